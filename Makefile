@@ -1,0 +1,56 @@
+# `make help` lists the targets. Each one that needs the environment makes it first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PYTHONDONTWRITEBYTECODE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format torture bench lock wheel clean chromium
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tillstream needs Python 3.11 or newer; try: make PYTHON=python3.11 install")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+install: $(STAMP) ## set everything up in .venv
+
+demo: $(STAMP) ## show a chain of bakeries selling live
+	$(BIN)/tillstream up --demo
+
+chromium: ## have Debian's Chromium for the browser tests (asks for nothing where it stands already)
+	@command -v chromium >/dev/null || [ "$$(id -u)" != 0 ] || \
+	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; }
+
+test: $(STAMP) chromium ## run every test but the long ones
+	$(BIN)/python -m pytest -m "not torture"
+
+torture: $(STAMP) ## kill and corrupt with a seed, under load
+	$(BIN)/python -m pytest -m torture
+
+lint: $(STAMP) ## formatting, style and strict types, in check mode
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(STAMP) ## mend formatting and what style can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP) ## measure, side by side in one run; prints a table and writes JSON
+	$(BIN)/python -m benchmarks
+
+lock: ## pin what pyproject.toml asks for
+	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url \
+	  --no-emit-find-links --no-emit-trusted-host --no-header --output-file requirements.lock pyproject.toml
+
+wheel: $(STAMP) ## build the wheel into dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean: ## remove what was built
+	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,43 @@
+"""The engine port: it reads the log, folds every new receipt into the metrics, and commits."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event
+
+from tillstream.log.base import Position
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one committed step of the engine did; counts are records of the log."""
+
+    position: Position
+    records: int
+    receipts: int
+    duplicates: int
+    conflicts: int
+    quarantined: int
+    faults: int
+    seconds: float
+
+
+class Engine(ABC):
+    """Folds the log into the store. *Exactly once in effect*: what a step adds and the position
+    behind it are one commit of the store, so a step that died is made again and one that
+    committed is never repeated. A record that cannot be read goes to quarantine; it stops nothing.
+    """
+
+    @abstractmethod
+    def step(self) -> Step | None:
+        """Fold the next records and commit; None where the log has no more."""
+
+    @abstractmethod
+    def run(self, stop: Event, on_commit: Callable[[Step], None]) -> None:
+        """Step until `stop` is set, at most every `engine_interval_ms` while there is little to do."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what the engine holds, but not of the log and the store."""

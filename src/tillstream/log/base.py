@@ -1,0 +1,135 @@
+"""The log port: what was acknowledged, in order, until nobody needs it any more."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from tillstream.log.frame import Frame
+
+_INDEX_BITS = 20
+_PARTITION_SHIFT = 56
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a reader has come: the last offset read of every partition (-1: none yet).
+
+    Opaque to everyone but the log that made it; the store keeps its text beside its state.
+    """
+
+    offsets: tuple[int, ...] = (-1,)
+
+    def __str__(self) -> str:
+        return ",".join(map(str, self.offsets))
+
+    @classmethod
+    def parse(cls, text: str) -> Position:
+        return cls(tuple(int(part) for part in text.split(",")))
+
+
+START = Position()
+
+
+def pack_place(partition: int, offset: int, index: int) -> int:
+    """One signed 64-bit integer for a record's place: unique in the log, ascending per partition.
+
+    7 bits of partition, 36 of offset, 20 of index within a group commit.
+    """
+    return partition << _PARTITION_SHIFT | offset << _INDEX_BITS | index
+
+
+def unpack_place(place: int) -> tuple[int, int, int]:
+    """The partition, offset and index that `pack_place` took."""
+    offset = place >> _INDEX_BITS & (1 << _PARTITION_SHIFT - _INDEX_BITS) - 1
+    return place >> _PARTITION_SHIFT, offset, place & (1 << _INDEX_BITS) - 1
+
+
+@dataclass(slots=True)
+class Batch:
+    """Records on their way in, as parallel lists: `heads[i]`, `bodies[i]`, `originals[i]`.
+
+    A head is one line of `tillstream.receipt.HEAD_COLUMNS`. A body is canonical JSON (empty for a
+    refusal). An original is what came, where it differs from the body (empty where it doesn't).
+    """
+
+    heads: list[bytes] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    originals: list[bytes] = field(default_factory=list)
+    size_bytes: int = 0
+
+    def __len__(self) -> int:
+        return len(self.heads)
+
+    def add(self, head: bytes, body: bytes, original: bytes = b"") -> None:
+        self.heads.append(head)
+        self.bodies.append(body)
+        self.originals.append(original)
+        self.size_bytes += len(head) + len(body) + len(original)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Records on their way out: one group commit, or the faults where one should have been.
+
+    `position` is the reader's position once the chunk is dealt with. Where `fault` is set, the
+    `count` records of the chunk cannot be read, and its frames are empty.
+    """
+
+    partition: int
+    offset: int
+    count: int
+    position: Position
+    heads: Frame
+    bodies: Frame
+    originals: Frame
+    fault: str = ""
+
+
+class Log(ABC):
+    """An ordered, durable queue of receipts and refusals with one writer role and many readers.
+
+    *Delivery*: at least once, in order per partition. A record is in the log from the moment that
+    `append` returns, and survives the death of the process and of the machine; a record of an
+    `append` that raised may be in it or not, and is sent again by whoever got no answer. A
+    position is never reused, not even after everything before it was trimmed or lost.
+    """
+
+    @abstractmethod
+    def append(self, batch: Batch) -> Position:
+        """Make the batch durable and return the position behind it.
+
+        Raises `LogFull` or `LogUnavailable`; then nothing of the batch may be acknowledged.
+        """
+
+    @abstractmethod
+    def read(self, after: Position, limit: int) -> Iterator[Chunk]:
+        """Chunks behind `after`, until at least `limit` records were given or the end is reached.
+
+        Damage (a bad checksum, a gap) comes as a chunk with its `fault` told, never as an error.
+        """
+
+    @abstractmethod
+    def fetch(self, places: Sequence[int]) -> dict[int, tuple[bytes, bytes, bytes]]:
+        """Head, body and original of the records at these places; a missing place is left out."""
+
+    @abstractmethod
+    def end(self) -> Position:
+        """The position behind the last record that can be read now."""
+
+    @abstractmethod
+    def count(self, upto: Position) -> int:
+        """How many records were acknowledged up to and with `upto`, damaged ones included."""
+
+    @abstractmethod
+    def publish(self, position: Position) -> None:
+        """Tell the writer how far the engine has committed: nothing at or before it is reused."""
+
+    @abstractmethod
+    def lag(self) -> int:
+        """How many records stand between the engine's published position and the end."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the log. Everything that `append` returned for stays."""

@@ -1,0 +1,170 @@
+"""Every setting once: its name, type, default, unit and help. The command line, the environment, the
+TOML file and the docs all derive from `Settings`."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from msgspec import Meta
+
+from tillstream.errors import SettingsError
+
+ENVIRONMENT_PREFIX = "TILLSTREAM_"
+
+Positive = Meta(ge=1)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings of every role. A unit stands last in the name where there is one."""
+
+    data: Annotated[str, "directory that holds the log and the store"] = "tillstream-data"
+    host: Annotated[str, "address to listen on; loopback unless told otherwise"] = "127.0.0.1"
+    ingest_port: Annotated[int, Meta(ge=0, le=65535), "port that takes receipts"] = 3000
+    dashboard_port: Annotated[int, Meta(ge=0, le=65535), "port of the dashboard and the query API"] = 8050
+
+    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$"), "the chain's one currency, ISO 4217"] = "EUR"
+    zone: Annotated[str, "the chain's time zone, by its IANA name"] = "Europe/Paris"
+    store_zones: Annotated[dict[str, str], "time zones of the stores that stand in another one"] = {}
+    day_start: Annotated[
+        str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$"), "local time at which a business day begins"
+    ] = "00:00"
+    vat_rates: Annotated[list[str], "VAT rates in percent that are normal; empty: any"] = []
+
+    body_limit_bytes: Annotated[int, Positive, "largest body of one request, decompressed"] = 32 * 1024 * 1024
+    receipt_limit_bytes: Annotated[int, Positive, "largest single receipt"] = 1024 * 1024
+    batch_limit_receipts: Annotated[int, Positive, "most receipts in one request"] = 50_000
+    header_limit_bytes: Annotated[int, Meta(ge=8192), "largest header block of one request"] = 65_536
+    header_timeout_ms: Annotated[int, Positive, "longest wait for the headers of a request"] = 10_000
+    body_timeout_ms: Annotated[int, Positive, "longest wait for the body of a request"] = 30_000
+    connection_limit: Annotated[int, Positive, "connections that ingest serves at a time"] = 4_096
+    pending_limit_bytes: Annotated[int, Positive, "bytes that may wait for the disk before ingest answers 503"] = (
+        128 * 1024 * 1024
+    )
+    commit_limit_receipts: Annotated[int, Positive, Meta(le=65_536), "most receipts in one group commit"] = 4_096
+    log_limit_bytes: Annotated[int, Meta(ge=0), "size at which the log is full; 0: when the disk is"] = 0
+    disk_reserve_bytes: Annotated[int, Meta(ge=0), "free disk that ingest leaves to others"] = 64 * 1024 * 1024
+
+    engine_batch_receipts: Annotated[int, Positive, "most receipts that the engine folds in one commit"] = 10_000
+    engine_interval_ms: Annotated[int, Positive, "least time between two commits of the engine"] = 250
+    store_memory_bytes: Annotated[int, Positive, "memory that the store may use"] = 512 * 1024 * 1024
+    engine_memory_bytes: Annotated[int, Positive, "memory that the engine's own folding may use"] = 256 * 1024 * 1024
+    quarantine_limit_bytes: Annotated[int, Positive, "refused input that is kept; the oldest goes first"] = (
+        256 * 1024 * 1024
+    )
+    live_interval_ms: Annotated[int, Positive, "least time between two updates of the live feed"] = 500
+
+    log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$"), "least level that is logged"] = "info"
+    log_format: Annotated[str, Meta(pattern="^(text|json)$"), "form of the program's own log lines"] = "text"
+
+    metrics: Annotated[list[dict[str, Any]], "metrics of your own (TOML only; see docs/metrics.md)"] = []
+
+    @property
+    def data_path(self) -> Path:
+        return Path(self.data)
+
+
+def describe(name: str) -> str:
+    """The one-line help of a setting."""
+    annotation = get_type_hints(Settings, include_extras=True)[name]
+    return next(part for part in get_args(annotation) if isinstance(part, str))
+
+
+def plain_type(name: str) -> Any:
+    """The type of a setting, its annotations taken off: `str`, `int`, `dict[str, str]`…"""
+    annotation = get_type_hints(Settings, include_extras=True)[name]
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def default(name: str) -> Any:
+    return getattr(Settings(), name)
+
+
+def load(
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Defaults, then the TOML file, then `TILLSTREAM_…` variables, then flags (None: not given).
+
+    Raises `SettingsError` that names the setting, where it came from and what it should be.
+    """
+    given: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+
+    def take(values: Mapping[str, Any], where: str) -> None:
+        for name, value in values.items():
+            if name not in Settings.__struct_fields__:
+                raise SettingsError("use the setting", f"{name} of {where}", "there is none of that name", _hint())
+            given[name] = value
+            origin[name] = where
+
+    if file is not None:
+        take(_read(file), str(file))
+    variables = os.environ if environment is None else environment
+    take(
+        {
+            name: variables[ENVIRONMENT_PREFIX + name.upper()]
+            for name in Settings.__struct_fields__
+            if ENVIRONMENT_PREFIX + name.upper() in variables
+        },
+        "the environment",
+    )
+    take({name: value for name, value in (flags or {}).items() if value is not None}, "the command line")
+    for name, value in given.items():
+        given[name] = _convert(name, value, origin[name])
+    settings = Settings(**given)
+    _check(settings, origin)
+    return settings
+
+
+def _hint() -> str:
+    return "see `tillstream settings` for all of them"
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError("read the settings file", file, error.strerror or error, "check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError("read the settings file", file, error, "it must be TOML") from error
+
+
+def _convert(name: str, value: Any, where: str) -> Any:
+    annotation = get_type_hints(Settings, include_extras=True)[name]
+    kind = plain_type(name)
+    if isinstance(value, str) and get_origin(kind) in (list, dict):
+        value = _split(value, kind)
+    try:
+        return msgspec.convert(value, annotation, strict=not isinstance(value, str))
+    except msgspec.ValidationError as error:
+        reason = str(error).split(" - at")[0]
+        raise SettingsError(
+            "use the setting", f"{name} of {where}", f"{reason}, got {value!r}", f"it is the {describe(name)}"
+        ) from error
+
+
+def _split(text: str, kind: Any) -> Any:
+    items = [item.strip() for item in text.split(",") if item.strip()]
+    if get_origin(kind) is dict:
+        return dict(item.partition("=")[::2] for item in items)
+    return items
+
+
+def _check(settings: Settings, origin: Mapping[str, str]) -> None:
+    for name, zone in [("zone", settings.zone), *(("store_zones", zone) for zone in settings.store_zones.values())]:
+        try:
+            ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise SettingsError(
+                "use the setting",
+                f"{name} of {origin.get(name, 'the defaults')}",
+                f"{zone!r} is no time zone",
+                "use an IANA name such as Europe/Paris",
+            ) from error

@@ -1,0 +1,84 @@
+"""The store port: metrics, receipts, quarantine and the position, all of one commit or none."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from tillstream.log.base import Position
+
+Row = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Changes:
+    """What one step of the engine adds. The tables' columns are those of `tillstream.store.schema`.
+
+    `folds` holds a metric's partial figures under its name; the store merges them into its own.
+    `quarantine` rows are refused, unreadable or conflicting records. `counters` adds to
+    (day of receipt, name): duplicates, conflicts, quarantined. `records` is how many records of
+    the log the step consumed, damaged ones included.
+    """
+
+    after: Position
+    upto: Position
+    records: int
+    receipts: pa.Table | None = None
+    lines: pa.Table | None = None
+    settlements: pa.Table | None = None
+    folds: Mapping[str, pa.Table] = field(default_factory=dict)
+    quarantine: Sequence[Row] = ()
+    counters: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    faults: Sequence[Row] = ()
+    committed_us: int = 0
+
+
+class Store(ABC):
+    """Derived state that readers ask: everything in it follows from the log and can be made anew.
+
+    *Exactly once*: `commit` is compare-and-set. It applies all of a step's changes and moves the
+    position, in one transaction, and only if the position is still the one that the step started
+    from. Readers see all of a commit or nothing of it, and never wait for the writer.
+    """
+
+    @abstractmethod
+    def position(self) -> Position:
+        """The position of the last commit; `START` in an empty store."""
+
+    @abstractmethod
+    def known(self, keys: pa.Table) -> dict[str, int]:
+        """The places of those receipts that are stored already, by key.
+
+        `keys` has the columns `key` (32 hexadecimal digits) and `sold_local` (timestamp).
+        """
+
+    @abstractmethod
+    def commit(self, changes: Changes) -> None:
+        """Apply the changes. Raises `PositionConflict` where `changes.after` is not the position."""
+
+    @abstractmethod
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Rows of one SELECT in the SQL that DuckDB and PostgreSQL share, `?` for a parameter.
+
+        Safe from any thread. Raises `StoreUnavailable`.
+        """
+
+    @abstractmethod
+    def rebuild(self, metric: str) -> int:
+        """Make one metric anew from the stored receipts, in one transaction; how many rows it has."""
+
+    @abstractmethod
+    def verify(self, metric: str, limit: int = 20) -> list[Row]:
+        """Rows in which a metric and a recount of the stored receipts differ, both sides shown."""
+
+    @abstractmethod
+    def size_bytes(self) -> int:
+        """What the store takes on disk."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the store; what was committed stays."""
