@@ -59,7 +59,20 @@ class UnknownMetric(TillstreamError):
 
 
 class BadQuery(TillstreamError):
-    """A reader asked for something that doesn't exist: a wrong day, filter, cursor or limit."""
+    """A reader asked for something that doesn't exist: a wrong day, filter, cursor or limit.
+
+    ``path`` names the parameter, ``error`` what is wrong with it and ``hint`` what would be right.
+    """
+
+    def __init__(self, path: str, error: str, hint: str = "") -> None:
+        self.path = path
+        self.error = error
+        self.hint = hint
+        super().__init__(path, error, hint)
+
+    def __str__(self) -> str:
+        message = f"{self.path}: {self.error}"
+        return f"{message}; {self.hint}" if self.hint else message
 
 
 class CatalogueError(SettingsError):
