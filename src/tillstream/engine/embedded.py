@@ -1,0 +1,153 @@
+"""The embedded engine: one loop that folds batches of the log in SQL, in a DuckDB of its own in memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from threading import Event
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import structlog
+
+from tillstream.clock import Clock, utc
+from tillstream.engine.base import Engine, Step
+from tillstream.engine.duckdb_sql import DuckSql
+from tillstream.engine.intake import UnreadableChunk, records
+from tillstream.engine.plan import Plan
+from tillstream.engine.repeats import Repeats
+from tillstream.engine.setaside import Aside
+from tillstream.log.base import Chunk, Log, Position
+from tillstream.metrics import Metric
+from tillstream.receipt import RECEIPT, REFUSAL, minor_digits
+from tillstream.settings import Settings
+from tillstream.store.base import Changes, Store
+
+_STEP_LIMIT_BYTES = 64 * 1024 * 1024
+
+logger = structlog.get_logger()
+
+
+class EmbeddedEngine(Engine):
+    """Reads the log, deduplicates by key, normalises and folds in SQL, commits to the store."""
+
+    def __init__(self, log: Log, store: Store, catalogue: Sequence[Metric], settings: Settings, clock: Clock) -> None:
+        self._log = log
+        self._store = store
+        self._settings = settings
+        self._clock = clock
+        self._sql = DuckSql(Plan(minor_digits(settings.currency), tuple(settings.vat_rates)), catalogue, settings)
+        self._repeats = Repeats(log, self._sql)
+        self._position = store.position()
+        log.publish(self._position)
+
+    def step(self) -> Step | None:
+        started = time.perf_counter()
+        chunks = self._read()
+        if not chunks:
+            return None
+        changes = Changes(after=self._position, upto=chunks[-1].position, records=sum(c.count for c in chunks))
+        aside = Aside(self._settings.zone)
+        table = self._table(chunks, changes, aside)
+        fresh = self._fresh(table, aside)
+        self._fold(fresh, changes, aside)
+        changes.quarantine, changes.counters = aside.rows, aside.counters
+        changes.committed_us = self._clock.now_us()
+        self._store.commit(changes)
+        self._position = changes.upto
+        self._log.publish(self._position)
+        return Step(
+            position=changes.upto,
+            records=changes.records,
+            receipts=0 if changes.receipts is None else changes.receipts.num_rows,
+            duplicates=aside.count("duplicates"),
+            conflicts=aside.count("conflicts"),
+            quarantined=aside.count("quarantined"),
+            faults=len(changes.faults),
+            seconds=time.perf_counter() - started,
+        )
+
+    def _read(self) -> list[Chunk]:
+        chunks: list[Chunk] = []
+        size = 0
+        for chunk in self._log.read(self._position, self._settings.engine_batch_receipts):
+            chunks.append(chunk)
+            size += len(chunk.bodies.data)
+            if size >= _STEP_LIMIT_BYTES:
+                break
+        return chunks
+
+    def _table(self, chunks: Sequence[Chunk], changes: Changes, aside: Aside) -> pa.Table | None:
+        """The receipts of the chunks; damage goes to `changes.faults`, refusals are set aside."""
+        tables = []
+        faults = []
+        for chunk in chunks:
+            reason = chunk.fault
+            if not reason:
+                try:
+                    tables.append(records(chunk))
+                    continue
+                except UnreadableChunk as error:
+                    reason = str(error)
+            logger.error("log.damaged", offset=chunk.offset, records=chunk.count, reason=reason)
+            faults.append(
+                {
+                    "offset_text": f"{chunk.partition}:{chunk.offset}",
+                    "records": chunk.count,
+                    "reason": reason,
+                    "found_at": utc(self._clock.now_us()),
+                }
+            )
+        changes.faults = faults
+        if not tables:
+            return None
+        table = pa.concat_tables(tables).combine_chunks()
+        is_refusal = pc.equal(table["kind"], REFUSAL)
+        if pc.any(is_refusal).as_py():
+            aside.refusals(table.filter(is_refusal), self._log)
+            table = table.filter(pc.equal(table["kind"], RECEIPT))
+        return table
+
+    def _fresh(self, table: pa.Table | None, aside: Aside) -> pa.Table | None:
+        """The receipts that the store doesn't know; the others are counted, conflicts set aside."""
+        if table is None or not table.num_rows:
+            return None
+        known = self._store.known(self._sql.keys(table))
+        if not known and len(pc.unique(table["key"])) == table.num_rows:
+            return table
+        fresh, repeated = self._repeats.split(table, known)
+        self._repeats.judge(repeated, aside)
+        return fresh
+
+    def _fold(self, fresh: pa.Table | None, changes: Changes, aside: Aside) -> None:
+        if fresh is None or not fresh.num_rows:
+            return
+        applied_at = utc(self._clock.now_us())
+        try:
+            unreadable = self._sql.normalise(fresh, applied_at)
+        except duckdb.Error as error:
+            logger.warning("engine.batch_unreadable", receipts=fresh.num_rows, reason=str(error).split("\n")[0])
+            readable, broken = self._sql.sift(fresh)
+            aside.unreadable(broken)
+            unreadable = self._sql.normalise(readable, applied_at)
+        aside.unreadable(unreadable)
+        self._sql.collect(changes)
+
+    def run(self, stop: Event, on_commit: Callable[[Step], None]) -> None:
+        interval = self._settings.engine_interval_ms / 1000
+        while not stop.is_set():
+            started = time.monotonic()
+            step = self.step()
+            if step is not None:
+                on_commit(step)
+            if step is None or step.records < self._settings.engine_batch_receipts:
+                stop.wait(max(0.0, interval - (time.monotonic() - started)))
+
+    def close(self) -> None:
+        self._sql.close()
+
+    @property
+    def position(self) -> Position:
+        """The position of the last commit."""
+        return self._position

@@ -1,0 +1,67 @@
+"""Chunks of the log as Arrow tables: the engine's columns without a Python object per receipt."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from datetime import date, datetime
+from itertools import chain, repeat
+
+import pyarrow as pa
+import pyarrow.csv as csv
+
+from tillstream.engine.zones import offsets
+from tillstream.errors import TillstreamError
+from tillstream.log.base import Chunk, pack_place
+from tillstream.log.frame import Frame
+from tillstream.receipt import HEAD_COLUMNS
+
+_HEAD_READ = csv.ReadOptions(column_names=list(HEAD_COLUMNS), use_threads=False)
+_HEAD_PARSE = csv.ParseOptions(delimiter="\t", quote_char=False, escape_char=False, newlines_in_values=False)
+_HEAD_CONVERT = csv.ConvertOptions(
+    column_types={name: pa.int64() if name == "received_us" else pa.string() for name in HEAD_COLUMNS},
+    null_values=[],
+    strings_can_be_null=False,
+)
+
+RECORD_COLUMNS = ("place", *HEAD_COLUMNS, "body")
+
+
+class UnreadableChunk(TillstreamError):
+    """The chunk's heads or bodies are not what ingest writes, although its checksum is right."""
+
+
+def records(chunk: Chunk) -> pa.Table:
+    """One row a record, with the columns `RECORD_COLUMNS`. Raises `UnreadableChunk`."""
+    try:
+        heads = csv.read_csv(io.BytesIO(chunk.heads.data), _HEAD_READ, _HEAD_PARSE, _HEAD_CONVERT)
+        bodies = _strings(chunk.bodies)
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise UnreadableChunk(str(error)) from error
+    if heads.num_rows != chunk.count or len(bodies) != chunk.count:
+        raise UnreadableChunk(f"{heads.num_rows} heads and {len(bodies)} bodies for {chunk.count} records")
+    first = pack_place(chunk.partition, chunk.offset, 0)
+    places = pa.array(range(first, first + chunk.count), pa.int64())
+    return heads.add_column(0, "place", places).append_column("body", bodies)
+
+
+def _strings(frame: Frame) -> pa.Array:
+    """The frame as an Arrow string column over the frame's own buffers."""
+    column = pa.StringArray.from_buffers(len(frame), pa.py_buffer(frame.offsets), pa.py_buffer(frame.data))
+    column.validate(full=True)
+    return column
+
+
+def zone_table(pairs: Sequence[tuple[str, date]]) -> pa.Table:
+    """The UTC offsets of each (zone, local date), as `Plan.sales` joins them."""
+    found = [offsets(zone, day) for zone, day in pairs]
+    return pa.table(
+        {
+            "zone_name": pa.array([zone for zone, _ in pairs], pa.string()),
+            "local_date": pa.array([day for _, day in pairs], pa.date32()),
+            "before_seconds": pa.array([int(each.before.total_seconds()) for each in found], pa.int64()),
+            "after_seconds": pa.array([int(each.after.total_seconds()) for each in found], pa.int64()),
+            "from_local": pa.array([each.from_local for each in found], pa.timestamp("us")),
+            "to_local": pa.array([each.to_local for each in found], pa.timestamp("us")),
+        }
+    )

@@ -1,0 +1,57 @@
+"""Receipts whose key returns: a duplicate has the content of the first, a conflict has another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from tillstream.engine.duckdb_sql import DuckSql
+from tillstream.engine.setaside import Aside
+from tillstream.log.base import Log
+
+_PAGE = 512
+
+
+class Repeats:
+    """Tells the first of a key from those that return, and these by their content."""
+
+    def __init__(self, log: Log, sql: DuckSql) -> None:
+        self._log = log
+        self._sql = sql
+
+    def split(self, table: pa.Table, known: Mapping[str, int]) -> tuple[pa.Table, list[tuple[dict[str, Any], int]]]:
+        """The rows that are the first of their key, and each of the others with the first's place."""
+        first: dict[str, int] = dict(known)
+        keep = []
+        repeated = []
+        columns = table.select(["key", "place"])
+        for row, (key, place) in enumerate(zip(columns["key"].to_pylist(), columns["place"].to_pylist(), strict=True)):
+            if first.setdefault(key, place) == place:
+                keep.append(row)
+            else:
+                repeated.append((row, first[key]))
+        rows = table.take(pa.array([row for row, _ in repeated], pa.int64()))
+        pairs = list(zip(rows.to_pylist(), (place for _, place in repeated), strict=True))
+        return table.take(pa.array(keep, pa.int64())), pairs
+
+    def judge(self, repeated: list[tuple[dict[str, Any], int]], aside: Aside) -> None:
+        """Count the duplicates and set the conflicts aside. Reads the firsts back from the log."""
+        for start in range(0, len(repeated), _PAGE):
+            page = repeated[start : start + _PAGE]
+            firsts = self._log.fetch([place for _, place in page])
+            doubtful = []
+            for record, place in page:
+                first = firsts.get(place)
+                # A first that was trimmed or damaged cannot be compared; its key alone decides then.
+                if first is None or first[1] == record["body"].encode():
+                    aside.duplicate(record["received_us"])
+                else:
+                    doubtful.append((record, first[1].decode()))
+            same = self._sql.same_content([(record["body"], first) for record, first in doubtful])
+            for (record, _), alike in zip(doubtful, same, strict=True):
+                if alike:
+                    aside.duplicate(record["received_us"])
+                else:
+                    aside.conflict(record)

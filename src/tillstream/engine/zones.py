@@ -1,0 +1,66 @@
+"""Local time to UTC as data: the offsets of a zone on one local date, clock changes included."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+
+class Offsets(NamedTuple):
+    """A zone's UTC offsets on a local date.
+
+    Local times before `from_local` have the offset `before`, from `to_local` on `after`. Between
+    them lies an hour that comes twice (`before` > `after`: either may be meant) or never
+    (`before` < `after`: a till that prints one still runs on `before`). Without a change that day
+    both offsets are equal.
+    """
+
+    before: timedelta
+    after: timedelta
+    from_local: datetime
+    to_local: datetime
+
+
+@lru_cache(maxsize=4096)
+def offsets(zone_name: str, local_date: date) -> Offsets:
+    zone = ZoneInfo(zone_name)
+    midnight = datetime.combine(local_date, time())
+    before = _offset(zone, midnight.replace(tzinfo=zone).astimezone(UTC) - timedelta(seconds=1))
+    next_midnight = midnight + timedelta(days=1)
+    after = _offset(zone, next_midnight.replace(tzinfo=zone).astimezone(UTC))
+    if before == after:
+        return Offsets(before, after, midnight, midnight)
+    change = _change(zone, midnight.replace(tzinfo=UTC) - before - timedelta(seconds=1), next_midnight, after)
+    local = sorted((change + before, change + after))
+    return Offsets(before, after, local[0], local[1])
+
+
+def _offset(zone: ZoneInfo, instant: datetime) -> timedelta:
+    offset = instant.astimezone(zone).utcoffset()
+    return offset if offset is not None else timedelta()
+
+
+def _change(zone: ZoneInfo, low: datetime, next_midnight: datetime, after: timedelta) -> datetime:
+    """The instant of the change, as a naive UTC time, by bisection to the second."""
+    high = next_midnight.replace(tzinfo=UTC) - after
+    start = _offset(zone, low)
+    while high - low > timedelta(seconds=1):
+        middle = low + (high - low) // 2
+        if _offset(zone, middle) == start:
+            low = middle
+        else:
+            high = middle
+    return high.replace(tzinfo=None, microsecond=0)
+
+
+def to_utc(zone_name: str, local: datetime, near: datetime) -> datetime:
+    """The naive UTC time of a naive local time; of an hour that comes twice, the one nearest `near` (UTC)."""
+    found = offsets(zone_name, local.date())
+    if local < found.from_local or (found.after > found.before and local < found.to_local):
+        return local - found.before
+    if local >= found.to_local:
+        return local - found.after
+    first, second = local - found.before, local - found.after
+    return first if abs(first - near) <= abs(second - near) else second
