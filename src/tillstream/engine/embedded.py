@@ -30,13 +30,26 @@ logger = structlog.get_logger()
 
 
 class EmbeddedEngine(Engine):
-    """Reads the log, deduplicates by key, normalises and folds in SQL, commits to the store."""
+    """Reads the log, deduplicates by key, normalises and folds in SQL, commits to the store.
 
-    def __init__(self, log: Log, store: Store, catalogue: Sequence[Metric], settings: Settings, clock: Clock) -> None:
+    While it rebuilds a store, when a receipt became visible is not known: its delay is not measured.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        store: Store,
+        catalogue: Sequence[Metric],
+        settings: Settings,
+        clock: Clock,
+        *,
+        rebuilding: bool = False,
+    ) -> None:
         self._log = log
         self._store = store
         self._settings = settings
         self._clock = clock
+        self._rebuilding = rebuilding
         self._sql = DuckSql(Plan(minor_digits(settings.currency), tuple(settings.vat_rates)), catalogue, settings)
         self._repeats = Repeats(log, self._sql)
         self._position = store.position()
@@ -123,7 +136,7 @@ class EmbeddedEngine(Engine):
     def _fold(self, fresh: pa.Table | None, changes: Changes, aside: Aside) -> None:
         if fresh is None or not fresh.num_rows:
             return
-        applied_at = utc(self._clock.now_us())
+        applied_at = None if self._rebuilding else utc(self._clock.now_us())
         try:
             unreadable = self._sql.normalise(fresh, applied_at)
         except duckdb.Error as error:

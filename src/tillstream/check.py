@@ -1,0 +1,159 @@
+"""Recounts everything from the stored receipts and from the log, and tells where a figure disagrees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date
+from decimal import ROUND_HALF_UP, Decimal
+from functools import partial
+from typing import Any
+
+from msgspec import Struct
+
+from tillstream.log.base import Log, Position
+from tillstream.metrics import Metric
+from tillstream.receipt import minor_digits
+from tillstream.store.base import Row, Store
+from tillstream.views import COUNTERS, Views, percentiles
+
+ATTEMPTS = 20
+"""How often figures are compared again because a commit came between reading one and the other."""
+
+_RECOUNT = """SELECT sum(gross) AS revenue, sum(net) AS net, sum(tax) AS tax, count(*) AS receipts,
+    CAST(sum(items) AS BIGINT) AS items, count(DISTINCT store) AS stores_active,
+    count(DISTINCT store || chr(9) || till) AS tills_active, CAST(sum(anomalous) AS BIGINT) AS anomalies
+    FROM receipts WHERE day = ?"""
+_BUCKETS = """SELECT ingest_bucket, till_bucket, count(*) AS receipts FROM receipts WHERE day = ?
+    GROUP BY ingest_bucket, till_bucket"""
+_ACCOUNTS = """SELECT (SELECT position FROM state) AS position, (SELECT records FROM state) AS records,
+    (SELECT count(*) FROM receipts) AS receipts,
+    (SELECT count(DISTINCT key) FROM receipts) AS keys,
+    (SELECT count(DISTINCT place) FROM receipts) AS places,
+    (SELECT count(*) FROM quarantine) AS kept,
+    (SELECT CAST(coalesce(sum(records), 0) AS BIGINT) FROM faults) AS damaged"""
+
+
+class Difference(Struct, frozen=True):
+    """A figure that disagrees: what tillstream shows, and what a recount gives."""
+
+    figure: str
+    where: str
+    shown: str
+    recounted: str
+
+
+class Report(Struct, frozen=True):
+    """What was compared, and every difference found."""
+
+    days: int
+    metrics: int
+    records: int
+    counts: dict[str, int]
+    differences: list[Difference]
+
+    @property
+    def agrees(self) -> bool:
+        return not self.differences
+
+
+def run(store: Store, views: Views, log: Log, metrics: Sequence[Metric]) -> Report:
+    """Compare every metric and every day's summary with the stored receipts, and these with the log.
+
+    Safe while the engine runs: what a commit moved in between is compared again.
+    """
+    days = [row["day"] for row in store.query("SELECT DISTINCT day FROM receipts ORDER BY day")]
+    differences: list[Difference] = []
+    for metric in metrics:
+        differences += _settled(store, partial(_metric, store, metric))
+    for day in days:
+        differences += _settled(store, partial(_summary, store, views, day))
+    differences += _settled(store, partial(_log, store, log))
+    accounts = _accounts(store)
+    counts = {name: accounts[name] for name in ("receipts", *COUNTERS, "damaged")}
+    return Report(len(days), len(metrics), accounts["records"], counts, differences)
+
+
+def _settled(store: Store, compare: Callable[[], Iterator[Difference]]) -> list[Difference]:
+    """The differences that stay while the store stands still."""
+    found: list[Difference] = []
+    for _ in range(ATTEMPTS):
+        before = store.position()
+        found = list(compare())
+        if not found or store.position() == before:
+            break
+    return found
+
+
+def _metric(store: Store, metric: Metric) -> Iterator[Difference]:
+    """Rows that differ come in pairs told apart by `side`; one that stands alone is missing on the other."""
+    keys = [key.name for key in metric.keys]
+    pairs: dict[str, dict[str, str]] = {}
+    for row in store.verify(metric.name):
+        where = ", ".join(f"{key} {row[key]}" for key in keys)
+        values = ", ".join(f"{measure.name} {row[measure.name]}" for measure in metric.measures)
+        pairs.setdefault(where, {})[row["side"]] = values
+    for where, sides in pairs.items():
+        yield Difference(metric.name, where, sides.get("metric", "nothing"), sides.get("recount", "nothing"))
+
+
+def _summary(store: Store, views: Views, day: date) -> Iterator[Difference]:
+    shown = views.summary(day)
+    recount = store.query(_RECOUNT, [day])[0]
+    recount["average_ticket"] = _average(recount, views.currency)
+    buckets = store.query(_BUCKETS, [day])
+    # The summary rounds what it shows of a bucket's bound, so bounds are compared as it shows them.
+    for name, bucket, scale, decimals in (
+        ("ingest_delay_ms", "ingest_bucket", 1, 1),
+        ("till_delay_s", "till_bucket", 1000, 3),
+    ):
+        recount[name] = {
+            which: bound and round(bound / scale, decimals) for which, bound in percentiles(buckets, bucket).items()
+        }
+    for name, value in recount.items():
+        if not _same(shown[name], value):
+            yield Difference(f"summary.{name}", f"day {day}", str(shown[name]), str(value))
+
+
+def _average(recount: Row, currency: str) -> Decimal | None:
+    if not recount["receipts"]:
+        return None
+    average: Decimal = recount["revenue"] / recount["receipts"]
+    return average.quantize(Decimal(1).scaleb(-minor_digits(currency)), ROUND_HALF_UP)
+
+
+def _same(shown: Any, recounted: Any) -> bool:
+    if isinstance(recounted, Decimal) and shown is not None:
+        return Decimal(shown) == recounted
+    return bool(shown == recounted)
+
+
+def _accounts(store: Store) -> Row:
+    """How many records of the log the store consumed, and what became of them; all of one commit."""
+    row: Row = {}
+    for _ in range(ATTEMPTS):
+        row = store.query(_ACCOUNTS)[0]
+        sums = store.query("SELECT name, CAST(sum(value) AS BIGINT) AS value FROM counters GROUP BY name")
+        if str(store.position()) == row["position"]:
+            break
+    counted = {each["name"]: each["value"] for each in sums}
+    return row | {name: counted.get(name, 0) for name in (*COUNTERS, "quarantine_dropped")}
+
+
+def _log(store: Store, log: Log) -> Iterator[Difference]:
+    accounts = _accounts(store)
+    where = f"position {accounts['position']}"
+    parts = ("receipts", *COUNTERS, "damaged")
+    sum_of_parts = sum(accounts[name] for name in parts)
+    told = " + ".join(f"{accounts[name]} {name}" for name in parts)
+    acknowledged = log.count(Position.parse(accounts["position"]))
+    if acknowledged != sum_of_parts:
+        yield Difference("records of the log", where, f"{acknowledged} acknowledged", f"{sum_of_parts} = {told}")
+    if accounts["records"] != acknowledged:
+        yield Difference("records consumed", where, str(accounts["records"]), f"{acknowledged} acknowledged")
+    for name in ("keys", "places"):
+        if accounts[name] != accounts["receipts"]:
+            yield Difference(f"different {name} of receipts", where, str(accounts["receipts"]), str(accounts[name]))
+    entries = accounts["conflicts"] + accounts["quarantined"]
+    kept = accounts["kept"] + accounts["quarantine_dropped"]
+    if entries != kept:
+        yield Difference("entries of the quarantine", where, str(entries), f"{kept} kept or dropped by its quota")

@@ -1,0 +1,257 @@
+"""The data directory: what lies where, which version and kind it is, and who uses it now."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from tillstream.errors import DataDirectoryError
+
+logger = structlog.get_logger()
+
+VERSION = 1
+"""Of the directory's layout and of the log in it."""
+
+PATIENCE_S = 2.0
+"""How long a lock is waited for before it counts as held."""
+
+FORMAT_FILE = "format.json"
+
+Migration = Callable[[Path], None]
+
+MIGRATIONS: dict[int, Migration] = {}
+"""By the version that a step starts from; it leads to the next one.
+
+A step may die at any point and is then run again from its start, so it must bear to find its own
+work half done; the version moves, atomically, once the step has returned.
+"""
+
+
+class Kind(StrEnum):
+    """Whether the receipts in a directory are real or invented for the demo."""
+
+    REAL = "real"
+    DEMO = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A role's hold on the directory. The system lets go of it when the process ends, however it ends."""
+
+    descriptor: int
+
+    def tell(self, address: str) -> None:
+        """Leave the address that the role serves at for those who find the lock held."""
+        self._write(f"{os.getpid()}\n{address}\n")
+
+    def _write(self, text: str) -> None:
+        os.ftruncate(self.descriptor, 0)
+        os.pwrite(self.descriptor, text.encode(), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lock: its process, and the address it serves at, empty while it starts."""
+
+    pid: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class DataDirectory:
+    """An opened data directory, of this version."""
+
+    path: Path
+    kind: Kind
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.sqlite3"
+
+    @property
+    def store(self) -> Path:
+        return self.path / "store.duckdb"
+
+    @property
+    def new_store(self) -> Path:
+        """Where a rebuilt store grows until it takes the place of the old one."""
+        return self.path / "store.duckdb.new"
+
+    @contextmanager
+    def lock(self, role: str) -> Iterator[Lock]:
+        """Hold the directory as `role` (ingest, engine, up) within the block.
+
+        Raises `DataDirectoryError` that names the process which holds it already.
+        """
+        with _locked(self.path, role) as lock:
+            yield lock
+
+    def holder(self, role: str) -> Holder | None:
+        """Who holds the directory as `role`; None where nobody does."""
+        try:
+            descriptor = os.open(self.path / f"{role}.lock", os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _read_holder(descriptor)
+        finally:
+            os.close(descriptor)
+        return None
+
+
+def open_directory(
+    path: Path,
+    kind: Kind | None = None,
+    *,
+    create: bool = True,
+    version: int = VERSION,
+    migrations: Mapping[int, Migration] | None = None,
+) -> DataDirectory:
+    """Create the directory where it is missing (as `kind`, or as a real one), migrate an older one.
+
+    Raises `DataDirectoryError` for one of a newer version, of another kind than `kind`, that cannot
+    be written, that holds other things, or that is missing while `create` is off.
+    """
+    try:
+        _make(path, create=create)
+        with _locked(path, "format", wait=True):
+            found = _read_format(path)
+            if found is None:
+                found = {"version": version, "kind": str(kind or Kind.REAL)}
+                _write_format(path, found)
+            _migrate(path, found, version, MIGRATIONS if migrations is None else migrations)
+    except OSError as error:
+        raise _refuse(path, error.strerror or error, "name another with --data") from error
+    return DataDirectory(path, _check_kind(path, Kind(found["kind"]), kind))
+
+
+def _make(path: Path, *, create: bool) -> None:
+    if not path.exists() and not create:
+        raise _refuse(path, "there is no such directory", "name the one to read with --data")
+    try:
+        path.mkdir(exist_ok=True)
+    except FileNotFoundError:
+        raise _refuse(path, f"its parent {path.parent} does not exist", f"try: mkdir -p {path.parent}") from None
+    except FileExistsError:
+        raise _refuse(path, "it is a file", "name a directory with --data") from None
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise _refuse(path, "this user may not write there", "change its owner, or name another with --data")
+
+
+def _read_format(path: Path) -> dict[str, Any] | None:
+    """What the format file says; None in a directory without anything of ours or of others."""
+    file = path / FORMAT_FILE
+    if not file.exists():
+        others = [entry.name for entry in path.iterdir() if not _negligible(entry.name)]
+        if others:
+            raise _refuse(path, f"it holds {min(others)} but no {FORMAT_FILE}", "name a new or an empty directory")
+        return None
+    try:
+        found = json.loads(file.read_bytes())
+        Kind(found["kind"])
+        return {"version": int(found["version"]), "kind": found["kind"]}
+    except (ValueError, TypeError, KeyError) as error:
+        raise _refuse(path, f"its {FORMAT_FILE} cannot be understood ({error})", "restore that file") from error
+
+
+def _negligible(name: str) -> bool:
+    return name.startswith(".") or name.endswith((".lock", ".new")) or name == "lost+found"
+
+
+def _write_format(path: Path, content: Mapping[str, Any]) -> None:
+    """Replace the format file so that after a crash either the old or the new one stands there."""
+    fresh = path / f"{FORMAT_FILE}.new"
+    with fresh.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(content) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path / FORMAT_FILE)
+    sync_directory(path)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable, as fsync makes the content of a file."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _migrate(path: Path, found: dict[str, Any], version: int, migrations: Mapping[int, Migration]) -> None:
+    if found["version"] > version:
+        raise _refuse(
+            path,
+            f"it is of version {found['version']}, and this tillstream knows versions up to {version}",
+            "install a newer tillstream",
+        )
+    if found["version"] == version:
+        return
+    with _locked(path, "ingest"), _locked(path, "engine"):
+        while found["version"] < version:
+            start = found["version"]
+            if start not in migrations:
+                raise _refuse(path, f"it is of version {start}, which is no longer understood", "migrate it in steps")
+            migrations[start](path)
+            found["version"] = start + 1
+            _write_format(path, found)
+            logger.info("data directory migrated", path=str(path), version=found["version"])
+
+
+def _check_kind(path: Path, found: Kind, wanted: Kind | None) -> Kind:
+    if wanted is Kind.DEMO and found is Kind.REAL:
+        raise _refuse(path, "it is for real receipts, and the demo would mix in invented ones", "name another")
+    if wanted is Kind.REAL and found is Kind.DEMO:
+        raise _refuse(path, "it holds the invented receipts of a demo", "add --demo, or name another with --data")
+    return found
+
+
+@contextmanager
+def _locked(path: Path, role: str, *, wait: bool = False) -> Iterator[Lock]:
+    descriptor = os.open(path / f"{role}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if wait:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        elif not _try_lock(descriptor):
+            pid = _read_holder(descriptor).pid
+            raise _refuse(path, f"it is already in use by process {pid} ({role})", "stop that one first")
+        lock = Lock(descriptor)
+        lock.tell("")
+        yield lock
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    """Take the lock, with some patience: roles whose supervisor was killed are gone a moment later."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.05)
+        else:
+            return True
+
+
+def _read_holder(descriptor: int) -> Holder:
+    pid, _, rest = os.pread(descriptor, 4096, 0).decode().partition("\n")
+    return Holder(pid, rest.strip())
+
+
+def _refuse(path: Path, because: object, hint: str) -> DataDirectoryError:
+    return DataDirectoryError("use the data directory", path, because, hint)

@@ -1,0 +1,127 @@
+"""The processes of tillstream, each as one blocking function: take receipts, or fold and show them."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import structlog
+import uvloop
+
+from tillstream import lifeline, ports, topology
+from tillstream.clock import SystemClock
+from tillstream.datadir import Kind, Lock, open_directory
+from tillstream.settings import Settings
+
+if TYPE_CHECKING:
+    from tillstream.engine.base import Engine, Step
+
+logger = structlog.get_logger()
+
+Ready = Callable[[str], None]
+"""Told the role's address, once, when it serves."""
+
+CATCH_UP_S = 1.5
+"""How long a stopping engine goes on folding what ingest took last."""
+
+
+def ingest(settings: Settings, ready: Ready, *, supervised: bool = False) -> None:
+    """Take receipts until SIGINT or SIGTERM; raises an `OperationalError` where it cannot."""
+    from tillstream.ingest.server import serve
+
+    directory = open_directory(settings.data_path, None if supervised else Kind.REAL)
+    with directory.lock("ingest") as lock:
+        ports.ensure_free(settings.host, settings.ingest_port, "--ingest-port")
+        with closing(topology.open_log(directory, settings, writer=True)) as log:
+
+            async def run(stop: asyncio.Event) -> None:
+                await serve(log, settings, SystemClock(), stop, _announce(settings, lock, ready))
+
+            _run(run, supervised=supervised)
+
+
+def engine(settings: Settings, ready: Ready, *, supervised: bool = False) -> None:
+    """Fold the log and serve the dashboard until SIGINT or SIGTERM.
+
+    Raises an `OperationalError` where it cannot start, and whatever ended the folding.
+    """
+    directory = open_directory(settings.data_path, None if supervised else Kind.REAL)
+    with directory.lock("engine") as lock:
+        ports.ensure_free(settings.host, settings.dashboard_port, "--dashboard-port")
+        with topology.open_reading(directory, settings, SystemClock()) as reading:
+
+            async def run(stop: asyncio.Event) -> None:
+                await _fold_and_show(reading, settings, stop, _announce(settings, lock, ready))
+
+            _run(run, supervised=supervised)
+
+
+async def _fold_and_show(
+    reading: topology.Reading, settings: Settings, stop: asyncio.Event, ready: Callable[[int], None]
+) -> None:
+    from tillstream.dashboard.live import LiveFeed
+    from tillstream.dashboard.server import serve
+
+    loop = asyncio.get_running_loop()
+    live = LiveFeed(reading.views, settings)
+    halt = threading.Event()
+
+    def on_commit(_: Step) -> None:
+        live.notify()
+
+    with ThreadPoolExecutor(1, "engine") as executor:
+        folding = loop.run_in_executor(executor, _fold, reading.engine, halt, on_commit)
+        # Whatever ends the folding ends the process too: figures that stand still must not look live.
+        folding.add_done_callback(lambda _: stop.set())
+        try:
+            await serve(reading.views, live, settings, stop, ready, lambda: _gauges(reading))
+        finally:
+            halt.set()
+            live.close()
+        await folding
+
+
+def _fold(engine: Engine, halt: threading.Event, on_commit: Callable[[Step], None]) -> None:
+    """Run the engine until `halt`, then fold what is left, for a little while."""
+    engine.run(halt, on_commit)
+    deadline = time.monotonic() + CATCH_UP_S
+    while time.monotonic() < deadline and engine.step() is not None:
+        pass
+
+
+def _gauges(reading: topology.Reading) -> dict[str, float]:
+    return {"log_lag_records": reading.log.lag(), "store_size_bytes": reading.store.size_bytes()}
+
+
+def _announce(settings: Settings, lock: Lock, ready: Ready) -> Callable[[int], None]:
+    def announce(port: int) -> None:
+        address = ports.address(settings.host, port)
+        lock.tell(address)
+        ready(address)
+
+    return announce
+
+
+def _run(main: Callable[[asyncio.Event], Coroutine[object, object, None]], *, supervised: bool) -> None:
+    """Run `main` on uvloop; its event is set by SIGINT, by SIGTERM, or by the supervisor's death."""
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+
+        def stop_soon() -> None:
+            loop.call_soon_threadsafe(stop.set)
+
+        if supervised:
+            lifeline.watch(stop_soon)
+        await main(stop)
+
+    uvloop.run(run())
