@@ -94,6 +94,27 @@ def load(
 
     Raises `SettingsError` that names the setting, where it came from and what it should be.
     """
+    given, origin = _gather(file, environment, flags)
+    for name, value in given.items():
+        given[name] = _convert(name, value, origin[name])
+    settings = Settings(**given)
+    _check(settings, origin)
+    return settings
+
+
+def origins(
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> dict[str, str]:
+    """Where `load` takes each setting from that is not left at its default. Raises `SettingsError`."""
+    return _gather(file, environment, flags)[1]
+
+
+def _gather(
+    file: Path | None, environment: Mapping[str, str] | None, flags: Mapping[str, Any] | None
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The raw values given, and where each of them was given last."""
     given: dict[str, Any] = {}
     origin: dict[str, str] = {}
 
@@ -116,11 +137,7 @@ def load(
         "the environment",
     )
     take({name: value for name, value in (flags or {}).items() if value is not None}, "the command line")
-    for name, value in given.items():
-        given[name] = _convert(name, value, origin[name])
-    settings = Settings(**given)
-    _check(settings, origin)
-    return settings
+    return given, origin
 
 
 def _hint() -> str:
