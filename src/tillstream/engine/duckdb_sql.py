@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import duckdb
 import msgspec
@@ -11,16 +12,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tillstream.engine.intake import zone_table
-from tillstream.engine.plan import BODY_SCHEMA, Plan
+from tillstream.engine.plan import BODY_SCHEMA, CONTENT_SCHEMA, Plan
 from tillstream.metrics import Metric
 from tillstream.settings import Settings
 from tillstream.store.base import Changes
 
 _BODY_SCHEMA = msgspec.json.encode(BODY_SCHEMA).decode()
+_CONTENT_SCHEMA = msgspec.json.encode(CONTENT_SCHEMA).decode()
 
 
 class DuckSql:
-    """Normalises and folds one batch at a time; holds nothing between two batches that matters."""
+    """Normalises and folds one batch at a time; holds nothing between two batches that matters.
+
+    Arrow tables are only ever scanned whole or computed on: no filter is left to an Arrow scan,
+    whose pushed-down filters had wrong results in several versions of DuckDB.
+    """
 
     def __init__(self, plan: Plan, catalogue: Sequence[Metric], settings: Settings) -> None:
         self._plan = plan
@@ -31,8 +37,8 @@ class DuckSql:
             config={"threads": 1, "memory_limit": f"{settings.engine_memory_bytes}B", "temp_directory": ""},
         )
         self._connection.execute("SET TimeZone = 'UTC'")
-        self._connection.register("store_zone", _store_zones(settings))
-        self._connection.execute("CREATE TABLE store_zones AS SELECT * FROM store_zone")
+        self._connection.register("zones_of_stores", _store_zones(settings))
+        self._connection.execute("CREATE TABLE store_zone AS SELECT * FROM zones_of_stores")
 
     def keys(self, table: pa.Table) -> pa.Table:
         """What `Store.known` asks for: `key` and `sold_local`."""
@@ -44,14 +50,15 @@ class DuckSql:
         Returns the records that have no readable total. Raises `duckdb.Error` where a body is no JSON.
         """
         run = self._connection.execute
-        self._register("arrived", table)
-        run(f"""CREATE OR REPLACE TEMP TABLE parsed AS
-            SELECT place, day, CAST(date AS TIMESTAMP) AS sold_local, CAST(date AS DATE) AS local_date, key,
-                make_timestamp(received_us) AS received_at, arrived.store, terminal, receipt, source, notes,
-                coalesce(z.zone_name, '{self._settings.zone}') AS zone_name, from_json(body, '{_BODY_SCHEMA}') AS r
-            FROM arrived LEFT JOIN store_zones z ON arrived.store = z.store""")
-        self._load_zones()
-        run(f"CREATE OR REPLACE TEMP TABLE sale AS {self._plan.sales()}")
+        self._connection.register("arrived", table)
+        self._load_zones(table)
+        read = f"""SELECT place, day, CAST(date AS TIMESTAMP) AS sold_local, key, make_timestamp(received_us) AS received_at,
+                arrived.store, terminal, receipt, source, notes, before_offset, after_offset, from_local, to_local,
+                from_json(body, '{_BODY_SCHEMA}') AS r
+            FROM arrived LEFT JOIN store_zone USING (store)
+            LEFT JOIN zone ON zone.local_date = substr(date, 1, 10)
+                AND zone.zone_name = coalesce(store_zone.zone_name, '{self._settings.zone}')"""
+        run(f"CREATE OR REPLACE TEMP TABLE sale AS {self._plan.sales(read)}")
         sale = "place, day, store, till, sold_local"
         unnested = f"SELECT {sale}, unnest(r.lines) AS l, generate_subscripts(r.lines, 1) AS line FROM sale"
         run(f"CREATE OR REPLACE TEMP TABLE line AS {self._plan.lines(unnested)}")
@@ -63,10 +70,10 @@ class DuckSql:
         columns = self._plan.columns("lines")
         run(f"""CREATE OR REPLACE TEMP TABLE every_line AS
             SELECT {columns} FROM line UNION ALL SELECT {columns} FROM ({self._plan.rest_lines()})""")
-        read = self._arrow("SELECT place FROM receipt")
-        if read.num_rows == table.num_rows:
+        readable = self._arrow("SELECT place FROM receipt")
+        if readable.num_rows == table.num_rows:
             return table.slice(0, 0)
-        return self._arrow("SELECT * FROM arrived WHERE place NOT IN (SELECT place FROM receipt)")
+        return _without(table, readable["place"])
 
     def collect(self, changes: Changes) -> None:
         """Hand over what `normalise` made: the tables and every metric's partial rows."""
@@ -80,56 +87,46 @@ class DuckSql:
 
     def sift(self, table: pa.Table) -> tuple[pa.Table, pa.Table]:
         """The records whose body is JSON, and the others."""
-        self._register("arrived", table)
-        verdict = self._arrow("SELECT place FROM arrived WHERE json_valid(body)")
-        valid = pc.is_in(table["place"], value_set=verdict["place"].combine_chunks())
-        return table.filter(valid), table.filter(pc.invert(valid))
+        self._connection.register("arrived", table)
+        verdicts = self._arrow("SELECT place, json_valid(body) AS valid FROM arrived")
+        valid = verdicts.filter(verdicts["valid"])["place"]
+        return table.filter(pc.is_in(table["place"], value_set=valid.combine_chunks())), _without(table, valid)
 
     def same_content(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
         """Whether the known fields of each two bodies are equal once read as the plan reads them."""
         if not pairs:
             return []
         table = pa.table({"a": [a for a, _ in pairs], "b": [b for _, b in pairs]})
-        self._register("pairs", table)
+        self._connection.register("pairs", table)
         rows = self._connection.execute(f"""
-            WITH read AS (SELECT from_json(a, '{_BODY_SCHEMA}') AS a, from_json(b, '{_BODY_SCHEMA}') AS b FROM pairs)
-            SELECT {" AND ".join(_alike(each) for each in _CONTENT)} FROM read""").fetchall()
+            WITH read AS (SELECT from_json(a, '{_CONTENT_SCHEMA}') AS a, from_json(b, '{_CONTENT_SCHEMA}') AS b FROM pairs)
+            SELECT {" AND ".join(_alike(each) for each in CONTENT_SCHEMA)} FROM read""").fetchall()
         return [bool(alike) for (alike,) in rows]
 
-    def _register(self, name: str, table: pa.Table) -> None:
-        """As a real table: nothing is ever filtered inside an Arrow scan."""
-        self._connection.register(f"{name}_arrow", table)
-        self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM {name}_arrow")
-        self._connection.unregister(f"{name}_arrow")
-
-    def _load_zones(self) -> None:
-        found = self._connection.execute("SELECT DISTINCT zone_name, local_date FROM parsed").fetchall()
-        self._register("zone_seconds", zone_table(found))
+    def _load_zones(self, table: pa.Table) -> None:
+        dates: list[str] = pc.unique(pc.utf8_slice_codeunits(table["date"], 0, 10)).to_pylist()
+        names = {self._settings.zone, *self._settings.store_zones.values()}
+        self._connection.register("zone_seconds", zone_table([(name, date) for name in names for date in dates]))
         self._connection.execute("""CREATE OR REPLACE TEMP TABLE zone AS
             SELECT zone_name, local_date, to_seconds(before_seconds) AS before_offset,
                 to_seconds(after_seconds) AS after_offset, from_local, to_local FROM zone_seconds""")
 
     def _arrow(self, sql: str) -> pa.Table:
-        return self._connection.sql(sql).to_arrow_table()
+        table: pa.Table = self._connection.sql(sql).to_arrow_table()
+        return table
 
     def close(self) -> None:
         self._connection.close()
-
-
-_CONTENT = (
-    "agentID",
-    "customerID",
-    "documentTotal",
-    "lines",
-    "settlements",
-)
-"""The known fields that are not in the key."""
 
 
 def _alike(field: str) -> str:
     if field in ("lines", "settlements"):
         return f"coalesce(a.{field}, []) = coalesce(b.{field}, [])"
     return f"a.{field} IS NOT DISTINCT FROM b.{field}"
+
+
+def _without(table: pa.Table, places: pa.ChunkedArray) -> pa.Table:
+    return table.filter(pc.invert(pc.is_in(table["place"], value_set=places.combine_chunks())))
 
 
 def _store_zones(settings: Settings) -> pa.Table:

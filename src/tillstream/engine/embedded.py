@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from threading import Event
 
 import duckdb
@@ -14,7 +15,7 @@ import structlog
 from tillstream.clock import Clock, utc
 from tillstream.engine.base import Engine, Step
 from tillstream.engine.duckdb_sql import DuckSql
-from tillstream.engine.intake import UnreadableChunk, records
+from tillstream.engine.intake import ChunkError, records
 from tillstream.engine.plan import Plan
 from tillstream.engine.repeats import Repeats
 from tillstream.engine.setaside import Aside
@@ -22,11 +23,23 @@ from tillstream.log.base import Chunk, Log, Position
 from tillstream.metrics import Metric
 from tillstream.receipt import RECEIPT, REFUSAL, minor_digits
 from tillstream.settings import Settings
-from tillstream.store.base import Changes, Store
+from tillstream.store.base import Changes, Row, Store
 
 _STEP_LIMIT_BYTES = 64 * 1024 * 1024
 
 logger = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """What the last step took. A receipt's `applied_at` is part of the commit that makes it visible,
+    so it is foretold: as long as the last step took, in proportion where this one is larger."""
+
+    records: int = 1
+    took_us: int = 0
+
+    def expected_us(self, records: int) -> int:
+        return self.took_us * max(records, self.records) // self.records
 
 
 class EmbeddedEngine(Engine):
@@ -52,6 +65,7 @@ class EmbeddedEngine(Engine):
         self._rebuilding = rebuilding
         self._sql = DuckSql(Plan(minor_digits(settings.currency), tuple(settings.vat_rates)), catalogue, settings)
         self._repeats = Repeats(log, self._sql)
+        self._pace = _Pace()
         self._position = store.position()
         log.publish(self._position)
 
@@ -68,6 +82,7 @@ class EmbeddedEngine(Engine):
         changes.quarantine, changes.counters = aside.rows, aside.counters
         changes.committed_us = self._clock.now_us()
         self._store.commit(changes)
+        self._pace = _Pace(changes.records, round((time.perf_counter() - started) * 1_000_000))
         self._position = changes.upto
         self._log.publish(self._position)
         return Step(
@@ -93,34 +108,30 @@ class EmbeddedEngine(Engine):
 
     def _table(self, chunks: Sequence[Chunk], changes: Changes, aside: Aside) -> pa.Table | None:
         """The receipts of the chunks; damage goes to `changes.faults`, refusals are set aside."""
-        tables = []
-        faults = []
-        for chunk in chunks:
-            reason = chunk.fault
-            if not reason:
-                try:
-                    tables.append(records(chunk))
-                    continue
-                except UnreadableChunk as error:
-                    reason = str(error)
-            logger.error("log.damaged", offset=chunk.offset, records=chunk.count, reason=reason)
-            faults.append(
-                {
-                    "offset_text": f"{chunk.partition}:{chunk.offset}",
-                    "records": chunk.count,
-                    "reason": reason,
-                    "found_at": utc(self._clock.now_us()),
-                }
-            )
-        changes.faults = faults
-        if not tables:
+        sound = [chunk for chunk in chunks if not chunk.fault]
+        reasons = [(chunk, chunk.fault) for chunk in chunks if chunk.fault]
+        try:
+            table = records(sound) if sound else None
+        except ChunkError:
+            table, unreadable = _salvage(sound)
+            reasons += unreadable
+        changes.faults = [self._fault(chunk, reason) for chunk, reason in reasons]
+        if table is None:
             return None
-        table = pa.concat_tables(tables).combine_chunks()
-        is_refusal = pc.equal(table["kind"], REFUSAL)
+        is_refusal = pc.equal(table["kind"], pa.scalar(REFUSAL))
         if pc.any(is_refusal).as_py():
             aside.refusals(table.filter(is_refusal), self._log)
-            table = table.filter(pc.equal(table["kind"], RECEIPT))
+            table = table.filter(pc.equal(table["kind"], pa.scalar(RECEIPT)))
         return table
+
+    def _fault(self, chunk: Chunk, reason: str) -> Row:
+        logger.error("log.damaged", offset=chunk.offset, records=chunk.count, reason=reason)
+        return {
+            "offset_text": f"{chunk.partition}:{chunk.offset}",
+            "records": chunk.count,
+            "reason": reason,
+            "found_at": utc(self._clock.now_us()),
+        }
 
     def _fresh(self, table: pa.Table | None, aside: Aside) -> pa.Table | None:
         """The receipts that the store doesn't know; the others are counted, conflicts set aside."""
@@ -136,7 +147,7 @@ class EmbeddedEngine(Engine):
     def _fold(self, fresh: pa.Table | None, changes: Changes, aside: Aside) -> None:
         if fresh is None or not fresh.num_rows:
             return
-        applied_at = None if self._rebuilding else utc(self._clock.now_us())
+        applied_at = None if self._rebuilding else utc(self._clock.now_us() + self._pace.expected_us(fresh.num_rows))
         try:
             unreadable = self._sql.normalise(fresh, applied_at)
         except duckdb.Error as error:
@@ -164,3 +175,15 @@ class EmbeddedEngine(Engine):
     def position(self) -> Position:
         """The position of the last commit."""
         return self._position
+
+
+def _salvage(chunks: Sequence[Chunk]) -> tuple[pa.Table | None, list[tuple[Chunk, str]]]:
+    """Chunk by chunk: the records of those that can be read, and why each other cannot."""
+    tables = []
+    unreadable = []
+    for chunk in chunks:
+        try:
+            tables.append(records([chunk]))
+        except ChunkError as error:
+            unreadable.append((chunk, str(error)))
+    return pa.concat_tables(tables) if tables else None, unreadable

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from datetime import date, datetime
-from itertools import chain, repeat
+from datetime import date
+from itertools import chain
 
 import pyarrow as pa
 import pyarrow.csv as csv
@@ -27,22 +27,32 @@ _HEAD_CONVERT = csv.ConvertOptions(
 RECORD_COLUMNS = ("place", *HEAD_COLUMNS, "body")
 
 
-class UnreadableChunk(TillstreamError):
+class ChunkError(TillstreamError):
     """The chunk's heads or bodies are not what ingest writes, although its checksum is right."""
 
 
-def records(chunk: Chunk) -> pa.Table:
-    """One row a record, with the columns `RECORD_COLUMNS`. Raises `UnreadableChunk`."""
+def records(chunks: Sequence[Chunk]) -> pa.Table:
+    """One row a record, with the columns `RECORD_COLUMNS`. Raises `ChunkError`.
+
+    The bodies stay where they are: their column has the chunks' own buffers.
+    """
+    count = sum(chunk.count for chunk in chunks)
     try:
-        heads = csv.read_csv(io.BytesIO(chunk.heads.data), _HEAD_READ, _HEAD_PARSE, _HEAD_CONVERT)
-        bodies = _strings(chunk.bodies)
+        heads = csv.read_csv(
+            io.BytesIO(b"".join(chunk.heads.data for chunk in chunks)), _HEAD_READ, _HEAD_PARSE, _HEAD_CONVERT
+        )
+        bodies = pa.chunked_array([_strings(chunk.bodies) for chunk in chunks])
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise UnreadableChunk(str(error)) from error
-    if heads.num_rows != chunk.count or len(bodies) != chunk.count:
-        raise UnreadableChunk(f"{heads.num_rows} heads and {len(bodies)} bodies for {chunk.count} records")
-    first = pack_place(chunk.partition, chunk.offset, 0)
-    places = pa.array(range(first, first + chunk.count), pa.int64())
+        raise ChunkError(str(error)) from error
+    if heads.num_rows != count or len(bodies) != count:
+        raise ChunkError(f"{heads.num_rows} heads and {len(bodies)} bodies for {count} records")
+    places = pa.array(chain.from_iterable(_places(chunk) for chunk in chunks), pa.int64())
     return heads.add_column(0, "place", places).append_column("body", bodies)
+
+
+def _places(chunk: Chunk) -> range:
+    first = pack_place(chunk.partition, chunk.offset, 0)
+    return range(first, first + chunk.count)
 
 
 def _strings(frame: Frame) -> pa.Array:
@@ -52,13 +62,13 @@ def _strings(frame: Frame) -> pa.Array:
     return column
 
 
-def zone_table(pairs: Sequence[tuple[str, date]]) -> pa.Table:
-    """The UTC offsets of each (zone, local date), as `Plan.sales` joins them."""
-    found = [offsets(zone, day) for zone, day in pairs]
+def zone_table(pairs: Sequence[tuple[str, str]]) -> pa.Table:
+    """The UTC offsets of each (zone, local date as YYYY-MM-DD), as `Plan.sales` joins them."""
+    found = [offsets(zone, date.fromisoformat(day)) for zone, day in pairs]
     return pa.table(
         {
             "zone_name": pa.array([zone for zone, _ in pairs], pa.string()),
-            "local_date": pa.array([day for _, day in pairs], pa.date32()),
+            "local_date": pa.array([day for _, day in pairs], pa.string()),
             "before_seconds": pa.array([int(each.before.total_seconds()) for each in found], pa.int64()),
             "after_seconds": pa.array([int(each.after.total_seconds()) for each in found], pa.int64()),
             "from_local": pa.array([each.from_local for each in found], pa.timestamp("us")),

@@ -3,8 +3,8 @@
 One definition for every engine. It keeps to the SQL that DuckDB and Spark share; what differs
 (reading JSON, unnesting) is in the few functions that the engines' dialects name.
 
-The steps build on each other: `batch` (heads and bodies) -> `parsed` -> `line`, `settlement` ->
-`receipt` -> one fold per metric. Amounts are first rounded half-up to `receipt.NOISE_DIGITS`
+The steps build on each other: heads and bodies -> `sale` -> `line`, `settlement` -> `receipt` ->
+one fold per metric. Amounts are first rounded half-up to `receipt.NOISE_DIGITS`
 decimals, which takes binary-float noise away, then half-up to the currency's minor unit.
 """
 
@@ -17,15 +17,9 @@ from tillstream.store.schema import metric_columns, tables
 AMOUNT = "DECIMAL(19,6)"
 
 BODY_SCHEMA = {
-    "cashReceiptID": "VARCHAR",
-    "storeID": "VARCHAR",
-    "terminalID": "VARCHAR",
-    "agentID": "VARCHAR",
-    "customerID": "VARCHAR",
     "documentTotal": {"grossTotal": AMOUNT, "netTotal": AMOUNT, "taxPayable": AMOUNT},
     "lines": [
         {
-            "lineNumber": "VARCHAR",
             "productCode": "VARCHAR",
             "productDescription": "VARCHAR",
             "productCategoryCode": "VARCHAR",
@@ -40,7 +34,10 @@ BODY_SCHEMA = {
     ],
     "settlements": [{"paymentMechanism": "VARCHAR", "settlementAmount": AMOUNT}],
 }
-"""The known fields of a body and the types that they are read as."""
+"""The known fields of a body that figures come from, and the types that they are read as."""
+
+CONTENT_SCHEMA = BODY_SCHEMA | {"agentID": "VARCHAR", "customerID": "VARCHAR"}
+"""What two receipts with one key are compared by: the known fields that are not in the key."""
 
 WEIGHED = ("kg", "g", "gr", "kilogram", "gram", "l", "cl", "ml", "litre", "liter", "lb", "oz", "m")
 """Units of measure whose lines count as one item, whatever was weighed."""
@@ -85,8 +82,12 @@ class Plan:
         """Whether one of the amounts is finer than a minor unit."""
         return " OR ".join(f"coalesce({each} <> {self._round(each)}, false)" for each in amounts)
 
-    def sales(self) -> str:
-        """Of `parsed`: what every row of a receipt shares, with its UTC time by the offsets of its zone."""
+    def sales(self, read: str) -> str:
+        """What every row of a receipt shares, with its UTC time by the offsets of its zone.
+
+        `read` yields the head's columns, `r` (the body read by `BODY_SCHEMA`), `sold_local`,
+        `received_at` and the columns of `zones.Offsets`.
+        """
         return f"""
             SELECT place, CAST(day AS DATE) AS day, store, terminal AS till, sold_local, key, receipt, received_at,
                 source, notes, r,
@@ -98,8 +99,7 @@ class Plan:
                         <= abs(date_diff('second', sold_local - after_offset, received_at)) THEN before_offset
                     ELSE after_offset END AS sold_at,
                 source LIKE '%/{SIMULATED}' AS simulated
-            FROM parsed JOIN zone USING (zone_name, local_date)
-            WHERE r.documentTotal.grossTotal IS NOT NULL
+            FROM ({read}) AS read WHERE r.documentTotal.grossTotal IS NOT NULL
         """
 
     def lines(self, unnested: str) -> str:

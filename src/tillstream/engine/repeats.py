@@ -26,8 +26,9 @@ class Repeats:
         first: dict[str, int] = dict(known)
         keep = []
         repeated = []
-        columns = table.select(["key", "place"])
-        for row, (key, place) in enumerate(zip(columns["key"].to_pylist(), columns["place"].to_pylist(), strict=True)):
+        keys: list[str] = table["key"].to_pylist()
+        places: list[int] = table["place"].to_pylist()
+        for row, (key, place) in enumerate(zip(keys, places, strict=True)):
             if first.setdefault(key, place) == place:
                 keep.append(row)
             else:

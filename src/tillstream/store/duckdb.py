@@ -126,11 +126,11 @@ class DuckStore(Store):
             run("""CREATE OR REPLACE TEMP TABLE asked AS
                 SELECT CAST(key AS UUID) AS key, sold_local FROM asked_arrow""")
             self._connection.unregister("asked_arrow")
-            low, high = run("SELECT min(sold_local), max(sold_local) FROM asked").fetchone()
+            span = run("SELECT min(sold_local), max(sold_local) FROM asked").fetchall()[0]
             rows = run(
                 """SELECT replace(CAST(key AS VARCHAR), '-', ''), min(place) FROM receipts
                 WHERE sold_local BETWEEN ? AND ? AND key IN (SELECT key FROM asked) GROUP BY key""",
-                [low, high],
+                list(span),
             ).fetchall()
         return dict(rows)
 
