@@ -7,17 +7,27 @@ from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from functools import partial
 from typing import Any
+from urllib.request import urlopen
 
+import msgspec
 from msgspec import Struct
 
+from tillstream import topology
+from tillstream.clock import SystemClock
+from tillstream.datadir import Holder, open_directory
+from tillstream.errors import StoreUnavailable
 from tillstream.log.base import Log, Position
 from tillstream.metrics import Metric
 from tillstream.receipt import minor_digits
+from tillstream.settings import Settings
 from tillstream.store.base import Row, Store
 from tillstream.views import COUNTERS, Views, percentiles
 
 ATTEMPTS = 20
 """How often figures are compared again because a commit came between reading one and the other."""
+
+ANSWER_LIMIT_S = 600
+"""How long a running engine may take to recount."""
 
 _RECOUNT = """SELECT sum(gross) AS revenue, sum(net) AS net, sum(tax) AS tax, count(*) AS receipts,
     CAST(sum(items) AS BIGINT) AS items, count(DISTINCT store) AS stores_active,
@@ -54,6 +64,31 @@ class Report(Struct, frozen=True):
     @property
     def agrees(self) -> bool:
         return not self.differences
+
+
+def check(settings: Settings) -> Report:
+    """The report on a data directory: from the engine that runs on it, or else from its files.
+
+    Raises `DataDirectoryError` or `StoreUnavailable`.
+    """
+    directory = open_directory(settings.data_path, create=False)
+    holder = directory.holder("engine")
+    if holder is not None:
+        return _ask(holder)
+    with directory.lock("engine"), topology.open_reading(directory, settings, SystemClock()) as reading:
+        return run(reading.store, reading.views, reading.log, reading.metrics)
+
+
+def _ask(holder: Holder) -> Report:
+    """The report of a running engine, which alone can read its store."""
+    target = f"the engine of process {holder.pid}"
+    if not holder.address:
+        raise StoreUnavailable("ask", target, "it is only starting", "try again in a moment")
+    try:
+        with urlopen(f"{holder.address}/api/v1/check", timeout=ANSWER_LIMIT_S) as answer:
+            return msgspec.json.decode(answer.read(), type=Report)
+    except (OSError, msgspec.DecodeError) as error:
+        raise StoreUnavailable("ask", f"{target} at {holder.address}", error, "see its log") from error
 
 
 def run(store: Store, views: Views, log: Log, metrics: Sequence[Metric]) -> Report:

@@ -146,8 +146,6 @@ def _make(path: Path, *, create: bool) -> None:
         raise _refuse(path, f"its parent {path.parent} does not exist", f"try: mkdir -p {path.parent}") from None
     except FileExistsError:
         raise _refuse(path, "it is a file", "name a directory with --data") from None
-    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        raise _refuse(path, "this user may not write there", "change its owner, or name another with --data")
 
 
 def _read_format(path: Path) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ import asyncio
 import re
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -60,21 +60,17 @@ class Supervisor:
     """Keeps its parts running until SIGINT or SIGTERM, then stops them in the order given.
 
     A part begins once those named in its `after` are ready. `stop_share` is the part of the stop
-    limit by which it must have ended. A second signal kills what still runs: what was acknowledged
+    limit by which it must have ended. Of what a part prints only its ready line is read; it logs to
+    standard error, which it has from us. A second signal kills what still runs: what was acknowledged
     is on disk, so nothing of it is lost.
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        parts: Sequence[Part],
-        on_ready: Callable[[Supervisor], None],
-        say: Callable[[str], None],
+        self, settings: Settings, parts: Sequence[Part], on_ready: Callable[[Mapping[str, str]], None]
     ) -> None:
         self.settings = settings
         self.parts = parts
         self._on_ready = on_ready
-        self._say = say
         self._stop = asyncio.Event()
         self._starting = asyncio.Lock()
         self._code = 0
@@ -102,10 +98,10 @@ class Supervisor:
         self._stop.set()
 
     async def _welcome(self) -> None:
-        for part in self.parts:
-            if part.port_setting:
-                await part.ready.wait()
-        self._on_ready(self)
+        serving = [part for part in self.parts if part.port_setting]
+        for part in serving:
+            await part.ready.wait()
+        self._on_ready({part.name: part.address for part in serving})
 
     async def _to_the_end(self, keeping: Coroutine[None, None, None]) -> None:
         try:
@@ -161,10 +157,8 @@ class Supervisor:
     async def _listen(self, part: Part, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
         async for raw in process.stdout:
-            line = raw.decode(errors="replace").rstrip("\n")
-            found = READY.fullmatch(line)
+            found = READY.fullmatch(raw.decode(errors="replace").rstrip("\n"))
             if found is None:
-                self._say(line)
                 continue
             part.address = found["address"]
             if part.port_setting:

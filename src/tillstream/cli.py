@@ -1,0 +1,198 @@
+"""The `tillstream` command: verbs only. What they do stands in the modules that they call.
+
+These are imported by the verb that needs them, so that `tillstream --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+import tillstream
+from tillstream import lifeline, settings, telemetry
+from tillstream.errors import OperationalError, UnknownMetric
+from tillstream.generator.command import generate
+from tillstream.options import BASIC, EPILOG, resolve, with_settings
+from tillstream.settings import Settings
+
+if TYPE_CHECKING:
+    from tillstream.check import Report
+
+OPERATIONAL_ERROR = 2
+DISAGREES = 1
+
+supervised_option = click.option("--supervised", is_flag=True, hidden=True)
+
+
+class Verbs(click.Group):
+    """A group whose verbs end an operational error with one line instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OperationalError as error:
+            click.echo(f"tillstream: {error}", err=True)
+            ctx.exit(OPERATIONAL_ERROR)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """A chain of shops sees its day live, to the cent, and never loses a receipt."""
+
+
+def example(*lines: str) -> str:
+    """The end of a verb's help: what one would type."""
+    typed = "\n".join(f"  {line}" for line in lines)
+    return f"\b\nFor example:\n{typed}\n\n{EPILOG}"
+
+
+@main.command(epilog=example("tillstream up", "tillstream up --data /srv/tillstream --ingest-port 3001"))
+@click.option("--demo", is_flag=True, help="show an invented chain of bakeries, in a directory of its own")
+@with_settings(*BASIC)
+def up(demo: bool, **given: Any) -> None:
+    """Run ingest, the engine and the dashboard until Ctrl-C."""
+    from tillstream import up as running
+
+    values, origins = resolve(given)
+    telemetry.configure(values, "up")
+    if demo:
+        values = running.prepare_demo(values, origins, click.echo)
+    sys.exit(asyncio.run(running.up(values, demo=demo, say=click.echo)))
+
+
+@main.command(epilog=example("tillstream ingest --data /srv/tillstream"))
+@supervised_option
+@with_settings("data", "host", "ingest_port")
+def ingest(supervised: bool, **given: Any) -> None:
+    """Take receipts and keep them in the log; one process of `tillstream up`."""
+    from tillstream import roles
+
+    _run_role("ingest", roles.ingest, supervised, given)
+
+
+@main.command(epilog=example("tillstream engine --data /srv/tillstream"))
+@supervised_option
+@with_settings("data", "host", "dashboard_port")
+def engine(supervised: bool, **given: Any) -> None:
+    """Fold the log into figures and serve the dashboard; the other process of `tillstream up`."""
+    from tillstream import roles
+
+    _run_role("engine", roles.engine, supervised, given)
+
+
+def _run_role(name: str, role: Callable[..., None], supervised: bool, given: dict[str, Any]) -> None:
+    from tillstream.supervisor import ready_line
+
+    values = lifeline.receive() if supervised else resolve(given)[0]
+    telemetry.configure(values, name)
+    role(values, lambda address: click.echo(ready_line(name, address)), supervised=supervised)
+
+
+@main.command(hidden=True)
+@supervised_option
+def sell(supervised: bool) -> None:
+    """The demo's shops: load the past days, then sell live. A process of `tillstream up --demo`."""
+    from tillstream import demo
+
+    values = lifeline.receive() if supervised else Settings()
+    telemetry.configure(values, "shops")
+    demo.sell(values, click.echo)
+
+
+@main.command(epilog=example("tillstream check", "tillstream check --data /srv/tillstream"))
+@with_settings("data")
+def check(**given: Any) -> None:
+    """Recount everything from the stored receipts and compare. Exit code 1 where figures differ."""
+    from tillstream import check as checking
+
+    values, _ = resolve(given)
+    telemetry.configure(values, "check")
+    report = checking.check(values)
+    _show(report)
+    sys.exit(0 if report.agrees else DISAGREES)
+
+
+def _show(report: Report) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    counts = ", ".join(f"{count:,} {name}" for name, count in report.counts.items())
+    compared = f"{report.metrics} metrics and the summaries of {report.days} days"
+    if report.agrees:
+        click.echo(f"everything agrees: {report.records:,} records of the log = {counts}; {compared} recounted")
+        return
+    table = Table("figure", "where", "shown", "recounted", title=f"{len(report.differences)} differences")
+    for difference in report.differences:
+        table.add_row(*msgspec.structs.astuple(difference))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    click.echo(f"{report.records:,} records of the log: {counts}; {compared} recounted")
+
+
+@main.command(epilog=example("tillstream rebuild", "tillstream rebuild sales_by_category"))
+@click.argument("metric", required=False)
+@with_settings("data")
+def rebuild(metric: str | None, **given: Any) -> None:
+    """Make the store anew from the log, or one METRIC from the stored receipts. The engine must be stopped."""
+    from tillstream import rebuild as rebuilding
+    from tillstream.clock import SystemClock
+    from tillstream.datadir import open_directory
+
+    values, _ = resolve(given)
+    telemetry.configure(values, "rebuild")
+    directory = open_directory(values.data_path, create=False)
+    if metric is None:
+        with _bar("rebuilding the store") as progress:
+            records = rebuilding.rebuild_store(directory, values, SystemClock(), progress)
+        click.echo(f"the store is made anew from {records:,} records of the log")
+        return
+    try:
+        rows = rebuilding.rebuild_metric(directory, values, SystemClock(), metric)
+    except UnknownMetric as error:
+        raise click.BadParameter(str(error), param_hint="METRIC") from error
+    click.echo(f"{metric} is made anew: {rows:,} rows")
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error, where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@main.command("settings", epilog=example("tillstream settings", "TILLSTREAM_ZONE=Europe/Lisbon tillstream settings"))
+@with_settings()
+def list_settings(**given: Any) -> None:
+    """List every setting: its value, where that comes from, its default and what it is."""
+    values, origins = resolve(given)
+    for name in Settings.__struct_fields__:
+        value, default = getattr(values, name), settings.default(name)
+        click.echo(f"{name} = {_toml(value)}")
+        click.echo(f"    {settings.describe(name)}")
+        if name in origins:
+            click.echo(f"    from {origins[name]}; default {_toml(default)}")
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_toml(name)} = {_toml(item)}" for name, item in value.items()) + "}"
+    return msgspec.json.encode(value).decode()
+
+
+@main.command(epilog=example("tillstream version"))
+def version() -> None:
+    """Print the version."""
+    click.echo(tillstream.__version__)
+
+
+main.add_command(generate)

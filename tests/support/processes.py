@@ -1,0 +1,191 @@
+"""The real `tillstream` commands as processes: started on free ports, waited for, read and killed by id."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Condition, Thread
+from typing import IO, TypeVar
+
+import httpx
+import psutil
+
+READY_S = 30.0
+STOP_S = 15.0
+
+T = TypeVar("T")
+
+TILLSTREAM = (sys.executable, "-P", "-m", "tillstream")
+
+
+def wait_until(condition: Callable[[], T | None], what: str, timeout_s: float = READY_S, pause_s: float = 0.05) -> T:
+    """The first true value of `condition`; a refused connection counts as not yet."""
+    deadline = time.monotonic() + timeout_s
+    last: object = None
+    while time.monotonic() < deadline:
+        try:
+            value = condition()
+        except (httpx.TransportError, psutil.NoSuchProcess) as error:
+            last = error
+        else:
+            if value:
+                return value
+            last = value
+        time.sleep(pause_s)
+    raise AssertionError(f"{what}: not within {timeout_s} s, last {last!r}")
+
+
+class Command:
+    """One process and what it says; standard output and error come as one text."""
+
+    def __init__(
+        self, *arguments: object, program: Sequence[str] = TILLSTREAM, cwd: Path | None = None, **environment: str
+    ) -> None:
+        self._said: list[str] = []
+        self._heard = Condition()
+        self.process = subprocess.Popen(
+            [*program, *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=cwd,
+            env={**os.environ, **environment},
+        )
+        assert self.process.stdout is not None
+        self._reader = Thread(target=self._read, args=(self.process.stdout,), daemon=True)
+        self._reader.start()
+
+    def _read(self, stream: IO[str]) -> None:
+        for line in stream:
+            with self._heard:
+                self._said.append(line)
+                self._heard.notify_all()
+        with self._heard:
+            self._heard.notify_all()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def said(self) -> str:
+        """Everything it has said until now."""
+        with self._heard:
+            return "".join(self._said)
+
+    def hear(self, pattern: str, timeout_s: float = READY_S) -> re.Match[str]:
+        """Wait until it says something that matches."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            found = re.search(pattern, self.said, re.MULTILINE)
+            if found:
+                return found
+            if self.process.poll() is not None and not self._reader.is_alive():
+                raise AssertionError(f"ended with {self.process.returncode} before {pattern!r}:\n{self.said}")
+            if time.monotonic() > deadline:
+                raise AssertionError(f"no {pattern!r} within {timeout_s} s:\n{self.said}")
+            with self._heard:
+                self._heard.wait(0.05)
+
+    def wait(self, timeout_s: float = STOP_S) -> int:
+        """The exit code, once it has ended and everything it said is read."""
+        code = self.process.wait(timeout_s)
+        self._reader.join(timeout_s)
+        return code
+
+    def stop(self, number: int = signal.SIGTERM, timeout_s: float = STOP_S) -> int:
+        self.process.send_signal(number)
+        return self.wait(timeout_s)
+
+    def part(self, name: str) -> psutil.Process:
+        """The child process that runs this part."""
+        return wait_until(lambda: self._part(name), f"the part {name} runs")
+
+    def _part(self, name: str) -> psutil.Process | None:
+        for child in psutil.Process(self.pid).children():
+            with suppress(psutil.NoSuchProcess):
+                if name in child.cmdline()[1:]:
+                    return child
+        return None
+
+    def close(self) -> None:
+        """End it and its children, however they do."""
+        family = []
+        with suppress(psutil.NoSuchProcess):
+            family = psutil.Process(self.pid).children(recursive=True)
+        self.process.kill()
+        for child in family:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+        self.process.wait(STOP_S)
+        psutil.wait_procs(family, STOP_S)
+        self._reader.join(STOP_S)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@contextmanager
+def running(
+    *arguments: object, program: Sequence[str] = TILLSTREAM, cwd: Path | None = None, **environment: str
+) -> Iterator[Command]:
+    """A command of `tillstream` that is ended with the block."""
+    command = Command(*arguments, program=program, cwd=cwd, **environment)
+    try:
+        yield command
+    finally:
+        command.close()
+
+
+def call(*arguments: object, cwd: Path | None = None, timeout_s: float = 60.0, **environment: str) -> tuple[int, str]:
+    """Run a verb to its end: exit code and what it said."""
+    with running(*arguments, cwd=cwd, **environment) as command:
+        return command.wait(timeout_s), command.said
+
+
+class Up:
+    """A `tillstream up` that serves."""
+
+    def __init__(self, command: Command) -> None:
+        self.command = command
+        self.ingest = command.hear(r"^receipts +(http://\S+)/receipt$")[1]
+        self.dashboard = command.hear(r"^dashboard +(http://\S+)$")[1]
+
+    def summary(self, day: str = "") -> dict[str, object]:
+        """What the dashboard's API tells of a day."""
+        answer = httpx.get(f"{self.dashboard}/api/v1/summary", params={"day": day} if day else {})
+        answer.raise_for_status()
+        summary: dict[str, object] = answer.json()
+        return summary
+
+    def post(self, body: bytes, content_type: str = "application/json", path: str = "/receipt") -> httpx.Response:
+        return httpx.post(f"{self.ingest}{path}", content=body, headers={"Content-Type": content_type})
+
+    def wait_for_receipts(self, count: int, day: str = "") -> dict[str, object]:
+        """The day's summary once it has this many receipts."""
+
+        def enough() -> dict[str, object] | None:
+            summary = self.summary(day)
+            return summary if summary["receipts"] == count else None
+
+        return wait_until(enough, f"{count} receipts of {day or 'today'}")
+
+    def stop(self) -> int:
+        return self.command.stop()
+
+
+@contextmanager
+def up(
+    data: Path, *arguments: object, program: Sequence[str] = TILLSTREAM, cwd: Path | None = None, **environment: str
+) -> Iterator[Up]:
+    """`tillstream up` on free ports over a data directory."""
+    options = ("--data", data, "--ingest-port", 0, "--dashboard-port", 0)
+    with running("up", *options, *arguments, program=program, cwd=cwd, **environment) as command:
+        yield Up(command)

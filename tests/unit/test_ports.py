@@ -1,0 +1,48 @@
+"""Given a port; when it is asked for; then it is free, or refused in one line."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from tillstream.errors import OperationalError, PortTaken
+from tillstream.ports import address, ensure_free, free_port
+
+
+def test_a_port_that_nobody_listens_on_is_free() -> None:
+    ensure_free("127.0.0.1", free_port("127.0.0.1"), "--port")
+    ensure_free("127.0.0.1", 0, "--port")
+
+
+def test_a_port_that_another_listens_on_is_taken_even_if_it_would_share() -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(PortTaken) as caught:
+            ensure_free("127.0.0.1", port, "--ingest-port")
+    assert str(caught.value) == (
+        f"could not listen on 127.0.0.1:{port}: another program listens there already; "
+        "stop it, or choose another port with --ingest-port"
+    )
+
+
+def test_an_address_of_another_machine_is_refused() -> None:
+    with pytest.raises(OperationalError, match=r"could not listen on 192\.0\.2\.1:0: "):
+        ensure_free("192.0.2.1", 0, "--port")
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:80"),
+        ("0.0.0.0", "http://127.0.0.1:80"),
+        ("::", "http://[::1]:80"),
+        ("::1", "http://[::1]:80"),
+        ("till.example", "http://till.example:80"),
+    ],
+)
+def test_a_server_is_reached_at_its_address(host: str, url: str) -> None:
+    assert address(host, 80) == url
