@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -57,14 +58,21 @@ def engine(settings: Settings, ready: Ready, *, supervised: bool = False) -> Non
         with topology.open_reading(directory, settings, SystemClock()) as reading:
 
             async def run(stop: asyncio.Event) -> None:
-                await _fold_and_show(reading, settings, stop, _announce(settings, lock, ready))
+                announce = _announce(settings, lock, ready)
+                await _fold_and_show(reading, settings, stop, announce, demo=directory.kind is Kind.DEMO)
 
             _run(run, supervised=supervised)
 
 
 async def _fold_and_show(
-    reading: topology.Reading, settings: Settings, stop: asyncio.Event, ready: Callable[[int], None]
+    reading: topology.Reading,
+    settings: Settings,
+    stop: asyncio.Event,
+    ready: Callable[[int], None],
+    *,
+    demo: bool,
 ) -> None:
+    from tillstream import check
     from tillstream.dashboard.live import LiveFeed
     from tillstream.dashboard.server import serve
 
@@ -80,7 +88,16 @@ async def _fold_and_show(
         # Whatever ends the folding ends the process too: figures that stand still must not look live.
         folding.add_done_callback(lambda _: stop.set())
         try:
-            await serve(reading.views, live, settings, stop, ready, lambda: _gauges(reading))
+            await serve(
+                reading.views,
+                live,
+                settings,
+                stop,
+                ready,
+                partial(_gauges, reading),
+                partial(check.run, reading.store, reading.views, reading.log, reading.metrics),
+                demo=demo,
+            )
         finally:
             halt.set()
             live.close()

@@ -163,7 +163,6 @@ class Supervisor:
             part.address = found["address"]
             if part.port_setting:
                 self.settings = replace(self.settings, **{part.port_setting: int(found["port"])})
-            logger.debug("part ready", part=part.name, address=part.address)
             part.ready.set()
 
     async def _end(self) -> None:

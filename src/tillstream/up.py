@@ -60,7 +60,8 @@ def _check_ports(settings: Settings) -> None:
 def _parts(*, demo: bool) -> list[Part]:
     """In the order in which they stop: whoever feeds ends before those whom it feeds."""
     ingest = Part("ingest", command("ingest"), port_setting="ingest_port", stop_share=0.7)
-    engine = Part("engine", command("engine"), port_setting="dashboard_port")
+    # The page shows where to post, so the engine starts once ingest's port is known.
+    engine = Part("engine", command("engine"), port_setting="dashboard_port", after=(ingest,))
     shops = Part("shops", command("sell"), after=(ingest, engine), stop_share=0.2)
     return [shops, ingest, engine] if demo else [ingest, engine]
 
