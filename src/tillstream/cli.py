@@ -70,7 +70,7 @@ def up(demo: bool, **given: Any) -> None:
 @supervised_option
 @with_settings("data", "host", "ingest_port")
 def ingest(supervised: bool, **given: Any) -> None:
-    """Take receipts and keep them in the log; one process of `tillstream up`."""
+    """Take receipts and keep them in the log: a process of `up`."""
     from tillstream import roles
 
     _run_role("ingest", roles.ingest, supervised, given)
@@ -80,7 +80,7 @@ def ingest(supervised: bool, **given: Any) -> None:
 @supervised_option
 @with_settings("data", "host", "dashboard_port")
 def engine(supervised: bool, **given: Any) -> None:
-    """Fold the log into figures and serve the dashboard; the other process of `tillstream up`."""
+    """Fold the log into figures and show them: a process of `up`."""
     from tillstream import roles
 
     _run_role("engine", roles.engine, supervised, given)
@@ -96,19 +96,25 @@ def _run_role(name: str, role: Callable[..., None], supervised: bool, given: dic
 
 @main.command(hidden=True)
 @supervised_option
-def sell(supervised: bool) -> None:
-    """The demo's shops: load the past days, then sell live. A process of `tillstream up --demo`."""
+@with_settings("data")
+def sell(supervised: bool, **given: Any) -> None:
+    """Load the demo's past days, then sell live: a process of `up --demo`."""
     from tillstream import demo
+    from tillstream.supervisor import ready_line
 
-    values = lifeline.receive() if supervised else Settings()
+    values = lifeline.receive() if supervised else resolve(given)[0]
     telemetry.configure(values, "shops")
-    demo.sell(values, click.echo)
+    demo.sell(values, lambda address: click.echo(ready_line("shops", address)), _bar, supervised=supervised)
 
 
 @main.command(epilog=example("tillstream check", "tillstream check --data /srv/tillstream"))
 @with_settings("data")
 def check(**given: Any) -> None:
-    """Recount everything from the stored receipts and compare. Exit code 1 where figures differ."""
+    """Recount everything and compare; exit code 1 where figures differ.
+
+    Every metric and every day's summary is compared with the stored receipts, and these with what
+    the log acknowledged. Asks the engine where one runs on the directory.
+    """
     from tillstream import check as checking
 
     values, _ = resolve(given)
@@ -138,7 +144,10 @@ def _show(report: Report) -> None:
 @click.argument("metric", required=False)
 @with_settings("data")
 def rebuild(metric: str | None, **given: Any) -> None:
-    """Make the store anew from the log, or one METRIC from the stored receipts. The engine must be stopped."""
+    """Make the store anew from the log, or one metric.
+
+    METRIC is made from the stored receipts. No engine may run on the directory meanwhile.
+    """
     from tillstream import rebuild as rebuilding
     from tillstream.clock import SystemClock
     from tillstream.datadir import open_directory
@@ -173,7 +182,7 @@ def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
 @main.command("settings", epilog=example("tillstream settings", "TILLSTREAM_ZONE=Europe/Lisbon tillstream settings"))
 @with_settings()
 def list_settings(**given: Any) -> None:
-    """List every setting: its value, where that comes from, its default and what it is."""
+    """List every setting: value, origin, default and help."""
     values, origins = resolve(given)
     for name in Settings.__struct_fields__:
         value, default = getattr(values, name), settings.default(name)

@@ -87,6 +87,11 @@ class DataDirectory:
         """Where a rebuilt store grows until it takes the place of the old one."""
         return self.path / "store.duckdb.new"
 
+    @property
+    def demo_loaded(self) -> Path:
+        """Names the last day up to which the demo's past is loaded."""
+        return self.path / "demo.loaded"
+
     @contextmanager
     def lock(self, role: str) -> Iterator[Lock]:
         """Hold the directory as `role` (ingest, engine, up) within the block.

@@ -50,9 +50,8 @@ def _option(name: str, *, hidden: bool) -> Callable[[Command], Command]:
         type=_TYPES.get(kind, click.STRING),
         metavar=_METAVARS.get(get_origin(kind) or kind),
         default=None,
-        show_default=text(declared.default(name)) or "none",
         hidden=hidden,
-        help=declared.describe(name),
+        help=f"{declared.describe(name)}  [default: {text(declared.default(name)) or 'none'}]",
     )
 
 

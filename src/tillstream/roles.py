@@ -44,7 +44,7 @@ def ingest(settings: Settings, ready: Ready, *, supervised: bool = False) -> Non
             async def run(stop: asyncio.Event) -> None:
                 await serve(log, settings, SystemClock(), stop, _announce(settings, lock, ready))
 
-            _run(run, supervised=supervised)
+            run_until_stopped(run, supervised=supervised)
 
 
 def engine(settings: Settings, ready: Ready, *, supervised: bool = False) -> None:
@@ -61,7 +61,7 @@ def engine(settings: Settings, ready: Ready, *, supervised: bool = False) -> Non
                 announce = _announce(settings, lock, ready)
                 await _fold_and_show(reading, settings, stop, announce, demo=directory.kind is Kind.DEMO)
 
-            _run(run, supervised=supervised)
+            run_until_stopped(run, supervised=supervised)
 
 
 async def _fold_and_show(
@@ -125,7 +125,7 @@ def _announce(settings: Settings, lock: Lock, ready: Ready) -> Callable[[int], N
     return announce
 
 
-def _run(main: Callable[[asyncio.Event], Coroutine[object, object, None]], *, supervised: bool) -> None:
+def run_until_stopped(main: Callable[[asyncio.Event], Coroutine[object, object, None]], *, supervised: bool) -> None:
     """Run `main` on uvloop; its event is set by SIGINT, by SIGTERM, or by the supervisor's death."""
 
     async def run() -> None:
