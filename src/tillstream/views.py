@@ -66,10 +66,13 @@ class Views:
         self._cent = Decimal(1).scaleb(-minor_digits(settings.currency))
         self.currency = settings.currency
 
+    def local_now(self) -> datetime:
+        """Wall-clock time in the chain's zone, without the zone."""
+        return utc(self._clock.now_us()).astimezone(self._zone).replace(tzinfo=None)
+
     def today(self) -> date:
         """The business day that it is now in the chain's zone."""
-        local = utc(self._clock.now_us()).astimezone(self._zone).replace(tzinfo=None)
-        return (local - timedelta(hours=self._day_start.hour, minutes=self._day_start.minute)).date()
+        return (self.local_now() - timedelta(hours=self._day_start.hour, minutes=self._day_start.minute)).date()
 
     def summary(self, day: str | date | None = None) -> Row:
         """The day's figures, all of one commit; without a day: today's."""
@@ -113,7 +116,7 @@ class Views:
     def metric(self, name: str, filters: Mapping[str, str] | None = None) -> Row:
         """The rows of one metric of one day; any key column of it may be a filter. Without a day: today."""
         if name not in self._metrics:
-            raise UnknownMetric(name)
+            raise UnknownMetric(f"there is no metric {name!r}; there are {', '.join(self._metrics)}")
         metric = self._metrics[name]
         keys = {key.name: key for key in metric.keys}
         wanted: dict[str, Any] = {"day": self.today()}
@@ -121,9 +124,9 @@ class Views:
             if column not in keys:
                 raise BadQuery(column, f"{name} has no such key", f"filter by {', '.join(keys)}")
             wanted[column] = key_value(keys[column], text)
-        columns = ", ".join([*keys, *(measure.name for measure in metric.measures)])
+        columns = [*keys, *(measure.name for measure in metric.measures)]
         rows = self._store.query(
-            f"SELECT {columns} FROM {metric_table(name)} WHERE {' AND '.join(f'{column} = ?' for column in wanted)} "
+            f"SELECT {', '.join(columns)} FROM {metric_table(name)} WHERE {' AND '.join(f'{column} = ?' for column in wanted)} "
             f"ORDER BY {', '.join(keys)}",
             list(wanted.values()),
         )
@@ -132,6 +135,7 @@ class Views:
             "help": metric.help,
             "day": wanted["day"].isoformat(),
             "currency": self.currency,
+            "columns": columns,
             "rows": [_plain(row) for row in rows],
         }
 

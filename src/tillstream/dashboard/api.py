@@ -1,0 +1,222 @@
+"""The query API: `Views` over HTTP, with its description, and every refusal in one form."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, FastAPI, Path, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response, StreamingResponse
+from starlette.exceptions import HTTPException
+
+from tillstream.dashboard.live import LiveFeed
+from tillstream.errors import BadQuery, OperationalError, StoreUnavailable, UnknownMetric
+from tillstream.filters import DEFAULT_LIMIT, LIMIT
+from tillstream.metrics import KEYS
+from tillstream.views import Views
+
+RETRY_AFTER_S = "1"
+
+
+class Answer(Response):
+    """JSON of plain data."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return msgspec.json.encode(content)
+
+
+def refusal(status: int, path: str, error: str, hint: str = "", headers: dict[str, str] | None = None) -> Answer:
+    """An answer that says what is wrong, where, and what would be right."""
+    return Answer({"errors": [{"path": path, "error": error, "hint": hint}]}, status, headers)
+
+
+TODAY = "business day, YYYY-MM-DD; without it: today"
+PAGED = {
+    "cursor": "`next` of the answer before, as it is",
+    "limit": f"rows of one answer, 1 to {LIMIT}; without it {DEFAULT_LIMIT}",
+}
+KEY_FILTERS = {name: TODAY if name == "day" else f"only this {name.replace('_', ' ')}" for name in KEYS}
+RECEIPT_FILTERS = {
+    "day": "business day, YYYY-MM-DD; without it: any",
+    "store": "store's id",
+    "till": "till's id",
+    "receipt": "the till's own number of the receipt",
+    "from": "sold at or after, in the till's own time, YYYY-MM-DDTHH:MM:SS",
+    "to": "sold before, in the till's own time",
+    "min": "least gross amount",
+    "max": "greatest gross amount",
+    "anomaly": "with this anomaly; `any`: with one at least",
+    **PAGED,
+}
+QUARANTINE_FILTERS = {
+    "day": "day of receipt, YYYY-MM-DD; without it: any",
+    "kind": "refused, unreadable or conflict",
+    **PAGED,
+}
+
+Name = Annotated[str, Path(description="a name that `/api/v1/metrics` lists")]
+
+
+def described(parameters: Mapping[str, str]) -> dict[str, Any]:
+    """Query parameters, all of them optional texts, as OpenAPI has it."""
+    return {
+        "parameters": [
+            {"name": name, "in": "query", "required": False, "schema": {"type": "string"}, "description": text}
+            for name, text in parameters.items()
+        ]
+    }
+
+
+def given(request: Request, parameters: Mapping[str, str]) -> dict[str, str]:
+    """The query's parameters. Raises `BadQuery` for one that the route doesn't have or that comes twice."""
+    found: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in parameters:
+            takes = f"it takes {', '.join(parameters)}" if parameters else "it takes none"
+            raise BadQuery(name, "there is no such parameter", takes)
+        if name in found:
+            raise BadQuery(name, "is given twice", "give it once")
+        found[name] = value
+    return found
+
+
+_REFUSED: dict[int | str, dict[str, Any]] = {
+    400: {
+        "description": "A parameter is wrong",
+        "content": {
+            "application/json": {
+                "example": {
+                    "errors": [{"path": "day", "error": "expected a day, got 'x'", "hint": "write it as YYYY-MM-DD"}]
+                }
+            }
+        },
+    },
+    503: {"description": "The figures cannot be read now; try again after `Retry-After`"},
+}
+
+
+def routes(views: Views, live: LiveFeed) -> APIRouter:
+    """Everything under `/api/v1`. Queries run in threads, so a slow one holds up no other answer."""
+    router = APIRouter(prefix="/api/v1", default_response_class=Answer, responses=_REFUSED)
+    _add_figures(router, views)
+    _add_receipts(router, views)
+    _add_live(router, live)
+    return router
+
+
+def _add_figures(router: APIRouter, views: Views) -> None:
+    @router.get("/summary", tags=["figures"], openapi_extra=described({"day": TODAY}))
+    def summary(request: Request) -> Any:
+        """The day's figures, all of one commit. Money as decimal strings, delays as upper bounds of their buckets."""
+        return Answer(views.summary(given(request, {"day": TODAY}).get("day")))
+
+    @router.get("/metrics", tags=["figures"])
+    def metrics(request: Request) -> Any:
+        """The catalogue: every metric with its keys and measures."""
+        given(request, {})
+        return Answer({"metrics": views.catalogue()})
+
+    @router.get("/metrics/{name}.csv", tags=["figures"], openapi_extra=described(KEY_FILTERS), response_class=Response)
+    def metric_as_csv(name: Name, request: Request) -> Response:
+        """The same rows as CSV (RFC 4180)."""
+        answer = views.metric(name, given(request, KEY_FILTERS))
+        disposition = f'attachment; filename="{name}-{answer["day"]}.csv"'
+        return Response(
+            as_csv(answer["columns"], answer["rows"]), 200, {"Content-Disposition": disposition}, "text/csv"
+        )
+
+    @router.get("/metrics/{name}", tags=["figures"], openapi_extra=described(KEY_FILTERS))
+    def metric(name: Name, request: Request) -> Any:
+        """The rows of one metric of one day. Every key column of the metric is a filter."""
+        return Answer(views.metric(name, given(request, KEY_FILTERS)))
+
+    @router.get("/snapshot", tags=["figures"], openapi_extra=described({"day": TODAY}))
+    def snapshot(request: Request) -> Any:
+        """All that the page shows of a day, of one commit."""
+        return Answer(views.snapshot(given(request, {"day": TODAY}).get("day")))
+
+
+def _add_receipts(router: APIRouter, views: Views) -> None:
+    @router.get("/receipts", tags=["receipts"], openapi_extra=described(RECEIPT_FILTERS))
+    def receipts(request: Request) -> Any:
+        """Receipts, the newest first, page by page."""
+        return Answer(views.receipts(given(request, RECEIPT_FILTERS)))
+
+    @router.get("/receipts/{key}", tags=["receipts"], responses={404: {"description": "No such receipt"}})
+    def receipt(key: Annotated[str, Path(description="the `receiptKey` that ingest answered")]) -> Any:
+        """One receipt with its lines, settlements and original text; customers and agents are masked."""
+        found = views.receipt(key)
+        return refusal(404, "key", f"there is no receipt {key}") if found is None else Answer(found)
+
+    @router.get("/quarantine", tags=["receipts"], openapi_extra=described(QUARANTINE_FILTERS))
+    def quarantine(request: Request) -> Any:
+        """What did not become a receipt, with the reasons, the newest first."""
+        return Answer(views.quarantine(given(request, QUARANTINE_FILTERS)))
+
+    @router.get("/quarantine/{entry}", tags=["receipts"], responses={404: {"description": "No such entry"}})
+    def quarantined(entry: Annotated[str, Path(description="`id` of an entry")]) -> Any:
+        """One entry with what came, as text; customers and agents are masked."""
+        found = views.quarantined(entry)
+        return refusal(404, "id", f"there is no entry {entry}") if found is None else Answer(found)
+
+    @router.get("/faults", tags=["receipts"])
+    def faults() -> Any:
+        """Records of the log that were damaged when the engine came to them."""
+        return Answer({"faults": views.faults()})
+
+
+def _add_live(router: APIRouter, live: LiveFeed) -> None:
+    @router.get("/live", tags=["live"], response_class=StreamingResponse)
+    async def feed() -> Response:
+        """Server-Sent Events: a `snapshot` of today within a second of a receipt, and every 5 s at least."""
+        if live.full:
+            return refusal(503, "", "as many watch as may", "try again later", {"Retry-After": RETRY_AFTER_S})
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(live.stream(), media_type="text/event-stream", headers=headers)
+
+
+def as_csv(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> str:
+    """Rows as CSV with a header line, lines ended by CRLF. A text that a spreadsheet would run is quoted by `'`."""
+    names = list(columns)
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(names)
+    writer.writerows([_cell(row[name]) for name in names] for row in rows)
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        try:
+            float(value)
+        except ValueError:
+            return f"'{value}"
+    return value
+
+
+def add_refusals(app: FastAPI) -> None:
+    """Answer every error in the form of `refusal`."""
+
+    def handle(kind: type[Exception], answer: Callable[[Request, Any], Answer]) -> None:
+        app.add_exception_handler(kind, answer)
+
+    def unavailable(_: Request, error: OperationalError) -> Answer:
+        return refusal(503, "", error.because, error.hint or "try again", {"Retry-After": RETRY_AFTER_S})
+
+    def invalid(_: Request, error: RequestValidationError) -> Answer:
+        faults = [{"path": str(each["loc"][-1]), "error": each["msg"], "hint": ""} for each in error.errors()]
+        return Answer({"errors": faults}, 400)
+
+    handle(BadQuery, lambda _, error: refusal(400, error.path, error.error, error.hint))
+    handle(UnknownMetric, lambda _, error: refusal(404, "name", str(error), "see /api/v1/metrics"))
+    handle(StoreUnavailable, unavailable)
+    handle(OperationalError, unavailable)
+    handle(RequestValidationError, invalid)
+    handle(HTTPException, lambda request, error: refusal(error.status_code, request.url.path, str(error.detail)))
+    handle(Exception, lambda *_: refusal(500, "", "this is a fault of the program", "see its log"))

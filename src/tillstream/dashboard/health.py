@@ -1,0 +1,62 @@
+"""Health and Prometheus metrics of the process that serves the dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from tillstream.dashboard.api import Answer, refusal
+from tillstream.dashboard.live import LiveFeed
+from tillstream.errors import OperationalError
+from tillstream.views import Views
+
+PREFIX = "tillstream_"
+
+
+class _Gauges(Collector):
+    """Figures that are read at the moment they are asked for."""
+
+    def __init__(self, read: Callable[[], dict[str, float]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        for name, value in self._read().items():
+            yield GaugeMetricFamily(PREFIX + name, name.replace("_", " "), value)
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        return []
+
+
+def routes(views: Views, live: LiveFeed, gauges: Callable[[], dict[str, float]]) -> APIRouter:
+    """`/health/live`, `/health/ready` and `/metrics`."""
+    router = APIRouter(tags=["operations"])
+    registry = CollectorRegistry()
+    registry.register(_Gauges(lambda: {**gauges(), "live_viewers": live.viewers}))
+    ProcessCollector(registry=registry)
+
+    @router.get("/health/live")
+    def alive() -> Answer:
+        """The process answers."""
+        return Answer({"status": "live"})
+
+    @router.get("/health/ready", responses={503: {"description": "The figures cannot be read"}})
+    def ready() -> Answer:
+        """The store and the log can be read."""
+        try:
+            lag = views.lag()
+            views.summary()
+        except OperationalError as error:
+            return refusal(503, "", error.because, error.hint)
+        return Answer({"status": "ready", "lag": lag})
+
+    @router.get("/metrics", response_class=Response)
+    def metrics() -> Response:
+        """Gauges in Prometheus' text format."""
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router
