@@ -1,0 +1,159 @@
+"""The style that a machine can check: sizes, imports that run one way, docstrings, tests beside every module."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SRC = ROOT / "src"
+PACKAGE = SRC / "tillstream"
+UNIT = ROOT / "tests" / "unit"
+
+FUNCTION_LINES = 70
+FILE_LINES = 400
+
+LAYERS: tuple[tuple[str, ...], ...] = (
+    # What everything may know.
+    ("errors", "clock", "settings", "ports", "receipt", "metrics", "masking", "log.frame"),
+    # The ports, and what their backends have in common.
+    ("log.base", "store.base", "store.schema", "engine.base", "formats.base", "datadir", "lifeline", "telemetry"),
+    # Backends, formats, and what reads through the ports only.
+    ("log", "engine", "store", "formats", "filters", "validation"),
+    ("views", "generator"),
+    ("ingest", "topology", "options", "supervisor"),
+    ("check", "rebuild"),
+    ("dashboard",),
+    ("roles", "up"),
+    ("demo",),
+    ("cli",),
+    ("__main__",),
+)
+"""From the bottom to the top: a module imports from its own layer and from those below it. A name
+stands for a module or a package; the longest that fits counts."""
+
+BACKENDS = frozenset({"log.sqlite", "store.duckdb", "engine.embedded"})
+COMPOSITION_ROOT = "topology"
+
+MONEY = ("receipt", "validation", "store", "engine", "views", "check", "masking")
+"""Modules and packages where amounts pass: `float` may not be called there."""
+
+FLOATS = {
+    "validation": "amounts are only compared with their limits; what is written is the till's own text",
+    "engine.plan": "the bound of a bucket of delays, in milliseconds",
+}
+
+WITHOUT_TESTS_OF_THEIR_OWN = {
+    "__main__": "one call of cli.main; every test in tests/e2e runs it",
+    "log.base": "the port; tests/conformance/log holds every backend to it",
+    "store.base": "the port; tests/unit/store/test_duckdb.py holds the backend to it",
+    "engine.base": "the port; tests/unit/engine/test_embedded.py holds the backend to it",
+    "store.schema": "tables as data; the store's and the engine's tests read and write every one of them",
+    "topology": "wiring alone; every test in tests/e2e runs it",
+    "roles": "processes; tests/e2e runs them as they are",
+}
+
+
+def modules() -> dict[str, Path]:
+    """Every module but the empty `__init__`s, by its name without the package's own."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        if parts[-1] != "__init__":
+            found[".".join(parts)] = path
+    return found
+
+
+MODULES = modules()
+every_module = pytest.mark.parametrize("name", MODULES)
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The modules of tillstream that a file imports, wherever in it; those for types only stay out."""
+    skipped = {
+        id(inner)
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree(path)):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            named = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            named = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for full in named:
+            package, _, rest = full.partition(".")
+            if package == "tillstream":
+                yield from (known for known in MODULES if rest == known or rest.startswith(f"{known}."))
+
+
+def layer(name: str) -> int:
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        for number, names in enumerate(LAYERS):
+            if ".".join(parts[:length]) in names:
+                return number
+    raise AssertionError(f"{name} is in no layer: add it to LAYERS")
+
+
+@every_module
+def test_every_module_says_what_it_is_for(name: str) -> None:
+    assert ast.get_docstring(tree(MODULES[name])), f"{name} has no docstring"
+
+
+@every_module
+def test_files_and_functions_stay_small(name: str) -> None:
+    lines = len(MODULES[name].read_text(encoding="utf-8").splitlines())
+    assert lines <= FILE_LINES, f"{name} has {lines} lines"
+    for node in ast.walk(tree(MODULES[name])):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert length <= FUNCTION_LINES, f"{name}.{node.name} has {length} lines"
+
+
+@every_module
+def test_imports_run_one_way(name: str) -> None:
+    upward = sorted(other for other in set(imports(MODULES[name])) if layer(other) > layer(name))
+    assert not upward, f"{name} imports {', '.join(upward)} from above"
+
+
+@every_module
+def test_only_the_composition_root_imports_a_backend(name: str) -> None:
+    if name == COMPOSITION_ROOT:
+        assert set(imports(MODULES[name])) >= BACKENDS
+    else:
+        assert not BACKENDS & set(imports(MODULES[name])), f"{name} imports a backend"
+
+
+@every_module
+def test_every_module_has_tests_beside_it(name: str) -> None:
+    *folders, last = name.split(".")
+    mirror = UNIT.joinpath(*folders, f"test_{last}.py")
+    if name in WITHOUT_TESTS_OF_THEIR_OWN:
+        assert not mirror.exists(), f"{name} has tests: take it off the list of those without"
+    else:
+        assert mirror.exists(), f"{mirror.relative_to(ROOT)} is missing"
+
+
+def test_the_list_of_modules_without_tests_names_modules() -> None:
+    assert WITHOUT_TESTS_OF_THEIR_OWN.keys() <= MODULES.keys()
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith(MONEY) and name not in FLOATS])
+def test_no_float_is_made_where_money_passes(name: str) -> None:
+    for node in ast.walk(tree(MODULES[name])):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id != "float", f"{name}:{node.lineno} makes a float"
