@@ -1,0 +1,63 @@
+from decimal import ROUND_HALF_UP, Decimal
+from random import Random
+
+import pytest
+
+from tillstream.generator.assortment import SLICING, Day
+from tillstream.generator.basket import CASH, VOUCHER, VOUCHER_CENTS, sell
+
+
+def baskets(count: int, hour: int = 12):
+    random = Random(5)
+    return [sell(random, Day.WEEKDAY, hour) for _ in range(count)]
+
+
+@pytest.mark.parametrize("rate", [55, 100, 200])
+@pytest.mark.parametrize("gross", [0, 1, 15, 125, 335, 850, 12345, -125, -850])
+def test_a_net_amount_is_the_gross_without_its_vat_rounded_half_away_from_zero(gross: int, rate: int) -> None:
+    from tillstream.generator.basket import net_cents
+
+    exact = Decimal(gross) * 1000 / (1000 + rate)
+
+    assert net_cents(gross, rate) == int(exact.quantize(Decimal(1), ROUND_HALF_UP))
+
+
+def test_the_payments_of_a_basket_cover_its_lines() -> None:
+    for basket in baskets(5000):
+        assert sum(amount for _, amount in basket.settlements) == basket.gross
+        assert all(amount >= 0 for _, amount in basket.settlements)
+
+
+def test_a_meal_voucher_pays_up_to_its_value_and_another_tender_the_rest() -> None:
+    paid = [basket for basket in baskets(5000) if basket.settlements[0][0] == VOUCHER]
+
+    split = [basket for basket in paid if basket.gross > VOUCHER_CENTS]
+
+    assert split
+    assert all(len(basket.settlements) == 2 and basket.settlements[0][1] == VOUCHER_CENTS for basket in split)
+    assert all(len(basket.settlements) == 1 for basket in paid if basket not in split)
+
+
+def test_what_is_undone_is_the_same_with_the_other_sign() -> None:
+    for basket in baskets(500):
+        undone = basket.undone()
+
+        assert undone.gross == -basket.gross
+        assert undone.net == -basket.net
+        assert [line.quantity for line in undone.lines] == [-line.quantity for line in basket.lines]
+        assert [mechanism for mechanism, _ in undone.settlements] == [mechanism for mechanism, _ in basket.settlements]
+
+
+def test_baskets_hold_slicing_weighed_and_free_lines_and_repeat_lines() -> None:
+    everything = baskets(20_000, hour=10)
+    lines = [line for basket in everything for line in basket.lines]
+
+    assert any(line.product is SLICING for line in lines)
+    assert any(line.product.weighed and line.quantity > 1 for line in lines)
+    assert any(line.gross == 0 and line.quantity == 1 for line in lines)
+    assert any(len(set(basket.lines)) < len(basket.lines) for basket in everything)
+    assert all(basket.gross > 0 for basket in everything)
+
+
+def test_a_lunch_of_bread_may_be_paid_in_cash_too() -> None:
+    assert any(mechanism == CASH for basket in baskets(100) for mechanism, _ in basket.settlements)

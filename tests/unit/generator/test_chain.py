@@ -1,0 +1,54 @@
+from collections import Counter
+from random import Random
+
+import pytest
+
+from tillstream.generator.chain import SALES_A_DAY, WEEK, Chain
+
+
+def test_a_shop_is_the_same_in_every_run_and_in_a_larger_chain() -> None:
+    small = Chain(12, (2, 4))
+    large = Chain(100, (2, 4))
+
+    assert large.tills[: len(small.tills)] == small.tills
+
+
+def test_each_shop_has_as_many_tills_as_it_may() -> None:
+    tills = Counter(till.store for till in Chain(200, (2, 4)).tills)
+
+    assert len(tills) == 200
+    assert set(tills.values()) == {2, 3, 4}
+    assert set(Counter(till.store for till in Chain(5, (4, 4)).tills).values()) == {4}
+
+
+def test_bigger_shops_are_picked_more_often() -> None:
+    chain = Chain(2, (1, 1))
+    random = Random(1)
+
+    picked = Counter(chain.pick(random) for _ in range(20_000))
+
+    share = chain.tills[0].size / (chain.tills[0].size + chain.tills[1].size)
+    assert picked[0] / 20_000 == pytest.approx(share, abs=0.02)
+
+
+def test_in_the_closed_afternoon_only_city_shops_sell() -> None:
+    chain = Chain(40, (2, 2))
+    random = Random(1)
+
+    sellers = {chain.tills[chain.pick_at(random, 14)].city for _ in range(500)}
+
+    assert sellers == {True}
+
+
+def test_a_till_of_usual_size_sells_its_tickets_over_a_week() -> None:
+    chain = Chain(1000, (4, 4))
+
+    week = sum(chain.tickets(weekday, hour) for weekday in range(7) for hour in range(24))
+
+    assert sum(WEEK) == pytest.approx(7)
+    assert week / 7 / 4000 == pytest.approx(SALES_A_DAY, rel=0.05)
+
+
+@pytest.mark.parametrize("hour", [0, 6, 19, 23])
+def test_nothing_is_expected_at_night(hour: int) -> None:
+    assert Chain(10, (2, 2)).tickets(0, hour) == 0
