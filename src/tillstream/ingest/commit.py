@@ -1,0 +1,109 @@
+"""Group commit: what arrives while one commit runs makes the next one, so batches grow under load."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from asyncio import AbstractEventLoop, Future
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+
+from tillstream.errors import LogUnavailable
+from tillstream.ingest.counters import Counters
+from tillstream.log.base import Batch, Log
+from tillstream.settings import Settings
+
+COMPLAINT_INTERVAL_S = 10.0
+
+_logger = structlog.get_logger()
+
+Outcome = LogUnavailable | None
+"""What became of a group commit: None once it is durable."""
+
+
+class Committer:
+    """Appends to the log from one thread of its own; made and used on the event loop.
+
+    The future of `add` is done only after `Log.append` has returned. All that goes into one commit
+    shares one future: it never raises, and its result is None or why nothing may be acknowledged.
+    """
+
+    def __init__(self, log: Log, settings: Settings, counters: Counters) -> None:
+        self._log = log
+        self._limit_bytes = settings.pending_limit_bytes
+        self._counters = counters
+        self._loop: AbstractEventLoop = asyncio.get_running_loop()
+        self._executor = ThreadPoolExecutor(1, "commit")
+        self._batch = Batch()
+        self._outcome: Future[Outcome] = self._loop.create_future()
+        self._committing_bytes = 0
+        self._pump: asyncio.Task[None] | None = None
+        self._complained = float("-inf")
+        self._failing = 0
+
+    @property
+    def pending_bytes(self) -> int:
+        return self._committing_bytes + self._batch.size_bytes
+
+    def has_room(self, size_bytes: int) -> bool:
+        return self._committing_bytes + self._batch.size_bytes + size_bytes <= self._limit_bytes
+
+    def add(self, head: bytes, body: bytes, original: bytes = b"") -> Future[Outcome]:
+        self._batch.add(head, body, original)
+        if self._pump is None:
+            self._pump = self._loop.create_task(self._commit_all())
+        return self._outcome
+
+    def add_all(self, batch: Batch) -> Future[Outcome]:
+        self._batch.heads += batch.heads
+        self._batch.bodies += batch.bodies
+        self._batch.originals += batch.originals
+        self._batch.size_bytes += batch.size_bytes
+        if self._pump is None:
+            self._pump = self._loop.create_task(self._commit_all())
+        return self._outcome
+
+    async def probe(self) -> Outcome:
+        """Whether the log takes records now."""
+        return await self._append(Batch())
+
+    async def close(self) -> None:
+        """Commit what waits, then end the thread."""
+        if self._pump is not None:
+            await self._pump
+        self._executor.shutdown()
+
+    async def _commit_all(self) -> None:
+        while self._batch.heads:
+            batch, outcome = self._batch, self._outcome
+            self._batch, self._outcome = Batch(), self._loop.create_future()
+            self._committing_bytes = batch.size_bytes
+            started = time.perf_counter()
+            result = await self._append(batch)
+            self._committing_bytes = 0
+            if result is None:
+                self._counters.committed(time.perf_counter() - started)
+            outcome.set_result(result)
+        self._pump = None
+
+    async def _append(self, batch: Batch) -> Outcome:
+        try:
+            await self._loop.run_in_executor(self._executor, self._log.append, batch)
+        except LogUnavailable as error:
+            self._complain(error)
+            return error
+        except Exception as error:
+            _logger.exception("commit_failed")
+            return LogUnavailable("append to the log", type(self._log).__name__, error)
+        if self._failing:
+            _logger.info("log_takes_records_again", failed_commits=self._failing)
+            self._failing = 0
+        return None
+
+    def _complain(self, error: LogUnavailable) -> None:
+        self._failing += 1
+        now = self._loop.time()
+        if now - self._complained >= COMPLAINT_INTERVAL_S:
+            self._complained = now
+            _logger.error("log_refuses_records", error=str(error), failed_commits=self._failing)
