@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
+from tillstream.check import Report
 from tillstream.dashboard.live import LiveFeed
 from tillstream.errors import BadQuery, OperationalError, StoreUnavailable, UnknownMetric
 from tillstream.filters import DEFAULT_LIMIT, LIMIT
@@ -20,6 +21,8 @@ from tillstream.metrics import KEYS
 from tillstream.views import Views
 
 RETRY_AFTER_S = "1"
+
+Recount = Callable[[], Report]
 
 
 class Answer(Response):
@@ -101,12 +104,14 @@ _REFUSED: dict[int | str, dict[str, Any]] = {
 }
 
 
-def routes(views: Views, live: LiveFeed) -> APIRouter:
+def routes(views: Views, live: LiveFeed, recount: Recount | None = None) -> APIRouter:
     """Everything under `/api/v1`. Queries run in threads, so a slow one holds up no other answer."""
     router = APIRouter(prefix="/api/v1", default_response_class=Answer, responses=_REFUSED)
     _add_figures(router, views)
     _add_receipts(router, views)
     _add_live(router, live)
+    if recount is not None:
+        _add_check(router, recount)
     return router
 
 
@@ -169,6 +174,13 @@ def _add_receipts(router: APIRouter, views: Views) -> None:
     def faults() -> Any:
         """Records of the log that were damaged when the engine came to them."""
         return Answer({"faults": views.faults()})
+
+
+def _add_check(router: APIRouter, recount: Recount) -> None:
+    @router.get("/check", tags=["operations"])
+    def check() -> Any:
+        """What `tillstream check` compares: every metric and summary with a recount of the stored receipts."""
+        return Answer(recount())
 
 
 def _add_live(router: APIRouter, live: LiveFeed) -> None:

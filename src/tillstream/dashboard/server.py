@@ -31,7 +31,15 @@ Gauges = Callable[[], dict[str, float]]
 logger = structlog.get_logger()
 
 
-def application(views: Views, live: LiveFeed, settings: Settings, gauges: Gauges, *, demo: bool = False) -> FastAPI:
+def application(
+    views: Views,
+    live: LiveFeed,
+    settings: Settings,
+    gauges: Gauges,
+    recount: api.Recount | None = None,
+    *,
+    demo: bool = False,
+) -> FastAPI:
     """The whole of what the dashboard's port answers, as an ASGI application."""
     app = FastAPI(
         title="tillstream",
@@ -40,7 +48,9 @@ def application(views: Views, live: LiveFeed, settings: Settings, gauges: Gauges
         docs_url=None,
         redoc_url=None,
     )
-    app.include_router(api.routes(views, live))
+    # Swagger UI as packaged reads 3.0 only.
+    app.openapi_version = "3.0.3"
+    app.include_router(api.routes(views, live, recount))
     app.include_router(health.routes(views, live, gauges))
     app.include_router(docs.routes())
     app.include_router(lists.routes(views, demo=demo))
@@ -58,6 +68,7 @@ async def serve(
     stop: asyncio.Event,
     ready: Callable[[int], None],
     gauges: Gauges,
+    recount: api.Recount | None = None,
     *,
     demo: bool = False,
 ) -> None:
@@ -69,7 +80,7 @@ async def serve(
         (settings.host, settings.dashboard_port), family=_family(settings.host), backlog=BACKLOG
     )
     port: int = listener.getsockname()[1]
-    server = _Server(application(views, live, settings, gauges, demo=demo), settings, listener)
+    server = _Server(application(views, live, settings, gauges, recount, demo=demo), settings, listener)
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     try:
