@@ -106,6 +106,15 @@ def receipt_conditions(filters: Mapping[str, str]) -> tuple[list[str], list[Any]
     return conditions, values
 
 
+def quarantine_conditions(filters: Mapping[str, str]) -> tuple[list[str], list[Any]]:
+    """SQL conditions over the quarantine, and their parameters. Raises `BadQuery`."""
+    for name in filters:
+        if name not in ("day", "kind"):
+            raise BadQuery(name, "quarantine has no such filter", "filter by day, kind, cursor, limit")
+    values = [parse_day(text) if name == "day" else text for name, text in filters.items()]
+    return [f"{name} = ?" for name in filters], values
+
+
 def _receipt_value(name: str, text: str) -> Any:
     if name == "day":
         return parse_day(text)

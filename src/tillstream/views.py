@@ -25,6 +25,7 @@ from tillstream.filters import (
     parse_cursor,
     parse_day,
     parse_limit,
+    quarantine_conditions,
     receipt_conditions,
     where,
 )
@@ -145,10 +146,7 @@ class Views:
         Filters: day, store, till, receipt, from, to (the till's clock), min, max (gross), anomaly
         (a name, or `any`), cursor, limit.
         """
-        asked = dict(filters or {})
-        page = asked.pop("limit", None), asked.pop("cursor", None)
-        conditions, values = receipt_conditions(asked)
-        rows, following = self._page(f"{_RECEIPT_COLUMNS} FROM receipts", conditions, values, *page)
+        rows, following = self._page(f"{_RECEIPT_COLUMNS} FROM receipts", filters, receipt_conditions)
         return {"currency": self.currency, "receipts": [_receipt(row) for row in rows], "next": following}
 
     def receipt(self, key: str) -> Row | None:
@@ -179,16 +177,7 @@ class Views:
 
     def quarantine(self, filters: Mapping[str, str] | None = None) -> Row:
         """What was refused, unreadable or in conflict, the newest first. Filters: day, kind, cursor, limit."""
-        asked = dict(filters or {})
-        page = asked.pop("limit", None), asked.pop("cursor", None)
-        conditions: list[str] = []
-        values: list[Any] = []
-        for name, text in asked.items():
-            if name not in ("day", "kind"):
-                raise BadQuery(name, "quarantine has no such filter", "filter by day, kind, cursor, limit")
-            conditions.append(f"{name} = ?")
-            values.append(parse_day(text) if name == "day" else text)
-        rows, following = self._page(f"{_ENTRY_COLUMNS} FROM quarantine", conditions, values, *page)
+        rows, following = self._page(f"{_ENTRY_COLUMNS} FROM quarantine", filters, quarantine_conditions)
         return {"entries": [_entry(row) for row in rows], "next": following}
 
     def quarantined(self, entry: str) -> Row | None:
@@ -222,13 +211,18 @@ class Views:
         return self._log.lag()
 
     def _page(
-        self, select: str, conditions: list[str], values: list[Any], limit_text: str | None, cursor: str | None
+        self,
+        select: str,
+        filters: Mapping[str, str] | None,
+        read: Callable[[Mapping[str, str]], tuple[list[str], list[Any]]],
     ) -> tuple[list[Row], str | None]:
         """One page of rows, the newest first, and the cursor of the following page."""
-        limit = parse_limit(limit_text)
+        asked = dict(filters or {})
+        limit, cursor = parse_limit(asked.pop("limit", None)), asked.pop("cursor", None)
+        conditions, values = read(asked)
         if cursor is not None:
-            conditions = [*conditions, "(received_at, place) < (?, ?)"]
-            values = [*values, *parse_cursor(cursor)]
+            conditions.append("(received_at, place) < (?, ?)")
+            values.extend(parse_cursor(cursor))
         rows = self._store.query(
             f"SELECT {select} {where(conditions)} ORDER BY received_at DESC, place DESC LIMIT ?", [*values, limit + 1]
         )

@@ -126,7 +126,7 @@ def _receipt_page(receipt: Mapping[str, Any]) -> str:
     facts = {
         "Store · till": f"{receipt['store']} · {receipt['till']}",
         "Sold": receipt["sold_local"].replace("T", " "),
-        "Received": receipt["received_at"].replace("T", " "),
+        "Received": _utc(receipt["received_at"]),
         "Business day": receipt["day"],
         "Source": receipt["source"],
         "Anomalies": _words(receipt["anomalies"]) or "none",
@@ -168,7 +168,7 @@ def _line_row(line: Mapping[str, Any], currency: str) -> list[Cell]:
 def _entry_row(entry: Mapping[str, Any]) -> list[Cell]:
     reasons = "<br>".join(_reason(each) for each in entry["reasons"]) or "–"
     return [
-        (f'<a href="/quarantine/{entry["id"]}">{escape(entry["received_at"].replace("T", " "))}</a>', "time"),
+        (f'<a href="/quarantine/{entry["id"]}">{escape(_utc(entry["received_at"]))}</a>', "time"),
         (escape(entry["kind"]), "flag"),
         (reasons, ""),
         (escape(entry["source"] or ""), ""),
@@ -179,7 +179,7 @@ def _entry_page(entry: Mapping[str, Any]) -> str:
     reasons = "<br>".join(_reason(each) for each in entry["reasons"]) or "–"
     facts = {
         "What": entry["kind"],
-        "Received": entry["received_at"].replace("T", " "),
+        "Received": _utc(entry["received_at"]),
         "Source": entry["source"] or "–",
         "Bytes": f"{entry['size_bytes']:,}",
     }
@@ -249,6 +249,10 @@ def _filled(asked: Mapping[str, str]) -> dict[str, str]:
 
 def _words(names: Iterable[str]) -> str:
     return ", ".join(name.replace("_", " ") for name in names)
+
+
+def _utc(instant: str) -> str:
+    return f"{instant[:19].replace('T', ' ')} UTC"
 
 
 def _is_amount(text: str) -> bool:

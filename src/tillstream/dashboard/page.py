@@ -177,12 +177,14 @@ def _tiles() -> Any:
 
 
 def _categories() -> Any:
-    return html.Section([_title("Sales by category", "amount · pieces"), _plot("categories")], className="card span5")
+    return html.Section(
+        [_title("Sales by category", "amount · pieces"), _plot("categories")], className="card span5 plot-card"
+    )
 
 
 def _rate() -> Any:
     return html.Section(
-        [_title("Receipts per minute", "by the tills' clocks"), _plot("rate")], className="card span4 column"
+        [_title("Receipts per minute", "by the tills' clocks"), _plot("rate")], className="card span4 column plot-card"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -13,7 +14,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
-from tillstream import __version__
+from tillstream import __version__, ports
 from tillstream.dashboard import api, docs, health, lists, page
 from tillstream.dashboard.guard import Guard
 from tillstream.dashboard.live import LiveFeed
@@ -26,6 +27,7 @@ STOP_LIMIT_S = 3.0
 
 BACKLOG = 256
 
+Recount = Callable[[], Any]
 Gauges = Callable[[], dict[str, float]]
 
 logger = structlog.get_logger()
@@ -74,8 +76,9 @@ async def serve(
 ) -> None:
     """Serve until `stop` is set, then end the live streams and the open requests; `ready` gets the bound port.
 
-    Raises `OperationalError` where the server ends by itself.
+    Raises `PortTaken`, and `OperationalError` where the server ends by itself.
     """
+    ports.ensure_free(settings.host, settings.dashboard_port, "--dashboard-port")
     listener = socket.create_server(
         (settings.host, settings.dashboard_port), family=_family(settings.host), backlog=BACKLOG
     )
@@ -119,6 +122,7 @@ class _Server(Server):
             interface=Interfaces.ASGINL,
             http=HTTPModes.http1,
             http1_settings=HTTP1Settings(header_read_timeout=settings.header_timeout_ms),
+            backpressure=settings.connection_limit,
             websockets=False,
             log_enabled=False,
         )

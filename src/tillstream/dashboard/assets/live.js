@@ -43,7 +43,8 @@
     if (ms < 10000) return (ms / 1000).toFixed(1) + " s";
     if (ms < 120000) return Math.floor(ms / 1000) + " s";
     if (ms < 7200000) return Math.floor(ms / 60000) + " min";
-    return Math.floor(ms / 3600000) + " h";
+    if (ms < 172800000) return Math.floor(ms / 3600000) + " h";
+    return count(Math.floor(ms / 86400000)) + " days";
   }
   function delay(ms) {
     if (ms === null) return ["–", ""];
@@ -162,9 +163,9 @@
     const c = colours();
     const { start, offset, revenue, receipts } = snapshot.minutes;
     const currency = snapshot.summary.currency;
-    const first = offset.length ? offset[0] - 1 : 0;
     const last = offset.length ? offset[offset.length - 1] : 60;
-    const width = Math.max(last - first, 20);
+    const first = Math.min(offset.length ? offset[0] - 1 : 0, last - 20);
+    const width = last - first;
     const room = Math.ceil(width * 0.03);
     const from = clock(start, first), to = clock(start, first + width + room);
 
@@ -202,19 +203,24 @@
       type: "bar", orientation: "h", y: names.map((_, i) => i), x: values, text: texts, textposition: "outside", cliponaxis: false, xaxis: axis,
       textfont: { color: c.ink, size: 12 }, marker: { color: colour, cornerradius: 4 }, hovertemplate: hover, width: 0.42,
     });
-    const most = (values) => [Math.min(0, ...values) * 1.6, Math.max(1, ...values) * 1.55];
-    const axis = (domain, values) => ({ domain, range: most(values), visible: false, fixedrange: true });
     const place = $("categories"), height = Math.max(120, 31 * rows.length + 12);
     const short = (name) => (name.length > 22 ? name.slice(0, 21) + "…" : name);
     const begin = Math.min(0.45, (12 + 7 * Math.max(0, ...names.map((name) => short(name).length))) / place.clientWidth);
     const middle = begin + (1 - begin) * 0.57;
     place.style.height = height + "px";
+    // Room behind the longest bar for its text, which has a width in pixels while the axis has a share of the plot.
+    const axis = (domain, values, texts) => {
+      const width = (domain[1] - domain[0]) * place.clientWidth, text = 10 + 6.6 * Math.max(0, ...texts.map((each) => each.length));
+      const scale = Math.max(1.05, width / Math.max(width * 0.2, width - text));
+      return { domain, range: [Math.min(0, ...values) * scale, Math.max(1, ...values) * scale], visible: false, fixedrange: true };
+    };
+    const amountTexts = rows.map((each) => money(each.revenue, currency)), pieceTexts = rows.map((each) => count(each.quantity));
     Plotly.react(place, [
-      bar(amounts, rows.map((each) => money(each.revenue, currency)), "x", c.crust, "%{text}<extra></extra>"),
-      bar(pieces, rows.map((each) => count(each.quantity)), "x2", c.crumb, "%{text} pieces<extra></extra>"),
+      bar(amounts, amountTexts, "x", c.crust, "%{text}<extra></extra>"),
+      bar(pieces, pieceTexts, "x2", c.crumb, "%{text} pieces<extra></extra>"),
     ], frame(c, {
       margin: { l: 0, r: 0, t: 0, b: 0 }, hovermode: "closest", height,
-      xaxis: axis([begin, middle - 0.02], amounts), xaxis2: axis([middle, 1], pieces),
+      xaxis: axis([begin, middle - 0.02], amounts, amountTexts), xaxis2: axis([middle, 1], pieces, pieceTexts),
       yaxis: { range: [rows.length - 0.5, -0.5], fixedrange: true, showticklabels: false, showgrid: false, zeroline: false },
       annotations: names.map((name, i) => ({
         xref: "paper", x: 0, xanchor: "left", yref: "y", y: i, showarrow: false, captureevents: false, font: { size: 13, color: c.ink },
@@ -226,6 +232,7 @@
   function draw(snapshot) {
     const empty = snapshot.live && snapshot.summary.receipts === 0;
     $("welcome").hidden = !empty;
+    $("figures").classList.toggle("empty", empty);
     shown = snapshot;
     figures(snapshot);
     look(snapshot);
@@ -257,7 +264,7 @@
     };
     if (trouble) return state("stale", "Not live", trouble);
     if (!shown) return state("", "Connecting…", "");
-    if (!shown.live) return state("", dayName(shown.summary.day), "as counted today");
+    if (!shown.live) return state("", dayName(shown.summary.day), "as counted so far");
     const since = Date.now() - heardAt, age = since + shown.age_ms;
     if (!connected || since > SILENT_MS) return state("stale", "Not live", "figures " + span(age) + " old");
     if (shown.age_ms > BEHIND_MS) return state("behind", "Behind", span(age) + ", " + count(shown.lag) + " to come");
