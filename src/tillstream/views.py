@@ -199,12 +199,10 @@ class Views:
 
     def faults(self) -> list[Row]:
         """Records of the log that were damaged when the engine came to them."""
-        return [
-            _plain(row)
-            for row in self._store.query(
-                "SELECT offset_text, records, reason, found_at FROM faults ORDER BY found_at DESC LIMIT ?", [LIMIT]
-            )
-        ]
+        rows = self._store.query(
+            "SELECT offset_text, records, reason, found_at FROM faults ORDER BY found_at DESC LIMIT ?", [LIMIT]
+        )
+        return [_plain(row) for row in rows]
 
     def lag(self) -> int:
         """Records that are acknowledged but not yet in these figures."""
@@ -249,8 +247,10 @@ class Views:
         revenue, receipts = sales.get("revenue", Decimal(0)), int(sales.get("receipts", 0))
         average = (revenue / receipts).quantize(self._cent, ROUND_HALF_UP) if receipts else None
         ingest, till = self._delays(day)
-        counters = self._store.query("SELECT name, value FROM counters WHERE day = ?", [day])
-        counted = {row["name"]: int(row["value"]) for row in counters}
+        counted = {
+            row["name"]: int(row["value"])
+            for row in self._store.query("SELECT name, value FROM counters WHERE day = ?", [day])
+        }
         return {
             "day": day.isoformat(),
             "currency": self.currency,
@@ -331,12 +331,9 @@ class Views:
         return format(amount.quantize(self._cent), "f")
 
     def _line(self, row: Row) -> Row:
-        quantity, price = row["quantity"], row["unit_price"]
-        return {
-            **_plain(row),
-            "quantity": None if quantity is None else _trimmed(quantity, Decimal(1)),
-            "unit_price": None if price is None else _trimmed(price, self._cent),
-        }
+        least = {"quantity": Decimal(1), "unit_price": self._cent}
+        trimmed = {name: _trimmed(row[name], digits) for name, digits in least.items() if row[name] is not None}
+        return _plain(row) | trimmed
 
     def _original(self, place: int) -> str | None:
         """What came, as text, persons masked; None where the log no longer has it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Mapping
-from threading import Lock
 from typing import Annotated, Any
 
 import msgspec
@@ -192,16 +191,6 @@ def _add_live(router: APIRouter, live: LiveFeed) -> None:
             return refusal(503, "", "as many watch as may", "try again later", {"Retry-After": RETRY_AFTER_S})
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(live.stream(), media_type="text/event-stream", headers=headers)
-
-
-def _add_check(router: APIRouter, recount: Callable[[], Any]) -> None:
-    one_at_a_time = Lock()
-
-    @router.get("/check", tags=["operations"])
-    def check() -> Any:
-        """Recount everything from the stored receipts and compare: what `tillstream check` asks for. Takes a while."""
-        with one_at_a_time:
-            return Answer(recount())
 
 
 def as_csv(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> str:

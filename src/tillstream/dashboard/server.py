@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -27,7 +26,6 @@ STOP_LIMIT_S = 3.0
 
 BACKLOG = 256
 
-Recount = Callable[[], Any]
 Gauges = Callable[[], dict[str, float]]
 
 logger = structlog.get_logger()
