@@ -21,6 +21,9 @@ LIVE_RATE = 4.0
 FRESH_RATE_LIMIT = 200.0
 """Up to this rate each basket is made anew; faster ones are chosen from a pool."""
 
+FULL_POOL_COUNT = 10_000
+"""From this count on a burst fills the pool before it begins."""
+
 BACKFILL_BATCH = 1000
 SINGLE_CONNECTIONS = 64
 BATCH_CONNECTIONS = 4
@@ -96,7 +99,6 @@ def _backfill(options: Options, chain: Chain, pool: Pool, local: LocalClock) -> 
     else:
         first_s = options.start_s // DAY_S * DAY_S
         until_s = first_s + span_s
-    pool.fill()
     days = range(first_s, until_s, DAY_S)
     seconds = joined.from_iterable(_trading_day(options.seed, chain, day_s, first_s, until_s) for day_s in days)
     return Phase(
@@ -116,7 +118,6 @@ def _day(options: Options, chain: Chain, pool: Pool, local: LocalClock) -> Phase
     start_s = options.start_s if options.start_s is not None else local.now_s() // DAY_S * DAY_S
     from_s = pace.opening(start_s)
     day_s = start_s // DAY_S * DAY_S
-    pool.fill()
     seconds = _trading_day(options.seed, chain, day_s, from_s, day_s + DAY_S)
     expected = pace.expected(chain, day_s, from_s, day_s + DAY_S)
     return Phase(
@@ -138,7 +139,8 @@ def _trading_day(seed: int, chain: Chain, day_s: int, from_s: int, until_s: int)
 
 def _burst(options: Options, chain: Chain, pool: Pool, local: LocalClock) -> Phase:
     count = min(options.burst or 0, options.count if options.count is not None else options.burst or 0)
-    pool.fill()
+    if count >= FULL_POOL_COUNT:
+        pool.fill()
     return Phase(
         name="burst",
         moments=islice(pace.burst(chain, options.start_s), count),

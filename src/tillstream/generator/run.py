@@ -57,22 +57,25 @@ async def run(options: Options, progress: Progress, clock: Clock, stop: asyncio.
     """The same within a running event loop; `stop` ends it early."""
     to = target(options.url)
     tally = Tally()
-    started_ns = time.perf_counter_ns()
+    began_ns = time.perf_counter_ns()
 
     def so_far() -> Report:
-        return report(tally, options.seed, (time.perf_counter_ns() - started_ns) / 1e9)
+        return report(tally, options.seed, (time.perf_counter_ns() - began_ns) / 1e9)
 
     try:
         for phase in phases(options, clock):
             if stop.is_set():
                 break
+            if not tally.phase:
+                # What it takes to prepare the first phase is not the server's time.
+                began_ns = time.perf_counter_ns()
             tally.phase = phase.name
             tally.expected = None if phase.expected is None else tally.sent + phase.expected
             await _Shift(options, to, phase, tally, progress, stop).work()
+            progress(tally)
     except NoAnswer as error:
         error.report = so_far()
         raise
-    progress(tally)
     return so_far()
 
 

@@ -21,7 +21,7 @@ from tillstream.generator.chain import TOWN_HOURS, WEEK, Chain
 RETURN_SHARE = 0.0056
 LOYAL_SHARE = 0.2
 CUSTOMERS = 250_000
-POOL_BASKETS = 256
+POOL_BASKETS = 512
 """Baskets of each hour and kind of day that fast sales choose from."""
 
 DAY_S = 86_400
@@ -68,27 +68,30 @@ def run_name(seed: int) -> str:
 
 
 class Pool:
-    """Finished baskets by hour and kind of day, made once: choosing one costs a microsecond."""
+    """Finished baskets by hour and kind of day, each made once: choosing one costs a microsecond."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._made: dict[tuple[Day, int], list[tuple[Basket, bytes]]] = {}
+        self._made: dict[tuple[Day, int], list[tuple[Basket, bytes] | None]] = {
+            slot: [None] * POOL_BASKETS for slot in _SLOTS
+        }
 
     def draw(self, random: Random, day: Day, hour: int) -> tuple[Basket, bytes]:
-        made = self._made.get((day, hour))
-        if made is None:
-            made = self._made[day, hour] = self._make(day, hour)
-        return made[int(random.random() * POOL_BASKETS)]
+        number = int(random.random() * POOL_BASKETS)
+        return self._made[day, hour][number] or self._make(day, hour, number)
 
     def fill(self) -> None:
         """Make all of them now rather than while the clock runs."""
-        for day, hour in dict.fromkeys(_SLOTS):
-            self._made[day, hour] = self._make(day, hour)
+        for day, hour in self._made:
+            for number in range(POOL_BASKETS):
+                self._make(day, hour, number)
 
-    def _make(self, day: Day, hour: int) -> list[tuple[Basket, bytes]]:
-        random = Random(f"{self._seed} {day} {hour}")
-        baskets = (sell(random, day, hour) for _ in range(POOL_BASKETS))
-        return [(basket, paper.detail(basket, random)) for basket in baskets]
+    def _make(self, day: Day, hour: int, number: int) -> tuple[Basket, bytes]:
+        """The same one whenever it is made."""
+        random = Random(f"{self._seed} {day} {hour} {number}")
+        basket = sell(random, day, hour)
+        made = self._made[day, hour][number] = basket, paper.detail(basket, random)
+        return made
 
 
 class Sales:
@@ -136,7 +139,7 @@ class Sales:
 class Diary:
     """Sales day by day. Each day is a series of its own, so a day sent again is the same receipts again."""
 
-    def __init__(self, chain: Chain, seed: int, pool: Pool) -> None:
+    def __init__(self, chain: Chain, seed: int, pool: Pool | None) -> None:
         self._chain = chain
         self._seed = seed
         self._pool = pool

@@ -4,10 +4,10 @@ from random import Random
 import pytest
 
 from tillstream.generator.assortment import SLICING, Day
-from tillstream.generator.basket import CASH, VOUCHER, VOUCHER_CENTS, sell
+from tillstream.generator.basket import CASH, VOUCHER, VOUCHER_CENTS, Basket, net_cents, sell
 
 
-def baskets(count: int, hour: int = 12):
+def baskets(count: int, hour: int = 12) -> list[Basket]:
     random = Random(5)
     return [sell(random, Day.WEEKDAY, hour) for _ in range(count)]
 
@@ -15,8 +15,6 @@ def baskets(count: int, hour: int = 12):
 @pytest.mark.parametrize("rate", [55, 100, 200])
 @pytest.mark.parametrize("gross", [0, 1, 15, 125, 335, 850, 12345, -125, -850])
 def test_a_net_amount_is_the_gross_without_its_vat_rounded_half_away_from_zero(gross: int, rate: int) -> None:
-    from tillstream.generator.basket import net_cents
-
     exact = Decimal(gross) * 1000 / (1000 + rate)
 
     assert net_cents(gross, rate) == int(exact.quantize(Decimal(1), ROUND_HALF_UP))

@@ -2,8 +2,8 @@ from decimal import Decimal
 from random import Random
 
 import pytest
-
 from tests.support.paper_receipts import read
+
 from tillstream.generator.assortment import CROISSANT, PRODUCTS, TRADITIONAL
 from tillstream.generator.basket import Basket, Line
 from tillstream.generator.chain import Till
@@ -13,7 +13,8 @@ TILL = Till(store="7", terminal="2", clerk="72", size=1.0, city=False)
 
 
 @pytest.mark.parametrize(
-    ("cents", "text"), [(596, "5.96"), (30, "0.3"), (200, "2.0"), (5, "0.05"), (0, "0.0"), (-130, "-1.3"), (-5, "-0.05")]
+    ("cents", "text"),
+    [(596, "5.96"), (30, "0.3"), (200, "2.0"), (5, "0.05"), (0, "0.0"), (-130, "-1.3"), (-5, "-0.05")],
 )
 def test_amounts_are_written_as_tills_write_them(cents: int, text: str) -> None:
     assert plain(cents) == text
@@ -25,7 +26,9 @@ def test_float_noise_stays_far_below_the_cent_and_does_occur() -> None:
     assert noisy(337) == "3.3700000000000003"
 
 
-@pytest.mark.parametrize(("price", "rate", "text"), [(130, 55, "1.2322"), (0, 55, "0.0"), (110, 100, "1.0"), (850, 100, "7.7273")])
+@pytest.mark.parametrize(
+    ("price", "rate", "text"), [(130, 55, "1.2322"), (0, 55, "0.0"), (110, 100, "1.0"), (850, 100, "7.7273")]
+)
 def test_a_unit_price_is_without_vat_to_four_decimals(price: int, rate: int, text: str) -> None:
     assert net_price(price, rate) == text
 

@@ -1,0 +1,183 @@
+import asyncio
+import time
+from datetime import datetime
+
+import pytest
+from tests.support.paper_receipts import gross, read
+from tests.support.scripted_ingest import SILENCE, scripted_ingest
+
+from tillstream.clock import ManualClock, SystemClock
+from tillstream.errors import OperationalError
+from tillstream.generator.client import NoAnswer
+from tillstream.generator.plan import Options
+from tillstream.generator.run import generate, run
+from tillstream.generator.tally import Tally
+
+NOON_US = 1_772_449_200_000_000  # Monday 2026-03-02 12:00:00 in Paris
+START = datetime(2026, 3, 2, 9)  # noqa: DTZ001
+
+
+def quiet(_tally: Tally) -> None: ...
+
+
+def test_two_bursts_of_one_seed_and_start_are_the_same_bytes_in_all() -> None:
+    with scripted_ingest() as ingest:
+        for _ in range(2):
+            generate(Options(url=ingest.url, seed=7, burst=500, start=START), quiet)
+    bodies = [request.body for request in ingest.requests]
+
+    assert sorted(bodies[:500]) == sorted(bodies[500:])
+    assert len(set(bodies)) == 500
+
+
+def test_two_runs_of_one_seed_sell_the_same_to_the_cent_at_any_time() -> None:
+    with scripted_ingest() as ingest:
+        for now_us in (NOON_US, NOON_US + 50_000_000_000):
+            generate(Options(url=ingest.url, seed=7, burst=300), quiet, ManualClock(now_us))
+    receipts = [read(request.body) for request in ingest.requests]
+
+    first = {
+        (receipt["storeID"], receipt["terminalID"], receipt["cashReceiptID"], gross(receipt))
+        for receipt in receipts[:300]
+    }
+    second = {
+        (receipt["storeID"], receipt["terminalID"], receipt["cashReceiptID"], gross(receipt))
+        for receipt in receipts[300:]
+    }
+    assert first == second
+    assert len(first) == 300
+
+
+def test_a_paced_run_keeps_its_rate_and_ends_after_its_duration() -> None:
+    with scripted_ingest() as ingest:
+        outcome = generate(Options(url=ingest.url, seed=7, rate=100, duration_s=1), quiet)
+
+    assert outcome.clean
+    assert outcome.accepted == len(ingest.requests) == pytest.approx(100, abs=15)
+    assert outcome.seconds >= 0.9
+
+
+def test_a_burst_ends_after_its_duration_with_everything_answered() -> None:
+    with scripted_ingest() as ingest:
+        outcome = generate(Options(url=ingest.url, seed=7, burst=10**9, duration_s=0.5), quiet)
+
+    assert outcome.clean
+    assert outcome.accepted == len(ingest.requests) > 0
+
+
+def test_batches_are_ndjson_to_the_path_of_many_and_the_last_holds_the_rest() -> None:
+    with scripted_ingest() as ingest:
+        outcome = generate(Options(url=ingest.url, seed=7, burst=250, batch=100, connections=1), quiet)
+
+    assert outcome.accepted == 250
+    assert [len(request.body.splitlines()) for request in ingest.requests] == [100, 100, 50]
+    assert {(request.path, request.headers["content-type"]) for request in ingest.requests} == {
+        ("/receipts", "application/x-ndjson")
+    }
+    assert all(read(line) for request in ingest.requests for line in request.body.splitlines())
+
+
+@pytest.mark.parametrize(("start", "marked"), [(START, True), (None, False)])
+def test_receipts_with_a_date_of_their_own_are_marked_as_simulated(start: datetime | None, marked: bool) -> None:
+    with scripted_ingest() as ingest:
+        generate(Options(url=ingest.url, seed=7, burst=3, start=start), quiet)
+
+    assert {request.headers.get("tillstream-source") == "simulated" for request in ingest.requests} == {marked}
+
+
+def test_past_days_then_live_sales_come_in_one_run() -> None:
+    options = {"seed": 7, "stores": 3, "tills": (2, 2), "backfill_days": 1, "live": True, "rate": 50.0, "count": 20}
+    phases: set[str] = set()
+    with scripted_ingest() as ingest:
+        outcome = generate(Options(url=ingest.url, **options), lambda tally: phases.add(tally.phase))  # type: ignore[arg-type]
+
+    live = [request for request in ingest.requests if request.path == "/receipt"]
+    past = [request for request in ingest.requests if request.path == "/receipts"]
+    assert phases == {"past days", "live"}
+    assert len(live) == 20
+    assert {request.headers.get("tillstream-source") for request in past} == {"simulated"}
+    assert outcome.accepted == 20 + sum(len(request.body.splitlines()) for request in past)
+
+
+def test_a_compressed_day_is_over_in_its_share_of_the_time() -> None:
+    with scripted_ingest() as ingest:
+        options = Options(url=ingest.url, seed=7, stores=1, tills=(1, 1), day=True, speed=40_000)
+        outcome = generate(options, quiet, ManualClock(NOON_US))
+
+    assert outcome.accepted > 30
+    assert outcome.seconds == pytest.approx(12 * 3600 / 40_000, abs=1)
+    assert {read(request.body)["date"][:10] for request in ingest.requests} == {"2026-03-02"}
+
+
+def test_a_server_in_trouble_delays_but_loses_and_doubles_nothing() -> None:
+    with scripted_ingest("503 0", "drop", "429 0", "202", "drop", "503 0") as ingest:
+        outcome = generate(Options(url=ingest.url, seed=7, burst=100, connections=4), quiet)
+
+    assert outcome.clean
+    assert outcome.retried == 5
+    assert len({request.body for request in ingest.requests}) == 100
+
+
+def test_a_refused_receipt_makes_the_run_unclean() -> None:
+    with scripted_ingest('422 - {"errors":[]}') as ingest:
+        outcome = generate(Options(url=ingest.url, seed=7, burst=10), quiet)
+
+    assert (outcome.accepted, outcome.refused, outcome.clean) == (9, 1, False)
+    assert outcome.refusal == '422 {"errors":[]}'
+
+
+def test_without_a_server_it_gives_up_with_one_clear_error_and_the_report() -> None:
+    with scripted_ingest() as gone:
+        url = gone.url
+
+    with pytest.raises(NoAnswer, match=r"nothing was acknowledged for 0\.3 s .*is `tillstream up` running\?") as raised:
+        generate(Options(url=url, seed=7, burst=10, give_up_s=0.3), quiet)
+
+    assert raised.value.target == f"{url}/receipt"
+    assert raised.value.report is not None
+    assert raised.value.report.accepted == 0
+    assert not raised.value.report.clean
+
+
+def test_it_gives_up_only_after_time_without_progress_not_between_receipts() -> None:
+    with scripted_ingest() as ingest:
+        outcome = generate(Options(url=ingest.url, seed=7, rate=2, count=3, give_up_s=0.2), quiet)
+
+    assert outcome.accepted == 3
+
+
+def test_a_wrong_address_is_refused_before_anything_is_made() -> None:
+    with pytest.raises(OperationalError, match="no http"):
+        generate(Options(url="127.0.0.1:3000", seed=7, burst=10), quiet)
+
+
+def test_when_stopped_it_ends_with_what_was_answered() -> None:
+    async def main(url: str) -> tuple[int, float]:
+        stop = asyncio.Event()
+
+        def stop_after_some(tally: Tally) -> None:
+            if tally.accepted >= 50:
+                stop.set()
+
+        began = time.perf_counter()
+        outcome = await run(Options(url=url, seed=7, rate=500), stop_after_some, SystemClock(), stop)
+        assert outcome.clean
+        return outcome.accepted, time.perf_counter() - began
+
+    with scripted_ingest() as ingest:
+        accepted, seconds = asyncio.run(main(ingest.url))
+
+    assert accepted == len(ingest.requests) >= 50
+    assert seconds < 5
+
+
+def test_when_stopped_what_stays_unanswered_is_said() -> None:
+    async def main(url: str) -> int:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.2, stop.set)
+        outcome = await run(Options(url=url, seed=7, burst=1), quiet, SystemClock(), stop)
+        assert not outcome.clean
+        return outcome.unacknowledged
+
+    with scripted_ingest(SILENCE) as ingest:
+        assert asyncio.run(main(ingest.url)) == 1
