@@ -126,7 +126,7 @@ class Plan:
                 {_text("l.productDescription", "l.productCode")} AS description,
                 coalesce(l.quantity, 1) AS quantity,
                 CAST(CASE WHEN lower(trim(l.unitOfMeasure)) IN ({weighed}) OR l.quantity <> trunc(l.quantity)
-                    THEN sign(l.quantity) ELSE coalesce(l.quantity, 1) END AS BIGINT) AS items,
+                    THEN sign(coalesce(l.quantity, 1)) ELSE coalesce(l.quantity, 1) END AS BIGINT) AS items,
                 l.unitPrice AS unit_price, gross, net, CAST(gross - net AS {self.money}) AS tax,
                 coalesce(rtrim(rtrim(CAST(l.taxPercentage AS VARCHAR), '0'), '.'), '{UNNAMED}') AS rate,
                 {self._fine("l.settlementAmount", "l.creditAmount")} AS fine

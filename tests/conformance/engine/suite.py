@@ -1,0 +1,237 @@
+"""What every engine promises, whatever it runs on. A backend's class inherits the suite."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.support.figures import assert_equal
+from tests.support.pipeline import NOON_US, Pipeline, body
+from tests.support.recount import recount
+from tillstream.errors import PositionConflict
+from tillstream.settings import Settings
+
+EUR = Decimal
+
+
+def numbered(count: int, **changes: object) -> list[dict[str, object]]:
+    return [body(cashReceiptID=str(number), **changes) for number in range(1, count + 1)]
+
+
+class EngineSuite:
+    """Given receipts in a log, when the engine has read them, then the store says so."""
+
+    def make(self, path: Path, settings: Settings | None = None) -> Pipeline:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def pipeline(self, tmp_path: Path) -> Iterator[Pipeline]:
+        pipeline = self.make(tmp_path)
+        yield pipeline
+        pipeline.close()
+
+    def anomalies(self, pipeline: Pipeline) -> list[str]:
+        pipeline.drain()
+        return [row["anomalies"] for row in pipeline.store.query("SELECT anomalies FROM receipts ORDER BY place")]
+
+    def test_an_empty_log_gives_no_step(self, pipeline: Pipeline) -> None:
+        assert pipeline.engine.step() is None
+
+    def test_every_figure_of_many_commits_equals_a_plain_recount(self, pipeline: Pipeline) -> None:
+        receipts = numbered(50)
+        for start in range(0, 50, 7):
+            pipeline.append(*receipts[start : start + 7])
+        pipeline.drain()
+        assert_equal(pipeline, recount((json.dumps(each).encode(), "2026-11-23") for each in receipts))
+        assert pipeline.rows("sales")[0]["revenue"] == EUR("250.00")
+
+    def test_a_batch_limit_makes_several_steps_with_the_same_figures(self, tmp_path: Path) -> None:
+        pipeline = self.make(tmp_path, Settings(engine_batch_receipts=10))
+        for each in numbered(35):
+            pipeline.append(each)
+        assert len(pipeline.drain()) == 4
+        assert pipeline.rows("sales")[0]["receipts"] == 35
+        pipeline.close()
+
+    def test_a_receipt_that_returns_counts_once(self, pipeline: Pipeline) -> None:
+        pipeline.append(*numbered(3), *numbered(3))
+        pipeline.drain()
+        pipeline.append(*reversed(numbered(3)))
+        pipeline.drain()
+        pipeline.reopen()
+        pipeline.append(*numbered(3))
+        pipeline.drain()
+        assert pipeline.rows("sales")[0]["receipts"] == 3
+        assert pipeline.counter("duplicates") == 9
+        assert pipeline.counter("conflicts") == 0
+
+    def test_the_same_content_written_otherwise_is_a_duplicate(self, pipeline: Pipeline) -> None:
+        receipt = body()
+        reordered = dict(reversed(list(receipt.items()))) | {"storeID": 12, "extra": [1, {"deep": None}]}
+        reordered["documentTotal"] = {"taxPayable": "0.36", "grossTotal": "5.000000000000001", "netTotal": 4.64}
+        pipeline.append(receipt)
+        pipeline.append(reordered)
+        pipeline.drain()
+        assert pipeline.counter("duplicates") == 1
+
+    def test_another_content_under_one_key_is_a_conflict_and_the_first_stands(self, pipeline: Pipeline) -> None:
+        pipeline.append(body())
+        pipeline.append(body(customerID="43"), body(documentTotal={"grossTotal": 6}))
+        pipeline.drain()
+        kept = pipeline.store.query("SELECT kind, key FROM quarantine")
+        assert [row["kind"] for row in kept] == ["conflict", "conflict"]
+        assert pipeline.counter("conflicts") == 2
+        assert pipeline.rows("sales")[0]["revenue"] == EUR("5.00")
+
+    def test_one_key_on_two_dates_is_two_receipts(self, pipeline: Pipeline) -> None:
+        pipeline.append(body(), body(date="2026-11-22 11:59:58"))
+        pipeline.drain()
+        assert [row["receipts"] for row in pipeline.rows("sales")] == [1, 1]
+
+    def test_a_late_receipt_counts_in_its_own_day(self, pipeline: Pipeline) -> None:
+        pipeline.append(body(date="2017-11-18 20:39:32"))
+        pipeline.drain()
+        assert str(pipeline.rows("sales")[0]["day"]) == "2017-11-18"
+
+    def test_a_refusal_goes_to_quarantine_with_its_reasons(self, pipeline: Pipeline) -> None:
+        reasons = [{"path": "$.storeID", "error": "missing", "hint": "add it\tthere"}]
+        pipeline.refuse(b"{}", reasons)
+        pipeline.append(body())
+        pipeline.drain()
+        [kept] = pipeline.store.query("SELECT * FROM quarantine")
+        assert (kept["kind"], json.loads(kept["reasons"]), kept["size_bytes"]) == ("refused", reasons, 2)
+        assert pipeline.counter("quarantined") == 1
+        assert pipeline.rows("sales")[0]["receipts"] == 1
+
+    @pytest.mark.parametrize(
+        "written",
+        [b"{broken", b'{"documentTotal": {"grossTotal": "abc"}}', b"[]", b"null", b"", b'"text"'],
+    )
+    def test_what_it_cannot_read_goes_to_quarantine_and_stops_nothing(self, pipeline: Pipeline, written: bytes) -> None:
+        pipeline.append(body(cashReceiptID="1"))
+        pipeline.append_bytes(body(cashReceiptID="2"), written)
+        pipeline.append(body(cashReceiptID="3"))
+        pipeline.drain()
+        assert pipeline.rows("sales")[0]["receipts"] == 2
+        assert [row["kind"] for row in pipeline.store.query("SELECT kind FROM quarantine")] == ["unreadable"]
+
+    def test_what_the_lines_do_not_cover_is_unallocated(self, pipeline: Pipeline) -> None:
+        pipeline.append(body(documentTotal={"grossTotal": 7.5, "netTotal": 7, "taxPayable": 0.5}))
+        pipeline.drain()
+        categories = {row["category"]: row for row in pipeline.rows("sales_by_category")}
+        assert categories["(unallocated)"]["revenue"] == EUR("2.50")
+        assert categories["(unallocated)"]["lines"] == 0
+        assert sum(row["revenue"] for row in categories.values()) == EUR("7.50")
+        assert sum(row["net"] for row in categories.values()) == EUR("7.00")
+
+    def test_a_receipt_of_the_four_required_fields_counts(self, pipeline: Pipeline) -> None:
+        pipeline.append(
+            {"cashReceiptID": 1, "storeID": 2, "date": "2026-11-23 10:00:00", "documentTotal": {"grossTotal": "0.3"}}
+        )
+        pipeline.drain()
+        [row] = pipeline.rows("sales")
+        assert (row["revenue"], row["net"], row["tax"]) == (EUR("0.30"), EUR("0.30"), EUR("0.00"))
+
+    def test_ids_beyond_64_bits_stay_whole(self, pipeline: Pipeline) -> None:
+        number = 123456789012345678901234567890
+        pipeline.append(body(cashReceiptID=number))
+        pipeline.drain()
+        assert pipeline.store.query("SELECT receipt FROM receipts")[0]["receipt"] == str(number)
+
+    def test_the_largest_amounts_are_exact(self, pipeline: Pipeline) -> None:
+        large = "9999999999999.99"
+        pipeline.append(body(documentTotal={"grossTotal": large}, lines=[], settlements=[]))
+        pipeline.append(body(cashReceiptID="2", documentTotal={"grossTotal": "-" + large}, lines=[]))
+        pipeline.drain()
+        assert pipeline.rows("sales")[0]["revenue"] == EUR("0.00")
+        assert max(row["gross"] for row in pipeline.store.query("SELECT gross FROM receipts")) == EUR(large)
+
+    def test_a_weighed_line_counts_one_and_a_return_its_sign(self, pipeline: Pipeline) -> None:
+        line = body()["lines"][0]
+        weighed = [line | {"quantity": 0.42}, line | {"quantity": 3, "unitOfMeasure": "kg"}, line | {"quantity": -0.5}]
+        pipeline.append(body(lines=[*weighed, line | {"quantity": -2}]))
+        pipeline.drain()
+        assert pipeline.rows("sales")[0]["quantity"] == 1 + 1 - 1 - 2
+
+    def test_a_sound_receipt_has_no_anomaly(self, pipeline: Pipeline) -> None:
+        pipeline.append(body())
+        assert self.anomalies(pipeline) == [""]
+
+    @pytest.mark.parametrize(
+        ("changes", "found"),
+        [
+            ({"documentTotal": {"grossTotal": 5.03, "netTotal": 4.67, "taxPayable": 0.36}}, "lines_total,settlements_short"),
+            ({"documentTotal": {"grossTotal": 5, "netTotal": 4, "taxPayable": 0.36}}, "tax_total"),
+            ({"settlements": [{"settlementAmount": 4.99}]}, "settlements_short"),
+            ({"settlements": [{"settlementAmount": 20}]}, ""),
+            ({"settlements": []}, ""),
+            ({"documentTotal": {"grossTotal": "5.004", "netTotal": 4.64, "taxPayable": 0.36}}, "finer_amount"),
+            ({"documentTotal": {"grossTotal": 5.0000000000000003, "netTotal": 4.64, "taxPayable": 0.36}}, ""),
+            ({"date": "2026-11-23 12:09:00"}, ""),
+            ({"date": "2026-11-23 12:11:00"}, "clock_ahead"),
+        ],
+    )  # fmt: skip
+    def test_anomalies_are_named(self, pipeline: Pipeline, changes: dict[str, object], found: str) -> None:
+        pipeline.append(body(**changes))
+        assert self.anomalies(pipeline) == [found]
+
+    def test_a_simulated_clock_is_no_anomaly_and_has_no_delay(self, pipeline: Pipeline) -> None:
+        pipeline.append(body(date="2026-11-23 18:00:00"), source="json/http/simulated")
+        assert self.anomalies(pipeline) == [""]
+        [row] = pipeline.rows("delays")
+        assert (row["ingest_bucket"], row["till_bucket"]) == (-1, -1)
+
+    def test_a_clock_a_day_ahead_is_flagged_as_ingest_noted(self, pipeline: Pipeline) -> None:
+        pipeline.append(body(date="2026-11-30 18:00:00"), day="2026-11-23", notes="clock_ahead_a_day")
+        assert self.anomalies(pipeline) == ["clock_ahead,clock_ahead_a_day"]
+        assert str(pipeline.rows("sales")[0]["day"]) == "2026-11-23"
+
+    def test_a_foreign_vat_rate_is_flagged_where_rates_are_set(self, tmp_path: Path) -> None:
+        pipeline = self.make(tmp_path, Settings(vat_rates=["5.5", "20"]))
+        line = body()["lines"][0]
+        pipeline.append(body(), body(cashReceiptID="2", lines=[line | {"settlementAmount": 5, "creditAmount": 4.64}]))
+        assert self.anomalies(pipeline) == ["vat_rate", ""]
+        pipeline.close()
+
+    @pytest.mark.parametrize(
+        ("received", "sold_at"),
+        [("2026-10-25T00:31:00+00:00", "2026-10-25 00:30:00"), ("2026-10-25T01:31:00+00:00", "2026-10-25 01:30:00")],
+    )
+    def test_an_hour_that_comes_twice_is_the_one_nearest_receipt(
+        self, pipeline: Pipeline, received: str, sold_at: str
+    ) -> None:
+        receipt = body(date="2026-10-25 02:30:00")
+        pipeline.clock.advance((datetime.fromisoformat(received).timestamp() * 1e6 - NOON_US) / 1e6)
+        pipeline.append(receipt)
+        pipeline.drain()
+        assert str(pipeline.store.query("SELECT sold_at FROM receipts")[0]["sold_at"]) == sold_at
+
+    def test_a_store_in_another_zone_has_its_own_clock(self, tmp_path: Path) -> None:
+        pipeline = self.make(tmp_path, Settings(store_zones={"12": "Indian/Reunion"}))
+        pipeline.append(body(), body(storeID="13"))
+        pipeline.drain()
+        rows = pipeline.store.query("SELECT sold_at FROM receipts ORDER BY store")
+        assert [str(row["sold_at"]) for row in rows] == ["2026-11-23 07:59:58", "2026-11-23 10:59:58"]
+        pipeline.close()
+
+    def test_a_second_engine_on_one_store_is_refused(self, pipeline: Pipeline, tmp_path: Path) -> None:
+        pipeline.append(*numbered(2))
+        assert pipeline.engine.step() is not None
+        stale = pipeline.engine
+        pipeline.append(*numbered(4))
+        stale_position = stale.position
+        assert stale.step() is not None
+        stale._position = stale_position
+        with pytest.raises(PositionConflict):
+            stale.step()
+        assert pipeline.rows("sales")[0]["receipts"] == 4
+
+    def test_every_metric_passes_its_own_recount(self, pipeline: Pipeline) -> None:
+        pipeline.append(*numbered(20))
+        pipeline.drain()
+        assert all(pipeline.store.verify(metric.name) == [] for metric in pipeline.metrics)

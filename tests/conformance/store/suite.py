@@ -1,0 +1,193 @@
+"""What every store promises, whatever keeps it. A backend's class inherits the suite."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from threading import Event, Thread
+
+import pyarrow as pa
+import pytest
+
+from tests.support.pipeline import NOON_US, Pipeline, body
+from tillstream.engine.intake import records
+from tillstream.errors import PositionConflict, StoreUnavailable, UnknownMetric
+from tillstream.log.base import START, Position
+from tillstream.metrics import BUILT_IN, Metric, declare
+from tillstream.settings import Settings
+from tillstream.store.base import Changes, Store
+from tillstream.store.schema import VERSION
+
+TOP = declare(
+    "top",
+    "The largest and smallest receipt of each store",
+    "receipts",
+    ["day", "store"],
+    [
+        {"name": "largest", "fold": "max", "column": "gross"},
+        {"name": "smallest", "fold": "min", "column": "gross"},
+        "receipts",
+    ],
+)
+
+
+class StoreSuite:
+    """Given commits of an engine, then the store has all of each or nothing of it."""
+
+    def open(self, path: Path, settings: Settings | None = None, metrics: Sequence[Metric] = BUILT_IN) -> Store:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[Store]:
+        store = self.open(tmp_path)
+        yield store
+        store.close()
+
+    @pytest.fixture
+    def pipeline(self, tmp_path: Path) -> Iterator[Pipeline]:
+        """A road whose store is of this backend, with one receipt of 5.00 € in it."""
+        pipeline = Pipeline(tmp_path, metrics=[*BUILT_IN, TOP])
+        pipeline.append(body())
+        pipeline.drain()
+        yield pipeline
+        pipeline.close()
+
+    def test_an_empty_store_starts_before_the_first_record(self, store: Store) -> None:
+        assert store.position() == START
+
+    def test_a_commit_moves_the_position_and_the_count_of_records(self, store: Store) -> None:
+        store.commit(Changes(START, Position((4,)), records=9, committed_us=NOON_US))
+        assert store.position() == Position((4,))
+        assert store.query("SELECT records FROM state")[0]["records"] == 9
+
+    def test_a_commit_from_another_position_is_refused_and_changes_nothing(self, store: Store) -> None:
+        store.commit(Changes(START, Position((4,)), records=9))
+        with pytest.raises(PositionConflict, match="its position is no longer -1"):
+            store.commit(Changes(START, Position((5,)), records=1, counters={("2026-11-23", "duplicates"): 1}))
+        assert store.position() == Position((4,))
+        assert store.query("SELECT * FROM counters") == []
+
+    def test_a_commit_that_fails_leaves_nothing_behind_and_the_next_one_works(self, store: Store) -> None:
+        broken = pa.table({"nonsense": [1]})
+        with pytest.raises(StoreUnavailable):
+            store.commit(Changes(START, Position((1,)), records=1, receipts=broken))
+        assert store.position() == START
+        store.commit(Changes(START, Position((1,)), records=1))
+        assert store.position() == Position((1,))
+
+    def test_what_was_committed_is_there_after_a_restart(self, pipeline: Pipeline) -> None:
+        before = {metric.name: pipeline.rows(metric.name) for metric in pipeline.metrics}
+        position = pipeline.store.position()
+        pipeline.reopen()
+        assert pipeline.store.position() == position
+        assert {metric.name: pipeline.rows(metric.name) for metric in pipeline.metrics} == before
+
+    def test_known_finds_stored_keys_only(self, pipeline: Pipeline) -> None:
+        [chunk] = pipeline.log.read(START, 10)
+        table = records([chunk])
+        key = table["key"][0].as_py()
+        asked = pa.table({"key": [key, "0" * 32], "sold_local": pa.array([datetime(2026, 11, 23, 11, 59, 58)] * 2)})
+        assert pipeline.store.known(asked) == {key: table["place"][0].as_py()}
+
+    def test_partial_figures_merge_by_their_folds(self, pipeline: Pipeline) -> None:
+        pipeline.append(body(cashReceiptID="2", documentTotal={"grossTotal": 7}))
+        pipeline.drain()
+        pipeline.append(body(cashReceiptID="3", documentTotal={"grossTotal": -1}))
+        pipeline.drain()
+        [row] = pipeline.rows("top")
+        assert (row["largest"], row["smallest"], row["receipts"]) == (Decimal("7.00"), Decimal("-1.00"), 3)
+
+    def test_verify_shows_both_sides_of_a_difference(self, pipeline: Pipeline) -> None:
+        assert pipeline.store.verify("sales") == []
+        self.tamper(pipeline.store, "UPDATE metric_sales SET revenue = revenue + 0.01")
+        recount, metric = sorted(pipeline.store.verify("sales"), key=lambda row: row["revenue"])
+        assert (recount["side"], recount["revenue"]) == ("recount", Decimal("5.00"))
+        assert (metric["side"], metric["revenue"]) == ("metric", Decimal("5.01"))
+
+    def test_a_rebuilt_metric_is_the_recount_of_the_stored_receipts(self, pipeline: Pipeline) -> None:
+        self.tamper(pipeline.store, "DELETE FROM metric_sales_by_category")
+        assert pipeline.store.rebuild("sales_by_category") == 2
+        assert pipeline.store.verify("sales_by_category") == []
+
+    def test_a_metric_that_is_new_or_changed_is_filled_at_the_next_start(self, tmp_path: Path) -> None:
+        pipeline = Pipeline(tmp_path, metrics=BUILT_IN)
+        pipeline.append(body())
+        pipeline.drain()
+        pipeline.metrics = (*BUILT_IN, TOP)
+        pipeline.reopen()
+        assert pipeline.rows("top")[0]["largest"] == Decimal("5.00")
+        pipeline.metrics = (*BUILT_IN, replace(TOP, measures=TOP.measures[:1]))
+        pipeline.reopen()
+        assert set(pipeline.rows("top")[0]) == {"day", "store", "largest"}
+        pipeline.metrics = BUILT_IN
+        pipeline.reopen()
+        with pytest.raises(StoreUnavailable):
+            pipeline.rows("top")
+        pipeline.close()
+
+    def test_an_unknown_metric_is_named(self, store: Store) -> None:
+        with pytest.raises(UnknownMetric, match="no metric 'sails'; there are sales,"):
+            store.rebuild("sails")
+
+    def test_a_query_that_cannot_be_read_says_so(self, store: Store) -> None:
+        with pytest.raises(StoreUnavailable, match="could not read the store"):
+            store.query("SELECT nothing FROM nowhere")
+
+    def test_the_quarantine_keeps_the_newest_within_its_quota_and_counts_the_rest(self, tmp_path: Path) -> None:
+        pipeline = Pipeline(tmp_path, Settings(quarantine_limit_bytes=250))
+        for number in range(4):
+            pipeline.refuse(b"x" * 100, [{"path": "$", "error": str(number)}])
+            pipeline.drain()
+            pipeline.clock.advance(1)
+        kept = pipeline.store.query("SELECT reasons FROM quarantine ORDER BY place")
+        assert [json.loads(row["reasons"])[0]["error"] for row in kept] == ["2", "3"]
+        assert pipeline.counter("quarantine_dropped") == 2
+        assert pipeline.counter("quarantined") == 4
+        pipeline.close()
+
+    def test_received_seconds_are_kept_for_the_last_minutes(self, pipeline: Pipeline) -> None:
+        pipeline.clock.advance(400)
+        pipeline.append(body(cashReceiptID="2"))
+        pipeline.drain()
+        assert [row["receipts"] for row in pipeline.store.query("SELECT * FROM received")] == [1]
+
+    def test_readers_see_all_of_a_commit_or_nothing_while_the_writer_works(self, pipeline: Pipeline) -> None:
+        torn: list[object] = []
+        done = Event()
+
+        def read() -> None:
+            while not done.is_set():
+                [row] = pipeline.store.query(
+                    "SELECT (SELECT sum(revenue) FROM metric_sales_by_store) - (SELECT sum(revenue) FROM metric_sales)"
+                    " AS difference"
+                )
+                if row["difference"]:
+                    torn.append(row)
+
+        reader = Thread(target=read)
+        reader.start()
+        for number in range(2, 12):
+            pipeline.append(body(cashReceiptID=str(number)))
+            pipeline.drain()
+        done.set()
+        reader.join()
+        assert torn == []
+
+    def test_another_currency_is_refused(self, pipeline: Pipeline, tmp_path: Path) -> None:
+        pipeline.store.close()
+        with pytest.raises(StoreUnavailable, match="its receipts are in EUR, the setting `currency` says USD"):
+            self.open(tmp_path, Settings(currency="USD"))
+
+    def test_another_version_is_refused_with_what_to_do(self, store: Store, tmp_path: Path) -> None:
+        self.tamper(store, f"UPDATE meta SET value = '{VERSION + 1}' WHERE name = 'version'")
+        store.close()
+        with pytest.raises(StoreUnavailable, match="tillstream rebuild"):
+            self.open(tmp_path)
+
+    def tamper(self, store: Store, sql: str) -> None:
+        """Change what is stored behind the store's back."""
+        raise NotImplementedError

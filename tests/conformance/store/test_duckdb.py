@@ -1,0 +1,36 @@
+"""The embedded store keeps what stores promise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.conformance.store.suite import StoreSuite
+from tillstream.clock import SystemClock
+from tillstream.errors import StoreUnavailable
+from tillstream.metrics import BUILT_IN, Metric
+from tillstream.settings import Settings
+from tillstream.store.base import Store
+from tillstream.store.duckdb import DuckStore
+
+
+class TestDuckStore(StoreSuite):
+    def open(self, path: Path, settings: Settings | None = None, metrics: Sequence[Metric] = BUILT_IN) -> DuckStore:
+        return DuckStore(path / "store.duckdb", metrics, settings or Settings(), SystemClock())
+
+    def tamper(self, store: Store, sql: str) -> None:
+        assert isinstance(store, DuckStore)
+        store._connection.execute(sql)
+
+    def test_a_file_that_is_no_database_is_refused_in_one_line(self, tmp_path: Path) -> None:
+        (tmp_path / "store.duckdb").write_bytes(b"not a database" * 1000)
+        with pytest.raises(StoreUnavailable, match="could not open the store"):
+            self.open(tmp_path)
+
+    def test_the_file_is_duckdb_s_own(self, tmp_path: Path) -> None:
+        self.open(tmp_path).close()
+        with duckdb.connect(str(tmp_path / "store.duckdb"), read_only=True) as connection:
+            assert connection.execute("SELECT position FROM state").fetchall() == [("-1",)]

@@ -1,0 +1,140 @@
+"""The embedded road without its processes: receipts into a real log, through a real engine, into a real store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tillstream.clock import ManualClock
+from tillstream.engine.base import Step
+from tillstream.engine.embedded import EmbeddedEngine
+from tillstream.log.base import Batch, Log
+from tillstream.log.sqlite import SqliteLog
+from tillstream.metrics import Metric, catalogue
+from tillstream.receipt import HEAD_COLUMNS, RECEIPT, REFUSAL, receipt_key
+from tillstream.settings import Settings
+from tillstream.store.base import Row, Store
+from tillstream.store.duckdb import DuckStore
+
+NOON_US = 1_795_431_600_000_000  # 2026-11-23 12:00:00 in Paris
+
+
+def body(**changes: Any) -> dict[str, Any]:
+    """A receipt of two lines and 5.00 €, as a till sends it, with top-level fields changed."""
+    receipt = {
+        "cashReceiptID": "1",
+        "storeID": "12",
+        "terminalID": "3",
+        "agentID": "7",
+        "customerID": "42",
+        "date": "2026-11-23 11:59:58",
+        "lines": [
+            {
+                "lineNumber": 1, "productCode": "BAG", "productDescription": "Baguette tradition",
+                "productCategoryCode": "P", "productCategoryName": "Pain", "quantity": 2,
+                "unitOfMeasure": "piece", "unitPrice": 1.19, "creditAmount": 2.37, "taxPercentage": 5.5,
+                "settlementAmount": 2.5,
+            },
+            {
+                "lineNumber": 2, "productCode": "SAN", "productDescription": "Sandwich jambon",
+                "productCategoryCode": "S", "productCategoryName": "Sandwich Froid", "quantity": 1,
+                "unitOfMeasure": "piece", "unitPrice": 2.27, "creditAmount": 2.27, "taxPercentage": 10,
+                "settlementAmount": 2.5,
+            },
+        ],
+        "documentTotal": {"grossTotal": 5.0, "netTotal": 4.64, "taxPayable": 0.36},
+        "settlements": [{"paymentMechanism": "CB", "settlementAmount": 5.0}],
+    }  # fmt: skip
+    receipt.update(changes)
+    return receipt
+
+
+def head(receipt: Mapping[str, Any], received_us: int, **changes: str) -> bytes:
+    """The head that ingest writes for a receipt whose date has no surprises."""
+    store, till = str(receipt["storeID"]), str(receipt.get("terminalID") or "-")
+    number, date = str(receipt["cashReceiptID"]), str(receipt["date"])
+    columns = {
+        "kind": RECEIPT,
+        "key": receipt_key(store, till, number, date),
+        "received_us": str(received_us),
+        "day": date[:10],
+        "date": date,
+        "store": store,
+        "terminal": till,
+        "receipt": number,
+        "source": "json/http",
+        "notes": "",
+        **changes,
+    }
+    return ("\t".join(columns[name] for name in HEAD_COLUMNS) + "\n").encode()
+
+
+class Pipeline:
+    """A data directory with its log, engine and store, under a clock of its own."""
+
+    def __init__(self, path: Path, settings: Settings | None = None, metrics: Sequence[Metric] | None = None) -> None:
+        self.path = path
+        self.settings = settings or Settings()
+        self.clock = ManualClock(NOON_US)
+        self.metrics = catalogue() if metrics is None else tuple(metrics)
+        self.log: Log = SqliteLog(path / "log.sqlite3", writer=True, settings=self.settings)
+        self.store: Store = self._open_store()
+        self.engine = EmbeddedEngine(self.log, self.store, self.metrics, self.settings, self.clock)
+
+    def _open_store(self) -> DuckStore:
+        return DuckStore(self.path / "store.duckdb", self.metrics, self.settings, self.clock)
+
+    def reopen(self) -> None:
+        """The engine and the store as after a restart of their process."""
+        self.engine.close()
+        self.store.close()
+        self.store = self._open_store()
+        self.engine = EmbeddedEngine(self.log, self.store, self.metrics, self.settings, self.clock)
+
+    def append(self, *receipts: Mapping[str, Any], **head_changes: str) -> None:
+        """One group commit of these receipts, received now."""
+        batch = Batch()
+        for receipt in receipts:
+            batch.add(head(receipt, self.clock.now_us(), **head_changes), json.dumps(receipt).encode())
+        self.log.append(batch)
+
+    def append_bytes(self, receipt: Mapping[str, Any], written: bytes) -> None:
+        """A record whose head says `receipt` and whose body is `written`."""
+        batch = Batch()
+        batch.add(head(receipt, self.clock.now_us()), written)
+        self.log.append(batch)
+
+    def refuse(self, original: bytes, reasons: Sequence[Mapping[str, str]]) -> None:
+        batch = Batch()
+        columns = dict.fromkeys(HEAD_COLUMNS, "") | {
+            "kind": REFUSAL,
+            "received_us": str(self.clock.now_us()),
+            "day": "2026-11-23",
+            "source": "json/http",
+            "notes": msgspec.json.encode(reasons).decode(),
+        }
+        batch.add(("\t".join(columns[name] for name in HEAD_COLUMNS) + "\n").encode(), b"", original)
+        self.log.append(batch)
+
+    def drain(self) -> list[Step]:
+        """Every step until the log has no more."""
+        steps = []
+        while (step := self.engine.step()) is not None:
+            steps.append(step)
+        return steps
+
+    def rows(self, metric: str) -> list[Row]:
+        return self.store.query(f"SELECT * FROM metric_{metric} ORDER BY ALL")
+
+    def counter(self, name: str) -> int:
+        rows = self.store.query("SELECT coalesce(sum(value), 0) AS total FROM counters WHERE name = ?", [name])
+        return int(rows[0]["total"])
+
+    def close(self) -> None:
+        self.engine.close()
+        self.store.close()
+        self.log.close()

@@ -1,0 +1,49 @@
+"""The plan in DuckDB: sifting, and content that is alike however it was written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pytest
+
+from tests.support.pipeline import body
+from tillstream.engine.duckdb_sql import DuckSql
+from tillstream.engine.plan import Plan
+from tillstream.settings import Settings
+
+
+@pytest.fixture
+def sql() -> Iterator[DuckSql]:
+    sql = DuckSql(Plan(2), [], Settings())
+    yield sql
+    sql.close()
+
+
+def test_sift_parts_json_from_what_is_none(sql: DuckSql) -> None:
+    table = pa.table({"place": [1, 2, 3], "body": ["{}", "{", '{"a": [1, 2]}']})
+    readable, broken = sql.sift(table)
+    assert readable["place"].to_pylist() == [1, 3]
+    assert broken["place"].to_pylist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("other", "alike"),
+    [
+        (body(), True),
+        (body(receivedTime=1.5, unknown="x"), True),
+        (body(agentID=7, documentTotal={"grossTotal": "5.00", "netTotal": "464e-2", "taxPayable": 0.36}), True),
+        (body(agentID="8"), False),
+        (body(lines=[]), False),
+        (body(lines=body()["lines"][::-1]), False),
+        (body(settlements=[{"paymentMechanism": "CB", "settlementAmount": 5.01}]), False),
+    ],
+)
+def test_content_is_compared_as_read(sql: DuckSql, other: dict[str, object], alike: bool) -> None:
+    assert sql.same_content([(json.dumps(body()), json.dumps(other))]) == [alike]
+
+
+def test_missing_and_empty_parts_are_alike(sql: DuckSql) -> None:
+    bare = {"documentTotal": {"grossTotal": 1}}
+    assert sql.same_content([(json.dumps(bare), json.dumps(bare | {"lines": [], "settlements": None}))]) == [True]

@@ -1,0 +1,106 @@
+"""The embedded engine's loop, and what it does with a log that is damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+from tests.support.pipeline import Pipeline, body
+from tillstream.engine.base import Step
+from tillstream.engine.embedded import EmbeddedEngine
+from tillstream.log.base import Chunk, Position
+from tillstream.log.frame import EMPTY, Frame
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
+    pipeline = Pipeline(tmp_path)
+    yield pipeline
+    pipeline.close()
+
+
+class Damaged:
+    """The pipeline's own log, with the chunk at one offset replaced."""
+
+    def __init__(self, pipeline: Pipeline, offset: int, **changes: object) -> None:
+        self._log = pipeline.log
+        self._offset = offset
+        self._changes = changes
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._log, name)
+
+    def read(self, after: Position, limit: int) -> Iterator[Chunk]:
+        for chunk in self._log.read(after, limit):
+            if chunk.offset != self._offset:
+                yield chunk
+                continue
+            parts = {name: getattr(chunk, name) for name in Chunk.__slots__} | self._changes
+            yield Chunk(**parts)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"fault": "checksum", "heads": EMPTY, "bodies": EMPTY}, "checksum"),
+        ({"heads": Frame.of([b"nonsense\n"])}, "CSV parse error"),
+    ],
+)
+def test_a_damaged_chunk_is_recorded_and_what_stands_around_it_counts(
+    pipeline: Pipeline, changes: dict[str, object], reason: str
+) -> None:
+    offsets = []
+    for number in range(3):
+        pipeline.append(body(cashReceiptID=str(number)))
+        offsets.append(pipeline.log.end().offsets[0])
+    log = Damaged(pipeline, offsets[1], **changes)
+    engine = EmbeddedEngine(log, pipeline.store, pipeline.metrics, pipeline.settings, pipeline.clock)  # type: ignore[arg-type]
+    step = engine.step()
+    engine.close()
+    assert step is not None
+    assert (step.records, step.receipts, step.faults) == (3, 2, 1)
+    [fault] = pipeline.store.query("SELECT * FROM faults")
+    assert (fault["offset_text"], fault["records"]) == (f"0:{offsets[1]}", 1)
+    assert reason in fault["reason"]
+
+
+def test_it_runs_until_it_is_stopped_and_tells_of_each_commit(pipeline: Pipeline) -> None:
+    steps: list[Step] = []
+    came, stop = Event(), Event()
+
+    def note(step: Step) -> None:
+        steps.append(step)
+        came.set()
+
+    runner = Thread(target=pipeline.engine.run, args=(stop, note))
+    runner.start()
+    try:
+        for number in range(3):
+            came.clear()
+            pipeline.append(body(cashReceiptID=str(number)))
+            assert came.wait(30)
+    finally:
+        stop.set()
+        runner.join(30)
+    assert not runner.is_alive()
+    assert sum(step.receipts for step in steps) == 3
+
+
+def test_its_position_is_published_to_the_log_at_start_and_with_every_commit(pipeline: Pipeline) -> None:
+    pipeline.append(body())
+    assert pipeline.log.lag() == 1
+    pipeline.drain()
+    assert pipeline.log.lag() == 0
+    pipeline.reopen()
+    assert pipeline.log.lag() == 0
+
+
+def test_a_step_is_bounded_by_bytes_too(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tillstream.engine.embedded._STEP_LIMIT_BYTES", 1)
+    receipts: Sequence[dict[str, object]] = [body(cashReceiptID=str(number)) for number in range(3)]
+    for receipt in receipts:
+        pipeline.append(receipt)
+    assert [step.records for step in pipeline.drain()] == [1, 1, 1]
