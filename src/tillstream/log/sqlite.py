@@ -353,6 +353,7 @@ class SqliteLog(Log):
                     check_same_thread=False,
                 )
                 reader.execute("PRAGMA query_only=ON")
+                reader.text_factory = bytes
                 if self._check_version(reader):
                     self._reader = reader
                 else:

@@ -1,0 +1,194 @@
+"""What every log promises, whatever keeps it. A backend's class inherits the suite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from threading import Event, Thread
+
+import pytest
+
+from tillstream.errors import LogUnavailable
+from tillstream.log.base import START, Batch, Chunk, Log, pack_place
+
+Open = Callable[[bool], Log]
+"""Opens the same log again: True for its writer, False for a reader."""
+
+
+def batch(first: int, count: int, *, original: bytes = b"") -> Batch:
+    made = Batch()
+    for number in range(first, first + count):
+        made.add(f"head {number}\n".encode(), f'{{"number": {number},\n"x": "é"}}'.encode(), original)
+    return made
+
+
+def numbers(chunks: Iterator[Chunk]) -> list[int]:
+    found = []
+    for chunk in chunks:
+        assert not chunk.fault
+        assert len(chunk.heads) == len(chunk.bodies) == len(chunk.originals) == chunk.count
+        found += [int(head.split()[1]) for head in chunk.heads]
+    return found
+
+
+class LogSuite:
+    """Given what `append` returned for, then every reader finds it, in order, whatever happens between."""
+
+    @pytest.fixture
+    def open_log(self) -> Iterator[Open]:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def writer(self, open_log: Open) -> Log:
+        return open_log(True)
+
+    @pytest.fixture
+    def reader(self, writer: Log, open_log: Open) -> Log:
+        return open_log(False)
+
+    def test_an_empty_log_ends_at_its_start(self, reader: Log) -> None:
+        assert reader.end() == START
+        assert list(reader.read(START, 10)) == []
+        assert reader.count(reader.end()) == 0
+        assert reader.lag() == 0
+
+    def test_a_reader_that_comes_before_the_writer_finds_nothing_yet(self, open_log: Open) -> None:
+        reader = open_log(False)
+        assert reader.end() == START
+        assert list(reader.read(START, 10)) == []
+        open_log(True).append(batch(0, 3))
+        assert numbers(reader.read(START, 10)) == [0, 1, 2]
+
+    def test_what_was_appended_comes_back_byte_for_byte(self, writer: Log, reader: Log) -> None:
+        records = Batch()
+        records.add(b"receipt\ta\n", b'{"a":\n1}', b"")
+        records.add(b"refusal\t\n", b"", b"\x00\xff not even text \n")
+        writer.append(records)
+        (chunk,) = reader.read(START, 10)
+        assert list(chunk.heads) == records.heads
+        assert list(chunk.bodies) == records.bodies
+        assert list(chunk.originals) == records.originals
+
+    def test_records_come_in_the_order_of_their_appends(self, writer: Log, reader: Log) -> None:
+        for first in range(0, 30, 10):
+            writer.append(batch(first, 10))
+        assert numbers(reader.read(START, 1_000)) == list(range(30))
+
+    def test_append_returns_the_position_behind_its_records(self, writer: Log, reader: Log) -> None:
+        behind = writer.append(batch(0, 3))
+        writer.append(batch(3, 2))
+        assert numbers(reader.read(behind, 10)) == [3, 4]
+
+    def test_each_chunk_names_the_position_to_go_on_from(self, writer: Log, reader: Log) -> None:
+        for first in range(5):
+            writer.append(batch(first, 1))
+        position, seen = START, []
+        while chunks := list(reader.read(position, 2)):
+            seen += numbers(iter(chunks))
+            position = chunks[-1].position
+        assert seen == [0, 1, 2, 3, 4]
+        assert position == reader.end()
+
+    def test_a_read_stops_once_it_has_given_enough(self, writer: Log, reader: Log) -> None:
+        for first in range(0, 50, 5):
+            writer.append(batch(first, 5))
+        assert len(numbers(reader.read(START, 12))) == 15
+
+    def test_an_abandoned_read_disturbs_nobody(self, writer: Log, reader: Log) -> None:
+        for first in range(0, 50, 5):
+            writer.append(batch(first, 5))
+        abandoned = islice(reader.read(START, 1_000), 1)
+        assert numbers(abandoned) == [0, 1, 2, 3, 4]
+        writer.append(batch(50, 5))
+        assert len(numbers(reader.read(START, 1_000))) == 55
+
+    def test_an_empty_batch_leaves_no_trace(self, writer: Log, reader: Log) -> None:
+        behind = writer.append(batch(0, 1))
+        assert writer.append(Batch()) == behind
+        assert reader.end() == behind
+
+    def test_originals_are_kept_where_there_are_any(self, writer: Log, reader: Log) -> None:
+        writer.append(batch(0, 2, original=b"as it came"))
+        writer.append(batch(2, 1))
+        assert [list(chunk.originals) for chunk in reader.read(START, 10)] == [[b"as it came"] * 2, [b""]]
+
+    def test_records_are_fetched_by_their_places(self, writer: Log, reader: Log) -> None:
+        writer.append(batch(0, 5))
+        writer.append(batch(5, 5, original=b"as it came"))
+        chunks = list(reader.read(START, 100))
+        places = {
+            int(head.split()[1]): pack_place(chunk.partition, chunk.offset, index)
+            for chunk in chunks
+            for index, head in enumerate(chunk.heads)
+        }
+        missing = pack_place(0, chunks[-1].offset + 1, 0), pack_place(0, chunks[0].offset, 1_000)
+        found = reader.fetch([places[7], places[2], *missing, places[7]])
+        assert found.keys() == {places[7], places[2]}
+        assert found[places[7]] == (b"head 7\n", '{"number": 7,\n"x": "é"}'.encode(), b"as it came")
+        assert found[places[2]][2] == b""
+
+    def test_counts_are_of_records_and_up_to_a_position(self, writer: Log, reader: Log) -> None:
+        first = writer.append(batch(0, 3))
+        second = writer.append(batch(3, 4))
+        assert [reader.count(position) for position in (START, first, second)] == [0, 3, 7]
+
+    def test_the_lag_is_what_stands_behind_the_published_position(self, writer: Log, reader: Log) -> None:
+        first = writer.append(batch(0, 3))
+        writer.append(batch(3, 4))
+        assert writer.lag() == 7
+        reader.publish(first)
+        assert writer.lag() == reader.lag() == 4
+        reader.publish(reader.end())
+        assert writer.lag() == 0
+
+    def test_everything_survives_a_restart(self, writer: Log, open_log: Open) -> None:
+        writer.append(batch(0, 3))
+        writer.close()
+        again = open_log(True)
+        again.append(batch(3, 2))
+        assert numbers(open_log(False).read(START, 100)) == [0, 1, 2, 3, 4]
+        assert again.count(again.end()) == 5
+
+    def test_a_reader_stays_while_the_writer_restarts(self, writer: Log, reader: Log, open_log: Open) -> None:
+        behind = writer.append(batch(0, 3))
+        assert reader.end() == behind
+        writer.close()
+        open_log(True).append(batch(3, 2))
+        assert numbers(reader.read(behind, 100)) == [3, 4]
+
+    def test_a_reader_cannot_append(self, reader: Log) -> None:
+        with pytest.raises(LogUnavailable, match="reading only"):
+            reader.append(batch(0, 1))
+
+    def test_a_reader_beside_the_writer_sees_each_append_whole_and_once(self, writer: Log, reader: Log) -> None:
+        written, done = 0, Event()
+
+        def write() -> None:
+            nonlocal written
+            try:
+                for size in range(1, 120):
+                    writer.append(batch(written, size))
+                    written += size
+            finally:
+                done.set()
+
+        thread = Thread(target=write)
+        thread.start()
+        position, seen = START, []
+        while not done.is_set() or position != reader.end():
+            for chunk in reader.read(position, 50):
+                seen += numbers(iter([chunk]))
+                position = chunk.position
+        thread.join()
+        assert seen == list(range(written))
+
+    def test_one_reader_serves_many_threads(self, writer: Log, reader: Log) -> None:
+        for first in range(0, 200, 10):
+            writer.append(batch(first, 10))
+        results: list[list[int]] = []
+        threads = [Thread(target=lambda: results.append(numbers(reader.read(START, 1_000)))) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert results == [list(range(200))] * 6
