@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format torture bench lock wheel clean chromium
+.PHONY: help install demo test lint format torture bench docs lock wheel clean chromium
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ format: $(STAMP) ## mend formatting and what style can mend
 
 bench: $(STAMP) ## measure, side by side in one run; prints a table and writes JSON
 	$(BIN)/python -m benchmarks
+
+docs: $(STAMP) ## write the reference pages from the declarations
+	$(BIN)/python -m tillstream.reference docs
 
 lock: ## pin what pyproject.toml asks for
 	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url \

@@ -1,0 +1,115 @@
+"""Reference pages written from the declarations themselves: `python -m tillstream.reference DIRECTORY`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from tillstream import settings as declared
+from tillstream.metrics import BUILT_IN, COLUMNS, KEYS, MEASURES, Metric
+from tillstream.options import flag, text
+from tillstream.settings import ENVIRONMENT_PREFIX, Settings
+
+_METRICS_HEAD = """\
+# Metrics
+
+A metric is one declaration: a source, keys and measures. Its table, its fold, its place in
+`tillstream check` and `rebuild`, its answer at `/api/v1/metrics/NAME` and its row below follow
+from it. This page is written from the declarations by `make docs`.
+
+"""
+
+_METRICS_TAIL = """
+## A metric of your own
+
+In the settings file (`tillstream up --config tillstream.toml`):
+
+```toml
+[[metrics]]
+name = "sales_by_till_and_hour"
+help = "Sales of each till and hour"
+source = "receipts"
+keys = ["day", "store", "till", "hour"]
+measures = ["revenue", "receipts", { name = "largest", fold = "max", column = "gross" }]
+```
+
+At the next start it is filled from the stored receipts, kept up from then on, and answered at
+`/api/v1/metrics/sales_by_till_and_hour`. `tillstream rebuild sales_by_till_and_hour` makes it
+anew at any time. Keys begin with `day`. A measure is a name of the table below, or spelt out with
+`sum`, `min`, `max` over a column, or `count`.
+
+A package can bring metrics too, by an entry point of the group `tillstream.metrics` that names a
+`tillstream.metrics.Metric` (made with `declare`) or a sequence of them.
+
+"""
+
+_SETTINGS_HEAD = """\
+# Settings
+
+Each setting can stand in a TOML file (`--config FILE`), in an environment variable, or on the
+command line; the later wins over the earlier. `tillstream settings` shows the values in force and
+where each comes from. This page is written from the declarations by `make docs`.
+
+"""
+
+
+def metrics_page() -> str:
+    rows = [
+        (f"`{metric.name}`", metric.help, metric.source, names(key.name for key in metric.keys), measures(metric))
+        for metric in BUILT_IN
+    ]
+    sources = [
+        (
+            source,
+            names(key.name for key in KEYS.values() if source in key.sources),
+            names(MEASURES[source]),
+            names(columns),
+        )
+        for source, columns in COLUMNS.items()
+    ]
+    return (
+        _METRICS_HEAD
+        + table(("metric", "what it is", "source", "keys", "measures"), rows)
+        + _METRICS_TAIL
+        + table(("source", "keys", "measures", "columns"), sources)
+    )
+
+
+def settings_page() -> str:
+    rows = [
+        (
+            f"`{name}`",
+            f"`{text(declared.default(name))}`" if text(declared.default(name)) else "none",
+            declared.describe(name),
+            f"`{flag(name)}`, `{ENVIRONMENT_PREFIX}{name.upper()}`" if name != "metrics" else "TOML only",
+        )
+        for name in Settings.__struct_fields__
+    ]
+    return _SETTINGS_HEAD + table(("setting", "default", "what it is", "option and variable"), rows)
+
+
+PAGES: dict[str, Callable[[], str]] = {"metrics.md": metrics_page, "settings.md": settings_page}
+
+
+def names(items: Iterable[str]) -> str:
+    return ", ".join(f"`{item}`" for item in items)
+
+
+def measures(metric: Metric) -> str:
+    return names(measure.name for measure in metric.measures)
+
+
+def table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [columns, ("---",) * len(columns), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
+
+
+def write(directory: Path) -> None:
+    """Write every page into the directory."""
+    for name, page in PAGES.items():
+        (directory / name).write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

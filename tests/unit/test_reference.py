@@ -1,0 +1,28 @@
+"""The reference pages are what the declarations say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tillstream.metrics import BUILT_IN
+from tillstream.reference import PAGES, metrics_page, settings_page, write
+from tillstream.settings import Settings
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_page_in_docs_is_up_to_date(name: str) -> None:
+    assert (DOCS / name).read_text(encoding="utf-8") == PAGES[name](), "run `make docs`"
+
+
+def test_every_metric_and_every_setting_is_told() -> None:
+    assert all(f"| `{metric.name}` |" in metrics_page() for metric in BUILT_IN)
+    assert all(f"| `{name}` |" in settings_page() for name in Settings.__struct_fields__)
+
+
+def test_the_pages_are_written_where_told(tmp_path: Path) -> None:
+    write(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == set(PAGES)
