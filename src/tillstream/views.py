@@ -182,7 +182,7 @@ class Views:
 
     def quarantined(self, entry: str) -> Row | None:
         """One entry of the quarantine by its id, with the original; None: there is none."""
-        if not entry.isdecimal() or len(entry) > 19 or int(entry) >= 2**63:
+        if not (entry.isascii() and entry.isdecimal()) or len(entry) > 19 or int(entry) >= 2**63:
             raise BadQuery("id", f"expected the id of an entry, got {entry!r}")
         found = self._store.query(f"SELECT {_ENTRY_COLUMNS} FROM quarantine WHERE place = ?", [int(entry)])
         return {**_entry(found[0]), "original": self._original(int(entry))} if found else None

@@ -1,0 +1,40 @@
+"""Health tells whether the figures can be read; `/metrics` what the process says of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.dashboard import Answers
+from tests.support.pipeline import Pipeline, body
+
+
+def test_given_an_open_store_when_asked_then_it_is_live_and_ready(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path)
+    pipeline.append(body())
+    answers = Answers(pipeline)
+    assert answers.json("/health/live") == {"status": "live"}
+    assert answers.json("/health/ready") == {"status": "ready", "lag": 1}
+    pipeline.close()
+
+
+def test_given_a_closed_store_when_asked_then_it_is_live_but_not_ready(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path)
+    answers = Answers(pipeline)
+    pipeline.close()
+    assert answers.ask("/health/live").status_code == 200
+    assert answers.ask("/health/ready").status_code == 503
+
+
+def test_given_gauges_when_metrics_are_asked_then_prometheus_can_read_them(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path)
+    answer = Answers(pipeline).ask("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    found = {
+        sample.name: sample.value for family in text_string_to_metric_families(answer.text) for sample in family.samples
+    }
+    assert found["tillstream_log_lag_records"] == 3.0
+    assert found["tillstream_live_viewers"] == 0.0
+    assert found["process_resident_memory_bytes"] > 0
+    pipeline.close()

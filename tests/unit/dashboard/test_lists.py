@@ -1,0 +1,107 @@
+"""Receipts and quarantine as pages: complete, linked, and never more than text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from tests.support.dashboard import Answers
+from tests.support.pipeline import Pipeline, body
+from tillstream.dashboard.lists import money
+
+SCRIPT = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
+    pipeline = Pipeline(tmp_path)
+    yield pipeline
+    pipeline.close()
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "shown"),
+    [
+        ("1234567.80", "EUR", "€1,234,567.80"),
+        ("-3.20", "EUR", "−€3.20"),
+        ("0.00", "USD", "$0.00"),
+        ("1200", "JPY", "¥1,200"),
+        ("1.250", "TND", "TND 1.250"),
+        ("99999999999999999.99", "EUR", "€99,999,999,999,999,999.99"),
+        (None, "EUR", "–"),
+    ],
+)
+def test_given_an_amount_when_shown_then_no_digit_is_lost(amount: str | None, currency: str, shown: str) -> None:
+    assert money(amount, currency) == shown
+
+
+def test_given_receipts_when_listed_then_each_links_to_its_own_page(pipeline: Pipeline) -> None:
+    pipeline.append(body(), body(cashReceiptID="2"))
+    pipeline.drain()
+    answers = Answers(pipeline)
+    links = re.findall(r'href="(/receipts/[0-9a-f]{32})"', answers.ask("/receipts").text)
+    assert len(links) == 2
+    page = answers.ask(links[0]).text
+    assert "Receipt 2" in page
+    assert "€5.00" in page
+    assert "Baguette tradition" in page
+
+
+def test_given_more_than_a_page_when_listed_then_the_older_ones_are_linked(pipeline: Pipeline) -> None:
+    pipeline.append(*(body(cashReceiptID=str(number)) for number in range(3)))
+    pipeline.drain()
+    answers = Answers(pipeline)
+    seen = []
+    path = "/receipts?limit=2&store=12&till="
+    while path:
+        page = answers.ask(path).text
+        seen += re.findall(r'href="/receipts/[0-9a-f]{32}">(\d)<', page)
+        older = re.search(r'href="([^"]+)">Older', page)
+        path = unescape(older[1]) if older else ""
+    assert seen == ["2", "1", "0"]
+
+
+def test_given_scripts_in_every_text_when_shown_then_they_stay_text(pipeline: Pipeline) -> None:
+    line = body()["lines"][0] | {"productDescription": SCRIPT, "productCategoryName": SCRIPT}
+    paid = [{"paymentMechanism": SCRIPT, "settlementAmount": 5}]
+    pipeline.append(body(cashReceiptID=SCRIPT, storeID=SCRIPT, terminalID=SCRIPT, lines=[line], settlements=paid))
+    pipeline.refuse(SCRIPT.encode(), [{"path": SCRIPT, "error": SCRIPT, "hint": SCRIPT}])
+    pipeline.drain()
+    answers = Answers(pipeline)
+    key = answers.json("/api/v1/receipts")["receipts"][0]["key"]
+    entry = answers.json("/api/v1/quarantine")["entries"][0]["id"]
+    for path in (
+        "/receipts",
+        f"/receipts/{key}",
+        "/quarantine",
+        f"/quarantine/{entry}",
+        f"/receipts?store={SCRIPT}&limit=x",
+    ):
+        page = answers.ask(path).text
+        assert "<script" not in page, path
+        assert "&lt;script&gt;" in page or "limit" in path, path
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/receipts?day=x", 400),
+        ("/receipts/x", 400),
+        (f"/receipts/{'0' * 32}", 404),
+        ("/quarantine?kind=refused&limit=0", 400),
+        ("/quarantine/x", 400),
+        ("/quarantine/1", 404),
+    ],
+)
+def test_given_what_cannot_be_shown_when_asked_then_a_page_says_so(pipeline: Pipeline, path: str, status: int) -> None:
+    answer = Answers(pipeline).ask(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+
+
+def test_given_a_demo_when_a_list_is_shown_then_it_says_so(pipeline: Pipeline) -> None:
+    assert "DEMO" in Answers(pipeline, demo=True).ask("/receipts").text
+    assert "DEMO" not in Answers(pipeline).ask("/receipts").text

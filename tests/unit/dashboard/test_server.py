@@ -1,0 +1,72 @@
+"""The dashboard's server: its port, its live streams, its end."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.dashboard import Served, served, views_of
+from tests.support.pipeline import Pipeline, body
+from tests.support.processes import wait_until
+from tillstream.errors import PortTaken
+from tillstream.settings import Settings
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
+    pipeline = Pipeline(tmp_path, Settings(dashboard_port=0, live_interval_ms=50))
+    yield pipeline
+    pipeline.close()
+
+
+def snapshots(lines: Iterator[str]) -> Iterator[dict[str, dict[str, object]]]:
+    return (json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: "))
+
+
+def test_given_port_zero_when_it_serves_then_the_bound_port_is_told_and_answers(pipeline: Pipeline) -> None:
+    with served(pipeline) as server:
+        assert server.port > 0
+        assert httpx.get(f"{server.address}/health/ready").json()["status"] == "ready"
+        assert "text/html" in httpx.get(f"{server.address}/").headers["content-type"]
+
+
+def test_given_a_watcher_when_a_receipt_is_committed_then_it_comes_over_the_wire(pipeline: Pipeline) -> None:
+    with served(pipeline) as server, httpx.stream("GET", f"{server.address}/api/v1/live", timeout=20) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.headers["cache-control"] == "no-store"
+        events = snapshots(answer.iter_lines())
+        assert next(events)["summary"]["receipts"] == 0
+        pipeline.append(body())
+        pipeline.drain()
+        server.live.notify()
+        assert next(events)["summary"]["receipts"] == 1
+
+
+def test_given_a_watcher_when_it_leaves_then_it_no_longer_counts(pipeline: Pipeline) -> None:
+    with served(pipeline) as server:
+        with httpx.stream("GET", f"{server.address}/api/v1/live", timeout=20) as answer:
+            next(snapshots(answer.iter_lines()))
+            assert server.live.viewers == 1
+        wait_until(lambda: server.live.viewers == 0, "the watcher is gone")
+
+
+def test_given_open_streams_when_it_is_told_to_stop_then_it_does_and_they_end(pipeline: Pipeline) -> None:
+    with served(pipeline) as server, httpx.stream("GET", f"{server.address}/api/v1/live", timeout=20) as answer:
+        lines = answer.iter_lines()
+        next(snapshots(lines))
+        server.stop(timeout_s=5)
+        assert not list(lines)[-1]
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{server.address}/health/live")
+
+
+def test_given_a_taken_port_when_it_would_serve_then_it_is_refused(pipeline: Pipeline) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = Settings(dashboard_port=taken.getsockname()[1])
+        with pytest.raises(PortTaken, match="--dashboard-port"):
+            Served(views_of(pipeline), settings)
