@@ -12,6 +12,7 @@ import duckdb
 import httpx
 import psutil
 import pytest
+
 from tests.support.processes import call, running, up, wait_until
 
 EXAMPLE = (Path(__file__).parent / "receipt-of-2017.json").read_bytes()

@@ -1,0 +1,92 @@
+"""Given nothing but the program; when `tillstream up --demo` runs; then a chain with a past sells now."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import date, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.processes import Up, call, running, up, wait_until
+from tillstream import settings
+from tillstream.demo import PAST_DAYS
+
+LOADED_S = 60.0
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "demo"
+
+
+@pytest.fixture
+def taken_ports() -> Iterator[list[int]]:
+    """The default ports, in use: by us, or by whoever has them already."""
+    ports = [settings.default("ingest_port"), settings.default("dashboard_port")]
+    with ExitStack() as stack:
+        for port in ports:
+            listener = stack.enter_context(socket.socket())
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind(("127.0.0.1", port))
+                listener.listen()
+            except OSError:
+                listener.close()
+        yield ports
+
+
+def receipts_of(demo: Up, day: date) -> int:
+    return int(str(demo.summary(day.isoformat())["receipts"]))
+
+
+def test_a_past_is_loaded_once_and_today_moves(data: Path) -> None:
+    with up(data, "--demo") as demo:
+        demo.command.hear("past days loaded", LOADED_S)
+        today = date.fromisoformat(str(demo.summary()["day"]))
+        past = [today - timedelta(days=days) for days in range(1, PAST_DAYS + 1)]
+        wait_until(lambda: all(receipts_of(demo, day) for day in past), "every past day has receipts", LOADED_S)
+        first = demo.summary()
+        wait_until(lambda: demo.summary()["revenue"] != first["revenue"], "the figures move")
+        assert "DEMO" in httpx.get(f"{demo.dashboard}/_dash-layout").text
+        assert demo.stop() == 0
+        assert "Traceback" not in demo.command.said
+    counted = call("check", "--data", data)
+    assert counted[0] == 0, counted[1]
+    with up(data, "--demo") as again:
+        before = again.summary()
+        wait_until(lambda: again.summary()["receipts"] != before["receipts"], "it sells again")
+        assert "loading past days" not in again.command.said
+        assert again.summary()["duplicates"] == 0
+
+
+def test_a_directory_of_real_receipts_is_refused(data: Path) -> None:
+    with up(data) as real:
+        real.stop()
+    code, said = call("up", "--demo", "--data", data, "--ingest-port", 0, "--dashboard-port", 0)
+    assert code == 2
+    assert "it is for real receipts" in said
+
+
+def test_it_has_its_own_directory_and_other_ports_where_the_default_ones_are_taken(
+    tmp_path: Path, taken_ports: list[int]
+) -> None:
+    with running("up", "--demo", cwd=tmp_path) as command:
+        demo = Up(command)
+        for port, address in zip(taken_ports, (demo.ingest, demo.dashboard), strict=True):
+            told = command.hear(rf"^port {port} is taken, using (\d+) instead \(--\w+-port\)$")
+            assert address.endswith(f":{told[1]}")
+        command.hear(r"^data in .*/tillstream-demo;")
+        assert command.stop() == 0
+    assert (tmp_path / "tillstream-demo" / "format.json").read_text() == '{"version": 1, "kind": "demo"}\n'
+
+
+def test_a_port_that_was_asked_for_is_not_exchanged(data: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        code, said = call("up", "--demo", "--data", data, "--ingest-port", port)
+    assert code == 2
+    assert f"listen on 127.0.0.1:{port}" in said

@@ -1,0 +1,78 @@
+"""Given receipts that come again, and runs with one seed; when all is counted; then only duplicates differ."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.support.processes import Up, call, up
+
+DAY = "2026-03-02"
+COUNT = 300
+
+
+def receipts() -> list[dict[str, Any]]:
+    chance = random.Random(11)
+    return [
+        {
+            "cashReceiptID": number,
+            "storeID": chance.randrange(5),
+            "terminalID": chance.randrange(3),
+            "date": f"{DAY} 10:{number % 60:02}:00",
+            "lines": [{"productCode": "P", "settlementAmount": 1.1, "quantity": 1, "taxPercentage": 5.5}],
+            "documentTotal": {"grossTotal": 1.1, "netTotal": 1.04, "taxPayable": 0.06},
+            "settlements": [{"settlementAmount": 1.1, "paymentMechanism": "CB"}],
+        }
+        for number in range(COUNT)
+    ]
+
+
+def figures(serving: Up, *left_out: str) -> dict[str, Any]:
+    """Every metric of the day, row by row."""
+    with httpx.Client(base_url=f"{serving.dashboard}/api/v1") as api:
+        names = [metric["name"] for metric in api.get("/metrics").json()["metrics"]]
+        assert len(names) >= 11
+        return {
+            name: api.get(f"/metrics/{name}", params={"day": DAY}).json()["rows"]
+            for name in names
+            if name not in left_out
+        }
+
+
+def test_receipts_that_come_three_times_out_of_order_change_only_the_duplicates(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    pile = receipts()
+    found = []
+    for turn in range(3):
+        with up(data) as serving:
+            answer = serving.post(json.dumps(pile).encode(), path="/receipts")
+            assert answer.json()["accepted"] == COUNT
+            serving.wait_for_receipts(COUNT, DAY)
+            serving.stop()
+        with up(data) as serving:
+            summary = serving.summary()
+            assert (summary["duplicates"], summary["conflicts"]) == (turn * COUNT, 0)
+            found.append(figures(serving))
+        random.Random(turn).shuffle(pile)
+    assert found[0]["sales"][0]["revenue"] == "330.00"
+    assert found[1] == found[0]
+    assert found[2] == found[0]
+    code, said = call("check", "--data", data)
+    assert code == 0, said
+
+
+def test_two_runs_with_one_seed_give_the_same_totals(tmp_path: Path) -> None:
+    found = []
+    for run in ("first", "second"):
+        with up(tmp_path / run) as serving:
+            arguments = ("--burst", 2000, "--seed", 7, "--start-date", DAY, "--url", serving.ingest, "--quiet")
+            code, said = call("generate", *arguments)
+            assert code == 0, said
+            serving.wait_for_receipts(2000, DAY)
+            found.append(figures(serving, "delays"))
+    assert found[0] == found[1]
+    assert found[0]["sales"][0]["receipts"] == 2000

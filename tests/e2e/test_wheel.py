@@ -1,0 +1,64 @@
+"""Given the wheel alone in a clean environment; when its command runs; then it takes and shows a receipt."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.processes import up
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = (Path(__file__).parent / "receipt-of-2017.json").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the wheel, and the libraries of this one, but nothing of the source tree."""
+    folder = tmp_path_factory.mktemp("wheel")
+    _pip(sys.executable, "wheel", "--no-deps", "--wheel-dir", folder, ROOT)
+    (wheel,) = folder.glob("tillstream-*.whl")
+    venv.create(folder / "env", with_pip=False, symlinks=True)
+    site = next((folder / "env" / "lib").glob("python3.*")) / "site-packages"
+    _pip(sys.executable, "install", "--no-deps", "--no-index", "--target", site, wheel)
+    # A plain path line adds the libraries; the .pth files among them, that of the editable
+    # installation included, are not read from there.
+    (site / "libraries.pth").write_text(f"{sysconfig.get_path('purelib')}\n{sysconfig.get_path('platlib')}\n")
+    return folder / "env"
+
+
+def _pip(python: str, *arguments: object) -> None:
+    command = [python, "-m", "pip", "--quiet", "--disable-pip-version-check", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_wheel_brings_everything_that_is_not_code(environment: Path) -> None:
+    where = "import tillstream, pathlib; print(pathlib.Path(tillstream.__file__).parent)"
+    python = environment / "bin" / "python"
+    found = subprocess.run([python, "-P", "-c", where], capture_output=True, text=True, check=True).stdout.strip()
+    installed = Path(found)
+    assert installed.is_relative_to(environment)
+    source = ROOT / "src" / "tillstream"
+    ours = {path.relative_to(source) for path in source.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    theirs = {path.relative_to(installed) for path in installed.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    assert ours == theirs
+
+
+def test_up_runs_from_the_wheel_alone(environment: Path, tmp_path: Path) -> None:
+    program = (str(environment / "bin" / "python"), "-P", "-m", "tillstream")
+    with up(tmp_path / "data", program=program, cwd=tmp_path) as serving:
+        assert serving.post(EXAMPLE).status_code == 202
+        serving.wait_for_receipts(1, "2017-11-18")
+        page = httpx.get(serving.dashboard)
+        assert page.status_code == 200
+        for asset in ("style.css", "live.js"):
+            assert httpx.get(f"{serving.dashboard}/assets/{asset}").status_code == 200
+        for name in ("ingest", "engine"):
+            assert str(environment) in serving.command.part(name).cmdline()[0]
+        assert serving.stop() == 0
