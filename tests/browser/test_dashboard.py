@@ -1,0 +1,173 @@
+"""The dashboard in a real browser, over the real processes: what is sold is seen, at once and to the cent."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.support.pipeline import body
+from tests.support.processes import Up, up
+
+pytestmark = pytest.mark.browser
+
+SCRIPT = "<script>window.hacked = true</script>"
+LIVE = "#freshness[data-state=live]"
+
+
+@pytest.fixture
+def road(tmp_path: Path) -> Iterator[Up]:
+    with up(tmp_path / "data") as road:
+        yield road
+
+
+def now() -> str:
+    return datetime.now(ZoneInfo("Europe/Paris")).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def sell(road: Up, number: int, **changes: Any) -> None:
+    receipt = body(**{"cashReceiptID": str(number), "date": now(), **changes})
+    answer = road.post(json.dumps(receipt).encode())
+    assert answer.status_code == 202, answer.text
+
+
+def opened(page: Page, road: Up, path: str = "/") -> None:
+    page.goto(road.dashboard + path)
+    page.locator(LIVE).wait_for()
+
+
+def grouped(amount: str) -> str:
+    whole, _, cents = amount.partition(".")
+    return f"€{int(whole):,}.{cents}"
+
+
+def test_given_an_open_page_when_a_receipt_is_posted_then_it_appears_without_a_reload(page: Page, road: Up) -> None:
+    opened(page, road)
+    page.evaluate("() => { window.opened = true; }")
+    expect(page.locator("#welcome")).to_be_visible()
+    sell(road, 1)
+    expect(page.locator("#receipts")).to_have_text("1", timeout=3_000)
+    expect(page.locator("#revenue")).to_have_text("€5.00")
+    expect(page.locator("#receipts-per-minute")).to_have_text("1")
+    expect(page.locator("#delay")).to_have_text(re.compile(r"\d.* m?s p99"))
+    expect(page.locator("#welcome")).to_be_hidden()
+    expect(page.locator("#categories")).to_contain_text("Sandwich Froid")
+    assert page.evaluate("() => window.opened") is True
+
+
+def test_given_receipts_when_the_page_shows_them_then_its_figures_are_those_of_the_summary(
+    page: Page, road: Up
+) -> None:
+    for number in range(1, 4):
+        sell(road, number, documentTotal={"grossTotal": 1234567.89, "netTotal": 1000000.01, "taxPayable": 234567.88})
+    summary = road.wait_for_receipts(3)
+    opened(page, road)
+    expect(page.locator("#revenue")).to_have_text("€3,703,703.67")
+    for element, name in (
+        ("#revenue", "revenue"),
+        ("#net", "net"),
+        ("#tax", "tax"),
+        ("#average-ticket", "average_ticket"),
+    ):
+        expect(page.locator(element)).to_have_text(grouped(str(summary[name])))
+    for element, name in (("#receipts", "receipts"), ("#items", "items"), ("#stores", "stores_active")):
+        expect(page.locator(element)).to_have_text(str(summary[name]))
+
+
+def test_given_receipts_of_2017_when_the_page_is_open_then_it_tells_of_them_and_leads_to_their_day(
+    page: Page, road: Up
+) -> None:
+    opened(page, road)
+    for number in range(3):
+        sell(road, number, date="2017-11-18 20:39:32")
+    line = page.locator("#look a", has_text="3 receipts arrived for other days")
+    expect(line).to_be_visible(timeout=5_000)
+    expect(page.locator("#receipts")).to_have_text("0")
+    line.click()
+    page.wait_for_url("**/?day=2017-11-18")
+    expect(page.locator("#revenue-title")).to_have_text("Sales of Sat 18 Nov 2017")
+    expect(page.locator("#revenue")).to_have_text("€15.00")
+    expect(page.locator("#receipts-per-minute")).to_have_text("–")
+    expect(page.locator("#day")).to_have_value("2017-11-18")
+    page.locator("#day-after").click()
+    page.wait_for_url("**/?day=2017-11-19")
+    expect(page.locator("#receipts")).to_have_text("0")
+
+
+def test_given_the_pages_when_they_are_used_then_no_other_host_is_asked(browser: Browser, road: Up) -> None:
+    sell(road, 1)
+    road.wait_for_receipts(1)
+    context = browser.new_context()
+    asked: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    page = context.new_page()
+    opened(page, road)
+    for path in ("/receipts", "/quarantine", "/?day=2017-11-18", "/docs"):
+        page.goto(road.dashboard + path, wait_until="load")
+    page.locator(".opblock").first.wait_for()
+    context.close()
+    hosts = {urlsplit(url).netloc for url in asked if not url.startswith(("data:", "blob:"))}
+    assert len(asked) > 20
+    assert hosts == {urlsplit(road.dashboard).netloc}
+
+
+def test_given_an_open_page_when_the_server_stops_then_the_page_says_that_it_is_not_live(page: Page, road: Up) -> None:
+    sell(road, 1)
+    opened(page, road)
+    expect(page.locator("#receipts")).to_have_text("1")
+    assert road.stop() == 0
+    expect(page.locator("#freshness")).to_have_attribute("data-state", "stale", timeout=15_000)
+    expect(page.locator("#freshness")).to_contain_text("Not live")
+    expect(page.locator("#figures")).to_have_class(re.compile("stale-figures"))
+    expect(page.locator("#receipts")).to_have_text("1")
+
+
+def test_given_an_open_page_when_the_engine_is_killed_then_it_comes_back_by_itself(page: Page, road: Up) -> None:
+    sell(road, 1)
+    opened(page, road)
+    road.command.part("engine").kill()
+    expect(page.locator("#freshness")).to_have_attribute("data-state", "stale", timeout=15_000)
+    sell(road, 2)
+    page.locator(LIVE).wait_for(timeout=30_000)
+    expect(page.locator("#receipts")).to_have_text("2", timeout=30_000)
+
+
+def test_given_scripts_in_a_receipt_when_it_is_shown_then_they_stay_text(page: Page, road: Up) -> None:
+    line = body()["lines"][0] | {"productDescription": SCRIPT, "productCategoryName": SCRIPT}
+    sell(road, 1, storeID=SCRIPT, lines=[line], note=SCRIPT)
+    assert road.post(json.dumps({"storeID": SCRIPT, "cashReceiptID": [SCRIPT]}).encode()).status_code == 422
+    road.wait_for_receipts(1)
+    opened(page, road)
+    expect(page.locator("#categories")).to_contain_text("<script>window")
+    expect(page.locator("#look")).to_contain_text("1 refused")
+    for path, link in (("/receipts", ".list a"), ("/quarantine", ".list a")):
+        page.goto(road.dashboard + path)
+        page.locator(link).first.click()
+        expect(page.locator("pre.original")).to_contain_text(SCRIPT)
+        assert page.evaluate("() => window.hacked === undefined") is True
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_given_a_phone_when_the_page_is_shown_then_nothing_is_wider_than_it(
+    browser: Browser, road: Up, scheme: str
+) -> None:
+    sell(road, 1, documentTotal={"grossTotal": 999999999.99})
+    road.wait_for_receipts(1)
+    context = browser.new_context(
+        viewport={"width": 380, "height": 800}, color_scheme="dark" if scheme == "dark" else "light"
+    )
+    page = context.new_page()
+    opened(page, road)
+    expect(page.locator("#revenue")).to_have_text("€999,999,999.99")
+    for path in ("/", "/receipts", "/quarantine"):
+        page.goto(road.dashboard + path)
+        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth") is True, path
+    context.close()
