@@ -198,7 +198,7 @@ def _toml(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-@main.command(epilog=example("tillstream version"))
+@main.command(epilog="For example: tillstream version")
 def version() -> None:
     """Print the version."""
     click.echo(tillstream.__version__)
