@@ -1,41 +1,42 @@
-"""TCP ports: whether one is free to listen on, and one that is."""
+"""TCP ports: to listen on one, to know whether one is free, and how it is reached."""
 
 from __future__ import annotations
 
 import errno
+import os
 import socket
 
 from tillstream.errors import OperationalError, PortTaken
 
 
-def ensure_free(host: str, port: int, flag: str) -> None:
-    """Raise `PortTaken` where another program listens on the port; 0 is always free.
+def listen(host: str, port: int, flag: str, backlog: int = 1) -> socket.socket:
+    """A listening socket; port 0 takes a free one.
 
-    `flag` is the option that chooses another. Servers that share ports (SO_REUSEPORT) would not
-    notice each other by themselves.
+    `flag` is the option that chooses another. Raises `PortTaken` where another program listens
+    there, even one that shares ports (SO_REUSEPORT), and `OperationalError` for any other obstacle.
     """
     try:
-        _bind(host, port)
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=backlog)
     except OSError as error:
         target = f"{host}:{port}"
         if error.errno == errno.EADDRINUSE:
             hint = f"stop it, or choose another port with {flag}"
             raise PortTaken("listen on", target, "another program listens there already", hint) from error
-        reason = error.strerror or str(error)
+        # Without an errno the strerror is the whole message that `create_server` put together.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
         raise OperationalError("listen on", target, reason, f"choose others with --host and {flag}") from error
+
+
+def ensure_free(host: str, port: int, flag: str) -> None:
+    """Raise what `listen` would raise."""
+    listen(host, port, flag).close()
 
 
 def free_port(host: str) -> int:
     """A port that nobody listened on a moment ago."""
-    return _bind(host, 0)
-
-
-def _bind(host: str, port: int) -> int:
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(address)
-        bound: int = probe.getsockname()[1]
+    with listen(host, 0, "--host") as listener:
+        bound: int = listener.getsockname()[1]
         return bound
 
 

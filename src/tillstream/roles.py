@@ -37,14 +37,12 @@ def ingest(settings: Settings, ready: Ready, *, supervised: bool = False) -> Non
     from tillstream.ingest.server import serve
 
     directory = open_directory(settings.data_path, None if supervised else Kind.REAL)
-    with directory.lock("ingest") as lock:
-        ports.ensure_free(settings.host, settings.ingest_port, "--ingest-port")
-        with closing(topology.open_log(directory, settings, writer=True)) as log:
+    with directory.lock("ingest") as lock, closing(topology.open_log(directory, settings, writer=True)) as log:
 
-            async def run(stop: asyncio.Event) -> None:
-                await serve(log, settings, SystemClock(), stop, _announce(settings, lock, ready))
+        async def run(stop: asyncio.Event) -> None:
+            await serve(log, settings, SystemClock(), stop, _announce(settings, lock, ready))
 
-            run_until_stopped(run, supervised=supervised)
+        run_until_stopped(run, supervised=supervised)
 
 
 def engine(settings: Settings, ready: Ready, *, supervised: bool = False) -> None:
@@ -53,15 +51,13 @@ def engine(settings: Settings, ready: Ready, *, supervised: bool = False) -> Non
     Raises an `OperationalError` where it cannot start, and whatever ended the folding.
     """
     directory = open_directory(settings.data_path, None if supervised else Kind.REAL)
-    with directory.lock("engine") as lock:
-        ports.ensure_free(settings.host, settings.dashboard_port, "--dashboard-port")
-        with topology.open_reading(directory, settings, SystemClock()) as reading:
+    with directory.lock("engine") as lock, topology.open_reading(directory, settings, SystemClock()) as reading:
 
-            async def run(stop: asyncio.Event) -> None:
-                announce = _announce(settings, lock, ready)
-                await _fold_and_show(reading, settings, stop, announce, demo=directory.kind is Kind.DEMO)
+        async def run(stop: asyncio.Event) -> None:
+            announce = _announce(settings, lock, ready)
+            await _fold_and_show(reading, settings, stop, announce, demo=directory.kind is Kind.DEMO)
 
-            run_until_stopped(run, supervised=supervised)
+        run_until_stopped(run, supervised=supervised)
 
 
 async def _fold_and_show(

@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("ingest", "topology", "options", "supervisor"),
     ("check", "rebuild"),
     ("dashboard",),
-    ("roles", "up"),
+    ("roles", "up", "reference"),
     ("demo",),
     ("cli",),
     ("__main__",),

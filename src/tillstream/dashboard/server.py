@@ -76,10 +76,7 @@ async def serve(
 
     Raises `PortTaken`, and `OperationalError` where the server ends by itself.
     """
-    ports.ensure_free(settings.host, settings.dashboard_port, "--dashboard-port")
-    listener = socket.create_server(
-        (settings.host, settings.dashboard_port), family=_family(settings.host), backlog=BACKLOG
-    )
+    listener = ports.listen(settings.host, settings.dashboard_port, "--dashboard-port", BACKLOG)
     port: int = listener.getsockname()[1]
     server = _Server(application(views, live, settings, gauges, recount, demo=demo), settings, listener)
     serving = asyncio.create_task(server.serve())
@@ -105,10 +102,6 @@ async def _finish(serving: asyncio.Task[None]) -> None:
     except TimeoutError:
         logger.warning("dashboard.cut_off", reason="requests were still open", seconds=STOP_LIMIT_S)
         serving.cancel()
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 class _Server(Server):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import gc
 import socket
 from collections.abc import Callable
@@ -14,8 +13,9 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
+from tillstream import ports
 from tillstream.clock import Clock
-from tillstream.errors import OperationalError, PortTaken
+from tillstream.errors import OperationalError
 from tillstream.formats.base import Formats
 from tillstream.formats.json import JsonDecoder, NdjsonDecoder
 from tillstream.ingest.app import IngestApp
@@ -37,7 +37,7 @@ async def serve(log: Log, settings: Settings, clock: Clock, stop: asyncio.Event,
 
     Raises `PortTaken`, and `OperationalError` where the server ends by itself.
     """
-    listener = _listen(settings)
+    listener = ports.listen(settings.host, settings.ingest_port, "--ingest-port", BACKLOG)
     port: int = listener.getsockname()[1]
     counters = Counters()
     committer = Committer(log, settings, counters)
@@ -73,19 +73,6 @@ async def _finish(serving: asyncio.Task[None], app: IngestApp) -> None:
     except TimeoutError:
         _logger.warning("ingest_cut_off", open_requests=app.active, seconds=STOP_LIMIT_S)
         serving.cancel()
-
-
-def _listen(settings: Settings) -> socket.socket:
-    target = f"{settings.host}:{settings.ingest_port}"
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        return socket.create_server((settings.host, settings.ingest_port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            hint = "stop it, or choose another port with --ingest-port"
-            raise PortTaken("listen on", target, "another program listens there already", hint) from error
-        reason = error.strerror or str(error)
-        raise OperationalError("listen on", target, reason, "choose others with --host and --ingest-port") from error
 
 
 class _Server(Server):
