@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.paper_receipts import cents, gross, read
 
+from tests.support.paper_receipts import cents, gross, read
 from tillstream.generator.assortment import Day
 from tillstream.generator.basket import sell
 from tillstream.generator.chain import Chain

@@ -88,7 +88,8 @@ def generate(context: click.Context, /, as_json: bool, quiet: bool, **given: Any
     """Send the receipts of a chain of French bakeries to ingest.
 
     What is answered with 429 or 503, or not at all, is sent again as it was, so that it counts once.
-    Ends with a report; exits with 1 if a receipt was refused or stayed without acknowledgement.
+    Ends with a report; exits with 1 if a receipt was refused or stayed without acknowledgement,
+    with 2 if the server acknowledged nothing for as long as --give-up says.
     Ctrl-C ends early, with the report.
     """
     options = _options(**given)
@@ -159,7 +160,6 @@ class _Bar(AbstractContextManager[run.Progress]):
         )
         self._task = self._bar.add_task("accepted", total=None, rate=0.0, note="")
         self._accepted = 0
-        self._stalled_s = 0.0
 
     def __enter__(self) -> run.Progress:
         self._bar.start()

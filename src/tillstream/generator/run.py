@@ -27,6 +27,9 @@ DRAIN_S = 5.0
 BACKLOG_LIMIT = 10_000
 """Requests that may be due and unsent before printing waits for the server."""
 
+LATE_S = 1.0
+"""How far behind its pace a run may print when its duration ends: on time, it prints the same each time."""
+
 PRINTS_A_TURN = 64
 
 
@@ -128,9 +131,10 @@ class _Shift:
 
     async def _stroll(self) -> None:
         """Print each receipt when it is due; a batch leaves when its last one is."""
+        limit_s = self._phase.duration_s
         texts: list[bytes] = []
         for number, (due_s, local_s) in enumerate(self._phase.moments):
-            if self._phase.duration_s is not None and due_s > self._phase.duration_s:
+            if limit_s is not None and (due_s > limit_s or self._elapsed_s() > limit_s + LATE_S):
                 break
             if not await self._until(due_s, number):
                 return

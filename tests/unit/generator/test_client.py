@@ -3,8 +3,8 @@ from collections.abc import Iterator
 from random import Random
 
 import pytest
-from tests.support.scripted_ingest import DROP, GARBAGE, SILENCE, ScriptedIngest, scripted_ingest
 
+from tests.support.scripted_ingest import DROP, GARBAGE, SILENCE, ScriptedIngest, scripted_ingest
 from tillstream.generator.answer import head, target
 from tillstream.generator.client import Request, Sender
 from tillstream.generator.tally import Tally

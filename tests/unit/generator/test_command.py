@@ -5,9 +5,9 @@ import sys
 
 import pytest
 from click.testing import CliRunner
+
 from tests.support.paper_receipts import read
 from tests.support.scripted_ingest import scripted_ingest
-
 from tillstream.errors import OperationalError
 from tillstream.generator.command import generate
 

@@ -2,8 +2,8 @@ from decimal import Decimal
 from random import Random
 
 import pytest
-from tests.support.paper_receipts import read
 
+from tests.support.paper_receipts import read
 from tillstream.generator.assortment import CROISSANT, PRODUCTS, TRADITIONAL
 from tillstream.generator.basket import Basket, Line
 from tillstream.generator.chain import Till

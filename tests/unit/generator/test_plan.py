@@ -1,8 +1,8 @@
 from datetime import datetime
 
 import pytest
-from tests.support.paper_receipts import read
 
+from tests.support.paper_receipts import read
 from tillstream.clock import ManualClock
 from tillstream.generator.plan import Options, Phase, phases
 
@@ -45,7 +45,7 @@ def test_a_burst_ends_at_the_smaller_of_both_counts() -> None:
 
 @pytest.mark.parametrize("mode", [{"rate": 5.0, "count": 40}, {"burst": 40}, {"day": True}])
 def test_with_a_start_date_runs_of_one_seed_are_the_same_bytes_and_marked(mode: dict[str, object]) -> None:
-    start = datetime(2026, 1, 5, 8, 0)  # noqa: DTZ001
+    start = datetime(2026, 1, 5, 8, 0)
 
     (first,), (second,) = plan(start=start, **mode), plan(start=start, **mode)
 

@@ -2,8 +2,8 @@ from collections import Counter
 from random import Random
 
 import pytest
-from tests.support.paper_receipts import gross, read
 
+from tests.support.paper_receipts import gross, read
 from tillstream.generator.assortment import Day
 from tillstream.generator.chain import Chain
 from tillstream.generator.sales import (
