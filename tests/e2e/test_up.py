@@ -84,6 +84,20 @@ def test_the_address_stays_the_same_when_a_part_is_killed(data: Path) -> None:
         assert (code, "everything agrees" in said) == (0, True), said
 
 
+def test_an_engine_that_cannot_go_on_ends_and_is_restarted_until_it_can(data: Path) -> None:
+    with up(data) as running_up:
+        # The engine cannot publish its position while a directory stands in the way.
+        obstacle = data / "engine.position.new"
+        obstacle.mkdir()
+        assert running_up.post(EXAMPLE).status_code == 202
+        running_up.command.hear("tillstream: could not publish a position in .*engine.position")
+        running_up.command.hear("part died, restarting it .*code=2 part=engine")
+        receipt = json.dumps(json.loads(EXAMPLE) | {"cashReceiptID": 2}).encode()
+        assert running_up.post(receipt).status_code == 202
+        obstacle.rmdir()
+        running_up.wait_for_receipts(2, DAY)
+
+
 def test_a_killed_supervisor_leaves_no_orphans_and_its_directory_free(data: Path) -> None:
     with up(data) as first:
         first.post(EXAMPLE)
