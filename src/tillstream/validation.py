@@ -41,7 +41,6 @@ _DATE = re.compile(r"[0-9W-]{7,10}[ T][0-9:.,]{4,}(?:Z|[+-][0-9:]{2,8})?", re.AS
 _NUMBER = re.compile(r" *[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)? *", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
-_KINDS = {str: "a text", int: "a number", Decimal: "a number", dict: "an object", list: "an array"}
 _SHAPE = inspect.type_info(Receipt)
 
 
@@ -201,6 +200,8 @@ def _quick_twin(kind: Any) -> Any:
 
 
 def _parse(body: bytes) -> Any:
+    if not body.strip():
+        raise ReceiptError([Fault("$", "it is empty", "send one JSON object")], parseable=False)
     try:
         text = body.decode()
         # msgspec is as strict as the engine's parser; `json` keeps the digits of every number.
@@ -282,8 +283,10 @@ def _walk_amount(value: Any, path: str) -> Iterator[Fault]:
 
 
 def _show(value: Any) -> str:
-    """The value as JSON, or its kind where it is long."""
-    if isinstance(value, dict | list):
-        return _KINDS[type(value)]
+    """The value as JSON, or its kind where that says more."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "an array"
     shown = str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
     return shown if len(shown) <= 60 else f"{shown[:60]}…"

@@ -1,0 +1,60 @@
+"""Whatever is appended in whatever groups comes back in order, through restarts and from every position."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tillstream.log.base import START, Batch, Position, pack_place, unpack_place
+from tillstream.log.sqlite import SqliteLog
+from tillstream.settings import Settings
+
+records = st.tuples(st.binary(max_size=30), st.binary(max_size=60), st.binary(max_size=20))
+groups = st.lists(st.lists(records, max_size=9), max_size=8)
+
+
+@settings(max_examples=40)
+@given(groups, st.integers(1, 5), st.integers(1, 12), st.booleans())
+def test_the_log_gives_back_what_it_took(
+    appended: list[list[tuple[bytes, bytes, bytes]]], per_row: int, limit: int, restart: bool
+) -> None:
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "log.sqlite3"
+        chosen = Settings(commit_limit_receipts=per_row)
+        log = SqliteLog(path, writer=True, settings=chosen)
+        for group in appended:
+            batch = Batch()
+            for record in group:
+                batch.add(*record)
+            log.append(batch)
+            if restart:
+                log.close()
+                log = SqliteLog(path, writer=True, settings=chosen)
+        reader = SqliteLog(path, writer=False, settings=chosen)
+        expected = [record for group in appended for record in group]
+        position, seen = START, []
+        while chunks := list(reader.read(position, limit)):
+            for chunk in chunks:
+                seen += list(zip(chunk.heads, chunk.bodies, chunk.originals, strict=True))
+            position = chunks[-1].position
+            assert reader.count(position) == len(seen)
+        assert seen == expected
+        assert position == reader.end()
+        reader.close()
+        log.close()
+
+
+@given(st.integers(0, 127), st.integers(0, 2**36 - 1), st.integers(0, 2**20 - 1))
+def test_a_place_is_a_signed_64_bit_integer_and_keeps_its_parts(partition: int, offset: int, index: int) -> None:
+    place = pack_place(partition, offset, index)
+    assert unpack_place(place) == (partition, offset, index)
+    assert 0 <= place < 2**63
+
+
+@given(st.lists(st.integers(-1, 2**36 - 1), min_size=1, max_size=8))
+def test_a_position_survives_as_text(offsets: list[int]) -> None:
+    position = Position(tuple(offsets))
+    assert Position.parse(str(position)) == position

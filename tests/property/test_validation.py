@@ -1,0 +1,207 @@
+"""Whatever comes: the quick look never accepts what the slow one refuses, and the engine reads all that is accepted."""
+
+from __future__ import annotations
+
+import json
+from decimal import ROUND_HALF_UP, Decimal, localcontext
+from typing import Any
+
+import duckdb
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tillstream.receipt import HEAD_COLUMNS
+from tillstream.settings import Settings
+from tillstream.validation import ReceiptError, Validator, _parse
+
+RECEIVED_US = 1_795_435_200_000_000
+SHAPE = json.dumps({"documentTotal": {"grossTotal": "DECIMAL(19,6)"}})
+
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**40), 10**40),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=12),
+    st.sampled_from(
+        ["", "1_0", "NaN", "Infinity", "0.3", "1e2", " 1", "1.", ".5", "+1", "-", "1,5", "\u0661", "\u00a0"]
+    ),
+)
+anything = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    max_leaves=8,
+)
+plain_amounts = st.decimals(-(10**13), 10**13, allow_nan=False, allow_infinity=False, places=2).map(str)
+digits = st.from_regex(r"-?(0|[1-9][0-9]{0,12})(\.[0-9]{1,30})?", fullmatch=True)
+exponents = st.from_regex(r"-?(0|[1-9][0-9]{0,5})(\.[0-9]{1,3})?[eE][+-]?[0-7]", fullmatch=True)
+amounts = plain_amounts | digits | exponents
+ids = st.text(max_size=130) | st.integers(-(10**20), 10**20)
+dates = st.one_of(
+    st.datetimes().map(str),
+    st.datetimes(timezones=st.timezones()).map(str),
+    st.sampled_from(["2026-11-23 10:15:00", "2026-11-23T10:15:00Z", "20261123T101500", "2026-W47-1 10:00"]),
+    st.text(max_size=25),
+)
+
+
+class Digits(str):
+    """A number exactly as it is to stand in the JSON."""
+
+    __slots__ = ()
+
+
+def encode(value: Any) -> bytes:
+    """JSON, with `Digits` as bare numbers."""
+    if isinstance(value, Digits):
+        return value.encode()
+    if isinstance(value, dict):
+        return b"{" + b",".join(encode(str(name)) + b":" + encode(part) for name, part in value.items()) + b"}"
+    if isinstance(value, list):
+        return b"[" + b",".join(map(encode, value)) + b"]"
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+amount = st.builds(Digits, amounts) | amounts | st.none()
+text = st.none() | st.text(max_size=8) | st.integers(-(10**20), 10**20)
+lines = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "productCode": text,
+            "quantity": amount,
+            "settlementAmount": amount,
+            "note": anything,
+            "unitPrice": amount,
+        },
+    ),
+    max_size=3,
+)
+receipts = st.fixed_dictionaries(
+    {
+        "cashReceiptID": ids,
+        "storeID": ids,
+        "date": dates,
+        "documentTotal": st.fixed_dictionaries(
+            {"grossTotal": st.builds(Digits, amounts) | amounts}, optional={"netTotal": amount, "note": anything}
+        ),
+    },
+    optional={
+        "terminalID": st.none() | ids,
+        "currency": st.sampled_from([None, "EUR", "USD", ""]),
+        "customerID": text,
+        "lines": st.none() | lines,
+        "settlements": st.lists(st.fixed_dictionaries({"settlementAmount": st.builds(Digits, amounts)}), max_size=3),
+        "extra": anything,
+    },
+)
+FIELDS = ["cashReceiptID", "storeID", "terminalID", "date", "documentTotal", "lines", "settlements", "currency", "x"]
+
+
+@st.composite
+def broken_receipts(draw: st.DrawFn) -> dict[str, Any]:
+    receipt: dict[str, Any] = dict(draw(receipts))
+    for name in draw(st.lists(st.sampled_from(FIELDS), max_size=3)):
+        receipt[name] = draw(anything)
+    return receipt
+
+
+@st.composite
+def broken_bytes(draw: st.DrawFn) -> bytes:
+    body = bytearray(encode(draw(receipts)))
+    for _ in range(draw(st.integers(0, 3))):
+        place = draw(st.integers(0, len(body) - 1))
+        body[place : place + draw(st.integers(0, 2))] = draw(
+            st.binary(max_size=2) | st.sampled_from([b"\\", b"}", b"e", b"0"])
+        )
+    return bytes(body)
+
+
+bodies = st.one_of(receipts.map(encode), broken_receipts().map(encode), broken_bytes(), st.binary(max_size=40))
+
+quick = Validator(Settings())
+
+
+class Slow(Validator):
+    """Looks at everything slowly."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._decode = self._doubt  # type: ignore[assignment]
+
+    def _doubt(self, body: bytes) -> Any:
+        raise ValueError
+
+
+slow = Slow(Settings())
+
+
+def outcome(validator: Validator, body: bytes) -> tuple[Any, ...]:
+    """Head, key and day; or the faults and whether the body could be parsed."""
+    try:
+        return validator.check(body, RECEIVED_US, "json/http")
+    except ReceiptError as error:
+        return list(error.faults), error.parseable
+
+
+@given(bodies)
+def test_both_looks_come_to_the_same(body: bytes) -> None:
+    assert outcome(quick, body) == outcome(slow, body)
+
+
+@given(bodies)
+def test_what_is_accepted_is_one_line_and_is_refused_with_reasons_otherwise(body: bytes) -> None:
+    found = outcome(quick, body)
+    if len(found) == 3:
+        head, key, _ = found
+        columns = head.decode().split("\t")
+        assert len(columns) == len(HEAD_COLUMNS)
+        assert head.count(b"\n") == 1
+        assert columns[1] == key
+    else:
+        assert found[0]
+
+
+@pytest.fixture(scope="module")
+def engine() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect()
+
+
+def accepted_gross(body: bytes) -> Decimal:
+    with localcontext(prec=80):
+        given_total = _parse(body)["documentTotal"]["grossTotal"]
+        return Decimal(given_total).quantize(Decimal("0.000001"), ROUND_HALF_UP)
+
+
+@given(bodies)
+@example(
+    encode({"cashReceiptID": 1, "storeID": 1, "date": "2026-11-23 10:15:00", "documentTotal": {"grossTotal": " 1.5 "}})
+)
+def test_the_engine_reads_what_is_accepted_to_the_same_amount(engine: duckdb.DuckDBPyConnection, body: bytes) -> None:
+    if len(outcome(quick, body)) == 2:
+        return
+    valid, read = engine.execute(
+        "SELECT json_valid($body), from_json($body, $shape).documentTotal.grossTotal",
+        {"body": body.decode(), "shape": SHAPE},
+    ).fetchall()[0]
+    assert valid
+    assert read == accepted_gross(body)
+
+
+@given(receipts)
+def test_the_order_of_the_fields_means_nothing(receipt: dict[str, Any]) -> None:
+    backwards = dict(reversed(receipt.items()))
+    one, other = outcome(quick, encode(receipt)), outcome(quick, encode(backwards))
+    if len(one) == 3:
+        assert one == other
+    else:
+        assert len(other) == 2
+
+
+@given(st.recursive(scalars, lambda inner: st.lists(inner, max_size=3), max_leaves=4))
+def test_faults_can_always_be_told_as_json(value: object) -> None:
+    with pytest.raises(ReceiptError) as caught:
+        quick.check(encode({"lines": value, "documentTotal": value, "storeID": value}), RECEIVED_US, "json/http")
+    msgspec.json.encode([fault.as_dict() for fault in caught.value.faults])
