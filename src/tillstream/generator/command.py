@@ -6,6 +6,7 @@ import secrets
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 import msgspec
@@ -43,6 +44,16 @@ class _Tills(click.ParamType[tuple[int, int]]):
         return int(least), int(most or least)
 
 
+class _Zone(click.ParamType[str]):
+    name = "ZONE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return ZoneInfo(value).key
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            self.fail(f"{value!r} is no time zone; use an IANA name such as Europe/Paris", param, ctx)
+
+
 @click.command(epilog=EXAMPLES)
 @click.option("--url", default="http://127.0.0.1:3000", show_default=True, help="Address of ingest.")
 @click.option(
@@ -65,7 +76,8 @@ class _Tills(click.ParamType[tuple[int, int]]):
     "--from",
     "start",
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"]),
-    help="Date the receipts from here on instead of now, in local time; marks them as simulated."
+    metavar="DATE",
+    help="Date the receipts from here on (2026-03-02 or '2026-03-02 09:30') instead of now; marks them as simulated."
     "  [default for --profile: today, 07:00]",
 )
 @click.option(
@@ -80,7 +92,13 @@ class _Tills(click.ParamType[tuple[int, int]]):
     metavar="SECONDS",
     help="End when nothing was acknowledged for that long.",
 )
-@click.option("--zone", default=settings.default("zone"), show_default=True, help=f"{settings.describe('zone')}.")
+@click.option(
+    "--zone",
+    type=_Zone(),
+    default=settings.default("zone"),
+    show_default=True,
+    help="The chain's time zone, by its IANA name.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @click.pass_context

@@ -60,6 +60,7 @@ def test_giving_up_shows_the_report_and_raises_the_error() -> None:
         ["--tills", "many"],
         ["--rate", "0"],
         ["--profile", "night"],
+        ["--zone", "Europe/Nowhere"],
     ],
 )
 def test_what_contradicts_itself_is_refused_as_usage(arguments: list[str]) -> None:
