@@ -70,5 +70,8 @@ class Formats:
         named = dict(parameter.partition("=")[::2] for parameter in parameters)
         if named.get("charset", "").strip('"') not in CHARSETS:
             return None
-        suffix = f"+{media_type.rpartition('+')[2]}" if media_type.startswith("application/") else ""
-        return self._by_type.get(media_type) or self._by_type.get(suffix)
+        if media_type.startswith("application/") and media_type not in self._by_type:
+            media_type = f"+{media_type.rpartition('+')[2]}"
+        elif media_type.startswith("+"):
+            return None
+        return self._by_type.get(media_type)

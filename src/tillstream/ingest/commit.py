@@ -68,11 +68,13 @@ class Committer:
         """Whether the log takes records now."""
         return await self._append(Batch())
 
-    async def close(self) -> None:
-        """Commit what waits, then end the thread."""
+    async def close(self, limit_s: float) -> None:
+        """Commit what waits, then end the thread; give up on a log that takes longer than the limit."""
         if self._pump is not None:
-            await self._pump
-        self._executor.shutdown()
+            _, unfinished = await asyncio.wait((self._pump,), timeout=limit_s)
+            if unfinished:
+                _logger.error("commit_unfinished", pending_bytes=self.pending_bytes, seconds=limit_s)
+        self._executor.shutdown(wait=False)
 
     async def _commit_all(self) -> None:
         while self._batch.heads:

@@ -29,6 +29,9 @@ BACKLOG = 4_096
 STOP_LIMIT_S = 4.0
 """Longest wait for open requests when the server stops."""
 
+COMMIT_LIMIT_S = 0.5
+"""Longest wait, after that, for a commit that nobody waits for any more."""
+
 _logger = structlog.get_logger()
 
 
@@ -62,7 +65,7 @@ async def serve(log: Log, settings: Settings, clock: Clock, stop: asyncio.Event,
         server.stop()  # type: ignore[no-untyped-call]
         await _finish(serving, app)
         watching.cancel()
-        await committer.close()
+        await committer.close(COMMIT_LIMIT_S)
 
 
 async def _finish(serving: asyncio.Task[None], app: IngestApp) -> None:
