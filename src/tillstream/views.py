@@ -32,7 +32,7 @@ from tillstream.filters import (
 from tillstream.log.base import Log
 from tillstream.masking import mask
 from tillstream.metrics import Metric
-from tillstream.receipt import UNALLOCATED, minor_digits
+from tillstream.receipt import SIMULATED, UNALLOCATED, minor_digits
 from tillstream.settings import Settings
 from tillstream.store.base import Row, Store
 from tillstream.store.schema import metric_table
@@ -83,7 +83,7 @@ class Views:
     def snapshot(self, day: str | date | None = None) -> Row:
         """All that the page shows of a day, of one commit: figures, minutes, categories, other days, age.
 
-        `minutes` holds parallel lists; `offset` counts wall-clock minutes from `start`.
+        `minutes` holds parallel lists; `offset` counts wall-clock minutes from `start`, as does `now`.
         """
         asked = self._day(day)
 
@@ -188,12 +188,15 @@ class Views:
         return {**_entry(found[0]), "original": self._original(int(entry))} if found else None
 
     def other_days(self) -> list[Row]:
-        """How many receipts arrived today whose business day is another, by that day, the newest first."""
+        """How many receipts arrived today whose business day is another, by that day, the newest first.
+
+        Those of a simulated clock stay out: their days are invented.
+        """
         today = self.today()
         rows = self._store.query(
             "SELECT day, count(*) AS receipts FROM receipts WHERE received_at >= ? AND received_at < ? AND day <> ? "
-            "GROUP BY day ORDER BY day DESC",
-            [self._begin(today), self._begin(today + timedelta(days=1)), today],
+            "AND source NOT LIKE ? GROUP BY day ORDER BY day DESC",
+            [self._begin(today), self._begin(today + timedelta(days=1)), today, f"%/{SIMULATED}"],
         )
         return [_plain(row) for row in rows]
 
@@ -277,13 +280,8 @@ class Views:
 
     def _rate(self, now_us: int) -> int:
         now = utc(now_us).replace(tzinfo=None)
-        found = self._first(
-            "SELECT CAST(coalesce(sum(receipts), 0) AS BIGINT) AS receipts FROM received "
-            "WHERE second > ? AND second <= ?",
-            now - timedelta(seconds=60),
-            now,
-        )
-        return int(found["receipts"])
+        sql = "SELECT coalesce(sum(receipts), 0) AS receipts FROM received WHERE second > ? AND second <= ?"
+        return int(self._first(sql, now - timedelta(seconds=60), now)["receipts"])
 
     def _delays(self, day: date) -> tuple[dict[str, float | None], dict[str, float | None]]:
         rows = self._store.query(
@@ -299,6 +297,7 @@ class Views:
         )
         return {
             "start": start.isoformat(timespec="minutes"),
+            "now": (self.local_now() - start) // timedelta(minutes=1) if day == self.today() else None,
             "offset": [(row["minute"] - start) // timedelta(minutes=1) for row in rows],
             "revenue": [self._money(row["revenue"]) for row in rows],
             "receipts": [int(row["receipts"]) for row in rows],

@@ -53,6 +53,7 @@ def test_given_an_open_page_when_a_receipt_is_posted_then_it_appears_without_a_r
     opened(page, road)
     page.evaluate("() => { window.opened = true; }")
     expect(page.locator("#welcome")).to_be_visible()
+    expect(page.locator("#curl")).to_contain_text(f":{urlsplit(road.ingest).port}/receipt")
     sell(road, 1)
     expect(page.locator("#receipts")).to_have_text("1", timeout=3_000)
     expect(page.locator("#revenue")).to_have_text("€5.00")

@@ -258,6 +258,8 @@ def test_given_receipts_of_other_days_when_asked_then_those_received_today_are_c
 ) -> None:
     sell(pipeline, body(), *(body(date="2017-11-18 20:39:32", cashReceiptID=str(n)) for n in range(3)))
     sell(pipeline, body(date="2026-11-22 20:39:32"))
+    pipeline.append(body(date="2026-11-21 20:39:32"), source="json/http/simulated")
+    pipeline.drain()
     assert views.other_days() == [{"day": "2026-11-22", "receipts": 1}, {"day": "2017-11-18", "receipts": 3}]
     pipeline.clock.advance(12 * 3600)
     assert views.other_days() == []
@@ -270,6 +272,7 @@ def test_given_receipts_when_a_snapshot_is_asked_then_its_parts_agree(pipeline: 
     assert snapshot["summary"] == views.summary()
     assert snapshot["minutes"] == {
         "start": "2026-11-23T00:00",
+        "now": 720,
         "offset": [495, 719],
         "revenue": ["5.00", "6.00"],
         "receipts": [1, 2],
@@ -286,6 +289,7 @@ def test_given_a_past_day_when_a_snapshot_is_asked_then_it_is_not_live(pipeline:
     sell(pipeline, body(date="2017-11-18 20:39:32"))
     snapshot = views.snapshot("2017-11-18")
     assert (snapshot["live"], snapshot["summary"]["receipts"], snapshot["other_days"]) == (False, 1, [])
+    assert (snapshot["minutes"]["offset"], snapshot["minutes"]["now"]) == ([1239], None)
 
 
 def test_given_the_engine_stands_still_when_a_snapshot_is_asked_then_its_age_grows(

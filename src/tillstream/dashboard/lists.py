@@ -113,7 +113,7 @@ def _receipt_row(receipt: Mapping[str, Any], currency: str) -> list[Cell]:
     link = f'<a href="/receipts/{receipt["key"]}">{escape(receipt["receipt"])}</a>'
     return [
         (escape(receipt["sold_local"].replace("T", " ")), "time"),
-        (escape(f"{receipt['store']} · {receipt['till']}"), ""),
+        (escape(f"{receipt['store']} · {receipt['till']}"), "time"),
         (link, ""),
         (f"{receipt['items']:,}", "number"),
         (money(receipt["gross"], currency), negative),

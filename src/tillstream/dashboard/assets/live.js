@@ -161,9 +161,9 @@
 
   function plots(snapshot) {
     const c = colours();
-    const { start, offset, revenue, receipts } = snapshot.minutes;
+    const { start, now, offset, revenue, receipts } = snapshot.minutes;
     const currency = snapshot.summary.currency;
-    const last = offset.length ? offset[offset.length - 1] : 60;
+    const last = Math.max(offset.length ? offset[offset.length - 1] : 0, now || 0);
     const first = Math.min(offset.length ? offset[0] - 1 : 0, last - 20);
     const width = last - first;
     const room = Math.ceil(width * 0.03);
@@ -179,6 +179,7 @@
       rateX.push(clock(start, minute)); rateY.push(receipts[i]);
       previous = minute;
     });
+    if (offset.length && last > previous) { x.push(clock(start, last)); y.push(sum); }
     const end = { x: [x[x.length - 1]], y: [sum] };
     const top = Math.max(1, ...sums) * 1.14;
     const label = offset.length ? (snapshot.live ? "now, " : "until ") + end.x[0].slice(11) : "";
