@@ -175,7 +175,10 @@ class Up:
             summary = self.summary(day)
             return summary if summary["receipts"] == count else None
 
-        return wait_until(enough, f"{count} receipts of {day or 'today'}")
+        try:
+            return wait_until(enough, f"{count} receipts of {day or 'today'}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.command.said}") from error
 
     def stop(self) -> int:
         return self.command.stop()

@@ -9,8 +9,8 @@ from threading import Thread
 
 import msgspec
 import pytest
-from tests.support.pipeline import Pipeline, body
 
+from tests.support.pipeline import Pipeline, body
 from tillstream import check
 from tillstream.check import Difference, Report
 from tillstream.datadir import open_directory

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.support.pipeline import Pipeline, body
 
+from tests.support.pipeline import Pipeline, body
 from tillstream import check, datadir, rebuild
 from tillstream.clock import SystemClock
 from tillstream.datadir import DataDirectory, open_directory

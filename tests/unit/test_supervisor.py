@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 import structlog.testing
-from tests.support.processes import wait_until
 
+from tests.support.processes import wait_until
 from tillstream import supervisor
 from tillstream.settings import Settings
 from tillstream.supervisor import Part, Supervisor, ready_line
