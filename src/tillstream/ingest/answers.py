@@ -19,7 +19,7 @@ _RETRY = [*JSON, ("retry-after", "1")]
 _encode = msgspec.json.encode
 
 
-class Refused(Exception):  # noqa: N818 - it carries an answer, and nothing went wrong
+class Refused(Exception):
     """Ends the handling of a request with this answer."""
 
     def __init__(self, answer: Answer) -> None:

@@ -1,0 +1,47 @@
+"""Counts become metrics in Prometheus' own text."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tillstream.ingest.counters import Counters, Exposition
+
+
+def figures(exposition: Exposition) -> dict[str, float]:
+    found = re.findall(r"^(tillstream\S+) (\S+)$", exposition.text().decode(), re.MULTILINE)
+    return {name: float(value) for name, value in found}
+
+
+def test_what_was_counted_is_shown(tmp_path: Path) -> None:
+    counters = Counters()
+    exposition = Exposition(counters, lambda: 7, tmp_path)
+    counters.requests[202] += 2
+    counters.accepted += 3
+    counters.pending_bytes = lambda: 11
+    shown = figures(exposition)
+    assert shown['tillstream_requests_total{status="202"}'] == 2
+    assert shown['tillstream_receipts_total{outcome="accepted"}'] == 3
+    assert shown["tillstream_pending_bytes"] == 11
+    assert shown["tillstream_log_lag_records"] == 7
+
+
+def test_commits_fall_into_cumulative_buckets(tmp_path: Path) -> None:
+    counters = Counters()
+    for seconds in (0.001, 0.002, 0.04, 60.0):
+        counters.committed(seconds)
+    shown = figures(Exposition(counters, lambda: 0, tmp_path))
+    assert shown['tillstream_commit_seconds_bucket{le="0.001"}'] == 1
+    assert shown['tillstream_commit_seconds_bucket{le="0.0025"}'] == 2
+    assert shown['tillstream_commit_seconds_bucket{le="5.0"}'] == 3
+    assert shown['tillstream_commit_seconds_bucket{le="+Inf"}'] == 4
+    assert shown["tillstream_commit_seconds_sum"] == 60.043
+
+
+def test_every_file_of_the_data_directory_has_its_size(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"12345")
+    (tmp_path / "directory").mkdir()
+    shown = figures(Exposition(Counters(), lambda: 0, tmp_path))
+    assert shown['tillstream_data_file_bytes{file="log"}'] == 5
+    assert 'tillstream_data_file_bytes{file="directory"}' not in shown
+    assert shown["tillstream_disk_free_bytes"] > 0
