@@ -344,22 +344,23 @@ class SqliteLog(Log):
     def _open_reader(self) -> sqlite3.Connection | None:
         """The query-only connection; None while no writer has made the log yet."""
         if self._reader is None and self._path.exists():
+            uri = f"{self._path.resolve().as_uri()}?mode=ro"
             try:
                 reader = sqlite3.connect(
-                    f"{self._path.resolve().as_uri()}?mode=ro",
-                    uri=True,
-                    timeout=BUSY_TIMEOUT_S,
-                    isolation_level=None,
-                    check_same_thread=False,
+                    uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
                 )
+            except sqlite3.Error as error:
+                raise self._failure("open", error) from error
+            try:
                 reader.execute("PRAGMA query_only=ON")
                 reader.text_factory = bytes
                 if self._check_version(reader):
                     self._reader = reader
-                else:
-                    reader.close()
             except sqlite3.Error as error:
                 raise self._failure("open", error) from error
+            finally:
+                if self._reader is None:
+                    reader.close()
         return self._reader
 
     def _failure(self, doing: str, error: sqlite3.Error) -> LogUnavailable:
