@@ -1,0 +1,1 @@
+"""What tillstream reaches, measured side by side with a floor and with plain services: `make bench`."""

@@ -1,0 +1,33 @@
+"""Batches of 1,000 receipts as NDJSON, a receipt's share of them beside receipts that come one by one."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from benchmarks.contenders import run_ingest
+from benchmarks.harness import BATCH, BATCH_CONNECTIONS, Plan, interleaved, median_rate, median_ratio
+from benchmarks.result import Figure, Result
+
+TITLE = "batches of 1,000 receipts, acknowledged durable"
+TARGET = 2.5
+
+
+def run(plan: Plan) -> Result:
+    loads = interleaved(
+        plan,
+        {
+            "singles": partial(run_ingest, plan),
+            "batches": partial(run_ingest, plan, batch=BATCH, connections=BATCH_CONNECTIONS),
+        },
+    )
+    singles, batches = loads["singles"], loads["batches"]
+    return Result(
+        bench="batches",
+        title=TITLE,
+        figures=[
+            Figure("ingest, one a request", median_rate(singles), "/s"),
+            Figure("ingest, 1,000 a request", median_rate(batches), "/s", note=f"{BATCH_CONNECTIONS} connections"),
+            Figure("batches over singles", median_ratio(batches, singles), "times", ">=", TARGET),
+        ],
+        runs=dict(loads),
+    )

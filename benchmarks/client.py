@@ -1,0 +1,182 @@
+"""Our own client for what wrk cannot do: receipts at a pace, and a fixed number of them in batches."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+from urllib.parse import urlsplit
+
+from benchmarks.harness import BATCH, CannotRun
+from benchmarks.payload import JSON, NDJSON, Tills
+
+PACED_CONNECTIONS = 64
+LOADING_CONNECTIONS = 4
+POLL_S = 0.02
+FEEDBACK_S = 0.1
+
+
+class Connection:
+    """One kept-alive connection. Only what the benches' servers send is understood: answers with a length."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, url: str) -> Connection:
+        parts = urlsplit(url)
+        return cls(*await asyncio.open_connection(parts.hostname, parts.port, limit=2**24))
+
+    async def post(self, path: str, body: bytes, content_type: str) -> bytes:
+        """Raises `CannotRun` unless the answer is 202."""
+        head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {content_type}\r\n"
+        return await self._call(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body, 202)
+
+    async def get(self, path: str) -> Any:
+        """The JSON of the answer; raises `CannotRun` unless it is 200."""
+        return json.loads(await self._call(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode(), 200))
+
+    async def _call(self, request: bytes, wanted: int) -> bytes:
+        self._writer.write(request)
+        head = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(head.partition("content-length:")[2].partition("\r\n")[0])
+        body = await self._reader.readexactly(length)
+        if not head.startswith(f"http/1.1 {wanted} "):
+            raise CannotRun(f"{head.partition(chr(13))[0]}: {body[:300].decode(errors='replace')}")
+        return body
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+@dataclass
+class Sales:
+    """Asks, on a connection of its own, how many receipts of a day the store shows."""
+
+    connection: Connection
+    day: str
+
+    async def receipts(self) -> int:
+        rows = (await self.connection.get(f"/api/v1/metrics/sales?day={self.day}"))["rows"]
+        return rows[0]["receipts"] if rows else 0
+
+
+async def sell(url: str, rate: float, seconds: float, seed: int) -> list[float]:
+    """Receipts in random gaps around 1/rate, dated now; when each was sent, by `time.perf_counter`."""
+    random, tills, sent = Random(seed), Tills(), []
+    # In turn, because ingest hangs up on a connection that is silent for long.
+    idle = deque([await Connection.open(url) for _ in range(PACED_CONNECTIONS)])
+    began = time.perf_counter()
+    due = began
+
+    async def one(connection: Connection) -> None:
+        sent.append(time.perf_counter())
+        await connection.post("/receipt", tills.receipt(), JSON)
+        idle.append(connection)
+
+    async with asyncio.TaskGroup() as group:
+        while True:
+            due += random.expovariate(rate)
+            if due > began + seconds:
+                break
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            if not idle:
+                raise CannotRun(f"{PACED_CONNECTIONS} connections were not enough for {rate:g} receipts/s")
+            group.create_task(one(idle.popleft()))
+    for connection in idle:
+        connection.close()
+    return sent
+
+
+async def watch(dashboard: str, day: str, expect: Callable[[], int], done: asyncio.Event) -> list[tuple[float, int]]:
+    """When the store showed how many receipts of the day, until `done` and all that is expected is there."""
+    sales, seen = Sales(await Connection.open(dashboard), day), []
+    while True:
+        count = await sales.receipts()
+        seen.append((time.perf_counter(), count))
+        if done.is_set() and count >= expect():
+            sales.connection.close()
+            return seen
+        await asyncio.sleep(POLL_S)
+
+
+def delays_ms(sent: list[float], seen: list[tuple[float, int]], before: int) -> list[float]:
+    """From sending to being shown, a receipt each: the n-th that was sent is there once n are."""
+    found, samples = [], iter(seen)
+    at, count = next(samples)
+    for number, moment in enumerate(sorted(sent), before + 1):
+        while count < number:
+            at, count = next(samples)
+        found.append((at - moment) * 1_000)
+    return found
+
+
+@dataclass
+class Progress:
+    """How a fixed number of receipts went: (seconds, receipts so far) as acknowledged, and as folded."""
+
+    acknowledged: list[tuple[float, int]] = field(default_factory=list)
+    folded: list[tuple[float, int]] = field(default_factory=list)
+
+
+async def load(
+    url: str, dashboard: str, tills: Tills, day: str, count: int, ahead: int, tick: Callable[[int], None]
+) -> Progress:
+    """So many receipts in NDJSON batches, at most `ahead` of what the store shows; `tick` gets what was folded."""
+    progress = Progress()
+    sales = Sales(await Connection.open(dashboard), day)
+    room = asyncio.Condition()
+    sizes: Iterator[int] = (min(BATCH, count - first) for first in range(0, count, BATCH))
+    began = time.perf_counter()
+    acknowledged = folded = 0
+
+    def near() -> bool:
+        return acknowledged - folded <= ahead
+
+    async def send(connection: Connection) -> None:
+        nonlocal acknowledged
+        for size in sizes:
+            async with room:
+                await room.wait_for(near)
+            await connection.post("/receipts", tills.batch(size), NDJSON)
+            acknowledged += size
+            progress.acknowledged.append((time.perf_counter() - began, acknowledged))
+        connection.close()
+
+    async def follow() -> None:
+        nonlocal folded
+        while folded < count:
+            folded = await sales.receipts()
+            progress.folded.append((time.perf_counter() - began, folded))
+            tick(folded)
+            async with room:
+                room.notify_all()
+            await asyncio.sleep(FEEDBACK_S)
+        sales.connection.close()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(follow())
+        for _ in range(LOADING_CONNECTIONS):
+            group.create_task(send(await Connection.open(url)))
+    return progress
+
+
+def rate_between(samples: list[tuple[float, int]], first: float, last: float) -> float:
+    """Receipts a second from the first to the last of two counts, between samples by straight lines."""
+    return (last - first) / (_reached(samples, last) - _reached(samples, first))
+
+
+def _reached(samples: list[tuple[float, int]], wanted: float) -> float:
+    before_s, before = 0.0, 0
+    for at, count in samples:
+        if count >= wanted:
+            share = (wanted - before) / (count - before) if count > before else 1.0
+            return before_s + share * (at - before_s)
+        before_s, before = at, count
+    raise CannotRun(f"{wanted:,.0f} receipts were never reached")

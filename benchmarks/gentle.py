@@ -1,0 +1,85 @@
+"""200 receipts a second, the seed's own load: how soon each is visible, and what the processes cost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+
+from benchmarks.client import delays_ms, sell, watch
+from benchmarks.contenders import Up, up
+from benchmarks.harness import Plan, percentile
+from benchmarks.payload import today
+from benchmarks.result import Figure, Result
+
+TITLE = "200 receipts a second"
+RATE = 200.0
+DELAY_TARGET_MS, CPU_TARGET = 500.0, 25.0
+SETTLE_S = 5.0
+
+
+def run(plan: Plan) -> Result:
+    with plan.scratch() as directory, up(directory) as system:
+        asyncio.run(sell(system.ingest, RATE, SETTLE_S, seed=1))
+        before = _buckets(system)
+        cpu = _unwatched(system, plan.long_s)
+        own_ms = _percentile_ms(_buckets(system) - before)
+        outside = asyncio.run(_watched(system, plan.long_s))
+    p50, p99 = percentile(outside, 50), percentile(outside, 99)
+    return Result(
+        bench="gentle",
+        title=TITLE,
+        figures=[
+            Figure("sent to visible p99, from outside", p99, "ms", "<", DELAY_TARGET_MS, f"p50 {p50:.0f} ms"),
+            Figure("received to visible p99, own figure", own_ms, "ms", "<", DELAY_TARGET_MS, "bucket's upper bound"),
+            Figure("CPU of ingest and engine", sum(cpu.values()), "% of a core", "<", CPU_TARGET, _shares(cpu)),
+        ],
+        runs={"cpu_percent": cpu, "outside_ms": {str(p): percentile(outside, p) for p in (50, 90, 99, 100)}},
+    )
+
+
+def _unwatched(system: Up, seconds: int) -> dict[str, float]:
+    """Percent of a core that each process uses while nobody asks for anything."""
+    parts = {name: system.part(name) for name in ("ingest", "engine")}
+
+    def used() -> dict[str, float]:
+        return {name: sum(part.cpu_times()[:2]) for name, part in parts.items()}
+
+    before, started = used(), time.monotonic()
+    asyncio.run(sell(system.ingest, RATE, seconds, seed=2))
+    elapsed = time.monotonic() - started
+    return {name: (after - before[name]) / elapsed * 100 for name, after in used().items()}
+
+
+async def _watched(system: Up, seconds: int) -> list[float]:
+    """Milliseconds from sending to the moment when a query shows the receipt, for every receipt."""
+    day, done = str(today()), asyncio.Event()
+    sent: list[float] = []
+    before = system.sales({day})[0]
+    watching = asyncio.create_task(watch(system.dashboard, day, lambda: before + len(sent), done))
+    await asyncio.sleep(0)
+    sent = await sell(system.ingest, RATE, seconds, seed=3)
+    done.set()
+    return delays_ms(sent, await watching, before)
+
+
+def _buckets(system: Up) -> Counter[int]:
+    """The engine's own delays of today: receipts by bucket."""
+    found: Counter[int] = Counter()
+    for row in system.metric("delays", str(today())):
+        found[row["ingest_bucket"]] += row["receipts"]
+    return found
+
+
+def _percentile_ms(buckets: Counter[int], percent: float = 99) -> float:
+    """Upper bound of the bucket, a quarter of an octave wide, that holds the percentile."""
+    left = buckets.total() * percent / 100
+    for bucket, count in sorted(buckets.items()):
+        left -= count
+        if left <= 0:
+            return float(2.0 ** (bucket / 4))
+    return 0.0
+
+
+def _shares(cpu: dict[str, float]) -> str:
+    return ", ".join(f"{name} {percent:.1f}" for name, percent in cpu.items())

@@ -1,0 +1,147 @@
+"""What a bench found: figures with their targets, as a table, as JSON, and as Markdown for the docs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from msgspec import Struct
+from rich.console import Console
+from rich.table import Table
+
+Compare = Literal[">=", "<=", "<", "=="]
+
+BEGIN = "<!-- results: written by python -m benchmarks --markdown, from its JSON -->"
+END = "<!-- end of results -->"
+
+
+class Figure(Struct, frozen=True):
+    """One measured value; without a target it is there to be read beside the others."""
+
+    name: str
+    value: float
+    unit: str = ""
+    compare: Compare | None = None
+    target: float | None = None
+    note: str = ""
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target is met; None without one."""
+        if self.compare is None or self.target is None:
+            return None
+        return {
+            ">=": self.value >= self.target,
+            "<=": self.value <= self.target,
+            "<": self.value < self.target,
+            "==": self.value == self.target,
+        }[self.compare]
+
+
+class Result(Struct, kw_only=True):
+    """One bench. `problem` says why it could not be measured."""
+
+    bench: str
+    title: str
+    seconds: float = 0.0
+    figures: list[Figure] = []
+    runs: dict[str, Any] = {}
+    problem: str = ""
+
+
+class Report(Struct, kw_only=True):
+    """Everything of one call of `python -m benchmarks`."""
+
+    began: str
+    quick: bool
+    machine: dict[str, str]
+    load_before: float
+    results: list[Result] = []
+
+
+def as_dict(report: Report) -> dict[str, Any]:
+    """Plain data for JSON, with `met` written out."""
+    from msgspec import to_builtins
+
+    plain: dict[str, Any] = to_builtins(report)
+    for result, told in zip(report.results, plain["results"], strict=True):
+        for figure, entry in zip(result.figures, told["figures"], strict=True):
+            entry["met"] = figure.met
+    return plain
+
+
+def number(value: float, unit: str) -> str:
+    """A value as people read it: as many digits as mean something."""
+    if unit in ("", "times") or abs(value) < 10:
+        shown = f"{value:,.2f}"
+        if unit == "" and value == int(value):
+            shown = f"{value:,.0f}"
+    else:
+        shown = f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.1f}"
+    return f"{shown} {unit}".strip() if unit != "times" else f"{shown} ×"
+
+
+def target(figure: Figure) -> str:
+    sign = {">=": "≥", "<=": "≤", "<": "<", "==": "="}
+    if figure.compare is None or figure.target is None:
+        return ""
+    return f"{sign[figure.compare]} {number(figure.target, figure.unit)}"
+
+
+def verdict(figure: Figure) -> str:
+    return {True: "yes", False: "NO", None: ""}[figure.met]
+
+
+def show(results: Sequence[Result], console: Console) -> None:
+    """One table for all that was measured."""
+    table = Table("bench", "figure", "measured", "target", "met", "note", title="tillstream", title_justify="left")
+    for result in results:
+        if result.problem:
+            table.add_row(result.bench, "could not run", "", "", "[red]?[/]", result.problem)
+        for place, figure in enumerate(result.figures):
+            colour = {True: "green", False: "red", None: "default"}[figure.met]
+            table.add_row(
+                "" if place else result.bench,
+                figure.name,
+                number(figure.value, figure.unit),
+                target(figure),
+                f"[{colour}]{verdict(figure)}[/]",
+                figure.note,
+            )
+        table.add_section()
+    console.print(table)
+
+
+def markdown(report: Report) -> str:
+    """The table for the docs, with its date and its machine."""
+    kind = "A quick run: far too short to judge by, it only shows the form. " if report.quick else ""
+    lines = [
+        BEGIN,
+        "",
+        f"{kind}Measured on {report.began}; the load of the machine before was {report.load_before:.2f}.",
+        "",
+        "; ".join(f"{name}: {value}" for name, value in report.machine.items()) + ".",
+        "",
+        "| bench | figure | measured | target | met |",
+        "| --- | --- | ---: | ---: | --- |",
+    ]
+    for result in report.results:
+        if result.problem:
+            lines.append(f"| {result.bench} | could not run: {_cell(result.problem)} | | | |")
+        for figure in result.figures:
+            name = f"{figure.name} ({figure.note})" if figure.note else figure.name
+            shown = (number(figure.value, figure.unit), target(figure), verdict(figure))
+            lines.append(f"| {result.bench} | {_cell(name)} | {' | '.join(shown)} |")
+    return "\n".join([*lines, "", END])
+
+
+def put_into(text: str, table: str) -> str:
+    """The document with its results replaced, or with them at its end."""
+    before, begin, rest = text.partition(BEGIN)
+    if not begin:
+        return f"{text.rstrip()}\n\n{table}\n" if text else f"{table}\n"
+    return before + table + rest.partition(END)[2]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
