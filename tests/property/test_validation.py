@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Any
 
@@ -165,8 +166,9 @@ def test_what_is_accepted_is_one_line_and_is_refused_with_reasons_otherwise(body
 
 
 @pytest.fixture(scope="module")
-def engine() -> duckdb.DuckDBPyConnection:
-    return duckdb.connect()
+def engine() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        yield connection
 
 
 def accepted_gross(body: bytes) -> Decimal:
