@@ -16,7 +16,8 @@ records = st.tuples(st.binary(max_size=30), st.binary(max_size=60), st.binary(ma
 groups = st.lists(st.lists(records, max_size=9), max_size=8)
 
 
-@settings(max_examples=40)
+# Every append waits for the disk, however long that takes.
+@settings(max_examples=40, deadline=None)
 @given(groups, st.integers(1, 5), st.integers(1, 12), st.booleans())
 def test_the_log_gives_back_what_it_took(
     appended: list[list[tuple[bytes, bytes, bytes]]], per_row: int, limit: int, restart: bool

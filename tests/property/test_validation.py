@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import msgspec
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tillstream.receipt import HEAD_COLUMNS
@@ -122,6 +122,7 @@ def broken_bytes(draw: st.DrawFn) -> bytes:
 
 bodies = st.one_of(receipts.map(encode), broken_receipts().map(encode), broken_bytes(), st.binary(max_size=40))
 
+untimed = settings(deadline=None)
 quick = Validator(Settings())
 
 
@@ -147,11 +148,13 @@ def outcome(validator: Validator, body: bytes) -> tuple[Any, ...]:
         return list(error.faults), error.parseable
 
 
+@untimed
 @given(bodies)
 def test_both_looks_come_to_the_same(body: bytes) -> None:
     assert outcome(quick, body) == outcome(slow, body)
 
 
+@untimed
 @given(bodies)
 def test_what_is_accepted_is_one_line_and_is_refused_with_reasons_otherwise(body: bytes) -> None:
     found = outcome(quick, body)
@@ -177,6 +180,7 @@ def accepted_gross(body: bytes) -> Decimal:
         return Decimal(given_total).quantize(Decimal("0.000001"), ROUND_HALF_UP)
 
 
+@untimed
 @given(bodies)
 @example(
     encode({"cashReceiptID": 1, "storeID": 1, "date": "2026-11-23 10:15:00", "documentTotal": {"grossTotal": " 1.5 "}})
@@ -192,6 +196,7 @@ def test_the_engine_reads_what_is_accepted_to_the_same_amount(engine: duckdb.Duc
     assert read == accepted_gross(body)
 
 
+@untimed
 @given(receipts)
 def test_the_order_of_the_fields_means_nothing(receipt: dict[str, Any]) -> None:
     backwards = dict(reversed(receipt.items()))
@@ -202,6 +207,7 @@ def test_the_order_of_the_fields_means_nothing(receipt: dict[str, Any]) -> None:
         assert len(other) == 2
 
 
+@untimed
 @given(st.recursive(scalars, lambda inner: st.lists(inner, max_size=3), max_leaves=4))
 def test_faults_can_always_be_told_as_json(value: object) -> None:
     with pytest.raises(ReceiptError) as caught:
