@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"
 PACKAGE = SRC / "tillstream"
-UNIT = ROOT / "tests" / "unit"
+MIRRORS = (ROOT / "tests" / "unit", ROOT / "tests" / "conformance")
+"""Where a module's tests stand; a backend's are the conformance suite of its port, run on it."""
 
 FUNCTION_LINES = 70
 FILE_LINES = 400
@@ -50,8 +51,8 @@ FLOATS = {
 WITHOUT_TESTS_OF_THEIR_OWN = {
     "__main__": "one call of cli.main; every test in tests/e2e runs it",
     "log.base": "the port; tests/conformance/log holds every backend to it",
-    "store.base": "the port; tests/unit/store/test_duckdb.py holds the backend to it",
-    "engine.base": "the port; tests/unit/engine/test_embedded.py holds the backend to it",
+    "store.base": "the port; tests/conformance/store holds every backend to it",
+    "engine.base": "the port; tests/conformance/engine holds every backend to it",
     "store.schema": "tables as data; the store's and the engine's tests read and write every one of them",
     "topology": "wiring alone; every test in tests/e2e runs it",
     "roles": "processes; tests/e2e runs them as they are",
@@ -141,11 +142,11 @@ def test_only_the_composition_root_imports_a_backend(name: str) -> None:
 @every_module
 def test_every_module_has_tests_beside_it(name: str) -> None:
     *folders, last = name.split(".")
-    mirror = UNIT.joinpath(*folders, f"test_{last}.py")
+    found = [mirror.joinpath(*folders, f"test_{last}.py").exists() for mirror in MIRRORS]
     if name in WITHOUT_TESTS_OF_THEIR_OWN:
-        assert not mirror.exists(), f"{name} has tests: take it off the list of those without"
+        assert not any(found), f"{name} has tests: take it off the list of those without"
     else:
-        assert mirror.exists(), f"{mirror.relative_to(ROOT)} is missing"
+        assert any(found), f"tests/unit/{'/'.join([*folders, f'test_{last}.py'])} is missing"
 
 
 def test_the_list_of_modules_without_tests_names_modules() -> None:

@@ -1,0 +1,90 @@
+"""Given defaults, a file, variables and flags; when settings are loaded; then the nearest wins and faults are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tillstream import settings
+from tillstream.errors import SettingsError
+from tillstream.settings import Settings
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "tillstream.toml"
+
+
+def test_without_anything_given_the_defaults_hold() -> None:
+    assert settings.load(environment={}) == Settings()
+    assert settings.origins(environment={}) == {}
+
+
+def test_a_flag_wins_over_a_variable_and_that_over_the_file(file: Path) -> None:
+    file.write_text('zone = "Europe/Rome"\ncurrency = "CHF"\ningest_port = 1\n')
+    environment = {"TILLSTREAM_INGEST_PORT": "2", "TILLSTREAM_CURRENCY": "USD", "OTHER": "x"}
+    flags = {"ingest_port": 3, "data": None}
+    loaded = settings.load(file, environment, flags)
+    assert (loaded.zone, loaded.currency, loaded.ingest_port, loaded.data) == (
+        "Europe/Rome",
+        "USD",
+        3,
+        settings.default("data"),
+    )
+    assert settings.origins(file, environment, flags) == {
+        "zone": str(file),
+        "currency": "the environment",
+        "ingest_port": "the command line",
+    }
+
+
+@pytest.mark.parametrize("name", Settings.__struct_fields__)
+def test_every_setting_has_a_help_a_type_and_a_default(name: str) -> None:
+    assert settings.describe(name)
+    assert settings.plain_type(name) is not None
+    settings.default(name)
+
+
+def test_lists_and_pairs_come_as_text_or_as_toml(file: Path) -> None:
+    file.write_text('vat_rates = ["5.5", "10"]\n[store_zones]\n7 = "Europe/London"\n')
+    environment = {"TILLSTREAM_VAT_RATES": "5.5, 10", "TILLSTREAM_STORE_ZONES": "7=Europe/London"}
+    assert settings.load(file, {}) == settings.load(environment=environment)
+
+
+def test_metrics_of_ones_own_are_kept_as_they_stand(file: Path) -> None:
+    file.write_text('[[metrics]]\nname = "x"\nkeys = ["day"]\n')
+    assert settings.load(file, {}).metrics == [{"name": "x", "keys": ["day"]}]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"speed": 1}, "speed of the command line: there is none of that name"),
+        ({"ingest_port": 70_000}, "ingest_port of the command line: Expected `int` <= 65535"),
+        ({"ingest_port": "many"}, "ingest_port of the command line: Expected `int`"),
+        ({"currency": "euro"}, "currency of the command line"),
+        ({"day_start": "25:00"}, "day_start of the command line"),
+        ({"log_level": "loud"}, "log_level of the command line"),
+        ({"zone": "Mars"}, "zone of the command line: 'Mars' is no time zone"),
+        ({"store_zones": "7=Mars"}, "store_zones of the command line: 'Mars' is no time zone"),
+        ({"body_limit_bytes": 0}, "body_limit_bytes of the command line"),
+    ],
+)
+def test_what_cannot_be_names_the_setting_and_its_origin(flags: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings.load(environment={}, flags=flags)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["zone = ", "\xff"])
+def test_a_file_that_is_no_toml_is_refused(file: Path, text: str) -> None:
+    file.write_text(text, encoding="latin-1")
+    with pytest.raises(SettingsError, match="it must be TOML"):
+        settings.load(file, {})
+
+
+def test_a_missing_file_is_refused(file: Path) -> None:
+    with pytest.raises(SettingsError, match="No such file or directory; check the path"):
+        settings.load(file, {})
