@@ -60,7 +60,7 @@ def open_reading(
     with (
         closing(open_log(directory, settings, writer=False)) as log,
         closing(DuckStore(path, metrics, settings, clock)) as store,
-        closing(EmbeddedEngine(log, store, metrics, settings, clock, rebuilding=rebuilding)) as engine,
+        closing(EmbeddedEngine(log, store, settings, clock, rebuilding=rebuilding)) as engine,
     ):
         yield Reading(log, store, engine, Views(store, log, metrics, settings, clock), metrics)
 

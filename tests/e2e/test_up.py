@@ -236,7 +236,7 @@ def test_what_is_shown_differs_from_the_recount_ends_check_with_1(data: Path) ->
         first.wait_for_receipts(1, DAY)
         first.stop()
     with duckdb.connect(str(data / "store.duckdb")) as store:
-        store.execute("UPDATE metric_sales SET revenue = revenue + 0.01")
+        store.execute("UPDATE merged_sales SET revenue = revenue + 0.01")
     code, said = call("check", "--data", data)
     assert code == 1, said
     assert "summary.revenue" in said

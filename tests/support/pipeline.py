@@ -83,7 +83,7 @@ class Pipeline:
         self.metrics = catalogue() if metrics is None else tuple(metrics)
         self.log: Log = SqliteLog(path / "log.sqlite3", writer=True, settings=self.settings)
         self.store: Store = self._open_store()
-        self.engine = EmbeddedEngine(self.log, self.store, self.metrics, self.settings, self.clock)
+        self.engine = EmbeddedEngine(self.log, self.store, self.settings, self.clock)
 
     def _open_store(self) -> DuckStore:
         return DuckStore(self.path / "store.duckdb", self.metrics, self.settings, self.clock)
@@ -93,7 +93,7 @@ class Pipeline:
         self.engine.close()
         self.store.close()
         self.store = self._open_store()
-        self.engine = EmbeddedEngine(self.log, self.store, self.metrics, self.settings, self.clock)
+        self.engine = EmbeddedEngine(self.log, self.store, self.settings, self.clock)
 
     def append(self, *receipts: Mapping[str, Any], **head_changes: str) -> None:
         """One group commit of these receipts, received now."""

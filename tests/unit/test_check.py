@@ -60,15 +60,15 @@ def test_an_empty_store_agrees(tmp_path: Path) -> None:
 
 
 def test_a_cent_too_much_in_a_metric_is_told_with_both_sides(pipeline: Pipeline) -> None:
-    tamper(pipeline, "UPDATE metric_payments_by_mechanism SET revenue = revenue + 0.01 WHERE day = '2026-11-22'")
+    tamper(pipeline, "UPDATE merged_payments_by_mechanism SET revenue = revenue + 0.01 WHERE day = '2026-11-22'")
     (difference,) = run(pipeline).differences
     assert (difference.figure, difference.where) == ("payments_by_mechanism", "day 2026-11-22, mechanism CB")
     assert ("5.01" in difference.shown, "5.00" in difference.recounted) == (True, True)
 
 
 def test_a_row_that_a_metric_lacks_or_has_too_many_is_told(pipeline: Pipeline) -> None:
-    tamper(pipeline, "DELETE FROM metric_vat_by_rate WHERE day = '2026-11-22' AND rate = '10'")
-    tamper(pipeline, "INSERT INTO metric_payments_by_mechanism BY NAME SELECT CAST('2026-11-22' AS DATE) AS day, "
+    tamper(pipeline, "DELETE FROM merged_vat_by_rate WHERE day = '2026-11-22' AND rate = '10'")
+    tamper(pipeline, "INSERT INTO merged_payments_by_mechanism BY NAME SELECT CAST('2026-11-22' AS DATE) AS day, "
            "'X' AS mechanism, 1 AS revenue, 1 AS settlements")  # fmt: skip
     lacking, extra = sorted(run(pipeline).differences, key=lambda difference: difference.figure, reverse=True)
     assert (lacking.figure, lacking.shown) == ("vat_by_rate", "nothing")
@@ -87,14 +87,14 @@ def test_a_row_that_a_metric_lacks_or_has_too_many_is_told(pipeline: Pipeline) -
     ],
 )
 def test_the_summary_that_readers_see_is_recounted(pipeline: Pipeline, column: str, figures: set[str]) -> None:
-    tamper(pipeline, f"UPDATE metric_sales SET {column} = {column} + 1 WHERE day = '{DAY}'")
+    tamper(pipeline, f"UPDATE merged_sales SET {column} = {column} + 1 WHERE day = '{DAY}'")
     told = {difference.figure: difference.where for difference in run(pipeline).differences}
     assert told == {"sales": f"day {DAY}"} | dict.fromkeys(figures, f"day {DAY}")
 
 
 def test_shops_tills_and_delays_of_the_summary_are_recounted(pipeline: Pipeline) -> None:
     for metric in ("sales_by_store", "sales_by_till", "delays"):
-        tamper(pipeline, f"DELETE FROM metric_{metric} WHERE day = '{DAY}'")
+        tamper(pipeline, f"DELETE FROM merged_{metric} WHERE day = '{DAY}'")
     told = {difference.figure for difference in run(pipeline).differences}
     assert told >= {"summary.stores_active", "summary.tills_active", "summary.ingest_delay_ms", "summary.till_delay_s"}
 

@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 
 from tillstream.engine.intake import zone_table
 from tillstream.engine.plan import BODY_SCHEMA, CONTENT_SCHEMA, Plan
-from tillstream.metrics import Metric
 from tillstream.settings import Settings
 from tillstream.store.base import Changes
 
@@ -21,15 +20,14 @@ _CONTENT_SCHEMA = msgspec.json.encode(CONTENT_SCHEMA).decode()
 
 
 class DuckSql:
-    """Normalises and folds one batch at a time; holds nothing between two batches that matters.
+    """Normalises one batch at a time; holds nothing between two batches that matters.
 
     Arrow tables are only ever scanned whole or computed on: no filter is left to an Arrow scan,
     whose pushed-down filters had wrong results in several versions of DuckDB.
     """
 
-    def __init__(self, plan: Plan, catalogue: Sequence[Metric], settings: Settings) -> None:
+    def __init__(self, plan: Plan, settings: Settings) -> None:
         self._plan = plan
-        self._catalogue = catalogue
         self._settings = settings
         self._connection = duckdb.connect(
             ":memory:",
@@ -44,7 +42,7 @@ class DuckSql:
         return pa.table({"key": table["key"], "sold_local": table["date"].cast(pa.timestamp("us"))})
 
     def normalise(self, table: pa.Table, applied_at: datetime | None) -> pa.Table:
-        """Fill the temporary tables `receipt`, `line`, `rest` and `settlement` from the records.
+        """Fill the temporary tables `receipt`, `line` and `settlement` from the records.
 
         Returns the records that have no readable total. Raises `duckdb.Error` where a body is no JSON.
         """
@@ -57,39 +55,31 @@ class DuckSql:
             FROM arrived LEFT JOIN store_zone USING (store)
             LEFT JOIN zone ON zone.local_date = substr(date, 1, 10)
                 AND zone.zone_name = coalesce(store_zone.zone_name, '{self._settings.zone}')"""
-        run(f"CREATE OR REPLACE TEMP TABLE sale AS {self._plan.sales(read)}")
-        sale = "place, day, store, till, sold_local"
-        unnested = f"SELECT {sale}, unnest(r.lines) AS l, generate_subscripts(r.lines, 1) AS line FROM sale"
-        run(f"CREATE OR REPLACE TEMP TABLE line AS {self._plan.lines(unnested)}")
-        unnested = f"SELECT {sale}, unnest(r.settlements) AS s FROM sale"
-        run(f"CREATE OR REPLACE TEMP TABLE settlement AS {self._plan.settlements(unnested)}")
+        lines = self._plan.each("r.lines", "l", self._plan.line())
+        settlements = self._plan.each("r.settlements", "s", self._plan.settlement())
+        sale = f"SELECT *, {lines} AS ls, {settlements} AS ss FROM ({self._plan.sales(read)}) AS s"
         moment = "NULL" if applied_at is None else f"'{applied_at.replace(tzinfo=None).isoformat(' ')}'"
-        receipts = self._plan.receipts().replace("$applied_at", moment)
-        run(f"CREATE OR REPLACE TEMP TABLE receipt AS {receipts}")
-        columns = self._plan.columns("lines")
-        run(f"""CREATE OR REPLACE TEMP TABLE every_line AS
-            SELECT {columns} FROM line UNION ALL SELECT {columns} FROM ({self._plan.rest_lines()})""")
-        readable = self._arrow("SELECT place FROM receipt")
-        if readable.num_rows == table.num_rows:
-            return table.slice(0, 0)
-        return _without(table, readable["place"])
+        run(f"CREATE OR REPLACE TEMP TABLE receipt AS {self._plan.receipts(sale).replace('$applied_at', moment)}")
+        # A filter beside the reading of JSON would be pushed below it, and every body read twice.
+        unreadable = self._arrow("SELECT place FROM receipt WHERE gross IS NULL")
+        if unreadable.num_rows:
+            run("DELETE FROM receipt WHERE gross IS NULL")
+        run(f"CREATE OR REPLACE TEMP TABLE line AS {self._plan.lines()}")
+        run(f"CREATE OR REPLACE TEMP TABLE settlement AS {self._plan.settlements()}")
+        return _only(table, unreadable["place"]) if unreadable.num_rows else table.slice(0, 0)
 
     def collect(self, changes: Changes) -> None:
-        """Hand over what `normalise` made: the tables and every metric's partial rows."""
+        """Hand over what `normalise` made."""
         changes.receipts = self._arrow(f"SELECT {self._plan.columns('receipts')} FROM receipt")
-        changes.lines = self._arrow("SELECT * FROM every_line")
-        changes.settlements = self._arrow(f"SELECT {self._plan.columns('settlements')} FROM settlement")
-        sources = {"receipts": "receipt", "lines": "every_line", "settlements": "settlement"}
-        changes.folds = {
-            metric.name: self._arrow(self._plan.fold(metric, sources[metric.source])) for metric in self._catalogue
-        }
+        changes.lines = self._arrow("SELECT * FROM line")
+        changes.settlements = self._arrow("SELECT * FROM settlement")
 
     def sift(self, table: pa.Table) -> tuple[pa.Table, pa.Table]:
         """The records whose body is JSON, and the others."""
         self._connection.register("arrived", table)
         verdicts = self._arrow("SELECT place, json_valid(body) AS valid FROM arrived")
-        valid = verdicts.filter(verdicts["valid"])["place"]
-        return table.filter(pc.is_in(table["place"], value_set=valid.combine_chunks())), _without(table, valid)
+        valid = verdicts["valid"]
+        return _only(table, verdicts.filter(valid)["place"]), _only(table, verdicts.filter(pc.invert(valid))["place"])
 
     def same_content(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
         """Whether the known fields of each two bodies are equal once read as the plan reads them."""
@@ -124,8 +114,8 @@ def _alike(field: str) -> str:
     return f"a.{field} IS NOT DISTINCT FROM b.{field}"
 
 
-def _without(table: pa.Table, places: pa.ChunkedArray) -> pa.Table:
-    return table.filter(pc.invert(pc.is_in(table["place"], value_set=places.combine_chunks())))
+def _only(table: pa.Table, places: pa.ChunkedArray) -> pa.Table:
+    return table.filter(pc.is_in(table["place"], value_set=places.combine_chunks()))
 
 
 def _store_zones(settings: Settings) -> pa.Table:

@@ -20,7 +20,6 @@ from tillstream.engine.plan import Plan
 from tillstream.engine.repeats import Repeats
 from tillstream.engine.setaside import Aside
 from tillstream.log.base import Chunk, Log, Position
-from tillstream.metrics import Metric
 from tillstream.receipt import RECEIPT, REFUSAL, minor_digits
 from tillstream.settings import Settings
 from tillstream.store.base import Changes, Row, Store
@@ -52,7 +51,6 @@ class EmbeddedEngine(Engine):
         self,
         log: Log,
         store: Store,
-        catalogue: Sequence[Metric],
         settings: Settings,
         clock: Clock,
         *,
@@ -63,7 +61,7 @@ class EmbeddedEngine(Engine):
         self._settings = settings
         self._clock = clock
         self._rebuilding = rebuilding
-        self._sql = DuckSql(Plan(minor_digits(settings.currency), tuple(settings.vat_rates)), catalogue, settings)
+        self._sql = DuckSql(Plan(minor_digits(settings.currency), tuple(settings.vat_rates)), settings)
         self._repeats = Repeats(log, self._sql)
         self._pace = _Pace()
         self._position = store.position()

@@ -3,8 +3,8 @@
 One definition for every engine. It keeps to the SQL that DuckDB and Spark share; what differs
 (reading JSON, unnesting) is in the few functions that the engines' dialects name.
 
-The steps build on each other: heads and bodies -> `sale` -> `line`, `settlement` -> `receipt` ->
-one fold per metric. Amounts are first rounded half-up to `receipt.NOISE_DIGITS`
+Heads and bodies become `receipt`, with its lines and settlements as lists of structs, and these
+are unnested: nothing is grouped or joined to itself on the way, which small batches would pay for. Amounts are first rounded half-up to `receipt.NOISE_DIGITS`
 decimals, which takes binary-float noise away, then half-up to the currency's minor unit.
 """
 
@@ -82,6 +82,11 @@ class Plan:
         """Whether one of the amounts is finer than a minor unit."""
         return " OR ".join(f"coalesce({each} <> {self._round(each)}, false)" for each in amounts)
 
+    @staticmethod
+    def each(items: str, name: str, expression: str) -> str:
+        """The list of what `expression` makes of each item, called `name`."""
+        return f"list_transform({items}, lambda {name}: {expression})"
+
     def sales(self, read: str) -> str:
         """What every row of a receipt shares, with its UTC time by the offsets of its zone.
 
@@ -99,72 +104,70 @@ class Plan:
                         <= abs(date_diff('second', sold_local - after_offset, received_at)) THEN before_offset
                     ELSE after_offset END AS sold_at,
                 source LIKE '%/{SIMULATED}' AS simulated
-            FROM ({read}) AS read WHERE r.documentTotal.grossTotal IS NOT NULL
+            FROM ({read}) AS read
         """
 
-    def lines(self, unnested: str) -> str:
-        """Real lines. `unnested` yields the sale's columns, `l` (the line) and `line` (from 1)."""
-        net = f"""
-            CASE WHEN l.creditAmount IS NOT NULL THEN {self._round("l.creditAmount")}
-                WHEN coalesce(l.taxPercentage, -1) < 0 THEN gross
-                ELSE CAST(sign(gross) * ((CAST(abs(gross) * {10**self._digits} AS HUGEINT) * 2000000
-                    + CAST((100 + l.taxPercentage) * 10000 AS HUGEINT))
-                    // (2 * CAST((100 + l.taxPercentage) * 10000 AS HUGEINT)))
-                    * {self.unit} AS {self.money}) END"""
-        taxed = "l.creditAmount * CAST(100 + coalesce(l.taxPercentage, 0) AS DECIMAL(10,4)) * 0.01"
-        gross = f"""
-            CASE WHEN l.settlementAmount IS NOT NULL THEN {self._round("l.settlementAmount")}
-                WHEN l.creditAmount IS NULL THEN CAST(0 AS {self.money})
-                ELSE {self._round(taxed)} END"""
+    def line(self) -> str:
+        """One line of a receipt, normalised: a struct made of `l`, the line as read."""
+        rate = "CAST(100 + l.taxPercentage AS DECIMAL(10,4))"
+        gross = f"""CASE WHEN l.settlementAmount IS NOT NULL THEN {self._round("l.settlementAmount")}
+            WHEN l.creditAmount IS NULL THEN CAST(0 AS {self.money})
+            ELSE {self._round(f"l.creditAmount * coalesce({rate}, 100) * 0.01")} END"""
+        return f"""struct_pack(
+            category := {_text("l.productCategoryName", "l.productCategoryCode")},
+            product := {_text("l.productCode", "l.productDescription")},
+            description := {_text("l.productDescription", "l.productCode")},
+            quantity := coalesce(l.quantity, 1), items := {self._items()}, unit_price := l.unitPrice,
+            gross := {gross},
+            net := CASE WHEN l.creditAmount IS NOT NULL THEN {self._round("l.creditAmount")}
+                WHEN coalesce(l.taxPercentage, -1) < 0 OR l.settlementAmount IS NULL THEN {gross}
+                ELSE {self._net_of_gross(self._round("l.settlementAmount"), rate)} END,
+            rate := coalesce(rtrim(rtrim(CAST(l.taxPercentage AS VARCHAR), '0'), '.'), '{UNNAMED}'),
+            foreign_rate := {self._foreign_rate()},
+            fine := {self._fine("l.settlementAmount", "l.creditAmount")})"""
+
+    @staticmethod
+    def _items() -> str:
         weighed = ", ".join(f"'{unit}'" for unit in WEIGHED)
-        return f"""
-            WITH priced AS (SELECT *, {gross} AS gross FROM ({unnested}) AS u),
-            taxed AS (SELECT *, {net} AS net FROM priced)
-            SELECT place, day, store, till, sold_local, CAST(line AS BIGINT) AS line, CAST(1 AS BIGINT) AS is_line,
-                {_text("l.productCategoryName", "l.productCategoryCode")} AS category,
-                {_text("l.productCode", "l.productDescription")} AS product,
-                {_text("l.productDescription", "l.productCode")} AS description,
-                coalesce(l.quantity, 1) AS quantity,
-                CAST(CASE WHEN lower(trim(l.unitOfMeasure)) IN ({weighed}) OR l.quantity <> trunc(l.quantity)
-                    THEN sign(coalesce(l.quantity, 1)) ELSE coalesce(l.quantity, 1) END AS BIGINT) AS items,
-                l.unitPrice AS unit_price, gross, net, CAST(gross - net AS {self.money}) AS tax,
-                coalesce(rtrim(rtrim(CAST(l.taxPercentage AS VARCHAR), '0'), '.'), '{UNNAMED}') AS rate,
-                {self._fine("l.settlementAmount", "l.creditAmount")} AS fine
-            FROM taxed
-        """
+        return f"""CAST(CASE WHEN lower(trim(l.unitOfMeasure)) IN ({weighed}) OR l.quantity <> trunc(l.quantity)
+            THEN sign(coalesce(l.quantity, 1)) ELSE coalesce(l.quantity, 1) END AS BIGINT)"""
 
-    def settlements(self, unnested: str) -> str:
-        """`unnested` yields the sale's columns and `s` (the settlement)."""
-        return f"""
-            SELECT place, day, store, till, sold_local, {_text("s.paymentMechanism")} AS mechanism,
-                {self._round("coalesce(s.settlementAmount, 0)")} AS amount, {self._fine("s.settlementAmount")} AS fine
-            FROM ({unnested}) AS u
-        """
+    def _net_of_gross(self, gross: str, rate: str) -> str:
+        """Gross · 100 / (100 + rate), half-up to the minor unit, in integers: a division of decimals is binary."""
+        parts, divisor = f"CAST(abs({gross}) * {10**self._digits} AS HUGEINT)", f"CAST({rate} * 10000 AS HUGEINT)"
+        return f"""CAST(sign({gross}) * (({parts} * 2000000 + {divisor}) // (2 * {divisor})) * {self.unit}
+            AS {self.money})"""
 
-    def receipts(self) -> str:
-        """The columns of the store's `receipts`, and `rest_gross`, `rest_net`: what the lines don't cover.
+    def settlement(self) -> str:
+        """One settlement of a receipt, normalised: a struct made of `s`, the settlement as read."""
+        return f"""struct_pack(mechanism := {_text("s.paymentMechanism")},
+            amount := {self._round("coalesce(s.settlementAmount, 0)")}, fine := {self._fine("s.settlementAmount")})"""
 
-        Reads `sale`, `line` and `settlement`; `$applied_at` may be null (unknown).
+    def receipts(self, sale: str) -> str:
+        """The columns of the store's `receipts`, with `ls` and `ss` (lines and settlements) and
+        `rest_gross`, `rest_net`: what the lines don't cover.
+
+        `sale` yields what `sales` does, with `ls` and `ss` added; `$applied_at` may be null (unknown).
         """
-        net = f"""CASE WHEN r.documentTotal.netTotal IS NOT NULL THEN {self._round("r.documentTotal.netTotal")}
-            WHEN r.documentTotal.taxPayable IS NOT NULL THEN gross - {self._round("r.documentTotal.taxPayable")}
+        total = "r.documentTotal"
+        net = f"""CASE WHEN {total}.netTotal IS NOT NULL THEN {self._round(f"{total}.netTotal")}
+            WHEN {total}.taxPayable IS NOT NULL THEN gross - {self._round(f"{total}.taxPayable")}
             ELSE gross - lines_gross + lines_net END"""
         return f"""
-            WITH by_line AS (SELECT place, sum(gross) AS lines_gross, sum(net) AS lines_net, sum(items) AS items,
-                    count(*) AS line_count, bool_or(fine) AS fine,
-                    bool_or({self._foreign_rate()}) AS foreign_rate FROM line GROUP BY place),
-            by_settlement AS (SELECT place, sum(amount) AS paid, bool_or(fine) AS fine FROM settlement GROUP BY place),
-            joined AS (SELECT sale.*, {self._round("r.documentTotal.grossTotal")} AS gross,
-                    CAST(coalesce(lines_gross, 0) AS {self.money}) AS lines_gross,
-                    CAST(coalesce(lines_net, 0) AS {self.money}) AS lines_net,
-                    CAST(coalesce(items, 0) AS BIGINT) AS items, coalesce(line_count, 0) AS line_count, paid,
-                    coalesce(by_line.fine, false) OR coalesce(by_settlement.fine, false) OR
-                    {self._fine("r.documentTotal.grossTotal", "r.documentTotal.netTotal", "r.documentTotal.taxPayable")}
-                    AS fine, coalesce(foreign_rate, false) AS foreign_rate
-                FROM sale LEFT JOIN by_line USING (place) LEFT JOIN by_settlement USING (place)),
-            netted AS (SELECT *, CAST({net} AS {self.money}) AS net FROM joined),
-            taxed AS (SELECT *, CAST(CASE WHEN r.documentTotal.taxPayable IS NOT NULL
-                    THEN {self._round("r.documentTotal.taxPayable")} ELSE gross - net END AS {self.money}) AS tax
+            WITH summed AS (SELECT *, {self._round(f"{total}.grossTotal")} AS gross,
+                    CAST(coalesce(list_sum({self.each("ls", "l", "l.gross")}), 0) AS {self.money}) AS lines_gross,
+                    CAST(coalesce(list_sum({self.each("ls", "l", "l.net")}), 0) AS {self.money}) AS lines_net,
+                    CAST(coalesce(list_sum({self.each("ls", "l", "l.items")}), 0) AS BIGINT) AS items,
+                    CAST(coalesce(len(ls), 0) AS BIGINT) AS line_count,
+                    list_sum({self.each("ss", "s", "s.amount")}) AS paid,
+                    coalesce(list_bool_or({self.each("ls", "l", "l.fine")}), false)
+                        OR coalesce(list_bool_or({self.each("ss", "s", "s.fine")}), false)
+                        OR {self._fine(f"{total}.grossTotal", f"{total}.netTotal", f"{total}.taxPayable")} AS fine,
+                    coalesce(list_bool_or({self.each("ls", "l", "l.foreign_rate")}), false) AS foreign_rate
+                FROM ({sale}) AS sale),
+            netted AS (SELECT *, CAST({net} AS {self.money}) AS net FROM summed),
+            taxed AS (SELECT *, CAST(CASE WHEN {total}.taxPayable IS NOT NULL
+                    THEN {self._round(f"{total}.taxPayable")} ELSE gross - net END AS {self.money}) AS tax
                 FROM netted),
             flagged AS (SELECT *, {self._anomalies()} AS anomalies FROM taxed)
             SELECT place, day, store, till, sold_local, key, receipt, sold_at, received_at,
@@ -173,15 +176,34 @@ class Plan:
                 {bucket(self._delay_ms("received_at", "CAST($applied_at AS TIMESTAMP)"))} AS ingest_bucket,
                 {bucket(self._delay_ms("sold_at", "received_at"))} AS till_bucket,
                 source, CAST(gross - lines_gross AS {self.money}) AS rest_gross,
-                CAST(net - lines_net AS {self.money}) AS rest_net
+                CAST(net - lines_net AS {self.money}) AS rest_net, ls, ss
             FROM flagged
         """
+
+    def lines(self) -> str:
+        """The columns of the store's `lines`: those of `receipt`, and a row for what they don't cover."""
+        sale = "place, day, store, till, sold_local"
+        return f"""
+            SELECT {sale}, line, CAST(1 AS BIGINT) AS is_line, l.category, l.product, l.description,
+                l.quantity, l.items, l.unit_price, l.gross, l.net, CAST(l.gross - l.net AS {self.money}) AS tax, l.rate
+            FROM (SELECT {sale}, unnest(ls) AS l, CAST(generate_subscripts(ls, 1) AS BIGINT) AS line FROM receipt)
+            UNION ALL
+            SELECT {sale}, CAST(0 AS BIGINT), CAST(0 AS BIGINT), '{UNALLOCATED}', '{UNALLOCATED}', '{UNALLOCATED}',
+                CAST(0 AS {AMOUNT}), CAST(0 AS BIGINT), CAST(NULL AS {AMOUNT}), rest_gross, rest_net,
+                CAST(rest_gross - rest_net AS {self.money}), '{UNALLOCATED}'
+            FROM receipt WHERE rest_gross <> 0 OR rest_net <> 0
+        """
+
+    def settlements(self) -> str:
+        """The columns of the store's `settlements`."""
+        return """SELECT place, day, store, till, sold_local, s.mechanism, s.amount
+            FROM (SELECT place, day, store, till, sold_local, unnest(ss) AS s FROM receipt)"""
 
     def _foreign_rate(self) -> str:
         if not self.vat_rates:
             return "false"
         rates = ", ".join(f"CAST('{rate}' AS DECIMAL(9,4))" for rate in self.vat_rates)
-        return f"rate <> '{UNNAMED}' AND CAST(nullif(rate, '{UNNAMED}') AS DECIMAL(9,4)) NOT IN ({rates})"
+        return f"coalesce(l.taxPercentage NOT IN ({rates}), false)"
 
     def _anomalies(self) -> str:
         """Names of the anomalies, each with a comma behind it."""
@@ -200,18 +222,7 @@ class Plan:
     def _delay_ms(start: str, end: str) -> str:
         return f"CASE WHEN NOT simulated THEN date_diff('microsecond', {start}, {end}) / 1000.0 END"
 
-    def rest_lines(self) -> str:
-        """One row for each receipt whose lines don't cover its total: the `(unallocated)` rest."""
-        return f"""
-            SELECT place, day, store, till, sold_local, CAST(0 AS BIGINT) AS line, CAST(0 AS BIGINT) AS is_line,
-                '{UNALLOCATED}' AS category, '{UNALLOCATED}' AS product, '{UNALLOCATED}' AS description,
-                CAST(0 AS {AMOUNT}) AS quantity, CAST(0 AS BIGINT) AS items, CAST(NULL AS {AMOUNT}) AS unit_price,
-                rest_gross AS gross, rest_net AS net, CAST(rest_gross - rest_net AS {self.money}) AS tax,
-                '{UNALLOCATED}' AS rate
-            FROM receipt WHERE rest_gross <> 0 OR rest_net <> 0
-        """
-
-    def fold(self, metric: Metric, source: str) -> str:
+    def fold(self, metric: Metric, source: str, where: str = "true") -> str:
         """The metric's partial rows over a relation with the columns of its source."""
         types = metric_columns(metric, self._digits)
         keys = ", ".join(f"CAST({key.expression} AS {key.type}) AS {key.name}" for key in metric.keys)
@@ -219,7 +230,17 @@ class Plan:
             f"CAST({measure.fold}({measure.column or '*'}) AS {types[measure.name]}) AS {measure.name}"
             for measure in metric.measures
         )
-        return f"SELECT {keys}, {measures} FROM {source} GROUP BY ALL"
+        return f"SELECT {keys}, {measures} FROM {source} WHERE {where} GROUP BY ALL"
+
+    def merge(self, metric: Metric, parts: str) -> str:
+        """One row a key out of relations that `fold` made."""
+        types = metric_columns(metric, self._digits)
+        keys = ", ".join(key.name for key in metric.keys)
+        measures = ", ".join(
+            f"CAST({measure.merge}({measure.name}) AS {types[measure.name]}) AS {measure.name}"
+            for measure in metric.measures
+        )
+        return f"SELECT {keys}, {measures} FROM ({parts}) AS parts GROUP BY ALL"
 
     def columns(self, table: str) -> str:
         """The store's columns of a table, for a SELECT list."""

@@ -18,7 +18,6 @@ Row = dict[str, Any]
 class Changes:
     """What one step of the engine adds. The tables' columns are those of `tillstream.store.schema`.
 
-    `folds` holds a metric's partial figures under its name; the store merges them into its own.
     `quarantine` rows are refused, unreadable or conflicting records. `counters` adds to
     (day of receipt, name): duplicates, conflicts, quarantined. `records` is how many records of
     the log the step consumed, damaged ones included.
@@ -30,7 +29,6 @@ class Changes:
     receipts: pa.Table | None = None
     lines: pa.Table | None = None
     settlements: pa.Table | None = None
-    folds: Mapping[str, pa.Table] = field(default_factory=dict)
     quarantine: Sequence[Row] = ()
     counters: Mapping[tuple[str, str], int] = field(default_factory=dict)
     faults: Sequence[Row] = ()
@@ -39,6 +37,9 @@ class Changes:
 
 class Store(ABC):
     """Derived state that readers ask: everything in it follows from the log and can be made anew.
+
+    It keeps every metric of the catalogue under `schema.metric_table(name)`, equal at any commit to
+    the fold of the stored rows; when it folds them (at the commit, later, at the reading) is its own.
 
     *Exactly once*: `commit` is compare-and-set. It applies all of a step's changes and moves the
     position, in one transaction, and only if the position is still the one that the step started

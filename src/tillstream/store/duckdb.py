@@ -10,19 +10,23 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import structlog
 
 from tillstream.clock import Clock
 from tillstream.engine.plan import Plan
-from tillstream.errors import PositionConflict, StoreUnavailable, UnknownMetric
+from tillstream.errors import PositionConflict, StoreUnavailable
 from tillstream.log.base import START, Position
 from tillstream.metrics import Metric
 from tillstream.receipt import minor_digits
 from tillstream.settings import Settings
 from tillstream.store.base import Changes, Row, Store
-from tillstream.store.schema import VERSION, metric_columns, metric_table, tables
+from tillstream.store.duckdb_metrics import MetricTables
+from tillstream.store.schema import VERSION, tables
 
 _RECEIVED_KEPT_SECONDS = 300
+_MERGE_INTERVAL_US = 5_000_000
+_MERGE_RECEIPTS = 30_000
 _CHECKPOINT_BYTES = 64 * 1024 * 1024
 
 logger = structlog.get_logger()
@@ -40,10 +44,11 @@ class DuckStore(Store):
         self._clock = clock
         self._settings = settings
         self._digits = minor_digits(settings.currency)
-        self._plan = Plan(self._digits)
-        self._metrics = {metric.name: metric for metric in catalogue}
+        self._tables = MetricTables(Plan(self._digits), catalogue, self._digits)
         self._writing = Lock()
         self._pruned_us = 0
+        self._merged_us = 0
+        self._unmerged = 0
         try:
             self._connection = duckdb.connect(
                 str(path),
@@ -61,12 +66,15 @@ class DuckStore(Store):
     def _create(self) -> None:
         with self._transaction() as run:
             for name, columns in tables(self._digits).items():
-                run(f"CREATE TABLE IF NOT EXISTS {name} ({_columns(columns)}{_PRIMARY_KEYS.get(name, '')})")
+                own = {"step": "BIGINT"} if name in _STEPPED else {}
+                run(f"CREATE TABLE IF NOT EXISTS {name} ({_columns(columns | own)}{_PRIMARY_KEYS.get(name, '')})")
             if not run("SELECT count(*) FROM state").fetchone()[0]:
                 run("INSERT INTO state VALUES (?, 0, NULL)", [str(START)])
                 meta = {"version": str(VERSION), "currency": self._settings.currency}
                 for name, value in meta.items():
                     run("INSERT INTO meta VALUES (?, ?)", [name, value])
+                for name in ("step", "merged"):
+                    run("INSERT INTO meta VALUES (?, '0')", [name])
             found = dict(run("SELECT name, value FROM meta").fetchall())
         if found["currency"] != self._settings.currency:
             raise StoreUnavailable(
@@ -82,18 +90,9 @@ class DuckStore(Store):
                 f"it has version {found['version']}, this program needs {VERSION}",
                 "make it anew with `tillstream rebuild`",
             )
-        self._align()
-
-    def _align(self) -> None:
-        """Make the tables of new or changed metrics from the stored receipts; drop those of metrics gone."""
-        stored = {row["metric"]: row["digest"] for row in self.query("SELECT metric, digest FROM catalogue")}
-        for name in stored.keys() - self._metrics.keys():
-            with self._transaction() as run:
-                run(f"DROP TABLE IF EXISTS {metric_table(name)}")
-                run("DELETE FROM catalogue WHERE metric = ?", [name])
-        for name, metric in self._metrics.items():
-            if stored.get(name) != metric.digest:
-                self.rebuild(name)
+        self._step, self._merged = int(found["step"]), int(found["merged"])
+        with self._transaction() as run:
+            self._tables.align(run, self._merged)
 
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
@@ -120,21 +119,17 @@ class DuckStore(Store):
         return Position.parse(self.query("SELECT position FROM state")[0]["position"])
 
     def known(self, keys: pa.Table) -> dict[str, int]:
-        with self._writing:
-            run = self._connection.execute
-            self._connection.register("asked_arrow", keys)
-            run("""CREATE OR REPLACE TEMP TABLE asked AS
-                SELECT CAST(key AS UUID) AS key, sold_local FROM asked_arrow""")
-            self._connection.unregister("asked_arrow")
-            span = run("SELECT min(sold_local), max(sold_local) FROM asked").fetchall()[0]
+        span = pc.min_max(keys["sold_local"])
+        with self._writing, self._registered("asked", keys) as run:
             rows = run(
-                """SELECT replace(CAST(key AS VARCHAR), '-', ''), min(place) FROM receipts
-                WHERE sold_local BETWEEN ? AND ? AND key IN (SELECT key FROM asked) GROUP BY key""",
-                list(span),
+                """SELECT replace(CAST(key AS VARCHAR), '-', ''), place FROM receipts
+                WHERE sold_local BETWEEN ? AND ? AND key IN (SELECT CAST(key AS UUID) FROM asked)""",
+                [span["min"].as_py(), span["max"].as_py()],
             ).fetchall()
         return dict(rows)
 
     def commit(self, changes: Changes) -> None:
+        step = self._step + 1
         with self._transaction() as run:
             moved = run(
                 """UPDATE state SET position = ?, records = records + ?, committed_at = make_timestamp(?)
@@ -148,39 +143,46 @@ class DuckStore(Store):
                     f"its position is no longer {changes.after}",
                     "another engine writes to it: end one of them",
                 )
+            run("UPDATE meta SET value = ? WHERE name = 'step'", [str(step)])
             if changes.receipts is not None:
-                self._insert("receipts", changes.receipts, "SELECT * REPLACE (CAST(key AS UUID) AS key)")
-                self._insert("lines", changes.lines)
-                self._insert("settlements", changes.settlements)
+                self._insert("receipts", changes.receipts, f"* REPLACE (CAST(key AS UUID) AS key), {step} AS step")
+                self._insert("lines", changes.lines, f"*, {step} AS step")
+                self._insert("settlements", changes.settlements, f"*, {step} AS step")
                 self._count_received(run, changes)
-            for name, fold in changes.folds.items():
-                self._merge(self._metrics[name], fold)
             self._note(run, changes)
+            merged = self._merge(run, changes, step)
+        self._step = step
+        if merged:
+            self._merged, self._merged_us, self._unmerged = step, changes.committed_us, 0
 
-    def _insert(self, table: str, rows: pa.Table | None, select: str = "SELECT *") -> None:
-        if rows is None or not rows.num_rows:
-            return
-        self._connection.register("added", rows)
-        self._connection.execute(f"INSERT INTO {table} BY NAME {select} FROM added")
-        self._connection.unregister("added")
+    def _merge(self, run: Any, changes: Changes, step: int) -> bool:
+        """Merge the metrics if enough has come since they were; whether they were."""
+        self._unmerged += 0 if changes.receipts is None else changes.receipts.num_rows
+        recent = changes.committed_us - self._merged_us < _MERGE_INTERVAL_US
+        if not self._unmerged or (recent and self._unmerged < _MERGE_RECEIPTS):
+            return False
+        self._tables.merge(run, self._merged, step)
+        run("UPDATE meta SET value = ? WHERE name = 'merged'", [str(step)])
+        return True
 
-    def _merge(self, metric: Metric, fold: pa.Table) -> None:
-        if not fold.num_rows:
-            return
-        table = metric_table(metric.name)
-        keys = ", ".join(key.name for key in metric.keys)
-        merged = ", ".join(f"{m.name} = {_MERGE[m.merge].format(table=table, name=m.name)}" for m in metric.measures)
-        self._connection.register("fold", fold)
-        self._connection.execute(
-            f"INSERT INTO {table} BY NAME SELECT * FROM fold ON CONFLICT ({keys}) DO UPDATE SET {merged}"
-        )
-        self._connection.unregister("fold")
+    @contextmanager
+    def _registered(self, name: str, rows: pa.Table) -> Iterator[Any]:
+        self._connection.register(name, rows)
+        try:
+            yield self._connection.execute
+        finally:
+            self._connection.unregister(name)
+
+    def _insert(self, table: str, rows: pa.Table | None, columns: str) -> None:
+        if rows is not None and rows.num_rows:
+            with self._registered("added", rows) as run:
+                run(f"INSERT INTO {table} BY NAME SELECT {columns} FROM added")
 
     def _count_received(self, run: Any, changes: Changes) -> None:
-        self._connection.register("added", changes.receipts)
-        run("""INSERT INTO received
-            SELECT date_trunc('second', received_at) AS second, count(*) FROM added GROUP BY second""")
-        self._connection.unregister("added")
+        assert changes.receipts is not None
+        seconds = pc.floor_temporal(changes.receipts["received_at"], unit="second")
+        for second, count in zip(*pc.value_counts(seconds).flatten(), strict=True):
+            run("INSERT INTO received VALUES (?, ?)", [second.as_py(), count.as_py()])
         if changes.committed_us - self._pruned_us > _RECEIVED_KEPT_SECONDS * 1_000_000:
             oldest = changes.committed_us - _RECEIVED_KEPT_SECONDS * 1_000_000
             run("DELETE FROM received WHERE second < make_timestamp(?)", [oldest])
@@ -195,7 +197,7 @@ class DuckStore(Store):
                 [day, name, value],
             )
         if changes.quarantine:
-            self._insert("quarantine", pa.Table.from_pylist(list(changes.quarantine)), _QUARANTINE_SELECT)
+            self._insert("quarantine", pa.Table.from_pylist(list(changes.quarantine)), _QUARANTINE_COLUMNS)
             self._bound_quarantine(run, str(changes.quarantine[-1]["day"]))
         for fault in changes.faults:
             found_at = fault["found_at"].replace(tzinfo=None)
@@ -227,35 +229,11 @@ class DuckStore(Store):
             raise self._unavailable("read the store", error, "") from error
 
     def rebuild(self, metric: str) -> int:
-        declared = self._declared(metric)
-        table = metric_table(metric)
-        keys = ", ".join(key.name for key in declared.keys)
         with self._transaction() as run:
-            run(f"DROP TABLE IF EXISTS {table}")
-            run(f"CREATE TABLE {table} ({_columns(metric_columns(declared, self._digits))}, PRIMARY KEY ({keys}))")
-            run(f"INSERT INTO {table} BY NAME {self._plan.fold(declared, declared.source)}")
-            run("DELETE FROM catalogue WHERE metric = ?", [metric])
-            run("INSERT INTO catalogue VALUES (?, ?)", [metric, declared.digest])
-            count: int = run(f"SELECT count(*) FROM {table}").fetchone()[0]
-        return count
+            return self._tables.rebuild(run, metric, self._merged)
 
     def verify(self, metric: str, limit: int = 20) -> list[Row]:
-        declared = self._declared(metric)
-        names = ", ".join(metric_columns(declared, self._digits))
-        fold = self._plan.fold(declared, declared.source)
-        keys = ", ".join(key.name for key in declared.keys)
-        return self.query(
-            f"""WITH recount AS ({fold}), kept AS (SELECT {names} FROM {metric_table(metric)}),
-            differing AS (SELECT 'recount' AS side, * FROM (SELECT {names} FROM recount EXCEPT SELECT {names} FROM kept)
-                UNION ALL
-                SELECT 'metric' AS side, * FROM (SELECT {names} FROM kept EXCEPT SELECT {names} FROM recount))
-            SELECT * FROM differing ORDER BY {keys}, side LIMIT {int(limit)}"""
-        )
-
-    def _declared(self, name: str) -> Metric:
-        if name not in self._metrics:
-            raise UnknownMetric(f"there is no metric {name!r}; there are {', '.join(self._metrics)}")
-        return self._metrics[name]
+        return self.query(self._tables.differences(metric, limit))
 
     def size_bytes(self) -> int:
         wal = self._path.with_name(self._path.name + ".wal")
@@ -270,12 +248,8 @@ class DuckStore(Store):
 
 
 _PRIMARY_KEYS = {"counters": ", PRIMARY KEY (day, name)"}
-_QUARANTINE_SELECT = "SELECT * REPLACE (CAST(day AS DATE) AS day)"
-_MERGE = {
-    "sum": "{table}.{name} + excluded.{name}",
-    "min": "least({table}.{name}, excluded.{name})",
-    "max": "greatest({table}.{name}, excluded.{name})",
-}
+_STEPPED = ("receipts", "lines", "settlements")
+_QUARANTINE_COLUMNS = "* REPLACE (CAST(day AS DATE) AS day)"
 
 
 def _columns(columns: dict[str, str]) -> str:

@@ -25,6 +25,9 @@ class TestDuckStore(StoreSuite):
         assert isinstance(store, DuckStore)
         store._connection.execute(sql)
 
+    def spoil(self, store: Store, metric: str, assignment: str) -> None:
+        self.tamper(store, f"UPDATE merged_{metric} SET {assignment}")
+
     def test_a_file_that_is_no_database_is_refused_in_one_line(self, tmp_path: Path) -> None:
         (tmp_path / "store.duckdb").write_bytes(b"not a database" * 1000)
         with pytest.raises(StoreUnavailable, match="could not open the store"):

@@ -16,7 +16,7 @@ from tillstream.settings import Settings
 
 @pytest.fixture
 def sql() -> Iterator[DuckSql]:
-    sql = DuckSql(Plan(2), [], Settings())
+    sql = DuckSql(Plan(2), Settings())
     yield sql
     sql.close()
 

@@ -57,7 +57,7 @@ def test_a_damaged_chunk_is_recorded_and_what_stands_around_it_counts(
         pipeline.append(body(cashReceiptID=str(number)))
         offsets.append(pipeline.log.end().offsets[0])
     log = Damaged(pipeline, offsets[1], **changes)
-    engine = EmbeddedEngine(log, pipeline.store, pipeline.metrics, pipeline.settings, pipeline.clock)  # type: ignore[arg-type]
+    engine = EmbeddedEngine(log, pipeline.store, pipeline.settings, pipeline.clock)  # type: ignore[arg-type]
     step = engine.step()
     engine.close()
     assert step is not None

@@ -26,7 +26,7 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
 
 @pytest.fixture
 def repeats(pipeline: Pipeline) -> Iterator[Repeats]:
-    sql = DuckSql(Plan(2), [], Settings())
+    sql = DuckSql(Plan(2), Settings())
     yield Repeats(pipeline.log, sql)
     sql.close()
 

@@ -1,0 +1,27 @@
+"""Tables and columns that every store has."""
+
+from __future__ import annotations
+
+from tillstream.metrics import BUILT_IN, COLUMNS
+from tillstream.store.schema import metric_columns, tables
+
+
+def test_amounts_have_the_decimals_of_the_currency() -> None:
+    assert tables(0)["receipts"]["gross"] == "DECIMAL(18,0)"
+    assert tables(3)["lines"]["net"] == "DECIMAL(18,3)"
+
+
+def test_every_column_that_measures_fold_is_stored() -> None:
+    stored = tables(2)
+    assert all(set(columns) <= set(stored[source]) for source, columns in COLUMNS.items())
+
+
+def test_a_metric_s_columns_are_its_keys_and_then_its_measures() -> None:
+    [by_till] = [metric for metric in BUILT_IN if metric.name == "sales_by_till"]
+    assert metric_columns(by_till, 2) == {
+        "day": "DATE",
+        "store": "VARCHAR",
+        "till": "VARCHAR",
+        "revenue": "DECIMAL(18,2)",
+        "receipts": "BIGINT",
+    }
