@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format torture bench docs lock wheel clean chromium
+.PHONY: help install demo test lint format torture bench docs lock wheel clean debian
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,14 +23,18 @@ install: $(STAMP) ## set everything up in .venv
 demo: $(STAMP) ## show a chain of bakeries selling live
 	$(BIN)/tillstream up --demo
 
-chromium: ## have Debian's Chromium for the browser tests (asks for nothing where it stands already)
-	@command -v chromium >/dev/null || [ "$$(id -u)" != 0 ] || \
-	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; }
+debian: ## have the Debian packages that tests use (does nothing for who is not root)
+	@for program in chromium strace; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "installing$$missing"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	    $$missing fonts-dejavu-core >/dev/null; \
+	fi
 
-test: $(STAMP) chromium ## run every test but the long ones
+test: $(STAMP) debian ## run every test but the long ones
 	$(BIN)/python -m pytest -m "not torture"
 
-torture: $(STAMP) ## kill and corrupt with a seed, under load
+torture: $(STAMP) debian ## kill and corrupt with a seed, under load
 	$(BIN)/python -m pytest -m torture
 
 lint: $(STAMP) ## formatting, style and strict types, in check mode

@@ -22,7 +22,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # What everything may know.
     ("errors", "clock", "settings", "ports", "receipt", "metrics", "masking", "log.frame"),
     # The ports, and what their backends have in common.
-    ("log.base", "store.base", "store.schema", "engine.base", "formats.base", "datadir", "lifeline", "telemetry"),
     # Backends, formats, and what reads through the ports only.
     ("log", "engine", "store", "formats", "filters", "validation"),
     ("views", "generator"),
@@ -53,7 +52,6 @@ WITHOUT_TESTS_OF_THEIR_OWN = {
     "log.base": "the port; tests/conformance/log holds every backend to it",
     "store.base": "the port; tests/conformance/store holds every backend to it",
     "engine.base": "the port; tests/conformance/engine holds every backend to it",
-    "store.schema": "tables as data; the store's and the engine's tests read and write every one of them",
     "topology": "wiring alone; every test in tests/e2e runs it",
     "roles": "processes; tests/e2e runs them as they are",
 }
