@@ -68,7 +68,7 @@ def main(
 
 def _measure(names: tuple[str, ...], quick: bool, directory: Path, json_file: Path, console: Console) -> Report:
     """Run them all; the JSON is written after each, so that a long run that breaks off leaves what it had."""
-    plan = Plan(quick, directory, lambda text: console.print(text, highlight=False, markup=False))
+    plan = Plan(quick, directory, lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True))
     report = Report(
         began=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         quick=quick,

@@ -119,52 +119,71 @@ def delays_ms(sent: list[float], seen: list[tuple[float, int]], before: int) -> 
 
 @dataclass
 class Progress:
-    """How a fixed number of receipts went: (seconds, receipts so far) as acknowledged, and as folded."""
+    """How a fixed number of receipts went: (seconds, receipts so far).
+
+    `acknowledged` counts only seconds in which ingest was asked for something, `folded` all of them.
+    """
 
     acknowledged: list[tuple[float, int]] = field(default_factory=list)
     folded: list[tuple[float, int]] = field(default_factory=list)
 
 
-async def load(
-    url: str, dashboard: str, tills: Tills, day: str, count: int, ahead: int, tick: Callable[[int], None]
-) -> Progress:
-    """So many receipts in NDJSON batches, at most `ahead` of what the store shows; `tick` gets what was folded."""
-    progress = Progress()
-    sales = Sales(await Connection.open(dashboard), day)
-    room = asyncio.Condition()
-    sizes: Iterator[int] = (min(BATCH, count - first) for first in range(0, count, BATCH))
-    began = time.perf_counter()
-    acknowledged = folded = 0
+class Loader:
+    """Sends so many receipts in NDJSON batches, at most `ahead` of what the store shows."""
 
-    def near() -> bool:
-        return acknowledged - folded <= ahead
+    def __init__(self, url: str, dashboard: str, tills: Tills, day: str, count: int, ahead: int) -> None:
+        self._url, self._dashboard, self._day = url, dashboard, day
+        self._tills, self._count, self._ahead = tills, count, ahead
+        self._sizes: Iterator[int] = (min(BATCH, count - first) for first in range(0, count, BATCH))
+        self._room = asyncio.Condition()
+        self._under_way = 0
+        self._asked_s = self._asked_since = 0.0
+        self._progress = Progress()
+        self.acknowledged = self.folded = 0
 
-    async def send(connection: Connection) -> None:
-        nonlocal acknowledged
-        for size in sizes:
-            async with room:
-                await room.wait_for(near)
-            await connection.post("/receipts", tills.batch(size), NDJSON)
-            acknowledged += size
-            progress.acknowledged.append((time.perf_counter() - began, acknowledged))
+    async def run(self, tick: Callable[[], None]) -> Progress:
+        """Until the store shows them all; `tick` is called every time it was asked."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow(tick))
+            for _ in range(LOADING_CONNECTIONS):
+                group.create_task(self._send())
+        return self._progress
+
+    async def _send(self) -> None:
+        connection = await Connection.open(self._url)
+        for size in self._sizes:
+            async with self._room:
+                await self._room.wait_for(self._near)
+            await self._post(connection, self._tills.batch(size))
+            self.acknowledged += size
+            self._progress.acknowledged.append((self._asked(), self.acknowledged))
         connection.close()
 
-    async def follow() -> None:
-        nonlocal folded
-        while folded < count:
-            folded = await sales.receipts()
-            progress.folded.append((time.perf_counter() - began, folded))
-            tick(folded)
-            async with room:
-                room.notify_all()
+    async def _post(self, connection: Connection, batch: bytes) -> None:
+        if not self._under_way:
+            self._asked_since = time.perf_counter()
+        self._under_way += 1
+        await connection.post("/receipts", batch, NDJSON)
+        self._under_way -= 1
+        if not self._under_way:
+            self._asked_s += time.perf_counter() - self._asked_since
+
+    def _asked(self) -> float:
+        return self._asked_s + (time.perf_counter() - self._asked_since if self._under_way else 0.0)
+
+    def _near(self) -> bool:
+        return self.acknowledged - self.folded <= self._ahead
+
+    async def _follow(self, tick: Callable[[], None]) -> None:
+        sales, began = Sales(await Connection.open(self._dashboard), self._day), time.perf_counter()
+        while self.folded < self._count:
+            self.folded = await sales.receipts()
+            self._progress.folded.append((time.perf_counter() - began, self.folded))
+            tick()
+            async with self._room:
+                self._room.notify_all()
             await asyncio.sleep(FEEDBACK_S)
         sales.connection.close()
-
-    async with asyncio.TaskGroup() as group:
-        group.create_task(follow())
-        for _ in range(LOADING_CONNECTIONS):
-            group.create_task(send(await Connection.open(url)))
-    return progress
 
 
 def rate_between(samples: list[tuple[float, int]], first: float, last: float) -> float:

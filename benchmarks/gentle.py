@@ -8,7 +8,7 @@ from collections import Counter
 
 from benchmarks.client import delays_ms, sell, watch
 from benchmarks.contenders import Up, up
-from benchmarks.harness import Plan, percentile
+from benchmarks.harness import Plan, percentile, wait_until
 from benchmarks.payload import today
 from benchmarks.result import Figure, Result
 
@@ -55,6 +55,7 @@ async def _watched(system: Up, seconds: int) -> list[float]:
     """Milliseconds from sending to the moment when a query shows the receipt, for every receipt."""
     day, done = str(today()), asyncio.Event()
     sent: list[float] = []
+    wait_until(lambda: system.lag() == 0, "the engine has caught up")
     before = system.sales({day})[0]
     watching = asyncio.create_task(watch(system.dashboard, day, lambda: before + len(sent), done))
     await asyncio.sleep(0)
