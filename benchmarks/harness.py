@@ -230,10 +230,12 @@ def wrk(url: str, seconds: int, *, batch: int = 1, connections: int = CONNECTION
 Contender = Callable[[], Load]
 
 
-def interleaved(plan: Plan, contenders: Mapping[str, Contender]) -> dict[str, list[Load]]:
+def interleaved(
+    plan: Plan, contenders: Mapping[str, Contender], most_rounds: int | None = None
+) -> dict[str, list[Load]]:
     """Every contender once a round, in turn, so that a noisy minute hurts all of them alike."""
     loads: dict[str, list[Load]] = {name: [] for name in contenders}
-    for number in range(1, plan.rounds + 1):
+    for number in range(1, min(plan.rounds, most_rounds or plan.rounds) + 1):
         for name, run in contenders.items():
             load = run()
             loads[name].append(load)
