@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from benchmarks.receipt_model import SCHEMA, Accepted, Receipt
 
-POOL = int(os.environ.get("POOL", "20"))
+POOL = int(os.environ.get("POOL", "50"))
 
 INSERT_RECEIPT = """
 INSERT INTO receipts (key, store, till, receipt, sold, gross, net, tax) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
