@@ -24,6 +24,9 @@ from tillstream.settings import Settings
 PAST_DAYS = 15
 STORES = 12
 TILLS = (2, 3)
+RATE = 1.0
+"""Receipts a second that it sells now: enough to see it move, and not out of proportion to its past."""
+
 SEED = 2019
 """Of the chain's past: the same each time, so that loading it again adds nothing."""
 
@@ -47,7 +50,7 @@ def sell(settings: Settings, ready: Ready, bar: Bar, *, supervised: bool = False
         chain = Options(seed=SEED, url=address, stores=STORES, tills=TILLS, zone=settings.zone)
         await _load(directory, chain, bar, clock, stop)
         # Another seed each time: no receipt of now may be one of an earlier run.
-        await run(replace(chain, seed=clock.now_us(), live=True), lambda _: None, clock, stop)
+        await run(replace(chain, seed=clock.now_us(), live=True, rate=RATE), lambda _: None, clock, stop)
 
     run_until_stopped(shops, supervised=supervised)
 

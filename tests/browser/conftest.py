@@ -22,7 +22,7 @@ ARGUMENTS = (
 LIMIT_MS = 20_000
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         reason = f"{CHROMIUM} is missing: `make chromium` installs it"

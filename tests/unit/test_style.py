@@ -21,7 +21,9 @@ FILE_LINES = 400
 LAYERS: tuple[tuple[str, ...], ...] = (
     # What everything may know.
     ("errors", "clock", "settings", "ports", "receipt", "metrics", "masking", "log.frame"),
-    # The ports, and what their backends have in common.
+    # The ports, and what their backends and processes have in common.
+    ("log.base", "store.base", "store.schema", "engine.base", "formats.base", "datadir", "lifeline", "telemetry"),
+    ("http_server",),
     # Backends, formats, and what reads through the ports only.
     ("log", "engine", "store", "formats", "filters", "validation"),
     ("views", "generator"),

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 
-import structlog
 from fastapi import FastAPI
-from granian._granian import SocketHolder
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
-from granian.server.embed import Server
+from granian.constants import Interfaces
 
 from tillstream import __version__, ports
 from tillstream.dashboard import api, docs, health, lists, page
 from tillstream.dashboard.guard import Guard
 from tillstream.dashboard.live import LiveFeed
-from tillstream.errors import OperationalError
+from tillstream.http_server import BACKLOG, BoundServer
 from tillstream.settings import Settings
 from tillstream.views import Views
 
 STOP_LIMIT_S = 3.0
 """Longest wait for open requests when the server stops."""
 
-BACKLOG = 256
-
 Gauges = Callable[[], dict[str, float]]
-
-logger = structlog.get_logger()
 
 
 def application(
@@ -77,48 +68,6 @@ async def serve(
     Raises `PortTaken`, and `OperationalError` where the server ends by itself.
     """
     listener = ports.listen(settings.host, settings.dashboard_port, "--dashboard-port", BACKLOG)
-    port: int = listener.getsockname()[1]
-    server = _Server(application(views, live, settings, gauges, recount, demo=demo), settings, listener)
-    serving = asyncio.create_task(server.serve())
-    stopping = asyncio.create_task(stop.wait())
-    try:
-        ready(port)
-        await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if serving.done() and not stop.is_set():
-            raise OperationalError(
-                "serve", f"the dashboard on port {port}", serving.exception() or "it ended by itself"
-            )
-    finally:
-        stopping.cancel()
-        live.close()
-        server.stop()  # type: ignore[no-untyped-call]
-        await _finish(serving)
-
-
-async def _finish(serving: asyncio.Task[None]) -> None:
-    try:
-        async with asyncio.timeout(STOP_LIMIT_S):
-            await asyncio.wait((serving,))
-    except TimeoutError:
-        logger.warning("dashboard.cut_off", reason="requests were still open", seconds=STOP_LIMIT_S)
-        serving.cancel()
-
-
-class _Server(Server):
-    """granian on a socket that is bound already, so that port 0 is known and a taken one is refused."""
-
-    def __init__(self, app: FastAPI, settings: Settings, listener: socket.socket) -> None:
-        super().__init__(
-            app,
-            interface=Interfaces.ASGINL,
-            http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(header_read_timeout=settings.header_timeout_ms),
-            backpressure=settings.connection_limit,
-            websockets=False,
-            log_enabled=False,
-        )
-        self._listener = listener
-
-    def _init_shared_socket(self) -> None:
-        self._listener.setblocking(False)
-        self._shd = SocketHolder(self._listener.detach(), False, BACKLOG)  # type: ignore[call-arg, assignment]
+    app = application(views, live, settings, gauges, recount, demo=demo)
+    server = BoundServer(app, Interfaces.ASGINL, settings, listener)
+    await server.run("the dashboard", stop, ready, live.close, STOP_LIMIT_S)

@@ -65,7 +65,7 @@ class EmbeddedEngine(Engine):
         self._repeats = Repeats(log, self._sql)
         self._pace = _Pace()
         self._position = store.position()
-        log.publish(self._position)
+        self._publish()
 
     def step(self) -> Step | None:
         started = time.perf_counter()
@@ -82,7 +82,7 @@ class EmbeddedEngine(Engine):
         self._store.commit(changes)
         self._pace = _Pace(changes.records, round((time.perf_counter() - started) * 1_000_000))
         self._position = changes.upto
-        self._log.publish(self._position)
+        self._publish()
         return Step(
             position=changes.upto,
             records=changes.records,
@@ -93,6 +93,11 @@ class EmbeddedEngine(Engine):
             faults=len(changes.faults),
             seconds=time.perf_counter() - started,
         )
+
+    def _publish(self) -> None:
+        """A rebuild starts at the beginning: what it has read yet is not how far the log was read."""
+        if not self._rebuilding:
+            self._log.publish(self._position)
 
     def _read(self) -> list[Chunk]:
         chunks: list[Chunk] = []

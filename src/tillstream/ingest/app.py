@@ -69,6 +69,10 @@ class IngestApp:
             **{path: {"GET": partial(self._document, page)} for path, page in openapi.pages(self._formats).items()},
         }
 
+    def turn_away(self) -> None:
+        """Say at `/health/ready` that it is stopping."""
+        self.stopping = True
+
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         self.active += 1
         try:
