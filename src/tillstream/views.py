@@ -263,7 +263,7 @@ class Views:
             "average_ticket": None if average is None else self._money(average),
             "stores_active": self._rows_of("sales_by_store", day),
             "tills_active": self._rows_of("sales_by_till", day),
-            "receipts_per_minute": self._rate(now_us) if day == self.today() else None,
+            "receipts_per_minute": self._rate(day, now_us) if day == self.today() else None,
             "ingest_delay_ms": {name: ms and round(ms, 1) for name, ms in ingest.items()},
             "till_delay_s": {name: ms and round(ms / 1_000, 3) for name, ms in till.items()},
             **{name: counted.get(name, 0) for name in COUNTERS},
@@ -278,10 +278,10 @@ class Views:
     def _rows_of(self, metric: str, day: date) -> int:
         return int(self._first(f"SELECT count(*) AS rows FROM {metric_table(metric)} WHERE day = ?", day)["rows"])
 
-    def _rate(self, now_us: int) -> int:
+    def _rate(self, day: date, now_us: int) -> int:
         now = utc(now_us).replace(tzinfo=None)
-        sql = "SELECT coalesce(sum(receipts), 0) AS receipts FROM received WHERE second > ? AND second <= ?"
-        return int(self._first(sql, now - timedelta(seconds=60), now)["receipts"])
+        sql = "SELECT coalesce(sum(receipts), 0) AS receipts FROM received WHERE day = ? AND second > ? AND second <= ?"
+        return int(self._first(sql, day, now - timedelta(seconds=60), now)["receipts"])
 
     def _delays(self, day: date) -> tuple[dict[str, float | None], dict[str, float | None]]:
         rows = self._store.query(

@@ -173,16 +173,16 @@ class DuckStore(Store):
         finally:
             self._connection.unregister(name)
 
-    def _insert(self, table: str, rows: pa.Table | None, columns: str) -> None:
+    def _insert(self, table: str, rows: pa.Table | None, columns: str = "*") -> None:
         if rows is not None and rows.num_rows:
             with self._registered("added", rows) as run:
                 run(f"INSERT INTO {table} BY NAME SELECT {columns} FROM added")
 
     def _count_received(self, run: Any, changes: Changes) -> None:
         assert changes.receipts is not None
-        seconds = pc.floor_temporal(changes.receipts["received_at"], unit="second")
-        for second, count in zip(*pc.value_counts(seconds).flatten(), strict=True):
-            run("INSERT INTO received VALUES (?, ?)", [second.as_py(), count.as_py()])
+        second = pc.floor_temporal(changes.receipts["received_at"], unit="second")
+        counted = pa.table({"second": second, "day": changes.receipts["day"]}).group_by(["second", "day"])
+        self._insert("received", counted.aggregate([([], "count_all")]).rename_columns(["second", "day", "receipts"]))
         if changes.committed_us - self._pruned_us > _RECEIVED_KEPT_SECONDS * 1_000_000:
             oldest = changes.committed_us - _RECEIVED_KEPT_SECONDS * 1_000_000
             run("DELETE FROM received WHERE second < make_timestamp(?)", [oldest])

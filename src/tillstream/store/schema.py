@@ -62,7 +62,7 @@ def tables(digits: int) -> dict[str, dict[str, str]]:
             "size_bytes": "BIGINT",
         },
         "counters": {"day": "DATE", "name": "VARCHAR", "value": "BIGINT"},
-        "received": {"second": "TIMESTAMP", "receipts": "BIGINT"},  # the last minutes only
+        "received": {"second": "TIMESTAMP", "day": "DATE", "receipts": "BIGINT"},  # the last minutes only
         "faults": {"offset_text": "VARCHAR", "records": "BIGINT", "reason": "VARCHAR", "found_at": "TIMESTAMP"},
         "state": {"position": "VARCHAR", "records": "BIGINT", "committed_at": "TIMESTAMP"},
         "catalogue": {"metric": "VARCHAR", "digest": "VARCHAR"},
