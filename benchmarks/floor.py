@@ -1,4 +1,4 @@
-"""The floor: granian, set up as ingest sets it up, with a handler that reads the body and answers."""
+"""The floor: ingest's own server with a handler that reads the body and answers."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import signal
 import sys
 
 import uvloop
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
+from granian.constants import Interfaces
 from granian.rsgi import HTTPProtocol, Scope  # type: ignore[attr-defined]
-from granian.server.embed import Server
 
-from tillstream.ingest.server import BACKLOG
+from tillstream import ports
+from tillstream.http_server import BACKLOG, BoundServer
 from tillstream.settings import Settings
 
 HEADERS = [("content-type", "application/json")]
 ANSWER = b"{}"
+STOP_LIMIT_S = 2.0
 
 
 class Floor:
@@ -29,26 +29,16 @@ class Floor:
 
 
 async def main(port: int) -> None:
-    settings = Settings()
-    server = Server(
-        Floor(),
-        port=port,
-        interface=Interfaces.RSGI,
-        http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(
-            header_read_timeout=settings.header_timeout_ms, max_buffer_size=settings.header_limit_bytes
-        ),
-        backlog=BACKLOG,
-        backpressure=settings.connection_limit,
-        websockets=False,
-        log_enabled=False,
-    )
+    settings = Settings(ingest_port=port)
+    listener = ports.listen(settings.host, settings.ingest_port, "its argument", BACKLOG)
+    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, server.stop)
+        loop.add_signal_handler(number, stop.set)
     gc.collect()
     gc.freeze()
-    await server.serve()
+    server = BoundServer(Floor(), Interfaces.RSGI, settings, listener)
+    await server.run("the floor", stop, lambda _port: None, lambda: None, STOP_LIMIT_S)
 
 
 if __name__ == "__main__":
