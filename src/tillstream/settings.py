@@ -47,11 +47,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         128 * 1024 * 1024
     )
     commit_limit_receipts: Annotated[int, Positive, Meta(le=65_536), "most receipts in one group commit"] = 4_096
+    commit_linger_ms: Annotated[
+        int, Meta(ge=0, le=1_000), "how long a commit waits for company while little comes; 0: never"
+    ] = 20
     log_limit_bytes: Annotated[int, Meta(ge=0), "size at which the log is full; 0: when the disk is"] = 0
     disk_reserve_bytes: Annotated[int, Meta(ge=0), "free disk that ingest leaves to others"] = 64 * 1024 * 1024
 
     engine_batch_receipts: Annotated[int, Positive, "most receipts that the engine folds in one commit"] = 10_000
-    engine_interval_ms: Annotated[int, Positive, "least time between two commits of the engine"] = 250
+    engine_interval_ms: Annotated[int, Positive, "least time between two commits of the engine"] = 350
     store_memory_bytes: Annotated[int, Positive, "memory that the store may use"] = 512 * 1024 * 1024
     engine_memory_bytes: Annotated[int, Positive, "memory that the engine's own folding may use"] = 256 * 1024 * 1024
     quarantine_limit_bytes: Annotated[int, Positive, "refused input that is kept; the oldest goes first"] = (

@@ -10,13 +10,17 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tillstream.engine.intake import zone_table
+from tillstream.engine.intake import RECORD_COLUMNS, zone_table
 from tillstream.engine.plan import BODY_SCHEMA, CONTENT_SCHEMA, Plan
 from tillstream.settings import Settings
 from tillstream.store.base import Changes
 
 _BODY_SCHEMA = msgspec.json.encode(BODY_SCHEMA).decode()
 _CONTENT_SCHEMA = msgspec.json.encode(CONTENT_SCHEMA).decode()
+
+_NOTHING = pa.table(
+    {name: pa.array([], pa.int64() if name in ("place", "received_us") else pa.string()) for name in RECORD_COLUMNS}
+)
 
 
 class DuckSql:
@@ -36,21 +40,15 @@ class DuckSql:
         self._connection.execute("SET TimeZone = 'UTC'")
         self._connection.register("zones_of_stores", _store_zones(settings))
         self._connection.execute("CREATE TABLE store_zone AS SELECT * FROM zones_of_stores")
+        self._create_views()
 
-    def keys(self, table: pa.Table) -> pa.Table:
-        """What `Store.known` asks for: `key` and `sold_local`."""
-        return pa.table({"key": table["key"], "sold_local": table["date"].cast(pa.timestamp("us"))})
-
-    def normalise(self, table: pa.Table, applied_at: datetime | None) -> pa.Table:
-        """Fill the temporary tables `receipt`, `line` and `settlement` from the records.
-
-        Returns the records that have no readable total. Raises `duckdb.Error` where a body is no JSON.
-        """
-        run = self._connection.execute
-        self._connection.register("arrived", table)
-        self._load_zones(table)
-        read = f"""SELECT place, day, CAST(date AS TIMESTAMP) AS sold_local, key, make_timestamp(received_us) AS received_at,
-                arrived.store, terminal, receipt, source, notes, before_offset, after_offset, from_local, to_local,
+    def _create_views(self) -> None:
+        """Views, because a small batch costs little more than the parsing of the plan's long texts."""
+        self._connection.register("arrived", _NOTHING)
+        self._connection.register("zone", zone_table([]))
+        read = f"""
+            SELECT place, day, CAST(date AS TIMESTAMP) AS sold_local, key, make_timestamp(received_us) AS received_at,
+                arrived.store, terminal, receipt, source, notes, before_seconds, after_seconds, from_local, to_local,
                 from_json(body, '{_BODY_SCHEMA}') AS r
             FROM arrived LEFT JOIN store_zone USING (store)
             LEFT JOIN zone ON zone.local_date = substr(date, 1, 10)
@@ -58,19 +56,40 @@ class DuckSql:
         lines = self._plan.each("r.lines", "l", self._plan.line())
         settlements = self._plan.each("r.settlements", "s", self._plan.settlement())
         sale = f"SELECT *, {lines} AS ls, {settlements} AS ss FROM ({self._plan.sales(read)}) AS s"
-        moment = "NULL" if applied_at is None else f"'{applied_at.replace(tzinfo=None).isoformat(' ')}'"
-        run(f"CREATE OR REPLACE TEMP TABLE receipt AS {self._plan.receipts(sale).replace('$applied_at', moment)}")
+        run = self._connection.execute
+        run("SET VARIABLE applied_at = CAST(NULL AS TIMESTAMP)")
+        receipts = self._plan.receipts(sale, applied_at="CAST(getvariable('applied_at') AS TIMESTAMP)")
+        run(f"CREATE TEMP VIEW every_receipt AS {receipts}")
+        run("CREATE TEMP TABLE receipt AS SELECT * FROM every_receipt")
+        run(f"CREATE TEMP VIEW receipt_row AS SELECT {self._plan.columns('receipts')} FROM receipt")
+        run(f"CREATE TEMP VIEW line AS {self._plan.lines()}")
+        run(f"CREATE TEMP VIEW settlement AS {self._plan.settlements()}")
+
+    def keys(self, table: pa.Table) -> pa.Table:
+        """What `Store.known` asks for: `key` and `sold_local`."""
+        return pa.table({"key": table["key"], "sold_local": table["date"].cast(pa.timestamp("us"))})
+
+    def normalise(self, table: pa.Table, applied_at: datetime | None) -> pa.Table:
+        """Make receipts, lines and settlements of the records, for `collect` to hand over.
+
+        Returns the records that have no readable total. Raises `duckdb.Error` where a body is no JSON.
+        """
+        run = self._connection.execute
+        self._connection.register("arrived", table)
+        self._load_zones(table)
+        moment = None if applied_at is None else applied_at.replace(tzinfo=None)
+        run("SET VARIABLE applied_at = CAST(? AS TIMESTAMP)", [moment])
+        run("CREATE OR REPLACE TEMP TABLE receipt AS SELECT * FROM every_receipt")
         # A filter beside the reading of JSON would be pushed below it, and every body read twice.
-        unreadable = self._arrow("SELECT place FROM receipt WHERE gross IS NULL")
-        if unreadable.num_rows:
-            run("DELETE FROM receipt WHERE gross IS NULL")
-        run(f"CREATE OR REPLACE TEMP TABLE line AS {self._plan.lines()}")
-        run(f"CREATE OR REPLACE TEMP TABLE settlement AS {self._plan.settlements()}")
-        return _only(table, unreadable["place"]) if unreadable.num_rows else table.slice(0, 0)
+        totals = self._arrow("SELECT place, gross FROM receipt")
+        if not totals["gross"].null_count:
+            return table.slice(0, 0)
+        run("DELETE FROM receipt WHERE gross IS NULL")
+        return _only(table, totals.filter(pc.is_null(totals["gross"]))["place"])
 
     def collect(self, changes: Changes) -> None:
         """Hand over what `normalise` made."""
-        changes.receipts = self._arrow(f"SELECT {self._plan.columns('receipts')} FROM receipt")
+        changes.receipts = self._arrow("SELECT * FROM receipt_row")
         changes.lines = self._arrow("SELECT * FROM line")
         changes.settlements = self._arrow("SELECT * FROM settlement")
 
@@ -95,10 +114,7 @@ class DuckSql:
     def _load_zones(self, table: pa.Table) -> None:
         dates: list[str] = pc.unique(pc.utf8_slice_codeunits(table["date"], 0, 10)).to_pylist()
         names = {self._settings.zone, *self._settings.store_zones.values()}
-        self._connection.register("zone_seconds", zone_table([(name, date) for name in names for date in dates]))
-        self._connection.execute("""CREATE OR REPLACE TEMP TABLE zone AS
-            SELECT zone_name, local_date, to_seconds(before_seconds) AS before_offset,
-                to_seconds(after_seconds) AS after_offset, from_local, to_local FROM zone_seconds""")
+        self._connection.register("zone", zone_table([(name, date) for name in names for date in dates]))
 
     def _arrow(self, sql: str) -> pa.Table:
         table: pa.Table = self._connection.sql(sql).to_arrow_table()

@@ -91,18 +91,18 @@ class Plan:
         """What every row of a receipt shares, with its UTC time by the offsets of its zone.
 
         `read` yields the head's columns, `r` (the body read by `BODY_SCHEMA`), `sold_local`,
-        `received_at` and the columns of `zones.Offsets`.
+        `received_at` and the columns of `intake.zone_table`.
         """
         return f"""
             SELECT place, CAST(day AS DATE) AS day, store, terminal AS till, sold_local, key, receipt, received_at,
                 source, notes, r,
-                sold_local - CASE
-                    WHEN sold_local < from_local OR after_offset > before_offset AND sold_local < to_local
-                        THEN before_offset
-                    WHEN sold_local >= to_local THEN after_offset
-                    WHEN abs(date_diff('second', sold_local - before_offset, received_at))
-                        <= abs(date_diff('second', sold_local - after_offset, received_at)) THEN before_offset
-                    ELSE after_offset END AS sold_at,
+                sold_local - to_seconds(CASE
+                    WHEN sold_local < from_local OR after_seconds > before_seconds AND sold_local < to_local
+                        THEN before_seconds
+                    WHEN sold_local >= to_local THEN after_seconds
+                    WHEN abs(date_diff('second', sold_local, received_at) + before_seconds)
+                        <= abs(date_diff('second', sold_local, received_at) + after_seconds) THEN before_seconds
+                    ELSE after_seconds END) AS sold_at,
                 source LIKE '%/{SIMULATED}' AS simulated
             FROM ({read}) AS read
         """
@@ -143,11 +143,11 @@ class Plan:
         return f"""struct_pack(mechanism := {_text("s.paymentMechanism")},
             amount := {self._round("coalesce(s.settlementAmount, 0)")}, fine := {self._fine("s.settlementAmount")})"""
 
-    def receipts(self, sale: str) -> str:
+    def receipts(self, sale: str, applied_at: str) -> str:
         """The columns of the store's `receipts`, with `ls` and `ss` (lines and settlements) and
         `rest_gross`, `rest_net`: what the lines don't cover.
 
-        `sale` yields what `sales` does, with `ls` and `ss` added; `$applied_at` may be null (unknown).
+        `sale` yields what `sales` does, with `ls` and `ss` added; `applied_at` is an expression, null where unknown.
         """
         total = "r.documentTotal"
         net = f"""CASE WHEN {total}.netTotal IS NOT NULL THEN {self._round(f"{total}.netTotal")}
@@ -171,9 +171,9 @@ class Plan:
                 FROM netted),
             flagged AS (SELECT *, {self._anomalies()} AS anomalies FROM taxed)
             SELECT place, day, store, till, sold_local, key, receipt, sold_at, received_at,
-                CAST($applied_at AS TIMESTAMP) AS applied_at, gross, net, tax, items, line_count,
+                {applied_at} AS applied_at, gross, net, tax, items, line_count,
                 rtrim(anomalies, ',') AS anomalies, CAST(anomalies <> '' AS BIGINT) AS anomalous,
-                {bucket(self._delay_ms("received_at", "CAST($applied_at AS TIMESTAMP)"))} AS ingest_bucket,
+                {bucket(self._delay_ms("received_at", applied_at))} AS ingest_bucket,
                 {bucket(self._delay_ms("sold_at", "received_at"))} AS till_bucket,
                 source, CAST(gross - lines_gross AS {self.money}) AS rest_gross,
                 CAST(net - lines_net AS {self.money}) AS rest_net, ls, ss

@@ -16,6 +16,9 @@ from tillstream.settings import Settings
 
 COMPLAINT_INTERVAL_S = 10.0
 
+LONELY_COMMITS = 32
+"""Commits that don't wait for company after one that waited for nothing."""
+
 _logger = structlog.get_logger()
 
 Outcome = LogUnavailable | None
@@ -32,6 +35,8 @@ class Committer:
     def __init__(self, log: Log, settings: Settings, counters: Counters) -> None:
         self._log = log
         self._limit_bytes = settings.pending_limit_bytes
+        self._linger_s = settings.commit_linger_ms / 1_000
+        self._hurry = 0
         self._counters = counters
         self._loop: AbstractEventLoop = asyncio.get_running_loop()
         self._executor = ThreadPoolExecutor(1, "commit")
@@ -76,7 +81,22 @@ class Committer:
                 _logger.error("commit_unfinished", pending_bytes=self.pending_bytes, seconds=limit_s)
         self._executor.shutdown(wait=False)
 
+    async def _linger(self) -> None:
+        """Wait for company, as long as waiting brings some.
+
+        Many tills that each send now and then share a sync and a switch of threads. A till that waits
+        for its answer before it sends the next receipt brings no company: it is made to wait once in
+        a while only, to see whether others came.
+        """
+        if self._hurry:
+            self._hurry -= 1
+        else:
+            await asyncio.sleep(self._linger_s)
+            self._hurry = 0 if len(self._batch) > 1 else LONELY_COMMITS
+
     async def _commit_all(self) -> None:
+        if self._linger_s:
+            await self._linger()
         while self._batch.heads:
             batch, outcome = self._batch, self._outcome
             self._batch, self._outcome = Batch(), self._loop.create_future()
