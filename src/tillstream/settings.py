@@ -49,7 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     commit_limit_receipts: Annotated[int, Positive, Meta(le=65_536), "most receipts in one group commit"] = 4_096
     commit_linger_ms: Annotated[
         int, Meta(ge=0, le=1_000), "how long a commit waits for company while little comes; 0: never"
-    ] = 20
+    ] = 30
     log_limit_bytes: Annotated[int, Meta(ge=0), "size at which the log is full; 0: when the disk is"] = 0
     disk_reserve_bytes: Annotated[int, Meta(ge=0), "free disk that ingest leaves to others"] = 64 * 1024 * 1024
 

@@ -41,6 +41,7 @@ class DuckSql:
         self._connection.register("zones_of_stores", _store_zones(settings))
         self._connection.execute("CREATE TABLE store_zone AS SELECT * FROM zones_of_stores")
         self._create_views()
+        self._receipts = self._arrow("SELECT * FROM receipt_row")
 
     def _create_views(self) -> None:
         """Views, because a small batch costs little more than the parsing of the plan's long texts."""
@@ -53,15 +54,13 @@ class DuckSql:
             FROM arrived LEFT JOIN store_zone USING (store)
             LEFT JOIN zone ON zone.local_date = substr(date, 1, 10)
                 AND zone.zone_name = coalesce(store_zone.zone_name, '{self._settings.zone}')"""
-        lines = self._plan.each("r.lines", "l", self._plan.line())
-        settlements = self._plan.each("r.settlements", "s", self._plan.settlement())
-        sale = f"SELECT *, {lines} AS ls, {settlements} AS ss FROM ({self._plan.sales(read)}) AS s"
         run = self._connection.execute
         run("SET VARIABLE applied_at = CAST(NULL AS TIMESTAMP)")
+        sale = self._plan.sales(read)
         receipts = self._plan.receipts(sale, applied_at="CAST(getvariable('applied_at') AS TIMESTAMP)")
         run(f"CREATE TEMP VIEW every_receipt AS {receipts}")
         run("CREATE TEMP TABLE receipt AS SELECT * FROM every_receipt")
-        run(f"CREATE TEMP VIEW receipt_row AS SELECT {self._plan.columns('receipts')} FROM receipt")
+        run(f"CREATE TEMP VIEW receipt_row AS {self._plan.receipt_rows()}")
         run(f"CREATE TEMP VIEW line AS {self._plan.lines()}")
         run(f"CREATE TEMP VIEW settlement AS {self._plan.settlements()}")
 
@@ -81,15 +80,18 @@ class DuckSql:
         run("SET VARIABLE applied_at = CAST(? AS TIMESTAMP)", [moment])
         run("CREATE OR REPLACE TEMP TABLE receipt AS SELECT * FROM every_receipt")
         # A filter beside the reading of JSON would be pushed below it, and every body read twice.
-        totals = self._arrow("SELECT place, gross FROM receipt")
-        if not totals["gross"].null_count:
+        self._receipts = self._arrow("SELECT * FROM receipt_row")
+        without_total = pc.is_null(self._receipts["gross"])
+        if not self._receipts["gross"].null_count:
             return table.slice(0, 0)
+        unreadable = self._receipts.filter(without_total)["place"]
+        self._receipts = self._receipts.filter(pc.invert(without_total))
         run("DELETE FROM receipt WHERE gross IS NULL")
-        return _only(table, totals.filter(pc.is_null(totals["gross"]))["place"])
+        return _only(table, unreadable)
 
     def collect(self, changes: Changes) -> None:
         """Hand over what `normalise` made."""
-        changes.receipts = self._arrow("SELECT * FROM receipt_row")
+        changes.receipts = self._receipts
         changes.lines = self._arrow("SELECT * FROM line")
         changes.settlements = self._arrow("SELECT * FROM settlement")
 

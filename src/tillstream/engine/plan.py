@@ -88,14 +88,14 @@ class Plan:
         return f"list_transform({items}, lambda {name}: {expression})"
 
     def sales(self, read: str) -> str:
-        """What every row of a receipt shares, with its UTC time by the offsets of its zone.
+        """What every row of a receipt shares, its totals as read, and its lines and settlements as `ls`, `ss`.
 
         `read` yields the head's columns, `r` (the body read by `BODY_SCHEMA`), `sold_local`,
-        `received_at` and the columns of `intake.zone_table`.
+        `received_at` and the columns of `intake.zone_table`, by which the UTC time is told.
         """
         return f"""
             SELECT place, CAST(day AS DATE) AS day, store, terminal AS till, sold_local, key, receipt, received_at,
-                source, notes, r,
+                source, notes,
                 sold_local - to_seconds(CASE
                     WHEN sold_local < from_local OR after_seconds > before_seconds AND sold_local < to_local
                         THEN before_seconds
@@ -103,7 +103,11 @@ class Plan:
                     WHEN abs(date_diff('second', sold_local, received_at) + before_seconds)
                         <= abs(date_diff('second', sold_local, received_at) + after_seconds) THEN before_seconds
                     ELSE after_seconds END) AS sold_at,
-                source LIKE '%/{SIMULATED}' AS simulated
+                source LIKE '%/{SIMULATED}' AS simulated,
+                r.documentTotal.grossTotal AS gross_read, r.documentTotal.netTotal AS net_read,
+                r.documentTotal.taxPayable AS tax_read,
+                {self.each("r.lines", "l", self.line())} AS ls,
+                {self.each("r.settlements", "s", self.settlement())} AS ss
             FROM ({read}) AS read
         """
 
@@ -145,40 +149,57 @@ class Plan:
 
     def receipts(self, sale: str, applied_at: str) -> str:
         """The columns of the store's `receipts`, with `ls` and `ss` (lines and settlements) and
-        `rest_gross`, `rest_net`: what the lines don't cover.
+        `rest_gross`, `rest_net`: what the lines don't cover. Every level names its columns: a small
+        batch costs what the planning of them costs.
 
-        `sale` yields what `sales` does, with `ls` and `ss` added; `applied_at` is an expression, null where unknown.
+        `sale` is what `sales` yields; `applied_at` is an expression, null where unknown.
         """
-        total = "r.documentTotal"
-        net = f"""CASE WHEN {total}.netTotal IS NOT NULL THEN {self._round(f"{total}.netTotal")}
-            WHEN {total}.taxPayable IS NOT NULL THEN gross - {self._round(f"{total}.taxPayable")}
-            ELSE gross - lines_gross + lines_net END"""
+        sums = {
+            "lines_gross": f"CAST(coalesce(list_sum({self.each('ls', 'l', 'l.gross')}), 0) AS {self.money})",
+            "lines_net": f"CAST(coalesce(list_sum({self.each('ls', 'l', 'l.net')}), 0) AS {self.money})",
+            "items": f"CAST(coalesce(list_sum({self.each('ls', 'l', 'l.items')}), 0) AS BIGINT)",
+            "line_count": "CAST(coalesce(len(ls), 0) AS BIGINT)",
+            "paid": f"list_sum({self.each('ss', 's', 's.amount')})",
+            "fine": f"""coalesce(list_bool_or({self.each("ls", "l", "l.fine")}), false)
+                OR coalesce(list_bool_or({self.each("ss", "s", "s.fine")}), false)
+                OR {self._fine("gross_read", "net_read", "tax_read")}""",
+            "foreign_rate": self._any_foreign_rate(),
+        }
+        kept = "place, day, store, till, sold_local, key, receipt, sold_at, received_at, source"
         return f"""
-            WITH summed AS (SELECT *, {self._round(f"{total}.grossTotal")} AS gross,
-                    CAST(coalesce(list_sum({self.each("ls", "l", "l.gross")}), 0) AS {self.money}) AS lines_gross,
-                    CAST(coalesce(list_sum({self.each("ls", "l", "l.net")}), 0) AS {self.money}) AS lines_net,
-                    CAST(coalesce(list_sum({self.each("ls", "l", "l.items")}), 0) AS BIGINT) AS items,
-                    CAST(coalesce(len(ls), 0) AS BIGINT) AS line_count,
-                    list_sum({self.each("ss", "s", "s.amount")}) AS paid,
-                    coalesce(list_bool_or({self.each("ls", "l", "l.fine")}), false)
-                        OR coalesce(list_bool_or({self.each("ss", "s", "s.fine")}), false)
-                        OR {self._fine(f"{total}.grossTotal", f"{total}.netTotal", f"{total}.taxPayable")} AS fine,
-                    coalesce(list_bool_or({self.each("ls", "l", "l.foreign_rate")}), false) AS foreign_rate
+            WITH summed AS (
+                SELECT {kept}, simulated, notes, net_read, tax_read, ls, ss, {self._round("gross_read")} AS gross,
+                    {", ".join(f"{expression} AS {name}" for name, expression in sums.items())}
                 FROM ({sale}) AS sale),
-            netted AS (SELECT *, CAST({net} AS {self.money}) AS net FROM summed),
-            taxed AS (SELECT *, CAST(CASE WHEN {total}.taxPayable IS NOT NULL
-                    THEN {self._round(f"{total}.taxPayable")} ELSE gross - net END AS {self.money}) AS tax
-                FROM netted),
-            flagged AS (SELECT *, {self._anomalies()} AS anomalies FROM taxed)
-            SELECT place, day, store, till, sold_local, key, receipt, sold_at, received_at,
-                {applied_at} AS applied_at, gross, net, tax, items, line_count,
-                rtrim(anomalies, ',') AS anomalies, CAST(anomalies <> '' AS BIGINT) AS anomalous,
+            netted AS (
+                SELECT {kept}, simulated, notes, ls, ss, gross, lines_gross, lines_net, items, line_count, paid, fine,
+                    foreign_rate, tax_read,
+                    CAST(CASE WHEN net_read IS NOT NULL THEN {self._round("net_read")}
+                        WHEN tax_read IS NOT NULL THEN gross - {self._round("tax_read")}
+                        ELSE gross - lines_gross + lines_net END AS {self.money}) AS net
+                FROM summed)
+            SELECT {kept}, {applied_at} AS applied_at, gross, net, CAST({self._tax()} AS {self.money}) AS tax,
+                items, line_count, {self._anomalies()} AS anomalies,
                 {bucket(self._delay_ms("received_at", applied_at))} AS ingest_bucket,
                 {bucket(self._delay_ms("sold_at", "received_at"))} AS till_bucket,
-                source, CAST(gross - lines_gross AS {self.money}) AS rest_gross,
+                CAST(gross - lines_gross AS {self.money}) AS rest_gross,
                 CAST(net - lines_net AS {self.money}) AS rest_net, ls, ss
-            FROM flagged
+            FROM netted
         """
+
+    def _tax(self) -> str:
+        return f"CASE WHEN tax_read IS NOT NULL THEN {self._round('tax_read')} ELSE gross - net END"
+
+    def _any_foreign_rate(self) -> str:
+        """Nothing is asked of the lines where no rates are set."""
+        if not self.vat_rates:
+            return "false"
+        return f"coalesce(list_bool_or({self.each('ls', 'l', 'l.foreign_rate')}), false)"
+
+    def receipt_rows(self) -> str:
+        """The columns of the store's `receipts`, out of what `receipts` made."""
+        columns = self.columns("receipts").replace("anomalous", "CAST(anomalies <> '' AS BIGINT) AS anomalous")
+        return f"SELECT {columns} FROM receipt"
 
     def lines(self) -> str:
         """The columns of the store's `lines`: those of `receipt`, and a row for what they don't cover."""
@@ -206,17 +227,18 @@ class Plan:
         return f"coalesce(l.taxPercentage NOT IN ({rates}), false)"
 
     def _anomalies(self) -> str:
-        """Names of the anomalies, each with a comma behind it."""
+        """Names of the anomalies, comma-separated."""
         found = {
             "lines_total": f"line_count > 0 AND abs(gross - lines_gross) > line_count * {self.unit}",
-            "tax_total": f"abs(net + tax - gross) > greatest(line_count, 1) * {self.unit}",
-            "settlements_short": "paid IS NOT NULL AND (gross >= 0 AND paid < gross OR gross < 0 AND paid > gross)",
+            "tax_total": f"abs(net + {self._tax()} - gross) > greatest(line_count, 1) * {self.unit}",
+            "settlements_short": "gross >= 0 AND paid < gross OR gross < 0 AND paid > gross",
             "finer_amount": "fine",
             "clock_ahead": f"NOT simulated AND sold_at > received_at + INTERVAL {CLOCK_AHEAD_MINUTES} MINUTE",
             "clock_ahead_a_day": "NOT simulated AND notes LIKE '%clock_ahead_a_day%'",
             "vat_rate": "foreign_rate",
         }
-        return " || ".join(f"CASE WHEN {test} THEN '{name},' ELSE '' END" for name, test in found.items())
+        named = ", ".join(f"CASE WHEN {test} THEN '{name}' END" for name, test in found.items())
+        return f"concat_ws(',', {named})"
 
     @staticmethod
     def _delay_ms(start: str, end: str) -> str:

@@ -197,7 +197,8 @@ class IngestApp:
 
     def _decoder(self, headers: Any) -> Decoder | None:
         """By the media type; None where there is none. Raises `Refused`."""
-        if "content-encoding" in headers and headers.get("content-encoding").lower() != "identity":
+        encoding = headers.get("content-encoding")
+        if encoding and encoding.lower() != "identity":
             raise Refused(answers.unsupported_encoding())
         content_type = headers.get("content-type")
         if not content_type:
@@ -215,9 +216,7 @@ class IngestApp:
 
     def _source(self, decoder: Decoder | None, headers: Any) -> str:
         source = f"{decoder.name if decoder else 'json'}/http"
-        if SOURCE_HEADER in headers and headers.get(SOURCE_HEADER) == SIMULATED:
-            return f"{source}/{SIMULATED}"
-        return source
+        return f"{source}/{SIMULATED}" if headers.get(SOURCE_HEADER) == SIMULATED else source
 
     # -- everything else
 

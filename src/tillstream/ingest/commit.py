@@ -17,7 +17,10 @@ from tillstream.settings import Settings
 COMPLAINT_INTERVAL_S = 10.0
 
 LONELY_COMMITS = 32
-"""Commits that don't wait for company after one that waited for nothing."""
+"""Commits that don't wait for company after one that waited for nothing, or for a crowd."""
+
+COMPANY = 16
+"""Records in a commit from which on it needs no company."""
 
 _logger = structlog.get_logger()
 
@@ -86,13 +89,13 @@ class Committer:
 
         Many tills that each send now and then share a sync and a switch of threads. A till that waits
         for its answer before it sends the next receipt brings no company: it is made to wait once in
-        a while only, to see whether others came.
+        a while only, to see whether others came. Under load there is company without waiting.
         """
         if self._hurry:
             self._hurry -= 1
-        else:
-            await asyncio.sleep(self._linger_s)
-            self._hurry = 0 if len(self._batch) > 1 else LONELY_COMMITS
+            return
+        await asyncio.sleep(self._linger_s)
+        self._hurry = 0 if 1 < len(self._batch) < COMPANY else LONELY_COMMITS
 
     async def _commit_all(self) -> None:
         if self._linger_s:

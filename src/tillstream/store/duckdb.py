@@ -69,12 +69,10 @@ class DuckStore(Store):
                 own = {"step": "BIGINT"} if name in _STEPPED else {}
                 run(f"CREATE TABLE IF NOT EXISTS {name} ({_columns(columns | own)}{_PRIMARY_KEYS.get(name, '')})")
             if not run("SELECT count(*) FROM state").fetchone()[0]:
-                run("INSERT INTO state VALUES (?, 0, NULL)", [str(START)])
+                run("INSERT INTO state VALUES (?, 0, NULL, 0, 0)", [str(START)])
                 meta = {"version": str(VERSION), "currency": self._settings.currency}
                 for name, value in meta.items():
                     run("INSERT INTO meta VALUES (?, ?)", [name, value])
-                for name in ("step", "merged"):
-                    run("INSERT INTO meta VALUES (?, '0')", [name])
             found = dict(run("SELECT name, value FROM meta").fetchall())
         if found["currency"] != self._settings.currency:
             raise StoreUnavailable(
@@ -90,7 +88,8 @@ class DuckStore(Store):
                 f"it has version {found['version']}, this program needs {VERSION}",
                 "make it anew with `tillstream rebuild`",
             )
-        self._step, self._merged = int(found["step"]), int(found["merged"])
+        [state] = self.query("SELECT step, merged FROM state")
+        self._step, self._merged = state["step"], state["merged"]
         with self._transaction() as run:
             self._tables.align(run, self._merged)
 
@@ -132,9 +131,9 @@ class DuckStore(Store):
         step = self._step + 1
         with self._transaction() as run:
             moved = run(
-                """UPDATE state SET position = ?, records = records + ?, committed_at = make_timestamp(?)
+                """UPDATE state SET position = ?, records = records + ?, committed_at = make_timestamp(?), step = ?
                 WHERE position = ? RETURNING position""",
-                [str(changes.upto), changes.records, changes.committed_us, str(changes.after)],
+                [str(changes.upto), changes.records, changes.committed_us, step, str(changes.after)],
             ).fetchall()
             if not moved:
                 raise PositionConflict(
@@ -143,7 +142,6 @@ class DuckStore(Store):
                     f"its position is no longer {changes.after}",
                     "another engine writes to it: end one of them",
                 )
-            run("UPDATE meta SET value = ? WHERE name = 'step'", [str(step)])
             if changes.receipts is not None:
                 self._insert("receipts", changes.receipts, f"* REPLACE (CAST(key AS UUID) AS key), {step} AS step")
                 self._insert("lines", changes.lines, f"*, {step} AS step")
@@ -162,7 +160,7 @@ class DuckStore(Store):
         if not self._unmerged or (recent and self._unmerged < _MERGE_RECEIPTS):
             return False
         self._tables.merge(run, self._merged, step)
-        run("UPDATE meta SET value = ? WHERE name = 'merged'", [str(step)])
+        run("UPDATE state SET merged = ?", [step])
         return True
 
     @contextmanager

@@ -64,7 +64,13 @@ def tables(digits: int) -> dict[str, dict[str, str]]:
         "counters": {"day": "DATE", "name": "VARCHAR", "value": "BIGINT"},
         "received": {"second": "TIMESTAMP", "day": "DATE", "receipts": "BIGINT"},  # the last minutes only
         "faults": {"offset_text": "VARCHAR", "records": "BIGINT", "reason": "VARCHAR", "found_at": "TIMESTAMP"},
-        "state": {"position": "VARCHAR", "records": "BIGINT", "committed_at": "TIMESTAMP"},
+        "state": {
+            "position": "VARCHAR",
+            "records": "BIGINT",  # of the log, consumed so far
+            "committed_at": "TIMESTAMP",
+            "step": "BIGINT",  # how many commits there were
+            "merged": "BIGINT",  # the commit up to which metrics are merged
+        },
         "catalogue": {"metric": "VARCHAR", "digest": "VARCHAR"},
         "meta": {"name": "VARCHAR", "value": "VARCHAR"},
     }
