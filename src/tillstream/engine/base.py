@@ -1,4 +1,4 @@
-"""The engine port: it reads the log, folds every new receipt into the metrics, and commits."""
+"""The engine port: it reads the log, tells new receipts from old, normalises them, and commits."""
 
 from __future__ import annotations
 
