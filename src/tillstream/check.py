@@ -15,13 +15,14 @@ from msgspec import Struct
 from tillstream import topology
 from tillstream.clock import SystemClock
 from tillstream.datadir import Holder, open_directory
+from tillstream.delays import percentiles
 from tillstream.errors import StoreUnavailable
 from tillstream.log.base import Log, Position
 from tillstream.metrics import Metric
 from tillstream.receipt import minor_digits
 from tillstream.settings import Settings
 from tillstream.store.base import Row, Store
-from tillstream.views import COUNTERS, Views, percentiles
+from tillstream.views import COUNTERS, Views
 
 ATTEMPTS = 20
 """How often figures are compared again because a commit came between reading one and the other."""

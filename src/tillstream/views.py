@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from tillstream.clock import Clock, utc
+from tillstream.delays import percentiles
 from tillstream.errors import BadQuery, UnknownMetric
 from tillstream.filters import (
     LIMIT,
@@ -38,7 +39,6 @@ from tillstream.store.base import Row, Store
 from tillstream.store.schema import metric_table
 
 ATTEMPTS = 3
-NOT_MEASURED = -1
 COUNTERS = ("duplicates", "conflicts", "quarantined")
 _RECEIPT_COLUMNS = (
     "place, key, day, store, till, receipt, sold_local, received_at, gross, net, tax, items, line_count, "
@@ -126,18 +126,24 @@ class Views:
                 raise BadQuery(column, f"{name} has no such key", f"filter by {', '.join(keys)}")
             wanted[column] = key_value(keys[column], text)
         columns = [*keys, *(measure.name for measure in metric.measures)]
+        # Written by the store: a chain's shops and hours are more amounts than Python writes in a blink.
+        money = [measure.name for measure in metric.measures if measure.kind == "money"]
+        select = ", ".join(f"CAST({each} AS VARCHAR) AS {each}" if each in money else each for each in columns)
         rows = self._store.query(
-            f"SELECT {', '.join(columns)} FROM {metric_table(name)} WHERE {' AND '.join(f'{column} = ?' for column in wanted)} "
+            f"SELECT {select} FROM {metric_table(name)} WHERE {' AND '.join(f'{column} = ?' for column in wanted)} "
             f"ORDER BY {', '.join(keys)}",
             list(wanted.values()),
         )
+        for moment in [key.name for key in metric.keys if key.type in ("DATE", "TIMESTAMP")]:
+            for row in rows:
+                row[moment] = row[moment].isoformat()
         return {
             "metric": name,
             "help": metric.help,
             "day": wanted["day"].isoformat(),
             "currency": self.currency,
             "columns": columns,
-            "rows": [_plain(row) for row in rows],
+            "rows": rows,
         }
 
     def receipts(self, filters: Mapping[str, str] | None = None) -> Row:
@@ -341,28 +347,6 @@ class Views:
             return None
         _, body, original = found
         return mask((original or body).decode("utf-8", "replace"))
-
-
-def percentiles(rows: Sequence[Row], bucket: str) -> dict[str, float | None]:
-    """p50 and p99 in milliseconds of rows with `receipts` by bucket: the upper bound of their bucket.
-
-    A bucket b ends at 2**(b/4) ms; what was not measured stays out. None where nothing was.
-    """
-    counts: dict[int, int] = {}
-    for row in rows:
-        if row[bucket] != NOT_MEASURED:
-            counts[row[bucket]] = counts.get(row[bucket], 0) + int(row["receipts"])
-    total = sum(counts.values())
-    result: dict[str, float | None] = {}
-    for name, percent in (("p50", 50), ("p99", 99)):
-        seen = 0
-        result[name] = None
-        for number in sorted(counts):
-            seen += counts[number]
-            if seen * 100 >= total * percent:
-                result[name] = 2 ** (number / 4)
-                break
-    return result
 
 
 def _receipt(row: Row) -> Row:

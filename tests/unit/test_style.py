@@ -20,7 +20,7 @@ FILE_LINES = 400
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     # What everything may know.
-    ("errors", "clock", "settings", "ports", "receipt", "metrics", "masking", "log.frame"),
+    ("errors", "clock", "settings", "ports", "receipt", "metrics", "masking", "delays", "log.frame"),
     # The ports, and what their backends and processes have in common.
     ("log.base", "store.base", "store.schema", "engine.base", "formats.base", "datadir", "lifeline", "telemetry"),
     ("http_server",),
@@ -46,7 +46,6 @@ MONEY = ("receipt", "validation", "store", "engine", "views", "check", "masking"
 
 FLOATS = {
     "validation": "amounts are only compared with their limits; what is written is the till's own text",
-    "engine.plan": "the bound of a bucket of delays, in milliseconds",
 }
 
 WITHOUT_TESTS_OF_THEIR_OWN = {

@@ -14,7 +14,7 @@ from tests.support.pipeline import NOON_US, Pipeline, body
 from tillstream.errors import BadQuery, UnknownMetric
 from tillstream.receipt import receipt_key
 from tillstream.settings import Settings
-from tillstream.views import Views, percentiles
+from tillstream.views import Views
 
 TODAY = "2026-11-23"
 
@@ -322,13 +322,6 @@ def test_given_a_commit_between_two_queries_when_a_snapshot_is_asked_then_it_is_
 
 def test_given_no_faults_when_asked_then_there_are_none(views: Views) -> None:
     assert views.faults() == []
-
-
-def test_given_buckets_when_percentiles_are_asked_then_they_are_the_upper_bounds() -> None:
-    rows = [{"b": -1, "receipts": 1_000}, {"b": 0, "receipts": 98}, {"b": 8, "receipts": 1}, {"b": 40, "receipts": 1}]
-    assert percentiles(rows, "b") == {"p50": 1.0, "p99": 4.0}
-    assert percentiles(rows[:1], "b") == {"p50": None, "p99": None}
-    assert percentiles([*rows, {"b": 40, "receipts": 1}], "b")["p99"] == 1024.0
 
 
 def test_given_a_clock_when_it_is_read_then_noon_is_noon_in_paris(views: Views) -> None:

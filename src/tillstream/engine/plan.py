@@ -10,6 +10,7 @@ decimals, which takes binary-float noise away, then half-up to the currency's mi
 
 from __future__ import annotations
 
+from tillstream.delays import bucket
 from tillstream.metrics import Metric
 from tillstream.receipt import SIMULATED, UNALLOCATED, UNNAMED
 from tillstream.store.schema import metric_columns, tables
@@ -50,19 +51,6 @@ def _text(*candidates: str) -> str:
     """The first that isn't blank, trimmed; `(none)` where all are."""
     filled = ", ".join(f"nullif(trim({each}), '')" for each in candidates)
     return f"coalesce({filled}, '{UNNAMED}')"
-
-
-def bucket(milliseconds: str) -> str:
-    """The bucket of a delay: 0 up to 1 ms, else the quarter octave whose upper bound is 2^(bucket/4) ms."""
-    return (
-        f"CASE WHEN {milliseconds} IS NULL THEN -1 WHEN {milliseconds} <= 1 THEN 0 "
-        f"ELSE CAST(ceil(4 * log2({milliseconds})) AS INTEGER) END"
-    )
-
-
-def bucket_bound_ms(number: int) -> float:
-    """The upper bound of a bucket, in milliseconds."""
-    return float(2 ** (number / 4))
 
 
 class Plan:

@@ -7,19 +7,8 @@ from decimal import Decimal
 import duckdb
 import pytest
 
-from tillstream.engine.plan import Plan, bucket, bucket_bound_ms
+from tillstream.engine.plan import Plan
 from tillstream.metrics import BUILT_IN
-
-
-@pytest.mark.parametrize("milliseconds", [0, 0.5, 1, 1.001, 2, 3, 250, 500, 86_400_000, 283_000_000_000])
-def test_a_bucket_holds_delays_up_to_its_bound_and_not_a_quarter_octave_less(milliseconds: float) -> None:
-    [(number,)] = duckdb.execute(f"SELECT {bucket(f'CAST({milliseconds} AS DOUBLE)')}").fetchall()
-    assert milliseconds <= bucket_bound_ms(number) * (1 + 1e-12)
-    assert number == 0 or milliseconds > bucket_bound_ms(number - 1) * (1 - 1e-12)
-
-
-def test_a_delay_that_is_unknown_has_a_bucket_of_its_own() -> None:
-    assert duckdb.execute(f"SELECT {bucket('CAST(NULL AS DOUBLE)')}").fetchall() == [(-1,)]
 
 
 @pytest.mark.parametrize(

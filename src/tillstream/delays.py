@@ -1,0 +1,44 @@
+"""Delays in fixed buckets a quarter of an octave apart, so that counts of any days and machines add up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+NOT_MEASURED = -1
+"""The bucket of a delay that nobody knows."""
+
+
+def bucket(milliseconds: str) -> str:
+    """SQL of a delay's bucket: 0 up to 1 ms, else the quarter octave whose upper bound is 2^(bucket/4) ms."""
+    return (
+        f"CASE WHEN {milliseconds} IS NULL THEN {NOT_MEASURED} WHEN {milliseconds} <= 1 THEN 0 "
+        f"ELSE CAST(ceil(4 * log2({milliseconds})) AS INTEGER) END"
+    )
+
+
+def bound_ms(number: int) -> float:
+    """The upper bound of a bucket, in milliseconds."""
+    return float(2 ** (number / 4))
+
+
+def percentiles(rows: Sequence[Mapping[str, Any]], column: str) -> dict[str, float | None]:
+    """p50 and p99 in milliseconds of rows with `receipts` by bucket: the upper bound of their bucket.
+
+    What was not measured stays out. None where nothing was.
+    """
+    counts: dict[int, int] = {}
+    for row in rows:
+        if row[column] != NOT_MEASURED:
+            counts[row[column]] = counts.get(row[column], 0) + int(row["receipts"])
+    total = sum(counts.values())
+    result: dict[str, float | None] = {}
+    for name, percent in (("p50", 50), ("p99", 99)):
+        seen = 0
+        result[name] = None
+        for number in sorted(counts):
+            seen += counts[number]
+            if seen * 100 >= total * percent:
+                result[name] = bound_ms(number)
+                break
+    return result
