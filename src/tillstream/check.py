@@ -7,7 +7,7 @@ from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from functools import partial
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 import msgspec
 from msgspec import Struct
@@ -85,8 +85,10 @@ def _ask(holder: Holder) -> Report:
     target = f"the engine of process {holder.pid}"
     if not holder.address:
         raise StoreUnavailable("ask", target, "it is only starting", "try again in a moment")
+    # The engine is on this machine: a proxy for the web has no business between.
+    direct = build_opener(ProxyHandler({}))
     try:
-        with urlopen(f"{holder.address}/api/v1/check", timeout=ANSWER_LIMIT_S) as answer:
+        with direct.open(f"{holder.address}/api/v1/check", timeout=ANSWER_LIMIT_S) as answer:
             return msgspec.json.decode(answer.read(), type=Report)
     except (OSError, msgspec.DecodeError) as error:
         raise StoreUnavailable("ask", f"{target} at {holder.address}", error, "see its log") from error

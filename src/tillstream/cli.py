@@ -16,7 +16,7 @@ import msgspec
 
 import tillstream
 from tillstream import lifeline, settings, telemetry
-from tillstream.errors import OperationalError, UnknownMetric
+from tillstream.errors import LogUnavailable, OperationalError, StoreUnavailable, UnknownMetric
 from tillstream.generator.command import generate
 from tillstream.options import BASIC, EPILOG, resolve, with_settings
 from tillstream.settings import Settings
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from tillstream.check import Report
 
 OPERATIONAL_ERROR = 2
+UNAVAILABLE = 3
+"""Exit code where the log or the store cannot be used now: a supervisor tries again."""
+
 DISAGREES = 1
 
 supervised_option = click.option("--supervised", is_flag=True, hidden=True)
@@ -38,10 +41,11 @@ class Verbs(click.Group):
             return super().invoke(ctx)
         except OperationalError as error:
             click.echo(f"tillstream: {error}", err=True)
-            ctx.exit(OPERATIONAL_ERROR)
+            ctx.exit(UNAVAILABLE if isinstance(error, LogUnavailable | StoreUnavailable) else OPERATIONAL_ERROR)
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(tillstream.__version__, prog_name="tillstream")
 def main() -> None:
     """A chain of shops sees its day live, to the cent, and never loses a receipt."""
 

@@ -215,7 +215,9 @@ def _migrate(path: Path, found: dict[str, Any], version: int, migrations: Mappin
 
 def _check_kind(path: Path, found: Kind, wanted: Kind | None) -> Kind:
     if wanted is Kind.DEMO and found is Kind.REAL:
-        raise _refuse(path, "it is for real receipts, and the demo would mix in invented ones", "name another")
+        raise _refuse(
+            path, "it is for real receipts, and the demo would mix in invented ones", "name another with --data"
+        )
     if wanted is Kind.REAL and found is Kind.DEMO:
         raise _refuse(path, "it holds the invented receipts of a demo", "add --demo, or name another with --data")
     return found

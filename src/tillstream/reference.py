@@ -35,8 +35,8 @@ measures = ["revenue", "receipts", { name = "largest", fold = "max", column = "g
 ```
 
 At the next start it is filled from the stored receipts, kept up from then on, and answered at
-`/api/v1/metrics/sales_by_till_and_hour`. `tillstream rebuild sales_by_till_and_hour` makes it
-anew at any time. Keys begin with `day`. A measure is a name of the table below, or spelt out with
+`/api/v1/metrics/sales_by_till_and_hour`, with a page at `/figures/sales_by_till_and_hour`. While the
+engine is stopped, `tillstream rebuild sales_by_till_and_hour --config tillstream.toml` makes it anew. Keys begin with `day`. A measure is a name of the table below, or spelt out with
 `sum`, `min`, `max` over a column, or `count`.
 
 A package can bring metrics too, by an entry point of the group `tillstream.metrics` that names a
@@ -49,7 +49,7 @@ _SETTINGS_HEAD = """\
 
 Each setting can stand in a TOML file (`--config FILE`), in an environment variable, or on the
 command line; the later wins over the earlier. `tillstream settings` shows the values in force and
-where each comes from. This page is written from the declarations by `make docs`.
+where each comes from; the variable `TILLSTREAM_CONFIG` names the file too. This page is written from the declarations by `make docs`.
 
 """
 

@@ -4,8 +4,10 @@ TOML file and the docs all derive from `Settings`."""
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -18,6 +20,8 @@ from tillstream.errors import SettingsError
 ENVIRONMENT_PREFIX = "TILLSTREAM_"
 
 Positive = Meta(ge=1)
+
+_RATE = re.compile(r"[0-9]{1,3}(\.[0-9]{1,4})?")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,7 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     disk_reserve_bytes: Annotated[int, Meta(ge=0), "free disk that ingest leaves to others"] = 64 * 1024 * 1024
 
     engine_batch_receipts: Annotated[int, Positive, "most receipts that the engine folds in one commit"] = 10_000
-    engine_interval_ms: Annotated[int, Positive, "least time between two commits of the engine"] = 350
+    engine_interval_ms: Annotated[int, Positive, "least time between two commits of the engine"] = 300
     store_memory_bytes: Annotated[int, Positive, "memory that the store may use"] = 512 * 1024 * 1024
     engine_memory_bytes: Annotated[int, Positive, "memory that the engine's own folding may use"] = 256 * 1024 * 1024
     quarantine_limit_bytes: Annotated[int, Positive, "refused input that is kept; the oldest goes first"] = (
@@ -149,7 +153,7 @@ def _hint() -> str:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8"), parse_float=Decimal)
     except OSError as error:
         raise SettingsError("read the settings file", file, error.strerror or error, "check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -161,12 +165,14 @@ def _convert(name: str, value: Any, where: str) -> Any:
     kind = plain_type(name)
     if isinstance(value, str) and get_origin(kind) in (list, dict):
         value = _split(value, kind)
+    if kind == list[str] and isinstance(value, list):
+        value = [str(item) if isinstance(item, int | Decimal) else item for item in value]
     try:
         return msgspec.convert(value, annotation, strict=not isinstance(value, str))
     except msgspec.ValidationError as error:
         reason = str(error).split(" - at")[0]
         raise SettingsError(
-            "use the setting", f"{name} of {where}", f"{reason}, got {value!r}", f"it is the {describe(name)}"
+            "use the setting", f"{name} of {where}", f"{reason}, got {value!r}", f"{name}: {describe(name)}"
         ) from error
 
 
@@ -188,3 +194,11 @@ def _check(settings: Settings, origin: Mapping[str, str]) -> None:
                 f"{zone!r} is no time zone",
                 "use an IANA name such as Europe/Paris",
             ) from error
+    for rate in settings.vat_rates:
+        if not _RATE.fullmatch(rate):
+            raise SettingsError(
+                "use the setting",
+                f"vat_rates of {origin.get('vat_rates', 'the defaults')}",
+                f"{rate!r} is no rate in percent",
+                'write ["5.5", "10", "20"]',
+            )

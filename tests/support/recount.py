@@ -103,7 +103,7 @@ def read_line(line: dict[str, Any], index: int) -> dict[str, Any]:
     weighed = str(line.get("unitOfMeasure") or "").strip().lower() in WEIGHED
     if quantity is None:
         items = 1
-    elif weighed or quantity != quantity.to_integral_value():
+    elif weighed or quantity != quantity.to_integral_value() or abs(quantity) >= 1_000_000:
         items = (quantity > 0) - (quantity < 0)
     else:
         items = int(quantity)

@@ -28,7 +28,13 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        silent = scope["method"] == "HEAD"
+        if silent:
+            scope = {**scope, "method": "GET"}
+
         async def guarded(message: Message) -> None:
+            if silent and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["Content-Security-Policy"] = self._policy

@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from html import escape
 from typing import Any
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from tillstream.dashboard.api import QUARANTINE_FILTERS, RECEIPT_FILTERS, given
+from tillstream.dashboard.html import Cell, card, filled, form, money, more, problem, shell, table, words
 from tillstream.errors import BadQuery
 from tillstream.views import Views
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title} · tillstream</title>
-<link rel="icon" href="/assets/favicon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="/assets/style.css">
-</head>
-<body>
-<header><a href="/" class="brand">till<i>stream</i></a>{ribbon}<nav><a href="/">Today</a>\
-<a href="/receipts"{on_receipts}>Receipts</a><a href="/quarantine"{on_quarantine}>Set aside</a>\
-<a href="/docs">API</a></nav></header>
-<main>
-{body}
-</main>
-</body>
-</html>
-"""
-
-Cell = tuple[str, str]
-"""A cell's HTML, escaped already, and its class."""
 
 
 def routes(views: Views, *, demo: bool) -> APIRouter:
@@ -44,21 +20,19 @@ def routes(views: Views, *, demo: bool) -> APIRouter:
     router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
     def page(title: str, section: str, body: str, status: int = 200) -> HTMLResponse:
-        marks = {f"on_{name}": ' class="on"' if name == section else "" for name in ("receipts", "quarantine")}
-        ribbon = '<span class="demo">DEMO</span>' if demo else ""
-        return HTMLResponse(_PAGE.format(title=escape(title), ribbon=ribbon, body=body, **marks), status)
+        return shell(title, section, body, demo=demo, status=status)
 
     @router.get("/receipts")
     def receipts(request: Request) -> HTMLResponse:
         try:
-            asked = _filled(given(request, RECEIPT_FILTERS))
+            asked = filled(given(request, RECEIPT_FILTERS))
             found = views.receipts(asked)
         except BadQuery as error:
-            return page("Receipts", "receipts", _problem(error), 400)
-        form = _form("/receipts", asked, {"day": "date", "store": "text", "till": "text", "receipt": "text"})
+            return page("Receipts", "receipts", problem(error), 400)
+        form = form("/receipts", asked, {"day": "date", "store": "text", "till": "text", "receipt": "text"})
         rows = (_receipt_row(each, found["currency"]) for each in found["receipts"])
-        table = _table(("Sold", "Store · till", "Receipt", "Items", "Amount", "Anomalies"), rows, "No such receipts.")
-        body = _card("Receipts", form + table + _more("/receipts", asked, found["next"]))
+        table = table(("Sold", "Store · till", "Receipt", "Items", "Amount", "Anomalies"), rows, "No such receipts.")
+        body = card("Receipts", form + table + more("/receipts", asked, found["next"]))
         return page("Receipts", "receipts", body)
 
     @router.get("/receipts/{key}")
@@ -66,23 +40,23 @@ def routes(views: Views, *, demo: bool) -> APIRouter:
         try:
             found = views.receipt(key)
         except BadQuery as error:
-            return page("Receipt", "receipts", _problem(error), 400)
+            return page("Receipt", "receipts", problem(error), 400)
         if found is None:
-            return page("Receipt", "receipts", _card("Receipt", "<p>There is no such receipt.</p>"), 404)
+            return page("Receipt", "receipts", card("Receipt", "<p>There is no such receipt.</p>"), 404)
         return page(f"Receipt {found['receipt']}", "receipts", _receipt_page(found))
 
     @router.get("/quarantine")
     def quarantine(request: Request) -> HTMLResponse:
         try:
-            asked = _filled(given(request, QUARANTINE_FILTERS))
+            asked = filled(given(request, QUARANTINE_FILTERS))
             found = views.quarantine(asked)
         except BadQuery as error:
-            return page("Set aside", "quarantine", _problem(error), 400)
-        table = _table(
+            return page("Set aside", "quarantine", problem(error), 400)
+        table = table(
             ("Received", "What", "Why", "Source"), map(_entry_row, found["entries"]), "Nothing was set aside."
         )
-        note = '<p class="note">What could not be counted is kept here whole, with the reason.</p>'
-        body = _card("Set aside", note + table + _more("/quarantine", asked, found["next"]))
+        note = '<p class="note">What could not be counted is kept here as it came, with the reason.</p>'
+        body = card("Set aside", note + table + more("/quarantine", asked, found["next"]))
         return page("Set aside", "quarantine", body)
 
     @router.get("/quarantine/{entry}")
@@ -90,22 +64,12 @@ def routes(views: Views, *, demo: bool) -> APIRouter:
         try:
             found = views.quarantined(entry)
         except BadQuery as error:
-            return page("Set aside", "quarantine", _problem(error), 400)
+            return page("Set aside", "quarantine", problem(error), 400)
         if found is None:
-            return page("Set aside", "quarantine", _card("Set aside", "<p>There is no such entry.</p>"), 404)
+            return page("Set aside", "quarantine", card("Set aside", "<p>There is no such entry.</p>"), 404)
         return page("Set aside", "quarantine", _entry_page(found))
 
     return router
-
-
-def money(amount: str | None, currency: str) -> str:
-    """A decimal string as people read it, escaped: `€1,234.50`."""
-    if amount is None:
-        return "–"
-    whole, point, rest = amount.removeprefix("-").partition(".")
-    sign = "−" if amount.startswith("-") else ""
-    symbol = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥"}.get(currency, f"{currency} ")
-    return escape(f"{sign}{symbol}{int(whole):,}{point}{rest}")
 
 
 def _receipt_row(receipt: Mapping[str, Any], currency: str) -> list[Cell]:
@@ -117,7 +81,7 @@ def _receipt_row(receipt: Mapping[str, Any], currency: str) -> list[Cell]:
         (link, ""),
         (f"{receipt['items']:,}", "number"),
         (money(receipt["gross"], currency), negative),
-        (escape(_words(receipt["anomalies"])), "flag"),
+        (escape(words(receipt["anomalies"])), "flag"),
     ]
 
 
@@ -129,13 +93,13 @@ def _receipt_page(receipt: Mapping[str, Any]) -> str:
         "Received": _utc(receipt["received_at"]),
         "Business day": receipt["day"],
         "Source": receipt["source"],
-        "Anomalies": _words(receipt["anomalies"]) or "none",
+        "Anomalies": words(receipt["anomalies"]) or "none",
     }
     totals = "".join(
         f"<dt>{name}</dt><dd>{money(receipt[field], currency)}</dd>"
         for name, field in (("Total", "gross"), ("Net", "net"), ("VAT", "tax"))
     )
-    lines = _table(
+    lines = table(
         ("Article", "Category", "Quantity", "Unit price", "VAT %", "Amount"),
         (_line_row(line, currency) for line in receipt["lines"] if line["line"] or _is_amount(line["gross"])),
         "It has no lines.",
@@ -145,10 +109,10 @@ def _receipt_page(receipt: Mapping[str, Any]) -> str:
         for each in receipt["settlements"]
     )
     return (
-        _card(f"Receipt {escape(receipt['receipt'])}", f"<dl>{_facts(facts)}</dl>", "span5")
-        + _card("Total", f"<dl>{totals}</dl>", "span3")
-        + _card("Paid", f"<dl>{paid}</dl>" if paid else "<p>Nothing was said.</p>", "span4")
-        + _card("Lines", lines)
+        card(f"Receipt {escape(receipt['receipt'])}", f"<dl>{facts(facts)}</dl>", "span5")
+        + card("Total", f"<dl>{totals}</dl>", "span3")
+        + card("Paid", f"<dl>{paid}</dl>" if paid else "<p>No payment is given.</p>", "span4")
+        + card("Lines", lines)
         + _original(receipt["original"])
     )
 
@@ -184,8 +148,8 @@ def _entry_page(entry: Mapping[str, Any]) -> str:
         "Bytes": f"{entry['size_bytes']:,}",
     }
     return (
-        _card("Set aside", f"<dl>{_facts(facts)}</dl>", "span5")
-        + _card("Why", f"<p>{reasons}</p>", "span8")
+        card("Set aside", f"<dl>{facts(facts)}</dl>", "span5")
+        + card("Why", f"<p>{reasons}</p>", "span8")
         + _original(entry["original"])
     )
 
@@ -197,58 +161,7 @@ def _reason(reason: Mapping[str, Any]) -> str:
 
 def _original(text: str | None) -> str:
     shown = "The log no longer has it." if text is None else escape(text)
-    return _card("What came <span>customer and agent hidden</span>", f'<pre class="original">{shown}</pre>')
-
-
-def _facts(facts: Mapping[str, str]) -> str:
-    return "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
-
-
-def _card(title: str, body: str, span: str = "span12") -> str:
-    return f'<section class="card {span}"><h2>{title}</h2>{body}</section>'
-
-
-def _table(titles: Iterable[str], rows: Iterable[list[Cell]], empty: str) -> str:
-    lines = list(rows)
-    if not lines:
-        return f'<p class="note">{empty}</p>'
-    numbers = {index for index, (_, kind) in enumerate(lines[0]) if "number" in kind}
-    head = "".join(
-        f'<th class="number">{title}</th>' if index in numbers else f"<th>{title}</th>"
-        for index, title in enumerate(titles)
-    )
-    body = "".join(
-        "<tr>" + "".join(f'<td class="{kind}">{cell}</td>' for cell, kind in line) + "</tr>" for line in lines
-    )
-    return f'<div class="scroll"><table class="list"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _form(action: str, asked: Mapping[str, str], fields: Mapping[str, str]) -> str:
-    inputs = "".join(
-        f'<label>{name.capitalize()}<input name="{name}" type="{kind}" value="{escape(asked.get(name, ""))}"></label>'
-        for name, kind in fields.items()
-    )
-    return f'<form class="filters" action="{action}">{inputs}<button>Show</button></form>'
-
-
-def _more(action: str, asked: Mapping[str, str], cursor: str | None) -> str:
-    if cursor is None:
-        return ""
-    query = escape(urlencode({**asked, "cursor": cursor}))
-    return f'<p class="more"><a href="{action}?{query}">Older ones</a></p>'
-
-
-def _problem(error: BadQuery) -> str:
-    return _card("That cannot be shown", f"<p>{escape(str(error))}</p>")
-
-
-def _filled(asked: Mapping[str, str]) -> dict[str, str]:
-    """Without the fields of a form that were left empty."""
-    return {name: value for name, value in asked.items() if value}
-
-
-def _words(names: Iterable[str]) -> str:
-    return ", ".join(name.replace("_", " ") for name in names)
+    return card("What came <span>customer and agent hidden</span>", f'<pre class="original">{shown}</pre>')
 
 
 def _utc(instant: str) -> str:

@@ -113,6 +113,7 @@ def _header(*, demo: bool) -> Any:
                 [
                     html.A("Today", href="/", id="nav-today"),
                     html.A("Receipts", href="/receipts"),
+                    html.A("Figures", href="/figures"),
                     html.A("Set aside", href="/quarantine"),
                     html.A("API", href="/docs"),
                 ]

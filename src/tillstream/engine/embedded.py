@@ -104,7 +104,7 @@ class EmbeddedEngine(Engine):
         size = 0
         for chunk in self._log.read(self._position, self._settings.engine_batch_receipts):
             chunks.append(chunk)
-            size += len(chunk.bodies.data)
+            size += len(chunk.heads.data) + len(chunk.bodies.data) + len(chunk.originals.data)
             if size >= _STEP_LIMIT_BYTES:
                 break
         return chunks
@@ -155,11 +155,21 @@ class EmbeddedEngine(Engine):
             unreadable = self._sql.normalise(fresh, applied_at)
         except duckdb.Error as error:
             logger.warning("engine.batch_unreadable", receipts=fresh.num_rows, reason=str(error).split("\n")[0])
-            readable, broken = self._sql.sift(fresh)
-            aside.unreadable(broken)
-            unreadable = self._sql.normalise(readable, applied_at)
+            unreadable = self._sql.normalise(self._sound(fresh, aside), applied_at)
         aside.unreadable(unreadable)
         self._sql.collect(changes)
+
+    def _sound(self, table: pa.Table, aside: Aside) -> pa.Table:
+        """The records that can be normalised, found by halving: one bad record must not stop the road."""
+        try:
+            self._sql.normalise(table, None)
+        except duckdb.Error:
+            if table.num_rows == 1:
+                aside.unreadable(table)
+                return table.slice(0, 0)
+            half = table.num_rows // 2
+            return pa.concat_tables([self._sound(table.slice(0, half), aside), self._sound(table.slice(half), aside)])
+        return table
 
     def run(self, stop: Event, on_commit: Callable[[Step], None]) -> None:
         interval = self._settings.engine_interval_ms / 1000

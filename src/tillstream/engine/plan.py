@@ -43,6 +43,9 @@ CONTENT_SCHEMA = BODY_SCHEMA | {"agentID": "VARCHAR", "customerID": "VARCHAR"}
 WEIGHED = ("kg", "g", "gr", "kilogram", "gram", "l", "cl", "ml", "litre", "liter", "lb", "oz", "m")
 """Units of measure whose lines count as one item, whatever was weighed."""
 
+PIECES = 1_000_000
+"""A line of so many pieces counts as one item: nobody sold them over a counter."""
+
 CLOCK_AHEAD_MINUTES = 10
 """A till whose clock is further ahead than this is flagged."""
 
@@ -122,6 +125,7 @@ class Plan:
     def _items() -> str:
         weighed = ", ".join(f"'{unit}'" for unit in WEIGHED)
         return f"""CAST(CASE WHEN lower(trim(l.unitOfMeasure)) IN ({weighed}) OR l.quantity <> trunc(l.quantity)
+            OR abs(l.quantity) >= {PIECES}
             THEN sign(coalesce(l.quantity, 1)) ELSE coalesce(l.quantity, 1) END AS BIGINT)"""
 
     def _net_of_gross(self, gross: str, rate: str) -> str:
@@ -143,8 +147,8 @@ class Plan:
         `sale` is what `sales` yields; `applied_at` is an expression, null where unknown.
         """
         sums = {
-            "lines_gross": f"CAST(coalesce(list_sum({self.each('ls', 'l', 'l.gross')}), 0) AS {self.money})",
-            "lines_net": f"CAST(coalesce(list_sum({self.each('ls', 'l', 'l.net')}), 0) AS {self.money})",
+            "lines_gross": f"coalesce(list_sum({self.each('ls', 'l', 'l.gross')}), 0)",
+            "lines_net": f"coalesce(list_sum({self.each('ls', 'l', 'l.net')}), 0)",
             "items": f"CAST(coalesce(list_sum({self.each('ls', 'l', 'l.items')}), 0) AS BIGINT)",
             "line_count": "CAST(coalesce(len(ls), 0) AS BIGINT)",
             "paid": f"list_sum({self.each('ss', 's', 's.amount')})",

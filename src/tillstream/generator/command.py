@@ -21,7 +21,7 @@ from tillstream.generator.tally import Report, Tally
 
 EXAMPLES = """\b
 Examples:
-  tillstream generate                             one or two receipts a second, as the seed did
+  tillstream generate                             one or two receipts a second
   tillstream generate --rate 7.5 --duration 60    five to ten a second, for a minute
   tillstream generate --burst 10000               as fast as possible
   tillstream generate --profile day --speed 60    a whole day in twelve minutes

@@ -75,8 +75,8 @@ def unsupported_type(known: Sequence[str]) -> Answer:
 
 
 def unsupported_encoding() -> Answer:
-    headers = [*JSON, ("accept-encoding", "identity")]
-    return 415, headers, _error("unknown content encoding", "send the body as it is")
+    headers = [*JSON, ("accept-encoding", "gzip, zstd, identity")]
+    return 415, headers, _error("unknown content encoding", "use gzip or zstd, or send the body as it is")
 
 
 def unavailable(reason: str) -> Answer:

@@ -18,18 +18,22 @@ from tillstream.ingest import answers, openapi
 from tillstream.ingest.answers import Answer, Refused
 from tillstream.ingest.commit import Committer, Outcome
 from tillstream.ingest.counters import Counters, Exposition
+from tillstream.ingest.encoding import ENCODINGS, BrokenEncoding, TooLarge, undo
 from tillstream.ingest.reading import BodyReader
 from tillstream.log.base import Batch
 from tillstream.receipt import SIMULATED, Fault
 from tillstream.settings import Settings
 from tillstream.validation import ReceiptError, Validator
 
+IDENTITY = "identity"
 SOURCE_HEADER = "tillstream-source"
 JSON_TYPE = "application/json"
 
 # A batch gives way to other requests after so many receipts.
 _SLICE = 200
 _PROBE_TIMEOUT_S = 2.0
+# Of each receipt in a batch; alone it is told more of its faults.
+_FAULTS_TOLD = 20
 
 Handler = Callable[[Scope, HTTPProtocol], Awaitable[Answer]]
 _NO_METHODS: dict[str, Handler] = {}
@@ -102,11 +106,13 @@ class IngestApp:
     async def _take_one(self, scope: Scope, protocol: HTTPProtocol) -> Answer:
         headers = scope.headers
         decoder = self._decoder(headers)
-        try:
-            payload = await self.reader.read(headers, protocol)
-        except ProtocolClosed:
-            return await self._broken_off(self._source(decoder, headers))
         source = self._source(decoder, headers)
+        try:
+            payload = await self._payload(headers, protocol)
+        except (ProtocolClosed, BrokenEncoding) as error:
+            return await self._unreadable(error, source)
+        if len(payload) > self._settings.receipt_limit_bytes:
+            raise Refused(answers.body_too_large(self._settings.receipt_limit_bytes))
         received_us = self._clock.now_us()
         decoded = (decoder or self._guess(payload)).one(payload)
         if isinstance(decoded, Unreadable):
@@ -128,17 +134,19 @@ class IngestApp:
     async def _take_many(self, scope: Scope, protocol: HTTPProtocol) -> Answer:
         headers = scope.headers
         decoder = self._decoder(headers)
+        source = self._source(decoder, headers)
         try:
-            payload = await self.reader.read(headers, protocol)
-        except ProtocolClosed:
-            return await self._broken_off(self._source(decoder, headers))
+            payload = await self._payload(headers, protocol)
+        except (ProtocolClosed, BrokenEncoding) as error:
+            return await self._unreadable(error, source)
         if not self._committer.has_room(len(payload)):
             return answers.unavailable("too much waits for the disk")
-        source = self._source(decoder, headers)
         batch, rejected, parseable = await self._sort(decoder or self._guess(payload), payload, source)
         if not batch:
             fault = Fault("$", "there is no receipt in it", "send at least one")
             return await self._refuse([fault], payload, self._clock.now_us(), source, parseable=bool(payload.strip()))
+        if not self._committer.has_room(batch.size_bytes):
+            return answers.unavailable("too much waits for the disk")
         outcome = await self._committer.add_all(batch)
         if outcome is not None:
             return _unavailable(outcome)
@@ -168,9 +176,9 @@ class IngestApp:
                 parseable = True
             except ReceiptError as error:
                 parseable = parseable or error.parseable
-                rejected.append((index, list(error.faults)))
+                rejected.append((index, list(error.faults[:_FAULTS_TOLD])))
                 came = decoded.original or (decoded.body if isinstance(decoded, Record) else b"")
-                self._add_refusal(batch, error.faults, came, received_us, source)
+                self._add_refusal(batch, error.faults[:_FAULTS_TOLD], came, received_us, source)
         return batch, rejected, parseable
 
     async def _refuse(self, faults: Any, came: bytes, received_us: int, source: str, *, parseable: bool) -> Answer:
@@ -191,14 +199,26 @@ class IngestApp:
             faults = [*faults, Fault("$", f"the first {limit} of {len(came)} bytes are kept")]
         batch.add(self._validator.refusal(faults, received_us, source), b"", came[:limit])
 
-    async def _broken_off(self, source: str) -> Answer:
-        fault = Fault("$", "the body broke off", "send it again")
+    async def _payload(self, headers: Any, protocol: HTTPProtocol) -> bytes:
+        """The body, without its content encoding. Raises `Refused`, `ProtocolClosed` and `BrokenEncoding`."""
+        payload = await self.reader.read(headers, protocol)
+        encoding = headers.get("content-encoding")
+        if not encoding or encoding.lower() == IDENTITY:
+            return payload
+        try:
+            return await asyncio.to_thread(undo, encoding.lower(), payload, self._settings.body_limit_bytes)
+        except TooLarge:
+            raise Refused(answers.body_too_large(self._settings.body_limit_bytes)) from None
+
+    async def _unreadable(self, error: Exception, source: str) -> Answer:
+        reason = str(error) if isinstance(error, BrokenEncoding) else "the body broke off"
+        fault = Fault("$", reason, "send it again")
         return await self._refuse([fault], b"", self._clock.now_us(), source, parseable=False)
 
     def _decoder(self, headers: Any) -> Decoder | None:
         """By the media type; None where there is none. Raises `Refused`."""
         encoding = headers.get("content-encoding")
-        if encoding and encoding.lower() != "identity":
+        if encoding and encoding.lower() not in (IDENTITY, *ENCODINGS):
             raise Refused(answers.unsupported_encoding())
         content_type = headers.get("content-type")
         if not content_type:

@@ -109,7 +109,9 @@ class Committer:
             self._committing_bytes = 0
             if result is None:
                 self._counters.committed(time.perf_counter() - started)
-            outcome.set_result(result)
+            # A request that is cancelled while it waits cancels what it waits for, with all who share it.
+            if not outcome.done():
+                outcome.set_result(result)
         self._pump = None
 
     async def _append(self, batch: Batch) -> Outcome:

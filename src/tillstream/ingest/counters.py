@@ -6,6 +6,7 @@ import shutil
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 
@@ -64,7 +65,8 @@ class _Disk(Collector):
     def collect(self) -> Iterator[Metric]:
         files = GaugeMetricFamily("tillstream_data_file_bytes", "size of a file in the data directory", labels=["file"])
         for path in sorted(self._directory.iterdir()):
-            if path.is_file():
+            # A file may be renamed while it is looked at.
+            with suppress(FileNotFoundError):
                 files.add_metric([path.name], path.stat().st_size)
         yield files
         free = shutil.disk_usage(self._directory).free

@@ -14,7 +14,10 @@ from tillstream.formats.base import Formats
 from tillstream.receipt import Receipt
 
 _AMOUNT = {"type": "string", "format": "decimal"}
-_NUMBER = {"type": ["number", "string"], "format": "decimal", "description": "exact; a number or its text"}
+_NUMBER = {
+    "oneOf": [{"type": "number"}, {"type": "string", "format": "decimal"}],
+    "description": "exact; a number or its text",
+}
 
 _PAGE = b"""<!doctype html>
 <html lang="en">
@@ -85,10 +88,11 @@ def pages(formats: Formats) -> dict[str, Page]:
 
 
 def describe(formats: Formats) -> dict[str, Any]:
-    """The OpenAPI 3.1 document."""
+    """The OpenAPI 3.0 document."""
     _, schemas = msgspec.json.schema_components([Receipt], ref_template="#/components/schemas/{name}")
     return {
-        "openapi": "3.1.0",
+        # Swagger UI as packaged reads 3.0 only.
+        "openapi": "3.0.3",
         "info": {
             "title": "tillstream ingest",
             "version": __version__,

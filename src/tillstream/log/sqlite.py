@@ -252,9 +252,12 @@ class SqliteLog(Log):
 
     def fetch(self, places: Sequence[int]) -> dict[int, tuple[bytes, bytes, bytes]]:
         found = {}
+        at = -1
+        frames: tuple[Frame, Frame, Frame] | None = None
         for place in sorted(places):
             _, offset, index = unpack_place(place)
-            frames = self._frames(offset)
+            if offset != at:
+                at, frames = offset, self._frames(offset)
             if frames is not None and index < len(frames[0]):
                 found[place] = (frames[0][index], frames[1][index], frames[2][index])
         return found

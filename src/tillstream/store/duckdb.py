@@ -205,7 +205,7 @@ class DuckStore(Store):
         """Keep the newest within the quota; what went is counted."""
         gone = run(
             """DELETE FROM quarantine WHERE place IN (SELECT place FROM
-                (SELECT place, sum(size_bytes) OVER (ORDER BY received_at DESC, place DESC) AS kept FROM quarantine)
+                (SELECT place, sum(size_bytes + length(reasons) + 100) OVER (ORDER BY received_at DESC, place DESC) AS kept FROM quarantine)
                 WHERE kept > ?) RETURNING place""",
             [self._settings.quarantine_limit_bytes],
         ).fetchall()

@@ -34,10 +34,8 @@ class MetricTables:
         return self.metrics[name]
 
     def align(self, run: Run, merged: int) -> None:
-        """Make the tables of new or changed metrics from the stored rows; drop those of metrics gone."""
+        """Make the tables of new or changed metrics from the stored rows."""
         stored = dict(run("SELECT metric, digest FROM catalogue").fetchall())
-        for name in stored.keys() - self.metrics.keys():
-            self._drop(run, name)
         for name, metric in self.metrics.items():
             if stored.get(name) != metric.digest:
                 self.rebuild(run, name, merged)
@@ -56,7 +54,14 @@ class MetricTables:
         return count
 
     def merge(self, run: Run, merged: int, step: int) -> None:
-        """Move the rows of the steps behind `merged`, up to and with `step`, into the merged tables."""
+        """Move the rows of the steps behind `merged`, up to and with `step`, into the merged tables.
+
+        A metric that the catalogue has no more would be left behind: it is dropped, here and not at
+        the opening, which a mere reader with other settings does too.
+        """
+        for (name,) in run("SELECT metric FROM catalogue").fetchall():
+            if name not in self.metrics:
+                self._drop(run, name)
         for metric in self.metrics.values():
             table = _merged(metric.name)
             fold = self._plan.fold(metric, metric.source, f"step > {merged} AND step <= {step}")

@@ -78,7 +78,8 @@ def tables(digits: int) -> dict[str, dict[str, str]]:
 
 def metric_columns(metric: Metric, digits: int) -> dict[str, str]:
     """Column types of a metric's table: its keys, then its measures."""
-    kinds = {"money": f"DECIMAL(18,{digits})", "count": "BIGINT", "text": "VARCHAR"}
+    # Wide, because a sum may hold many of the largest amounts that are taken.
+    kinds = {"money": f"DECIMAL(38,{digits})", "count": "BIGINT", "text": "VARCHAR"}
     keys = {key.name: key.type for key in metric.keys}
     return keys | {measure.name: kinds[measure.kind] for measure in metric.measures}
 

@@ -120,6 +120,32 @@ class EngineSuite:
         assert pipeline.rows("sales")[0]["receipts"] == 2
         assert [row["kind"] for row in pipeline.store.query("SELECT kind FROM quarantine")] == ["unreadable"]
 
+    @pytest.mark.parametrize(
+        "lines",
+        [
+            [{"settlementAmount": 9999999999999}] * 1_002,
+            [{"creditAmount": 9999999999999, "taxPercentage": 99999}],
+            [{"quantity": 9999999999999}] * 1_000,
+        ],
+    )
+    def test_absurd_amounts_stop_nothing(self, pipeline: Pipeline, lines: list[dict[str, object]]) -> None:
+        pipeline.append(body(cashReceiptID="1"), body(cashReceiptID="2", lines=lines), body(cashReceiptID="3"))
+        pipeline.drain()
+        counted = pipeline.rows("sales")[0]["receipts"]
+        set_aside = len(pipeline.store.query("SELECT kind FROM quarantine"))
+        assert counted + set_aside == 3
+        assert counted >= 2
+        assert all(pipeline.store.verify(metric.name) == [] for metric in pipeline.metrics)
+
+    def test_a_day_may_hold_more_than_its_largest_receipts_can(self, pipeline: Pipeline) -> None:
+        large = {"grossTotal": "9999999999999.99", "netTotal": 0, "taxPayable": 0}
+        for start in (0, 600):
+            pipeline.append(
+                *(body(cashReceiptID=str(start + number), documentTotal=large, lines=[]) for number in range(600))
+            )
+            pipeline.drain()
+        assert pipeline.rows("sales")[0]["revenue"] == EUR("9999999999999.99") * 1_200
+
     def test_what_the_lines_do_not_cover_is_unallocated(self, pipeline: Pipeline) -> None:
         pipeline.append(body(documentTotal={"grossTotal": 7.5, "netTotal": 7, "taxPayable": 0.5}))
         pipeline.drain()

@@ -125,6 +125,9 @@ class StoreSuite:
         assert set(pipeline.rows("top")[0]) == {"day", "store", "largest"}
         pipeline.metrics = BUILT_IN
         pipeline.reopen()
+        assert pipeline.rows("top")[0]["largest"] == Decimal("5.00")
+        pipeline.append(body(cashReceiptID="2"))
+        pipeline.drain()
         with pytest.raises(StoreUnavailable):
             pipeline.rows("top")
         pipeline.close()
@@ -138,7 +141,7 @@ class StoreSuite:
             store.query("SELECT nothing FROM nowhere")
 
     def test_the_quarantine_keeps_the_newest_within_its_quota_and_counts_the_rest(self, tmp_path: Path) -> None:
-        pipeline = Pipeline(tmp_path, Settings(quarantine_limit_bytes=250))
+        pipeline = Pipeline(tmp_path, Settings(quarantine_limit_bytes=550))
         for number in range(4):
             pipeline.refuse(b"x" * 100, [{"path": "$", "error": str(number)}])
             pipeline.drain()

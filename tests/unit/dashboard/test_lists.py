@@ -11,7 +11,6 @@ import pytest
 
 from tests.support.dashboard import Answers
 from tests.support.pipeline import Pipeline, body
-from tillstream.dashboard.lists import money
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -21,22 +20,6 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
     pipeline = Pipeline(tmp_path)
     yield pipeline
     pipeline.close()
-
-
-@pytest.mark.parametrize(
-    ("amount", "currency", "shown"),
-    [
-        ("1234567.80", "EUR", "€1,234,567.80"),
-        ("-3.20", "EUR", "−€3.20"),
-        ("0.00", "USD", "$0.00"),
-        ("1200", "JPY", "¥1,200"),
-        ("1.250", "TND", "TND 1.250"),
-        ("99999999999999999.99", "EUR", "€99,999,999,999,999,999.99"),
-        (None, "EUR", "–"),
-    ],
-)
-def test_given_an_amount_when_shown_then_no_digit_is_lost(amount: str | None, currency: str, shown: str) -> None:
-    assert money(amount, currency) == shown
 
 
 def test_given_receipts_when_listed_then_each_links_to_its_own_page(pipeline: Pipeline) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-import pyarrow as pa
 import pytest
 
 from tests.support.pipeline import body
@@ -21,11 +20,9 @@ def sql() -> Iterator[DuckSql]:
     sql.close()
 
 
-def test_sift_parts_json_from_what_is_none(sql: DuckSql) -> None:
-    table = pa.table({"place": [1, 2, 3], "body": ["{}", "{", '{"a": [1, 2]}']})
-    readable, broken = sql.sift(table)
-    assert readable["place"].to_pylist() == [1, 3]
-    assert broken["place"].to_pylist() == [2]
+def test_what_cannot_be_read_is_like_nothing_and_spoils_no_other_comparison(sql: DuckSql) -> None:
+    whole = json.dumps(body())
+    assert sql.same_content([(whole, whole), (whole, "{broken"), (whole, whole)]) == [True, False, True]
 
 
 @pytest.mark.parametrize(

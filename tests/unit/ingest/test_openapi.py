@@ -23,7 +23,7 @@ def ingest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ingest]:
 
 def test_every_operation_described_is_one_that_is_served(ingest: Ingest) -> None:
     described = ingest.request("GET", "/openapi.json").json
-    assert described["openapi"] == "3.1.0"
+    assert described["openapi"] == "3.0.3"
     for path, operations in described["paths"].items():
         (method,) = operations
         assert ingest.request(method.upper(), path, b"").status not in (404, 405, 500)
@@ -44,7 +44,7 @@ def test_the_receipts_fields_are_those_of_the_type(ingest: Ingest) -> None:
 
 def test_amounts_are_described_as_numbers_or_texts(ingest: Ingest) -> None:
     schemas = ingest.request("GET", "/openapi.json").json["components"]["schemas"]
-    assert schemas["DocumentTotal"]["properties"]["grossTotal"]["type"] == ["number", "string"]
+    assert schemas["DocumentTotal"]["properties"]["grossTotal"]["oneOf"][0] == {"type": "number"}
 
 
 def test_the_page_loads_everything_from_here(ingest: Ingest) -> None:

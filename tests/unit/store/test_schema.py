@@ -22,6 +22,6 @@ def test_a_metric_s_columns_are_its_keys_and_then_its_measures() -> None:
         "day": "DATE",
         "store": "VARCHAR",
         "till": "VARCHAR",
-        "revenue": "DECIMAL(18,2)",
+        "revenue": "DECIMAL(38,2)",
         "receipts": "BIGINT",
     }

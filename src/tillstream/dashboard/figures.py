@@ -1,0 +1,89 @@
+"""Every metric of the catalogue as a page of its own: a default plot, which follows from the declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from html import escape
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+
+from tillstream.dashboard.html import Cell, card, filled, form, money, problem, shell, table
+from tillstream.errors import BadQuery, UnknownMetric
+from tillstream.views import Views
+
+ROWS_SHOWN = 2_000
+
+
+def routes(views: Views, *, demo: bool) -> APIRouter:
+    """`/figures`, the list of metrics, and `/figures/{name}`."""
+    router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+    def page(title: str, body: str, status: int = 200) -> HTMLResponse:
+        return shell(title, "figures", body, demo=demo, status=status)
+
+    @router.get("/figures")
+    def figures() -> HTMLResponse:
+        rows = [
+            [(f'<a href="/figures/{each["name"]}">{each["name"]}</a>', ""), (escape(each["help"]), "")]
+            for each in views.catalogue()
+        ]
+        return page("Figures", card("Figures", table(("Metric", "What it is"), rows, "There are none.")))
+
+    @router.get("/figures/{name}")
+    def figure(name: str, request: Request) -> HTMLResponse:
+        asked = filled(request.query_params)
+        try:
+            described = next((each for each in views.catalogue() if each["name"] == name), None)
+            found = views.metric(name, asked)
+        except BadQuery as error:
+            return page(name, problem(error), 400)
+        except UnknownMetric as error:
+            return page("Figures", card("There is no such metric", f"<p>{escape(str(error))}</p>"), 404)
+        assert described is not None
+        fields = {key: "date" if key == "day" else "text" for key in described["keys"]}
+        body = form(f"/figures/{name}", {"day": found["day"], **asked}, fields) + plot(found, described)
+        query = urlencode({"day": found["day"], **asked})
+        links = f'<p class="more"><a href="/api/v1/metrics/{name}.csv?{escape(query)}">CSV</a></p>'
+        return page(name, card(f"{escape(described['help'])} <span>{name}</span>", body + links))
+
+    return router
+
+
+def plot(found: Mapping[str, Any], described: Mapping[str, Any]) -> str:
+    """A row for each row of the metric: its keys, a bar as long as its first measure, and its measures."""
+    keys = [key for key in described["keys"] if key != "day"]
+    measures = described["measures"]
+    rows: Sequence[Mapping[str, Any]] = found["rows"][:ROWS_SHOWN]
+    first = measures[0]["name"]
+    numeric = measures[0]["kind"] != "text"
+    largest = max((abs(Decimal(row[first])) for row in rows), default=Decimal(0)) if numeric else Decimal(0)
+    lines = [_line(row, keys, measures, largest, found["currency"]) for row in rows]
+    shown = table((*keys, "", *(each["name"] for each in measures)), lines, "Nothing on this day.")
+    left = len(found["rows"]) - len(rows)
+    return shown + (f'<p class="note">{left:,} more rows: see the CSV.</p>' if left else "")
+
+
+def _line(
+    row: Mapping[str, Any],
+    keys: Sequence[str],
+    measures: Sequence[Mapping[str, str]],
+    largest: Decimal,
+    currency: str,
+) -> list[Cell]:
+    percent = round(100 * abs(Decimal(row[measures[0]["name"]])) / largest) if largest else 0
+    bar = f'<i class="bar" style="width:{percent}%"></i>'
+    return [
+        *((escape(str(row[key]).replace("T", " ")), "") for key in keys),
+        (bar, "plot"),
+        *(_measure(row[each["name"]], each["kind"], currency) for each in measures),
+    ]
+
+
+def _measure(value: Any, kind: str, currency: str) -> Cell:
+    if kind == "money":
+        return money(value, currency), "number negative" if str(value).startswith("-") else "number"
+    return (escape(str(value)), "") if kind == "text" else (f"{value:,}", "number")
