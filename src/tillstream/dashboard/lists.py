@@ -29,10 +29,10 @@ def routes(views: Views, *, demo: bool) -> APIRouter:
             found = views.receipts(asked)
         except BadQuery as error:
             return page("Receipts", "receipts", problem(error), 400)
-        form = form("/receipts", asked, {"day": "date", "store": "text", "till": "text", "receipt": "text"})
+        asking = form("/receipts", asked, {"day": "date", "store": "text", "till": "text", "receipt": "text"})
         rows = (_receipt_row(each, found["currency"]) for each in found["receipts"])
-        table = table(("Sold", "Store · till", "Receipt", "Items", "Amount", "Anomalies"), rows, "No such receipts.")
-        body = card("Receipts", form + table + more("/receipts", asked, found["next"]))
+        listed = table(("Sold", "Store · till", "Receipt", "Items", "Amount", "Anomalies"), rows, "No such receipts.")
+        body = card("Receipts", asking + listed + more("/receipts", asked, found["next"]))
         return page("Receipts", "receipts", body)
 
     @router.get("/receipts/{key}")
@@ -52,11 +52,11 @@ def routes(views: Views, *, demo: bool) -> APIRouter:
             found = views.quarantine(asked)
         except BadQuery as error:
             return page("Set aside", "quarantine", problem(error), 400)
-        table = table(
+        listed = table(
             ("Received", "What", "Why", "Source"), map(_entry_row, found["entries"]), "Nothing was set aside."
         )
         note = '<p class="note">What could not be counted is kept here as it came, with the reason.</p>'
-        body = card("Set aside", note + table + more("/quarantine", asked, found["next"]))
+        body = card("Set aside", note + listed + more("/quarantine", asked, found["next"]))
         return page("Set aside", "quarantine", body)
 
     @router.get("/quarantine/{entry}")
@@ -87,7 +87,7 @@ def _receipt_row(receipt: Mapping[str, Any], currency: str) -> list[Cell]:
 
 def _receipt_page(receipt: Mapping[str, Any]) -> str:
     currency = receipt["currency"]
-    facts = {
+    known = {
         "Store · till": f"{receipt['store']} · {receipt['till']}",
         "Sold": receipt["sold_local"].replace("T", " "),
         "Received": _utc(receipt["received_at"]),
@@ -109,7 +109,7 @@ def _receipt_page(receipt: Mapping[str, Any]) -> str:
         for each in receipt["settlements"]
     )
     return (
-        card(f"Receipt {escape(receipt['receipt'])}", f"<dl>{facts(facts)}</dl>", "span5")
+        card(f"Receipt {escape(receipt['receipt'])}", f"<dl>{facts(known)}</dl>", "span5")
         + card("Total", f"<dl>{totals}</dl>", "span3")
         + card("Paid", f"<dl>{paid}</dl>" if paid else "<p>No payment is given.</p>", "span4")
         + card("Lines", lines)
@@ -141,14 +141,14 @@ def _entry_row(entry: Mapping[str, Any]) -> list[Cell]:
 
 def _entry_page(entry: Mapping[str, Any]) -> str:
     reasons = "<br>".join(_reason(each) for each in entry["reasons"]) or "–"
-    facts = {
+    known = {
         "What": entry["kind"],
         "Received": _utc(entry["received_at"]),
         "Source": entry["source"] or "–",
         "Bytes": f"{entry['size_bytes']:,}",
     }
     return (
-        card("Set aside", f"<dl>{facts(facts)}</dl>", "span5")
+        card("Set aside", f"<dl>{facts(known)}</dl>", "span5")
         + card("Why", f"<p>{reasons}</p>", "span8")
         + _original(entry["original"])
     )

@@ -67,7 +67,8 @@ class _Disk(Collector):
         for path in sorted(self._directory.iterdir()):
             # A file may be renamed while it is looked at.
             with suppress(FileNotFoundError):
-                files.add_metric([path.name], path.stat().st_size)
+                if path.is_file():
+                    files.add_metric([path.name], path.stat().st_size)
         yield files
         free = shutil.disk_usage(self._directory).free
         yield GaugeMetricFamily("tillstream_disk_free_bytes", "room left on the disk of the data directory", free)

@@ -139,7 +139,8 @@ def test_what_is_no_receipt_is_answered_422_with_every_fault_and_kept(ingest: In
 def test_only_so_much_of_a_refused_receipt_is_kept(start: Start) -> None:
     ingest = start(receipt_limit_bytes=500)
     body = encoded(extra="x" * 1_000)
-    assert ingest.post("/receipt", body).status == 422
+    assert ingest.post("/receipt", body).status == 413
+    assert ingest.post("/receipts", b"[%b]" % body).status == 422
     (record,) = ingest.records()
     assert record["original"] == body[:500]
     assert f"the first 500 of {len(body)} bytes are kept" in record["notes"]

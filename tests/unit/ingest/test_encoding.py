@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from tests.support.ingest import JSON, Ingest
 from tests.support.pipeline import body
 from tillstream.ingest.encoding import BrokenEncoding, TooLarge, undo
-from tillstream.settings import Settings
 
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
@@ -59,7 +58,7 @@ def test_what_is_not_encoded_at_all_is_no_body(name: str) -> None:
 
 @pytest.fixture
 def ingest(tmp_path: Path) -> Iterator[Ingest]:
-    ingest = Ingest(tmp_path, Settings(body_limit_bytes=100_000))
+    ingest = Ingest(tmp_path, body_limit_bytes=100_000)
     yield ingest
     ingest.close()
 
@@ -67,22 +66,22 @@ def ingest(tmp_path: Path) -> Iterator[Ingest]:
 @every_encoding
 @pytest.mark.parametrize("path", ["/receipt", "/receipts"])
 def test_a_till_may_send_an_encoded_body(ingest: Ingest, name: str, path: str) -> None:
-    headers = [("content-type", JSON), ("content-encoding", name.upper())]
-    answer = ingest.request("POST", path, COMPRESS[name](json.dumps(body()).encode()), headers)
+    headers = (("content-type", JSON), ("content-encoding", name.upper()))
+    answer = ingest.request("POST", path, COMPRESS[name](json.dumps(body()).encode()), *headers)
     assert (answer.status, answer.json["accepted"]) == (202, 1)
 
 
 @every_encoding
 def test_a_bomb_is_over_the_limit_and_broken_data_are_not_parseable(ingest: Ingest, name: str) -> None:
-    headers = [("content-type", JSON), ("content-encoding", name)]
-    assert ingest.request("POST", "/receipt", COMPRESS[name](bytes(1_000_000)), headers).status == 413
-    answer = ingest.request("POST", "/receipt", b"plain", headers)
+    headers = (("content-type", JSON), ("content-encoding", name))
+    assert ingest.request("POST", "/receipt", COMPRESS[name](bytes(1_000_000)), *headers).status == 413
+    answer = ingest.request("POST", "/receipt", b"plain", *headers)
     assert answer.status == 400
     assert name in answer.json["errors"][0]["error"]
 
 
 def test_an_unknown_encoding_is_refused_with_those_known(ingest: Ingest) -> None:
-    headers = [("content-type", JSON), ("content-encoding", "br")]
-    answer = ingest.request("POST", "/receipt", b"x", headers)
+    headers = (("content-type", JSON), ("content-encoding", "br"))
+    answer = ingest.request("POST", "/receipt", b"x", *headers)
     assert answer.status == 415
     assert answer.headers["accept-encoding"] == "gzip, zstd, identity"
