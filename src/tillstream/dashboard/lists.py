@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from tillstream.dashboard.api import QUARANTINE_FILTERS, RECEIPT_FILTERS, given
-from tillstream.dashboard.html import Cell, card, filled, form, money, more, problem, shell, table, words
+from tillstream.dashboard.html import Cell, card, facts, filled, form, money, more, problem, shell, table, words
 from tillstream.errors import BadQuery
 from tillstream.views import Views
 
