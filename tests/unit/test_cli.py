@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 import tillstream
 from tillstream import settings
 from tillstream.cli import Verbs, main
-from tillstream.errors import StoreUnavailable
+from tillstream.errors import LogUnavailable, OperationalError, PortTaken, StoreUnavailable
 from tillstream.settings import Settings
 
 VERBS = ("up", "ingest", "engine", "generate", "check", "rebuild", "settings", "version")
@@ -63,19 +63,26 @@ def test_readers_of_a_missing_directory_are_told_in_one_line(verb: str, tmp_path
     )
 
 
-def test_an_operational_error_ends_with_its_line_and_2() -> None:
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (StoreUnavailable("open the store", "x.duckdb", "it is locked", "stop the other one"), 3),
+        (LogUnavailable("open the log", "x", "input/output error"), 3),
+        (PortTaken("listen on", "127.0.0.1:3000", "another program listens there already"), 2),
+    ],
+)
+def test_an_operational_error_ends_with_its_line_and_a_code_that_says_whether_to_try_again(
+    error: OperationalError, code: int
+) -> None:
     @click.group(cls=Verbs)
     def group() -> None: ...
 
     @group.command()
     def fail() -> None:
-        raise StoreUnavailable("open the store", "x.duckdb", "it is locked", "stop the other one")
+        raise error
 
     result = invoke("fail", command=group)
-    assert (result.exit_code, result.stderr) == (
-        2,
-        "tillstream: could not open the store x.duckdb: it is locked; stop the other one\n",
-    )
+    assert (result.exit_code, result.stderr) == (code, f"tillstream: {error}\n")
 
 
 def test_any_other_error_is_not_hidden() -> None:

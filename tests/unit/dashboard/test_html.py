@@ -40,7 +40,7 @@ def test_given_a_cursor_when_there_is_more_then_the_filters_stay() -> None:
 
 @pytest.mark.parametrize("demo", [True, False])
 def test_given_a_demo_when_a_page_is_shown_then_it_says_demo(demo: bool) -> None:
-    page = shell("<Title>", "receipts", "body", demo=demo).body.decode()
+    page = bytes(shell("<Title>", "receipts", "body", demo=demo).body).decode()
     assert ("DEMO" in page) is demo
     assert "&lt;Title&gt;" in page
     assert '<a href="/receipts" class="on">' in page
