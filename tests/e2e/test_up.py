@@ -91,7 +91,7 @@ def test_an_engine_that_cannot_go_on_ends_and_is_restarted_until_it_can(data: Pa
         obstacle.mkdir()
         assert running_up.post(EXAMPLE).status_code == 202
         running_up.command.hear("tillstream: could not publish a position in .*engine.position")
-        running_up.command.hear("part died, restarting it .*code=2 part=engine")
+        running_up.command.hear("part died, restarting it .*code=3 part=engine")
         receipt = json.dumps(json.loads(EXAMPLE) | {"cashReceiptID": 2}).encode()
         assert running_up.post(receipt).status_code == 202
         obstacle.rmdir()
