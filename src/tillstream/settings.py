@@ -43,6 +43,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     body_limit_bytes: Annotated[int, Positive, "largest body of one request, decompressed"] = 32 * 1024 * 1024
     receipt_limit_bytes: Annotated[int, Positive, "largest single receipt"] = 1024 * 1024
     batch_limit_receipts: Annotated[int, Positive, "most receipts in one request"] = 50_000
+    store_limit_receipts_per_s: Annotated[
+        int, Meta(ge=0), "receipts a second that one store may send before ingest answers 429; 0: any number"
+    ] = 0
     header_limit_bytes: Annotated[int, Meta(ge=8192), "largest header block of one request"] = 65_536
     header_timeout_ms: Annotated[int, Positive, "longest wait for the headers of a request"] = 10_000
     body_timeout_ms: Annotated[int, Positive, "longest wait for the body of a request"] = 30_000

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from tillstream.receipt import Fault
 
-Answer = tuple[int, list[tuple[str, str]], bytes]
-"""Status, headers, body."""
 
-JSON = [("content-type", "application/json")]
-_CLOSE = [*JSON, ("connection", "close")]
-_RETRY = [*JSON, ("retry-after", "1")]
+class Answer(NamedTuple):
+    """`headers` are whole lines as they are sent; the server adds length and date. After `closes` it closes."""
+
+    status: int
+    headers: bytes
+    body: bytes
+    closes: bool = False
+
+
+JSON = b"content-type: application/json\r\n"
+_RETRY = JSON + b"retry-after: 1\r\n"
 
 _encode = msgspec.json.encode
 
@@ -29,7 +35,7 @@ class Refused(Exception):
 
 def accepted(key: str, day: str) -> Answer:
     """One receipt is durable."""
-    return 202, JSON, f'{{"accepted":1,"rejected":[],"receiptKey":"{key}","day":"{day}"}}'.encode()
+    return Answer(202, JSON, f'{{"accepted":1,"rejected":[],"receiptKey":"{key}","day":"{day}"}}'.encode())
 
 
 def batch(count: int, rejected: Sequence[tuple[int, Sequence[Fault]]], *, parseable: bool) -> Answer:
@@ -37,70 +43,105 @@ def batch(count: int, rejected: Sequence[tuple[int, Sequence[Fault]]], *, parsea
     entries = [{"index": index, "errors": [fault.as_dict() for fault in faults]} for index, faults in rejected]
     answer: dict[str, Any] = {"accepted": count, "rejected": entries}
     if count:
-        return 202, JSON, _encode(answer)
+        return Answer(202, JSON, _encode(answer))
     answer["errors"] = [
         {**fault.as_dict(), "path": f"$[{index}]{fault.path[1:]}"} for index, faults in rejected for fault in faults
     ]
-    return 422 if parseable else 400, JSON, _encode(answer)
+    return Answer(422 if parseable else 400, JSON, _encode(answer))
 
 
 def refused(faults: Sequence[Fault], *, parseable: bool) -> Answer:
     """Not a receipt (422), or nothing that could be parsed (400)."""
-    return 422 if parseable else 400, JSON, _errors(faults)
+    return Answer(422 if parseable else 400, JSON, _errors(faults))
+
+
+def malformed(reason: str) -> Answer:
+    """What came is no HTTP."""
+    return Answer(400, JSON, _error(f"not a request of HTTP/1.1: {reason}", "see /docs"), closes=True)
 
 
 def not_found(path: str) -> Answer:
-    return 404, JSON, _error(f"there is nothing at {path}", "POST receipts to /receipt or /receipts; see /docs")
+    return Answer(404, JSON, _error(f"there is nothing at {path}", "POST receipts to /receipt or /receipts; see /docs"))
 
 
 def method_not_allowed(allowed: Sequence[str]) -> Answer:
     listed = ", ".join(allowed)
-    return 405, [*JSON, ("allow", listed)], _error("the method is not allowed here", f"use {listed}")
+    body = _error("the method is not allowed here", f"use {listed}")
+    return Answer(405, JSON + f"allow: {listed}\r\n".encode(), body)
+
+
+def head_too_late(limit_ms: int) -> Answer:
+    return Answer(408, JSON, _error(f"the headers took longer than {limit_ms} ms", "send it again"), closes=True)
 
 
 def body_too_late(limit_ms: int) -> Answer:
-    return 408, _CLOSE, _error(f"the body took longer than {limit_ms} ms", "send it again")
+    return Answer(408, JSON, _error(f"the body took longer than {limit_ms} ms", "send it again"), closes=True)
+
+
+def head_too_large(limit_bytes: int) -> Answer:
+    return Answer(431, JSON, _error(f"the headers have more than {limit_bytes} bytes", "send fewer"), closes=True)
 
 
 def body_too_large(limit_bytes: int) -> Answer:
-    return 413, _CLOSE, _error(f"the body has more than {limit_bytes} bytes", "send fewer receipts at a time")
+    body = _error(f"the body has more than {limit_bytes} bytes", "send fewer receipts at a time")
+    return Answer(413, JSON, body, closes=True)
+
+
+def receipt_too_large(limit_bytes: int) -> Answer:
+    """The whole request has come: the connection may stay."""
+    return Answer(413, JSON, _error(f"the receipt has more than {limit_bytes} bytes", "send several to /receipts"))
 
 
 def too_many(limit: int) -> Answer:
-    return 413, JSON, _error(f"the request has more than {limit} receipts", "send fewer receipts at a time")
+    body = _error(f"the request has more than {limit} receipts", "send fewer receipts at a time")
+    return Answer(413, JSON, body)
 
 
 def unsupported_type(known: Sequence[str]) -> Answer:
-    return 415, [*JSON, ("accept-post", ", ".join(known))], _error("unknown media type", f"use {', '.join(known)}")
+    listed = ", ".join(known)
+    return Answer(415, JSON + f"accept-post: {listed}\r\n".encode(), _error("unknown media type", f"use {listed}"))
 
 
 def unsupported_encoding() -> Answer:
-    headers = [*JSON, ("accept-encoding", "gzip, zstd, identity")]
-    return 415, headers, _error("unknown content encoding", "use gzip or zstd, or send the body as it is")
+    body = _error("unknown content encoding", "use gzip or zstd, or send the body as it is")
+    return Answer(415, JSON + b"accept-encoding: gzip, zstd, identity\r\n", body)
+
+
+def too_fast(store: str, limit_per_s: int, wait_s: int) -> Answer:
+    """A store sends more than it may; nothing was acknowledged."""
+    body = _error(
+        f"store {store} sends more than {limit_per_s} receipts a second",
+        "nothing was taken; send it again after Retry-After seconds, it will count once",
+    )
+    return Answer(429, JSON + f"retry-after: {wait_s}\r\n".encode(), body)
+
+
+def too_many_connections() -> Answer:
+    return Answer(503, _RETRY, _error("too many connections are open", "keep fewer, and keep them alive"), closes=True)
 
 
 def unavailable(reason: str) -> Answer:
     """Nothing was acknowledged, and the same request may come again."""
-    return 503, _RETRY, _error(reason, "nothing was taken; send it again, it will count once")
+    return Answer(503, _RETRY, _error(reason, "nothing was taken; send it again, it will count once"))
 
 
 def failed() -> Answer:
     """A fault of the program itself; its log says more."""
-    return 500, JSON, _error("something went wrong here", "it is logged; send it again, it will count once")
+    return Answer(500, JSON, _error("something went wrong here", "it is logged; send it again, it will count once"))
 
 
 def ready(problem: str) -> Answer:
     if problem:
-        return 503, _RETRY, _encode({"status": "unavailable", "reason": problem})
-    return 200, JSON, b'{"status":"ready"}'
+        return Answer(503, _RETRY, _encode({"status": "unavailable", "reason": problem}))
+    return Answer(200, JSON, b'{"status":"ready"}')
 
 
 def live() -> Answer:
-    return 200, JSON, b'{"status":"live"}'
+    return Answer(200, JSON, b'{"status":"live"}')
 
 
 def found(content_type: str, body: bytes) -> Answer:
-    return 200, [("content-type", content_type)], body
+    return Answer(200, f"content-type: {content_type}\r\n".encode(), body)
 
 
 def _error(error: str, hint: str) -> bytes:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from asyncio import AbstractEventLoop, Future
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
 from tillstream.errors import LogUnavailable
 from tillstream.ingest.counters import Counters
+from tillstream.ingest.room import Room
 from tillstream.log.base import Batch, Log
 from tillstream.settings import Settings
 
@@ -27,50 +29,52 @@ _logger = structlog.get_logger()
 Outcome = LogUnavailable | None
 """What became of a group commit: None once it is durable."""
 
+Told = Callable[[Outcome], None]
+
 
 class Committer:
     """Appends to the log from one thread of its own; made and used on the event loop.
 
-    The future of `add` is done only after `Log.append` has returned. All that goes into one commit
-    shares one future: it never raises, and its result is None or why nothing may be acknowledged.
+    Whoever adds is told the outcome once, on the event loop: None after `Log.append` has returned,
+    or why nothing may be acknowledged.
     """
 
-    def __init__(self, log: Log, settings: Settings, counters: Counters) -> None:
+    def __init__(self, log: Log, settings: Settings, counters: Counters, room: Room) -> None:
         self._log = log
-        self._limit_bytes = settings.pending_limit_bytes
+        self._room = room
         self._linger_s = settings.commit_linger_ms / 1_000
         self._hurry = 0
         self._counters = counters
         self._loop: AbstractEventLoop = asyncio.get_running_loop()
         self._executor = ThreadPoolExecutor(1, "commit")
         self._batch = Batch()
-        self._outcome: Future[Outcome] = self._loop.create_future()
-        self._committing_bytes = 0
+        self._waiting: list[Told] = []
         self._pump: asyncio.Task[None] | None = None
         self._complained = float("-inf")
         self._failing = 0
 
-    @property
-    def pending_bytes(self) -> int:
-        return self._committing_bytes + self._batch.size_bytes
-
-    def has_room(self, size_bytes: int) -> bool:
-        return self._committing_bytes + self._batch.size_bytes + size_bytes <= self._limit_bytes
-
-    def add(self, head: bytes, body: bytes, original: bytes = b"") -> Future[Outcome]:
+    def add(self, head: bytes, body: bytes, original: bytes, told: Told) -> bool:
+        """Whether there was room for the record; if so, it is in the next commit."""
+        if not self._room.take(len(head) + len(body) + len(original)):
+            return False
         self._batch.add(head, body, original)
+        self._waiting.append(told)
         if self._pump is None:
             self._pump = self._loop.create_task(self._commit_all())
-        return self._outcome
+        return True
 
-    def add_all(self, batch: Batch) -> Future[Outcome]:
+    def add_all(self, batch: Batch, told: Told) -> bool:
+        """The same for many records, in one commit or the next ones; `told` after the last of them."""
+        if not self._room.take(batch.size_bytes):
+            return False
         self._batch.heads += batch.heads
         self._batch.bodies += batch.bodies
         self._batch.originals += batch.originals
         self._batch.size_bytes += batch.size_bytes
+        self._waiting.append(told)
         if self._pump is None:
             self._pump = self._loop.create_task(self._commit_all())
-        return self._outcome
+        return True
 
     async def probe(self) -> Outcome:
         """Whether the log takes records now."""
@@ -81,7 +85,7 @@ class Committer:
         if self._pump is not None:
             _, unfinished = await asyncio.wait((self._pump,), timeout=limit_s)
             if unfinished:
-                _logger.error("commit_unfinished", pending_bytes=self.pending_bytes, seconds=limit_s)
+                _logger.error("commit_unfinished", pending_bytes=self._room.taken_bytes, seconds=limit_s)
         self._executor.shutdown(wait=False)
 
     async def _linger(self) -> None:
@@ -101,17 +105,15 @@ class Committer:
         if self._linger_s:
             await self._linger()
         while self._batch.heads:
-            batch, outcome = self._batch, self._outcome
-            self._batch, self._outcome = Batch(), self._loop.create_future()
-            self._committing_bytes = batch.size_bytes
+            batch, waiting = self._batch, self._waiting
+            self._batch, self._waiting = Batch(), []
             started = time.perf_counter()
-            result = await self._append(batch)
-            self._committing_bytes = 0
-            if result is None:
+            outcome = await self._append(batch)
+            self._room.give(batch.size_bytes)
+            if outcome is None:
                 self._counters.committed(time.perf_counter() - started)
-            # A request that is cancelled while it waits cancels what it waits for, with all who share it.
-            if not outcome.done():
-                outcome.set_result(result)
+            for told in waiting:
+                told(outcome)
         self._pump = None
 
     async def _append(self, batch: Batch) -> Outcome:

@@ -30,6 +30,9 @@ class Counters(Collector):
         self._commit_buckets = [0] * (len(_COMMIT_BOUNDS_S) + 1)
         self.pending_bytes: Callable[[], int] = lambda: 0
 
+    def answered(self, status: int) -> None:
+        self.requests[status] += 1
+
     def committed(self, seconds: float) -> None:
         self.commits += 1
         self.commit_seconds += seconds

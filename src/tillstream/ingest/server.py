@@ -1,4 +1,4 @@
-"""The server of ingest: the application, its group commit, and their orderly end."""
+"""The server of ingest: its port, the application, the group commit, and their orderly end."""
 
 from __future__ import annotations
 
@@ -6,24 +6,31 @@ import asyncio
 import gc
 from collections.abc import Callable
 
-from granian.constants import Interfaces
+import structlog
 
 from tillstream import ports
 from tillstream.clock import Clock
+from tillstream.errors import OperationalError
 from tillstream.formats.base import Formats
 from tillstream.formats.json import JsonDecoder, NdjsonDecoder
-from tillstream.http_server import BACKLOG, BoundServer
 from tillstream.ingest.app import IngestApp
 from tillstream.ingest.commit import Committer
 from tillstream.ingest.counters import Counters, Exposition
+from tillstream.ingest.http1 import Connections, Limits
+from tillstream.ingest.room import Room
+from tillstream.ingest.taking import Taker
 from tillstream.log.base import Log
 from tillstream.settings import Settings
+
+BACKLOG = 4_096
 
 STOP_LIMIT_S = 4.0
 """Longest wait for open requests when the server stops."""
 
 COMMIT_LIMIT_S = 0.5
 """Longest wait, after that, for a commit that nobody waits for any more."""
+
+_logger = structlog.get_logger()
 
 
 async def serve(log: Log, settings: Settings, clock: Clock, stop: asyncio.Event, ready: Callable[[int], None]) -> None:
@@ -32,18 +39,41 @@ async def serve(log: Log, settings: Settings, clock: Clock, stop: asyncio.Event,
     Raises `PortTaken`, and `OperationalError` where the server ends by itself.
     """
     listener = ports.listen(settings.host, settings.ingest_port, "--ingest-port", BACKLOG)
+    port: int = listener.getsockname()[1]
     counters = Counters()
-    committer = Committer(log, settings, counters)
-    counters.pending_bytes = lambda: committer.pending_bytes
-    exposition = Exposition(counters, log.lag, settings.data_path)
+    room = Room(settings.pending_limit_bytes)
+    counters.pending_bytes = lambda: room.taken_bytes
+    committer = Committer(log, settings, counters, room)
     formats = Formats([JsonDecoder(), NdjsonDecoder()])
-    app = IngestApp(settings, clock, formats, committer, counters, exposition)
-    server = BoundServer(app, Interfaces.RSGI, settings, listener)
-    watching = asyncio.create_task(app.reader.watch())
+    taker = Taker(settings, clock, formats, committer, room, counters)
+    app = IngestApp(formats, taker, committer, Exposition(counters, log.lag, settings.data_path))
+    connections = Connections(app, _limits(settings), room, clock, counters.answered)
+    server = await asyncio.get_running_loop().create_server(connections.accept, sock=listener, backlog=BACKLOG)
+    watching = asyncio.create_task(connections.watch())
+    stopped = asyncio.create_task(stop.wait())
     gc.collect()
     gc.freeze()
     try:
-        await server.run("ingest", stop, ready, app.turn_away, STOP_LIMIT_S)
+        ready(port)
+        await asyncio.wait((watching, stopped), return_when=asyncio.FIRST_COMPLETED)
+        if watching.done():
+            raise OperationalError("serve", f"ingest on port {port}", watching.exception() or "it ended by itself")
     finally:
+        stopped.cancel()
         watching.cancel()
+        app.turn_away()
+        server.close()
+        cut_off = await connections.close(STOP_LIMIT_S)
+        if cut_off:
+            _logger.warning("connections_cut_off", connections=cut_off, seconds=STOP_LIMIT_S)
         await committer.close(COMMIT_LIMIT_S)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        header_bytes=settings.header_limit_bytes,
+        header_s=settings.header_timeout_ms / 1_000,
+        body_bytes=settings.body_limit_bytes,
+        body_s=settings.body_timeout_ms / 1_000,
+        connections=settings.connection_limit,
+    )

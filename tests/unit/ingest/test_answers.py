@@ -11,26 +11,27 @@ FAULT = Fault("$.storeID", "it is missing", "a receipt needs it")
 
 
 def test_faults_are_told_with_path_error_and_hint() -> None:
-    status, headers, body = answers.refused([FAULT], parseable=True)
-    assert (status, headers) == (422, [("content-type", "application/json")])
+    status, headers, body, closes = answers.refused([FAULT], parseable=True)
+    assert (status, headers, closes) == (422, b"content-type: application/json\r\n", False)
     assert json.loads(body) == {"errors": [FAULT.as_dict()]}
-    assert answers.refused([FAULT], parseable=False)[0] == 400
+    assert answers.refused([FAULT], parseable=False).status == 400
 
 
 def test_a_batch_lists_its_rejected_ones_and_flattens_them_only_where_none_was_accepted() -> None:
-    status, _, body = answers.batch(2, [(5, [FAULT])], parseable=True)
+    status, _, body, _ = answers.batch(2, [(5, [FAULT])], parseable=True)
     assert (status, json.loads(body)) == (202, {"accepted": 2, "rejected": [{"index": 5, "errors": [FAULT.as_dict()]}]})
-    status, _, body = answers.batch(0, [(5, [FAULT])], parseable=True)
+    status, _, body, _ = answers.batch(0, [(5, [FAULT])], parseable=True)
     assert status == 422
     assert json.loads(body)["errors"] == [{**FAULT.as_dict(), "path": "$[5].storeID"}]
-    assert answers.batch(0, [(0, [FAULT])], parseable=False)[0] == 400
+    assert answers.batch(0, [(0, [FAULT])], parseable=False).status == 400
 
 
 def test_answers_that_leave_a_body_unread_close_the_connection() -> None:
-    for _, headers, _ in (answers.body_too_late(10), answers.body_too_large(10)):
-        assert ("connection", "close") in headers
+    for answer in (answers.body_too_late(10), answers.body_too_large(10), answers.head_too_large(10)):
+        assert answer.closes
 
 
 def test_what_may_come_again_says_when() -> None:
-    assert ("retry-after", "1") in answers.unavailable("the log is full")[1]
-    assert answers.ready("the log is full")[0] == 503
+    assert b"retry-after: 1\r\n" in answers.unavailable("the log is full").headers
+    assert b"retry-after: 7\r\n" in answers.too_fast("12", 5, 7).headers
+    assert answers.ready("the log is full").status == 503

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import Future
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from structlog.testing import capture_logs
 
 from tests.support.ingest import WAIT_S, GatedLog
 from tillstream.errors import LogFull, LogUnavailable
-from tillstream.ingest.commit import Committer
+from tillstream.ingest.commit import Committer, Outcome
 from tillstream.ingest.counters import Counters
+from tillstream.ingest.room import Room
 from tillstream.log.base import START, Batch
 from tillstream.settings import Settings
 
@@ -35,17 +37,26 @@ async def reached(log: GatedLog) -> None:
     assert await asyncio.to_thread(log.waiting.wait, WAIT_S)
 
 
+def committer_of(log: GatedLog, room: Room | None = None) -> Committer:
+    return Committer(log, Settings(), Counters(), room or Room(10**9))
+
+
+def added(committer: Committer, body: bytes = b"body") -> Future[Outcome]:
+    """What the committer tells of one more record."""
+    outcome: Future[Outcome] = asyncio.get_running_loop().create_future()
+    assert committer.add(b"head\n", body, b"", outcome.set_result)
+    return outcome
+
+
 def test_what_arrives_during_a_commit_shares_the_next_one(log: GatedLog) -> None:
     async def main() -> None:
-        committer = Committer(log, Settings(), Counters())
+        committer = committer_of(log)
         log.gate.clear()
-        first = committer.add(b"head\n", b"0")
+        first = added(committer)
         await reached(log)
-        later = [committer.add(b"head\n", b"%d" % number) for number in range(1, 50)]
-        assert len(set(map(id, later))) == 1
-        assert first is not later[0]
+        later = [added(committer, b"%d" % number) for number in range(1, 50)]
         log.gate.set()
-        assert [await first, await later[0]] == [None, None]
+        assert await asyncio.gather(first, *later) == [None] * 50
         await committer.close(WAIT_S)
         assert log.commits == [1, 49]
 
@@ -54,9 +65,9 @@ def test_what_arrives_during_a_commit_shares_the_next_one(log: GatedLog) -> None
 
 def test_nobody_is_told_before_the_append_has_returned(log: GatedLog) -> None:
     async def main() -> None:
-        committer = Committer(log, Settings(), Counters())
+        committer = committer_of(log)
         log.gate.clear()
-        outcome = committer.add(b"head\n", b"body")
+        outcome = added(committer)
         await reached(log)
         await asyncio.sleep(0.02)
         assert not outcome.done()
@@ -69,34 +80,40 @@ def test_nobody_is_told_before_the_append_has_returned(log: GatedLog) -> None:
     run(log, main())
 
 
-def test_pending_bytes_are_counted_until_they_are_durable(log: GatedLog) -> None:
+def test_records_take_room_until_they_are_durable(log: GatedLog) -> None:
     async def main() -> None:
-        committer = Committer(log, Settings(pending_limit_bytes=100), Counters())
+        room = Room(100)
+        committer = committer_of(log, room)
         log.gate.clear()
-        committer.add(b"x" * 10, b"x" * 40)
+        added(committer, b"x" * 45)
         await reached(log)
-        last = committer.add(b"x" * 10, b"x" * 20, b"x" * 10)
-        assert committer.pending_bytes == 90
-        assert committer.has_room(10)
-        assert not committer.has_room(11)
+        last = added(committer, b"x" * 35)
+        assert room.taken_bytes == 90
+        batch = Batch()
+        batch.add(b"head\n", b"xxxxxx")
+        assert not committer.add(b"head\n", b"xxxxxx", b"", lambda _: None)
+        assert not committer.add_all(batch, lambda _: None)
         log.gate.set()
         await last
-        assert committer.pending_bytes == 0
+        assert room.taken_bytes == 0
         await committer.close(WAIT_S)
+        assert log.commits == [1, 1]
 
     run(log, main())
 
 
 def test_a_failure_reaches_everyone_who_waits_and_the_next_try_goes_to_the_log(log: GatedLog) -> None:
     async def main() -> None:
-        committer = Committer(log, Settings(), Counters())
+        committer = committer_of(log)
         log.failure = LogFull("append to", "it", "no room")
         batch = Batch()
         batch.add(b"head\n", b"body")
-        outcomes = [committer.add(b"head\n", b"body"), committer.add_all(batch)]
-        assert [await outcome for outcome in outcomes] == [log.failure, log.failure]
+        of_batch: Future[Outcome] = asyncio.get_running_loop().create_future()
+        of_one = added(committer)
+        assert committer.add_all(batch, of_batch.set_result)
+        assert list(await asyncio.gather(of_one, of_batch)) == [log.failure, log.failure]
         log.failure = None
-        assert await committer.add(b"head\n", b"body") is None
+        assert await added(committer) is None
         assert await committer.probe() is None
         await committer.close(WAIT_S)
 
@@ -107,9 +124,9 @@ def test_a_failure_reaches_everyone_who_waits_and_the_next_try_goes_to_the_log(l
 
 def test_an_unforeseen_failure_is_an_answer_too(log: GatedLog) -> None:
     async def main() -> None:
-        committer = Committer(log, Settings(), Counters())
+        committer = committer_of(log)
         log.failure = ZeroDivisionError()
-        assert isinstance(await committer.add(b"head\n", b"body"), LogUnavailable)
+        assert isinstance(await added(committer), LogUnavailable)
         await committer.close(WAIT_S)
 
     with capture_logs() as said:
@@ -119,8 +136,8 @@ def test_an_unforeseen_failure_is_an_answer_too(log: GatedLog) -> None:
 
 def test_closing_commits_what_waits(log: GatedLog) -> None:
     async def main() -> None:
-        committer = Committer(log, Settings(), Counters())
-        outcome = committer.add(b"head\n", b"body")
+        committer = committer_of(log)
+        outcome = added(committer)
         await committer.close(WAIT_S)
         assert outcome.done()
         assert log.commits == [1]

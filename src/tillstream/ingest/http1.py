@@ -1,0 +1,408 @@
+"""HTTP/1.1 on the event loop's own transports: requests are parsed, bounded, timed, and handed over whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from email.utils import formatdate
+from enum import IntEnum
+from http import HTTPStatus
+from typing import NamedTuple, Protocol, cast
+
+import httptools
+import structlog
+
+from tillstream.clock import Clock
+from tillstream.ingest import answers
+from tillstream.ingest.answers import Answer
+from tillstream.ingest.room import Room
+
+PIPELINE_LIMIT = 128
+"""Requests of one client that may wait for their turn."""
+
+# A body whose length has so few digits is not counted while it is read: connection_limit bounds them.
+_SMALL_DIGITS = 5
+
+# How long a client that was refused may still send before the connection is cut: an answer that
+# meets unread data would be lost with the reset that follows it.
+_LINGER_S = 2.0
+
+_STATUS_LINES = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n".encode() for each in HTTPStatus}
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_CLOSE = b"connection: close\r\n"
+_NEVER = float("inf")
+
+_logger = structlog.get_logger()
+
+Headers = dict[bytes, bytes]
+"""By name in lower case; of a header that stands twice, the last."""
+
+Reply = Callable[[Answer], None]
+
+
+class Request(NamedTuple):
+    """A request, whole: where its body broke off, `broken` is set and the body is what came of it."""
+
+    method: bytes
+    target: bytes
+    headers: Headers
+    body: bytes
+    keeps_alive: bool = True
+    broken: bool = False
+
+
+class Application(Protocol):
+    """What answers: it calls `reply` once for each request, at once or later, on the event loop."""
+
+    def handle(self, request: Request, reply: Reply) -> None: ...
+
+
+class Limits(NamedTuple):
+    """What one connection may take, and how many there may be."""
+
+    header_bytes: int
+    header_s: float
+    body_bytes: int
+    body_s: float
+    connections: int
+
+
+class _Stage(IntEnum):
+    """How far the request that comes now has come."""
+
+    IDLE = 0
+    HEAD = 1
+    BODY = 2
+    LEAVING = 3
+
+
+class Connections:
+    """All connections of a server: their limits, their clock, and their orderly end."""
+
+    def __init__(
+        self, app: Application, limits: Limits, room: Room, clock: Clock, count: Callable[[int], None]
+    ) -> None:
+        self.app = app
+        self.limits = limits
+        self.room = room
+        self.count = count
+        self.closing = False
+        self.open: set[Connection] = set()
+        self._gone = asyncio.Event()
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._tick()
+
+    def _tick(self) -> None:
+        """Asking for the time in every request would cost more than it tells."""
+        self.now = self._loop.time()
+        self.date_line = f"date: {formatdate(self._clock.now_us() // 1_000_000, usegmt=True)}\r\n".encode()
+
+    def accept(self) -> Connection:
+        """The protocol of a new connection."""
+        return Connection(self)
+
+    def lose(self, connection: Connection) -> None:
+        """Forget a connection that is closed."""
+        self.open.discard(connection)
+        if self.closing and not self.open:
+            self._gone.set()
+
+    async def watch(self) -> None:
+        """Until cancelled, end what takes longer than its limit."""
+        pause_s = min(self.limits.header_s / 4, self.limits.body_s / 4, 1.0)
+        while True:
+            self._tick()
+            for connection in list(self.open):
+                if connection.deadline < self.now:
+                    connection.overdue()
+            await asyncio.sleep(pause_s)
+
+    async def close(self, limit_s: float) -> int:
+        """Close what is idle, answer what was begun, then cut off the rest; how many were cut off."""
+        self.closing = True
+        for connection in list(self.open):
+            connection.leave()
+        if self.open:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._gone.wait(), limit_s)
+        cut_off = len(self.open)
+        for connection in list(self.open):
+            connection.abort()
+        return cut_off
+
+
+class Connection(asyncio.Protocol):
+    """One client: its requests in order, one at a time, each answered before the next is begun.
+
+    Requests that come before their turn wait, and nothing more is read until they were begun: a
+    client that sends without reading fills its own buffers and not ours.
+    """
+
+    __slots__ = (
+        "_answering",
+        "_body",
+        "_counted",
+        "_draining",
+        "_ended",
+        "_head_bytes",
+        "_headers",
+        "_keeps_alive",
+        "_parser",
+        "_refusal",
+        "_server",
+        "_stage",
+        "_target",
+        "_transport",
+        "_waiting",
+        "_without_body",
+        "deadline",
+    )
+
+    def __init__(self, server: Connections) -> None:
+        self.deadline = server.now + server.limits.header_s
+        self._server = server
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        # Of the request that comes.
+        self._stage = _Stage.IDLE
+        self._target = b""
+        self._headers: Headers = {}
+        self._body: bytes | list[bytes] = b""
+        self._counted = 0
+        self._head_bytes = 0
+        # Of the request that is answered, and of those behind it.
+        self._answering = False
+        self._keeps_alive = True
+        self._without_body = False
+        self._waiting: deque[Request] = deque()
+        self._refusal: Answer | None = None
+        self._draining = False
+        self._ended = False
+
+    # -- what the transport tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._server.open.add(self)
+        if self._server.closing:
+            self.abort()
+        elif len(self._server.open) > self._server.limits.connections:
+            self._refuse(answers.too_many_connections())
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._transport = None
+        self._give_back()
+        self._waiting.clear()
+        self._server.lose(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._stage is _Stage.LEAVING:
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # It was answered, or will be, as if nothing had been asked; the parser is of no more use.
+            self._keeps_alive = False
+            if not self._answering and self._transport is not None:
+                self._transport.close()
+        except httptools.HttpParserCallbackError:
+            _logger.exception("request_failed")
+            self.abort()
+        except httptools.HttpParserError as error:
+            self._refuse(answers.malformed(str(error)))
+        if self._stage is _Stage.HEAD:
+            self._head_bytes += len(data)
+            if self._head_bytes > self._server.limits.header_bytes:
+                self._refuse(answers.head_too_large(self._server.limits.header_bytes))
+
+    def eof_received(self) -> bool:
+        """The client sends no more; what it sent is answered all the same, a body that broke off too."""
+        self._ended = True
+        if self._stage is _Stage.BODY:
+            self._take(broken=True)
+        return self._answering
+
+    def pause_writing(self) -> None:
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._transport is not None and not self._waiting:
+            self._transport.resume_reading()
+
+    # -- what the parser tells
+
+    def on_message_begin(self) -> None:
+        if self._stage is _Stage.IDLE:
+            self._stage = _Stage.HEAD
+            self._target, self._headers, self._body, self._head_bytes = b"", {}, b"", 0
+            self.deadline = self._server.now + self._server.limits.header_s
+
+    def on_url(self, part: bytes) -> None:
+        self._target += part
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        if self._stage is not _Stage.HEAD:
+            return
+        self._stage = _Stage.BODY
+        self.deadline = self._server.now + self._server.limits.body_s
+        length = self._headers.get(b"content-length")
+        if length is not None and len(length) > _SMALL_DIGITS:
+            self._expect(int(length))
+        if b"expect" in self._headers and self._stage is _Stage.BODY and not self._answering:
+            assert self._transport is not None
+            self._transport.write(_CONTINUE)
+
+    def on_body(self, part: bytes) -> None:
+        if self._stage is not _Stage.BODY:
+            return
+        if b"content-length" not in self._headers:
+            self._expect(len(part))
+        if not self._body:
+            self._body = part
+        elif isinstance(self._body, list):
+            self._body.append(part)
+        else:
+            self._body = [self._body, part]
+
+    def on_message_complete(self) -> None:
+        if self._stage is _Stage.BODY:
+            self._take(broken=False)
+
+    # -- requests
+
+    def _expect(self, size: int) -> None:
+        """Count so much more of the body; refuse what is over a limit before it has come."""
+        if self._counted + size > self._server.limits.body_bytes:
+            self._refuse(answers.body_too_large(self._server.limits.body_bytes))
+        elif not self._server.room.take(size):
+            self._refuse(answers.unavailable("too much is being read"))
+        else:
+            self._counted += size
+
+    def _give_back(self) -> None:
+        if self._counted:
+            self._server.room.give(self._counted)
+            self._counted = 0
+
+    def _take(self, *, broken: bool) -> None:
+        """The request is whole, or all that will come of it is here: begin it, or let it wait its turn."""
+        parser, body = self._parser, self._body
+        request = Request(
+            parser.get_method(),
+            self._target,
+            self._headers,
+            body if isinstance(body, bytes) else b"".join(body),
+            parser.should_keep_alive() and not broken,
+            broken,
+        )
+        self._body = b""
+        self._give_back()
+        self._stage = _Stage.IDLE
+        self.deadline = _NEVER
+        if not self._answering:
+            self._begin(request)
+            return
+        self._waiting.append(request)
+        assert self._transport is not None
+        self._transport.pause_reading()
+        if len(self._waiting) > PIPELINE_LIMIT:
+            self._refuse(answers.unavailable("too many requests wait on this connection"))
+
+    def _begin(self, request: Request) -> None:
+        self._answering = True
+        self._keeps_alive = request.keeps_alive
+        self._without_body = request.method == b"HEAD"
+        self._server.app.handle(request, self._reply)
+
+    def _drain(self) -> None:
+        """Begin what waits; a loop, since an answer may come before `handle` returns."""
+        self._draining = True
+        while self._waiting and not self._answering:
+            self._begin(self._waiting.popleft())
+        self._draining = False
+        if self._waiting or self._answering or self._transport is None:
+            return
+        if self._refusal is not None:
+            self._refuse(self._refusal)
+        elif not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    # -- answers
+
+    def _reply(self, answer: Answer) -> None:
+        self._answering = False
+        if self._transport is None or self._transport.is_closing():
+            return
+        waits = bool(self._waiting) or self._refusal is not None
+        if answer.closes or not self._keeps_alive or (not waits and (self._ended or self._server.closing)):
+            self._write(answer, closes=True)
+            self._waiting.clear()
+            self._stage = _Stage.LEAVING
+            self._transport.close()
+            return
+        self._write(answer, closes=False)
+        if waits and not self._draining:
+            self._drain()
+        elif self._stage is _Stage.IDLE:
+            self.deadline = self._server.now + self._server.limits.header_s
+
+    def _write(self, answer: Answer, *, closes: bool) -> None:
+        assert self._transport is not None
+        self._server.count(answer.status)
+        self._transport.write(
+            b"%b%b%bcontent-length: %d\r\n%b\r\n%b"
+            % (
+                _STATUS_LINES[answer.status],
+                self._server.date_line,
+                answer.headers,
+                len(answer.body),
+                _CLOSE if closes else b"",
+                b"" if self._without_body else answer.body,
+            )
+        )
+
+    # -- ends
+
+    def _refuse(self, answer: Answer) -> None:
+        """Read no more of this client, and answer what has not come whole once its turn has come."""
+        self._give_back()
+        self._body = b""
+        self._stage = _Stage.LEAVING
+        if self._transport is None:
+            return
+        if self._answering or self._waiting:
+            self._refusal = answer
+            self.deadline = _NEVER
+            return
+        self._without_body = False
+        self._write(answer, closes=True)
+        self.deadline = self._server.now + _LINGER_S
+        self._transport.resume_reading()
+        self._transport.write_eof()
+
+    def overdue(self) -> None:
+        """It took longer than it may."""
+        if self._stage is _Stage.BODY:
+            self._refuse(answers.body_too_late(round(self._server.limits.body_s * 1_000)))
+        elif self._stage is _Stage.HEAD:
+            self._refuse(answers.head_too_late(round(self._server.limits.header_s * 1_000)))
+        elif self._stage is _Stage.IDLE and self._transport is not None:
+            self._transport.close()
+        else:
+            self.abort()
+
+    def leave(self) -> None:
+        """Close where nothing is under way; else the answer will."""
+        if self._stage is _Stage.IDLE and not self._answering and self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
