@@ -25,11 +25,11 @@ ACCEPTED = re.compile(r'^tillstream_receipts_total\{outcome="accepted"\} (\S+)$'
 
 
 @contextmanager
-def floor(directory: Path) -> Iterator[str]:
+def floor(directory: Path, kind: str = "granian") -> Iterator[str]:
     """The address of a server that only reads and answers."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    with serving([*module("benchmarks.floor"), port], directory / "floor.out") as server:
+    with serving([*module("benchmarks.floor"), kind, port], directory / "floor.out") as server:
         server.answers(url)
         yield url
 
@@ -124,8 +124,8 @@ def load(plan: Plan, url: str, **how: int) -> Load:
     return wrk(url, plan.run_s, **how)
 
 
-def run_floor(plan: Plan, **how: int) -> Load:
-    with plan.scratch() as directory, floor(directory) as url:
+def run_floor(plan: Plan, kind: str = "granian", **how: int) -> Load:
+    with plan.scratch() as directory, floor(directory, kind) as url:
         return load(plan, url, **how)
 
 

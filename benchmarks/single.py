@@ -17,7 +17,11 @@ FLOOR_TARGET, PLAIN_TARGET, FAIR_TARGET = 0.5, 15.0, 5.0
 def run(plan: Plan) -> Result:
     result = Result(bench="single", title=TITLE)
     with plan.scratch() as directory:
-        contenders: dict[str, Contender] = {"floor": partial(run_floor, plan), "ingest": partial(run_ingest, plan)}
+        contenders: dict[str, Contender] = {
+            "floor": partial(run_floor, plan),
+            "own_floor": partial(run_floor, plan, "own"),
+            "ingest": partial(run_ingest, plan),
+        }
         try:
             cluster = Cluster(directory)
         except CannotRun as problem:
@@ -27,12 +31,14 @@ def run(plan: Plan) -> Result:
             for name in ("asyncpg", "sqlalchemy"):
                 contenders[name] = partial(run_service, plan, name, cluster)
         loads = interleaved(plan, contenders)
-    floor, ours = loads["floor"], loads["ingest"]
+    floor, own_floor, ours = loads["floor"], loads["own_floor"], loads["ingest"]
     result.runs |= loads
     result.figures = [
         Figure("floor", median_rate(floor), "/s"),
         Figure("ingest", median_rate(ours), "/s", note=latency(ours)),
         Figure("ingest over the floor", median_ratio(ours, floor), "times", ">=", FLOOR_TARGET),
+        Figure("ingest's own server, reading and answering", median_rate(own_floor), "/s"),
+        Figure("ingest over it", median_ratio(ours, own_floor), "times"),
     ]
     if "sqlalchemy" in loads:
         plain, fair = loads["sqlalchemy"], loads["asyncpg"]

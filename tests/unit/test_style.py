@@ -53,6 +53,7 @@ WITHOUT_TESTS_OF_THEIR_OWN = {
     "log.base": "the port; tests/conformance/log holds every backend to it",
     "store.base": "the port; tests/conformance/store holds every backend to it",
     "engine.base": "the port; tests/conformance/engine holds every backend to it",
+    "ingest.request": "types alone; tests/unit/ingest/test_http1.py and test_app.py use each of them",
     "topology": "wiring alone; every test in tests/e2e runs it",
     "roles": "processes; tests/e2e runs them as they are",
 }

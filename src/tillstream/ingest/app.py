@@ -15,7 +15,7 @@ from tillstream.ingest import answers, openapi
 from tillstream.ingest.answers import Answer, Refused
 from tillstream.ingest.commit import Committer
 from tillstream.ingest.counters import Exposition
-from tillstream.ingest.http1 import Reply, Request
+from tillstream.ingest.request import Reply, Request
 from tillstream.ingest.taking import Taker, reason
 
 _PROBE_TIMEOUT_S = 2.0

@@ -1,23 +1,22 @@
-"""HTTP/1.1 on the event loop's own transports: requests are parsed, bounded, timed, and handed over whole."""
+"""HTTP/1.1 of one connection: requests are parsed, bounded, put in order, and handed over whole."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
-from email.utils import formatdate
 from enum import IntEnum
 from http import HTTPStatus
-from typing import NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 import httptools
 import structlog
 
-from tillstream.clock import Clock
 from tillstream.ingest import answers
 from tillstream.ingest.answers import Answer
-from tillstream.ingest.room import Room
+from tillstream.ingest.request import Headers, Request
+
+if TYPE_CHECKING:
+    from tillstream.ingest.connections import Connections
 
 PIPELINE_LIMIT = 128
 """Requests of one client that may wait for their turn."""
@@ -36,38 +35,6 @@ _NEVER = float("inf")
 
 _logger = structlog.get_logger()
 
-Headers = dict[bytes, bytes]
-"""By name in lower case; of a header that stands twice, the last."""
-
-Reply = Callable[[Answer], None]
-
-
-class Request(NamedTuple):
-    """A request, whole: where its body broke off, `broken` is set and the body is what came of it."""
-
-    method: bytes
-    target: bytes
-    headers: Headers
-    body: bytes
-    keeps_alive: bool = True
-    broken: bool = False
-
-
-class Application(Protocol):
-    """What answers: it calls `reply` once for each request, at once or later, on the event loop."""
-
-    def handle(self, request: Request, reply: Reply) -> None: ...
-
-
-class Limits(NamedTuple):
-    """What one connection may take, and how many there may be."""
-
-    header_bytes: int
-    header_s: float
-    body_bytes: int
-    body_s: float
-    connections: int
-
 
 class _Stage(IntEnum):
     """How far the request that comes now has come."""
@@ -76,62 +43,6 @@ class _Stage(IntEnum):
     HEAD = 1
     BODY = 2
     LEAVING = 3
-
-
-class Connections:
-    """All connections of a server: their limits, their clock, and their orderly end."""
-
-    def __init__(
-        self, app: Application, limits: Limits, room: Room, clock: Clock, count: Callable[[int], None]
-    ) -> None:
-        self.app = app
-        self.limits = limits
-        self.room = room
-        self.count = count
-        self.closing = False
-        self.open: set[Connection] = set()
-        self._gone = asyncio.Event()
-        self._clock = clock
-        self._loop = asyncio.get_running_loop()
-        self._tick()
-
-    def _tick(self) -> None:
-        """Asking for the time in every request would cost more than it tells."""
-        self.now = self._loop.time()
-        self.date_line = f"date: {formatdate(self._clock.now_us() // 1_000_000, usegmt=True)}\r\n".encode()
-
-    def accept(self) -> Connection:
-        """The protocol of a new connection."""
-        return Connection(self)
-
-    def lose(self, connection: Connection) -> None:
-        """Forget a connection that is closed."""
-        self.open.discard(connection)
-        if self.closing and not self.open:
-            self._gone.set()
-
-    async def watch(self) -> None:
-        """Until cancelled, end what takes longer than its limit."""
-        pause_s = min(self.limits.header_s / 4, self.limits.body_s / 4, 1.0)
-        while True:
-            self._tick()
-            for connection in list(self.open):
-                if connection.deadline < self.now:
-                    connection.overdue()
-            await asyncio.sleep(pause_s)
-
-    async def close(self, limit_s: float) -> int:
-        """Close what is idle, answer what was begun, then cut off the rest; how many were cut off."""
-        self.closing = True
-        for connection in list(self.open):
-            connection.leave()
-        if self.open:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._gone.wait(), limit_s)
-        cut_off = len(self.open)
-        for connection in list(self.open):
-            connection.abort()
-        return cut_off
 
 
 class Connection(asyncio.Protocol):
@@ -143,6 +54,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_answering",
+        "_blocked",
         "_body",
         "_counted",
         "_draining",
@@ -151,10 +63,12 @@ class Connection(asyncio.Protocol):
         "_headers",
         "_keeps_alive",
         "_parser",
+        "_paused",
         "_refusal",
         "_server",
         "_stage",
         "_target",
+        "_took",
         "_transport",
         "_waiting",
         "_without_body",
@@ -173,13 +87,16 @@ class Connection(asyncio.Protocol):
         self._body: bytes | list[bytes] = b""
         self._counted = 0
         self._head_bytes = 0
+        self._took = False
         # Of the request that is answered, and of those behind it.
         self._answering = False
+        self._blocked = False
         self._keeps_alive = True
         self._without_body = False
         self._waiting: deque[Request] = deque()
         self._refusal: Answer | None = None
         self._draining = False
+        self._paused = False
         self._ended = False
 
     # -- what the transport tells
@@ -201,6 +118,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._stage is _Stage.LEAVING:
             return
+        self._took = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -214,7 +132,8 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._refuse(answers.malformed(str(error)))
         if self._stage is _Stage.HEAD:
-            self._head_bytes += len(data)
+            # Where another request ended in these data, how much of them is this one's head is not known.
+            self._head_bytes += 0 if self._took else len(data)
             if self._head_bytes > self._server.limits.header_bytes:
                 self._refuse(answers.head_too_large(self._server.limits.header_bytes))
 
@@ -226,12 +145,14 @@ class Connection(asyncio.Protocol):
         return self._answering
 
     def pause_writing(self) -> None:
-        if self._transport is not None:
-            self._transport.pause_reading()
+        """The client does not read its answers: nothing more is begun until it does."""
+        self._blocked = True
+        self.deadline = self._server.now + self._server.limits.body_s
 
     def resume_writing(self) -> None:
-        if self._transport is not None and not self._waiting:
-            self._transport.resume_reading()
+        self._blocked = False
+        if not self._draining:
+            self._drain()
 
     # -- what the parser tells
 
@@ -293,6 +214,7 @@ class Connection(asyncio.Protocol):
 
     def _take(self, *, broken: bool) -> None:
         """The request is whole, or all that will come of it is here: begin it, or let it wait its turn."""
+        self._took = True
         parser, body = self._parser, self._body
         request = Request(
             parser.get_method(),
@@ -305,18 +227,21 @@ class Connection(asyncio.Protocol):
         self._body = b""
         self._give_back()
         self._stage = _Stage.IDLE
-        self.deadline = _NEVER
-        if not self._answering:
+        if not (self._answering or self._blocked or self._waiting):
             self._begin(request)
             return
         self._waiting.append(request)
+        if self._answering:
+            self.deadline = _NEVER
         assert self._transport is not None
         self._transport.pause_reading()
+        self._paused = True
         if len(self._waiting) > PIPELINE_LIMIT:
             self._refuse(answers.unavailable("too many requests wait on this connection"))
 
     def _begin(self, request: Request) -> None:
         self._answering = True
+        self.deadline = _NEVER
         self._keeps_alive = request.keeps_alive
         self._without_body = request.method == b"HEAD"
         self._server.app.handle(request, self._reply)
@@ -324,15 +249,16 @@ class Connection(asyncio.Protocol):
     def _drain(self) -> None:
         """Begin what waits; a loop, since an answer may come before `handle` returns."""
         self._draining = True
-        while self._waiting and not self._answering:
+        while self._waiting and not (self._answering or self._blocked):
             self._begin(self._waiting.popleft())
         self._draining = False
         if self._waiting or self._answering or self._transport is None:
             return
         if self._refusal is not None:
             self._refuse(self._refusal)
-        elif not self._transport.is_closing():
+        elif self._paused and not self._transport.is_closing():
             self._transport.resume_reading()
+            self._paused = False
 
     # -- answers
 
@@ -348,10 +274,10 @@ class Connection(asyncio.Protocol):
             self._transport.close()
             return
         self._write(answer, closes=False)
-        if waits and not self._draining:
-            self._drain()
-        elif self._stage is _Stage.IDLE:
+        if self._stage is _Stage.IDLE and not self._blocked:
             self.deadline = self._server.now + self._server.limits.header_s
+        if (waits or self._paused) and not self._draining:
+            self._drain()
 
     def _write(self, answer: Answer, *, closes: bool) -> None:
         assert self._transport is not None
@@ -377,9 +303,9 @@ class Connection(asyncio.Protocol):
         self._stage = _Stage.LEAVING
         if self._transport is None:
             return
-        if self._answering or self._waiting:
+        if self._answering or self._blocked or self._waiting:
             self._refusal = answer
-            self.deadline = _NEVER
+            self.deadline = _NEVER if self._answering else self._server.now + self._server.limits.body_s
             return
         self._without_body = False
         self._write(answer, closes=True)
@@ -393,7 +319,7 @@ class Connection(asyncio.Protocol):
             self._refuse(answers.body_too_late(round(self._server.limits.body_s * 1_000)))
         elif self._stage is _Stage.HEAD:
             self._refuse(answers.head_too_late(round(self._server.limits.header_s * 1_000)))
-        elif self._stage is _Stage.IDLE and self._transport is not None:
+        elif self._stage is _Stage.IDLE and not self._blocked and self._transport is not None:
             self._transport.close()
         else:
             self.abort()

@@ -61,6 +61,8 @@ _TAKING = {
     413: "over a limit",
     415: "unknown media type or content encoding",
     422: "not a receipt: every fault by its path; kept in quarantine",
+    429: "the store sends more than its rate; send again after Retry-After, it will count once",
+    431: "the headers are over a limit",
     503: "the log is full, down or behind; send again after Retry-After, it will count once",
 }
 

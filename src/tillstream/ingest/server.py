@@ -13,16 +13,15 @@ from tillstream.clock import Clock
 from tillstream.errors import OperationalError
 from tillstream.formats.base import Formats
 from tillstream.formats.json import JsonDecoder, NdjsonDecoder
+from tillstream.http_server import BACKLOG
 from tillstream.ingest.app import IngestApp
 from tillstream.ingest.commit import Committer
+from tillstream.ingest.connections import Connections, Limits
 from tillstream.ingest.counters import Counters, Exposition
-from tillstream.ingest.http1 import Connections, Limits
 from tillstream.ingest.room import Room
 from tillstream.ingest.taking import Taker
 from tillstream.log.base import Log
 from tillstream.settings import Settings
-
-BACKLOG = 4_096
 
 STOP_LIMIT_S = 4.0
 """Longest wait for open requests when the server stops."""
@@ -47,7 +46,7 @@ async def serve(log: Log, settings: Settings, clock: Clock, stop: asyncio.Event,
     formats = Formats([JsonDecoder(), NdjsonDecoder()])
     taker = Taker(settings, clock, formats, committer, room, counters)
     app = IngestApp(formats, taker, committer, Exposition(counters, log.lag, settings.data_path))
-    connections = Connections(app, _limits(settings), room, clock, counters.answered)
+    connections = Connections(app, limits(settings), room, clock, counters.answered)
     server = await asyncio.get_running_loop().create_server(connections.accept, sock=listener, backlog=BACKLOG)
     watching = asyncio.create_task(connections.watch())
     stopped = asyncio.create_task(stop.wait())
@@ -69,7 +68,8 @@ async def serve(log: Log, settings: Settings, clock: Clock, stop: asyncio.Event,
         await committer.close(COMMIT_LIMIT_S)
 
 
-def _limits(settings: Settings) -> Limits:
+def limits(settings: Settings) -> Limits:
+    """What the settings allow a connection, and all of them."""
     return Limits(
         header_bytes=settings.header_limit_bytes,
         header_s=settings.header_timeout_ms / 1_000,

@@ -16,8 +16,8 @@ from tillstream.ingest.answers import Answer, Refused
 from tillstream.ingest.commit import Committer, Outcome
 from tillstream.ingest.counters import Counters
 from tillstream.ingest.encoding import ENCODINGS, BrokenEncoding, TooLarge, undo
-from tillstream.ingest.http1 import Headers, Reply, Request
 from tillstream.ingest.rates import StoreRates
+from tillstream.ingest.request import Headers, Reply, Request
 from tillstream.ingest.room import Room
 from tillstream.log.base import Batch
 from tillstream.receipt import HEAD_COLUMNS, SIMULATED, Fault

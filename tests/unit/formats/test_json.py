@@ -48,3 +48,20 @@ def test_one_line_is_one_receipt_and_several_are_not() -> None:
 )
 def test_json_is_recognised_by_its_first_character(payload: bytes, like: bool) -> None:
     assert looks_like_json(payload) is like
+
+
+@pytest.mark.parametrize(
+    "array", [b"[]", b"[1,2,3]", b' [ 1 , "a,]" , [2,[3]] , {"x":"}"} ,null,\t"\xc3\xa9"\n] ', b"[-1.5e3,true]"]
+)
+def test_a_crowded_array_is_cut_where_a_roomy_one_is(array: bytes) -> None:
+    roomy = array.rstrip().removesuffix(b"]") + (b"," if array.strip() != b"[]" else b"") + b'"%b"]' % (b"x" * 500)
+    crowded = array.rstrip().removesuffix(b"]") + (b"," if array.strip() != b"[]" else b"") + b"7," * 200 + b"7]"
+    apart = [list(JsonDecoder().many(each)) for each in (roomy, crowded)]
+    count = len(apart[0]) - 1
+    assert apart[0][:count] == apart[1][:count]
+    assert apart[1][count:] == [Record(b"7")] * 201
+
+
+def test_a_crowded_array_that_is_broken_is_refused_whole() -> None:
+    (refused,) = JsonDecoder().many(b"[1,2,3,4,5,6,")
+    assert isinstance(refused, Unreadable)
