@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.processes import Up, call, running, up, wait_until
 from tillstream import settings
-from tillstream.demo import PAST_DAYS
+from tillstream.processes.demo import PAST_DAYS
 
 LOADED_S = 60.0
 

@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 from tillstream.dashboard.api import QUARANTINE_FILTERS, RECEIPT_FILTERS, given
 from tillstream.dashboard.html import Cell, card, facts, filled, form, money, more, problem, shell, table, words
 from tillstream.errors import BadQuery
-from tillstream.views import Views
+from tillstream.views.views import Views
 
 
 def routes(views: Views, *, demo: bool) -> APIRouter:
