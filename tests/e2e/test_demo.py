@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.processes import Up, call, running, up, wait_until
+from tests.support.processes import Up, call, running, up
+from tests.support.waiting import wait_until
 from tillstream import settings
 from tillstream.processes.demo import PAST_DAYS
 

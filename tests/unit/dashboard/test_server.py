@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.dashboard import Served, served, views_of
 from tests.support.pipeline import Pipeline, body
-from tests.support.processes import wait_until
+from tests.support.waiting import wait_until
 from tillstream.errors import PortTaken
 from tillstream.settings import Settings
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 import structlog.testing
 
-from tests.support.processes import wait_until
+from tests.support.waiting import wait_until
 from tillstream.processes import supervisor
 from tillstream.processes.supervisor import Part, Supervisor, ready_line
 from tillstream.settings import Settings
