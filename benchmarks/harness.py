@@ -12,7 +12,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,9 +21,11 @@ from typing import TypeVar
 import httpx
 
 from benchmarks.payload import write_script
+from tests.support import waiting
 
 ROOT = Path(__file__).parents[1]
 READY_S = 60.0
+POLL_S = 0.02
 STOP_S = 20.0
 CONNECTIONS = 256
 BATCH = 1_000
@@ -83,21 +84,9 @@ def free_port() -> int:
         return port
 
 
-def wait_until(condition: Callable[[], T | None], what: str, timeout_s: float = READY_S, pause_s: float = 0.02) -> T:
-    """The first true value; a refused connection counts as not yet. Raises `CannotRun`."""
-    deadline = time.monotonic() + timeout_s
-    last: object = None
-    while time.monotonic() < deadline:
-        try:
-            value = condition()
-        except httpx.HTTPError as error:
-            last = error
-        else:
-            if value:
-                return value
-            last = value
-        time.sleep(pause_s)
-    raise CannotRun(f"{what}: not within {timeout_s:g} s, last {last!r}")
+def wait_until(condition: Callable[[], T | None], what: str, timeout_s: float = READY_S) -> T:
+    """The first true value; a request that fails counts as not yet. Raises `CannotRun`."""
+    return waiting.wait_until(condition, what, timeout_s, POLL_S, CannotRun)
 
 
 class Server:

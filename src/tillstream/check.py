@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
-from functools import partial
 from typing import Any
 from urllib.request import ProxyHandler, build_opener
 
@@ -21,11 +20,9 @@ from tillstream.log.base import Log, Position
 from tillstream.metrics import Metric
 from tillstream.receipt import minor_digits
 from tillstream.settings import Settings
-from tillstream.store.base import Row, Store
-from tillstream.views import COUNTERS, Views
-
-ATTEMPTS = 20
-"""How often figures are compared again because a commit came between reading one and the other."""
+from tillstream.store.base import Reader, Row, Store
+from tillstream.views.summary import COUNTERS
+from tillstream.views.views import Views
 
 ANSWER_LIMIT_S = 600
 """How long a running engine may take to recount."""
@@ -97,36 +94,29 @@ def _ask(holder: Holder) -> Report:
 def run(store: Store, views: Views, log: Log, metrics: Sequence[Metric]) -> Report:
     """Compare every metric and every day's summary with the stored receipts, and these with the log.
 
-    Safe while the engine runs: what a commit moved in between is compared again.
+    Safe while the engine runs: both sides of a comparison are of one commit. Each comparison has a
+    reader of its own, because a recount of everything takes long.
     """
     days = [row["day"] for row in store.query("SELECT DISTINCT day FROM receipts ORDER BY day")]
     differences: list[Difference] = []
     for metric in metrics:
-        differences += _settled(store, partial(_metric, store, metric))
+        with store.reading() as reader:
+            differences += _metric(reader, metric)
     for day in days:
-        differences += _settled(store, partial(_summary, store, views, day))
-    differences += _settled(store, partial(_log, store, log))
-    accounts = _accounts(store)
+        with store.reading() as reader:
+            differences += _summary(reader, views, day)
+    with store.reading() as reader:
+        accounts = _accounts(reader)
+    differences += _log(accounts, log)
     counts = {name: accounts[name] for name in ("receipts", *COUNTERS, "damaged")}
     return Report(len(days), len(metrics), accounts["records"], counts, differences)
 
 
-def _settled(store: Store, compare: Callable[[], Iterator[Difference]]) -> list[Difference]:
-    """The differences that stay while the store stands still."""
-    found: list[Difference] = []
-    for _ in range(ATTEMPTS):
-        before = store.position()
-        found = list(compare())
-        if not found or store.position() == before:
-            break
-    return found
-
-
-def _metric(store: Store, metric: Metric) -> Iterator[Difference]:
+def _metric(reader: Reader, metric: Metric) -> Iterator[Difference]:
     """Rows that differ come in pairs told apart by `side`; one that stands alone is missing on the other."""
     keys = [key.name for key in metric.keys]
     pairs: dict[str, dict[str, str]] = {}
-    for row in store.verify(metric.name):
+    for row in reader.verify(metric.name):
         where = ", ".join(f"{key} {row[key]}" for key in keys)
         values = ", ".join(f"{measure.name} {row[measure.name]}" for measure in metric.measures)
         pairs.setdefault(where, {})[row["side"]] = values
@@ -134,11 +124,11 @@ def _metric(store: Store, metric: Metric) -> Iterator[Difference]:
         yield Difference(metric.name, where, sides.get("metric", "nothing"), sides.get("recount", "nothing"))
 
 
-def _summary(store: Store, views: Views, day: date) -> Iterator[Difference]:
-    shown = views.summary(day)
-    recount = store.query(_RECOUNT, [day])[0]
+def _summary(reader: Reader, views: Views, day: date) -> Iterator[Difference]:
+    shown = views.summary(day, reader)
+    recount = reader.query(_RECOUNT, [day])[0]
     recount["average_ticket"] = _average(recount, views.currency)
-    buckets = store.query(_BUCKETS, [day])
+    buckets = reader.query(_BUCKETS, [day])
     # The summary rounds what it shows of a bucket's bound, so bounds are compared as it shows them.
     for name, bucket, scale, decimals in (
         ("ingest_delay_ms", "ingest_bucket", 1, 1),
@@ -165,20 +155,15 @@ def _same(shown: Any, recounted: Any) -> bool:
     return bool(shown == recounted)
 
 
-def _accounts(store: Store) -> Row:
-    """How many records of the log the store consumed, and what became of them; all of one commit."""
-    row: Row = {}
-    for _ in range(ATTEMPTS):
-        row = store.query(_ACCOUNTS)[0]
-        sums = store.query("SELECT name, CAST(sum(value) AS BIGINT) AS value FROM counters GROUP BY name")
-        if str(store.position()) == row["position"]:
-            break
+def _accounts(reader: Reader) -> Row:
+    """How many records of the log the store consumed, and what became of them."""
+    row = reader.query(_ACCOUNTS)[0]
+    sums = reader.query("SELECT name, CAST(sum(value) AS BIGINT) AS value FROM counters GROUP BY name")
     counted = {each["name"]: each["value"] for each in sums}
     return row | {name: counted.get(name, 0) for name in (*COUNTERS, "quarantine_dropped")}
 
 
-def _log(store: Store, log: Log) -> Iterator[Difference]:
-    accounts = _accounts(store)
+def _log(accounts: Row, log: Log) -> Iterator[Difference]:
     where = f"position {accounts['position']}"
     parts = ("receipts", *COUNTERS, "damaged")
     sum_of_parts = sum(accounts[name] for name in parts)

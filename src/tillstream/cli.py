@@ -15,10 +15,11 @@ import click
 import msgspec
 
 import tillstream
-from tillstream import lifeline, settings, telemetry
+from tillstream import settings, telemetry
 from tillstream.errors import LogUnavailable, OperationalError, StoreUnavailable, UnknownMetric
 from tillstream.generator.command import generate
 from tillstream.options import BASIC, EPILOG, resolve, with_settings
+from tillstream.processes import lifeline
 from tillstream.settings import Settings
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def example(*lines: str) -> str:
 @with_settings(*BASIC)
 def up(demo: bool, **given: Any) -> None:
     """Run ingest, the engine and the dashboard until Ctrl-C."""
-    from tillstream import up as running
+    from tillstream.processes import up as running
 
     values, origins = resolve(given)
     telemetry.configure(values, "up")
@@ -75,7 +76,7 @@ def up(demo: bool, **given: Any) -> None:
 @with_settings("data", "host", "ingest_port")
 def ingest(supervised: bool, **given: Any) -> None:
     """Take receipts and keep them in the log: a process of `up`."""
-    from tillstream import roles
+    from tillstream.processes import roles
 
     _run_role("ingest", roles.ingest, supervised, given)
 
@@ -85,13 +86,13 @@ def ingest(supervised: bool, **given: Any) -> None:
 @with_settings("data", "host", "dashboard_port")
 def engine(supervised: bool, **given: Any) -> None:
     """Fold the log into figures and show them: a process of `up`."""
-    from tillstream import roles
+    from tillstream.processes import roles
 
     _run_role("engine", roles.engine, supervised, given)
 
 
 def _run_role(name: str, role: Callable[..., None], supervised: bool, given: dict[str, Any]) -> None:
-    from tillstream.supervisor import ready_line
+    from tillstream.processes.supervisor import ready_line
 
     values = lifeline.receive() if supervised else resolve(given)[0]
     telemetry.configure(values, name)
@@ -103,8 +104,8 @@ def _run_role(name: str, role: Callable[..., None], supervised: bool, given: dic
 @with_settings("data")
 def sell(supervised: bool, **given: Any) -> None:
     """Load the demo's past days, then sell live: a process of `up --demo`."""
-    from tillstream import demo
-    from tillstream.supervisor import ready_line
+    from tillstream.processes import demo
+    from tillstream.processes.supervisor import ready_line
 
     values = lifeline.receive() if supervised else resolve(given)[0]
     telemetry.configure(values, "shops")

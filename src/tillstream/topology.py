@@ -21,7 +21,7 @@ from tillstream.settings import Settings
 if TYPE_CHECKING:
     from tillstream.engine.base import Engine
     from tillstream.store.base import Store
-    from tillstream.views import Views
+    from tillstream.views.views import Views
 
 
 def open_log(directory: DataDirectory, settings: Settings, *, writer: bool) -> Log:
@@ -53,7 +53,7 @@ def open_reading(
     """
     from tillstream.engine.embedded import EmbeddedEngine
     from tillstream.store.duckdb import DuckStore
-    from tillstream.views import Views
+    from tillstream.views.views import Views
 
     metrics = catalogue(settings.metrics)
     path = directory.new_store if rebuilding else directory.store

@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from functools import reduce
 from operator import or_
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -54,12 +54,16 @@ class ReceiptError(TillstreamError):
 
 
 class Validator:
-    """Checks receipts against `tillstream.receipt.Receipt` and the chain's settings."""
+    """Checks receipts against `tillstream.receipt.Receipt` and the chain's settings.
+
+    Of a known field that stands twice in one object, every occurrence is checked: whichever of them
+    a reader takes, it was looked at. The head has the last of each; figures are made of the first.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        self._decode = msgspec.json.Decoder(_quick_twin(Receipt)).decode
-        self._limit_bytes = settings.receipt_limit_bytes
         self._currency = settings.currency
+        self._decode = msgspec.json.Decoder(_quick_twin(Receipt, currency=self._currency)).decode
+        self._limit_bytes = settings.receipt_limit_bytes
         self._zone = ZoneInfo(settings.zone)
         self._zones = {store: ZoneInfo(name) for store, name in settings.store_zones.items()}
         hours, minutes = settings.day_start.split(":")
@@ -80,7 +84,6 @@ class Validator:
                 and store.isprintable()
                 and number.isprintable()
                 and terminal.isprintable()
-                and (receipt.currency is None or receipt.currency == self._currency)
                 and len(body) <= self._limit_bytes
                 and (body.isascii() or body.decode())
             ):
@@ -176,13 +179,44 @@ class Validator:
             except ValueError:
                 error = f"expected a date and time, got {_show(receipt['date'])}"
                 yield Fault("$.date", error, "write 2026-11-23 10:15:00, or ISO 8601")
-        currency = receipt.get("currency")
-        if "$.currency" not in faulty and currency not in (None, "", self._currency):
-            yield Fault("$.currency", f"expected {self._currency}, got {_show(currency)}", "a chain has one currency")
+        for currency in _occurrences(receipt, "currency"):
+            if "$.currency" not in faulty and currency not in (None, "", self._currency):
+                yield Fault(
+                    "$.currency", f"expected {self._currency}, got {_show(currency)}", "a chain has one currency"
+                )
 
 
-def _quick_twin(kind: Any) -> Any:
-    """The same type with limits in it and with floats for decimals, which are only compared with them."""
+class _Repeating(dict[str, Any]):
+    """An object in which a name stands more than once: it has the last of each, `earlier` the others."""
+
+    def __init__(self, pairs: Sequence[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.earlier: dict[str, list[Any]] = {}
+        last = {name: index for index, (name, _) in enumerate(pairs)}
+        for index, (name, value) in enumerate(pairs):
+            if index != last[name]:
+                self.earlier.setdefault(name, []).append(value)
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    return value if len(value) == len(pairs) else _Repeating(pairs)
+
+
+def _occurrences(value: dict[str, Any], name: str) -> list[Any]:
+    """What the object says of a name, as often as it says it, in order."""
+    if name not in value:
+        return []
+    earlier = value.earlier.get(name, []) if isinstance(value, _Repeating) else []
+    return [*earlier, value[name]]
+
+
+def _quick_twin(kind: Any, **fixed: str) -> Any:
+    """The same type with limits in it and with floats for decimals, which are only compared with them.
+
+    Of the fields in `fixed` it takes that text alone, or null. What the type says is checked of every
+    occurrence of a field, what is asked of the decoded receipt of the last one only.
+    """
     if kind is Decimal:
         return Annotated[float, Meta(gt=float(-AMOUNT_LIMIT), lt=float(AMOUNT_LIMIT))]
     if get_origin(kind) is list:
@@ -192,7 +226,11 @@ def _quick_twin(kind: Any) -> Any:
     if isinstance(kind, type) and issubclass(kind, Struct):
         hints = get_type_hints(kind)
         fields = [
-            (field.name, _quick_twin(hints[field.name]), *([] if field.required else [field.default]))
+            (
+                field.name,
+                Literal[fixed[field.name]] | None if field.name in fixed else _quick_twin(hints[field.name]),
+                *([] if field.required else [field.default]),
+            )
             for field in msgspec.structs.fields(kind)
         ]
         return msgspec.defstruct(kind.__name__, fields, gc=False)
@@ -206,7 +244,7 @@ def _parse(body: bytes) -> Any:
         text = body.decode()
         # msgspec is as strict as the engine's parser; `json` keeps the digits of every number.
         msgspec.json.decode(body, type=msgspec.Raw)
-        return json.loads(text, parse_float=_decimal, parse_int=_integer)
+        return json.loads(text, parse_float=_decimal, parse_int=_integer, object_pairs_hook=_object)
     except UnicodeDecodeError as error:
         fault = Fault("$", f"byte {error.start} is not UTF-8", "send JSON in UTF-8")
         raise ReceiptError([fault], parseable=False) from error
@@ -265,9 +303,9 @@ def _walk_object(shape: inspect.StructType, value: Any, path: str) -> Iterator[F
         yield Fault(path, f"expected an object, got {_show(value)}", hint)
         return
     for field in shape.fields:
-        if field.encode_name in value:
-            yield from _walk(field.type, value[field.encode_name], f"{path}.{field.encode_name}")
-        elif field.required:
+        for occurrence in _occurrences(value, field.encode_name):
+            yield from _walk(field.type, occurrence, f"{path}.{field.encode_name}")
+        if field.required and field.encode_name not in value:
             yield Fault(f"{path}.{field.encode_name}", "it is missing", "a receipt needs it")
 
 

@@ -103,6 +103,21 @@ def test_given_receipts_of_2017_when_the_page_is_open_then_it_tells_of_them_and_
     expect(page.locator("#receipts")).to_have_text("0")
 
 
+def test_given_receipts_of_several_other_days_when_the_notice_is_followed_then_it_lists_them(
+    page: Page, road: Up
+) -> None:
+    opened(page, road)
+    sell(road, 1)
+    sell(road, 2, date="2017-11-18 20:39:32")
+    sell(road, 3, date="2017-11-19 20:39:32")
+    line = page.locator("#look a", has_text="2 receipts arrived for other days")
+    expect(line).to_be_visible(timeout=5_000)
+    expect(page.locator("#look a", has_text="Sun 19 Nov 2017")).to_be_visible()
+    line.click()
+    page.wait_for_url("**/receipts?arrived=*")
+    expect(page.locator("tbody tr")).to_have_count(2)
+
+
 def test_given_the_pages_when_they_are_used_then_no_other_host_is_asked(browser: Browser, road: Up) -> None:
     sell(road, 1)
     road.wait_for_receipts(1)

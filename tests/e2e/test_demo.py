@@ -11,9 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.processes import Up, call, running, up, wait_until
+from tests.support.processes import Up, call, running, up
+from tests.support.waiting import wait_until
 from tillstream import settings
-from tillstream.demo import PAST_DAYS
+from tillstream.processes.demo import PAST_DAYS
 
 LOADED_S = 60.0
 

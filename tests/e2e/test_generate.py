@@ -7,7 +7,8 @@ from pathlib import Path
 from threading import Event, Thread
 
 from tests.support.paper_receipts import gross, read
-from tests.support.processes import call, running, up, wait_until
+from tests.support.processes import call, running, up
+from tests.support.waiting import wait_until
 from tillstream.clock import SystemClock
 from tillstream.generator.plan import Options, phases
 from tillstream.generator.run import generate

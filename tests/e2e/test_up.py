@@ -13,7 +13,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.processes import call, running, up, wait_until
+from tests.support.processes import call, running, up
+from tests.support.waiting import wait_until
 
 EXAMPLE = (Path(__file__).parent / "receipt-of-2017.json").read_bytes()
 DAY = "2017-11-18"

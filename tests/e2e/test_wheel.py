@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 from pathlib import Path
 
@@ -21,7 +22,7 @@ EXAMPLE = (Path(__file__).parent / "receipt-of-2017.json").read_bytes()
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment with the wheel, and the libraries of this one, but nothing of the source tree."""
     folder = tmp_path_factory.mktemp("wheel")
-    _pip(sys.executable, "wheel", "--no-deps", "--wheel-dir", folder, ROOT)
+    _pip(sys.executable, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", folder, ROOT)
     (wheel,) = folder.glob("tillstream-*.whl")
     venv.create(folder / "env", with_pip=False, symlinks=True)
     site = next((folder / "env" / "lib").glob("python3.*")) / "site-packages"
@@ -36,6 +37,18 @@ def _pip(python: str, *arguments: object) -> None:
     command = [python, "-m", "pip", "--quiet", "--disable-pip-version-check", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_builds_the_wheel_is_locked() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    locked = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    for requirement in project["build-system"]["requires"]:
+        assert requirement in project["project"]["optional-dependencies"]["dev"]
+        assert f"\n{requirement} \\\n" in locked
+
+
+def test_the_lock_names_no_address() -> None:
+    assert "://" not in (ROOT / "requirements.lock").read_text(encoding="utf-8")
 
 
 def test_the_wheel_brings_everything_that_is_not_code(environment: Path) -> None:

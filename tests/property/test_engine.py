@@ -106,5 +106,5 @@ def test_figures_equal_a_plain_recount(commits: list[list[dict[str, Any]]]) -> N
         kept = [(json.dumps(receipt).encode(), receipt["date"][:10]) for receipt in first.values()]
         assert_equal(pipeline, recount(kept))
         assert pipeline.counter("duplicates") + pipeline.counter("conflicts") == repeated
-        assert all(not pipeline.store.verify(metric.name) for metric in pipeline.metrics)
+        assert all(not pipeline.verify(metric.name) for metric in pipeline.metrics)
         pipeline.close()

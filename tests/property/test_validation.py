@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tillstream.engine.plan import BODY_SCHEMA
 from tillstream.receipt import HEAD_COLUMNS
 from tillstream.settings import Settings
 from tillstream.validation import ReceiptError, Validator, _parse
@@ -54,10 +55,33 @@ class Digits(str):
     __slots__ = ()
 
 
+IN_THE_HEAD = frozenset({"cashReceiptID", "storeID", "terminalID", "date"})
+
+
+class Pairs(list[tuple[str, Any]]):
+    """An object with its names in order, some of them more than once."""
+
+    def chosen(self, last: bool) -> dict[str, Any]:
+        """The first or the last of each name; of those in the head always the last."""
+        found: dict[str, Any] = {}
+        for name, value in self:
+            if last or name in IN_THE_HEAD or name not in found:
+                found[name] = value
+        return {name: choose(value, last) for name, value in found.items()}
+
+
+def choose(value: Any, last: bool) -> Any:
+    if isinstance(value, Pairs):
+        return value.chosen(last)
+    return [choose(item, last) for item in value] if isinstance(value, list) else value
+
+
 def encode(value: Any) -> bytes:
     """JSON, with `Digits` as bare numbers."""
     if isinstance(value, Digits):
         return value.encode()
+    if isinstance(value, Pairs):
+        return b"{" + b",".join(encode(name) + b":" + encode(part) for name, part in value) + b"}"
     if isinstance(value, dict):
         return b"{" + b",".join(encode(str(name)) + b":" + encode(part) for name, part in value.items()) + b"}"
     if isinstance(value, list):
@@ -194,6 +218,73 @@ def test_the_engine_reads_what_is_accepted_to_the_same_amount(engine: duckdb.Duc
     ).fetchall()[0]
     assert valid
     assert read == accepted_gross(body)
+
+
+REPEATABLE: dict[str, tuple[str, ...]] = {
+    "": ("cashReceiptID", "storeID", "terminalID", "date", "currency", "documentTotal", "lines", "settlements"),
+    "documentTotal": ("grossTotal", "netTotal", "taxPayable"),
+    "lines": ("quantity", "settlementAmount", "creditAmount", "productCode"),
+    "settlements": ("settlementAmount", "paymentMechanism"),
+}
+"""Known fields by the level at which they stand."""
+
+
+sound_totals = st.builds(Digits, digits)
+sound_receipts = st.fixed_dictionaries(
+    {
+        "cashReceiptID": st.sampled_from(["17", 18]),
+        "storeID": st.sampled_from(["1", "2"]),
+        "date": st.sampled_from(["2026-11-23 10:15:00", "2026-11-23T10:15:00Z"]),
+        "documentTotal": st.fixed_dictionaries({"grossTotal": sound_totals}, optional={"netTotal": amount}),
+    },
+    optional={
+        "currency": st.sampled_from([None, "EUR", ""]),
+        "lines": st.none() | lines,
+        "settlements": st.lists(st.fixed_dictionaries({"settlementAmount": sound_totals}), max_size=3),
+    },
+)
+
+
+@st.composite
+def repeating_receipts(draw: st.DrawFn) -> Pairs:
+    """Receipts in which known fields stand twice, one of the times now and then with anything at all."""
+    other = draw(sound_receipts)
+
+    def repeat(level: str, value: Any) -> Any:
+        if isinstance(value, list):
+            return [repeat(level, item) for item in value]
+        if not isinstance(value, dict) or level not in REPEATABLE:
+            return value
+        pairs = [(name, part if level else repeat(name, part)) for name, part in value.items()]
+        for name in draw(st.lists(st.sampled_from(REPEATABLE[level]), max_size=2)):
+            sound = other.get(name) if not level else draw(sound_totals)
+            offered = draw(anything) if draw(st.integers(0, 3)) == 0 else sound
+            pairs.insert(draw(st.integers(0, len(pairs))), (name, offered))
+        return Pairs(pairs)
+
+    found: Pairs = repeat("", draw(sound_receipts))
+    return found
+
+
+@untimed
+@given(repeating_receipts())
+def test_a_field_that_stands_twice_is_refused_or_counts_as_it_was_checked(
+    engine: duckdb.DuckDBPyConnection, receipt: Pairs
+) -> None:
+    body = encode(receipt)
+    found = outcome(quick, body)
+    assert found == outcome(slow, body)
+    alone = [encode(receipt.chosen(last)) for last in (False, True)]
+    if len(found) == 3:
+        assert [outcome(quick, each) for each in alone] == [found, found]
+        read = "SELECT from_json($body, $shape)"
+        counted, first = [
+            engine.execute(read, {"body": each.decode(), "shape": json.dumps(BODY_SCHEMA)}).fetchall()
+            for each in (body, alone[0])
+        ]
+        assert counted == first
+    else:
+        assert found[0]
 
 
 @untimed

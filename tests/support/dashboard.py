@@ -14,7 +14,7 @@ from tests.support.pipeline import Pipeline
 from tillstream.dashboard.live import LiveFeed
 from tillstream.dashboard.server import application, serve
 from tillstream.settings import Settings
-from tillstream.views import Views
+from tillstream.views.views import Views
 
 
 def views_of(pipeline: Pipeline) -> Views:

@@ -130,6 +130,16 @@ class Pipeline:
     def rows(self, metric: str) -> list[Row]:
         return self.store.query(f"SELECT * FROM metric_{metric} ORDER BY ALL")
 
+    def verify(self, metric: str) -> list[Row]:
+        """Where the metric and a recount of the stored receipts differ."""
+        with self.store.reading() as reader:
+            return reader.verify(metric)
+
+    def tamper(self, statement: str) -> None:
+        """Change what is stored behind the store's back."""
+        assert isinstance(self.store, DuckStore)
+        self.store._connection.execute(statement)
+
     def counter(self, name: str) -> int:
         rows = self.store.query("SELECT coalesce(sum(value), 0) AS total FROM counters WHERE name = ?", [name])
         return int(rows[0]["total"])

@@ -8,38 +8,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Condition, Thread
-from typing import IO, TypeVar
+from typing import IO
 
 import httpx
 import psutil
 
+from tests.support.waiting import wait_until
+
 READY_S = 30.0
 STOP_S = 15.0
 
-T = TypeVar("T")
-
 TILLSTREAM = (sys.executable, "-P", "-m", "tillstream")
-
-
-def wait_until(condition: Callable[[], T | None], what: str, timeout_s: float = READY_S, pause_s: float = 0.05) -> T:
-    """The first true value of `condition`; a refused connection counts as not yet."""
-    deadline = time.monotonic() + timeout_s
-    last: object = None
-    while time.monotonic() < deadline:
-        try:
-            value = condition()
-        except (httpx.TransportError, psutil.NoSuchProcess) as error:
-            last = error
-        else:
-            if value:
-                return value
-            last = value
-        time.sleep(pause_s)
-    raise AssertionError(f"{what}: not within {timeout_s} s, last {last!r}")
 
 
 class Command:

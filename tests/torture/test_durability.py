@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from tests.support.ingest import JSON, NDJSON, Connection, encoded
-from tests.support.processes import Command, wait_until
+from tests.support.processes import Command
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.torture
 

@@ -19,7 +19,8 @@ import duckdb
 import httpx
 import pytest
 
-from tests.support.processes import Command, call, wait_until
+from tests.support.processes import Command, call
+from tests.support.waiting import wait_until
 from tillstream import ports
 from tillstream.receipt import NO_TERMINAL, receipt_key
 

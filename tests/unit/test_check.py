@@ -16,7 +16,7 @@ from tillstream.check import Difference, Report
 from tillstream.datadir import open_directory
 from tillstream.errors import DataDirectoryError, StoreUnavailable
 from tillstream.settings import Settings
-from tillstream.views import Views
+from tillstream.views.views import Views
 
 DAY = "2026-11-23"
 
@@ -39,10 +39,6 @@ def run(pipeline: Pipeline) -> Report:
     return check.run(pipeline.store, views, pipeline.log, pipeline.metrics)
 
 
-def tamper(pipeline: Pipeline, statement: str) -> None:
-    pipeline.store.query(statement)
-
-
 def test_all_is_counted_and_agrees(pipeline: Pipeline) -> None:
     report = run(pipeline)
     assert report.differences == []
@@ -60,15 +56,15 @@ def test_an_empty_store_agrees(tmp_path: Path) -> None:
 
 
 def test_a_cent_too_much_in_a_metric_is_told_with_both_sides(pipeline: Pipeline) -> None:
-    tamper(pipeline, "UPDATE merged_payments_by_mechanism SET revenue = revenue + 0.01 WHERE day = '2026-11-22'")
+    pipeline.tamper("UPDATE merged_payments_by_mechanism SET revenue = revenue + 0.01 WHERE day = '2026-11-22'")
     (difference,) = run(pipeline).differences
     assert (difference.figure, difference.where) == ("payments_by_mechanism", "day 2026-11-22, mechanism CB")
     assert ("5.01" in difference.shown, "5.00" in difference.recounted) == (True, True)
 
 
 def test_a_row_that_a_metric_lacks_or_has_too_many_is_told(pipeline: Pipeline) -> None:
-    tamper(pipeline, "DELETE FROM merged_vat_by_rate WHERE day = '2026-11-22' AND rate = '10'")
-    tamper(pipeline, "INSERT INTO merged_payments_by_mechanism BY NAME SELECT CAST('2026-11-22' AS DATE) AS day, "
+    pipeline.tamper("DELETE FROM merged_vat_by_rate WHERE day = '2026-11-22' AND rate = '10'")
+    pipeline.tamper("INSERT INTO merged_payments_by_mechanism BY NAME SELECT CAST('2026-11-22' AS DATE) AS day, "
            "'X' AS mechanism, 1 AS revenue, 1 AS settlements")  # fmt: skip
     lacking, extra = sorted(run(pipeline).differences, key=lambda difference: difference.figure, reverse=True)
     assert (lacking.figure, lacking.shown) == ("vat_by_rate", "nothing")
@@ -87,14 +83,14 @@ def test_a_row_that_a_metric_lacks_or_has_too_many_is_told(pipeline: Pipeline) -
     ],
 )
 def test_the_summary_that_readers_see_is_recounted(pipeline: Pipeline, column: str, figures: set[str]) -> None:
-    tamper(pipeline, f"UPDATE merged_sales SET {column} = {column} + 1 WHERE day = '{DAY}'")
+    pipeline.tamper(f"UPDATE merged_sales SET {column} = {column} + 1 WHERE day = '{DAY}'")
     told = {difference.figure: difference.where for difference in run(pipeline).differences}
     assert told == {"sales": f"day {DAY}"} | dict.fromkeys(figures, f"day {DAY}")
 
 
 def test_shops_tills_and_delays_of_the_summary_are_recounted(pipeline: Pipeline) -> None:
     for metric in ("sales_by_store", "sales_by_till", "delays"):
-        tamper(pipeline, f"DELETE FROM merged_{metric} WHERE day = '{DAY}'")
+        pipeline.tamper(f"DELETE FROM merged_{metric} WHERE day = '{DAY}'")
     told = {difference.figure for difference in run(pipeline).differences}
     assert told >= {"summary.stores_active", "summary.tills_active", "summary.ingest_delay_ms", "summary.till_delay_s"}
 
@@ -111,13 +107,13 @@ def test_shops_tills_and_delays_of_the_summary_are_recounted(pipeline: Pipeline)
     ],
 )
 def test_every_acknowledged_record_is_accounted_for(pipeline: Pipeline, statement: str, figure: str) -> None:
-    tamper(pipeline, statement)
+    pipeline.tamper(statement)
     assert figure in {difference.figure for difference in run(pipeline).differences}
 
 
 def test_records_that_were_damaged_are_accounted_for(pipeline: Pipeline) -> None:
-    tamper(pipeline, "DELETE FROM receipts WHERE receipt = '3'")
-    tamper(pipeline, "INSERT INTO faults VALUES ('0:1', 1, 'bad checksum', NULL)")
+    pipeline.tamper("DELETE FROM receipts WHERE receipt = '3'")
+    pipeline.tamper("INSERT INTO faults VALUES ('0:1', 1, 'bad checksum', NULL)")
     figures = {difference.figure for difference in run(pipeline).differences}
     assert "records of the log" not in figures
 

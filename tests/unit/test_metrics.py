@@ -27,7 +27,7 @@ def test_one_entry_gives_a_metric_its_table_its_figures_and_its_api(tmp_path: Pa
     pipeline.drain()
     [row] = pipeline.rows("sales_by_till_and_hour")
     assert (row["store"], row["till"], row["hour"], str(row["revenue"])) == ("12", "3", 11, "10.00")
-    assert pipeline.store.verify("sales_by_till_and_hour") == []
+    assert pipeline.verify("sales_by_till_and_hour") == []
     pipeline.close()
 
 

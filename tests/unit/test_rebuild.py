@@ -100,7 +100,7 @@ def test_no_store_is_made_anew_under_a_running_engine(
 def test_one_metric_is_made_anew_from_the_stored_receipts(directory: DataDirectory) -> None:
     before = figures(directory)
     pipeline = Pipeline(directory.path)
-    pipeline.store.query("DELETE FROM merged_sales_by_product")
+    pipeline.tamper("DELETE FROM merged_sales_by_product")
     pipeline.close()
     assert not check.check(settings(directory)).agrees
     assert rebuild.rebuild_metric(directory, settings(directory), SystemClock(), "sales_by_product") == 2

@@ -20,18 +20,17 @@ FILE_LINES = 400
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     # What everything may know.
-    ("errors", "clock", "settings", "ports", "receipt", "metrics", "masking", "delays", "log.frame"),
+    ("errors", "clock", "settings", "ports", "receipt", "metrics", "delays", "log.frame"),
     # The ports, and what their backends and processes have in common.
-    ("log.base", "store.base", "store.schema", "engine.base", "formats.base", "datadir", "lifeline", "telemetry"),
+    ("log.base", "store.base", "store.schema", "engine.base", "formats.base", "datadir", "telemetry"),
     ("http_server",),
     # Backends, formats, and what reads through the ports only.
-    ("log", "engine", "store", "formats", "filters", "validation"),
+    ("log", "engine", "store", "formats", "validation"),
     ("views", "generator"),
-    ("ingest", "topology", "options", "supervisor"),
+    ("ingest", "topology", "options"),
     ("check", "rebuild"),
     ("dashboard",),
-    ("roles", "up", "reference"),
-    ("demo",),
+    ("processes", "reference"),
     ("cli",),
     ("__main__",),
 )
@@ -41,7 +40,7 @@ stands for a module or a package; the longest that fits counts."""
 BACKENDS = frozenset({"log.sqlite", "store.duckdb", "engine.embedded"})
 COMPOSITION_ROOT = "topology"
 
-MONEY = ("receipt", "validation", "store", "engine", "views", "check", "masking")
+MONEY = ("receipt", "validation", "store", "engine", "views", "check")
 """Modules and packages where amounts pass: `float` may not be called there."""
 
 FLOATS = {
@@ -55,7 +54,7 @@ WITHOUT_TESTS_OF_THEIR_OWN = {
     "engine.base": "the port; tests/conformance/engine holds every backend to it",
     "ingest.request": "types alone; tests/unit/ingest/test_http1.py and test_app.py use each of them",
     "topology": "wiring alone; every test in tests/e2e runs it",
-    "roles": "processes; tests/e2e runs them as they are",
+    "processes.roles": "processes; tests/e2e runs them as they are",
 }
 
 

@@ -256,6 +256,33 @@ def test_the_chains_currency_may_be_named_and_no_other() -> None:
     assert fault(changed(currency="EUR"), currency="JPY") == ("$.currency", 'expected JPY, got "EUR"')
 
 
+@pytest.mark.parametrize(
+    ("path", "field", "bad", "error"),
+    [
+        ("$.currency", "currency", '"USD"', 'expected EUR, got "USD"'),
+        ("$.storeID", "storeID", "true", "expected a text or an integer, got true"),
+        ("$.documentTotal", "documentTotal", "7", "expected an object, got 7"),
+        ("$.documentTotal.grossTotal", "documentTotal", '{"grossTotal":"abc"}', 'expected a number, got "abc"'),
+        ("$.documentTotal.grossTotal", "documentTotal", "{}", "it is missing"),
+        ("$.documentTotal.netTotal", "documentTotal", '{"grossTotal":1,"netTotal":"x","netTotal":1}', 'expected a number, got "x"'),
+        ("$.lines[0].quantity", "lines", '[{"quantity":"x","quantity":1}]', 'expected a number, got "x"'),
+        ("$.settlements[0].settlementAmount", "settlements", '[{"settlementAmount":null}]', "expected a number, got null"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("amount", ["2.4", '"2.4"'])
+def test_a_field_that_stands_twice_is_checked_twice(path: str, field: str, bad: str, error: str, amount: str) -> None:
+    sound = changed(currency="EUR", documentTotal={"grossTotal": "AMOUNT"}).replace(b'"AMOUNT"', amount.encode())
+    for name in (field, f"\\u{ord(field[0]):04x}{field[1:]}"):
+        extra = f'"{name}":{bad}'.encode()
+        assert (path, error) in [(each.path, each.error) for each in faults(b"{" + extra + b"," + sound[1:])]
+        assert (path, error) in [(each.path, each.error) for each in faults(sound[:-1] + b"," + extra + b"}")]
+
+
+def test_of_a_sound_field_that_stands_twice_the_head_has_the_last() -> None:
+    again = changed()[:-1] + b',"storeID":"S-2","documentTotal":{"grossTotal":"7","grossTotal":8}}'
+    assert check(again) == check(changed(storeID="S-2"))
+
+
 @pytest.mark.parametrize("name", ["lines", "settlements"])
 def test_more_entries_than_the_limit_are_refused(name: str) -> None:
     entry = {"settlementAmount": 1}

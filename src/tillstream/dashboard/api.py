@@ -17,9 +17,9 @@ from starlette.exceptions import HTTPException
 from tillstream.check import Report
 from tillstream.dashboard.live import LiveFeed
 from tillstream.errors import BadQuery, OperationalError, StoreUnavailable, UnknownMetric
-from tillstream.filters import DEFAULT_LIMIT, LIMIT
 from tillstream.metrics import KEYS
-from tillstream.views import Views
+from tillstream.views.filters import DEFAULT_LIMIT, LIMIT
+from tillstream.views.views import Views
 
 RETRY_AFTER_S = "1"
 
@@ -56,6 +56,7 @@ RECEIPT_FILTERS = {
     "min": "least gross amount",
     "max": "greatest gross amount",
     "anomaly": "with this anomaly; `any`: with one at least",
+    "arrived": "received on this business day, YYYY-MM-DD, for another one",
     **PAGED,
 }
 QUARANTINE_FILTERS = {

@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse
 
 from tillstream.dashboard.html import Cell, card, filled, form, money, problem, shell, table
 from tillstream.errors import BadQuery, UnknownMetric
-from tillstream.views import Views
+from tillstream.views.views import Views
 
 ROWS_SHOWN = 2_000
 

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from tillstream.dashboard.api import Answer, refusal
 from tillstream.dashboard.live import LiveFeed
 from tillstream.errors import OperationalError
-from tillstream.views import Views
+from tillstream.views.views import Views
 
 PREFIX = "tillstream_"
 

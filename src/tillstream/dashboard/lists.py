@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from html import escape
-from typing import Any
+from typing import Any, ParamSpec
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
@@ -12,7 +13,12 @@ from fastapi.responses import HTMLResponse
 from tillstream.dashboard.api import QUARANTINE_FILTERS, RECEIPT_FILTERS, given
 from tillstream.dashboard.html import Cell, card, facts, filled, form, money, more, problem, shell, table, words
 from tillstream.errors import BadQuery
-from tillstream.views import Views
+from tillstream.views.views import Views
+
+FIELDS = {"day": "date", "store": "text", "till": "text", "receipt": "text"}
+"""What the list of receipts asks for, by the kind of its field."""
+
+P = ParamSpec("P")
 
 
 def routes(views: Views, *, demo: bool) -> APIRouter:
@@ -22,36 +28,47 @@ def routes(views: Views, *, demo: bool) -> APIRouter:
     def page(title: str, section: str, body: str, status: int = 200) -> HTMLResponse:
         return shell(title, section, body, demo=demo, status=status)
 
+    def refusing(title: str, section: str) -> Callable[[Callable[P, HTMLResponse]], Callable[P, HTMLResponse]]:
+        """What cannot be asked is told on a page of this title."""
+
+        def around(answer: Callable[P, HTMLResponse]) -> Callable[P, HTMLResponse]:
+            @wraps(answer)
+            def answered(*args: P.args, **kwargs: P.kwargs) -> HTMLResponse:
+                try:
+                    return answer(*args, **kwargs)
+                except BadQuery as error:
+                    return page(title, section, problem(error), 400)
+
+            return answered
+
+        return around
+
     @router.get("/receipts")
+    @refusing("Receipts", "receipts")
     def receipts(request: Request) -> HTMLResponse:
-        try:
-            asked = filled(given(request, RECEIPT_FILTERS))
-            found = views.receipts(asked)
-        except BadQuery as error:
-            return page("Receipts", "receipts", problem(error), 400)
-        asking = form("/receipts", asked, {"day": "date", "store": "text", "till": "text", "receipt": "text"})
+        asked = filled(given(request, RECEIPT_FILTERS))
+        found = views.receipts(asked)
+        arrived = asked.get("arrived")
+        asking = form("/receipts", asked, FIELDS | {"arrived": "date"} if arrived else FIELDS)
+        note = f" <span>arrived on {escape(arrived)} for other days</span>" if arrived else ""
         rows = (_receipt_row(each, found["currency"]) for each in found["receipts"])
         listed = table(("Sold", "Store · till", "Receipt", "Items", "Amount", "Anomalies"), rows, "No such receipts.")
-        body = card("Receipts", asking + listed + more("/receipts", asked, found["next"]))
+        body = card(f"Receipts{note}", asking + listed + more("/receipts", asked, found["next"]))
         return page("Receipts", "receipts", body)
 
     @router.get("/receipts/{key}")
+    @refusing("Receipt", "receipts")
     def receipt(key: str) -> HTMLResponse:
-        try:
-            found = views.receipt(key)
-        except BadQuery as error:
-            return page("Receipt", "receipts", problem(error), 400)
+        found = views.receipt(key)
         if found is None:
             return page("Receipt", "receipts", card("Receipt", "<p>There is no such receipt.</p>"), 404)
         return page(f"Receipt {found['receipt']}", "receipts", _receipt_page(found))
 
     @router.get("/quarantine")
+    @refusing("Set aside", "quarantine")
     def quarantine(request: Request) -> HTMLResponse:
-        try:
-            asked = filled(given(request, QUARANTINE_FILTERS))
-            found = views.quarantine(asked)
-        except BadQuery as error:
-            return page("Set aside", "quarantine", problem(error), 400)
+        asked = filled(given(request, QUARANTINE_FILTERS))
+        found = views.quarantine(asked)
         listed = table(
             ("Received", "What", "Why", "Source"), map(_entry_row, found["entries"]), "Nothing was set aside."
         )
@@ -60,11 +77,9 @@ def routes(views: Views, *, demo: bool) -> APIRouter:
         return page("Set aside", "quarantine", body)
 
     @router.get("/quarantine/{entry}")
+    @refusing("Set aside", "quarantine")
     def quarantined(entry: str) -> HTMLResponse:
-        try:
-            found = views.quarantined(entry)
-        except BadQuery as error:
-            return page("Set aside", "quarantine", problem(error), 400)
+        found = views.quarantined(entry)
         if found is None:
             return page("Set aside", "quarantine", card("Set aside", "<p>There is no such entry.</p>"), 404)
         return page("Set aside", "quarantine", _entry_page(found))

@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from tillstream.settings import Settings
-from tillstream.views import Views
+from tillstream.views.views import Views
 
 HEARTBEAT_S = 5.0
 """Longest silence of a live connection: a page that hears nothing for longer knows it is cut off."""

@@ -13,7 +13,7 @@ from dash.fingerprint import build_fingerprint
 from fastapi import FastAPI
 
 from tillstream.settings import Settings
-from tillstream.views import Views
+from tillstream.views.views import Views
 
 ASSETS = Path(__file__).parent / "assets"
 

@@ -14,7 +14,7 @@ from tillstream.dashboard.guard import Guard
 from tillstream.dashboard.live import LiveFeed
 from tillstream.http_server import BACKLOG, BoundServer
 from tillstream.settings import Settings
-from tillstream.views import Views
+from tillstream.views.views import Views
 
 STOP_LIMIT_S = 3.0
 """Longest wait for open requests when the server stops."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +36,21 @@ class Changes:
     committed_us: int = 0
 
 
+class Reader(ABC):
+    """The store as one commit left it: the last one before the first question. For one thread."""
+
+    @abstractmethod
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Rows of one SELECT in the SQL that DuckDB and PostgreSQL share, `?` for a parameter.
+
+        Raises `StoreUnavailable`, also where the statement would write; no other question can follow then.
+        """
+
+    @abstractmethod
+    def verify(self, metric: str, limit: int = 20) -> list[Row]:
+        """Rows in which a metric and a recount of the stored receipts differ, both sides shown."""
+
+
 class Store(ABC):
     """Derived state that readers ask: everything in it follows from the log and can be made anew.
 
@@ -43,7 +59,7 @@ class Store(ABC):
 
     *Exactly once*: `commit` is compare-and-set. It applies all of a step's changes and moves the
     position, in one transaction, and only if the position is still the one that the step started
-    from. Readers see all of a commit or nothing of it, and never wait for the writer.
+    from. Readers see all of a commit or nothing of it, never wait for the writer, and never hold it up.
     """
 
     @abstractmethod
@@ -62,19 +78,21 @@ class Store(ABC):
         """Apply the changes. Raises `PositionConflict` where `changes.after` is not the position."""
 
     @abstractmethod
-    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """Rows of one SELECT in the SQL that DuckDB and PostgreSQL share, `?` for a parameter.
+    def reading(self) -> AbstractContextManager[Reader]:
+        """Within the block all questions are answered from one commit, whatever is committed meanwhile.
 
-        Safe from any thread. Raises `StoreUnavailable`.
+        To be left soon: what was overwritten since is kept until then. Safe from any thread. Raises
+        `StoreUnavailable`.
         """
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """One question alone, as `Reader.query` answers it. Safe from any thread."""
+        with self.reading() as reader:
+            return reader.query(sql, parameters)
 
     @abstractmethod
     def rebuild(self, metric: str) -> int:
         """Make one metric anew from the stored receipts, in one transaction; how many rows it has."""
-
-    @abstractmethod
-    def verify(self, metric: str, limit: int = 20) -> list[Row]:
-        """Rows in which a metric and a recount of the stored receipts differ, both sides shown."""
 
     @abstractmethod
     def size_bytes(self) -> int:

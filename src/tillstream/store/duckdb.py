@@ -20,7 +20,7 @@ from tillstream.log.base import START, Position
 from tillstream.metrics import Metric
 from tillstream.receipt import minor_digits
 from tillstream.settings import Settings
-from tillstream.store.base import Changes, Row, Store
+from tillstream.store.base import Changes, Reader, Row, Store
 from tillstream.store.duckdb_metrics import MetricTables
 from tillstream.store.schema import VERSION, tables
 
@@ -59,7 +59,7 @@ class DuckStore(Store):
                 },
             )
         except duckdb.Error as error:
-            raise self._unavailable("open the store", error, "is another engine running on it?") from error
+            raise _unavailable("open the store", path, error, "is another engine running on it?") from error
         self._connection.execute("SET TimeZone = 'UTC'")
         self._create()
 
@@ -102,7 +102,7 @@ class DuckStore(Store):
                 self._connection.execute("COMMIT")
             except duckdb.Error as error:
                 self._roll_back()
-                raise self._unavailable("write to the store", error, "is the disk full?") from error
+                raise _unavailable("write to the store", self._path, error, "is the disk full?") from error
             except BaseException:
                 self._roll_back()
                 raise
@@ -216,22 +216,21 @@ class DuckStore(Store):
                 [day, len(gone)],
             )
 
-    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+    @contextmanager
+    def reading(self) -> Iterator[DuckReader]:
         try:
-            with self._connection.cursor() as cursor:
-                cursor.execute("SET TimeZone = 'UTC'")
-                cursor.execute(sql, list(parameters))
-                names = [column[0] for column in cursor.description or ()]
-                return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+            cursor = self._connection.cursor()
+            cursor.execute("SET TimeZone = 'UTC'")
+            # A checkpoint that a reader stands in the way of is not waited for: a later commit makes it.
+            cursor.execute("BEGIN TRANSACTION READ ONLY")
         except duckdb.Error as error:
-            raise self._unavailable("read the store", error, "") from error
+            raise _unavailable("read the store", self._path, error) from error
+        with cursor:
+            yield DuckReader(self._path, cursor, self._tables)
 
     def rebuild(self, metric: str) -> int:
         with self._transaction() as run:
             return self._tables.rebuild(run, metric, self._merged)
-
-    def verify(self, metric: str, limit: int = 20) -> list[Row]:
-        return self.query(self._tables.differences(metric, limit))
 
     def size_bytes(self) -> int:
         wal = self._path.with_name(self._path.name + ".wal")
@@ -241,8 +240,29 @@ class DuckStore(Store):
         with self._writing:
             self._connection.close()
 
-    def _unavailable(self, doing: str, error: Exception, hint: str) -> StoreUnavailable:
-        return StoreUnavailable(doing, self._path, str(error).split("\n")[0], hint)
+
+class DuckReader(Reader):
+    """A read-only transaction of its own on the store's file: DuckDB gives it a snapshot."""
+
+    def __init__(self, path: Path, cursor: duckdb.DuckDBPyConnection, tables: MetricTables) -> None:
+        self._path = path
+        self._cursor = cursor
+        self._tables = tables
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        try:
+            self._cursor.execute(sql, list(parameters))
+            names = [column[0] for column in self._cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in self._cursor.fetchall()]
+        except duckdb.Error as error:
+            raise _unavailable("read the store", self._path, error) from error
+
+    def verify(self, metric: str, limit: int = 20) -> list[Row]:
+        return self.query(self._tables.differences(metric, limit))
+
+
+def _unavailable(doing: str, path: Path, error: Exception, hint: str = "") -> StoreUnavailable:
+    return StoreUnavailable(doing, path, str(error).split("\n")[0], hint)
 
 
 _PRIMARY_KEYS = {"counters": ", PRIMARY KEY (day, name)"}

@@ -135,7 +135,7 @@ class EngineSuite:
         set_aside = len(pipeline.store.query("SELECT kind FROM quarantine"))
         assert counted + set_aside == 3
         assert counted >= 2
-        assert all(pipeline.store.verify(metric.name) == [] for metric in pipeline.metrics)
+        assert all(pipeline.verify(metric.name) == [] for metric in pipeline.metrics)
 
     def test_a_day_may_hold_more_than_its_largest_receipts_can(self, pipeline: Pipeline) -> None:
         large = {"grossTotal": "9999999999999.99", "netTotal": 0, "taxPayable": 0}
@@ -260,4 +260,4 @@ class EngineSuite:
     def test_every_metric_passes_its_own_recount(self, pipeline: Pipeline) -> None:
         pipeline.append(*numbered(20))
         pipeline.drain()
-        assert all(pipeline.store.verify(metric.name) == [] for metric in pipeline.metrics)
+        assert all(pipeline.verify(metric.name) == [] for metric in pipeline.metrics)

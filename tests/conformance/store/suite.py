@@ -102,16 +102,16 @@ class StoreSuite:
         assert (row["largest"], row["smallest"], row["receipts"]) == (Decimal("7.00"), Decimal("-1.00"), 3)
 
     def test_verify_shows_both_sides_of_a_difference(self, pipeline: Pipeline) -> None:
-        assert pipeline.store.verify("sales") == []
+        assert pipeline.verify("sales") == []
         self.spoil(pipeline.store, "sales", "revenue = revenue + 0.01")
-        recount, metric = sorted(pipeline.store.verify("sales"), key=lambda row: row["revenue"])
+        recount, metric = sorted(pipeline.verify("sales"), key=lambda row: row["revenue"])
         assert (recount["side"], recount["revenue"]) == ("recount", Decimal("5.00"))
         assert (metric["side"], metric["revenue"]) == ("metric", Decimal("5.01"))
 
     def test_a_rebuilt_metric_is_the_recount_of_the_stored_receipts(self, pipeline: Pipeline) -> None:
         self.spoil(pipeline.store, "sales_by_category", "revenue = 0")
         assert pipeline.store.rebuild("sales_by_category") == 2
-        assert pipeline.store.verify("sales_by_category") == []
+        assert pipeline.verify("sales_by_category") == []
 
     def test_a_metric_that_is_new_or_changed_is_filled_at_the_next_start(self, tmp_path: Path) -> None:
         pipeline = Pipeline(tmp_path, metrics=BUILT_IN)
@@ -180,6 +180,42 @@ class StoreSuite:
         reader.join()
         assert torn == []
 
+    def test_a_reader_sees_one_commit_whatever_is_committed_meanwhile(self, pipeline: Pipeline) -> None:
+        """What it asks for late comes from that commit too; no commit and no merge waits for it."""
+        position = pipeline.store.position()
+        with pipeline.store.reading() as reader:
+            [before] = reader.query("SELECT receipts, revenue FROM metric_sales")
+            for number in range(2, 6):
+                pipeline.append(body(cashReceiptID=str(number)), body(cashReceiptID="1"))
+                pipeline.refuse(b"{", [{"path": "$", "error": "broken off", "hint": ""}])
+                pipeline.clock.advance(10)
+                pipeline.drain()
+            pipeline.store.rebuild("sales_by_store")
+            assert pipeline.rows("sales")[0]["receipts"] == 5
+            assert reader.query("SELECT receipts, revenue FROM metric_sales") == [before]
+            assert reader.query("SELECT receipts FROM metric_sales_by_store") == [{"receipts": 1}]
+            assert reader.query("SELECT receipt FROM receipts") == [{"receipt": "1"}]
+            assert reader.query("SELECT * FROM counters") == reader.query("SELECT * FROM quarantine") == []
+            assert reader.query("SELECT position FROM state") == [{"position": str(position)}]
+            assert all(reader.verify(metric.name) == [] for metric in pipeline.metrics)
+        assert pipeline.rows("sales_by_store")[0]["receipts"] == 5
+        assert all(pipeline.verify(metric.name) == [] for metric in pipeline.metrics)
+
+    def test_readers_do_not_disturb_each_other(self, pipeline: Pipeline) -> None:
+        with pipeline.store.reading() as early:
+            assert early.query("SELECT count(*) AS receipts FROM receipts") == [{"receipts": 1}]
+            pipeline.append(body(cashReceiptID="2"))
+            pipeline.drain()
+            with pipeline.store.reading() as late:
+                assert late.query("SELECT count(*) AS receipts FROM receipts") == [{"receipts": 2}]
+            assert early.query("SELECT count(*) AS receipts FROM receipts") == [{"receipts": 1}]
+
+    def test_a_reader_cannot_write(self, pipeline: Pipeline) -> None:
+        with pytest.raises(StoreUnavailable):
+            pipeline.store.query("DELETE FROM receipts")
+        assert pipeline.rows("sales")[0]["receipts"] == 1
+        assert pipeline.store.query("SELECT count(*) AS receipts FROM receipts") == [{"receipts": 1}]
+
     def test_another_currency_is_refused(self, pipeline: Pipeline, tmp_path: Path) -> None:
         pipeline.store.close()
         with pytest.raises(StoreUnavailable, match="its receipts are in EUR, the setting `currency` says USD"):
@@ -197,12 +233,12 @@ class StoreSuite:
             pipeline.append(body(cashReceiptID=str(number)))
             pipeline.clock.advance(1)
             pipeline.drain()
-            assert all(pipeline.store.verify(metric.name) == [] for metric in pipeline.metrics)
+            assert all(pipeline.verify(metric.name) == [] for metric in pipeline.metrics)
             assert pipeline.rows("sales")[0]["receipts"] == number
         pipeline.reopen()
-        assert all(pipeline.store.verify(metric.name) == [] for metric in pipeline.metrics)
+        assert all(pipeline.verify(metric.name) == [] for metric in pipeline.metrics)
         assert pipeline.store.rebuild("sales_by_minute") == len(pipeline.rows("sales_by_minute"))
-        assert pipeline.store.verify("sales_by_minute") == []
+        assert pipeline.verify("sales_by_minute") == []
 
     def tamper(self, store: Store, sql: str) -> None:
         """Change what is stored behind the store's back."""

@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from tests.conformance.store.suite import StoreSuite
+from tests.support.pipeline import Pipeline, body
 from tillstream.clock import SystemClock
 from tillstream.errors import StoreUnavailable
 from tillstream.metrics import BUILT_IN, Metric
@@ -32,6 +33,29 @@ class TestDuckStore(StoreSuite):
         (tmp_path / "store.duckdb").write_bytes(b"not a database" * 1000)
         with pytest.raises(StoreUnavailable, match="could not open the store"):
             self.open(tmp_path)
+
+    def test_a_checkpoint_that_a_reader_delays_is_made_by_a_later_commit(
+        self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tillstream.store.duckdb._CHECKPOINT_BYTES", 100_000)
+        pipeline.reopen()
+        ahead = pipeline.path / "store.duckdb.wal"
+
+        def commit(first: int) -> None:
+            pipeline.append(*(body(cashReceiptID=str(number)) for number in range(first, first + 2_000)))
+            pipeline.drain()
+
+        with pipeline.store.reading() as reader:
+            assert reader.query("SELECT count(*) AS receipts FROM receipts") == [{"receipts": 1}]
+            for first in range(10_000, 20_000, 2_000):
+                commit(first)
+            assert reader.query("SELECT count(*) AS receipts FROM receipts") == [{"receipts": 1}]
+            assert ahead.stat().st_size > 200_000
+        commit(20_000)
+        assert not ahead.exists() or ahead.stat().st_size < 100_000
+        assert pipeline.rows("sales")[0]["receipts"] == 12_001
+        pipeline.reopen()
+        assert pipeline.rows("sales")[0]["receipts"] == 12_001
 
     def test_the_file_is_duckdb_s_own(self, tmp_path: Path) -> None:
         self.open(tmp_path).close()

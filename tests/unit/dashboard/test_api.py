@@ -122,6 +122,8 @@ def test_given_the_description_when_asked_then_every_route_and_parameter_is_in_i
     ):
         assert paths[f"/api/v1/{path}"]["get"]["description"]
     named = {parameter["name"] for parameter in paths["/api/v1/receipts"]["get"]["parameters"]}
-    assert named == {"day", "store", "till", "receipt", "from", "to", "min", "max", "anomaly", "cursor", "limit"}
+    assert named == {
+        *("day", "store", "till", "receipt", "from", "to", "min", "max", "anomaly", "arrived", "cursor", "limit")
+    }
     keys = {parameter["name"] for parameter in paths["/api/v1/metrics/{name}"]["get"]["parameters"]}
     assert {"name", "day", "category", "mechanism", "rate"} <= keys

@@ -48,6 +48,20 @@ def test_given_more_than_a_page_when_listed_then_the_older_ones_are_linked(pipel
     assert seen == ["2", "1", "0"]
 
 
+def test_given_receipts_of_other_days_when_those_that_arrived_are_listed_then_the_list_and_its_form_say_so(
+    pipeline: Pipeline,
+) -> None:
+    pipeline.append(
+        body(), body(cashReceiptID="2", date="2017-11-18 20:39:32"), body(cashReceiptID="3", date="2026-11-22 09:00:00")
+    )
+    pipeline.drain()
+    page = Answers(pipeline).ask("/receipts?arrived=2026-11-23").text
+    assert sorted(re.findall(r'href="/receipts/[0-9a-f]{32}">(\d)<', page)) == ["2", "3"]
+    assert "arrived on 2026-11-23 for other days" in page
+    assert 'name="arrived" type="date" value="2026-11-23"' in page
+    assert "arrived" not in Answers(pipeline).ask("/receipts").text
+
+
 def test_given_scripts_in_every_text_when_shown_then_they_stay_text(pipeline: Pipeline) -> None:
     line = body()["lines"][0] | {"productDescription": SCRIPT, "productCategoryName": SCRIPT}
     paid = [{"paymentMechanism": SCRIPT, "settlementAmount": 5}]
@@ -73,6 +87,7 @@ def test_given_scripts_in_every_text_when_shown_then_they_stay_text(pipeline: Pi
     ("path", "status"),
     [
         ("/receipts?day=x", 400),
+        ("/receipts?arrived=<b>", 400),
         ("/receipts/x", 400),
         (f"/receipts/{'0' * 32}", 404),
         ("/quarantine?kind=refused&limit=0", 400),

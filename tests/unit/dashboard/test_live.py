@@ -16,7 +16,7 @@ from tests.support.pipeline import Pipeline, body
 from tillstream.dashboard import live as live_module
 from tillstream.dashboard.live import LiveFeed
 from tillstream.settings import Settings
-from tillstream.views import Views
+from tillstream.views.views import Views
 
 LIMIT_S = 20
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.ingest import Ingest, encoded
-from tests.support.processes import wait_until
+from tests.support.waiting import wait_until
 from tillstream.ingest import http1
 
 Start = Callable[..., Ingest]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.ingest import JSON, Connection, GatedLog, Ingest, encoded
-from tests.support.processes import wait_until
+from tests.support.waiting import wait_until
 from tillstream.ingest import http1
 from tillstream.settings import Settings
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.ingest import GatedLog, Ingest, encoded
-from tests.support.processes import wait_until
+from tests.support.waiting import wait_until
 from tillstream.errors import OperationalError, PortTaken
 from tillstream.ingest import server
 from tillstream.log.base import START

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.ingest import JSON, NDJSON, Answer, GatedLog, Ingest, encoded, receipt
-from tests.support.processes import wait_until
+from tests.support.waiting import wait_until
 from tillstream.clock import ManualClock
 from tillstream.errors import LogFull, LogUnavailable
 from tillstream.receipt import receipt_key

@@ -117,7 +117,7 @@
     if (others.length === 1) {
       items.push(item("", plural(total, "receipt", "receipts") + " arrived for other days", dayName(others[0].day), "/?day=" + others[0].day));
     } else if (others.length) {
-      items.push(item("", plural(total, "receipt", "receipts") + " arrived for other days", "on " + others.length + " days; the latest:"));
+      items.push(item("", plural(total, "receipt", "receipts") + " arrived for other days", "on " + others.length + " days; the latest:", "/receipts?arrived=" + s.day));
       for (const each of others.slice(0, 3)) {
         items.push(item("", dayName(each.day), plural(each.receipts, "receipt", "receipts"), "/?day=" + each.day));
       }

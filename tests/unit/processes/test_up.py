@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tillstream import datadir, ports, up
+from tillstream import datadir, ports
 from tillstream.datadir import Kind, open_directory
 from tillstream.errors import DataDirectoryError, PortTaken, SettingsError
+from tillstream.processes import up
 from tillstream.settings import Settings
 
 

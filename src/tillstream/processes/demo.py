@@ -18,7 +18,7 @@ from tillstream.datadir import DataDirectory, open_directory
 from tillstream.generator.plan import Options
 from tillstream.generator.run import run
 from tillstream.generator.tally import Tally
-from tillstream.roles import Ready, run_until_stopped
+from tillstream.processes.roles import Ready, run_until_stopped
 from tillstream.settings import Settings
 
 PAST_DAYS = 15

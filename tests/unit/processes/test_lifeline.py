@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tillstream import lifeline
+from tillstream.processes import lifeline
 from tillstream.settings import Settings
 
 
@@ -39,7 +39,7 @@ def test_a_supervisor_that_sent_nothing_is_an_error() -> None:
 
 def test_a_part_that_hangs_ends_soon_after_its_supervisor() -> None:
     part = (
-        "import threading; from tillstream import lifeline\n"
+        "import threading; from tillstream.processes import lifeline\n"
         "lifeline.watch(lambda: print('lost', flush=True))\n"
         "print('watching', flush=True); threading.Event().wait()"
     )

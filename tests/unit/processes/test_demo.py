@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tillstream.demo import PAST_DAYS, missing_days
+from tillstream.processes.demo import PAST_DAYS, missing_days
 
 TODAY = date(2026, 11, 23)
 

@@ -15,15 +15,15 @@ import psutil
 import pytest
 import structlog.testing
 
-from tests.support.processes import wait_until
-from tillstream import supervisor
+from tests.support.waiting import wait_until
+from tillstream.processes import supervisor
+from tillstream.processes.supervisor import Part, Supervisor, ready_line
 from tillstream.settings import Settings
-from tillstream.supervisor import Part, Supervisor, ready_line
 
 SERVING = """
 import signal, sys
-from tillstream import lifeline
-from tillstream.supervisor import ready_line
+from tillstream.processes import lifeline
+from tillstream.processes.supervisor import ready_line
 settings = lifeline.receive()
 name, journal = sys.argv[1:]
 def note(text):
@@ -38,7 +38,7 @@ note(f'ends by {number.name}')
 BLOCK = "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})\n"
 DEAF = (
     BLOCK
-    + "import threading; from tillstream.supervisor import ready_line\n"
+    + "import threading; from tillstream.processes.supervisor import ready_line\n"
     + ("print(ready_line('deaf', 'http://127.0.0.1:1'), flush=True); threading.Event().wait()")
 )
 
@@ -205,12 +205,12 @@ def test_a_ready_line_is_understood_with_every_kind_of_address() -> None:
 def test_no_part_outlives_a_killed_supervisor(tmp_path: Path) -> None:
     program = (
         "import asyncio, sys; from tillstream.settings import Settings\n"
-        "from tillstream.supervisor import Part, Supervisor\n"
+        "from tillstream.processes.supervisor import Part, Supervisor\n"
         "part = Part('orphan', (sys.executable, '-c', sys.argv[1]))\n"
         "asyncio.run(Supervisor(Settings(), [part], lambda addresses: None).run())"
     )
     orphan = (
-        "import pathlib, threading; from tillstream import lifeline\n"
+        "import pathlib, threading; from tillstream.processes import lifeline\n"
         "lifeline.receive(); lifeline.watch(lambda: None)\n"
         f"pathlib.Path({str(tmp_path / 'up')!r}).touch(); threading.Event().wait()"
     )

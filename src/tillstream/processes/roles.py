@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import structlog
 import uvloop
 
-from tillstream import lifeline, ports, topology
+from tillstream import ports, topology
 from tillstream.clock import SystemClock
 from tillstream.datadir import Kind, Lock, open_directory
+from tillstream.processes import lifeline
 from tillstream.settings import Settings
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import structlog
 from msgspec.structs import replace
 
-from tillstream import lifeline
+from tillstream.processes import lifeline
 from tillstream.settings import Settings
 
 logger = structlog.get_logger()

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tillstream.masking import MASK, mask
+from tillstream.views.masking import MASK, mask
 
 
 def test_given_a_receipt_when_masked_then_only_the_persons_are_hidden() -> None:

@@ -11,8 +11,8 @@ from tillstream import ports
 from tillstream.datadir import Kind, open_directory
 from tillstream.errors import PortTaken, SettingsError
 from tillstream.options import flag
+from tillstream.processes.supervisor import Part, Supervisor, command
 from tillstream.settings import Settings
-from tillstream.supervisor import Part, Supervisor, command
 
 Say = Callable[[str], None]
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from tillstream.errors import BadQuery
 from tillstream.metrics import Key
-from tillstream.receipt import AMOUNT_LIMIT
+from tillstream.receipt import AMOUNT_LIMIT, SIMULATED
 from tillstream.store.base import Row
+from tillstream.views.calendar import Calendar
 
 LIMIT = 1_000
 """Most rows of one answer that is read page by page."""
@@ -89,7 +90,7 @@ def key_value(key: Key, text: str) -> Any:
     return text
 
 
-def receipt_conditions(filters: Mapping[str, str]) -> tuple[list[str], list[Any]]:
+def receipt_conditions(calendar: Calendar, filters: Mapping[str, str]) -> tuple[list[str], list[Any]]:
     """SQL conditions over the table of receipts, and their parameters. Raises `BadQuery`."""
     conditions: list[str] = []
     values: list[Any] = []
@@ -98,12 +99,26 @@ def receipt_conditions(filters: Mapping[str, str]) -> tuple[list[str], list[Any]
             conditions.append("anomalous = ?" if text == "any" else "position(? IN ',' || anomalies || ',') > 0")
             values.append(1 if text == "any" else f",{text},")
             continue
+        if name == "arrived":
+            condition, parameters = other_days_condition(calendar, parse_day(text, name))
+            conditions.append(condition)
+            values.extend(parameters)
+            continue
         if name not in _RECEIPT_FILTERS:
-            known = ", ".join([*_RECEIPT_FILTERS, "anomaly", "cursor", "limit"])
+            known = ", ".join([*_RECEIPT_FILTERS, "anomaly", "arrived", "cursor", "limit"])
             raise BadQuery(name, "receipts have no such filter", f"filter by {known}")
         conditions.append(_RECEIPT_FILTERS[name])
         values.append(_receipt_value(name, text))
     return conditions, values
+
+
+def other_days_condition(calendar: Calendar, day: date) -> tuple[str, list[Any]]:
+    """SQL condition on receipts that arrived on one business day and belong to another, and its parameters.
+
+    Those of a simulated clock stay out: their days are invented.
+    """
+    condition = "received_at >= ? AND received_at < ? AND day <> ? AND source NOT LIKE ?"
+    return condition, [*calendar.span(day), day, f"%/{SIMULATED}"]
 
 
 def quarantine_conditions(filters: Mapping[str, str]) -> tuple[list[str], list[Any]]:

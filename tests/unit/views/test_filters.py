@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
 
-from tillstream import filters
+from tests.support.pipeline import NOON_US
+from tillstream.clock import ManualClock
 from tillstream.errors import BadQuery
 from tillstream.metrics import KEYS
+from tillstream.settings import Settings
+from tillstream.views import filters
+from tillstream.views.calendar import Calendar
 
 
 def test_given_a_day_when_read_then_it_is_that_day() -> None:
@@ -77,7 +82,10 @@ def test_given_what_is_no_cursor_when_read_then_it_is_refused(text: str) -> None
         filters.parse_cursor(text)
 
 
-@pytest.mark.parametrize("read", [filters.receipt_conditions, filters.quarantine_conditions])
+CALENDAR = Calendar(Settings(), ManualClock(NOON_US))
+
+
+@pytest.mark.parametrize("read", [partial(filters.receipt_conditions, CALENDAR), filters.quarantine_conditions])
 def test_given_an_unknown_filter_when_read_then_the_known_ones_are_told(
     read: Callable[[dict[str, str]], tuple[list[str], list[Any]]],
 ) -> None:

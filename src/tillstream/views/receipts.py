@@ -1,0 +1,75 @@
+"""The receipts behind the figures: listed page by page, and each with all of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import partial
+from uuid import UUID
+
+from tillstream.errors import BadQuery
+from tillstream.log.base import Log
+from tillstream.store.base import Row, Store
+from tillstream.views.calendar import Calendar
+from tillstream.views.filters import receipt_conditions
+from tillstream.views.originals import original
+from tillstream.views.pages import read_page
+from tillstream.views.plain import cent, plain, trimmed
+
+_COLUMNS = (
+    "place, key, day, store, till, receipt, sold_local, received_at, gross, net, tax, items, line_count, "
+    "anomalies, source"
+)
+_HIDDEN = frozenset({"place", "anomalous", "applied_at", "ingest_bucket", "till_bucket"})
+
+
+class Receipts:
+    """Stored receipts; what came is read from the log."""
+
+    def __init__(self, store: Store, log: Log, calendar: Calendar, currency: str) -> None:
+        self._store = store
+        self._log = log
+        self._currency = currency
+        self._least = {"quantity": Decimal(1), "unit_price": cent(currency)}
+        self._conditions = partial(receipt_conditions, calendar)
+
+    def page(self, filters: Mapping[str, str] | None = None) -> Row:
+        """Receipts, the newest first, and under `next` the cursor of the following ones (None: no more)."""
+        rows, following = read_page(self._store, f"{_COLUMNS} FROM receipts", filters, self._conditions)
+        return {"currency": self._currency, "receipts": [_receipt(row) for row in rows], "next": following}
+
+    def one(self, key: str) -> Row | None:
+        """One receipt with its lines, settlements and original (persons masked), all of one commit; None: there is none."""
+        try:
+            wanted = UUID(key)
+        except ValueError:
+            raise BadQuery("key", f"expected 32 hexadecimal digits, got {key!r}") from None
+        with self._store.reading() as reader:
+            found = reader.query("SELECT * FROM receipts WHERE key = CAST(? AS UUID)", [str(wanted)])
+            if not found:
+                return None
+            place, day = found[0]["place"], found[0]["day"]
+            lines = reader.query(
+                "SELECT line, category, product, description, quantity, unit_price, gross, net, tax, rate "
+                "FROM lines WHERE place = ? AND day = ? ORDER BY line = 0, line",
+                [place, day],
+            )
+            settlements = reader.query(
+                "SELECT mechanism, amount FROM settlements WHERE place = ? AND day = ?", [place, day]
+            )
+        return {
+            **_receipt(found[0]),
+            "currency": self._currency,
+            "lines": [self._line(row) for row in lines],
+            "settlements": [plain(row) for row in settlements],
+            "original": original(self._log, place),
+        }
+
+    def _line(self, row: Row) -> Row:
+        cut = {name: trimmed(row[name], least) for name, least in self._least.items() if row[name] is not None}
+        return plain(row) | cut
+
+
+def _receipt(row: Row) -> Row:
+    shown = plain({name: value for name, value in row.items() if name not in _HIDDEN})
+    return {**shown, "key": row["key"].hex, "anomalies": [name for name in row["anomalies"].split(",") if name]}

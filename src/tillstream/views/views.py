@@ -1,0 +1,116 @@
+"""What readers ask: summary, metrics, receipts, quarantine and the live page's snapshot.
+
+The page, the API and the exports read through `Views` only. Everything it returns is plain data,
+ready for JSON: money as decimal strings, counts as integers, days and times in ISO 8601.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+
+from tillstream.clock import Clock
+from tillstream.log.base import Log
+from tillstream.metrics import Metric
+from tillstream.settings import Settings
+from tillstream.store.base import Reader, Row, Store
+from tillstream.views.calendar import Calendar
+from tillstream.views.figures import Figures
+from tillstream.views.filters import parse_day
+from tillstream.views.quarantine import Quarantine
+from tillstream.views.receipts import Receipts
+from tillstream.views.snapshot import Snapshot
+from tillstream.views.summary import Summary
+
+
+class Views:
+    """Readers' questions, answered from the store; originals come from the log. Safe from any thread.
+
+    What one answer shows together is of one commit. Raises `BadQuery` and `UnknownMetric` for what
+    cannot be asked, `StoreUnavailable` otherwise.
+    """
+
+    def __init__(self, store: Store, log: Log, catalogue: Sequence[Metric], settings: Settings, clock: Clock) -> None:
+        self.currency = settings.currency
+        self._store = store
+        self._log = log
+        self._calendar = Calendar(settings, clock)
+        self._summary = Summary(self._calendar, self.currency)
+        self._snapshot = Snapshot(self._calendar, self._summary, log, self.currency)
+        self._figures = Figures(store, catalogue, self._calendar, self.currency)
+        self._receipts = Receipts(store, log, self._calendar, self.currency)
+        self._quarantine = Quarantine(store, log)
+
+    def local_now(self) -> datetime:
+        """Wall-clock time in the chain's zone, without the zone."""
+        return self._calendar.local_now()
+
+    def today(self) -> date:
+        """The business day that it is now in the chain's zone."""
+        return self._calendar.today()
+
+    def summary(self, day: str | date | None = None, reader: Reader | None = None) -> Row:
+        """The day's figures, as `reader` sees them or else as of the last commit; without a day: today's."""
+        asked = self._day(day)
+        if reader is not None:
+            return self._summary.read(reader, asked)
+        with self._store.reading() as latest:
+            return self._summary.read(latest, asked)
+
+    def snapshot(self, day: str | date | None = None) -> Row:
+        """All that the page shows of a day: figures, minutes, categories, other days, age.
+
+        `minutes` holds parallel lists; `offset` counts wall-clock minutes from `start`, as does `now`.
+        """
+        asked = self._day(day)
+        with self._store.reading() as reader:
+            return self._snapshot.read(reader, asked)
+
+    def other_days(self) -> list[Row]:
+        """How many receipts arrived today whose business day is another, by that day, the newest first.
+
+        Those of a simulated clock stay out: their days are invented.
+        """
+        with self._store.reading() as reader:
+            return self._snapshot.other_days(reader)
+
+    def catalogue(self) -> list[Row]:
+        """Every metric, described: its keys, its measures and what each of them is."""
+        return self._figures.described()
+
+    def metric(self, name: str, filters: Mapping[str, str] | None = None) -> Row:
+        """The rows of one metric of one day; any key column of it may be a filter. Without a day: today."""
+        return self._figures.rows(name, filters)
+
+    def receipts(self, filters: Mapping[str, str] | None = None) -> Row:
+        """Receipts, the newest first, and under `next` the cursor of the following ones (None: no more).
+
+        Filters: day, store, till, receipt, from, to (the till's clock), min, max (gross), anomaly
+        (a name, or `any`), arrived (on this business day, for another one), cursor, limit.
+        """
+        return self._receipts.page(filters)
+
+    def receipt(self, key: str) -> Row | None:
+        """One receipt with its lines, settlements and original (persons masked); None: there is none."""
+        return self._receipts.one(key)
+
+    def quarantine(self, filters: Mapping[str, str] | None = None) -> Row:
+        """What was refused, unreadable or in conflict, the newest first. Filters: day, kind, cursor, limit."""
+        return self._quarantine.page(filters)
+
+    def quarantined(self, entry: str) -> Row | None:
+        """One entry of the quarantine by its id, with the original; None: there is none."""
+        return self._quarantine.one(entry)
+
+    def faults(self) -> list[Row]:
+        """Records of the log that were damaged when the engine came to them."""
+        return self._quarantine.faults()
+
+    def lag(self) -> int:
+        """Records that are acknowledged but not yet in these figures."""
+        return self._log.lag()
+
+    def _day(self, day: str | date | None) -> date:
+        if day is None:
+            return self.today()
+        return parse_day(day) if isinstance(day, str) else day

@@ -1,0 +1,18 @@
+"""Receipts that were sold and are folded already, for those who only read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.support.pipeline import Pipeline, body
+
+
+def sell(pipeline: Pipeline, *receipts: dict[str, Any]) -> None:
+    """One commit of the log with these receipts, and all steps of the engine."""
+    pipeline.append(*receipts)
+    pipeline.drain()
+
+
+def total(amount: float | str, **changes: Any) -> dict[str, Any]:
+    """A receipt of this amount, without lines and payments."""
+    return body(**{"documentTotal": {"grossTotal": amount}, "lines": [], "settlements": [], **changes})
