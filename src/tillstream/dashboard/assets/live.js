@@ -314,6 +314,11 @@
     $("day-slot").append(picker);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { if (shown) draw(shown); });
     setInterval(freshness, 200);
+    // A plot that was drawn while its card was hidden, or narrower, has another size than its place.
+    const fit = new ResizeObserver((entries) => {
+      for (const { target } of entries) if (target.data && target.clientWidth) Plotly.Plots.resize(target);
+    });
+    for (const id of ["pace", "rate"]) fit.observe($(id));
     if (day) show(day); else watch();
   }
 
