@@ -65,10 +65,12 @@ class EmbeddedEngine(Engine):
         self._repeats = Repeats(log, self._sql)
         self._pace = _Pace()
         self._position = store.position()
-        self._publish()
+        self._told: Position | None = None
+        self._tell()
 
     def step(self) -> Step | None:
         started = time.perf_counter()
+        self._tell()
         chunks = self._read()
         if not chunks:
             return None
@@ -79,10 +81,12 @@ class EmbeddedEngine(Engine):
         self._fold(fresh, changes, aside)
         changes.quarantine, changes.counters = aside.rows, aside.counters
         changes.committed_us = self._clock.now_us()
+        # Were it told behind the commit only, a crash in between could let the log reuse these positions.
+        self._log.publish(changes.upto, committed=False)
         self._store.commit(changes)
         self._pace = _Pace(changes.records, round((time.perf_counter() - started) * 1_000_000))
         self._position = changes.upto
-        self._publish()
+        self._tell()
         return Step(
             position=changes.upto,
             records=changes.records,
@@ -94,10 +98,14 @@ class EmbeddedEngine(Engine):
             seconds=time.perf_counter() - started,
         )
 
-    def _publish(self) -> None:
-        """A rebuild starts at the beginning: what it has read yet is not how far the log was read."""
-        if not self._rebuilding:
-            self._log.publish(self._position)
+    def _tell(self) -> None:
+        """Publish what is committed, where the log doesn't know it yet.
+
+        A rebuild starts at the beginning: what it has read yet is not how far the log was read.
+        """
+        if self._told != self._position and not self._rebuilding:
+            self._log.publish(self._position, committed=True)
+            self._told = self._position
 
     def _read(self) -> list[Chunk]:
         chunks: list[Chunk] = []

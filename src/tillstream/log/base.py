@@ -123,12 +123,17 @@ class Log(ABC):
         """How many records were acknowledged up to and with `upto`, damaged ones included."""
 
     @abstractmethod
-    def publish(self, position: Position) -> None:
-        """Tell the writer how far the engine has committed: nothing at or before it is reused."""
+    def publish(self, position: Position, *, committed: bool) -> None:
+        """Tell the writer that the engine is about to commit up to `position`, or that it has.
+
+        Once it returns, nothing at or before `position` is ever reused, not even by a log that has
+        lost its end: so it is called before a commit of the store, and again behind it. Only what is
+        committed counts as read. Raises `LogUnavailable`; then nothing may be committed.
+        """
 
     @abstractmethod
     def lag(self) -> int:
-        """How many records stand between the engine's published position and the end."""
+        """How many records stand between what the engine has committed and the end."""
 
     @abstractmethod
     def close(self) -> None:

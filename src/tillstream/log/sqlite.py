@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 import time
@@ -18,6 +17,7 @@ import zstandard
 from tillstream.errors import DataDirectoryError, LogFull, LogUnavailable
 from tillstream.log.base import START, Batch, Chunk, Log, Position, unpack_place
 from tillstream.log.frame import Frame
+from tillstream.log.progress import Progress
 from tillstream.log.row import Row, gap, pack, unpack
 from tillstream.settings import Settings
 
@@ -55,13 +55,12 @@ class SqliteLog(Log):
     """A log of one partition in one file, WAL with `synchronous=FULL`; see `Log` for its promises.
 
     One process opens it with `writer`; readers are query-only, in any number of processes, and hold
-    no read transaction between two calls. Every method is safe from any thread. The engine's
-    position stands beside the file, in `engine.position`.
+    no read transaction between two calls. Every method is safe from any thread.
     """
 
     def __init__(self, path: Path, *, writer: bool, settings: Settings) -> None:
         self._path = path
-        self._position_path = path.with_name("engine.position")
+        self._progress = Progress(path.parent)
         self._settings = settings
         self._reader: sqlite3.Connection | None = None
         self._read_lock = Lock()
@@ -121,16 +120,16 @@ class SqliteLog(Log):
     def _start(self) -> tuple[int, int]:
         """The position and the total that the next row follows."""
         last, total = self._tail()
-        published = self._published()
-        if published > last:
+        reach = self._progress.reach()
+        if reach > last:
             _logger.error(
                 "log_ends_behind_engine",
                 log=str(self._path),
                 end=last,
-                engine=published,
+                engine=reach,
                 hint="records that the engine has counted are gone from the log; restore it from a copy if you have one",
             )
-        return max(last, published), total
+        return max(last, reach), total
 
     def append(self, batch: Batch) -> Position:
         if self._writer is None:
@@ -285,27 +284,18 @@ class SqliteLog(Log):
         return frames
 
     def end(self) -> Position:
-        return Position((max(self._tail()[0], self._published()),))
+        return Position((max(self._tail()[0], self._progress.committed()),))
 
     def count(self, upto: Position) -> int:
         sql = "SELECT total FROM log WHERE position <= ? ORDER BY position DESC LIMIT 1"
         row = self._one(sql, upto.offsets) or self._one("SELECT total - count FROM log ORDER BY position LIMIT 1")
         return int(row[0]) if row else 0
 
-    def publish(self, position: Position) -> None:
-        fresh = self._position_path.with_name(self._position_path.name + ".new")
-        try:
-            with fresh.open("w", encoding="ascii") as file:
-                file.write(str(position))
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._position_path)
-            _sync_directory(self._position_path.parent)
-        except OSError as error:
-            raise LogUnavailable("publish a position in", self._position_path, error.strerror or error) from error
+    def publish(self, position: Position, *, committed: bool) -> None:
+        self._progress.tell(position, committed=committed)
 
     def lag(self) -> int:
-        published = self._published()
+        published = self._progress.committed()
         last, total = self._tail()
         return total - self.count(Position((published,))) if last > published else 0
 
@@ -323,15 +313,6 @@ class SqliteLog(Log):
         """Position and total of the last row; those of an empty log where there is none."""
         row = self._one("SELECT position, total FROM log ORDER BY position DESC LIMIT 1")
         return (row[0], row[1]) if row else (START.offsets[0], 0)
-
-    def _published(self) -> int:
-        try:
-            return Position.parse(self._position_path.read_text(encoding="ascii")).offsets[0]
-        except FileNotFoundError:
-            return START.offsets[0]
-        except (ValueError, OSError) as error:
-            _logger.error("engine_position_unreadable", file=str(self._position_path), error=str(error))
-            return START.offsets[0]
 
     def _one(self, sql: str, parameters: tuple[int, ...] = ()) -> tuple[Any, ...] | None:
         with self._read_lock:
@@ -382,11 +363,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from threading import Event, Thread
 
@@ -11,8 +13,10 @@ import pytest
 from tests.support.pipeline import Pipeline, body
 from tillstream.engine.base import Step
 from tillstream.engine.embedded import EmbeddedEngine
+from tillstream.errors import LogUnavailable
 from tillstream.log.base import Chunk, Position
 from tillstream.log.frame import EMPTY, Frame
+from tillstream.store.duckdb import DuckStore
 
 
 @pytest.fixture
@@ -96,6 +100,42 @@ def test_its_position_is_published_to_the_log_at_start_and_with_every_commit(pip
     assert pipeline.log.lag() == 0
     pipeline.reopen()
     assert pipeline.log.lag() == 0
+
+
+def test_a_receipt_taken_after_a_crash_and_a_lost_end_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = Pipeline(tmp_path)
+    pipeline.append(body())
+    pipeline.drain()
+    pipeline.append(body(cashReceiptID="2"))
+    publish = pipeline.log.publish
+
+    def die_behind_the_commit(position: Position, *, committed: bool) -> None:
+        if committed:
+            raise LogUnavailable("publish a position in", "the log", "the power is gone")
+        publish(position, committed=committed)
+
+    monkeypatch.setattr(pipeline.log, "publish", die_behind_the_commit)
+    with pytest.raises(LogUnavailable):
+        pipeline.engine.step()
+    pipeline.close()
+    with closing(sqlite3.connect(tmp_path / "log.sqlite3", isolation_level=None)) as connection:
+        connection.execute("DELETE FROM log WHERE position = (SELECT max(position) FROM log)")
+    again = Pipeline(tmp_path)
+    again.append(body(cashReceiptID="3"))
+    again.drain()
+    assert {row["receipt"] for row in again.store.query("SELECT receipt FROM receipts")} == {"1", "2", "3"}
+    again.close()
+
+
+def test_a_rebuild_publishes_only_how_far_it_may_have_come(pipeline: Pipeline, tmp_path: Path) -> None:
+    pipeline.append(body())
+    fresh = DuckStore(tmp_path / "new.duckdb", pipeline.metrics, pipeline.settings, pipeline.clock)
+    engine = EmbeddedEngine(pipeline.log, fresh, pipeline.settings, pipeline.clock, rebuilding=True)
+    assert engine.step() is not None
+    engine.close()
+    fresh.close()
+    assert pipeline.log.lag() == 1
+    assert (tmp_path / "engine.reach").read_text() == str(pipeline.log.end())
 
 
 def test_a_step_is_bounded_by_bytes_too(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,7 +148,7 @@ def test_positions_go_on_after_the_table_was_emptied(open_log: Open, path: Path)
     log = open_log()
     log.append(batch(b"1"))
     published = log.append(batch(b"2"))
-    log.publish(published)
+    log.publish(published, committed=True)
     log.close()
     change(path, "DELETE FROM log")
     with capture_logs() as said:
@@ -163,7 +163,7 @@ def test_positions_go_on_after_the_table_was_emptied(open_log: Open, path: Path)
 
 def test_a_lost_file_starts_behind_the_engine(open_log: Open, path: Path) -> None:
     log = open_log()
-    log.publish(Position((41,)))
+    log.publish(Position((41,)), committed=True)
     log.close()
     path.unlink()
     with capture_logs() as said:
@@ -174,7 +174,7 @@ def test_a_lost_file_starts_behind_the_engine(open_log: Open, path: Path) -> Non
 def test_an_end_before_the_engines_position_is_no_lag(open_log: Open) -> None:
     log = open_log()
     log.append(batch(b"1"))
-    log.publish(Position((41,)))
+    log.publish(Position((41,)), committed=True)
     assert log.lag() == 0
     assert log.end() == Position((41,))
 
