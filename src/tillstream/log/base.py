@@ -11,6 +11,9 @@ from tillstream.log.frame import Frame
 _INDEX_BITS = 20
 _PARTITION_SHIFT = 56
 
+MOST_RECORDS = 1 << _INDEX_BITS
+"""In one chunk."""
+
 
 @dataclass(frozen=True, slots=True)
 class Position:
