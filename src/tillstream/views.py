@@ -17,7 +17,7 @@ import msgspec
 
 from tillstream.clock import Clock, utc
 from tillstream.delays import percentiles
-from tillstream.errors import BadQuery, UnknownMetric
+from tillstream.errors import BadQuery, OperationalError, UnknownMetric
 from tillstream.filters import (
     LIMIT,
     cursor_of,
@@ -57,7 +57,17 @@ class Views:
     Raises `BadQuery` and `UnknownMetric` for what cannot be asked, `StoreUnavailable` otherwise.
     """
 
-    def __init__(self, store: Store, log: Log, catalogue: Sequence[Metric], settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        log: Log,
+        catalogue: Sequence[Metric],
+        settings: Settings,
+        clock: Clock,
+        trouble: Callable[[], OperationalError | None] = lambda: None,
+    ) -> None:
+        self.trouble = trouble
+        """Asks the engine why the figures stand still, where they do."""
         self._store = store
         self._log = log
         self._metrics = {metric.name: metric for metric in catalogue}

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from threading import Event, Thread
+from typing import NoReturn
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.support.pipeline import Pipeline, body
 from tillstream.engine.base import Step
@@ -136,6 +138,45 @@ def test_a_rebuild_publishes_only_how_far_it_may_have_come(pipeline: Pipeline, t
     fresh.close()
     assert pipeline.log.lag() == 1
     assert (tmp_path / "engine.reach").read_text() == str(pipeline.log.end())
+
+
+def test_standing_still_is_said_now_and_then_and_its_end_once(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(after: Position, limit: int) -> NoReturn:
+        raise LogUnavailable("read the log", "a file", "disk I/O error", "look at the disk")
+
+    monkeypatch.setattr(pipeline.log, "read", fail)
+    with capture_logs() as said:
+        for _ in range(3):
+            assert pipeline.engine._try_step() is None
+        monkeypatch.setattr("tillstream.engine.embedded.COMPLAINT_INTERVAL_S", 0.0)
+        pipeline.engine._try_step()
+        monkeypatch.undo()
+        for _ in range(2):
+            pipeline.engine._try_step()
+    assert [entry["event"] for entry in said] == ["engine_stands_still"] * 2 + ["engine_goes_on"]
+    assert said[0]["error"] == "could not read the log a file: disk I/O error; look at the disk"
+
+
+def test_a_commit_that_could_not_be_told_is_told_by_the_next_step(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.append(body())
+    publish = pipeline.log.publish
+
+    def fail(position: Position, *, committed: bool) -> None:
+        if committed:
+            raise LogUnavailable("publish a position in", "a file", "no space", "")
+        publish(position, committed=committed)
+
+    monkeypatch.setattr(pipeline.log, "publish", fail)
+    with pytest.raises(LogUnavailable):
+        pipeline.engine.step()
+    monkeypatch.undo()
+    assert pipeline.log.lag() == 1
+    assert pipeline.engine.step() is None
+    assert pipeline.log.lag() == 0
 
 
 def test_a_step_is_bounded_by_bytes_too(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
