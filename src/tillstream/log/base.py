@@ -111,6 +111,7 @@ class Log(ABC):
         """Chunks behind `after`, until at least `limit` records were given or the end is reached.
 
         Damage (a bad checksum, a gap) comes as a chunk with its `fault` told, never as an error.
+        Raises `LogUnavailable` where nothing can be read now; then nothing is passed over.
         """
 
     @abstractmethod

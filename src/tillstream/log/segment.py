@@ -105,7 +105,7 @@ class Segment:
         self.after = after
         self._lock = Lock()
         self._connection: sqlite3.Connection | None = None
-        self._failing_since: float | None = None
+        self._failing: tuple[int, float] | None = None
         self._barren: tuple[int, float] | None = None
 
     def rows_after(self, last: int, wanted: int) -> list[Row]:
@@ -119,6 +119,7 @@ class Segment:
         with self._reading() as connection:
             if connection is None:
                 return rows
+            last = max(last, self.after)
             with closing(self._following(connection, last)) as following:
                 for row in following:
                     rows.append(row)
@@ -126,8 +127,8 @@ class Segment:
                     size += size_bytes(row)
                     if wanted <= 0 or size >= READ_BYTES:
                         break
-            if rows:
-                self._failing_since = None
+            if rows and self._failing is not None and self._failing[0] == last:
+                self._failing = None
         return rows
 
     def row_at(self, position: int) -> Row | None:
@@ -185,15 +186,16 @@ class Segment:
         except sqlite3.Error as error:
             broken = error
         if broken is not None and at == last:
-            self._endure("read", broken)
+            self._endure("read", last, broken)
             yield from self._search(connection, last, broken)
 
-    def _endure(self, doing: str, error: sqlite3.Error) -> None:
+    def _endure(self, doing: str, last: int, error: sqlite3.Error) -> None:
         """Raise for what may pass by itself: then nothing may be passed over."""
         code, now = _code(error), time.monotonic()
         if code in _DISK:
-            self._failing_since = self._failing_since or now
-            if now - self._failing_since >= IO_PATIENCE_S:
+            if self._failing is None or self._failing[0] != last:
+                self._failing = (last, now)
+            if now - self._failing[1] >= IO_PATIENCE_S:
                 return
         elif _is_damage(code):
             return
@@ -230,7 +232,7 @@ class Segment:
                 if check_version(reader, self.path):
                     self._connection = reader
             except sqlite3.Error as error:
-                self._endure("open", error)
+                self._endure("open", self.after - 1, error)
                 raise failure("open", self.path, error) from error
             finally:
                 if self._connection is None:

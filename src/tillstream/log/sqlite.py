@@ -201,7 +201,13 @@ class SqliteLog(Log):
         total: int | None = None
         wanted = limit
         while wanted > 0:
-            rows = self._rows_after(last, wanted)
+            try:
+                rows = self._rows_after(last, wanted)
+            except LogUnavailable:
+                # What was read until here must not wait for what cannot be read now.
+                if last == after.offsets[0]:
+                    raise
+                return
             if not rows:
                 return
             for row, following in zip(rows, [*rows[1:], None], strict=True):
@@ -213,11 +219,26 @@ class SqliteLog(Log):
                     total = (total or 0) + missing.count
                     yield missing
                 if chunk.fault:
-                    chunk = replace(chunk, count=_damaged_records(row, total or 0, following))
+                    chunk = replace(chunk, count=self._damaged_records(row, total or 0, following))
                 if chunk.fault or chunk.count:
                     yield chunk
                 last, total = row.position, (total or 0) + chunk.count if chunk.fault else row.total
                 wanted -= max(1, chunk.count)
+
+    def _damaged_records(self, row: Row, total: int, following: Row | None) -> int:
+        """How many records a damaged row had: from the sound row behind it, or else as it says itself."""
+        following = following or self._next_row(row.position)
+        if following is not None and following.position == row.position + 1 and is_sound(following):
+            return max(following.before - total, 0)
+        return believed(row, total)
+
+    def _next_row(self, last: int) -> Row | None:
+        """None too where it cannot be read now."""
+        try:
+            return next(iter(self._rows_after(last, 1)), None)
+        except LogUnavailable as error:
+            _logger.debug("log_next_row_unreadable", log=str(self._path), after=last, error=str(error))
+            return None
 
     def _rows_after(self, last: int, wanted: int) -> list[Row]:
         """The next rows, in order, of the first file that has any behind `last`."""
@@ -282,10 +303,7 @@ class SqliteLog(Log):
         rows = self._rows_before(at)
         if rows and rows[-1].position == at and is_sound(rows[-1]):
             return rows[-1].total
-        try:
-            behind = next(iter(self._rows_after(at, 1)), None)
-        except LogDamaged:
-            behind = None
+        behind = self._next_row(at)
         if behind is not None and is_sound(behind) and (behind.position == at + 1 or not rows):
             return behind.before
         total = 0
@@ -313,7 +331,7 @@ class SqliteLog(Log):
         return total - self.count(Position((published,))) if last > published else 0
 
     def close(self) -> None:
-        for segment in self._segments():
+        for segment in list(self._known.values()):
             segment.close()
         with self._write_lock:
             if self._writer is not None:
@@ -332,13 +350,6 @@ class SqliteLog(Log):
 def _most_rows(path: Path) -> int:
     """More rows than a file can have, from its size."""
     return _size(path) // LEAST_ROW_BYTES
-
-
-def _damaged_records(row: Row, total: int, following: Row | None) -> int:
-    """How many records a damaged row had: from the sound row behind it, or else as it says itself."""
-    if following is not None and following.position == row.position + 1 and is_sound(following):
-        return max(following.before - total, 0)
-    return believed(row, total)
 
 
 def _size(path: Path) -> int:

@@ -151,7 +151,7 @@ def test_a_disk_that_reads_again_loses_nothing(segment: Segment) -> None:
         segment.rows_after(9, 100)
     failing.bad = range(0)
     assert positions(segment, 9) == list(range(10, ROWS))
-    assert segment._failing_since is None
+    assert segment._failing is None
 
 
 def test_a_lock_is_no_damage(segment: Segment) -> None:

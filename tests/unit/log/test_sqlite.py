@@ -13,7 +13,8 @@ from structlog.testing import capture_logs
 from tillstream.errors import DataDirectoryError, LogFull, LogUnavailable
 from tillstream.log.appender import WAL_KEPT_BYTES, Appender
 from tillstream.log.base import START, Batch, Chunk, Position, pack_place
-from tillstream.log.segment import VERSION, LogDamaged
+from tillstream.log.row import Row
+from tillstream.log.segment import VERSION, LogDamaged, Segment
 from tillstream.log.sqlite import SqliteLog
 from tillstream.settings import Settings
 
@@ -274,6 +275,27 @@ def test_a_start_that_died_before_its_first_row_is_made_good(open_log: Open, pat
     chunks = list(log.read(START, 100))
     assert [(chunk.count, bool(chunk.fault)) for chunk in chunks] == [(3, False)] * 3 + [(0, True), (3, False)]
     assert log.count(log.end()) == 12
+
+
+def test_what_stands_before_a_failure_of_the_disk_is_read_first(
+    open_log: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = open_log()
+    many(log, 0, 9)
+    whole = Segment.rows_after
+
+    def fail_behind(segment: Segment, last: int, wanted: int) -> list[Row]:
+        if last >= 4:
+            raise LogUnavailable("read the log", segment.path, "disk I/O error")
+        return [row for row in whole(segment, last, wanted) if row.position <= 4]
+
+    monkeypatch.setattr(Segment, "rows_after", fail_behind)
+    chunks = list(log.read(START, 1_000_000))
+    assert [chunk.offset for chunk in chunks] == [0, 1, 2, 3, 4]
+    with pytest.raises(LogUnavailable, match="disk I/O error"):
+        next(log.read(chunks[-1].position, 100))
+    monkeypatch.undo()
+    assert next(log.read(chunks[-1].position, 100)).offset == 5
 
 
 class Broken:
