@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from tillstream.log.row import Row
 from tillstream.log.segment import (
     APPLICATION_ID,
     BUSY_TIMEOUT_S,
-    COLUMNS,
+    ERRORS,
     VERSION,
     LogDamaged,
     check_version,
@@ -34,7 +35,8 @@ _TABLE = """CREATE TABLE log (
   bodies BLOB NOT NULL,
   originals BLOB
 )"""
-_INSERT = f"INSERT INTO log ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_KEY = "SELECT 1 FROM pragma_table_info('log') WHERE name = 'position' AND type = 'INTEGER' AND pk = 1"
+_INSERT = "INSERT INTO log (position, count, total, checksum, heads, bodies, originals) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 _logger = structlog.get_logger()
 
@@ -56,8 +58,11 @@ class Appender:
             raise failure("open", path, error) from error
         try:
             self._prepare()
-        except sqlite3.Error as error:
+        except ERRORS as error:
             self.close()
+            # A header that forbids writing, where the system does not, is damaged.
+            if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY and os.access(path, os.W_OK):
+                raise LogDamaged("open the log", path, error, "`tillstream check` tells what can be read") from error
             raise failure("open", path, error) from error
         except OperationalError:
             self.close()
@@ -77,6 +82,8 @@ class Appender:
         if not is_log:
             self.connection.execute(_TABLE)
         self.connection.execute("COMMIT")
+        if self.connection.execute(_KEY).fetchone() is None:
+            raise LogDamaged("open the log", self.path, "its table is not as it was made")
 
     def insert(self, rows: Sequence[Row]) -> None:
         """Make the rows durable, all of them or none."""

@@ -21,8 +21,12 @@ APPLICATION_ID = 0x74696C6C
 VERSION = 1
 """Of the table, in SQLite's `user_version`."""
 
-COLUMNS = "position, count, total, checksum, heads, bodies, originals"
-NUMBERS = "position, count, total, 0, x'', x'', NULL"
+# A row's own key holds even where damage has changed the table's declaration.
+COLUMNS = "rowid, count, total, checksum, heads, bodies, originals"
+NUMBERS = "rowid, count, total, 0, x'', x'', NULL"
+
+ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What SQLite raises: its message may quote a damaged schema, which is no text any more."""
 
 BUSY_TIMEOUT_S = 5.0
 READ_BYTES = 8 * 1024 * 1024
@@ -63,7 +67,7 @@ class LogDamaged(LogUnavailable):
     """A file of the log, or the end of it, cannot be read as it is."""
 
 
-def failure(doing: str, path: Path, error: sqlite3.Error) -> LogUnavailable:
+def failure(doing: str, path: Path, error: Exception) -> LogUnavailable:
     """SQLite's error as ours, with what to try."""
     code = _code(error)
     if code == sqlite3.SQLITE_FULL:
@@ -146,7 +150,7 @@ class Segment:
 
         Raises `LogDamaged` where the end of the file cannot be read.
         """
-        sql = f"SELECT {COLUMNS} FROM log ORDER BY position DESC"
+        sql = f"SELECT {COLUMNS} FROM log ORDER BY rowid DESC"
         with self._reading() as connection:
             if connection is None:
                 return []
@@ -189,7 +193,7 @@ class Segment:
             self._endure("read", last, broken)
             yield from self._search(connection, last, broken)
 
-    def _endure(self, doing: str, last: int, error: sqlite3.Error) -> None:
+    def _endure(self, doing: str, last: int, error: Exception) -> None:
         """Raise for what may pass by itself: then nothing may be passed over."""
         code, now = _code(error), time.monotonic()
         if code in _DISK:
@@ -231,7 +235,7 @@ class Segment:
                 reader.text_factory = bytes
                 if check_version(reader, self.path):
                     self._connection = reader
-            except sqlite3.Error as error:
+            except ERRORS as error:
                 self._endure("open", self.after - 1, error)
                 raise failure("open", self.path, error) from error
             finally:
@@ -241,7 +245,7 @@ class Segment:
 
 
 def _scan(connection: sqlite3.Connection, last: int) -> Generator[Row, None, None]:
-    sql = f"SELECT {COLUMNS} FROM log WHERE position > ? ORDER BY position"
+    sql = f"SELECT {COLUMNS} FROM log WHERE rowid > ? ORDER BY rowid"
     with closing(connection.execute(sql, (last,))) as cursor:
         for values in cursor:
             yield Row(*values)
@@ -249,7 +253,7 @@ def _scan(connection: sqlite3.Connection, last: int) -> Generator[Row, None, Non
 
 def _backwards(connection: sqlite3.Connection, position: int, after: int) -> Iterator[Row]:
     """The rows at and before `position`, descending; behind damage they are looked up one by one."""
-    sql = f"SELECT {COLUMNS} FROM log WHERE position <= ? ORDER BY position DESC"
+    sql = f"SELECT {COLUMNS} FROM log WHERE rowid <= ? ORDER BY rowid DESC"
     at = position + 1
     try:
         with closing(connection.execute(sql, (position,))) as cursor:
@@ -315,7 +319,7 @@ def _look_up(connection: sqlite3.Connection, position: int) -> Row | None:
     """The row, or its numbers where its blobs cannot be read; None where nothing can."""
     for columns in (COLUMNS, NUMBERS):
         try:
-            values = connection.execute(f"SELECT {columns} FROM log WHERE position = ?", (position,)).fetchone()
+            values = connection.execute(f"SELECT {columns} FROM log WHERE rowid = ?", (position,)).fetchone()
         except sqlite3.DatabaseError as error:
             if not _is_damage(_code(error)) and _code(error) not in _DISK:
                 raise
@@ -329,6 +333,8 @@ def _is_damage(code: int) -> bool:
     return code & 0xFF in _DAMAGE or code == sqlite3.SQLITE_IOERR_SHORT_READ
 
 
-def _code(error: sqlite3.Error) -> int:
+def _code(error: Exception) -> int:
+    if isinstance(error, UnicodeDecodeError):
+        return sqlite3.SQLITE_CORRUPT
     code: int = getattr(error, "sqlite_errorcode", 0)
     return code

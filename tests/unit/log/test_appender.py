@@ -68,6 +68,24 @@ def test_a_log_without_its_table_is_damage(path: Path) -> None:
         Appender(path)
 
 
+def test_a_table_that_has_lost_its_key_is_damage(path: Path) -> None:
+    Appender(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA writable_schema=ON")
+        connection.execute("UPDATE sqlite_master SET sql = replace(sql, 'PRIMARY KEY', '')")
+    with pytest.raises(LogDamaged, match="its table is not as it was made"):
+        Appender(path)
+
+
+def test_a_header_that_forbids_writing_is_damage(path: Path) -> None:
+    Appender(path).close()
+    content = bytearray(path.read_bytes())
+    content[18] = 9
+    path.write_bytes(content)
+    with pytest.raises(LogDamaged, match="readonly"):
+        Appender(path)
+
+
 def test_another_programs_file_is_refused(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE theirs (x)")

@@ -195,3 +195,22 @@ def test_an_error_says_what_was_done_to_what_and_what_to_try(code: int, kind: ty
     told = failure("read", Path("a/log.sqlite3"), error(code))
     assert type(told) is kind
     assert str(told).startswith("could not read the log a/log.sqlite3: said SQLite; ")
+
+
+def test_a_declaration_that_is_no_text_any_more_is_damage(path: Path) -> None:
+    change(
+        path,
+        "PRAGMA writable_schema=ON",
+        "UPDATE sqlite_master SET sql = CAST(x'4352454154459420' AS TEXT) WHERE name = 'log'",
+    )
+    with pytest.raises(LogDamaged, match="could not open the log"):
+        Segment(path, -1).tail()
+
+
+def test_rows_are_found_by_their_key_whatever_the_table_is_said_to_be(segment: Segment, path: Path) -> None:
+    change(
+        path,
+        "PRAGMA writable_schema=ON",
+        "UPDATE sqlite_master SET sql = replace(sql, 'INTEGER PRIMARY KEY', 'INTEGER') WHERE name = 'log'",
+    )
+    assert positions(segment) == list(range(ROWS))
