@@ -81,8 +81,8 @@ class SqliteLog(Log):
             self._writer = Appender(segment.path)
             rows = segment.tail()
         except LogDamaged as error:
-            self._total = self._salvaged()
-            self._begin(max(segment.after, reach) + _most_rows(segment.path) + 1, error)
+            last, self._total = self._salvaged()
+            self._begin(max(segment.after, reach, last) + _most_rows(segment.path) + 1, error)
             return
         self._last, self._total = self._end_of(segment, rows, reach)
         if reach > self._last:
@@ -94,8 +94,8 @@ class SqliteLog(Log):
                 hint="records that the engine has counted are gone from the log; restore it from a copy if you have one",
             )
             self._last = reach
-        if damaged and not rows:
-            self._total = self._salvaged()
+        if damaged and not any(map(is_sound, rows)):
+            self._total = self._salvaged()[1]
             self._mark()
 
     def _end_of(self, segment: Segment, rows: Sequence[Row], reach: int) -> tuple[int, int]:
@@ -111,8 +111,8 @@ class SqliteLog(Log):
                 last, total = max(last + 1, row.position if row.position <= most else 0), total + believed(row, total)
         return last, total
 
-    def _salvaged(self) -> int:
-        """How many records the log has as far as it can be read, counted as readers count them."""
+    def _salvaged(self) -> tuple[int, int]:
+        """The last position that can be read, and how many records there are, counted as readers do."""
         last = self._progress.reach()
         total = self.count(Position((last,)))
         try:
@@ -121,7 +121,7 @@ class SqliteLog(Log):
                     last, total = row.position, row.total if is_sound(row) else total + believed(row, total)
         except LogUnavailable as error:
             _logger.error("log_not_counted_to_its_end", log=str(self._path), after=last, error=str(error))
-        return total
+        return last, total
 
     def _begin(self, after: int, error: LogUnavailable) -> None:
         """Go on in a new file behind `after`; the damaged one stays as it is."""
