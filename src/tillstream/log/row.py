@@ -103,7 +103,7 @@ def unpack(row: Row) -> Chunk:
         return _fault(row.position, believed(row, _number(row.total)), f"{name} fails its checksum")
     try:
         heads, bodies = _frame(row.heads), _frame(row.bodies)
-        originals = _nothing(len(heads)) if row.originals is None else _frame(row.originals)
+        originals = _frame(row.originals) if row.originals else _nothing(len(heads))
     except (FrameError, zstandard.ZstdError) as error:
         return _fault(row.position, believed(row, row.before), f"{name} cannot be unpacked: {error}")
     if not len(heads) == len(bodies) == len(originals) == row.records:

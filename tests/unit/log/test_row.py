@@ -39,6 +39,7 @@ def test_originals_that_are_all_empty_take_no_room() -> None:
     row = pack(0, 2, [b"h1\n", b"h2\n"], [b"{}", b"{}"], [b"", b""], compress)
     assert row.originals is None
     assert list(unpack(row).originals) == [b"", b""]
+    assert list(unpack(row._replace(originals=b"")).originals) == [b"", b""]
 
 
 @pytest.mark.parametrize("field", ["position", "records", "total", "checksum"])
