@@ -62,7 +62,8 @@ def open_reading(
         closing(DuckStore(path, metrics, settings, clock)) as store,
         closing(EmbeddedEngine(log, store, settings, clock, rebuilding=rebuilding)) as engine,
     ):
-        yield Reading(log, store, engine, Views(store, log, metrics, settings, clock), metrics)
+        views = Views(store, log, metrics, settings, clock, engine.trouble)
+        yield Reading(log, store, engine, views, metrics)
 
 
 def discard_store(path: Path) -> None:

@@ -85,18 +85,25 @@ def test_the_address_stays_the_same_when_a_part_is_killed(data: Path) -> None:
         assert (code, "everything agrees" in said) == (0, True), said
 
 
-def test_an_engine_that_cannot_go_on_ends_and_is_restarted_until_it_can(data: Path) -> None:
+def test_an_engine_that_cannot_go_on_says_so_and_does_once_it_can(data: Path) -> None:
     with up(data) as running_up:
-        # The engine cannot publish its position while a directory stands in the way.
-        obstacle = data / "engine.position.new"
+        # The engine cannot publish its reach while a directory stands in the way.
+        obstacle = data / "engine.reach.new"
         obstacle.mkdir()
         assert running_up.post(EXAMPLE).status_code == 202
-        running_up.command.hear("tillstream: could not publish a position in .*engine.position")
-        running_up.command.hear("part died, restarting it .*code=3 part=engine")
+        running_up.command.hear("engine_stands_still .*could not publish a position in .*engine.reach")
+        ready = httpx.get(f"{running_up.dashboard}/health/ready")
+        assert (ready.status_code, ready.json()["errors"][0]["error"]) == (
+            503,
+            "the figures stand still: Is a directory",
+        )
         receipt = json.dumps(json.loads(EXAMPLE) | {"cashReceiptID": 2}).encode()
         assert running_up.post(receipt).status_code == 202
         obstacle.rmdir()
         running_up.wait_for_receipts(2, DAY)
+        running_up.command.hear("engine_goes_on")
+        assert httpx.get(f"{running_up.dashboard}/health/ready").status_code == 200
+        assert "part died" not in running_up.command.said
 
 
 def test_a_killed_supervisor_leaves_no_orphans_and_its_directory_free(data: Path) -> None:

@@ -18,7 +18,9 @@ from tillstream.views.views import Views
 
 
 def views_of(pipeline: Pipeline) -> Views:
-    return Views(pipeline.store, pipeline.log, pipeline.metrics, pipeline.settings, pipeline.clock)
+    return Views(
+        pipeline.store, pipeline.log, pipeline.metrics, pipeline.settings, pipeline.clock, pipeline.engine.trouble
+    )
 
 
 class Answers:

@@ -44,9 +44,11 @@ def routes(views: Views, live: LiveFeed, gauges: Callable[[], dict[str, float]])
         """The process answers."""
         return Answer({"status": "live"})
 
-    @router.get("/health/ready", responses={503: {"description": "The figures cannot be read"}})
+    @router.get("/health/ready", responses={503: {"description": "The figures cannot be read, or stand still"}})
     def ready() -> Answer:
-        """The store and the log can be read."""
+        """The store and the log can be read, and the engine goes on."""
+        if (trouble := views.trouble()) is not None:
+            return refusal(503, "", f"the figures stand still: {trouble.because}", trouble.hint)
         try:
             lag = views.lag()
             views.summary()

@@ -106,6 +106,8 @@ class LiveFeed:
 
     def _read(self) -> tuple[bytes, bytes]:
         """A fresh snapshot, or why there is none: the page must see trouble, and soon."""
+        if (trouble := self._views.trouble()) is not None:
+            return b"trouble", msgspec.json.encode({"error": f"the figures stand still: {trouble.because}"})
         try:
             snapshot: dict[str, Any] = self._views.snapshot()
         except Exception as error:  # noqa: BLE001 - whatever it is, the feed goes on and says so

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event
 
+from tillstream.errors import LogUnavailable
 from tillstream.log.base import Position
 
 
@@ -36,7 +37,14 @@ class Engine(ABC):
 
     @abstractmethod
     def run(self, stop: Event, on_commit: Callable[[Step], None]) -> None:
-        """Step until `stop` is set, at most every `engine_interval_ms` while there is little to do."""
+        """Step until `stop` is set, at most every `engine_interval_ms` while there is little to do.
+
+        While the log is unavailable it stands still, says so, and tries again.
+        """
+
+    @abstractmethod
+    def trouble(self) -> LogUnavailable | None:
+        """Why the engine stands still; None while it goes on. Safe from any thread."""
 
     @abstractmethod
     def close(self) -> None:

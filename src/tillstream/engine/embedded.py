@@ -19,12 +19,16 @@ from tillstream.engine.intake import ChunkError, records
 from tillstream.engine.plan import Plan
 from tillstream.engine.repeats import Repeats
 from tillstream.engine.setaside import Aside
+from tillstream.errors import LogUnavailable
 from tillstream.log.base import Chunk, Log, Position
 from tillstream.receipt import RECEIPT, REFUSAL, minor_digits
 from tillstream.settings import Settings
 from tillstream.store.base import Changes, Row, Store
 
 _STEP_LIMIT_BYTES = 64 * 1024 * 1024
+
+COMPLAINT_INTERVAL_S = 10.0
+"""How often at most the engine says that it stands still."""
 
 logger = structlog.get_logger()
 
@@ -65,10 +69,14 @@ class EmbeddedEngine(Engine):
         self._repeats = Repeats(log, self._sql)
         self._pace = _Pace()
         self._position = store.position()
-        self._publish()
+        self._told: Position | None = None
+        self._trouble: LogUnavailable | None = None
+        self._complained = 0.0
+        self._tell()
 
     def step(self) -> Step | None:
         started = time.perf_counter()
+        self._tell()
         chunks = self._read()
         if not chunks:
             return None
@@ -79,10 +87,12 @@ class EmbeddedEngine(Engine):
         self._fold(fresh, changes, aside)
         changes.quarantine, changes.counters = aside.rows, aside.counters
         changes.committed_us = self._clock.now_us()
+        # Were it told behind the commit only, a crash in between could let the log reuse these positions.
+        self._log.publish(changes.upto, committed=False)
         self._store.commit(changes)
         self._pace = _Pace(changes.records, round((time.perf_counter() - started) * 1_000_000))
         self._position = changes.upto
-        self._publish()
+        self._tell()
         return Step(
             position=changes.upto,
             records=changes.records,
@@ -94,10 +104,14 @@ class EmbeddedEngine(Engine):
             seconds=time.perf_counter() - started,
         )
 
-    def _publish(self) -> None:
-        """A rebuild starts at the beginning: what it has read yet is not how far the log was read."""
-        if not self._rebuilding:
-            self._log.publish(self._position)
+    def _tell(self) -> None:
+        """Publish what is committed, where the log doesn't know it yet.
+
+        A rebuild starts at the beginning: what it has read yet is not how far the log was read.
+        """
+        if self._told != self._position and not self._rebuilding:
+            self._log.publish(self._position, committed=True)
+            self._told = self._position
 
     def _read(self) -> list[Chunk]:
         chunks: list[Chunk] = []
@@ -175,11 +189,32 @@ class EmbeddedEngine(Engine):
         interval = self._settings.engine_interval_ms / 1000
         while not stop.is_set():
             started = time.monotonic()
-            step = self.step()
+            step = self._try_step()
             if step is not None:
                 on_commit(step)
             if step is None or step.records < self._settings.engine_batch_receipts:
                 stop.wait(max(0.0, interval - (time.monotonic() - started)))
+
+    def _try_step(self) -> Step | None:
+        try:
+            step = self.step()
+        except LogUnavailable as error:
+            self._complain(error)
+            return None
+        if self._trouble is not None:
+            self._trouble = None
+            logger.info("engine_goes_on", position=str(self._position))
+        return step
+
+    def _complain(self, error: LogUnavailable) -> None:
+        now = time.monotonic()
+        if self._trouble is None or now - self._complained >= COMPLAINT_INTERVAL_S:
+            self._complained = now
+            logger.error("engine_stands_still", position=str(self._position), error=str(error))
+        self._trouble = error
+
+    def trouble(self) -> LogUnavailable | None:
+        return self._trouble
 
     def close(self) -> None:
         self._sql.close()

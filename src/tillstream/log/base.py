@@ -11,6 +11,9 @@ from tillstream.log.frame import Frame
 _INDEX_BITS = 20
 _PARTITION_SHIFT = 56
 
+MOST_RECORDS = 1 << _INDEX_BITS
+"""In one chunk."""
+
 
 @dataclass(frozen=True, slots=True)
 class Position:
@@ -108,6 +111,7 @@ class Log(ABC):
         """Chunks behind `after`, until at least `limit` records were given or the end is reached.
 
         Damage (a bad checksum, a gap) comes as a chunk with its `fault` told, never as an error.
+        Raises `LogUnavailable` where nothing can be read now; then nothing is passed over.
         """
 
     @abstractmethod
@@ -123,12 +127,17 @@ class Log(ABC):
         """How many records were acknowledged up to and with `upto`, damaged ones included."""
 
     @abstractmethod
-    def publish(self, position: Position) -> None:
-        """Tell the writer how far the engine has committed: nothing at or before it is reused."""
+    def publish(self, position: Position, *, committed: bool) -> None:
+        """Tell the writer that the engine is about to commit up to `position`, or that it has.
+
+        Once it returns, nothing at or before `position` is ever reused, not even by a log that has
+        lost its end: so it is called before a commit of the store, and again behind it. Only what is
+        committed counts as read. Raises `LogUnavailable`; then nothing may be committed.
+        """
 
     @abstractmethod
     def lag(self) -> int:
-        """How many records stand between the engine's published position and the end."""
+        """How many records stand between what the engine has committed and the end."""
 
     @abstractmethod
     def close(self) -> None:

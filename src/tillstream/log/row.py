@@ -10,14 +10,24 @@ from zlib import crc32
 
 import zstandard
 
-from tillstream.log.base import Chunk, Position
+from tillstream.log.base import MOST_RECORDS, Chunk, Position
 from tillstream.log.frame import EMPTY, Frame, FrameError
 
 _NUMBERS = struct.Struct("<qqq")
 
 
+LEAST_ROW_BYTES = 32
+"""No row takes less: its numbers and two zstd frames. So a file's size bounds how many rows it has."""
+
+MOST_FRAME_BYTES = 1 << 32
+"""No frame unpacks to more, for its offsets have 32 bits."""
+
+
 class Row(NamedTuple):
-    """`total` counts the records up to and with this row; `originals` is None where all are empty."""
+    """`total` counts the records up to and with this row; `originals` is None where all are empty.
+
+    A row that was read back may be damaged: then any column but `position` may be of any type.
+    """
 
     position: int
     records: int
@@ -26,6 +36,11 @@ class Row(NamedTuple):
     heads: bytes
     bodies: bytes
     originals: bytes | None
+
+    @property
+    def before(self) -> int:
+        """How many records stand before this row."""
+        return self.total - self.records
 
 
 def pack(
@@ -50,24 +65,57 @@ def checksum(row: Row) -> int:
     return crc32(row.originals or b"", crc32(row.bodies, crc32(row.heads, numbers)))
 
 
+def is_sound(row: Row) -> bool:
+    """Whether the row is as it was packed."""
+    numbers = (row.position, row.records, row.total, row.checksum)
+    blobs = (row.heads, row.bodies, b"" if row.originals is None else row.originals)
+    return (
+        all(isinstance(number, int) for number in numbers)
+        and all(isinstance(blob, bytes) for blob in blobs)
+        and checksum(row) == row.checksum
+    )
+
+
+def believed(row: Row, total: int) -> int:
+    """How many records a damaged row had that follows `total` others, as far as its numbers make sense."""
+    for records in (_number(row.total) - total, _number(row.records)):
+        if 0 < records <= MOST_RECORDS:
+            return records
+    return 0
+
+
+def weight(row: Row) -> int:
+    """The row's records as a share of what a reader wants: at least one, so that reading comes to an end."""
+    return min(max(1, _number(row.records)), MOST_RECORDS)
+
+
+def size_bytes(row: Row) -> int:
+    return sum(len(blob) for blob in (row.heads, row.bodies, row.originals) if isinstance(blob, bytes))
+
+
 def unpack(row: Row) -> Chunk:
-    """The row as readers get it: its records, or its fault."""
+    """The row as readers get it: its records, or its fault, whatever stands in its columns.
+
+    The count of a fault is what the row itself says, where that makes sense.
+    """
     name = f"row {row.position} of the log"
-    if checksum(row) != row.checksum:
-        return _fault(row.position, row.records, f"{name} fails its checksum")
+    if not is_sound(row):
+        return _fault(row.position, believed(row, _number(row.total)), f"{name} fails its checksum")
     try:
         heads, bodies = _frame(row.heads), _frame(row.bodies)
-        originals = _nothing(row.records) if row.originals is None else _frame(row.originals)
+        originals = _frame(row.originals) if row.originals else _nothing(len(heads))
     except (FrameError, zstandard.ZstdError) as error:
-        return _fault(row.position, row.records, f"{name} cannot be unpacked: {error}")
+        return _fault(row.position, believed(row, row.before), f"{name} cannot be unpacked: {error}")
     if not len(heads) == len(bodies) == len(originals) == row.records:
-        return _fault(row.position, row.records, f"{name} has not the {row.records} records that it counts")
+        reason = f"{name} has not the {row.records} records that it counts"
+        return _fault(row.position, believed(row, row.before), reason)
     return Chunk(0, row.position, row.records, Position((row.position,)), heads, bodies, originals)
 
 
 def gap(last: int, row: Row, total: int) -> Chunk:
     """What stands for the rows missing between `last`, up to which `total` records were, and `row`."""
-    missing = max(row.total - row.records - total, 0)
+    # Behind a damaged row comes a sound one at last, and what is missing is counted there.
+    missing = max(row.before - total, 0) if is_sound(row) else 0
     return _fault(row.position - 1, missing, f"rows {last + 1} to {row.position - 1} of the log are missing")
 
 
@@ -75,7 +123,14 @@ def _fault(position: int, records: int, reason: str) -> Chunk:
     return Chunk(0, position, records, Position((position,)), EMPTY, EMPTY, EMPTY, reason)
 
 
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
 def _frame(blob: bytes) -> Frame:
+    size = zstandard.frame_content_size(blob)
+    if size > MOST_FRAME_BYTES:
+        raise FrameError(f"a frame of {size} bytes")
     return Frame.unpack(zstandard.decompress(blob))
 
 

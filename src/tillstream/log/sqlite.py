@@ -2,51 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sqlite3
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import structlog
 import zstandard
 
-from tillstream.errors import DataDirectoryError, LogFull, LogUnavailable
-from tillstream.log.base import START, Batch, Chunk, Log, Position, unpack_place
+from tillstream.errors import LogFull, LogUnavailable
+from tillstream.log.appender import Appender
+from tillstream.log.base import MOST_RECORDS, START, Batch, Chunk, Log, Position, unpack_place
 from tillstream.log.frame import Frame
-from tillstream.log.row import Row, gap, pack, unpack
+from tillstream.log.progress import Progress
+from tillstream.log.row import LEAST_ROW_BYTES, Row, believed, gap, is_sound, pack, unpack
+from tillstream.log.segment import LogDamaged, Segment
 from tillstream.settings import Settings
 
-APPLICATION_ID = 0x74696C6C
-"""Marks the file as a log of tillstream: the ASCII of "till"."""
-
-VERSION = 1
-"""Of the table below, in SQLite's `user_version`."""
-
-PAGE_BYTES = 4096
-CHECKPOINT_PAGES = 1000
-WAL_KEPT_BYTES = 64 * 1024 * 1024
-READ_BYTES = 8 * 1024 * 1024
 CACHED_ROWS = 16
 CACHED_ROW_BYTES = 4 * 1024 * 1024
 ROOM_CHECK_S = 1.0
-BUSY_TIMEOUT_S = 5.0
 
-# The numbers stand before the blobs, so that counting never walks a row's overflow pages.
-_TABLE = """CREATE TABLE IF NOT EXISTS log (
-  position INTEGER PRIMARY KEY,
-  count INTEGER NOT NULL,
-  total INTEGER NOT NULL,
-  checksum INTEGER NOT NULL,
-  heads BLOB NOT NULL,
-  bodies BLOB NOT NULL,
-  originals BLOB
-)"""
-_ROW = "position, count, total, checksum, heads, bodies, originals"
+SPARE_POSITIONS = 1_000_000
+"""Left free where a file that took appends until now is given up: its last append may be in it or not."""
 
 _logger = structlog.get_logger()
 
@@ -55,82 +36,114 @@ class SqliteLog(Log):
     """A log of one partition in one file, WAL with `synchronous=FULL`; see `Log` for its promises.
 
     One process opens it with `writer`; readers are query-only, in any number of processes, and hold
-    no read transaction between two calls. Every method is safe from any thread. The engine's
-    position stands beside the file, in `engine.position`.
+    no read transaction between two calls. Every method is safe from any thread.
+
+    A file that is damaged where it would grow is left as it is, for ever, and another one goes on
+    beside it, which has in its name the position behind which it starts: `log.after-99.sqlite3`.
     """
 
     def __init__(self, path: Path, *, writer: bool, settings: Settings) -> None:
         self._path = path
-        self._position_path = path.with_name("engine.position")
+        self._progress = Progress(path.parent)
         self._settings = settings
-        self._reader: sqlite3.Connection | None = None
-        self._read_lock = Lock()
+        self._known = {path: Segment(path, START.offsets[0])}
+        self._known_lock = Lock()
         self._cache: OrderedDict[int, tuple[Frame, Frame, Frame]] = OrderedDict()
-        self._writer: sqlite3.Connection | None = None
+        self._cache_lock = Lock()
+        self._writer: Appender | None = None
         self._write_lock = Lock()
         self._compress = zstandard.ZstdCompressor(level=1).compress
         self._room_checked = 0.0
         self._disk_free = 0
+        self._proven = True
+        self._last, self._total = START.offsets[0], 0
         if writer:
-            self._writer = self._open_writer()
-            self._last, self._total = self._start()
+            self._start()
+
+    def _segments(self) -> list[Segment]:
+        """The files of the log in the order of their positions; the last one grows."""
+        with self._known_lock:
+            for path in self._path.parent.glob(f"{self._path.stem}.after-*{self._path.suffix}"):
+                after = path.stem.rpartition("-")[2]
+                if path not in self._known and after.isdecimal():
+                    self._known[path] = Segment(path, int(after))
+            return sorted(self._known.values(), key=lambda segment: segment.after)
 
     # -- writing
 
-    def _open_writer(self) -> sqlite3.Connection:
+    def _start(self) -> None:
+        """Open the file that grows, or begin another one where it cannot."""
+        *damaged, segment = self._segments()
+        if damaged:
+            _logger.warning("log_has_damaged_files", files=[str(each.path) for each in damaged])
+        reach = self._progress.reach()
         try:
-            connection = sqlite3.connect(
-                self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-            )
-        except sqlite3.Error as error:
-            raise self._failure("open", error) from error
-        try:
-            self._check_version(connection)
-            connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
-            connection.execute(f"PRAGMA journal_size_limit={WAL_KEPT_BYTES}")
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version={VERSION}")
-            connection.execute(_TABLE)
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            connection.close()
-            raise self._failure("open", error) from error
-        except DataDirectoryError:
-            connection.close()
-            raise
-        return connection
-
-    def _check_version(self, connection: sqlite3.Connection) -> bool:
-        """Whether the file is a log by now. Raises `DataDirectoryError` where it never can be."""
-        application = connection.execute("PRAGMA application_id").fetchone()[0]
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if application == APPLICATION_ID and version > VERSION:
-            raise DataDirectoryError(
-                "open the log", self._path, f"it has version {version}, newer than {VERSION}", "upgrade tillstream"
-            )
-        if application != APPLICATION_ID and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            raise DataDirectoryError(
-                "open the log", self._path, "it is another program's file", "choose another --data"
-            )
-        return bool(application == APPLICATION_ID)
-
-    def _start(self) -> tuple[int, int]:
-        """The position and the total that the next row follows."""
-        last, total = self._tail()
-        published = self._published()
-        if published > last:
+            self._writer = Appender(segment.path)
+            rows = segment.tail()
+        except LogDamaged as error:
+            last, self._total = self._salvaged()
+            self._begin(max(segment.after, reach, last) + _most_rows(segment.path) + 1, error)
+            return
+        self._last, self._total = self._end_of(segment, rows, reach)
+        if reach > self._last:
             _logger.error(
                 "log_ends_behind_engine",
-                log=str(self._path),
-                end=last,
-                engine=published,
+                log=str(segment.path),
+                end=self._last,
+                engine=reach,
                 hint="records that the engine has counted are gone from the log; restore it from a copy if you have one",
             )
-        return max(last, published), total
+            self._last = reach
+        if damaged and not any(map(is_sound, rows)):
+            self._total = self._salvaged()[1]
+            self._mark()
+
+    def _end_of(self, segment: Segment, rows: Sequence[Row], reach: int) -> tuple[int, int]:
+        """The position that no row of the file is behind, and the count of all its records."""
+        last, total = segment.after, 0
+        for row in rows:
+            if is_sound(row):
+                last, total = row.position, row.total
+        # A damaged row may have a damaged key: one that no row of this file can have is not believed.
+        most = max(last, reach) + _most_rows(segment.path)
+        for row in rows:
+            if not is_sound(row):
+                last, total = max(last + 1, row.position if row.position <= most else 0), total + believed(row, total)
+        return last, total
+
+    def _salvaged(self) -> tuple[int, int]:
+        """The last position that can be read, and how many records there are, counted as readers do."""
+        last = self._progress.reach()
+        total = self.count(Position((last,)))
+        try:
+            while rows := self._rows_after(last, MOST_RECORDS):
+                for row in rows:
+                    last, total = row.position, row.total if is_sound(row) else total + believed(row, total)
+        except LogUnavailable as error:
+            _logger.error("log_not_counted_to_its_end", log=str(self._path), after=last, error=str(error))
+        return last, total
+
+    def _begin(self, after: int, error: LogUnavailable) -> None:
+        """Go on in a new file behind `after`; the damaged one stays as it is."""
+        path = self._path.with_name(f"{self._path.stem}.after-{after}{self._path.suffix}")
+        _logger.error(
+            "log_goes_on_in_a_new_file",
+            file=str(path),
+            error=str(error),
+            hint="keep the damaged file: readers take from it what can be read",
+        )
+        fresh = Appender(path)
+        if self._writer is not None:
+            self._writer.close()
+        self._writer, self._last, self._proven = fresh, after, False
+        self._mark()
+
+    def _mark(self) -> None:
+        """An empty row, so that readers know what is missing before it."""
+        assert self._writer is not None
+        row = pack(self._last + 1, self._total, [], [], [], self._compress)
+        self._writer.insert([row])
+        self._last = row.position
 
     def append(self, batch: Batch) -> Position:
         if self._writer is None:
@@ -139,14 +152,16 @@ class SqliteLog(Log):
             self._check_room(batch.size_bytes)
             rows = self._pack(batch)
             try:
-                self._writer.execute("BEGIN IMMEDIATE")
-                self._writer.executemany(f"INSERT INTO log ({_ROW}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-                self._writer.execute("COMMIT")
-            except sqlite3.Error as error:
-                self._roll_back()
-                raise self._failure("append to", error) from error
+                self._writer.insert(rows)
+            except LogDamaged as error:
+                # A new file that takes nothing either shows that another one would not help.
+                if not self._proven:
+                    raise
+                self._begin(self._last + SPARE_POSITIONS, error)
+                rows = self._pack(batch)
+                self._writer.insert(rows)
             if rows:
-                self._last, self._total = rows[-1].position, rows[-1].total
+                self._last, self._total, self._proven = rows[-1].position, rows[-1].total, True
             return Position((self._last,))
 
     def _pack(self, batch: Batch) -> list[Row]:
@@ -160,14 +175,6 @@ class SqliteLog(Log):
                 pack(position, total, batch.heads[part], batch.bodies[part], batch.originals[part], self._compress)
             )
         return rows
-
-    def _roll_back(self) -> None:
-        assert self._writer is not None
-        try:
-            if self._writer.in_transaction:
-                self._writer.execute("ROLLBACK")
-        except sqlite3.Error as error:
-            _logger.error("log_rollback_failed", log=str(self._path), error=str(error))
 
     def _check_room(self, size_bytes: int) -> None:
         limit = self._settings.log_limit_bytes
@@ -184,8 +191,8 @@ class SqliteLog(Log):
             raise LogFull("append to the log", self._path, reason, "make room on the disk")
 
     def size_bytes(self) -> int:
-        """What the log takes on disk, its write-ahead log included."""
-        return sum(_size(self._path.with_name(self._path.name + suffix)) for suffix in ("", "-wal"))
+        """What the log takes on disk, its write-ahead logs included."""
+        return sum(_size(segment.path) for segment in self._segments())
 
     # -- reading
 
@@ -194,61 +201,63 @@ class SqliteLog(Log):
         total: int | None = None
         wanted = limit
         while wanted > 0:
-            rows = self._rows_after(last, wanted)
+            try:
+                rows = self._rows_after(last, wanted)
+            except LogUnavailable:
+                # What was read until here must not wait for what cannot be read now.
+                if last == after.offsets[0]:
+                    raise
+                return
             if not rows:
                 return
-            for row in rows:
-                if row.position != last + 1:
-                    yield gap(last, row, self.count(Position((last,))) if total is None else total)
-                yield unpack(row)
-                last, total = row.position, row.total
-                wanted -= row.records
+            for row, following in zip(rows, [*rows[1:], None], strict=True):
+                chunk = unpack(row)
+                if total is None and (chunk.fault or row.position > last + 1):
+                    total = self.count(Position((last,)))
+                if row.position > last + 1:
+                    missing = gap(last, row, total or 0)
+                    total = (total or 0) + missing.count
+                    yield missing
+                if chunk.fault:
+                    chunk = replace(chunk, count=self._damaged_records(row, total or 0, following))
+                if chunk.fault or chunk.count:
+                    yield chunk
+                last, total = row.position, (total or 0) + chunk.count if chunk.fault else row.total
+                wanted -= max(1, chunk.count)
+
+    def _damaged_records(self, row: Row, total: int, following: Row | None) -> int:
+        """How many records a damaged row had: from the sound row behind it, or else as it says itself."""
+        following = following or self._next_row(row.position)
+        if following is not None and following.position == row.position + 1 and is_sound(following):
+            return max(following.before - total, 0)
+        return believed(row, total)
+
+    def _next_row(self, last: int) -> Row | None:
+        """None too where it cannot be read now."""
+        try:
+            return next(iter(self._rows_after(last, 1)), None)
+        except LogUnavailable as error:
+            _logger.debug("log_next_row_unreadable", log=str(self._path), after=last, error=str(error))
+            return None
 
     def _rows_after(self, last: int, wanted: int) -> list[Row]:
-        """The next rows, until `wanted` records or `READ_BYTES` are there; damaged pages are skipped."""
-        rows: list[Row] = []
-        size = 0
-        sql = f"SELECT {_ROW} FROM log WHERE position > ? ORDER BY position"
-        with self._read_lock:
-            connection = self._open_reader()
-            if connection is None:
-                return rows
-            cursor = connection.cursor()
+        """The next rows, in order, of the first file that has any behind `last`."""
+        segments = self._segments()
+        for segment, following in zip(segments, [*segments[1:], None], strict=True):
+            if following is not None and last >= following.after:
+                continue
             try:
-                for values in cursor.execute(sql, (last,)):
-                    row = Row(*values)
-                    rows.append(row)
-                    wanted -= row.records
-                    size += len(row.bodies) + len(row.heads) + len(row.originals or b"")
-                    if wanted <= 0 or size >= READ_BYTES:
-                        break
-            except sqlite3.DatabaseError as error:
-                if not _is_damage(error):
-                    raise self._failure("read", error) from error
-                if not rows:
-                    rows = self._salvage(connection, last)
-            finally:
-                cursor.close()
-        return rows
-
-    def _salvage(self, connection: sqlite3.Connection, last: int) -> list[Row]:
-        """The nearest row behind `last` of which SQLite can read anything."""
-        try:
-            end = connection.execute("SELECT max(position) FROM log").fetchone()[0]
-        except sqlite3.DatabaseError as error:
-            _logger.error("log_damaged_to_its_end", log=str(self._path), after=last, error=str(error))
-            return []
-        for position in range(last + 1, end + 1):
-            for columns in (_ROW, "position, count, total, 0, x'', x'', NULL"):
-                try:
-                    row = connection.execute(f"SELECT {columns} FROM log WHERE position = ?", (position,)).fetchone()
-                except sqlite3.DatabaseError as error:
-                    _logger.error("log_page_damaged", log=str(self._path), position=position, error=str(error))
-                    continue
-                if row is not None:
-                    return [Row(*row)]
-                break
+                rows = segment.rows_after(last, wanted)
+            except LogDamaged:
+                if following is None:
+                    raise
+                continue
+            if rows:
+                return rows
         return []
+
+    def _segment_of(self, position: int) -> Segment:
+        return next(each for each in reversed(self._segments()) if each.after < position or each.path == self._path)
 
     def fetch(self, places: Sequence[int]) -> dict[int, tuple[bytes, bytes, bytes]]:
         found = {}
@@ -264,129 +273,91 @@ class SqliteLog(Log):
 
     def _frames(self, offset: int) -> tuple[Frame, Frame, Frame] | None:
         """The row at `offset`, unpacked; the rows asked for last are kept."""
-        with self._read_lock:
+        with self._cache_lock:
             if offset in self._cache:
                 self._cache.move_to_end(offset)
                 return self._cache[offset]
         try:
-            values = self._one(f"SELECT {_ROW} FROM log WHERE position = ?", (offset,))
+            row = self._segment_of(offset).row_at(offset)
         except LogUnavailable as error:
             _logger.error("log_row_unreadable", log=str(self._path), position=offset, error=str(error))
             return None
-        chunk = unpack(Row(*values)) if values else None
+        chunk = None if row is None else unpack(row)
         if chunk is None or chunk.fault:
             return None
         frames = (chunk.heads, chunk.bodies, chunk.originals)
         if sum(len(frame.data) for frame in frames) <= CACHED_ROW_BYTES:
-            with self._read_lock:
+            with self._cache_lock:
                 self._cache[offset] = frames
                 if len(self._cache) > CACHED_ROWS:
                     self._cache.popitem(last=False)
         return frames
 
     def end(self) -> Position:
-        return Position((max(self._tail()[0], self._published()),))
+        return Position((max(self._tail()[0], self._progress.committed()),))
 
     def count(self, upto: Position) -> int:
-        sql = "SELECT total FROM log WHERE position <= ? ORDER BY position DESC LIMIT 1"
-        row = self._one(sql, upto.offsets) or self._one("SELECT total - count FROM log ORDER BY position LIMIT 1")
-        return int(row[0]) if row else 0
+        at = upto.offsets[0]
+        if upto == START:
+            return 0
+        rows = self._rows_before(at)
+        if rows and rows[-1].position == at and is_sound(rows[-1]):
+            return rows[-1].total
+        behind = self._next_row(at)
+        if behind is not None and is_sound(behind) and (behind.position == at + 1 or not rows):
+            return behind.before
+        total = 0
+        for row in rows:
+            total = row.total if is_sound(row) else total + believed(row, total)
+        return total
 
-    def publish(self, position: Position) -> None:
-        fresh = self._position_path.with_name(self._position_path.name + ".new")
-        try:
-            with fresh.open("w", encoding="ascii") as file:
-                file.write(str(position))
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._position_path)
-            _sync_directory(self._position_path.parent)
-        except OSError as error:
-            raise LogUnavailable("publish a position in", self._position_path, error.strerror or error) from error
+    def _rows_before(self, position: int) -> list[Row]:
+        """The last sound row at or before `position`, and the damaged ones behind it."""
+        rows: list[Row] = []
+        for segment in reversed(self._segments()):
+            if segment.after < position and not (rows and is_sound(rows[0])):
+                try:
+                    rows = segment.rows_before(position) + rows
+                except LogDamaged as error:
+                    _logger.warning("log_file_unreadable", file=str(segment.path), error=str(error))
+        return rows
+
+    def publish(self, position: Position, *, committed: bool) -> None:
+        self._progress.tell(position, committed=committed)
 
     def lag(self) -> int:
-        published = self._published()
+        published = self._progress.committed()
         last, total = self._tail()
         return total - self.count(Position((published,))) if last > published else 0
 
     def close(self) -> None:
-        with self._read_lock:
-            if self._reader is not None:
-                self._reader.close()
-                self._reader = None
+        for segment in list(self._known.values()):
+            segment.close()
         with self._write_lock:
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
 
     def _tail(self) -> tuple[int, int]:
-        """Position and total of the last row; those of an empty log where there is none."""
-        row = self._one("SELECT position, total FROM log ORDER BY position DESC LIMIT 1")
-        return (row[0], row[1]) if row else (START.offsets[0], 0)
-
-    def _published(self) -> int:
-        try:
-            return Position.parse(self._position_path.read_text(encoding="ascii")).offsets[0]
-        except FileNotFoundError:
-            return START.offsets[0]
-        except (ValueError, OSError) as error:
-            _logger.error("engine_position_unreadable", file=str(self._position_path), error=str(error))
-            return START.offsets[0]
-
-    def _one(self, sql: str, parameters: tuple[int, ...] = ()) -> tuple[Any, ...] | None:
-        with self._read_lock:
-            connection = self._open_reader()
-            if connection is None:
-                return None
-            try:
-                row: tuple[Any, ...] | None = connection.execute(sql, parameters).fetchone()
-            except sqlite3.Error as error:
-                raise self._failure("read", error) from error
-            return row
-
-    def _open_reader(self) -> sqlite3.Connection | None:
-        """The query-only connection; None while no writer has made the log yet."""
-        if self._reader is None and self._path.exists():
-            uri = f"{self._path.resolve().as_uri()}?mode=ro"
-            try:
-                reader = sqlite3.connect(
-                    uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-                )
-            except sqlite3.Error as error:
-                raise self._failure("open", error) from error
-            try:
-                reader.execute("PRAGMA query_only=ON")
-                reader.text_factory = bytes
-                if self._check_version(reader):
-                    self._reader = reader
-            except sqlite3.Error as error:
-                raise self._failure("open", error) from error
-            finally:
-                if self._reader is None:
-                    reader.close()
-        return self._reader
-
-    def _failure(self, doing: str, error: sqlite3.Error) -> LogUnavailable:
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-            return LogFull(f"{doing} the log", self._path, error, "make room on the disk")
-        hint = "`tillstream check` tells what can still be read" if _is_damage(error) else ""
-        return LogUnavailable(f"{doing} the log", self._path, error, hint)
+        """Position and total of the last sound row; those of an empty log where there is none."""
+        for segment in reversed(self._segments()):
+            rows = segment.tail()
+            if rows and is_sound(rows[0]):
+                return rows[0].position, rows[0].total
+        return START.offsets[0], 0
 
 
-def _is_damage(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+def _most_rows(path: Path) -> int:
+    """More rows than a file can have, from its size."""
+    return _size(path) // LEAST_ROW_BYTES
 
 
 def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """With its write-ahead log."""
+    found = 0
+    for each in (path, path.with_name(path.name + "-wal")):
+        try:
+            found += each.stat().st_size
+        except FileNotFoundError:
+            continue
+    return found

@@ -6,10 +6,11 @@ ready for JSON: money as decimal strings, counts as integers, days and times in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 
 from tillstream.clock import Clock
+from tillstream.errors import OperationalError
 from tillstream.log.base import Log
 from tillstream.metrics import Metric
 from tillstream.settings import Settings
@@ -30,7 +31,17 @@ class Views:
     cannot be asked, `StoreUnavailable` otherwise.
     """
 
-    def __init__(self, store: Store, log: Log, catalogue: Sequence[Metric], settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        log: Log,
+        catalogue: Sequence[Metric],
+        settings: Settings,
+        clock: Clock,
+        trouble: Callable[[], OperationalError | None] = lambda: None,
+    ) -> None:
+        self.trouble = trouble
+        """Asks the engine why the figures stand still, where they do."""
         self.currency = settings.currency
         self._store = store
         self._log = log

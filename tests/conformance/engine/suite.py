@@ -7,13 +7,17 @@ from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from threading import Event, Thread
+from typing import NoReturn
 
 import pytest
 
 from tests.support.figures import assert_equal
 from tests.support.pipeline import NOON_US, Pipeline, body
 from tests.support.recount import recount
-from tillstream.errors import PositionConflict
+from tests.support.waiting import wait_until
+from tillstream.errors import LogUnavailable, PositionConflict, StoreUnavailable
+from tillstream.log.base import Position
 from tillstream.settings import Settings
 
 EUR = Decimal
@@ -256,6 +260,71 @@ class EngineSuite:
         with pytest.raises(PositionConflict):
             stale.step()
         assert pipeline.rows("sales")[0]["receipts"] == 4
+
+    def test_a_crash_between_the_commit_and_its_telling_leaves_no_position_to_reuse(
+        self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pipeline.append(*numbered(2))
+        told: list[tuple[Position, bool]] = []
+
+        def die(position: Position, *, committed: bool) -> None:
+            told.append((position, committed))
+            if committed:
+                raise LogUnavailable("publish a position in", "the log", "the power is gone")
+
+        monkeypatch.setattr(pipeline.log, "publish", die)
+        with pytest.raises(LogUnavailable):
+            pipeline.engine.step()
+        assert told == [(pipeline.store.position(), False), (pipeline.store.position(), True)]
+        monkeypatch.undo()
+        assert pipeline.log.lag() == 2
+        pipeline.reopen()
+        assert pipeline.log.lag() == 0
+        assert pipeline.engine.step() is None
+        assert pipeline.rows("sales")[0]["receipts"] == 2
+
+    def test_a_crash_before_the_commit_is_made_good_by_the_same_step(
+        self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pipeline.append(*numbered(2))
+
+        def die(changes: object) -> None:
+            raise StoreUnavailable("write to", "the store", "the power is gone")
+
+        monkeypatch.setattr(pipeline.store, "commit", die)
+        with pytest.raises(StoreUnavailable):
+            pipeline.engine.step()
+        monkeypatch.undo()
+        assert pipeline.log.lag() == 2
+        pipeline.reopen()
+        pipeline.drain()
+        assert (pipeline.log.lag(), pipeline.rows("sales")[0]["receipts"]) == (0, 2)
+
+    def test_it_stands_still_while_the_log_cannot_be_read_and_goes_on_by_itself(
+        self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pipeline.append(*numbered(2))
+        failing, committed, stop = Event(), Event(), Event()
+
+        def fail(after: Position, limit: int) -> NoReturn:
+            failing.set()
+            raise LogUnavailable("read the log", "a file", "disk I/O error", "look at the disk")
+
+        monkeypatch.setattr(pipeline.log, "read", fail)
+        assert pipeline.engine.trouble() is None
+        runner = Thread(target=pipeline.engine.run, args=(stop, lambda _: committed.set()))
+        runner.start()
+        try:
+            assert failing.wait(30)
+            wait_until(lambda: pipeline.engine.trouble() is not None, "it says that it stands still")
+            assert "disk I/O error" in str(pipeline.engine.trouble())
+            monkeypatch.undo()
+            assert committed.wait(30)
+            wait_until(lambda: pipeline.engine.trouble() is None, "it goes on")
+        finally:
+            stop.set()
+            runner.join(30)
+        assert pipeline.rows("sales")[0]["receipts"] == 2
 
     def test_every_metric_passes_its_own_recount(self, pipeline: Pipeline) -> None:
         pipeline.append(*numbered(20))

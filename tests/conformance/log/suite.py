@@ -9,10 +9,13 @@ from threading import Event, Thread
 import pytest
 
 from tillstream.errors import LogUnavailable
-from tillstream.log.base import START, Batch, Chunk, Log, pack_place
+from tillstream.log.base import START, Batch, Chunk, Log, Position, pack_place
 
 Open = Callable[[bool], Log]
 """Opens the same log again: True for its writer, False for a reader."""
+
+LoseEnd = Callable[[Position], None]
+"""Lets the closed log lose what stands behind a position, as a disk may that lied about its syncs."""
 
 
 def batch(first: int, count: int, *, original: bytes = b"") -> Batch:
@@ -36,6 +39,10 @@ class LogSuite:
 
     @pytest.fixture
     def open_log(self) -> Iterator[Open]:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def lose_end(self) -> LoseEnd:
         raise NotImplementedError
 
     @pytest.fixture
@@ -136,10 +143,36 @@ class LogSuite:
         first = writer.append(batch(0, 3))
         writer.append(batch(3, 4))
         assert writer.lag() == 7
-        reader.publish(first)
+        reader.publish(first, committed=True)
         assert writer.lag() == reader.lag() == 4
-        reader.publish(reader.end())
+        reader.publish(reader.end(), committed=True)
         assert writer.lag() == 0
+
+    def test_what_the_engine_is_about_to_commit_is_no_progress(self, writer: Log, reader: Log) -> None:
+        first = writer.append(batch(0, 3))
+        second = writer.append(batch(3, 4))
+        reader.publish(first, committed=True)
+        reader.publish(second, committed=False)
+        assert writer.lag() == reader.lag() == 4
+        reader.publish(START, committed=True)
+        assert writer.lag() == 7
+
+    @pytest.mark.parametrize("then", [None, START])
+    def test_what_the_engine_may_have_read_is_never_reused(
+        self, writer: Log, reader: Log, open_log: Open, lose_end: LoseEnd, then: Position | None
+    ) -> None:
+        kept = writer.append(batch(0, 1))
+        lost = writer.append(batch(1, 2))
+        reader.publish(lost, committed=False)
+        if then is not None:
+            reader.publish(then, committed=True)
+        reader.close()
+        writer.close()
+        lose_end(kept)
+        open_log(True).append(batch(3, 1))
+        chunks = [chunk for chunk in open_log(False).read(START, 100) if not chunk.fault]
+        assert numbers(iter(chunks)) == [0, 3]
+        assert chunks[1].position.offsets > lost.offsets
 
     def test_everything_survives_a_restart(self, writer: Log, open_log: Open) -> None:
         writer.append(batch(0, 3))

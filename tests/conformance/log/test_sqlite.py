@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.conformance.log.suite import LogSuite, Open
-from tillstream.log.base import Log
+from tests.conformance.log.suite import LogSuite, LoseEnd, Open
+from tillstream.log.base import Log, Position
 from tillstream.log.sqlite import SqliteLog
 from tillstream.settings import Settings
 
@@ -26,3 +28,11 @@ class TestSqliteLog(LogSuite):
         yield open_log
         for log in opened:
             log.close()
+
+    @pytest.fixture
+    def lose_end(self, tmp_path: Path) -> LoseEnd:
+        def lose_end(kept: Position) -> None:
+            with closing(sqlite3.connect(tmp_path / "log.sqlite3", isolation_level=None)) as connection:
+                connection.execute("DELETE FROM log WHERE position > ?", kept.offsets)
+
+        return lose_end

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.dashboard import Answers
 from tests.support.pipeline import Pipeline, body
+from tillstream.errors import LogUnavailable
 
 
 def test_given_an_open_store_when_asked_then_it_is_live_and_ready(tmp_path: Path) -> None:
@@ -25,6 +27,19 @@ def test_given_a_closed_store_when_asked_then_it_is_live_but_not_ready(tmp_path:
     pipeline.close()
     assert answers.ask("/health/live").status_code == 200
     assert answers.ask("/health/ready").status_code == 503
+
+
+def test_given_an_engine_that_stands_still_when_asked_then_it_is_not_ready_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = Pipeline(tmp_path)
+    monkeypatch.setattr(
+        pipeline.engine, "trouble", lambda: LogUnavailable("read the log", "x", "disk I/O error", "look")
+    )
+    answer = Answers(pipeline).ask("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["errors"] == [{"path": "", "error": "the figures stand still: disk I/O error", "hint": "look"}]
+    pipeline.close()
 
 
 def test_given_gauges_when_metrics_are_asked_then_prometheus_can_read_them(tmp_path: Path) -> None:

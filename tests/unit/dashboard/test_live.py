@@ -15,6 +15,7 @@ from tests.support.dashboard import views_of
 from tests.support.pipeline import Pipeline, body
 from tillstream.dashboard import live as live_module
 from tillstream.dashboard.live import LiveFeed
+from tillstream.errors import LogUnavailable
 from tillstream.settings import Settings
 from tillstream.views.views import Views
 
@@ -34,6 +35,9 @@ class Counting:
     def __init__(self, views: Views) -> None:
         self._views = views
         self.snapshots = 0
+
+    def trouble(self) -> None:
+        return None
 
     def snapshot(self) -> Any:
         self.snapshots += 1
@@ -151,6 +155,22 @@ def test_given_nothing_happens_when_a_viewer_waits_then_the_feed_speaks_all_the_
         viewer = await Viewer(feed).open()
         numbers = [(await viewer.next())[0] for _ in range(3)]
         assert numbers == sorted(set(numbers))
+        feed.close()
+
+    run(main)
+
+
+def test_given_an_engine_that_stands_still_when_a_viewer_watches_then_it_is_told_why(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = LogUnavailable("read the log", "a file", "disk I/O error")
+    monkeypatch.setattr(pipeline.engine, "trouble", lambda: error)
+    feed = LiveFeed(views_of(pipeline), pipeline.settings)
+
+    async def main() -> None:
+        viewer = await Viewer(feed).open()
+        _, name, data = await viewer.next()
+        assert (name, data) == ("trouble", {"error": "the figures stand still: disk I/O error"})
         feed.close()
 
     run(main)

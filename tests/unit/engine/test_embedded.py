@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from threading import Event, Thread
+from typing import NoReturn
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.support.pipeline import Pipeline, body
 from tillstream.engine.base import Step
 from tillstream.engine.embedded import EmbeddedEngine
+from tillstream.errors import LogUnavailable
 from tillstream.log.base import Chunk, Position
 from tillstream.log.frame import EMPTY, Frame
+from tillstream.store.duckdb import DuckStore
 
 
 @pytest.fixture
@@ -95,6 +101,81 @@ def test_its_position_is_published_to_the_log_at_start_and_with_every_commit(pip
     pipeline.drain()
     assert pipeline.log.lag() == 0
     pipeline.reopen()
+    assert pipeline.log.lag() == 0
+
+
+def test_a_receipt_taken_after_a_crash_and_a_lost_end_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = Pipeline(tmp_path)
+    pipeline.append(body())
+    pipeline.drain()
+    pipeline.append(body(cashReceiptID="2"))
+    publish = pipeline.log.publish
+
+    def die_behind_the_commit(position: Position, *, committed: bool) -> None:
+        if committed:
+            raise LogUnavailable("publish a position in", "the log", "the power is gone")
+        publish(position, committed=committed)
+
+    monkeypatch.setattr(pipeline.log, "publish", die_behind_the_commit)
+    with pytest.raises(LogUnavailable):
+        pipeline.engine.step()
+    pipeline.close()
+    with closing(sqlite3.connect(tmp_path / "log.sqlite3", isolation_level=None)) as connection:
+        connection.execute("DELETE FROM log WHERE position = (SELECT max(position) FROM log)")
+    again = Pipeline(tmp_path)
+    again.append(body(cashReceiptID="3"))
+    again.drain()
+    assert {row["receipt"] for row in again.store.query("SELECT receipt FROM receipts")} == {"1", "2", "3"}
+    again.close()
+
+
+def test_a_rebuild_publishes_only_how_far_it_may_have_come(pipeline: Pipeline, tmp_path: Path) -> None:
+    pipeline.append(body())
+    fresh = DuckStore(tmp_path / "new.duckdb", pipeline.metrics, pipeline.settings, pipeline.clock)
+    engine = EmbeddedEngine(pipeline.log, fresh, pipeline.settings, pipeline.clock, rebuilding=True)
+    assert engine.step() is not None
+    engine.close()
+    fresh.close()
+    assert pipeline.log.lag() == 1
+    assert (tmp_path / "engine.reach").read_text() == str(pipeline.log.end())
+
+
+def test_standing_still_is_said_now_and_then_and_its_end_once(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(after: Position, limit: int) -> NoReturn:
+        raise LogUnavailable("read the log", "a file", "disk I/O error", "look at the disk")
+
+    monkeypatch.setattr(pipeline.log, "read", fail)
+    with capture_logs() as said:
+        for _ in range(3):
+            assert pipeline.engine._try_step() is None
+        monkeypatch.setattr("tillstream.engine.embedded.COMPLAINT_INTERVAL_S", 0.0)
+        pipeline.engine._try_step()
+        monkeypatch.undo()
+        for _ in range(2):
+            pipeline.engine._try_step()
+    assert [entry["event"] for entry in said] == ["engine_stands_still"] * 2 + ["engine_goes_on"]
+    assert said[0]["error"] == "could not read the log a file: disk I/O error; look at the disk"
+
+
+def test_a_commit_that_could_not_be_told_is_told_by_the_next_step(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.append(body())
+    publish = pipeline.log.publish
+
+    def fail(position: Position, *, committed: bool) -> None:
+        if committed:
+            raise LogUnavailable("publish a position in", "a file", "no space", "")
+        publish(position, committed=committed)
+
+    monkeypatch.setattr(pipeline.log, "publish", fail)
+    with pytest.raises(LogUnavailable):
+        pipeline.engine.step()
+    monkeypatch.undo()
+    assert pipeline.log.lag() == 1
+    assert pipeline.engine.step() is None
     assert pipeline.log.lag() == 0
 
 

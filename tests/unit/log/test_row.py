@@ -9,7 +9,7 @@ import zstandard
 
 from tillstream.log.base import Position
 from tillstream.log.frame import Frame
-from tillstream.log.row import Row, checksum, gap, pack, unpack
+from tillstream.log.row import MOST_FRAME_BYTES, Row, believed, checksum, gap, is_sound, pack, unpack, weight
 
 compress = zstandard.ZstdCompressor(level=1).compress
 
@@ -39,6 +39,7 @@ def test_originals_that_are_all_empty_take_no_room() -> None:
     row = pack(0, 2, [b"h1\n", b"h2\n"], [b"{}", b"{}"], [b"", b""], compress)
     assert row.originals is None
     assert list(unpack(row).originals) == [b"", b""]
+    assert list(unpack(row._replace(originals=b"")).originals) == [b"", b""]
 
 
 @pytest.mark.parametrize("field", ["position", "records", "total", "checksum"])
@@ -70,3 +71,44 @@ def test_a_gap_counts_what_the_totals_say(row: Row) -> None:
     assert (chunk.offset, chunk.position, chunk.count) == (6, Position((6,)), 40)
     assert "rows 4 to 6" in chunk.fault
     assert gap(3, row, 500).count == 0
+
+
+@pytest.mark.parametrize("field", ["records", "total", "checksum", "heads", "bodies", "originals"])
+@pytest.mark.parametrize("value", [None, 0, -1, 2**63 - 1, 0.5, b"", b"x", "x"])
+def test_any_value_in_any_column_is_a_fault(row: Row, field: str, value: Any) -> None:
+    chunk = unpack(row._replace(**{field: value}))
+    assert (chunk.offset, chunk.position) == (7, Position((7,)))
+    assert chunk.fault
+    assert chunk.count == (1 if (field, value) == ("records", 1) else 0 if field == "records" else 2)
+
+
+@pytest.mark.parametrize("records", [-1, 0, 3, 2**62])
+def test_a_sealed_count_that_is_wrong_is_a_fault_too(row: Row, records: int) -> None:
+    for changed in (sealed(row, records=records), sealed(row, records=records, originals=None)):
+        chunk = unpack(changed)
+        assert chunk.fault
+        assert 0 <= chunk.count <= 3
+
+
+def test_a_sealed_frame_of_an_absurd_size_is_not_unpacked(row: Row) -> None:
+    claimed = b"\x28\xb5\x2f\xfd\xe0" + (MOST_FRAME_BYTES + 1).to_bytes(8, "little")
+    assert "cannot be unpacked: a frame of" in unpack(sealed(row, bodies=claimed)).fault
+
+
+def test_a_damaged_row_is_believed_as_far_as_it_makes_sense(row: Row) -> None:
+    assert believed(row, 100) == 2
+    assert believed(row._replace(records=-5), 100) == 2
+    assert believed(row._replace(total=-5), 100) == 2
+    assert believed(row._replace(total=2**60, records=-1), 100) == 0
+
+
+def test_reading_a_row_always_comes_nearer_to_the_end(row: Row) -> None:
+    odd: list[Any] = [None, -3, 0, 0.5, b"x"]
+    assert [weight(row._replace(records=value)) for value in odd] == [1] * 5
+    assert weight(row) == 2
+
+
+def test_a_gap_before_a_damaged_row_is_counted_behind_it(row: Row) -> None:
+    broken = row._replace(total=10**9)
+    assert not is_sound(broken)
+    assert gap(3, broken, 60).count == 0

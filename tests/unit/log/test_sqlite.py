@@ -11,8 +11,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from tillstream.errors import DataDirectoryError, LogFull, LogUnavailable
+from tillstream.log.appender import WAL_KEPT_BYTES, Appender
 from tillstream.log.base import START, Batch, Chunk, Position, pack_place
-from tillstream.log.sqlite import VERSION, WAL_KEPT_BYTES, SqliteLog
+from tillstream.log.row import Row
+from tillstream.log.segment import VERSION, LogDamaged, Segment
+from tillstream.log.sqlite import SqliteLog
 from tillstream.settings import Settings
 
 Open = Callable[..., SqliteLog]
@@ -148,7 +151,7 @@ def test_positions_go_on_after_the_table_was_emptied(open_log: Open, path: Path)
     log = open_log()
     log.append(batch(b"1"))
     published = log.append(batch(b"2"))
-    log.publish(published)
+    log.publish(published, committed=True)
     log.close()
     change(path, "DELETE FROM log")
     with capture_logs() as said:
@@ -163,7 +166,7 @@ def test_positions_go_on_after_the_table_was_emptied(open_log: Open, path: Path)
 
 def test_a_lost_file_starts_behind_the_engine(open_log: Open, path: Path) -> None:
     log = open_log()
-    log.publish(Position((41,)))
+    log.publish(Position((41,)), committed=True)
     log.close()
     path.unlink()
     with capture_logs() as said:
@@ -174,7 +177,7 @@ def test_a_lost_file_starts_behind_the_engine(open_log: Open, path: Path) -> Non
 def test_an_end_before_the_engines_position_is_no_lag(open_log: Open) -> None:
     log = open_log()
     log.append(batch(b"1"))
-    log.publish(Position((41,)))
+    log.publish(Position((41,)), committed=True)
     assert log.lag() == 0
     assert log.end() == Position((41,))
 
@@ -184,6 +187,188 @@ def test_an_unreadable_position_file_is_told_and_does_not_stop_the_start(open_lo
     with capture_logs() as said:
         assert open_log().append(batch(b"1")) == Position((0,))
     assert said[0]["event"] == "engine_position_unreadable"
+
+
+def damage_end(path: Path) -> bytes:
+    """Make a closed log's last page, where it would grow, unreadable; what the file then holds."""
+    change(path, "PRAGMA wal_checkpoint(TRUNCATE)")
+    content = path.read_bytes()
+    content = content[:-4096] + bytes(4096)
+    path.write_bytes(content)
+    return content
+
+
+def many(log: SqliteLog, first: int, count: int) -> None:
+    for number in range(first, first + count):
+        log.append(batch(*(b"%d-%d" % (number, index) * 9 for index in range(3))))
+
+
+def test_a_log_whose_end_cannot_be_read_goes_on_in_a_new_file(open_log: Open, path: Path) -> None:
+    log = open_log()
+    many(log, 0, 100)
+    log.publish(Position((20,)), committed=True)
+    log.close()
+    content = damage_end(path)
+    with capture_logs() as said:
+        log = open_log()
+        many(log, 100, 2)
+    assert path.read_bytes() == content
+    (event,) = [entry for entry in said if entry["event"] == "log_goes_on_in_a_new_file"]
+    assert event["log_level"] == "error"
+    chunks = list(open_log(writer=False).read(START, 1_000_000))
+    sound = [chunk for chunk in chunks if not chunk.fault]
+    (lost,) = [chunk for chunk in chunks if chunk.fault]
+    assert [chunk.offset for chunk in sound[:-2]] == list(range(len(sound) - 2))
+    assert 50 < len(sound) - 2 < 100
+    assert "of the log are missing" in lost.fault
+    assert lost.position.offsets > (99,)
+    assert bodies(sound[-2:])[0] == b"100-0" * 9
+    assert log.lag() == sum(chunk.count for chunk in chunks if chunk.offset > 20)
+    assert log.count(log.end()) == sum(chunk.count for chunk in chunks)
+    places = [pack_place(0, sound[0].offset, 0), pack_place(0, sound[-1].offset, 2)]
+    assert [body for _, body, _ in open_log(writer=False).fetch(places).values()] == [b"0-0" * 9, b"101-2" * 9]
+
+
+def test_a_reader_that_stands_at_the_damage_is_led_on(open_log: Open, path: Path) -> None:
+    log = open_log()
+    many(log, 0, 100)
+    log.close()
+    damage_end(path)
+    with capture_logs():
+        reader = open_log(writer=False)
+        position = list(reader.read(START, 1_000_000))[-1].position
+        assert list(reader.read(position, 100)) == []
+        with pytest.raises(LogUnavailable):
+            reader.lag()
+        many(open_log(), 100, 1)
+        lost, taken = reader.read(position, 100)
+    assert lost.fault
+    assert taken.bodies[0] == b"100-0" * 9
+    reader.publish(taken.position, committed=True)
+    assert reader.lag() == 0
+
+
+def test_a_new_file_that_is_damaged_too_is_followed_by_another(open_log: Open, path: Path) -> None:
+    with capture_logs():
+        for start in (0, 100, 200):
+            log = open_log()
+            many(log, start, 100)
+            log.close()
+            damage_end(max(path.parent.glob("log*.sqlite3"), key=lambda each: len(each.name)))
+        log = open_log()
+        many(log, 300, 1)
+        chunks = list(log.read(START, 1_000_000))
+    assert len(list(path.parent.glob("log*.sqlite3"))) == 4
+    assert [bool(chunk.fault) for chunk in chunks].count(True) == 3
+    assert bodies(chunks)[-1] == b"300-2" * 9
+    assert [chunk.offset for chunk in chunks] == sorted({chunk.offset for chunk in chunks})
+
+
+def test_a_start_that_died_before_its_first_row_is_made_good(open_log: Open, path: Path) -> None:
+    log = open_log()
+    many(log, 0, 3)
+    log.close()
+    path.with_name("log.after-500.sqlite3").touch()
+    with capture_logs():
+        log = open_log()
+        many(log, 3, 1)
+    chunks = list(log.read(START, 100))
+    assert [(chunk.count, bool(chunk.fault)) for chunk in chunks] == [(3, False)] * 3 + [(0, True), (3, False)]
+    assert log.count(log.end()) == 12
+
+
+def test_what_stands_before_a_failure_of_the_disk_is_read_first(
+    open_log: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = open_log()
+    many(log, 0, 9)
+    whole = Segment.rows_after
+
+    def fail_behind(segment: Segment, last: int, wanted: int) -> list[Row]:
+        if last >= 4:
+            raise LogUnavailable("read the log", segment.path, "disk I/O error")
+        return [row for row in whole(segment, last, wanted) if row.position <= 4]
+
+    monkeypatch.setattr(Segment, "rows_after", fail_behind)
+    chunks = list(log.read(START, 1_000_000))
+    assert [chunk.offset for chunk in chunks] == [0, 1, 2, 3, 4]
+    with pytest.raises(LogUnavailable, match="disk I/O error"):
+        next(log.read(chunks[-1].position, 100))
+    monkeypatch.undo()
+    assert next(log.read(chunks[-1].position, 100)).offset == 5
+
+
+class Broken:
+    """Stands in for the file that the log appends to, and takes nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def insert(self, rows: object) -> None:
+        raise LogDamaged("append to the log", self.path, "database disk image is malformed")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_an_append_that_meets_damage_goes_into_a_new_file(open_log: Open, path: Path) -> None:
+    log = open_log()
+    before = log.append(batch(b"1"))
+    assert log._writer is not None
+    log._writer.close()
+    log._writer = Broken(path)  # type: ignore[assignment]
+    with capture_logs() as said:
+        behind = log.append(batch(b"2"))
+    assert [entry["event"] for entry in said] == ["log_goes_on_in_a_new_file"]
+    assert behind.offsets > before.offsets
+    assert bodies(list(open_log(writer=False).read(START, 100))) == [b"1", b"2"]
+    assert log.lag() == 2
+
+
+def test_where_no_new_file_helps_there_is_only_one(open_log: Open, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = open_log()
+    log.append(batch(b"1"))
+    assert log._writer is not None
+    log._writer.close()
+    log._writer = Broken(path)  # type: ignore[assignment]
+    whole = Appender.insert
+    monkeypatch.setattr(Appender, "insert", Broken.insert)
+    with capture_logs():
+        for _ in range(3):
+            with pytest.raises(LogUnavailable):
+                log.append(batch(b"2"))
+    assert len(list(path.parent.glob("log.after-*.sqlite3"))) == 1
+    monkeypatch.setattr(Appender, "insert", whole)
+    log.append(batch(b"3"))
+    assert bodies(list(open_log(writer=False).read(START, 100))) == [b"1", b"3"]
+
+
+def test_a_new_file_that_cannot_be_made_is_tried_again(open_log: Open, path: Path) -> None:
+    log = open_log()
+    log.append(batch(b"1"))
+    assert log._writer is not None
+    log._writer.close()
+    log._writer = Broken(path)  # type: ignore[assignment]
+    obstacle = path.with_name("log.after-1000000.sqlite3")
+    obstacle.mkdir()
+    with capture_logs(), pytest.raises(LogUnavailable):
+        log.append(batch(b"2"))
+    obstacle.rmdir()
+    with capture_logs():
+        log.append(batch(b"2"))
+    assert bodies(list(open_log(writer=False).read(START, 100))) == [b"1", b"2"]
+
+
+def test_a_damaged_last_row_is_not_overwritten_and_counts(open_log: Open, path: Path) -> None:
+    log = open_log()
+    log.append(batch(b"1"))
+    log.append(batch(b"2", b"3"))
+    log.close()
+    change(path, "UPDATE log SET bodies = x'00' WHERE position = 1")
+    log = open_log()
+    assert log.append(batch(b"4")) == Position((2,))
+    assert [(chunk.count, bool(chunk.fault)) for chunk in log.read(START, 100)] == [(1, False), (2, True), (1, False)]
+    assert log.count(log.end()) == 4
 
 
 def test_a_newer_version_is_refused(open_log: Open, path: Path) -> None:
@@ -200,23 +385,29 @@ def test_another_programs_file_is_refused(open_log: Open, path: Path) -> None:
         open_log()
 
 
-def test_a_file_that_is_no_database_is_refused_with_its_path(open_log: Open, path: Path) -> None:
+def test_a_file_that_is_no_database_any_more_is_kept_and_another_one_goes_on(open_log: Open, path: Path) -> None:
     path.write_bytes(b"not a database" * 100)
     with pytest.raises(LogUnavailable, match=r"could not open the log .*log\.sqlite3"):
-        open_log()
+        list(open_log(writer=False).read(START, 10))
+    with capture_logs() as said:
+        log = open_log()
+    log.append(batch(b"1"))
+    assert bodies(list(open_log(writer=False).read(START, 100))) == [b"1"]
+    assert path.read_bytes() == b"not a database" * 100
+    assert "log_goes_on_in_a_new_file" in [entry["event"] for entry in said]
 
 
 def test_a_full_log_takes_nothing_and_works_again_once_there_is_room(open_log: Open, path: Path) -> None:
     log = open_log()
     log.append(batch(b"1"))
     assert log._writer is not None
-    pages = log._writer.execute("PRAGMA page_count").fetchone()[0]
-    log._writer.execute(f"PRAGMA max_page_count={pages + 1}")
+    pages = log._writer.connection.execute("PRAGMA page_count").fetchone()[0]
+    log._writer.connection.execute(f"PRAGMA max_page_count={pages + 1}")
     big = batch(bytes(range(256)) * 4, *(str(number).encode() * 9 for number in range(5_000)))
     with pytest.raises(LogFull, match="make room"):
         log.append(big)
     assert bodies(list(log.read(START, 100))) == [b"1"]
-    log._writer.execute("PRAGMA max_page_count=1000000")
+    log._writer.connection.execute("PRAGMA max_page_count=1000000")
     assert log.append(big) == Position((2,))
     assert log.count(log.end()) == 1 + len(big)
 
