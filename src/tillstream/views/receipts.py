@@ -14,7 +14,7 @@ from tillstream.views.calendar import Calendar
 from tillstream.views.filters import receipt_conditions
 from tillstream.views.originals import original
 from tillstream.views.pages import read_page
-from tillstream.views.plain import cent, plain, trimmed
+from tillstream.views.plain import cent, plain, trimmed, zulu
 
 _COLUMNS = (
     "place, key, day, store, till, receipt, sold_local, received_at, gross, net, tax, items, line_count, "
@@ -39,7 +39,7 @@ class Receipts:
         return {"currency": self._currency, "receipts": [_receipt(row) for row in rows], "next": following}
 
     def one(self, key: str) -> Row | None:
-        """One receipt with its lines, settlements and original (persons masked), all of one commit; None: there is none."""
+        """One receipt with its lines, settlements, conflicts and original (persons masked), of one commit; None: there is none."""
         try:
             wanted = UUID(key)
         except ValueError:
@@ -57,11 +57,18 @@ class Receipts:
             settlements = reader.query(
                 "SELECT mechanism, amount FROM settlements WHERE place = ? AND day = ?", [place, day]
             )
+            conflicts = reader.query(
+                "SELECT place, received_at FROM quarantine WHERE kind = 'conflict' AND key = ? ORDER BY place",
+                [wanted.hex],
+            )
+        applied = found[0]["applied_at"]
         return {
             **_receipt(found[0]),
+            "applied_at": None if applied is None else zulu(applied),
             "currency": self._currency,
             "lines": [self._line(row) for row in lines],
             "settlements": [plain(row) for row in settlements],
+            "conflicts": [{"id": str(row["place"]), "received_at": zulu(row["received_at"])} for row in conflicts],
             "original": original(self._log, place),
         }
 
