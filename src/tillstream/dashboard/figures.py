@@ -61,7 +61,7 @@ def plot(tell: Teller, found: Mapping[str, Any], described: Mapping[str, Any]) -
     measures = described["measures"]
     rows: Sequence[Mapping[str, Any]] = found["rows"][:ROWS_SHOWN]
     first = measures[0]["name"]
-    numeric = measures[0]["kind"] != "text"
+    numeric = measures[0]["kind"] in ("money", "count")
     largest = max((abs(Decimal(row[first])) for row in rows), default=Decimal(0)) if numeric else Decimal(0)
     lines = [_line(tell, row, keys, measures, largest, found["currency"]) for row in rows]
     shown = table((*keys, "", *(each["name"] for each in measures)), lines, tell("nothing_on_day"))
@@ -89,4 +89,6 @@ def _line(
 def _measure(tell: Teller, value: Any, kind: str, currency: str) -> Cell:
     if kind == "money":
         return tell.money(value, currency), "number negative" if str(value).startswith("-") else "number"
+    if kind == "time":
+        return escape(value.replace("T", " ")), ""
     return (escape(str(value)), "") if kind == "text" else (tell.count(value), "number")

@@ -245,7 +245,7 @@ class Plan:
         types = metric_columns(metric, self._digits)
         keys = ", ".join(f"CAST({key.expression} AS {key.type}) AS {key.name}" for key in metric.keys)
         measures = ", ".join(
-            f"CAST({measure.fold}({measure.column or '*'}) AS {types[measure.name]}) AS {measure.name}"
+            f"CAST({measure.fold}({measure.expression}) AS {types[measure.name]}) AS {measure.name}"
             for measure in metric.measures
         )
         return f"SELECT {keys}, {measures} FROM {source} WHERE {where} GROUP BY ALL"

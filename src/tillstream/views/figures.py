@@ -56,7 +56,8 @@ class Figures:
             f"ORDER BY {', '.join(keys)}",
             list(wanted.values()),
         )
-        for moment in [key.name for key in metric.keys if key.type in ("DATE", "TIMESTAMP")]:
+        times = [measure.name for measure in metric.measures if measure.kind == "time"]
+        for moment in [*(key.name for key in metric.keys if key.type in ("DATE", "TIMESTAMP")), *times]:
             for row in rows:
                 row[moment] = row[moment].isoformat()
         return {

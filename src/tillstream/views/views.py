@@ -14,10 +14,12 @@ from tillstream.errors import OperationalError
 from tillstream.log.base import Log
 from tillstream.metrics import Metric
 from tillstream.settings import Settings
+from tillstream.shops import Shops
 from tillstream.store.base import Reader, Row, Store
 from tillstream.views.calendar import Calendar
 from tillstream.views.figures import Figures
 from tillstream.views.filters import parse_day
+from tillstream.views.overview import Overview
 from tillstream.views.quarantine import Quarantine
 from tillstream.views.receipts import Receipts
 from tillstream.views.snapshot import Snapshot
@@ -39,6 +41,7 @@ class Views:
         settings: Settings,
         clock: Clock,
         trouble: Callable[[], OperationalError | None] = lambda: None,
+        shops: Callable[[], Shops] = Shops,
     ) -> None:
         self.trouble = trouble
         """Asks the engine why the figures stand still, where they do."""
@@ -48,6 +51,7 @@ class Views:
         self._calendar = Calendar(settings, clock)
         self._summary = Summary(self._calendar, self.currency)
         self._snapshot = Snapshot(self._calendar, self._summary, log, self.currency)
+        self._overview = Overview(settings, self._calendar, self._snapshot, shops)
         self._figures = Figures(store, catalogue, self._calendar, self.currency)
         self._receipts = Receipts(store, log, self._calendar, self.currency)
         self._quarantine = Quarantine(store, log)
@@ -76,6 +80,15 @@ class Views:
         asked = self._day(day)
         with self._store.reading() as reader:
             return self._snapshot.read(reader, asked)
+
+    def overview(self, query: Mapping[str, str] | None = None) -> Row:
+        """All that the dashboard shows of a scope and a span beside the days compared with, of one commit.
+
+        The query has `day`, or `from` and `to`; `vs`, the first day to compare with; and one of `region`,
+        `store` (and `till`), `category`, `product`. Without any of them: the chain's today.
+        """
+        with self._store.reading() as reader:
+            return self._overview.read(reader, query or {})
 
     def other_days(self) -> list[Row]:
         """How many receipts arrived today whose business day is another, by that day, the newest first.

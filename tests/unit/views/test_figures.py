@@ -24,13 +24,15 @@ def test_given_every_metric_when_asked_then_rows_have_its_columns_and_money_is_t
             assert list(row) == answer["columns"]
             assert row["day"] == TODAY
             for measure in described["measures"]:
-                assert isinstance(row[measure["name"]], {"money": str, "count": int, "text": str}[measure["kind"]])
+                assert isinstance(
+                    row[measure["name"]], {"money": str, "count": int, "text": str, "time": str}[measure["kind"]]
+                )
 
 
 def test_given_key_filters_when_a_metric_is_asked_then_only_those_rows_come(pipeline: Pipeline, views: Views) -> None:
     sell(pipeline, body(), body(cashReceiptID="2", storeID="13", date="2026-11-23 10:00:00"))
     rows = views.metric("sales_by_store_and_hour", {"store": "13", "hour": "10"})["rows"]
-    assert rows == [{"day": TODAY, "store": "13", "hour": 10, "revenue": "5.00", "receipts": 1}]
+    assert rows == [{"day": TODAY, "store": "13", "hour": 10, "revenue": "5.00", "receipts": 1, "quantity": 3}]
     minute = views.metric("sales_by_minute", {"minute": "2026-11-23T10:00"})["rows"]
     assert [row["minute"] for row in minute] == ["2026-11-23T10:00:00"]
     assert views.metric("sales", {"day": "2026-11-22"})["rows"] == []
