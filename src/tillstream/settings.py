@@ -67,7 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     quarantine_limit_bytes: Annotated[int, Positive, "refused input that is kept; the oldest goes first"] = (
         256 * 1024 * 1024
     )
-    live_interval_ms: Annotated[int, Positive, "least time between two updates of the live feed"] = 500
+    live_interval_ms: Annotated[int, Meta(ge=1, le=5_000), "least time between two updates of the live feed"] = 1_000
 
     log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$"), "least level that is logged"] = "info"
     log_format: Annotated[str, Meta(pattern="^(text|json)$"), "form of the program's own log lines"] = "text"

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from tests.support.pipeline import Pipeline
+from tillstream.clock import Clock, SystemClock
 from tillstream.dashboard.live import LiveFeed
 from tillstream.dashboard.server import application, serve
 from tillstream.settings import Settings
@@ -23,12 +24,16 @@ def views_of(pipeline: Pipeline) -> Views:
     )
 
 
+def feed_of(views: Views, settings: Settings, clock: Clock | None = None) -> LiveFeed:
+    return LiveFeed("snapshot", views.snapshot, views.trouble, settings, clock or SystemClock())
+
+
 class Answers:
     """Asks the dashboard's application directly."""
 
     def __init__(self, pipeline: Pipeline, *, demo: bool = False) -> None:
         views = views_of(pipeline)
-        live = LiveFeed(views, pipeline.settings)
+        live = feed_of(views, pipeline.settings)
         self._app = application(views, live, pipeline.settings, lambda: {"log_lag_records": 3.0}, demo=demo)
 
     def ask(self, path: str, method: str = "GET", **parameters: str) -> httpx.Response:
@@ -49,7 +54,7 @@ class Served:
     """The dashboard's server in a thread with a loop of its own."""
 
     def __init__(self, views: Views, settings: Settings, *, demo: bool = False) -> None:
-        self.live = LiveFeed(views, settings)
+        self.live = feed_of(views, settings)
         self.port = 0
         self._ready = threading.Event()
         self._failure: BaseException | None = None

@@ -13,6 +13,7 @@ from fastapi import APIRouter, FastAPI, Path, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response, StreamingResponse
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from tillstream.check import Report
 from tillstream.dashboard.live import LiveFeed
@@ -22,6 +23,8 @@ from tillstream.views.filters import DEFAULT_LIMIT, LIMIT
 from tillstream.views.views import Views
 
 RETRY_AFTER_S = "1"
+BUSY_S = "10"
+"""How soon one may ask for the live feed again that was full: a place is free once somebody leaves."""
 
 Recount = Callable[[], Report]
 
@@ -188,14 +191,31 @@ def _add_check(router: APIRouter, recount: Recount) -> None:
             return Answer(recount())
 
 
+class Watching(Response):
+    """The live feed's stream, or a refusal while as many watch as may."""
+
+    def __init__(self, live: LiveFeed) -> None:
+        super().__init__()
+        self._live = live
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._live.full:
+            hint = f"try again in {BUSY_S} s"
+            answer = refusal(503, "", "as many watch as may", hint, {"Retry-After": BUSY_S})
+            await answer(scope, receive, send)
+        else:
+            await self._live.stream(scope, receive, send)
+
+
 def _add_live(router: APIRouter, live: LiveFeed) -> None:
     @router.get("/live", tags=["live"], response_class=StreamingResponse)
     async def feed() -> Response:
-        """Server-Sent Events: a `snapshot` of today within a second of a receipt, and every 5 s at least."""
-        if live.full:
-            return refusal(503, "", "as many watch as may", "try again later", {"Retry-After": RETRY_AFTER_S})
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(live.stream(), media_type="text/event-stream", headers=headers)
+        """Server-Sent Events: a `snapshot` of today within a second of a receipt, and every 5 s at least.
+
+        `trouble` comes instead where the figures cannot be read. An event's id is the moment when it was
+        made, in milliseconds since 1970. Each holds the whole state, so nothing that was missed is needed.
+        """
+        return Watching(live)
 
 
 def as_csv(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> str:

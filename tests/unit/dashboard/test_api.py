@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.dashboard import Answers, views_of
 from tests.support.pipeline import Pipeline, body
+from tillstream.dashboard import live
 from tillstream.dashboard.api import as_csv
 
 
@@ -104,6 +105,15 @@ def test_given_a_metric_when_asked_as_csv_then_its_rows_are_those_of_the_json(an
 def test_given_a_text_that_a_spreadsheet_would_run_when_written_as_csv_then_it_is_quoted() -> None:
     rows = [{"name": "=HYPERLINK(1)", "amount": "-3.20"}, {"name": 'Pain, "long"', "amount": "1.00"}]
     assert as_csv(["name", "amount"], rows) == 'name,amount\r\n\'=HYPERLINK(1),-3.20\r\n"Pain, ""long""",1.00\r\n'
+
+
+def test_given_as_many_viewers_as_may_when_one_more_would_watch_then_it_is_told_to_come_later(
+    answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "VIEWER_LIMIT", 0)
+    answer = answers.ask("/api/v1/live")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
+    assert answer.json()["errors"] == [{"path": "", "error": "as many watch as may", "hint": "try again in 10 s"}]
 
 
 def test_given_the_description_when_asked_then_every_route_and_parameter_is_in_it(answers: Answers) -> None:
