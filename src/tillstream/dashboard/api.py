@@ -68,6 +68,18 @@ QUARANTINE_FILTERS = {
     **PAGED,
 }
 
+OVERVIEW = {
+    "day": TODAY,
+    "from": "first business day of several, YYYY-MM-DD",
+    "to": "last business day of several, YYYY-MM-DD",
+    "vs": "first of the days compared with; without it: the same weekdays before",
+    "region": "only the shops of this region",
+    "store": "only this shop",
+    "till": "only this till of the shop",
+    "category": "only the lines of this category",
+    "product": "only the lines of this product",
+}
+
 Name = Annotated[str, Path(description="a name that `/api/v1/metrics` lists")]
 
 
@@ -146,6 +158,11 @@ def _add_figures(router: APIRouter, views: Views) -> None:
         """The rows of one metric of one day. Every key column of the metric is a filter."""
         return Answer(views.metric(name, given(request, KEY_FILTERS)))
 
+    @router.get("/overview", tags=["figures"], openapi_extra=described(OVERVIEW))
+    def overview(request: Request) -> Any:
+        """All that the dashboard shows of a part of the chain and some days, beside the days compared with."""
+        return Answer(views.overview(given(request, OVERVIEW)))
+
     @router.get("/snapshot", tags=["figures"], openapi_extra=described({"day": TODAY}))
     def snapshot(request: Request) -> Any:
         """All that the page shows of a day, of one commit."""
@@ -210,7 +227,7 @@ class Watching(Response):
 def _add_live(router: APIRouter, live: LiveFeed) -> None:
     @router.get("/live", tags=["live"], response_class=StreamingResponse)
     async def feed() -> Response:
-        """Server-Sent Events: a `snapshot` of today within a second of a receipt, and every 5 s at least.
+        """Server-Sent Events: an `overview` of today within a second of a receipt, and every 5 s at least.
 
         `trouble` comes instead where the figures cannot be read. An event's id is the moment when it was
         made, in milliseconds since 1970. Each holds the whole state, so nothing that was missed is needed.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 from urllib.parse import urlencode
 
-from fastapi import Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from tillstream.dashboard.words import say, spoken
@@ -108,6 +108,33 @@ class Teller:
             return ""
         query = escape(urlencode({**asked, "cursor": cursor}))
         return f'<p class="more"><a href="{action}?{query}">{self("older")}</a></p>'
+
+
+Page = Callable[[Request, Teller], HTMLResponse]
+
+
+class Pages:
+    """Routes whose answers are pages; what cannot be asked is told on a page too."""
+
+    def __init__(self, *, demo: bool) -> None:
+        self.router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+        self._demo = demo
+
+    def add(self, path: str, section: str) -> Callable[[Page], Page]:
+        """Serve the decorated function under the path."""
+
+        def around(page: Page) -> Page:
+            def answer(request: Request) -> HTMLResponse:
+                tell = Teller.of(request, demo=self._demo)
+                try:
+                    return page(request, tell)
+                except BadQuery as error:
+                    return tell.page(tell("cannot_show"), section, tell.problem(error), 400)
+
+            self.router.add_api_route(path, answer)
+            return page
+
+        return around
 
 
 _SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥"}

@@ -7,12 +7,22 @@ from pathlib import Path
 
 from dash import Dash
 from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
 
 from tillstream.dashboard.layout import layout
 from tillstream.settings import Settings
 from tillstream.views.views import Views
 
 ASSETS = Path(__file__).parent / "assets"
+
+PLACES = (
+    "/regions/{region}",
+    "/shops/{store}",
+    "/shops/{store}/tills/{till}",
+    "/categories/{category}",
+    "/products/{product}",
+)
+"""Parts of the chain that have the same page as the whole: `assets/page/period.js` reads them."""
 
 _INDEX = """<!doctype html>
 <html lang="en">
@@ -63,6 +73,12 @@ def mount(server: FastAPI, views: Views, settings: Settings, *, demo: bool) -> l
     # Without this the browser would ask the makers of Dash for the newest version.
     app.enable_dev_tools(debug=False, dev_tools_disable_version_check=True)
     app.layout = lambda: layout(example_curl(views, settings), demo=demo)
+
+    async def index() -> HTMLResponse:
+        return HTMLResponse(app.index())  # type: ignore[no-untyped-call]
+
+    for place in PLACES:
+        server.add_api_route(place, index, include_in_schema=False)
     return list(app.csp_hashes())
 
 

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from granian.constants import Interfaces
 
 from tillstream import __version__, ports
-from tillstream.dashboard import api, docs, figures, health, lists, page
+from tillstream.dashboard import api, aside, docs, figures, health, lists, page
 from tillstream.dashboard.guard import Guard
 from tillstream.dashboard.live import LiveFeed
 from tillstream.http_server import BACKLOG, BoundServer
@@ -45,6 +45,7 @@ def application(
     app.include_router(health.routes(views, live, gauges))
     app.include_router(docs.routes())
     app.include_router(lists.routes(views, demo=demo))
+    app.include_router(aside.routes(views, demo=demo))
     app.include_router(figures.routes(views, demo=demo))
     app.mount("/docs/files", docs.files())
     api.add_refusals(app)

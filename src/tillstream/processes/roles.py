@@ -74,7 +74,7 @@ async def _fold_and_show(
     from tillstream.dashboard.server import serve
 
     loop = asyncio.get_running_loop()
-    live = LiveFeed("snapshot", reading.views.snapshot, reading.views.trouble, settings, SystemClock())
+    live = LiveFeed("overview", reading.views.overview, reading.views.trouble, settings, SystemClock())
     halt = threading.Event()
 
     def on_commit(_: Step) -> None:

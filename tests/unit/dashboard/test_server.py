@@ -6,6 +6,7 @@ import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -24,7 +25,7 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
     pipeline.close()
 
 
-def snapshots(lines: Iterator[str]) -> Iterator[dict[str, dict[str, object]]]:
+def updates(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
     return (json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: "))
 
 
@@ -39,19 +40,19 @@ def test_given_a_watcher_when_a_receipt_is_committed_then_it_comes_over_the_wire
     with served(pipeline) as server, httpx.stream("GET", f"{server.address}/api/v1/live", timeout=20) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert answer.headers["cache-control"] == "no-store"
-        events = snapshots(answer.iter_lines())
-        assert next(events)["summary"]["receipts"] == 0
+        events = updates(answer.iter_lines())
+        assert next(events)["tiles"]["receipts"]["value"] == 0
         pipeline.append(body())
         pipeline.drain()
         server.live.notify()
-        assert next(events)["summary"]["receipts"] == 1
+        assert next(events)["tiles"]["receipts"]["value"] == 1
 
 
 def test_given_a_watcher_when_it_leaves_then_it_no_longer_counts(pipeline: Pipeline) -> None:
     with served(pipeline) as server:
         with httpx.stream("GET", f"{server.address}/api/v1/live", timeout=20) as answer:
             # Kept, because lines that nobody holds any more close the connection.
-            events = snapshots(answer.iter_lines())
+            events = updates(answer.iter_lines())
             next(events)
             assert server.live.viewers == 1
         wait_until(lambda: server.live.viewers == 0, "the watcher is gone")

@@ -95,7 +95,7 @@ export function tiles(overview) {
   of("receipts", count);
   of("average_ticket", (value) => money(value, currency));
   of("items_per_ticket", (value) => (value === null ? "–" : decimal(value)));
-  of("quantity", count);
+  tile("quantity", all.receipts ? null : count(all.quantity.value), all.receipts ? [] : note(overview, all.quantity));
   const minute = all.receipts_per_minute;
   tile("receipts-per-minute", !minute || minute.value === null ? null : count(minute.value), minute?.trend ? [h("span", {}, word("last_60_minutes")), spark(minute.trend, 150, 26)] : []);
   const shops = all.shops;
@@ -202,7 +202,7 @@ function placeOf(each) {
 }
 
 const NEEDED = {
-  "card-categories": (overview) => overview.categories?.length && !["product"].includes(overview.scope.kind),
+  "card-categories": (overview) => overview.categories?.length && !["category", "product"].includes(overview.scope.kind),
   "card-hours": (overview) => overview.hours?.rows.length,
   "card-shops": (overview) => overview.shops && (overview.shops.best.length + overview.shops.worst.length) > 0,
   "card-tills": (overview) => overview.tills?.length,
