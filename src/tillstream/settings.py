@@ -34,7 +34,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$"), "the chain's one currency, ISO 4217"] = "EUR"
     zone: Annotated[str, "the chain's time zone, by its IANA name"] = "Europe/Paris"
-    store_zones: Annotated[dict[str, str], "time zones of the stores that stand in another one"] = {}
+    store_zones: Annotated[
+        dict[str, str], "time zones of the stores that stand in another one; wins over the list of shops"
+    ] = {}
     day_start: Annotated[
         str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$"), "local time at which a business day begins"
     ] = "00:00"

@@ -20,7 +20,13 @@ from tillstream.views.views import Views
 
 def views_of(pipeline: Pipeline) -> Views:
     return Views(
-        pipeline.store, pipeline.log, pipeline.metrics, pipeline.settings, pipeline.clock, pipeline.engine.trouble
+        pipeline.store,
+        pipeline.log,
+        pipeline.metrics,
+        pipeline.settings,
+        pipeline.clock,
+        pipeline.engine.trouble,
+        shops=pipeline.shops,
     )
 
 

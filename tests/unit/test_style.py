@@ -23,12 +23,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "clock", "settings", "ports", "receipt", "metrics", "shops", "delays", "log.frame"),
     # The ports, and what their backends and processes have in common.
     ("log.base", "store.base", "store.schema", "engine.base", "formats.base", "datadir", "telemetry"),
+    ("shoplist",),
     ("http_server",),
     # Backends, formats, and what reads through the ports only.
     ("log", "engine", "store", "formats", "validation"),
     ("views", "generator"),
     ("ingest", "topology", "options"),
-    ("check", "rebuild"),
+    ("check", "rebuild", "shoplist.command"),
     ("dashboard",),
     ("processes", "reference"),
     ("cli",),

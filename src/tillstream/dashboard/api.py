@@ -20,6 +20,7 @@ from tillstream.dashboard.live import LiveFeed
 from tillstream.errors import BadQuery, OperationalError, StoreUnavailable, UnknownMetric
 from tillstream.metrics import KEYS
 from tillstream.views.filters import DEFAULT_LIMIT, LIMIT
+from tillstream.views.stores import STORE_COLUMNS
 from tillstream.views.views import Views
 
 RETRY_AFTER_S = "1"
@@ -125,6 +126,7 @@ def routes(views: Views, live: LiveFeed, recount: Recount | None = None) -> APIR
     """Everything under `/api/v1`. Queries run in threads, so a slow one holds up no other answer."""
     router = APIRouter(prefix="/api/v1", default_response_class=Answer, responses=_REFUSED)
     _add_figures(router, views)
+    _add_stores(router, views)
     _add_receipts(router, views)
     _add_live(router, live)
     if recount is not None:
@@ -167,6 +169,22 @@ def _add_figures(router: APIRouter, views: Views) -> None:
     def snapshot(request: Request) -> Any:
         """All that the page shows of a day, of one commit."""
         return Answer(views.snapshot(given(request, {"day": TODAY}).get("day")))
+
+
+def _add_stores(router: APIRouter, views: Views) -> None:
+    @router.get("/stores", tags=["stores"])
+    def stores(request: Request) -> Any:
+        """The shops: those of the list, then those that sold without being in it (`listed`: false)."""
+        given(request, {})
+        return Answer({"stores": views.stores()})
+
+    @router.get("/stores.csv", tags=["stores"], response_class=Response)
+    def stores_as_csv(request: Request) -> Response:
+        """The same as CSV (RFC 4180)."""
+        given(request, {})
+        disposition = 'attachment; filename="stores.csv"'
+        text = as_csv(STORE_COLUMNS, views.stores())
+        return Response(text, 200, {"Content-Disposition": disposition}, "text/csv")
 
 
 def _add_receipts(router: APIRouter, views: Views) -> None:
@@ -246,6 +264,8 @@ def as_csv(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
         try:
             float(value)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from dash import Dash
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tillstream.dashboard.layout import layout
 from tillstream.settings import Settings
@@ -15,14 +16,22 @@ from tillstream.views.views import Views
 
 ASSETS = Path(__file__).parent / "assets"
 
-PLACES = (
-    "/regions/{region}",
-    "/shops/{store}",
-    "/shops/{store}/tills/{till}",
-    "/categories/{category}",
-    "/products/{product}",
-)
+PLACES = re.compile(r"/(?:regions|shops|categories|products)/[^/]+|/shops/[^/]+/tills/[^/]+")
 """Parts of the chain that have the same page as the whole: `assets/page/period.js` reads them."""
+
+
+class Places:
+    """Answers for every part of the chain what it answers for the whole: the page itself is the same."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # An id may have a slash in it, which the decoded path no longer tells from a separator.
+        if scope["type"] == "http" and PLACES.fullmatch(scope.get("raw_path", b"").decode("latin-1").split("?")[0]):
+            scope = {**scope, "path": "/", "raw_path": b"/"}
+        await self._app(scope, receive, send)
+
 
 _INDEX = """<!doctype html>
 <html lang="en">
@@ -73,12 +82,7 @@ def mount(server: FastAPI, views: Views, settings: Settings, *, demo: bool) -> l
     # Without this the browser would ask the makers of Dash for the newest version.
     app.enable_dev_tools(debug=False, dev_tools_disable_version_check=True)
     app.layout = lambda: layout(example_curl(views, settings), demo=demo)
-
-    async def index() -> HTMLResponse:
-        return HTMLResponse(app.index())  # type: ignore[no-untyped-call]
-
-    for place in PLACES:
-        server.add_api_route(place, index, include_in_schema=False)
+    server.add_middleware(Places)
     return list(app.csp_hashes())
 
 

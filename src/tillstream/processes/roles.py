@@ -37,11 +37,12 @@ def ingest(settings: Settings, ready: Ready, *, supervised: bool = False) -> Non
     """Take receipts until SIGINT or SIGTERM; raises an `OperationalError` where it cannot."""
     from tillstream.ingest.server import serve
 
-    directory = open_directory(settings.data_path, None if supervised else Kind.REAL)
+    directory, clock = open_directory(settings.data_path, None if supervised else Kind.REAL), SystemClock()
+    settings, _ = topology.in_force(directory, settings, clock)
     with directory.lock("ingest") as lock, closing(topology.open_log(directory, settings, writer=True)) as log:
 
         async def run(stop: asyncio.Event) -> None:
-            await serve(log, settings, SystemClock(), stop, _announce(settings, lock, ready))
+            await serve(log, settings, clock, stop, _announce(settings, lock, ready))
 
         run_until_stopped(run, supervised=supervised)
 

@@ -1,4 +1,4 @@
-"""What readers ask: summary, metrics, receipts, quarantine and the live page's snapshot.
+"""What readers ask: summary, metrics, receipts, shops, quarantine and the live page's snapshot.
 
 The page, the API and the exports read through `Views` only. Everything it returns is plain data,
 ready for JSON: money as decimal strings, counts as integers, days and times in ISO 8601.
@@ -23,6 +23,7 @@ from tillstream.views.overview import Overview
 from tillstream.views.quarantine import Quarantine
 from tillstream.views.receipts import Receipts
 from tillstream.views.snapshot import Snapshot
+from tillstream.views.stores import Stores
 from tillstream.views.summary import Summary
 
 
@@ -41,10 +42,13 @@ class Views:
         settings: Settings,
         clock: Clock,
         trouble: Callable[[], OperationalError | None] = lambda: None,
+        *,
         shops: Callable[[], Shops] = Shops,
     ) -> None:
         self.trouble = trouble
         """Asks the engine why the figures stand still, where they do."""
+        self.shops = shops
+        """Gives the list of shops as it is now."""
         self.currency = settings.currency
         self._store = store
         self._log = log
@@ -52,8 +56,9 @@ class Views:
         self._summary = Summary(self._calendar, self.currency)
         self._snapshot = Snapshot(self._calendar, self._summary, log, self.currency)
         self._overview = Overview(settings, self._calendar, self._snapshot, shops)
-        self._figures = Figures(store, catalogue, self._calendar, self.currency)
-        self._receipts = Receipts(store, log, self._calendar, self.currency)
+        self._figures = Figures(store, catalogue, self._calendar, self.currency, shops)
+        self._receipts = Receipts(store, log, self._calendar, self.currency, shops)
+        self._stores = Stores(store, shops)
         self._quarantine = Quarantine(store, log)
 
     def local_now(self) -> datetime:
@@ -117,6 +122,10 @@ class Views:
     def receipt(self, key: str) -> Row | None:
         """One receipt with its lines, settlements and original (persons masked); None: there is none."""
         return self._receipts.one(key)
+
+    def stores(self) -> list[Row]:
+        """The shops of the list, then those that sold without being in it, each with all that is known of it."""
+        return self._stores.all()
 
     def quarantine(self, filters: Mapping[str, str] | None = None) -> Row:
         """What was refused, unreadable or in conflict, the newest first. Filters: day, kind, cursor, limit."""

@@ -61,7 +61,7 @@ def test_given_a_watcher_when_it_leaves_then_it_no_longer_counts(pipeline: Pipel
 def test_given_open_streams_when_it_is_told_to_stop_then_it_does_and_they_end(pipeline: Pipeline) -> None:
     with served(pipeline) as server, httpx.stream("GET", f"{server.address}/api/v1/live", timeout=20) as answer:
         lines = answer.iter_lines()
-        next(snapshots(lines))
+        next(updates(lines))
         server.stop(timeout_s=5)
         assert not list(lines)[-1]
         with pytest.raises(httpx.ConnectError):

@@ -26,7 +26,8 @@ function fill(element, attributes, children) {
 }
 
 // Changes nothing where nothing changed: a screen reader would read it again.
-export function say(element, ...parts) {
+export function say(element, ...given) {
+  const parts = given.filter((part) => part !== null && part !== undefined && part !== false);
   const key = parts.map((part) => (typeof part === "string" ? part : part.outerHTML)).join("\u0000");
   if (element.dataset.said === key) return false;
   element.dataset.said = key;

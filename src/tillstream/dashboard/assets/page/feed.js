@@ -45,15 +45,20 @@ export class Feed {
   async ask() {
     const wanted = query();
     this.asked = performance.now();
-    try {
-      const answer = await fetch("/api/v1/overview?" + wanted);
-      const body = await answer.json();
-      if (wanted !== query()) return;
-      if (!answer.ok) { this.trouble(body.errors[0].error); return; }
-      this.live = body.live;
-      this.heard(body, this.alerts);
-    } catch {
-      this.trouble("");
-    }
+    const [answer, body] = await read("/api/v1/overview?" + wanted);
+    if (wanted !== query()) return;
+    if (!answer?.ok) { this.trouble(body?.errors[0].error ?? ""); return; }
+    this.live = body.live;
+    this.heard(body, this.alerts);
+  }
+}
+
+// The answer and its JSON; nothing where the server cannot be reached.
+async function read(address) {
+  try {
+    const answer = await fetch(address);
+    return [answer, await answer.json()];
+  } catch {
+    return [null, null];
   }
 }
