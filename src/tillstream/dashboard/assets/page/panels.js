@@ -75,6 +75,7 @@ export function pace(overview) {
 }
 
 export function rate(overview) {
+  if (!overview.pace.receipts) return; // lines are no receipts
   const now = overview.live ? word("today") : word("this_span");
   drawRate($("rate"), overview, { now, before: against(overview), text: word("rate_text", { count: count(overview.tiles.receipts?.value ?? 0) }) });
   say($("rate-title"), word(overview.pace.unit === "minute" ? "receipts_a_minute" : overview.pace.unit === "hour" ? "receipts_an_hour" : "receipts_a_day"));
@@ -208,6 +209,7 @@ const NEEDED = {
   "card-tills": (overview) => overview.tills?.length,
   "card-products": (overview) => overview.products && overview.scope.kind !== "product" && overview.products.top.length,
   "card-payments": (overview) => overview.payments?.length,
+  "card-rate": (overview) => overview.pace.receipts,
   "card-vat": (overview) => overview.vat?.length,
   "card-latest": (overview) => overview.latest?.length,
 };
