@@ -17,9 +17,11 @@ from starlette.types import Receive, Scope, Send
 
 from tillstream.check import Report
 from tillstream.dashboard.live import LiveFeed
+from tillstream.dashboard.panels import PANELS
 from tillstream.errors import BadQuery, OperationalError, StoreUnavailable, UnknownMetric
 from tillstream.metrics import KEYS
 from tillstream.views.filters import DEFAULT_LIMIT, LIMIT
+from tillstream.views.span import DAYS_LIMIT
 from tillstream.views.stores import STORE_COLUMNS
 from tillstream.views.views import Views
 
@@ -63,25 +65,25 @@ RECEIPT_FILTERS = {
     "arrived": "received on this business day, YYYY-MM-DD, for another one",
     **PAGED,
 }
+OVERVIEW_FILTERS = {
+    "day": TODAY,
+    "from": "first business day of several, YYYY-MM-DD; with `to`, instead of `day`",
+    "to": f"last business day, at most {DAYS_LIMIT} days",
+    "vs": "first day to compare with, YYYY-MM-DD; without it: the same weekday a week before",
+    "region": "only the shops of this region",
+    "store": "only this store",
+    "till": "only this till of `store`",
+    "category": "only lines of this category",
+    "product": "only lines of this product",
+}
 QUARANTINE_FILTERS = {
     "day": "day of receipt, YYYY-MM-DD; without it: any",
     "kind": "refused, unreadable or conflict",
     **PAGED,
 }
 
-OVERVIEW = {
-    "day": TODAY,
-    "from": "first business day of several, YYYY-MM-DD",
-    "to": "last business day of several, YYYY-MM-DD",
-    "vs": "first of the days compared with; without it: the same weekdays before",
-    "region": "only the shops of this region",
-    "store": "only this shop",
-    "till": "only this till of the shop",
-    "category": "only the lines of this category",
-    "product": "only the lines of this product",
-}
-
 Name = Annotated[str, Path(description="a name that `/api/v1/metrics` lists")]
+Panel = Annotated[str, Path(description=f"one of {', '.join(PANELS)}")]
 
 
 def described(parameters: Mapping[str, str]) -> dict[str, Any]:
@@ -127,6 +129,7 @@ def routes(views: Views, live: LiveFeed, recount: Recount | None = None) -> APIR
     router = APIRouter(prefix="/api/v1", default_response_class=Answer, responses=_REFUSED)
     _add_figures(router, views)
     _add_stores(router, views)
+    _add_overview(router, views)
     _add_receipts(router, views)
     _add_live(router, live)
     if recount is not None:
@@ -160,11 +163,6 @@ def _add_figures(router: APIRouter, views: Views) -> None:
         """The rows of one metric of one day. Every key column of the metric is a filter."""
         return Answer(views.metric(name, given(request, KEY_FILTERS)))
 
-    @router.get("/overview", tags=["figures"], openapi_extra=described(OVERVIEW))
-    def overview(request: Request) -> Any:
-        """All that the dashboard shows of a part of the chain and some days, beside the days compared with."""
-        return Answer(views.overview(given(request, OVERVIEW)))
-
     @router.get("/snapshot", tags=["figures"], openapi_extra=described({"day": TODAY}))
     def snapshot(request: Request) -> Any:
         """All that the page shows of a day, of one commit."""
@@ -185,6 +183,34 @@ def _add_stores(router: APIRouter, views: Views) -> None:
         disposition = 'attachment; filename="stores.csv"'
         text = as_csv(STORE_COLUMNS, views.stores())
         return Response(text, 200, {"Content-Disposition": disposition}, "text/csv")
+
+
+def _add_overview(router: APIRouter, views: Views) -> None:
+    @router.get("/overview", tags=["figures"], openapi_extra=described(OVERVIEW_FILTERS))
+    def overview(request: Request) -> Any:
+        """All that the dashboard shows of a part of the chain and of some days, all of one commit.
+
+        While the last day is today, figures are compared with those of the other days up to the same
+        minute of the tills' clocks; `change` is in percent, or `new` where there was nothing before.
+        """
+        return Answer(views.overview(given(request, OVERVIEW_FILTERS)))
+
+    @router.get(
+        "/overview/{panel}.csv",
+        tags=["figures"],
+        openapi_extra=described(OVERVIEW_FILTERS),
+        response_class=Response,
+        responses={404: {"description": "No such panel"}},
+    )
+    def panel_as_csv(panel: Panel, request: Request) -> Response:
+        """What one panel of the overview shows, as CSV (RFC 4180)."""
+        if panel not in PANELS:
+            return refusal(404, "panel", f"there is no panel {panel!r}", f"there are {', '.join(PANELS)}")
+        answer = views.overview(given(request, OVERVIEW_FILTERS))
+        columns, rows = PANELS[panel]
+        days = answer["from"] if answer["from"] == answer["to"] else f"{answer['from']}-{answer['to']}"
+        headers = {"Content-Disposition": f'attachment; filename="{panel}-{days}.csv"'}
+        return Response(as_csv(columns, rows(answer)), 200, headers, "text/csv")
 
 
 def _add_receipts(router: APIRouter, views: Views) -> None:

@@ -82,19 +82,28 @@ def _panels(question: Question) -> Row:
     names = LINE_TOTALS if question.scope.source == "lines" else (*TOTALS, "anomalies")
     [totals] = question.rows("sales", [], names)
     totals = {name: value or 0 for name, value in totals.items()}
+    stores = {row["store"]: row for row in _stores(question)}
     return {
-        "tiles": tiles(question, totals),
+        "tiles": tiles(question, totals, stores),
         "pace": pace(question),
         "categories": panels.categories(question),
         "hours": panels.hours(question),
         "payments": panels.payments(question),
         "vat": panels.vat(question),
         "products": products(question),
-        "shops": shops(question),
+        "shops": shops(question, stores),
         "tills": tills(question),
         "latest": latest(question),
         "counters": _counters(question, totals),
     }
+
+
+def _stores(question: Question) -> list[Row]:
+    """Revenue of every shop that sold something, and when it did last; lines don't tell that."""
+    sql, values = question.folds.select("sales_by_store", question.scope, question.spans.asked)
+    last = "" if question.scope.source == "lines" else ", max(last) AS last"
+    select = f"SELECT store, sum(revenue) AS revenue{last} FROM ({sql}) AS rows GROUP BY store"
+    return question.query((select, values))
 
 
 def _days(spans: Spans, empty: bool) -> Row:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from tillstream.receipt import UNALLOCATED
 from tillstream.store.base import Row
 from tillstream.views.question import Question
+from tillstream.views.span import Span
 
 TOP = 12
 SINKING = 8
@@ -18,11 +20,7 @@ def products(question: Question) -> Row | None:
         return None
     compared = question.compared
     behind, before = compared.behind.products, compared.before.products
-    rows = {
-        row["product"]: row
-        for row in question.rows("sales_by_product", ["product"], ["revenue", "quantity"])
-        if row["product"] != UNALLOCATED
-    }
+    rows = {row["product"]: row for row in _sold(question, question.spans.asked) if row["product"] != UNALLOCATED}
     top = sorted(rows, key=lambda each: (-rows[each]["revenue"], each))[:TOP]
     losses = []
     for name, base in before.items():
@@ -31,34 +29,29 @@ def products(question: Question) -> Row | None:
         if base > 0 and loss > 0 and name != UNALLOCATED:
             losses.append((-loss, name))
     sinking = [name for _, name in sorted(losses)[:SINKING]]
-    names = _descriptions(question, [*top, *sinking])
+    gone = [name for name in sinking if name not in rows]
+    earlier = {row["product"]: row for row in _sold(question, question.spans.before, gone)} if gone else {}
 
     def shown(name: str) -> Row:
-        row = rows.get(name, {"revenue": Decimal(0), "quantity": 0})
+        row = rows.get(name)
         return {
             "product": name,
-            "description": names.get(name, name),
-            "quantity": int(row["quantity"]),
-            **question.sold(row["revenue"], name, behind, before),
+            "description": (row or earlier[name])["description"],
+            "quantity": int(row["quantity"]) if row else 0,
+            **question.sold(row["revenue"] if row else None, name, behind, before),
         }
 
     return {"top": [shown(name) for name in top], "sinking": [shown(name) for name in sinking]}
 
 
-def _descriptions(question: Question, products: list[str]) -> dict[str, str]:
-    """What the tills call them: on the days asked, or else on those compared with."""
-    found: dict[str, str] = {}
-    for span in (question.spans.before.whole, question.spans.asked):
-        sql, values = question.folds.select("sales_by_product", question.scope, span)
-        marks = ", ".join("?" * len(products))
-        rows = (
-            question.reader.query(
-                f"""SELECT product, max(description) AS description FROM ({sql}) AS rows
-            WHERE product IN ({marks}) GROUP BY product""",
-                [*values, *products],
-            )
-            if products
-            else []
+def _sold(question: Question, span: Span, only: Sequence[str] = ()) -> list[Row]:
+    """What was sold of all products or of some, on whole days, and what the tills call them."""
+    sql, values = question.folds.select("sales_by_product", question.scope, span.whole)
+    where = f"WHERE product IN ({', '.join('?' * len(only))})" if only else ""
+    return question.query(
+        (
+            f"""SELECT product, sum(revenue) AS revenue, sum(quantity) AS quantity, max(description) AS description
+            FROM ({sql}) AS rows {where} GROUP BY product""",
+            [*values, *only],
         )
-        found |= {row["product"]: row["description"] for row in rows}
-    return found
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from tillstream.store.base import Row
@@ -13,16 +13,16 @@ SHOPS = 8
 """Most shops of each list."""
 
 
-def shops(question: Question) -> Row | None:
+def shops(question: Question, stores: Mapping[str, Row]) -> Row | None:
     """Shops by their change, none on both lists. Null for one shop.
 
-    Shops without a base come behind the best, by their revenue. A shop that has sold nothing today
+    `stores` are those that sold on the days asked, each with its `revenue`. Shops without a base come behind the best, by their revenue. A shop that has sold nothing today
     is among the worst.
     """
     if question.scope.kind in ("store", "till"):
         return None
     behind, before = question.compared.behind.stores, question.compared.before.stores
-    revenue = {row["store"]: row["revenue"] for row in question.rows("sales_by_store", ["store"], ["revenue"])}
+    revenue = {store: row["revenue"] for store, row in stores.items()}
     ratios = {
         store: (revenue.get(store, Decimal(0)) - behind.get(store, Decimal(0))) / base
         for store, base in before.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from tillstream.store.base import Row
@@ -19,9 +20,11 @@ Tills = dict[str, set[str]]
 """Tills by their store."""
 
 
-def reporting(question: Question) -> Row:
-    """The tiles of shops and tills: how many sold, how many there are, and how many shops are silent."""
-    lasts = {row["store"]: row["last"] for row in _lasts(question)}
+def reporting(question: Question, stores: Mapping[str, Row]) -> Row:
+    """The tiles of shops and tills: how many sold, how many there are, and how many shops are silent.
+
+    `stores` are the shops that sold on the days asked, each with its `last` sale.
+    """
     asked = question.spans.asked
     selling = _tills(question, asked)
     known: Tills = defaultdict(set)
@@ -34,10 +37,10 @@ def reporting(question: Question) -> Row:
         for store, names in tills.items():
             known[store] |= names
     listed = {store: shop for store, shop in question.shops.by_id.items() if question.scope.has(store)}
-    stores = set(listed) | set(selling) if listed else set(known)
-    counts = [max(listed[each].tills if each in listed else 0, len(known.get(each, ()))) for each in stores]
+    every = set(listed) | set(selling) if listed else set(known)
+    counts = [max(listed[each].tills if each in listed else 0, len(known.get(each, ()))) for each in every]
     return {
-        "shops": {"value": len(selling), "known": len(stores), "silent": _silent(question, lasts)},
+        "shops": {"value": len(selling), "known": len(every), "silent": _silent(question, stores)},
         "tills": {"value": sum(map(len, selling.values())), "known": _known_tills(question, sum(counts))},
     }
 
@@ -46,20 +49,16 @@ def _known_tills(question: Question, counted: int) -> int:
     return 1 if question.scope.kind == "till" else counted
 
 
-def _lasts(question: Question) -> list[Row]:
-    select, values = question.folds.select("sales_by_store", question.scope, question.spans.asked)
-    return question.reader.query(f"SELECT store, max(last) AS last FROM ({select}) AS rows GROUP BY store", values)
-
-
 def _tills(question: Question, span: Span) -> Tills:
     select, values = question.folds.select("sales_by_till", question.scope, span)
     tills: Tills = defaultdict(set)
-    for row in question.reader.query(f"SELECT DISTINCT store, till FROM ({select}) AS rows", values):
+    distinct = "" if span.days == 1 else "DISTINCT"
+    for row in question.reader.query(f"SELECT {distinct} store, till FROM ({select}) AS rows", values):
         tills[row["store"]].add(row["till"])
     return tills
 
 
-def _silent(question: Question, lasts: dict[str, datetime]) -> int | None:
+def _silent(question: Question, stores: Mapping[str, Row]) -> int | None:
     """Today's sellers, and listed shops within their opening hours, that have sold nothing for too long.
 
     Null for days that are over. A shop that opened only just is not silent yet.
@@ -67,6 +66,7 @@ def _silent(question: Question, lasts: dict[str, datetime]) -> int | None:
     if not question.spans.live:
         return None
     listed = [store for store, shop in question.shops.by_id.items() if shop.hours and question.scope.has(store)]
+    lasts = {store: row["last"] for store, row in stores.items()}
     return sum(_is_silent(question, store, lasts.get(store)) for store in {*lasts, *listed})
 
 

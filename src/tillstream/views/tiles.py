@@ -29,14 +29,14 @@ _RECEIPTS_ONLY = ("refunds", "receipts", *_RATIOS, "receipts_per_minute", "shops
 _DELAYS = ("ingest_delay_ms", "till_delay_s")
 
 
-def tiles(question: Question, totals: Mapping[str, Any]) -> Row:
-    """Every tile; null for what lines alone don't tell. `totals` are the sums of what is asked."""
+def tiles(question: Question, totals: Mapping[str, Any], stores: Mapping[str, Row]) -> Row:
+    """Every tile; null for what lines alone don't tell. `totals` and `stores` are of what is asked."""
     found = {name: _tile(question, name, totals) for name in LINE_TOTALS}
     if question.scope.source == "lines":
         return found | dict.fromkeys((*_RECEIPTS_ONLY, *_DELAYS))
     found |= {name: _tile(question, name, totals) for name in (*_RATIOS, "refunds", "receipts")}
     found["refunds"]["count"] = int(totals["refund_count"])
-    return found | {"receipts_per_minute": _rate(question), **reporting(question), **_delays(question)}
+    return found | {"receipts_per_minute": _rate(question), **reporting(question, stores), **_delays(question)}
 
 
 def _tile(question: Question, name: str, totals: Mapping[str, Any]) -> Row:
