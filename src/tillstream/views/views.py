@@ -14,7 +14,9 @@ from tillstream.errors import OperationalError
 from tillstream.log.base import Log
 from tillstream.metrics import Metric
 from tillstream.settings import Settings
+from tillstream.shops import Shops
 from tillstream.store.base import Reader, Row, Store
+from tillstream.views.alerts import Alerts
 from tillstream.views.calendar import Calendar
 from tillstream.views.figures import Figures
 from tillstream.views.filters import parse_day
@@ -39,6 +41,8 @@ class Views:
         settings: Settings,
         clock: Clock,
         trouble: Callable[[], OperationalError | None] = lambda: None,
+        *,
+        shops: Callable[[], Shops] = Shops,
     ) -> None:
         self.trouble = trouble
         """Asks the engine why the figures stand still, where they do."""
@@ -51,6 +55,8 @@ class Views:
         self._figures = Figures(store, catalogue, self._calendar, self.currency)
         self._receipts = Receipts(store, log, self._calendar, self.currency)
         self._quarantine = Quarantine(store, log)
+        self.alerts = Alerts(store, log, settings, self._calendar, shops)
+        """The alerts that stand; see `docs/alerts.md`."""
 
     def local_now(self) -> datetime:
         """Wall-clock time in the chain's zone, without the zone."""
