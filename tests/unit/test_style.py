@@ -20,7 +20,7 @@ FILE_LINES = 400
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     # What everything may know.
-    ("errors", "clock", "settings", "ports", "receipt", "metrics", "shops", "delays", "log.frame"),
+    ("errors", "clock", "settings", "ports", "receipt", "metrics", "alerts", "shops", "delays", "log.frame"),
     # The ports, and what their backends and processes have in common.
     ("log.base", "store.base", "store.schema", "engine.base", "formats.base", "datadir", "telemetry"),
     ("shoplist",),
@@ -29,7 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("log", "engine", "store", "formats", "validation"),
     ("views", "generator"),
     ("ingest", "topology", "options"),
-    ("check", "rebuild", "shoplist.command"),
+    ("check", "rebuild", "webhook", "shoplist.command"),
     ("dashboard",),
     ("processes", "reference"),
     ("cli",),

@@ -123,6 +123,21 @@ _REFUSED: dict[int | str, dict[str, Any]] = {
     503: {"description": "The figures cannot be read now; try again after `Retry-After`"},
 }
 
+_ALERTS = {
+    "alerts": [
+        {
+            "rule": "silent_shop",
+            "level": "bad",
+            "since": "2026-11-24T14:06:00",
+            "subject": "12",
+            "title": "Rennes Sainte-Anne",
+            "values": {"minutes": 26},
+            "link": "/shops/12?day=2026-11-24",
+        }
+    ],
+    "more": 0,
+}
+
 
 def routes(views: Views, live: LiveFeed, recount: Recount | None = None) -> APIRouter:
     """Everything under `/api/v1`. Queries run in threads, so a slow one holds up no other answer."""
@@ -131,6 +146,7 @@ def routes(views: Views, live: LiveFeed, recount: Recount | None = None) -> APIR
     _add_stores(router, views)
     _add_overview(router, views)
     _add_receipts(router, views)
+    _add_alerts(router, views)
     _add_live(router, live)
     if recount is not None:
         _add_check(router, recount)
@@ -240,6 +256,16 @@ def _add_receipts(router: APIRouter, views: Views) -> None:
     def faults() -> Any:
         """Records of the log that were damaged when the engine came to them."""
         return Answer({"faults": views.faults()})
+
+
+def _add_alerts(router: APIRouter, views: Views) -> None:
+    @router.get(
+        "/alerts", tags=["operations"], responses={200: {"content": {"application/json": {"example": _ALERTS}}}}
+    )
+    def alerts(request: Request) -> Any:
+        """The alerts that stand, the worst first, and how many more there are; `docs/alerts.md` tells the rules."""
+        given(request, {})
+        return Answer(views.alerts.current())
 
 
 def _add_check(router: APIRouter, recount: Recount) -> None:

@@ -16,6 +16,7 @@ from tillstream.metrics import Metric
 from tillstream.settings import Settings
 from tillstream.shops import Shops
 from tillstream.store.base import Reader, Row, Store
+from tillstream.views.alerts import Alerts
 from tillstream.views.calendar import Calendar
 from tillstream.views.figures import Figures
 from tillstream.views.filters import parse_day
@@ -60,6 +61,8 @@ class Views:
         self._receipts = Receipts(store, log, self._calendar, self.currency, shops)
         self._stores = Stores(store, shops)
         self._quarantine = Quarantine(store, log)
+        self.alerts = Alerts(store, log, settings, self._calendar, shops)
+        """The alerts that stand; see `docs/alerts.md`."""
 
     def local_now(self) -> datetime:
         """Wall-clock time in the chain's zone, without the zone."""
