@@ -31,7 +31,7 @@ def views_of(pipeline: Pipeline) -> Views:
 
 
 def feed_of(views: Views, settings: Settings, clock: Clock | None = None) -> LiveFeed:
-    return LiveFeed("overview", views.overview, views.trouble, settings, clock or SystemClock())
+    return LiveFeed("overview", views.live, views.trouble, settings, clock or SystemClock())
 
 
 class Answers:

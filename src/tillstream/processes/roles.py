@@ -77,7 +77,7 @@ async def _fold_and_show(
     from tillstream.dashboard.server import serve
 
     loop = asyncio.get_running_loop()
-    live = LiveFeed("overview", reading.views.overview, reading.views.trouble, settings, SystemClock())
+    live = LiveFeed("overview", reading.views.live, reading.views.trouble, settings, SystemClock())
     halt = threading.Event()
     pages: list[str] = []
 
