@@ -55,8 +55,8 @@ class Answers:
 class Served:
     """The dashboard's server in a thread with a loop of its own."""
 
-    def __init__(self, views: Views, settings: Settings, *, demo: bool = False) -> None:
-        self.live = feed_of(views, settings)
+    def __init__(self, views: Views, settings: Settings, *, live: LiveFeed | None = None, demo: bool = False) -> None:
+        self.live = live or feed_of(views, settings)
         self.port = 0
         self._ready = threading.Event()
         self._failure: BaseException | None = None
@@ -97,8 +97,8 @@ class Served:
 
 
 @contextmanager
-def served(pipeline: Pipeline, *, demo: bool = False) -> Iterator[Served]:
-    server = Served(views_of(pipeline), pipeline.settings, demo=demo)
+def served(pipeline: Pipeline, *, live: LiveFeed | None = None, demo: bool = False) -> Iterator[Served]:
+    server = Served(views_of(pipeline), pipeline.settings, live=live, demo=demo)
     try:
         yield server
     finally:
