@@ -11,6 +11,7 @@ from collections import Counter
 import msgspec
 import psutil
 
+from benchmarks import browser
 from benchmarks.client import sell
 from benchmarks.contenders import Up, up
 from benchmarks.gentle import buckets, percentile_ms
@@ -30,6 +31,7 @@ def run(plan: Plan) -> Result:
         asyncio.run(sell(system.ingest, QUIET_RATE, SETTLE_S, seed=1))
         cpu, seen = _quiet(plan, system)
         answers, visible_ms = _busy(plan, system)
+    painted, painting = browser.run(plan)
     p50, p99 = percentile(seen.delays_ms, 50), percentile(seen.delays_ms, 99)
     added = cpu["watched"] - cpu["unwatched"]
     medians = {name: statistics.median(values) for name, values in answers.items()}
@@ -57,12 +59,14 @@ def run(plan: Plan) -> Result:
                 VISIBLE_TARGET_MS,
                 "own figure, bucket's upper bound",
             ),
+            *painted,
         ],
         runs={
             "cpu_percent": cpu,
             "client_cpu_percent": seen.cpu_s / seen.seconds * 100,
             "delivery_ms": {str(p): percentile(seen.delays_ms, p) for p in (50, 90, 99, 100)},
             "answers_p99_ms": answers,
+            **painting,
         },
     )
 
