@@ -12,13 +12,13 @@ import click
 import msgspec
 from rich.console import Console
 
-from benchmarks import batches, generator, gentle, large, machine, result, single, sustained
+from benchmarks import batches, generator, gentle, large, machine, result, single, sustained, viewers
 from benchmarks.harness import CannotRun, Plan
 from benchmarks.result import Report, Result
 
 BENCHES: dict[str, tuple[str, Callable[[Plan], Result]]] = {
     module.__name__.rpartition(".")[2]: (module.TITLE, module.run)
-    for module in (single, batches, sustained, gentle, large, generator)
+    for module in (single, batches, sustained, gentle, viewers, large, generator)
 }
 DEFAULT_JSON = Path("build/benchmarks.json")
 

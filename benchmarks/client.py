@@ -102,10 +102,11 @@ class Sales:
         return rows[0]["receipts"] if rows else 0
 
 
-async def sell(url: str, rate: float, seconds: float, seed: int) -> list[float]:
+async def sell(url: str, rate: float, seconds: float, seed: int, answered_ms: list[float] | None = None) -> list[float]:
     """Receipts in random gaps around 1/rate, dated now; when each was sent, by `time.perf_counter`.
 
     A receipt never waits for the answer to another: while answers are slow, there are more connections.
+    `answered_ms` gets how long each waited for its own.
     """
     random, tills, sent = Random(seed), Tills(), []
     # In turn, because ingest hangs up on a connection that is silent for long.
@@ -115,8 +116,11 @@ async def sell(url: str, rate: float, seconds: float, seed: int) -> list[float]:
     due = began
 
     async def one(connection: Connection) -> None:
-        sent.append(time.perf_counter())
-        await connection.post("/receipt", tills.receipt(), JSON)
+        receipt, began = tills.receipt(), time.perf_counter()
+        sent.append(began)
+        await connection.post("/receipt", receipt, JSON)
+        if answered_ms is not None:
+            answered_ms.append((time.perf_counter() - began) * 1_000)
         idle.append(connection)
 
     async with together() as group:

@@ -21,9 +21,9 @@ SETTLE_S = 5.0
 def run(plan: Plan) -> Result:
     with plan.scratch() as directory, up(directory) as system:
         asyncio.run(sell(system.ingest, RATE, SETTLE_S, seed=1))
-        before = _buckets(system)
+        before = buckets(system)
         cpu = _unwatched(system, plan.long_s)
-        own_ms = _percentile_ms(_buckets(system) - before)
+        own_ms = percentile_ms(buckets(system) - before)
         outside = asyncio.run(_watched(system, plan.long_s))
     p50, p99 = percentile(outside, 50), percentile(outside, 99)
     return Result(
@@ -64,7 +64,7 @@ async def _watched(system: Up, seconds: int) -> list[float]:
     return delays_ms(sent, await watching, before)
 
 
-def _buckets(system: Up) -> Counter[int]:
+def buckets(system: Up) -> Counter[int]:
     """The engine's own delays of today: receipts by bucket."""
     found: Counter[int] = Counter()
     for row in system.metric("delays", str(today())):
@@ -72,10 +72,10 @@ def _buckets(system: Up) -> Counter[int]:
     return found
 
 
-def _percentile_ms(buckets: Counter[int], percent: float = 99) -> float:
+def percentile_ms(delays: Counter[int], percent: float = 99) -> float:
     """Upper bound of the bucket, a quarter of an octave wide, that holds the percentile."""
-    left = buckets.total() * percent / 100
-    for bucket, count in sorted(buckets.items()):
+    left = delays.total() * percent / 100
+    for bucket, count in sorted(delays.items()):
         left -= count
         if left <= 0:
             return float(2.0 ** (bucket / 4))

@@ -42,16 +42,18 @@ class Answers:
         live = feed_of(views, pipeline.settings)
         self._app = application(views, live, pipeline.settings, lambda: {"log_lag_records": 3.0}, demo=demo)
 
-    def ask(self, path: str, method: str = "GET", **parameters: str) -> httpx.Response:
+    def ask(
+        self, path: str, method: str = "GET", headers: dict[str, str] | None = None, **parameters: str
+    ) -> httpx.Response:
         async def asked() -> httpx.Response:
             transport = httpx.ASGITransport(app=self._app, raise_app_exceptions=False)
             async with httpx.AsyncClient(transport=transport, base_url="http://dashboard") as client:
-                return await client.request(method, path, params=parameters or None)
+                return await client.request(method, path, params=parameters or None, headers=headers)
 
         return asyncio.run(asked())
 
     def json(self, path: str, **parameters: str) -> Any:
-        answer = self.ask(path, **parameters)
+        answer = self.ask(path, "GET", None, **parameters)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -59,8 +61,8 @@ class Answers:
 class Served:
     """The dashboard's server in a thread with a loop of its own."""
 
-    def __init__(self, views: Views, settings: Settings, *, demo: bool = False) -> None:
-        self.live = feed_of(views, settings)
+    def __init__(self, views: Views, settings: Settings, *, live: LiveFeed | None = None, demo: bool = False) -> None:
+        self.live = live or feed_of(views, settings)
         self.port = 0
         self._ready = threading.Event()
         self._failure: BaseException | None = None
@@ -101,8 +103,8 @@ class Served:
 
 
 @contextmanager
-def served(pipeline: Pipeline, *, demo: bool = False) -> Iterator[Served]:
-    server = Served(views_of(pipeline), pipeline.settings, demo=demo)
+def served(pipeline: Pipeline, *, live: LiveFeed | None = None, demo: bool = False) -> Iterator[Served]:
+    server = Served(views_of(pipeline), pipeline.settings, live=live, demo=demo)
     try:
         yield server
     finally:

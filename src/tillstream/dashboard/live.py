@@ -110,6 +110,11 @@ class LiveFeed:
         return len(self._viewers)
 
     @property
+    def sending(self) -> int:
+        """To how many of them an update is on its way."""
+        return sum(viewer.sending_since is not None for viewer in self._viewers)
+
+    @property
     def full(self) -> bool:
         """As many watch as may."""
         return self.viewers >= VIEWER_LIMIT

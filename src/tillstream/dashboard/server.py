@@ -10,6 +10,7 @@ from granian.constants import Interfaces
 
 from tillstream import __version__, ports
 from tillstream.dashboard import api, aside, docs, figures, health, lists, page
+from tillstream.dashboard.files import Files
 from tillstream.dashboard.guard import Guard
 from tillstream.dashboard.live import LiveFeed
 from tillstream.http_server import BACKLOG, BoundServer
@@ -50,6 +51,7 @@ def application(
     app.mount("/docs/files", docs.files())
     api.add_refusals(app)
     hashes = page.mount(app, views, settings, demo=demo)
+    app.add_middleware(Files)
     app.add_middleware(Guard, script_hashes=hashes)
     return app
 

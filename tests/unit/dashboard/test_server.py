@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from tests.support.dashboard import Served, served, views_of
 from tests.support.pipeline import Pipeline, body
 from tests.support.waiting import wait_until
+from tillstream.clock import SystemClock
+from tillstream.dashboard import live as live_module
+from tillstream.dashboard.live import LiveFeed
 from tillstream.errors import PortTaken
 from tillstream.settings import Settings
 
@@ -23,6 +28,19 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
     pipeline = Pipeline(tmp_path, Settings(dashboard_port=0, live_interval_ms=50))
     yield pipeline
     pipeline.close()
+
+
+def asking(server: Served) -> socket.socket:
+    """A viewer that never reads: its socket takes little, so the server's side fills."""
+    viewer = socket.socket()
+    viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    viewer.connect(("127.0.0.1", server.port))
+    viewer.sendall(b"GET /api/v1/live HTTP/1.1\r\nHost: dashboard\r\n\r\n")
+    return viewer
+
+
+def ids(lines: Iterator[str]) -> Iterator[str]:
+    return (line for line in lines if line.startswith("id: "))
 
 
 def updates(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
@@ -66,6 +84,38 @@ def test_given_open_streams_when_it_is_told_to_stop_then_it_does_and_they_end(pi
         assert not list(lines)[-1]
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"{server.address}/health/live")
+
+
+def test_given_viewers_that_read_nothing_when_updates_are_made_then_they_cost_no_memory_and_lose_their_places(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = {"figures": "x" * 500_000}
+    live = LiveFeed("overview", lambda: state, lambda: None, Settings(live_interval_ms=1), SystemClock())
+    stuck, updates, allowed_bytes = 20, 60, 100_000_000
+    assert stuck * updates * len(state["figures"]) > 5 * allowed_bytes
+    with served(pipeline, live=live) as server, ExitStack() as open_sockets:
+        for _ in range(stuck):
+            open_sockets.enter_context(asking(server))
+        wait_until(lambda: live.viewers == stuck, "all of them watch")
+        with httpx.stream("GET", f"{server.address}/api/v1/live", timeout=20) as answer:
+            events, before = ids(answer.iter_lines()), psutil.Process().memory_info().rss
+            for _ in range(updates):
+                next(events)
+                live.notify()
+            assert psutil.Process().memory_info().rss - before < allowed_bytes
+            assert live.viewers == stuck + 1
+            monkeypatch.setattr(live_module, "STUCK_S", 0.1)
+            while live.viewers > 1:
+                live.notify()
+                next(events)
+
+
+def test_given_viewers_that_read_nothing_when_it_is_told_to_stop_then_it_does(pipeline: Pipeline) -> None:
+    state = {"figures": "x" * 5_000_000}
+    live = LiveFeed("overview", lambda: state, lambda: None, Settings(live_interval_ms=1), SystemClock())
+    with served(pipeline, live=live) as server, asking(server):
+        wait_until(lambda: live.sending == 1, "an update is on its way")
+        server.stop(timeout_s=5)
 
 
 def test_given_a_taken_port_when_it_would_serve_then_it_is_refused(pipeline: Pipeline) -> None:
