@@ -15,7 +15,7 @@ from tests.support.dashboard import Answers
 from tests.support.pipeline import Pipeline
 from tillstream.dashboard import files
 from tillstream.dashboard.files import FOR_EVER
-from tillstream.dashboard.page import ASSETS, plotly_path
+from tillstream.dashboard.page import ASSETS
 
 PAGE_LIMIT_BYTES = 2_000_000
 
@@ -25,6 +25,11 @@ def answers(tmp_path: Path) -> Iterator[Answers]:
     pipeline = Pipeline(tmp_path)
     yield Answers(pipeline)
     pipeline.close()
+
+
+def versioned(answers: Answers) -> str:
+    """A file with its version in the name, as Dash writes it."""
+    return next(part for part in answers.ask("/").text.split('"') if "dash_renderer.v" in part)
 
 
 def sent(answer: httpx.Response) -> int:
@@ -39,11 +44,11 @@ def test_given_a_browser_when_it_loads_the_page_then_less_than_two_megabytes_are
         answer = answers.ask(path)
         assert answer.status_code == 200, path
         total += sent(answer)
-    assert 500_000 < total < PAGE_LIMIT_BYTES
+    assert 50_000 < total < PAGE_LIMIT_BYTES
 
 
 def test_given_a_file_that_names_its_version_when_asked_then_it_is_kept_for_a_year(answers: Answers) -> None:
-    answer = answers.ask(plotly_path())
+    answer = answers.ask(versioned(answers))
     assert answer.headers["content-encoding"] == "gzip"
     assert answer.headers["cache-control"] == FOR_EVER
     assert answer.headers["vary"] == "Accept-Encoding"
@@ -75,8 +80,11 @@ def test_given_a_file_when_asked_twice_then_it_is_compressed_once(
 
     gzip_compress = gzip.compress
     monkeypatch.setattr(gzip, "compress", counting)
-    texts = {answers.ask(path).text for path in (plotly_path(), plotly_path().replace("m1.", "m2."))}
-    assert len(texts) == len(packed) == 1
+    path = versioned(answers)
+    packed.clear()
+    other = re.sub(r"m(\d+)\.", r"m1\1.", path)
+    assert other != path
+    assert len({answers.ask(each).text for each in (path, other)}) == len(packed) == 1
 
 
 def test_given_a_client_without_gzip_when_it_asks_then_it_gets_plain_text(answers: Answers) -> None:
