@@ -142,7 +142,11 @@ def test_given_a_panel_when_asked_as_csv_then_its_rows_are_those_of_the_overview
     columns, rows = PANELS[panel]
     expected = [[row[name] for name in columns] for row in rows(answers.json("/api/v1/overview", store="12"))]
     read = list(csv.reader(io.StringIO(answer.text)))
-    assert read == [list(columns), *([("" if cell is None else str(cell)) for cell in row] for row in expected)]
+    shown = {None: "", True: "true", False: "false"}
+    written = [
+        [shown[cell] if cell is None or isinstance(cell, bool) else str(cell) for cell in row] for row in expected
+    ]
+    assert read == [list(columns), *written]
 
 
 def test_given_a_text_that_a_spreadsheet_would_run_when_written_as_csv_then_it_is_quoted() -> None:
