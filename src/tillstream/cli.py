@@ -21,6 +21,7 @@ from tillstream.generator.command import generate
 from tillstream.options import BASIC, EPILOG, resolve, with_settings
 from tillstream.processes import lifeline
 from tillstream.settings import Settings
+from tillstream.shoplist.command import stores
 
 if TYPE_CHECKING:
     from tillstream.check import Report
@@ -210,3 +211,4 @@ def version() -> None:
 
 
 main.add_command(generate)
+main.add_command(stores)

@@ -92,9 +92,14 @@ class DataDirectory:
         """Names the last day up to which the demo's past is loaded."""
         return self.path / "demo.loaded"
 
+    @property
+    def shops(self) -> Path:
+        """The list of shops; there is none until one is imported."""
+        return self.path / "shops.json"
+
     @contextmanager
     def lock(self, role: str) -> Iterator[Lock]:
-        """Hold the directory as `role` (ingest, engine, up) within the block.
+        """Hold the directory as `role` (ingest, engine, up, stores) within the block.
 
         Raises `DataDirectoryError` that names the process which holds it already.
         """
@@ -174,14 +179,18 @@ def _negligible(name: str) -> bool:
 
 
 def _write_format(path: Path, content: Mapping[str, Any]) -> None:
-    """Replace the format file so that after a crash either the old or the new one stands there."""
-    fresh = path / f"{FORMAT_FILE}.new"
-    with fresh.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(content) + "\n")
+    replace_file(path / FORMAT_FILE, json.dumps(content).encode() + b"\n")
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Replace a file so that after a crash either the old or the new one stands there."""
+    fresh = path.with_name(f"{path.name}.new")
+    with fresh.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    fresh.replace(path / FORMAT_FILE)
-    sync_directory(path)
+    fresh.replace(path)
+    sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:

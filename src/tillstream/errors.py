@@ -54,6 +54,10 @@ class PositionConflict(StoreUnavailable):
     """A commit named a position that is not the store's own: another writer was there first."""
 
 
+class ShopListError(OperationalError):
+    """The list of shops cannot be read, taken or kept."""
+
+
 class UnknownMetric(TillstreamError):
     """A metric was asked for that the catalogue doesn't have."""
 

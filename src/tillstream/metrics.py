@@ -13,7 +13,7 @@ from tillstream.errors import CatalogueError
 
 Fold = Literal["sum", "count", "min", "max"]
 Source = Literal["receipts", "lines", "settlements"]
-Kind = Literal["money", "count", "text"]
+Kind = Literal["money", "count", "text", "time"]
 
 ENTRY_POINT_GROUP = "tillstream.metrics"
 
@@ -35,7 +35,8 @@ class Key:
 class Measure:
     """A figure of a metric: a fold over a column of its source, mergeable by the same fold.
 
-    `count` merges by sum. `kind` decides how it is shown: `money` in the chain's currency.
+    `count` merges by sum. `kind` decides how it is shown: `money` in the chain's currency, `time`
+    as the till's own wall-clock time.
     """
 
     name: str
@@ -46,6 +47,11 @@ class Measure:
     @property
     def merge(self) -> str:
         return "sum" if self.fold == "count" else self.fold
+
+    @property
+    def expression(self) -> str:
+        """What is folded, in SQL over the columns of the source."""
+        return DERIVED.get(self.column, self.column) or "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +68,30 @@ class Metric:
     @property
     def digest(self) -> str:
         """Changes with whatever changes the figures, so a store can tell that its own are of another make."""
-        parts = [self.source, *map(repr, self.keys), *map(repr, self.measures)]
+        derived = [each.expression for each in self.measures if each.column in DERIVED]
+        parts = [self.source, *map(repr, self.keys), *map(repr, self.measures), *derived]
         return blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
 
 
 COLUMNS: dict[Source, tuple[str, ...]] = {
-    "receipts": ("gross", "net", "tax", "items", "line_count", "anomalous"),
-    "lines": ("gross", "net", "tax", "items", "is_line", "quantity", "description"),
-    "settlements": ("amount",),
+    "receipts": ("gross", "net", "tax", "items", "line_count", "anomalous", "refund", "is_refund", "sold_local"),
+    "lines": ("gross", "net", "tax", "items", "is_line", "quantity", "description", "sold_local"),
+    "settlements": ("amount", "sold_local"),
 }
 """What a measure may fold, per source; `tillstream.engine.plan` says what each column means."""
+
+DERIVED = {
+    "refund": "CASE WHEN gross < 0 THEN gross ELSE 0 END",
+    "is_refund": "CASE WHEN gross < 0 THEN 1 ELSE 0 END",
+}
+"""Columns that are not stored but follow from those that are."""
+
+_COLUMN_KINDS: dict[str, Kind] = {
+    **dict.fromkeys(("gross", "net", "tax", "amount", "refund"), "money"),
+    "description": "text",
+    "sold_local": "time",
+}
+"""What is neither is a count."""
 
 KEYS = {
     key.name: key
@@ -96,6 +116,8 @@ _TAX = Measure("tax", "sum", "tax", "money")
 _RECEIPTS = Measure("receipts", "count")
 _LINES = Measure("lines", "sum", "is_line")
 _QUANTITY = Measure("quantity", "sum", "items")
+_FIRST = Measure("first", "min", "sold_local", "time")
+_LAST = Measure("last", "max", "sold_local", "time")
 
 MEASURES: dict[Source, dict[str, Measure]] = {
     "receipts": {
@@ -108,15 +130,30 @@ MEASURES: dict[Source, dict[str, Measure]] = {
             Measure("lines", "sum", "line_count"),
             _QUANTITY,
             Measure("anomalies", "sum", "anomalous"),
+            Measure("refunds", "sum", "refund", "money"),
+            Measure("refund_count", "sum", "is_refund"),
+            _FIRST,
+            _LAST,
         )
     },
     "lines": {
         measure.name: measure
-        for measure in (_REVENUE, _NET, _TAX, _LINES, _QUANTITY, Measure("description", "max", "description", "text"))
+        for measure in (
+            _REVENUE,
+            _NET,
+            _TAX,
+            _LINES,
+            _QUANTITY,
+            Measure("description", "max", "description", "text"),
+            _FIRST,
+            _LAST,
+        )
     },
     "settlements": {
         "revenue": Measure("revenue", "sum", "amount", "money"),
         "settlements": Measure("settlements", "count"),
+        "first": _FIRST,
+        "last": _LAST,
     },
 }
 """The measures that a declaration may name instead of spelling them out."""
@@ -168,8 +205,9 @@ def _measure(metric: str, source: Source, measure: str | Mapping[str, str]) -> M
         raise _refuse(metric, f"there is no fold {fold!r}", "take sum, count, min or max")
     if (fold != "count") != bool(column) or (column and column not in COLUMNS[source]):
         raise _refuse(metric, f"{fold} cannot fold {column!r}", f"take one of {', '.join(COLUMNS[source])}")
-    money = column in ("gross", "net", "tax", "amount")
-    kind: Kind = "money" if money else "text" if column == "description" else "count"
+    kind = _COLUMN_KINDS.get(column, "count")
+    if fold == "sum" and kind in ("text", "time"):
+        raise _refuse(metric, f"sum cannot fold {column!r}", "take min or max")
     return Measure(spelt["name"], fold, column, kind)  # type: ignore[arg-type]
 
 
@@ -179,21 +217,24 @@ def _refuse(metric: str, because: str, hint: str = "see docs/metrics.md") -> Cat
 
 BUILT_IN = (
     declare("sales", "The day's totals", "receipts", ["day"],
-            ["revenue", "net", "tax", "receipts", "lines", "quantity", "anomalies"]),
+            ["revenue", "net", "tax", "receipts", "lines", "quantity", "anomalies", "refunds", "refund_count"]),
     declare("sales_by_category", "Sales of each category", "lines", ["day", "category"],
             ["revenue", "net", "tax", "lines", "quantity"]),
     declare("sales_by_product", "Sales of each product", "lines", ["day", "product"],
             ["revenue", "net", "tax", "lines", "quantity", "description"]),
     declare("sales_by_store", "Sales of each store", "receipts", ["day", "store"],
-            ["revenue", "net", "tax", "receipts", "quantity"]),
+            ["revenue", "net", "tax", "receipts", "quantity", "refunds", "refund_count", "first", "last"]),
     declare("sales_by_till", "Sales of each till", "receipts", ["day", "store", "till"],
-            ["revenue", "receipts"]),
+            ["revenue", "receipts", "refunds", "refund_count", "first", "last"]),
     declare("sales_by_minute", "Sales of each minute of the day, by the till's clock", "receipts",
-            ["day", "minute"], ["revenue", "receipts", "quantity"]),
+            ["day", "minute"],
+            ["revenue", "net", "tax", "receipts", "lines", "quantity", "refunds", "refund_count"]),
     declare("sales_by_hour_and_category", "Sales of each hour and category", "lines",
             ["day", "hour", "category"], ["revenue", "lines", "quantity"]),
+    declare("sales_by_product_and_hour", "Sales of each product and hour", "lines",
+            ["day", "product", "hour"], ["revenue", "lines", "quantity"]),
     declare("sales_by_store_and_hour", "Sales of each store and hour", "receipts",
-            ["day", "store", "hour"], ["revenue", "receipts"]),
+            ["day", "store", "hour"], ["revenue", "receipts", "quantity"]),
     declare("payments_by_mechanism", "What was paid by each means", "settlements",
             ["day", "mechanism"], ["revenue", "settlements"]),
     declare("vat_by_rate", "Sales and VAT of each rate, from the lines", "lines", ["day", "rate"],

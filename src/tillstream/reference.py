@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from tillstream import alerts
 from tillstream import settings as declared
 from tillstream.metrics import BUILT_IN, COLUMNS, KEYS, MEASURES, Metric
 from tillstream.options import flag, text
@@ -53,6 +54,63 @@ where each comes from; the variable `TILLSTREAM_CONFIG` names the file too. This
 
 """
 
+_ALERTS_HEAD = f"""\
+# Alerts
+
+An alert fires where a figure reaches its threshold, and stands until the figure is below
+{alerts.CLEAR_PERCENT} % of it, or nobody sells there any more: a shop that has closed has no alerts. Thresholds are settings; 0 turns a
+rule off. The rules are evaluated every {alerts.INTERVAL_S} seconds. `/api/v1/alerts` answers the worst {alerts.LIMIT} and how
+many more there are, `/metrics` of the dashboard's port has the gauge `tillstream_alerts{{rule="…"}}`.
+This page is written from the declarations by `make docs`.
+
+"""
+
+_ALERTS_USUAL = f"""
+## What is usual
+
+Usual is the mean of the same weekday of up to {alerts.WEEKS} past weeks, hour by hour, over the weeks in which the
+shop or the chain sold at all. A shop sells usually in an hour in which it sold in at least half of
+them. Who sold nothing on the last of these days and nothing today is not waited for: a shop that is
+being rebuilt, a till that is gone, a product of last month. Silence counts by when receipts arrive,
+so a till's wrong clock neither hides nor makes it; the silence of the whole chain is not held
+against its shops afterwards. A shop of the list that has no past yet counts as silent by its opening
+hours alone, once it has sold today.
+
+"""
+
+_ALERTS_TAIL = """
+## The webhook
+
+With `alert_webhook_url` set, each alert is posted there as it fires and as it clears:
+
+```json
+{"event": "fired", "at": "2026-11-24T13:06:00.000Z", "page": "http://127.0.0.1:8050/shops/12?day=2026-11-24",
+ "alert": {"rule": "silent_shop", "level": "bad", "since": "2026-11-24T14:06:00", "subject": "12",
+           "title": "Rennes Sainte-Anne", "values": {"minutes": 26}, "link": "/shops/12?day=2026-11-24"}}
+```
+
+`since` is in the chain's zone, `at` in UTC. What `alert_webhook_url` does not answer within
+`alert_webhook_timeout_ms`, or answers with 408, 429 or 5xx, is sent again, in order, with longer and longer
+pauses, for an hour; any other answer than 2xx, a redirect too, drops it. Up to 1,000 wait; the oldest go first. Nothing
+waits for the webhook. After a restart the alerts that stand are found and posted anew.
+"""
+
+
+def alerts_page() -> str:
+    rows = [
+        (
+            f"`{rule.name}`",
+            rule.level,
+            f"{rule.figure} ≥ `{rule.setting}`",
+            f"{rule.default} {rule.unit}",
+            rule.help,
+            names(rule.values),
+        )
+        for rule in alerts.RULES
+    ]
+    columns = ("rule", "level", "fires where", "default", "when and why", "`values`")
+    return _ALERTS_HEAD + table(columns, rows) + _ALERTS_USUAL + _ALERTS_TAIL.lstrip("\n")
+
 
 def metrics_page() -> str:
     rows = [
@@ -89,7 +147,11 @@ def settings_page() -> str:
     return _SETTINGS_HEAD + table(("setting", "default", "what it is", "option and variable"), rows)
 
 
-PAGES: dict[str, Callable[[], str]] = {"metrics.md": metrics_page, "settings.md": settings_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "alerts.md": alerts_page,
+    "metrics.md": metrics_page,
+    "settings.md": settings_page,
+}
 
 
 def names(items: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -20,6 +21,8 @@ from tillstream.errors import SettingsError
 ENVIRONMENT_PREFIX = "TILLSTREAM_"
 
 Positive = Meta(ge=1)
+NotNegative = Meta(ge=0)
+Percent = Meta(ge=0, le=100)
 
 _RATE = re.compile(r"[0-9]{1,3}(\.[0-9]{1,4})?")
 
@@ -34,7 +37,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$"), "the chain's one currency, ISO 4217"] = "EUR"
     zone: Annotated[str, "the chain's time zone, by its IANA name"] = "Europe/Paris"
-    store_zones: Annotated[dict[str, str], "time zones of the stores that stand in another one"] = {}
+    store_zones: Annotated[
+        dict[str, str], "time zones of the stores that stand in another one; wins over the list of shops"
+    ] = {}
     day_start: Annotated[
         str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$"), "local time at which a business day begins"
     ] = "00:00"
@@ -68,6 +73,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         256 * 1024 * 1024
     )
     live_interval_ms: Annotated[int, Meta(ge=1, le=5_000), "least time between two updates of the live feed"] = 1_000
+
+    alert_silent_chain_minutes: Annotated[
+        int, NotNegative, "alert: nothing from the whole chain in its usual hours; 0: off"
+    ] = 5
+    alert_lag_seconds: Annotated[int, NotNegative, "alert: figures so far behind what is acknowledged; 0: off"] = 30
+    alert_silent_shop_minutes: Annotated[int, NotNegative, "alert: nothing from a shop while it is open; 0: off"] = 20
+    alert_silent_till_minutes: Annotated[
+        int, NotNegative, "alert: nothing from a till while its shop sells; 0: off"
+    ] = 45
+    alert_silent_product_minutes: Annotated[
+        int, NotNegative, "alert: nobody sells a product while the chain sells; 0: off"
+    ] = 60
+    alert_below_pace_percent: Annotated[int, Percent, "alert: a shop's revenue so far below its usual; 0: off"] = 30
+    alert_refund_percent: Annotated[int, Percent, "alert: refunds among a shop's receipts of today; 0: off"] = 5
+    alert_quarantine_per_hour: Annotated[int, NotNegative, "alert: entries that come to quarantine; 0: off"] = 20
+    alert_anomaly_percent: Annotated[
+        int, Percent, "alert: receipts with an anomaly among those of the last hour; 0: off"
+    ] = 5
+    alert_webhook_url: Annotated[str, "address that alerts are posted to as they fire and clear; empty: none"] = ""
+    alert_webhook_timeout_ms: Annotated[int, Positive, "longest wait for an answer of the webhook"] = 5_000
+    alert_page_url: Annotated[
+        str, "address of the page as people reach it, for links in what is posted; empty: the dashboard's own"
+    ] = ""
 
     log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$"), "least level that is logged"] = "info"
     log_format: Annotated[str, Meta(pattern="^(text|json)$"), "form of the program's own log lines"] = "text"
@@ -197,6 +225,8 @@ def _check(settings: Settings, origin: Mapping[str, str]) -> None:
                 f"{zone!r} is no time zone",
                 "use an IANA name such as Europe/Paris",
             ) from error
+    for name in ("alert_webhook_url", "alert_page_url"):
+        _check_address(name, getattr(settings, name), origin)
     for rate in settings.vat_rates:
         if not _RATE.fullmatch(rate):
             raise SettingsError(
@@ -205,3 +235,20 @@ def _check(settings: Settings, origin: Mapping[str, str]) -> None:
                 f"{rate!r} is no rate in percent",
                 'write ["5.5", "10", "20"]',
             )
+
+
+def _check_address(name: str, address: str, origin: Mapping[str, str]) -> None:
+    """Refuse what is no address. It is not repeated: a webhook's path is a secret."""
+    try:
+        parts = urlsplit(address)
+        right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        plain = parts.username is None and address.isascii() and address.isprintable() and " " not in address
+    except ValueError:
+        right = plain = False
+    if address and not (right and plain):
+        raise SettingsError(
+            "use the setting",
+            f"{name} of {origin.get(name, 'the defaults')}",
+            "it is no address of http or https" if not right else "it has a user, a space or a special sign in it",
+            "write it like https://example.org/path",
+        )

@@ -17,6 +17,7 @@ from tillstream.datadir import DataDirectory, sync_directory
 from tillstream.log.base import Log
 from tillstream.metrics import Metric, catalogue
 from tillstream.settings import Settings
+from tillstream.shoplist.kept import KeptShops, with_zones
 
 if TYPE_CHECKING:
     from tillstream.engine.base import Engine
@@ -29,6 +30,12 @@ def open_log(directory: DataDirectory, settings: Settings, *, writer: bool) -> L
     from tillstream.log.sqlite import SqliteLog
 
     return SqliteLog(directory.log, writer=writer, settings=settings)
+
+
+def in_force(directory: DataDirectory, settings: Settings, clock: Clock) -> tuple[Settings, KeptShops]:
+    """The settings with the time zones of the list of shops as it is now, and the list as it will be."""
+    shops = KeptShops(directory.shops, clock)
+    return with_zones(settings, shops()), shops
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,7 @@ def open_reading(
     from tillstream.store.duckdb import DuckStore
     from tillstream.views.views import Views
 
+    settings, shops = in_force(directory, settings, clock)
     metrics = catalogue(settings.metrics)
     path = directory.new_store if rebuilding else directory.store
     with (
@@ -62,7 +70,7 @@ def open_reading(
         closing(DuckStore(path, metrics, settings, clock)) as store,
         closing(EmbeddedEngine(log, store, settings, clock, rebuilding=rebuilding)) as engine,
     ):
-        views = Views(store, log, metrics, settings, clock, engine.trouble)
+        views = Views(store, log, metrics, settings, clock, engine.trouble, shops=shops)
         yield Reading(log, store, engine, views, metrics)
 
 

@@ -25,7 +25,7 @@ LIMIT_MS = 20_000
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
-        reason = f"{CHROMIUM} is missing: `make chromium` installs it"
+        reason = f"{CHROMIUM} is missing: `make debian` installs it"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)

@@ -14,7 +14,7 @@ import pytest
 from tests.support.processes import Up, call, running, up
 from tests.support.waiting import wait_until
 from tillstream import settings
-from tillstream.processes.demo import PAST_DAYS
+from tillstream.processes.demo import PAST_DAYS, STORES
 
 LOADED_S = 60.0
 
@@ -52,6 +52,9 @@ def test_a_past_is_loaded_once_and_today_moves(data: Path) -> None:
         wait_until(lambda: all(receipts_of(demo, day) for day in past), "every past day has receipts", LOADED_S)
         first = demo.summary()
         wait_until(lambda: demo.summary()["revenue"] != first["revenue"], "the figures move")
+        stores = httpx.get(f"{demo.dashboard}/api/v1/stores").json()["stores"]
+        assert len(stores) == STORES
+        assert all(store["listed"] and store["city"] for store in stores)
         assert "DEMO" in httpx.get(f"{demo.dashboard}/_dash-layout").text
         assert demo.stop() == 0
         assert "Traceback" not in demo.command.said

@@ -20,12 +20,18 @@ from tillstream.views.views import Views
 
 def views_of(pipeline: Pipeline) -> Views:
     return Views(
-        pipeline.store, pipeline.log, pipeline.metrics, pipeline.settings, pipeline.clock, pipeline.engine.trouble
+        pipeline.store,
+        pipeline.log,
+        pipeline.metrics,
+        pipeline.settings,
+        pipeline.clock,
+        pipeline.engine.trouble,
+        shops=pipeline.shops,
     )
 
 
 def feed_of(views: Views, settings: Settings, clock: Clock | None = None) -> LiveFeed:
-    return LiveFeed("snapshot", views.snapshot, views.trouble, settings, clock or SystemClock())
+    return LiveFeed("overview", views.live, views.trouble, settings, clock or SystemClock())
 
 
 class Answers:

@@ -17,6 +17,9 @@ from tillstream.log.sqlite import SqliteLog
 from tillstream.metrics import Metric, catalogue
 from tillstream.receipt import HEAD_COLUMNS, RECEIPT, REFUSAL, receipt_key
 from tillstream.settings import Settings
+from tillstream.shoplist.kept import KeptShops
+from tillstream.shoplist.kept import write as write_shops
+from tillstream.shops import Shop, Shops
 from tillstream.store.base import Row, Store
 from tillstream.store.duckdb import DuckStore
 
@@ -80,6 +83,7 @@ class Pipeline:
         self.path = path
         self.settings = settings or Settings()
         self.clock = ManualClock(NOON_US)
+        self.shops = KeptShops(path / "shops.json", self.clock)
         self.metrics = catalogue() if metrics is None else tuple(metrics)
         self.log: Log = SqliteLog(path / "log.sqlite3", writer=True, settings=self.settings)
         self.store: Store = self._open_store()
@@ -94,6 +98,11 @@ class Pipeline:
         self.store.close()
         self.store = self._open_store()
         self.engine = EmbeddedEngine(self.log, self.store, self.settings, self.clock)
+
+    def list_shops(self, *shops: Shop) -> None:
+        """From now on these are the list."""
+        write_shops(self.path / "shops.json", Shops({shop.id: shop for shop in shops}))
+        self.clock.advance(1)
 
     def append(self, *receipts: Mapping[str, Any], **head_changes: str) -> None:
         """One group commit of these receipts, received now."""

@@ -151,6 +151,10 @@ class Up:
     def post(self, body: bytes, content_type: str = "application/json", path: str = "/receipt") -> httpx.Response:
         return httpx.post(f"{self.ingest}{path}", content=body, headers={"Content-Type": content_type})
 
+    def get(self, path: str) -> httpx.Response:
+        """Ask the dashboard."""
+        return httpx.get(f"{self.dashboard}{path}")
+
     def wait_for_receipts(self, count: int, day: str = "") -> dict[str, object]:
         """The day's summary once it has this many receipts."""
 

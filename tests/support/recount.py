@@ -46,8 +46,10 @@ class Recount:
     def add(self, metric: str, *key: Any, **measures: Any) -> None:
         row = self.figures[metric][key]
         for name, value in measures.items():
-            if name == "description":
+            if name in ("description", "last"):
                 row[name] = max(row.get(name, value), value)
+            elif name == "first":
+                row[name] = min(row.get(name, value), value)
             else:
                 row[name] = row.get(name, 0) + value
 
@@ -63,12 +65,14 @@ class Recount:
         rest = gross - sum(line["gross"] for line in lines), net - sum(line["net"] for line in lines)
         items = sum(line["items"] for line in lines)
         whole = {"revenue": gross, "net": net, "tax": tax, "receipts": 1, "quantity": items}
-        self.add("sales", day, **whole, lines=len(lines))
-        self.add("sales_by_store", day, store, **whole)
-        self.add("sales_by_till", day, store, till, revenue=gross, receipts=1)
+        refunded = {"refunds": min(gross, Decimal(0)), "refund_count": int(gross < 0)}
+        times = {"first": sold, "last": sold}
+        self.add("sales", day, **whole, **refunded, lines=len(lines))
+        self.add("sales_by_store", day, store, **whole, **refunded, **times)
+        self.add("sales_by_till", day, store, till, revenue=gross, receipts=1, **refunded, **times)
         minute = sold.replace(second=0, microsecond=0)
-        self.add("sales_by_minute", day, minute, revenue=gross, receipts=1, quantity=items)
-        self.add("sales_by_store_and_hour", day, store, sold.hour, revenue=gross, receipts=1)
+        self.add("sales_by_minute", day, minute, **whole, **refunded, lines=len(lines))
+        self.add("sales_by_store_and_hour", day, store, sold.hour, revenue=gross, receipts=1, quantity=items)
         if any(rest):
             gone = "(unallocated)"
             lines.append(
@@ -87,6 +91,7 @@ class Recount:
         counted = {"lines": line["count"], "quantity": line["items"]}
         self.add("sales_by_category", day, line["category"], **money, **counted)
         self.add("sales_by_product", day, line["product"], **money, **counted, description=line["description"])
+        self.add("sales_by_product_and_hour", day, line["product"], hour, revenue=line["gross"], **counted)
         self.add("sales_by_hour_and_category", day, hour, line["category"], revenue=line["gross"], **counted)
         self.add("vat_by_rate", day, line["rate"], **money, lines=line["count"])
 

@@ -15,7 +15,7 @@ from tillstream.cli import Verbs, main
 from tillstream.errors import LogUnavailable, OperationalError, PortTaken, StoreUnavailable
 from tillstream.settings import Settings
 
-VERBS = ("up", "ingest", "engine", "generate", "check", "rebuild", "settings", "version")
+VERBS = ("up", "ingest", "engine", "generate", "stores", "check", "rebuild", "settings", "version")
 
 
 def invoke(*arguments: str, command: click.Command = main, **environment: str) -> Result:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,14 @@ import pytest
 
 from tests.support.pipeline import Pipeline, body
 from tillstream.errors import CatalogueError
-from tillstream.metrics import BUILT_IN, Measure, catalogue, declare
+from tillstream.metrics import BUILT_IN, DERIVED, Measure, catalogue, declare
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
+    pipeline = Pipeline(tmp_path)
+    yield pipeline
+    pipeline.close()
 
 
 def test_one_entry_gives_a_metric_its_table_its_figures_and_its_api(tmp_path: Path) -> None:
@@ -44,6 +53,7 @@ def test_one_entry_gives_a_metric_its_table_its_figures_and_its_api(tmp_path: Pa
         ({"measures": [{"name": "x", "fold": "median", "column": "gross"}]}, "no fold 'median'"),
         ({"measures": [{"name": "x", "fold": "max", "column": "key"}]}, "max cannot fold 'key'"),
         ({"measures": [{"name": "x", "fold": "sum"}]}, "sum cannot fold ''"),
+        ({"measures": [{"name": "x", "fold": "sum", "column": "sold_local"}]}, "sum cannot fold 'sold_local'"),
         ({"measures": [{"name": "x; drop", "fold": "count"}]}, "not understood"),
         ({"measures": ["revenue", "revenue"]}, "two of its columns have one name"),
     ],
@@ -75,6 +85,31 @@ def test_a_digest_changes_with_the_figures_and_not_with_the_help() -> None:
     first = declare("own", "a", "receipts", ["day"], ["revenue"])
     assert first.digest == declare("own", "b", "receipts", ["day"], ["revenue"]).digest
     assert first.digest != declare("own", "a", "receipts", ["day"], ["net"]).digest
+
+
+def test_a_digest_changes_with_what_a_derived_column_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    refunds = declare("own", "", "receipts", ["day"], ["refunds"])
+    before, sales = refunds.digest, declare("own", "", "receipts", ["day"], ["revenue"]).digest
+    monkeypatch.setitem(DERIVED, "refund", "CASE WHEN gross < -1 THEN gross ELSE 0 END")
+    assert refunds.digest != before
+    assert declare("own", "", "receipts", ["day"], ["revenue"]).digest == sales
+
+
+def test_refunds_are_the_receipts_below_zero_and_times_are_the_till_s_own(pipeline: Pipeline) -> None:
+    pipeline.append(
+        body(),
+        body(cashReceiptID="2", date="2026-11-23 09:30:01", documentTotal={"grossTotal": -2.5}),
+        body(cashReceiptID="3", date="2026-11-23 10:00:00", documentTotal={"grossTotal": 0}),
+    )
+    pipeline.drain()
+    [row] = pipeline.rows("sales_by_store")
+    assert (str(row["refunds"]), row["refund_count"], str(row["revenue"])) == ("-2.50", 1, "2.50")
+    assert (row["first"], row["last"]) == (datetime(2026, 11, 23, 9, 30, 1), datetime(2026, 11, 23, 11, 59, 58))
+    pipeline.append(body(cashReceiptID="4", date="2026-11-23 08:00:00", documentTotal={"grossTotal": "-0.01"}))
+    pipeline.drain()
+    [row] = pipeline.rows("sales_by_store")
+    assert (str(row["refunds"]), row["refund_count"], row["first"].hour) == ("-2.51", 2, 8)
+    assert pipeline.verify("sales_by_store") == []
 
 
 def test_every_built_in_metric_has_a_help() -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tillstream.alerts import RULES
 from tillstream.metrics import BUILT_IN
-from tillstream.reference import PAGES, metrics_page, settings_page, write
+from tillstream.reference import PAGES, alerts_page, metrics_page, settings_page, write
 from tillstream.settings import Settings
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -18,7 +19,8 @@ def test_the_page_in_docs_is_up_to_date(name: str) -> None:
     assert (DOCS / name).read_text(encoding="utf-8") == PAGES[name](), "run `make docs`"
 
 
-def test_every_metric_and_every_setting_is_told() -> None:
+def test_every_metric_every_setting_and_every_rule_is_told() -> None:
+    assert all(f"| `{rule.name}` | {rule.level} |" in alerts_page() for rule in RULES)
     assert all(f"| `{metric.name}` |" in metrics_page() for metric in BUILT_IN)
     assert all(f"| `{name}` |" in settings_page() for name in Settings.__struct_fields__)
 

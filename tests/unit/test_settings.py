@@ -70,6 +70,14 @@ def test_metrics_of_ones_own_are_kept_as_they_stand(file: Path) -> None:
         ({"zone": "Mars"}, "zone of the command line: 'Mars' is no time zone"),
         ({"store_zones": "7=Mars"}, "store_zones of the command line: 'Mars' is no time zone"),
         ({"body_limit_bytes": 0}, "body_limit_bytes of the command line"),
+        ({"alert_refund_percent": 101}, "alert_refund_percent of the command line"),
+        ({"alert_lag_seconds": -1}, "alert_lag_seconds of the command line"),
+        ({"alert_webhook_url": "ftp://example.org/x"}, "alert_webhook_url of the command line: it is no address"),
+        ({"alert_webhook_url": "https://"}, "alert_webhook_url of the command line: it is no address"),
+        ({"alert_webhook_url": "http://x:99999/"}, "alert_webhook_url of the command line: it is no address"),
+        ({"alert_webhook_url": "http://me:pass@x/"}, "alert_webhook_url of the command line: it has a user"),
+        ({"alert_webhook_url": "http://x/a b"}, "alert_webhook_url of the command line: it has a user, a space"),
+        ({"alert_page_url": "example.org"}, "alert_page_url of the command line: it is no address"),
     ],
 )
 def test_what_cannot_be_names_the_setting_and_its_origin(flags: dict[str, Any], said: str) -> None:
@@ -88,3 +96,14 @@ def test_a_file_that_is_no_toml_is_refused(file: Path, text: str) -> None:
 def test_a_missing_file_is_refused(file: Path) -> None:
     with pytest.raises(SettingsError, match="No such file or directory; check the path"):
         settings.load(file, {})
+
+
+def test_a_wrong_address_of_the_webhook_is_not_repeated_for_its_path_is_a_secret() -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings.load(environment={}, flags={"alert_webhook_url": "htp://example.org/t0ken"})
+    assert "t0ken" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["", "http://127.0.0.1:9/x?y=1", "https://example.org/hook"])
+def test_addresses_of_http_and_https_are_taken(address: str) -> None:
+    assert settings.load(environment={}, flags={"alert_webhook_url": address}).alert_webhook_url == address

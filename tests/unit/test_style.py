@@ -20,15 +20,16 @@ FILE_LINES = 400
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     # What everything may know.
-    ("errors", "clock", "settings", "ports", "receipt", "metrics", "shops", "delays", "log.frame"),
+    ("errors", "clock", "settings", "ports", "receipt", "metrics", "alerts", "shops", "delays", "log.frame"),
     # The ports, and what their backends and processes have in common.
     ("log.base", "store.base", "store.schema", "engine.base", "formats.base", "datadir", "telemetry"),
+    ("shoplist",),
     ("http_server",),
     # Backends, formats, and what reads through the ports only.
     ("log", "engine", "store", "formats", "validation"),
     ("views", "generator"),
     ("ingest", "topology", "options"),
-    ("check", "rebuild"),
+    ("check", "rebuild", "webhook", "shoplist.command"),
     ("dashboard",),
     ("processes", "reference"),
     ("cli",),

@@ -17,9 +17,12 @@ from starlette.types import Receive, Scope, Send
 
 from tillstream.check import Report
 from tillstream.dashboard.live import LiveFeed
+from tillstream.dashboard.panels import PANELS
 from tillstream.errors import BadQuery, OperationalError, StoreUnavailable, UnknownMetric
 from tillstream.metrics import KEYS
 from tillstream.views.filters import DEFAULT_LIMIT, LIMIT
+from tillstream.views.span import DAYS_LIMIT
+from tillstream.views.stores import STORE_COLUMNS
 from tillstream.views.views import Views
 
 RETRY_AFTER_S = "1"
@@ -62,6 +65,17 @@ RECEIPT_FILTERS = {
     "arrived": "received on this business day, YYYY-MM-DD, for another one",
     **PAGED,
 }
+OVERVIEW_FILTERS = {
+    "day": TODAY,
+    "from": "first business day of several, YYYY-MM-DD; with `to`, instead of `day`",
+    "to": f"last business day, at most {DAYS_LIMIT} days",
+    "vs": "first day to compare with, YYYY-MM-DD; without it: the same weekday a week before",
+    "region": "only the shops of this region",
+    "store": "only this store",
+    "till": "only this till of `store`",
+    "category": "only lines of this category",
+    "product": "only lines of this product",
+}
 QUARANTINE_FILTERS = {
     "day": "day of receipt, YYYY-MM-DD; without it: any",
     "kind": "refused, unreadable or conflict",
@@ -69,6 +83,7 @@ QUARANTINE_FILTERS = {
 }
 
 Name = Annotated[str, Path(description="a name that `/api/v1/metrics` lists")]
+Panel = Annotated[str, Path(description=f"one of {', '.join(PANELS)}")]
 
 
 def described(parameters: Mapping[str, str]) -> dict[str, Any]:
@@ -108,12 +123,30 @@ _REFUSED: dict[int | str, dict[str, Any]] = {
     503: {"description": "The figures cannot be read now; try again after `Retry-After`"},
 }
 
+_ALERTS = {
+    "alerts": [
+        {
+            "rule": "silent_shop",
+            "level": "bad",
+            "since": "2026-11-24T14:06:00",
+            "subject": "12",
+            "title": "Rennes Sainte-Anne",
+            "values": {"minutes": 26},
+            "link": "/shops/12?day=2026-11-24",
+        }
+    ],
+    "more": 0,
+}
+
 
 def routes(views: Views, live: LiveFeed, recount: Recount | None = None) -> APIRouter:
     """Everything under `/api/v1`. Queries run in threads, so a slow one holds up no other answer."""
     router = APIRouter(prefix="/api/v1", default_response_class=Answer, responses=_REFUSED)
     _add_figures(router, views)
+    _add_stores(router, views)
+    _add_overview(router, views)
     _add_receipts(router, views)
+    _add_alerts(router, views)
     _add_live(router, live)
     if recount is not None:
         _add_check(router, recount)
@@ -152,6 +185,50 @@ def _add_figures(router: APIRouter, views: Views) -> None:
         return Answer(views.snapshot(given(request, {"day": TODAY}).get("day")))
 
 
+def _add_stores(router: APIRouter, views: Views) -> None:
+    @router.get("/stores", tags=["stores"])
+    def stores(request: Request) -> Any:
+        """The shops: those of the list, then those that sold without being in it (`listed`: false)."""
+        given(request, {})
+        return Answer({"stores": views.stores()})
+
+    @router.get("/stores.csv", tags=["stores"], response_class=Response)
+    def stores_as_csv(request: Request) -> Response:
+        """The same as CSV (RFC 4180)."""
+        given(request, {})
+        disposition = 'attachment; filename="stores.csv"'
+        text = as_csv(STORE_COLUMNS, views.stores())
+        return Response(text, 200, {"Content-Disposition": disposition}, "text/csv")
+
+
+def _add_overview(router: APIRouter, views: Views) -> None:
+    @router.get("/overview", tags=["figures"], openapi_extra=described(OVERVIEW_FILTERS))
+    def overview(request: Request) -> Any:
+        """All that the dashboard shows of a part of the chain and of some days, all of one commit.
+
+        While the last day is today, figures are compared with those of the other days up to the same
+        minute of the tills' clocks; `change` is in percent, or `new` where there was nothing before.
+        """
+        return Answer(views.overview(given(request, OVERVIEW_FILTERS)))
+
+    @router.get(
+        "/overview/{panel}.csv",
+        tags=["figures"],
+        openapi_extra=described(OVERVIEW_FILTERS),
+        response_class=Response,
+        responses={404: {"description": "No such panel"}},
+    )
+    def panel_as_csv(panel: Panel, request: Request) -> Response:
+        """What one panel of the overview shows, as CSV (RFC 4180)."""
+        if panel not in PANELS:
+            return refusal(404, "panel", f"there is no panel {panel!r}", f"there are {', '.join(PANELS)}")
+        answer = views.overview(given(request, OVERVIEW_FILTERS))
+        columns, rows = PANELS[panel]
+        days = answer["from"] if answer["from"] == answer["to"] else f"{answer['from']}-{answer['to']}"
+        headers = {"Content-Disposition": f'attachment; filename="{panel}-{days}.csv"'}
+        return Response(as_csv(columns, rows(answer)), 200, headers, "text/csv")
+
+
 def _add_receipts(router: APIRouter, views: Views) -> None:
     @router.get("/receipts", tags=["receipts"], openapi_extra=described(RECEIPT_FILTERS))
     def receipts(request: Request) -> Any:
@@ -179,6 +256,16 @@ def _add_receipts(router: APIRouter, views: Views) -> None:
     def faults() -> Any:
         """Records of the log that were damaged when the engine came to them."""
         return Answer({"faults": views.faults()})
+
+
+def _add_alerts(router: APIRouter, views: Views) -> None:
+    @router.get(
+        "/alerts", tags=["operations"], responses={200: {"content": {"application/json": {"example": _ALERTS}}}}
+    )
+    def alerts(request: Request) -> Any:
+        """The alerts that stand, the worst first, and how many more there are; `docs/alerts.md` tells the rules."""
+        given(request, {})
+        return Answer(views.alerts.current())
 
 
 def _add_check(router: APIRouter, recount: Recount) -> None:
@@ -210,7 +297,7 @@ class Watching(Response):
 def _add_live(router: APIRouter, live: LiveFeed) -> None:
     @router.get("/live", tags=["live"], response_class=StreamingResponse)
     async def feed() -> Response:
-        """Server-Sent Events: a `snapshot` of today within a second of a receipt, and every 5 s at least.
+        """Server-Sent Events: an `overview` of today within a second of a receipt, and every 5 s at least.
 
         `trouble` comes instead where the figures cannot be read. An event's id is the moment when it was
         made, in milliseconds since 1970. Each holds the whole state, so nothing that was missed is needed.
@@ -229,6 +316,8 @@ def as_csv(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
         try:
             float(value)

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from tillstream.dashboard.html import Cell, card, filled, form, money, problem, shell, table
+from tillstream.dashboard.html import Cell, Teller, card, filled, table
 from tillstream.errors import BadQuery, UnknownMetric
 from tillstream.views.views import Views
 
@@ -22,52 +22,55 @@ def routes(views: Views, *, demo: bool) -> APIRouter:
     """`/figures`, the list of metrics, and `/figures/{name}`."""
     router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
-    def page(title: str, body: str, status: int = 200) -> HTMLResponse:
-        return shell(title, "figures", body, demo=demo, status=status)
-
     @router.get("/figures")
-    def figures() -> HTMLResponse:
+    def figures(request: Request) -> HTMLResponse:
+        tell = Teller.of(request, demo=demo)
         rows = [
             [(f'<a href="/figures/{each["name"]}">{each["name"]}</a>', ""), (escape(each["help"]), "")]
             for each in views.catalogue()
         ]
-        return page("Figures", card("Figures", table(("Metric", "What it is"), rows, "There are none.")))
+        listed = table((tell("metric"), tell("what_it_is")), rows, tell("no_metrics"))
+        return tell.page(tell("page_figures"), "figures", card(tell("page_figures"), listed))
 
     @router.get("/figures/{name}")
     def figure(name: str, request: Request) -> HTMLResponse:
-        asked = filled(request.query_params)
+        tell = Teller.of(request, demo=demo)
+        asked = {key: value for key, value in filled(request.query_params).items() if key != "lang"}
         try:
             described = next((each for each in views.catalogue() if each["name"] == name), None)
             found = views.metric(name, asked)
         except BadQuery as error:
-            return page(name, problem(error), 400)
+            return tell.page(name, "figures", tell.problem(error), 400)
         except UnknownMetric as error:
-            return page("Figures", card("There is no such metric", f"<p>{escape(str(error))}</p>"), 404)
+            body = card(tell("no_such_metric"), f"<p>{escape(str(error))}</p>")
+            return tell.page(tell("page_figures"), "figures", body, 404)
         assert described is not None
         fields = {key: "date" if key == "day" else "text" for key in described["keys"]}
-        body = form(f"/figures/{name}", {"day": found["day"], **asked}, fields) + plot(found, described)
+        body = tell.form(f"/figures/{name}", {"day": found["day"], **asked}, fields) + plot(tell, found, described)
         query = urlencode({"day": found["day"], **asked})
         links = f'<p class="more"><a href="/api/v1/metrics/{name}.csv?{escape(query)}">CSV</a></p>'
-        return page(name, card(f"{escape(described['help'])} <span>{name}</span>", body + links))
+        title = f'{escape(described["help"])} <span class="quiet">{name}</span>'
+        return tell.page(name, "figures", card(title, body + links))
 
     return router
 
 
-def plot(found: Mapping[str, Any], described: Mapping[str, Any]) -> str:
+def plot(tell: Teller, found: Mapping[str, Any], described: Mapping[str, Any]) -> str:
     """A row for each row of the metric: its keys, a bar as long as its first measure, and its measures."""
     keys = [key for key in described["keys"] if key != "day"]
     measures = described["measures"]
     rows: Sequence[Mapping[str, Any]] = found["rows"][:ROWS_SHOWN]
     first = measures[0]["name"]
-    numeric = measures[0]["kind"] != "text"
+    numeric = measures[0]["kind"] in ("money", "count")
     largest = max((abs(Decimal(row[first])) for row in rows), default=Decimal(0)) if numeric else Decimal(0)
-    lines = [_line(row, keys, measures, largest, found["currency"]) for row in rows]
-    shown = table((*keys, "", *(each["name"] for each in measures)), lines, "Nothing on this day.")
+    lines = [_line(tell, row, keys, measures, largest, found["currency"]) for row in rows]
+    shown = table((*keys, "", *(each["name"] for each in measures)), lines, tell("nothing_on_day"))
     left = len(found["rows"]) - len(rows)
-    return shown + (f'<p class="note">{left:,} more rows: see the CSV.</p>' if left else "")
+    return shown + (f'<p class="note">{tell("more_rows", number=tell.count(left))}</p>' if left else "")
 
 
 def _line(
+    tell: Teller,
     row: Mapping[str, Any],
     keys: Sequence[str],
     measures: Sequence[Mapping[str, str]],
@@ -79,11 +82,13 @@ def _line(
     return [
         *((escape(str(row[key]).replace("T", " ")), "") for key in keys),
         (bar, "plot"),
-        *(_measure(row[each["name"]], each["kind"], currency) for each in measures),
+        *(_measure(tell, row[each["name"]], each["kind"], currency) for each in measures),
     ]
 
 
-def _measure(value: Any, kind: str, currency: str) -> Cell:
+def _measure(tell: Teller, value: Any, kind: str, currency: str) -> Cell:
     if kind == "money":
-        return money(value, currency), "number negative" if str(value).startswith("-") else "number"
-    return (escape(str(value)), "") if kind == "text" else (f"{value:,}", "number")
+        return tell.money(value, currency), "number negative" if str(value).startswith("-") else "number"
+    if kind == "time":
+        return escape(value.replace("T", " ")), ""
+    return (escape(str(value)), "") if kind == "text" else (tell.count(value), "number")

@@ -32,11 +32,28 @@ class _Gauges(Collector):
         return []
 
 
+class _Alerts(Collector):
+    """How many alerts of each rule stand."""
+
+    def __init__(self, counts: Callable[[], dict[str, int]]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        family = GaugeMetricFamily(PREFIX + "alerts", "alerts that stand, by rule", labels=["rule"])
+        for rule, count in self._counts().items():
+            family.add_metric([rule], count)
+        yield family
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        return []
+
+
 def routes(views: Views, live: LiveFeed, gauges: Callable[[], dict[str, float]]) -> APIRouter:
     """`/health/live`, `/health/ready` and `/metrics`."""
     router = APIRouter(tags=["operations"])
     registry = CollectorRegistry()
     registry.register(_Gauges(lambda: {**gauges(), "live_viewers": live.viewers}))
+    registry.register(_Alerts(views.alerts.counts))
     ProcessCollector(registry=registry)
 
     @router.get("/health/live")

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from html import escape
+from typing import Any
 from urllib.parse import urlencode
 
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from tillstream.dashboard.words import say, spoken
 from tillstream.errors import BadQuery
 
-SECTIONS = ("receipts", "figures", "quarantine")
+SECTIONS = {
+    "": ("/", "today"),
+    "shops": ("/shops", "shops_nav"),
+    "receipts": ("/receipts", "receipts_nav"),
+    "figures": ("/figures", "figures_nav"),
+    "quarantine": ("/quarantine", "set_aside_nav"),
+    "docs": ("/docs", "api_nav"),
+}
+"""The places of the header: address and word."""
 
 _PAGE = """<!doctype html>
-<html lang="en">
+<html lang="{language}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -21,12 +33,12 @@ _PAGE = """<!doctype html>
 <title>{title} · tillstream</title>
 <link rel="icon" href="/assets/favicon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="/assets/style.css">
+<link rel="stylesheet" href="/assets/lists.css">
 </head>
 <body>
-<header><a href="/" class="brand">till<i>stream</i></a>{ribbon}<nav><a href="/">Today</a>\
-<a href="/receipts"{on_receipts}>Receipts</a><a href="/figures"{on_figures}>Figures</a><a href="/quarantine"{on_quarantine}>Set aside</a>\
-<a href="/docs">API</a></nav></header>
-<main>
+<a class="skip" href="#content">{skip}</a>
+<header><a href="/" class="brand">till<i>stream</i></a>{ribbon}<nav>{nav}</nav></header>
+<main id="content">
 {body}
 </main>
 </body>
@@ -37,25 +49,101 @@ Cell = tuple[str, str]
 """A cell's HTML, escaped already, and its class."""
 
 
-def shell(title: str, section: str, body: str, *, demo: bool, status: int = 200) -> HTMLResponse:
-    """A whole page: the header, with `section` marked in it, and the body."""
-    marks = {f"on_{name}": ' class="on"' if name == section else "" for name in SECTIONS}
-    ribbon = '<span class="demo">DEMO</span>' if demo else ""
-    return HTMLResponse(_PAGE.format(title=escape(title), ribbon=ribbon, body=body, **marks), status)
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """Says a page's words in the language of who asked; all that it returns is escaped."""
+
+    language: str
+    demo: bool
+
+    @classmethod
+    def of(cls, request: Request, *, demo: bool) -> Teller:
+        return cls(spoken(request), demo)
+
+    def __call__(self, key: str, **values: Any) -> str:
+        return escape(say(self.language, key, **values))
+
+    def page(self, title: str, section: str, body: str, status: int = 200) -> HTMLResponse:
+        """A whole page: the header, with `section` marked in it, and the body."""
+        nav = "".join(
+            f'<a href="{path}"{" aria-current=page" if name == section else ""}>{self(word)}</a>'
+            for name, (path, word) in SECTIONS.items()
+        )
+        ribbon = '<span class="demo">DEMO</span>' if self.demo else ""
+        filled = _PAGE.format(
+            title=escape(title), ribbon=ribbon, body=body, nav=nav, language=self.language, skip=self("skip")
+        )
+        return HTMLResponse(filled, status)
+
+    def problem(self, error: BadQuery) -> str:
+        return card(self("cannot_show"), f"<p>{escape(str(error))}</p>")
+
+    def money(self, amount: str | None, currency: str) -> str:
+        """A decimal string as people read it: `€1,234.50`, `1 234,50 €`."""
+        if amount is None:
+            return "–"
+        whole, _, rest = amount.removeprefix("-").partition(".")
+        sign = "−" if amount.startswith("-") else ""
+        symbol = _SYMBOLS.get(currency, currency)
+        if self.language == "fr":
+            number = f"{int(whole):,}".replace(",", "\u202f") + (f",{rest}" if rest else "")
+            return escape(f"{sign}{number}\u00a0{symbol}")
+        number = f"{int(whole):,}" + (f".{rest}" if rest else "")
+        return escape(f"{sign}{symbol}{'' if currency in _SYMBOLS else ' '}{number}")
+
+    def count(self, number: int) -> str:
+        return f"{number:,}".replace(",", "\u202f" if self.language == "fr" else ",")
+
+    def form(self, action: str, asked: Mapping[str, str], fields: Mapping[str, str]) -> str:
+        """Fields by name, each of a kind of input, with what was asked."""
+        inputs = "".join(
+            f"<label>{self(name) if name in _NAMED else escape(name)}"
+            f'<input name="{name}" type="{kind}" value="{escape(asked.get(name, ""))}"></label>'
+            for name, kind in fields.items()
+        )
+        return f'<form class="filters" action="{action}">{inputs}<button>{self("show")}</button></form>'
+
+    def more(self, action: str, asked: Mapping[str, str], cursor: str | None) -> str:
+        if cursor is None:
+            return ""
+        query = escape(urlencode({**asked, "cursor": cursor}))
+        return f'<p class="more"><a href="{action}?{query}">{self("older")}</a></p>'
 
 
-def money(amount: str | None, currency: str) -> str:
-    """A decimal string as people read it, escaped: `€1,234.50`."""
-    if amount is None:
-        return "–"
-    whole, point, rest = amount.removeprefix("-").partition(".")
-    sign = "−" if amount.startswith("-") else ""
-    symbol = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥"}.get(currency, f"{currency} ")
-    return escape(f"{sign}{symbol}{int(whole):,}{point}{rest}")
+Page = Callable[[Request, Teller], HTMLResponse]
+
+
+class Pages:
+    """Routes whose answers are pages; what cannot be asked is told on a page too."""
+
+    def __init__(self, *, demo: bool) -> None:
+        self.router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+        self._demo = demo
+
+    def add(self, path: str, section: str) -> Callable[[Page], Page]:
+        """Serve the decorated function under the path."""
+
+        def around(page: Page) -> Page:
+            def answer(request: Request) -> HTMLResponse:
+                tell = Teller.of(request, demo=self._demo)
+                try:
+                    return page(request, tell)
+                except BadQuery as error:
+                    return tell.page(tell("cannot_show"), section, tell.problem(error), 400)
+
+            self.router.add_api_route(path, answer)
+            return page
+
+        return around
+
+
+_SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥"}
+_NAMED = frozenset({"day", "store", "till", "receipt", "arrived", "category"})
 
 
 def facts(facts: Mapping[str, str]) -> str:
-    return "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
+    """Names and values, both escaped already."""
+    return "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items())
 
 
 def card(title: str, body: str, span: str = "span12") -> str:
@@ -77,29 +165,6 @@ def table(titles: Iterable[str], rows: Iterable[list[Cell]], empty: str) -> str:
     return f'<div class="scroll"><table class="list"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def form(action: str, asked: Mapping[str, str], fields: Mapping[str, str]) -> str:
-    inputs = "".join(
-        f'<label>{name.capitalize()}<input name="{name}" type="{kind}" value="{escape(asked.get(name, ""))}"></label>'
-        for name, kind in fields.items()
-    )
-    return f'<form class="filters" action="{action}">{inputs}<button>Show</button></form>'
-
-
-def more(action: str, asked: Mapping[str, str], cursor: str | None) -> str:
-    if cursor is None:
-        return ""
-    query = escape(urlencode({**asked, "cursor": cursor}))
-    return f'<p class="more"><a href="{action}?{query}">Older ones</a></p>'
-
-
-def problem(error: BadQuery) -> str:
-    return card("That cannot be shown", f"<p>{escape(str(error))}</p>")
-
-
 def filled(asked: Mapping[str, str]) -> dict[str, str]:
     """Without the fields of a form that were left empty."""
     return {name: value for name, value in asked.items() if value}
-
-
-def words(names: Iterable[str]) -> str:
-    return ", ".join(name.replace("_", " ") for name in names)

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from granian.constants import Interfaces
 
 from tillstream import __version__, ports
-from tillstream.dashboard import api, docs, figures, health, lists, page
+from tillstream.dashboard import api, aside, docs, figures, health, lists, page
 from tillstream.dashboard.files import Files
 from tillstream.dashboard.guard import Guard
 from tillstream.dashboard.live import LiveFeed
@@ -46,6 +46,7 @@ def application(
     app.include_router(health.routes(views, live, gauges))
     app.include_router(docs.routes())
     app.include_router(lists.routes(views, demo=demo))
+    app.include_router(aside.routes(views, demo=demo))
     app.include_router(figures.routes(views, demo=demo))
     app.mount("/docs/files", docs.files())
     api.add_refusals(app)

@@ -51,9 +51,11 @@ CLOCK_AHEAD_MINUTES = 10
 
 
 def _text(*candidates: str) -> str:
-    """The first that isn't blank, trimmed; `(none)` where all are."""
+    """The first that isn't blank, trimmed; `(none)` where all are. Trimming costs more than to see that nothing is."""
     filled = ", ".join(f"nullif(trim({each}), '')" for each in candidates)
-    return f"coalesce({filled}, '{UNNAMED}')"
+    first = candidates[0]
+    return f"""CASE WHEN {first} <> '' AND {first} NOT LIKE ' %' AND {first} NOT LIKE '% ' THEN {first}
+        ELSE coalesce({filled}, '{UNNAMED}') END"""
 
 
 class Plan:
@@ -117,14 +119,16 @@ class Plan:
             net := CASE WHEN l.creditAmount IS NOT NULL THEN {self._round("l.creditAmount")}
                 WHEN coalesce(l.taxPercentage, -1) < 0 OR l.settlementAmount IS NULL THEN {gross}
                 ELSE {self._net_of_gross(self._round("l.settlementAmount"), rate)} END,
-            rate := coalesce(rtrim(rtrim(CAST(l.taxPercentage AS VARCHAR), '0'), '.'), '{UNNAMED}'),
+            rate := coalesce(CASE WHEN l.taxPercentage = trunc(l.taxPercentage)
+                THEN CAST(CAST(l.taxPercentage AS INTEGER) AS VARCHAR)
+                ELSE rtrim(CAST(l.taxPercentage AS VARCHAR), '0') END, '{UNNAMED}'),
             foreign_rate := {self._foreign_rate()},
             fine := {self._fine("l.settlementAmount", "l.creditAmount")})"""
 
     @staticmethod
     def _items() -> str:
         weighed = ", ".join(f"'{unit}'" for unit in WEIGHED)
-        return f"""CAST(CASE WHEN lower(trim(l.unitOfMeasure)) IN ({weighed}) OR l.quantity <> trunc(l.quantity)
+        return f"""CAST(CASE WHEN l.quantity = 1 THEN 1 WHEN lower(trim(l.unitOfMeasure)) IN ({weighed}) OR l.quantity <> trunc(l.quantity)
             OR abs(l.quantity) >= {PIECES}
             THEN sign(coalesce(l.quantity, 1)) ELSE coalesce(l.quantity, 1) END AS BIGINT)"""
 
@@ -241,7 +245,7 @@ class Plan:
         types = metric_columns(metric, self._digits)
         keys = ", ".join(f"CAST({key.expression} AS {key.type}) AS {key.name}" for key in metric.keys)
         measures = ", ".join(
-            f"CAST({measure.fold}({measure.column or '*'}) AS {types[measure.name]}) AS {measure.name}"
+            f"CAST({measure.fold}({measure.expression}) AS {types[measure.name]}) AS {measure.name}"
             for measure in metric.measures
         )
         return f"SELECT {keys}, {measures} FROM {source} WHERE {where} GROUP BY ALL"

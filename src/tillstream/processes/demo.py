@@ -15,11 +15,14 @@ import structlog
 from tillstream import ports
 from tillstream.clock import Clock, SystemClock, utc
 from tillstream.datadir import DataDirectory, open_directory
+from tillstream.generator import towns
+from tillstream.generator.chain import Chain
 from tillstream.generator.plan import Options
 from tillstream.generator.run import run
 from tillstream.generator.tally import Tally
 from tillstream.processes.roles import Ready, run_until_stopped
 from tillstream.settings import Settings
+from tillstream.shoplist import kept
 
 PAST_DAYS = 15
 STORES = 12
@@ -34,6 +37,12 @@ logger = structlog.get_logger()
 
 Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 """A progress bar by its title; within the block it is told how many receipts are accepted, and of how many."""
+
+
+def list_shops(directory: DataDirectory) -> None:
+    """Give the demo's shops their names, unless a list is there already. Raises `ShopListError`."""
+    if not directory.shops.exists():
+        kept.write(directory.shops, towns.listed(Chain(STORES, TILLS)))
 
 
 def sell(settings: Settings, ready: Ready, bar: Bar, *, supervised: bool = False) -> None:

@@ -6,11 +6,11 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvloop
@@ -19,7 +19,9 @@ from tillstream import ports, topology
 from tillstream.clock import SystemClock
 from tillstream.datadir import Kind, Lock, open_directory
 from tillstream.processes import lifeline
+from tillstream.processes.watch import Watch
 from tillstream.settings import Settings
+from tillstream.webhook import Webhook
 
 if TYPE_CHECKING:
     from tillstream.engine.base import Engine, Step
@@ -37,11 +39,12 @@ def ingest(settings: Settings, ready: Ready, *, supervised: bool = False) -> Non
     """Take receipts until SIGINT or SIGTERM; raises an `OperationalError` where it cannot."""
     from tillstream.ingest.server import serve
 
-    directory = open_directory(settings.data_path, None if supervised else Kind.REAL)
+    directory, clock = open_directory(settings.data_path, None if supervised else Kind.REAL), SystemClock()
+    settings, _ = topology.in_force(directory, settings, clock)
     with directory.lock("ingest") as lock, closing(topology.open_log(directory, settings, writer=True)) as log:
 
         async def run(stop: asyncio.Event) -> None:
-            await serve(log, settings, SystemClock(), stop, _announce(settings, lock, ready))
+            await serve(log, settings, clock, stop, _announce(settings, lock, ready))
 
         run_until_stopped(run, supervised=supervised)
 
@@ -74,23 +77,30 @@ async def _fold_and_show(
     from tillstream.dashboard.server import serve
 
     loop = asyncio.get_running_loop()
-    live = LiveFeed("snapshot", reading.views.snapshot, reading.views.trouble, settings, SystemClock())
+    live = LiveFeed("overview", reading.views.live, reading.views.trouble, settings, SystemClock())
     halt = threading.Event()
+    pages: list[str] = []
+
+    def at_port(port: int) -> None:
+        pages.append(settings.alert_page_url or ports.address(settings.host, port))
+        ready(port)
 
     def on_commit(_: Step) -> None:
         live.notify()
 
-    with ThreadPoolExecutor(1, "engine") as executor:
+    with ThreadPoolExecutor(2, "engine") as executor, _posting(settings) as offer:
         folding = loop.run_in_executor(executor, _fold, reading.engine, halt, on_commit)
         # Whatever ends the folding ends the process too: figures that stand still must not look live.
         folding.add_done_callback(lambda _: stop.set())
+        watch = Watch(reading.views.alerts.standing, offer, lambda: pages[0] if pages else "", SystemClock())
+        loop.run_in_executor(executor, watch.run, halt)
         try:
             await serve(
                 reading.views,
                 live,
                 settings,
                 stop,
-                ready,
+                at_port,
                 partial(_gauges, reading),
                 partial(check.run, reading.store, reading.views, reading.log, reading.metrics),
                 demo=demo,
@@ -99,6 +109,16 @@ async def _fold_and_show(
             halt.set()
             live.close()
         await folding
+
+
+@contextmanager
+def _posting(settings: Settings) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """What takes events for the webhook, where there is one."""
+    if not settings.alert_webhook_url:
+        yield lambda _: None
+        return
+    with closing(Webhook(settings)) as webhook:
+        yield webhook.offer
 
 
 def _fold(engine: Engine, halt: threading.Event, on_commit: Callable[[Step], None]) -> None:

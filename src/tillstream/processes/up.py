@@ -11,6 +11,7 @@ from tillstream import ports
 from tillstream.datadir import Kind, open_directory
 from tillstream.errors import PortTaken, SettingsError
 from tillstream.options import flag
+from tillstream.processes.demo import list_shops
 from tillstream.processes.supervisor import Part, Supervisor, command
 from tillstream.settings import Settings
 
@@ -23,7 +24,7 @@ PORT_SETTINGS = ("ingest_port", "dashboard_port")
 async def up(settings: Settings, *, demo: bool, say: Say) -> int:
     """Run every part until told to stop; the exit code.
 
-    Raises `DataDirectoryError`, `PortTaken` or `SettingsError` before anything is started.
+    Raises `DataDirectoryError`, `PortTaken`, `SettingsError` or `ShopListError` before anything is started.
     """
     directory = open_directory(settings.data_path, Kind.DEMO if demo else Kind.REAL)
     with directory.lock("up"):
@@ -31,6 +32,8 @@ async def up(settings: Settings, *, demo: bool, say: Say) -> int:
             with directory.lock(role):
                 pass
         _check_ports(settings)
+        if demo:
+            list_shops(directory)
         if not _loopback(settings.host):
             say(f"warning: on {settings.host} everyone who reaches this machine can post and read receipts")
         return await Supervisor(settings, _parts(demo=demo), lambda addresses: _welcome(settings, addresses, say)).run()

@@ -79,7 +79,7 @@ def tables(digits: int) -> dict[str, dict[str, str]]:
 def metric_columns(metric: Metric, digits: int) -> dict[str, str]:
     """Column types of a metric's table: its keys, then its measures."""
     # Wide, because a sum may hold many of the largest amounts that are taken.
-    kinds = {"money": f"DECIMAL(38,{digits})", "count": "BIGINT", "text": "VARCHAR"}
+    kinds = {"money": f"DECIMAL(38,{digits})", "count": "BIGINT", "text": "VARCHAR", "time": "TIMESTAMP"}
     keys = {key.name: key.type for key in metric.keys}
     return keys | {measure.name: kinds[measure.kind] for measure in metric.measures}
 

@@ -23,11 +23,25 @@ class Calendar:
 
     def local_now(self) -> datetime:
         """Wall-clock time in the chain's zone, without the zone."""
-        return utc(self.now_us()).astimezone(self._zone).replace(tzinfo=None)
+        return self.local(self.now_us())
+
+    def local(self, instant_us: int, zone: str = "") -> datetime:
+        """Wall-clock time of an instant in this zone or else the chain's, without the zone."""
+        where = ZoneInfo(zone) if zone else self._zone
+        return utc(instant_us).astimezone(where).replace(tzinfo=None)
+
+    @property
+    def first_hour(self) -> int:
+        """The hour of the clock in which a business day begins."""
+        return self._day_start.hour
 
     def today(self) -> date:
         """The business day that it is now."""
-        return (self.local_now() - timedelta(hours=self._day_start.hour, minutes=self._day_start.minute)).date()
+        return self.day_of(self.local_now())
+
+    def day_of(self, local: datetime) -> date:
+        """The business day of a wall-clock time."""
+        return (local - timedelta(hours=self._day_start.hour, minutes=self._day_start.minute)).date()
 
     def start(self, day: date) -> datetime:
         """The wall-clock time at which a business day begins."""

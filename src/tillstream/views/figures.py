@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tillstream.errors import BadQuery, UnknownMetric
 from tillstream.metrics import Metric
+from tillstream.shops import Shops
 from tillstream.store.base import Row, Store
 from tillstream.store.schema import metric_table
 from tillstream.views.calendar import Calendar
 from tillstream.views.filters import key_value
+from tillstream.views.stores import STORE_NAME, named
 
 
 class Figures:
     """Every metric, described and read."""
 
-    def __init__(self, store: Store, catalogue: Sequence[Metric], calendar: Calendar, currency: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        catalogue: Sequence[Metric],
+        calendar: Calendar,
+        currency: str,
+        shops: Callable[[], Shops],
+    ) -> None:
         self._store = store
         self._metrics = {metric.name: metric for metric in catalogue}
         self._calendar = calendar
         self._currency = currency
+        self._shops = shops
 
     def described(self) -> list[Row]:
         """Every metric: its keys, its measures and what each of them is."""
@@ -37,7 +47,10 @@ class Figures:
         ]
 
     def rows(self, name: str, filters: Mapping[str, str] | None = None) -> Row:
-        """The rows of one metric of one day; any key column may be a filter. Raises `UnknownMetric`, `BadQuery`."""
+        """The rows of one metric of one day; any key column may be a filter.
+
+        Beside a key `store` stands `store_name`. Raises `UnknownMetric`, `BadQuery`.
+        """
         if name not in self._metrics:
             raise UnknownMetric(f"there is no metric {name!r}; there are {', '.join(self._metrics)}")
         metric = self._metrics[name]
@@ -56,9 +69,13 @@ class Figures:
             f"ORDER BY {', '.join(keys)}",
             list(wanted.values()),
         )
-        for moment in [key.name for key in metric.keys if key.type in ("DATE", "TIMESTAMP")]:
+        times = [measure.name for measure in metric.measures if measure.kind == "time"]
+        for moment in [*(key.name for key in metric.keys if key.type in ("DATE", "TIMESTAMP")), *times]:
             for row in rows:
                 row[moment] = row[moment].isoformat()
+        if "store" in keys:
+            columns.insert(columns.index("store") + 1, STORE_NAME)
+            rows = named(rows, self._shops())
         return {
             "metric": name,
             "help": metric.help,

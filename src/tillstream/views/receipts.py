@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import partial
 from uuid import UUID
 
 from tillstream.errors import BadQuery
 from tillstream.log.base import Log
+from tillstream.shops import Shops
 from tillstream.store.base import Row, Store
 from tillstream.views.calendar import Calendar
 from tillstream.views.filters import receipt_conditions
 from tillstream.views.originals import original
 from tillstream.views.pages import read_page
-from tillstream.views.plain import cent, plain, trimmed
+from tillstream.views.plain import cent, plain, trimmed, zulu
+from tillstream.views.stores import named
 
 _COLUMNS = (
     "place, key, day, store, till, receipt, sold_local, received_at, gross, net, tax, items, line_count, "
@@ -26,8 +28,9 @@ _HIDDEN = frozenset({"place", "anomalous", "applied_at", "ingest_bucket", "till_
 class Receipts:
     """Stored receipts; what came is read from the log."""
 
-    def __init__(self, store: Store, log: Log, calendar: Calendar, currency: str) -> None:
+    def __init__(self, store: Store, log: Log, calendar: Calendar, currency: str, shops: Callable[[], Shops]) -> None:
         self._store = store
+        self._shops = shops
         self._log = log
         self._currency = currency
         self._least = {"quantity": Decimal(1), "unit_price": cent(currency)}
@@ -36,10 +39,11 @@ class Receipts:
     def page(self, filters: Mapping[str, str] | None = None) -> Row:
         """Receipts, the newest first, and under `next` the cursor of the following ones (None: no more)."""
         rows, following = read_page(self._store, f"{_COLUMNS} FROM receipts", filters, self._conditions)
-        return {"currency": self._currency, "receipts": [_receipt(row) for row in rows], "next": following}
+        receipts = named(map(_receipt, rows), self._shops())
+        return {"currency": self._currency, "receipts": receipts, "next": following}
 
     def one(self, key: str) -> Row | None:
-        """One receipt with its lines, settlements and original (persons masked), all of one commit; None: there is none."""
+        """One receipt with its lines, settlements, conflicts and original (persons masked), of one commit; None: there is none."""
         try:
             wanted = UUID(key)
         except ValueError:
@@ -57,11 +61,18 @@ class Receipts:
             settlements = reader.query(
                 "SELECT mechanism, amount FROM settlements WHERE place = ? AND day = ?", [place, day]
             )
+            conflicts = reader.query(
+                "SELECT place, received_at FROM quarantine WHERE kind = 'conflict' AND key = ? ORDER BY place",
+                [wanted.hex],
+            )
+        applied = found[0]["applied_at"]
         return {
-            **_receipt(found[0]),
+            **named([_receipt(found[0])], self._shops())[0],
+            "applied_at": None if applied is None else zulu(applied),
             "currency": self._currency,
             "lines": [self._line(row) for row in lines],
             "settlements": [plain(row) for row in settlements],
+            "conflicts": [{"id": str(row["place"]), "received_at": zulu(row["received_at"])} for row in conflicts],
             "original": original(self._log, place),
         }
 

@@ -35,7 +35,7 @@ class Snapshot:
             "minutes": self._minutes(reader, day),
             "categories": _categories(reader, day),
             "other_days": self.other_days(reader) if live else [],
-            **self._age(reader),
+            **self.age(reader, self._calendar.now_us()),
         }
 
     def other_days(self, reader: Reader) -> list[Row]:
@@ -61,11 +61,11 @@ class Snapshot:
             "receipts": [int(row["receipts"]) for row in rows],
         }
 
-    def _age(self, reader: Reader) -> Row:
+    def age(self, reader: Reader, now_us: int) -> Row:
         """How far the figures are behind: not at all while everything acknowledged is in them."""
         rows = reader.query("SELECT committed_at FROM state")
         lag, committed = self._log.lag(), rows[0]["committed_at"] if rows else None
-        late = self._calendar.now_us() - microseconds(committed) if lag and committed else 0
+        late = now_us - microseconds(committed) if lag and committed else 0
         return {"lag": lag, "age_ms": max(0, late // 1_000)}
 
 

@@ -48,7 +48,7 @@ class Summary:
             "average_ticket": None if average is None else amount(average, self._cent),
             "stores_active": _rows_of(reader, "sales_by_store", day),
             "tills_active": _rows_of(reader, "sales_by_till", day),
-            "receipts_per_minute": _rate(reader, day, now_us) if day == self._calendar.today() else None,
+            "receipts_per_minute": rate(reader, day, now_us) if day == self._calendar.today() else None,
             "ingest_delay_ms": {name: ms and round(ms, 1) for name, ms in ingest.items()},
             "till_delay_s": {name: ms and round(ms / 1_000, 3) for name, ms in till.items()},
             **{name: counted.get(name, 0) for name in COUNTERS},
@@ -66,7 +66,8 @@ def _rows_of(reader: Reader, metric: str, day: date) -> int:
     return int(_first(reader, f"SELECT count(*) AS rows FROM {metric_table(metric)} WHERE day = ?", day)["rows"])
 
 
-def _rate(reader: Reader, day: date, now_us: int) -> int:
+def rate(reader: Reader, day: date, now_us: int) -> int:
+    """Receipts that arrived in the 60 seconds before this instant, of one business day."""
     now = utc(now_us).replace(tzinfo=None)
     sql = "SELECT coalesce(sum(receipts), 0) AS receipts FROM received WHERE day = ? AND second > ? AND second <= ?"
     return int(_first(reader, sql, day, now - timedelta(seconds=60), now)["receipts"])

@@ -1,4 +1,4 @@
-"""What readers ask: summary, metrics, receipts, quarantine and the live page's snapshot.
+"""What readers ask: summary, metrics, receipts, shops, quarantine and the live page's snapshot.
 
 The page, the API and the exports read through `Views` only. Everything it returns is plain data,
 ready for JSON: money as decimal strings, counts as integers, days and times in ISO 8601.
@@ -14,13 +14,17 @@ from tillstream.errors import OperationalError
 from tillstream.log.base import Log
 from tillstream.metrics import Metric
 from tillstream.settings import Settings
+from tillstream.shops import Shops
 from tillstream.store.base import Reader, Row, Store
+from tillstream.views.alerts import Alerts
 from tillstream.views.calendar import Calendar
 from tillstream.views.figures import Figures
 from tillstream.views.filters import parse_day
+from tillstream.views.overview import Overview
 from tillstream.views.quarantine import Quarantine
 from tillstream.views.receipts import Receipts
 from tillstream.views.snapshot import Snapshot
+from tillstream.views.stores import Stores
 from tillstream.views.summary import Summary
 
 
@@ -39,18 +43,26 @@ class Views:
         settings: Settings,
         clock: Clock,
         trouble: Callable[[], OperationalError | None] = lambda: None,
+        *,
+        shops: Callable[[], Shops] = Shops,
     ) -> None:
         self.trouble = trouble
         """Asks the engine why the figures stand still, where they do."""
+        self.shops = shops
+        """Gives the list of shops as it is now."""
         self.currency = settings.currency
         self._store = store
         self._log = log
         self._calendar = Calendar(settings, clock)
         self._summary = Summary(self._calendar, self.currency)
         self._snapshot = Snapshot(self._calendar, self._summary, log, self.currency)
-        self._figures = Figures(store, catalogue, self._calendar, self.currency)
-        self._receipts = Receipts(store, log, self._calendar, self.currency)
+        self._overview = Overview(settings, self._calendar, self._snapshot, shops)
+        self._figures = Figures(store, catalogue, self._calendar, self.currency, shops)
+        self._receipts = Receipts(store, log, self._calendar, self.currency, shops)
+        self._stores = Stores(store, shops)
         self._quarantine = Quarantine(store, log)
+        self.alerts = Alerts(store, log, settings, self._calendar, shops)
+        """The alerts that stand; see `docs/alerts.md`."""
 
     def local_now(self) -> datetime:
         """Wall-clock time in the chain's zone, without the zone."""
@@ -76,6 +88,19 @@ class Views:
         asked = self._day(day)
         with self._store.reading() as reader:
             return self._snapshot.read(reader, asked)
+
+    def overview(self, query: Mapping[str, str] | None = None) -> Row:
+        """All that the dashboard shows of a scope and a span beside the days compared with, of one commit.
+
+        The query has `day`, or `from` and `to`; `vs`, the first day to compare with; and one of `region`,
+        `store` (and `till`), `category`, `product`. Without any of them: the chain's today.
+        """
+        with self._store.reading() as reader:
+            return self._overview.read(reader, query or {})
+
+    def live(self) -> Row:
+        """What the live feed sends: the overview of the chain's today, with the alerts that stand."""
+        return {**self.overview(), "alerts": self.alerts.current()["alerts"]}
 
     def other_days(self) -> list[Row]:
         """How many receipts arrived today whose business day is another, by that day, the newest first.
@@ -104,6 +129,10 @@ class Views:
     def receipt(self, key: str) -> Row | None:
         """One receipt with its lines, settlements and original (persons masked); None: there is none."""
         return self._receipts.one(key)
+
+    def stores(self) -> list[Row]:
+        """The shops of the list, then those that sold without being in it, each with all that is known of it."""
+        return self._stores.all()
 
     def quarantine(self, filters: Mapping[str, str] | None = None) -> Row:
         """What was refused, unreadable or in conflict, the newest first. Filters: day, kind, cursor, limit."""

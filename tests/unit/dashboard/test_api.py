@@ -13,6 +13,8 @@ from tests.support.dashboard import Answers, views_of
 from tests.support.pipeline import Pipeline, body
 from tillstream.dashboard import live
 from tillstream.dashboard.api import as_csv
+from tillstream.dashboard.panels import PANELS
+from tillstream.shops import Shop
 
 
 @pytest.fixture
@@ -41,6 +43,7 @@ def test_given_receipts_when_asked_then_the_answers_are_those_of_the_views(
     assert answers.json("/api/v1/metrics/sales_by_store", store="13") == views.metric("sales_by_store", {"store": "13"})
     assert answers.json("/api/v1/receipts", limit="1") == views.receipts({"limit": "1"})
     assert answers.json("/api/v1/quarantine") == views.quarantine()
+    assert answers.json("/api/v1/stores") == {"stores": views.stores()}
     assert answers.json("/api/v1/faults") == {"faults": []}
 
 
@@ -58,6 +61,8 @@ def test_given_a_receipt_and_an_entry_when_asked_by_their_names_then_they_come_w
         ("/api/v1/summary?dya=2026-11-23", 400, "dya"),
         ("/api/v1/summary?day=2026-11-23&day=2026-11-24", 400, "day"),
         ("/api/v1/metrics?x=1", 400, "x"),
+        ("/api/v1/stores?id=12", 400, "id"),
+        ("/api/v1/stores.csv?id=12", 400, "id"),
         ("/api/v1/metrics/nope", 404, "name"),
         ("/api/v1/metrics/nope.csv", 404, "name"),
         ("/api/v1/metrics/sales?store=13", 400, "store"),
@@ -70,6 +75,11 @@ def test_given_a_receipt_and_an_entry_when_asked_by_their_names_then_they_come_w
         ("/api/v1/quarantine?store=1", 400, "store"),
         ("/api/v1/quarantine/x", 400, "id"),
         ("/api/v1/quarantine/1", 404, "id"),
+        ("/api/v1/overview?dya=1", 400, "dya"),
+        ("/api/v1/overview?day=x", 400, "day"),
+        ("/api/v1/overview?till=1", 400, "till"),
+        ("/api/v1/overview/nope.csv", 404, "panel"),
+        ("/api/v1/overview/pace.csv?vs=x", 400, "vs"),
         ("/api/v1/nope", 404, "/api/v1/nope"),
         ("/nope", 404, "/nope"),
     ],
@@ -102,6 +112,39 @@ def test_given_a_metric_when_asked_as_csv_then_its_rows_are_those_of_the_json(an
     assert rows == [{name: str(value) for name, value in row.items()} for row in expected]
 
 
+def test_given_a_list_of_shops_when_asked_as_csv_then_names_are_beside_the_ids(
+    pipeline: Pipeline, answers: Answers
+) -> None:
+    pipeline.list_shops(Shop("12", "Paris Opéra", "Paris", tills=3))
+    tills = answers.ask("/api/v1/metrics/sales_by_till.csv")
+    assert tills.text.splitlines()[1].startswith("2026-11-23,12,Paris Opéra,3,")
+    stores = answers.ask("/api/v1/stores.csv")
+    assert stores.headers["content-disposition"] == 'attachment; filename="stores.csv"'
+    assert stores.text.splitlines() == [
+        "id,name,city,region,zone,tills,hours,listed",
+        "12,Paris Opéra,Paris,,,3,,true",
+        "13,13,,,,0,,false",
+    ]
+
+
+def test_given_an_overview_when_asked_then_it_is_what_the_views_say(answers: Answers) -> None:
+    overview = answers.json("/api/v1/overview", store="12", day="2026-11-23")
+    assert (overview["scope"]["kind"], overview["from"], overview["to"]) == ("store", "2026-11-23", "2026-11-23")
+    assert overview["tiles"]["revenue"]["value"] == "5.00"
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_given_a_panel_when_asked_as_csv_then_its_rows_are_those_of_the_overview(answers: Answers, panel: str) -> None:
+    answer = answers.ask(f"/api/v1/overview/{panel}.csv", store="12")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert answer.headers["content-disposition"] == f'attachment; filename="{panel}-2026-11-23.csv"'
+    columns, rows = PANELS[panel]
+    expected = [[row[name] for name in columns] for row in rows(answers.json("/api/v1/overview", store="12"))]
+    read = list(csv.reader(io.StringIO(answer.text)))
+    assert read == [list(columns), *([("" if cell is None else str(cell)) for cell in row] for row in expected)]
+
+
 def test_given_a_text_that_a_spreadsheet_would_run_when_written_as_csv_then_it_is_quoted() -> None:
     rows = [{"name": "=HYPERLINK(1)", "amount": "-3.20"}, {"name": 'Pain, "long"', "amount": "1.00"}]
     assert as_csv(["name", "amount"], rows) == 'name,amount\r\n\'=HYPERLINK(1),-3.20\r\n"Pain, ""long""",1.00\r\n'
@@ -124,11 +167,14 @@ def test_given_the_description_when_asked_then_every_route_and_parameter_is_in_i
         "summary",
         "metrics",
         "metrics/{name}",
+        "stores",
         "receipts",
         "receipts/{key}",
         "quarantine",
         "live",
         "snapshot",
+        "overview",
+        "overview/{panel}.csv",
     ):
         assert paths[f"/api/v1/{path}"]["get"]["description"]
     named = {parameter["name"] for parameter in paths["/api/v1/receipts"]["get"]["parameters"]}

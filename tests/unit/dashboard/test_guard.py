@@ -38,6 +38,6 @@ def test_given_any_answer_when_read_then_it_allows_no_script_but_its_own_files(a
 
 def test_given_a_file_with_its_version_in_the_name_when_read_then_browsers_may_keep_it(answers: Answers) -> None:
     page = answers.ask("/").text
-    plotly = next(part for part in page.split('"') if "plotly.v" in part)
-    answer = answers.ask(plotly)
+    renderer = next(part for part in page.split('"') if "dash_renderer.v" in part)
+    answer = answers.ask(renderer)
     assert (answer.status_code, "max-age" in answer.headers["cache-control"]) == (200, True)

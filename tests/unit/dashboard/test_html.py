@@ -4,43 +4,50 @@ from __future__ import annotations
 
 import pytest
 
-from tillstream.dashboard.html import filled, form, money, more, shell, table
+from tillstream.dashboard.html import Teller, facts, filled, table
+
+EN, FR = Teller("en", demo=False), Teller("fr", demo=False)
 
 
 @pytest.mark.parametrize(
-    ("amount", "currency", "shown"),
+    ("amount", "currency", "english", "french"),
     [
-        ("1234567.80", "EUR", "€1,234,567.80"),
-        ("-3.20", "EUR", "−€3.20"),
-        ("0.00", "USD", "$0.00"),
-        ("1200", "JPY", "¥1,200"),
-        ("1.250", "TND", "TND 1.250"),
-        ("99999999999999999.99", "EUR", "€99,999,999,999,999,999.99"),
-        (None, "EUR", "–"),
+        ("1234567.80", "EUR", "€1,234,567.80", "1\u202f234\u202f567,80\u00a0€"),
+        ("-3.20", "EUR", "−€3.20", "−3,20\u00a0€"),
+        ("0.00", "USD", "$0.00", "0,00\u00a0$"),
+        ("1200", "JPY", "¥1,200", "1\u202f200\u00a0¥"),
+        ("1.250", "TND", "TND 1.250", "1,250\u00a0TND"),
+        ("99999999999999999.99", "EUR", "€99,999,999,999,999,999.99", "99\u202f999\u202f999\u202f999\u202f999\u202f999,99\u00a0€"),
+        (None, "EUR", "–", "–"),
     ],
-)
-def test_given_an_amount_when_shown_then_no_digit_is_lost(amount: str | None, currency: str, shown: str) -> None:
-    assert money(amount, currency) == shown
+)  # fmt: skip
+def test_given_an_amount_when_shown_then_no_digit_is_lost(
+    amount: str | None, currency: str, english: str, french: str
+) -> None:
+    assert EN.money(amount, currency) == english
+    assert FR.money(amount, currency) == french
 
 
 def test_given_no_rows_when_a_table_is_written_then_it_says_so() -> None:
     assert table(("One",), [], "Nothing.") == '<p class="note">Nothing.</p>'
+    assert facts({"a": "1"}) == "<dt>a</dt><dd>1</dd>"
 
 
 def test_given_hostile_values_when_a_form_is_written_then_they_stay_text() -> None:
-    written = form("/x", {"store": '"><script>'}, {"store": "text"})
+    written = EN.form("/x", {"store": '"><script>'}, {"store": "text"})
     assert "<script>" not in written
     assert filled({"a": "", "b": "1"}) == {"b": "1"}
 
 
 def test_given_a_cursor_when_there_is_more_then_the_filters_stay() -> None:
-    assert "store=1&amp;cursor=c" in more("/receipts", {"store": "1"}, "c")
-    assert more("/receipts", {}, None) == ""
+    assert "store=1&amp;cursor=c" in EN.more("/receipts", {"store": "1"}, "c")
+    assert EN.more("/receipts", {}, None) == ""
 
 
 @pytest.mark.parametrize("demo", [True, False])
 def test_given_a_demo_when_a_page_is_shown_then_it_says_demo(demo: bool) -> None:
-    page = bytes(shell("<Title>", "receipts", "body", demo=demo).body).decode()
+    page = bytes(Teller("fr", demo=demo).page("<Title>", "receipts", "body").body).decode()
     assert ("DEMO" in page) is demo
     assert "&lt;Title&gt;" in page
-    assert '<a href="/receipts" class="on">' in page
+    assert '<html lang="fr">' in page
+    assert '<a href="/receipts" aria-current=page>Tickets</a>' in page

@@ -90,14 +90,20 @@ def test_given_scripts_in_every_text_when_shown_then_they_stay_text(pipeline: Pi
         ("/receipts?arrived=<b>", 400),
         ("/receipts/x", 400),
         (f"/receipts/{'0' * 32}", 404),
-        ("/quarantine?kind=refused&limit=0", 400),
-        ("/quarantine/x", 400),
-        ("/quarantine/1", 404),
+        ("/shops?day=x", 400),
     ],
 )
 def test_given_what_cannot_be_shown_when_asked_then_a_page_says_so(pipeline: Pipeline, path: str, status: int) -> None:
     answer = Answers(pipeline).ask(path)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+
+
+def test_given_sales_when_shops_are_listed_then_each_links_to_its_own_page(pipeline: Pipeline) -> None:
+    pipeline.append(body(), body(storeID="a/b", cashReceiptID="2"))
+    pipeline.drain()
+    page = Answers(pipeline).ask("/shops?lang=fr").text
+    assert 'href="/shops/a%2Fb?day=2026-11-23"' in page
+    assert "5,00\u00a0€" in page
 
 
 def test_given_a_demo_when_a_list_is_shown_then_it_says_so(pipeline: Pipeline) -> None:

@@ -118,13 +118,13 @@ def test_given_a_viewer_when_a_receipt_is_committed_then_it_is_told(pipeline: Pi
         viewer = await Viewer(feed).open()
         assert viewer.greeting == b"retry: 1000\n\n"
         first, name, state = await viewer.next()
-        assert (name, state["summary"]["receipts"]) == ("snapshot", 0)
+        assert (name, state["tiles"]["receipts"]["value"]) == ("overview", 0)
         pipeline.append(body())
         pipeline.drain()
         feed.notify()
         second, _, state = await viewer.next()
         assert second > first
-        assert state["summary"]["revenue"] == "5.00"
+        assert state["tiles"]["revenue"]["value"] == "5.00"
         await viewer.leave()
 
     run(main)

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -42,7 +43,7 @@ def ids(lines: Iterator[str]) -> Iterator[str]:
     return (line for line in lines if line.startswith("id: "))
 
 
-def snapshots(lines: Iterator[str]) -> Iterator[dict[str, dict[str, object]]]:
+def updates(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
     return (json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: "))
 
 
@@ -57,19 +58,19 @@ def test_given_a_watcher_when_a_receipt_is_committed_then_it_comes_over_the_wire
     with served(pipeline) as server, httpx.stream("GET", f"{server.address}/api/v1/live", timeout=20) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert answer.headers["cache-control"] == "no-store"
-        events = snapshots(answer.iter_lines())
-        assert next(events)["summary"]["receipts"] == 0
+        events = updates(answer.iter_lines())
+        assert next(events)["tiles"]["receipts"]["value"] == 0
         pipeline.append(body())
         pipeline.drain()
         server.live.notify()
-        assert next(events)["summary"]["receipts"] == 1
+        assert next(events)["tiles"]["receipts"]["value"] == 1
 
 
 def test_given_a_watcher_when_it_leaves_then_it_no_longer_counts(pipeline: Pipeline) -> None:
     with served(pipeline) as server:
         with httpx.stream("GET", f"{server.address}/api/v1/live", timeout=20) as answer:
             # Kept, because lines that nobody holds any more close the connection.
-            events = snapshots(answer.iter_lines())
+            events = updates(answer.iter_lines())
             next(events)
             assert server.live.viewers == 1
         wait_until(lambda: server.live.viewers == 0, "the watcher is gone")
@@ -78,7 +79,7 @@ def test_given_a_watcher_when_it_leaves_then_it_no_longer_counts(pipeline: Pipel
 def test_given_open_streams_when_it_is_told_to_stop_then_it_does_and_they_end(pipeline: Pipeline) -> None:
     with served(pipeline) as server, httpx.stream("GET", f"{server.address}/api/v1/live", timeout=20) as answer:
         lines = answer.iter_lines()
-        next(snapshots(lines))
+        next(updates(lines))
         server.stop(timeout_s=5)
         assert not list(lines)[-1]
         with pytest.raises(httpx.ConnectError):
@@ -90,15 +91,15 @@ def test_given_viewers_that_read_nothing_when_updates_are_made_then_they_cost_no
 ) -> None:
     state = {"figures": "x" * 500_000}
     live = LiveFeed("overview", lambda: state, lambda: None, Settings(live_interval_ms=1), SystemClock())
-    stuck, updates, allowed_bytes = 20, 60, 100_000_000
-    assert stuck * updates * len(state["figures"]) > 5 * allowed_bytes
+    stuck, made, allowed_bytes = 20, 60, 100_000_000
+    assert stuck * made * len(state["figures"]) > 5 * allowed_bytes
     with served(pipeline, live=live) as server, ExitStack() as open_sockets:
         for _ in range(stuck):
             open_sockets.enter_context(asking(server))
         wait_until(lambda: live.viewers == stuck, "all of them watch")
         with httpx.stream("GET", f"{server.address}/api/v1/live", timeout=20) as answer:
             events, before = ids(answer.iter_lines()), psutil.Process().memory_info().rss
-            for _ in range(updates):
+            for _ in range(made):
                 next(events)
                 live.notify()
             assert psutil.Process().memory_info().rss - before < allowed_bytes

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tillstream.processes.demo import PAST_DAYS, missing_days
+from tillstream.datadir import Kind, open_directory
+from tillstream.processes.demo import PAST_DAYS, STORES, list_shops, missing_days
+from tillstream.shoplist import kept
+from tillstream.shops import Shop, Shops
 
 TODAY = date(2026, 11, 23)
 
@@ -27,3 +30,12 @@ def test_all_days_are_missing_where_nothing_tells(tmp_path: Path, text: str | No
     if text is not None:
         file.write_text(text)
     assert missing_days(file, TODAY) == PAST_DAYS
+
+
+def test_its_shops_have_names_and_a_list_that_was_imported_stays(tmp_path: Path) -> None:
+    directory = open_directory(tmp_path / "demo", Kind.DEMO)
+    list_shops(directory)
+    assert len(kept.read(directory.shops).by_id) == STORES
+    kept.write(directory.shops, Shops({"1": Shop("1", "Chez moi")}))
+    list_shops(directory)
+    assert kept.read(directory.shops).title("1") == "Chez moi"

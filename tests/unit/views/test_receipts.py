@@ -10,6 +10,7 @@ from tests.support.pipeline import Pipeline, body
 from tests.support.sales import sell, total
 from tillstream.errors import BadQuery
 from tillstream.receipt import receipt_key
+from tillstream.shops import Shop
 from tillstream.views.views import Views
 
 TODAY = "2026-11-23"
@@ -94,3 +95,16 @@ def test_given_receipts_of_other_days_when_those_that_arrived_are_asked_then_the
     with pytest.raises(BadQuery) as caught:
         views.receipts({"arrived": "today"})
     assert caught.value.path == "arrived"
+
+
+def test_given_a_list_of_shops_when_receipts_are_asked_then_they_have_its_names(
+    pipeline: Pipeline, views: Views
+) -> None:
+    sell(pipeline, body(), body(cashReceiptID="2", storeID="13"))
+    pipeline.list_shops(Shop("12", "Paris Opéra"))
+    listed = {row["store"]: row for row in views.receipts()["receipts"]}
+    assert {store: row["store_name"] for store, row in listed.items()} == {"12": "Paris Opéra", "13": "13"}
+    for row in listed.values():
+        one = views.receipt(row["key"])
+        assert one is not None
+        assert one["store_name"] == row["store_name"]

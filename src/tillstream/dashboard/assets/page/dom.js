@@ -1,0 +1,43 @@
+// Elements and what changes on them. All text goes in as text, never as markup.
+
+export const $ = (id) => document.getElementById(id);
+
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  fill(element, attributes, children);
+  return element;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+export function s(tag, attributes = {}, ...children) {
+  const element = document.createElementNS(SVG, tag);
+  fill(element, attributes, children);
+  return element;
+}
+
+function fill(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name === "style") element.style.cssText = value; // set by script, so no policy stands in its way
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+}
+
+// Changes nothing where nothing changed: a screen reader would read it again.
+export function say(element, ...given) {
+  const parts = given.filter((part) => part !== null && part !== undefined && part !== false);
+  const key = parts.map((part) => (typeof part === "string" ? part : part.outerHTML)).join("\u0000");
+  if (element.dataset.said === key) return false;
+  element.dataset.said = key;
+  element.replaceChildren(...parts);
+  return true;
+}
+
+// Like `say` for a list of rows, each an element: only replaced when one of them differs.
+export function rows(element, items) {
+  return say(element, ...items);
+}
+
+export const reducedMotion = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

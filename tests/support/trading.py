@@ -1,0 +1,112 @@
+"""A chain that sells at an even pace, by hand: what the alerts are tested on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from tests.support.pipeline import Pipeline, body, head
+from tillstream.log.base import Batch
+from tillstream.shops import Shops
+from tillstream.store.base import Row
+from tillstream.views.alerts import Alerts
+from tillstream.views.calendar import Calendar
+
+TODAY = date(2026, 11, 23)
+OPENS, CLOSES = time(7), time(19)
+EVERY = timedelta(seconds=90)
+"""Between two receipts of a till: 40 an hour."""
+
+TILLS = (("1", "1"), ("1", "2"), ("2", "1"), ("3", "1"))
+
+
+class Trading:
+    """Sells a receipt of 5.00 € every 90 seconds at each till, from 7 to 19 by its own clock; it arrives when printed.
+
+    `every` holds the shops that sell at another pace.
+    """
+
+    def __init__(self, pipeline: Pipeline, shops: Shops | None = None, zones: dict[str, str] | None = None) -> None:
+        self.pipeline = pipeline
+        self.shops = shops or Shops()
+        self._zones = {"": pipeline.settings.zone, **(zones or {})}
+        self._number = 0
+        self._upto = datetime.combine(TODAY, time())
+        self.every: dict[str, timedelta] = {}
+        self.tills: tuple[tuple[str, str], ...] = TILLS
+
+    def past(self, *weeks: int) -> None:
+        """Whole days of trade so many weeks ago."""
+        for week in weeks or (1, 2):
+            day = datetime.combine(TODAY - timedelta(weeks=week), time())
+            self._sell(day, day + timedelta(days=1), (), body)
+
+    def open(self, clock: str = "09:00", *without: str) -> Alerts:
+        """Trade up to that time of today, and alerts that begin two minutes before it."""
+        moment = self._moment(clock)
+        self.until((moment - timedelta(minutes=3)).time().isoformat(), *without)
+        alerts = self.alerts()
+        alerts.standing()
+        self.until(clock, *without)
+        return alerts
+
+    def alerts(self) -> Alerts:
+        pipeline = self.pipeline
+        calendar = Calendar(pipeline.settings, pipeline.clock)
+        return Alerts(pipeline.store, pipeline.log, pipeline.settings, calendar, lambda: self.shops)
+
+    def until(self, clock: str, *without: str, made: Callable[..., dict[str, Any]] = body) -> None:
+        """Go on selling up to a time of the chain's, without some shops (`2`) or tills (`1/2`), and set the clock."""
+        moment = self._moment(clock)
+        self._sell(self._upto, moment, without, made)
+        self._upto = moment
+        now = moment.replace(tzinfo=ZoneInfo(self._zones[""]))
+        self.pipeline.clock.advance((now - datetime.fromtimestamp(0, UTC)).total_seconds() - self._now_s())
+
+    def _now_s(self) -> float:
+        return self.pipeline.clock.now_us() / 1_000_000
+
+    def _moment(self, clock: str) -> datetime:
+        return datetime.combine(TODAY, time.fromisoformat(clock))
+
+    def _there(self, moment: datetime, zone: ZoneInfo) -> datetime:
+        """A time of the chain's clock by the clock of another zone."""
+        return moment.replace(tzinfo=ZoneInfo(self._zones[""])).astimezone(zone).replace(tzinfo=None)
+
+    def _sell(
+        self, start: datetime, end: datetime, without: tuple[str, ...], made: Callable[..., dict[str, Any]]
+    ) -> None:
+        batch = Batch()
+        for store, till in self.tills:
+            if store in without or f"{store}/{till}" in without:
+                continue
+            zone = ZoneInfo(self._zones.get(store, self._zones[""]))
+            every = self.every.get(store, EVERY)
+            for moment in _moments(self._there(start, zone), self._there(end, zone), every):
+                self._number += 1
+                receipt = made(
+                    storeID=store, terminalID=till, cashReceiptID=str(self._number), date=f"{moment:%Y-%m-%d %H:%M:%S}"
+                )
+                received_us = round(moment.replace(tzinfo=zone).timestamp() * 1_000_000)
+                batch.add(head(receipt, received_us), json.dumps(receipt).encode())
+        if len(batch):
+            self.pipeline.log.append(batch)
+            self.pipeline.drain()
+
+
+def _moments(start: datetime, end: datetime, every: timedelta) -> Iterator[datetime]:
+    """The multiples of `every` from midnight on that are at or behind the start, before the end, and in opening hours."""
+    midnight = datetime.combine(start.date(), time())
+    moment = midnight + -(-(start - midnight) // every) * every
+    while moment < end:
+        if OPENS <= moment.time() < CLOSES:
+            yield moment
+        moment += every
+
+
+def of_rule(alerts: Alerts, rule: str) -> list[Row]:
+    """The alerts of one rule that stand."""
+    return [row for row in alerts.standing() if row["rule"] == rule]
