@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format torture bench docs lock wheel clean debian
+.PHONY: help install demo test lint format torture bench docs pictures lock wheel clean debian
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ bench: $(STAMP) ## measure, side by side in one run; prints a table and writes J
 
 docs: $(STAMP) ## write the reference pages from the declarations
 	$(BIN)/python -m tillstream.reference docs
+
+pictures: $(STAMP) debian ## take the pictures of the docs, of the demo as it is now
+	$(BIN)/python -m docs.pictures.take docs/pictures
 
 lock: ## pin what pyproject.toml asks for
 	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url \

@@ -82,7 +82,7 @@ def vat(question: Question) -> list[Row]:
 
 
 def share(part: Decimal, whole: Decimal) -> str | None:
-    """Percent with one decimal, half-up; None of nothing."""
-    if not whole:
+    """Percent with one decimal, half-up; None of nothing, and where more was given back than taken."""
+    if whole <= 0:
         return None
     return format((part * 100 / whole).quantize(Decimal("0.1"), ROUND_HALF_UP), "f")

@@ -10,6 +10,7 @@ from typing import Any
 
 from tillstream.shops import Shops
 from tillstream.store.base import Reader, Row
+from tillstream.store.schema import metric_table
 from tillstream.views.calendar import Calendar
 from tillstream.views.comparison import Comparison, Kept, Sides
 from tillstream.views.folds import Folds, Select, total
@@ -67,7 +68,8 @@ class Question:
 
 def version(reader: Reader, span: Span) -> int:
     """How many receipts the days of the span have: they only become more."""
-    sql = "SELECT coalesce(sum(receipts), 0) AS receipts FROM metric_sales WHERE day BETWEEN ? AND ?"
+    table = metric_table("sales")
+    sql = f"SELECT coalesce(sum(receipts), 0) AS receipts FROM {table} WHERE day BETWEEN ? AND ?"
     return int(reader.query(sql, [span.first, span.last])[0]["receipts"])
 
 

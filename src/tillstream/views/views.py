@@ -89,6 +89,10 @@ class Views:
         with self._store.reading() as reader:
             return self._snapshot.read(reader, asked)
 
+    def live(self) -> Row:
+        """What the live page shows: the chain's overview of today, and the alerts that stand under `alerts`."""
+        return {**self.overview(), "alerts": self.alerts.current()["alerts"]}
+
     def overview(self, query: Mapping[str, str] | None = None) -> Row:
         """All that the dashboard shows of a scope and a span beside the days compared with, of one commit.
 

@@ -104,7 +104,7 @@ export function tiles(overview) {
     !shops ? [] : shops.silent ? [h("span", { class: "bad" }, word("silent", { count: shops.silent })), " " + word("over_20_minutes")] : [word("tills_selling", { count: all.tills.value, number: count(all.tills.value) })]);
   const ingest = all.ingest_delay_ms, till = all.till_delay_s;
   const late = till && till.p99 !== null ? word("printed_to_received", { span: span(till.p99 * 1000) }) : word("received_to_visible");
-  tile("delay", ingest ? (ingest.p99 === null ? "–" : [span(ingest.p99), h("small", {}, " p99")]) : null, late);
+  tile("delay", ingest && ingest.p99 !== null ? [span(ingest.p99), h("small", {}, " p99")] : null, late);
 }
 
 function bars(value, before, top) {
@@ -217,6 +217,7 @@ const NEEDED = {
 // What the part of the chain on show doesn't have takes no place.
 export function arrange(overview) {
   for (const [id, needed] of Object.entries(NEEDED)) $(id).hidden = !needed(overview);
+  $("page").classList.toggle("of-lines", ["category", "product"].includes(overview.scope.kind));
   $("products-sinking").hidden = !overview.products?.sinking?.length;
   for (const link of document.querySelectorAll("a.csv")) link.href = "/api/v1/overview/" + link.dataset.panel + ".csv?" + query();
 }
