@@ -102,10 +102,6 @@ class Views:
         with self._store.reading() as reader:
             return self._overview.read(reader, query or {})
 
-    def live(self) -> Row:
-        """What the live feed sends: the overview of the chain's today, with the alerts that stand."""
-        return {**self.overview(), "alerts": self.alerts.current()["alerts"]}
-
     def other_days(self) -> list[Row]:
         """How many receipts arrived today whose business day is another, by that day, the newest first.
 

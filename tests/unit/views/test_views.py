@@ -47,13 +47,3 @@ def test_given_records_that_wait_when_asked_then_the_lag_is_told(pipeline: Pipel
     assert views.lag() == 2
     pipeline.drain()
     assert views.lag() == 0
-
-
-def test_given_an_alert_that_stands_when_the_live_state_is_asked_then_it_is_the_overview_with_the_alert(
-    pipeline: Pipeline, views: Views
-) -> None:
-    pipeline.refuse(b"{", [{"path": "$", "error": "broken off", "hint": ""}])
-    pipeline.drain()
-    live = views.live()
-    assert live.pop("alerts") == views.alerts.current()["alerts"]
-    assert live == views.overview()
