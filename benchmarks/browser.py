@@ -32,11 +32,10 @@ DRAWN_DAY = "() => document.getElementById('page')?.dataset.day ?? ''"
 """The day that stands on the page once it is drawn."""
 
 CHANGE_DAY = """(day) => {
-  const picker = document.getElementById('day');
+  document.getElementById('period-from').value = day;
+  document.getElementById('period-to').value = day;
   window.__began = performance.now();
-  picker.value = day;
-  picker.dispatchEvent(new Event('input', { bubbles: true }));
-  picker.dispatchEvent(new Event('change', { bubbles: true }));
+  document.getElementById('period-form').dispatchEvent(new Event('submit', { cancelable: true }));
 }"""
 """What choosing a day in the page's picker does, in terms of the page as it is."""
 

@@ -91,15 +91,15 @@ def test_given_viewers_that_read_nothing_when_updates_are_made_then_they_cost_no
 ) -> None:
     state = {"figures": "x" * 500_000}
     live = LiveFeed("overview", lambda: state, lambda: None, Settings(live_interval_ms=1), SystemClock())
-    stuck, updates, allowed_bytes = 20, 60, 100_000_000
-    assert stuck * updates * len(state["figures"]) > 5 * allowed_bytes
+    stuck, made, allowed_bytes = 20, 60, 100_000_000
+    assert stuck * made * len(state["figures"]) > 5 * allowed_bytes
     with served(pipeline, live=live) as server, ExitStack() as open_sockets:
         for _ in range(stuck):
             open_sockets.enter_context(asking(server))
         wait_until(lambda: live.viewers == stuck, "all of them watch")
         with httpx.stream("GET", f"{server.address}/api/v1/live", timeout=20) as answer:
             events, before = ids(answer.iter_lines()), psutil.Process().memory_info().rss
-            for _ in range(updates):
+            for _ in range(made):
                 next(events)
                 live.notify()
             assert psutil.Process().memory_info().rss - before < allowed_bytes
