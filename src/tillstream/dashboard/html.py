@@ -19,6 +19,7 @@ SECTIONS = {
     "shops": ("/shops", "shops_nav"),
     "receipts": ("/receipts", "receipts_nav"),
     "figures": ("/figures", "figures_nav"),
+    "alerts": ("/alerts", "alerts_nav"),
     "quarantine": ("/quarantine", "set_aside_nav"),
     "docs": ("/docs", "api_nav"),
 }

@@ -60,6 +60,7 @@ def _header(*, demo: bool) -> Any:
                     html.A(word("shops_nav"), href="/shops"),
                     html.A(word("receipts_nav"), href="/receipts"),
                     html.A(word("figures_nav"), href="/figures"),
+                    html.A(word("alerts_nav"), href="/alerts"),
                     html.A(word("set_aside_nav"), href="/quarantine"),
                     html.A(word("api_nav"), href="/docs"),
                 ]

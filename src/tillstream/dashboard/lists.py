@@ -1,4 +1,4 @@
-"""Receipts and shops as plain HTML, for people who follow a figure to its evidence."""
+"""Receipts, shops and alerts as plain HTML, for people who follow a figure to its evidence."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIELDS = {"day": "date", "store": "text", "till": "text", "receipt": "text"}
 
 
 def routes(views: Views, *, demo: bool) -> APIRouter:
-    """`/receipts`, `/receipts/{key}` and `/shops`."""
+    """`/receipts`, `/receipts/{key}`, `/shops` and `/alerts`."""
     pages = Pages(demo=demo)
 
     @pages.add("/receipts", "receipts")
@@ -50,11 +50,22 @@ def routes(views: Views, *, demo: bool) -> APIRouter:
         asked = filled(given(request, {"day": "", "from": "", "to": "", "vs": "", "lang": ""}))
         found = views.metric("sales_by_store", {name: asked[name] for name in ("day",) if name in asked})
         rows = sorted(found["rows"], key=lambda row: (-float(row["receipts"]), row["store"]))
-        titles = [tell(name) for name in ("store", "receipts", "quantity", "net", "amount")]
+        known = views.shops()
+        titles = [tell(name) for name in ("store", "region", "receipts", "quantity", "net", "amount")]
         note = f' <span class="quiet">{tell("shops_list_note", day=found["day"])}</span>'
-        listed = table(titles, (_shop_row(tell, row, found) for row in rows), tell("no_shops"))
+        listed = table(
+            titles, (_shop_row(tell, row, found, known.get(row["store"]).region) for row in rows), tell("no_shops")
+        )
         asking = tell.form("/shops", {"day": found["day"]}, {"day": "date"})
         return tell.page(tell("page_shops"), "shops", card(f"{tell('page_shops')}{note}", asking + listed))
+
+    @pages.add("/alerts", "alerts")
+    def alerts(_request: Request, tell: Teller) -> HTMLResponse:
+        found = views.alerts.current()
+        titles = [tell(name) for name in ("since", "what", "why")]
+        listed = table(titles, (_alert_row(tell, each) for each in found["alerts"]), tell("no_alerts"))
+        more = f'<p class="note">{tell("alerts_more", number=tell.count(found["more"]))}</p>' if found["more"] else ""
+        return tell.page(tell("page_alerts"), "alerts", card(tell("page_alerts"), listed + more))
 
     return pages.router
 
@@ -73,13 +84,29 @@ def _receipt_row(tell: Teller, receipt: Mapping[str, Any], currency: str) -> lis
     ]
 
 
-def _shop_row(tell: Teller, row: Mapping[str, Any], found: Mapping[str, Any]) -> list[Cell]:
+def _alert_row(tell: Teller, alert: Mapping[str, Any]) -> list[Cell]:
+    values = {name: tell.count(value) if isinstance(value, int) else value for name, value in alert["values"].items()}
+    said = {**values, "title": alert["title"]}
+    rule = f"alert_{alert['rule']}"
+    return [
+        (escape(alert["since"][:16].replace("T", " ")), "time"),
+        (f'<a href="{escape(alert["link"])}">{tell(f"{rule}_title", **said)}</a>', ""),
+        (tell(rule, **said), "flag"),
+    ]
+
+
+def _shop_row(tell: Teller, row: Mapping[str, Any], found: Mapping[str, Any], region: str) -> list[Cell]:
     address = f"/shops/{quote(row['store'], safe='')}?{urlencode({'day': found['day']})}"
     name = escape(row.get("store_name") or row["store"])
     return [
         (f'<a href="{escape(address)}">{name}</a>', ""),
+        (_region_link(region, found["day"]), ""),
         (tell.count(row["receipts"]), "number"),
         (tell.count(row["quantity"]), "number"),
         (tell.money(row["net"], found["currency"]), "number"),
         (tell.money(row["revenue"], found["currency"]), "number"),
     ]
+
+
+def _region_link(region: str, day: str) -> str:
+    return f'<a href="/regions/{quote(region, safe="")}?day={day}">{escape(region)}</a>' if region else "–"

@@ -106,6 +106,18 @@ def test_given_sales_when_shops_are_listed_then_each_links_to_its_own_page(pipel
     assert "5,00\u00a0€" in page
 
 
+def test_given_alerts_when_listed_then_each_says_what_and_leads_to_its_evidence(pipeline: Pipeline) -> None:
+    answers = Answers(pipeline)
+    assert "Nothing needs a look." in answers.ask("/alerts").text
+    for number in range(30):
+        pipeline.refuse(b"{%d" % number, [{"path": "$", "error": "not JSON", "hint": ""}])
+    pipeline.drain()
+    page = Answers(pipeline).ask("/alerts?lang=fr").text
+    assert "Des tickets sont refusés" in page
+    assert "30 en une heure" in page
+    assert 'href="/quarantine' in page
+
+
 def test_given_a_demo_when_a_list_is_shown_then_it_says_so(pipeline: Pipeline) -> None:
     assert "DEMO" in Answers(pipeline, demo=True).ask("/receipts").text
     assert "DEMO" not in Answers(pipeline).ask("/receipts").text

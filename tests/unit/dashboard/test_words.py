@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
+from tillstream.alerts import RULES
 from tillstream.dashboard.page import ASSETS
 from tillstream.dashboard.words import LANGUAGES, english, say, spoken, words
+from tillstream.engine.plan import Plan
 
 PYTHON = ASSETS.parent
 
@@ -64,3 +66,16 @@ def test_given_a_request_then_it_is_answered_in_the_language_it_asks_for(
     headers = [(b"cookie", cookie.encode()), (b"accept-language", accepted.encode())]
     request = Request({"type": "http", "query_string": query.encode(), "headers": headers})
     assert spoken(request) == language
+
+
+def test_given_the_rules_of_the_alerts_then_each_has_its_words_with_what_it_tells() -> None:
+    for rule in RULES:
+        told = {"title", "since", *rule.values}
+        for key in (f"alert_{rule.name}_title", f"alert_{rule.name}"):
+            assert places(words("en")[key]) <= told, key
+
+
+def test_given_the_anomalies_then_each_has_its_words() -> None:
+    names = re.findall(r"THEN '(\w+)' END", Plan(2, ("5.5",))._anomalies())
+    assert len(names) == 7
+    assert {f"anomaly_{name}" for name in names} <= words("en").keys()
