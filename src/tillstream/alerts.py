@@ -41,8 +41,8 @@ INTERVAL_S = 10
 class Rule:
     """An alert fires where `figure` reaches the threshold, which is the setting of that name (0: never).
 
-    `values` names what an alert of it tells beside its shop or product. While it stands, alerts of
-    the rules that it `covers` are left out: they would say the same once for every shop.
+    `values` names what an alert of it tells beside its shop or product. While it stands, the rules that
+    it `covers` fire no more: they would say the same once for every shop.
     """
 
     name: str
@@ -85,7 +85,7 @@ RULES = (
     Rule(
         "silent_till", "warn", "minutes since the till's last receipt, or since its shop opened", "minutes",
         "alert_silent_till_minutes", ("minutes", "store", "till"),
-        "A till is silent while its shop sells. By its own usual hours, and by how much of its usual its shop "
+        "A till is silent while its shop sold for at least half of that time. By its own usual hours, and by how much of its usual its shop "
         f"sells today, it would have printed at least {EXPECTED_RECEIPTS} receipts since: a slow till may be "
         "silent for long.",
     ),

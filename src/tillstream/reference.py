@@ -72,8 +72,8 @@ Usual is the mean of the same weekday of up to {alerts.WEEKS} past weeks, hour b
 shop or the chain sold at all. A shop sells usually in an hour in which it sold in at least half of
 them. Who sold nothing on the last of these days and nothing today is not waited for: a shop that is
 being rebuilt, a till that is gone, a product of last month. Silence counts by when receipts arrive,
-so a till's wrong clock neither hides nor makes it; the silence of the whole chain is not held
-against its shops afterwards. A shop of the list that has no past yet counts as silent by its opening
+so a till's wrong clock neither hides nor makes it. While the whole chain is silent no shop, till or product
+fires, and it is not held against them afterwards; nor are the first two minutes after a start. A shop of the list that has no past yet counts as silent by its opening
 hours alone, once it has sold today.
 
 """

@@ -13,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.support.hook import receiving
 from tests.support.processes import call, running, up
 from tests.support.waiting import wait_until
 
@@ -249,3 +250,23 @@ def test_what_is_shown_differs_from_the_recount_ends_check_with_1(data: Path) ->
     assert code == 1, said
     assert "summary.revenue" in said
     assert "4.87" in said
+
+
+def test_an_alert_is_posted_to_the_webhook_with_a_page_that_shows_why(data: Path) -> None:
+    with (
+        receiving() as receiver,
+        up(data, "--alert-quarantine-per-hour", 2, "--alert-webhook-url", receiver.url()) as running_,
+    ):
+        for _ in range(2):
+            assert running_.post(b'{"storeID"').status_code == 400
+        wait_until(lambda: receiver.taken, "the alert is posted")
+        [event] = receiver.taken
+        assert (event["event"], event["alert"]["rule"], event["alert"]["values"]) == (
+            "fired",
+            "quarantine",
+            {"entries": 2},
+        )
+        assert event["page"] == f"{running_.dashboard}/quarantine"
+        assert httpx.get(event["page"]).status_code == 200
+        assert httpx.get(f"{running_.dashboard}/api/v1/alerts").json() == {"alerts": [event["alert"]], "more": 0}
+        assert running_.stop() == 0

@@ -68,7 +68,7 @@ class Recount:
         refunded = {"refunds": min(gross, Decimal(0)), "refund_count": int(gross < 0)}
         times = {"first": sold, "last": sold}
         self.add("sales", day, **whole, **refunded, lines=len(lines))
-        self.add("sales_by_store", day, store, **whole, **refunded, **times)
+        self.add("sales_by_store", day, store, **whole, **refunded, **times, lines=len(lines))
         self.add("sales_by_till", day, store, till, revenue=gross, receipts=1, **refunded, **times)
         minute = sold.replace(second=0, microsecond=0)
         self.add("sales_by_minute", day, minute, **whole, **refunded, lines=len(lines))

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from tillstream.log.frame import Frame
 
 _INDEX_BITS = 20
-_PARTITION_SHIFT = 56
+PARTITION_SHIFT = 56
+"""Where the partition begins in a packed place."""
 
 MOST_RECORDS = 1 << _INDEX_BITS
 """In one chunk."""
@@ -40,13 +41,13 @@ def pack_place(partition: int, offset: int, index: int) -> int:
 
     7 bits of partition, 36 of offset, 20 of index within a group commit.
     """
-    return partition << _PARTITION_SHIFT | offset << _INDEX_BITS | index
+    return partition << PARTITION_SHIFT | offset << _INDEX_BITS | index
 
 
 def unpack_place(place: int) -> tuple[int, int, int]:
     """The partition, offset and index that `pack_place` took."""
-    offset = place >> _INDEX_BITS & (1 << _PARTITION_SHIFT - _INDEX_BITS) - 1
-    return place >> _PARTITION_SHIFT, offset, place & (1 << _INDEX_BITS) - 1
+    offset = place >> _INDEX_BITS & (1 << PARTITION_SHIFT - _INDEX_BITS) - 1
+    return place >> PARTITION_SHIFT, offset, place & (1 << _INDEX_BITS) - 1
 
 
 @dataclass(slots=True)

@@ -119,14 +119,14 @@ def silent_tills(case: Case, rule: Rule) -> Iterator[Finding]:
     for store, sold in scene.sold.items():
         place = scene.place(store)
         shop, opened = place.usual.shops.get(store), _opened(case, store, place)
-        # A shop that is silent itself has an alert of its own.
-        if shop is None or opened is None or scene.moment - sold.last >= patience * MINUTE:
+        if shop is None or opened is None:
             continue
         for till, habit in place.usual.tills[store].items():
             if not _awaited(habit, place, till in sold.tills):
                 continue
             minutes, start = case.minutes(max(opened, sold.tills.get(till, opened)), patience)
-            if _near(case, rule, minutes):
+            # A shop that is silent itself, for about as long, has an alert of its own.
+            if _near(case, rule, minutes) and 2 * (scene.moment - sold.last) < scene.moment - start:
                 expected = habit.expected(place.at(start), place.local) * _share(shop, sold.receipts, place)
                 values = {"minutes": minutes, "store": store, "till": till}
                 link = _page(f"/shops/{quote(store, '')}/tills/{quote(till, '')}", place)

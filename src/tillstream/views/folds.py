@@ -37,6 +37,15 @@ _BY_HOUR = {
     "sales_by_product": "sales_by_product_and_hour",
     "sales_by_store": "sales_by_store_and_hour",
 }
+_TOTALS_OF = {
+    "chain": "sales",
+    "region": "sales_by_store",
+    "store": "sales_by_store",
+    "category": "sales_by_category",
+    "product": "sales_by_product",
+}
+"""The metric that has the day's totals of a scope."""
+
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
 
@@ -44,7 +53,8 @@ _DAY = timedelta(days=1)
 class Folds:
     """Rows of the metrics by their names, with `day` and the metric's keys, not yet summed.
 
-    A part of the chain has no metrics of its own: the same declaration is folded from its stored rows.
+    A part of the chain has no metrics of its own. It is looked up in those that tell it from other
+    parts; where there is none, the same declaration is folded from its stored rows.
     """
 
     def __init__(self, plan: Plan, calendar: Calendar) -> None:
@@ -53,10 +63,12 @@ class Folds:
 
     def select(self, name: str, scope: Scope, span: Span) -> Select:
         """All measures of the metric; of a span with a cut only `TOTALS` of the day, else `SOLD`."""
-        if scope.kind != "chain":
+        table = _stored(name, scope) if span.cut is None or scope.kind == "chain" else None
+        if table is None:
             return self._folded(_metric(name, scope), scope, *span.condition)
         if span.cut is None:
-            return f"SELECT * FROM {metric_table(name)} WHERE day BETWEEN ? AND ?", [span.first, span.last]
+            own, values = scope.condition
+            return f"SELECT * FROM {table} WHERE day BETWEEN ? AND ? AND {own}", [span.first, span.last, *values]
         parts = _minutes(span.cut, span) if name == "sales" else self._hours(name, scope, span.cut, span)
         if span.first < span.last:
             whole = f"SELECT * FROM {metric_table(name)} WHERE day BETWEEN ? AND ?"
@@ -114,6 +126,15 @@ def total(select: Select, keys: Sequence[str], measures: Sequence[str]) -> Selec
     sums = ", ".join(f"sum({measure}) AS {measure}" for measure in measures)
     by = f" GROUP BY {', '.join(keys)}" if keys else ""
     return f"SELECT {', '.join([*keys, sums])} FROM ({sql}) AS rows{by}", values
+
+
+def _stored(name: str, scope: Scope) -> str | None:
+    """The table that has the scope's rows of this metric; None where no metric tells them apart."""
+    if name == "sales":
+        return metric_table(_TOTALS_OF[scope.kind]) if scope.kind in _TOTALS_OF else None
+    metric = _metric(name, scope)
+    told = metric is _OF_RECEIPTS[name] and scope.columns <= {key.name for key in metric.keys}
+    return metric_table(name) if told else None
 
 
 def _metric(name: str, scope: Scope) -> Metric:

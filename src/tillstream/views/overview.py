@@ -82,12 +82,12 @@ def _panels(question: Question) -> Row:
     names = LINE_TOTALS if question.scope.source == "lines" else (*TOTALS, "anomalies")
     [totals] = question.rows("sales", [], names)
     totals = {name: value or 0 for name, value in totals.items()}
-    stores = {row["store"]: row for row in _stores(question)}
+    stores, by_hour = {row["store"]: row for row in _stores(question)}, panels.by_hour(question)
     return {
         "tiles": tiles(question, totals, stores),
         "pace": pace(question),
-        "categories": panels.categories(question),
-        "hours": panels.hours(question),
+        "categories": panels.categories(question, by_hour),
+        "hours": panels.hours(question, by_hour),
         "payments": panels.payments(question),
         "vat": panels.vat(question),
         "products": products(question),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 
 from tillstream.receipt import UNALLOCATED
@@ -15,24 +16,35 @@ PARTS = 20
 """Most means of payment, and most rates."""
 
 
-def categories(question: Question) -> list[Row]:
-    """The largest first; also those that only the days compared with have."""
+def by_hour(question: Question) -> list[Row]:
+    """What both panels of categories are made of: revenue and quantity by hour and category."""
+    return question.rows("sales_by_hour_and_category", ["hour", "category"], ["revenue", "quantity"])
+
+
+def categories(question: Question, rows: Sequence[Row]) -> list[Row]:
+    """The largest first; also those that only the days compared with have. `rows` are those of `by_hour`."""
     compared = question.compared
-    rows = {row["category"]: row for row in question.rows("sales_by_category", ["category"], ["revenue", "quantity"])}
+    revenues: dict[str, Decimal] = defaultdict(Decimal)
+    quantities: Counter[str] = Counter()
+    for row in rows:
+        revenues[row["category"]] += row["revenue"]
+        quantities[row["category"]] += row["quantity"]
     found = []
-    for name in {*rows, *compared.before.categories}:
-        revenue, quantity = (rows[name][each] if name in rows else 0 for each in ("revenue", "quantity"))
+    for name in {*revenues, *compared.before.categories}:
+        revenue, quantity = revenues[name], quantities[name]
         base = compared.before.categories.get(name)
         if name == UNALLOCATED and not revenue and not base:
             continue
-        sold = question.sold(Decimal(revenue), name, compared.behind.categories, compared.before.categories)
+        sold = question.sold(revenue, name, compared.behind.categories, compared.before.categories)
         found.append((-revenue, name, {"category": name, "quantity": int(quantity), **sold}))
     return [row for _, _, row in sorted(found, key=lambda each: each[:2])][:CATEGORIES]
 
 
-def hours(question: Question) -> Row:
-    """Revenue of the largest categories in every hour from the first to the last with sales; null: none."""
-    rows = question.rows("sales_by_hour_and_category", ["hour", "category"], ["revenue"])
+def hours(question: Question, rows: Sequence[Row]) -> Row:
+    """Revenue of the largest categories in every hour from the first to the last with sales; null: none.
+
+    `rows` are those of `by_hour`.
+    """
     first = question.calendar.first_hour
     cells: dict[str, dict[int, Decimal]] = defaultdict(dict)
     for row in rows:

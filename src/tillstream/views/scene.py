@@ -9,6 +9,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from tillstream.clock import utc
+from tillstream.log.base import PARTITION_SHIFT
 from tillstream.settings import Settings
 from tillstream.shops import Shop, Shops
 from tillstream.store.base import Reader, Row
@@ -152,10 +153,11 @@ def _tills(reader: Reader, days: Iterable[date], recent: datetime) -> list[Row]:
 
 
 def _products(reader: Reader, day: date) -> dict[str, datetime]:
-    """When the last receipt with each product came. Lines don't know it, but the log numbers its receipts in order."""
+    """When the last receipt with each product came. Lines don't know it, but places ascend in each partition."""
     rows = reader.query(
-        """WITH newest AS (SELECT product, max(place) AS place FROM lines WHERE day = ? GROUP BY product)
-        SELECT product, received_at FROM newest JOIN receipts USING (place) WHERE day = ?""",
+        f"""WITH newest AS (
+            SELECT product, max(place) AS place FROM lines WHERE day = ? GROUP BY product, place >> {PARTITION_SHIFT})
+        SELECT product, max(received_at) AS last FROM newest JOIN receipts USING (place) WHERE day = ? GROUP BY product""",
         [day, day],
     )
-    return {row["product"]: row["received_at"] for row in rows}
+    return {row["product"]: row["last"] for row in rows}

@@ -39,6 +39,11 @@ class Scope:
         return " AND ".join(f"{name} = ?" for name in self.keys), list(self.keys.values())
 
     @property
+    def columns(self) -> frozenset[str]:
+        """The columns that its condition is about."""
+        return frozenset({"store"}) if self.kind == "region" else frozenset(self.keys)
+
+    @property
     def identity(self) -> tuple[Any, ...]:
         """What tells it from all others, for a cache."""
         return (self.kind, *self.keys.items(), *self.stores)

@@ -14,6 +14,7 @@ from tests.support.pipeline import Pipeline, body
 from tillstream.dashboard import live
 from tillstream.dashboard.api import as_csv
 from tillstream.dashboard.panels import PANELS
+from tillstream.settings import Settings
 from tillstream.shops import Shop
 
 
@@ -45,6 +46,7 @@ def test_given_receipts_when_asked_then_the_answers_are_those_of_the_views(
     assert answers.json("/api/v1/quarantine") == views.quarantine()
     assert answers.json("/api/v1/stores") == {"stores": views.stores()}
     assert answers.json("/api/v1/faults") == {"faults": []}
+    assert answers.json("/api/v1/alerts") == views.alerts.current()
 
 
 def test_given_a_receipt_and_an_entry_when_asked_by_their_names_then_they_come_whole(answers: Answers) -> None:
@@ -63,6 +65,7 @@ def test_given_a_receipt_and_an_entry_when_asked_by_their_names_then_they_come_w
         ("/api/v1/metrics?x=1", 400, "x"),
         ("/api/v1/stores?id=12", 400, "id"),
         ("/api/v1/stores.csv?id=12", 400, "id"),
+        ("/api/v1/alerts?rule=refunds", 400, "rule"),
         ("/api/v1/metrics/nope", 404, "name"),
         ("/api/v1/metrics/nope.csv", 404, "name"),
         ("/api/v1/metrics/sales?store=13", 400, "store"),
@@ -142,7 +145,11 @@ def test_given_a_panel_when_asked_as_csv_then_its_rows_are_those_of_the_overview
     columns, rows = PANELS[panel]
     expected = [[row[name] for name in columns] for row in rows(answers.json("/api/v1/overview", store="12"))]
     read = list(csv.reader(io.StringIO(answer.text)))
-    assert read == [list(columns), *([("" if cell is None else str(cell)) for cell in row] for row in expected)]
+    shown = {None: "", True: "true", False: "false"}
+    written = [
+        [shown[cell] if cell is None or isinstance(cell, bool) else str(cell) for cell in row] for row in expected
+    ]
+    assert read == [list(columns), *written]
 
 
 def test_given_a_text_that_a_spreadsheet_would_run_when_written_as_csv_then_it_is_quoted() -> None:
@@ -171,6 +178,7 @@ def test_given_the_description_when_asked_then_every_route_and_parameter_is_in_i
         "receipts",
         "receipts/{key}",
         "quarantine",
+        "alerts",
         "live",
         "snapshot",
         "overview",
@@ -183,3 +191,30 @@ def test_given_the_description_when_asked_then_every_route_and_parameter_is_in_i
     }
     keys = {parameter["name"] for parameter in paths["/api/v1/metrics/{name}"]["get"]["parameters"]}
     assert {"name", "day", "category", "mechanism", "rate"} <= keys
+
+
+def test_given_an_alert_when_asked_then_it_comes_with_what_the_description_shows(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path, Settings(alert_quarantine_per_hour=1))
+    pipeline.refuse(b"x", [{"path": "$", "error": "broken off", "hint": ""}])
+    pipeline.drain()
+    answers = Answers(pipeline)
+    answer = answers.json("/api/v1/alerts")
+    described = answers.json("/openapi.json")["paths"]["/api/v1/alerts"]["get"]["responses"]["200"]
+    example = described["content"]["application/json"]["example"]
+    assert answer == {
+        "alerts": [
+            {
+                "rule": "quarantine",
+                "level": "warn",
+                "since": "2026-11-23T12:00:00",
+                "subject": "",
+                "title": "",
+                "values": {"entries": 1},
+                "link": "/quarantine",
+            }
+        ],
+        "more": 0,
+    }
+    assert answer.keys() == example.keys()
+    assert answer["alerts"][0].keys() == example["alerts"][0].keys()
+    pipeline.close()

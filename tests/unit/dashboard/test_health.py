@@ -9,7 +9,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.dashboard import Answers
 from tests.support.pipeline import Pipeline, body
+from tillstream.alerts import RULES
 from tillstream.errors import LogUnavailable
+from tillstream.settings import Settings
 
 
 def test_given_an_open_store_when_asked_then_it_is_live_and_ready(tmp_path: Path) -> None:
@@ -52,4 +54,20 @@ def test_given_gauges_when_metrics_are_asked_then_prometheus_can_read_them(tmp_p
     assert found["tillstream_log_lag_records"] == 3.0
     assert found["tillstream_live_viewers"] == 0.0
     assert found["process_resident_memory_bytes"] > 0
+    pipeline.close()
+
+
+def test_given_alerts_when_metrics_are_asked_then_they_are_counted_by_rule_that_is_on(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path, Settings(alert_quarantine_per_hour=1, alert_lag_seconds=0))
+    pipeline.refuse(b"x", [{"path": "$", "error": "broken off", "hint": ""}])
+    pipeline.drain()
+    answers = Answers(pipeline)
+    answers.json("/api/v1/alerts")
+    found = {
+        sample.labels["rule"]: sample.value
+        for family in text_string_to_metric_families(answers.ask("/metrics").text)
+        for sample in family.samples
+        if sample.name == "tillstream_alerts"
+    }
+    assert found == {rule.name: float(rule.name == "quarantine") for rule in RULES if rule.name != "engine_lag"}
     pipeline.close()

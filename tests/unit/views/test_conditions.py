@@ -187,6 +187,18 @@ def test_given_a_silent_shop_when_its_tills_are_silent_for_long_then_only_the_sh
     assert [(row["rule"], row["subject"]) for row in alerts.standing()] == [("silent_shop", "1")]
 
 
+def test_given_a_silent_till_when_its_shop_is_quiet_for_a_while_too_then_its_alert_stands(make: Make) -> None:
+    trading = make()
+    trading.past()
+    alerts = trading.open("12:00")
+    trading.until("13:00", "1/2")
+    [alert] = of_rule(alerts, "silent_till")
+    trading.until("13:15", "1")
+    assert [row["since"] for row in of_rule(alerts, "silent_till")] == [alert["since"]]
+    trading.until("14:10", "1")
+    assert [row["rule"] for row in alerts.standing() if row["subject"].startswith("1")] == ["silent_shop"]
+
+
 def test_given_a_till_that_was_gone_last_week_when_it_is_silent_then_nobody_waits_for_it(make: Make) -> None:
     trading = make()
     trading.past(2)
@@ -382,6 +394,41 @@ def test_given_the_figures_are_behind_when_it_lasts_then_the_lag_fires_and_no_sh
     assert [row["rule"] for row in alerts.standing()] == ["engine_lag"]
     trading.until("12:47")
     assert alerts.standing() == []
+
+
+def test_given_a_chain_that_sells_nothing_when_asked_then_no_till_and_no_product_is_singled_out(make: Make) -> None:
+    trading = make(alert_silent_chain_minutes=0)
+    trading.past()
+    alerts = trading.open("12:00")
+    trading.until("13:30", "1", "2", "3")
+    assert [(row["rule"], row["subject"]) for row in alerts.standing()] == [
+        ("silent_shop", "1"),
+        ("silent_shop", "2"),
+        ("silent_shop", "3"),
+    ]
+
+
+def test_given_a_shop_that_sells_a_quarter_of_its_usual_when_a_till_is_silent_then_it_has_more_time(make: Make) -> None:
+    trading = make(alert_silent_till_minutes=16)
+    trading.past()
+    # 80 of its usual 320 receipts up to eleven; at its usual pace a till would sell ten in 15 minutes.
+    trading.every["1"] = timedelta(minutes=6)
+    alerts = trading.open("11:00")
+    trading.until("11:50", "1/2")
+    assert of_rule(alerts, "silent_till") == []
+    trading.until("12:10", "1/2")
+    assert [row["subject"] for row in of_rule(alerts, "silent_till")] == ["1/2"]
+
+
+def test_given_ids_with_signs_of_their_own_when_linked_then_they_stay_one_part_of_the_path(make: Make) -> None:
+    trading = make()
+    trading.tills = (("a/b&c", "ü 1"), ("a/b&c", "2"), ("2", "1"))
+    trading.past()
+    alerts = trading.open("12:00")
+    trading.until("12:50", "a/b&c/ü 1")
+    [alert] = of_rule(alerts, "silent_till")
+    assert alert["link"] == "/shops/a%2Fb%26c/tills/%C3%BC%201?day=2026-11-23"
+    assert (alert["values"]["store"], alert["values"]["till"]) == ("a/b&c", "ü 1")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,82 @@
+"""A real HTTP server on loopback that takes what a webhook posts, or doesn't, as told."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import msgspec
+
+
+class Receiver:
+    """Answers with `status`, or not at all while it is None; `taken` has the bodies that it answered with 2xx."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.status: int | None = 204
+        self.refused: set[str] = set()
+        """Rules whose events are answered with 400."""
+        self.headers: dict[str, str] = {}
+        self.taken: list[dict[str, Any]] = []
+        self.asked: list[tuple[str, str, dict[str, str]]] = []
+        self.closing = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    def url(self, path: str = "/t0ken/hook") -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                receiver.asked.append(("GET", self.path, dict(self.headers)))
+                self._answer(200)
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver.asked.append(("POST", self.path, dict(self.headers)))
+                event = msgspec.json.decode(body)
+                if receiver.status is None:
+                    receiver.closing.wait(30)
+                    return
+                status = 400 if event["alert"]["rule"] in receiver.refused else receiver.status
+                if status < 300:
+                    receiver.taken.append(event)
+                self._answer(status)
+
+            def _answer(self, status: int) -> None:
+                self.send_response(status)
+                for name, value in receiver.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        return Handler
+
+    def close(self) -> None:
+        self.closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(30)
+
+
+@contextmanager
+def receiving(port: int = 0) -> Iterator[Receiver]:
+    receiver = Receiver(port)
+    try:
+        yield receiver
+    finally:
+        receiver.close()

@@ -1,0 +1,125 @@
+"""The watch: what fired and what cleared between two looks is told once, with the page that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.support.hook import receiving
+from tests.support.pipeline import NOON_US, Pipeline
+from tests.support.trading import Trading
+from tests.support.waiting import wait_until
+from tillstream.clock import ManualClock
+from tillstream.processes import watch as watching
+from tillstream.processes.watch import Watch
+from tillstream.settings import Settings
+from tillstream.webhook import Webhook
+
+Rows = list[dict[str, Any]]
+
+
+def alert(subject: str, since: str = "2026-11-23T12:00:00", **values: Any) -> dict[str, Any]:
+    link = f"/shops/{subject}?day=2026-11-23"
+    return {"rule": "silent_shop", "subject": subject, "since": since, "values": values, "link": link}
+
+
+def watch(standing: Callable[[], Rows]) -> tuple[Watch, Rows]:
+    told: Rows = []
+    return Watch(standing, told.append, lambda: "http://till.example/", ManualClock(NOON_US)), told
+
+
+def test_given_alerts_that_come_and_go_when_looked_at_then_each_is_told_once_as_it_fires_and_clears() -> None:
+    standing: Rows = []
+    watch_, told = watch(lambda: standing)
+    watch_.look()
+    assert told == []
+    standing = [alert("12", minutes=20)]
+    watch_.look()
+    assert told == [
+        {
+            "event": "fired",
+            "alert": alert("12", minutes=20),
+            "at": "2026-11-23T11:00:00.000Z",
+            "page": "http://till.example/shops/12?day=2026-11-23",
+        }
+    ]
+    standing = [alert("12", minutes=21), alert("13", minutes=20)]
+    watch_.look()
+    assert [(each["event"], each["alert"]["subject"]) for each in told[1:]] == [("fired", "13")]
+    standing = [alert("13", minutes=21)]
+    watch_.look()
+    assert told[2:] == [{**told[0], "event": "cleared", "alert": alert("12", minutes=21)}]
+
+
+def test_given_an_alert_that_cleared_and_fired_again_when_looked_at_then_both_are_told() -> None:
+    standing = [alert("12")]
+    watch_, told = watch(lambda: standing)
+    watch_.look()
+    standing = [alert("12", since="2026-11-23T13:00:00")]
+    watch_.look()
+    assert [(each["event"], each["alert"]["since"]) for each in told[1:]] == [
+        ("cleared", "2026-11-23T12:00:00"),
+        ("fired", "2026-11-23T13:00:00"),
+    ]
+
+
+def test_given_alerts_that_cannot_be_evaluated_when_looked_at_then_it_says_so_once_and_nothing_clears() -> None:
+    failing = False
+
+    def standing() -> Rows:
+        if failing:
+            raise RuntimeError("the disk is gone")
+        return [alert("12")]
+
+    watch_, told = watch(standing)
+    watch_.look()
+    failing = True
+    with capture_logs() as said:
+        watch_.look()
+        watch_.look()
+        failing = False
+        watch_.look()
+    assert [(line["event"], line["reason"]) for line in said] == [("alerts.failed", "the disk is gone")]
+    assert len(told) == 1
+
+
+def test_given_a_watch_that_runs_when_told_to_stop_then_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "INTERVAL_S", 0.001)
+    stop = Event()
+    looks: list[int] = []
+
+    def standing() -> Rows:
+        looks.append(1)
+        if len(looks) == 3:
+            stop.set()
+        return []
+
+    watch(standing)[0].run(stop)
+    assert len(looks) == 3
+
+
+def test_given_a_shop_that_falls_silent_when_it_sells_again_then_the_receiver_hears_of_both(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path)
+    trading = Trading(pipeline)
+    trading.past(1)
+    alerts = trading.open("12:00")
+    with receiving() as receiver:
+        hook = Webhook(Settings(alert_webhook_url=receiver.url()))
+        watch_ = Watch(alerts.standing, hook.offer, lambda: "http://127.0.0.1:8050", pipeline.clock)
+        watch_.look()
+        trading.until("12:30", "2")
+        watch_.look()
+        trading.until("12:35")
+        watch_.look()
+        wait_until(lambda: len(receiver.taken) == 2, "both are taken")
+        hook.close(30)
+    assert [(each["event"], each["alert"]["rule"], each["page"]) for each in receiver.taken] == [
+        ("fired", "silent_shop", "http://127.0.0.1:8050/shops/2?day=2026-11-23"),
+        ("cleared", "silent_shop", "http://127.0.0.1:8050/shops/2?day=2026-11-23"),
+    ]
+    pipeline.close()
