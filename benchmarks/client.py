@@ -17,7 +17,7 @@ from benchmarks.harness import BATCH, CannotRun
 from benchmarks.payload import JSON, NDJSON, Tills
 
 PACED_CONNECTIONS = 64
-MOST_CONNECTIONS = 1_000
+MOST_CONNECTIONS = 3_000
 TRIES = 4
 LOADING_CONNECTIONS = 4
 POLL_S = 0.02

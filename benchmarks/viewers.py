@@ -7,15 +7,17 @@ import statistics
 import subprocess
 import time
 from collections import Counter
+from datetime import datetime
 
 import msgspec
 import psutil
 
 from benchmarks import browser
-from benchmarks.client import sell
+from benchmarks.client import Loader, sell
 from benchmarks.contenders import Up, up
 from benchmarks.gentle import buckets, percentile_ms
 from benchmarks.harness import ROOT, CannotRun, Plan, module, percentile, wait_until
+from benchmarks.payload import ZONE, Tills, spread, today
 from benchmarks.result import Figure, Result
 from benchmarks.watchers import Seen
 
@@ -24,10 +26,12 @@ VIEWERS = 500
 QUIET_RATE, BUSY_RATE = 200.0, 2_000.0
 CPU_TARGET, DELIVERY_TARGET_MS, RATIO_TARGET, VISIBLE_TARGET_MS = 20.0, 200.0, 1.2, 1_000.0
 SETTLE_S = 5.0
+DAY_RECEIPTS, AHEAD = 200_000, 30_000
 
 
 def run(plan: Plan) -> Result:
     with plan.scratch() as directory, up(directory) as system:
+        _day_so_far(plan, system)
         asyncio.run(sell(system.ingest, QUIET_RATE, SETTLE_S, seed=1))
         cpu, seen = _quiet(plan, system)
         answers, visible_ms = _busy(plan, system)
@@ -69,6 +73,16 @@ def run(plan: Plan) -> Result:
             **painting,
         },
     )
+
+
+def _day_so_far(plan: Plan, system: Up) -> None:
+    """Receipts of today until now, so that an update is as large as it is in the middle of a day."""
+    count, hour = 20_000 if plan.quick else DAY_RECEIPTS, datetime.now(ZONE).hour
+    if hour == 0:
+        return
+    tills = Tills(spread(today(), count, opens_h=0, closes_h=hour))
+    loader = Loader(system.ingest, system.dashboard, tills, str(today()), count, AHEAD)
+    asyncio.run(loader.run(lambda: None))
 
 
 def _quiet(plan: Plan, system: Up) -> tuple[dict[str, float], Seen]:
