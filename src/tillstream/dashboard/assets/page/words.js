@@ -13,9 +13,20 @@ export function wanted() {
   return [asked, kept, ...browser].find((each) => LANGUAGES.includes(each)) || "en";
 }
 
+async function fetched(name) {
+  for (;;) {
+    try {
+      const answer = await fetch("/assets/words/" + name + ".json");
+      if (answer.ok) return await answer.json();
+    } catch {
+      // The server is away, or the page is being left: in the first case it comes back.
+    }
+    await new Promise((then) => setTimeout(then, 1000));
+  }
+}
+
 export async function load(name) {
-  const answer = await fetch("/assets/words/" + name + ".json");
-  words = await answer.json();
+  words = await fetched(name);
   language = name;
   plural = new Intl.PluralRules(name);
   document.documentElement.lang = name;
