@@ -89,11 +89,13 @@ class Up:
 
 
 @contextmanager
-def up(directory: Path) -> Iterator[Up]:
-    """`tillstream up` on the data directory below `directory`, new or not; `ready_s` is how long it took."""
+def up(directory: Path, **settings: object) -> Iterator[Up]:
+    """`tillstream up` with these settings on the data directory below `directory`, new or not; `ready_s` is how long
+    it took."""
     started = time.monotonic()
     command = [*TILLSTREAM, "up", "--data", directory / "data", "--ingest-port", free_port()]
-    with serving([*command, "--dashboard-port", free_port()], directory / "up.out") as server:
+    given = {f"TILLSTREAM_{name.upper()}": str(value) for name, value in settings.items()}
+    with serving([*command, "--dashboard-port", free_port()], directory / "up.out", given) as server:
         server.hear(r"^dashboard +http://\S+$")
         addresses = [server.hear(rf"^{name} +(http://[^/\s]+)")[1] for name in ("receipts", "dashboard")]
         for address in addresses:

@@ -30,7 +30,7 @@ DAY_RECEIPTS, AHEAD = 200_000, 30_000
 
 
 def run(plan: Plan) -> Result:
-    with plan.scratch() as directory, up(directory) as system:
+    with plan.scratch() as directory, up(directory, live_interval_ms=1_000) as system:
         _day_so_far(plan, system)
         asyncio.run(sell(system.ingest, QUIET_RATE, SETTLE_S, seed=1))
         cpu, seen = _quiet(plan, system)

@@ -72,7 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     quarantine_limit_bytes: Annotated[int, Positive, "refused input that is kept; the oldest goes first"] = (
         256 * 1024 * 1024
     )
-    live_interval_ms: Annotated[int, Meta(ge=1, le=5_000), "least time between two updates of the live feed"] = 1_000
+    live_interval_ms: Annotated[int, Meta(ge=1, le=5_000), "least time between two updates of the live feed"] = 600
 
     alert_silent_chain_minutes: Annotated[
         int, NotNegative, "alert: nothing from the whole chain in its usual hours; 0: off"
