@@ -70,7 +70,7 @@ def test_up_runs_from_the_wheel_alone(environment: Path, tmp_path: Path) -> None
         serving.wait_for_receipts(1, "2017-11-18")
         page = httpx.get(serving.dashboard)
         assert page.status_code == 200
-        for asset in ("style.css", "live.js"):
+        for asset in ("style.css", "page/main.js", "words/fr.json"):
             assert httpx.get(f"{serving.dashboard}/assets/{asset}").status_code == 200
         for name in ("ingest", "engine"):
             assert str(environment) in serving.command.part(name).cmdline()[0]
