@@ -44,6 +44,9 @@ class Committer:
         self._room = room
         self._linger_s = settings.commit_linger_ms / 1_000
         self._hurry = 0
+        self.pause_s = 0.0
+        """How long each commit waits for more, whoever waits; see `tillstream.ingest.pace`."""
+        self.appended_records = 0
         self._counters = counters
         self._loop: AbstractEventLoop = asyncio.get_running_loop()
         self._executor = ThreadPoolExecutor(1, "commit")
@@ -105,12 +108,15 @@ class Committer:
         if self._linger_s:
             await self._linger()
         while self._batch.heads:
+            if self.pause_s:
+                await asyncio.sleep(self.pause_s)
             batch, waiting = self._batch, self._waiting
             self._batch, self._waiting = Batch(), []
             started = time.perf_counter()
             outcome = await self._append(batch)
             self._room.give(batch.size_bytes)
             if outcome is None:
+                self.appended_records += len(batch)
                 self._counters.committed(time.perf_counter() - started)
             for told in waiting:
                 told(outcome)

@@ -18,6 +18,7 @@ from tillstream.ingest.app import IngestApp
 from tillstream.ingest.commit import Committer
 from tillstream.ingest.connections import Connections, Limits
 from tillstream.ingest.counters import Counters, Exposition
+from tillstream.ingest.pace import Pace
 from tillstream.ingest.room import Room
 from tillstream.ingest.taking import Taker
 from tillstream.log.base import Log
@@ -49,17 +50,19 @@ async def serve(log: Log, settings: Settings, clock: Clock, stop: asyncio.Event,
     connections = Connections(app, limits(settings), room, clock, counters.answered)
     server = await asyncio.get_running_loop().create_server(connections.accept, sock=listener, backlog=BACKLOG)
     watching = asyncio.create_task(connections.watch())
+    pacing = asyncio.create_task(Pace(log, committer).watch())
     stopped = asyncio.create_task(stop.wait())
     gc.collect()
     gc.freeze()
     try:
         ready(port)
-        await asyncio.wait((watching, stopped), return_when=asyncio.FIRST_COMPLETED)
-        if watching.done():
-            raise OperationalError("serve", f"ingest on port {port}", watching.exception() or "it ended by itself")
+        done, _ = await asyncio.wait((watching, pacing, stopped), return_when=asyncio.FIRST_COMPLETED)
+        for ended in done - {stopped}:
+            raise OperationalError("serve", f"ingest on port {port}", ended.exception() or "it ended by itself")
     finally:
         stopped.cancel()
         watching.cancel()
+        pacing.cancel()
         app.turn_away()
         server.close()
         cut_off = await connections.close(STOP_LIMIT_S)
