@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +26,12 @@ WAIT_S = 20.0
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
+
+RECEIVED_US = 1_795_435_200_000_000
+"""When the clock of a test stands still."""
+
+Start = Callable[..., "Ingest"]
+"""Starts a server with settings of the test's own."""
 
 
 def receipt(number: object = 1, **fields: Any) -> dict[str, Any]:
@@ -172,6 +178,12 @@ class Ingest:
         self.ask_to_stop()
         assert self.stopped()
         self.log.close()
+
+
+def head(**headers: object) -> bytes:
+    """A POST to /receipt with these headers, a body not yet sent."""
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join(["POST /receipt HTTP/1.1", "host: x", *lines, "", ""]).encode()
 
 
 class GatedLog(SqliteLog):

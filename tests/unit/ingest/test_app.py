@@ -3,38 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support.ingest import NDJSON, Answer, Ingest, encoded
-from tillstream.clock import ManualClock
-
-Start = Callable[..., Ingest]
 
 BOM = b"\xef\xbb\xbf"
-RECEIVED_US = 1_795_435_200_000_000
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    started = []
-
-    def start(**settings: Any) -> Ingest:
-        ingest = Ingest(tmp_path / "data", clock=ManualClock(RECEIVED_US), **settings)
-        started.append(ingest)
-        return ingest
-
-    yield start
-    for ingest in started:
-        ingest.close()
-
-
-@pytest.fixture
-def ingest(start: Start) -> Ingest:
-    return start()
 
 
 def first_error(answer: Answer) -> str:

@@ -4,36 +4,12 @@ from __future__ import annotations
 
 import resource
 import socket
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.ingest import Ingest, encoded
+from tests.support.ingest import Start, encoded, head
 from tests.support.waiting import wait_until
 from tillstream.ingest import http1
-
-Start = Callable[..., Ingest]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    started = []
-
-    def start(**settings: Any) -> Ingest:
-        ingest = Ingest(tmp_path, **settings)
-        started.append(ingest)
-        return ingest
-
-    yield start
-    for ingest in started:
-        ingest.close()
-
-
-def head(**headers: object) -> bytes:
-    lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    return "\r\n".join(["POST /receipt HTTP/1.1", "host: x", *lines, "", ""]).encode()
 
 
 @pytest.mark.parametrize(

@@ -3,37 +3,14 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.ingest import JSON, Connection, GatedLog, Ingest, encoded
+from tests.support.ingest import JSON, Connection, GatedLog, Start, encoded, head
 from tests.support.waiting import wait_until
 from tillstream.ingest import http1
 from tillstream.settings import Settings
-
-Start = Callable[..., Ingest]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    started = []
-
-    def start(**settings: Any) -> Ingest:
-        ingest = Ingest(tmp_path, **settings)
-        started.append(ingest)
-        return ingest
-
-    yield start
-    for ingest in started:
-        ingest.close()
-
-
-def head(**headers: object) -> bytes:
-    lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    return "\r\n".join(["POST /receipt HTTP/1.1", "host: x", *lines, "", ""]).encode()
 
 
 def test_a_body_in_many_pieces_is_read_whole(start: Start) -> None:

@@ -6,42 +6,17 @@ import json
 import re
 import resource
 import socket
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.ingest import JSON, NDJSON, Answer, GatedLog, Ingest, encoded, receipt
+from tests.support.ingest import JSON, NDJSON, RECEIVED_US, Answer, GatedLog, Ingest, Start, encoded, receipt
 from tests.support.waiting import wait_until
-from tillstream.clock import ManualClock
 from tillstream.errors import LogFull, LogUnavailable
 from tillstream.receipt import receipt_key
 from tillstream.settings import Settings
 
-Start = Callable[..., Ingest]
-
 BOM = b"\xef\xbb\xbf"
-RECEIVED_US = 1_795_435_200_000_000
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    started = []
-
-    def start(**settings: Any) -> Ingest:
-        ingest = Ingest(tmp_path / "data", clock=ManualClock(RECEIVED_US), **settings)
-        started.append(ingest)
-        return ingest
-
-    yield start
-    for ingest in started:
-        ingest.close()
-
-
-@pytest.fixture
-def ingest(start: Start) -> Ingest:
-    return start()
 
 
 def first_error(answer: Answer) -> str:

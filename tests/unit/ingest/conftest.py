@@ -1,0 +1,32 @@
+"""The real ingest server for each test that asks for one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.ingest import RECEIVED_US, Ingest, Start
+from tillstream.clock import ManualClock
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts a server with the given settings and log; its clock stands at `RECEIVED_US`."""
+    started = []
+
+    def start(**settings: Any) -> Ingest:
+        ingest = Ingest(tmp_path / "data", clock=ManualClock(RECEIVED_US), **settings)
+        started.append(ingest)
+        return ingest
+
+    yield start
+    for ingest in started:
+        ingest.close()
+
+
+@pytest.fixture
+def ingest(start: Start) -> Ingest:
+    return start()
