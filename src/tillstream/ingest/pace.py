@@ -35,7 +35,7 @@ class Pace:
         self._log = log
         self._committer = committer
         self._appended = 0
-        self._consumed = 0
+        self._folded = 0
         self._still = 0
 
     async def watch(self) -> None:
@@ -57,9 +57,12 @@ class Pace:
 
     def after(self, appended: int, lag: int, pause_s: float) -> float:
         """How long commits wait from now on, after so many appended records, with so many of them not folded yet."""
-        consumed = appended - lag
-        self._still = 0 if consumed > self._consumed else self._still + 1
-        self._appended, self._consumed = appended, consumed
+        # The lag is read a moment after the count, so their difference trembles by what came in between.
+        folded = appended - lag
+        moved = folded >= self._folded + CROWD_RECORDS
+        self._still = 0 if moved else self._still + 1
+        self._folded = folded if moved else self._folded
+        self._appended = appended
         if self._still >= STILL_LOOKS:
             return 0.0
         return min(LIMIT_S, pause_s + STEP_S) if lag > BEHIND_RECORDS else max(0.0, pause_s - STEP_S)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from random import Random
 
 from tests.support.ingest import WAIT_S, GatedLog
 from tillstream.ingest import pace
 from tillstream.ingest.commit import Committer
 from tillstream.ingest.counters import Counters
-from tillstream.ingest.pace import BEHIND_RECORDS, LIMIT_S, STEP_S, STILL_LOOKS, Pace
+from tillstream.ingest.pace import BEHIND_RECORDS, CROWD_RECORDS, LIMIT_S, STEP_S, STILL_LOOKS, Pace
 from tillstream.ingest.room import Room
 from tillstream.log.base import Batch
 from tillstream.settings import Settings
@@ -49,6 +50,12 @@ def test_one_that_stands_still_slows_nothing() -> None:
     pauses = [looks.look(20_000 + 5_000 * step, 20_000 + 5_000 * step) for step in range(1, STILL_LOOKS + 3)]
     assert max(pauses) < LIMIT_S
     assert pauses[-1] == 0.0
+
+
+def test_one_that_stands_still_slows_nothing_although_the_lag_is_read_a_little_late() -> None:
+    looks, random = Looks(), Random(1)
+    pauses = [looks.look(5_000 * step, 5_000 * step + random.randrange(CROWD_RECORDS)) for step in range(1, 200)]
+    assert pauses[STILL_LOOKS + 1 :] == [0.0] * (199 - STILL_LOOKS - 1)
 
 
 def test_over_a_real_log_commits_wait_while_nothing_is_folded_and_then_no_longer(tmp_path: Path) -> None:
