@@ -12,13 +12,26 @@ import click
 import msgspec
 from rich.console import Console
 
-from benchmarks import batches, generator, gentle, large, machine, result, single, sustained, viewers
+from benchmarks import (
+    batches,
+    formats,
+    generator,
+    gentle,
+    importing,
+    large,
+    machine,
+    rabbitmq,
+    result,
+    single,
+    sustained,
+    viewers,
+)
 from benchmarks.harness import CannotRun, Plan
 from benchmarks.result import Report, Result
 
 BENCHES: dict[str, tuple[str, Callable[[Plan], Result]]] = {
     module.__name__.rpartition(".")[2]: (module.TITLE, module.run)
-    for module in (single, batches, sustained, gentle, viewers, large, generator)
+    for module in (single, batches, sustained, gentle, viewers, large, generator, formats, importing, rabbitmq)
 }
 DEFAULT_JSON = Path("build/benchmarks.json")
 
@@ -34,17 +47,18 @@ DEFAULT_JSON = Path("build/benchmarks.json")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Put the table into this document as well.")
 @click.option(
     "--from",
-    "source",
+    "sources",
     type=click.Path(path_type=Path, exists=True),
-    help="Measure nothing: take the figures of this JSON.",
+    multiple=True,
+    help="Measure nothing: take the figures of this JSON. Of several, in the order of their runs, the last counts.",
 )
 @click.option(
     "--directory", type=click.Path(path_type=Path, exists=True, file_okay=False), default=tempfile.gettempdir(),
     show_default=True, help="Where data is written: on the disk to be measured.",
 )  # fmt: skip
 def main(
-    benches: tuple[str, ...], listed: bool, quick: bool, json_file: Path, markdown: Path | None, source: Path | None,
-    directory: Path,
+    benches: tuple[str, ...], listed: bool, quick: bool, json_file: Path, markdown: Path | None,
+    sources: tuple[Path, ...], directory: Path,
 ) -> None:  # fmt: skip
     """Measure BENCHES (all of them unless named), each against its targets.
 
@@ -55,14 +69,13 @@ def main(
         for name, (title, _) in BENCHES.items():
             console.print(f"{name:<11}{title}", highlight=False)
         return
-    if source is not None:
-        report = msgspec.json.decode(source.read_bytes(), type=Report)
-    else:
-        report = _measure(benches or tuple(BENCHES), quick, directory, json_file, console)
-    _show(report, console)
+    reports = [msgspec.json.decode(source.read_bytes(), type=Report) for source in sources]
+    reports = reports or [_measure(benches or tuple(BENCHES), quick, directory, json_file, console)]
+    for report in reports:
+        _show(report, console)
     if markdown is not None:
         text = markdown.read_text(encoding="utf-8") if markdown.exists() else ""
-        markdown.write_text(result.put_into(text, result.markdown(report)), encoding="utf-8")
+        markdown.write_text(result.put_into(text, result.markdown(reports)), encoding="utf-8")
         console.print(f"table in {markdown}", highlight=False)
 
 

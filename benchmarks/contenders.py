@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,8 +16,9 @@ from typing import Any
 import httpx
 import psutil
 
-from benchmarks.harness import CannotRun, Load, Plan, Server, free_port, module, serving, wait_until, wrk
+from benchmarks.harness import CannotRun, Load, Plan, Server, module, serving, wait_until, wrk
 from benchmarks.postgresql import Cluster
+from tests.support.spare import spare_port
 
 TILLSTREAM = (sys.executable, "-P", "-m", "tillstream")
 DIED = "part died"
@@ -27,7 +28,7 @@ ACCEPTED = re.compile(r'^tillstream_receipts_total\{outcome="accepted"\} (\S+)$'
 @contextmanager
 def floor(directory: Path, kind: str = "granian") -> Iterator[str]:
     """The address of a server that only reads and answers."""
-    port = free_port()
+    port = spare_port()
     url = f"http://127.0.0.1:{port}"
     with serving([*module("benchmarks.floor"), kind, port], directory / "floor.out") as server:
         server.answers(url)
@@ -35,17 +36,17 @@ def floor(directory: Path, kind: str = "granian") -> Iterator[str]:
 
 
 @contextmanager
-def ingest(directory: Path) -> Iterator[str]:
-    """The address of `tillstream ingest` on a new data directory."""
-    command = [*TILLSTREAM, "ingest", "--data", directory / "data", "--ingest-port", free_port()]
-    with serving(command, directory / "ingest.out") as server:
+def ingest(directory: Path, **settings: object) -> Iterator[str]:
+    """The address of `tillstream ingest` with these settings on a new data directory."""
+    command = [*TILLSTREAM, "ingest", "--data", directory / "data", "--ingest-port", spare_port()]
+    with serving(command, directory / "ingest.out", _environment(settings)) as server:
         yield server.hear(r"^ingest ready at (http://\S+)$")[1]
 
 
 @contextmanager
 def service(name: str, cluster: Cluster, directory: Path) -> Iterator[str]:
     """The address of a comparison service in one uvicorn, its database empty but for former runs."""
-    port = free_port()
+    port = spare_port()
     url = f"http://127.0.0.1:{port}"
     quiet = ["--no-access-log", "--log-level", "warning"]
     tuned = ["--loop", "uvloop", "--http", "httptools", "--backlog", "4096"]
@@ -93,9 +94,9 @@ def up(directory: Path, **settings: object) -> Iterator[Up]:
     """`tillstream up` with these settings on the data directory below `directory`, new or not; `ready_s` is how long
     it took."""
     started = time.monotonic()
-    command = [*TILLSTREAM, "up", "--data", directory / "data", "--ingest-port", free_port()]
-    given = {f"TILLSTREAM_{name.upper()}": str(value) for name, value in settings.items()}
-    with serving([*command, "--dashboard-port", free_port()], directory / "up.out", given) as server:
+    command = [*TILLSTREAM, "up", "--data", directory / "data", "--ingest-port", spare_port()]
+    command += ["--dashboard-port", spare_port()]
+    with serving(command, directory / "up.out", _environment(settings)) as server:
         server.hear(r"^dashboard +http://\S+$")
         addresses = [server.hear(rf"^{name} +(http://[^/\s]+)")[1] for name in ("receipts", "dashboard")]
         for address in addresses:
@@ -106,6 +107,10 @@ def up(directory: Path, **settings: object) -> Iterator[Up]:
             # Figures of a run in which a process died and came back would be no figures of ours.
             if DIED in server.said:
                 raise CannotRun(f"a process of tillstream up died: {server.said[-4_000:].strip()}")
+
+
+def _environment(settings: Mapping[str, object]) -> dict[str, str]:
+    return {f"TILLSTREAM_{name.upper()}": str(value) for name, value in settings.items()}
 
 
 def _is_ready(url: str) -> bool:
@@ -134,13 +139,18 @@ def run_floor(plan: Plan, kind: str = "granian", **how: int) -> Load:
 def run_ingest(plan: Plan, **how: int) -> Load:
     """Raises `CannotRun` where ingest counts fewer than the client was told."""
     with plan.scratch() as directory, ingest(directory) as url:
-        wrk(url, plan.warm_up_s, **how)
-        before = accepted(url)
-        measured = wrk(url, plan.run_s, **how)
-        counted = accepted(url) - before
-        if counted < measured.receipts:
-            raise CannotRun(f"ingest counts {counted} receipts of {measured.receipts} that were acknowledged")
-        return measured
+        return counted(plan, url, **how)
+
+
+def counted(plan: Plan, url: str, **how: int) -> Load:
+    """Warm up, then measure. Raises `CannotRun` where ingest counts fewer than the client was told."""
+    wrk(url, plan.warm_up_s, **how)
+    before = accepted(url)
+    measured = wrk(url, plan.run_s, **how)
+    found = accepted(url) - before
+    if found < measured.receipts:
+        raise CannotRun(f"ingest counts {found} receipts of {measured.receipts} that were acknowledged")
+    return measured
 
 
 def run_service(plan: Plan, name: str, cluster: Cluster) -> Load:

@@ -18,7 +18,7 @@ from tillstream.clock import SystemClock
 from tillstream.http_server import BACKLOG, BoundServer
 from tillstream.ingest.answers import JSON, Answer
 from tillstream.ingest.connections import Connections
-from tillstream.ingest.request import Reply, Request
+from tillstream.ingest.request import Headers, Reply, Request
 from tillstream.ingest.room import Room
 from tillstream.ingest.server import limits
 from tillstream.settings import Settings
@@ -38,6 +38,9 @@ class Floor:
 
 class Nothing:
     """An application of ingest's server that takes nothing."""
+
+    def turns_away(self, _headers: Headers) -> Answer | None:
+        return None
 
     def handle(self, _request: Request, reply: Reply) -> None:
         reply(Answer(202, JSON, ANSWER))

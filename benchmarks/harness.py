@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -76,12 +75,6 @@ class Plan:
             yield made
         finally:
             shutil.rmtree(made, ignore_errors=True)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def wait_until(condition: Callable[[], T | None], what: str, timeout_s: float = READY_S) -> T:

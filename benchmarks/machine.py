@@ -12,7 +12,18 @@ from pathlib import Path
 
 import psutil
 
-LIBRARIES = ("granian", "duckdb", "msgspec", "pyarrow", "zstandard", "uvloop", "fastapi", "uvicorn", "sqlalchemy")
+LIBRARIES = (
+    "granian",
+    "duckdb",
+    "msgspec",
+    "pyarrow",
+    "zstandard",
+    "uvloop",
+    "fastapi",
+    "uvicorn",
+    "sqlalchemy",
+    "pika",
+)
 SERVICE_LIBRARIES = ("psycopg", "asyncpg")
 MEMORY_FILE_SYSTEMS = ("tmpfs", "ramfs")
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.harness import CannotRun, free_port
+from benchmarks.harness import CannotRun
+from tests.support.spare import spare_port
 
 OWNER = "postgres"
 """Who runs the server where the bench runs as root, which PostgreSQL refuses."""
@@ -30,7 +31,7 @@ class Cluster:
             directory.chmod(0o755)
             shutil.chown(self._home, OWNER, OWNER)
         self._run("initdb", "--pgdata", self._data, "--username", OWNER, "--auth", "trust", "--encoding", "UTF8")
-        self.port = free_port()
+        self.port = spare_port()
 
     @property
     def url(self) -> str:

@@ -112,12 +112,18 @@ def show(results: Sequence[Result], console: Console) -> None:
     console.print(table)
 
 
-def markdown(report: Report) -> str:
-    """The table for the docs, with its date and its machine."""
+def markdown(reports: Sequence[Report]) -> str:
+    """A table of each run for the docs, with its date and its machine: of every bench the figures of its last run."""
+    parts = [BEGIN, ""]
+    for number, report in enumerate(reports, 1):
+        later = {result.bench for each in reports[number:] for result in each.results}
+        parts += [*_table(report, [result for result in report.results if result.bench not in later]), ""]
+    return "\n".join([*parts, END])
+
+
+def _table(report: Report, results: Sequence[Result]) -> list[str]:
     kind = "A quick run: far too short to judge by, it only shows the form. " if report.quick else ""
     lines = [
-        BEGIN,
-        "",
         f"{kind}Measured on {report.began}; the load of the machine before was {report.load_before:.2f}.",
         "",
         "; ".join(f"{name}: {value}" for name, value in report.machine.items()) + ".",
@@ -125,14 +131,14 @@ def markdown(report: Report) -> str:
         "| bench | figure | measured | target | met |",
         "| --- | --- | ---: | ---: | --- |",
     ]
-    for result in report.results:
+    for result in results:
         if result.problem:
             lines.append(f"| {result.bench} | could not run: {_cell(result.problem)} | | | |")
         for figure in result.figures:
             name = f"{figure.name} ({figure.note})" if figure.note else figure.name
             shown = (number(figure.value, figure.unit), target(figure), verdict(figure))
             lines.append(f"| {result.bench} | {_cell(name)} | {' | '.join(shown)} |")
-    return "\n".join([*lines, "", END])
+    return lines
 
 
 def put_into(text: str, table: str) -> str:

@@ -36,6 +36,9 @@ CLEAR_PERCENT = 80
 INTERVAL_S = 10
 """The rules are evaluated at most so often, for all viewers together."""
 
+GRACE_S = 120
+"""So long after the start silence means nothing yet: tills send what they kept while nobody listened."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:

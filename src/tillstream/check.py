@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
+from http import HTTPStatus
 from typing import Any
-from urllib.request import ProxyHandler, build_opener
+from urllib.error import HTTPError
+from urllib.request import Request
 
 import msgspec
 from msgspec import Struct
 
 from tillstream import topology
+from tillstream.access import machine
 from tillstream.clock import SystemClock
 from tillstream.datadir import Holder, open_directory
 from tillstream.delays import percentiles
@@ -38,6 +41,7 @@ _ACCOUNTS = """SELECT (SELECT position FROM state) AS position, (SELECT records 
     (SELECT count(DISTINCT key) FROM receipts) AS keys,
     (SELECT count(DISTINCT place) FROM receipts) AS places,
     (SELECT count(*) FROM quarantine) AS kept,
+    (SELECT CAST(coalesce(sum(entries), 0) AS BIGINT) FROM set_aside) AS grouped,
     (SELECT CAST(coalesce(sum(records), 0) AS BIGINT) FROM faults) AS damaged"""
 
 
@@ -72,23 +76,24 @@ def check(settings: Settings) -> Report:
     directory = open_directory(settings.data_path, create=False)
     holder = directory.holder("engine")
     if holder is not None:
-        return _ask(holder)
+        return _ask(holder, machine.authorization(directory))
     with directory.lock("engine"), topology.open_reading(directory, settings, SystemClock()) as reading:
         return run(reading.store, reading.views, reading.log, reading.metrics)
 
 
-def _ask(holder: Holder) -> Report:
+def _ask(holder: Holder, authorization: dict[str, str]) -> Report:
     """The report of a running engine, which alone can read its store."""
     target = f"the engine of process {holder.pid}"
     if not holder.address:
         raise StoreUnavailable("ask", target, "it is only starting", "try again in a moment")
-    # The engine is on this machine: a proxy for the web has no business between.
-    direct = build_opener(ProxyHandler({}))
+    asked = Request(f"{holder.address}/api/v1/check", headers=authorization)
     try:
-        with direct.open(f"{holder.address}/api/v1/check", timeout=ANSWER_LIMIT_S) as answer:
+        with machine.opener().open(asked, timeout=ANSWER_LIMIT_S) as answer:
             return msgspec.json.decode(answer.read(), type=Report)
     except (OSError, msgspec.DecodeError) as error:
-        raise StoreUnavailable("ask", f"{target} at {holder.address}", error, "see its log") from error
+        denied = isinstance(error, HTTPError) and error.code == HTTPStatus.UNAUTHORIZED
+        hint = "run this as the user of the engine" if denied else "see its log"
+        raise StoreUnavailable("ask", f"{target} at {holder.address}", error, hint) from error
 
 
 def run(store: Store, views: Views, log: Log, metrics: Sequence[Metric]) -> Report:
@@ -160,7 +165,7 @@ def _accounts(reader: Reader) -> Row:
     row = reader.query(_ACCOUNTS)[0]
     sums = reader.query("SELECT name, CAST(sum(value) AS BIGINT) AS value FROM counters GROUP BY name")
     counted = {each["name"]: each["value"] for each in sums}
-    return row | {name: counted.get(name, 0) for name in (*COUNTERS, "quarantine_dropped")}
+    return row | {name: counted.get(name, 0) for name in (*COUNTERS, "quarantine_dropped", "settled_dropped")}
 
 
 def _log(accounts: Row, log: Log) -> Iterator[Difference]:
@@ -177,6 +182,10 @@ def _log(accounts: Row, log: Log) -> Iterator[Difference]:
         if accounts[name] != accounts["receipts"]:
             yield Difference(f"different {name} of receipts", where, str(accounts["receipts"]), str(accounts[name]))
     entries = accounts["conflicts"] + accounts["quarantined"]
-    kept = accounts["kept"] + accounts["quarantine_dropped"]
+    kept = accounts["kept"] + accounts["quarantine_dropped"] + accounts["settled_dropped"]
     if entries != kept:
         yield Difference("entries of the quarantine", where, str(entries), f"{kept} kept or dropped by its quota")
+    if entries != accounts["grouped"]:
+        yield Difference(
+            "entries of the quarantine", where, str(entries), f"{accounts['grouped']} by reason and source"
+        )

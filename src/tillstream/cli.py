@@ -9,6 +9,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,10 +17,13 @@ import msgspec
 
 import tillstream
 from tillstream import settings, telemetry
+from tillstream.access.command import keys, password_group
 from tillstream.errors import LogUnavailable, OperationalError, StoreUnavailable, UnknownMetric
 from tillstream.generator.command import generate
-from tillstream.options import BASIC, EPILOG, resolve, with_settings
+from tillstream.importing.command import take
+from tillstream.options import BASIC, EPILOG, key_file, resolve, with_settings
 from tillstream.processes import lifeline
+from tillstream.quarantine.command import quarantine
 from tillstream.settings import Settings
 from tillstream.shoplist.command import stores
 
@@ -58,11 +62,11 @@ def example(*lines: str) -> str:
     return f"\b\nFor example:\n{typed}\n\n{EPILOG}"
 
 
-@main.command(epilog=example("tillstream up", "tillstream up --data /srv/tillstream --ingest-port 3001"))
+@main.command(epilog=example("tillstream up", "tillstream up --data /srv/tillstream --inbox /srv/exports"))
 @click.option("--demo", is_flag=True, help="show an invented chain of bakeries, in a directory of its own")
-@with_settings(*BASIC)
+@with_settings(*BASIC, "inbox")
 def up(demo: bool, **given: Any) -> None:
-    """Run ingest, the engine and the dashboard until Ctrl-C."""
+    """Run ingest, the engine and the dashboard until Ctrl-C, and the inbox where there is one."""
     from tillstream.processes import up as running
 
     values, origins = resolve(given)
@@ -74,30 +78,54 @@ def up(demo: bool, **given: Any) -> None:
 
 @main.command(epilog=example("tillstream ingest --data /srv/tillstream"))
 @supervised_option
-@with_settings("data", "host", "ingest_port")
+@with_settings(*BASIC[:3], *BASIC[4:])
 def ingest(supervised: bool, **given: Any) -> None:
     """Take receipts and keep them in the log: a process of `up`."""
     from tillstream.processes import roles
 
-    _run_role("ingest", roles.ingest, supervised, given)
+    _run_role("ingest", roles.ingest, None if supervised else resolve(given)[0])
 
 
 @main.command(epilog=example("tillstream engine --data /srv/tillstream"))
 @supervised_option
-@with_settings("data", "host", "dashboard_port")
+@with_settings(*BASIC[:2], *BASIC[3:])
 def engine(supervised: bool, **given: Any) -> None:
     """Fold the log into figures and show them: a process of `up`."""
     from tillstream.processes import roles
 
-    _run_role("engine", roles.engine, supervised, given)
+    _run_role("engine", roles.engine, None if supervised else resolve(given)[0])
 
 
-def _run_role(name: str, role: Callable[..., None], supervised: bool, given: dict[str, Any]) -> None:
+@main.command(epilog=example("tillstream inbox exports", "tillstream inbox exports --to http://shop.example:3000"))
+@click.argument("folder", required=False, metavar="DIR", type=click.Path())
+@click.option("--to", default="", metavar="URL", help="Address of ingest.  [default: the one that runs here]")
+@key_file
+@supervised_option
+@with_settings("data")
+def inbox(folder: str | None, to: str, key: str, supervised: bool, **given: Any) -> None:
+    """Import every file that is put into DIR: a process of `up --inbox DIR`.
+
+    A file is taken once it has not changed for two seconds, then moved to DIR/done, or to DIR/failed where
+    nothing of it could be taken, with a report beside it. Names that begin with a dot or end in .part,
+    .tmp or .crdownload are left alone.
+    """
+    from tillstream.processes import roles
+
+    if folder is not None:
+        given["inbox"] = folder
+    values = None if supervised else resolve(given)[0]
+    if values is not None and not values.inbox:
+        raise click.UsageError("name the folder: tillstream inbox DIR")
+    _run_role("inbox", partial(roles.inbox, to=to, key=key), values)
+
+
+def _run_role(name: str, role: Callable[..., None], given: Settings | None) -> None:
+    """Run it with these settings, or with those of its supervisor."""
     from tillstream.processes.supervisor import ready_line
 
-    values = lifeline.receive() if supervised else resolve(given)[0]
+    values = given or lifeline.receive()
     telemetry.configure(values, name)
-    role(values, lambda address: click.echo(ready_line(name, address)), supervised=supervised)
+    role(values, lambda address: click.echo(ready_line(name, address)), supervised=given is None)
 
 
 @main.command(hidden=True)
@@ -192,7 +220,7 @@ def list_settings(**given: Any) -> None:
     values, origins = resolve(given)
     for name in Settings.__struct_fields__:
         value, default = getattr(values, name), settings.default(name)
-        click.echo(f"{name} = {_toml(value)}")
+        click.echo(f"{name} = {_toml(settings.shown(name, value))}")
         click.echo(f"    {settings.describe(name)}")
         if name in origins:
             click.echo(f"    from {origins[name]}; default {_toml(default)}")
@@ -211,4 +239,8 @@ def version() -> None:
 
 
 main.add_command(generate)
+main.add_command(take)
+main.add_command(quarantine)
 main.add_command(stores)
+main.add_command(keys)
+main.add_command(password_group)

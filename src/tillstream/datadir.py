@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import structlog
 
@@ -79,6 +79,11 @@ class DataDirectory:
         return self.path / "log.sqlite3"
 
     @property
+    def elsewhere(self) -> Path:
+        """An empty file that says that the directory's log is on a broker."""
+        return self.path / "log.rabbitmq"
+
+    @property
     def store(self) -> Path:
         return self.path / "store.duckdb"
 
@@ -97,13 +102,43 @@ class DataDirectory:
         """The list of shops; there is none until one is imported."""
         return self.path / "shops.json"
 
+    @property
+    def told_alerts(self) -> Path:
+        """The alerts that the webhook was told of and that have not cleared."""
+        return self.path / "alerts.json"
+
+    @property
+    def decisions(self) -> Path:
+        """What people decided about the quarantine; there is none until they do."""
+        return self.path / "decisions.ndjson"
+
+    @property
+    def keys(self) -> Path:
+        """The API keys, unless the setting `keys_file` names another file."""
+        return self.path / "keys.json"
+
+    @property
+    def password(self) -> Path:
+        """The dashboard's password, as a hash; there is none until one is set."""
+        return self.path / "password.json"
+
+    @property
+    def sessions(self) -> Path:
+        """Who is logged in to the dashboard."""
+        return self.path / "sessions.json"
+
+    @property
+    def machine_token(self) -> Path:
+        """What opens both ports to those who can read this directory."""
+        return self.path / "machine.token"
+
     @contextmanager
     def lock(self, role: str) -> Iterator[Lock]:
         """Hold the directory as `role` (ingest, engine, up, stores) within the block.
 
         Raises `DataDirectoryError` that names the process which holds it already.
         """
-        with _locked(self.path, role) as lock:
+        with locked(self.path, role) as lock:
             yield lock
 
     def holder(self, role: str) -> Holder | None:
@@ -136,7 +171,7 @@ def open_directory(
     """
     try:
         _make(path, create=create)
-        with _locked(path, "format", wait=True):
+        with locked(path, "format", wait=True):
             found = _read_format(path)
             if found is None:
                 found = {"version": version, "kind": str(kind or Kind.REAL)}
@@ -186,9 +221,36 @@ def replace_file(path: Path, content: bytes) -> None:
     """Replace a file so that after a crash either the old or the new one stands there."""
     fresh = path.with_name(f"{path.name}.new")
     with fresh.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        _fill(file, content)
+    _put(fresh, path)
+
+
+def replace_secret(path: Path, content: bytes) -> None:
+    """The same for a file that nobody else may read. One that stands there already hands on its mode and owner."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
+        _keep_owner(file.fileno(), path)
+        _fill(file, content)
+    _put(fresh, path)
+
+
+def _keep_owner(descriptor: int, path: Path) -> None:
+    if path.exists():
+        os.fchmod(descriptor, path.stat().st_mode & 0o660)
+    if os.geteuid() == 0:
+        # What an administrator writes is read by a service of another user.
+        owner = (path if path.exists() else path.parent).stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
+def _fill(file: BinaryIO, content: bytes) -> None:
+    file.write(content)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _put(fresh: Path, path: Path) -> None:
     fresh.replace(path)
     sync_directory(path.parent)
 
@@ -211,7 +273,7 @@ def _migrate(path: Path, found: dict[str, Any], version: int, migrations: Mappin
         )
     if found["version"] == version:
         return
-    with _locked(path, "ingest"), _locked(path, "engine"):
+    with locked(path, "ingest"), locked(path, "engine"):
         while found["version"] < version:
             start = found["version"]
             if start not in migrations:
@@ -233,7 +295,11 @@ def _check_kind(path: Path, found: Kind, wanted: Kind | None) -> Kind:
 
 
 @contextmanager
-def _locked(path: Path, role: str, *, wait: bool = False) -> Iterator[Lock]:
+def locked(path: Path, role: str, *, wait: bool = False) -> Iterator[Lock]:
+    """Hold any directory as `role` within the block; `wait`: for as long as it takes.
+
+    Raises `DataDirectoryError` that names the process which holds it already.
+    """
     descriptor = os.open(path / f"{role}.lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         if wait:

@@ -17,9 +17,20 @@ def bucket(milliseconds: str) -> str:
     )
 
 
-def bound_ms(number: int) -> float:
+def bound_ms(number: float) -> float:
     """The upper bound of a bucket, in milliseconds."""
     return float(2 ** (number / 4))
+
+
+def average_ms(rows: Sequence[Mapping[str, Any]], column: str) -> float:
+    """The average in milliseconds of rows with `receipts` by bucket, each taken for the middle of its bucket.
+
+    What was not measured stays out. 0 where nothing was.
+    """
+    measured = [row for row in rows if row[column] != NOT_MEASURED]
+    total = sum(int(row["receipts"]) for row in measured)
+    weighted = sum(bound_ms(row[column] - 0.5) * int(row["receipts"]) for row in measured)
+    return weighted / total if total else 0.0
 
 
 def percentiles(rows: Sequence[Mapping[str, Any]], column: str) -> dict[str, float | None]:

@@ -54,8 +54,16 @@ class PositionConflict(StoreUnavailable):
     """A commit named a position that is not the store's own: another writer was there first."""
 
 
+class IngestUnavailable(OperationalError):
+    """Ingest doesn't run, or takes nothing now."""
+
+
 class ShopListError(OperationalError):
     """The list of shops cannot be read, taken or kept."""
+
+
+class AccessError(OperationalError):
+    """Keys, the password or TLS are missing where they are needed, or cannot be used as they are."""
 
 
 class UnknownMetric(TillstreamError):
@@ -81,3 +89,7 @@ class BadQuery(TillstreamError):
 
 class CatalogueError(SettingsError):
     """A metric's declaration contradicts itself or names an unknown key, source or column."""
+
+
+class FormatError(OperationalError):
+    """A format of another package cannot be used."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import structlog
 from granian._granian import SocketHolder
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
@@ -37,6 +38,9 @@ class BoundServer(Server):
             ),
             backlog=BACKLOG,
             backpressure=settings.connection_limit,
+            ssl_cert=Path(settings.tls_certificate_file) if settings.tls else None,
+            ssl_key=Path(settings.tls_key_file) if settings.tls else None,
+            ssl_protocol_min=SSLProtocols.tls12,
             websockets=False,
             log_enabled=False,
         )

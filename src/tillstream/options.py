@@ -14,7 +14,7 @@ from tillstream.settings import Settings
 
 CONFIG_VARIABLE = f"{declared.ENVIRONMENT_PREFIX}CONFIG"
 TOML_ONLY = frozenset({"metrics"})
-BASIC = ("data", "host", "ingest_port", "dashboard_port")
+BASIC = ("data", "host", "ingest_port", "dashboard_port", "tls_certificate_file", "tls_key_file", "insecure")
 """Settings that `--help` shows; the others are options too, and `tillstream settings` lists them."""
 
 EPILOG = "Every setting that `tillstream settings` lists is an option too."
@@ -23,6 +23,26 @@ _TYPES: dict[Any, click.ParamType[Any]] = {int: click.INT, str: click.STRING}
 _METAVARS = {list: "A,B", dict: "NAME=VALUE,…"}
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+giving_up = click.option(
+    "--give-up",
+    "give_up_s",
+    type=click.FloatRange(0, min_open=True),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="End when nothing was acknowledged for that long.",
+)
+"""Of the verbs that send receipts to ingest."""
+
+key_file = click.option(
+    "--key-file",
+    "key",
+    type=click.File(encoding="utf-8"),
+    callback=lambda _context, _option, file: "" if file is None else file.read(1000).strip(),
+    help="File that holds an API key; - for standard input.",
+)
 
 
 def with_settings(*shown: str) -> Callable[[Command], Command]:
@@ -44,6 +64,8 @@ def with_settings(*shown: str) -> Callable[[Command], Command]:
 
 def _option(name: str, *, hidden: bool) -> Callable[[Command], Command]:
     kind = declared.plain_type(name)
+    if kind is bool:
+        return click.option(flag(name), name, is_flag=True, default=None, hidden=hidden, help=declared.describe(name))
     return click.option(
         flag(name),
         name,
@@ -61,6 +83,8 @@ def flag(name: str) -> str:
 
 def text(value: Any) -> str:
     """A value as it is written in an option or a variable."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, dict):
         return ",".join(f"{key}={item}" for key, item in value.items())
     if isinstance(value, list):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Container
+from ipaddress import ip_address
 
 from tillstream.errors import OperationalError, PortTaken
 
@@ -33,14 +35,25 @@ def ensure_free(host: str, port: int, flag: str) -> None:
     listen(host, port, flag).close()
 
 
-def free_port(host: str) -> int:
+def free_port(host: str, *, other_than: Container[object] = ()) -> int:
     """A port that nobody listened on a moment ago."""
-    with listen(host, 0, "--host") as listener:
-        bound: int = listener.getsockname()[1]
-        return bound
+    while True:
+        with listen(host, 0, "--host") as listener:
+            bound: int = listener.getsockname()[1]
+            if bound not in other_than:
+                return bound
 
 
-def address(host: str, port: int) -> str:
+def address(host: str, port: int, *, tls: bool = False) -> str:
     """The URL at which a server that listens on `host` is reached from this machine."""
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
-    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{reached}]:{port}" if ":" in reached else f"{scheme}://{reached}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a server that listens on `host`."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

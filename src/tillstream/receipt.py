@@ -17,6 +17,9 @@ NO_TERMINAL = "-"
 NOISE_DIGITS = 6
 """Decimals that prices and quantities keep; binary-float noise lies behind them."""
 
+PERSONAL = ("customerID", "agentID")
+"""Fields that tell who bought and who sold."""
+
 UNALLOCATED = "(unallocated)"
 """Category, product and rate of what a receipt's lines don't cover of its total."""
 
@@ -37,6 +40,9 @@ HEAD_COLUMNS = (
 )
 RECEIPT = "receipt"
 REFUSAL = "refusal"
+REPLAY = "replay"
+"""Part of the source of receipts that come out of the quarantine."""
+
 SIMULATED = "simulated"
 """Last part of the source of receipts with an invented clock: delays and clock anomalies leave them out."""
 

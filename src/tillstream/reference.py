@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from tillstream import alerts
 from tillstream import settings as declared
+from tillstream.format_page import formats_page
+from tillstream.markdown import names, table
 from tillstream.metrics import BUILT_IN, COLUMNS, KEYS, MEASURES, Metric
 from tillstream.options import flag, text
 from tillstream.settings import ENVIRONMENT_PREFIX, Settings
@@ -92,7 +94,7 @@ With `alert_webhook_url` set, each alert is posted there as it fires and as it c
 `since` is in the chain's zone, `at` in UTC. What `alert_webhook_url` does not answer within
 `alert_webhook_timeout_ms`, or answers with 408, 429 or 5xx, is sent again, in order, with longer and longer
 pauses, for an hour; any other answer than 2xx, a redirect too, drops it. Up to 1,000 wait; the oldest go first. Nothing
-waits for the webhook. After a restart the alerts that stand are found and posted anew.
+waits for the webhook. An alert that stands over a restart is posted once, and its clearing too.
 """
 
 
@@ -149,22 +151,14 @@ def settings_page() -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "alerts.md": alerts_page,
+    "formats.md": formats_page,
     "metrics.md": metrics_page,
     "settings.md": settings_page,
 }
 
 
-def names(items: Iterable[str]) -> str:
-    return ", ".join(f"`{item}`" for item in items)
-
-
 def measures(metric: Metric) -> str:
     return names(measure.name for measure in metric.measures)
-
-
-def table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [columns, ("---",) * len(columns), *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
 
 
 def write(directory: Path) -> None:

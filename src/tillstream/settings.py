@@ -8,6 +8,8 @@ import re
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
@@ -24,6 +26,7 @@ Positive = Meta(ge=1)
 NotNegative = Meta(ge=0)
 Percent = Meta(ge=0, le=100)
 
+_PASSWORD = re.compile(r"(//[^:/@]*:)[^@]*@")
 _RATE = re.compile(r"[0-9]{1,3}(\.[0-9]{1,4})?")
 
 
@@ -34,6 +37,30 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     host: Annotated[str, "address to listen on; loopback unless told otherwise"] = "127.0.0.1"
     ingest_port: Annotated[int, Meta(ge=0, le=65535), "port that takes receipts"] = 3000
     dashboard_port: Annotated[int, Meta(ge=0, le=65535), "port of the dashboard and the query API"] = 8050
+    inbox: Annotated[str, "folder whose files are imported as they come; empty: none"] = ""
+
+    access: Annotated[
+        str, Meta(pattern="^(auto|on)$"), "auto: a port asks for keys or the password once there are any; on: always"
+    ] = "auto"
+    keys_file: Annotated[
+        str, "file of the API keys, for several ingests that share it; empty: one in the data directory"
+    ] = ""
+    shops_file: Annotated[
+        str, "file of the list of shops, for roles on several machines that share it; empty: one in the data directory"
+    ] = ""
+    ingest_url: Annotated[
+        str, "address at which receipts are posted, where ingest is on other machines than the engine; empty: its own"
+    ] = ""
+    ingest_key_file: Annotated[
+        str, "file that holds an API key for every store, with which the engine replays quarantine to ingest_url"
+    ] = ""
+    proxies: Annotated[
+        list[str], "addresses or networks of proxies, besides this machine's, that say who asks the dashboard"
+    ] = []
+    session_hours: Annotated[int, Positive, "how long a login to the dashboard lasts"] = 720
+    tls_certificate_file: Annotated[str, "PEM file: certificate, then its chain, for HTTPS on both ports"] = ""
+    tls_key_file: Annotated[str, "PEM file: the certificate's private key, without a passphrase"] = ""
+    insecure: Annotated[bool, "listen beyond loopback without keys, password and TLS"] = False
 
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$"), "the chain's one currency, ISO 4217"] = "EUR"
     zone: Annotated[str, "the chain's time zone, by its IANA name"] = "Europe/Paris"
@@ -64,6 +91,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 30
     log_limit_bytes: Annotated[int, Meta(ge=0), "size at which the log is full; 0: when the disk is"] = 0
     disk_reserve_bytes: Annotated[int, Meta(ge=0), "free disk that ingest leaves to others"] = 64 * 1024 * 1024
+
+    log: Annotated[str, Meta(pattern="^(sqlite|rabbitmq)$"), "what keeps the log: sqlite or rabbitmq"] = "sqlite"
+    rabbitmq_url: Annotated[str, "address of the broker, with user, password and virtual host; amqps for TLS"] = (
+        "amqp://guest:guest@127.0.0.1:5672/%2F"
+    )
+    rabbitmq_trusted_user: Annotated[
+        str, "broker user of ingest, whose times and keys the engine believes; empty: the user of rabbitmq_url"
+    ] = ""
+    rabbitmq_partitions: Annotated[int, Meta(ge=1, le=64), "streams that receipts are spread over, by store"] = 4
+    rabbitmq_readers: Annotated[
+        int, Meta(ge=1, le=65), "connections that the engine reads the streams over, each its share of them"
+    ] = 1
+    rabbitmq_retention_bytes: Annotated[
+        int, NotNegative, "size from which the broker drops the oldest of a stream; 0: never"
+    ] = 0
+    rabbitmq_retention_age_s: Annotated[
+        int, NotNegative, "age from which the broker drops the oldest of a stream; 0: never"
+    ] = 0
+    rabbitmq_segment_bytes: Annotated[int, Meta(ge=1_000), "size of a stream's files"] = 100_000_000
 
     engine_batch_receipts: Annotated[int, Positive, "most receipts that the engine folds in one commit"] = 10_000
     engine_interval_ms: Annotated[int, Positive, "least time between two commits of the engine"] = 300
@@ -106,16 +152,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def data_path(self) -> Path:
         return Path(self.data)
 
+    @property
+    def tls(self) -> bool:
+        return bool(self.tls_certificate_file)
+
+
+@cache
+def _annotations() -> dict[str, Any]:
+    """Evaluated once: that takes a millisecond, and every option of every verb asks, which was two seconds of each start."""
+    return get_type_hints(Settings, include_extras=True)
+
 
 def describe(name: str) -> str:
     """The one-line help of a setting."""
-    annotation = get_type_hints(Settings, include_extras=True)[name]
-    return next(part for part in get_args(annotation) if isinstance(part, str))
+    return next(part for part in get_args(_annotations()[name]) if isinstance(part, str))
 
 
 def plain_type(name: str) -> Any:
     """The type of a setting, its annotations taken off: `str`, `int`, `dict[str, str]`…"""
-    annotation = get_type_hints(Settings, include_extras=True)[name]
+    annotation = _annotations()[name]
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
@@ -192,7 +247,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _convert(name: str, value: Any, where: str) -> Any:
-    annotation = get_type_hints(Settings, include_extras=True)[name]
+    annotation = _annotations()[name]
     kind = plain_type(name)
     if isinstance(value, str) and get_origin(kind) in (list, dict):
         value = _split(value, kind)
@@ -225,8 +280,11 @@ def _check(settings: Settings, origin: Mapping[str, str]) -> None:
                 f"{zone!r} is no time zone",
                 "use an IANA name such as Europe/Paris",
             ) from error
-    for name in ("alert_webhook_url", "alert_page_url"):
+    for name in ("alert_webhook_url", "alert_page_url", "ingest_url"):
         _check_address(name, getattr(settings, name), origin)
+    _check_broker(settings.rabbitmq_url, origin)
+    for proxy in settings.proxies:
+        _check_network(proxy, origin)
     for rate in settings.vat_rates:
         if not _RATE.fullmatch(rate):
             raise SettingsError(
@@ -235,6 +293,39 @@ def _check(settings: Settings, origin: Mapping[str, str]) -> None:
                 f"{rate!r} is no rate in percent",
                 'write ["5.5", "10", "20"]',
             )
+
+
+def _check_network(proxy: str, origin: Mapping[str, str]) -> None:
+    try:
+        ip_network(proxy)
+    except ValueError as error:
+        raise SettingsError(
+            "use the setting",
+            f"proxies of {origin.get('proxies', 'the defaults')}",
+            f"{proxy!r} is no address and no network",
+            'write ["10.0.0.7", "192.168.0.0/24"]',
+        ) from error
+
+
+def _check_broker(address: str, origin: Mapping[str, str]) -> None:
+    """Refuse what is no address of a broker; it is not repeated, for it holds a password."""
+    try:
+        parts = urlsplit(address)
+        right = parts.scheme in ("amqp", "amqps") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        right = False
+    if not right:
+        raise SettingsError(
+            "use the setting",
+            f"rabbitmq_url of {origin.get('rabbitmq_url', 'the defaults')}",
+            "it is no address of amqp or amqps",
+            "write it like amqps://user:password@broker.example.org/shops",
+        )
+
+
+def shown(name: str, value: Any) -> Any:
+    """A value as it may stand on a screen: without the password of the broker."""
+    return _PASSWORD.sub(r"\1***@", value) if name == "rabbitmq_url" else value
 
 
 def _check_address(name: str, address: str, origin: Mapping[str, str]) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from datetime import date as calendar_day
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import or_
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -38,6 +39,7 @@ _DATES_KEPT = 20_000
 _LARGEST_AMOUNT = AMOUNT_LIMIT - Decimal("0.0000006")
 
 _DATE = re.compile(r"[0-9W-]{7,10}[ T][0-9:.,]{4,}(?:Z|[+-][0-9:]{2,8})?", re.ASCII | re.IGNORECASE)
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NUMBER = re.compile(r" *[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)? *", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -70,11 +72,15 @@ class Validator:
         self._day_start = timedelta(hours=int(hours), minutes=int(minutes))
         self._dates: dict[str, tuple[str, str, int]] = {}
 
-    def check(self, body: bytes, received_us: int, source: str) -> tuple[bytes, str, str]:
-        """The log's head of the receipt, its key and its business day. Raises `ReceiptError`."""
+    def check(self, body: bytes, received_us: int, source: str, till_day: str = "") -> tuple[bytes, str, str]:
+        """The log's head of the receipt, its key and its business day. Raises `ReceiptError`.
+
+        `till_day` is the till's own business day, YYYY-MM-DD, where its format has one: it wins.
+        """
         # What the quick look doubts may still be right (an amount as a text), so the slow one decides.
         try:
-            receipt = self._decode(body)
+            # Nothing is made of what is too large: a small part of it could be millions of lines.
+            receipt = self._decode(body if len(body) <= self._limit_bytes else b"")
             store, number = str(receipt.storeID), str(receipt.cashReceiptID)
             terminal = NO_TERMINAL if receipt.terminalID in (None, "") else str(receipt.terminalID)
             if (
@@ -84,14 +90,13 @@ class Validator:
                 and store.isprintable()
                 and number.isprintable()
                 and terminal.isprintable()
-                and len(body) <= self._limit_bytes
                 and (body.isascii() or body.decode())
             ):
-                return self._assemble(store, terminal, number, receipt.date, received_us, source)
+                return self._assemble(store, terminal, number, receipt.date, received_us, source, till_day)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             pass
         store, terminal, number, date = self._examine(body)
-        return self._assemble(store, terminal, number, date, received_us, source)
+        return self._assemble(store, terminal, number, date, received_us, source, till_day)
 
     def refusal(self, faults: Sequence[Fault], received_us: int, source: str) -> bytes:
         """The log's head of something refused."""
@@ -100,9 +105,14 @@ class Validator:
         return f"{REFUSAL}\t\t{received_us}\t{day}\t\t\t\t\t{source}\t{reasons}\n".encode()
 
     def _assemble(
-        self, store: str, terminal: str, number: str, date: str, received_us: int, source: str
+        self, store: str, terminal: str, number: str, date: str, received_us: int, source: str, till_day: str
     ) -> tuple[bytes, str, str]:
         local, day, wall_s = self._dates.get(date) or self._local(date, store)
+        if till_day:
+            if not _is_day(till_day):
+                hint = "write the till's own business day as 2026-11-23"
+                raise ReceiptError([Fault("$.day", f"expected a day, got {_show(till_day)}", hint)], parseable=True)
+            day = till_day
         notes = ""
         if wall_s - received_us // 1_000_000 > _SURELY_NOT_AHEAD_S:
             zone = self._zones.get(store, self._zone)
@@ -143,8 +153,8 @@ class Validator:
         if len(body) > self._limit_bytes:
             error = f"the receipt takes {len(body)} bytes, more than {self._limit_bytes}"
             raise ReceiptError([Fault("$", error, "the setting is receipt_limit_bytes")], parseable=True)
-        value = _parse(body)
-        faults = list(_walk(_SHAPE, value, "$"))
+        value = parse(body)
+        faults = list(walk(_SHAPE, value, "$"))
         if isinstance(value, dict):
             faults += self._rules(value, {fault.path for fault in faults})
         if len(faults) > FAULTS_LIMIT:
@@ -184,6 +194,14 @@ class Validator:
                 yield Fault(
                     "$.currency", f"expected {self._currency}, got {_show(currency)}", "a chain has one currency"
                 )
+
+
+@lru_cache(maxsize=1_024)
+def _is_day(text: str) -> bool:
+    try:
+        return bool(_DAY.fullmatch(text)) and _FIRST_YEAR <= calendar_day.fromisoformat(text).year <= _LAST_YEAR
+    except ValueError:
+        return False
 
 
 class _Repeating(dict[str, Any]):
@@ -237,7 +255,8 @@ def _quick_twin(kind: Any, **fixed: str) -> Any:
     return kind
 
 
-def _parse(body: bytes) -> Any:
+def parse(body: bytes) -> Any:
+    """JSON as Python has it, numbers as exact as they came. Raises `ReceiptError`."""
     if not body.strip():
         raise ReceiptError([Fault("$", "it is empty", "send one JSON object")], parseable=False)
     try:
@@ -271,14 +290,17 @@ def _integer(digits: str) -> int | Decimal:
         return Decimal(digits)
 
 
-def _walk(shape: inspect.Type, value: Any, path: str) -> Iterator[Fault]:
-    """Every place where the value is not of the shape."""
+def walk(shape: inspect.Type, value: Any, path: str) -> Iterator[Fault]:
+    """Every place where the value, as `parse` makes it, is not of the shape.
+
+    Shapes are made of structs, arrays, texts, ids, amounts, whole numbers and instants, each of them or null.
+    """
     if isinstance(shape, inspect.UnionType):
         if value is None and shape.includes_none:
             return
         kinds = [part for part in shape.types if not isinstance(part, inspect.NoneType)]
         if len(kinds) == 1:
-            yield from _walk(kinds[0], value, path)
+            yield from walk(kinds[0], value, path)
         elif isinstance(value, bool) or not isinstance(value, str | int):
             yield Fault(path, f"expected a text or an integer, got {_show(value)}")
     elif isinstance(shape, inspect.StructType):
@@ -290,11 +312,31 @@ def _walk(shape: inspect.Type, value: Any, path: str) -> Iterator[Fault]:
             yield Fault(path, f"it has {len(value)} entries, more than {ITEMS_LIMIT}")
         else:
             for index, item in enumerate(value):
-                yield from _walk(shape.item_type, item, f"{path}[{index}]")
-    elif isinstance(shape, inspect.DecimalType):
+                yield from walk(shape.item_type, item, f"{path}[{index}]")
+    else:
+        yield from _walk_scalar(shape, value, path)
+
+
+def _walk_scalar(shape: inspect.Type, value: Any, path: str) -> Iterator[Fault]:
+    if isinstance(shape, inspect.DecimalType):
         yield from _walk_amount(value, path)
+    elif isinstance(shape, inspect.IntType):
+        if isinstance(value, bool) or not isinstance(value, int):
+            yield Fault(path, f"expected a whole number, got {_show(value)}")
+        elif abs(value) >= AMOUNT_LIMIT:
+            yield Fault(path, f"expected a number between -10^13 and 10^13, got {_show(value)}")
     elif not isinstance(value, str):
         yield Fault(path, f"expected a text, got {_show(value)}")
+    elif isinstance(shape, inspect.DateTimeType) and not _is_instant(value):
+        yield Fault(path, f"expected a time with its zone, got {_show(value)}", "write 2026-11-23T09:15:00Z")
+
+
+def _is_instant(text: str) -> bool:
+    try:
+        msgspec.convert(text, Annotated[datetime, Meta(tz=True)])
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _walk_object(shape: inspect.StructType, value: Any, path: str) -> Iterator[Fault]:
@@ -304,7 +346,7 @@ def _walk_object(shape: inspect.StructType, value: Any, path: str) -> Iterator[F
         return
     for field in shape.fields:
         for occurrence in _occurrences(value, field.encode_name):
-            yield from _walk(field.type, occurrence, f"{path}.{field.encode_name}")
+            yield from walk(field.type, occurrence, f"{path}.{field.encode_name}")
         if field.required and field.encode_name not in value:
             yield Fault(f"{path}.{field.encode_name}", "it is missing", "a receipt needs it")
 

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.support.page import sell
+from tests.support.processes import Up, up
+
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = (
     "--no-sandbox",
@@ -46,3 +49,19 @@ def page(browser: Browser) -> Iterator[Page]:
     yield page
     context.close()
     assert errors == []
+
+
+@pytest.fixture
+def road(tmp_path: Path) -> Iterator[Up]:
+    with up(tmp_path / "data") as road:
+        yield road
+
+
+@pytest.fixture(scope="module")
+def shared_road(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """A road with one receipt, for tests that only look."""
+    with up(tmp_path_factory.mktemp("road") / "data") as road:
+        sell(road, 1)
+        road.post(b"{")
+        road.wait_for_receipts(1)
+        yield road

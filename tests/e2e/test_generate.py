@@ -11,8 +11,9 @@ from tests.support.processes import call, running, up
 from tests.support.waiting import wait_until
 from tillstream.clock import SystemClock
 from tillstream.generator.plan import Options, phases
+from tillstream.generator.report import Report
 from tillstream.generator.run import generate
-from tillstream.generator.tally import Report, Tally
+from tillstream.posting.tally import Tally
 
 COUNT = 15_000
 

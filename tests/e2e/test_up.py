@@ -187,12 +187,6 @@ def test_a_dead_engine_does_not_stop_ingest(data: Path) -> None:
         assert httpx.post(f"{taking}/receipt", content=EXAMPLE).status_code == 202
 
 
-def test_another_host_than_loopback_is_warned_about(data: Path) -> None:
-    with up(data, "--host", "0.0.0.0") as everywhere:
-        assert "warning: on 0.0.0.0 everyone who reaches this machine" in everywhere.command.said
-        assert everywhere.post(EXAMPLE).status_code == 202
-
-
 def test_a_metric_of_ones_own_is_served(data: Path, tmp_path: Path) -> None:
     config = tmp_path / "tillstream.toml"
     config.write_text(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import sysconfig
 import tomllib
 import venv
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -16,6 +18,15 @@ from tests.support.processes import up
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = (Path(__file__).parent / "receipt-of-2017.json").read_bytes()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_python_of_the_caller() -> Iterator[None]:
+    """What the caller tells Python, `PYTHONPATH` above all, would lead it to the source tree."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("PYTHON")]:
+            patch.delenv(name)
+        yield
 
 
 @pytest.fixture(scope="module")

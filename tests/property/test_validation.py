@@ -13,10 +13,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.support.any_receipt import shaped
 from tillstream.engine.plan import BODY_SCHEMA
 from tillstream.receipt import HEAD_COLUMNS
 from tillstream.settings import Settings
-from tillstream.validation import ReceiptError, Validator, _parse
+from tillstream.validation import ReceiptError, Validator, parse
 
 RECEIVED_US = 1_795_435_200_000_000
 SHAPE = json.dumps({"documentTotal": {"grossTotal": "DECIMAL(19,6)"}})
@@ -89,38 +90,17 @@ def encode(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
-amount = st.builds(Digits, amounts) | amounts | st.none()
-text = st.none() | st.text(max_size=8) | st.integers(-(10**20), 10**20)
-lines = st.lists(
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "productCode": text,
-            "quantity": amount,
-            "settlementAmount": amount,
-            "note": anything,
-            "unitPrice": amount,
-        },
-    ),
-    max_size=3,
-)
-receipts = st.fixed_dictionaries(
-    {
-        "cashReceiptID": ids,
-        "storeID": ids,
-        "date": dates,
-        "documentTotal": st.fixed_dictionaries(
-            {"grossTotal": st.builds(Digits, amounts) | amounts}, optional={"netTotal": amount, "note": anything}
-        ),
-    },
-    optional={
-        "terminalID": st.none() | ids,
-        "currency": st.sampled_from([None, "EUR", "USD", ""]),
-        "customerID": text,
-        "lines": st.none() | lines,
-        "settlements": st.lists(st.fixed_dictionaries({"settlementAmount": st.builds(Digits, amounts)}), max_size=3),
-        "extra": anything,
-    },
+texts = st.none() | st.text(max_size=8) | st.integers(-(10**20), 10**20)
+needed = st.builds(Digits, amounts) | amounts
+receipts = shaped(
+    ids=ids,
+    dates=dates,
+    texts=texts,
+    amounts=st.none() | needed,
+    needed=needed,
+    note=anything,
+    terminalID=st.none() | ids,
+    currency=st.sampled_from([None, "EUR", "USD", ""]),
 )
 FIELDS = ["cashReceiptID", "storeID", "terminalID", "date", "documentTotal", "lines", "settlements", "currency", "x"]
 
@@ -200,7 +180,7 @@ def engine() -> Iterator[duckdb.DuckDBPyConnection]:
 
 def accepted_gross(body: bytes) -> Decimal:
     with localcontext(prec=80):
-        given_total = _parse(body)["documentTotal"]["grossTotal"]
+        given_total = parse(body)["documentTotal"]["grossTotal"]
         return Decimal(given_total).quantize(Decimal("0.000001"), ROUND_HALF_UP)
 
 
@@ -230,18 +210,14 @@ REPEATABLE: dict[str, tuple[str, ...]] = {
 
 
 sound_totals = st.builds(Digits, digits)
-sound_receipts = st.fixed_dictionaries(
-    {
-        "cashReceiptID": st.sampled_from(["17", 18]),
-        "storeID": st.sampled_from(["1", "2"]),
-        "date": st.sampled_from(["2026-11-23 10:15:00", "2026-11-23T10:15:00Z"]),
-        "documentTotal": st.fixed_dictionaries({"grossTotal": sound_totals}, optional={"netTotal": amount}),
-    },
-    optional={
-        "currency": st.sampled_from([None, "EUR", ""]),
-        "lines": st.none() | lines,
-        "settlements": st.lists(st.fixed_dictionaries({"settlementAmount": sound_totals}), max_size=3),
-    },
+sound_receipts = shaped(
+    ids=st.sampled_from(["17", 18]),
+    dates=st.sampled_from(["2026-11-23 10:15:00", "2026-11-23T10:15:00Z"]),
+    texts=texts,
+    amounts=st.none() | needed,
+    needed=sound_totals,
+    note=anything,
+    currency=st.sampled_from([None, "EUR", ""]),
 )
 
 

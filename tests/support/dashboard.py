@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,8 +12,14 @@ import httpx
 
 from tests.support.pipeline import Pipeline
 from tillstream.clock import Clock, SystemClock
+from tillstream.dashboard.entrance import Entrance
 from tillstream.dashboard.live import LiveFeed
 from tillstream.dashboard.server import application, serve
+from tillstream.formats import registry
+from tillstream.ports import address
+from tillstream.quarantine.decisions import Decisions
+from tillstream.quarantine.desk import OpenDesk
+from tillstream.quarantine.posting import Posting
 from tillstream.settings import Settings
 from tillstream.views.views import Views
 
@@ -30,6 +36,13 @@ def views_of(pipeline: Pipeline) -> Views:
     )
 
 
+def desk_of(pipeline: Pipeline, views: Views, ingest: Callable[[], str] | str = "http://127.0.0.1:9") -> OpenDesk:
+    """Where entries are settled; nobody listens at the address of ingest unless a test says where it is."""
+    posting = Posting((lambda: ingest) if isinstance(ingest, str) else ingest, dict, registry.load(pipeline.settings))
+    decisions = Decisions(pipeline.path / "decisions.ndjson")
+    return OpenDesk(views, pipeline.store, pipeline.log, decisions, posting, pipeline.clock)
+
+
 def feed_of(views: Views, settings: Settings, clock: Clock | None = None) -> LiveFeed:
     return LiveFeed("overview", views.live, views.trouble, settings, clock or SystemClock())
 
@@ -37,23 +50,41 @@ def feed_of(views: Views, settings: Settings, clock: Clock | None = None) -> Liv
 class Answers:
     """Asks the dashboard's application directly."""
 
-    def __init__(self, pipeline: Pipeline, *, demo: bool = False) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        demo: bool = False,
+        ingest: str = "http://127.0.0.1:9",
+        entrance: Entrance | None = None,
+    ) -> None:
         views = views_of(pipeline)
-        live = feed_of(views, pipeline.settings)
-        self._app = application(views, live, pipeline.settings, lambda: {"log_lag_records": 3.0}, demo=demo)
+        live, desk = feed_of(views, pipeline.settings), desk_of(pipeline, views, ingest)
+        gauges = {"log_lag_records": 3.0}
+        self._app = application(views, desk, live, pipeline.settings, lambda: gauges, entrance=entrance, demo=demo)
 
     def ask(
-        self, path: str, method: str = "GET", headers: dict[str, str] | None = None, **parameters: str
+        self,
+        path: str,
+        method: str = "GET",
+        headers: dict[str, str] | None = None,
+        content: bytes | None = None,
+        *,
+        form: dict[str, str] | None = None,
+        client_address: str = "127.0.0.1",
+        **parameters: str,
     ) -> httpx.Response:
         async def asked() -> httpx.Response:
-            transport = httpx.ASGITransport(app=self._app, raise_app_exceptions=False)
+            transport = httpx.ASGITransport(app=self._app, raise_app_exceptions=False, client=(client_address, 5_000))
             async with httpx.AsyncClient(transport=transport, base_url="http://dashboard") as client:
-                return await client.request(method, path, params=parameters or None, headers=headers)
+                return await client.request(
+                    method, path, params=parameters or None, headers=headers, content=content, data=form
+                )
 
         return asyncio.run(asked())
 
     def json(self, path: str, **parameters: str) -> Any:
-        answer = self.ask(path, "GET", None, **parameters)
+        answer = self.ask(path, "GET", None, None, form=None, client_address="127.0.0.1", **parameters)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -61,14 +92,25 @@ class Answers:
 class Served:
     """The dashboard's server in a thread with a loop of its own."""
 
-    def __init__(self, views: Views, settings: Settings, *, live: LiveFeed | None = None, demo: bool = False) -> None:
+    def __init__(
+        self,
+        views: Views,
+        desk: OpenDesk,
+        settings: Settings,
+        *,
+        live: LiveFeed | None = None,
+        demo: bool = False,
+        entrance: Entrance | None = None,
+    ) -> None:
         self.live = live or feed_of(views, settings)
+        self._entrance = entrance
         self.port = 0
+        self._tls = settings.tls
         self._ready = threading.Event()
         self._failure: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
-        self._thread = threading.Thread(target=self._run, args=(views, settings, demo))
+        self._thread = threading.Thread(target=self._run, args=(views, desk, settings, demo))
         self._thread.start()
         assert self._ready.wait(30)
         if self._failure:
@@ -76,12 +118,14 @@ class Served:
 
     @property
     def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return address("127.0.0.1", self.port, tls=self._tls)
 
-    def _run(self, views: Views, settings: Settings, demo: bool) -> None:
+    def _run(self, views: Views, desk: OpenDesk, settings: Settings, demo: bool) -> None:
         async def main() -> None:
             self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-            await serve(views, self.live, settings, self._stop, self._started, dict, demo=demo)
+            await serve(
+                views, desk, self.live, settings, self._stop, self._started, dict, entrance=self._entrance, demo=demo
+            )
 
         try:
             asyncio.run(main())
@@ -103,8 +147,11 @@ class Served:
 
 
 @contextmanager
-def served(pipeline: Pipeline, *, live: LiveFeed | None = None, demo: bool = False) -> Iterator[Served]:
-    server = Served(views_of(pipeline), pipeline.settings, live=live, demo=demo)
+def served(
+    pipeline: Pipeline, *, live: LiveFeed | None = None, demo: bool = False, entrance: Entrance | None = None
+) -> Iterator[Served]:
+    views = views_of(pipeline)
+    server = Served(views, desk_of(pipeline, views), pipeline.settings, live=live, demo=demo, entrance=entrance)
     try:
         yield server
     finally:

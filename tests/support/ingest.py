@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -16,6 +17,7 @@ import msgspec
 import uvloop
 
 from tillstream.clock import Clock, SystemClock
+from tillstream.ingest.gate import Gate
 from tillstream.ingest.server import serve
 from tillstream.log.base import START, Batch, Log, Position
 from tillstream.log.sqlite import SqliteLog
@@ -61,10 +63,12 @@ class Answer(NamedTuple):
 
 
 class Connection:
-    """A socket to the server that says exactly what a test wants to say."""
+    """A socket to the server, by TLS where it is given, that says exactly what a test wants to say."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self._came = b""
 
     def send(self, data: bytes) -> None:
@@ -115,11 +119,19 @@ class Connection:
 class Ingest:
     """Given settings and, where it matters, a log: the server in a thread with a loop of its own."""
 
-    def __init__(self, directory: Path, log: Log | None = None, clock: Clock | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        log: Log | None = None,
+        clock: Clock | None = None,
+        gate: Gate | None = None,
+        **settings: Any,
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.settings = msgspec.structs.replace(Settings(data=str(directory), ingest_port=0), **settings)
         self.log = log or SqliteLog(directory / "log.sqlite3", writer=True, settings=self.settings)
         self._clock = clock or SystemClock()
+        self._gate = gate
         self._port: Future[int] = Future()
         self._thread = Thread(target=self._run, daemon=True)
         self._connections: list[Connection] = []
@@ -133,14 +145,14 @@ class Ingest:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         try:
-            await serve(self.log, self.settings, self._clock, self._stop, self._port.set_result)
+            await serve(self.log, self.settings, self._clock, self._stop, self._port.set_result, self._gate)
         except BaseException as error:
             if self._port.done():
                 raise
             self._port.set_exception(error)
 
-    def connect(self) -> Connection:
-        connection = Connection(self.port)
+    def connect(self, tls: ssl.SSLContext | None = None) -> Connection:
+        connection = Connection(self.port, tls)
         self._connections.append(connection)
         return connection
 

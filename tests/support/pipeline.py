@@ -77,15 +77,21 @@ def head(receipt: Mapping[str, Any], received_us: int, **changes: str) -> bytes:
 
 
 class Pipeline:
-    """A data directory with its log, engine and store, under a clock of its own."""
+    """A data directory with its log (on SQLite unless another is given), engine and store, under a clock of its own."""
 
-    def __init__(self, path: Path, settings: Settings | None = None, metrics: Sequence[Metric] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: Settings | None = None,
+        metrics: Sequence[Metric] | None = None,
+        log: Log | None = None,
+    ) -> None:
         self.path = path
         self.settings = settings or Settings()
         self.clock = ManualClock(NOON_US)
         self.shops = KeptShops(path / "shops.json", self.clock)
         self.metrics = catalogue() if metrics is None else tuple(metrics)
-        self.log: Log = SqliteLog(path / "log.sqlite3", writer=True, settings=self.settings)
+        self.log: Log = log or SqliteLog(path / "log.sqlite3", writer=True, settings=self.settings)
         self.store: Store = self._open_store()
         self.engine = EmbeddedEngine(self.log, self.store, self.settings, self.clock)
 

@@ -29,7 +29,11 @@ class Command:
     """One process and what it says; standard output and error come as one text."""
 
     def __init__(
-        self, *arguments: object, program: Sequence[str] = TILLSTREAM, cwd: Path | None = None, **environment: str
+        self,
+        *arguments: object,
+        program: Sequence[str | Path] = TILLSTREAM,
+        cwd: Path | None = None,
+        **environment: str,
     ) -> None:
         self._said: list[str] = []
         self._heard = Condition()
@@ -117,7 +121,7 @@ class Command:
 
 @contextmanager
 def running(
-    *arguments: object, program: Sequence[str] = TILLSTREAM, cwd: Path | None = None, **environment: str
+    *arguments: object, program: Sequence[str | Path] = TILLSTREAM, cwd: Path | None = None, **environment: str
 ) -> Iterator[Command]:
     """A command of `tillstream` that is ended with the block."""
     command = Command(*arguments, program=program, cwd=cwd, **environment)
@@ -127,9 +131,15 @@ def running(
         command.close()
 
 
-def call(*arguments: object, cwd: Path | None = None, timeout_s: float = 60.0, **environment: str) -> tuple[int, str]:
+def call(
+    *arguments: object,
+    program: Sequence[str | Path] = TILLSTREAM,
+    cwd: Path | None = None,
+    timeout_s: float = 60.0,
+    **environment: str,
+) -> tuple[int, str]:
     """Run a verb to its end: exit code and what it said."""
-    with running(*arguments, cwd=cwd, **environment) as command:
+    with running(*arguments, program=program, cwd=cwd, **environment) as command:
         return command.wait(timeout_s), command.said
 
 
@@ -138,8 +148,8 @@ class Up:
 
     def __init__(self, command: Command) -> None:
         self.command = command
-        self.ingest = command.hear(r"^receipts +(http://\S+)/receipt$")[1]
-        self.dashboard = command.hear(r"^dashboard +(http://\S+)$")[1]
+        self.ingest = command.hear(r"^receipts +(https?://\S+)/receipt$")[1]
+        self.dashboard = command.hear(r"^dashboard +(https?://\S+)$")[1]
 
     def summary(self, day: str = "") -> dict[str, object]:
         """What the dashboard's API tells of a day."""

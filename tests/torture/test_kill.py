@@ -3,26 +3,16 @@ then every acknowledged receipt is there exactly once, none is invented, and eve
 
 from __future__ import annotations
 
-import http.client
-import json
-import os
 import random
-import secrets
-import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import duckdb
-import httpx
 import pytest
 
-from tests.support.processes import Command, call
-from tests.support.waiting import wait_until
-from tillstream import ports
-from tillstream.receipt import NO_TERMINAL, receipt_key
+from tests.support.torment import Client, Role, assert_survived
 
 KILLS = 26
 """Of each process; at least 25 are asked for."""
@@ -30,141 +20,21 @@ KILLS = 26
 LONGEST_LIFE_S = {"ingest": 2.0, "engine": 5.0}
 """A process is killed at a random moment of its first seconds: while it starts, recovers or works."""
 
-CLIENTS = 4
-DAY = "2026-03-02"
-
-
-class Role:
-    """One role that is started anew whenever it was killed."""
-
-    def __init__(self, name: str, data: Path, port_option: str) -> None:
-        self.name = name
-        self.port = ports.free_port("127.0.0.1")
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._arguments = (name, "--data", data, port_option, self.port)
-        self.command = Command(*self._arguments)
-
-    def kill(self) -> None:
-        self.command.process.send_signal(signal.SIGKILL)
-        code = self.command.wait()
-        assert code == -signal.SIGKILL, f"{self.name} ended by itself:\n{self.command.said}"
-        self.command.close()
-        self.command = Command(*self._arguments)
-
-    def kill_often(self, moments: random.Random) -> None:
-        for _ in range(KILLS):
-            time.sleep(moments.uniform(0.0, LONGEST_LIFE_S[self.name]))
-            self.kill()
-
-
-class Client(threading.Thread):
-    """Posts receipts, one or many at a time, and notes what was sent and what was acknowledged.
-
-    What got no answer is sent again as it was, or given up, as chance decides; some of what was
-    acknowledged is sent again too.
-    """
-
-    def __init__(self, number: int, url: str, seed: str) -> None:
-        super().__init__(name=f"client {number}")
-        self.sent: set[str] = set()
-        self.acknowledged: set[str] = set()
-        self.unexpected: list[str] = []
-        self.stop = threading.Event()
-        self._number = number
-        self._address = urlsplit(url).netloc
-        self._random = random.Random(seed)
-        self._issued = 0
-
-    def run(self) -> None:
-        last: list[dict[str, object]] = []
-        while not self.stop.is_set():
-            receipts = last if last and self._random.random() < 0.1 else list(self._print())
-            for _ in range(self._random.choice((1, 20, 20))):
-                if self._post(receipts) or self.stop.is_set():
-                    break
-                time.sleep(self._random.uniform(0.01, 0.2))
-            last = receipts
-
-    def _print(self) -> Iterator[dict[str, object]]:
-        for _ in range(self._random.choice((1, 1, 1, 1, 20, 200))):
-            self._issued += 1
-            cents = self._random.randrange(1, 100_00)
-            yield {
-                "cashReceiptID": str(self._issued),
-                "storeID": str(self._number),
-                "date": f"{DAY} {self._issued // 3600 % 24:02}:{self._issued // 60 % 60:02}:{self._issued % 60:02}",
-                "documentTotal": {"grossTotal": cents / 100},
-                "settlements": [{"settlementAmount": cents / 100, "paymentMechanism": "CB"}],
-            }
-
-    def _post(self, receipts: Sequence[dict[str, object]]) -> bool:
-        """Send them; True once they are acknowledged."""
-        keys = [_key(receipt) for receipt in receipts]
-        self.sent.update(keys)
-        one = len(receipts) == 1
-        body = json.dumps(receipts[0] if one else receipts).encode()
-        connection = http.client.HTTPConnection(self._address, timeout=10)
-        try:
-            connection.request("POST", "/receipt" if one else "/receipts", body, {"Content-Type": "application/json"})
-            answer = connection.getresponse()
-            told = answer.read()
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
-        if answer.status == 503:
-            return False
-        if answer.status != 202 or json.loads(told)["accepted"] != len(receipts):
-            self.unexpected.append(f"{answer.status} {told[:200]!r}")
-            return False
-        self.acknowledged.update(keys)
-        return True
-
-
-def _key(receipt: dict[str, object]) -> str:
-    return receipt_key(str(receipt["storeID"]), NO_TERMINAL, str(receipt["cashReceiptID"]), str(receipt["date"]))
-
-
-@pytest.fixture
-def seed(capsys: pytest.CaptureFixture[str]) -> str:
-    """Of this run; TILLSTREAM_SEED repeats one."""
-    chosen = os.environ.get("TILLSTREAM_SEED") or secrets.token_hex(4)
-    with capsys.disabled():
-        print(f"\nTILLSTREAM_SEED={chosen}", flush=True)  # noqa: T201 - whoever sees it fail needs it
-    return chosen
-
 
 @pytest.mark.torture
 def test_what_was_acknowledged_survives_being_killed(tmp_path: Path, seed: str) -> None:
-    data = tmp_path / "data"
-    ingest = Role("ingest", data, "--ingest-port")
-    engine = Role("engine", data, "--dashboard-port")
-    clients = [Client(number, ingest.url, f"{seed} client {number}") for number in range(CLIENTS)]
-    try:
-        _torment(ingest, engine, clients, seed)
-        _wait_for_engine(engine)
-        assert (ingest.command.stop(), engine.command.stop()) == (0, 0)
-    finally:
-        for client in clients:
-            client.stop.set()
-        ingest.command.close()
-        engine.command.close()
-    _assert_whole(data, clients)
-    code, said = call("check", "--data", data)
-    assert code == 0, said
-    assert "everything agrees" in said
+    assert_survived(tmp_path / "data", seed, KILLS, partial(_torment, seed))
 
 
-def _torment(ingest: Role, engine: Role, clients: Sequence[Client], seed: str) -> None:
-    ingest.command.hear("ingest ready at")
-    engine.command.hear("engine ready at")
-    for client in clients:
-        client.start()
+def _torment(seed: str, ingest: Role, engine: Role, _: Sequence[Client]) -> None:
     failures: list[BaseException] = []
 
     def kill_often(role: Role) -> None:
+        moments = random.Random(f"{seed} {role.name}")
         try:
-            role.kill_often(random.Random(f"{seed} {role.name}"))
+            for _ in range(KILLS):
+                time.sleep(moments.uniform(0.0, LONGEST_LIFE_S[role.name]))
+                role.kill()
         except BaseException as error:  # noqa: BLE001 - told by the test's own thread
             failures.append(error)
 
@@ -175,30 +45,3 @@ def _torment(ingest: Role, engine: Role, clients: Sequence[Client], seed: str) -
         killer.join()
     if failures:
         raise failures[0]
-    ingest.command.hear("ingest ready at")
-    # The last stretch is undisturbed, so that at least something is acknowledged for good.
-    for client in clients:
-        before = len(client.acknowledged)
-        wait_until(lambda client=client, before=before: len(client.acknowledged) > before, "receipts go on")  # type: ignore[misc]
-        client.stop.set()
-    for client in clients:
-        client.join(30)
-
-
-def _wait_for_engine(engine: Role) -> None:
-    engine.command.hear("engine ready at")
-    wait_until(lambda: httpx.get(f"{engine.url}/health/ready").json()["lag"] == 0, "the engine has caught up", 60)
-
-
-def _assert_whole(data: Path, clients: Sequence[Client]) -> None:
-    sent = set().union(*(client.sent for client in clients))
-    acknowledged = set().union(*(client.acknowledged for client in clients))
-    with duckdb.connect(str(data / "store.duckdb"), read_only=True) as store:
-        stored = [
-            key for (key,) in store.execute("SELECT replace(CAST(key AS VARCHAR), '-', '') FROM receipts").fetchall()
-        ]
-    assert [client.unexpected for client in clients] == [[] for _ in clients]
-    assert len(acknowledged) > KILLS, "hardly anything was acknowledged"
-    assert len(stored) == len(set(stored)), "a receipt counts twice"
-    assert acknowledged <= set(stored), f"{len(acknowledged - set(stored))} acknowledged receipts are lost"
-    assert set(stored) <= sent, f"{len(set(stored) - sent)} receipts are invented"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from tests.support.pipeline import Pipeline, body
 from tillstream import check
+from tillstream.access import machine
 from tillstream.check import Difference, Report
 from tillstream.datadir import open_directory
 from tillstream.errors import DataDirectoryError, StoreUnavailable
@@ -123,7 +125,8 @@ def test_an_engine_that_runs_is_asked(tmp_path: Path) -> None:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200 if self.path == "/api/v1/check" else 404)
+            known = self.headers["Authorization"] == f"Bearer {token}"
+            self.send_response((200 if known else 401) if self.path == "/api/v1/check" else 404)
             self.end_headers()
             self.wfile.write(msgspec.json.encode(told))
 
@@ -132,6 +135,7 @@ def test_an_engine_that_runs_is_asked(tmp_path: Path) -> None:
 
     settings = Settings(data=str(tmp_path / "data"))
     directory = open_directory(settings.data_path)
+    token = machine.token(directory, secrets.token_bytes)
     with directory.lock("engine") as lock, HTTPServer(("127.0.0.1", 0), Handler) as server:
         with pytest.raises(StoreUnavailable, match="it is only starting"):
             check.check(settings)
@@ -139,6 +143,12 @@ def test_an_engine_that_runs_is_asked(tmp_path: Path) -> None:
         serving = Thread(target=server.handle_request)
         serving.start()
         assert check.check(settings) == told
+        serving.join()
+        directory.machine_token.unlink()
+        serving = Thread(target=server.handle_request)
+        serving.start()
+        with pytest.raises(StoreUnavailable, match="run this as the user of the engine"):
+            check.check(settings)
         serving.join()
     with directory.lock("engine") as lock:
         lock.tell(f"http://127.0.0.1:{server.server_port}")
@@ -156,3 +166,9 @@ def test_a_directory_at_rest_is_read_itself(tmp_path: Path) -> None:
     pipeline.drain()
     pipeline.close()
     assert check.check(settings).counts["receipts"] == 1
+
+
+def test_entries_that_are_counted_by_no_reason_are_told(pipeline: Pipeline) -> None:
+    pipeline.tamper("DELETE FROM set_aside WHERE kind = 'refused'")
+    (difference,) = run(pipeline).differences
+    assert (difference.figure, difference.recounted) == ("entries of the quarantine", "1 by reason and source")

@@ -15,7 +15,7 @@ from tillstream.cli import Verbs, main
 from tillstream.errors import LogUnavailable, OperationalError, PortTaken, StoreUnavailable
 from tillstream.settings import Settings
 
-VERBS = ("up", "ingest", "engine", "generate", "stores", "check", "rebuild", "settings", "version")
+VERBS = ("up", "ingest", "engine", "inbox", "generate", "import", "stores", "check", "rebuild", "settings", "version")
 
 
 def invoke(*arguments: str, command: click.Command = main, **environment: str) -> Result:
@@ -50,6 +50,11 @@ def test_settings_lists_each_with_value_help_origin_and_default() -> None:
     assert 'store_zones = {"7" = "UTC"}\n' in said
     assert 'log_format = "json"\n' in said
     assert 'from the environment; default "text"' in said
+
+
+def test_an_inbox_needs_a_folder() -> None:
+    result = invoke("inbox")
+    assert (result.exit_code, "name the folder: tillstream inbox DIR" in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("verb", ["check", "rebuild"])

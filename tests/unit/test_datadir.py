@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tillstream import datadir
-from tillstream.datadir import FORMAT_FILE, VERSION, Kind, open_directory
+from tillstream.datadir import FORMAT_FILE, VERSION, Kind, open_directory, replace_secret
 from tillstream.errors import DataDirectoryError
 
 NOBODY = 65534
@@ -214,3 +214,23 @@ def test_a_killed_process_holds_nothing(data: Path) -> None:
         process.wait()
     with directory.lock("engine"):
         pass
+
+
+def test_a_secret_is_for_its_owner_alone_and_replaced_in_one_piece(data: Path) -> None:
+    data.mkdir()
+    file = data / "secret"
+    replace_secret(file, b"one")
+    assert (file.read_bytes(), file.stat().st_mode & 0o777) == (b"one", 0o600)
+    file.chmod(0o644)
+    replace_secret(file, b"two")
+    assert (file.read_bytes(), file.stat().st_mode & 0o777) == (b"two", 0o640)
+    assert [entry.name for entry in data.iterdir()] == ["secret"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_secret_that_an_administrator_writes_belongs_to_the_service(data: Path) -> None:
+    data.mkdir()
+    os.chown(data, NOBODY, NOBODY)
+    for text in (b"new", b"replaced"):
+        replace_secret(data / "secret", text)
+        assert (data / "secret").stat().st_uid == NOBODY

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from granian.constants import Interfaces
 
+from tests.support.certificate import certificate
 from tillstream import ports
 from tillstream.errors import OperationalError
 from tillstream.http_server import BoundServer
@@ -29,16 +31,19 @@ class Echo:
         protocol.response_bytes(200, [], await protocol())
 
 
-async def served(ask: Callable[[str, Echo], Any], *, limit_s: float = 5.0) -> list[str]:
+async def served(
+    ask: Callable[[str, Echo], Any], *, limit_s: float = 5.0, settings: Settings | None = None
+) -> list[str]:
     """Serve while `ask` runs, then stop; what happened, in order."""
     happened: list[str] = []
     stop, bound = asyncio.Event(), asyncio.get_running_loop().create_future()
     app = Echo()
-    server = BoundServer(app, Interfaces.RSGI, Settings(), ports.listen("127.0.0.1", 0, "--ingest-port"))
+    settings = settings or Settings()
+    server = BoundServer(app, Interfaces.RSGI, settings, ports.listen("127.0.0.1", 0, "--ingest-port"))
     running = asyncio.create_task(
         server.run("the echo", stop, bound.set_result, lambda: happened.append("stopping"), limit_s)
     )
-    happened.append(await ask(f"http://127.0.0.1:{await bound}", app))
+    happened.append(await ask(ports.address("127.0.0.1", await bound, tls=settings.tls), app))
     stop.set()
     await running
     return happened
@@ -50,6 +55,17 @@ def test_it_serves_on_the_bound_port_until_it_is_told_to_stop() -> None:
             return (await client.post(url, content="hello")).text
 
     assert asyncio.run(served(ask)) == ["hello", "stopping"]
+
+
+@pytest.mark.parametrize("kind", ["ec", "rsa"])
+def test_with_a_certificate_it_serves_by_tls(tmp_path: Path, kind: str) -> None:
+    own = certificate(tmp_path, kind)
+
+    async def ask(url: str, _app: Echo) -> str:
+        async with httpx.AsyncClient(verify=own.trusted) as client:
+            return f"{url[:5]} {(await client.post(url, content='hello')).text}"
+
+    assert asyncio.run(served(ask, settings=Settings(**own.settings))) == ["https hello", "stopping"]
 
 
 def test_a_request_that_never_ends_is_cut_off_after_the_limit() -> None:

@@ -52,6 +52,14 @@ def test_an_option_wins_over_the_environment_and_that_over_the_file(tmp_path: Pa
     )
 
 
+def test_a_switch_is_on_by_its_option_or_its_variable() -> None:
+    assert "{'insecure': True}" in invoke("--insecure")
+    assert "{'insecure': True}" in invoke(TILLSTREAM_INSECURE="true")
+    assert "{'insecure': False}" in invoke(TILLSTREAM_INSECURE="0")
+    assert "{}" in invoke()
+    assert (options.text(True), options.text(False)) == ("true", "false")
+
+
 def test_the_file_may_be_named_by_a_variable(tmp_path: Path) -> None:
     file = tmp_path / "t.toml"
     file.write_text('data = "elsewhere"\n')

@@ -7,12 +7,24 @@ import socket
 import pytest
 
 from tillstream.errors import OperationalError, PortTaken
-from tillstream.ports import address, ensure_free, free_port
+from tillstream.ports import address, ensure_free, free_port, is_loopback
 
 
 def test_a_port_that_nobody_listens_on_is_free() -> None:
     ensure_free("127.0.0.1", free_port("127.0.0.1"), "--port")
     ensure_free("127.0.0.1", 0, "--port")
+
+
+def test_a_free_port_is_none_of_those_that_are_meant_for_others() -> None:
+    asked: list[object] = []
+
+    class TheFirst(set[object]):
+        def __contains__(self, port: object) -> bool:
+            asked.append(port)
+            return len(asked) == 1
+
+    port = free_port("127.0.0.1", other_than=TheFirst())
+    assert port == asked[1]
 
 
 def test_a_port_that_another_listens_on_is_taken_even_if_it_would_share() -> None:
@@ -46,3 +58,22 @@ def test_an_address_of_another_machine_is_refused() -> None:
 )
 def test_a_server_is_reached_at_its_address(host: str, url: str) -> None:
     assert address(host, 80) == url
+    assert address(host, 80, tls=True) == url.replace("http://", "https://")
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("", False),
+        ("192.0.2.1", False),
+        ("localhost.example", False),
+    ],
+)
+def test_only_loopback_is_out_of_reach_of_others(host: str, own: bool) -> None:
+    assert is_loopback(host) is own

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.dashboard import desk_of, views_of
 from tests.support.pipeline import Pipeline, body
 from tillstream import check, datadir, rebuild
 from tillstream.clock import SystemClock
@@ -84,6 +85,26 @@ def test_a_rebuild_that_dies_leaves_the_old_store(directory: DataDirectory) -> N
     with pytest.raises(KeyboardInterrupt):
         rebuild.rebuild_store(directory, settings(directory), SystemClock(), die)
     assert figures(directory) == before
+
+
+def test_what_people_decided_survives_also_a_lost_store(directory: DataDirectory) -> None:
+    pipeline = Pipeline(directory.path)
+    for number in range(3):
+        pipeline.refuse(b"x" * 100, [{"path": "$", "error": str(number), "hint": ""}])
+    pipeline.drain()
+    desk = desk_of(pipeline, views_of(pipeline))
+    waiting = [entry["id"] for entry in desk.page({})["entries"]]
+    desk.discard(waiting[1:])
+    before = desk.page({"settled": "1"})
+    pipeline.close()
+    directory.store.write_bytes(b"no database")
+    rebuild.rebuild_store(directory, settings(directory), SystemClock(), lambda *_: None)
+    pipeline = Pipeline(directory.path)
+    desk = desk_of(pipeline, views_of(pipeline))
+    assert [entry["id"] for entry in desk.page({})["entries"]] == waiting[:1]
+    assert desk.page({"settled": "1"}) == before
+    pipeline.close()
+    assert check.check(settings(directory)).agrees
 
 
 def test_no_store_is_made_anew_under_a_running_engine(

@@ -77,6 +77,13 @@ def test_metrics_of_ones_own_are_kept_as_they_stand(file: Path) -> None:
         ({"alert_webhook_url": "http://x:99999/"}, "alert_webhook_url of the command line: it is no address"),
         ({"alert_webhook_url": "http://me:pass@x/"}, "alert_webhook_url of the command line: it has a user"),
         ({"alert_webhook_url": "http://x/a b"}, "alert_webhook_url of the command line: it has a user, a space"),
+        ({"log": "paper"}, "log of the command line"),
+        ({"rabbitmq_partitions": 65}, "rabbitmq_partitions of the command line"),
+        ({"rabbitmq_url": "http://broker/"}, "rabbitmq_url of the command line: it is no address of amqp or amqps"),
+        ({"rabbitmq_url": "amqp://"}, "rabbitmq_url of the command line: it is no address"),
+        ({"rabbitmq_url": "amqp://x:99999/"}, "rabbitmq_url of the command line: it is no address"),
+        ({"ingest_url": "example.org"}, "ingest_url of the command line: it is no address"),
+        ({"proxies": "10.0.0.1/8"}, "'10.0.0.1/8' is no address and no network"),
         ({"alert_page_url": "example.org"}, "alert_page_url of the command line: it is no address"),
     ],
 )
@@ -107,3 +114,12 @@ def test_a_wrong_address_of_the_webhook_is_not_repeated_for_its_path_is_a_secret
 @pytest.mark.parametrize("address", ["", "http://127.0.0.1:9/x?y=1", "https://example.org/hook"])
 def test_addresses_of_http_and_https_are_taken(address: str) -> None:
     assert settings.load(environment={}, flags={"alert_webhook_url": address}).alert_webhook_url == address
+
+
+def test_the_password_of_the_broker_is_not_shown_nor_repeated() -> None:
+    assert settings.shown("rabbitmq_url", "amqps://till:s3cr3t@broker:5671/shop") == "amqps://till:***@broker:5671/shop"
+    assert settings.shown("rabbitmq_url", "amqp://broker/") == "amqp://broker/"
+    assert settings.shown("zone", "a:b@c") == "a:b@c"
+    with pytest.raises(SettingsError) as caught:
+        settings.load(environment={}, flags={"rabbitmq_url": "ftp://till:s3cr3t@broker/"})
+    assert "s3cr3t" not in str(caught.value)

@@ -20,25 +20,59 @@ FILE_LINES = 400
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     # What everything may know.
-    ("errors", "clock", "settings", "ports", "receipt", "metrics", "alerts", "shops", "delays", "log.frame"),
+    (
+        "errors",
+        "clock",
+        "settings",
+        "ports",
+        "receipt",
+        "metrics",
+        "alerts",
+        "shops",
+        "delays",
+        "markdown",
+        "compression",
+        "log.frame",
+    ),
     # The ports, and what their backends and processes have in common.
-    ("log.base", "store.base", "store.schema", "engine.base", "formats.base", "datadir", "telemetry"),
-    ("shoplist",),
-    ("http_server",),
+    (
+        "log.base",
+        "store.base",
+        "store.schema",
+        "engine.base",
+        "formats.base",
+        "datadir",
+        "telemetry",
+        "versioned",
+        "watched",
+    ),
+    ("shoplist", "quarantine", "access"),
+    ("http_server", "posting"),
     # Backends, formats, and what reads through the ports only.
     ("log", "engine", "store", "formats", "validation"),
-    ("views", "generator"),
+    ("views", "generator", "quarantine.posting"),
+    ("quarantine.desk",),
     ("ingest", "topology", "options"),
-    ("check", "rebuild", "webhook", "shoplist.command"),
+    (
+        "check",
+        "rebuild",
+        "webhook",
+        "shoplist.command",
+        "access.command",
+        "generator.command",
+        "quarantine.asking",
+        "importing",
+    ),
+    ("quarantine.command",),
     ("dashboard",),
-    ("processes", "reference"),
+    ("processes", "reference", "format_page"),
     ("cli",),
     ("__main__",),
 )
 """From the bottom to the top: a module imports from its own layer and from those below it. A name
 stands for a module or a package; the longest that fits counts."""
 
-BACKENDS = frozenset({"log.sqlite", "store.duckdb", "engine.embedded"})
+BACKENDS = frozenset({"log.sqlite", "log.rabbitmq", "store.duckdb", "engine.embedded"})
 COMPOSITION_ROOT = "topology"
 
 MONEY = ("receipt", "validation", "store", "engine", "views", "check")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from datetime import UTC, datetime
 from typing import Any
 
@@ -239,6 +240,21 @@ def test_over_a_day_ahead_is_filed_under_the_day_received_and_noted() -> None:
     assert found["date"] == "2026-11-24 13:00:01"
 
 
+def test_the_tills_own_business_day_wins() -> None:
+    _, _, day = Validator(Settings()).check(changed(), RECEIVED_US, "poslog/http", "2026-11-22")
+    assert day == "2026-11-22"
+
+
+@pytest.mark.parametrize(
+    "day", ["2026-02-30", "0000-00-00", "9999-12-31", "1969-12-31", "20261123", "2026-11-23 ", "x"]
+)
+def test_a_business_day_that_there_is_not_is_refused(day: str) -> None:
+    with pytest.raises(ReceiptError) as caught:
+        Validator(Settings()).check(changed(), RECEIVED_US, "poslog/http", day)
+    (only,) = caught.value.faults
+    assert (only.path, only.error) == ("$.day", f'expected a day, got "{day}"')
+
+
 def test_the_day_received_is_the_stores_own_business_day() -> None:
     settings: dict[str, Any] = {"store_zones": {"S-1": "Pacific/Auckland"}, "day_start": "02:00"}
     assert check(changed(date="2030-01-01 00:00:00"), **settings)["day"] == "2026-11-23"
@@ -295,6 +311,15 @@ def test_a_receipt_over_the_size_limit_is_refused() -> None:
     body = changed()
     assert check(body, receipt_limit_bytes=len(body))
     assert "more than" in fault(body, receipt_limit_bytes=len(body) - 1)[1]
+
+
+def test_nothing_is_made_of_a_receipt_over_the_limit() -> None:
+    body = without("lines")[:-1] + b',"lines":[' + b"{}," * 1_000_000 + b"{}]}"
+    tracemalloc.start()
+    assert "more than" in fault(body)[1]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < len(body)
 
 
 def test_the_number_of_faults_told_is_bounded() -> None:

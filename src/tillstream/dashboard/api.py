@@ -16,6 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from tillstream.check import Report
+from tillstream.dashboard import shapes
+from tillstream.dashboard.description import answered, as_table, described
 from tillstream.dashboard.live import LiveFeed
 from tillstream.dashboard.panels import PANELS
 from tillstream.errors import BadQuery, OperationalError, StoreUnavailable, UnknownMetric
@@ -41,7 +43,7 @@ class Answer(Response):
         return msgspec.json.encode(content)
 
 
-def refusal(status: int, path: str, error: str, hint: str = "", headers: dict[str, str] | None = None) -> Answer:
+def refusal(status: int, path: str, error: str, hint: str = "", headers: Mapping[str, str] | None = None) -> Answer:
     """An answer that says what is wrong, where, and what would be right."""
     return Answer({"errors": [{"path": path, "error": error, "hint": hint}]}, status, headers)
 
@@ -52,6 +54,8 @@ PAGED = {
     "limit": f"rows of one answer, 1 to {LIMIT}; without it {DEFAULT_LIMIT}",
 }
 KEY_FILTERS = {name: TODAY if name == "day" else f"only this {name.replace('_', ' ')}" for name in KEYS}
+_OF_TYPES = {"DATE": shapes.DAY, "TIMESTAMP": shapes.LOCAL, "INTEGER": shapes.WHOLE}
+KEY_SHAPES = {name: _OF_TYPES.get(key.type, shapes.TEXT) for name, key in KEYS.items()}
 RECEIPT_FILTERS = {
     "day": "business day, YYYY-MM-DD; without it: any",
     "store": "store's id",
@@ -76,24 +80,11 @@ OVERVIEW_FILTERS = {
     "category": "only lines of this category",
     "product": "only lines of this product",
 }
-QUARANTINE_FILTERS = {
-    "day": "day of receipt, YYYY-MM-DD; without it: any",
-    "kind": "refused, unreadable or conflict",
-    **PAGED,
-}
+DAYS = dict.fromkeys(("from", "to"), shapes.DAY)
+"""The shapes of those parameters where they are days."""
 
 Name = Annotated[str, Path(description="a name that `/api/v1/metrics` lists")]
 Panel = Annotated[str, Path(description=f"one of {', '.join(PANELS)}")]
-
-
-def described(parameters: Mapping[str, str]) -> dict[str, Any]:
-    """Query parameters, all of them optional texts, as OpenAPI has it."""
-    return {
-        "parameters": [
-            {"name": name, "in": "query", "required": False, "schema": {"type": "string"}, "description": text}
-            for name, text in parameters.items()
-        ]
-    }
 
 
 def given(request: Request, parameters: Mapping[str, str]) -> dict[str, str]:
@@ -109,7 +100,7 @@ def given(request: Request, parameters: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-_REFUSED: dict[int | str, dict[str, Any]] = {
+REFUSED: dict[int | str, dict[str, Any]] = {
     400: {
         "description": "A parameter is wrong",
         "content": {
@@ -120,8 +111,11 @@ _REFUSED: dict[int | str, dict[str, Any]] = {
             }
         },
     },
+    401: {"description": "Once there is a password: neither it nor a key for reading came"},
     503: {"description": "The figures cannot be read now; try again after `Retry-After`"},
 }
+
+_NO_METRIC: dict[int | str, dict[str, Any]] = {404: {"description": "No such metric"}}
 
 _ALERTS = {
     "alerts": [
@@ -141,7 +135,7 @@ _ALERTS = {
 
 def routes(views: Views, live: LiveFeed, recount: Recount | None = None) -> APIRouter:
     """Everything under `/api/v1`. Queries run in threads, so a slow one holds up no other answer."""
-    router = APIRouter(prefix="/api/v1", default_response_class=Answer, responses=_REFUSED)
+    router = APIRouter(prefix="/api/v1", default_response_class=Answer, responses=REFUSED)
     _add_figures(router, views)
     _add_stores(router, views)
     _add_overview(router, views)
@@ -154,18 +148,26 @@ def routes(views: Views, live: LiveFeed, recount: Recount | None = None) -> APIR
 
 
 def _add_figures(router: APIRouter, views: Views) -> None:
-    @router.get("/summary", tags=["figures"], openapi_extra=described({"day": TODAY}))
+    @router.get(
+        "/summary", tags=["figures"], responses=answered(shapes.SUMMARY), openapi_extra=described({"day": TODAY})
+    )
     def summary(request: Request) -> Any:
         """The day's figures, all of one commit. Money as decimal strings, delays as upper bounds of their buckets."""
         return Answer(views.summary(given(request, {"day": TODAY}).get("day")))
 
-    @router.get("/metrics", tags=["figures"])
+    @router.get("/metrics", tags=["figures"], responses=answered(shapes.METRICS))
     def metrics(request: Request) -> Any:
         """The catalogue: every metric with its keys and measures."""
         given(request, {})
         return Answer({"metrics": views.catalogue()})
 
-    @router.get("/metrics/{name}.csv", tags=["figures"], openapi_extra=described(KEY_FILTERS), response_class=Response)
+    @router.get(
+        "/metrics/{name}.csv",
+        tags=["figures"],
+        openapi_extra=described(KEY_FILTERS, KEY_SHAPES),
+        response_class=Response,
+        responses=as_table() | _NO_METRIC,
+    )
     def metric_as_csv(name: Name, request: Request) -> Response:
         """The same rows as CSV (RFC 4180)."""
         answer = views.metric(name, given(request, KEY_FILTERS))
@@ -174,25 +176,32 @@ def _add_figures(router: APIRouter, views: Views) -> None:
             as_csv(answer["columns"], answer["rows"]), 200, {"Content-Disposition": disposition}, "text/csv"
         )
 
-    @router.get("/metrics/{name}", tags=["figures"], openapi_extra=described(KEY_FILTERS))
+    @router.get(
+        "/metrics/{name}",
+        tags=["figures"],
+        openapi_extra=described(KEY_FILTERS, KEY_SHAPES),
+        responses=answered(shapes.METRIC) | _NO_METRIC,
+    )
     def metric(name: Name, request: Request) -> Any:
         """The rows of one metric of one day. Every key column of the metric is a filter."""
         return Answer(views.metric(name, given(request, KEY_FILTERS)))
 
-    @router.get("/snapshot", tags=["figures"], openapi_extra=described({"day": TODAY}))
+    @router.get(
+        "/snapshot", tags=["figures"], responses=answered(shapes.SNAPSHOT), openapi_extra=described({"day": TODAY})
+    )
     def snapshot(request: Request) -> Any:
         """All that the page shows of a day, of one commit."""
         return Answer(views.snapshot(given(request, {"day": TODAY}).get("day")))
 
 
 def _add_stores(router: APIRouter, views: Views) -> None:
-    @router.get("/stores", tags=["stores"])
+    @router.get("/stores", tags=["stores"], responses=answered(shapes.STORES))
     def stores(request: Request) -> Any:
         """The shops: those of the list, then those that sold without being in it (`listed`: false)."""
         given(request, {})
         return Answer({"stores": views.stores()})
 
-    @router.get("/stores.csv", tags=["stores"], response_class=Response)
+    @router.get("/stores.csv", tags=["stores"], response_class=Response, responses=as_table())
     def stores_as_csv(request: Request) -> Response:
         """The same as CSV (RFC 4180)."""
         given(request, {})
@@ -202,7 +211,12 @@ def _add_stores(router: APIRouter, views: Views) -> None:
 
 
 def _add_overview(router: APIRouter, views: Views) -> None:
-    @router.get("/overview", tags=["figures"], openapi_extra=described(OVERVIEW_FILTERS))
+    @router.get(
+        "/overview",
+        tags=["figures"],
+        responses=answered(shapes.OVERVIEW),
+        openapi_extra=described(OVERVIEW_FILTERS, DAYS),
+    )
     def overview(request: Request) -> Any:
         """All that the dashboard shows of a part of the chain and of some days, all of one commit.
 
@@ -214,9 +228,9 @@ def _add_overview(router: APIRouter, views: Views) -> None:
     @router.get(
         "/overview/{panel}.csv",
         tags=["figures"],
-        openapi_extra=described(OVERVIEW_FILTERS),
+        openapi_extra=described(OVERVIEW_FILTERS, DAYS),
         response_class=Response,
-        responses={404: {"description": "No such panel"}},
+        responses=as_table() | {404: {"description": "No such panel"}},
     )
     def panel_as_csv(panel: Panel, request: Request) -> Response:
         """What one panel of the overview shows, as CSV (RFC 4180)."""
@@ -230,38 +244,31 @@ def _add_overview(router: APIRouter, views: Views) -> None:
 
 
 def _add_receipts(router: APIRouter, views: Views) -> None:
-    @router.get("/receipts", tags=["receipts"], openapi_extra=described(RECEIPT_FILTERS))
+    @router.get(
+        "/receipts", tags=["receipts"], responses=answered(shapes.RECEIPTS), openapi_extra=described(RECEIPT_FILTERS)
+    )
     def receipts(request: Request) -> Any:
         """Receipts, the newest first, page by page."""
         return Answer(views.receipts(given(request, RECEIPT_FILTERS)))
 
-    @router.get("/receipts/{key}", tags=["receipts"], responses={404: {"description": "No such receipt"}})
+    @router.get(
+        "/receipts/{key}",
+        tags=["receipts"],
+        responses=answered(shapes.RECEIPT) | {404: {"description": "No such receipt"}},
+    )
     def receipt(key: Annotated[str, Path(description="the `receiptKey` that ingest answered")]) -> Any:
         """One receipt with its lines, settlements and original text; customers and agents are masked."""
         found = views.receipt(key)
         return refusal(404, "key", f"there is no receipt {key}") if found is None else Answer(found)
 
-    @router.get("/quarantine", tags=["receipts"], openapi_extra=described(QUARANTINE_FILTERS))
-    def quarantine(request: Request) -> Any:
-        """What did not become a receipt, with the reasons, the newest first."""
-        return Answer(views.quarantine(given(request, QUARANTINE_FILTERS)))
-
-    @router.get("/quarantine/{entry}", tags=["receipts"], responses={404: {"description": "No such entry"}})
-    def quarantined(entry: Annotated[str, Path(description="`id` of an entry")]) -> Any:
-        """One entry with what came, as text; customers and agents are masked."""
-        found = views.quarantined(entry)
-        return refusal(404, "id", f"there is no entry {entry}") if found is None else Answer(found)
-
-    @router.get("/faults", tags=["receipts"])
+    @router.get("/faults", tags=["receipts"], responses=answered(shapes.DAMAGE))
     def faults() -> Any:
         """Records of the log that were damaged when the engine came to them."""
         return Answer({"faults": views.faults()})
 
 
 def _add_alerts(router: APIRouter, views: Views) -> None:
-    @router.get(
-        "/alerts", tags=["operations"], responses={200: {"content": {"application/json": {"example": _ALERTS}}}}
-    )
+    @router.get("/alerts", tags=["operations"], responses=answered(shapes.ALERTS, example=_ALERTS))
     def alerts(request: Request) -> Any:
         """The alerts that stand, the worst first, and how many more there are; `docs/alerts.md` tells the rules."""
         given(request, {})
@@ -271,7 +278,7 @@ def _add_alerts(router: APIRouter, views: Views) -> None:
 def _add_check(router: APIRouter, recount: Recount) -> None:
     one_at_a_time = Lock()
 
-    @router.get("/check", tags=["operations"])
+    @router.get("/check", tags=["operations"], responses=answered(shapes.CHECK))
     def check() -> Any:
         """What `tillstream check` compares: every metric and summary with a recount of the stored receipts."""
         with one_at_a_time:
@@ -295,7 +302,12 @@ class Watching(Response):
 
 
 def _add_live(router: APIRouter, live: LiveFeed) -> None:
-    @router.get("/live", tags=["live"], response_class=StreamingResponse)
+    @router.get(
+        "/live",
+        tags=["live"],
+        response_class=StreamingResponse,
+        responses=answered({}, "text/event-stream"),
+    )
     async def feed() -> Response:
         """Server-Sent Events: an `overview` of today within a second of a receipt, and every 5 s at least.
 
@@ -344,5 +356,8 @@ def add_refusals(app: FastAPI) -> None:
     handle(StoreUnavailable, unavailable)
     handle(OperationalError, unavailable)
     handle(RequestValidationError, invalid)
-    handle(HTTPException, lambda request, error: refusal(error.status_code, request.url.path, str(error.detail)))
+    handle(
+        HTTPException,
+        lambda request, error: refusal(error.status_code, request.url.path, str(error.detail), "", error.headers),
+    )
     handle(Exception, lambda *_: refusal(500, "", "this is a fault of the program", "see its log"))

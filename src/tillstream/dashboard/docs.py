@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Security
 from fastapi.responses import HTMLResponse, Response
+from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPBearer
 from starlette.staticfiles import StaticFiles
 from swagger_ui_bundle import swagger_ui_path
+
+from tillstream.dashboard.entrance import COOKIE
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -26,6 +29,16 @@ _PAGE = """<!doctype html>
 
 _START = """SwaggerUIBundle({url: "/openapi.json", dom_id: "#docs", deepLinking: true, validatorUrl: null});
 """
+
+
+SECURITY = [
+    Security(
+        HTTPBearer(auto_error=False, description="a key of `tillstream keys add --read`, once there is a password")
+    ),
+    Security(APIKeyHeader(name="X-API-Key", auto_error=False, description="the same key")),
+    Security(APIKeyCookie(name=COOKIE, auto_error=False, description="a browser that has logged in at /login")),
+]
+"""How the API's description says who may ask; `doorkeeper` is what holds others off."""
 
 
 def routes() -> APIRouter:

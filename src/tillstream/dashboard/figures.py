@@ -11,8 +11,9 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from tillstream.dashboard.html import Cell, Teller, card, filled, table
-from tillstream.errors import BadQuery, UnknownMetric
+from tillstream.dashboard.api import KEY_FILTERS
+from tillstream.dashboard.html import Cell, Pages, Teller, card, filters_of, table
+from tillstream.errors import UnknownMetric
 from tillstream.views.views import Views
 
 ROWS_SHOWN = 2_000
@@ -20,11 +21,10 @@ ROWS_SHOWN = 2_000
 
 def routes(views: Views, *, demo: bool) -> APIRouter:
     """`/figures`, the list of metrics, and `/figures/{name}`."""
-    router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+    pages = Pages(demo=demo)
 
-    @router.get("/figures")
-    def figures(request: Request) -> HTMLResponse:
-        tell = Teller.of(request, demo=demo)
+    @pages.add("/figures", "figures")
+    def figures(_request: Request, tell: Teller) -> HTMLResponse:
         rows = [
             [(f'<a href="/figures/{each["name"]}">{each["name"]}</a>', ""), (escape(each["help"]), "")]
             for each in views.catalogue()
@@ -32,27 +32,23 @@ def routes(views: Views, *, demo: bool) -> APIRouter:
         listed = table((tell("metric"), tell("what_it_is")), rows, tell("no_metrics"))
         return tell.page(tell("page_figures"), "figures", card(tell("page_figures"), listed))
 
-    @router.get("/figures/{name}")
-    def figure(name: str, request: Request) -> HTMLResponse:
-        tell = Teller.of(request, demo=demo)
-        asked = {key: value for key, value in filled(request.query_params).items() if key != "lang"}
+    @pages.add("/figures/{name}", "figures")
+    def figure(request: Request, tell: Teller) -> HTMLResponse:
+        name, filters = request.path_params["name"], filters_of(request, KEY_FILTERS)
         try:
-            described = next((each for each in views.catalogue() if each["name"] == name), None)
-            found = views.metric(name, asked)
-        except BadQuery as error:
-            return tell.page(name, "figures", tell.problem(error), 400)
+            found = views.metric(name, filters)
         except UnknownMetric as error:
             body = card(tell("no_such_metric"), f"<p>{escape(str(error))}</p>")
             return tell.page(tell("page_figures"), "figures", body, 404)
-        assert described is not None
+        [described] = (each for each in views.catalogue() if each["name"] == name)
         fields = {key: "date" if key == "day" else "text" for key in described["keys"]}
-        body = tell.form(f"/figures/{name}", {"day": found["day"], **asked}, fields) + plot(tell, found, described)
-        query = urlencode({"day": found["day"], **asked})
+        body = tell.form(f"/figures/{name}", {"day": found["day"], **filters}, fields) + plot(tell, found, described)
+        query = urlencode({"day": found["day"], **filters})
         links = f'<p class="more"><a href="/api/v1/metrics/{name}.csv?{escape(query)}">CSV</a></p>'
         title = f'{escape(described["help"])} <span class="quiet">{name}</span>'
         return tell.page(name, "figures", card(title, body + links))
 
-    return router
+    return pages.router
 
 
 def plot(tell: Teller, found: Mapping[str, Any], described: Mapping[str, Any]) -> str:

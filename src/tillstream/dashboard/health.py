@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from tillstream.dashboard import shapes
 from tillstream.dashboard.api import Answer, refusal
+from tillstream.dashboard.description import answered
 from tillstream.dashboard.live import LiveFeed
 from tillstream.errors import OperationalError
+from tillstream.quarantine.reasons import parts
 from tillstream.views.views import Views
 
 PREFIX = "tillstream_"
@@ -48,20 +52,53 @@ class _Alerts(Collector):
         return []
 
 
+class _Quarantine(Collector):
+    """What was set aside so far: by reason and by source, of each a bounded number that stays the same."""
+
+    def __init__(self, totals: Callable[[], dict[str, Any]]) -> None:
+        self._totals = totals
+
+    def collect(self) -> Iterator[Metric]:
+        totals = self._totals()
+        name = PREFIX + "quarantine"
+        by_reason = CounterMetricFamily(f"{name}_by_reason", "entries, by reason", labels=["path", "error"])
+        for reason, entries in totals["reason"].items():
+            by_reason.add_metric(list(parts(reason)), entries)
+        yield by_reason
+        for family, text, label, counted in (
+            ("by_source", "entries, by source", "source", totals["source"]),
+            ("settled", "entries that somebody settled", "decision", totals["settled"]),
+        ):
+            counter = CounterMetricFamily(f"{name}_{family}", text, labels=[label])
+            for value, entries in counted.items():
+                counter.add_metric([value], entries)
+            yield counter
+        yield GaugeMetricFamily(f"{name}_waiting", "entries that nobody settled yet", totals["waiting"])
+        yield GaugeMetricFamily(f"{name}_waiting_bytes", "bytes of their originals", totals["waiting_bytes"])
+
+    def describe(self) -> list[Metric]:
+        return []
+
+
 def routes(views: Views, live: LiveFeed, gauges: Callable[[], dict[str, float]]) -> APIRouter:
     """`/health/live`, `/health/ready` and `/metrics`."""
     router = APIRouter(tags=["operations"])
     registry = CollectorRegistry()
     registry.register(_Gauges(lambda: {**gauges(), "live_viewers": live.viewers}))
     registry.register(_Alerts(views.alerts.counts))
+    registry.register(_Quarantine(views.quarantine_totals))
     ProcessCollector(registry=registry)
 
-    @router.get("/health/live")
+    @router.get("/health/live", responses=answered(shapes.record(status=shapes.TEXT)))
     def alive() -> Answer:
         """The process answers."""
         return Answer({"status": "live"})
 
-    @router.get("/health/ready", responses={503: {"description": "The figures cannot be read, or stand still"}})
+    @router.get(
+        "/health/ready",
+        responses=answered(shapes.record(status=shapes.TEXT, lag=shapes.COUNT))
+        | {503: {"description": "The figures cannot be read, or stand still"}},
+    )
     def ready() -> Answer:
         """The store and the log can be read, and the engine goes on."""
         if (trouble := views.trouble()) is not None:
@@ -73,7 +110,7 @@ def routes(views: Views, live: LiveFeed, gauges: Callable[[], dict[str, float]])
             return refusal(503, "", error.because, error.hint)
         return Answer({"status": "ready", "lag": lag})
 
-    @router.get("/metrics", response_class=Response)
+    @router.get("/metrics", response_class=Response, responses=answered({"type": "string"}, "text/plain"))
     def metrics() -> Response:
         """Gauges in Prometheus' text format."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

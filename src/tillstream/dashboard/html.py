@@ -11,6 +11,8 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from tillstream.dashboard.api import given
+from tillstream.dashboard.entrance import COOKIE
 from tillstream.dashboard.words import say, spoken
 from tillstream.errors import BadQuery
 
@@ -38,13 +40,15 @@ _PAGE = """<!doctype html>
 </head>
 <body>
 <a class="skip" href="#content">{skip}</a>
-<header><a href="/" class="brand">till<i>stream</i></a>{ribbon}<nav>{nav}</nav></header>
+<header><a href="/" class="brand">till<i>stream</i></a>{ribbon}<nav>{nav}</nav>{leave}</header>
 <main id="content">
 {body}
 </main>
 </body>
 </html>
 """
+
+_LEAVE = '<span class="grow"></span><form class="leave" action="/logout" method="post"><button class="pill">{}</button></form>'
 
 Cell = tuple[str, str]
 """A cell's HTML, escaped already, and its class."""
@@ -56,10 +60,12 @@ class Teller:
 
     language: str
     demo: bool
+    leaves: bool = False
+    """Whether the reader logged in, and so can log out."""
 
     @classmethod
     def of(cls, request: Request, *, demo: bool) -> Teller:
-        return cls(spoken(request), demo)
+        return cls(spoken(request), demo, COOKIE in request.cookies)
 
     def __call__(self, key: str, **values: Any) -> str:
         return escape(say(self.language, key, **values))
@@ -71,38 +77,59 @@ class Teller:
             for name, (path, word) in SECTIONS.items()
         )
         ribbon = '<span class="demo">DEMO</span>' if self.demo else ""
+        leave = _LEAVE.format(self("log_out")) if self.leaves else ""
         filled = _PAGE.format(
-            title=escape(title), ribbon=ribbon, body=body, nav=nav, language=self.language, skip=self("skip")
+            title=escape(title),
+            ribbon=ribbon,
+            body=body,
+            nav=nav,
+            leave=leave,
+            language=self.language,
+            skip=self("skip"),
         )
         return HTMLResponse(filled, status)
+
+    def missing(self, title: str, section: str, why: str) -> HTMLResponse:
+        """The page of what there isn't; `why` is a word."""
+        return self.page(title, section, card(title, f"<p>{self(why)}</p>"), 404)
 
     def problem(self, error: BadQuery) -> str:
         return card(self("cannot_show"), f"<p>{escape(str(error))}</p>")
 
     def money(self, amount: str | None, currency: str) -> str:
         """A decimal string as people read it: `€1,234.50`, `1 234,50 €`."""
-        if amount is None:
-            return "–"
+        return "–" if amount is None else escape(self.plain_money(amount, currency))
+
+    def plain_money(self, amount: str, currency: str) -> str:
+        """The same to be put into words, which are escaped as a whole."""
         whole, _, rest = amount.removeprefix("-").partition(".")
         sign = "−" if amount.startswith("-") else ""
         symbol = _SYMBOLS.get(currency, currency)
         if self.language == "fr":
             number = f"{int(whole):,}".replace(",", "\u202f") + (f",{rest}" if rest else "")
-            return escape(f"{sign}{number}\u00a0{symbol}")
+            return f"{sign}{number}\u00a0{symbol}"
         number = f"{int(whole):,}" + (f".{rest}" if rest else "")
-        return escape(f"{sign}{symbol}{'' if currency in _SYMBOLS else ' '}{number}")
+        return f"{sign}{symbol}{'' if currency in _SYMBOLS else ' '}{number}"
 
     def count(self, number: int) -> str:
         return f"{number:,}".replace(",", "\u202f" if self.language == "fr" else ",")
 
-    def form(self, action: str, asked: Mapping[str, str], fields: Mapping[str, str]) -> str:
-        """Fields by name, each of a kind of input, with what was asked."""
+    def form(
+        self,
+        action: str,
+        asked: Mapping[str, str],
+        fields: Mapping[str, str | Mapping[str, str]],
+        fixed: Mapping[str, str] | None = None,
+    ) -> str:
+        """Fields by name, each of a kind of input or with its choices (their texts escaped), with what was asked."""
         inputs = "".join(
-            f"<label>{self(name) if name in _NAMED else escape(name)}"
-            f'<input name="{name}" type="{kind}" value="{escape(asked.get(name, ""))}"></label>'
+            f"<label>{self(name) if name in _NAMED else escape(name)}{_field(name, kind, asked.get(name, ''))}</label>"
             for name, kind in fields.items()
         )
-        return f'<form class="filters" action="{action}">{inputs}<button>{self("show")}</button></form>'
+        hidden = "".join(
+            f'<input type="hidden" name="{name}" value="{value}">' for name, value in (fixed or {}).items()
+        )
+        return f'<form class="filters" action="{action}">{hidden}{inputs}<button>{self("show")}</button></form>'
 
     def more(self, action: str, asked: Mapping[str, str], cursor: str | None) -> str:
         if cursor is None:
@@ -139,7 +166,16 @@ class Pages:
 
 
 _SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥"}
-_NAMED = frozenset({"day", "store", "till", "receipt", "arrived", "category"})
+_NAMED = frozenset({"day", "store", "till", "receipt", "arrived", "category", "kind", "source", "reason"})
+
+
+def _field(name: str, kind: str | Mapping[str, str], value: str) -> str:
+    if isinstance(kind, str):
+        return f'<input name="{name}" type="{kind}" value="{escape(value)}">'
+    options = "".join(
+        f'<option value="{each}"{" selected" if each == value else ""}>{text}</option>' for each, text in kind.items()
+    )
+    return f'<select name="{name}">{options}</select>'
 
 
 def facts(facts: Mapping[str, str]) -> str:
@@ -166,6 +202,6 @@ def table(titles: Iterable[str], rows: Iterable[list[Cell]], empty: str) -> str:
     return f'<div class="scroll"><table class="list"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def filled(asked: Mapping[str, str]) -> dict[str, str]:
-    """Without the fields of a form that were left empty."""
-    return {name: value for name, value in asked.items() if value}
+def filters_of(request: Request, known: Mapping[str, str]) -> dict[str, str]:
+    """What a form asked, without the fields that were left empty. Raises `BadQuery`."""
+    return {name: text for name, text in given(request, {**known, "lang": ""}).items() if text and name != "lang"}

@@ -21,12 +21,12 @@ TILES = (
 """Ids of the tiles, with the words above them. A part of the chain shows those that it has."""
 
 
-def layout(command: str, *, demo: bool) -> Any:
-    """The whole page; `command` posts a receipt, for who has none yet."""
+def layout(command: str, *, demo: bool, leaves: bool = False) -> Any:
+    """The whole page; `command` posts a receipt, for who has none yet; `leaves`: one can log out."""
     return html.Div(
         [
             html.A(word("skip"), href="#content", className="skip"),
-            _header(demo=demo),
+            _header(demo=demo, leaves=leaves),
             html.Div(id="announce", className="sr", role="status"),
             html.Main([_crumbs(), _welcome(command), *_panels()], id="content"),
             _period(),
@@ -48,7 +48,7 @@ def _labelled(component: Any, name: str, *children: Any, **properties: Any) -> A
     )
 
 
-def _header(*, demo: bool) -> Any:
+def _header(*, demo: bool, leaves: bool) -> Any:
     ribbon = [html.Span("DEMO", className="demo", title="invented receipts, sold by a generator")] if demo else []
     return html.Header(
         [
@@ -83,8 +83,14 @@ def _header(*, demo: bool) -> Any:
                 className="pill period",
             ),
             _labelled(html.Button, "language_label", "FR", id="language", className="pill", type="button"),
+            *([_leave()] if leaves else []),
         ]
     )
+
+
+def _leave() -> Any:
+    button = html.Button(word("log_out"), className="pill", type="submit")
+    return html.Form(button, action="/logout", method="POST", className="leave")
 
 
 def _crumbs() -> Any:

@@ -10,8 +10,8 @@ from urllib.parse import quote, urlencode
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from tillstream.dashboard.api import RECEIPT_FILTERS, given
-from tillstream.dashboard.html import Cell, Pages, Teller, card, filled, table
+from tillstream.dashboard.api import RECEIPT_FILTERS
+from tillstream.dashboard.html import Cell, Pages, Teller, card, filters_of, table
 from tillstream.dashboard.paper import paper
 from tillstream.views.views import Views
 
@@ -25,16 +25,15 @@ def routes(views: Views, *, demo: bool) -> APIRouter:
 
     @pages.add("/receipts", "receipts")
     def receipts(request: Request, tell: Teller) -> HTMLResponse:
-        asked = filled(given(request, RECEIPT_FILTERS | {"lang": ""}))
-        asked.pop("lang", None)
-        found = views.receipts(asked)
-        arrived = asked.get("arrived")
-        asking = tell.form("/receipts", asked, FIELDS | {"arrived": "date"} if arrived else FIELDS)
+        filters = filters_of(request, RECEIPT_FILTERS)
+        found = views.receipts(filters)
+        arrived = filters.get("arrived")
+        asking = tell.form("/receipts", filters, FIELDS | {"arrived": "date"} if arrived else FIELDS)
         note = f' <span class="quiet">{tell("arrived_note", day=arrived)}</span>' if arrived else ""
         titles = [tell(name) for name in ("sold", "shop_till", "number", "items", "amount", "anomalies_column")]
         rows = (_receipt_row(tell, each, found["currency"]) for each in found["receipts"])
         listed = table(titles, rows, tell("no_such_receipts"))
-        body = card(f"{tell('page_receipts')}{note}", asking + listed + tell.more("/receipts", asked, found["next"]))
+        body = card(f"{tell('page_receipts')}{note}", asking + listed + tell.more("/receipts", filters, found["next"]))
         return tell.page(tell("page_receipts"), "receipts", body)
 
     @pages.add("/receipts/{key}", "receipts")
@@ -42,13 +41,13 @@ def routes(views: Views, *, demo: bool) -> APIRouter:
         found = views.receipt(request.path_params["key"])
         title = tell("page_receipt")
         if found is None:
-            return tell.page(title, "receipts", card(title, f"<p>{tell('no_such_receipt')}</p>"), 404)
+            return tell.missing(title, "receipts", "no_such_receipt")
         return tell.page(f"{title} {found['receipt']}", "receipts", paper(tell, found))
 
     @pages.add("/shops", "shops")
     def shops(request: Request, tell: Teller) -> HTMLResponse:
-        asked = filled(given(request, {"day": "", "from": "", "to": "", "vs": "", "lang": ""}))
-        found = views.metric("sales_by_store", {name: asked[name] for name in ("day",) if name in asked})
+        days = filters_of(request, dict.fromkeys(("day", "from", "to", "vs"), ""))
+        found = views.metric("sales_by_store", {name: days[name] for name in ("day",) if name in days})
         rows = sorted(found["rows"], key=lambda row: (-float(row["receipts"]), row["store"]))
         known = views.shops()
         titles = [tell(name) for name in ("store", "region", "receipts", "quantity", "net", "amount")]
@@ -76,7 +75,7 @@ def _receipt_row(tell: Teller, receipt: Mapping[str, Any], currency: str) -> lis
     shop = receipt.get("store_name") or receipt["store"]
     return [
         (escape(receipt["sold_local"].replace("T", " ")), "time"),
-        (escape(f"{shop} · {receipt['till']}"), "time"),
+        (escape(f"{shop} · {receipt['till']}"), "text"),
         (link, ""),
         (tell.count(receipt["items"]), "number"),
         (tell.money(receipt["gross"], currency), negative),
@@ -99,7 +98,7 @@ def _shop_row(tell: Teller, row: Mapping[str, Any], found: Mapping[str, Any], re
     address = f"/shops/{quote(row['store'], safe='')}?{urlencode({'day': found['day']})}"
     name = escape(row.get("store_name") or row["store"])
     return [
-        (f'<a href="{escape(address)}">{name}</a>', ""),
+        (f'<a href="{escape(address)}">{name}</a>', "text"),
         (_region_link(region, found["day"]), ""),
         (tell.count(row["receipts"]), "number"),
         (tell.count(row["quantity"]), "number"),

@@ -10,6 +10,7 @@ from dash import Dash
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tillstream.dashboard.entrance import Entrance
 from tillstream.dashboard.layout import layout
 from tillstream.settings import Settings
 from tillstream.views.views import Views
@@ -56,7 +57,7 @@ _INDEX = """<!doctype html>
 """
 
 
-def mount(server: FastAPI, views: Views, settings: Settings, *, demo: bool) -> list[str]:
+def mount(server: FastAPI, views: Views, settings: Settings, entrance: Entrance, *, demo: bool) -> list[str]:
     """Add the page to the server; returns the hashes of its inline scripts, for the Content-Security-Policy."""
     app = Dash(
         "tillstream",
@@ -81,12 +82,14 @@ def mount(server: FastAPI, views: Views, settings: Settings, *, demo: bool) -> l
     app.backend.websocket_capability = False
     # Without this the browser would ask the makers of Dash for the newest version.
     app.enable_dev_tools(debug=False, dev_tools_disable_version_check=True)
-    app.layout = lambda: layout(example_curl(views, settings), demo=demo)
+    app.layout = lambda: layout(
+        example_curl(views, settings, keyed=entrance.ingest_asks), demo=demo, leaves=entrance.asks
+    )
     server.add_middleware(Places)
     return list(app.csp_hashes())
 
 
-def example_curl(views: Views, settings: Settings) -> str:
+def example_curl(views: Views, settings: Settings, *, keyed: bool = False) -> str:
     """A command that posts a receipt of this minute."""
     receipt = {
         "cashReceiptID": "1",
@@ -94,8 +97,15 @@ def example_curl(views: Views, settings: Settings) -> str:
         "date": views.local_now().isoformat(" ", "seconds"),
         "documentTotal": {"grossTotal": 4.15},
     }
-    host = "localhost" if settings.host in ("127.0.0.1", "0.0.0.0", "::", "::1") else settings.host
+    key = "  -H 'Authorization: Bearer KEY' \\\n" if keyed else ""
     return (
-        f"curl http://{host}:{settings.ingest_port}/receipt -H 'Content-Type: application/json' \\\n"
-        f"  -d '{json.dumps(receipt)}'"
+        f"curl {_posted_to(settings)}/receipt -H 'Content-Type: application/json' \\\n{key}  -d '{json.dumps(receipt)}'"
     )
+
+
+def _posted_to(settings: Settings) -> str:
+    if settings.ingest_url:
+        return settings.ingest_url.rstrip("/")
+    host = "localhost" if settings.host in ("127.0.0.1", "0.0.0.0", "::", "::1") else settings.host
+    scheme = "https" if settings.tls else "http"
+    return f"{scheme}://{host}:{settings.ingest_port}"

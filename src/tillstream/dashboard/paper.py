@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 from urllib.parse import quote
 
+from tillstream.dashboard.evidence import told
 from tillstream.dashboard.html import Teller, card, facts
 
 
@@ -91,8 +92,7 @@ def _foot(tell: Teller, receipt: Mapping[str, Any]) -> str:
 def _odd(tell: Teller, receipt: Mapping[str, Any]) -> str:
     if not receipt["anomalies"]:
         return f'<p class="note">{tell("nothing_odd")}</p>'
-    items = "".join(f'<li><p class="warn"><b>{tell(f"anomaly_{name}")}</b></p></li>' for name in receipt["anomalies"])
-    return f'<ul class="look">{items}</ul>'
+    return f'<ul class="look">{told(tell, receipt["evidence"], receipt["currency"])}</ul>'
 
 
 def _history(tell: Teller, receipt: Mapping[str, Any]) -> str:

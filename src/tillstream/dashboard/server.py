@@ -9,11 +9,16 @@ from fastapi import FastAPI
 from granian.constants import Interfaces
 
 from tillstream import __version__, ports
-from tillstream.dashboard import api, aside, docs, figures, health, lists, page
+from tillstream.dashboard import api, aside, desk, docs, evidence, figures, health, lists, page
+from tillstream.dashboard.description import describe
+from tillstream.dashboard.doorkeeper import Doorkeeper
+from tillstream.dashboard.entrance import Entrance
 from tillstream.dashboard.files import Files
 from tillstream.dashboard.guard import Guard
 from tillstream.dashboard.live import LiveFeed
+from tillstream.dashboard.panels import PANELS
 from tillstream.http_server import BACKLOG, BoundServer
+from tillstream.quarantine.desk import OpenDesk
 from tillstream.settings import Settings
 from tillstream.views.views import Views
 
@@ -25,14 +30,17 @@ Gauges = Callable[[], dict[str, float]]
 
 def application(
     views: Views,
+    settling: OpenDesk,
     live: LiveFeed,
     settings: Settings,
     gauges: Gauges,
     recount: api.Recount | None = None,
+    entrance: Entrance | None = None,
     *,
     demo: bool = False,
 ) -> FastAPI:
-    """The whole of what the dashboard's port answers, as an ASGI application."""
+    """The whole of what the dashboard's port answers, as an ASGI application; without an `entrance` to everybody."""
+    entrance = entrance or Entrance.open()
     app = FastAPI(
         title="tillstream",
         version=__version__,
@@ -40,30 +48,35 @@ def application(
         docs_url=None,
         redoc_url=None,
     )
-    # Swagger UI as packaged reads 3.0 only.
-    app.openapi_version = "3.0.3"
-    app.include_router(api.routes(views, live, recount))
+    app.include_router(api.routes(views, live, recount), dependencies=docs.SECURITY)
+    app.include_router(desk.routes(views, settling, settings), dependencies=docs.SECURITY)
     app.include_router(health.routes(views, live, gauges))
     app.include_router(docs.routes())
     app.include_router(lists.routes(views, demo=demo))
-    app.include_router(aside.routes(views, demo=demo))
+    app.include_router(aside.routes(views, settling, settings, demo=demo))
+    app.include_router(evidence.routes(views, demo=demo))
     app.include_router(figures.routes(views, demo=demo))
     app.mount("/docs/files", docs.files())
     api.add_refusals(app)
-    hashes = page.mount(app, views, settings, demo=demo)
+    names = {"name": [each["name"] for each in views.catalogue()], "panel": PANELS}
+    app.openapi = describe(app, names)  # type: ignore[method-assign]
+    hashes = page.mount(app, views, settings, entrance, demo=demo)
     app.add_middleware(Files)
-    app.add_middleware(Guard, script_hashes=hashes)
+    app.add_middleware(Doorkeeper, entrance=entrance)
+    app.add_middleware(Guard, script_hashes=hashes, written=Doorkeeper.WRITTEN)
     return app
 
 
 async def serve(
     views: Views,
+    settling: OpenDesk,
     live: LiveFeed,
     settings: Settings,
     stop: asyncio.Event,
     ready: Callable[[int], None],
     gauges: Gauges,
     recount: api.Recount | None = None,
+    entrance: Entrance | None = None,
     *,
     demo: bool = False,
 ) -> None:
@@ -72,6 +85,6 @@ async def serve(
     Raises `PortTaken`, and `OperationalError` where the server ends by itself.
     """
     listener = ports.listen(settings.host, settings.dashboard_port, "--dashboard-port", BACKLOG)
-    app = application(views, live, settings, gauges, recount, demo=demo)
+    app = application(views, settling, live, settings, gauges, recount, entrance, demo=demo)
     server = BoundServer(app, Interfaces.ASGINL, settings, listener)
     await server.run("the dashboard", stop, ready, live.close, STOP_LIMIT_S)

@@ -25,6 +25,14 @@ class Step:
     seconds: float
 
 
+OnCommit = Callable[[Step], None]
+"""Told of a step as soon as readers see what it committed."""
+
+
+def ignore(_: Step) -> None:
+    """Tell nobody."""
+
+
 class Engine(ABC):
     """Folds the log into the store. *Exactly once in effect*: what a step adds and the position
     behind it are one commit of the store, so a step that died is made again and one that
@@ -32,11 +40,11 @@ class Engine(ABC):
     """
 
     @abstractmethod
-    def step(self) -> Step | None:
-        """Fold the next records and commit; None where the log has no more."""
+    def step(self, on_commit: OnCommit = ignore) -> Step | None:
+        """Fold the next records, commit, tell, and let the store tend itself; None where the log has no more."""
 
     @abstractmethod
-    def run(self, stop: Event, on_commit: Callable[[Step], None]) -> None:
+    def run(self, stop: Event, on_commit: OnCommit) -> None:
         """Step until `stop` is set, at most every `engine_interval_ms` while there is little to do.
 
         While the log is unavailable it stands still, says so, and tries again.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Event
 
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import structlog
 
 from tillstream.clock import Clock, utc
-from tillstream.engine.base import Engine, Step
+from tillstream.engine.base import Engine, OnCommit, Step, ignore
 from tillstream.engine.duckdb_sql import DuckSql
 from tillstream.engine.intake import ChunkError, records
 from tillstream.engine.plan import Plan
@@ -33,16 +33,28 @@ COMPLAINT_INTERVAL_S = 10.0
 logger = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
+_RECEIPT_US = 60
+"""What a receipt more in a step adds to it, on a slow processor."""
+
+
+@dataclass(slots=True)
 class _Pace:
-    """What the last step took. A receipt's `applied_at` is part of the commit that makes it visible,
-    so it is foretold: as long as the last step took, in proportion where this one is larger."""
+    """How long it takes from here to the commit. A receipt's `applied_at` is part of the commit that makes it
+    visible, so it is foretold: as long as it took last time, and more where there are more receipts. Most of a
+    small step is the same however many its receipts are."""
 
-    records: int = 1
+    receipts: int = 0
     took_us: int = 0
+    _began: float = 0.0
 
-    def expected_us(self, records: int) -> int:
-        return self.took_us * max(records, self.records) // self.records
+    def begin(self, receipts: int) -> int:
+        """Microseconds that it is expected to take with so many receipts."""
+        expected_us = self.took_us + max(0, receipts - self.receipts) * _RECEIPT_US
+        self.receipts, self._began = receipts, time.perf_counter()
+        return expected_us
+
+    def end(self) -> None:
+        self.took_us = round((time.perf_counter() - self._began) * 1_000_000)
 
 
 class EmbeddedEngine(Engine):
@@ -72,9 +84,13 @@ class EmbeddedEngine(Engine):
         self._told: Position | None = None
         self._trouble: LogUnavailable | None = None
         self._complained = 0.0
-        self._tell()
+        try:
+            self._tell()
+        except LogUnavailable as error:
+            # It is told again before the first step; until then there are figures to show.
+            self._complain(error)
 
-    def step(self) -> Step | None:
+    def step(self, on_commit: OnCommit = ignore) -> Step | None:
         started = time.perf_counter()
         self._tell()
         chunks = self._read()
@@ -90,10 +106,11 @@ class EmbeddedEngine(Engine):
         # Were it told behind the commit only, a crash in between could let the log reuse these positions.
         self._log.publish(changes.upto, committed=False)
         self._store.commit(changes)
-        self._pace = _Pace(changes.records, round((time.perf_counter() - started) * 1_000_000))
+        if changes.receipts is not None:
+            self._pace.end()
         self._position = changes.upto
         self._tell()
-        return Step(
+        step = Step(
             position=changes.upto,
             records=changes.records,
             receipts=0 if changes.receipts is None else changes.receipts.num_rows,
@@ -103,6 +120,9 @@ class EmbeddedEngine(Engine):
             faults=len(changes.faults),
             seconds=time.perf_counter() - started,
         )
+        on_commit(step)
+        self._store.tend()
+        return step
 
     def _tell(self) -> None:
         """Publish what is committed, where the log doesn't know it yet.
@@ -164,7 +184,8 @@ class EmbeddedEngine(Engine):
     def _fold(self, fresh: pa.Table | None, changes: Changes, aside: Aside) -> None:
         if fresh is None or not fresh.num_rows:
             return
-        applied_at = None if self._rebuilding else utc(self._clock.now_us() + self._pace.expected_us(fresh.num_rows))
+        expected_us = self._pace.begin(fresh.num_rows)
+        applied_at = None if self._rebuilding else utc(self._clock.now_us() + expected_us)
         try:
             unreadable = self._sql.normalise(fresh, applied_at)
         except duckdb.Error as error:
@@ -185,19 +206,17 @@ class EmbeddedEngine(Engine):
             return pa.concat_tables([self._sound(table.slice(0, half), aside), self._sound(table.slice(half), aside)])
         return table
 
-    def run(self, stop: Event, on_commit: Callable[[Step], None]) -> None:
+    def run(self, stop: Event, on_commit: OnCommit) -> None:
         interval = self._settings.engine_interval_ms / 1000
         while not stop.is_set():
             started = time.monotonic()
-            step = self._try_step()
-            if step is not None:
-                on_commit(step)
+            step = self._try_step(on_commit)
             if step is None or step.records < self._settings.engine_batch_receipts:
                 stop.wait(max(0.0, interval - (time.monotonic() - started)))
 
-    def _try_step(self) -> Step | None:
+    def _try_step(self, on_commit: OnCommit = ignore) -> Step | None:
         try:
-            step = self.step()
+            step = self.step(on_commit)
         except LogUnavailable as error:
             self._complain(error)
             return None

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from tillstream.clock import utc
 from tillstream.log.base import Log
+from tillstream.quarantine.reasons import group
 from tillstream.receipt import Fault
 from tillstream.store.base import Row
 
@@ -68,12 +69,20 @@ class Aside:
                 "source": record["source"],
                 "key": record["key"],
                 "reasons": reasons,
+                "reason": group(_read(reasons)),
                 "size_bytes": size,
             }
         )
 
     def _day(self, received_us: int) -> str:
         return datetime.fromtimestamp(received_us / 1_000_000, self._zone).date().isoformat()
+
+
+def _read(reasons: str) -> list[dict[str, object]]:
+    try:
+        return msgspec.json.decode(reasons, type=list[dict[str, object]])
+    except msgspec.MsgspecError:
+        return []
 
 
 def _json(fault: Fault) -> str:

@@ -15,9 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tillstream import settings
 from tillstream.generator import run
-from tillstream.generator.client import NoAnswer
 from tillstream.generator.plan import Options
-from tillstream.generator.tally import Report, Tally
+from tillstream.generator.report import NoAnswer, Report
+from tillstream.options import giving_up, key_file
+from tillstream.posting.tally import Tally
 
 EXAMPLES = """\b
 Examples:
@@ -69,8 +70,13 @@ class _Zone(click.ParamType[str]):
 @click.option("--stores", type=click.IntRange(1, 100_000), default=1000, show_default=True, help="Shops of the chain.")
 @click.option("--tills", type=_Tills(), default="4", show_default=True, help="Tills of a shop.")
 @click.option("--seed", type=int, help="Same seed, same receipts. Drawn and printed unless given.")
-@click.option("--duration", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Stop after that long.")
-@click.option("--count", type=click.IntRange(0), help="Stop after that many receipts.")
+@click.option(
+    "--duration",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Stop after that long, --backfill apart.",
+)
+@click.option("--count", type=click.IntRange(0), help="Stop after that many receipts, --backfill apart.")
 @click.option(
     "--start-date",
     "--from",
@@ -84,14 +90,7 @@ class _Zone(click.ParamType[str]):
     "--batch", type=click.IntRange(1), default=1, show_default=True, help="Receipts in a request; NDJSON above 1."
 )
 @click.option("--connections", type=click.IntRange(1, 10_000), help="Connections kept open.  [default: 64, batches: 4]")
-@click.option(
-    "--give-up",
-    type=click.FloatRange(0, min_open=True),
-    default=60.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="End when nothing was acknowledged for that long.",
-)
+@giving_up
 @click.option(
     "--zone",
     type=_Zone(),
@@ -99,6 +98,7 @@ class _Zone(click.ParamType[str]):
     show_default=True,
     help="The chain's time zone, by its IANA name.",
 )
+@key_file
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @click.pass_context
@@ -136,7 +136,6 @@ def _options(
     live: bool,
     backfill: int | None,
     duration: float | None,
-    give_up: float,
     start: datetime | None,
     **others: Any,
 ) -> Options:
@@ -152,7 +151,6 @@ def _options(
         live=live,
         backfill_days=backfill or 0,
         duration_s=duration,
-        give_up_s=give_up,
         start=start,
         **others,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain as joined
 from itertools import islice
@@ -54,6 +54,9 @@ class Options:
     give_up_s: float = 60.0
     timeout_s: float = 30.0
     zone: str = "Europe/Paris"
+    key: str = field(default="", repr=False)
+    same_machine: bool = False
+    """Its certificate need not be for the name in `url`: nothing leaves the machine."""
 
     @property
     def start_s(self) -> int | None:

@@ -12,11 +12,13 @@ from random import Random
 
 import uvloop
 
+from tillstream.access.machine import trusting
 from tillstream.clock import Clock, SystemClock
-from tillstream.generator.answer import NDJSON, Target, head, target
-from tillstream.generator.client import NoAnswer, Request, Sender
 from tillstream.generator.plan import Options, Phase, phases
-from tillstream.generator.tally import Report, Tally, report
+from tillstream.generator.report import NoAnswer, Report, report
+from tillstream.posting.answer import NDJSON, Target, head, target
+from tillstream.posting.client import Request, Sender
+from tillstream.posting.tally import Tally
 
 Progress = Callable[[Tally], None]
 
@@ -95,8 +97,9 @@ class _Shift:
         self._stop = stop
         single = phase.batch == 1
         self._path = "/receipt" if single else "/receipts"
-        self._head = head(to, self._path, "application/json" if single else NDJSON, phase.simulated)
-        self._sender = Sender(to, phase.connections, tally, Random(f"{options.seed} waits"))
+        self._head = head(to, self._path, "application/json" if single else NDJSON, phase.simulated, options.key)
+        tls = trusting() if options.same_machine and to.tls else None
+        self._sender = Sender(to, phase.connections, tally, Random(f"{options.seed} waits"), tls=tls)
         self._started_ns = time.perf_counter_ns()
         self._ticked_ns = 0
 

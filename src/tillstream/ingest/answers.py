@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -38,21 +38,67 @@ def accepted(key: str, day: str) -> Answer:
     return Answer(202, JSON, f'{{"accepted":1,"rejected":[],"receiptKey":"{key}","day":"{day}"}}'.encode())
 
 
-def batch(count: int, rejected: Sequence[tuple[int, Sequence[Fault]]], *, parseable: bool) -> Answer:
-    """What became of many; each rejected one by its index. Where none was accepted, `errors` lists all."""
+def batch(
+    count: int,
+    rejected: Sequence[tuple[int, Sequence[Fault]]],
+    skipped: Mapping[str, int],
+    *,
+    parseable: bool,
+    foreign: bool = False,
+) -> Answer:
+    """What became of many; each rejected one by its index. Where none was accepted, `errors` lists all.
+
+    `skipped` counts, by their kinds, records that are rightly no sales; without any it is left out. `foreign`: some
+    were of stores that the key is not for.
+    """
     entries = [{"index": index, "errors": [fault.as_dict() for fault in faults]} for index, faults in rejected]
     answer: dict[str, Any] = {"accepted": count, "rejected": entries}
-    if count:
+    if skipped:
+        answer["skipped"] = dict(skipped)
+    if count or not rejected:
         return Answer(202, JSON, _encode(answer))
     answer["errors"] = [
         {**fault.as_dict(), "path": f"$[{index}]{fault.path[1:]}"} for index, faults in rejected for fault in faults
     ]
-    return Answer(422 if parseable else 400, JSON, _encode(answer))
+    return Answer(403 if foreign else 422 if parseable else 400, JSON, _encode(answer))
 
 
 def refused(faults: Sequence[Fault], *, parseable: bool) -> Answer:
     """Not a receipt (422), or nothing that could be parsed (400)."""
     return Answer(422 if parseable else 400, JSON, _errors(faults))
+
+
+def no_key(*, given: bool, browser: bool = False) -> Answer:
+    """A key is needed: none came (RFC 6750, 3: no error is named then), or one that is not known.
+
+    A `browser` asks the person for it.
+    """
+    challenge = 'Bearer realm="tillstream", error="invalid_token"' if given else 'Bearer realm="tillstream"'
+    if browser:
+        challenge = 'Basic realm="tillstream: any name, and an API key as the password", charset="UTF-8"'
+    error = "the key is not known, or was revoked" if given else "this needs an API key"
+    hint = "send `Authorization: Bearer KEY`, or `X-API-Key: KEY`; `tillstream keys add` makes one"
+    return Answer(401, JSON + f"www-authenticate: {challenge}\r\n".encode(), _error(error, hint))
+
+
+def foreign_store(store: str) -> Fault:
+    """The key is for other stores than the receipt's; what came is kept nowhere."""
+    hint = f"send it with the key of that store; `tillstream keys add --store {store}` makes one"
+    return Fault("$.storeID", f"this key may not post for store {store}", hint)
+
+
+def foreign(store: str) -> Answer:
+    return Answer(403, JSON, _errors([foreign_store(store)]))
+
+
+def no_posting() -> Answer:
+    hint = "use one that `tillstream keys add --store` made"
+    return Answer(403, JSON, _error("this key is for reading, not for receipts", hint))
+
+
+def no_reading() -> Answer:
+    hint = "use one that `tillstream keys add --read` made"
+    return Answer(403, JSON, _error("this key is for receipts, not for reading", hint))
 
 
 def malformed(reason: str) -> Answer:
@@ -68,6 +114,15 @@ def method_not_allowed(allowed: Sequence[str]) -> Answer:
     listed = ", ".join(allowed)
     body = _error("the method is not allowed here", f"use {listed}")
     return Answer(405, JSON + f"allow: {listed}\r\n".encode(), body)
+
+
+def foreign_page() -> Answer:
+    """Any page can have a browser send a form, or what names no type."""
+    body = _error(
+        "a page of another address sent this",
+        "type it at /receipt of this host, or send it from a program, without an Origin header",
+    )
+    return Answer(403, JSON, body)
 
 
 def head_too_late(limit_ms: int) -> Answer:
@@ -99,7 +154,11 @@ def too_many(limit: int) -> Answer:
 
 def unsupported_type(known: Sequence[str]) -> Answer:
     listed = ", ".join(known)
-    return Answer(415, JSON + f"accept-post: {listed}\r\n".encode(), _error("unknown media type", f"use {listed}"))
+    return Answer(
+        415,
+        JSON + f"accept-post: {listed}\r\n".encode(),
+        _error("unknown media type or charset", f"use {listed}; in UTF-8"),
+    )
 
 
 def unsupported_encoding() -> Answer:
@@ -140,8 +199,8 @@ def live() -> Answer:
     return Answer(200, JSON, b'{"status":"live"}')
 
 
-def found(content_type: str, body: bytes) -> Answer:
-    return Answer(200, f"content-type: {content_type}\r\n".encode(), body)
+def found(content_type: str, body: bytes, headers: bytes = b"") -> Answer:
+    return Answer(200, f"content-type: {content_type}\r\n".encode() + headers, body)
 
 
 def _error(error: str, hint: str) -> bytes:

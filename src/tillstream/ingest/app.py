@@ -10,12 +10,14 @@ from typing import Any
 import httptools
 import structlog
 
-from tillstream.formats.base import Formats
-from tillstream.ingest import answers, openapi
+from tillstream.formats.registry import Formats
+from tillstream.ingest import answers, form_page, openapi
 from tillstream.ingest.answers import Answer, Refused
 from tillstream.ingest.commit import Committer
 from tillstream.ingest.counters import Exposition
-from tillstream.ingest.request import Reply, Request
+from tillstream.ingest.gate import Gate, Stores
+from tillstream.ingest.request import Headers, Reply, Request
+from tillstream.ingest.sorting import AT_ONCE_BYTES
 from tillstream.ingest.taking import Taker, reason
 
 _PROBE_TIMEOUT_S = 2.0
@@ -29,8 +31,11 @@ _logger = structlog.get_logger()
 class IngestApp:
     """Answers the requests that `tillstream.ingest.http1` hands over."""
 
-    def __init__(self, formats: Formats, taker: Taker, committer: Committer, exposition: Exposition) -> None:
+    def __init__(
+        self, formats: Formats, taker: Taker, committer: Committer, exposition: Exposition, gate: Gate
+    ) -> None:
         self._taker = taker
+        self._gate = gate
         self._committer = committer
         self._exposition = exposition
         self._stopping = False
@@ -38,18 +43,26 @@ class IngestApp:
         self._tasks: set[asyncio.Task[None]] = set()
         self._handlers: dict[str, dict[bytes, Handler]] = {
             "/receipt": {b"POST": self._receipt},
-            "/receipts": {b"POST": partial(self._later, taker.many)},
+            "/receipts": {b"POST": self._receipts},
             "/health/live": {b"GET": self._live},
             "/health/ready": {b"GET": partial(self._later, self._ready)},
-            "/metrics": {b"GET": partial(self._later, self._metrics)},
-            **{path: {b"GET": partial(self._document, page)} for path, page in openapi.pages(formats).items()},
+            "/metrics": {b"GET": self._metrics},
         }
+        for path, page in (openapi.pages(formats) | form_page.pages()).items():
+            self._handlers.setdefault(path, {})[b"GET"] = partial(self._document, page)
         # Nearly all requests name a path in these very bytes, which need no parsing.
         self._by_target = {path.encode(): methods for path, methods in self._handlers.items()}
 
     def turn_away(self) -> None:
         """Say at `/health/ready` that it is stopping."""
         self._stopping = True
+
+    def turns_away(self, headers: Headers) -> Answer | None:
+        try:
+            self._gate.stores(headers)
+        except Refused as refusal:
+            return refusal.answer
+        return None
 
     def handle(self, request: Request, reply: Reply) -> None:
         """Answer a request, at once or later."""
@@ -74,7 +87,8 @@ class IngestApp:
             raise Refused(answers.not_found(path))
         handler = methods.get(b"GET" if request.method == b"HEAD" else request.method)
         if handler is None:
-            raise Refused(answers.method_not_allowed(["GET", "HEAD"] if b"GET" in methods else ["POST"]))
+            allowed = [method.decode() for method in methods]
+            raise Refused(answers.method_not_allowed([*allowed, "HEAD"] if b"GET" in methods else allowed))
         return handler
 
     def _later(
@@ -96,10 +110,25 @@ class IngestApp:
         reply(answer)
 
     def _receipt(self, request: Request, reply: Reply) -> None:
-        if request.broken or b"content-encoding" in request.headers:
-            self._later(self._taker.one_later, request, reply)
+        headers = request.headers
+        stores = self._gate.stores(headers)
+        if b"accept" in headers and form_page.reads(headers):
+            self._later(partial(self._typed, stores=stores), request, reply)
+        elif request.broken or b"content-encoding" in headers or len(request.body) > AT_ONCE_BYTES:
+            self._later(partial(self._taker.one_later, stores=stores), request, reply)
         else:
-            self._taker.one(request, reply)
+            self._taker.one(request, reply, stores)
+
+    def _receipts(self, request: Request, reply: Reply) -> None:
+        self._later(partial(self._taker.many, stores=self._gate.stores(request.headers)), request, reply)
+
+    async def _typed(self, request: Request, stores: Stores) -> Answer:
+        """What became of a form, as a page."""
+        try:
+            answer = await self._taker.one_later(request, stores)
+        except Refused as refusal:
+            answer = refusal.answer
+        return form_page.shown(answer, request.body)
 
     def _live(self, _request: Request, reply: Reply) -> None:
         reply(answers.live())
@@ -113,9 +142,13 @@ class IngestApp:
             return answers.ready("the log does not answer")
         return answers.ready("" if outcome is None else reason(outcome))
 
-    async def _metrics(self, _request: Request) -> Answer:
+    def _metrics(self, request: Request, reply: Reply) -> None:
+        self._gate.check_reading(request.headers)
+        self._later(self._figures, request, reply)
+
+    async def _figures(self, _request: Request) -> Answer:
         text = await asyncio.to_thread(self._exposition.text)
         return answers.found("text/plain; version=0.0.4; charset=utf-8", text)
 
     def _document(self, page: openapi.Page, _request: Request, reply: Reply) -> None:
-        reply(answers.found(page.content_type, page.body()))
+        reply(answers.found(page.content_type, page.body(), page.headers))

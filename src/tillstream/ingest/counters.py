@@ -17,6 +17,10 @@ from prometheus_client.registry import Collector
 
 _COMMIT_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
+# Kinds come from formats, some of them not ours: there shall be an end to them.
+_KINDS_KEPT = 50
+_OTHER_KIND = "other"
+
 
 class Counters(Collector):
     """Counts since the start of the process. Only the event loop writes them."""
@@ -25,10 +29,15 @@ class Counters(Collector):
         self.requests: Counter[int] = Counter()
         self.accepted = 0
         self.refused = 0
+        self.skipped: Counter[str] = Counter()
         self.commits = 0
         self.commit_seconds = 0.0
         self._commit_buckets = [0] * (len(_COMMIT_BOUNDS_S) + 1)
         self.pending_bytes: Callable[[], int] = lambda: 0
+
+    def skip(self, kind: str, number: int = 1) -> None:
+        """Records that are rightly no sales."""
+        self.skipped[kind if kind in self.skipped or len(self.skipped) < _KINDS_KEPT else _OTHER_KIND] += number
 
     def answered(self, status: int) -> None:
         self.requests[status] += 1
@@ -47,6 +56,10 @@ class Counters(Collector):
         receipts.add_metric(["accepted"], self.accepted)
         receipts.add_metric(["refused"], self.refused)
         yield receipts
+        skipped = CounterMetricFamily("tillstream_skipped", "records that are no sales, by kind", labels=["kind"])
+        for kind, count in sorted(self.skipped.items()):
+            skipped.add_metric([kind], count)
+        yield skipped
         bounds = [*map(str, _COMMIT_BOUNDS_S), "+Inf"]
         yield HistogramMetricFamily(
             "tillstream_commit_seconds",

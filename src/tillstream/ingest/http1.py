@@ -142,7 +142,8 @@ class Connection(asyncio.Protocol):
         self._ended = True
         if self._stage is _Stage.BODY:
             self._take(broken=True)
-        return self._answering
+        # TLS knows no connection that is half closed.
+        return self._answering and self._transport is not None and self._transport.can_write_eof()
 
     def pause_writing(self) -> None:
         """The client does not read its answers: nothing more is begun until it does."""
@@ -178,7 +179,11 @@ class Connection(asyncio.Protocol):
             self._expect(int(length))
         if b"expect" in self._headers and self._stage is _Stage.BODY and not self._answering:
             assert self._transport is not None
-            self._transport.write(_CONTINUE)
+            answer = self._server.app.turns_away(self._headers)
+            if answer is None:
+                self._transport.write(_CONTINUE)
+            else:
+                self._refuse(answer)
 
     def on_body(self, part: bytes) -> None:
         if self._stage is not _Stage.BODY:
@@ -199,8 +204,11 @@ class Connection(asyncio.Protocol):
     # -- requests
 
     def _expect(self, size: int) -> None:
-        """Count so much more of the body; refuse what is over a limit before it has come."""
-        if self._counted + size > self._server.limits.body_bytes:
+        """Count so much more of the body; refuse what is over a limit, or a stranger's, before it has come."""
+        answer = None if self._counted else self._server.app.turns_away(self._headers)
+        if answer is not None:
+            self._refuse(answer)
+        elif self._counted + size > self._server.limits.body_bytes:
             self._refuse(answers.body_too_large(self._server.limits.body_bytes))
         elif not self._server.room.take(size):
             self._refuse(answers.unavailable("too much is being read"))
@@ -311,7 +319,8 @@ class Connection(asyncio.Protocol):
         self._write(answer, closes=True)
         self.deadline = self._server.now + _LINGER_S
         self._transport.resume_reading()
-        self._transport.write_eof()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
 
     def overdue(self) -> None:
         """It took longer than it may."""

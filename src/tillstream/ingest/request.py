@@ -28,3 +28,6 @@ class Application(Protocol):
     """What answers: it calls `reply` once for each request, at once or later, on the event loop."""
 
     def handle(self, request: Request, reply: Reply) -> None: ...
+
+    def turns_away(self, headers: Headers) -> Answer | None:
+        """The answer to who may not send a body that is worth counting; it is asked before that comes."""

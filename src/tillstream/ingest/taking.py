@@ -4,36 +4,38 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
+from typing import TypeVar
 
 from tillstream.clock import Clock
 from tillstream.errors import LogFull
-from tillstream.formats.base import Decoder, Formats, Record, Unreadable
-from tillstream.formats.json import looks_like_json
+from tillstream.formats.base import Decoded, Decoder, Skip, Unreadable
+from tillstream.formats.registry import Formats
 from tillstream.ingest import answers
 from tillstream.ingest.answers import Answer, Refused
 from tillstream.ingest.commit import Committer, Outcome
 from tillstream.ingest.counters import Counters
 from tillstream.ingest.encoding import ENCODINGS, BrokenEncoding, TooLarge, undo
+from tillstream.ingest.gate import Stores
+from tillstream.ingest.origin import foreign
 from tillstream.ingest.rates import StoreRates
 from tillstream.ingest.request import Headers, Reply, Request
 from tillstream.ingest.room import Room
+from tillstream.ingest.sorting import AT_ONCE_BYTES, Apart, Sorter, came, replayed, store_of
 from tillstream.log.base import Batch
-from tillstream.receipt import HEAD_COLUMNS, SIMULATED, Fault
+from tillstream.receipt import REPLAY, SIMULATED, Fault
 from tillstream.settings import Settings
-from tillstream.validation import ReceiptError, Validator
+from tillstream.validation import ReceiptError
 
-IDENTITY = b"identity"
+IDENTITY = "identity"
 SOURCE_HEADER = b"tillstream-source"
 JSON_TYPE = "application/json"
 
-# A batch gives way to other requests after so many receipts.
-_SLICE = 200
-# Of each receipt in a batch; alone it is told more of its faults.
-_FAULTS_TOLD = 20
-_STORE = HEAD_COLUMNS.index("store")
 _NO_ROOM = "too much waits for the disk"
+
+T = TypeVar("T")
 
 
 class Taker:
@@ -48,42 +50,63 @@ class Taker:
         self._committer = committer
         self._room = room
         self._counters = counters
-        self._validator = Validator(settings)
+        self._sorter = Sorter(settings, formats)
+        self._apart = Apart(settings, formats)
         self._rates = StoreRates(settings.store_limit_receipts_per_s)
         self._loop = asyncio.get_running_loop()
 
-    def one(self, request: Request, reply: Reply) -> None:
-        """Take the request's receipt; `reply` comes with the group commit. Raises `Refused`.
+    def close(self) -> None:
+        """Begin nothing more that takes long."""
+        self._apart.close()
+
+    def one(self, request: Request, reply: Reply, stores: Stores = None) -> None:
+        """Take the request's receipt, of one of these stores; `reply` comes with the group commit. Raises `Refused`.
 
         No task and no future stand for it: they would cost as much as all of its validation.
         """
-        self._one(request.body, self._decoder(request.headers), request.headers, reply)
-
-    async def one_later(self, request: Request) -> Answer:
-        """The same where the body is encoded, or broke off."""
-        decoder = self._decoder(request.headers)
-        try:
-            payload = await self._payload(request)
-        except ReceiptError as error:
-            return await self._keep(error, request.body, _source(decoder, request.headers))
-        answer: asyncio.Future[Answer] = self._loop.create_future()
-        self._one(payload, decoder, request.headers, answer.set_result)
-        return await answer
-
-    def _one(self, payload: bytes, decoder: Decoder | None, headers: Headers, reply: Reply) -> None:
+        payload, decoder = request.body, self._decoder(request.headers)
         if len(payload) > self._settings.receipt_limit_bytes:
             raise Refused(answers.receipt_too_large(self._settings.receipt_limit_bytes))
-        source = _source(decoder, headers)
+        decoder = decoder or self._guess(payload)
+        self._take(decoder.one(payload), payload, decoder, request, reply, stores)
+
+    async def one_later(self, request: Request, stores: Stores = None) -> Answer:
+        """The same where the body is encoded, is more than `AT_ONCE_BYTES`, or broke off."""
+        headers = request.headers
+        decoder = self._decoder(headers)
+        limit_bytes = min(self._settings.receipt_limit_bytes, self._settings.body_limit_bytes)
+        too_large = answers.receipt_too_large(limit_bytes)
+        try:
+            payload = await self._payload(request, limit_bytes, too_large)
+        except ReceiptError as error:
+            return await self._keep(error, request.body, _source(decoder, headers))
+        if len(payload) > limit_bytes:
+            raise Refused(too_large)
+        decoder = decoder or self._guess(payload)
+        decoded = await self._sorted(payload, lambda sorter: sorter.one(decoder, payload))
+        answer: asyncio.Future[Answer] = self._loop.create_future()
+        self._take(decoded, payload, decoder, request, answer.set_result, stores)
+        return await answer
+
+    def _take(
+        self, decoded: Decoded, payload: bytes, decoder: Decoder, request: Request, reply: Reply, stores: Stores
+    ) -> None:
         received_us = self._clock.now_us()
-        decoded = (decoder or self._guess(payload)).one(payload)
+        if isinstance(decoded, Skip):
+            self._counters.skip(decoded.kind)
+            reply(answers.batch(0, [], {decoded.kind: 1}, parseable=True))
+            return
+        source = decoded.source or _source(decoder, request.headers)
         try:
             if isinstance(decoded, Unreadable):
                 raise ReceiptError(decoded.faults, parseable=True)
-            head, key, day = self._validator.check(decoded.body, received_us, source)
+            head, key, day = self._sorter.validator.check(decoded.body, received_us, source, decoded.day)
         except ReceiptError as error:
-            came = decoded.original or (decoded.body if isinstance(decoded, Record) else b"")
-            self._refuse(error, came, received_us, source, reply)
+            advised = self._sorter.advised(error, decoder, payload)
+            self._refuse(advised, came(decoded) or payload, received_us, source, reply)
             return
+        if stores is not None and (store := store_of(head)) not in stores:
+            raise Refused(answers.foreign(store.decode()))
         if self._rates.limit_per_s:
             self._keep_pace([head])
         if not self._committer.add(head, decoded.body, decoded.original, partial(self._acknowledge, reply, key, day)):
@@ -96,72 +119,60 @@ class Taker:
         self._counters.accepted += 1
         reply(answers.accepted(key, day))
 
-    async def many(self, request: Request) -> Answer:
-        """Take all the receipts of the request that are right. Raises `Refused`."""
+    async def many(self, request: Request, stores: Stores = None) -> Answer:
+        """Take all the receipts of the request that are right, and of one of these stores. Raises `Refused`."""
         decoder = self._decoder(request.headers)
-        source = _source(decoder, request.headers)
+        limit_bytes = self._settings.body_limit_bytes
         try:
-            payload = await self._payload(request)
+            payload = await self._payload(request, limit_bytes, answers.body_too_large(limit_bytes))
         except ReceiptError as error:
-            return await self._keep(error, request.body, source)
+            return await self._keep(error, request.body, _source(decoder, request.headers))
+        decoder = decoder or self._guess(payload)
+        source, received_us = _source(decoder, request.headers), self._clock.now_us()
         if not self._room.take(len(payload)):
             raise Refused(answers.unavailable(_NO_ROOM))
         try:
-            batch, rejected, parseable = await self._sort(decoder or self._guess(payload), payload, source)
+            found = await self._sorted(
+                payload, lambda sorter: sorter.all(decoder, payload, source, received_us, stores)
+            )
         finally:
             self._room.give(len(payload))
-        if not batch:
-            fault = Fault("$", "there is no receipt in it", "send at least one")
-            return await self._keep(ReceiptError([fault], parseable=bool(payload.strip())), payload, source)
+        if found.empty is not None:
+            return await self._keep(found.empty, payload, source)
         if self._rates.limit_per_s:
-            self._keep_pace(batch.heads)
-        outcome = await self._commit(batch)
+            self._keep_pace(found.batch.heads)
+        outcome = await self._commit(found.batch) if found.batch else None
         if outcome is not None:
             return unavailable(outcome)
-        accepted = len(batch) - len(rejected)
-        self._counters.accepted += accepted
-        self._counters.refused += len(rejected)
-        return answers.batch(accepted, rejected, parseable=parseable)
+        self._counters.accepted += found.accepted
+        self._counters.refused += len(found.rejected)
+        for kind, number in found.skipped.items():
+            self._counters.skip(kind, number)
+        assert found.answer is not None
+        return found.answer
 
-    async def _sort(
-        self, decoder: Decoder, payload: bytes, source: str
-    ) -> tuple[Batch, list[tuple[int, list[Fault]]], bool]:
-        """Everything of the payload as records of the log, the refused ones, and whether any could be parsed."""
-        batch = Batch()
-        rejected: list[tuple[int, list[Fault]]] = []
-        parseable = False
-        received_us = self._clock.now_us()
-        for index, decoded in enumerate(decoder.many(payload)):
-            if index >= self._settings.batch_limit_receipts:
-                raise Refused(answers.too_many(self._settings.batch_limit_receipts))
-            if index % _SLICE == _SLICE - 1:
-                await asyncio.sleep(0)
-            try:
-                if isinstance(decoded, Unreadable):
-                    raise ReceiptError(decoded.faults, parseable=False)
-                head, _, _ = self._validator.check(decoded.body, received_us, source)
-                batch.add(head, decoded.body, decoded.original)
-                parseable = True
-            except ReceiptError as error:
-                parseable = parseable or error.parseable
-                told = list(error.faults[:_FAULTS_TOLD])
-                rejected.append((index, told))
-                came = decoded.original or (decoded.body if isinstance(decoded, Record) else b"")
-                self._add_refusal(batch, told, came, received_us, source)
-        return batch, rejected, parseable
+    async def _sorted(self, payload: bytes, work: Callable[[Sorter], T]) -> T:
+        """What a sorter makes of the payload: here, or apart where that may take long."""
+        if len(payload) <= AT_ONCE_BYTES:
+            return work(self._sorter)
+        return await self._apart.run(partial(work, self._apart.sorter))
 
     # -- what is refused
 
-    async def _keep(self, error: ReceiptError, came: bytes, source: str) -> Answer:
+    async def _keep(self, error: ReceiptError, original: bytes, source: str) -> Answer:
         """What `_refuse` does, for those who can wait."""
         answer: asyncio.Future[Answer] = self._loop.create_future()
-        self._refuse(error, came, self._clock.now_us(), source, answer.set_result)
+        self._refuse(error, original, self._clock.now_us(), source, answer.set_result)
         return await answer
 
-    def _refuse(self, error: ReceiptError, came: bytes, received_us: int, source: str, reply: Reply) -> None:
+    def _refuse(self, error: ReceiptError, original: bytes, received_us: int, source: str, reply: Reply) -> None:
         """Keep what came with its faults, then say them. Raises `Refused`."""
+        if replayed(source):
+            self._counters.refused += 1
+            reply(answers.refused(error.faults, parseable=error.parseable))
+            return
         batch = Batch()
-        self._add_refusal(batch, error.faults, came, received_us, source)
+        self._sorter.add_refusal(batch, error.faults, original, received_us, source)
 
         def told(outcome: Outcome) -> None:
             if outcome is not None:
@@ -173,12 +184,6 @@ class Taker:
         if not self._committer.add_all(batch, told):
             raise Refused(answers.unavailable(_NO_ROOM))
 
-    def _add_refusal(self, batch: Batch, faults: Sequence[Fault], came: bytes, received_us: int, source: str) -> None:
-        limit = self._settings.receipt_limit_bytes
-        if len(came) > limit:
-            faults = [*faults, Fault("$", f"the first {limit} of {len(came)} bytes are kept")]
-        batch.add(self._validator.refusal(faults, received_us, source), b"", came[:limit])
-
     # -- on the way
 
     async def _commit(self, batch: Batch) -> Outcome:
@@ -188,23 +193,27 @@ class Taker:
             raise Refused(answers.unavailable(_NO_ROOM))
         return await outcome
 
-    async def _payload(self, request: Request) -> bytes:
+    async def _payload(self, request: Request, limit_bytes: int, too_large: Answer) -> bytes:
         """The body without its content encoding. Raises `Refused`, and `ReceiptError` where it is broken."""
+        body = request.body
         if request.broken:
             raise ReceiptError([Fault("$", "the body broke off", "send it again")], parseable=False)
-        encoding = request.headers.get(b"content-encoding", b"").lower()
-        if encoding in (b"", IDENTITY):
-            return request.body
+        encoding = request.headers.get(b"content-encoding", b"").lower().decode("latin-1")
+        if encoding in ("", IDENTITY):
+            return body
         try:
-            return await asyncio.to_thread(undo, encoding.decode(), request.body, self._settings.body_limit_bytes)
+            if len(body) <= AT_ONCE_BYTES:
+                with suppress(TooLarge):
+                    return undo(encoding, body, min(limit_bytes, AT_ONCE_BYTES))
+            return await self._apart.run(partial(undo, encoding, body, limit_bytes))
         except TooLarge:
-            raise Refused(answers.body_too_large(self._settings.body_limit_bytes)) from None
+            raise Refused(too_large) from None
         except BrokenEncoding as error:
             raise ReceiptError([Fault("$", str(error), "send it again")], parseable=False) from error
 
     def _keep_pace(self, heads: Sequence[bytes]) -> None:
         """Raises `Refused` where a store sends more than it may."""
-        stores = Counter(head.split(b"\t", _STORE + 1)[_STORE].decode() for head in heads)
+        stores = Counter(store_of(head).decode() for head in heads)
         # A refusal names no store; whoever sends them is not held back by a store's rate.
         del stores[""]
         over = self._rates.over(stores, self._loop.time())
@@ -214,29 +223,37 @@ class Taker:
     def _decoder(self, headers: Headers) -> Decoder | None:
         """By the media type; None where there is none. Raises `Refused`."""
         encoding = headers.get(b"content-encoding")
-        if encoding and encoding.lower() not in (IDENTITY, *_ENCODINGS):
+        if encoding and encoding.lower().decode("latin-1") not in (IDENTITY, *ENCODINGS):
             raise Refused(answers.unsupported_encoding())
         content_type = headers.get(b"content-type")
         if not content_type:
+            if foreign(headers):
+                raise Refused(answers.foreign_page())
             return None
         decoder = self._formats.decoder(content_type.decode("latin-1"))
         if decoder is None:
             raise Refused(answers.unsupported_type(self._formats.media_types))
+        if decoder.sent_by_pages and foreign(headers):
+            raise Refused(answers.foreign_page())
         return decoder
 
     def _guess(self, payload: bytes) -> Decoder:
-        decoder = self._formats.decoder(JSON_TYPE) if looks_like_json(payload) or not payload else None
+        """By what the payload begins with. Raises `Refused`."""
+        decoder = self._formats.recognised(payload) or (None if payload else self._formats.decoder(JSON_TYPE))
         if decoder is None:
             raise Refused(answers.unsupported_type(self._formats.media_types))
         return decoder
 
 
-_ENCODINGS = frozenset(name.encode() for name in ENCODINGS)
-
-
 def _source(decoder: Decoder | None, headers: Headers) -> str:
-    source = f"{decoder.name if decoder else 'json'}/http"
-    return f"{source}/{SIMULATED}" if headers.get(SOURCE_HEADER) == SIMULATED.encode() else source
+    name, said = decoder.name if decoder else "json", headers.get(SOURCE_HEADER)
+    if said in _REPLAYS:
+        return f"{name}/{_REPLAYS[said]}"
+    source = f"{name}/http"
+    return f"{source}/{SIMULATED}" if said == SIMULATED.encode() else source
+
+
+_REPLAYS = {name.encode(): name for name in (REPLAY, f"{REPLAY}/{SIMULATED}")}
 
 
 def reason(outcome: Exception) -> str:

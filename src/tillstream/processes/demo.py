@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -13,13 +14,14 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from tillstream import ports
+from tillstream.access import machine
 from tillstream.clock import Clock, SystemClock, utc
 from tillstream.datadir import DataDirectory, open_directory
 from tillstream.generator import towns
 from tillstream.generator.chain import Chain
 from tillstream.generator.plan import Options
 from tillstream.generator.run import run
-from tillstream.generator.tally import Tally
+from tillstream.posting.tally import Tally
 from tillstream.processes.roles import Ready, run_until_stopped
 from tillstream.settings import Settings
 from tillstream.shoplist import kept
@@ -51,12 +53,15 @@ def sell(settings: Settings, ready: Ready, bar: Bar, *, supervised: bool = False
     Raises `NoAnswer` where ingest takes nothing for a minute.
     """
     directory = open_directory(settings.data_path)
-    address = ports.address(settings.host, settings.ingest_port)
+    address = ports.address(settings.host, settings.ingest_port, tls=settings.tls)
+    key = machine.token(directory, secrets.token_bytes)
     clock = SystemClock()
 
     async def shops(stop: asyncio.Event) -> None:
         ready(address)
-        chain = Options(seed=SEED, url=address, stores=STORES, tills=TILLS, zone=settings.zone)
+        chain = Options(
+            seed=SEED, url=address, stores=STORES, tills=TILLS, zone=settings.zone, key=key, same_machine=True
+        )
         await _load(directory, chain, bar, clock, stop)
         # Another seed each time: no receipt of now may be one of an earlier run.
         await run(replace(chain, seed=clock.now_us(), live=True, rate=RATE), lambda _: None, clock, stop)

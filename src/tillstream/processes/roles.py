@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import signal
 import threading
 import time
@@ -10,20 +11,25 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvloop
 
 from tillstream import ports, topology
+from tillstream.access import exposure, keyfile, machine
+from tillstream.access.keyfile import KeptKeys
 from tillstream.clock import SystemClock
-from tillstream.datadir import Kind, Lock, open_directory
+from tillstream.datadir import DataDirectory, Kind, Lock, open_directory
 from tillstream.processes import lifeline
+from tillstream.processes.broadcast import Broadcast
 from tillstream.processes.watch import Watch
 from tillstream.settings import Settings
 from tillstream.webhook import Webhook
 
 if TYPE_CHECKING:
+    from tillstream.dashboard.entrance import Entrance
     from tillstream.engine.base import Engine, Step
 
 logger = structlog.get_logger()
@@ -37,14 +43,21 @@ CATCH_UP_S = 1.5
 
 def ingest(settings: Settings, ready: Ready, *, supervised: bool = False) -> None:
     """Take receipts until SIGINT or SIGTERM; raises an `OperationalError` where it cannot."""
+    from tillstream.ingest.gate import Gate
     from tillstream.ingest.server import serve
 
     directory, clock = open_directory(settings.data_path, None if supervised else Kind.REAL), SystemClock()
+    _check_exposure(directory, settings, ingest=True, supervised=supervised)
+    gate = Gate(
+        KeptKeys(keyfile.place(directory, settings), clock),
+        machine.token(directory, secrets.token_bytes),
+        required=exposure.asks_always(settings),
+    )
     settings, _ = topology.in_force(directory, settings, clock)
     with directory.lock("ingest") as lock, closing(topology.open_log(directory, settings, writer=True)) as log:
 
         async def run(stop: asyncio.Event) -> None:
-            await serve(log, settings, clock, stop, _announce(settings, lock, ready))
+            await serve(log, settings, clock, stop, _announce(settings, lock, ready), gate)
 
         run_until_stopped(run, supervised=supervised)
 
@@ -54,14 +67,41 @@ def engine(settings: Settings, ready: Ready, *, supervised: bool = False) -> Non
 
     Raises an `OperationalError` where it cannot start, and whatever ended the folding.
     """
+    from tillstream.dashboard.entrance import Entrance
+
     directory = open_directory(settings.data_path, None if supervised else Kind.REAL)
+    _check_exposure(directory, settings, ingest=False, supervised=supervised)
+    entrance = Entrance.of(directory, settings, SystemClock(), secrets.token_bytes)
     with directory.lock("engine") as lock, topology.open_reading(directory, settings, SystemClock()) as reading:
 
         async def run(stop: asyncio.Event) -> None:
             announce = _announce(settings, lock, ready)
-            await _fold_and_show(reading, settings, stop, announce, demo=directory.kind is Kind.DEMO)
+            demo = directory.kind is Kind.DEMO
+            await _fold_and_show(reading, settings, stop, announce, directory.told_alerts, entrance, demo=demo)
 
         run_until_stopped(run, supervised=supervised)
+
+
+def inbox(settings: Settings, ready: Ready, *, supervised: bool = False, to: str = "", key: str = "") -> None:
+    """Import what comes into the inbox until SIGINT or SIGTERM: into the ingest at `to`, or the one that runs here.
+
+    Raises `SettingsError` for what can be no inbox, `AccessError` and `FormatError`.
+    """
+    from tillstream.importing import destination
+    from tillstream.importing.inbox import serve
+
+    if supervised:
+        address = ports.address(settings.host, settings.ingest_port, tls=settings.tls)
+        token = machine.token(open_directory(settings.data_path), secrets.token_bytes)
+        where = destination.Destination(address, destination.mark(settings), token, same_machine=True)
+    else:
+        where = destination.find(settings, to, key)
+
+    async def run(stop: asyncio.Event) -> None:
+        ready(where.url)
+        await serve(settings, where, SystemClock(), stop)
+
+    run_until_stopped(run, supervised=supervised)
 
 
 async def _fold_and_show(
@@ -69,6 +109,8 @@ async def _fold_and_show(
     settings: Settings,
     stop: asyncio.Event,
     ready: Callable[[int], None],
+    told: Path,
+    entrance: Entrance,
     *,
     demo: bool,
 ) -> None:
@@ -82,27 +124,35 @@ async def _fold_and_show(
     pages: list[str] = []
 
     def at_port(port: int) -> None:
-        pages.append(settings.alert_page_url or ports.address(settings.host, port))
+        pages.append(settings.alert_page_url or ports.address(settings.host, port, tls=settings.tls))
         ready(port)
+
+    telling = Broadcast(reading.views.ticker, reading.broadcast) if reading.broadcast is not None else None
 
     def on_commit(_: Step) -> None:
         live.notify()
+        if telling is not None:
+            telling.notify()
 
-    with ThreadPoolExecutor(2, "engine") as executor, _posting(settings) as offer:
+    with ThreadPoolExecutor(3, "engine") as executor, _posting(settings) as offer:
         folding = loop.run_in_executor(executor, _fold, reading.engine, halt, on_commit)
         # Whatever ends the folding ends the process too: figures that stand still must not look live.
         folding.add_done_callback(lambda _: stop.set())
-        watch = Watch(reading.views.alerts.standing, offer, lambda: pages[0] if pages else "", SystemClock())
+        watch = Watch(reading.views.alerts.standing, offer, lambda: pages[0] if pages else "", SystemClock(), told)
         loop.run_in_executor(executor, watch.run, halt)
+        if telling is not None:
+            loop.run_in_executor(executor, telling.run, halt)
         try:
             await serve(
                 reading.views,
+                reading.desk,
                 live,
                 settings,
                 stop,
                 at_port,
                 partial(_gauges, reading),
                 partial(check.run, reading.store, reading.views, reading.log, reading.metrics),
+                entrance,
                 demo=demo,
             )
         finally:
@@ -133,9 +183,16 @@ def _gauges(reading: topology.Reading) -> dict[str, float]:
     return {"log_lag_records": reading.log.lag(), "store_size_bytes": reading.store.size_bytes()}
 
 
+def _check_exposure(directory: DataDirectory, settings: Settings, *, ingest: bool, supervised: bool) -> None:
+    """Raises `AccessError`; warns where that is wanted, unless `up` did."""
+    warning = exposure.check(directory, settings, ingest=ingest, dashboard=not ingest)
+    if warning and not supervised:
+        logger.warning(warning.removeprefix("warning: "))
+
+
 def _announce(settings: Settings, lock: Lock, ready: Ready) -> Callable[[int], None]:
     def announce(port: int) -> None:
-        address = ports.address(settings.host, port)
+        address = ports.address(settings.host, port, tls=settings.tls)
         lock.tell(address)
         ready(address)
 

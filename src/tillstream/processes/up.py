@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address
+from pathlib import Path
 
 from msgspec.structs import replace
 
 from tillstream import ports
+from tillstream.access import exposure
 from tillstream.datadir import Kind, open_directory
 from tillstream.errors import PortTaken, SettingsError
+from tillstream.importing.folder import inbox_of
 from tillstream.options import flag
 from tillstream.processes.demo import list_shops
 from tillstream.processes.supervisor import Part, Supervisor, command
@@ -24,19 +26,27 @@ PORT_SETTINGS = ("ingest_port", "dashboard_port")
 async def up(settings: Settings, *, demo: bool, say: Say) -> int:
     """Run every part until told to stop; the exit code.
 
-    Raises `DataDirectoryError`, `PortTaken`, `SettingsError` or `ShopListError` before anything is started.
+    Raises `AccessError`, `DataDirectoryError`, `PortTaken`, `SettingsError` or `ShopListError` before anything
+    is started.
     """
+    if demo and settings.log != "sqlite":
+        because = "the demo would publish invented receipts to a broker of real ones"
+        raise SettingsError("use the setting", f"log = {settings.log}", because, "run the demo with --log sqlite")
     directory = open_directory(settings.data_path, Kind.DEMO if demo else Kind.REAL)
     with directory.lock("up"):
         for role in ("ingest", "engine"):
             with directory.lock(role):
                 pass
+        warning = exposure.check(directory, settings)
         _check_ports(settings)
+        if settings.inbox:
+            inbox_of(settings)
         if demo:
             list_shops(directory)
-        if not _loopback(settings.host):
-            say(f"warning: on {settings.host} everyone who reaches this machine can post and read receipts")
-        return await Supervisor(settings, _parts(demo=demo), lambda addresses: _welcome(settings, addresses, say)).run()
+        if warning:
+            say(warning)
+        parts = _parts(demo=demo, inbox=bool(settings.inbox))
+        return await Supervisor(settings, parts, lambda addresses: _welcome(settings, addresses, say)).run()
 
 
 def prepare_demo(settings: Settings, origins: Mapping[str, str], say: Say) -> Settings:
@@ -48,7 +58,7 @@ def prepare_demo(settings: Settings, origins: Mapping[str, str], say: Say) -> Se
         except PortTaken:
             if name in origins:
                 raise
-            changes[name] = ports.free_port(settings.host)
+            changes[name] = ports.free_port(settings.host, other_than=changes.values())
             say(f"port {getattr(settings, name)} is taken, using {changes[name]} instead ({flag(name)})")
     return replace(settings, **changes)
 
@@ -60,23 +70,19 @@ def _check_ports(settings: Settings) -> None:
         ports.ensure_free(settings.host, getattr(settings, name), flag(name))
 
 
-def _parts(*, demo: bool) -> list[Part]:
+def _parts(*, demo: bool, inbox: bool) -> list[Part]:
     """In the order in which they stop: whoever feeds ends before those whom it feeds."""
     ingest = Part("ingest", command("ingest"), port_setting="ingest_port", stop_share=0.7)
     # The page shows where to post, so the engine starts once ingest's port is known.
     engine = Part("engine", command("engine"), port_setting="dashboard_port", after=(ingest,))
     shops = Part("shops", command("sell"), after=(ingest, engine), stop_share=0.2)
-    return [shops, ingest, engine] if demo else [ingest, engine]
+    folder = Part("inbox", command("inbox"), after=(ingest,), stop_share=0.3)
+    return [*([shops] if demo else []), *([folder] if inbox else []), ingest, engine]
 
 
 def _welcome(settings: Settings, addresses: Mapping[str, str], say: Say) -> None:
     say(f"receipts  {addresses['ingest']}/receipt")
     say(f"dashboard {addresses['engine']}")
+    if settings.inbox:
+        say(f"inbox     {Path(settings.inbox).resolve()}")
     say(f"data in {settings.data_path.resolve()}; Ctrl-C stops")
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

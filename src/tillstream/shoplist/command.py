@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from tillstream import telemetry
-from tillstream.datadir import DataDirectory, open_directory
+from tillstream.datadir import open_directory
 from tillstream.errors import ShopListError
 from tillstream.options import EPILOG, resolve, with_settings
 from tillstream.settings import Settings
@@ -44,7 +44,7 @@ def stores() -> None:
 
 @stores.command("import", epilog=IMPORT_EXAMPLE)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@with_settings("data")
+@with_settings("data", "shops_file")
 def take(file: Path, **given: Any) -> None:
     """Take the list of shops from a CSV FILE, in place of the one before.
 
@@ -57,14 +57,15 @@ def take(file: Path, **given: Any) -> None:
     shops = _read(file)
     directory = open_directory(values.data_path)
     with directory.lock("stores"):
-        changes = compare(_before(directory), shops)
-        kept.write(directory.shops, shops)
+        place = kept.place(directory, values)
+        changes = compare(_before(place), shops)
+        kept.write(place, shops)
     click.echo(changes)
     _tell_of_zones(values, shops, changes)
 
 
 @stores.command("list", epilog=EXAMPLES)
-@with_settings("data")
+@with_settings("data", "shops_file")
 def show(**given: Any) -> None:
     """Show the list of shops."""
     from rich.console import Console
@@ -81,7 +82,7 @@ def show(**given: Any) -> None:
 
 
 @stores.command(epilog=EXAMPLES)
-@with_settings("data")
+@with_settings("data", "shops_file")
 def export(**given: Any) -> None:
     """Write the list of shops as CSV, in the form that import takes."""
     click.echo(table.write(_kept(given)).encode(), nl=False)
@@ -90,7 +91,7 @@ def export(**given: Any) -> None:
 def _kept(given: dict[str, Any]) -> Shops:
     values, _ = resolve(given)
     telemetry.configure(values, "stores")
-    return kept.read(open_directory(values.data_path, create=False).shops)
+    return kept.read(kept.place(open_directory(values.data_path, create=False), values))
 
 
 def _read(file: Path) -> Shops:
@@ -114,9 +115,9 @@ def _read(file: Path) -> Shops:
         raise ShopListError("import", file, found, "nothing was changed; mend the file and import it again") from error
 
 
-def _before(directory: DataDirectory) -> Shops:
+def _before(place: Path) -> Shops:
     try:
-        return kept.read(directory.shops)
+        return kept.read(place)
     except ShopListError as error:
         # Importing is how a broken list is mended, so that one is no reason to refuse.
         click.echo(f"tillstream: {error}", err=True)

@@ -1,30 +1,27 @@
-"""The list of shops in the data directory: kept there durably, and seen anew by who has it open."""
+"""The list of shops: kept there durably, and seen anew by who has it open."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from threading import Lock
 
 import msgspec
-import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
 from tillstream.clock import Clock
-from tillstream.datadir import replace_file
+from tillstream.datadir import DataDirectory, replace_file
 from tillstream.errors import ShopListError
 from tillstream.settings import Settings
 from tillstream.shoplist import hours
 from tillstream.shoplist.table import is_zone
 from tillstream.shops import Shop, Shops
+from tillstream.versioned import Unusable, decode
+from tillstream.watched import Watched
 
 VERSION = 1
 """Of the file; a newer one is left as it is."""
 
-LOOK_AGAIN_US = 1_000_000
-"""For how long a look at the file holds."""
-
-logger = structlog.get_logger()
+AGAIN = "import the list again"
 
 
 class _Entry(Struct, omit_defaults=True, forbid_unknown_fields=True):
@@ -39,12 +36,14 @@ class _Entry(Struct, omit_defaults=True, forbid_unknown_fields=True):
     hours: str = ""
 
 
-class _Versioned(Struct):
+class _Kept(Struct):
     version: int
-
-
-class _Kept(_Versioned):
     shops: list[_Entry]
+
+
+def place(directory: DataDirectory, settings: Settings) -> Path:
+    """Where the list is kept."""
+    return Path(settings.shops_file) if settings.shops_file else directory.shops
 
 
 def read(file: Path) -> Shops:
@@ -74,16 +73,14 @@ def write(file: Path, shops: Shops) -> None:
 
 def _decode(file: Path, text: bytes) -> Shops:
     try:
-        version = msgspec.json.decode(text, type=_Versioned).version
-        if version > VERSION:
-            because = f"it is of version {version}, and this tillstream knows versions up to {VERSION}"
-            raise _refuse(file, because, "install a newer tillstream")
-        shops = [_shop(entry) for entry in msgspec.json.decode(text, type=_Kept).shops]
-    except (msgspec.DecodeError, UnicodeDecodeError, hours.HoursError) as error:
-        raise _refuse(file, error, "import the list again") from error
+        shops = [_shop(entry) for entry in decode(text, _Kept, VERSION, AGAIN).shops]
+    except Unusable as error:
+        raise _refuse(file, error.because, error.hint) from error
+    except hours.HoursError as error:
+        raise _refuse(file, error, AGAIN) from error
     for shop in shops:
         if shop.zone and not is_zone(shop.zone):
-            raise _refuse(file, f"shop {shop.id}: {shop.zone!r} is no time zone", "import the list again")
+            raise _refuse(file, f"shop {shop.id}: {shop.zone!r} is no time zone", AGAIN)
     return Shops({shop.id: shop for shop in shops})
 
 
@@ -103,49 +100,8 @@ def with_zones(settings: Settings, shops: Shops) -> Settings:
     return replace(settings, store_zones={**listed, **settings.store_zones})
 
 
-class KeptShops:
-    """Called, it gives the list as it is now. Safe from any thread.
-
-    The file is looked at once a second at most, and read when it has changed. One that cannot be
-    read is reported once, and the last list that could stays in force.
-    """
+class KeptShops(Watched[Shops]):
+    """Called, it gives the list as it is now; one that cannot be read leaves the last one in force."""
 
     def __init__(self, file: Path, clock: Clock) -> None:
-        self._file = file
-        self._clock = clock
-        self._looking = Lock()
-        self._looked_us: int | None = None
-        self._seen: tuple[int, ...] = ()
-        self._shops = Shops()
-
-    def __call__(self) -> Shops:
-        # Whoever comes while another reads has the list of before rather than a wait.
-        if self._due() and self._looking.acquire(blocking=False):
-            try:
-                self._look()
-            finally:
-                self._looking.release()
-        return self._shops
-
-    def _due(self) -> bool:
-        return self._looked_us is None or abs(self._clock.now_us() - self._looked_us) >= LOOK_AGAIN_US
-
-    def _look(self) -> None:
-        self._looked_us = self._clock.now_us()
-        try:
-            status = self._file.stat()
-            seen: tuple[int, ...] = status.st_mtime_ns, status.st_size, status.st_ino
-        except FileNotFoundError:
-            seen = ()
-        except OSError as error:
-            seen = (error.errno or 0,)
-        if seen == self._seen:
-            return
-        # The stat comes first: what is replaced between it and the reading is read again.
-        self._seen = seen
-        try:
-            self._shops = read(self._file)
-        except ShopListError as error:
-            logger.error("shop_list_unreadable", error=str(error), shops_in_force=len(self._shops.by_id))
-        else:
-            logger.info("shop_list_read", file=str(self._file), shops=len(self._shops.by_id))
+        super().__init__(file, clock, read, Shops(), "shop_list", lambda shops: {"shops": len(shops.by_id)})

@@ -21,7 +21,8 @@ class Changes:
 
     `quarantine` rows are refused, unreadable or conflicting records. `counters` adds to
     (day of receipt, name): duplicates, conflicts, quarantined. `records` is how many records of
-    the log the step consumed, damaged ones included.
+    the log the step consumed, damaged ones included. `settled` rows are people's decisions on
+    entries of the quarantine; a commit may have nothing else, and then moves nothing.
     """
 
     after: Position
@@ -33,6 +34,7 @@ class Changes:
     quarantine: Sequence[Row] = ()
     counters: Mapping[tuple[str, str], int] = field(default_factory=dict)
     faults: Sequence[Row] = ()
+    settled: Sequence[Row] = ()
     committed_us: int = 0
 
 
@@ -75,7 +77,17 @@ class Store(ABC):
 
     @abstractmethod
     def commit(self, changes: Changes) -> None:
-        """Apply the changes. Raises `PositionConflict` where `changes.after` is not the position."""
+        """Apply the changes. Raises `PositionConflict` where `changes.after` is not the position. Safe from any thread.
+
+        A settled entry takes nothing of the quarantine's quota; the first decision on an entry stands.
+        """
+
+    @abstractmethod
+    def tend(self) -> None:
+        """Do what keeps the store quick and may take its time, once the last commit is seen by who waits for it.
+
+        Where it fails the commits stand all the same, and the next call tries again. Safe from any thread.
+        """
 
     @abstractmethod
     def reading(self) -> AbstractContextManager[Reader]:

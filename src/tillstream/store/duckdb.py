@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,12 +23,23 @@ from tillstream.receipt import minor_digits
 from tillstream.settings import Settings
 from tillstream.store.base import Changes, Reader, Row, Store
 from tillstream.store.duckdb_metrics import MetricTables
+from tillstream.store.duckdb_quarantine import note
 from tillstream.store.schema import VERSION, tables
 
 _RECEIVED_KEPT_SECONDS = 300
-_MERGE_INTERVAL_US = 5_000_000
-_MERGE_RECEIPTS = 30_000
-_CHECKPOINT_BYTES = 64 * 1024 * 1024
+
+_MERGE_AFTER = ((10_000_000, 1), (2_000_000, 4_000), (0, 30_000))
+"""Merge the metrics so many microseconds after the last time, with so many receipts or more: a merge costs tens of
+milliseconds however few they are, and readers fold at each query what is not merged yet."""
+
+_CHECKPOINT_BYTES = 128 * 1024 * 1024
+"""From so much of a write-ahead log on there is a checkpoint, once nobody waits for what was committed. Most of its time
+goes into what stands in the file already, so half as many take half the time, while an opening replays more."""
+
+_CHECKPOINT_LIMIT_BYTES = 2 * _CHECKPOINT_BYTES
+"""And here in any case, within a commit."""
+
+_FIGURES = re.compile(r"[0-9.]+")
 
 logger = structlog.get_logger()
 
@@ -46,16 +58,18 @@ class DuckStore(Store):
         self._digits = minor_digits(settings.currency)
         self._tables = MetricTables(Plan(self._digits), catalogue, self._digits)
         self._writing = Lock()
+        self._committing = Lock()
         self._pruned_us = 0
         self._merged_us = 0
         self._unmerged = 0
+        self._untended = ""
         try:
             self._connection = duckdb.connect(
                 str(path),
                 config={
                     "threads": 2,
                     "memory_limit": f"{settings.store_memory_bytes}B",
-                    "wal_autocheckpoint": f"{_CHECKPOINT_BYTES}B",
+                    "wal_autocheckpoint": f"{_CHECKPOINT_LIMIT_BYTES}B",
                 },
             )
         except duckdb.Error as error:
@@ -128,40 +142,78 @@ class DuckStore(Store):
         return dict(rows)
 
     def commit(self, changes: Changes) -> None:
+        # The engine is not alone: who settles entries of the quarantine commits too.
+        with self._committing:
+            self._commit(changes)
+
+    def _commit(self, changes: Changes) -> None:
         step = self._step + 1
         with self._transaction() as run:
-            moved = run(
-                """UPDATE state SET position = ?, records = records + ?, committed_at = make_timestamp(?), step = ?
-                WHERE position = ? RETURNING position""",
-                [str(changes.upto), changes.records, changes.committed_us, step, str(changes.after)],
-            ).fetchall()
-            if not moved:
-                raise PositionConflict(
-                    "commit to the store",
-                    self._path,
-                    f"its position is no longer {changes.after}",
-                    "another engine writes to it: end one of them",
-                )
+            self._move(run, changes, step)
             if changes.receipts is not None:
                 self._insert("receipts", changes.receipts, f"* REPLACE (CAST(key AS UUID) AS key), {step} AS step")
                 self._insert("lines", changes.lines, f"*, {step} AS step")
                 self._insert("settlements", changes.settlements, f"*, {step} AS step")
                 self._count_received(run, changes)
             self._note(run, changes)
-            merged = self._merge(run, changes, step)
         self._step = step
-        if merged:
-            self._merged, self._merged_us, self._unmerged = step, changes.committed_us, 0
-
-    def _merge(self, run: Any, changes: Changes, step: int) -> bool:
-        """Merge the metrics if enough has come since they were; whether they were."""
         self._unmerged += 0 if changes.receipts is None else changes.receipts.num_rows
-        recent = changes.committed_us - self._merged_us < _MERGE_INTERVAL_US
-        if not self._unmerged or (recent and self._unmerged < _MERGE_RECEIPTS):
-            return False
-        self._tables.merge(run, self._merged, step)
-        run("UPDATE state SET merged = ?", [step])
-        return True
+
+    def _move(self, run: Any, changes: Changes, step: int) -> None:
+        """Compare and set the position. One that stays says nothing of how old the figures are."""
+        stays = changes.after == changes.upto
+        moved = run(
+            """UPDATE state SET position = ?, records = records + ?, step = ?,
+                committed_at = CASE WHEN ? THEN committed_at ELSE make_timestamp(?) END
+            WHERE position = ? RETURNING position""",
+            [str(changes.upto), changes.records, step, stays, changes.committed_us, str(changes.after)],
+        ).fetchall()
+        if not moved:
+            raise PositionConflict(
+                "commit to the store",
+                self._path,
+                f"its position is no longer {changes.after}",
+                "another engine writes to it: end one of them",
+            )
+
+    def tend(self) -> None:
+        try:
+            # No commit may come between what is merged and what is said of it.
+            with self._committing:
+                self._merge()
+            self._checkpoint()
+        except StoreUnavailable as error:
+            # There are several commits a second, and their figures may differ where the cause doesn't.
+            cause = _FIGURES.sub("", str(error))
+            if cause != self._untended:
+                logger.warning("store.not_tended", error=str(error))
+            self._untended = cause
+        else:
+            if self._untended:
+                logger.info("store.tended_again")
+            self._untended = ""
+
+    def _merge(self) -> None:
+        now_us = self._clock.now_us()
+        elapsed_us = now_us - self._merged_us
+        if any(elapsed_us >= least_us and self._unmerged >= receipts for least_us, receipts in _MERGE_AFTER):
+            with self._transaction() as run:
+                self._tables.merge(run, self._merged, self._step)
+                run("UPDATE state SET merged = ?", [self._step])
+            self._merged, self._merged_us, self._unmerged = self._step, now_us, 0
+
+    def _checkpoint(self) -> None:
+        wal = self._path.with_name(f"{self._path.name}.wal")
+        if not wal.exists() or wal.stat().st_size < _CHECKPOINT_BYTES:
+            return
+        with self._writing:
+            try:
+                self._connection.execute("CHECKPOINT")
+            except duckdb.TransactionException as error:
+                # Somebody reads an older state: a later commit tries again.
+                logger.debug("store.no_checkpoint", reason=str(error))
+            except duckdb.Error as error:
+                raise _unavailable("make a checkpoint of the store", self._path, error, "is the disk full?") from error
 
     @contextmanager
     def _registered(self, name: str, rows: pa.Table) -> Iterator[Any]:
@@ -187,34 +239,17 @@ class DuckStore(Store):
             self._pruned_us = changes.committed_us
 
     def _note(self, run: Any, changes: Changes) -> None:
-        """Quarantine, counters and faults: few rows, written one by one."""
+        """Quarantine, decisions, counters and faults: few rows."""
         for (day, name), value in changes.counters.items():
             run(
                 """INSERT INTO counters VALUES (?, ?, ?)
                 ON CONFLICT (day, name) DO UPDATE SET value = counters.value + excluded.value""",
                 [day, name, value],
             )
-        if changes.quarantine:
-            self._insert("quarantine", pa.Table.from_pylist(list(changes.quarantine)), _QUARANTINE_COLUMNS)
-            self._bound_quarantine(run, str(changes.quarantine[-1]["day"]))
+        note(run, self._insert, changes, self._settings.quarantine_limit_bytes)
         for fault in changes.faults:
             found_at = fault["found_at"].replace(tzinfo=None)
             run("INSERT INTO faults VALUES (?, ?, ?, ?)", [*list(fault.values())[:3], found_at])
-
-    def _bound_quarantine(self, run: Any, day: str) -> None:
-        """Keep the newest within the quota; what went is counted."""
-        gone = run(
-            """DELETE FROM quarantine WHERE place IN (SELECT place FROM
-                (SELECT place, sum(size_bytes + length(reasons) + 100) OVER (ORDER BY received_at DESC, place DESC) AS kept FROM quarantine)
-                WHERE kept > ?) RETURNING place""",
-            [self._settings.quarantine_limit_bytes],
-        ).fetchall()
-        if gone:
-            run(
-                """INSERT INTO counters VALUES (?, 'quarantine_dropped', ?)
-                ON CONFLICT (day, name) DO UPDATE SET value = counters.value + excluded.value""",
-                [day, len(gone)],
-            )
 
     @contextmanager
     def reading(self) -> Iterator[DuckReader]:
@@ -265,9 +300,11 @@ def _unavailable(doing: str, path: Path, error: Exception, hint: str = "") -> St
     return StoreUnavailable(doing, path, str(error).split("\n")[0], hint)
 
 
-_PRIMARY_KEYS = {"counters": ", PRIMARY KEY (day, name)"}
+_PRIMARY_KEYS = {
+    "counters": ", PRIMARY KEY (day, name)",
+    "set_aside": ", PRIMARY KEY (day, kind, reason, source)",
+}
 _STEPPED = ("receipts", "lines", "settlements")
-_QUARANTINE_COLUMNS = "* REPLACE (CAST(day AS DATE) AS day)"
 
 
 def _columns(columns: dict[str, str]) -> str:

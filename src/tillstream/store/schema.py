@@ -4,8 +4,38 @@ from __future__ import annotations
 
 from tillstream.metrics import Metric
 
-VERSION = 1
+VERSION = 2
 """Of the tables below. The store is derived: one of another version is made anew from the log."""
+
+_QUARANTINE = {
+    "quarantine": {
+        "place": "BIGINT",
+        "received_at": "TIMESTAMP",
+        "day": "DATE",  # of receipt, in the chain's zone
+        "kind": "VARCHAR",  # refused, unreadable or conflict
+        "source": "VARCHAR",
+        "key": "VARCHAR",
+        "reasons": "VARCHAR",  # JSON: [{"path", "error", "hint"}]
+        "reason": "VARCHAR",  # the group of the first (`tillstream.quarantine.reasons`)
+        "size_bytes": "BIGINT",
+    },
+    # What people decided about entries, some of which are long gone by the quota.
+    "decisions": {
+        "place": "BIGINT",
+        "settled_day": "DATE",  # the day of the entry
+        "decision": "VARCHAR",  # replayed or discarded
+        "settled_at": "TIMESTAMP",
+        "settled_key": "VARCHAR",  # of the receipt that it became; empty: none, or several
+    },
+    # How many entries there were, those gone by the quota included.
+    "set_aside": {
+        "day": "DATE",
+        "kind": "VARCHAR",
+        "reason": "VARCHAR",
+        "source": "VARCHAR",
+        "entries": "BIGINT",
+    },
+}
 
 
 def tables(digits: int) -> dict[str, dict[str, str]]:
@@ -51,16 +81,7 @@ def tables(digits: int) -> dict[str, dict[str, str]]:
             "rate": "VARCHAR",
         },
         "settlements": {**sale, "mechanism": "VARCHAR", "amount": money},
-        "quarantine": {
-            "place": "BIGINT",
-            "received_at": "TIMESTAMP",
-            "day": "DATE",  # of receipt, in the chain's zone
-            "kind": "VARCHAR",  # refused, unreadable or conflict
-            "source": "VARCHAR",
-            "key": "VARCHAR",
-            "reasons": "VARCHAR",  # JSON: [{"path", "error", "hint"}]
-            "size_bytes": "BIGINT",
-        },
+        **_QUARANTINE,
         "counters": {"day": "DATE", "name": "VARCHAR", "value": "BIGINT"},
         "received": {"second": "TIMESTAMP", "day": "DATE", "receipts": "BIGINT"},  # the last minutes only
         "faults": {"offset_text": "VARCHAR", "records": "BIGINT", "reason": "VARCHAR", "found_at": "TIMESTAMP"},

@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from threading import Lock
 
-from tillstream.alerts import BY_NAME, CLEAR_PERCENT, INTERVAL_S, LIMIT, RULES
+from tillstream.alerts import BY_NAME, CLEAR_PERCENT, GRACE_S, INTERVAL_S, LIMIT, RULES
 from tillstream.log.base import Log
 from tillstream.settings import Settings
 from tillstream.shops import Shops
@@ -17,9 +17,6 @@ from tillstream.store.base import Reader, Row, Store
 from tillstream.views.calendar import Calendar
 from tillstream.views.conditions import MINUTE, Behind, Case, Finding, Quiet, findings, threshold
 from tillstream.views.scene import Scenes
-
-GRACE_S = 120
-"""So long after the start silence means nothing yet: tills send what they kept while nobody listened."""
 
 _NOTES = 1_000
 _ORDER = {rule.name: number for number, rule in enumerate(RULES)}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from tillstream.errors import BadQuery
@@ -20,6 +21,7 @@ LIMIT = 1_000
 DEFAULT_LIMIT = 100
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_AMOUNT = re.compile(r"[+-]?[0-9]{1,15}(?:\.[0-9]{0,15})?")
 _CURSOR = re.compile(r"(\d{1,17})-(\d{1,19})", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 
@@ -33,6 +35,13 @@ _RECEIPT_FILTERS = {
     "to": "sold_local < ?",
     "min": "gross >= ?",
     "max": "gross <= ?",
+}
+
+_QUARANTINE_FILTERS = {
+    "day": "day = ?",
+    "kind": "kind = ?",
+    "source": "source = ?",
+    "reason": "(reason = ? OR position(? IN lower(reasons)) > 0)",
 }
 
 
@@ -59,11 +68,7 @@ def parse_time(text: str, name: str) -> datetime:
 
 def parse_amount(text: str, name: str) -> Decimal:
     """An exact amount. Raises `BadQuery`."""
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite() or abs(amount) >= AMOUNT_LIMIT:
+    if not _AMOUNT.fullmatch(text) or abs(amount := Decimal(text)) >= AMOUNT_LIMIT:
         raise BadQuery(name, f"expected an amount, got {text!r}", "write it like 12.50")
     return amount
 
@@ -118,16 +123,32 @@ def other_days_condition(calendar: Calendar, day: date) -> tuple[str, list[Any]]
     Those of a simulated clock stay out: their days are invented.
     """
     condition = "received_at >= ? AND received_at < ? AND day <> ? AND source NOT LIKE ?"
-    return condition, [*calendar.span(day), day, f"%/{SIMULATED}"]
+    try:
+        return condition, [*calendar.span(day), day, f"%/{SIMULATED}"]
+    except OverflowError:
+        # The ends of the calendar are no instants in some zones, and nothing arrives then.
+        return "false", []
 
 
 def quarantine_conditions(filters: Mapping[str, str]) -> tuple[list[str], list[Any]]:
-    """SQL conditions over the quarantine, and their parameters. Raises `BadQuery`."""
-    for name in filters:
-        if name not in ("day", "kind"):
-            raise BadQuery(name, "quarantine has no such filter", "filter by day, kind, cursor, limit")
-    values = [parse_day(text) if name == "day" else text for name, text in filters.items()]
-    return [f"{name} = ?" for name in filters], values
+    """SQL conditions over the quarantine and its decisions, and their parameters. Raises `BadQuery`."""
+    asked = dict(filters)
+    settled = asked.pop("settled", "0")
+    if settled not in ("0", "1"):
+        raise BadQuery("settled", f"expected 0 or 1, got {settled!r}", "1: those that were replayed or discarded")
+    values: list[Any] = []
+    conditions = [f"decision IS {'NOT ' if settled == '1' else ''}NULL"]
+    for name, text in asked.items():
+        if name not in _QUARANTINE_FILTERS:
+            known = ", ".join([*_QUARANTINE_FILTERS, "settled", "cursor", "limit"])
+            raise BadQuery(name, "quarantine has no such filter", f"filter by {known}")
+        conditions.append(_QUARANTINE_FILTERS[name])
+        if name == "reason":
+            # The reasons are JSON, so what is looked for is written as JSON writes it.
+            values += [text, json.dumps(text.lower(), ensure_ascii=False)[1:-1]]
+        else:
+            values.append(parse_day(text) if name == "day" else text)
+    return conditions, values
 
 
 def _receipt_value(name: str, text: str) -> Any:

@@ -70,12 +70,17 @@ class Overview:
         return {
             "scope": _scope(question),
             **_days(spans, question.compared.empty),
+            "today": self._calendar.day_of(now).isoformat(),
             "currency": self._settings.currency,
             "as_of": zulu(utc(now_us)),
             **self._snapshot.age(reader, now_us),
             **_panels(question),
             "other_days": self._snapshot.other_days(reader) if spans.live and asked.kind == "chain" else [],
         }
+
+
+_WAITING = """SELECT kind, count(*) AS entries FROM quarantine LEFT JOIN decisions USING (place)
+    WHERE decision IS NULL AND day BETWEEN ? AND ? GROUP BY kind"""
 
 
 def _panels(question: Question) -> Row:
@@ -131,14 +136,19 @@ def _scope(question: Question) -> Row:
 
 
 def _counters(question: Question, totals: Mapping[str, Any]) -> Row:
-    """What did not become a sale is counted for the whole chain only, by the day of its receipt."""
+    """What did not become a sale is counted for the whole chain only, by the day of its receipt.
+
+    `waiting` has what nobody has settled yet: of the conflicts, and of all else in quarantine.
+    """
     anomalies = None if question.scope.source == "lines" else int(totals["anomalies"])
     if question.scope.kind != "chain":
-        return {**dict.fromkeys(COUNTERS), "anomalies": anomalies}
-    asked = question.spans.asked
+        return {**dict.fromkeys(COUNTERS), "waiting": None, "anomalies": anomalies}
+    days = [question.spans.asked.first, question.spans.asked.last]
     rows = question.reader.query(
-        "SELECT name, sum(value) AS value FROM counters WHERE day BETWEEN ? AND ? GROUP BY name",
-        [asked.first, asked.last],
+        "SELECT name, sum(value) AS value FROM counters WHERE day BETWEEN ? AND ? GROUP BY name", days
     )
     counted = {row["name"]: int(row["value"]) for row in rows}
-    return {**{name: counted.get(name, 0) for name in COUNTERS}, "anomalies": anomalies}
+    waiting = dict.fromkeys(("conflicts", "quarantined"), 0)
+    for row in question.reader.query(_WAITING, days):
+        waiting["conflicts" if row["kind"] == "conflict" else "quarantined"] += row["entries"]
+    return {**{name: counted.get(name, 0) for name in COUNTERS}, "waiting": waiting, "anomalies": anomalies}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tillstream.store.base import Row, Store
+from tillstream.store.base import Reader, Row, Store
 from tillstream.views.filters import cursor_of, parse_cursor, parse_limit, where
 
 Conditions = tuple[list[str], list[Any]]
@@ -13,7 +13,10 @@ Conditions = tuple[list[str], list[Any]]
 
 
 def read_page(
-    store: Store, select: str, filters: Mapping[str, str] | None, read: Callable[[Mapping[str, str]], Conditions]
+    store: Store | Reader,
+    select: str,
+    filters: Mapping[str, str] | None,
+    read: Callable[[Mapping[str, str]], Conditions],
 ) -> tuple[list[Row], str | None]:
     """One page of rows, and the cursor of the following page (None: no more).
 

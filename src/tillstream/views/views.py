@@ -6,11 +6,13 @@ ready for JSON: money as decimal strings, counts as integers, days and times in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 
 from tillstream.clock import Clock
 from tillstream.errors import OperationalError
+from tillstream.formats.base import Decoder
+from tillstream.formats.registry import BUILT_IN
 from tillstream.log.base import Log
 from tillstream.metrics import Metric
 from tillstream.settings import Settings
@@ -20,12 +22,14 @@ from tillstream.views.alerts import Alerts
 from tillstream.views.calendar import Calendar
 from tillstream.views.figures import Figures
 from tillstream.views.filters import parse_day
+from tillstream.views.originals import Originals
 from tillstream.views.overview import Overview
 from tillstream.views.quarantine import Quarantine
 from tillstream.views.receipts import Receipts
 from tillstream.views.snapshot import Snapshot
 from tillstream.views.stores import Stores
 from tillstream.views.summary import Summary
+from tillstream.views.ticker import Running, Ticker
 
 
 class Views:
@@ -45,6 +49,7 @@ class Views:
         trouble: Callable[[], OperationalError | None] = lambda: None,
         *,
         shops: Callable[[], Shops] = Shops,
+        formats: Iterable[Decoder | type[Decoder]] = BUILT_IN,
     ) -> None:
         self.trouble = trouble
         """Asks the engine why the figures stand still, where they do."""
@@ -55,12 +60,14 @@ class Views:
         self._log = log
         self._calendar = Calendar(settings, clock)
         self._summary = Summary(self._calendar, self.currency)
+        self._ticker = Ticker(self._calendar, self.currency)
         self._snapshot = Snapshot(self._calendar, self._summary, log, self.currency)
         self._overview = Overview(settings, self._calendar, self._snapshot, shops)
         self._figures = Figures(store, catalogue, self._calendar, self.currency, shops)
-        self._receipts = Receipts(store, log, self._calendar, self.currency, shops)
+        originals = Originals(log, formats)
+        self._receipts = Receipts(store, log, self._calendar, settings, shops, originals)
         self._stores = Stores(store, shops)
-        self._quarantine = Quarantine(store, log)
+        self._quarantine = Quarantine(store, log, originals)
         self.alerts = Alerts(store, log, settings, self._calendar, shops)
         """The alerts that stand; see `docs/alerts.md`."""
 
@@ -88,6 +95,11 @@ class Views:
         asked = self._day(day)
         with self._store.reading() as reader:
             return self._snapshot.read(reader, asked)
+
+    def ticker(self) -> Running:
+        """Today's running sums, as the exchanges of the seed have them."""
+        with self._store.reading() as reader:
+            return self._ticker.read(reader, self.today())
 
     def live(self) -> Row:
         """What the live page shows: the chain's overview of today, and the alerts that stand under `alerts`."""
@@ -130,17 +142,40 @@ class Views:
         """One receipt with its lines, settlements and original (persons masked); None: there is none."""
         return self._receipts.one(key)
 
+    def anomalies(self, filters: Mapping[str, str] | None = None) -> Row:
+        """Receipts that something is odd about, as `receipts`, each with its evidence.
+
+        Filters: those of receipts, but `kind` (a name) in place of `anomaly`.
+        """
+        return self._receipts.odd(filters)
+
+    def anomaly_counts(self, day: str | date | None = None) -> Row:
+        """How many receipts of a day have each anomaly, the most first; without a day: today's."""
+        return self._receipts.anomaly_counts(self._day(day))
+
     def stores(self) -> list[Row]:
         """The shops of the list, then those that sold without being in it, each with all that is known of it."""
         return self._stores.all()
 
     def quarantine(self, filters: Mapping[str, str] | None = None) -> Row:
-        """What was refused, unreadable or in conflict, the newest first. Filters: day, kind, cursor, limit."""
+        """What was refused, unreadable or in conflict, the newest first.
+
+        Filters: day, kind, source, reason (a group, or a text in a path or an error), settled (1: what was replayed or
+        discarded; without it: what waits), cursor, limit.
+        """
         return self._quarantine.page(filters)
 
     def quarantined(self, entry: str) -> Row | None:
         """One entry of the quarantine by its id, with the original; None: there is none."""
         return self._quarantine.one(entry)
+
+    def quarantine_counts(self, day: str | date | None = None) -> Row:
+        """A day's entries by kind, reason and source, the most first, and what became of them; without a day: today."""
+        return self._quarantine.counts(self._day(day))
+
+    def quarantine_totals(self) -> Row:
+        """The entries of all days by reason and by source, and how many wait."""
+        return self._quarantine.totals()
 
     def faults(self) -> list[Row]:
         """Records of the log that were damaged when the engine came to them."""

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import replace as with_measures
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from threading import Event, Thread
 
 import pyarrow as pa
 import pytest
+from msgspec.structs import replace
 
 from tests.support.pipeline import NOON_US, Pipeline, body
 from tillstream.engine.intake import records
 from tillstream.errors import PositionConflict, StoreUnavailable, UnknownMetric
 from tillstream.log.base import START, Position
 from tillstream.metrics import BUILT_IN, Metric, declare
+from tillstream.quarantine.decisions import DISCARDED, REPLAYED, Decision, settle
 from tillstream.settings import Settings
 from tillstream.store.base import Changes, Store
 from tillstream.store.schema import VERSION
@@ -120,7 +122,7 @@ class StoreSuite:
         pipeline.metrics = (*BUILT_IN, TOP)
         pipeline.reopen()
         assert pipeline.rows("top")[0]["largest"] == Decimal("5.00")
-        pipeline.metrics = (*BUILT_IN, replace(TOP, measures=TOP.measures[:1]))
+        pipeline.metrics = (*BUILT_IN, with_measures(TOP, measures=TOP.measures[:1]))
         pipeline.reopen()
         assert set(pipeline.rows("top")[0]) == {"day", "store", "largest"}
         pipeline.metrics = BUILT_IN
@@ -151,6 +153,63 @@ class StoreSuite:
         assert pipeline.counter("quarantine_dropped") == 2
         assert pipeline.counter("quarantined") == 4
         pipeline.close()
+
+    def test_a_settled_entry_leaves_its_bytes_to_others_and_its_first_decision_stands(self, tmp_path: Path) -> None:
+        pipeline = Pipeline(tmp_path, Settings(quarantine_limit_bytes=550))
+        for number in range(4):
+            pipeline.refuse(b"x" * 100, [{"path": "$", "error": str(number)}])
+            pipeline.drain()
+            [newest] = pipeline.store.query("SELECT max(place) AS place FROM quarantine")
+            decision = Decision(newest["place"], date(2026, 11, 23), REPLAYED if number else DISCARDED, NOON_US)
+            settle(pipeline.store, [decision])
+            settle(pipeline.store, [replace(decision, decision="another")])
+            pipeline.clock.advance(1)
+        kept = pipeline.store.query(
+            "SELECT decision, settled_day FROM quarantine JOIN decisions USING (place) ORDER BY place"
+        )
+        assert [row["decision"] for row in kept] == [DISCARDED, REPLAYED, REPLAYED, REPLAYED]
+        assert {row["settled_day"] for row in kept} == {date(2026, 11, 23)}
+        assert pipeline.counter("quarantine_dropped") == 0
+        pipeline.close()
+
+    def test_entries_are_counted_by_day_kind_reason_and_source(self, pipeline: Pipeline) -> None:
+        for number in range(2):
+            pipeline.refuse(b"x", [{"path": f"$.lines[{number}].quantity", "error": "it is missing"}])
+        pipeline.append(body(documentTotal={"grossTotal": 9}))
+        pipeline.drain()
+        pipeline.refuse(b"x", [{"path": "$.lines[8].quantity", "error": "it is missing"}])
+        pipeline.drain()
+        counted = pipeline.store.query("SELECT day, kind, reason, source, entries FROM set_aside ORDER BY kind")
+        assert [tuple(row.values()) for row in counted] == [
+            (date(2026, 11, 23), "conflict", "$ conflict", "json/http", 1),
+            (date(2026, 11, 23), "refused", "$.lines[].quantity missing", "json/http", 3),
+        ]
+
+    def test_a_commit_of_decisions_moves_nothing_and_is_compared_and_set_too(self, pipeline: Pipeline) -> None:
+        [before] = pipeline.store.query("SELECT position, records, committed_at FROM state")
+        decision = Decision(7, date(2026, 11, 23), DISCARDED, NOON_US)
+        settle(pipeline.store, [decision])
+        assert pipeline.store.query("SELECT position, records, committed_at FROM state") == [before]
+        with pytest.raises(PositionConflict):
+            pipeline.store.commit(Changes(START, START, records=0, settled=[replace(decision, place=8).row()]))
+        assert pipeline.store.query("SELECT place FROM decisions") == [{"place": 7}]
+
+    def test_decisions_come_while_the_engine_commits(self, pipeline: Pipeline) -> None:
+        decisions = [Decision(place, date(2026, 11, 23), DISCARDED, NOON_US) for place in range(1, 6)]
+
+        def decide() -> None:
+            for each in decisions:
+                settle(pipeline.store, [each])
+
+        deciding = Thread(target=decide)
+        deciding.start()
+        for number in range(2, 8):
+            pipeline.append(body(cashReceiptID=str(number)))
+            pipeline.drain()
+        deciding.join()
+        assert pipeline.rows("sales")[0]["receipts"] == 7
+        assert all(pipeline.verify(metric.name) == [] for metric in pipeline.metrics)
+        assert len(pipeline.store.query("SELECT place FROM decisions")) == len(decisions)
 
     def test_received_seconds_are_kept_for_the_last_minutes(self, pipeline: Pipeline) -> None:
         pipeline.clock.advance(400)

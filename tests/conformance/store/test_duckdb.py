@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 import duckdb
 import pytest
+from structlog.testing import capture_logs
 
 from tests.conformance.store.suite import StoreSuite
 from tests.support.pipeline import Pipeline, body
@@ -56,6 +58,33 @@ class TestDuckStore(StoreSuite):
         assert pipeline.rows("sales")[0]["receipts"] == 12_001
         pipeline.reopen()
         assert pipeline.rows("sales")[0]["receipts"] == 12_001
+
+    def test_what_keeps_the_metrics_from_being_merged_is_told_once_and_again_when_it_changes(
+        self, pipeline: Pipeline
+    ) -> None:
+        def told(*, commits: int) -> list[tuple[str, str]]:
+            with capture_logs() as said:
+                for _ in range(commits):
+                    number = next(numbers)
+                    pipeline.clock.advance(10)
+                    pipeline.append(body(cashReceiptID=str(number)))
+                    pipeline.drain()
+            return [(each["event"], each.get("error", "")) for each in said if each["event"].startswith("store.")]
+
+        numbers = count(2)
+        self.tamper(pipeline.store, "ALTER TABLE merged_sales RENAME TO away")
+        [(event, error)] = told(commits=3)
+        assert event == "store.not_tended"
+        assert "merged_sales" in error
+        self.tamper(pipeline.store, "ALTER TABLE merged_sales_by_store RENAME TO away_too")
+        self.tamper(pipeline.store, "ALTER TABLE away RENAME TO merged_sales")
+        [(event, error)] = told(commits=2)
+        assert event == "store.not_tended"
+        assert "merged_sales_by_store" in error
+        self.tamper(pipeline.store, "ALTER TABLE away_too RENAME TO merged_sales_by_store")
+        assert told(commits=2) == [("store.tended_again", "")]
+        assert pipeline.rows("sales")[0]["receipts"] == 8
+        assert all(pipeline.verify(metric.name) == [] for metric in pipeline.metrics)
 
     def test_the_file_is_duckdb_s_own(self, tmp_path: Path) -> None:
         self.open(tmp_path).close()

@@ -1,4 +1,4 @@
-"""The dashboard's port only reads, and its pages load nothing from elsewhere."""
+"""The dashboard's port reads, takes changes from its own pages and from programs only, and loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -24,6 +24,76 @@ def test_given_a_method_that_writes_when_asked_then_it_is_refused(answers: Answe
     answer = answers.ask(path, method)
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
     assert answer.json()["errors"][0]["hint"] == "this port only reads"
+
+
+CHANGING = (
+    "/api/v1/quarantine/1/replay",
+    "/api/v1/quarantine/1/discard",
+    "/api/v1/quarantine/discard",
+    "/quarantine/replay",
+)
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize("path", CHANGING)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
+def test_given_another_method_where_something_is_changed_when_asked_then_it_says_so(
+    answers: Answers, path: str, method: str
+) -> None:
+    answer = answers.ask(path, method)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize("path", CHANGING)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec-fetch-site": "cross-site", "content-type": "application/json"},
+        {"sec-fetch-site": "same-site", "origin": "http://dashboard", "content-type": "application/json"},
+        {"origin": "http://elsewhere", "content-type": "application/json"},
+        {"origin": "http://dashboard:9999", "content-type": FORM},
+        {"origin": "null", "content-type": "application/json"},
+        {"content-type": FORM},
+        {"content-type": "text/plain"},
+        {"content-type": "multipart/form-data; boundary=x"},
+        {},
+    ],
+)
+def test_given_a_page_of_another_site_when_it_posts_then_nothing_is_changed(
+    answers: Answers, path: str, headers: dict[str, str]
+) -> None:
+    answer = answers.ask(path, "POST", headers, b"{}")
+    assert (answer.status_code, answer.json()["errors"][0]["error"]) == (403, "it comes from a page of another site")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/api/v1/quarantine/1/replay", {"content-type": "application/json; charset=utf-8"}, 404),
+        ("/api/v1/quarantine/1/replay", {"content-type": "application/json", "sec-fetch-site": "same-origin"}, 404),
+        ("/api/v1/quarantine/1/discard", {"content-type": "application/json", "origin": "http://dashboard"}, 404),
+        ("/quarantine/discard", {"content-type": FORM, "sec-fetch-site": "same-origin"}, 200),
+        ("/quarantine/discard", {"content-type": FORM, "origin": "http://dashboard"}, 200),
+    ],
+)
+def test_given_a_program_or_the_own_page_when_it_posts_then_it_is_answered(
+    answers: Answers, path: str, headers: dict[str, str], status: int
+) -> None:
+    content = b"entry=1" if path.startswith("/quarantine") else b"{}"
+    assert answers.ask(path, "POST", headers, content).status_code == status
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "GET"])
+def test_given_another_method_where_something_is_changed_then_it_says_which_one_is_taken(
+    answers: Answers, method: str
+) -> None:
+    answer = answers.ask("/api/v1/quarantine/1/replay", method)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+def test_given_the_form_of_the_login_when_it_is_sent_then_it_is_taken(answers: Answers) -> None:
+    assert answers.ask("/login", "POST").status_code == 303
+    assert answers.ask("/login", "PUT").status_code == 405
 
 
 @pytest.mark.parametrize("path", ["/", "/api/v1/summary", "/receipts", "/nope", "/docs"])

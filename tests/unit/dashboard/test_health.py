@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.dashboard import Answers
+from tests.support.dashboard import Answers, desk_of, views_of
 from tests.support.pipeline import Pipeline, body
 from tillstream.alerts import RULES
 from tillstream.errors import LogUnavailable
 from tillstream.settings import Settings
+from tillstream.views import quarantine
 
 
 def test_given_an_open_store_when_asked_then_it_is_live_and_ready(tmp_path: Path) -> None:
@@ -70,4 +71,32 @@ def test_given_alerts_when_metrics_are_asked_then_they_are_counted_by_rule_that_
         if sample.name == "tillstream_alerts"
     }
     assert found == {rule.name: float(rule.name == "quarantine") for rule in RULES if rule.name != "engine_lag"}
+    pipeline.close()
+
+
+def test_given_entries_when_metrics_are_asked_then_they_are_counted_by_reason_and_source_in_bounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quarantine, "REASONS_TOLD", 2)
+    pipeline = Pipeline(tmp_path)
+    for path in ("$.a", "$.a", "$.b", "$.c", "$.d"):
+        pipeline.refuse(b"x", [{"path": path, "error": "it is missing", "hint": ""}])
+    pipeline.drain()
+    views = views_of(pipeline)
+    desk_of(pipeline, views).discard([views.quarantine()["entries"][0]["id"]])
+    found = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(Answers(pipeline).ask("/metrics").text)
+        for sample in family.samples
+        if sample.name.startswith("tillstream_quarantine")
+    }
+    assert found == {
+        ("tillstream_quarantine_by_reason_total", "missing", "$.a"): 2.0,
+        ("tillstream_quarantine_by_reason_total", "missing", "$.b"): 1.0,
+        ("tillstream_quarantine_by_reason_total", "other", "(other)"): 2.0,
+        ("tillstream_quarantine_by_source_total", "json/http"): 5.0,
+        ("tillstream_quarantine_settled_total", "discarded"): 1.0,
+        ("tillstream_quarantine_waiting",): 4.0,
+        ("tillstream_quarantine_waiting_bytes",): 4.0,
+    }
     pipeline.close()

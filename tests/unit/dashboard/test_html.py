@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from starlette.requests import Request
 
-from tillstream.dashboard.html import Teller, facts, filled, table
+from tillstream.dashboard.html import Teller, facts, filters_of, table
+from tillstream.errors import BadQuery
 
 EN, FR = Teller("en", demo=False), Teller("fr", demo=False)
 
@@ -28,6 +30,12 @@ def test_given_an_amount_when_shown_then_no_digit_is_lost(
     assert FR.money(amount, currency) == french
 
 
+def test_given_who_logged_in_when_a_page_is_shown_then_it_lets_them_leave() -> None:
+    page = bytes(Teller("en", demo=False, leaves=True).page("Title", "receipts", "").body).decode()
+    assert '<form class="leave" action="/logout" method="post"><button class="pill">Log out</button></form>' in page
+    assert "/logout" not in bytes(EN.page("Title", "receipts", "").body).decode()
+
+
 def test_given_no_rows_when_a_table_is_written_then_it_says_so() -> None:
     assert table(("One",), [], "Nothing.") == '<p class="note">Nothing.</p>'
     assert facts({"a": "1"}) == "<dt>a</dt><dd>1</dd>"
@@ -36,7 +44,13 @@ def test_given_no_rows_when_a_table_is_written_then_it_says_so() -> None:
 def test_given_hostile_values_when_a_form_is_written_then_they_stay_text() -> None:
     written = EN.form("/x", {"store": '"><script>'}, {"store": "text"})
     assert "<script>" not in written
-    assert filled({"a": "", "b": "1"}) == {"b": "1"}
+
+
+def test_given_empty_fields_and_a_language_when_a_form_is_sent_then_the_filters_are_what_was_filled_in() -> None:
+    request = Request({"type": "http", "query_string": b"day=&store=%3Cb%3E&lang=fr", "headers": []})
+    assert filters_of(request, {"day": "", "store": ""}) == {"store": "<b>"}
+    with pytest.raises(BadQuery, match="store"):
+        filters_of(request, {"day": ""})
 
 
 def test_given_a_cursor_when_there_is_more_then_the_filters_stay() -> None:

@@ -32,6 +32,15 @@ def test_given_the_scripts_then_the_layout_has_each_element_that_they_fill() -> 
     assert wanted - made_by_scripts <= set(properties("id"))
 
 
+def test_given_a_password_then_one_can_log_out_and_otherwise_not() -> None:
+    def actions(*, leaves: bool) -> list[str]:
+        laid_out = layout("curl x", demo=False, leaves=leaves)
+        parts = components(json.loads(json.dumps(laid_out, default=lambda component: component.to_plotly_json())))
+        return [f"{part['method']} {part['action']}" for part in parts if "action" in part]
+
+    assert (actions(leaves=True), actions(leaves=False)) == (["POST /logout"], [])
+
+
 def test_given_the_layout_then_no_id_stands_twice() -> None:
     ids = properties("id")
     assert len(ids) == len(set(ids))

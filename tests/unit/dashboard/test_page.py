@@ -65,6 +65,19 @@ def test_given_an_ingest_port_when_the_example_is_shown_then_it_posts_a_receipt_
     receipt = json.loads(re.search(r"-d '(.*)'", command)[1])  # type: ignore[index]
     assert receipt["date"] == "2026-11-23 12:00:00"
     assert receipt["documentTotal"] == {"grossTotal": 4.15}
+    assert "Authorization" not in command
+
+
+def test_given_keys_and_tls_when_the_example_is_shown_then_it_says_so(pipeline: Pipeline) -> None:
+    settings = Settings(ingest_port=4321, tls_certificate_file="c", tls_key_file="k")
+    command = example_curl(views_of(pipeline), settings, keyed=True)
+    assert command.startswith("curl https://localhost:4321/receipt ")
+    assert "\\\n  -H 'Authorization: Bearer KEY' \\\n  -d '" in command
+
+
+def test_given_an_ingest_elsewhere_when_the_example_is_shown_then_it_posts_there(pipeline: Pipeline) -> None:
+    command = example_curl(views_of(pipeline), Settings(ingest_url="https://receipts.example.org/"))
+    assert command.startswith("curl https://receipts.example.org/receipt ")
 
 
 def test_given_the_assets_when_read_then_none_names_another_host() -> None:

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.dashboard import Served, served, views_of
+from tests.support.dashboard import Served, desk_of, served, views_of
 from tests.support.pipeline import Pipeline, body
 from tests.support.waiting import wait_until
 from tillstream.clock import SystemClock
@@ -128,4 +128,4 @@ def test_given_a_taken_port_when_it_would_serve_then_it_is_refused(pipeline: Pip
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = Settings(dashboard_port=taken.getsockname()[1])
         with pytest.raises(PortTaken, match="--dashboard-port"):
-            Served(views_of(pipeline), settings)
+            Served(views_of(pipeline), desk_of(pipeline, views_of(pipeline)), settings)

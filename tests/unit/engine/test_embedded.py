@@ -18,6 +18,7 @@ from tillstream.engine.embedded import EmbeddedEngine
 from tillstream.errors import LogUnavailable
 from tillstream.log.base import Chunk, Position
 from tillstream.log.frame import EMPTY, Frame
+from tillstream.store.base import Changes
 from tillstream.store.duckdb import DuckStore
 
 
@@ -93,6 +94,50 @@ def test_it_runs_until_it_is_stopped_and_tells_of_each_commit(pipeline: Pipeline
         runner.join(30)
     assert not runner.is_alive()
     assert sum(step.receipts for step in steps) == 3
+
+
+class Slow:
+    """The pipeline's own store, whose commits and tending take their seconds of `perf_counter`."""
+
+    def __init__(self, pipeline: Pipeline, commit_s: float, tend_s: float) -> None:
+        self._store = pipeline.store
+        self._commit_s, self._tend_s = commit_s, tend_s
+        self.now = 0.0
+        self.did: list[str] = []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def commit(self, changes: Changes) -> None:
+        self._store.commit(changes)
+        self.now += self._commit_s
+        self.did.append("commit")
+
+    def tend(self) -> None:
+        self._store.tend()
+        self.now += self._tend_s
+        self.did.append("tend")
+
+
+def test_who_waits_for_a_commit_is_told_before_the_store_tends_itself_which_delays_no_receipt(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Slow(pipeline, commit_s=2, tend_s=7)
+    monkeypatch.setattr("tillstream.engine.embedded.time", store)
+    engine = EmbeddedEngine(pipeline.log, store, pipeline.settings, pipeline.clock)  # type: ignore[arg-type]
+    for number in range(2):
+        pipeline.append(body(cashReceiptID=str(number)))
+        step = engine.step(lambda _: store.did.append("told"))
+        assert step is not None
+        assert step.seconds == 2
+    engine.close()
+    assert store.did == ["commit", "told", "tend"] * 2
+    [first, second] = pipeline.store.query("SELECT epoch_us(applied_at) AS us FROM receipts ORDER BY receipt")
+    # Of the first one nothing is known yet; the second takes as long as the first did.
+    assert (first["us"], second["us"]) == (pipeline.clock.now_us() + 60, pipeline.clock.now_us() + 2_000_000)
 
 
 def test_its_position_is_published_to_the_log_at_start_and_with_every_commit(pipeline: Pipeline) -> None:
@@ -185,3 +230,13 @@ def test_a_step_is_bounded_by_bytes_too(pipeline: Pipeline, monkeypatch: pytest.
     for receipt in receipts:
         pipeline.append(receipt)
     assert [step.records for step in pipeline.drain()] == [1, 1, 1]
+
+
+def test_given_a_small_step_when_a_large_one_follows_then_it_is_not_foretold_in_proportion(pipeline: Pipeline) -> None:
+    pipeline.append(body(cashReceiptID="0"))
+    pipeline.drain()
+    pipeline.append(*(body(cashReceiptID=str(number)) for number in range(1, 1_001)))
+    pipeline.drain()
+    sql = "SELECT max(epoch_ms(applied_at) - epoch_ms(received_at)) AS most FROM receipts"
+    # A thousand times as long as the step of one receipt would be half a minute.
+    assert 0 < pipeline.store.query(sql)[0]["most"] < 5_000

@@ -1,50 +1,43 @@
-"""Decoders are found by their media types."""
+"""What every format inherits: one receipt is one, several are not, and skips are told."""
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Iterator
+from typing import BinaryIO
 
-from tillstream.formats.base import Formats
-from tillstream.formats.json import JsonDecoder, NdjsonDecoder
-
-json, ndjson = JsonDecoder(), NdjsonDecoder()
-
-
-@pytest.fixture
-def formats() -> Formats:
-    return Formats([json, ndjson])
+from tillstream.formats.base import Decoded, Decoder, Record, Skip, Unreadable, text_of
+from tillstream.settings import Settings
 
 
-@pytest.mark.parametrize(
-    ("header", "decoder"),
-    [
-        ("application/json", json),
-        ("APPLICATION/JSON", json),
-        ("application/json;charset=utf-8", json),
-        ('application/json ; version=1; Charset="UTF8"', json),
-        ("application/vnd.till+json", json),
-        ("application/x-ndjson", ndjson),
-        ("application/jsonl; charset=us-ascii", ndjson),
-        ("application/json; charset=utf-16", None),
-        ("text/json", None),
-        ("text/x+json", None),
-        ("+json", None),
-        ("json", None),
-        (";", None),
-        ("", None),
-    ],
-)
-def test_a_header_names_a_decoder(formats: Formats, header: str, decoder: object) -> None:
-    assert formats.decoder(header) is decoder
-    assert formats.decoder(header) is decoder
+class Letters(Decoder):
+    """`r` is a receipt, `s` a skip."""
+
+    name = "letters"
+    title = "Letters"
+    help = "Letters."
+    media_types = ("text/x-letters",)
+
+    def decode(self, source: BinaryIO) -> Iterator[Decoded]:
+        for letter in source.read():
+            yield Record(b"%c" % letter) if letter == ord("r") else Skip(chr(letter))
 
 
-def test_the_known_types_are_told_without_suffixes(formats: Formats) -> None:
-    assert formats.media_types == ["application/json", *NdjsonDecoder.media_types]
+letters = Letters(Settings())
 
 
-def test_unknown_headers_are_not_remembered(formats: Formats) -> None:
-    for number in range(3_000):
-        formats.decoder(f"application/json; x={number}")
-        formats.decoder(f"text/{number}")
-    assert len(formats._by_header) == 1_000
+def test_one_receipt_is_the_payloads_only_one() -> None:
+    assert letters.one(b"r") == Record(b"r")
+    assert letters.one(b"srs") == Record(b"r")
+    assert letters.one(b"ss") == Skip("s")
+
+
+def test_several_or_none_are_not_one() -> None:
+    for payload, error in ((b"rr", "expected one receipt, got several"), (b"", "there is no receipt in it")):
+        found = letters.one(payload)
+        assert isinstance(found, Unreadable)
+        assert (found.original, found.faults[0].error) == (payload, error)
+
+
+def test_nothing_is_recognised_unless_a_format_says_so() -> None:
+    assert not letters.recognises(b"r")
+    assert text_of(b"\xef\xbb\xbf \n<a>\xff") == "<a>\ufffd"

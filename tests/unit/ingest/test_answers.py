@@ -18,12 +18,12 @@ def test_faults_are_told_with_path_error_and_hint() -> None:
 
 
 def test_a_batch_lists_its_rejected_ones_and_flattens_them_only_where_none_was_accepted() -> None:
-    status, _, body, _ = answers.batch(2, [(5, [FAULT])], parseable=True)
+    status, _, body, _ = answers.batch(2, [(5, [FAULT])], {}, parseable=True)
     assert (status, json.loads(body)) == (202, {"accepted": 2, "rejected": [{"index": 5, "errors": [FAULT.as_dict()]}]})
-    status, _, body, _ = answers.batch(0, [(5, [FAULT])], parseable=True)
+    status, _, body, _ = answers.batch(0, [(5, [FAULT])], {}, parseable=True)
     assert status == 422
     assert json.loads(body)["errors"] == [{**FAULT.as_dict(), "path": "$[5].storeID"}]
-    assert answers.batch(0, [(0, [FAULT])], parseable=False).status == 400
+    assert answers.batch(0, [(0, [FAULT])], {}, parseable=False).status == 400
 
 
 def test_answers_that_leave_a_body_unread_close_the_connection() -> None:

@@ -23,7 +23,7 @@ def test_unknown_paths_are_answered_404(ingest: Ingest) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
-    [("GET", "/receipt", "POST"), ("PUT", "/receipts", "POST"), ("POST", "/metrics", "GET, HEAD")],
+    [("PUT", "/receipt", "POST, GET, HEAD"), ("GET", "/receipts", "POST"), ("POST", "/metrics", "GET, HEAD")],
 )
 def test_another_method_is_answered_405_with_the_right_ones(ingest: Ingest, method: str, path: str, allow: str) -> None:
     answer = ingest.request(method, path)

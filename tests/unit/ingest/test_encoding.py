@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.support.ingest import JSON, Ingest
 from tests.support.pipeline import body
-from tillstream.ingest.encoding import BrokenEncoding, TooLarge, undo
+from tillstream.ingest.encoding import MEMBERS_LIMIT, BrokenEncoding, TooLarge, undo
 
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
@@ -85,3 +86,24 @@ def test_an_unknown_encoding_is_refused_with_those_known(ingest: Ingest) -> None
     answer = ingest.request("POST", "/receipt", b"x", *headers)
     assert answer.status == 415
     assert answer.headers["accept-encoding"] == "gzip, zstd, identity"
+
+
+@every_encoding
+def test_members_without_anything_are_counted_too(name: str) -> None:
+    empty = COMPRESS[name](b"")
+    assert undo(name, empty * MEMBERS_LIMIT, 100) == b""
+    with pytest.raises(BrokenEncoding, match="too many members"):
+        undo(name, empty * (MEMBERS_LIMIT + 1), 100)
+
+
+@every_encoding
+def test_data_that_break_off_behind_some_blocks_are_no_body(name: str) -> None:
+    whole = COMPRESS[name](bytes(range(256)) * 10_000 + os.urandom(300_000))
+    with pytest.raises(BrokenEncoding, match="break off"):
+        undo(name, whole[:-100_000], 10_000_000)
+
+
+@every_encoding
+def test_what_follows_the_data_is_told(name: str) -> None:
+    with pytest.raises(BrokenEncoding, match="something else"):
+        undo(name, COMPRESS[name](b"a receipt") + b"rubbish", 10_000)

@@ -12,6 +12,7 @@ import pytest
 from tests.support.ingest import Ingest
 from tillstream.ingest.openapi import OPERATIONS
 from tillstream.receipt import Receipt
+from tillstream.validation import ID_LIMIT, ITEMS_LIMIT
 
 
 @pytest.fixture(scope="module")
@@ -25,15 +26,24 @@ def test_every_operation_described_is_one_that_is_served(ingest: Ingest) -> None
     described = ingest.request("GET", "/openapi.json").json
     assert described["openapi"] == "3.0.3"
     for path, operations in described["paths"].items():
-        (method,) = operations
-        assert ingest.request(method.upper(), path, b"").status not in (404, 405, 500)
+        for method in operations:
+            assert ingest.request(method.upper(), path, b"").status not in (404, 405, 500)
 
 
 def test_every_operation_served_is_described(ingest: Ingest) -> None:
     described = ingest.request("GET", "/openapi.json").json
-    assert described["paths"].keys() == OPERATIONS.keys()
+    for path, operations in OPERATIONS.items():
+        assert described["paths"][path].keys() == {each.method for each in operations}
     taken = described["paths"]["/receipts"]["post"]["requestBody"]["content"]
     assert {"application/json", "application/x-ndjson"} <= taken.keys()
+
+
+def test_what_needs_a_key_is_described_so(ingest: Ingest) -> None:
+    described = ingest.request("GET", "/openapi.json").json
+    schemes = {name: scheme["type"] for name, scheme in described["components"]["securitySchemes"].items()}
+    assert schemes == {"bearer": "http", "header": "apiKey"}
+    guarded = {path for path, each in described["paths"].items() if "security" in next(iter(each.values()))}
+    assert guarded == {"/receipt", "/receipts", "/metrics"}
 
 
 def test_the_receipts_fields_are_those_of_the_type(ingest: Ingest) -> None:
@@ -42,9 +52,44 @@ def test_the_receipts_fields_are_those_of_the_type(ingest: Ingest) -> None:
     assert schema["required"] == [field.name for field in msgspec.structs.fields(Receipt) if field.required]
 
 
-def test_amounts_are_described_as_numbers_or_texts(ingest: Ingest) -> None:
+def test_amounts_are_described_as_numbers_or_texts_between_their_limits(ingest: Ingest) -> None:
     schemas = ingest.request("GET", "/openapi.json").json["components"]["schemas"]
-    assert schemas["DocumentTotal"]["properties"]["grossTotal"]["oneOf"][0] == {"type": "number"}
+    number, text = schemas["DocumentTotal"]["properties"]["grossTotal"]["oneOf"]
+    assert number == {"type": "number", "minimum": -(10**13 - 1), "maximum": 10**13 - 1}
+    assert re.fullmatch(text["pattern"], "-12.50")
+
+
+def test_what_may_be_null_is_said_as_openapi_3_0_says_it(ingest: Ingest) -> None:
+    description = ingest.request("GET", "/openapi.json")
+    assert b'"null"' not in description.body
+    receipt = description.json["components"]["schemas"]["Receipt"]["properties"]
+    assert receipt["lines"]["nullable"]
+    assert receipt["agentID"]["anyOf"][0]["nullable"]
+    assert "nullable" not in receipt["documentTotal"]
+
+
+def test_what_validation_asks_is_described(ingest: Ingest) -> None:
+    receipt = ingest.request("GET", "/openapi.json").json["components"]["schemas"]["Receipt"]["properties"]
+    assert receipt["currency"]["enum"] == ["EUR", "", None]
+    assert receipt["storeID"]["anyOf"][0]["maxLength"] == ID_LIMIT
+    assert receipt["lines"]["maxItems"] == ITEMS_LIMIT
+    assert receipt["date"]["format"] == "date-time-local"
+
+
+def test_every_format_but_json_is_a_text_with_an_example(ingest: Ingest) -> None:
+    content = ingest.request("GET", "/openapi.json").json["paths"]["/receipt"]["post"]["requestBody"]["content"]
+    assert content["application/json"]["schema"] == {"$ref": "#/components/schemas/Receipt"}
+    assert content["text/csv"]["schema"]["type"] == "string"
+    assert "cashReceiptID" in content["text/csv"]["example"]
+    assert not any(media_type.startswith("+") for media_type in content)
+
+
+def test_every_answer_has_a_body_of_a_known_shape(ingest: Ingest) -> None:
+    answers = ingest.request("GET", "/openapi.json").json["paths"]["/receipts"]["post"]["responses"]
+    for status, answer in answers.items():
+        needed = answer["content"]["application/json"]["schema"]["required"]
+        assert needed == (["accepted", "rejected"] if status == "202" else ["errors"])
+    assert {status for status, answer in answers.items() if "headers" in answer} == {"429", "503"}
 
 
 def test_the_page_loads_everything_from_here(ingest: Ingest) -> None:

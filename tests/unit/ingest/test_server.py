@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ingest import GatedLog, Ingest, encoded
+from tests.support.certificate import Certificate, certificate
+from tests.support.ingest import GatedLog, Ingest, encoded, head
 from tests.support.waiting import wait_until
-from tillstream.errors import OperationalError, PortTaken
+from tillstream.errors import AccessError, OperationalError, PortTaken
 from tillstream.ingest import server
 from tillstream.log.base import START
 from tillstream.log.sqlite import SqliteLog
@@ -112,3 +113,51 @@ def test_a_stop_ends_within_its_limit_whatever_the_log_does(gated: Ingest) -> No
     gated.ask_to_stop()
     assert gated.stopped(server.STOP_LIMIT_S + server.COMMIT_LIMIT_S + 4.0)
     log.gate.set()
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def secured(tmp_path: Path, own: Certificate) -> Iterator[Ingest]:
+    ingest = Ingest(tmp_path / "data", body_limit_bytes=100_000, header_timeout_ms=1_000, **own.settings)
+    yield ingest
+    ingest.close()
+
+
+def test_with_a_certificate_receipts_come_by_tls(secured: Ingest, own: Certificate) -> None:
+    connection = secured.connect(own.trusted)
+    for number in range(3):
+        assert connection.request("POST", "/receipt", encoded(number)).status == 202
+    assert len(secured.records()) == 3
+
+
+def test_who_speaks_plain_http_to_it_learns_nothing_and_holds_up_nobody(secured: Ingest, own: Certificate) -> None:
+    plain = secured.connect()
+    plain.send(head(content_length=2) + b"{}")
+    assert plain.at_end()
+    silent = secured.connect()
+    assert secured.connect(own.trusted).request("POST", "/receipt", encoded()).status == 202
+    assert silent.at_end()
+
+
+def test_a_refusal_that_closes_is_read_by_tls_too(secured: Ingest, own: Certificate) -> None:
+    connection = secured.connect(own.trusted)
+    connection.send(head(content_length=200_000))
+    answer = connection.answer()
+    assert (answer.status, answer.headers["connection"]) == (413, "close")
+    assert connection.at_end()
+
+
+def test_a_server_with_tls_stops_while_connections_are_open(secured: Ingest, own: Certificate) -> None:
+    connection = secured.connect(own.trusted)
+    assert connection.request("GET", "/health/live").status == 200
+    secured.ask_to_stop()
+    assert secured.stopped()
+
+
+def test_a_certificate_that_cannot_be_used_ends_it_before_it_listens(tmp_path: Path, own: Certificate) -> None:
+    with pytest.raises(AccessError, match="both are needed"):
+        Ingest(tmp_path / "data", tls_certificate_file=str(own.certificate))

@@ -11,8 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.ingest import JSON, NDJSON, RECEIVED_US, Answer, GatedLog, Ingest, Start, encoded, receipt
+from tests.support.square_orders import SPLIT
+from tests.support.square_orders import encoded as orders
+from tests.support.square_orders import order as square_order
 from tests.support.waiting import wait_until
 from tillstream.errors import LogFull, LogUnavailable
+from tillstream.formats.poslog import PoslogDecoder
+from tillstream.formats.xml import XmlDecoder
 from tillstream.receipt import receipt_key
 from tillstream.settings import Settings
 
@@ -43,6 +48,27 @@ def test_the_same_receipt_twice_is_accepted_twice(ingest: Ingest) -> None:
     assert len(ingest.records()) == 2
 
 
+@pytest.mark.parametrize("path", ["/receipt", "/receipts"])
+def test_what_comes_out_of_quarantine_is_marked_and_not_kept_there_again(ingest: Ingest, path: str) -> None:
+    replay = ("tillstream-source", "replay")
+    assert ingest.post(path, encoded(), JSON, replay).status == 202
+    assert ingest.post(path, encoded(), JSON, ("tillstream-source", "replay/simulated")).status == 202
+    refused = ingest.post(path, encoded(date="x"), JSON, replay)
+    assert (refused.status, refused.json["errors"][0]["path"][-6:]) == (
+        422,
+        "$.date" if path == "/receipt" else "].date",
+    )
+    assert ingest.post(path, b"", JSON, replay).status == 400
+    assert [record["source"] for record in ingest.records()] == ["json/replay", "json/replay/simulated"]
+
+
+def test_of_many_that_come_out_of_quarantine_the_good_ones_are_taken(ingest: Ingest) -> None:
+    several = b"[" + encoded(1) + b"," + encoded(2, date="x") + b"]"
+    answer = ingest.post("/receipts", several, JSON, ("tillstream-source", "replay"))
+    assert (answer.status, answer.json["accepted"], answer.json["rejected"][0]["index"]) == (202, 1, 1)
+    assert len(ingest.records()) == 1
+
+
 def test_a_byte_order_mark_is_taken_off(ingest: Ingest) -> None:
     assert ingest.post("/receipt", BOM + encoded()).status == 202
     assert ingest.post("/receipts", BOM + b"[" + encoded() + b"]").status == 202
@@ -66,10 +92,68 @@ def test_json_is_known_by_each_of_its_names(ingest: Ingest, media_type: str) -> 
 def test_json_needs_no_content_type(ingest: Ingest) -> None:
     assert ingest.request("POST", "/receipt", encoded()).status == 202
     assert ingest.request("POST", "/receipts", b" [" + encoded() + b"]").status == 202
-    assert ingest.request("POST", "/receipt", b"<receipt/>").status == 415
+    assert ingest.request("POST", "/receipt", b"%PDF-1.7").status == 415
 
 
-@pytest.mark.parametrize("media_type", ["text/xml", "application/json; charset=utf-16", "application/x-unknown+xml"])
+SQUARE = "application/vnd.square.orders+json"
+
+
+def test_orders_of_square_are_taken_skipped_and_refused_each_with_its_own_bytes(ingest: Ingest) -> None:
+    sale, split, still_open, dollars = orders(square_order(), SPLIT, square_order(state="OPEN"), square_order(id="A2"))
+    dollars = dollars.replace(b"EUR", b"USD")
+    page = b'{"orders": [%b], "cursor": "x"}' % b", ".join([sale, still_open, split, dollars])
+    answer = ingest.post("/receipts", page, SQUARE)
+    assert (answer.status, answer.json["accepted"], answer.json["skipped"]) == (202, 2, {"OPEN": 1})
+    (rejected,) = answer.json["rejected"]
+    assert (rejected["index"], [error["path"] for error in rejected["errors"]]) == (3, ["$.currency"])
+    assert [(record["kind"], record["source"], record["original"]) for record in ingest.records()] == [
+        ("receipt", "square/http", sale),
+        ("receipt", "square/http", split),
+        ("refusal", "square/http", dollars),
+    ]
+
+
+def test_an_order_of_square_needs_no_content_type_and_with_another_one_its_own_is_told(ingest: Ingest) -> None:
+    (sale,) = orders(square_order())
+    assert ingest.request("POST", "/receipt", sale).status == 202
+    for path, media_type in (("/receipt", JSON), ("/receipts", JSON), ("/receipts", NDJSON)):
+        answer = ingest.post(path, sale, media_type)
+        assert answer.status == 422
+        assert answer.json["errors"][-1]["hint"] == f"send it as {SQUARE}"
+
+
+POSLOG = "application/vnd.nrf-arts.poslog+xml"
+
+
+@pytest.mark.parametrize("media_type", [POSLOG, "application/xml", "text/xml; charset=utf-8", None])
+def test_a_poslog_is_known_by_its_type_or_its_content(ingest: Ingest, media_type: str | None) -> None:
+    log = PoslogDecoder.example.encode()
+    headers = (("content-type", media_type),) if media_type else ()
+    assert ingest.request("POST", "/receipt", log, *headers).status == 202
+    sign_on = b"<Transaction><ControlTransaction/></Transaction></POSLog>"
+    answer = ingest.request("POST", "/receipts", log.replace(b"</POSLog>", sign_on), *headers)
+    assert (answer.status, answer.json["accepted"], answer.json["skipped"]) == (202, 1, {"ControlTransaction": 1})
+    first, second = ingest.records()
+    assert first["original"] == second["original"] == log[log.index(b"<Transaction>") : log.index(b"</POSLog>")].strip()
+
+
+@pytest.mark.parametrize("media_type", [JSON, NDJSON, SQUARE])
+def test_xml_that_is_sent_as_another_format_is_told_its_own(ingest: Ingest, media_type: str) -> None:
+    for decoder, likely in ((XmlDecoder, "application/xml"), (PoslogDecoder, POSLOG)):
+        answer = ingest.post("/receipts", decoder.example.encode(), media_type)
+        assert answer.status in (400, 422)
+        assert answer.json["errors"][-1]["hint"] == f"send it as {likely}"
+
+
+def test_of_several_receipts_in_xml_the_good_ones_are_taken(ingest: Ingest) -> None:
+    whole = XmlDecoder.example.encode()
+    answer = ingest.post("/receipts", whole.replace(b"</receipts>", b"<receipt><a></receipt></receipts>"), "text/xml")
+    assert (answer.status, answer.json["accepted"]) == (202, 1)
+    assert answer.json["rejected"][0]["errors"][0]["error"].startswith("it is not well-formed: mismatched tag")
+    assert [record["kind"] for record in ingest.records()] == ["receipt", "refusal"]
+
+
+@pytest.mark.parametrize("media_type", ["text/x-xml", "application/json; charset=utf-16", "application/x-unknown+yaml"])
 def test_an_unknown_media_type_is_told_the_known_ones(ingest: Ingest, media_type: str) -> None:
     answer = ingest.post("/receipt", encoded(), media_type)
     assert answer.status == 415
@@ -288,3 +372,24 @@ def test_a_batch_of_millions_of_nothings_is_refused_in_little_memory(start: Star
     assert ingest.post("/receipts", b"\n" * 8_000_000 + b"0\n" * 2_000, NDJSON).status == 413
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
     assert ingest.records() == []
+
+
+def test_a_table_is_taken_receipt_by_receipt_with_their_rows(ingest: Ingest) -> None:
+    header = "storeID;cashReceiptID;date;grossTotal;lines.quantity\n"
+    rows = [f"12;{number};2026-11-23 10:15:00;2,40;{quantity}\n" for number in (1, 2, 3) for quantity in (1, 2)]
+    rows[3] = rows[3].replace(";2\n", "\n")
+    answer = ingest.post("/receipts", (header + "".join(rows)).encode(), "text/csv; charset=utf-8")
+    assert answer.json["accepted"] == 2
+    assert [each["index"] for each in answer.json["rejected"]] == [1]
+    assert "line 5 has 4 cells" in answer.json["rejected"][0]["errors"][0]["error"]
+    records = ingest.records()
+    assert [record["original"].decode() for record in records] == [
+        header + "".join(rows[at : at + 2]) for at in (0, 2, 4)
+    ]
+    assert {record["source"] for record in records} == {"csv/http"}
+    alone = ingest.post("/receipt", records[0]["original"], "text/csv")
+    assert alone.json["receiptKey"] == records[0]["key"]
+    untyped = ingest.request("POST", "/receipt", records[0]["original"])
+    assert untyped.json["receiptKey"] == records[0]["key"]
+    advised = ingest.post("/receipts", records[0]["original"], NDJSON)
+    assert any("it looks like CSV" in error["error"] for error in advised.json["errors"])

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tillstream import datadir, ports
+from tests.support.spare import spare_port
+from tillstream import datadir
 from tillstream.datadir import Kind, open_directory
 from tillstream.errors import DataDirectoryError, PortTaken, SettingsError
 from tillstream.processes import up
@@ -24,7 +25,7 @@ def taken() -> Iterator[int]:
 
 @pytest.fixture
 def free() -> int:
-    return ports.free_port("127.0.0.1")
+    return spare_port()
 
 
 def run(settings: Settings, *, demo: bool = False) -> None:
@@ -56,6 +57,12 @@ def test_ports_are_checked_before_anything_starts(tmp_path: Path, taken: int, fr
         run(Settings(data=data, ingest_port=free, dashboard_port=taken))
     with pytest.raises(SettingsError, match="it is ingest's port too"):
         run(Settings(data=data, ingest_port=free, dashboard_port=free))
+
+
+def test_the_inbox_is_checked_before_anything_starts(tmp_path: Path) -> None:
+    data = str(tmp_path / "data")
+    with pytest.raises(SettingsError, match="it is the data directory"):
+        run(Settings(data=data, ingest_port=0, dashboard_port=0, inbox=data))
 
 
 def test_the_directory_is_checked_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tillstream import topology
 from tillstream.cli import main
+from tillstream.clock import SystemClock
 from tillstream.datadir import open_directory
+from tillstream.settings import Settings
 from tillstream.shoplist import command, kept
 
 LIST = "id,name,hours,zone\n12,Paris Opéra,07:00-19:30,\n97411,[b]Barachois,,Indian/Reunion\n"
@@ -40,6 +43,18 @@ def test_a_list_is_taken_into_a_new_directory_and_told_in_a_line(data: Path, fil
     assert kept.read(open_directory(data).shops).title("12") == "Paris Opéra"
     again = stores("import", file, data=data)
     assert (again.exit_code, again.output) == (0, "2 shops: 0 new, 0 changed, 0 gone\n")
+
+
+def test_a_list_that_several_machines_share_is_in_the_file_that_is_named(
+    data: Path, file: Path, tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared.json"
+    assert stores("import", file, "--shops-file", shared, data=data).exit_code == 0
+    settings = Settings(data=str(tmp_path / "other"), shops_file=str(shared))
+    in_force, shops = topology.in_force(open_directory(settings.data_path), settings, SystemClock())
+    assert (shops().title("12"), in_force.store_zones) == ("Paris Opéra", {"97411": "Indian/Reunion"})
+    assert "Paris Opéra" in stores("list", "--shops-file", shared, data=data).output
+    assert not open_directory(data).shops.exists()
 
 
 def test_the_list_that_is_imported_takes_the_place_of_the_one_before(data: Path, file: Path) -> None:

@@ -11,11 +11,11 @@ import pytest
 
 from tests.support.pipeline import Pipeline, body
 from tests.support.trading import Trading, of_rule
-from tillstream.alerts import INTERVAL_S, LIMIT, RULES
+from tillstream.alerts import GRACE_S, INTERVAL_S, LIMIT, RULES
 from tillstream.errors import StoreUnavailable
 from tillstream.settings import Settings
 from tillstream.store.base import Reader
-from tillstream.views.alerts import GRACE_S, LagClock
+from tillstream.views.alerts import LagClock
 
 
 @pytest.fixture

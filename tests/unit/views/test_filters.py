@@ -36,10 +36,18 @@ def test_given_a_time_with_a_zone_or_none_at_all_when_read_then_it_is_refused(te
         filters.parse_time(text, "from")
 
 
-@pytest.mark.parametrize("text", ["", "NaN", "Infinity", "-Infinity", "1e400", "12,50", "10000000000000"])
+@pytest.mark.parametrize(
+    "text", ["", "NaN", "Infinity", "-Infinity", "1e400", "1e-999999", "1_0", "１", "12,50", "10000000000000"]
+)
 def test_given_no_amount_when_read_then_it_is_refused(text: str) -> None:
     with pytest.raises(BadQuery, match=r"write it like 12\.50"):
         filters.parse_amount(text, "min")
+
+
+@pytest.mark.parametrize("day", [date.min, date.max])
+def test_given_an_end_of_the_calendar_when_what_arrived_is_asked_then_it_is_nothing(day: date) -> None:
+    calendar = Calendar(Settings(), ManualClock(0))
+    assert filters.receipt_conditions(calendar, {"arrived": day.isoformat()}) == (["false"], [])
 
 
 def test_given_an_amount_when_read_then_it_is_exact() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.support.dashboard import desk_of
 from tests.support.pipeline import Pipeline, body
 from tests.support.sales import sell
 from tillstream.errors import BadQuery
@@ -23,8 +24,14 @@ def test_given_nothing_when_asked_then_every_panel_is_there(views: Views) -> Non
     assert (overview["categories"], overview["hours"]) == ([], {"hours": [], "rows": []})
     assert (overview["payments"], overview["vat"], overview["latest"]) == ([], [], [])
     assert overview["shops"] == {"best": [], "worst": []}
-    assert overview["counters"] == {"duplicates": 0, "conflicts": 0, "quarantined": 0, "anomalies": 0}
-    assert (overview["currency"], overview["lag"], overview["age_ms"]) == ("EUR", 0, 0)
+    assert overview["counters"] == {
+        "duplicates": 0,
+        "conflicts": 0,
+        "quarantined": 0,
+        "waiting": {"conflicts": 0, "quarantined": 0},
+        "anomalies": 0,
+    }
+    assert (overview["today"], overview["currency"], overview["lag"], overview["age_ms"]) == ("2026-11-23", "EUR", 0, 0)
 
 
 def test_given_receipts_that_come_while_it_is_read_when_asked_then_all_is_of_one_commit(
@@ -46,7 +53,13 @@ def test_given_repeats_and_other_days_when_asked_then_they_are_told_of_the_chain
     overview = views.overview()
     assert (overview["counters"]["duplicates"], overview["other_days"]) == (1, [{"day": "2026-11-20", "receipts": 1}])
     shop = views.overview({"store": "12"})
-    assert shop["counters"] == {"duplicates": None, "conflicts": None, "quarantined": None, "anomalies": 0}
+    assert shop["counters"] == {
+        "duplicates": None,
+        "conflicts": None,
+        "quarantined": None,
+        "waiting": None,
+        "anomalies": 0,
+    }
     assert shop["other_days"] == []
 
 
@@ -61,3 +74,15 @@ def test_given_a_product_when_asked_then_it_is_called_what_the_tills_call_it(pip
 def test_given_an_unknown_parameter_when_asked_then_it_is_refused(views: Views) -> None:
     with pytest.raises(BadQuery, match="there is no such parameter"):
         views.overview({"shop": "12"})
+
+
+def test_given_entries_that_somebody_settled_then_the_rest_waits(pipeline: Pipeline, views: Views) -> None:
+    pipeline.append(body())
+    pipeline.append(body(documentTotal={"grossTotal": 9}))
+    for _ in range(2):
+        pipeline.refuse(b"{", [{"path": "$", "error": "not JSON", "hint": ""}])
+    pipeline.drain()
+    desk_of(pipeline, views).discard([views.quarantine({"kind": "refused"})["entries"][0]["id"]])
+    counters = views.overview()["counters"]
+    assert (counters["quarantined"], counters["conflicts"]) == (2, 1)
+    assert counters["waiting"] == {"conflicts": 1, "quarantined": 1}

@@ -1,7 +1,7 @@
 // "Needs a look": alerts, what was set aside, and what arrived for other days, in a shop manager's words.
 import { $, h, rows } from "./dom.js";
 import { count, dayName } from "./format.js";
-import { link } from "./period.js";
+import { scope } from "./period.js";
 import { word } from "./words.js";
 
 const SHOWN = 8;
@@ -26,15 +26,22 @@ function ofOthers(days) {
   return [all, ...days.slice(0, 3).map((each) => item("warn", dayName(each.day), word("receipts_counted", { count: each.receipts, number: count(each.receipts) }), "/?day=" + each.day))];
 }
 
+// Odd receipts are listed by shop and till; of a region, a category or a product all of the day are.
+function anomalous(day) {
+  const { store, till } = scope();
+  return new URLSearchParams({ day, ...(store ? { store } : {}), ...(till ? { till } : {}) }).toString();
+}
+
 export function attention(overview, alerts, today) {
   const { counters } = overview, day = overview.from, items = [];
   const numbered = (key, number) => word(key, { count: number, number: count(number) });
   items.push(...(alerts ?? []).slice(0, SHOWN).map(ofAlert));
   if ((alerts ?? []).length > SHOWN) items.push(item("warn", numbered("more_alerts", alerts.length - SHOWN), "", "/alerts"));
   if (overview.other_days?.length) items.push(...ofOthers(overview.other_days).map((each) => each));
-  if (counters?.quarantined) items.push(item("bad", numbered("refused", counters.quarantined), word("refused_note"), "/quarantine?day=" + day));
-  if (counters?.conflicts) items.push(item("bad", numbered("conflicts", counters.conflicts), word("conflicts_note"), "/quarantine?kind=conflict&day=" + day));
-  if (counters?.anomalies) items.push(item("warn", numbered("anomalies", counters.anomalies), word("anomalies_note"), link("/receipts", { anomaly: "any", day })));
+  const waiting = counters?.waiting;
+  if (waiting?.quarantined) items.push(item("bad", numbered("refused", waiting.quarantined), word("refused_note"), "/quarantine?day=" + day));
+  if (waiting?.conflicts) items.push(item("bad", numbered("conflicts", waiting.conflicts), word("conflicts_note"), "/quarantine?kind=conflict&day=" + day));
+  if (counters?.anomalies) items.push(item("warn", numbered("anomalies", counters.anomalies), word("anomalies_note"), "/anomalies?" + anomalous(day)));
   if (!items.length) items.push(item("good", word("all_well"), word("all_well_note")));
   for (const each of items) for (const a of each.querySelectorAll('a[href="/receipts?arrived=today"]')) a.href = "/receipts?arrived=" + today;
   rows($("look"), items);

@@ -11,7 +11,6 @@ export class Feed {
     this.connection = connection;
     this.alerts = null;
     this.asked = 0;
-    this.today = null;
     this.live = false;
     this.watch();
   }
@@ -24,7 +23,6 @@ export class Feed {
       const overview = JSON.parse(event.data);
       this.connection(true);
       this.alerts = overview.alerts ?? [];
-      this.today = overview.to;
       if (isHome()) this.heard(overview, this.alerts);
       else if (this.live) this.askAgain();
     });
@@ -32,8 +30,15 @@ export class Feed {
     source.addEventListener("error", () => {
       this.connection(false);
       // A browser gives up for good when the answer is not a stream, as while the server starts.
-      if (source.readyState === EventSource.CLOSED) setTimeout(() => this.watch(), 1000);
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => this.watchAgain(), 1000);
     });
+  }
+
+  // Whose session has ended has to log in again, and comes back to where it was.
+  async watchAgain() {
+    const [answer] = await read("/api/v1/metrics");
+    if (answer?.status !== 401) { this.watch(); return; }
+    location.assign("/login?next=" + encodeURIComponent(location.pathname + location.search));
   }
 
   askAgain() {

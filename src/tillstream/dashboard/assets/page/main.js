@@ -12,14 +12,13 @@ const PANELS = [panels.scopeTitle, panels.arrange, panels.hero, panels.tiles, pa
 
 let shown = null;
 let alerts = null;
-let today = null;
 
 function draw() {
   const empty = shown.live && isHome() && shown.tiles.receipts.value === 0;
   $("welcome").hidden = !empty;
   $("page").classList.toggle("empty", empty);
   for (const panel of PANELS) panel(shown);
-  attention(shown, shown.live ? alerts : null, today);
+  attention(shown, shown.live ? alerts : null, shown.today);
   const page = $("page");
   page.dataset.live = String(shown.live);
   page.dataset.drawn = String(Number(page.dataset.drawn || 0) + 1);
@@ -36,11 +35,10 @@ function start() {
     (overview, heard) => {
       shown = overview;
       alerts = heard;
-      today = overview.live ? overview.to : (feed?.today ?? overview.today ?? today ?? overview.to);
       draw();
       freshness.heard(overview);
-      showPeriod(overview, today);
-      update(overview, today);
+      showPeriod(overview, overview.today);
+      update(overview, overview.today);
     },
     (text) => freshness.trouble(text),
     (open) => freshness.connection(open),

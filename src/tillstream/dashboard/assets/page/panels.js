@@ -86,7 +86,9 @@ function tile(name, value, ...parts) {
   if (!card) return;
   card.hidden = value === null;
   if (value === null) return;
-  say(card.querySelector(".value"), ...[value].flat());
+  const figure = card.querySelector(".value");
+  say(figure, ...[value].flat());
+  figure.style.setProperty("--length", figure.textContent.length);
   say(card.querySelector(".note"), ...parts.flat().filter((part) => part !== null));
 }
 

@@ -1,0 +1,74 @@
+"""A log that is filled beforehand, and the engine at work on it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Event
+
+from msgspec import Struct
+
+from benchmarks.harness import CannotRun
+from benchmarks.payload import Tills
+from tillstream import topology
+from tillstream.clock import SystemClock
+from tillstream.datadir import open_directory
+from tillstream.engine.base import Step
+from tillstream.log.base import Batch
+from tillstream.settings import Settings
+from tillstream.validation import Validator
+
+COMMIT = 256
+"""Receipts of a group commit, as many as connections bring under load."""
+
+
+class Drain(Struct, frozen=True):
+    """How the engine took a backlog. `cpu_s` is this process's, the log's client included."""
+
+    receipts: int
+    seconds: float
+    cpu_s: float
+
+    @property
+    def rate(self) -> float:
+        return self.receipts / self.seconds
+
+
+def fill(data: Path, settings: Settings, count: int) -> None:
+    """Append so many receipts, one a record, as ingest would."""
+    tills, check, clock = Tills(), Validator(settings).check, SystemClock()
+    log = topology.open_log(open_directory(data), settings, writer=True)
+    try:
+        for first in range(0, count, COMMIT):
+            batch = Batch()
+            for _ in range(min(COMMIT, count - first)):
+                body = tills.receipt()
+                batch.add(check(body, clock.now_us(), "json")[0], body)
+            log.append(batch)
+    finally:
+        log.close()
+
+
+def drain(data: Path, settings: Settings, count: int) -> Drain:
+    """Fold so many receipts into a new store, at the engine's own pace."""
+    directory = open_directory(data)
+    topology.discard_store(directory.store)
+    stop, steps = Event(), list[Step]()
+
+    def on_commit(step: Step) -> None:
+        steps.append(step)
+        if _receipts(steps) >= count:
+            stop.set()
+
+    with topology.open_reading(directory, settings, SystemClock()) as reading:
+        began, cpu_began = time.perf_counter(), time.process_time()
+        reading.engine.run(stop, on_commit)
+        done = Drain(_receipts(steps), time.perf_counter() - began, time.process_time() - cpu_began)
+    if done.receipts != count:
+        raise CannotRun(f"the engine found {done.receipts} receipts in a log of {count}")
+    return done
+
+
+def _receipts(steps: Sequence[Step]) -> int:
+    return sum(step.receipts for step in steps)

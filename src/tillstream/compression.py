@@ -1,0 +1,135 @@
+"""What is compressed, by what it begins with; undone while it is read, in constant memory."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Callable
+from typing import Protocol
+
+import zstandard
+
+_CHUNK_BYTES = 16 * 1024
+_OUT_BYTES = 256 * 1024
+_GZIP_WINDOW = 31
+
+# `zstd --ultra` and `--long` write windows of up to so much.
+WINDOW_BYTES = 128 * 1024 * 1024
+
+# zstd gives all that some bytes hold at once: of so few that is bounded, a block of 128 KiB for every four.
+_ZSTD_PIECE_BYTES = 1024
+
+_GZIP_MAGIC = b"\x1f\x8b\x08"
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
+_MAGIC_BYTES = 4
+
+
+class _Member(Protocol):
+    """One gzip member or zstd frame."""
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes, bool]:
+        """What came of the data, what is left of them, and whether the member ends there."""
+
+
+class _Gzip:
+    def __init__(self, _window_bytes: int) -> None:
+        self._member = zlib.decompressobj(_GZIP_WINDOW)
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes, bool]:
+        member = self._member
+        out = member.decompress(data, _OUT_BYTES)
+        return out, member.unused_data if member.eof else member.unconsumed_tail, member.eof
+
+
+class _Zstd:
+    def __init__(self, window_bytes: int) -> None:
+        self._frame = zstandard.ZstdDecompressor(max_window_size=window_bytes).decompressobj()
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes, bool]:
+        frame, kept = self._frame, data[_ZSTD_PIECE_BYTES:]
+        out = frame.decompress(data[:_ZSTD_PIECE_BYTES])
+        return out, frame.unused_data + kept if frame.eof else kept, frame.eof
+
+
+_KINDS: dict[str, Callable[[int], _Member]] = {"gzip": _Gzip, "zstd": _Zstd}
+
+
+def kind(head: bytes) -> str:
+    """`gzip`, `zstd`, or nothing where the head is of neither."""
+    if head.startswith(_GZIP_MAGIC):
+        return "gzip"
+    if head.startswith(_ZSTD_MAGIC) or (head[1:4] == _ZSTD_SKIPPABLE and head[0] & 0xF0 == 0x50):
+        return "zstd"
+    return ""
+
+
+class Plain(io.RawIOBase):
+    """What a compressed stream holds: every member or frame, one after the other.
+
+    It ends where the compressed data are broken, and `trouble` says why. Windows may be so large (zstd), and there may
+    be so many members (None: any number), for each costs time even where nothing is in it.
+    """
+
+    def __init__(
+        self, raw: io.RawIOBase, name: str, window_bytes: int = WINDOW_BYTES, members_limit: int | None = None
+    ) -> None:
+        self._raw = raw
+        self._name = name
+        self._window_bytes = window_bytes
+        self._members_left = -1 if members_limit is None else members_limit
+        self._data = b""
+        self._ready = memoryview(b"")
+        self._member: _Member | None = None
+        self._over = False
+        self.trouble = ""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        while not self._ready and not self._over:
+            self._ready = memoryview(self._more())
+        size = min(len(buffer), len(self._ready))
+        buffer[:size] = self._ready[:size]
+        self._ready = self._ready[size:]
+        return size
+
+    def _more(self) -> bytes:
+        if self._member is None and not self._begin():
+            self._over = True
+            return b""
+        assert self._member is not None
+        data = self._data or self._raw.read(_CHUNK_BYTES) or b""
+        try:
+            out, self._data, ended = self._member.feed(data)
+        except (zlib.error, zstandard.ZstdError) as error:
+            return self._stop(f"the {self._name} data are broken: {error}")
+        if ended:
+            self._member = None
+        elif not data and not out:
+            return self._stop(f"the {self._name} data break off")
+        return out
+
+    def _begin(self) -> bool:
+        """Begin the next member, where there is one."""
+        while len(self._data) < _MAGIC_BYTES and (more := self._raw.read(_CHUNK_BYTES)):
+            # Tapes and some tools fill a file up with zeros.
+            self._data = (self._data + more).lstrip(b"\0")
+        self._data = self._data.lstrip(b"\0")
+        if not self._data:
+            return False
+        if kind(self._data) != self._name:
+            self._stop(f"what follows the {self._name} data is something else")
+            return False
+        if not self._members_left:
+            self._stop(f"the {self._name} data have too many members")
+            return False
+        self._members_left -= 1
+        self._member = _KINDS[self._name](self._window_bytes)
+        return True
+
+    def _stop(self, trouble: str) -> bytes:
+        self.trouble = trouble
+        self._over = True
+        return b""

@@ -1,0 +1,116 @@
+"""What one tillstream hands to another: receipts that it decoded from any format, each with what came."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
+
+import msgspec
+from msgspec import Struct
+
+from tillstream.formats.base import Decoded, Decoder, Record, Unreadable, text_of
+from tillstream.formats.json import BOM, lines, reason
+from tillstream.receipt import Fault
+
+MEDIA_TYPE = "application/vnd.tillstream.records+ndjson"
+
+_SOURCE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,39}/[a-z]{1,20}")
+_HEAD = re.compile(r'\{\s*"source":\s*"')
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
+class _Fault(Struct, omit_defaults=True):
+    path: str
+    error: str
+    hint: str = ""
+
+
+class _Envelope(Struct, omit_defaults=True):
+    """A line: a `receipt`, or the `faults` of what is none. `original` is base64 in JSON."""
+
+    source: str
+    receipt: msgspec.Raw = msgspec.Raw()
+    original: bytes = b""
+    day: str = ""
+    faults: list[_Fault] = []
+
+
+class EnvelopeDecoder(Decoder):
+    """One envelope a line."""
+
+    name = "records"
+    title = "Records"
+    help = (
+        "What `tillstream import` and the inbox send: one JSON object a line, with `source` (`poslog/import`), the "
+        "canonical `receipt` or the `faults` of what is none, the till's own business `day`, and the `original` "
+        "bytes in base64. Send it from a gateway that decodes a format of its own and wants the original kept."
+    )
+    media_types = (MEDIA_TYPE,)
+    example = (
+        '{"source": "mine/gateway", "original": "MTA0Nzsy", "receipt": {"cashReceiptID": "1047", "storeID": "12", '
+        '"date": "2026-11-23 10:15:00", "documentTotal": {"grossTotal": 2.40}}}'
+    )
+
+    def recognises(self, head: bytes) -> bool:
+        return _HEAD.match(text_of(head)) is not None
+
+    def decode(self, source: BinaryIO) -> Iterator[Decoded]:
+        # A receipt and its original may each be as large as a receipt may be, and base64 adds a third.
+        for number, line in lines(source, 3 * self.settings.receipt_limit_bytes):
+            if isinstance(line, Unreadable):
+                yield line
+            elif body := line.removeprefix(BOM).strip():
+                yield _open(body, f"line {number}")
+
+
+def _open(line: bytes, where: str) -> Decoded:
+    try:
+        envelope = msgspec.json.decode(line, type=_Envelope)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return Unreadable([_no_envelope(error, line)], line, where)
+    if not _SOURCE.fullmatch(envelope.source):
+        return Unreadable([Fault("$.source", "expected format/entrance in small letters")], line, where)
+    if envelope.day and not _DAY.fullmatch(envelope.day):
+        return Unreadable([Fault("$.day", "expected YYYY-MM-DD")], line, where)
+    body = bytes(envelope.receipt)
+    if envelope.faults or not body:
+        told = [_told(each) for each in envelope.faults]
+        faults = told or [Fault("$.receipt", "it is missing", "an envelope has a receipt or faults")]
+        return Unreadable(faults, envelope.original or line, where, envelope.source)
+    return Record(body, envelope.original, envelope.day, envelope.source)
+
+
+def _no_envelope(error: Exception, line: bytes) -> Fault:
+    try:
+        line.decode()
+    except UnicodeDecodeError as found:
+        return Fault("$", f"byte {found.start} is not UTF-8", "send envelopes in UTF-8")
+    return Fault("$", f"not an envelope: {reason(error)}", "see docs/formats.md")
+
+
+def _told(fault: _Fault) -> Fault:
+    path = fault.path if fault.path.startswith("$") else f"$.{fault.path}".removesuffix(".")
+    return Fault(path, fault.error or "it was refused", fault.hint)
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def receipt(record: Record, source: str) -> bytes:
+    """A record as a line, without its line break. Raises `msgspec.DecodeError` where its body is no JSON.
+
+    A body of several lines goes without its blanks, and the very bytes are its original.
+    """
+    body, original = record.body, record.original
+    if b"\n" in body:
+        body, original = msgspec.json.format(body, indent=-1), original or body
+    else:
+        msgspec.json.decode(body, type=msgspec.Raw)
+    return _encode(_Envelope(record.source or source, msgspec.Raw(body), original, record.day))
+
+
+def refusal(faults: Sequence[Fault], original: bytes, source: str) -> bytes:
+    """What is no receipt as a line: ingest keeps it in quarantine."""
+    told = [_Fault(fault.path, fault.error, fault.hint) for fault in faults]
+    return _encode(_Envelope(source, original=original, faults=told))

@@ -1,0 +1,54 @@
+"""What is counted while receipts are sent: their fate so far, and how long answers take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+STEPS = 16
+"""Buckets within an octave: a latency is known to about 6 %."""
+
+
+class Latency:
+    """Latencies in microseconds, in buckets whose width grows with them: constant memory, cheap to add to."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (64 * STEPS)
+        self.count = 0
+        self.max_us = 0
+
+    def add(self, microseconds: int) -> None:
+        octave = microseconds.bit_length()
+        step = (microseconds >> (octave - 5)) & 15 if octave > 5 else (microseconds << (5 - octave)) & 15
+        self._counts[octave * STEPS + step] += 1
+        self.count += 1
+        if microseconds > self.max_us:
+            self.max_us = microseconds
+
+    def percentile_us(self, percent: float) -> int:
+        """The upper bound of the bucket below which that percentage lies; 0 where nothing was added."""
+        left = self.count * percent / 100
+        for bucket, count in enumerate(self._counts):
+            left -= count
+            if count and left <= 0:
+                octave, step = divmod(bucket, STEPS)
+                return min(self.max_us, ((STEPS + step + 1) << octave >> 5))
+        return self.max_us
+
+
+@dataclass
+class Tally:
+    """Receipts by their fate so far. `retried` counts sendings beyond the first, in receipts."""
+
+    expected: int | None = None
+    phase: str = ""
+    sent: int = 0
+    accepted: int = 0
+    refused: int = 0
+    retried: int = 0
+    trouble: str = ""
+    refusal: str = ""
+    latency: Latency = field(default_factory=Latency)
+
+    @property
+    def unacknowledged(self) -> int:
+        return self.sent - self.accepted - self.refused

@@ -1,0 +1,123 @@
+"""The dashboard in a real browser, over the real processes: what is sold is seen, at once and to the cent."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.support.page import LIVE, drawn, grouped, opened, sell, tile
+from tests.support.processes import Up
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.browser
+
+FED = """
+const Real = window.EventSource;
+window.EventSource = class extends Real {
+  constructor(address) { super(address); window.source = this; }
+};
+window.feed = async (overview, updates) => {
+  for (let number = 1; number <= updates; number++) {
+    overview.tiles.revenue.value = (1000 * Math.random()).toFixed(2);
+    overview.tiles.receipts.value = number;
+    window.source.dispatchEvent(new MessageEvent("overview", { data: JSON.stringify(overview) }));
+    if (number % 20 === 0) await new Promise(requestAnimationFrame);
+  }
+};
+"""
+
+
+def test_given_an_open_page_when_a_receipt_is_posted_then_it_appears_without_a_reload(page: Page, road: Up) -> None:
+    opened(page, road)
+    page.evaluate("() => { window.opened = true; }")
+    expect(page.locator("#welcome")).to_be_visible()
+    expect(page.locator("#curl")).to_contain_text(f":{urlsplit(road.ingest).port}/receipt")
+    sell(road, 1)
+    expect(tile(page, "receipts")).to_have_text("1", timeout=3_000)
+    expect(page.locator("#revenue")).to_have_text("€5.00")
+    expect(tile(page, "receipts-per-minute")).to_have_text("1")
+    expect(tile(page, "delay")).to_have_text(re.compile(r"\d.*m?s p99"))
+    expect(page.locator("#welcome")).to_be_hidden()
+    expect(page.locator("#categories")).to_contain_text("Sandwich Froid")
+    expect(page.locator("#latest li")).to_have_count(1)
+    assert page.evaluate("() => window.opened") is True
+
+
+def test_given_receipts_when_the_page_shows_them_then_its_figures_are_those_of_the_summary(
+    page: Page, road: Up
+) -> None:
+    for number in range(1, 4):
+        sell(road, number, documentTotal={"grossTotal": 1234567.89, "netTotal": 1000000.01, "taxPayable": 234567.88})
+    summary = road.wait_for_receipts(3)
+    opened(page, road)
+    expect(page.locator("#revenue")).to_have_text("€3,703,703.67")
+    for element, name in (("#revenue", "revenue"), ("#net", "net"), ("#vat", "tax")):
+        expect(page.locator(element)).to_have_text(grouped(str(summary[name])))
+    expect(tile(page, "average-ticket")).to_have_text(grouped(str(summary["average_ticket"])))
+    expect(tile(page, "receipts")).to_have_text(str(summary["receipts"]))
+    expect(tile(page, "shops")).to_have_text(f"{summary['stores_active']} / 1")
+
+
+def test_given_the_page_of_a_shop_when_it_sells_then_its_figures_follow(page: Page, road: Up) -> None:
+    sell(road, 1)
+    road.wait_for_receipts(1)
+    drawn(page, road, "/shops/12")
+    expect(tile(page, "receipts")).to_have_text("1")
+    sell(road, 2)
+    expect(tile(page, "receipts")).to_have_text("2", timeout=8_000)
+
+
+def test_given_an_open_page_when_the_server_stops_then_the_page_says_that_it_is_not_live(page: Page, road: Up) -> None:
+    sell(road, 1)
+    opened(page, road)
+    expect(tile(page, "receipts")).to_have_text("1")
+    assert road.stop() == 0
+    expect(page.locator("#freshness")).to_have_attribute("data-state", "stale", timeout=15_000)
+    expect(page.locator("#freshness")).to_contain_text("Not live")
+    expect(page.locator("#page")).to_have_class(re.compile("stale"))
+    expect(tile(page, "receipts")).to_have_text("1")
+
+
+def test_given_an_open_page_when_the_engine_is_killed_then_it_comes_back_by_itself(page: Page, road: Up) -> None:
+    sell(road, 1)
+    opened(page, road)
+    road.command.part("engine").kill()
+    expect(page.locator("#freshness")).to_have_attribute("data-state", "stale", timeout=15_000)
+    sell(road, 2)
+    page.locator(LIVE).wait_for(timeout=30_000)
+    expect(tile(page, "receipts")).to_have_text("2", timeout=30_000)
+
+
+def test_given_a_page_when_it_is_left_open_then_it_does_not_grow(page: Page, shared_road: Up) -> None:
+    # Updates are handed to the page as fast as it draws them: so many are some minutes of a shop's day.
+    page.add_init_script(FED)
+    drawn(page, shared_road)
+    overview = {**shared_road.get("/api/v1/overview").json(), "alerts": []}
+    devtools = page.context.new_cdp_session(page)
+
+    def held() -> dict[str, int]:
+        devtools.send("HeapProfiler.collectGarbage")
+        return {**devtools.send("Memory.getDOMCounters"), "heap": devtools.send("Runtime.getHeapUsage")["usedSize"]}
+
+    def feed(updates: int) -> None:
+        page.evaluate("([overview, updates]) => window.feed(overview, updates)", [overview, updates])
+
+    feed(200)
+    before = held()
+    feed(1_000)
+    assert int(page.locator("#page").get_attribute("data-drawn") or 0) > 1_200
+
+    def as_before() -> bool:
+        # What was taken out of the page is let go at some collection, not at the first.
+        after = held()
+        return (
+            after["documents"] <= before["documents"]
+            and after["nodes"] <= before["nodes"] + 20
+            and after["jsEventListeners"] <= before["jsEventListeners"] + 5
+            and after["heap"] < before["heap"] + 300_000
+        )
+
+    wait_until(as_before, f"the page holds no more than {before}", 20)

@@ -1,0 +1,148 @@
+"""The page in both languages, light and dark, on a phone and on a wall, and for those who cannot see it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, ViewportSize, expect
+
+from tests.support.page import FITS, drawn, now, opened, sell, tile
+from tests.support.pipeline import body
+from tests.support.processes import Up
+from tillstream.shoplist import kept
+from tillstream.shops import Shop, Shops
+
+pytestmark = pytest.mark.browser
+
+PHONE: ViewportSize = {"width": 380, "height": 800}
+ROWS = """() => ["header > *", "nav > *"].map((all) => {
+  const shown = [...document.querySelectorAll(all)].filter((each) => each.matches(":not(nav)") && each.offsetHeight);
+  return new Set(shown.map((each) => Math.round(each.getBoundingClientRect().top + each.offsetHeight / 2))).size;
+})"""
+"""In how many rows the header has its parts, and the places among them."""
+
+LONG = "Boulangerie".ljust(60, "m")
+LARGE = 999_999_999.99
+
+
+def test_given_two_languages_when_one_is_chosen_then_every_page_speaks_it(page: Page, shared_road: Up) -> None:
+    opened(page, shared_road)
+    page.locator("#language").click()
+    expect(page.locator("#revenue-title")).to_have_text("Ventes à cette heure")
+    expect(page.locator("#revenue")).to_have_text("5,00\u00a0€")
+    expect(page.locator("html")).to_have_attribute("lang", "fr")
+    page.goto(shared_road.dashboard + "/receipts")
+    expect(page.locator("h2")).to_contain_text("Tickets")
+    page.goto(shared_road.dashboard + "/?lang=en")
+    expect(page.locator("#revenue-title")).to_have_text("Sales so far")
+
+
+def test_given_a_browser_in_french_when_the_page_is_opened_then_it_is_french(browser: Browser, shared_road: Up) -> None:
+    context = browser.new_context(locale="fr-FR")
+    page = context.new_page()
+    opened(page, shared_road)
+    expect(page.locator("#nav-today")).to_have_text("Aujourd’hui")
+    context.close()
+
+
+def test_given_a_wall_when_the_page_is_shown_then_it_has_no_chrome_and_larger_figures(
+    page: Page, shared_road: Up
+) -> None:
+    opened(page, shared_road)
+    size = "() => parseFloat(getComputedStyle(document.getElementById('revenue')).fontSize)"
+    usual = page.evaluate(size)
+    opened(page, shared_road, "/?wall=1")
+    expect(page.locator("#revenue")).to_have_text("€5.00")
+    assert page.evaluate(size) > 1.5 * usual
+    expect(page.locator("#period")).to_be_hidden()
+    expect(page.locator("#card-categories")).to_be_hidden()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    "path", ["/", "/shops/12", "/receipts", "/receipts/KEY", "/quarantine", "/shops", "/figures/sales"]
+)
+def test_given_a_page_when_axe_looks_at_it_then_it_finds_no_serious_fault(
+    browser: Browser, shared_road: Up, path: str, scheme: str
+) -> None:
+    key = shared_road.get("/api/v1/receipts").json()["receipts"][0]["key"]
+    context = browser.new_context(color_scheme="dark" if scheme == "dark" else "light", locale="en-GB")
+    page = context.new_page()
+    page.goto(shared_road.dashboard + path.replace("KEY", key))
+    if path in ("/", "/shops/12"):
+        page.locator("#page[data-drawn]").wait_for()
+    found = Axe().run(page).response["violations"]
+    context.close()
+    serious = [
+        (each["id"], [node["html"][:160] for node in each["nodes"]][:3])
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+
+
+def test_given_a_phone_when_the_page_is_shown_then_nothing_is_wider_than_it(browser: Browser, shared_road: Up) -> None:
+    sell(shared_road, 2, documentTotal={"grossTotal": 999999999.99})
+    shared_road.wait_for_receipts(2)
+    for scheme in ("light", "dark"):
+        context = browser.new_context(viewport=PHONE, color_scheme=scheme)
+        page = context.new_page()
+        opened(page, shared_road)
+        expect(page.locator("#revenue")).to_have_text("€1,000,000,004.99")
+        expect(tile(page, "average-ticket")).to_have_text("€500,000,002.50")
+        assert page.evaluate(FITS) is True
+        context.close()
+
+
+@pytest.fixture
+def wordy_road(road: Up, tmp_path: Path) -> Up:
+    """All that has a name has one of 60 letters without a space, and amounts are as large as a till's can be."""
+    kept.write(tmp_path / "data" / "shops.json", Shops({"12": Shop("12", LONG, LONG, LONG)}))
+    line = {**body()["lines"][0], "productCategoryName": LONG, "productDescription": LONG, "productCode": LONG}
+    line |= {"quantity": 1, "unitPrice": LARGE, "creditAmount": LARGE, "settlementAmount": LARGE}
+    paid = {"paymentMechanism": LONG, "settlementAmount": LARGE}
+    receipt = {"date": now(), "terminalID": LONG, "customerID": LONG, "documentTotal": {"grossTotal": LARGE}}
+    for total in (LARGE, 1):
+        sell(road, 1, **{**receipt, "documentTotal": {"grossTotal": total}}, lines=[line], settlements=[paid])
+    assert road.post(json.dumps({"storeID": [LONG], LONG: LONG}).encode()).status_code == 422
+    road.wait_for_receipts(1)
+    return road
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_given_any_width_above_a_phone_s_when_the_header_is_shown_then_its_parts_stand_in_one_row_and_so_do_the_places(
+    page: Page, shared_road: Up, language: str
+) -> None:
+    opened(page, shared_road, f"/?lang={language}")
+    for width in (761, 861, 1181, 1361, 1600):
+        page.set_viewport_size({"width": width, "height": 600})
+        assert (width, page.evaluate(ROWS)) == (width, [1, 1])
+
+
+def test_given_long_names_and_large_amounts_when_a_phone_shows_any_page_then_nothing_is_wider_than_it(
+    browser: Browser, wordy_road: Up
+) -> None:
+    key = wordy_road.get("/api/v1/receipts").json()["receipts"][0]["key"]
+    entries = wordy_road.get("/api/v1/quarantine").json()["entries"]
+    assert {each["kind"] for each in entries} == {"refused", "conflict"}
+    metrics = wordy_road.get("/api/v1/metrics").json()["metrics"]
+    live = ("", "shops/12", f"shops/12/tills/{LONG}", f"regions/{LONG}", f"categories/{LONG}", f"products/{LONG}")
+    lists = ("shops", "receipts", f"receipts/{key}", "receipts?day=none", "quarantine", "quarantine?settled=1")
+    more = ("anomalies", "alerts", "figures", *(f"figures/{each['name']}" for each in metrics))
+    for language in ("en", "fr"):
+        context = browser.new_context(viewport=PHONE, locale=language)
+        page = context.new_page()
+        for path in (*live, "?wall=1"):
+            drawn(page, wordy_road, f"/{path}")
+            expect(page.locator("#revenue")).to_contain_text("999")
+            assert page.evaluate(FITS) is True, path
+        for path in (*lists, *(f"quarantine/{each['id']}" for each in entries), *more):
+            page.goto(f"{wordy_road.dashboard}/{path}")
+            assert page.evaluate(FITS) is True, path
+        page.goto(f"{wordy_road.dashboard}/docs")
+        page.locator(".opblock").first.wait_for()
+        assert page.evaluate(FITS) is True
+        context.close()

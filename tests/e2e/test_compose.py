@@ -1,0 +1,133 @@
+"""Given compose.yaml; when Debian's docker-compose reads it and its services run as plain processes; then a receipt
+comes through the balancer to the dashboard, and nobody without a key or the password gets in."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from tests.support import composed
+from tests.support.composed import Composed, Service
+from tests.support.pipeline import body
+from tests.support.rabbitmq import Node
+from tests.support.services import or_skip
+from tests.support.waiting import wait_until
+
+DAY = "2026-11-23"
+BROKER_PASSWORD = "4f1c09d2"
+PASSWORD = "pain au levain"
+TILLSTREAM = ("ingest1", "ingest2", "engine")
+
+
+def receipt(number: str, **changes: object) -> bytes:
+    return json.dumps(body(cashReceiptID=number, **changes)).encode()
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Service]:
+    or_skip(composed.missing())
+    return composed.services(RABBITMQ_PASSWORD=BROKER_PASSWORD)
+
+
+@pytest.fixture(scope="module")
+def running(services: dict[str, Service], node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
+    vhost, user = node.fresh_vhost(), services["rabbitmq"]["environment"]
+    node.control("add_user", user["RABBITMQ_DEFAULT_USER"], user["RABBITMQ_DEFAULT_PASS"])
+    node.control("set_permissions", "-p", vhost, user["RABBITMQ_DEFAULT_USER"], ".*", ".*", ".*")
+    broker = f"127.0.0.1:{node.port}/{quote(vhost, safe='')}"
+    started = Composed(tmp_path_factory.mktemp("composed"), services, broker)
+    for service in (*TILLSTREAM, "balancer"):
+        started.start(service)
+    yield started
+    started.close()
+    node.control("delete_user", user["RABBITMQ_DEFAULT_USER"])
+
+
+def test_without_a_password_for_the_broker_nothing_is_started() -> None:
+    or_skip(composed.missing())
+    code, _, said = composed.config()
+    assert (code, "put RABBITMQ_PASSWORD=... into the file .env" in said) == (1, True)
+
+
+def test_only_the_balancer_is_reached_from_outside_and_from_this_machine_alone(services: dict[str, Service]) -> None:
+    published = {name: service.get("ports", []) for name, service in services.items()}
+    assert published.pop("balancer") == ["127.0.0.1:3000:3000/tcp", "127.0.0.1:8050:8050/tcp"]
+    assert not any(published.values())
+    outside = composed.services(RABBITMQ_PASSWORD=BROKER_PASSWORD, BALANCER_HOST="0.0.0.0", BALANCER_TLS="ssl crt x")
+    assert outside["balancer"]["environment"]["RECEIPTS_TLS"] == "ssl crt x"
+    assert outside["balancer"]["ports"] == ["0.0.0.0:3000:3000/tcp", "0.0.0.0:8050:8050/tcp"]
+
+
+def test_every_service_says_whether_it_is_well_and_keeps_its_data_in_a_volume(services: dict[str, Service]) -> None:
+    assert all(service["healthcheck"]["test"] for service in services.values())
+    kept = {
+        name: {source for source in (volume.split(":")[0] for volume in service["volumes"]) if "/" not in source}
+        for name, service in services.items()
+    }
+    own = {name: {name, "access"} for name in TILLSTREAM}
+    assert kept == {"rabbitmq": {"broker"}, "balancer": set(), **own}
+    [plugins] = [volume.split(":")[0] for volume in services["rabbitmq"]["volumes"] if "plugins" in volume]
+    assert Path(plugins).read_text() == "[rabbitmq_consistent_hash_exchange].\n"
+
+
+def test_a_receipt_comes_through_the_balancer_to_the_dashboard(running: Composed) -> None:
+    key = running.call("engine", "tillstream", "keys", "add", "--store", "12").strip()
+    running.call("engine", "tillstream", "password", "set", typed=f"{PASSWORD}\n")
+    receipts, dashboard = running.url("balancer", 3000), running.url("balancer", 8050)
+
+    def post(content: bytes, **headers: str) -> int:
+        return httpx.post(f"{receipts}/receipt", content=content, headers=headers).status_code
+
+    for service in (*TILLSTREAM, "balancer"):
+        wait_until(partial(running.is_healthy, service), f"{service} is well")
+    wait_until(lambda: post(receipt("1"), **bearer(key)) == 202, "a receipt is taken")
+    assert (post(receipt("2")), post(receipt("2", storeID="13"), **bearer(key))) == (401, 403)
+    wait_until(lambda: httpx.get(f"{dashboard}/api/v1/summary").status_code == 401, "the dashboard asks who it is")
+    with logged_in(running) as browser:
+        wait_until(lambda: revenue(browser) == "5.00", "the dashboard shows the receipt")
+
+
+def test_what_was_refused_is_replayed_through_the_balancer(running: Composed) -> None:
+    key = running.call("engine", "tillstream", "keys", "add", "--all-stores", "--name", "replay")
+    running.call("engine", "sh", "-c", "cat > /var/lib/tillstream-access/replay.key", typed=key)
+
+    def refused() -> bool:
+        url, headers = f"{running.url('balancer', 3000)}/receipt", bearer(key.strip())
+        return httpx.post(url, content=receipt("3", date="x"), headers=headers).status_code == 422
+
+    wait_until(refused, "the key is known")
+    with logged_in(running) as browser:
+        [entry] = wait_until(lambda: waiting(browser), "it is in quarantine")
+        edited = {"content": b64encode(receipt("3")).decode()}
+        answer = browser.post(f"/api/v1/quarantine/{entry}/replay", json=edited)
+        assert (answer.status_code, answer.json()["became"], answer.json()["day"]) == (200, "replayed", DAY)
+        assert waiting(browser) == []
+        wait_until(lambda: revenue(browser) == "10.00", "the dashboard shows what was replayed")
+
+
+@contextmanager
+def logged_in(running: Composed) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=running.url("balancer", 8050), timeout=30) as browser:
+        assert browser.post("/login", data={"password": PASSWORD}).status_code == 303
+        yield browser
+
+
+def revenue(browser: httpx.Client) -> str:
+    found: str = browser.get("/api/v1/summary", params={"day": DAY}).json()["revenue"]
+    return found
+
+
+def waiting(browser: httpx.Client) -> list[str]:
+    return [entry["id"] for entry in browser.get("/api/v1/quarantine").json()["entries"]]

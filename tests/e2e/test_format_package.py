@@ -1,0 +1,85 @@
+"""Given a package that brings a format; when it is installed beside tillstream; then its receipts are taken and told of."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.processes import running
+
+PACKAGE = Path(__file__).parents[2] / "examples" / "format-package"
+MEDIA_TYPE = "text/vnd.example.oldtill"
+
+RECEIPT = b"H|12|2|%d|2026-11-23 10:15:00\nL|0102|Baguette|2|2.40|5.5\nP|CB|2.40\nT|2.40|0.12\n"
+
+
+@pytest.fixture(scope="module")
+def python_path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where the package is installed, before what is looked through anyway."""
+    target = tmp_path_factory.mktemp("installed")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command += ["--no-build-isolation", "--no-index", "--target", str(target), str(PACKAGE)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return os.pathsep.join(filter(None, (str(target), os.environ.get("PYTHONPATH"))))
+
+
+@pytest.fixture(scope="module")
+def ingest(python_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an ingest that runs with the package."""
+    data = tmp_path_factory.mktemp("chain") / "data"
+    with running("ingest", "--data", data, "--ingest-port", 0, PYTHONPATH=python_path) as command:
+        yield command.hear(r"^ingest ready at (http://\S+)$")[1]
+
+
+def test_a_receipt_in_it_is_taken(ingest: str) -> None:
+    answer = httpx.post(f"{ingest}/receipt", content=RECEIPT % 1047, headers={"content-type": MEDIA_TYPE})
+    assert (answer.status_code, answer.json()["day"]) == (202, "2026-11-23")
+
+
+def test_many_are_taken_skipped_and_refused_each_by_itself_and_without_a_type_too(ingest: str) -> None:
+    payload = (
+        b"Z|2|2026-11-23 07:00:00\n"
+        + RECEIPT % 1
+        + b"H|12|2\n"
+        + RECEIPT % 2
+        + RECEIPT.replace(b"2.40|0", b"2,40|0") % 3
+    )
+    answer = httpx.post(f"{ingest}/receipts", content=payload).json()
+    assert (answer["accepted"], answer["skipped"]) == (2, {"Z": 1})
+    told = {each["index"]: [error["path"] for error in each["errors"]] for each in answer["rejected"]}
+    assert told == {2: ["$"], 4: ["$.documentTotal.grossTotal"]}
+
+
+def test_the_format_is_told_to_who_asks_and_to_who_sends_another(ingest: str) -> None:
+    refused = httpx.post(f"{ingest}/receipt", content=b"?", headers={"content-type": "text/x-unknown"})
+    assert refused.status_code == 415
+    assert MEDIA_TYPE in refused.text
+    assert MEDIA_TYPE in httpx.get(f"{ingest}/openapi.json").text
+
+
+def test_the_page_of_formats_has_it_and_its_example_is_right(python_path: str, tmp_path: Path) -> None:
+    program = """if True:
+        import sys
+        from pathlib import Path
+        from tillstream import reference
+        from tillstream.formats import registry
+        from tillstream.settings import Settings
+        from tillstream.validation import Validator
+        reference.write(Path(sys.argv[1]))
+        decoder = registry.load(Settings()).decoder(sys.argv[2])
+        record = decoder.one(decoder.example.encode())
+        print(Validator(decoder.settings).check(record.body, 1_795_435_200_000_000, "oldtill/http")[2])
+    """
+    with running(
+        tmp_path, MEDIA_TYPE, program=(sys.executable, "-P", "-c", program), PYTHONPATH=python_path
+    ) as command:
+        assert (command.wait(60.0), command.said) == (0, "2026-11-23\n")
+    page = (tmp_path / "formats.md").read_text(encoding="utf-8")
+    assert f"| [Old till](#old-till) | `{MEDIA_TYPE}` | `.old` |" in page

@@ -1,0 +1,490 @@
+"""Given an ingest that runs; when what comes is made to harm it; then it says so, stays small, and serves the others."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import socket
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from threading import Event, Thread
+from types import TracebackType
+
+import httpx
+import psutil
+import pytest
+import zstandard
+
+from tests.support.ingest import JSON, NDJSON, encoded
+from tests.support.processes import Command, running
+from tests.support.waiting import wait_until
+from tillstream.formats import registry
+from tillstream.formats.base import Decoder
+from tillstream.settings import Settings
+
+XML, CSV, FORM = "application/xml", "text/csv", "application/x-www-form-urlencoded"
+SQUARE, POSLOG = "application/vnd.square.orders+json", "application/vnd.nrf-arts.poslog+xml"
+RECORDS = "application/vnd.tillstream.records+ndjson"
+
+FORMATS = list(registry.load(Settings()))
+every_format = pytest.mark.parametrize("decoder", FORMATS, ids=[decoder.title for decoder in FORMATS])
+
+MB = 1024 * 1024
+BODY_BYTES = 32 * MB
+GROWTH_BYTES = 320 * MB
+"""What one body may cost in memory at most, its own 32 MB and what it is unpacked from included."""
+
+HELD_UP = 100
+"""A till that waits this many times as long as usual, and for half of what the heavy body takes, is held up by it."""
+
+WAIT_S = 120.0
+
+
+class Server:
+    """A process of ingest."""
+
+    def __init__(self, command: Command) -> None:
+        self.address = command.hear(r"(http://127\.0\.0\.1:\d+)")[1]
+        self.process = psutil.Process(command.pid)
+        self.command = command
+
+    def post(self, path: str, body: bytes, media_type: str, **headers: str) -> httpx.Response:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return httpx.post(
+            f"{self.address}{path}", content=body, headers={"Content-Type": media_type, **named}, timeout=WAIT_S
+        )
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    data = tmp_path_factory.mktemp("hostile") / "data"
+    with running("ingest", "--data", data, "--ingest-port", 0) as command:
+        serving = Server(command)
+        # The first of everything takes memory and time that is not the body's.
+        for decoder in FORMATS:
+            serving.post("/receipts", decoder.example.encode() * 2, decoder.media_types[0])
+        serving.post("/receipts", b"\n".join(encoded(number) for number in range(2_000)), NDJSON)
+        yield serving
+        assert httpx.get(f"{serving.address}/health/ready").json() == {"status": "ready"}
+        assert command.stop() == 0
+        assert "Traceback" not in command.said
+
+
+class Beside:
+    """Another till that sends its receipts one by one meanwhile, and a look at the memory."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._stop = Event()
+        self._thread = Thread(target=self._send, daemon=True)
+        self._took_s: list[float] = []
+        self.statuses: set[int] = set()
+        self.before_bytes = self.peak_bytes = server.process.memory_info().rss
+
+    def _send(self) -> None:
+        with httpx.Client(timeout=WAIT_S) as client:
+            while not self._stop.is_set():
+                begun = time.perf_counter()
+                body = encoded(f"beside-{begun}")
+                answer = client.post(f"{self._server.address}/receipt", content=body, headers={"Content-Type": JSON})
+                self.statuses.add(answer.status_code)
+                self._took_s.append(time.perf_counter() - begun)
+                self.peak_bytes = max(self.peak_bytes, self._server.process.memory_info().rss)
+                self._stop.wait(0.005)
+
+    def __enter__(self) -> Beside:
+        self._thread.start()
+        wait_until(lambda: self._took_s, "the other till's first answer")
+        self._entered_s = time.perf_counter()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        heavy_s = time.perf_counter() - self._entered_s
+        self._stop.set()
+        self._thread.join(WAIT_S)
+        self.held_up = max(self._took_s) > max(HELD_UP * median(self._took_s), heavy_s / 2)
+
+
+def filled(unit: bytes, size: int, head: bytes = b"", tail: bytes = b"") -> bytes:
+    return head + unit * ((size - len(head) - len(tail)) // len(unit)) + tail
+
+
+TABLE = b"storeID,cashReceiptID,date,grossTotal\n"
+RECEIPT = encoded()[:-1]
+
+HEAVY: dict[str, tuple[Callable[[], bytes], str, int, str]] = {
+    "newlines": (lambda: b"\n" * (8 * MB), NDJSON, 400, "there is no receipt in it"),
+    "commas": (lambda: b"," * BODY_BYTES, JSON, 422, "there is no receipt in it"),
+    "an array of commas": (lambda: filled(b",", BODY_BYTES - 1, b"[", b"]"), JSON, 400, "not a JSON array"),
+    "zeros behind a gap": (lambda: filled(b"0,", BODY_BYTES, b"[" + b" " * (16 * MB), b"0]"), JSON, 413, "more than"),
+    "empty objects": (lambda: filled(b"{}          ,", BODY_BYTES, b"[", b"{}]"), JSON, 413, "more than"),
+    "a receipt of millions of lines": (
+        lambda: filled(b"{},", BODY_BYTES, RECEIPT + b',"lines":[', b"{}]}"),
+        JSON,
+        422,
+        "more than 1048576",
+    ),
+    "orders of millions of lines": (
+        lambda: filled(b"{},", BODY_BYTES, b'{"line_items":[', b"{}]}"),
+        SQUARE,
+        400,
+        "more than 1048576",
+    ),
+    "nothing but faults": (
+        lambda: filled(b'{"lines":[' + b",".join([b"0"] * 30) + b"]}\n", 2 * MB),
+        NDJSON,
+        422,
+        "it is missing",
+    ),
+    "rows without anything": (lambda: filled(b",,,\n", 8 * MB, TABLE), CSV, 422, "there is no receipt in it"),
+    "quotes that nobody closes": (
+        lambda: filled(b'"x\n' + b",,,\n" * 1_000, 4 * MB, TABLE),
+        CSV,
+        400,
+        "a quote is not closed",
+    ),
+    "one line of a table": (lambda: filled(b"a,", BODY_BYTES, TABLE), CSV, 400, "more than 1048576"),
+    "a header that never ends": (lambda: filled(b"storeID,", BODY_BYTES), CSV, 400, "more than"),
+    "elements by the million": (
+        lambda: filled(b"<receipt>" + b"<a/>" * 250_000 + b"</receipt>", 12 * MB, b"<receipts>", b"</receipts>"),
+        XML,
+        422,
+        "it is missing",
+    ),
+    "tags that never end": (lambda: filled(b"<receipt a='", BODY_BYTES, b"<receipts>"), XML, 413, "more than"),
+    "comments that never end": (lambda: filled(b"<receipt><!-- ", BODY_BYTES, b"<receipts>"), XML, 400, "more than"),
+    "a sale of thousands of lines": (
+        lambda: filled(
+            b"<Transaction><RetailTransaction>"
+            + b"<LineItem><Sale><ExtendedAmount>1</ExtendedAmount></Sale></LineItem>" * 14_000
+            + b"</RetailTransaction></Transaction>",
+            8 * MB,
+            b"<POSLog>",
+            b"</POSLog>",
+        ),
+        POSLOG,
+        422,
+        "it is missing",
+    ),
+    "a form that never ends": (lambda: filled(b"a=b&", BODY_BYTES), FORM, 400, "more than"),
+    "zeros in gzip": (lambda: gzip.compress(bytes(512 * MB), 1), JSON, 413, "more than 33554432 bytes"),
+    "zeros in zstd": (lambda: zstandard.compress(bytes(512 * MB)), JSON, 413, "more than 33554432 bytes"),
+    "members by the million": (lambda: filled(gzip.compress(b""), BODY_BYTES), JSON, 400, "too many members"),
+    "frames by the million": (lambda: filled(zstandard.compress(b""), BODY_BYTES), JSON, 400, "too many members"),
+}
+"""The body, its type, and what is answered."""
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_what_takes_long_holds_up_no_other_till_and_takes_little_memory(server: Server, name: str) -> None:
+    make, media_type, status, said = HEAVY[name]
+    body = make()
+    headers = {"Content-Encoding": {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd"}.get(body[:2], "identity")}
+    with Beside(server) as beside:
+        answer = server.post("/receipts", body, media_type, **headers)
+    assert (answer.status_code, said in answer.text) == (status, True), answer.text[:2_000]
+    assert len(answer.content) < 16 * MB
+    assert beside.statuses == {202}
+    assert not beside.held_up
+    assert beside.peak_bytes - beside.before_bytes < GROWTH_BYTES
+
+
+def test_a_large_batch_that_is_right_holds_up_no_other_till(server: Server) -> None:
+    receipts = "".join(
+        f"<receipt><!-- --><cashReceiptID>{number}</cashReceiptID><storeID>7</storeID><date>2026-11-23 10:15:00</date>"
+        "<documentTotal><grossTotal>1.20</grossTotal></documentTotal></receipt>"
+        for number in range(20_000)
+    )
+    with Beside(server) as beside:
+        answer = server.post("/receipts", f"<receipts>{receipts}</receipts>".encode(), XML)
+    assert answer.json() == {"accepted": 20_000, "rejected": []}
+    assert beside.statuses == {202}
+    assert not beside.held_up
+
+
+def test_more_than_the_limit_is_refused_before_it_has_come(server: Server) -> None:
+    def endless() -> Iterator[bytes]:
+        yield TABLE
+        for _ in range(1_024):
+            yield b"a," * (MB // 2)
+
+    with Beside(server) as beside:
+        try:
+            answer = httpx.post(f"{server.address}/receipts", content=endless(), headers={"Content-Type": CSV})
+        except httpx.WriteError:
+            # The connection was closed while the client was still sending.
+            pass
+        else:
+            assert answer.status_code == 413
+    assert beside.peak_bytes - beside.before_bytes < GROWTH_BYTES
+
+
+def test_a_file_that_is_one_line_of_a_gigabyte_is_imported_in_little_memory(tmp_path: Path) -> None:
+    file = tmp_path / "one-line.csv.gz"
+    with gzip.open(file, "wb", 1) as out:
+        out.write(TABLE)
+        for _ in range(1_024):
+            out.write(b"a," * (MB // 2))
+    peak = 0
+    with running("import", file, "--dry-run", "--data", tmp_path / "data") as command:
+        process = psutil.Process(command.pid)
+
+        def ended() -> bool:
+            nonlocal peak
+            if command.process.poll() is None:
+                peak = max(peak, process.memory_info().rss)
+                return False
+            return True
+
+        wait_until(ended, "the end of the import", WAIT_S, pause_s=0.02)
+        assert command.wait() == 1, command.said
+        assert "the line has 1073741824 bytes" in command.said
+    assert peak < 200 * MB
+
+
+LAUGHS = '<!DOCTYPE x [<!ENTITY a "ha">' + "".join(
+    f'<!ENTITY {name} "{f"&{before};" * 10}">' for before, name in zip("abcdefghi", "bcdefghij", strict=True)
+)
+
+
+@pytest.mark.parametrize("media_type", [XML, POSLOG])
+@pytest.mark.parametrize(
+    "document",
+    [
+        LAUGHS + "]><receipts><receipt><storeID>&j;</storeID></receipt></receipts>",
+        '<!DOCTYPE x SYSTEM "{address}"><receipts><receipt/></receipts>',
+        '<!DOCTYPE x [<!ENTITY y SYSTEM "file:///etc/hostname">]><receipt><storeID>&y;</storeID></receipt>',
+        '<!DOCTYPE x [<!ENTITY % y SYSTEM "{address}"> %y;]><receipt/>',
+        '<receipts><receipt><!DOCTYPE x [<!ENTITY y "z">]><storeID>&y;</storeID></receipt></receipts>',
+        '<POSLog><Transaction><!ENTITY y SYSTEM "{address}"></Transaction></POSLog>',
+    ],
+    ids=["billion laughs", "external DTD", "external entity", "parameter entity", "in a receipt", "in a transaction"],
+)
+def test_a_dtd_is_refused_and_nothing_is_fetched(server: Server, document: str, media_type: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        address = f"http://127.0.0.1:{elsewhere.getsockname()[1]}/"
+        body = document.replace("{address}", address).encode()
+        for path in ("/receipt", "/receipts"):
+            answer = server.post(path, body, media_type)
+            assert answer.status_code in (400, 422)
+            assert "DTD" in answer.json()["errors"][0]["error"]
+        elsewhere.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            elsewhere.accept()
+
+
+def test_entities_includes_and_stylesheets_of_elsewhere_mean_nothing(server: Server) -> None:
+    undeclared = b"<receipts><receipt><storeID>&secret;</storeID></receipt></receipts>"
+    answer = server.post("/receipts", undeclared, XML)
+    assert (answer.status_code, "undefined entity" in answer.text) == (400, True)
+    receipt = FORMATS_BY_TYPE[XML].example
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        address = f"http://127.0.0.1:{elsewhere.getsockname()[1]}/"
+        included = f'<x xmlns:i="http://www.w3.org/2001/XInclude"><i:include href="{address}"/></x>'
+        styled = receipt.replace("<receipts>", f'<?xml-stylesheet href="{address}"?><receipts>')
+        answer = server.post("/receipts", styled.replace("<lines>", f"{included}<lines>", 1).encode(), XML)
+        assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
+        elsewhere.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            elsewhere.accept()
+
+
+FORMATS_BY_TYPE: dict[str, Decoder] = {decoder.media_types[0]: decoder for decoder in FORMATS}
+
+DEEP = 100_000
+
+
+@pytest.mark.parametrize("path", ["/receipt", "/receipts"])
+@pytest.mark.parametrize(
+    ("body", "media_type"),
+    [
+        (b"[" * DEEP, JSON),
+        (b"[" * DEEP + b"]" * DEEP, JSON),
+        (b'{"a":' * DEEP + b"1" + b"}" * DEEP, JSON),
+        (RECEIPT + b',"x":' + b"[" * DEEP + b"]" * DEEP + b"}", NDJSON),
+        (b'{"orders":' + b'[{"a":' * DEEP + b"1" + b"}]" * DEEP + b"}", SQUARE),
+        (b'{"source": "a/b", "receipt": ' + b"[" * DEEP + b"]" * DEEP + b"}", RECORDS),
+        (b"<receipt>" + b"<a>" * DEEP + b"</a>" * DEEP + b"</receipt>", XML),
+        (b"<POSLog>" + b"<a>" * DEEP + b"</a>" * DEEP + b"</POSLog>", POSLOG),
+    ],
+    ids=["open arrays", "arrays", "objects", "in a line", "orders", "records", "elements", "elements around"],
+)
+def test_nesting_beyond_reason_is_told_as_that(server: Server, path: str, body: bytes, media_type: str) -> None:
+    answer = server.post(path, body, media_type)
+    assert answer.status_code in (400, 422)
+    assert "nested too deeply" in answer.json()["errors"][0]["error"]
+
+
+DIGITS = b"9" * 900_000
+FIELDS = b"storeID=1&cashReceiptID=1&date=2026-11-23+10%3A15%3A00&documentTotal.grossTotal="
+AMOUNT = {
+    JSON: encoded().replace(b"1.2", b"%b"),
+    XML: b"<receipt><cashReceiptID>1</cashReceiptID><storeID>1</storeID><date>2026-11-23 10:15:00</date>"
+    b"<documentTotal><grossTotal>%b</grossTotal></documentTotal></receipt>",
+    CSV: TABLE + b"1,1,2026-11-23 10:15:00,%b\n",
+    FORM: FIELDS.replace(b"%", b"%%") + b"%b",
+    SQUARE: b'{"id":"1","location_id":"1","state":"COMPLETED","closed_at":"2026-11-23T09:15:00Z",'
+    b'"line_items":[{"quantity":"1","total_money":{"amount":1}}],"total_money":{"amount":%b,"currency":"EUR"}}',
+    POSLOG: b"<POSLog><Transaction><RetailTransaction><LineItem><Sale><ExtendedAmount>%b</ExtendedAmount></Sale>"
+    b"</LineItem></RetailTransaction></Transaction></POSLog>",
+}
+
+
+@pytest.mark.parametrize("media_type", AMOUNT)
+@pytest.mark.parametrize(
+    "amount", [DIGITS, b"1e400", b"1e999999999999", b"-1E+99999"], ids=["digits", "1e400", "1e", "-1e"]
+)
+def test_an_amount_beyond_all_reason_is_told_by_its_path(server: Server, media_type: str, amount: bytes) -> None:
+    answer = server.post("/receipt", AMOUNT[media_type] % amount, media_type)
+    assert answer.status_code == 422
+    told = [error for error in answer.json()["errors"] if "expected a" in error["error"]]
+    assert told, answer.text
+    assert all("mount" in error["path"] or error["path"].endswith("Total") for error in told)
+    assert all(len(error["error"]) < 200 for error in told)
+
+
+@pytest.mark.parametrize("amount", [b"1.2" + b"0" * 900_000, b"1." + DIGITS, b"12" + b"0" * 50 + b"e-51"])
+def test_an_amount_of_many_digits_that_is_none_beyond_reason_is_taken(server: Server, amount: bytes) -> None:
+    assert server.post("/receipt", AMOUNT[JSON] % amount, JSON).status_code == 202
+
+
+@every_format
+@pytest.mark.parametrize("charset", ["utf-16", "utf-32", "latin-1"])
+def test_another_charset_is_told(server: Server, decoder: Decoder, charset: str) -> None:
+    text = decoder.example.replace("Baguette", "Flûte").replace("1047", "1047é")
+    media_type = decoder.media_types[0]
+    body = text.encode(charset)
+    assert server.post("/receipt", body, media_type).status_code in (400, 422)
+    answer = server.post("/receipts", body, media_type)
+    assert answer.status_code in (400, 422)
+    assert any("UTF-" in error["error"] + error["hint"] for error in answer.json()["errors"]), answer.text
+    answer = server.post("/receipts", body, f"{media_type}; charset={charset}")
+    assert answer.status_code == 415
+    assert "UTF-8" in answer.json()["errors"][0]["hint"]
+
+
+@every_format
+def test_a_byte_order_mark_changes_nothing(server: Server, decoder: Decoder) -> None:
+    answer = server.post("/receipts", b"\xef\xbb\xbf" + decoder.example.encode(), decoder.media_types[0])
+    assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
+
+
+LONE = [b"\\ud800", b"\\udc00\\ud800", b"\xed\xa0\x80", b"\xc0\x80", b"\xf4\x90\x80\x80", b"\0"]
+
+
+@pytest.mark.parametrize("text", LONE, ids=["high", "wrong order", "raw", "overlong", "beyond Unicode", "raw NUL"])
+def test_what_is_no_text_is_refused_wherever_it_stands(server: Server, text: bytes) -> None:
+    bodies = [(RECEIPT + b',"x":"a%b"}' % text, media_type) for media_type in (JSON, NDJSON)]
+    bodies.append((encoded(customerID="here").replace(b"here", text), JSON))
+    bodies.append((b'{"source": "a/b", "receipt": ' + bodies[0][0] + b"}", RECORDS))
+    bodies.append(((AMOUNT[SQUARE] % b"1").replace(b'"id":"1"', b'"id":"%b"' % text), SQUARE))
+    if not text.startswith(b"\\"):
+        bodies += [(AMOUNT[XML] % (b"1</grossTotal><x>%b</x><grossTotal>" % text), XML)]
+        bodies += [(AMOUNT[CSV] % (b"%b" % text), CSV)]
+    for body, media_type in bodies:
+        answer = server.post("/receipt", body, media_type)
+        assert answer.status_code in (400, 422), (body, answer.text)
+
+
+@pytest.mark.parametrize("sign", ["\x00", "\x01", "\t", "\n", "\x1f", "\x7f", "\x85"])
+def test_a_control_character_in_an_id_is_told_and_elsewhere_taken(server: Server, sign: str) -> None:
+    quoted = '"' + f"1{sign}2" + '"'
+    bodies = {
+        JSON: encoded(storeID=f"1{sign}2"),
+        NDJSON: encoded(storeID=f"1{sign}2"),
+        CSV: (TABLE + f"{quoted},1,2026-11-23 10:15:00,1\n".encode()),
+        FORM: (FIELDS + b"1").replace(
+            b"storeID=1", b"storeID=1%%%02X2" % ord(sign) if ord(sign) < 128 else b"storeID=1%C2%852"
+        ),
+        SQUARE: (AMOUNT[SQUARE] % b"1").replace(
+            b'"location_id":"1"', b'"location_id":' + json.dumps(f"1{sign}2").encode()
+        ),
+    }
+    for media_type, body in bodies.items():
+        answer = server.post("/receipt", body, media_type)
+        assert answer.status_code == 422, (media_type, answer.text)
+        assert "control character" in answer.text
+    assert server.post("/receipt", encoded(customerID=f"1{sign}2", note=f"{sign}"), JSON).status_code == 202
+
+
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "zstd": zstandard.ZstdCompressor().compress}
+
+
+@pytest.mark.parametrize("name", COMPRESS)
+def test_one_receipt_is_unpacked_up_to_its_own_limit(server: Server, name: str) -> None:
+    answer = server.post("/receipt", COMPRESS[name](bytes(2 * MB)), JSON, Content_Encoding=name)
+    assert (answer.status_code, "more than 1048576 bytes" in answer.text) == (413, True)
+    answer = server.post("/receipt", COMPRESS[name](encoded() + b" " * 900_000), JSON, Content_Encoding=name)
+    assert answer.status_code == 202
+
+
+@pytest.mark.parametrize("name", COMPRESS)
+def test_compressed_data_that_are_not_whole_or_not_all_are_told(server: Server, name: str) -> None:
+    compress = COMPRESS[name]
+    body = compress(b"\n".join(encoded(number) for number in range(2_000)))
+    for packed, said in (
+        (body[: len(body) // 2], "break off"),
+        (body[:-1], "break off"),
+        (body + b"rubbish", "something else"),
+        (body + compress(encoded())[:9], "break off"),
+        (encoded(), f"is not {name}"),
+    ):
+        answer = server.post("/receipts", packed, NDJSON, Content_Encoding=name)
+        assert (answer.status_code, said in answer.text) == (400, True), answer.text
+    several = compress(encoded()) + compress(b"") + compress(b"\n" + encoded(2))
+    assert server.post("/receipts", several, NDJSON, Content_Encoding=name).json()["accepted"] == 2
+
+
+@pytest.mark.parametrize("path", ["/receipt", "/receipts"])
+def test_what_is_packed_and_does_not_say_so_is_told_as_that(server: Server, path: str) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packing:
+        packing.writestr("receipts.xml", FORMATS_BY_TYPE[XML].example)
+    twice = gzip.compress(gzip.compress(encoded()))
+    for decoder in FORMATS:
+        answer = server.post(path, archive.getvalue(), decoder.media_types[0])
+        assert answer.status_code in (400, 422)
+        assert answer.json()["errors"][-1]["error"] == "it looks like a zip archive"
+        answer = server.post(path, twice, decoder.media_types[0], Content_Encoding="gzip")
+        assert answer.status_code in (400, 422)
+        assert answer.json()["errors"][-1]["hint"] == "send it with Content-Encoding: gzip"
+    assert server.post(path, twice, JSON, Content_Encoding="gzip, gzip").status_code == 415
+
+
+@every_format
+def test_a_content_type_that_lies_is_told_with_the_likely_one(server: Server, decoder: Decoder) -> None:
+    # One line of NDJSON is JSON as well, a POSLog is XML.
+    lines = decoder.example.encode() * (1 if decoder.title != "NDJSON" else 2)
+    lines = lines.replace(b"}{", b"}\n{")
+    for other in FORMATS:
+        right = other is decoder or (other.title, decoder.title) == ("XML", "ARTS POSLog")
+        for path in ("/receipt", "/receipts"):
+            answer = server.post(path, lines, other.media_types[0])
+            if right and path == "/receipts":
+                assert answer.status_code == 202
+            elif not right:
+                assert answer.status_code in (400, 422), (other.title, answer.text)
+                assert answer.json()["errors"][-1]["hint"] == f"send it as {decoder.media_types[0]}"
+
+
+def test_a_body_that_is_worked_on_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    with running("ingest", "--data", tmp_path / "data", "--ingest-port", 0) as command:
+        server = Server(command)
+        ends: list[object] = []
+
+        def send() -> None:
+            try:
+                ends.append(server.post("/receipts", b"\n" * (16 * MB), NDJSON).status_code)
+            except httpx.HTTPError as error:
+                ends.append(error)
+
+        thread = Thread(target=send)
+        thread.start()
+        wait_until(lambda: "pending_bytes 0.0" not in httpx.get(f"{server.address}/metrics").text, "it is there")
+        assert command.stop() == 0
+        thread.join(WAIT_S)
+        assert ends

@@ -1,0 +1,192 @@
+"""Given a tillstream that runs; when files are imported, interrupted or repeated; then each receipt counts once."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import zstandard
+
+from tests.support.processes import TILLSTREAM, Command, Up, call, running, up
+from tests.support.sold import MANY, PER_STORE, ndjson, ndjson_file, revenue, sold
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("import") / "data"
+
+
+@pytest.fixture(scope="module")
+def chain(data: Path) -> Iterator[Up]:
+    """One for all tests, of which each has a day of its own."""
+    with up(data, "--store-limit-receipts-per-s", PER_STORE) as running_up:
+        yield running_up
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+def importing(chain: Up, state: Path, *arguments: object, code: int = 0) -> str:
+    """What the verb says of an import that ends with this code."""
+    ended, said = call("import", *arguments, "--to", chain.ingest, "--state", state)
+    assert ended == code, said
+    return said
+
+
+def test_files_of_every_kind_and_standard_input_count_once_and_to_the_cent(
+    chain: Up, state: Path, tmp_path: Path, day: str, data: Path
+) -> None:
+    folder = tmp_path / "exports"
+    (folder / "older").mkdir(parents=True)
+    ndjson_file(folder / "one.ndjson", range(1_500), day)
+    (folder / "two.json").write_text(json.dumps([sold(number, day) for number in range(1_500, 1_600)], indent=2))
+    (folder / "three.ndjson.gz").write_bytes(gzip.compress(ndjson(range(1_600, 1_700), day)))
+    (folder / "older" / "four").write_bytes(zstandard.compress(ndjson(range(1_700, 1_750), day)))
+    (folder / "five.ndjson.part").write_bytes(ndjson(range(9_000, 9_100), day))
+
+    said = importing(chain, state, folder)
+
+    assert "together" in said
+    assert "1,750" in said
+    piped = subprocess.run(
+        [*TILLSTREAM, "import", "-", "--to", chain.ingest], input=ndjson(range(1_750, 2_000), day), capture_output=True
+    )
+    assert (piped.returncode, b"standard input" in piped.stdout) == (0, True), piped
+    summary = chain.wait_for_receipts(2_000, day)
+    assert summary["revenue"] == revenue(2_000)
+    (receipt, *_) = chain.get(f"/api/v1/receipts?day={day}&limit=1").json()["receipts"]
+    assert receipt["receipt"] == "1999"
+    code, said = call("check", "--data", data)
+    assert (code, "everything agrees" in said) == (0, True), said
+
+
+def test_a_file_that_was_taken_is_not_sent_again_and_counts_once_if_it_is(
+    chain: Up, state: Path, tmp_path: Path, day: str
+) -> None:
+    file = ndjson_file(tmp_path / "day.ndjson", range(300), day)
+    before = chain.summary()["duplicates"]
+    assert isinstance(before, int)
+    importing(chain, state, file)
+
+    assert "taken before" in importing(chain, state, file)
+    assert "taken before" not in importing(chain, state, file, "--restart")
+    assert "taken before" not in importing(chain, tmp_path / "other state", file)
+
+    wait_until(lambda: chain.summary()["duplicates"] == before + 600, "two more times 300")
+    assert chain.summary(day)["receipts"] == 300
+
+
+def test_faults_are_told_with_their_place_kept_in_quarantine_and_stop_nothing(
+    chain: Up, state: Path, tmp_path: Path, day: str
+) -> None:
+    file = tmp_path / "mixed.ndjson"
+    wrong = json.dumps(sold(7, day, documentTotal={"grossTotal": "abc"})).encode()
+    file.write_bytes(ndjson(range(3), day) + b'{"storeID": \n' + wrong + b"\n" + ndjson(range(3, 5), day))
+    report = tmp_path / "report.json"
+
+    said = importing(chain, state, file, "--report", report, code=1)
+
+    assert "$.documentTotal.grossTotal" in said
+    (entry,) = json.loads(report.read_bytes())["files"]
+    assert (entry["receipts"], entry["refused"], entry["finished"]) == (5, 2, True)
+    assert [(fault["index"], fault["where"]) for fault in entry["faults"]] == [(3, "record 4"), (4, "record 5")]
+    assert entry["faults"][1]["errors"][0]["path"] == "$.documentTotal.grossTotal"
+    chain.wait_for_receipts(5, day)
+    kept = wait_until(lambda: chain.get("/api/v1/quarantine").json()["entries"], "they are in quarantine")
+    assert {each["source"] for each in kept} == {"json/import"}
+    assert len(kept) == 2
+
+
+def test_an_import_that_is_killed_goes_on_where_it_was(chain: Up, state: Path, tmp_path: Path, day: str) -> None:
+    file = ndjson_file(tmp_path / "day.ndjson", range(MANY), day)
+    with running("import", file, "--to", chain.ingest, "--state", state) as killed:
+        remembered = wait_until(lambda: _done(state), "some of it is remembered")
+        killed.process.send_signal(signal.SIGKILL)
+        assert killed.wait() == -signal.SIGKILL
+    assert 0 < remembered < MANY
+
+    said = importing(chain, state, file)
+
+    assert "went on at record" in said
+    assert chain.wait_for_receipts(MANY, day)["revenue"] == revenue(MANY)
+
+
+def _done(state: Path) -> int:
+    for file in state.glob("*.json"):
+        return int(json.loads(file.read_bytes())["done"])
+    return 0
+
+
+def test_ctrl_c_ends_it_with_a_line_on_how_to_go_on(chain: Up, state: Path, tmp_path: Path, day: str) -> None:
+    file = ndjson_file(tmp_path / "day.ndjson", range(MANY), day)
+    with running("import", file, "--to", chain.ingest, "--state", state) as stopped:
+        wait_until(lambda: _done(state), "some of it is remembered")
+        code = stopped.stop(signal.SIGINT)
+        said = stopped.said
+    assert (code, "interrupted; the same command goes on where it was" in said) == (130, True), said
+    assert "Traceback" not in said
+
+    importing(chain, state, file)
+    chain.wait_for_receipts(MANY, day)
+
+
+def test_an_ingest_that_goes_and_comes_back_loses_and_doubles_nothing(
+    chain: Up, state: Path, tmp_path: Path, day: str
+) -> None:
+    file = ndjson_file(tmp_path / "day.ndjson", range(MANY), day)
+    with running("import", file, "--to", chain.ingest, "--state", state) as command:
+        wait_until(lambda: _done(state), "some of it is remembered")
+        chain.command.part("ingest").kill()
+        assert command.wait(60) == 0, command.said
+    assert chain.wait_for_receipts(MANY, day)["revenue"] == revenue(MANY)
+
+
+def test_without_ingest_it_says_so_at_once_and_ends(state: Path, tmp_path: Path, day: str) -> None:
+    file = ndjson_file(tmp_path / "day.ndjson", range(3), day)
+    code, said = call("import", file, "--to", "http://127.0.0.1:9", "--state", state, "--give-up", 3)
+    assert code == 2
+    waiting, last = said.splitlines()
+    assert waiting.startswith("waiting for ingest at http://127.0.0.1:9/receipts (")
+    assert last.startswith("tillstream: could not send receipts to http://127.0.0.1:9/receipts: nothing was")
+    assert last.endswith("is `tillstream up` running? the same command goes on where it was")
+
+
+def test_a_dry_run_counts_and_adds_up_and_sends_nothing(tmp_path: Path, day: str) -> None:
+    file = ndjson_file(tmp_path / "day.ndjson", range(1_001), day)
+    code, said = call("import", file, "--dry-run", "--to", "http://127.0.0.1:9", XDG_STATE_HOME=str(tmp_path / "state"))
+    assert code == 0
+    assert "1,001" in said
+    assert f"{revenue(1_001)} EUR" in said
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_pipe_that_gives_nothing_more_is_left_at_ctrl_c(chain: Up) -> None:
+    process = subprocess.Popen([*TILLSTREAM, "import", "-", "--to", chain.ingest], stdin=subprocess.PIPE)
+    try:
+        assert process.stdin is not None
+        process.stdin.write(ndjson(range(3)))
+        process.stdin.flush()
+        wait_until(lambda: psutil.Process(process.pid).num_threads() > 1, "it reads the pipe in a thread")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_the_running_ingest_of_the_data_directory_is_found(
+    chain: Up, state: Path, tmp_path: Path, day: str, data: Path
+) -> None:
+    file = ndjson_file(tmp_path / "day.ndjson", range(10), day)
+    with Command("import", file, "--data", data, "--state", state).process as process:
+        assert process.wait(30) == 0
+    chain.wait_for_receipts(10, day)

@@ -1,0 +1,143 @@
+"""Given `up` with an inbox; when files are put into it; then they are taken once, filed away, and reported."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.processes import Up, call, running, up
+from tests.support.sold import MANY, PER_STORE, ndjson, ndjson_file, revenue
+from tests.support.waiting import wait_until
+
+SETTLED_S = 1.8
+
+
+@pytest.fixture(scope="module")
+def inbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("inbox") / "in"
+
+
+@pytest.fixture(scope="module")
+def chain(inbox: Path) -> Iterator[Up]:
+    """One for all tests, of which each has a day and names of its own."""
+    with up(inbox.parent / "data", "--inbox", inbox, "--store-limit-receipts-per-s", PER_STORE) as running_up:
+        wait_until((inbox / "failed").is_dir, "the inbox is there")
+        yield running_up
+
+
+def put(inbox: Path, name: str, content: bytes) -> None:
+    """In one piece, as a till should."""
+    fresh = inbox / f".{name}"
+    fresh.write_bytes(content)
+    fresh.rename(inbox / name)
+
+
+def report_of(inbox: Path, target: str) -> dict[str, Any]:
+    """The report beside a file that was filed away."""
+    wait_until((inbox / target).exists, f"{target} is filed away")
+    report: dict[str, Any] = json.loads((inbox / f"{target}.report.json").read_bytes())
+    return report
+
+
+def test_files_are_taken_filed_away_and_reported(chain: Up, inbox: Path, day: str) -> None:
+    put(inbox, "good.ndjson", ndjson(range(100), day))
+    put(inbox, "partly.ndjson", b'{"storeID": 1}\n' + ndjson(range(100, 110), day))
+    put(inbox, "bad.ndjson", b'{"storeID": 1}\n{"storeID": 2}\n')
+    put(inbox, "strange.xyz", b"who knows")
+    (inbox / "later.ndjson.part").write_bytes(ndjson(range(900, 910), day))
+
+    assert report_of(inbox, "done/good.ndjson")["receipts"] == 100
+    partly = report_of(inbox, "done/partly.ndjson")
+    assert (partly["receipts"], partly["refused"]) == (10, 1)
+    (fault,) = partly["faults"]
+    assert (fault["index"], fault["errors"][0]["path"]) == (0, "$.cashReceiptID")
+    assert report_of(inbox, "failed/bad.ndjson")["refused"] == 2
+    assert "of what format it is" in str(report_of(inbox, "failed/strange.xyz")["problem"])
+    assert chain.wait_for_receipts(110, day)["revenue"] == revenue(110)
+    entries = wait_until(lambda: chain.get("/api/v1/quarantine").json()["entries"], "they are in quarantine")
+    assert {entry["source"] for entry in entries} == {"json/inbox"}
+    assert (inbox / "later.ndjson.part").exists()
+    assert list((inbox / ".tillstream").iterdir()) == []
+
+
+def test_a_name_that_is_taken_gets_a_number(chain: Up, inbox: Path, day: str) -> None:
+    put(inbox, "day.ndjson", ndjson(range(5), day))
+    report_of(inbox, "done/day.ndjson")
+    put(inbox, "day.ndjson", ndjson(range(5, 9), day))
+    assert report_of(inbox, "done/day (2).ndjson")["receipts"] == 4
+    chain.wait_for_receipts(9, day)
+
+
+def test_a_file_that_is_still_written_waits_until_it_is_complete(chain: Up, inbox: Path, day: str) -> None:
+    lines = ndjson(range(6), day).splitlines(keepends=True)
+    # A machine that stands still for two seconds is a writer that has ended: then it is tried again.
+    name = next(
+        name for name in ("slow.ndjson", "slow too.ndjson", "slowest.ndjson") if _steady(chain, inbox / name, lines)
+    )
+    assert report_of(inbox, f"done/{name}")["receipts"] == 6
+    chain.wait_for_receipts(6, day)
+
+
+def _steady(chain: Up, path: Path, lines: list[bytes]) -> bool:
+    """Write line by line, a look of the inbox between two; whether no pause was long enough to be the end."""
+    longest_s = 0.0
+    with path.open("wb", buffering=0) as file:
+        for line in lines:
+            written_s = time.monotonic()
+            file.write(line)
+            seen = _looks(chain)
+            wait_until(lambda seen=seen: _looks(chain) > seen, "the inbox looked")  # type: ignore[misc]
+            longest_s = max(longest_s, time.monotonic() - written_s)
+            assert longest_s > SETTLED_S or path.exists()
+    return longest_s < SETTLED_S
+
+
+def _looks(chain: Up) -> int:
+    """Times that the inbox's process went to sleep by itself: once a look at least."""
+    return chain.command.part("inbox").num_ctx_switches().voluntary
+
+
+@pytest.mark.parametrize("part", ["inbox", "ingest"])
+def test_a_process_that_is_killed_in_the_middle_loses_and_doubles_nothing(
+    chain: Up, inbox: Path, day: str, part: str
+) -> None:
+    put(inbox, f"{part}.ndjson", ndjson(range(MANY), day))
+    wait_until(lambda: _done(inbox), "some of it is taken")
+    chain.command.part(part).kill()
+
+    assert report_of(inbox, f"done/{part}.ndjson")["receipts"] == MANY
+    assert chain.wait_for_receipts(MANY, day)["revenue"] == revenue(MANY)
+    code, said = call("check", "--data", inbox.parent / "data")
+    assert (code, "everything agrees" in said) == (0, True), said
+
+
+def _done(inbox: Path) -> int:
+    for file in (inbox / ".tillstream").glob("*.json"):
+        return int(json.loads(file.read_bytes())["done"])
+    return 0
+
+
+def test_the_verb_waits_for_ingest_says_so_once_and_ends_at_a_signal(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    with running("inbox", folder, "--to", "http://127.0.0.1:9") as command:
+        wait_until((folder / "done").is_dir, "the inbox is there")
+        ndjson_file(folder / "day.ndjson", range(3))
+        command.hear("inbox waits")
+        assert command.stop() == 0
+    assert command.said.count("inbox waits") == 1
+    assert (folder / "day.ndjson").exists()
+
+
+def test_a_missing_folder_is_told_once_and_waited_for(tmp_path: Path) -> None:
+    drive = tmp_path / "drive"
+    with running("inbox", drive / "in", "--to", "http://127.0.0.1:9") as command:
+        command.hear("could not use the inbox .*No such file or directory")
+        drive.mkdir()
+        command.hear("inbox trouble is over")
+        assert command.stop() == 0
+    assert command.said.count("could not use the inbox") == 1

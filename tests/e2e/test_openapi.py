@@ -1,0 +1,116 @@
+"""Given a running `up` with something in it; when schemathesis asks both ports all that their descriptions allow, and
+much that they don't; then every answer is one that the description has."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from zlib import crc32
+
+import pytest
+
+from tests.support.ingest import encoded
+from tests.support.pipeline import body
+from tests.support.processes import Up, call, up
+from tests.support.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
+
+SEED = os.environ.get("TILLSTREAM_SEED", "1")
+EXAMPLES = int(os.environ.get("TILLSTREAM_EXAMPLES", "20"))
+"""Of each operation; `make fuzz` asks for more."""
+
+CONFIG = """
+hooks = "tests.support.hooks_of_schemathesis"
+max-stream-events = 1
+continue-on-failure = true
+seed = {seed}
+
+[generation]
+max-examples = {examples}
+database = "none"
+
+# Where a dictionary gives real ids, half of the requests find something.
+[dictionaries]
+entries = {{ values = {entries} }}
+keys = {{ values = {keys} }}
+
+[parameters]
+"path.entry" = {{ dictionary = "entries", probability = 0.5 }}
+"path.key" = {{ dictionary = "keys", probability = 0.5 }}
+
+# It can send no example of a media type that the hooks know; tests/unit/formats/test_registry.py decodes each.
+[phases.examples]
+enabled = false
+"""
+
+EXPECTED = {
+    "ingest": """
+# A batch is taken in part: 202 tells which receipts are refused.
+[[operations]]
+include-path = "/receipts"
+[operations.checks.negative_data_rejection]
+expected-statuses = [202, 400, 413, 415, 422]
+""",
+    "dashboard": """
+# OpenAPI cannot say that one parameter excludes another, or that each metric has keys of its own: 400 tells of it.
+[[operations]]
+include-path-regex = "^/api/v1/(overview|metrics/)"
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2xx", 400, 404]
+
+# What was refused once may be refused again, however right the request to try is.
+[[operations]]
+include-path-regex = "/replay$"
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2xx", 404, 409, 422]
+""",
+}
+"""Where a check cannot know what is right."""
+
+
+def ids(running: Up, path: str, rows: str, name: str) -> list[str]:
+    """What the dashboard's API lists there."""
+    return [each[name] for each in running.get(f"/api/v1/{path}").json()[rows]]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """Receipts of today and of other days, odd ones among them, and what was set aside."""
+    with up(tmp_path_factory.mktemp("openapi") / "data") as started:
+        today = datetime.now().isoformat(" ", "seconds")  # noqa: DTZ005 - whatever day it is here will do
+        odd = body(date=today, cashReceiptID="odd", documentTotal={"grossTotal": 7})
+        for receipt in (body(date=today), odd, body(cashReceiptID="2")):
+            assert started.post(json.dumps(receipt).encode()).status_code == 202
+        for refused in (b"{}", b"nonsense", encoded(date="yesterday")):
+            assert started.post(refused).status_code in (400, 422)
+        assert started.post(json.dumps({**odd, "documentTotal": {"grossTotal": 8}}).encode()).status_code == 202
+        wait_until(lambda: len(ids(started, "quarantine", "entries", "id")) == 4, "all of it is there")
+        yield started
+
+
+@pytest.mark.parametrize("port", ["dashboard", "ingest"])
+def test_every_answer_is_as_described(running: Up, port: str, tmp_path: Path) -> None:
+    config = tmp_path / "schemathesis.toml"
+    entries = ids(running, "quarantine", "entries", "id") or ids(running, "quarantine?settled=1", "entries", "id")
+    keys = ids(running, "receipts", "receipts", "key")
+    common = CONFIG.format(
+        seed=crc32(SEED.encode()), examples=EXAMPLES, entries=json.dumps(entries), keys=json.dumps(keys)
+    )
+    config.write_text(common + EXPECTED[port], encoding="utf-8")
+    program = (sys.executable, "-P", "-m", "schemathesis.cli", "--config-file", config, "run")
+    code, said = call(
+        f"{running.ingest if port == 'ingest' else running.dashboard}/openapi.json",
+        "--no-color",
+        program=program,
+        cwd=tmp_path,
+        timeout_s=60 + 2 * EXAMPLES,
+        PYTHONPATH=os.pathsep.join(map(str, (ROOT, ROOT / "src"))),
+    )
+    assert code == 0, said
+    assert "request_failed" not in running.command.said
+    assert running.get("/health/ready").status_code == 200

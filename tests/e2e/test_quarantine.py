@@ -1,0 +1,63 @@
+"""Given a tillstream that runs; when what it refused is mended; then it counts once, and decisions outlive the store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.support.pipeline import body
+from tests.support.processes import Up, call, up
+from tests.support.waiting import wait_until
+
+DAY = "2026-11-23"
+
+
+def receipt(number: str, **changes: Any) -> bytes:
+    return json.dumps(body(cashReceiptID=number, **changes)).encode()
+
+
+def waiting(data: Path, *filters: str) -> list[dict[str, Any]]:
+    code, said = call("quarantine", "list", "--json", *filters, "--data", data)
+    assert code == 0, said
+    entries: list[dict[str, Any]] = json.loads(said)["entries"]
+    return entries
+
+
+def refused(running: Up, count: int) -> None:
+    wait_until(
+        lambda: len(running.get("/api/v1/quarantine").json()["entries"]) == count, f"{count} entries of the quarantine"
+    )
+
+
+def test_what_was_refused_counts_once_when_the_cause_is_mended_and_decisions_outlive_the_store(tmp_path: Path) -> None:
+    data, file = tmp_path / "data", tmp_path / "edited.json"
+    with up(data, "--currency", "USD") as running:
+        for number, changes in (("1", {"currency": "EUR"}), ("2", {"date": "x"}), ("3", {"storeID": ""})):
+            assert running.post(receipt(number, **changes)).status_code == 422
+        refused(running, 3)
+        code, said = call("quarantine", "replay", "--all", "--data", data)
+        assert (code, 'expected USD, got "EUR"' in said, "0 replayed, 3 not" in said) == (1, True, True), said
+        refused(running, 3)
+        assert running.stop() == 0
+    # The chain deals in euros after all: a store of another currency is made anew.
+    assert call("rebuild", "--data", data)[0] == 0
+    with up(data) as running:
+        last, second, first = waiting(data)
+        code, said = call("quarantine", "replay", "--all", "--data", data)
+        assert (code, "1 replayed, 2 not" in said) == (1, True), said
+        file.write_bytes(receipt("2"))
+        replayed = call("quarantine", "replay", second["id"], "--from", file, "--data", data)
+        assert replayed == (0, "1 replayed\n")
+        running.wait_for_receipts(2, DAY)
+        assert running.post(receipt("1", currency="EUR")).status_code == 202
+        assert call("quarantine", "discard", last["id"], "--yes", "--data", data) == (0, "1 discarded\n")
+        assert waiting(data) == []
+        assert running.stop() == 0
+    assert call("rebuild", "--data", data)[0] == 0
+    assert waiting(data) == []
+    settled = {entry["id"]: entry["settled"]["decision"] for entry in waiting(data, "--settled")}
+    assert settled == {first["id"]: "replayed", second["id"]: "replayed", last["id"]: "discarded"}
+    code, said = call("check", "--data", data)
+    assert (code, "everything agrees" in said) == (0, True), said
+    assert "2 receipts, 1 duplicates, 0 conflicts, 3 quarantined" in said

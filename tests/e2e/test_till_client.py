@@ -1,0 +1,532 @@
+"""Given `examples/till_client.py` on a till; when the server, the line or the till itself comes and goes;
+then every receipt is in tillstream once, in order, and what is no receipt is put aside."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from examples import till_client
+from examples.till_client import Forwarder, InUse, Spool, SpoolError, SpoolFull
+from tests.support.ingest import Ingest
+from tests.support.processes import Command, call, running, up
+from tests.support.scripted_ingest import DROP, GARBAGE, SILENCE, ScriptedIngest, scripted_ingest
+from tests.support.selling_till import DAY, cents, receipt
+from tests.support.spare import spare_port
+from tests.support.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
+CLIENT = (sys.executable, ROOT / "examples" / "till_client.py")
+TILL = (sys.executable, "-m", "tests.support.selling_till")
+
+TAKEN = '202 - {"accepted": 1, "rejected": []}'
+ERRORS = [{"path": "$.storeID", "error": "it is missing", "hint": ""}]
+REFUSED = json.dumps({"errors": ERRORS})
+
+STEPS_LIMIT = 60
+
+
+class Till:
+    """A spool and its forwarder, whose pauses are noted instead of waited for."""
+
+    def __init__(self, folder: Path, url: str, chance: float = 0.5) -> None:
+        self.now_s = 0.0
+        self.spool = Spool(folder)
+        self.forwarder = Forwarder(self.spool, url, chance=lambda: chance, clock=lambda: self.now_s)
+
+    def sell(self, *numbers: int) -> None:
+        for number in numbers:
+            self.spool.store(receipt(number))
+
+    def forward(self) -> list[float]:
+        """Until nothing waits; the pauses on the way."""
+        pauses: list[float] = []
+        for _ in range(STEPS_LIMIT):
+            if not self.spool.waiting():
+                return pauses
+            if pause_s := self.forwarder.step():
+                pauses.append(pause_s)
+        raise AssertionError(f"still waiting after {pauses}")
+
+    def refused(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.spool.refused.read_text().splitlines()]
+
+    def close(self) -> None:
+        self.forwarder.close()
+        self.spool.close()
+
+
+@contextmanager
+def till(folder: Path, *script: str, chance: float = 0.5) -> Iterator[tuple[Till, ScriptedIngest]]:
+    """A till and a server that answers it by the script."""
+    with scripted_ingest(*script) as server, closing(Till(folder / "spool", server.url, chance)) as opened:
+        yield opened, server
+
+
+def sent(server: ScriptedIngest) -> list[list[int]]:
+    """The numbers of the receipts in each request."""
+    return [
+        [
+            json.loads(line)["cashReceiptID"]
+            for line in (gzip.decompress(each.body) if "content-encoding" in each.headers else each.body).splitlines()
+        ]
+        for each in server.requests
+    ]
+
+
+# -- a server that comes and goes, by a script
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_waited_for_and_the_very_same_bytes_are_sent_again(tmp_path: Path, status: int) -> None:
+    with till(tmp_path, f"{status} 7", f"{status} 7", TAKEN) as (selling, server):
+        selling.sell(1)
+        pauses = selling.forward()
+    assert pauses == [7 * 1.125] * 2
+    assert len({each.body for each in server.requests}) == 1
+    assert json.loads(server.requests[0].body) == receipt(1)
+    assert (server.requests[0].path, server.connections) == ("/receipt", 1)
+
+
+def test_a_retry_after_of_a_year_and_one_that_is_no_number_are_bounded(tmp_path: Path) -> None:
+    with till(tmp_path, "503 31536000", "503 tomorrow", "503 0", TAKEN, chance=0.0) as (selling, _):
+        selling.sell(1)
+        assert selling.forward() == [till_client.LONGEST_TOLD_S, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        DROP,
+        GARBAGE,
+        "500 - {}",
+        "401 - {}",
+        "404 - {}",
+        "408 - {}",
+        "200 - <html>welcome to our hotel</html>",
+        "202 - <html>welcome to our hotel</html>",
+        '202 - {"accepted": 0, "rejected": []}',
+        "400 - <html>bad request</html>",
+        "413 - <html>too large</html>",
+        "302 - {}",
+    ],
+)
+def test_what_is_no_answer_of_tillstreams_decides_nothing(tmp_path: Path, trouble: str) -> None:
+    with till(tmp_path, trouble, TAKEN, TAKEN) as (selling, server):
+        selling.sell(1)
+        assert len(selling.forward()) == 1
+        selling.sell(2)
+        assert selling.forward() == []
+    assert sent(server) == [[1], [1], [2]]
+    assert not selling.spool.refused.exists()
+
+
+def test_a_silent_server_is_given_up_after_the_time_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(till_client, "ANSWER_TIMEOUT_S", 0.1)
+    with till(tmp_path, SILENCE, TAKEN) as (selling, server):
+        selling.sell(1)
+        assert len(selling.forward()) == 1
+        assert selling.forwarder._http.sock.gettimeout() == 0.1
+    assert sent(server) == [[1], [1]]
+
+
+def test_an_answer_without_end_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with till(tmp_path, TAKEN, TAKEN) as (selling, server):
+        selling.sell(1)
+        with monkeypatch.context() as narrow:
+            narrow.setattr(till_client, "ANSWER_LIMIT_BYTES", len(TAKEN) - 7)
+            assert selling.forwarder.step() > 0
+        assert selling.forward() == []
+    assert server.connections == 2
+
+
+def test_pauses_double_up_to_a_minute_and_are_spread_by_chance(tmp_path: Path) -> None:
+    away = f"http://127.0.0.1:{spare_port()}"
+    for chance, shares in ((0.0, 0.5), (1.0, 1.0)):
+        with closing(Till(tmp_path / "spool", away, chance)) as selling:
+            selling.sell(1)
+            pauses = [selling.forwarder.step() for _ in range(9)]
+        assert pauses == [shares * pause_s for pause_s in (0.5, 1, 2, 4, 8, 16, 32, 60, 60)]
+
+
+def test_a_connection_stays_open_and_one_that_was_idle_is_not_used_again(tmp_path: Path) -> None:
+    with till(tmp_path, *[TAKEN] * 4) as (selling, server):
+        for number in (1, 2, 3):
+            selling.sell(number)
+            selling.forward()
+        assert server.connections == 1
+        selling.now_s += till_client.IDLE_LIMIT_S + 1
+        selling.sell(4)
+        selling.forward()
+        assert server.connections == 2
+
+
+def test_a_backlog_goes_in_batches_that_grow_while_they_are_taken(tmp_path: Path) -> None:
+    def taken(count: int) -> str:
+        return f'202 - {{"accepted": {count}, "rejected": []}}'
+
+    with till(tmp_path, DROP, DROP, DROP, taken(1), taken(2), taken(4), taken(3)) as (selling, server):
+        selling.spool.store(receipt(0))
+        assert all(selling.forwarder.step() > 0 for _ in range(3))
+        selling.forwarder._size = 1
+        selling.sell(*range(1, 10))
+        assert selling.forward() == []
+    assert sent(server)[3:] == [[0], [1, 2], [3, 4, 5, 6], [7, 8, 9]]
+    assert (server.requests[-1].path, server.requests[-1].headers["content-type"]) == (
+        "/receipts",
+        "application/x-ndjson",
+    )
+
+
+# -- what will never be taken
+
+
+@pytest.mark.parametrize("status", till_client.NEVER_TAKEN)
+def test_what_is_refused_is_put_aside_with_the_answer_and_the_next_goes_on(tmp_path: Path, status: int) -> None:
+    with till(tmp_path, TAKEN, f"{status} - {REFUSED}", TAKEN) as (selling, server):
+        selling.forwarder._size = 1
+        for number in (1, 2, 3):
+            selling.sell(number)
+            assert selling.forward() == []
+    assert sent(server) == [[1], [2], [3]]
+    assert selling.refused() == [{"status": status, "errors": ERRORS, "receipt": receipt(2)}]
+
+
+def test_indexes_of_a_batch_are_mapped_back(tmp_path: Path) -> None:
+    answer = {"accepted": 2, "rejected": [{"index": 1, "errors": ERRORS}, {"index": 3, "errors": ERRORS}]}
+    with till(tmp_path, f"202 - {json.dumps(answer)}") as (selling, _):
+        selling.sell(1, 2, 3, 4)
+        assert selling.forward() == []
+    assert [each["receipt"]["cashReceiptID"] for each in selling.refused()] == [2, 4]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"accepted": 1, "rejected": []}',
+        '{"accepted": 2, "rejected": [{"index": 5, "errors": [{}]}]}',
+        '{"accepted": 1, "rejected": [{"index": 0, "errors": [{}]}, {"index": 0, "errors": [{}]}]}',
+        '{"accepted": "3", "rejected": []}',
+        '{"accepted": 3}',
+        "[]",
+        "{}",
+    ],
+)
+def test_an_answer_that_does_not_add_up_settles_nothing(tmp_path: Path, answer: str) -> None:
+    with till(tmp_path, f"202 - {answer}", '202 - {"accepted": 3, "rejected": []}') as (selling, server):
+        selling.sell(1, 2, 3)
+        assert selling.forwarder.step() > 0
+        assert selling.spool.waiting() == 3
+        selling.forwarder._size = 3
+        assert selling.forward() == []
+    assert sent(server) == [[1, 2, 3]] * 2
+
+
+def test_a_batch_that_is_refused_as_a_whole_is_sent_one_by_one(tmp_path: Path) -> None:
+    whole = '413 - {"errors": [{"path": "$", "error": "the body has more than 10 bytes", "hint": ""}]}'
+    with till(tmp_path, whole, TAKEN, whole, TAKEN, whole, whole) as (selling, server):
+        selling.sell(1, 2, 3)
+        assert selling.forward() == []
+    assert sent(server) == [[1, 2, 3], [1], [2, 3], [2], [3]]
+    assert [each["receipt"]["cashReceiptID"] for each in selling.refused()] == [3]
+
+
+# -- the spool
+
+
+def test_a_receipt_may_be_written_with_decimals_and_dates_or_as_bytes_that_keep_their_digits(tmp_path: Path) -> None:
+    with closing(Spool(tmp_path / "spool")) as spool:
+        spool.store({"total": Decimal("2.60"), "date": datetime(2026, 11, 23, 8, 15, 42)})
+        spool.store(b'\xef\xbb\xbf{"total": 3.3600000000000003,\r\n "note": "\xc3\xa9\xe2\x80\xa8"}\n')
+        assert [body for _, body in spool.first(9)] == [
+            b'{"total":"2.60","date":"2026-11-23 08:15:42"}',
+            b'{"total": 3.3600000000000003,   "note": "\xc3\xa9\xe2\x80\xa8"}',
+        ]
+        for wrong in (b"[1]", b'{"a": ', b'{"a": "\xe9"}', {"total": float("nan")}):
+            with pytest.raises(ValueError, match=r"\w"):
+                spool.store(wrong)
+        assert spool.waiting() == 2
+
+
+def fill(spool: Spool, count: int) -> None:
+    for _ in range(count):
+        spool.store({"filling": "x" * 1_000})
+
+
+def test_a_full_spool_says_so_and_takes_receipts_again_once_they_are_gone(tmp_path: Path) -> None:
+    with closing(Spool(tmp_path / "spool", limit_bytes=200_000)) as spool:
+        told = r"could not store a receipt \(spool .*\): it is full; the limit is 200000 bytes"
+        with pytest.raises(SpoolFull, match=told):
+            fill(spool, 1_000)
+        stored = spool.waiting()
+        assert stored > 100
+        assert (spool.folder / "spool.sqlite3").stat().st_size <= 200_000
+        spool.settle(stored // 2)
+        fill(spool, stored // 2 - 5)
+
+
+def test_refused_receipts_have_their_limit_too(tmp_path: Path) -> None:
+    with closing(Spool(tmp_path / "spool", limit_bytes=50_000)) as spool:
+        spool.put_aside(b'{"a": "%b"}' % (b"x" * 50_000), 422, ERRORS)
+        with pytest.raises(SpoolFull, match=r"nothing was stored: .*refused.ndjson is full"):
+            spool.store({"a": 1})
+        spool.refused.unlink()
+        spool.store({"a": 1})
+
+
+def test_a_batch_is_bounded_in_bytes(tmp_path: Path) -> None:
+    with closing(Spool(tmp_path / "spool")) as spool:
+        for number in range(4):
+            spool.store({"number": number, "filling": "x" * 100_000})
+        assert [len(spool.first(500)), len(spool.first(1))] == [2, 1]
+        spool.store({"filling": "x" * 1_000_000})
+        spool.settle(4)
+        assert len(spool.first(500)) == 1
+
+
+def test_a_second_forwarder_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
+    away = f"http://127.0.0.1:{spare_port()}"
+    with closing(Till(tmp_path / "spool", away)) as first:
+        with pytest.raises(InUse, match=r"another program already forwards what is in .*spool"):
+            Till(tmp_path / "spool", away)
+        code, said = call("run", "--spool", tmp_path / "spool", "--to", away, program=CLIENT)
+        assert (code, said) == (2, f"till_client: another program already forwards what is in {tmp_path}/spool\n")
+        first.sell(1)
+    with closing(Till(tmp_path / "spool", away)) as second:
+        assert second.spool.waiting() == 1
+
+
+def test_a_folder_that_cannot_be_used_and_a_wrong_address_are_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SpoolError, match=r"could not open it \(spool .*file\): .*File exists"):
+        Spool(tmp_path / "file")
+    with closing(Spool(tmp_path / "spool")) as spool, pytest.raises(ValueError, match="is no address of tillstream"):
+        Forwarder(spool, "127.0.0.1:3000")
+
+
+def test_a_receipt_whose_storing_a_power_cut_broke_off_is_gone_and_the_others_stay(tmp_path: Path) -> None:
+    with closing(Spool(tmp_path / "spool")) as spool:
+        for number in (1, 2):
+            spool.store(receipt(number))
+    with closing(sqlite3.connect(tmp_path / "spool" / "spool.sqlite3", isolation_level=None)) as dying:
+        # What doesn't fit into the cache goes into the file before the commit, as the power may leave it.
+        dying.execute("PRAGMA cache_size=1")
+        dying.execute("BEGIN")
+        dying.execute("INSERT INTO receipts (body) VALUES (?)", (b"x" * 1_000_000,))
+        dying.execute("UPDATE receipts SET body = 'torn' WHERE id < 3")
+        dying.execute("INSERT INTO receipts (body) VALUES (?)", (b"x" * 1_000_000,))
+        shutil.copytree(tmp_path / "spool", tmp_path / "after")
+        dying.execute("ROLLBACK")
+    assert (tmp_path / "after" / "spool.sqlite3").stat().st_size > 1_000_000
+    with scripted_ingest(TAKEN, TAKEN) as server, closing(Till(tmp_path / "after", server.url)) as woken:
+        assert [json.loads(body) for _, body in woken.spool.first(9)] == [receipt(1), receipt(2)]
+        for _ in (1, 2):
+            woken.forwarder._size = 1
+            assert woken.forwarder.step() == 0
+        assert sent(server) == [[1], [2]]
+
+
+STORING = """
+import sys
+from examples.till_client import Spool
+spool = Spool(sys.argv[1])
+for number in range(3):
+    spool.store({"cashReceiptID": number})
+    sys.stdout.write("stored\\n")
+    sys.stdout.flush()
+"""
+
+
+def test_nothing_counts_as_stored_before_all_of_it_was_synced(tmp_path: Path) -> None:
+    if shutil.which("strace") is None:
+        if os.environ.get("CI"):
+            pytest.fail("strace is missing: install it")
+        pytest.skip("needs strace")
+    calls = "trace=write,pwrite64,unlink,fsync,fdatasync"
+    strace = ("strace", "-f", "-y", "-s", "16", "-e", calls, "-o", tmp_path / "trace", sys.executable, "-c", STORING)
+    code, said = call(tmp_path / "spool", program=strace, cwd=ROOT)
+    assert (code, said) == (0, "stored\n" * 3)
+    unsynced: set[str] = set()
+    stored = 0
+    for line in (tmp_path / "trace").read_text().splitlines():
+        if found := re.search(r"pwrite64\(\d+<(.*?)>", line):
+            unsynced.add(found[1])
+        elif found := re.search(r'unlink\("(.*)-journal"', line):
+            unsynced.discard(f"{found[1]}-journal")
+            unsynced.add(str(Path(found[1]).parent))
+        elif found := re.search(r"f(?:data)?sync\(\d+<(.*?)>\) += 0", line):
+            unsynced.discard(found[1])
+        elif "write(1<" in line and '"stored' in line:
+            stored += 1
+            assert not unsynced
+    assert stored == 3
+
+
+def test_half_a_line_of_what_was_refused_spoils_no_other(tmp_path: Path) -> None:
+    with till(tmp_path, f"422 - {REFUSED}", f"422 - {REFUSED}") as (selling, _):
+        selling.sell(1)
+        selling.forward()
+        whole = selling.spool.refused.read_bytes()
+        selling.spool.refused.write_bytes(whole + whole[: len(whole) // 2])
+        selling.sell(2)
+        selling.forward()
+        lines = selling.spool.refused.read_bytes().splitlines()
+    assert [json.loads(lines[at])["receipt"]["cashReceiptID"] for at in (0, 2)] == [1, 2]
+
+
+def test_a_spool_that_cannot_be_written_sends_again_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise SpoolError("could not take out what is settled: the disk is full")
+
+    with till(tmp_path, TAKEN, TAKEN) as (selling, server):
+        selling.sell(1)
+        with monkeypatch.context() as broken:
+            broken.setattr(selling.spool, "settle", fail)
+            assert selling.forwarder.step() > 0
+        assert selling.forward() == []
+    assert sent(server) == [[1], [1]]
+
+
+# -- the real server
+
+
+def test_of_a_backlog_the_real_server_refuses_the_wrong_ones_alone(tmp_path: Path) -> None:
+    wrong = receipt(2) | {"documentTotal": {"grossTotal": "two"}}
+    with (
+        closing(Ingest(tmp_path / "data", receipt_limit_bytes=2_000)) as server,
+        closing(Till(tmp_path / "spool", f"http://127.0.0.1:{server.port}")) as selling,
+    ):
+        selling.sell(1)
+        selling.spool.store(wrong)
+        selling.spool.store(receipt(3) | {"note": "x" * 3_000})
+        selling.sell(4)
+        assert selling.forward() == []
+        selling.spool.store(wrong)
+        selling.spool.store(wrong)
+        assert selling.forward() == []
+        selling.spool.store(wrong)
+        assert selling.forward() == []
+        selling.spool.store(receipt(3) | {"note": "x" * 3_000})
+        assert selling.forward() == []
+        accepted = [record["receipt"] for record in server.records() if record["kind"] == "receipt"]
+    assert accepted == ["1", "4"]
+    assert [(each["status"], each["receipt"]["cashReceiptID"]) for each in selling.refused()] == [
+        (202, 2),
+        (202, 3),
+        (422, 2),
+        (422, 2),
+        (422, 2),
+        (413, 3),
+    ]
+    assert selling.refused()[0]["errors"][0]["path"] == "$.documentTotal.grossTotal"
+
+
+def test_the_command_stores_sends_and_tells(tmp_path: Path) -> None:
+    (tmp_path / "wrong.json").write_text('{"cashReceiptID": "9"}')
+    (tmp_path / "none.json").write_text("[]")
+    example = ROOT / "examples" / "receipt.json"
+    away = f"http://127.0.0.1:{spare_port()}"
+    spool = ("--spool", tmp_path / "spool")
+    code, said = call("send", example, *spool, "--to", away, program=CLIENT)
+    assert (code, "waiting: 1, the oldest 4711 of 2026-11-23 08:15:42; refused: 0" in said) == (0, True), said
+    with closing(Ingest(tmp_path / "data")) as server:
+        address = f"http://127.0.0.1:{server.port}"
+        code, said = call("send", example, tmp_path / "wrong.json", *spool, "--to", address, program=CLIENT)
+        assert (code, "was refused (202) and put aside" in said, "waiting: 0; " in said) == (1, True, True), said
+        assert [record["receipt"] for record in server.records()] == ["4711", "4711", ""]
+    code, said = call("status", *spool, program=CLIENT)
+    assert (code, said.startswith("waiting: 0; refused: ")) == (0, True)
+    code, said = call("send", tmp_path / "none.json", *spool, program=CLIENT)
+    assert (code, said) == (2, "till_client: a receipt is one JSON object\n")
+
+
+def test_while_one_program_forwards_another_may_store(tmp_path: Path) -> None:
+    example, spool = ROOT / "examples" / "receipt.json", ("--spool", tmp_path / "spool")
+    with closing(Ingest(tmp_path / "data")) as server:
+        to = ("--to", f"http://127.0.0.1:{server.port}")
+        with running("run", *spool, *to, program=CLIENT) as forwarding:
+            wait_until(lambda: forwards(tmp_path / "spool"), "it forwards")
+            code, said = call("send", example, *spool, *to, program=CLIENT)
+            assert (code, said.startswith("stored; another program already forwards")) == (0, True), said
+            wait_until(server.records, "the receipt is forwarded")
+            assert forwarding.stop(signal.SIGINT) == 130
+            assert "Traceback" not in forwarding.said
+    with closing(Spool(tmp_path / "spool")) as left:
+        assert left.waiting() == 0
+
+
+def forwards(folder: Path) -> bool:
+    with closing(Spool(folder)) as spool:
+        try:
+            spool.claim().close()
+        except InUse:
+            return True
+    return False
+
+
+def sold(command: Command, default: int) -> int:
+    """The last number that the till said to be on its disk."""
+    stored = [
+        line for line in command.said.splitlines(keepends=True) if line.startswith("stored ") and line[-1] == "\n"
+    ]
+    return int(stored[-1].split()[1]) if stored else default
+
+
+def test_a_till_and_a_server_that_are_killed_again_and_again_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
+    chance = random.Random(20261124)
+    taking, showing = spare_port(), spare_port()
+    url, spool, data = f"http://127.0.0.1:{taking}", tmp_path / "spool", tmp_path / "data"
+    options = ("--ingest-port", taking, "--dashboard-port", showing)
+    last = 0
+
+    def live(during: Callable[[], object] = lambda: None) -> None:
+        """A till sells from where it stands on its disk, and is killed at a random moment."""
+        nonlocal last
+        with running(spool, url, last + 1, 10**6, program=TILL, cwd=ROOT) as life:
+            life.hear(rf"^stored {last + chance.randrange(1, 80)}$")
+            during()
+            life.process.send_signal(signal.SIGKILL)
+            life.wait()
+            last = sold(life, last)
+
+    live()
+    with up(data, *options) as first:
+        for _ in range(3):
+            live()
+        live(lambda: first.command.part("ingest").kill())
+        live(first.stop)
+    for _ in range(2):
+        live()
+    with up(data, *options) as second:
+        live()
+        count = last + 20
+        with running(spool, url, last + 1, count, program=TILL, cwd=ROOT) as healthy:
+            assert healthy.wait(30) == 0, healthy.said
+        summary = second.wait_for_receipts(count, DAY)
+        revenue = sum(cents(number) for number in range(1, count + 1))
+        assert (summary["revenue"], summary["conflicts"]) == (f"{revenue // 100}.{revenue % 100:02}", 0)
+        # The power is cut after the 202 and before the till has taken it in: it sends the last of it again.
+        with closing(Till(spool, url)) as woken:
+            woken.sell(*range(count - 20, count + 1))
+            assert woken.forward() == []
+        wait_until(lambda: second.summary()["duplicates"] >= 21, "the duplicates are counted")  # type: ignore[operator]
+        assert second.summary(DAY)["receipts"] == count
+        assert not (spool / "refused.ndjson").exists()
+        assert second.stop() == 0
+    code, said = call("check", "--data", data)
+    assert (code, f"= {count} receipts" in said, ", 0 conflicts" in said) == (0, True, True), said

@@ -1,0 +1,90 @@
+"""Any receipt, written in every format that can write it and sent in any order, counts once and never as a conflict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.any_receipt import receipts
+from tests.support.road import Road, road
+from tests.support.written import as_csv, as_form, as_xml
+from tillstream.formats import envelope
+from tillstream.formats.base import Record
+from tillstream.formats.canonical import encode
+
+Receipts = Sequence[dict[str, Any]]
+
+WRITTEN: dict[str, tuple[str, Callable[[Receipts], bytes]]] = {
+    "JSON": ("application/json", lambda several: b"[" + b", ".join(map(encode, several)) + b"]"),
+    "NDJSON": ("application/x-ndjson", lambda several: b"\n".join(map(encode, several))),
+    "records": (
+        envelope.MEDIA_TYPE,
+        lambda several: b"\n".join(envelope.receipt(Record(encode(each)), "mine/gateway") for each in several),
+    ),
+    "CSV": ("text/csv", as_csv),
+    "CSV as in France": ("text/csv", lambda several: as_csv(several, ";", comma=True)),
+    "XML": ("application/xml", lambda several: b"<receipts>" + b"\n".join(map(as_xml, several)) + b"</receipts>"),
+}
+FORM = "application/x-www-form-urlencoded"
+
+stores = count(1)
+several = st.lists(
+    receipts(blanks=False, controls=False), min_size=1, max_size=3, unique_by=lambda each: each["cashReceiptID"]
+)
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Road]:
+    with road(tmp_path_factory.mktemp("road")) as running:
+        yield running
+
+
+def stored(chain: Road) -> int:
+    [row] = chain.pipeline.store.query("SELECT count(*) AS receipts FROM receipts")
+    return int(row["receipts"])
+
+
+def quarantined(chain: Road) -> int:
+    """Conflicts among them."""
+    return len(chain.pipeline.store.query("SELECT place FROM quarantine"))
+
+
+@settings(deadline=None, max_examples=20)
+@given(several, st.permutations([*WRITTEN, "form"]), st.booleans())
+def test_all_but_the_first_are_duplicates(chain: Road, drawn: Receipts, order: Sequence[str], one_step: bool) -> None:
+    # A store of its own, for an example may come again.
+    written = [{**receipt, "storeID": f"S{next(stores)}"} for receipt in drawn]
+    before, duplicates, set_aside = stored(chain), chain.pipeline.counter("duplicates"), quarantined(chain)
+    post = chain.ingest.post if one_step else chain.post
+    for name in order:
+        if name == "form":
+            for receipt in written:
+                assert post("/receipt", as_form(receipt), FORM).status == 202
+            continue
+        media_type, write = WRITTEN[name]
+        answer = post("/receipts", write(written), media_type)
+        assert (answer.json["accepted"], answer.json["rejected"]) == (len(written), [])
+    chain.pipeline.drain()
+    assert stored(chain) == before + len(written)
+    assert chain.pipeline.counter("duplicates") == duplicates + (len(order) - 1) * len(written)
+    assert quarantined(chain) == set_aside
+
+
+def test_another_content_is_a_conflict_in_whatever_format_it_comes(chain: Road) -> None:
+    receipt = {
+        "cashReceiptID": "1",
+        "storeID": f"S{next(stores)}",
+        "date": "2026-11-23 10:15:00",
+        "documentTotal": {"grossTotal": "1.20"},
+    }
+    assert chain.post("/receipts", as_xml(receipt), "application/xml").status == 202
+    conflicts = chain.pipeline.counter("conflicts")
+    other = {**receipt, "documentTotal": {"grossTotal": "1.30"}}
+    assert chain.post("/receipt", as_form(other), FORM).status == 202
+    assert chain.post("/receipts", as_csv([other]), "text/csv").status == 202
+    assert chain.pipeline.counter("conflicts") == conflicts + 2

@@ -1,0 +1,53 @@
+"""Any receipt written as a form reads back equal, and whatever is done to it is told and never raised."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.any_receipt import receipts, same
+from tests.support.written import as_csv, as_form
+from tillstream.formats.base import Record, Unreadable
+from tillstream.formats.csv import CsvDecoder
+from tillstream.formats.form import FormDecoder
+from tillstream.settings import Settings
+from tillstream.validation import Validator
+
+RECEIVED_US = 1_795_435_200_000_000
+
+form = FormDecoder(Settings())
+validator = Validator(Settings())
+untimed = settings(deadline=None)
+
+
+@untimed
+@given(receipts(blanks=False), st.booleans())
+def test_a_receipt_reads_back_equal_with_the_key_of_its_csv(receipt: dict[str, Any], comma: bool) -> None:
+    payload = as_form(receipt, comma=comma)
+    record = form.one(payload)
+    assert isinstance(record, Record), record
+    assert record.original == payload
+    assert same(record.body, receipt)
+    table = CsvDecoder(Settings()).one(as_csv([receipt]))
+    assert isinstance(table, Record), table
+    _, key, day = validator.check(record.body, RECEIVED_US, "form/http")
+    assert validator.check(table.body, RECEIVED_US, "csv/http")[1:] == (key, day)
+
+
+@untimed
+@given(receipts(), st.data())
+def test_what_is_broken_is_told_and_never_raised(receipt: dict[str, Any], data: st.DataObject) -> None:
+    payload = bytearray(as_form(receipt))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(payload)))
+        piece = st.binary(max_size=3) | st.sampled_from([b"%", b"&", b"=", b"[", b"].", b"%FF", b"+"])
+        payload[at : at + data.draw(st.integers(0, 9))] = data.draw(piece)
+    found = form.one(bytes(payload))
+    if isinstance(found, Record):
+        json.loads(found.body)
+    else:
+        assert isinstance(found, Unreadable)
+        assert found.faults

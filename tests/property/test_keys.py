@@ -1,0 +1,39 @@
+"""Keys: the one that was made is found, and nothing near it is."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tillstream.access.keys import Key, Keys, carried, digest, make
+
+entropies = st.binary(min_size=36, max_size=36)
+
+
+def made(random: bytes) -> tuple[str, Keys]:
+    text, number = make(lambda size: random[:4] if size == 4 else random[4:], {})
+    return text, Keys.of([Key(number, digest(text), "", all_stores=True)])
+
+
+@given(entropies)
+def test_a_key_is_found_whatever_its_bits(random: bytes) -> None:
+    text, keys = made(random)
+    found = keys.find(text)
+    assert found is not None
+    assert found.id == random[:4].hex()
+    assert carried(f"Bearer {text}") == carried("Basic " + b64encode(f"x:{text}".encode()).decode()) == text
+
+
+@given(entropies, st.integers(0, 54), st.characters())
+def test_a_key_with_one_letter_changed_is_none(random: bytes, place: int, letter: str) -> None:
+    text, keys = made(random)
+    changed = text[:place] + letter + text[place + 1 :]
+    assert (keys.find(changed) is not None) == (changed == text)
+
+
+@given(entropies, st.text() | st.binary().map(lambda raw: raw.decode("latin-1")))
+def test_no_other_text_is_a_key(random: bytes, text: str) -> None:
+    assert made(random)[1].find(text) is None
+    assert carried(text) == "" or text.strip().lower().startswith(("bearer ", "basic "))

@@ -1,0 +1,73 @@
+"""HAProxy of Debian's package with the very file of `deploy/`, on loopback."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+
+from tests.support.processes import Command, running
+from tests.support.spare import spare_port
+from tests.support.waiting import wait_until
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+CONFIGURATION = DEPLOY / "haproxy.cfg"
+
+
+def program() -> str:
+    """Where it is; empty where it is not. Of those who are not root, /usr/sbin is often not in PATH."""
+    return shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin") or ""
+
+
+def missing() -> str:
+    """What is not installed, and how it gets there; empty where all is."""
+    return "" if program() else "HAProxy is missing: `make debian` installs it as root, or apt-get install haproxy"
+
+
+class Balancer(NamedTuple):
+    """One that serves: where receipts go in and where the dashboard is."""
+
+    receipts: str
+    dashboard: str
+    command: Command
+
+
+def own_user() -> dict[str, str]:
+    """The variables that have it stay who starts it: only root could become another one."""
+    return {"RUN_AS": pwd.getpwuid(os.getuid()).pw_name, "RUN_AS_GROUP": grp.getgrgid(os.getgid()).gr_name}
+
+
+@contextmanager
+def balancer(ingests: tuple[str, str], engine: str, *, tls: str = "") -> Iterator[Balancer]:
+    """In front of these (`host:port`), on free ports; `tls` is the PEM file with which it speaks HTTPS."""
+    receipts, dashboard = (f"127.0.0.1:{spare_port()}" for _ in range(2))
+    secured = f"ssl crt {tls}" if tls else ""
+    scheme = "https" if tls else "http"
+    variables = own_user() | {
+        "RECEIPTS": receipts,
+        "RECEIPTS_TLS": secured,
+        "DASHBOARD": dashboard,
+        "DASHBOARD_TLS": secured,
+        "INGEST_1": ingests[0],
+        "INGEST_2": ingests[1],
+        "ENGINE": engine,
+    }
+    with running("-db", "-f", CONFIGURATION, program=(program(),), cwd=None, **variables) as command:
+        found = Balancer(f"{scheme}://{receipts}", f"{scheme}://{dashboard}", command)
+        wait_until(lambda: _listens(found), "HAProxy listens")
+        yield found
+
+
+def _listens(found: Balancer) -> bool:
+    if found.command.process.poll() is not None:
+        raise AssertionError(f"HAProxy ended: {found.command.said}")
+    # Any answer will do.
+    httpx.get(found.receipts, verify=False)
+    return True

@@ -1,0 +1,157 @@
+"""`compose.yaml` as Debian's docker-compose reads it, and its services as plain processes of this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+from tests.support import balancer
+from tests.support.processes import TILLSTREAM, Command
+from tests.support.spare import spare_port
+
+ROOT = Path(__file__).parents[2]
+DEBIAN_PYTHON = "/usr/bin/python3"
+"""It has the YAML that docker-compose needs itself."""
+
+_TO_JSON = "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout)"
+
+Service = dict[str, Any]
+
+
+def missing() -> str:
+    """What is not installed, and how it gets there; empty where all is."""
+    if shutil.which("docker-compose"):
+        return balancer.missing()
+    return "docker-compose is missing: `make debian` installs it as root, or apt-get install docker-compose"
+
+
+def config(**variables: str) -> tuple[int, str, str]:
+    """What `docker-compose config` says: exit code, standard output and standard error."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("RABBITMQ", "BALANCER"))}
+    # In the place of the file .env that may stand there.
+    with NamedTemporaryFile() as nothing:
+        done = subprocess.run(
+            ["docker-compose", "--env-file", nothing.name, "-f", str(ROOT / "compose.yaml"), "config"],
+            capture_output=True, text=True, cwd=ROOT, env=environment | variables, timeout=60,
+        )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def services(**variables: str) -> dict[str, Service]:
+    """The services with these variables, everything resolved."""
+    code, text, said = config(**variables)
+    assert code == 0, said
+    done = subprocess.run([DEBIAN_PYTHON, "-c", _TO_JSON], input=text, capture_output=True, text=True, check=True)
+    found: dict[str, Service] = json.loads(done.stdout)["services"]
+    return found
+
+
+class Composed:
+    """The services but for the broker, which is at `broker` (`host:port/virtual host`).
+
+    A container's address becomes a free port of this machine, a volume a directory below `folder`; nothing
+    else of a command, of an environment or of the settings file is changed.
+    """
+
+    def __init__(self, folder: Path, found: dict[str, Service], broker: str) -> None:
+        self._folder = folder
+        self._services = found
+        self._addresses = {
+            (name, port): f"127.0.0.1:{spare_port()}"
+            for name, port in (("ingest1", 3000), ("ingest2", 3000), ("engine", 8050), ("balancer", 3000), ("balancer", 8050))
+        }  # fmt: skip
+        self._broker = broker
+        self._commands: list[Command] = []
+        for service, described in found.items():
+            for source in (volume.split(":")[0] for volume in described["volumes"]):
+                if source.endswith(".toml"):
+                    lines = Path(source).read_text(encoding="utf-8").splitlines()
+                    self._settings(service).write_text("\n".join(self._here(service, line) for line in lines))
+
+    def url(self, service: str, port: int) -> str:
+        return f"http://{self._addresses[service, port]}"
+
+    def start(self, service: str) -> Command:
+        """Run what the container runs."""
+        program, arguments = self._command(service, self._services[service]["command"])
+        command = Command(*arguments, program=program, cwd=None, **self._environment(service))
+        self._commands.append(command)
+        return command
+
+    def call(self, service: str, *arguments: str, typed: str = "") -> str:
+        """What a command says that ends by itself, as `docker-compose run` would have it run."""
+        done = self._run(service, arguments, typed)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def is_healthy(self, service: str) -> bool:
+        """Whether the container's health check, made once, finds everything well."""
+        kind, *test = self._services[service]["healthcheck"]["test"]
+        assert kind == "CMD"
+        return self._run(service, test).returncode == 0
+
+    def _run(self, service: str, arguments: Sequence[str], typed: str = "") -> subprocess.CompletedProcess[str]:
+        program, rest = self._command(service, arguments)
+        return subprocess.run(
+            [*program, *rest], input=typed, capture_output=True, text=True, env=os.environ | self._environment(service),
+            timeout=60,
+        )  # fmt: skip
+
+    def _command(self, service: str, arguments: Sequence[str]) -> tuple[Sequence[str], list[str]]:
+        program, *rest = (self._here(service, argument) for argument in arguments)
+        programs = {"tillstream": TILLSTREAM, "haproxy": (balancer.program(),), "python": (sys.executable,)}
+        return programs.get(program, (program,)), rest
+
+    def close(self) -> None:
+        for command in reversed(self._commands):
+            command.close()
+
+    def _environment(self, service: str) -> dict[str, str]:
+        given = {
+            name: self._here(service, str(value)) for name, value in self._services[service]["environment"].items()
+        }
+        if service == "balancer":
+            given |= balancer.own_user()
+        # In a container of its own each has the same port.
+        for setting, port in (("INGEST", 3000), ("DASHBOARD", 8050)):
+            address = self._addresses.get((service, port))
+            if address is not None and service != "balancer":
+                given[f"TILLSTREAM_{setting}_PORT"] = address.rpartition(":")[2]
+        return given
+
+    def _here(self, service: str, text: str) -> str:
+        """The text with addresses and paths of this machine."""
+        text = text.replace("rabbitmq:5672/%2F", self._broker)
+        for (name, port), address in self._addresses.items():
+            text = re.sub(rf"\b{name}:{port}\b", address, text)
+            if name == service:
+                text = re.sub(rf"^:{port}$", address, text)
+                text = re.sub(rf"(?<=127\.0\.0\.1[:/]){port}\b", address.rpartition(":")[2], text)
+        for inside, outside in self._mounts(service):
+            text = re.sub(rf"{re.escape(inside)}(?![\w-])", outside, text)
+        return text
+
+    def _mounts(self, service: str) -> list[tuple[str, str]]:
+        """The paths in the container, the longest first, with what stands there."""
+        found = []
+        for volume in self._services[service]["volumes"]:
+            source, inside, _ = volume.split(":")
+            if source.startswith("/"):
+                found.append((inside, str(self._settings(service) if source.endswith(".toml") else source)))
+            else:
+                directory = self._folder / source
+                directory.mkdir(exist_ok=True)
+                found.append((inside, str(directory)))
+        return sorted(found, key=lambda mount: -len(mount[0]))
+
+    def _settings(self, service: str) -> Path:
+        """The shared settings file, as this service sees it."""
+        return self._folder / f"{service}.toml"

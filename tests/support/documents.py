@@ -1,0 +1,150 @@
+"""Valid files of every format, small ones: what fuzzing starts from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from tests.support import square_orders
+from tests.support.pipeline import body
+from tests.support.written import as_csv, as_form, as_xml
+from tillstream.formats import envelope
+from tillstream.formats.base import Decoder, Record
+from tillstream.receipt import Fault
+
+RECEIPTS: tuple[dict[str, Any], ...] = (
+    {"cashReceiptID": "7", "storeID": "1", "date": "2026-11-23 10:15:00", "documentTotal": {"grossTotal": Decimal(0)}},
+    body(),
+    {
+        "cashReceiptID": "A-0099",
+        "storeID": "Orléans",
+        "terminalID": "2",
+        "date": "2026-11-23T18:02:11.250+01:00",
+        "currency": "EUR",
+        "colour": 'crème, "brûlée"; 5" tart',
+        "documentTotal": {"grossTotal": Decimal("-3.3600000000000003"), "taxPayable": Decimal("-0.2")},
+        "lines": [
+            {"lineNumber": "1", "productDescription": "Pain\nau levain", "quantity": Decimal("-0.42")},
+            {"productCode": "B&B", "settlementAmount": Decimal(1500), "taxPercentage": Decimal("5.5")},
+            {"productCode": "<i>", "settlementAmount": Decimal("-1503.36")},
+        ],
+        "settlements": [
+            {"paymentMechanism": "CB", "settlementAmount": Decimal("-3.36")},
+            {"paymentMechanism": "Chèque", "settlementAmount": Decimal("0.3")},
+        ],
+    },
+)
+"""The smallest, a usual one, and one with whatever is seldom in it."""
+
+
+def _json(value: Any, **how: Any) -> bytes:
+    return json.dumps(value, default=float, ensure_ascii=False, **how).encode()
+
+
+def _jsons() -> list[bytes]:
+    return [*map(_json, RECEIPTS), _json(RECEIPTS), _json(RECEIPTS[2], indent=1), b"[" + _json(RECEIPTS[0]) + b"]"]
+
+
+def _ndjsons() -> list[bytes]:
+    return [b"\n".join(map(_json, RECEIPTS)), b"\r\n\r\n".join(_json(RECEIPTS[0]) for _ in range(3))]
+
+
+def _csvs() -> list[bytes]:
+    return [
+        as_csv(RECEIPTS),
+        as_csv(RECEIPTS[:2], ";", comma=True),
+        as_csv([RECEIPTS[2], *RECEIPTS[:2]], "\t"),
+        as_csv([{**RECEIPTS[1], "cashReceiptID": number} for number in range(3)]).replace(b"\r\n", b"\n"),
+    ]
+
+
+def _forms() -> list[bytes]:
+    return [as_form(RECEIPTS[0]), as_form(RECEIPTS[1], comma=True), as_form(RECEIPTS[2])]
+
+
+def _envelopes() -> list[bytes]:
+    records = [Record(_json(each), b"as it came", "2026-11-23") for each in RECEIPTS]
+    refusal = envelope.refusal([Fault("$.date", "it is missing", "write it")], b"\xff\0", "csv/import")
+    return [b"\n".join([*(envelope.receipt(each, "poslog/import") for each in records), refusal])]
+
+
+def _orders() -> list[bytes]:
+    orders = [square_orders.order(), square_orders.SPLIT, square_orders.EXCHANGE, square_orders.TABLE]
+    each = square_orders.encoded(*orders)
+    open_ = square_orders.order(state="OPEN")
+    return [*each, b"\n".join(each[:2]), _json({"orders": [orders[2], open_]}), _json({"order": open_}, indent=1)]
+
+
+def _xmls() -> list[bytes]:
+    first, second, third = map(as_xml, RECEIPTS)
+    alike = b"".join(as_xml({**RECEIPTS[0], "cashReceiptID": number}) for number in range(6))
+    declared = b"<?xml version='1.0' encoding='iso-8859-1'?>\n<!-- of a till -->\n"
+    return [
+        first,
+        b"<receipts>%b\n%b<![CDATA[ ]]>%b</receipts>" % (second, first, third),
+        b'<r:receipts xmlns:r="urn:r">%b</r:receipts>' % second.replace(b"<", b"<r:").replace(b"<r:/", b"</r:"),
+        b"<receipts>%b</receipts>" % alike,
+        declared + third.decode().encode("iso-8859-1", "xmlcharrefreplace"),
+    ]
+
+
+def _poslogs() -> list[bytes]:
+    alike = "\n".join(_transaction(number, _SOLD) for number in range(6))
+    mixed = _transaction(7, _RETURNED) + _transaction(8, "<ControlTransaction><SignOn/></ControlTransaction>")
+    namespace = "http://www.nrf-arts.org/IXRetail/namespace/"
+    return [
+        each.encode()
+        for each in (
+            f'<?xml version="1.0"?>\n<POSLog xmlns="{namespace}">{mixed}</POSLog>',
+            f'<POSLog xmlns="{namespace}">\n{alike}\n</POSLog>',
+            f"<POSLog>{_transaction(9, _SOLD, ' VoidFlag=' + repr('true'))}{_transaction(10, _RETURNED)}</POSLog>",
+        )
+    ]
+
+
+def _transaction(number: int, inside: str, attributes: str = "") -> str:
+    return (
+        f"<Transaction{attributes}><RetailStoreID>12</RetailStoreID><WorkstationID>2</WorkstationID>"
+        f"<SequenceNumber>{number}</SequenceNumber><OperatorID>94</OperatorID>"
+        "<BusinessDayDate>2026-11-23</BusinessDayDate>"
+        f"<EndDateTime>2026-11-23T10:15:00</EndDateTime>{inside}</Transaction>"
+    )
+
+
+_SOLD = (
+    "<RetailTransaction><LineItem><SequenceNumber>1</SequenceNumber><Sale><ItemID>0102</ItemID>"
+    "<MerchandiseHierarchy Level='Department'>6</MerchandiseHierarchy><Description>Baguette &amp; beurre</Description>"
+    "<RegularSalesUnitPrice>2.99</RegularSalesUnitPrice><ExtendedAmount>1.26</ExtendedAmount>"
+    "<Quantity UnitOfMeasureCode='KGM'>0.42</Quantity></Sale></LineItem>"
+    "<LineItem><Tax><Amount>0.07</Amount><Percent>5.5</Percent></Tax></LineItem>"
+    "<LineItem><Tender TenderType='CreditDebit'><Amount>1.33</Amount></Tender></LineItem>"
+    "<Total TotalType='TransactionGrandAmount'>1.33</Total><Total TotalType='TransactionTaxAmount'>0.07</Total>"
+    "</RetailTransaction>"
+)
+_RETURNED = (
+    "<RetailTransaction><LineItem><Return><ItemID>7</ItemID><ExtendedAmount>5.00</ExtendedAmount><Quantity>1</Quantity>"
+    "</Return></LineItem><LineItem VoidFlag='true'><Sale><ItemID>8</ItemID><ExtendedAmount>1</ExtendedAmount></Sale>"
+    "</LineItem><LineItem><Discount><Amount>0.50</Amount></Discount></LineItem><LineItem><Tender TenderType='Cash' "
+    "TypeCode='Refund'><Amount>5.00</Amount></Tender></LineItem>"
+    "<Total TotalType='TransactionGrandAmount'>-5.00</Total></RetailTransaction>"
+)
+
+WRITTEN: Mapping[str, Callable[[], Sequence[bytes]]] = {
+    "application/json": _jsons,
+    "application/x-ndjson": _ndjsons,
+    "application/xml": _xmls,
+    "text/csv": _csvs,
+    "application/x-www-form-urlencoded": _forms,
+    "application/vnd.tillstream.records+ndjson": _envelopes,
+    "application/vnd.square.orders+json": _orders,
+    "application/vnd.nrf-arts.poslog+xml": _poslogs,
+}
+"""By the first media type of a format. Of one that is not here, its example is all there is."""
+
+
+def of(decoder: Decoder) -> list[bytes]:
+    """Files of the decoder's format."""
+    written = WRITTEN.get(decoder.media_types[0], lambda: ())
+    return [*filter(None, [decoder.example.encode()]), *written()]

@@ -1,0 +1,201 @@
+"""RabbitMQ of Debian's package as a private node: its own name, ports, cookie and data, on loopback only."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
+
+import psutil
+
+from tests.support.spare import spare_port
+from tests.support.waiting import wait_until
+
+PROGRAMS = Path("/usr/lib/rabbitmq/bin")
+START_S = 60.0
+STOP_S = 20.0
+VHOSTS_AT_ONCE = 24
+"""One call of `rabbitmqctl` takes half a second, however much it is asked to do."""
+
+_ADD_VHOSTS = """lists:foreach(fun(Number) ->
+  Name = iolist_to_binary(["{prefix}", integer_to_list(Number)]),
+  rabbit_vhost:add(Name, <<"tests">>),
+  rabbit_auth_backend_internal:set_permissions(<<"guest">>, Name, <<".*">>, <<".*">>, <<".*">>, <<"tests">>)
+end, lists:seq({first}, {last}))."""
+
+
+def missing() -> str:
+    """What is not installed, and how it gets there; empty where all is."""
+    if (PROGRAMS / "rabbitmq-server").exists() and shutil.which("epmd"):
+        return ""
+    return "RabbitMQ is missing: `make debian` installs it as root, or apt-get install rabbitmq-server"
+
+
+class Node:
+    """One broker, known by its directory alone: whoever has the directory can use, kill and stop it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._state = directory / "node.json"
+        self._vhosts = 0
+        # Kept, or Python warns of a child that is dropped while it runs.
+        self._children: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        """Run it, on the ports and the data that it had if it ran before; returns once it serves."""
+        if not self._state.exists():
+            self._make()
+        if psutil.pid_exists(self._read()["epmd"]):
+            self._spawn_server()
+            return
+        epmd = subprocess.Popen(
+            ["epmd", "-port", str(self._read()["epmd_port"]), "-address", "127.0.0.1"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True, env=self._environment(),
+        )  # fmt: skip
+        self._children.append(epmd)
+        self._write(self._read() | {"epmd": epmd.pid})
+        self._spawn_server()
+
+    def _make(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        amqp, distribution, names = (spare_port() for _ in range(3))
+        self._write({"amqp": amqp, "distribution": distribution, "epmd_port": names, "epmd": 0, "server": 0})
+        (self.directory / "enabled_plugins").write_text("[rabbitmq_consistent_hash_exchange].\n")
+        (self.directory / "rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{amqp}\nlog.console = false\nlog.file.level = warning\n"
+            "disk_free_limit.absolute = 1MB\n"
+        )
+
+    def _spawn_server(self) -> None:
+        with (self.directory / "said").open("ab") as said:
+            server = subprocess.Popen(
+                [str(PROGRAMS / "rabbitmq-server")],
+                stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
+                start_new_session=True, cwd=self.directory, env=self._environment(),
+            )  # fmt: skip
+        self._children.append(server)
+        self._write(self._read() | {"server": server.pid})
+        wait_until(lambda: self._serves(server), f"RabbitMQ in {self.directory} serves", START_S)
+
+    def _serves(self, server: subprocess.Popen[bytes]) -> bool:
+        if server.poll() is not None:
+            raise AssertionError(f"RabbitMQ ended: {(self.directory / 'said').read_text()[-2_000:]}")
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1.0) as probe:
+            # A protocol it does not speak is answered with the one it does, once the broker is up.
+            probe.sendall(b"AMQP\x00\x00\x00\x00")
+            return probe.recv(4) == b"AMQP"
+        return False
+
+    @property
+    def port(self) -> int:
+        return int(self._read()["amqp"])
+
+    def url(self, vhost: str = "/", user: str = "guest", password: str = "guest", port: int = 0) -> str:
+        return f"amqp://{user}:{password}@127.0.0.1:{port or self.port}/{quote(vhost, safe='')}"
+
+    def fresh_vhost(self) -> str:
+        """The name of a virtual host that nobody has used yet."""
+        number = self._vhosts
+        self._vhosts += 1
+        prefix = f"t{os.getpid()}-"
+        if number % VHOSTS_AT_ONCE == 0:
+            last = number + VHOSTS_AT_ONCE - 1
+            self.control("eval", _ADD_VHOSTS.format(prefix=prefix, first=number, last=last))
+        return f"{prefix}{number}"
+
+    def control(self, *arguments: str) -> str:
+        """What `rabbitmqctl` says to these arguments."""
+        done = subprocess.run(
+            [str(PROGRAMS / "rabbitmqctl"), "--quiet", "-n", self._name, *arguments],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, env=self._environment(), timeout=START_S,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def kill(self) -> None:
+        """As a crash of the broker's process ends it: nothing is flushed, nobody is told."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End the broker and its name server; the data stays."""
+        self._end(signal.SIGTERM)
+        self._end_process(int(self._read()["epmd"]))
+
+    def discard(self) -> None:
+        """End both at once: nobody needs the data any more."""
+        self.kill()
+        self._end_process(int(self._read()["epmd"]))
+
+    def cpu_s(self) -> float:
+        """The processor time that the broker has used."""
+        leader = psutil.Process(int(self._read()["server"]))
+        return sum(sum(part.cpu_times()[:2]) for part in (leader, *leader.children(recursive=True)))
+
+    def runs(self) -> bool:
+        return self._state.exists() and psutil.pid_exists(int(self._read()["server"]))
+
+    def _end(self, number: signal.Signals) -> None:
+        """The server is a shell that waits for Erlang: both are of one process group."""
+        leader = int(self._read()["server"])
+        if not leader:
+            # It was ended before; and the process group 0 would be our own.
+            return
+        family: list[psutil.Process] = []
+        with suppress(psutil.NoSuchProcess):
+            family = [psutil.Process(leader), *psutil.Process(leader).children(recursive=True)]
+        with suppress(ProcessLookupError):
+            os.killpg(leader, number)
+        _, left = psutil.wait_procs(family, STOP_S)
+        for process in left:
+            process.kill()
+        psutil.wait_procs(left, STOP_S)
+        self._reap()
+        self._write(self._read() | {"server": 0})
+
+    def _end_process(self, pid: int) -> None:
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            process.kill()
+            process.wait(STOP_S)
+        self._reap()
+
+    def _reap(self) -> None:
+        self._children = [child for child in self._children if child.poll() is None]
+
+    @property
+    def _name(self) -> str:
+        return f"tillstream-{self.port}@localhost"
+
+    def _environment(self) -> Mapping[str, str]:
+        state = self._read()
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("RABBITMQ_", "ERL_"))}
+        loopback = "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none"
+        return own | {
+            "HOME": str(self.directory),
+            "LANG": "C.UTF-8",
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": str(state["epmd_port"]),
+            "RABBITMQ_NODENAME": self._name,
+            "RABBITMQ_DIST_PORT": str(state["distribution"]),
+            "RABBITMQ_MNESIA_BASE": str(self.directory / "data"),
+            "RABBITMQ_LOG_BASE": str(self.directory / "log"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.directory / "enabled_plugins"),
+            "RABBITMQ_CONFIG_FILE": str(self.directory / "rabbitmq"),
+            "RABBITMQ_CONF_ENV_FILE": str(self.directory / "none"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": loopback,
+        }
+
+    def _read(self) -> dict[str, int]:
+        state: dict[str, int] = json.loads(self._state.read_text())
+        return state
+
+    def _write(self, state: Mapping[str, int]) -> None:
+        self._state.write_text(json.dumps(dict(state)))

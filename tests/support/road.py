@@ -1,0 +1,46 @@
+"""The embedded road from HTTP to the views: the real ingest in this process, its log, the engine and the store behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tests.support.dashboard import views_of
+from tests.support.ingest import Answer, Ingest
+from tests.support.pipeline import Pipeline
+from tillstream.settings import Settings
+from tillstream.views.views import Views
+
+
+class Road:
+    """What is posted is folded and can be read."""
+
+    def __init__(self, path: Path, **settings: Any) -> None:
+        self.pipeline = Pipeline(path, msgspec.structs.replace(Settings(), **settings))
+        self.ingest = Ingest(path / "ingest", self.pipeline.log, self.pipeline.clock, **settings)
+        self.views: Views = views_of(self.pipeline)
+
+    def post(self, path: str, body: bytes, media_type: str) -> Answer:
+        """The answer, once the engine has folded what came."""
+        answer = self.ingest.post(path, body, media_type)
+        self.pipeline.drain()
+        return answer
+
+    def close(self) -> None:
+        self.ingest.close()
+        self.pipeline.engine.close()
+        self.pipeline.store.close()
+
+
+@contextmanager
+def road(path: Path, **settings: Any) -> Iterator[Road]:
+    """A road over a directory."""
+    running = Road(path, **settings)
+    try:
+        yield running
+    finally:
+        running.close()

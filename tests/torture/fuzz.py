@@ -1,0 +1,90 @@
+"""`python -m tests.torture.fuzz`: far more mutations than a test takes, on every core; what breaks a decoder is kept."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import traceback
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tests.support.fuzzing import SETTINGS, Fuzz
+from tillstream.formats import registry
+
+CHUNK = 2_000
+FINDINGS_LIMIT = 20
+"""Of one format; what else there is will be found once these are mended."""
+
+SHOWN_BYTES = 400
+
+
+def kinds() -> dict[str, int]:
+    """The place of every format in the registry, by its first media type."""
+    return {decoder.media_types[0]: place for place, decoder in enumerate(registry.load(SETTINGS))}
+
+
+def chunk(place: int, seed: str, numbers: range) -> list[tuple[int, bytes, str]]:
+    """What breaks among these numbers: each with its input, made small, and why."""
+    fuzz = Fuzz(type(list(registry.load(SETTINGS))[place]), seed)
+    findings = filter(None, map(fuzz.finding, numbers))
+    return [(each.number, each.payload, "".join(traceback.format_exception(each.error))) for each in findings]
+
+
+def chunks(mutations: int, only: int | None) -> Sequence[range]:
+    if only is not None:
+        return [range(only, only + 1)]
+    return [range(first, min(first + CHUNK, mutations)) for first in range(0, mutations, CHUNK)]
+
+
+@click.command()
+@click.option("--mutations", default=1_000_000, show_default=True, help="of each format")
+@click.option("--seed", default=lambda: secrets.token_hex(4), help="of the run; without it: another one each time")
+@click.option("--format", "formats", multiple=True, type=click.Choice(list(kinds())), help="only this one")
+@click.option("--number", type=int, help="only this mutation")
+@click.option("--findings", default=Path(".fuzz"), type=click.Path(path_type=Path), help="where findings are kept")
+def main(mutations: int, seed: str, formats: Sequence[str], number: int | None, findings: Path) -> None:
+    """Break valid files in many ways, and see whether the decoders hold."""
+    console = Console()
+    console.print(f"seed {seed}")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    found = 0
+    with (
+        ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool,
+        Progress(*columns, console=console) as progress,
+    ):
+        for media_type in formats or kinds():
+            parts = chunks(mutations, number)
+            task = progress.add_task(media_type, total=sum(map(len, parts)))
+            waiting = {pool.submit(chunk, kinds()[media_type], seed, part): len(part) for part in parts}
+            here = 0
+            for done in as_completed(waiting):
+                for which, payload, error in done.result():
+                    here += 1
+                    _keep(console, findings, f"{media_type} --seed {seed} --number {which}", payload, error)
+                progress.advance(task, waiting[done])
+                if here >= FINDINGS_LIMIT:
+                    for each in waiting:
+                        each.cancel()
+                    break
+            found += here
+    if found:
+        raise SystemExit(f"{found} findings, kept in {findings}/")
+
+
+def _keep(console: Console, findings: Path, repeat: str, payload: bytes, error: str) -> None:
+    """Write what broke a decoder to a file, and say how to see it again."""
+    findings.mkdir(exist_ok=True)
+    path = findings / f"{repeat.replace('/', '-').replace(' --', '-').replace(' ', '-')}.bin"
+    path.write_bytes(payload)
+    console.print(escape(f"python -m tests.torture.fuzz --format {repeat}\n{path}: {payload[:SHOWN_BYTES]!r}\n{error}"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,257 @@
+"""Given two ingests behind HAProxy, one broker and one engine, each role with a directory of its own; when receipts come
+and things fail; then all that was acknowledged counts once, and tills hear at once what is not taken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Event, Thread
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import pytest
+
+from tests.support import balancer as haproxy
+from tests.support.balancer import Balancer, balancer
+from tests.support.certificate import certificate
+from tests.support.ingest import Connection, head
+from tests.support.machines import Machine, machines
+from tests.support.pipeline import body
+from tests.support.processes import call
+from tests.support.proxy import Proxy
+from tests.support.rabbitmq import Node
+from tests.support.services import or_skip
+from tests.support.waiting import wait_until
+from tillstream.settings import Settings
+
+pytestmark = pytest.mark.torture
+
+DAY = "2026-11-23"
+AT_A_TIME = 4
+
+
+@dataclass(frozen=True)
+class Site:
+    """The broker is reached through a wire that can be cut."""
+
+    config: Path
+    wire: Proxy
+    first: Machine
+    second: Machine
+    engine: Machine
+    front: Balancer
+
+    @property
+    def machines(self) -> tuple[Machine, ...]:
+        return self.first, self.second, self.engine
+
+    def readiness(self) -> set[int]:
+        """What the roles answer to the question whether they are ready."""
+        return {machine.ready().status_code for machine in self.machines}
+
+    def post(self, number: int, store: str = "12") -> httpx.Response:
+        return httpx.post(f"{self.front.receipts}/receipt", content=receipt(number, store), timeout=15)
+
+    def summary(self) -> dict[str, Any]:
+        found: dict[str, Any] = httpx.get(f"{self.front.dashboard}/api/v1/summary", params={"day": DAY}).json()
+        return found
+
+
+def receipt(number: int, store: str = "12", till: int = 1) -> bytes:
+    return json.dumps(body(storeID=store, terminalID=str(till), cashReceiptID=str(number))).encode()
+
+
+@pytest.fixture(scope="module")
+def site(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    or_skip(haproxy.missing())
+    folder = tmp_path_factory.mktemp("site")
+    wire = Proxy(node.port)
+    config = folder / "tillstream.toml"
+    config.write_text(f'log = "rabbitmq"\nrabbitmq_url = "{node.url(node.fresh_vhost(), port=wire.port)}"\n')
+    with (
+        machines(folder, config, "ingest", "ingest", "engine") as (first, second, engine),
+        balancer((first.address, second.address), engine.address) as front,
+    ):
+        found = Site(config, wire, first, second, engine, front)
+        # All of them start without their broker, and find it by themselves.
+        assert found.readiness() == {503}
+        wire.open()
+        wait_until(lambda: found.readiness() == {200}, "all are ready")
+        yield found
+    wire.close()
+
+
+def accepted(machine: Machine) -> int:
+    """How many receipts an ingest has taken."""
+    [line] = [
+        line
+        for line in httpx.get(f"{machine.url}/metrics").text.splitlines()
+        if line.startswith('tillstream_receipts_total{outcome="accepted"}')
+    ]
+    return int(float(line.split()[1]))
+
+
+class Tills:
+    """Some tills of a store that sell until told to stop. Each sends a receipt again until it is acknowledged."""
+
+    def __init__(self, site: Site, store: str) -> None:
+        self._site = site
+        self._store = store
+        self._stop = Event()
+        self._threads = [Thread(target=self._sell, args=(each,), daemon=True) for each in range(AT_A_TIME)]
+        self.acknowledged: list[str] = []
+        self.other_answers: list[str] = []
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def _sell(self, till: int) -> None:
+        number = 0
+        with httpx.Client(base_url=self._site.front.receipts, timeout=15) as client:
+            while not self._stop.is_set():
+                number += 1
+                self._send(client, receipt(number, self._store, till))
+
+    def _send(self, client: httpx.Client, content: bytes) -> None:
+        while True:
+            try:
+                answer = client.post("/receipt", content=content)
+            except httpx.HTTPError as error:
+                self.other_answers.append(repr(error))
+                continue
+            if answer.status_code == 202:
+                self.acknowledged.append(answer.json()["receiptKey"])
+                return
+            self.other_answers.append(f"{answer.status_code} {answer.text}")
+            self._stop.wait(0.05)
+
+
+def test_receipts_are_counted_whichever_ingest_takes_them(site: Site) -> None:
+    with Tills(site, "12") as tills:
+        wait_until(lambda: min(accepted(site.first), accepted(site.second)) > 20, "both take receipts")
+    # On a busy machine neither may have answered a look at its readiness in time; such an answer took nothing.
+    assert {answer[:4] for answer in tills.other_answers} <= {"503 "}
+    sold = set(tills.acknowledged)
+    assert len(sold) == len(tills.acknowledged)
+    assert_counted(site, sold, store="12")
+    assert site.summary()["duplicates"] == 0
+
+
+def test_the_engine_and_every_ingest_tell_their_readiness_by_the_broker(site: Site) -> None:
+    assert site.readiness() == {200}
+    site.wire.partition()
+    try:
+        wait_until(lambda: site.readiness() == {503}, "none is ready")
+        wait_until(
+            lambda: site.post(1, "13").json()["errors"][0]["error"] == "no ingest is ready", "the balancer knows"
+        )
+        refused = site.post(1, "13")
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert httpx.get(f"{site.front.receipts}/health/ready").status_code == 503
+        page = httpx.get(f"{site.front.dashboard}/api/v1/summary", params={"day": DAY})
+        assert page.status_code == 200, "the figures so far are still shown"
+    finally:
+        site.wire.heal()
+    wait_until(lambda: site.post(1, "13").status_code == 202, "receipts are taken again")
+    assert_counted(site, {site.post(1, "13").json()["receiptKey"]}, store="13")
+
+
+def test_when_an_ingest_dies_under_load_the_other_takes_all_and_nothing_is_lost(site: Site) -> None:
+    wait_until(lambda: site.readiness() == {200}, "all are ready")
+    with Tills(site, "14") as tills:
+        before = accepted(site.second)
+        wait_until(lambda: accepted(site.second) > before + 50, "tills sell")
+        site.first.kill()
+        left = accepted(site.second)
+        wait_until(lambda: accepted(site.second) > left + 100, "the other one takes all")
+        site.first.start_again()
+        site.first.await_start()
+        wait_until(lambda: accepted(site.first) > 20, "the first takes receipts again")
+    # Only what was under way in that very moment was without an answer, or got that of the balancer.
+    assert len(tills.other_answers) <= AT_A_TIME, tills.other_answers
+    assert all(told.startswith(("RemoteProtocolError", "502")) for told in tills.other_answers), tills.other_answers
+    assert_counted(site, set(tills.acknowledged), store="14")
+    code, said = call("check", "--config", site.config, "--data", site.engine.data)
+    assert (code, "everything agrees" in said) == (0, True), said
+
+
+def test_a_body_over_the_limit_goes_no_further(site: Site) -> None:
+    before = accepted(site.first), accepted(site.second)
+    connection = Connection(int(site.front.receipts.rpartition(":")[2]))
+    connection.send(head(content_length=Settings().body_limit_bytes + 1))
+    answer = connection.answer()
+    connection.close()
+    assert (answer.status, answer.json["errors"][0]["error"]) == (413, "the body is too large")
+    assert before == (accepted(site.first), accepted(site.second))
+
+
+def test_the_live_feed_comes_through(site: Site) -> None:
+    with httpx.stream("GET", f"{site.front.dashboard}/api/v1/live", timeout=15) as feed:
+        events = (line for line in feed.iter_lines() if line.startswith("id:"))
+        first = next(events)
+        site.post(1, "15")
+        assert next(events) > first
+
+
+def test_by_https_it_tells_the_dashboard_so_and_who_asks(tmp_path: Path) -> None:
+    or_skip(haproxy.missing())
+    own = certificate(tmp_path)
+    pem = tmp_path / "both.pem"
+    pem.write_text(own.certificate.read_text() + own.key.read_text())
+    with telling() as there, balancer((there, there), there, tls=str(pem)) as front:
+
+        def told() -> dict[str, str]:
+            forged = {"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "http"}
+            answer = httpx.get(f"{front.dashboard}/", headers=forged, verify=own.trusted)
+            found: dict[str, str] = answer.json() if answer.status_code == 200 else {}
+            return found
+
+        headers = wait_until(told, "the balancer has found the engine")
+    assert headers["x-forwarded-proto"] == "https"
+    assert headers["x-forwarded-for"].rpartition(",")[2].strip() == "127.0.0.1"
+
+
+@contextmanager
+def telling() -> Iterator[str]:
+    """The address of a server that answers with the headers that came."""
+
+    class Telling(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            text = json.dumps({name.lower(): ", ".join(self.headers.get_all(name, [])) for name in self.headers})
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Telling) as server:
+        thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join(10)
+
+
+def assert_counted(site: Site, keys: set[str], *, store: str) -> None:
+    """The store's receipts of the day are as many as these: what tills send, they send until it is acknowledged."""
+
+    def counted() -> bool:
+        params = {"day": DAY, "store": store}
+        rows = httpx.get(f"{site.front.dashboard}/api/v1/metrics/sales_by_store", params=params).json()["rows"]
+        return [row["receipts"] for row in rows] == [len(keys)]
+
+    wait_until(counted, f"{len(keys)} receipts of store {store} are counted")

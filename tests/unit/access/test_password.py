@@ -1,0 +1,94 @@
+"""Given a password; when one is typed; then it is the same or not, and the file gives nothing away."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import pytest
+import structlog.testing
+
+from tillstream.access import password
+from tillstream.access.password import KeptPassword, Password
+from tillstream.clock import ManualClock
+from tillstream.errors import AccessError
+
+TEXT = "pain au levain"
+
+
+@pytest.fixture(scope="module")
+def made() -> Password:
+    return password.make(TEXT, secrets.token_bytes)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "password.json"
+
+
+def test_the_same_text_matches_and_no_other_does(made: Password) -> None:
+    assert made.matches(TEXT)
+    assert not made.matches(TEXT + " ")
+    assert not made.matches("")
+    assert not made.matches(made.digest)
+
+
+def test_letters_typed_in_another_way_are_the_same(made: Password) -> None:
+    composed = password.make("crème brûlée", secrets.token_bytes)
+    assert composed.matches("cre\u0300me bru\u0302le\u0301e")
+
+
+def test_the_same_password_is_kept_differently_each_time(made: Password) -> None:
+    again = password.make(TEXT, secrets.token_bytes)
+    assert (again.salt == made.salt, again.digest == made.digest) == (False, False)
+    assert TEXT not in repr(made)
+
+
+@pytest.mark.parametrize("text", ["", "brioche", "x" * 1001])
+def test_one_too_short_or_too_long_is_refused_and_not_repeated(text: str) -> None:
+    with pytest.raises(AccessError, match=f"could not set the password: it has {len(text)} characters; take 10 to"):
+        password.make(text, secrets.token_bytes)
+
+
+def test_it_is_kept_for_its_owner_alone_and_cleared(file: Path, made: Password) -> None:
+    assert password.read(file) is None
+    password.write(file, made)
+    assert password.read(file) == made
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert (password.clear(file), password.clear(file)) == (True, False)
+    assert password.read(file) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "because"),
+    [
+        ("{", "Input data was truncated"),
+        ('{"version": 2}', "it is of version 2, and this tillstream knows versions up to 1; install"),
+        ('{"version": 1, "salt": ""}', "missing required field `digest`"),
+    ],
+)
+def test_a_file_that_holds_no_password_says_why(file: Path, text: str, because: str) -> None:
+    file.write_text(text)
+    with pytest.raises(AccessError) as caught:
+        KeptPassword(file, ManualClock(0))
+    assert f"could not read the password in {file}: " in str(caught.value)
+    assert because in str(caught.value)
+
+
+def test_one_set_elsewhere_is_seen_and_a_broken_file_leaves_it_in_force(file: Path, made: Password) -> None:
+    clock = ManualClock(0)
+    kept = KeptPassword(file, clock)
+    assert kept() is None
+    password.write(file, made)
+    clock.advance(1)
+    assert kept() == made
+    file.write_text("{")
+    clock.advance(1)
+    with structlog.testing.capture_logs() as logged:
+        assert kept() == made
+    assert [(entry["event"], entry["passwords_in_force"]) for entry in logged] == [("password_unreadable", 1)]
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, made: Password) -> None:
+    with pytest.raises(AccessError, match=r"could not keep the password in .*: No such file"):
+        password.write(tmp_path / "missing" / "password.json", made)

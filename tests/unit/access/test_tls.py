@@ -1,0 +1,57 @@
+"""Given a certificate and its key; when they are used; then they work, or one line says what is wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.certificate import Certificate, certificate, openssl
+from tillstream.access import tls
+from tillstream.errors import AccessError
+from tillstream.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return certificate(tmp_path_factory.mktemp("tls"))
+
+
+def refused(certificate_file: object, key_file: object) -> str:
+    with pytest.raises(AccessError) as caught:
+        tls.context(Settings(tls_certificate_file=str(certificate_file), tls_key_file=str(key_file)))
+    return str(caught.value)
+
+
+def test_without_the_settings_there_is_no_tls(own: Certificate) -> None:
+    assert tls.context(Settings()) is None
+    assert tls.context(Settings(**own.settings)) is not None
+
+
+def test_one_file_alone_is_refused(own: Certificate) -> None:
+    assert "both are needed" in refused(own.certificate, "")
+    assert "both are needed" in refused("", own.key)
+
+
+def test_a_missing_file_is_named(own: Certificate, tmp_path: Path) -> None:
+    missing = tmp_path / "none.pem"
+    assert refused(missing, own.key).startswith(f"could not read the TLS file {missing}: No such file or directory;")
+    assert refused(own.certificate, missing).startswith(f"could not read the TLS file {missing}: ")
+
+
+def test_files_that_are_no_pem_are_refused(own: Certificate, tmp_path: Path) -> None:
+    other = tmp_path / "other.pem"
+    other.write_text("hello")
+    for pair in ((other, own.key), (own.certificate, other), (own.key, own.certificate)):
+        assert "must be PEM" in refused(*pair)
+
+
+def test_the_key_of_another_certificate_is_refused(own: Certificate, tmp_path: Path) -> None:
+    other = certificate(tmp_path)
+    assert f"{other.key} is not its key" in refused(own.certificate, other.key)
+
+
+def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked_for_it(own: Certificate, tmp_path: Path) -> None:
+    locked = tmp_path / "locked.key"
+    openssl("pkey", "-in", own.key, "-aes256", "-passout", "pass:secret", "-out", locked)
+    assert "it has a passphrase; take it off: openssl pkey" in refused(own.certificate, locked)

@@ -1,0 +1,129 @@
+"""A form becomes one receipt by the paths of its fields; what is wrong in it is told by the field."""
+
+from __future__ import annotations
+
+import io
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tillstream.formats import form as formats_form
+from tillstream.formats.base import Record, Unreadable
+from tillstream.formats.form import FIELD_LIMIT, FormDecoder
+from tillstream.settings import Settings
+
+form = FormDecoder(Settings())
+
+
+def read(payload: bytes) -> Any:
+    found = form.one(payload)
+    assert isinstance(found, Record), found
+    assert found.original == payload
+    return json.loads(found.body, parse_float=Decimal)
+
+
+def faults(payload: bytes) -> list[tuple[str, str]]:
+    found = form.one(payload)
+    assert isinstance(found, Unreadable), found
+    assert found.original == payload
+    return [(fault.path, fault.error) for fault in found.faults]
+
+
+def test_names_are_paths() -> None:
+    assert read(
+        b"cashReceiptID=1047&StoreID=12&documentTotal.grossTotal=2%2C40&netTotal=2.28&note=a+b%26c"
+        b"&lines%5B0%5D.productCode=0102&lines[0].quantity=2&settlements[0].settlementAmount=1&lines[0].colour=red"
+    ) == {
+        "cashReceiptID": "1047",
+        "storeID": "12",
+        "note": "a b&c",
+        "documentTotal": {"grossTotal": Decimal("2.40"), "netTotal": Decimal("2.28")},
+        "lines": [{"productCode": "0102", "quantity": 2, "colour": "red"}],
+        "settlements": [{"settlementAmount": 1}],
+    }
+
+
+def test_what_is_empty_says_nothing_and_gaps_close() -> None:
+    assert read(
+        b"&storeID=+12++&terminalID=&date=+&lines[7].quantity=1,5&lines[12].quantity=&lines[3].quantity=3&&"
+    ) == {
+        "storeID": "12",
+        "lines": [{"quantity": 3}, {"quantity": Decimal("1.5")}],
+    }
+    assert read(b"storeID=") == {}
+
+
+def test_an_amount_that_is_none_stays_a_text() -> None:
+    assert read(b"grossTotal=1.234,50")["documentTotal"]["grossTotal"] == "1.234,50"
+
+
+@pytest.mark.parametrize(
+    ("payload", "path", "error"),
+    [
+        (b"lines[x].quantity=1", "$", "lines[x].quantity: it is no path of a field"),
+        (b"lines[0]=1", "$", "lines[0]: it is no path of a field"),
+        (b"lines.quantity=1", "$", "lines.quantity: it is no path of a field"),
+        (b"lines=1", "$", "lines: it is no path of a field"),
+        (b"lines[123456].quantity=1", "$", "lines[123456].quantity: it is no path of a field"),
+        (b"storeID[0]=1", "$", "storeID[0]: it is no path of a field"),
+        (b"a%5=1", "$", "a%5: a % is not followed by two hexadecimal digits"),
+        (b"a%FF=1", "$", "a%FF: its bytes are not UTF-8"),
+        (b"=1", "$", "1: it has no name"),
+        (b"date=%1", "$.date", "%1: a % is not followed by two hexadecimal digits"),
+        (b"date=%E9", "$.date", "%E9: its bytes are not UTF-8"),
+        (b"lines[0].quantity=1&LINES%5B00%5D.Quantity=1", "$.lines[0].quantity", "it stands twice"),
+        (b"grossTotal=1&documentTotal.grossTotal=1", "$.documentTotal.grossTotal", "it stands twice"),
+        (b"a=\xff", "$", "byte 3 is not UTF-8"),
+        (b" \n", "$", "there is no receipt in it"),
+    ],
+)
+def test_what_is_wrong_is_told_by_its_field(payload: bytes, path: str, error: str) -> None:
+    assert faults(payload) == [(path, error)]
+
+
+def test_every_fault_is_told_up_to_a_number() -> None:
+    assert len(faults(b"a=%&b=%&storeID=1&storeID=2")) == 3
+    assert len(faults(b"&".join(b"a%d=%%" % number for number in range(5_000)))) == 100
+    assert faults(b"&" * FIELD_LIMIT) == [("$", f"the form has more than {FIELD_LIMIT} fields")]
+
+
+def test_a_source_is_one_receipt_within_the_limit() -> None:
+    small = FormDecoder(Settings(receipt_limit_bytes=20))
+    assert list(small.decode(io.BytesIO(b"storeID=1"))) == [Record(b'{"storeID":"1"}', b"storeID=1")]
+    assert list(small.decode(io.BytesIO(b" \r\n"))) == []
+    (found,) = small.decode(io.BytesIO(b"storeID=" + b"1" * 100))
+    assert isinstance(found, Unreadable)
+    assert found.original == b"storeID=" + b"1" * 12
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    for number in range(5_000):
+        form.one(b"field%d=%d" % (number, number))
+    form.one(b"x" * 1_000 + b"=1")
+    assert len(form._places) <= formats_form._NAMES_KEPT
+    assert len(form._places._known) <= formats_form._KNOWN
+
+
+@pytest.mark.parametrize(
+    ("head", "like"),
+    [
+        (b"cashReceiptID=1", True),
+        (b"storeID=1&a%5B=&cashReceiptID=1", True),
+        (b"cashReceiptID,storeID", False),
+        (b'{"cashReceiptID=": 1}', False),
+        (b"<a cashReceiptID=1>", False),
+        (b"a=1&" * 1_000, False),
+        (b"", False),
+    ],
+)
+def test_it_is_recognised_by_its_number(head: bytes, like: bool) -> None:
+    assert form.recognises(head) is like
+
+
+def test_a_person_is_not_named_in_a_fault() -> None:
+    assert faults(b"storeID=A%2&customerID=Ann%2") == [
+        ("$.storeID", "A%2: a % is not followed by two hexadecimal digits"),
+        ("$.customerID", "its value: a % is not followed by two hexadecimal digits"),
+    ]

@@ -1,0 +1,88 @@
+"""Decisions are kept in their file, survive what happens to it, and reach a store that does not know them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from tests.support.pipeline import NOON_US, Pipeline
+from tillstream.errors import PositionConflict, StoreUnavailable
+from tillstream.quarantine.decisions import DISCARDED, REPLAYED, Decision, Decisions, settle
+from tillstream.store.base import Changes
+
+DAY = date(2026, 11, 23)
+FIRST = Decision(1, DAY, REPLAYED, NOON_US, "a" * 32)
+SECOND = Decision(2, DAY, DISCARDED, NOON_US + 1)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "decisions.ndjson"
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
+    pipeline = Pipeline(tmp_path)
+    yield pipeline
+    pipeline.close()
+
+
+def test_what_was_added_is_read_in_order_by_whoever_comes(file: Path) -> None:
+    assert list(Decisions(file).all()) == []
+    decisions = Decisions(file)
+    decisions.add([FIRST])
+    decisions.add([SECOND])
+    assert list(Decisions(file).all()) == [FIRST, SECOND]
+
+
+def test_a_line_that_a_crash_cut_off_is_passed_over_and_spoils_none(file: Path) -> None:
+    decisions = Decisions(file)
+    decisions.add([FIRST])
+    with file.open("ab") as torn:
+        torn.write(b'{"place": 7, "da')
+    decisions.add([SECOND])
+    assert list(Decisions(file).all()) == [FIRST, SECOND]
+
+
+def test_a_file_that_cannot_be_written_or_read_says_so(tmp_path: Path) -> None:
+    decisions = Decisions(tmp_path)
+    with pytest.raises(StoreUnavailable, match="could not keep a decision in"):
+        decisions.add([FIRST])
+    with pytest.raises(StoreUnavailable, match="could not read the decisions in"):
+        list(decisions.all())
+
+
+def test_a_store_learns_what_it_does_not_know_once(pipeline: Pipeline, file: Path) -> None:
+    decisions = Decisions(file)
+    decisions.add([FIRST, SECOND])
+    position = pipeline.store.position()
+    for _ in range(2):
+        decisions.apply(pipeline.store)
+        rows = pipeline.store.query("SELECT place, decision, settled_key FROM decisions ORDER BY place")
+        assert [tuple(row.values()) for row in rows] == [(1, REPLAYED, "a" * 32), (2, DISCARDED, "")]
+    assert pipeline.store.position() == position
+
+
+def test_a_commit_of_the_engine_in_between_is_no_obstacle(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit, stumbles = pipeline.store.commit, iter([True, True])
+
+    def stumbling(changes: Changes) -> None:
+        if next(stumbles, False):
+            raise PositionConflict("commit to", "x", "its position is no longer 1")
+        commit(changes)
+
+    monkeypatch.setattr(pipeline.store, "commit", stumbling)
+    settle(pipeline.store, [FIRST])
+    assert pipeline.store.query("SELECT place FROM decisions") == [{"place": 1}]
+
+
+def test_a_store_that_always_refuses_is_told(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Changes) -> None:
+        raise PositionConflict("commit to", "x", "its position is no longer 1")
+
+    monkeypatch.setattr(pipeline.store, "commit", refuse)
+    with pytest.raises(PositionConflict):
+        settle(pipeline.store, [FIRST])
