@@ -159,7 +159,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 @cache
 def _annotations() -> dict[str, Any]:
-    """Evaluated once: that takes a millisecond, and every option of every verb asks, which was two seconds of each start."""
+    """Evaluated once: every option of every verb asks, which was most of each start."""
     return get_type_hints(Settings, include_extras=True)
 
 

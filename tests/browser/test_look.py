@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 from tests.support.page import FITS, drawn, now, opened, sell, tile
 from tests.support.pipeline import body
 from tests.support.processes import Up
+from tests.support.waiting import wait_until
 from tillstream.shoplist import kept
 from tillstream.shops import Shop, Shops
 
@@ -109,6 +110,7 @@ def wordy_road(road: Up, tmp_path: Path) -> Up:
         sell(road, 1, **{**receipt, "documentTotal": {"grossTotal": total}}, lines=[line], settlements=[paid])
     assert road.post(json.dumps({"storeID": [LONG], LONG: LONG}).encode()).status_code == 422
     road.wait_for_receipts(1)
+    wait_until(lambda: len(road.get("/api/v1/quarantine").json()["entries"]) == 2, "what was set aside is told of too")
     return road
 
 

@@ -92,7 +92,8 @@ def test_a_receipt_comes_through_the_balancer_to_the_dashboard(running: Composed
 
     for service in (*TILLSTREAM, "balancer"):
         wait_until(partial(running.is_healthy, service), f"{service} is well")
-    wait_until(lambda: post(receipt("1"), **bearer(key)) == 202, "a receipt is taken")
+    wait_until_known(running, key)
+    assert post(receipt("1"), **bearer(key)) == 202
     assert (post(receipt("2")), post(receipt("2", storeID="13"), **bearer(key))) == (401, 403)
     wait_until(lambda: httpx.get(f"{dashboard}/api/v1/summary").status_code == 401, "the dashboard asks who it is")
     with logged_in(running) as browser:
@@ -100,14 +101,11 @@ def test_a_receipt_comes_through_the_balancer_to_the_dashboard(running: Composed
 
 
 def test_what_was_refused_is_replayed_through_the_balancer(running: Composed) -> None:
-    key = running.call("engine", "tillstream", "keys", "add", "--all-stores", "--name", "replay")
-    running.call("engine", "sh", "-c", "cat > /var/lib/tillstream-access/replay.key", typed=key)
-
-    def refused() -> bool:
-        url, headers = f"{running.url('balancer', 3000)}/receipt", bearer(key.strip())
-        return httpx.post(url, content=receipt("3", date="x"), headers=headers).status_code == 422
-
-    wait_until(refused, "the key is known")
+    key = running.call("engine", "tillstream", "keys", "add", "--all-stores", "--name", "replay").strip()
+    running.call("engine", "sh", "-c", "cat > /var/lib/tillstream-access/replay.key", typed=f"{key}\n")
+    wait_until_known(running, key)
+    url = f"{running.url('balancer', 3000)}/receipt"
+    assert httpx.post(url, content=receipt("3", date="x"), headers=bearer(key)).status_code == 422
     with logged_in(running) as browser:
         [entry] = wait_until(lambda: waiting(browser), "it is in quarantine")
         edited = {"content": b64encode(receipt("3")).decode()}
@@ -115,6 +113,14 @@ def test_what_was_refused_is_replayed_through_the_balancer(running: Composed) ->
         assert (answer.status_code, answer.json()["became"], answer.json()["day"]) == (200, "replayed", DAY)
         assert waiting(browser) == []
         wait_until(lambda: revenue(browser) == "10.00", "the dashboard shows what was replayed")
+
+
+def wait_until_known(running: Composed, key: str) -> None:
+    """Until each ingest, whichever the balancer takes, has seen a key that is new."""
+    for service in ("ingest1", "ingest2"):
+        figures = f"{running.url(service, 3000)}/metrics"
+        # Known, but not for reading.
+        wait_until(lambda: httpx.get(figures, headers=bearer(key)).status_code == 403, f"{service} knows the key")  # noqa: B023
 
 
 @contextmanager

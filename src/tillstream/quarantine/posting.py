@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
 from http.client import HTTPException
 from itertools import islice
 from threading import Lock
@@ -80,6 +81,9 @@ class Posting:
         headers = {"Content-Type": media_type, "Tillstream-Source": replay, **self._authorization()}
         address = self._address()
         status, answer = self._ask(Request(f"{address}{path}", content, headers, method="POST"))
+        if status == HTTPStatus.UNAUTHORIZED:
+            # Nobody has looked at what was posted: the next entry would fare no better.
+            raise IngestUnavailable("replay to", address, _said(answer, status), "see the setting ingest_key_file")
         if status in _TRY_LATER or status >= 500:
             raise IngestUnavailable("replay to", address, _said(answer, status), "try again in a moment")
         return _read(status, answer)

@@ -10,9 +10,12 @@ import pytest
 from tests.support.certificate import certificate
 from tests.support.ingest import Ingest, encoded
 from tests.support.spare import spare_port
+from tillstream.access.keyfile import KeptKeys
+from tillstream.clock import SystemClock
 from tillstream.errors import IngestUnavailable
 from tillstream.formats import registry
 from tillstream.formats.envelope import MEDIA_TYPE
+from tillstream.ingest.gate import Gate
 from tillstream.quarantine.posting import Posting
 from tillstream.settings import Settings
 
@@ -74,6 +77,23 @@ def test_an_ingest_that_takes_nothing_now_is_told(tmp_path: Path, posting: Posti
             limited.post(several, JSON, HTTP)
     finally:
         slow.close()
+
+
+@pytest.mark.parametrize(
+    ("brought", "said"),
+    [({}, "this needs an API key"), ({"Authorization": "Bearer nonsense"}, "the key is not known")],
+)
+def test_an_ingest_that_does_not_know_the_key_has_refused_no_receipt(
+    tmp_path: Path, brought: dict[str, str], said: str
+) -> None:
+    keys = KeptKeys(tmp_path / "keys.json", SystemClock())
+    guarded = Ingest(tmp_path / "guarded", gate=Gate(keys, required=True))
+    try:
+        stranger = Posting(lambda: f"http://127.0.0.1:{guarded.port}", lambda: brought, registry.load(Settings()))
+        with pytest.raises(IngestUnavailable, match=f"{said}.*see the setting ingest_key_file"):
+            stranger.post(encoded(1), JSON, HTTP)
+    finally:
+        guarded.close()
 
 
 @pytest.mark.parametrize(
