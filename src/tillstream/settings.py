@@ -113,7 +113,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     engine_batch_receipts: Annotated[int, Positive, "most receipts that the engine folds in one commit"] = 10_000
     engine_interval_ms: Annotated[int, Positive, "least time between two commits of the engine"] = 300
-    store_memory_bytes: Annotated[int, Positive, "memory that the store may use"] = 512 * 1024 * 1024
+    store_memory_bytes: Annotated[int, Positive, "memory that the store may use"] = 768 * 1024 * 1024
     engine_memory_bytes: Annotated[int, Positive, "memory that the engine's own folding may use"] = 256 * 1024 * 1024
     quarantine_limit_bytes: Annotated[int, Positive, "refused input that is kept; the oldest goes first"] = (
         256 * 1024 * 1024
