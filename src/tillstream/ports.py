@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 from collections.abc import Container
 from ipaddress import ip_address
 
 from tillstream.errors import OperationalError, PortTaken
+
+_PORT = re.compile(r":[0-9]*$")
 
 
 def listen(host: str, port: int, flag: str, backlog: int = 1) -> socket.socket:
@@ -49,6 +52,16 @@ def address(host: str, port: int, *, tls: bool = False) -> str:
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
     scheme = "https" if tls else "http"
     return f"{scheme}://[{reached}]:{port}" if ":" in reached else f"{scheme}://{reached}:{port}"
+
+
+def names_this_machine(host_header: str) -> bool:
+    """Whether a `Host` header is an address or `localhost`: no name that somebody else could have given to this machine."""
+    host = _PORT.sub("", host_header).strip("[]").lower()
+    try:
+        ip_address(host)
+    except ValueError:
+        return host in ("", "localhost") or host.endswith(".localhost")
+    return True
 
 
 def is_loopback(host: str) -> bool:

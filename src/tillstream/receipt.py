@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import blake2b
 
 from msgspec import Struct
+
+_ONLY_BEGUN = re.compile(r"the first \d+ (of \d+ )?bytes are kept")
 
 AMOUNT_LIMIT = Decimal(10) ** 13
 """Every amount and quantity is smaller than this in absolute value."""
@@ -138,6 +142,17 @@ class Fault:
 
     def as_dict(self) -> dict[str, str]:
         return {"path": self.path, "error": self.error, "hint": self.hint}
+
+
+def only_begun(kept: int, size: int) -> Fault:
+    """What is told of something refused of which only so many bytes are kept; `size` is that where nobody knows more."""
+    of_all = f" of {size}" if size > kept else ""
+    return Fault("$", f"the first {kept}{of_all} bytes are kept")
+
+
+def has_only_begun(reasons: Sequence[Mapping[str, object]]) -> bool:
+    """Whether one of these faults, as they were kept, is `only_begun`."""
+    return any(_ONLY_BEGUN.fullmatch(str(reason.get("error", ""))) for reason in reasons)
 
 
 def receipt_key(store: str, terminal: str, receipt: str, date: str) -> str:

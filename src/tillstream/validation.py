@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import date as calendar_day
 from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import lru_cache, reduce
 from operator import or_
 from types import UnionType
@@ -17,9 +17,10 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Meta, Struct, inspect
 
+from tillstream import numerals
 from tillstream.clock import utc
 from tillstream.errors import TillstreamError
-from tillstream.receipt import AMOUNT_LIMIT, NO_TERMINAL, RECEIPT, REFUSAL, Fault, Receipt, receipt_key
+from tillstream.receipt import AMOUNT_LIMIT, NO_TERMINAL, RECEIPT, REFUSAL, Fault, Receipt, only_begun, receipt_key
 from tillstream.settings import Settings
 
 CLOCK_AHEAD_A_DAY = "clock_ahead_a_day"
@@ -28,6 +29,11 @@ CLOCK_AHEAD_A_DAY = "clock_ahead_a_day"
 ID_LIMIT = 128
 ITEMS_LIMIT = 10_000
 FAULTS_LIMIT = 1_000
+
+# Of one text of a fault, and of all the faults of something refused with the names that JSON puts around them.
+_REASON_LIMIT_CHARS = 4_000
+_REASONS_LIMIT_CHARS = 256_000
+_REASON_NAMES_CHARS = 40
 
 DAY_S = 86_400
 # Local time and UTC differ by less than 16 hours everywhere, so up to here no zone needs a look.
@@ -91,6 +97,7 @@ class Validator:
                 and number.isprintable()
                 and terminal.isprintable()
                 and (body.isascii() or body.decode())
+                and not numerals.may_have_unwieldy(body)
             ):
                 return self._assemble(store, terminal, number, receipt.date, received_us, source, till_day)
         except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -98,11 +105,16 @@ class Validator:
         store, terminal, number, date = self._examine(body)
         return self._assemble(store, terminal, number, date, received_us, source, till_day)
 
-    def refusal(self, faults: Sequence[Fault], received_us: int, source: str) -> bytes:
-        """The log's head of something refused."""
+    def refusal(self, faults: Sequence[Fault], original: bytes, received_us: int, source: str) -> tuple[bytes, bytes]:
+        """The log's head of something refused, and as much of it as a receipt may be large."""
         day = self._day(utc(received_us).astimezone(self._zone))
-        reasons = msgspec.json.encode([fault.as_dict() for fault in faults]).decode()
-        return f"{REFUSAL}\t\t{received_us}\t{day}\t\t\t\t\t{source}\t{reasons}\n".encode()
+        told, limit = _bounded(faults), self._limit_bytes
+        # A decoder cuts there too, and doesn't say so.
+        if len(original) >= limit:
+            told.append(only_begun(limit, len(original)))
+        reasons = msgspec.json.encode([fault.as_dict() for fault in told]).decode()
+        head = f"{REFUSAL}\t\t{received_us}\t{day}\t\t\t\t\t{source}\t{reasons}\n"
+        return head.encode(), original[:limit]
 
     def _assemble(
         self, store: str, terminal: str, number: str, date: str, received_us: int, source: str, till_day: str
@@ -263,7 +275,7 @@ def parse(body: bytes) -> Any:
         text = body.decode()
         # msgspec is as strict as the engine's parser; `json` keeps the digits of every number.
         msgspec.json.decode(body, type=msgspec.Raw)
-        return json.loads(text, parse_float=_decimal, parse_int=_integer, object_pairs_hook=_object)
+        return json.loads(text, parse_float=numerals.decimal, parse_int=numerals.integer, object_pairs_hook=_object)
     except UnicodeDecodeError as error:
         fault = Fault("$", f"byte {error.start} is not UTF-8", "send JSON in UTF-8")
         raise ReceiptError([fault], parseable=False) from error
@@ -274,20 +286,17 @@ def parse(body: bytes) -> Any:
         raise ReceiptError([Fault("$", f"not JSON: {reason}", "send one JSON object")], parseable=False) from error
 
 
-def _decimal(digits: str) -> Decimal:
-    try:
-        return Decimal(digits)
-    except InvalidOperation:
-        # The exponent is beyond all reason: this is zero or infinite.
-        return Decimal(float(digits))
-
-
-def _integer(digits: str) -> int | Decimal:
-    try:
-        return int(digits)
-    except ValueError:
-        # Python refuses to convert thousands of digits.
-        return Decimal(digits)
+def _bounded(faults: Sequence[Fault]) -> list[Fault]:
+    """As many faults, and as much of each, as quarantine keeps: other programs write them too."""
+    kept, room = [], _REASONS_LIMIT_CHARS
+    for index, fault in enumerate(faults):
+        short = Fault(*(text[:_REASON_LIMIT_CHARS] for text in (fault.path, fault.error, fault.hint)))
+        room -= len(short.path) + len(short.error) + len(short.hint) + _REASON_NAMES_CHARS
+        if room < 0:
+            kept.append(Fault("$", f"there are {len(faults) - index} more faults"))
+            break
+        kept.append(short)
+    return kept
 
 
 def walk(shape: inspect.Type, value: Any, path: str) -> Iterator[Fault]:
@@ -354,12 +363,14 @@ def _walk_object(shape: inspect.StructType, value: Any, path: str) -> Iterator[F
 def _walk_amount(value: Any, path: str) -> Iterator[Fault]:
     number = value
     if isinstance(value, str) and _NUMBER.fullmatch(value):
-        number = _decimal(value)
+        number = numerals.decimal(value)
     if isinstance(number, bool) or not isinstance(number, int | Decimal):
         hint = "write a point before the decimals" if isinstance(value, str) and "," in value else ""
         yield Fault(path, f"expected a number, got {_show(value)}", hint)
     elif not -_LARGEST_AMOUNT <= number <= _LARGEST_AMOUNT:
         yield Fault(path, f"expected a number between -10^13 and 10^13, got {_show(value)}")
+    elif isinstance(number, numerals.Unwieldy):
+        yield Fault(path, f"expected a number that is written plainly, got {_show(value)}", "write it as 2.40")
 
 
 def _show(value: Any) -> str:

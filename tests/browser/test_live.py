@@ -29,6 +29,8 @@ window.feed = async (overview, updates) => {
 };
 """
 
+NOT_NOW = {"errors": [{"path": "", "error": "not now", "hint": "try again"}]}
+
 
 def test_given_an_open_page_when_a_receipt_is_posted_then_it_appears_without_a_reload(page: Page, road: Up) -> None:
     opened(page, road)
@@ -121,3 +123,36 @@ def test_given_a_page_when_it_is_left_open_then_it_does_not_grow(page: Page, sha
         )
 
     wait_until(as_before, f"the page holds no more than {before}", 20)
+
+
+def test_given_a_link_with_the_focus_or_pressed_when_its_list_is_drawn_anew_then_neither_is_lost(
+    page: Page, road: Up
+) -> None:
+    opened(page, road)
+    sell(road, 1)
+    link = page.locator("#shops a", has_text="12")
+    link.focus()
+    sell(road, 2)
+    expect(page.locator("#shops")).to_contain_text("€10.00")
+    expect(link).to_be_focused()
+    link.hover()
+    page.mouse.down()
+    sell(road, 3)
+    expect(tile(page, "receipts")).to_have_text("3")
+    page.mouse.up()
+    page.wait_for_url("**/shops/12")
+
+
+@pytest.mark.parametrize("path", ["/shops/12", "/?day=2017-11-18"])
+def test_given_a_page_that_met_trouble_when_all_is_well_again_then_it_says_so_by_itself(
+    page: Page, shared_road: Up, path: str
+) -> None:
+    page.add_init_script(FED)
+    page.route("**/api/v1/overview?*", lambda route: route.fulfill(status=503, json=NOT_NOW), times=1)
+    page.goto(shared_road.dashboard + path)
+    page.locator("#page[data-drawn]").wait_for()
+    freshness = page.locator("#freshness")
+    expect(freshness).not_to_contain_text("Not live")
+    page.evaluate("""() => window.source.dispatchEvent(new MessageEvent("trouble", { data: '{"error": "so"}' }))""")
+    expect(freshness).to_contain_text("Not live")
+    expect(freshness).not_to_contain_text("Not live", timeout=15_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,35 @@ def test_given_long_names_and_large_amounts_when_a_phone_shows_any_page_then_not
         page.locator(".opblock").first.wait_for()
         assert page.evaluate(FITS) is True
         context.close()
+
+
+def test_given_the_page_when_heard_then_it_tells_where_one_is_and_which_days_are_chosen(
+    page: Page, shared_road: Up
+) -> None:
+    opened(page, shared_road)
+    expect(page.locator("#nav-today")).to_have_attribute("aria-current", "page")
+    drawn(page, shared_road, "/?day=2017-11-18")
+    expect(page.locator("#nav-today")).not_to_have_attribute("aria-current", re.compile(".*"))
+    expect(page.locator("#period")).to_have_accessible_name("Sat 18 Nov 2017 vs Sat 11 Nov 2017")
+    expect(page.locator("#period")).to_have_attribute("title", "Choose days and comparison")
+    page.locator("#language").click()
+    expect(page.locator("#period")).to_have_accessible_name(re.compile("sam. 18 nov. 2017"))
+
+
+def test_given_several_days_when_something_needs_a_look_then_it_leads_to_all_of_it(page: Page, shared_road: Up) -> None:
+    today = now()[:10]
+    drawn(page, shared_road)
+    expect(page.locator("#look a", has_text="refused")).to_have_attribute("href", f"/quarantine?day={today}")
+    drawn(page, shared_road, f"/?from=2026-11-01&to={today}")
+    expect(page.locator("#look a", has_text="refused")).to_have_attribute("href", "/quarantine")
+
+
+def test_given_minutes_before_the_day_begins_when_told_as_a_time_then_it_is_one_of_the_evening(
+    page: Page, shared_road: Up
+) -> None:
+    drawn(page, shared_road)
+    told = """async () => {
+        const { clock } = await import("/assets/page/format.js");
+        return [-75, 0, 615, 1440].map((offset) => clock("2026-11-23T00:00:00", offset));
+    }"""
+    assert page.evaluate(told) == ["22:45", "00:00", "10:15", "00:00"]

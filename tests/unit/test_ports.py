@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from tillstream.errors import OperationalError, PortTaken
-from tillstream.ports import address, ensure_free, free_port, is_loopback
+from tillstream.ports import address, ensure_free, free_port, is_loopback, names_this_machine
 
 
 def test_a_port_that_nobody_listens_on_is_free() -> None:
@@ -77,3 +77,25 @@ def test_a_server_is_reached_at_its_address(host: str, url: str) -> None:
 )
 def test_only_loopback_is_out_of_reach_of_others(host: str, own: bool) -> None:
     assert is_loopback(host) is own
+
+
+@pytest.mark.parametrize(
+    ("header", "own"),
+    [
+        ("127.0.0.1:8050", True),
+        ("[::1]:8050", True),
+        ("192.0.2.1", True),
+        ("localhost", True),
+        ("LOCALHOST:8050", True),
+        ("dashboard.localhost:8050", True),
+        ("", True),
+        ("shop.example:8050", False),
+        ("localhost.example", False),
+        ("127.0.0.1.example:80", False),
+        ("[::1", False),
+        ("127.0.0.1@shop.example", False),
+        ("shop.example@127.0.0.1", False),
+    ],
+)
+def test_only_addresses_and_localhost_are_names_that_nobody_else_can_have_given(header: str, own: bool) -> None:
+    assert names_this_machine(header) is own

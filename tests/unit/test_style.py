@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "settings",
         "ports",
         "receipt",
+        "numerals",
         "metrics",
         "alerts",
         "shops",

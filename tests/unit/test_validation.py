@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import tracemalloc
 from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+import duckdb
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tillstream.receipt import HEAD_COLUMNS, Fault, receipt_key
+from tillstream.receipt import HEAD_COLUMNS, Fault, has_only_begun, receipt_key
 from tillstream.settings import Settings
 from tillstream.validation import CLOCK_AHEAD_A_DAY, FAULTS_LIMIT, ID_LIMIT, ITEMS_LIMIT, ReceiptError, Validator
 
@@ -363,7 +367,64 @@ def test_other_json_is_no_receipt(body: bytes, got: str) -> None:
 
 def test_a_refusal_has_its_faults_and_the_day_of_receipt() -> None:
     late = int(datetime(2026, 11, 23, 23, 30, tzinfo=UTC).timestamp()) * 1_000_000
-    head = Validator(Settings()).refusal([Fault("$.x", 'a\t"b"', "c\n")], late, "json/http")
+    head, kept = Validator(Settings()).refusal([Fault("$.x", 'a\t"b"', "c\n")], b"came", late, "json/http")
+    assert kept == b"came"
     found = dict(zip(HEAD_COLUMNS, head.decode().removesuffix("\n").split("\t"), strict=True))
     assert (found["kind"], found["key"], found["date"], found["day"]) == ("refusal", "", "", "2026-11-24")
     assert json.loads(found["notes"]) == [{"path": "$.x", "error": 'a\t"b"', "hint": "c\n"}]
+
+
+@pytest.mark.parametrize("came", [b"x" * 100, b"x" * 101, b"x" * 5_000])
+def test_a_refusal_of_which_only_the_beginning_is_kept_says_so(came: bytes) -> None:
+    head, kept = Validator(Settings(receipt_limit_bytes=100)).refusal([Fault("$", "no")], came, RECEIVED_US, "csv/http")
+    assert kept == came[:100]
+    reasons = json.loads(head.decode().split("\t")[-1])
+    assert has_only_begun(reasons)
+    assert not has_only_begun(reasons[:1])
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [[Fault("$", "x" * 3_000_000)], [Fault("", "")] * 50_000, [Fault("$.y" * 9_000, "\0" * 9_000, "z" * 9_000)] * 99],
+)
+def test_reasons_are_bounded_whoever_writes_them(faults: list[Fault]) -> None:
+    head, _ = Validator(Settings()).refusal(faults, b"", RECEIVED_US, "mine/gateway")
+    assert len(head) < 2_000_000
+    reasons = json.loads(head.decode().split("\t")[-1])
+    assert (
+        len(reasons) == len(faults) or reasons[-1]["error"] == f"there are {len(faults) - len(reasons) + 1} more faults"
+    )
+
+
+UNWIELDY = ["24000000000000e-13", "-12345678901234567.0E-10", "0e99999", "2.4e-00001"]
+
+
+@pytest.mark.parametrize("written", [*UNWIELDY, *(f'" {number} "' for number in (*UNWIELDY, "00000000000024e0"))])
+def test_a_number_that_the_engine_would_pass_over_is_refused(written: str) -> None:
+    path, error = fault(changed(lines=[{"settlementAmount": 1, "quantity": "@"}]).replace(b'"@"', written.encode()))
+    assert path == "$.lines[0].quantity"
+    assert error.startswith("expected a number that is written plainly, got ")
+    assert written.strip('" ') in error
+
+
+@pytest.mark.parametrize(
+    "written", [*UNWIELDY, '"3e5"', '"a1b2c3e4-0000-0000-0000-0000000000e0"', "5.551115123125783e-17"]
+)
+def test_such_a_number_in_a_field_of_the_sender_s_own_means_nothing(written: str) -> None:
+    assert check(changed(mine="@").replace(b'"@"', written.encode()))["receipt"] == "17"
+
+
+@given(
+    st.from_regex(r"-?(0|[1-9][0-9]{0,16})(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,4})?", fullmatch=True),
+    st.booleans(),
+)
+def test_what_is_taken_as_an_amount_the_engine_reads_to_the_cent(number: str, as_text: bool) -> None:
+    written = (f'"{number}"' if as_text else number).encode()
+    body = changed(documentTotal={"grossTotal": "@"}).replace(b'"@"', written)
+    try:
+        check(body)
+    except ReceiptError:
+        return
+    sql = 'SELECT CAST(from_json(?, \'{"documentTotal":{"grossTotal":"DECIMAL(19,6)"}}\').documentTotal.grossTotal AS VARCHAR)'
+    [(read,)] = duckdb.execute(sql, [body.decode()]).fetchall()
+    assert Decimal(read) == Decimal(number).quantize(Decimal("0.000001"), ROUND_HALF_UP)

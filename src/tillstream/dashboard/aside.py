@@ -174,7 +174,9 @@ def _entry_page(tell: Teller, entry: Mapping[str, Any], types: Iterable[str]) ->
         tell("source"): escape(entry["source"] or "–"),
         tell("bytes"): tell.count(entry["size_bytes"]),
     }
-    left = card(tell("page_set_aside"), f"<dl>{facts(known)}</dl>", "") + card(tell("why"), f"<p>{reasons}</p>", "")
+    left = card(tell("page_set_aside"), f"<dl>{facts(known.items())}</dl>", "") + card(
+        tell("why"), f"<p>{reasons}</p>", ""
+    )
     left += card(tell("settle"), _settling(tell, entry, types), "")
     right = original(tell, entry["original"])
     conflict = _conflict(tell, entry["conflict"]) if "conflict" in entry else ""

@@ -20,7 +20,7 @@ OPEN = frozenset({"/health/live", "/health/ready"})
 FORM_LIMIT_BYTES = 8_192
 
 ASK_AGAIN_S = 2.0
-"""How soon the live feed ends for one whose session did."""
+"""How soon the live feed ends for one whose session did, or who had none when a password was set."""
 
 logger = structlog.get_logger()
 
@@ -44,8 +44,10 @@ class Doorkeeper:
             await (await self._login(request))(scope, receive, send)
         elif scope["path"] == "/logout":
             await (await self._logout(request))(scope, receive, send)
+        elif self._entrance.is_misled(request):
+            await _misled(request)(scope, receive, send)
         elif not self._entrance.asks:
-            await self._app(scope, receive, send)
+            await self._app(scope, self._while_admitted(request, receive), send)
         elif self._entrance.admits(request):
             await self._app(scope, self._while_admitted(request, receive), _unkept(send))
         else:
@@ -116,8 +118,13 @@ class Doorkeeper:
         return answer
 
 
+def _misled(request: Request) -> Response:
+    hint = "ask for localhost or 127.0.0.1; for other names set a password (`tillstream password set`)"
+    return refusal(421, request.url.path, f"without a password nobody is let in as {request.headers['host']}", hint)
+
+
 async def _form(request: Request) -> dict[str, str]:
-    """The fields of a small form; of what is larger, or breaks off, none."""
+    """The fields of a small form; of what is larger, has more of them, or breaks off, none."""
     body = b""
     try:
         async for part in request.stream():
@@ -126,7 +133,10 @@ async def _form(request: Request) -> dict[str, str]:
                 return {}
     except ClientDisconnect:
         return {}
-    fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=10)
+    try:
+        fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=10)
+    except ValueError:
+        return {}
     return {name: values[0] for name, values in fields.items()}
 
 

@@ -9,6 +9,7 @@ from typing import Self
 
 from starlette.requests import Request
 
+from tillstream import ports
 from tillstream.access import exposure, keyfile, machine
 from tillstream.access.attempts import Attempts
 from tillstream.access.keyfile import KeptKeys
@@ -39,9 +40,17 @@ class Entrance:
     """Decides of a request whether it may come in. While there is no password, everyone may, unless one is `required`."""
 
     def __init__(
-        self, files: Files | None, *, required: bool = False, tls: bool = False, proxies: Sequence[str] = ()
+        self,
+        files: Files | None,
+        *,
+        required: bool = False,
+        tls: bool = False,
+        proxies: Sequence[str] = (),
+        any_name: bool = True,
     ) -> None:
+        """Without `any_name`, while everybody comes in, only who asks for this machine by its address or as localhost."""
         self._files = files
+        self._any_name = any_name
         self._proxies = Proxies(proxies)
         self._required = required
         self._tls = tls
@@ -64,7 +73,7 @@ class Entrance:
             Attempts(clock),
         )
         required = exposure.asks_always(settings)
-        return cls(files, required=required, tls=settings.tls, proxies=settings.proxies)
+        return cls(files, required=required, tls=settings.tls, proxies=settings.proxies, any_name=settings.insecure)
 
     async def refresh(self) -> None:
         """See what has become of the password and the keys, whose files may lie on another machine."""
@@ -106,6 +115,10 @@ class Entrance:
         if self._files is not None and machine.is_token(_given(request), self._files.token):
             return True
         return request.method != "POST" and self.has_reading_key(request)
+
+    def is_misled(self, request: Request) -> bool:
+        """Whether a page of elsewhere may be asking: one whose name was made to lead here, while all may come in."""
+        return not (self.asks or self._any_name or ports.names_this_machine(request.headers.get("host", "")))
 
     def has_reading_key(self, request: Request) -> bool:
         """Whether it brings a key for reading."""

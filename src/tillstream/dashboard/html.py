@@ -178,9 +178,9 @@ def _field(name: str, kind: str | Mapping[str, str], value: str) -> str:
     return f'<select name="{name}">{options}</select>'
 
 
-def facts(facts: Mapping[str, str]) -> str:
+def facts(facts: Iterable[tuple[str, str]]) -> str:
     """Names and values, both escaped already."""
-    return "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items())
+    return "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts)
 
 
 def card(title: str, body: str, span: str = "span12") -> str:

@@ -48,6 +48,11 @@ def _labelled(component: Any, name: str, *children: Any, **properties: Any) -> A
     )
 
 
+def _titled(component: Any, name: str, *children: Any, **properties: Any) -> Any:
+    """A component that says what it is, with a title beside: a label would take its place for who hears the page."""
+    return component(list(children), title=english(name), **{"data-title": name}, **properties)
+
+
 def _header(*, demo: bool, leaves: bool) -> Any:
     ribbon = [html.Span("DEMO", className="demo", title="invented receipts, sold by a generator")] if demo else []
     return html.Header(
@@ -70,7 +75,7 @@ def _header(*, demo: bool, leaves: bool) -> Any:
             html.Div(
                 [
                     _labelled(html.A, "before_label", "‹", id="day-before", className="step", href="/"),
-                    _labelled(
+                    _titled(
                         html.Button,
                         "period_label",
                         html.B("–", id="period-name"),

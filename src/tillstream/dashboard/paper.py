@@ -79,9 +79,10 @@ def _line(tell: Teller, line: Mapping[str, Any], currency: str) -> str:
 def _totals(tell: Teller, receipt: Mapping[str, Any]) -> str:
     currency = receipt["currency"]
     total = f'<dl class="total"><dt>{tell("total")}</dt><dd>{tell.money(receipt["gross"], currency)}</dd></dl>'
-    paid = {escape(each["mechanism"]): tell.money(each["amount"], currency) for each in receipt["settlements"]}
+    # Two cards are two payments, and a till's change stands behind the cash it was given on.
+    paid = [(escape(each["mechanism"]), tell.money(each["amount"], currency)) for each in receipt["settlements"]]
     paid_text = f"<dl>{facts(paid)}</dl>" if paid else f'<p class="note">{tell("paid_none")}</p>'
-    tax = {tell("net"): tell.money(receipt["net"], currency), tell("vat"): tell.money(receipt["tax"], currency)}
+    tax = [(tell("net"), tell.money(receipt["net"], currency)), (tell("vat"), tell.money(receipt["tax"], currency))]
     return f"{total}{paid_text}<dl>{facts(tax)}</dl>"
 
 

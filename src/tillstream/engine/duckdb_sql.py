@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import duckdb
 import msgspec
@@ -13,7 +14,6 @@ import pyarrow.compute as pc
 from tillstream.engine.intake import RECORD_COLUMNS, zone_table
 from tillstream.engine.plan import BODY_SCHEMA, CONTENT_SCHEMA, Plan
 from tillstream.settings import Settings
-from tillstream.store.base import Changes
 
 _BODY_SCHEMA = msgspec.json.encode(BODY_SCHEMA).decode()
 _CONTENT_SCHEMA = msgspec.json.encode(CONTENT_SCHEMA).decode()
@@ -21,6 +21,15 @@ _CONTENT_SCHEMA = msgspec.json.encode(CONTENT_SCHEMA).decode()
 _NOTHING = pa.table(
     {name: pa.array([], pa.int64() if name in ("place", "received_us") else pa.string()) for name in RECORD_COLUMNS}
 )
+
+
+class Folded(NamedTuple):
+    """What became of a batch, in the columns of the store's tables; and the records of which nothing could be made."""
+
+    receipts: pa.Table
+    lines: pa.Table
+    settlements: pa.Table
+    unreadable: pa.Table
 
 
 class DuckSql:
@@ -41,7 +50,7 @@ class DuckSql:
         self._connection.register("zones_of_stores", _store_zones(settings))
         self._connection.execute("CREATE TABLE store_zone AS SELECT * FROM zones_of_stores")
         self._create_views()
-        self._receipts = self._arrow("SELECT * FROM receipt_row")
+        self._nothing = self.fold(_NOTHING, None)
 
     def _create_views(self) -> None:
         """Views, because a small batch costs little more than the parsing of the plan's long texts."""
@@ -68,10 +77,10 @@ class DuckSql:
         """What `Store.known` asks for: `key` and `sold_local`."""
         return pa.table({"key": table["key"], "sold_local": table["date"].cast(pa.timestamp("us"))})
 
-    def normalise(self, table: pa.Table, applied_at: datetime | None) -> pa.Table:
-        """Make receipts, lines and settlements of the records, for `collect` to hand over.
+    def fold(self, table: pa.Table, applied_at: datetime | None) -> Folded:
+        """Receipts, lines and settlements of the records; those that have no readable total are `unreadable`.
 
-        Returns the records that have no readable total. Raises `duckdb.Error` where a body is no JSON.
+        Raises `duckdb.Error` where a body is no JSON, or they need more memory than there is.
         """
         run = self._connection.execute
         self._connection.register("arrived", table)
@@ -80,20 +89,17 @@ class DuckSql:
         run("SET VARIABLE applied_at = CAST(? AS TIMESTAMP)", [moment])
         run("CREATE OR REPLACE TEMP TABLE receipt AS SELECT * FROM every_receipt")
         # A filter beside the reading of JSON would be pushed below it, and every body read twice.
-        self._receipts = self._arrow("SELECT * FROM receipt_row")
-        without_total = pc.is_null(self._receipts["gross"])
-        if not self._receipts["gross"].null_count:
-            return table.slice(0, 0)
-        unreadable = self._receipts.filter(without_total)["place"]
-        self._receipts = self._receipts.filter(pc.invert(without_total))
-        run("DELETE FROM receipt WHERE gross IS NULL")
-        return _only(table, unreadable)
+        receipts, unreadable = self._arrow("SELECT * FROM receipt_row"), table.slice(0, 0)
+        if receipts["gross"].null_count:
+            without_total = pc.is_null(receipts["gross"])
+            unreadable = _only(table, receipts.filter(without_total)["place"])
+            receipts = receipts.filter(pc.invert(without_total))
+            run("DELETE FROM receipt WHERE gross IS NULL")
+        return Folded(receipts, self._arrow("SELECT * FROM line"), self._arrow("SELECT * FROM settlement"), unreadable)
 
-    def collect(self, changes: Changes) -> None:
-        """Hand over what `normalise` made."""
-        changes.receipts = self._receipts
-        changes.lines = self._arrow("SELECT * FROM line")
-        changes.settlements = self._arrow("SELECT * FROM settlement")
+    def nothing(self, unreadable: pa.Table) -> Folded:
+        """What becomes of records that nobody can read."""
+        return self._nothing._replace(unreadable=unreadable)
 
     def same_content(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
         """Whether the known fields of each two bodies are equal once read as the plan reads them.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from threading import Event
 
 import duckdb
@@ -14,10 +15,10 @@ import structlog
 
 from tillstream.clock import Clock, utc
 from tillstream.engine.base import Engine, OnCommit, Step, ignore
-from tillstream.engine.duckdb_sql import DuckSql
+from tillstream.engine.duckdb_sql import DuckSql, Folded
 from tillstream.engine.intake import ChunkError, records
 from tillstream.engine.plan import Plan
-from tillstream.engine.repeats import Repeats
+from tillstream.engine.repeats import Repeat, Repeats
 from tillstream.engine.setaside import Aside
 from tillstream.errors import LogUnavailable
 from tillstream.log.base import Chunk, Log, Position
@@ -99,8 +100,8 @@ class EmbeddedEngine(Engine):
         changes = Changes(after=self._position, upto=chunks[-1].position, records=sum(c.count for c in chunks))
         aside = Aside(self._settings.zone)
         table = self._table(chunks, changes, aside)
-        fresh = self._fresh(table, aside)
-        self._fold(fresh, changes, aside)
+        if table is not None and table.num_rows:
+            self._fold(table, changes, aside)
         changes.quarantine, changes.counters = aside.rows, aside.counters
         changes.committed_us = self._clock.now_us()
         # Were it told behind the commit only, a crash in between could let the log reuse these positions.
@@ -170,41 +171,46 @@ class EmbeddedEngine(Engine):
             "found_at": utc(self._clock.now_us()),
         }
 
-    def _fresh(self, table: pa.Table | None, aside: Aside) -> pa.Table | None:
-        """The receipts that the store doesn't know; the others are counted, conflicts set aside."""
-        if table is None or not table.num_rows:
-            return None
+    def _fold(self, table: pa.Table, changes: Changes, aside: Aside) -> None:
+        """Fold the receipts that the store doesn't know; the others are counted, conflicts set aside.
+
+        Of a key the first that can be read stands: behind one that cannot, the next is tried.
+        """
         known = self._store.known(self._sql.keys(table))
-        if not known and len(pc.unique(table["key"])) == table.num_rows:
-            return table
-        fresh, repeated = self._repeats.split(table, known)
+        folded: list[Folded] = []
+        repeated: list[Repeat] = []
+        while table.num_rows:
+            fresh, again = self._repeats.split(table, known)
+            parts = self._parts(fresh, self._applied_at(fresh.num_rows)) if fresh.num_rows else []
+            folded += parts
+            lost = {place for part in parts for place in part.unreadable["place"].to_pylist()}
+            repeated += [repeat for repeat in again if repeat.first not in lost]
+            tried = [repeat.record["place"] for repeat in again if repeat.first in lost]
+            table = table.filter(pc.is_in(table["place"], pa.array(tried, pa.int64())))
         self._repeats.judge(repeated, aside)
-        return fresh
+        for part in folded:
+            aside.unreadable(part.unreadable)
+        if any(part.receipts.num_rows for part in folded):
+            changes.receipts, changes.lines, changes.settlements = (
+                pa.concat_tables([part[column] for part in folded]) for column in range(3)
+            )
 
-    def _fold(self, fresh: pa.Table | None, changes: Changes, aside: Aside) -> None:
-        if fresh is None or not fresh.num_rows:
-            return
-        expected_us = self._pace.begin(fresh.num_rows)
-        applied_at = None if self._rebuilding else utc(self._clock.now_us() + expected_us)
+    def _applied_at(self, receipts: int) -> datetime | None:
+        """When so many receipts will be visible; None: it is not measured."""
+        expected_us = self._pace.begin(receipts)
+        return None if self._rebuilding else utc(self._clock.now_us() + expected_us)
+
+    def _parts(self, table: pa.Table, applied_at: datetime | None) -> list[Folded]:
+        """The records folded, together or, where that is not possible, by halves: neither a record that nobody
+        can read nor one that takes too much memory may stop the road."""
         try:
-            unreadable = self._sql.normalise(fresh, applied_at)
+            return [self._sql.fold(table, applied_at)]
         except duckdb.Error as error:
-            logger.warning("engine.batch_unreadable", receipts=fresh.num_rows, reason=str(error).split("\n")[0])
-            unreadable = self._sql.normalise(self._sound(fresh, aside), applied_at)
-        aside.unreadable(unreadable)
-        self._sql.collect(changes)
-
-    def _sound(self, table: pa.Table, aside: Aside) -> pa.Table:
-        """The records that can be normalised, found by halving: one bad record must not stop the road."""
-        try:
-            self._sql.normalise(table, None)
-        except duckdb.Error:
-            if table.num_rows == 1:
-                aside.unreadable(table)
-                return table.slice(0, 0)
-            half = table.num_rows // 2
-            return pa.concat_tables([self._sound(table.slice(0, half), aside), self._sound(table.slice(half), aside)])
-        return table
+            logger.warning("engine.batch_unreadable", receipts=table.num_rows, reason=str(error).split("\n")[0])
+        if table.num_rows == 1:
+            return [self._sql.nothing(table)]
+        half = table.num_rows // 2
+        return self._parts(table.slice(0, half), applied_at) + self._parts(table.slice(half), applied_at)
 
     def run(self, stop: Event, on_commit: OnCommit) -> None:
         interval = self._settings.engine_interval_ms / 1000

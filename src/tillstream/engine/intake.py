@@ -16,7 +16,6 @@ from tillstream.log.base import Chunk, pack_place
 from tillstream.log.frame import Frame
 from tillstream.receipt import HEAD_COLUMNS
 
-_HEAD_READ = csv.ReadOptions(column_names=list(HEAD_COLUMNS), use_threads=False)
 _HEAD_PARSE = csv.ParseOptions(delimiter="\t", quote_char=False, escape_char=False, newlines_in_values=False)
 _HEAD_CONVERT = csv.ConvertOptions(
     column_types={name: pa.int64() if name == "received_us" else pa.string() for name in HEAD_COLUMNS},
@@ -37,10 +36,9 @@ def records(chunks: Sequence[Chunk]) -> pa.Table:
     The bodies stay where they are: their column has the chunks' own buffers.
     """
     count = sum(chunk.count for chunk in chunks)
+    written = b"".join(chunk.heads.data for chunk in chunks)
     try:
-        heads = csv.read_csv(
-            io.BytesIO(b"".join(chunk.heads.data for chunk in chunks)), _HEAD_READ, _HEAD_PARSE, _HEAD_CONVERT
-        )
+        heads = csv.read_csv(io.BytesIO(written), _reading(len(written)), _HEAD_PARSE, _HEAD_CONVERT)
         bodies = pa.chunked_array([_strings(chunk.bodies) for chunk in chunks])
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise ChunkError(str(error)) from error
@@ -48,6 +46,12 @@ def records(chunks: Sequence[Chunk]) -> pa.Table:
         raise ChunkError(f"{heads.num_rows} heads and {len(bodies)} bodies for {count} records")
     places = pa.array(chain.from_iterable(_places(chunk) for chunk in chunks), pa.int64())
     return heads.add_column(0, "place", places).append_column("body", bodies)
+
+
+def _reading(size_bytes: int) -> csv.ReadOptions:
+    # A line may not reach over a whole block, and the reasons of a refusal are one.
+    block_size = max(csv.ReadOptions().block_size, size_bytes + 1)
+    return csv.ReadOptions(column_names=list(HEAD_COLUMNS), use_threads=False, block_size=block_size)
 
 
 def _places(chunk: Chunk) -> range:

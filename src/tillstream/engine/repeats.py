@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tillstream.engine.duckdb_sql import DuckSql
 from tillstream.engine.setaside import Aside
 from tillstream.log.base import Log
 
 _PAGE = 512
+
+
+class Repeat(NamedTuple):
+    """A record whose key was there before, and the place of the first with this key."""
+
+    record: dict[str, Any]
+    first: int
 
 
 class Repeats:
@@ -21,8 +29,10 @@ class Repeats:
         self._log = log
         self._sql = sql
 
-    def split(self, table: pa.Table, known: Mapping[str, int]) -> tuple[pa.Table, list[tuple[dict[str, Any], int]]]:
-        """The rows that are the first of their key, and each of the others with the first's place."""
+    def split(self, table: pa.Table, known: Mapping[str, int]) -> tuple[pa.Table, list[Repeat]]:
+        """The rows that are the first of their key, and the others."""
+        if not known and len(pc.unique(table["key"])) == table.num_rows:
+            return table, []
         first: dict[str, int] = dict(known)
         keep = []
         repeated = []
@@ -34,10 +44,10 @@ class Repeats:
             else:
                 repeated.append((row, first[key]))
         rows = table.take(pa.array([row for row, _ in repeated], pa.int64()))
-        pairs = list(zip(rows.to_pylist(), (place for _, place in repeated), strict=True))
-        return table.take(pa.array(keep, pa.int64())), pairs
+        repeats = [Repeat(*each) for each in zip(rows.to_pylist(), (first for _, first in repeated), strict=True)]
+        return table.take(pa.array(keep, pa.int64())), repeats
 
-    def judge(self, repeated: list[tuple[dict[str, Any], int]], aside: Aside) -> None:
+    def judge(self, repeated: Sequence[Repeat], aside: Aside) -> None:
         """Count the duplicates and set the conflicts aside. Reads the firsts back from the log."""
         for start in range(0, len(repeated), _PAGE):
             page = repeated[start : start + _PAGE]

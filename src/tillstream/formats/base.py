@@ -11,7 +11,7 @@ from typing import BinaryIO, ClassVar, NamedTuple
 from tillstream.receipt import PERSONAL, Fault
 from tillstream.settings import Settings
 
-HEAD_BYTES = 4_096
+HEAD_BYTES = 16_384
 """So much of a payload or a file is enough to recognise its format."""
 
 
@@ -90,6 +90,10 @@ class Decoder(ABC):
 
     def recognises(self, head: bytes) -> bool:  # noqa: ARG002 - what overrides it looks
         """Whether a payload that begins with these bytes (`HEAD_BYTES` of it, or all) is surely of this format."""
+        return False
+
+    def may_be(self, head: bytes) -> bool:  # noqa: ARG002 - what overrides it looks
+        """Whether such a payload may be of this format without saying so: then the name of a file decides."""
         return False
 
     def one(self, payload: bytes) -> Decoded:

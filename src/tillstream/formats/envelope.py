@@ -47,6 +47,8 @@ class EnvelopeDecoder(Decoder):
         "bytes in base64. Send it from a gateway that decodes a format of its own and wants the original kept."
     )
     media_types = (MEDIA_TYPE,)
+    # The original names them too, where an envelope that is none was kept as it came.
+    personal = (*Decoder.personal, "original")
     example = (
         '{"source": "mine/gateway", "original": "MTA0Nzsy", "receipt": {"cashReceiptID": "1047", "storeID": "12", '
         '"date": "2026-11-23 10:15:00", "documentTotal": {"grossTotal": 2.40}}}'

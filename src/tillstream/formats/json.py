@@ -115,6 +115,11 @@ class NdjsonDecoder(Decoder):
             return False
         return True
 
+    def may_be(self, head: bytes) -> bool:
+        # One object, or the beginning of a first line that is longer than the head.
+        text = text_of(head)
+        return text.startswith("{") and "\n" not in text
+
     def one(self, payload: bytes) -> Decoded:
         found = list(self.decode(io.BytesIO(payload)))
         if len(found) == 1:

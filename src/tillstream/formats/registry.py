@@ -82,7 +82,7 @@ class Formats:
         """The decoder of a file: by its content where that is sure, else by the end of its name."""
         ending = PurePath(name).suffix.lower()
         named = next((decoder for decoder in self._decoders if ending and ending in decoder.suffixes), None)
-        return self.recognised(head) or named
+        return named if named is not None and named.may_be(head) else self.recognised(head) or named
 
     def named(self, media_type_or_suffix: str) -> Decoder | None:
         """The decoder that a person names: `csv`, `.csv` or `text/csv`."""

@@ -15,6 +15,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from tillstream.errors import LogUnavailable
+
 _COMMIT_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 # Kinds come from formats, some of them not ours: there shall be an end to them.
@@ -95,7 +97,10 @@ class _Lag(Collector):
         self._lag = lag
 
     def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily("tillstream_log_lag_records", "records that the engine has not folded yet", self._lag())
+        # While the log is away nobody knows, and all else is wanted more than ever.
+        with suppress(LogUnavailable):
+            lag = self._lag()
+            yield GaugeMetricFamily("tillstream_log_lag_records", "records that the engine has not folded yet", lag)
 
 
 class Exposition:

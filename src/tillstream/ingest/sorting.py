@@ -129,10 +129,8 @@ class Sorter:
         self, batch: Batch, faults: Sequence[Fault], original: bytes, received_us: int, source: str
     ) -> None:
         """A record for the quarantine, with as much of the original as a receipt may be large."""
-        limit = self._settings.receipt_limit_bytes
-        if len(original) > limit:
-            faults = [*faults, Fault("$", f"the first {limit} of {len(original)} bytes are kept")]
-        batch.add(self.validator.refusal(faults, received_us, source), b"", original[:limit])
+        head, kept = self.validator.refusal(faults, original, received_us, source)
+        batch.add(head, b"", kept)
 
     def advised(self, error: ReceiptError, decoder: Decoder, payload: bytes) -> ReceiptError:
         """The error, with what the payload seems to be where the header names something else."""

@@ -49,7 +49,7 @@ class RabbitLog(Log):
         self._link = Link(settings.rabbitmq_url, f"tillstream {role}", self._begin)
         self._readers = [self._link]
         self._trusted = settings.rabbitmq_trusted_user or self._link.user
-        self._foreign = Foreign(validator, clock, settings.receipt_limit_bytes)
+        self._foreign = Foreign(validator, clock)
         self._retention = Retention(settings)
         self._room_checked = 0.0
         self._why_full = ""

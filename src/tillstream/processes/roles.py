@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from tillstream.access import exposure, keyfile, machine
 from tillstream.access.keyfile import KeptKeys
 from tillstream.clock import SystemClock
 from tillstream.datadir import DataDirectory, Kind, Lock, open_directory
+from tillstream.errors import LogUnavailable
 from tillstream.processes import lifeline
 from tillstream.processes.broadcast import Broadcast
 from tillstream.processes.watch import Watch
@@ -175,12 +176,19 @@ def _fold(engine: Engine, halt: threading.Event, on_commit: Callable[[Step], Non
     """Run the engine until `halt`, then fold what is left, for a little while."""
     engine.run(halt, on_commit)
     deadline = time.monotonic() + CATCH_UP_S
-    while time.monotonic() < deadline and engine.step() is not None:
-        pass
+    try:
+        while time.monotonic() < deadline and engine.step() is not None:
+            pass
+    except LogUnavailable as error:
+        # What is left stays in the log, and is folded at the next start.
+        logger.warning("engine_stops_behind", error=str(error))
 
 
 def _gauges(reading: topology.Reading) -> dict[str, float]:
-    return {"log_lag_records": reading.log.lag(), "store_size_bytes": reading.store.size_bytes()}
+    found = {"store_size_bytes": float(reading.store.size_bytes())}
+    with suppress(LogUnavailable):
+        found["log_lag_records"] = reading.log.lag()
+    return found
 
 
 def _check_exposure(directory: DataDirectory, settings: Settings, *, ingest: bool, supervised: bool) -> None:

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from tillstream.clock import Clock
 from tillstream.log.base import Log
 from tillstream.quarantine.decisions import DISCARDED, REPLAYED, Decision, Decisions, settle
 from tillstream.quarantine.posting import Posting
+from tillstream.receipt import has_only_begun
 from tillstream.store.base import Row, Store
 from tillstream.views.quarantine import place_of
 from tillstream.views.views import Views
@@ -133,7 +135,7 @@ class OpenDesk(Desk):
     def _found(self, entries: Sequence[str]) -> dict[str, Any]:
         places = [place_of(entry) for entry in entries]
         rows = self._store.query(
-            "SELECT place, day, kind, source, decision FROM quarantine LEFT JOIN decisions USING (place) "
+            "SELECT place, day, kind, source, reasons, decision FROM quarantine LEFT JOIN decisions USING (place) "
             f"WHERE place IN ({', '.join('?' * len(places))})",
             places,
         )
@@ -160,6 +162,9 @@ def _obstacle(entry: str, found: Row | None, edit: Edit, content: bytes) -> Outc
         return _impossible(entry, error, "replay a file in which it is a receipt of its own, or discard it")
     if not content:
         return _impossible(entry, "the log no longer has what came", "replay a file, or discard it")
+    if not edit.content and has_only_begun(msgspec.json.decode(found["reasons"])):
+        # Where it is cut, a number may be a shorter one, and what comes behind is missing.
+        return _impossible(entry, "only the beginning of what came is kept", "replay the whole file, or discard it")
     return None
 
 

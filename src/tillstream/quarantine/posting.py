@@ -24,6 +24,7 @@ ANSWER_LIMIT_S = 30.0
 """How long ingest may take to answer."""
 
 _ANSWER_LIMIT_BYTES = 16 * 1024 * 1024
+_BLANK = b"\xef\xbb\xbf \t\r\n"
 _TRY_LATER = (408, 429, 503)
 
 Reason = dict[str, str]
@@ -76,7 +77,9 @@ class Posting:
         """What ingest says of the content. Raises `IngestUnavailable` where it takes nothing now."""
         decoder = self._formats.decoder(media_type)
         with self._decoding:
-            path = "/receipts" if decoder is not None and _holds_several(decoder, content) else "/receipt"
+            several = decoder is not None and _holds_several(decoder, content)
+        # An array is not taken as one receipt, even where it has only one.
+        path = "/receipts" if several or content.lstrip(_BLANK).startswith(b"[") else "/receipt"
         replay = f"{REPLAY}/{SIMULATED}" if source.endswith(f"/{SIMULATED}") else REPLAY
         headers = {"Content-Type": media_type, "Tillstream-Source": replay, **self._authorization()}
         address = self._address()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from decimal import Decimal
+from typing import Any
 
+from tillstream.log.base import PARTITION_SHIFT
 from tillstream.store.base import Row
+from tillstream.views.folds import Select
 from tillstream.views.plain import trimmed
 from tillstream.views.question import Question
 
@@ -22,9 +25,7 @@ def latest(question: Question) -> list[Row]:
     asked = question.spans.asked
     own, values = question.scope.condition
     if question.scope.source == "lines":
-        own = f"""place IN (SELECT place FROM lines WHERE day BETWEEN ? AND ? AND {own}
-            GROUP BY place ORDER BY place DESC LIMIT {LATEST})"""
-        values = [asked.first, asked.last, *values]
+        own, values = _with_a_line(question, own, values)
     rows = question.reader.query(
         f"""SELECT place, day, key, store, till, sold_local, gross, anomalous FROM receipts
         WHERE day BETWEEN ? AND ? AND {own} ORDER BY received_at DESC, place DESC LIMIT {LATEST}""",
@@ -44,6 +45,21 @@ def latest(question: Question) -> list[Row]:
         }
         for row in rows
     ]
+
+
+def _with_a_line(question: Question, own: str, values: list[Any]) -> Select:
+    """The condition of the receipts with such a line: of each partition the last, because only in it do places ascend."""
+    days = [question.spans.asked.first, question.spans.asked.last]
+    found = question.reader.query(
+        f"SELECT DISTINCT place >> {PARTITION_SHIFT} AS number FROM receipts WHERE day BETWEEN ? AND ?", days
+    )
+    select = f"""(SELECT place FROM lines WHERE day BETWEEN ? AND ? AND {own} AND place >> {PARTITION_SHIFT} = ?
+        GROUP BY place ORDER BY place DESC LIMIT {LATEST})"""
+    numbers = [row["number"] for row in found] or [0]
+    return (
+        f"place IN ({' UNION ALL '.join([select] * len(numbers))})",
+        [value for number in numbers for value in (*days, *values, number)],
+    )
 
 
 def _told(question: Question, receipts: list[Row]) -> dict[int, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from tillstream.store.base import Row
 from tillstream.views.question import Question
@@ -28,7 +28,7 @@ def reporting(question: Question, stores: Mapping[str, Row]) -> Row:
     asked = question.spans.asked
     selling = _tills(question, asked)
     known: Tills = defaultdict(set)
-    earlier = Span(asked.last - timedelta(days=KNOWN_DAYS - 1), asked.last - timedelta(days=1))
+    earlier = Span(_before(asked.last, KNOWN_DAYS - 1), _before(asked.last, 1))
     version = question.version(earlier)
     recent: Tills = question.kept.get(
         ("tills", question.scope.identity, earlier), version, lambda: _tills(question, earlier)
@@ -43,6 +43,11 @@ def reporting(question: Question, stores: Mapping[str, Row]) -> Row:
         "shops": {"value": len(selling), "known": len(every), "silent": _silent(question, stores)},
         "tills": {"value": sum(map(len, selling.values())), "known": _known_tills(question, sum(counts))},
     }
+
+
+def _before(day: date, days: int) -> date:
+    """So many days before, or the first that there is."""
+    return day - min(timedelta(days=days), day - date.min)
 
 
 def _known_tills(question: Question, counted: int) -> int:
@@ -72,7 +77,7 @@ def _silent(question: Question, stores: Mapping[str, Row]) -> int | None:
 
 def _is_silent(question: Question, store: str, last: datetime | None) -> bool:
     shop = question.shops.get(store)
-    zone = shop.zone or question.store_zones.get(store, "")
+    zone = question.store_zones.get(store) or shop.zone
     now = question.calendar.local(question.now_us, zone) if zone else question.now
     since = now - SILENT
     if last is not None and last >= since:

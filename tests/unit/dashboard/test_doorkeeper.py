@@ -84,6 +84,19 @@ def test_a_stranger_is_refused_whatever_is_asked_for_but_health(answers: Answers
         assert answers.ask(path).status_code == 200
 
 
+def test_without_a_password_only_this_machine_s_own_names_are_answered(pipeline: Pipeline, tmp_path: Path) -> None:
+    answers = Answers(pipeline, entrance=entrance(open_directory(tmp_path / "open")))
+    for path in ("/", "/api/v1/summary", "/api/v1/live", "/metrics", "/nope"):
+        answer = answers.ask(path, headers={"Host": "shop.example"})
+        assert (answer.status_code, answer.json()["errors"][0]["error"]) == (
+            421,
+            "without a password nobody is let in as shop.example",
+        ), path
+    for host in ("localhost:8050", "127.0.0.1:8050", "[::1]:8050"):
+        assert answers.ask("/api/v1/summary", headers={"Host": host}).status_code == 200
+    assert answers.ask("/health/ready", headers={"Host": "shop.example"}).status_code == 200
+
+
 def test_a_browser_is_led_to_the_login_and_told_where_it_wanted_to_go(answers: Answers) -> None:
     answer = answers.ask("/shops/12", headers={"Accept": "text/html,*/*;q=0.8"}, day="2026-11-24")
     assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=/shops/12%3Fday%3D2026-11-24")
@@ -112,7 +125,8 @@ def test_the_cookie_is_for_the_browser_alone_and_for_https_where_there_is_any(an
 
 
 def test_another_password_is_told_and_opens_nothing(answers: Answers) -> None:
-    for form in ({"password": "croissant"}, {}, {"password": PASSWORD, "x": "y" * 9_000}):
+    many = {"password": PASSWORD, **{str(number): "" for number in range(10)}}
+    for form in ({"password": "croissant"}, {}, {"password": PASSWORD, "x": "y" * 9_000}, many):
         answer = answers.ask("/login", "POST", form=form, headers={"Accept-Language": "fr"})
         assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
         assert "Ce n’est pas le bon mot de passe." in answer.text
@@ -197,3 +211,18 @@ def test_the_live_feed_ends_for_who_logs_out_and_goes_on_for_others(
             wait_until(lambda: server.live.viewers == 1, "the feed has ended")
             assert any(line.startswith("event: overview") for line in others)
         assert client.get("/api/v1/live", headers=sessions[0]).status_code == 401
+
+
+def test_a_live_feed_from_before_the_password_ends_once_there_is_one(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doorkeeper, "ASK_AGAIN_S", 0.05)
+    directory = open_directory(tmp_path / "open")
+    with served(pipeline, entrance=entrance(directory)) as server, httpx.Client(base_url=server.address) as client:
+        with client.stream("GET", "/api/v1/live") as feed:
+            lines = feed.iter_lines()
+            next(lines)
+            assert server.live.viewers == 1
+            set_password(directory)
+            wait_until(lambda: server.live.viewers == 0, "the feed has ended")
+        assert client.get("/api/v1/live").status_code == 401

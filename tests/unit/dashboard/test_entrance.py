@@ -47,6 +47,20 @@ def test_without_a_password_everybody_comes_in(directory: DataDirectory, clock: 
         assert (each.asks, each.has_password, each.admits(request())) == (False, False, True)
 
 
+def test_without_a_password_no_name_that_others_could_have_given_leads_in(
+    directory: DataDirectory, clock: ManualClock
+) -> None:
+    named = request(host="shop.example:8050")
+    open_one = entrance(directory, clock)
+    assert [open_one.is_misled(each) for each in (named, request(host="localhost:8050"), request())] == [
+        *(True, False, False)
+    ]
+    assert not Entrance.open().is_misled(named)
+    assert not entrance(directory, clock, insecure=True).is_misled(named)
+    set_password(directory)
+    assert not entrance(directory, clock).is_misled(named)
+
+
 def test_where_one_is_required_nobody_does_until_it_is_set(directory: DataDirectory, clock: ManualClock) -> None:
     guarded = entrance(directory, clock, host="0.0.0.0")
     assert (guarded.asks, guarded.has_password, guarded.admits(request())) == (True, False, False)

@@ -38,7 +38,7 @@ def test_given_who_logged_in_when_a_page_is_shown_then_it_lets_them_leave() -> N
 
 def test_given_no_rows_when_a_table_is_written_then_it_says_so() -> None:
     assert table(("One",), [], "Nothing.") == '<p class="note">Nothing.</p>'
-    assert facts({"a": "1"}) == "<dt>a</dt><dd>1</dd>"
+    assert facts([("a", "1")]) == "<dt>a</dt><dd>1</dd>"
 
 
 def test_given_hostile_values_when_a_form_is_written_then_they_stay_text() -> None:

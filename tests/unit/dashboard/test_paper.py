@@ -56,3 +56,12 @@ def test_given_a_french_reader_when_shown_then_words_and_amounts_are_french(pipe
     assert '<html lang="fr">' in page
     assert "5,00\u00a0€" in page
     assert "Tout tombe juste." in page
+
+
+def test_given_several_payments_of_a_kind_when_shown_then_each_of_them_is_there(pipeline: Pipeline) -> None:
+    amounts = (50.0, -12.4, -32.6)
+    paid = [{"paymentMechanism": "Cash", "settlementAmount": amount} for amount in amounts]
+    pipeline.append(body(settlements=paid))
+    page = page_of(pipeline)
+    assert page.count("<dt>Cash</dt>") == 3
+    assert page.index("€50.00") < page.index("€12.40") < page.index("€32.60")

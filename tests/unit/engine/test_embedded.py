@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -18,6 +19,7 @@ from tillstream.engine.embedded import EmbeddedEngine
 from tillstream.errors import LogUnavailable
 from tillstream.log.base import Chunk, Position
 from tillstream.log.frame import EMPTY, Frame
+from tillstream.settings import Settings
 from tillstream.store.base import Changes
 from tillstream.store.duckdb import DuckStore
 
@@ -240,3 +242,34 @@ def test_given_a_small_step_when_a_large_one_follows_then_it_is_not_foretold_in_
     sql = "SELECT max(epoch_ms(applied_at) - epoch_ms(received_at)) AS most FROM receipts"
     # A thousand times as long as the step of one receipt would be half a minute.
     assert 0 < pipeline.store.query(sql)[0]["most"] < 5_000
+
+
+def test_receipts_that_together_take_too_much_memory_are_folded_in_parts(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path, Settings(engine_memory_bytes=96 * 1024 * 1024))
+    empty: list[dict[str, object]] = [{} for _ in range(10_000)]
+    pipeline.append(*(body(cashReceiptID=str(number), lines=empty) for number in range(40)))
+    with capture_logs() as logs:
+        [step] = pipeline.drain()
+    assert (step.receipts, step.quarantined) == (40, 0)
+    assert "engine.batch_unreadable" in {log["event"] for log in logs}
+    [sales] = pipeline.rows("sales")
+    assert (sales["receipts"], str(sales["revenue"])) == (40, "200.00")
+    assert pipeline.store.query("SELECT count(*) AS lines FROM lines WHERE is_line = 1") == [{"lines": 400_000}]
+    pipeline.close()
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_behind_a_receipt_that_cannot_be_read_the_next_of_its_key_stands(pipeline: Pipeline, together: bool) -> None:
+    unreadable, good = body(), body(customerID="8")
+    pipeline.append_bytes(unreadable, b"{broken")
+    if not together:
+        pipeline.drain()
+    pipeline.append_bytes(unreadable, json.dumps({**unreadable, "documentTotal": {}}).encode())
+    pipeline.append(good, good, body(documentTotal={"grossTotal": 9}))
+    pipeline.drain()
+    kinds = [row["kind"] for row in pipeline.store.query("SELECT kind FROM quarantine ORDER BY place")]
+    assert kinds == ["unreadable", "unreadable", "conflict"]
+    [sales] = pipeline.rows("sales")
+    assert (sales["receipts"], str(sales["revenue"])) == (1, "5.00")
+    counted = {row["name"]: row["value"] for row in pipeline.store.query("SELECT name, value FROM counters")}
+    assert counted == {"duplicates": 1, "conflicts": 1, "quarantined": 2}

@@ -46,3 +46,13 @@ def test_zones_are_a_row_for_each_zone_and_date() -> None:
     table = zone_table([("Europe/Paris", "2026-11-23"), ("Europe/Paris", "2026-10-25")])
     assert table["before_seconds"].to_pylist() == [3600, 7200]
     assert table["after_seconds"].to_pylist() == [3600, 3600]
+
+
+@pytest.mark.parametrize("size", [1 << 20, 2_500_000, 5_000_000])
+def test_reasons_of_any_length_leave_the_records_around_them_readable(size: int) -> None:
+    receipts = [body(cashReceiptID=str(number)) for number in range(3)]
+    heads = [head(each, NOON_US) for each in receipts]
+    heads[1] = head(receipts[1], NOON_US, kind="refusal", notes="x" * size)
+    table = records([chunk(1, receipts, heads=Frame.of(heads))])
+    assert table["kind"].to_pylist() == ["receipt", "refusal", "receipt"]
+    assert len(table["notes"][1].as_py()) == size

@@ -11,7 +11,7 @@ from tests.support.pipeline import Pipeline, body
 from tillstream.engine.duckdb_sql import DuckSql
 from tillstream.engine.intake import records
 from tillstream.engine.plan import Plan
-from tillstream.engine.repeats import Repeats
+from tillstream.engine.repeats import Repeat, Repeats
 from tillstream.engine.setaside import Aside
 from tillstream.log.base import START
 from tillstream.settings import Settings
@@ -44,5 +44,5 @@ def test_a_first_that_is_gone_from_the_log_makes_a_duplicate_of_its_key(pipeline
     pipeline.append(body())
     [record] = records(list(pipeline.log.read(START, 10))).to_pylist()
     aside = Aside("Europe/Paris")
-    repeats.judge([(record, 1 << 40)], aside)
+    repeats.judge([Repeat(record, 1 << 40)], aside)
     assert (aside.count("duplicates"), aside.count("conflicts")) == (1, 0)

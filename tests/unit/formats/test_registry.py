@@ -6,7 +6,7 @@ import pytest
 
 from tillstream.errors import FormatError
 from tillstream.formats import registry
-from tillstream.formats.base import Decoder, Record
+from tillstream.formats.base import HEAD_BYTES, Decoder, Record
 from tillstream.formats.json import JsonDecoder, NdjsonDecoder
 from tillstream.formats.registry import Formats
 from tillstream.settings import Settings
@@ -72,6 +72,23 @@ def test_a_payload_says_what_it_is(formats: Formats) -> None:
     assert formats.of_file("day.jsonl", b"?") is ndjson
     assert formats.of_file("day.JSON", b'{"a":1}\n{"a":2}') is ndjson
     assert formats.of_file("day.bin", b"?") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "decoder"),
+    [
+        ("day.ndjson", b'{"a":"' + b"x" * HEAD_BYTES, ndjson),
+        ("day.jsonl", b'\xef\xbb\xbf{"a":1}', ndjson),
+        ("day.json", b'{"a":"' + b"x" * HEAD_BYTES, json),
+        ("day.txt", b'{"a":"' + b"x" * HEAD_BYTES, json),
+        ("day.ndjson", b'{\n  "a": 1', json),
+        ("day.ndjson", b'[{"a":1},' + b" " * HEAD_BYTES, json),
+    ],
+)
+def test_where_the_first_line_is_longer_than_what_is_looked_at_the_name_of_a_file_decides(
+    formats: Formats, name: str, head: bytes, decoder: object
+) -> None:
+    assert formats.of_file(name, head[:HEAD_BYTES]) is decoder
 
 
 @pytest.mark.parametrize("name", ["ndjson", ".ndjson", "NDJSON", "application/x-ndjson"])

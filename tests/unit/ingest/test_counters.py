@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tillstream.errors import LogUnavailable
 from tillstream.ingest.counters import Counters, Exposition
 
 
@@ -45,3 +46,12 @@ def test_every_file_of_the_data_directory_has_its_size(tmp_path: Path) -> None:
     assert shown['tillstream_data_file_bytes{file="log"}'] == 5
     assert 'tillstream_data_file_bytes{file="directory"}' not in shown
     assert shown["tillstream_disk_free_bytes"] > 0
+
+
+def test_while_the_log_is_away_all_but_its_lag_is_told(tmp_path: Path) -> None:
+    def away() -> int:
+        raise LogUnavailable("read", "the log", "it is away")
+
+    shown = figures(Exposition(Counters(), away, tmp_path))
+    assert "tillstream_log_lag_records" not in shown
+    assert "tillstream_disk_free_bytes" in shown

@@ -137,3 +137,19 @@ def test_given_what_is_no_entry_when_settled_then_it_is_told(pipeline: Pipeline)
     for settle in (lambda: desk.replay("x"), lambda: desk.discard(["x"])):
         with pytest.raises(BadQuery):
             settle()
+
+
+def test_given_an_entry_of_which_only_the_beginning_is_kept_when_replayed_then_nothing_is_made_of_it(
+    pipeline: Pipeline, ingest: Ingest
+) -> None:
+    header = b"cashReceiptID,storeID,date,grossTotal\n"
+    rows = b"".join(b"%d,12,2026-11-23 10:15:00,1234.56\n" % number for number in range(40_000))
+    assert ingest.post("/receipts", header + rows).status == 422
+    pipeline.drain()
+    desk = at(pipeline, ingest)
+    [entry] = desk.page({})["entries"]
+    for edit in (None, Edit(type="csv")):
+        outcome = desk.replay(entry["id"], edit)
+        assert (outcome.became, outcome.errors[0]["error"]) == ("impossible", "only the beginning of what came is kept")
+    outcome = desk.replay(entry["id"], Edit(header + rows.splitlines()[0], "csv"))
+    assert (outcome.became, outcome.receipts) == ("replayed", 1)

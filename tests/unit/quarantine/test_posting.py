@@ -63,6 +63,11 @@ def test_of_several_the_good_ones_are_taken_and_each_bad_one_is_told_by_its_plac
     assert [error["path"] for error in answered.errors] == ["$[1].date"]
 
 
+def test_an_array_of_one_is_taken_like_one_of_several(posting: Posting) -> None:
+    answered = posting.post(b"\xef\xbb\xbf [" + encoded(9) + b"]", JSON, HTTP)
+    assert (answered.errors, answered.receipts) == ([], 1)
+
+
 def test_an_ingest_that_takes_nothing_now_is_told(tmp_path: Path, posting: Posting) -> None:
     port = spare_port()
     nobody = Posting(lambda: f"http://127.0.0.1:{port}", dict, registry.load(Settings()))

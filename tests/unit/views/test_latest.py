@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.pipeline import Pipeline, body
 from tests.support.sales import sell, total
+from tillstream.log.base import PARTITION_SHIFT
 from tillstream.views.latest import LATEST, sentence, words
 from tillstream.views.views import Views
 
@@ -32,6 +33,23 @@ def test_given_a_product_when_asked_then_only_receipts_that_have_it_come(pipelin
     sell(pipeline, body(), total(3, cashReceiptID="2"))
     assert [row["gross"] for row in views.overview({"product": "BAG"})["latest"]] == ["5.00"]
     assert [row["what"] for row in views.overview()["latest"]] == ["", "Baguette tradition ×2, Sandwich jambon"]
+
+
+def test_given_several_partitions_when_a_product_is_asked_then_the_last_to_come_is_the_first_all_the_same(
+    pipeline: Pipeline, views: Views
+) -> None:
+    for number in range(LATEST + 2):
+        pipeline.clock.advance(1)
+        sell(pipeline, body(cashReceiptID=str(number)))
+    # All but the last one came over a partition whose places are greater.
+    early = f"SELECT place FROM receipts WHERE receipt <> '{LATEST + 1}'"
+    for table in ("lines", "receipts"):
+        pipeline.store._connection.execute(  # type: ignore[attr-defined]
+            f"UPDATE {table} SET place = place + {1 << PARTITION_SHIFT} WHERE place IN ({early})"
+        )
+    told = views.overview({"product": "BAG"})["latest"]
+    keys = [row["key"] for row in told]
+    assert [views.receipt(key)["receipt"] for key in keys] == [str(number) for number in range(LATEST + 1, 1, -1)]  # type: ignore[index]
 
 
 @pytest.mark.parametrize(

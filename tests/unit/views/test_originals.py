@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.support.road import Road, road
 from tests.support.square_orders import order
 from tests.support.written import as_csv, as_form, as_xml
 from tillstream.formats.csv import CsvDecoder
+from tillstream.formats.envelope import MEDIA_TYPE
 from tillstream.formats.poslog import PoslogDecoder
 from tillstream.log.base import pack_place
 from tillstream.views.originals import Originals
@@ -154,3 +156,11 @@ def test_given_what_breaks_off_when_it_is_shown_then_nobody_is_named(embedded: R
     media_type, payload = POSTED[name]
     cut = payload[: int(len(payload) * part)].replace(b"2026-11-23", b"2026-99-99")
     assert "secret" not in posted(embedded, cut, media_type).casefold()
+
+
+def test_given_an_envelope_that_is_none_when_it_is_shown_then_its_original_names_nobody(embedded: Road) -> None:
+    encoded = b64encode(json.dumps(PERSONS).encode()).decode()
+    line = json.dumps({"source": "Mine/gateway", "original": encoded, "receipt": RECEIPT}).encode()
+    shown = posted(embedded, line, MEDIA_TYPE)
+    assert encoded not in shown
+    assert "secret" not in shown.casefold()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.pipeline import Pipeline, body
 from tests.support.sales import sell
+from tillstream.settings import Settings
 from tillstream.shops import Opening, Shop, Shops
 from tillstream.views.views import Views
 
@@ -89,3 +91,21 @@ def test_given_a_shop_that_opened_only_just_when_asked_then_it_is_not_silent_yet
     assert told(listed(open_on_mondays(12, 20)))[2] == 0
     pipeline.clock.advance(10 * 60)
     assert told(listed(open_on_mondays(12, 20)))[2] == 1
+
+
+def test_given_a_zone_in_the_settings_when_the_list_names_another_then_the_settings_win(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path, Settings(store_zones={"12": "Atlantic/Canary"}))
+    shops = Shops({"12": Shop("12", zone="Europe/Madrid")})
+    views = Views(
+        pipeline.store, pipeline.log, pipeline.metrics, pipeline.settings, pipeline.clock, shops=lambda: shops
+    )
+    sell(pipeline, body(date="2026-11-23 10:59:00"))
+    assert told(views)[2] == 0
+    pipeline.clock.advance(30 * 60)
+    assert told(views)[2] == 1
+    pipeline.close()
+
+
+def test_given_the_first_days_of_the_calendar_when_asked_then_nothing_comes_before_them(views: Views) -> None:
+    for day in ("0001-01-08", "0001-01-10", "0001-01-13"):
+        assert told(views, day=day) == (0, 0, None, 0, 0)

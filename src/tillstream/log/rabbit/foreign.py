@@ -23,24 +23,19 @@ class Foreign:
     whatever the message says of either is not believed.
     """
 
-    def __init__(self, validator: Validator, clock: Clock, limit_bytes: int) -> None:
+    def __init__(self, validator: Validator, clock: Clock) -> None:
         self._validator = validator
         self._clock = clock
-        self._limit_bytes = limit_bytes
 
     def record(self, method: Any, properties: Any, body: bytes) -> Record:
         received_us = self._clock.now_us()
         try:
             head, _, _ = self._validator.check(body, received_us, SOURCE)
         except ReceiptError as error:
-            faults = [*error.faults, *self._cut(body), Fault("amqp", _origin(method, properties))]
-            return Record(self._validator.refusal(faults, received_us, SOURCE), b"", body[: self._limit_bytes])
+            faults = [*error.faults, Fault("amqp", _origin(method, properties))]
+            head, kept = self._validator.refusal(faults, body, received_us, SOURCE)
+            return Record(head, b"", kept)
         return Record(head, body, b"")
-
-    def _cut(self, body: bytes) -> list[Fault]:
-        if len(body) <= self._limit_bytes:
-            return []
-        return [Fault("$", f"the first {self._limit_bytes} of {len(body)} bytes are kept")]
 
 
 def _origin(method: Any, properties: Any) -> str:

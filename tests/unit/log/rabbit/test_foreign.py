@@ -24,7 +24,7 @@ def columns(of: bytes) -> dict[str, str]:
 
 def record(body: bytes, limit_bytes: int = 1_000, **properties: object) -> tuple[dict[str, str], bytes, bytes]:
     settings = replace(Settings(), receipt_limit_bytes=limit_bytes)
-    foreign = Foreign(Validator(settings), ManualClock(RECEIVED_US), limit_bytes)
+    foreign = Foreign(Validator(settings), ManualClock(RECEIVED_US))
     head, kept, original = foreign.record(METHOD, pika.BasicProperties(**properties), body)
     return columns(head), kept, original
 

@@ -29,19 +29,25 @@ function ofOthers(days) {
 // Odd receipts are listed by shop and till; of a region, a category or a product all of the day are.
 function anomalous(day) {
   const { store, till } = scope();
-  return new URLSearchParams({ day, ...(store ? { store } : {}), ...(till ? { till } : {}) }).toString();
+  return { ...day, ...(store ? { store } : {}), ...(till ? { till } : {}) };
+}
+
+function link(path, filters) {
+  const search = new URLSearchParams(filters).toString();
+  return path + (search ? "?" + search : "");
 }
 
 export function attention(overview, alerts, today) {
-  const { counters } = overview, day = overview.from, items = [];
+  // The lists are of one day, or of all.
+  const { counters } = overview, day = overview.from === overview.to ? { day: overview.from } : {}, items = [];
   const numbered = (key, number) => word(key, { count: number, number: count(number) });
   items.push(...(alerts ?? []).slice(0, SHOWN).map(ofAlert));
   if ((alerts ?? []).length > SHOWN) items.push(item("warn", numbered("more_alerts", alerts.length - SHOWN), "", "/alerts"));
   if (overview.other_days?.length) items.push(...ofOthers(overview.other_days).map((each) => each));
   const waiting = counters?.waiting;
-  if (waiting?.quarantined) items.push(item("bad", numbered("refused", waiting.quarantined), word("refused_note"), "/quarantine?day=" + day));
-  if (waiting?.conflicts) items.push(item("bad", numbered("conflicts", waiting.conflicts), word("conflicts_note"), "/quarantine?kind=conflict&day=" + day));
-  if (counters?.anomalies) items.push(item("warn", numbered("anomalies", counters.anomalies), word("anomalies_note"), "/anomalies?" + anomalous(day)));
+  if (waiting?.quarantined) items.push(item("bad", numbered("refused", waiting.quarantined), word("refused_note"), link("/quarantine", day)));
+  if (waiting?.conflicts) items.push(item("bad", numbered("conflicts", waiting.conflicts), word("conflicts_note"), link("/quarantine", { kind: "conflict", ...day })));
+  if (counters?.anomalies) items.push(item("warn", numbered("anomalies", counters.anomalies), word("anomalies_note"), link("/anomalies", anomalous(day))));
   if (!items.length) items.push(item("good", word("all_well"), word("all_well_note")));
   for (const each of items) for (const a of each.querySelectorAll('a[href="/receipts?arrived=today"]')) a.href = "/receipts?arrived=" + today;
   rows($("look"), items);

@@ -25,13 +25,16 @@ function fill(element, attributes, children) {
   element.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
 }
 
-// Changes nothing where nothing changed: a screen reader would read it again.
+// Changes nothing where nothing changed: a screen reader would read it again. Nor while something in it is pressed, whose
+// click would be lost: the next update comes soon. What has the focus keeps it, where it is still there.
 export function say(element, ...given) {
   const parts = given.filter((part) => part !== null && part !== undefined && part !== false);
   const key = parts.map((part) => (typeof part === "string" ? part : part.outerHTML)).join("\u0000");
-  if (element.dataset.said === key) return false;
+  if (element.dataset.said === key || element.matches(":active")) return false;
   element.dataset.said = key;
+  const focused = element.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
   element.replaceChildren(...parts);
+  if (focused !== null) [...element.querySelectorAll("[href]")].find((each) => each.getAttribute("href") === focused)?.focus({ preventScroll: true });
   return true;
 }
 

@@ -12,6 +12,7 @@ export class Feed {
     this.alerts = null;
     this.asked = 0;
     this.live = false;
+    this.failed = false;
     this.watch();
   }
 
@@ -24,9 +25,9 @@ export class Feed {
       this.connection(true);
       this.alerts = overview.alerts ?? [];
       if (isHome()) this.heard(overview, this.alerts);
-      else if (this.live) this.askAgain();
+      else if (this.live || this.failed) this.askAgain();
     });
-    source.addEventListener("trouble", (event) => this.trouble(JSON.parse(event.data).error));
+    source.addEventListener("trouble", (event) => this.fail(JSON.parse(event.data).error));
     source.addEventListener("error", () => {
       this.connection(false);
       // A browser gives up for good when the answer is not a stream, as while the server starts.
@@ -41,6 +42,12 @@ export class Feed {
     location.assign("/login?next=" + encodeURIComponent(location.pathname + location.search));
   }
 
+  // Also of days that are over it is asked again, once something is heard.
+  fail(text) {
+    this.failed = true;
+    this.trouble(text);
+  }
+
   askAgain() {
     if (performance.now() - this.asked < AGAIN_MS || document.hidden) return;
     this.ask();
@@ -52,7 +59,8 @@ export class Feed {
     this.asked = performance.now();
     const [answer, body] = await read("/api/v1/overview?" + wanted);
     if (wanted !== query()) return;
-    if (!answer?.ok) { this.trouble(body?.errors[0].error ?? ""); return; }
+    if (!answer?.ok) { this.fail(body?.errors[0].error ?? ""); return; }
+    this.failed = false;
     this.live = body.live;
     this.heard(body, this.alerts);
   }

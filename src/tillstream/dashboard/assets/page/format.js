@@ -70,10 +70,10 @@ export function shifted(day, days) {
 
 export const days = (first, last) => Math.round((utc(last) - utc(first)) / 86400000) + 1;
 
-// The wall clock so many minutes after a wall-clock time.
+// The wall clock so many minutes after a wall-clock time, or before it.
 export function clock(start, offset) {
   const [hours, minutes] = start.slice(11, 16).split(":").map(Number);
-  const at = (hours * 60 + minutes + offset) % 1440;
+  const at = (((hours * 60 + minutes + offset) % 1440) + 1440) % 1440;
   return String(Math.floor(at / 60)).padStart(2, "0") + ":" + String(at % 60).padStart(2, "0");
 }
 

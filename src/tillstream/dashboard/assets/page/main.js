@@ -25,7 +25,8 @@ function draw() {
   page.dataset.day = shown.to;
   const title = shown.scope.kind === "chain" ? "tillstream" : shown.scope.title + " · tillstream";
   document.title = money(shown.tiles.revenue.value, shown.currency) + " · " + title;
-  $("nav-today").toggleAttribute("aria-current", isHome());
+  if (isHome()) $("nav-today").setAttribute("aria-current", "page");
+  else $("nav-today").removeAttribute("aria-current");
 }
 
 function start() {
@@ -52,7 +53,9 @@ function start() {
   $("language").addEventListener("click", async () => {
     await load(LANGUAGES[(LANGUAGES.indexOf(language) + 1) % LANGUAGES.length]);
     $("language").textContent = word("other_language");
-    if (shown) draw();
+    if (!shown) return;
+    draw();
+    showPeriod(shown, shown.today);
   });
   $("language").textContent = word("other_language");
   new ResizeObserver(() => { if (shown) { panels.pace(shown); panels.rate(shown); } }).observe($("pace"));

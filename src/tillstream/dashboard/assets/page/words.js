@@ -33,6 +33,7 @@ export async function load(name) {
   // The pages that the server writes read it.
   document.cookie = "lang=" + name + "; path=/; max-age=31536000; samesite=lax";
   for (const element of document.querySelectorAll("[data-word]")) element.textContent = word(element.dataset.word);
+  for (const element of document.querySelectorAll("[data-title]")) element.title = word(element.dataset.title);
   for (const element of document.querySelectorAll("[data-label]")) {
     element.setAttribute("aria-label", word(element.dataset.label));
     element.title = word(element.dataset.label);
