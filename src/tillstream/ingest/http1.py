@@ -161,7 +161,8 @@ class Connection(asyncio.Protocol):
         if self._stage is _Stage.IDLE:
             self._stage = _Stage.HEAD
             self._target, self._headers, self._body, self._head_bytes = b"", {}, b"", 0
-            self.deadline = self._server.now + self._server.limits.header_s
+            if not self._paused:
+                self.deadline = self._server.now + self._server.limits.header_s
 
     def on_url(self, part: bytes) -> None:
         self._target += part
@@ -173,7 +174,8 @@ class Connection(asyncio.Protocol):
         if self._stage is not _Stage.HEAD:
             return
         self._stage = _Stage.BODY
-        self.deadline = self._server.now + self._server.limits.body_s
+        if not self._paused:
+            self.deadline = self._server.now + self._server.limits.body_s
         length = self._headers.get(b"content-length")
         if length is not None and len(length) > _SMALL_DIGITS:
             self._expect(int(length))
@@ -267,6 +269,10 @@ class Connection(asyncio.Protocol):
         elif self._paused and not self._transport.is_closing():
             self._transport.resume_reading()
             self._paused = False
+            # Of the next request a part may have come; only from here on can its client send the rest.
+            if not self._blocked:
+                limits = self._server.limits
+                self.deadline = self._server.now + (limits.body_s if self._stage is _Stage.BODY else limits.header_s)
 
     # -- answers
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import resource
 import socket
+from pathlib import Path
 
 import pytest
 
-from tests.support.ingest import Start, encoded, head
+from tests.support.ingest import GatedLog, Start, encoded, head
 from tests.support.waiting import wait_until
 from tillstream.ingest import http1
+from tillstream.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -45,6 +47,39 @@ def test_headers_that_take_too_long_are_answered_408(start: Start) -> None:
     connection.send(b"POST /receipt HTTP/1.1\r\nhost: ")
     assert connection.answer().status == 408
     assert connection.at_end()
+
+
+READY = b"GET /health/ready HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize("begun", [head(content_length=33_000_000), b"POST /receipt HTTP/1.1\r\nhost: "])
+def test_a_request_begun_behind_others_that_never_comes_whole_is_ended_and_its_room_is_free(
+    start: Start, begun: bytes
+) -> None:
+    ingest = start(header_timeout_ms=200, body_timeout_ms=200, pending_limit_bytes=33_100_000)
+    connection = ingest.connect()
+    connection.send(READY * 2 + begun)
+    assert [connection.answer().status for _ in range(3)] == [200, 200, 408]
+    assert connection.at_end()
+    assert ingest.post("/receipt", encoded().ljust(200_000)).status == 202
+
+
+@pytest.mark.parametrize("cut", [20, -20], ids=["in its head", "in its body"])
+def test_a_request_that_is_not_read_while_others_are_answered_is_not_late(
+    start: Start, tmp_path: Path, cut: int
+) -> None:
+    log = GatedLog(tmp_path / "log.sqlite3", Settings())
+    ingest = start(log=log, header_timeout_ms=300, body_timeout_ms=300)
+    log.gate.clear()
+    connection = ingest.connect()
+    whole = head(content_length=len(encoded())) + encoded()
+    connection.send(whole + READY + whole[:cut])
+    wait_until(log.waiting.is_set, "a commit is under way")
+    # Who came later and sends nothing is late.
+    assert ingest.connect().at_end()
+    connection.send(whole[cut:])
+    log.gate.set()
+    assert [connection.answer().status for _ in range(3)] == [202, 200, 202]
 
 
 def test_more_connections_than_the_limit_are_told_so(start: Start) -> None:
