@@ -62,13 +62,14 @@ class Connection(asyncio.Protocol):
         "_head_bytes",
         "_headers",
         "_keeps_alive",
+        "_mixed",
         "_parser",
         "_paused",
         "_refusal",
         "_server",
         "_stage",
         "_target",
-        "_took",
+        "_trailing",
         "_transport",
         "_waiting",
         "_without_body",
@@ -87,7 +88,8 @@ class Connection(asyncio.Protocol):
         self._body: bytes | list[bytes] = b""
         self._counted = 0
         self._head_bytes = 0
-        self._took = False
+        self._mixed = False
+        self._trailing = False
         # Of the request that is answered, and of those behind it.
         self._answering = False
         self._blocked = False
@@ -118,7 +120,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._stage is _Stage.LEAVING:
             return
-        self._took = False
+        self._mixed = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -131,9 +133,10 @@ class Connection(asyncio.Protocol):
             self.abort()
         except httptools.HttpParserError as error:
             self._refuse(answers.malformed(str(error)))
-        if self._stage is _Stage.HEAD:
-            # Where another request ended in these data, how much of them is this one's head is not known.
-            self._head_bytes += 0 if self._took else len(data)
+        if self._stage is _Stage.HEAD or (self._trailing and self._stage is _Stage.BODY):
+            # Where another request or a chunk's size ended in these data, how much of them is head or
+            # trailers is not known.
+            self._head_bytes += 0 if self._mixed else len(data)
             if self._head_bytes > self._server.limits.header_bytes:
                 self._refuse(answers.head_too_large(self._server.limits.header_bytes))
 
@@ -168,7 +171,9 @@ class Connection(asyncio.Protocol):
         self._target += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.lower()] = value
+        # Trailers are no headers (RFC 9110, section 6.5.1), and nothing here asks for any.
+        if not self._trailing:
+            self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         if self._stage is not _Stage.HEAD:
@@ -191,6 +196,7 @@ class Connection(asyncio.Protocol):
         if self._stage is not _Stage.BODY:
             return
         if b"content-length" not in self._headers:
+            self._trailing = False
             self._expect(len(part))
         if not self._body:
             self._body = part
@@ -198,6 +204,11 @@ class Connection(asyncio.Protocol):
             self._body.append(part)
         else:
             self._body = [self._body, part]
+
+    def on_chunk_header(self) -> None:
+        """A chunk follows, or the trailers behind the last one: only what comes tells which."""
+        if self._stage is _Stage.BODY:
+            self._trailing = self._mixed = True
 
     def on_message_complete(self) -> None:
         if self._stage is _Stage.BODY:
@@ -224,7 +235,7 @@ class Connection(asyncio.Protocol):
 
     def _take(self, *, broken: bool) -> None:
         """The request is whole, or all that will come of it is here: begin it, or let it wait its turn."""
-        self._took = True
+        self._mixed, self._trailing = True, False
         parser, body = self._parser, self._body
         request = Request(
             parser.get_method(),

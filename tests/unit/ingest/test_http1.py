@@ -93,6 +93,36 @@ def test_headers_over_the_limit_are_refused(start: Start) -> None:
     assert connection.answer().status == 431
 
 
+@pytest.mark.parametrize("trailers", [b"x" * 2_000_000, b"x: " + b"y" * 2_000_000, b"x: y\r\n" * 350_000])
+@pytest.mark.parametrize("chunks", [b"", b"1\r\n{\r\n"])
+def test_trailers_over_the_limit_of_headers_are_refused(start: Start, chunks: bytes, trailers: bytes) -> None:
+    connection = start(header_limit_bytes=8_192).connect()
+    connection.send(head(transfer_encoding="chunked") + chunks + b"0\r\n" + trailers)
+    assert connection.answer().status == 431
+    assert connection.at_end()
+
+
+def test_trailers_are_no_headers(start: Start) -> None:
+    ingest = start()
+    connection = ingest.connect()
+    chunked = head(transfer_encoding="chunked", content_type=JSON) + b"%x\r\n%b\r\n0\r\n" % (len(encoded()), encoded())
+    for trailers in (b"content-type: text/x-unknown\r\n", b"tillstream-source: simulated\r\n", b""):
+        connection.send(chunked + trailers + b"\r\n")
+        assert connection.answer().status == 202
+    assert [record["source"] for record in ingest.records()] == ["json/http"] * 3
+
+
+def test_what_frames_many_small_chunks_counts_as_no_trailers(start: Start) -> None:
+    connection = start(header_limit_bytes=8_192).connect()
+    connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.send(head(transfer_encoding="chunked"))
+    for byte in encoded():
+        connection.send(b"1;x=" + b"y" * 1_000 + b"\r\n")
+        connection.send(b"%c\r\n" % byte)
+    connection.send(b"0\r\nx: y\r\n\r\n")
+    assert connection.answer().status == 202
+
+
 def test_a_client_that_goes_away_disturbs_nobody(start: Start) -> None:
     ingest = start()
     for path in ("/receipt", "/receipts"):
