@@ -17,12 +17,15 @@ from tillstream.ingest.commit import Committer
 from tillstream.ingest.counters import Exposition
 from tillstream.ingest.gate import Gate, Stores
 from tillstream.ingest.request import Headers, Reply, Request
+from tillstream.ingest.room import Share
 from tillstream.ingest.sorting import AT_ONCE_BYTES
 from tillstream.ingest.taking import Taker, reason
 
 _PROBE_TIMEOUT_S = 2.0
 
-Handler = Callable[[Request, Reply], None]
+Handler = Callable[[Request, Reply], asyncio.Task[None] | None]
+"""Answers; what it returns, if anything, needs the request until it is done."""
+
 _NO_METHODS: dict[bytes, Handler] = {}
 
 _logger = structlog.get_logger()
@@ -66,15 +69,19 @@ class IngestApp:
 
     def handle(self, request: Request, reply: Reply) -> None:
         """Answer a request, at once or later."""
+        task = None
         try:
             methods = self._by_target.get(request.target)
             handler = methods.get(request.method) if methods is not None else None
-            (handler or self._find(request))(request, reply)
+            task = (handler or self._find(request))(request, reply)
         except Refused as refusal:
             reply(refusal.answer)
         except Exception:
             _logger.exception("request_failed")
             reply(answers.failed())
+        finally:
+            if request.share is not None:
+                _give_back(request.share, task)
 
     def _find(self, request: Request) -> Handler:
         """The handler of a target that is more than a path, or of HEAD. Raises `Refused`."""
@@ -93,11 +100,12 @@ class IngestApp:
 
     def _later(
         self, answering: Callable[[Request], Coroutine[Any, Any, Answer]], request: Request, reply: Reply
-    ) -> None:
+    ) -> asyncio.Task[None]:
         """Answer in a task of its own."""
         task = self._loop.create_task(self._finish(answering(request), reply))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _finish(self, answering: Coroutine[Any, Any, Answer], reply: Reply) -> None:
         try:
@@ -109,18 +117,18 @@ class IngestApp:
             answer = answers.failed()
         reply(answer)
 
-    def _receipt(self, request: Request, reply: Reply) -> None:
+    def _receipt(self, request: Request, reply: Reply) -> asyncio.Task[None] | None:
         headers = request.headers
         stores = self._gate.stores(headers)
         if b"accept" in headers and form_page.reads(headers):
-            self._later(partial(self._typed, stores=stores), request, reply)
-        elif request.broken or b"content-encoding" in headers or len(request.body) > AT_ONCE_BYTES:
-            self._later(partial(self._taker.one_later, stores=stores), request, reply)
-        else:
-            self._taker.one(request, reply, stores)
+            return self._later(partial(self._typed, stores=stores), request, reply)
+        if request.broken or b"content-encoding" in headers or len(request.body) > AT_ONCE_BYTES:
+            return self._later(partial(self._taker.one_later, stores=stores), request, reply)
+        self._taker.one(request, reply, stores)
+        return None
 
-    def _receipts(self, request: Request, reply: Reply) -> None:
-        self._later(partial(self._taker.many, stores=self._gate.stores(request.headers)), request, reply)
+    def _receipts(self, request: Request, reply: Reply) -> asyncio.Task[None]:
+        return self._later(partial(self._taker.many, stores=self._gate.stores(request.headers)), request, reply)
 
     async def _typed(self, request: Request, stores: Stores) -> Answer:
         """What became of a form, as a page."""
@@ -142,9 +150,9 @@ class IngestApp:
             return answers.ready("the log does not answer")
         return answers.ready("" if outcome is None else reason(outcome))
 
-    def _metrics(self, request: Request, reply: Reply) -> None:
+    def _metrics(self, request: Request, reply: Reply) -> asyncio.Task[None]:
         self._gate.check_reading(request.headers)
-        self._later(self._figures, request, reply)
+        return self._later(self._figures, request, reply)
 
     async def _figures(self, _request: Request) -> Answer:
         text = await asyncio.to_thread(self._exposition.text)
@@ -152,3 +160,11 @@ class IngestApp:
 
     def _document(self, page: openapi.Page, _request: Request, reply: Reply) -> None:
         reply(answers.found(page.content_type, page.body(), page.headers))
+
+
+def _give_back(share: Share, task: asyncio.Task[None] | None) -> None:
+    """Once the task is done, however it ends, or now."""
+    if task is None:
+        share.give()
+    else:
+        task.add_done_callback(lambda _task: share.give())

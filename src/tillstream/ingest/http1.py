@@ -14,6 +14,7 @@ import structlog
 from tillstream.ingest import answers
 from tillstream.ingest.answers import Answer
 from tillstream.ingest.request import Headers, Request
+from tillstream.ingest.room import Share
 
 if TYPE_CHECKING:
     from tillstream.ingest.connections import Connections
@@ -56,7 +57,6 @@ class Connection(asyncio.Protocol):
         "_answering",
         "_blocked",
         "_body",
-        "_counted",
         "_draining",
         "_ended",
         "_head_bytes",
@@ -67,6 +67,7 @@ class Connection(asyncio.Protocol):
         "_paused",
         "_refusal",
         "_server",
+        "_share",
         "_stage",
         "_target",
         "_trailing",
@@ -86,7 +87,7 @@ class Connection(asyncio.Protocol):
         self._target = b""
         self._headers: Headers = {}
         self._body: bytes | list[bytes] = b""
-        self._counted = 0
+        self._share: Share | None = None
         self._head_bytes = 0
         self._mixed = False
         self._trailing = False
@@ -113,8 +114,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._transport = None
-        self._give_back()
-        self._waiting.clear()
+        self._forget()
         self._server.lose(self)
 
     def data_received(self, data: bytes) -> None:
@@ -218,20 +218,31 @@ class Connection(asyncio.Protocol):
 
     def _expect(self, size: int) -> None:
         """Count so much more of the body; refuse what is over a limit, or a stranger's, before it has come."""
-        answer = None if self._counted else self._server.app.turns_away(self._headers)
+        answer, share = None, self._share
+        if share is None:
+            answer = self._server.app.turns_away(self._headers)
+            share = self._share = Share(self._server.room)
         if answer is not None:
             self._refuse(answer)
-        elif self._counted + size > self._server.limits.body_bytes:
+        elif share.taken_bytes + size > self._server.limits.body_bytes:
             self._refuse(answers.body_too_large(self._server.limits.body_bytes))
-        elif not self._server.room.take(size):
+        elif not share.take(size):
             self._refuse(answers.unavailable("too much is being read"))
-        else:
-            self._counted += size
 
     def _give_back(self) -> None:
-        if self._counted:
-            self._server.room.give(self._counted)
-            self._counted = 0
+        """Forget what has come of the body."""
+        self._body = b""
+        if self._share is not None:
+            self._share.give()
+            self._share = None
+
+    def _forget(self) -> None:
+        """Forget all that was not begun."""
+        self._give_back()
+        for request in self._waiting:
+            if request.share is not None:
+                request.share.give()
+        self._waiting.clear()
 
     def _take(self, *, broken: bool) -> None:
         """The request is whole, or all that will come of it is here: begin it, or let it wait its turn."""
@@ -244,9 +255,9 @@ class Connection(asyncio.Protocol):
             body if isinstance(body, bytes) else b"".join(body),
             parser.should_keep_alive() and not broken,
             broken,
+            self._share,
         )
-        self._body = b""
-        self._give_back()
+        self._body, self._share = b"", None
         self._stage = _Stage.IDLE
         if not (self._answering or self._blocked or self._waiting):
             self._begin(request)
@@ -294,7 +305,7 @@ class Connection(asyncio.Protocol):
         waits = bool(self._waiting) or self._refusal is not None
         if answer.closes or not self._keeps_alive or (not waits and (self._ended or self._server.closing)):
             self._write(answer, closes=True)
-            self._waiting.clear()
+            self._forget()
             self._stage = _Stage.LEAVING
             self._transport.close()
             return
@@ -324,7 +335,6 @@ class Connection(asyncio.Protocol):
     def _refuse(self, answer: Answer) -> None:
         """Read no more of this client, and answer what has not come whole once its turn has come."""
         self._give_back()
-        self._body = b""
         self._stage = _Stage.LEAVING
         if self._transport is None:
             return

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from tillstream.ingest.answers import Answer
+from tillstream.ingest.room import Share
 
 Headers = dict[bytes, bytes]
 """By name in lower case; of a header that stands twice, the last."""
@@ -22,12 +23,15 @@ class Request(NamedTuple):
     body: bytes
     keeps_alive: bool = True
     broken: bool = False
+    share: Share | None = None
+    """What its body holds of the room; None where so small a body is not counted."""
 
 
 class Application(Protocol):
     """What answers: it calls `reply` once for each request, at once or later, on the event loop."""
 
-    def handle(self, request: Request, reply: Reply) -> None: ...
+    def handle(self, request: Request, reply: Reply) -> None:
+        """Whatever becomes of it, the request's share is given back once its body is not needed any more."""
 
     def turns_away(self, headers: Headers) -> Answer | None:
         """The answer to who may not send a body that is worth counting; it is asked before that comes."""

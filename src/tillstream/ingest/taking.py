@@ -22,7 +22,7 @@ from tillstream.ingest.gate import Stores
 from tillstream.ingest.origin import foreign
 from tillstream.ingest.rates import StoreRates
 from tillstream.ingest.request import Headers, Reply, Request
-from tillstream.ingest.room import Room
+from tillstream.ingest.room import Room, Share
 from tillstream.ingest.sorting import AT_ONCE_BYTES, Apart, Sorter, came, replayed, store_of
 from tillstream.log.base import Batch
 from tillstream.receipt import REPLAY, SIMULATED, Fault
@@ -76,16 +76,19 @@ class Taker:
         decoder = self._decoder(headers)
         limit_bytes = min(self._settings.receipt_limit_bytes, self._settings.body_limit_bytes)
         too_large = answers.receipt_too_large(limit_bytes)
-        try:
-            payload = await self._payload(request, limit_bytes, too_large)
-        except ReceiptError as error:
-            return await self._keep(error, request.body, _source(decoder, headers))
-        if len(payload) > limit_bytes:
-            raise Refused(too_large)
-        decoder = decoder or self._guess(payload)
-        decoded = await self._sorted(payload, lambda sorter: sorter.one(decoder, payload))
+        with self._share(request) as share:
+            try:
+                payload = await self._payload(request, share, limit_bytes, too_large)
+            except ReceiptError as error:
+                return await self._keep(error, request.body, _source(decoder, headers))
+            if len(payload) > limit_bytes:
+                raise Refused(too_large)
+            decoder = decoder or self._guess(payload)
+            decoded = await self._sorted(payload, lambda sorter, payload: sorter.one(decoder, payload))
         answer: asyncio.Future[Answer] = self._loop.create_future()
         self._take(decoded, payload, decoder, request, answer.set_result, stores)
+        # The commit has counted what it needs of them; the rest may go.
+        del request, payload, decoded
         return await answer
 
     def _take(
@@ -123,22 +126,21 @@ class Taker:
         """Take all the receipts of the request that are right, and of one of these stores. Raises `Refused`."""
         decoder = self._decoder(request.headers)
         limit_bytes = self._settings.body_limit_bytes
-        try:
-            payload = await self._payload(request, limit_bytes, answers.body_too_large(limit_bytes))
-        except ReceiptError as error:
-            return await self._keep(error, request.body, _source(decoder, request.headers))
-        decoder = decoder or self._guess(payload)
-        source, received_us = _source(decoder, request.headers), self._clock.now_us()
-        if not self._room.take(len(payload)):
-            raise Refused(answers.unavailable(_NO_ROOM))
-        try:
+        with self._share(request) as share:
+            try:
+                payload = await self._payload(request, share, limit_bytes, answers.body_too_large(limit_bytes))
+            except ReceiptError as error:
+                return await self._keep(error, request.body, _source(decoder, request.headers))
+            decoder = decoder or self._guess(payload)
+            source, received_us = _source(decoder, request.headers), self._clock.now_us()
+            # What it was unpacked from is not counted any more.
+            del request
             found = await self._sorted(
-                payload, lambda sorter: sorter.all(decoder, payload, source, received_us, stores)
+                payload, lambda sorter, payload: sorter.all(decoder, payload, source, received_us, stores)
             )
-        finally:
-            self._room.give(len(payload))
-        if found.empty is not None:
-            return await self._keep(found.empty, payload, source)
+            if found.empty is not None:
+                return await self._keep(found.empty, payload, source)
+            del payload
         if self._rates.limit_per_s:
             self._keep_pace(found.batch.heads)
         outcome = await self._commit(found.batch) if found.batch else None
@@ -151,11 +153,11 @@ class Taker:
         assert found.answer is not None
         return found.answer
 
-    async def _sorted(self, payload: bytes, work: Callable[[Sorter], T]) -> T:
+    async def _sorted(self, payload: bytes, work: Callable[[Sorter, bytes], T]) -> T:
         """What a sorter makes of the payload: here, or apart where that may take long."""
         if len(payload) <= AT_ONCE_BYTES:
-            return work(self._sorter)
-        return await self._apart.run(partial(work, self._apart.sorter))
+            return work(self._sorter, payload)
+        return await self._apart.run(partial(work, self._apart.sorter, payload))
 
     # -- what is refused
 
@@ -193,23 +195,35 @@ class Taker:
             raise Refused(answers.unavailable(_NO_ROOM))
         return await outcome
 
-    async def _payload(self, request: Request, limit_bytes: int, too_large: Answer) -> bytes:
-        """The body without its content encoding. Raises `Refused`, and `ReceiptError` where it is broken."""
+    def _share(self, request: Request) -> Share:
+        """What the request holds of the room, now with all of its body. Raises `Refused`."""
+        share = request.share or Share(self._room)
+        if not share.fit(len(request.body)):
+            raise Refused(answers.unavailable(_NO_ROOM))
+        return share
+
+    async def _payload(self, request: Request, share: Share, limit_bytes: int, too_large: Answer) -> bytes:
+        """The body without its encoding, in its share. Raises `Refused`, and `ReceiptError` where it is broken."""
         body = request.body
         if request.broken:
             raise ReceiptError([Fault("$", "the body broke off", "send it again")], parseable=False)
         encoding = request.headers.get(b"content-encoding", b"").lower().decode("latin-1")
         if encoding in ("", IDENTITY):
             return body
+        payload = None
         try:
             if len(body) <= AT_ONCE_BYTES:
                 with suppress(TooLarge):
-                    return undo(encoding, body, min(limit_bytes, AT_ONCE_BYTES))
-            return await self._apart.run(partial(undo, encoding, body, limit_bytes))
+                    payload = undo(encoding, body, min(limit_bytes, AT_ONCE_BYTES))
+            if payload is None:
+                payload = await self._apart.run(partial(undo, encoding, body, limit_bytes))
         except TooLarge:
             raise Refused(too_large) from None
         except BrokenEncoding as error:
             raise ReceiptError([Fault("$", str(error), "send it again")], parseable=False) from error
+        if not share.fit(len(payload)):
+            raise Refused(answers.unavailable(_NO_ROOM))
+        return payload
 
     def _keep_pace(self, heads: Sequence[bytes]) -> None:
         """Raises `Refused` where a store sends more than it may."""
