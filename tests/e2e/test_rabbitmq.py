@@ -89,6 +89,28 @@ def test_other_clients_of_the_broker_publish_and_subscribe(
         assert "mine" not in {each["key"] for each in key}
 
 
+def test_what_people_decided_about_the_quarantine_outlives_the_store(
+    data: Path, options: tuple[str, ...], broker_url: str
+) -> None:
+    with up(data, *options) as running, client(broker_url) as channel:
+        running.post(json.dumps(EXAMPLE).encode())
+        running.wait_for_receipts(1, DAY)
+        for count in (1, 2):
+            # Not together: each comes in a read of its own, and in a rebuild all in one.
+            running.post(json.dumps(EXAMPLE | {"customerID": f"another {count}"}).encode())
+            _wait_for_entries(running, count)
+        channel.basic_publish("receipts", EXAMPLE["storeID"], b'{"storeID": 1}')
+        _wait_for_entries(running, 3)
+        assert running.post(b"{").status_code == 400
+        waiting, *others = sorted(entry["id"] for entry in _wait_for_entries(running, 4))
+        assert call("quarantine", "discard", *others, "--yes", "--data", data, *options) == (0, "3 discarded\n")
+        assert running.stop() == 0
+    code, said = call("rebuild", "--data", data, *options)
+    assert code == 0, said
+    assert _listed(data, *options) == [waiting]
+    assert sorted(_listed(data, "--settled", *options)) == others
+
+
 def test_a_missing_client_library_is_told_in_one_line(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pika", None)
     with pytest.raises(
@@ -110,6 +132,20 @@ def test_the_demo_keeps_away_from_the_broker(data: Path, options: tuple[str, ...
     code, said = call("up", "--demo", "--data", data, *options)
     assert code == 2
     assert "the demo would publish invented receipts to a broker of real ones; run the demo with --log sqlite" in said
+
+
+def _wait_for_entries(running: Up, count: int) -> list[dict[str, Any]]:
+    def come() -> list[dict[str, Any]]:
+        entries = _quarantine(running)
+        return entries if len(entries) == count else []
+
+    return wait_until(come, f"{count} entries of the quarantine")
+
+
+def _listed(data: Path, *arguments: str) -> list[str]:
+    code, said = call("quarantine", "list", "--json", *arguments, "--data", data)
+    assert code == 0, said
+    return [entry["id"] for entry in json.loads(said)["entries"]]
 
 
 def _taken(channel: Any, queue: str) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import pyarrow.csv as csv
 
 from tillstream.engine.zones import offsets
 from tillstream.errors import TillstreamError
-from tillstream.log.base import Chunk, pack_place
+from tillstream.log.base import Chunk
 from tillstream.log.frame import Frame
 from tillstream.receipt import HEAD_COLUMNS
 
@@ -44,7 +44,7 @@ def records(chunks: Sequence[Chunk]) -> pa.Table:
         raise ChunkError(str(error)) from error
     if heads.num_rows != count or len(bodies) != count:
         raise ChunkError(f"{heads.num_rows} heads and {len(bodies)} bodies for {count} records")
-    places = pa.array(chain.from_iterable(_places(chunk) for chunk in chunks), pa.int64())
+    places = pa.array(chain.from_iterable(chunk.places for chunk in chunks), pa.int64())
     return heads.add_column(0, "place", places).append_column("body", bodies)
 
 
@@ -52,11 +52,6 @@ def _reading(size_bytes: int) -> csv.ReadOptions:
     # A line may not reach over a whole block, and the reasons of a refusal are one.
     block_size = max(csv.ReadOptions().block_size, size_bytes + 1)
     return csv.ReadOptions(column_names=list(HEAD_COLUMNS), use_threads=False, block_size=block_size)
-
-
-def _places(chunk: Chunk) -> range:
-    first = pack_place(chunk.partition, chunk.offset, 0)
-    return range(first, first + chunk.count)
 
 
 def _strings(frame: Frame) -> pa.Array:

@@ -50,6 +50,13 @@ def unpack_place(place: int) -> tuple[int, int, int]:
     return place >> PARTITION_SHIFT, offset, place & (1 << _INDEX_BITS) - 1
 
 
+def place_now(place: int) -> int:
+    """Where a record stands whose place was noted when streams, which have partitions above 0, counted from the
+    beginning of a read."""
+    partition, offset, index = unpack_place(place)
+    return pack_place(partition, offset + index, 0) if partition else place
+
+
 @dataclass(slots=True)
 class Batch:
     """Records on their way in, as parallel lists: `heads[i]`, `bodies[i]`, `originals[i]`.
@@ -78,7 +85,9 @@ class Chunk:
     """Records on their way out: one group commit, or the faults where one should have been.
 
     `position` is the reader's position once the chunk is dealt with. Where `fault` is set, the
-    `count` records of the chunk cannot be read, and its frames are empty.
+    `count` records of the chunk cannot be read, and its frames are empty. With `own_offsets` each
+    record has an offset of its own, from `offset` on without a gap, and chunks may be cut anywhere;
+    otherwise all have the same one.
     """
 
     partition: int
@@ -89,6 +98,14 @@ class Chunk:
     bodies: Frame
     originals: Frame
     fault: str = ""
+    own_offsets: bool = False
+
+    @property
+    def places(self) -> range:
+        """Of its records, in order: the same ones in every read."""
+        first = pack_place(self.partition, self.offset, 0)
+        step = 1 << _INDEX_BITS if self.own_offsets else 1
+        return range(first, first + self.count * step, step)
 
 
 class Log(ABC):

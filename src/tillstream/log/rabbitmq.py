@@ -167,6 +167,7 @@ class RabbitLog(Log):
     def fetch(self, places: Sequence[int]) -> dict[int, tuple[bytes, bytes, bytes]]:
         wanted: dict[int, list[int]] = {}
         for place in places:
+            # A store that was made earlier may have the offset of a stretch, and the index in it.
             number, offset, index = unpack_place(place)
             if number >= ASIDE_NUMBER:
                 wanted.setdefault(number, []).append(offset + index)
@@ -277,9 +278,10 @@ class _Assembly:
         if not self._records:
             return
         number, first, _ = self._at
+        count = len(self._records)
         heads, bodies, originals = (Frame.of(list(column)) for column in zip(*self._records, strict=True))
-        upto = self._advance(number, first + len(self._records) - 1)
-        self.chunks.append(Chunk(number, first, len(self._records), upto, heads, bodies, originals))
+        upto = self._advance(number, first + count - 1)
+        self.chunks.append(Chunk(number, first, count, upto, heads, bodies, originals, own_offsets=True))
         self._records.clear()
 
     def missing(self, number: int, upto: int) -> None:

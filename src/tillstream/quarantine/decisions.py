@@ -16,6 +16,7 @@ from msgspec import Struct
 from tillstream.clock import utc
 from tillstream.datadir import sync_directory
 from tillstream.errors import PositionConflict, StoreUnavailable
+from tillstream.log.base import place_now
 from tillstream.store.base import Changes, Row, Store
 
 REPLAYED = "replayed"
@@ -90,8 +91,9 @@ class Decisions:
 
     def apply(self, store: Store) -> None:
         """Tell a store all that it may not know: one that is made anew, or that died before it was told."""
-        known = {row["place"] for row in store.query("SELECT place FROM decisions")}
-        unknown = (each for each in self.all() if each.place not in known)
+        known = {place_now(row["place"]) for row in store.query("SELECT place FROM decisions")}
+        decided = (msgspec.structs.replace(each, place=place_now(each.place)) for each in self.all())
+        unknown = (each for each in decided if each.place not in known)
         while page := list(islice(unknown, _APPLIED_AT_A_TIME)):
             settle(store, page)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from itertools import islice
 from threading import Event, Thread
 
 import pytest
 
+from tests.support.pipeline import NOON_US, body, head
 from tillstream.errors import LogUnavailable
 from tillstream.log.base import START, Batch, Chunk, Log, Position, pack_place
 
@@ -23,6 +25,26 @@ def batch(first: int, count: int, *, original: bytes = b"") -> Batch:
     for number in range(first, first + count):
         made.add(f"head {number}\n".encode(), f'{{"number": {number},\n"x": "é"}}'.encode(), original)
     return made
+
+
+def receipts(first: int, count: int) -> Batch:
+    """Of two shops, which a log may keep apart."""
+    made = Batch()
+    for number in range(first, first + count):
+        receipt = body(cashReceiptID=str(number), storeID=str(number % 2))
+        made.add(head(receipt, NOON_US), json.dumps(receipt).encode())
+    return made
+
+
+def places(log: Log, limit: int) -> dict[bytes, int]:
+    """Of each body, where so many records are read at a time."""
+    position = START
+    found: dict[bytes, int] = {}
+    while chunks := list(log.read(position, limit)):
+        for chunk in chunks:
+            found |= dict(zip(chunk.bodies, chunk.places, strict=True))
+        position = chunks[-1].position
+    return found
 
 
 def numbers(chunks: Iterator[Chunk]) -> list[int]:
@@ -124,15 +146,24 @@ class LogSuite:
         writer.append(batch(5, 5, original=b"as it came"))
         chunks = list(reader.read(START, 100))
         places = {
-            int(head.split()[1]): pack_place(chunk.partition, chunk.offset, index)
+            int(head.split()[1]): place
             for chunk in chunks
-            for index, head in enumerate(chunk.heads)
+            for head, place in zip(chunk.heads, chunk.places, strict=True)
         }
         missing = pack_place(0, chunks[-1].offset + 1, 0), pack_place(0, chunks[0].offset, 1_000)
         found = reader.fetch([places[7], places[2], *missing, places[7]])
         assert found.keys() == {places[7], places[2]}
         assert found[places[7]] == (b"head 7\n", '{"number": 7,\n"x": "é"}'.encode(), b"as it came")
         assert found[places[2]][2] == b""
+
+    def test_a_record_has_one_place_however_many_are_read_at_a_time(self, writer: Log, reader: Log) -> None:
+        for first in range(0, 60, 20):
+            writer.append(receipts(first, 20))
+        at_once = places(reader, 1_000)
+        assert len(set(at_once.values())) == 60
+        assert places(reader, 1) == places(reader, 7) == at_once
+        found = reader.fetch(list(at_once.values()))
+        assert {record[1]: place for place, record in found.items()} == at_once
 
     def test_counts_are_of_records_and_up_to_a_position(self, writer: Log, reader: Log) -> None:
         first = writer.append(batch(0, 3))

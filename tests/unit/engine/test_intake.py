@@ -27,6 +27,11 @@ def test_every_record_is_a_row_with_its_place() -> None:
     assert json.loads(table["body"][2].as_py())["storeID"] == 'quo"ted, été'
 
 
+def test_a_record_with_an_offset_of_its_own_has_that_as_its_place() -> None:
+    table = records([chunk(3, [body(), body(cashReceiptID="2")], own_offsets=True)])
+    assert table["place"].to_pylist() == [pack_place(0, 3, 0), pack_place(0, 4, 0)]
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -7,9 +7,11 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.support.pipeline import NOON_US, Pipeline
 from tillstream.errors import PositionConflict, StoreUnavailable
+from tillstream.log.base import pack_place
 from tillstream.quarantine.decisions import DISCARDED, REPLAYED, Decision, Decisions, settle
 from tillstream.store.base import Changes
 
@@ -64,6 +66,28 @@ def test_a_store_learns_what_it_does_not_know_once(pipeline: Pipeline, file: Pat
         rows = pipeline.store.query("SELECT place, decision, settled_key FROM decisions ORDER BY place")
         assert [tuple(row.values()) for row in rows] == [(1, REPLAYED, "a" * 32), (2, DISCARDED, "")]
     assert pipeline.store.position() == position
+
+
+def test_a_decision_about_a_place_that_depended_on_the_read_is_told_of_where_the_record_stands(
+    pipeline: Pipeline, file: Path
+) -> None:
+    noted, place = pack_place(2, 100, 5), pack_place(2, 105, 0)
+    decisions = Decisions(file)
+    decisions.add([replace(FIRST, place=noted), replace(SECOND, place=pack_place(0, 100, 5))])
+    decisions.apply(pipeline.store)
+    decided = pipeline.store.query("SELECT place FROM decisions ORDER BY place")
+    assert [row["place"] for row in decided] == [pack_place(0, 100, 5), place]
+
+
+def test_a_store_that_knows_a_decision_under_the_place_that_it_was_made_with_is_told_nothing(
+    pipeline: Pipeline, file: Path
+) -> None:
+    decision = replace(FIRST, place=pack_place(2, 100, 5))
+    decisions = Decisions(file)
+    decisions.add([decision])
+    settle(pipeline.store, [decision])
+    decisions.apply(pipeline.store)
+    assert [row["place"] for row in pipeline.store.query("SELECT place FROM decisions")] == [decision.place]
 
 
 def test_a_commit_of_the_engine_in_between_is_no_obstacle(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from tests.support.pipeline import body, head
 from tests.support.waiting import wait_until
 from tillstream.clock import ManualClock
 from tillstream.errors import LogFull
-from tillstream.log.base import START, Batch, Chunk, pack_place
+from tillstream.log.base import START, Batch, Chunk, pack_place, place_now
 from tillstream.log.rabbit import layout
 from tillstream.log.rabbitmq import RabbitLog
 from tillstream.receipt import HEAD_COLUMNS
@@ -105,14 +105,20 @@ def test_a_reader_that_stops_anywhere_goes_on_there_and_finds_each_record_by_its
             break
         for chunk in chunks:
             seen += records([chunk])
-            places |= {
-                pack_place(chunk.partition, chunk.offset, index): record
-                for index, record in enumerate(records([chunk]))
-            }
+            places |= dict(zip(chunk.places, records([chunk]), strict=True))
         position = chunks[-1].position
     assert len(seen) == len(set(seen)) == 120
     some = moments.sample(sorted(places), 40)
     assert reader.fetch([*some, pack_place(3, 10_000, 0), 0]) == {place: places[place] for place in some}
+
+
+def test_a_place_that_was_noted_when_it_depended_on_the_read_is_still_found(open_log: Open) -> None:
+    log = open_log(rabbitmq_partitions=1)
+    log.append(sold(0, 20))
+    [chunk] = log.read(START, 100)
+    noted = [pack_place(chunk.partition, 0, 5), pack_place(chunk.partition, 3, 2)]
+    assert list(map(place_now, noted)) == [chunk.places[5]] * 2
+    assert log.fetch(noted) == dict.fromkeys(noted, records([chunk])[5])
 
 
 def test_receipts_with_originals_reach_subscribers_and_the_log_once_each(open_log: Open, channel: Any) -> None:
