@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from tillstream import compression
 from tillstream.formats.base import Decoded, Decoder, Record, Skip, Unreadable
@@ -52,6 +52,15 @@ class Sorted:
     answer: Answer | None = None
 
 
+class Single(NamedTuple):
+    """The only receipt of a request, looked at: what its log's head, key and business day are, or why it is none."""
+
+    decoded: Decoded
+    source: str
+    checked: tuple[bytes, str, str] | None = None
+    error: ReceiptError | None = None
+
+
 class Sorter:
     """Decodes and checks, in one thread at a time: its decoders remember what they saw."""
 
@@ -62,9 +71,22 @@ class Sorter:
         self._settings = settings
         self._formats = formats
 
-    def one(self, decoder: Decoder, payload: bytes) -> Decoded:
-        """The only receipt of the payload; `decoder` may be another sorter's."""
-        return self._formats.like(decoder).one(payload)
+    def like(self, decoder: Decoder) -> Decoder:
+        """This sorter's own decoder of the same format."""
+        return self._formats.like(decoder)
+
+    def one(self, decoder: Decoder, payload: bytes, source: str, received_us: int) -> Single:
+        """The only receipt of the payload; `decoder` is this sorter's own."""
+        decoded = decoder.one(payload)
+        if isinstance(decoded, Skip):
+            return Single(decoded, source)
+        source = decoded.source or source
+        try:
+            if isinstance(decoded, Unreadable):
+                raise ReceiptError(decoded.faults, parseable=True)
+            return Single(decoded, source, self.validator.check(decoded.body, received_us, source, decoded.day))
+        except ReceiptError as error:
+            return Single(decoded, source, error=self.advised(error, decoder, payload))
 
     def all(self, decoder: Decoder, payload: bytes, source: str, received_us: int, stores: Stores = None) -> Sorted:
         """Everything of the payload, for these stores; `decoder` may be another sorter's. Raises `Refused`."""

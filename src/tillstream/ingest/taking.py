@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from tillstream.clock import Clock
 from tillstream.errors import LogFull
-from tillstream.formats.base import Decoded, Decoder, Skip, Unreadable
+from tillstream.formats.base import Decoder, Skip, Unreadable
 from tillstream.formats.registry import Formats
 from tillstream.ingest import answers
 from tillstream.ingest.answers import Answer, Refused
@@ -23,7 +23,7 @@ from tillstream.ingest.origin import foreign
 from tillstream.ingest.rates import StoreRates
 from tillstream.ingest.request import Headers, Reply, Request
 from tillstream.ingest.room import Room, Share
-from tillstream.ingest.sorting import AT_ONCE_BYTES, Apart, Sorter, came, replayed, store_of
+from tillstream.ingest.sorting import AT_ONCE_BYTES, Apart, Single, Sorter, came, replayed, store_of
 from tillstream.log.base import Batch
 from tillstream.receipt import REPLAY, SIMULATED, Fault
 from tillstream.settings import Settings
@@ -68,7 +68,9 @@ class Taker:
         if len(payload) > self._settings.receipt_limit_bytes:
             raise Refused(answers.receipt_too_large(self._settings.receipt_limit_bytes))
         decoder = decoder or self._guess(payload)
-        self._take(decoder.one(payload), payload, decoder, request, reply, stores)
+        received_us = self._clock.now_us()
+        single = self._sorter.one(decoder, payload, _source(decoder, request.headers), received_us)
+        self._take(single, payload, received_us, reply, stores)
 
     async def one_later(self, request: Request, stores: Stores = None) -> Answer:
         """The same where the body is encoded, is more than `AT_ONCE_BYTES`, or broke off."""
@@ -84,30 +86,27 @@ class Taker:
             if len(payload) > limit_bytes:
                 raise Refused(too_large)
             decoder = decoder or self._guess(payload)
-            decoded = await self._sorted(payload, lambda sorter, payload: sorter.one(decoder, payload))
+            source, received_us = _source(decoder, headers), self._clock.now_us()
+            single = await self._sorted(
+                payload, lambda sorter, payload: sorter.one(sorter.like(decoder), payload, source, received_us)
+            )
         answer: asyncio.Future[Answer] = self._loop.create_future()
-        self._take(decoded, payload, decoder, request, answer.set_result, stores)
+        self._take(single, payload, received_us, answer.set_result, stores)
         # The commit has counted what it needs of them; the rest may go.
-        del request, payload, decoded
+        del request, payload, single
         return await answer
 
-    def _take(
-        self, decoded: Decoded, payload: bytes, decoder: Decoder, request: Request, reply: Reply, stores: Stores
-    ) -> None:
-        received_us = self._clock.now_us()
+    def _take(self, single: Single, payload: bytes, received_us: int, reply: Reply, stores: Stores) -> None:
+        decoded, source, checked, error = single
         if isinstance(decoded, Skip):
             self._counters.skip(decoded.kind)
             reply(answers.batch(0, [], {decoded.kind: 1}, parseable=True))
             return
-        source = decoded.source or _source(decoder, request.headers)
-        try:
-            if isinstance(decoded, Unreadable):
-                raise ReceiptError(decoded.faults, parseable=True)
-            head, key, day = self._sorter.validator.check(decoded.body, received_us, source, decoded.day)
-        except ReceiptError as error:
-            advised = self._sorter.advised(error, decoder, payload)
-            self._refuse(advised, came(decoded) or payload, received_us, source, reply)
+        if checked is None or isinstance(decoded, Unreadable):
+            assert error is not None
+            self._refuse(error, came(decoded) or payload, received_us, source, reply)
             return
+        head, key, day = checked
         if stores is not None and (store := store_of(head)) not in stores:
             raise Refused(answers.foreign(store.decode()))
         if self._rates.limit_per_s:

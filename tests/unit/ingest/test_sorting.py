@@ -100,9 +100,11 @@ def test_apart_works_in_one_thread_of_its_own_with_decoders_of_its_own() -> None
         apart = Apart(settings, formats)
         threads = await asyncio.gather(*(apart.run(threading.get_ident) for _ in range(5)))
         decoder = next(iter(formats))
-        decoded = await apart.run(lambda: apart.sorter.one(decoder, encoded()))
+        single = await apart.run(
+            lambda: apart.sorter.one(apart.sorter.like(decoder), encoded(), "json/http", RECEIVED_US)
+        )
         apart.close()
-        return set(threads), decoded == Record(encoded()) and apart.sorter.stopping
+        return set(threads), single.decoded == Record(encoded()) and apart.sorter.stopping
 
     threads, stopped = asyncio.run(run())
     assert len(threads) == 1

@@ -6,7 +6,9 @@ import json
 import re
 import resource
 import socket
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,8 +20,10 @@ from tests.support.waiting import wait_until
 from tillstream.errors import LogFull, LogUnavailable
 from tillstream.formats.poslog import PoslogDecoder
 from tillstream.formats.xml import XmlDecoder
+from tillstream.ingest.sorting import AT_ONCE_BYTES
 from tillstream.receipt import receipt_key
 from tillstream.settings import Settings
+from tillstream.validation import Validator
 
 BOM = b"\xef\xbb\xbf"
 
@@ -393,3 +397,18 @@ def test_a_table_is_taken_receipt_by_receipt_with_their_rows(ingest: Ingest) -> 
     assert untyped.json["receiptKey"] == records[0]["key"]
     advised = ingest.post("/receipts", records[0]["original"], NDJSON)
     assert any("it looks like CSV" in error["error"] for error in advised.json["errors"])
+
+
+def test_a_large_receipt_is_checked_beside_the_loop_too(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+    check = Validator.check
+
+    def seen(self: Validator, *given: Any) -> tuple[bytes, str, str]:
+        threads.append(threading.current_thread().name)
+        return check(self, *given)
+
+    monkeypatch.setattr(Validator, "check", seen)
+    ingest = start()
+    assert ingest.post("/receipt", encoded(1, note="x" * AT_ONCE_BYTES)).status == 202
+    assert ingest.post("/receipt", encoded(2)).status == 202
+    assert [name.startswith("sort") for name in threads] == [True, False]
