@@ -180,9 +180,9 @@ for line in io.lines("@RESTS@") do rests[#rests + 1] = line end
 local floor, pieces = math.floor, {}
 
 -- The head is put together here and not by wrk.format, which would cost the client more than the rest.
-local function request_of(body)
+local function head(length)
   return "POST @PATH@ HTTP/1.1\\r\\nHost: 127.0.0.1\\r\\nContent-Type: @TYPE@\\r\\nContent-Length: "
-    .. #body .. "\\r\\n\\r\\n" .. body
+    .. length .. "\\r\\n\\r\\n"
 end
 
 local function clock()
@@ -193,18 +193,25 @@ local function clock()
   end
 end
 
-local function receipt()
+local function beginning()
   number = number + 1
   return '{"cashReceiptID":"' .. run .. number .. '","storeID":"' .. (number % @STORES@ + 1)
     .. '","terminalID":"' .. (floor(number / @STORES@) % @TILLS@ + 1) .. '","agentID":"' .. (number % 97)
-    .. '","customerID":"' .. (number % 9973) .. '","date":"' .. shown .. '",' .. rests[number % #rests + 1]
+    .. '","customerID":"' .. (number % 9973) .. '","date":"' .. shown .. '",'
 end
 
+-- Copied once: on two processors what the client does is taken from the server.
 function request()
   clock()
-  if @BATCH@ == 1 then return request_of(receipt()) end
-  for index = 1, @BATCH@ do pieces[index] = receipt() end
-  return request_of(table.concat(pieces, "\\n"))
+  local length = 0
+  for index = 1, @BATCH@ do
+    local begins = (index == 1 and "" or "\\n") .. beginning()
+    local rest = rests[number % #rests + 1]
+    length = length + #begins + #rest
+    pieces[2 * index - 1], pieces[2 * index] = begins, rest
+  end
+  pieces[1] = head(length) .. pieces[1]
+  return table.concat(pieces)
 end
 
 function done(summary, latency, _)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal, InvalidOperation
 
-_UNWIELDY = re.compile(r" *[+-]?(?:[0-9]{14,}\.?[0-9]*[eE][+-]?[0-9]+|[0-9.]+[eE][+-]?[0-9]{4,}) *", re.ASCII)
+_UNWIELDY = re.compile(r" *[+-]?(?:[0-9]{14,}(?:\.[0-9]*)?[eE][+-]?[0-9]+|[0-9.]+[eE][+-]?[0-9]{4,}) *", re.ASCII)
 _EXPONENT = re.compile(rb"(?<=[0-9.])[eE][+-]?[0-9]+\s*[,}\]\"]")
 _DIGITS_AS_ZERO = bytes.maketrans(b"123456789E", b"000000000e")
 _UNWIELDY_SHAPES = (b"0" * 14, *(b"0" + sign + b"0000" for sign in (b"e", b"e-", b"e+")))

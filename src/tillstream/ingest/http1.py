@@ -306,8 +306,7 @@ class Connection(asyncio.Protocol):
         if answer.closes or not self._keeps_alive or (not waits and (self._ended or self._server.closing)):
             self._write(answer, closes=True)
             self._forget()
-            self._stage = _Stage.LEAVING
-            self._transport.close()
+            self._hang_up()
             return
         self._write(answer, closes=False)
         if self._stage is _Stage.IDLE and not self._blocked:
@@ -355,14 +354,21 @@ class Connection(asyncio.Protocol):
             self._refuse(answers.body_too_late(round(self._server.limits.body_s * 1_000)))
         elif self._stage is _Stage.HEAD:
             self._refuse(answers.head_too_late(round(self._server.limits.header_s * 1_000)))
-        elif self._stage is _Stage.IDLE and not self._blocked and self._transport is not None:
-            self._transport.close()
+        elif self._stage is _Stage.IDLE and not self._blocked:
+            self._hang_up()
         else:
             self.abort()
 
     def leave(self) -> None:
         """Close where nothing is under way; else the answer will."""
-        if self._stage is _Stage.IDLE and not self._answering and self._transport is not None:
+        if self._stage is _Stage.IDLE and not self._answering:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Close once what was written is gone; a client that does not read it has only so long."""
+        self._stage = _Stage.LEAVING
+        self.deadline = self._server.now + self._server.limits.body_s
+        if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:

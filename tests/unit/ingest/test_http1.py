@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import socket
 from pathlib import Path
 
@@ -9,7 +11,11 @@ import pytest
 
 from tests.support.ingest import JSON, Connection, GatedLog, Start, encoded, head
 from tests.support.waiting import wait_until
-from tillstream.ingest import http1
+from tillstream.clock import SystemClock
+from tillstream.ingest import answers, http1
+from tillstream.ingest.connections import Connections, Limits
+from tillstream.ingest.request import Headers, Reply, Request
+from tillstream.ingest.room import Room
 from tillstream.settings import Settings
 
 
@@ -245,3 +251,51 @@ def test_every_answer_says_when_and_how_long(start: Start) -> None:
     without = connection.request("HEAD", "/health/live")
     assert (without.headers["content-length"], without.body) == (str(len(whole.body)), b"")
     assert connection.request("GET", "/health/live") == whole
+
+
+class Unread:
+    """A transport whose client reads nothing: it has taken what was written, and does not end by itself."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def write(self, _data: bytes) -> None:
+        self.events.append("write")
+
+    def is_closing(self) -> bool:
+        return "close" in self.events
+
+    def close(self) -> None:
+        self.events.append("close")
+
+    def abort(self) -> None:
+        self.events.append("abort")
+
+
+class Answering:
+    """An application that answers everything at once."""
+
+    def handle(self, _request: Request, reply: Reply) -> None:
+        reply(answers.live())
+
+    def turns_away(self, _headers: Headers) -> None:
+        return None
+
+
+@pytest.mark.parametrize("asked", [b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", b""])
+def test_a_client_that_never_reads_its_last_answer_is_cut_off(asked: bytes) -> None:
+    async def run() -> list[str]:
+        limits = Limits(header_bytes=8_192, header_s=1, body_bytes=1_000, body_s=1, connections=9)
+        server = Connections(Answering(), limits, Room(1_000), SystemClock(), lambda _status: None)
+        connection, transport = server.accept(), Unread()
+        connection.connection_made(transport)  # type: ignore[arg-type]
+        if asked:
+            connection.data_received(asked)
+        else:
+            connection.overdue()
+        assert transport.events[-1:] == ["close"]
+        assert connection.deadline < math.inf
+        connection.overdue()
+        return transport.events
+
+    assert asyncio.run(run())[-1:] == ["abort"]
