@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from decimal import Decimal, InvalidOperation
 
-_UNWIELDY = re.compile(r" *[+-]?(?:[0-9]{14,}(?:\.[0-9]*)?[eE][+-]?[0-9]+|[0-9.]+[eE][+-]?[0-9]{4,}) *", re.ASCII)
-_EXPONENT = re.compile(rb"(?<=[0-9.])[eE][+-]?[0-9]+\s*[,}\]\"]")
-_DIGITS_AS_ZERO = bytes.maketrans(b"123456789E", b"000000000e")
-_UNWIELDY_SHAPES = (b"0" * 14, *(b"0" + sign + b"0000" for sign in (b"e", b"e-", b"e+")))
+_UNWIELDY = re.compile(r" *[+-]?[0-9]{14,}(?:\.[0-9]*)?[eE][+-]?[0-9]+ *", re.ASCII)
+_UNWIELDY_INSIDE = re.compile(rb"[0-9]{14,}+(?:\.[0-9]*+)?[eE]-[0-9]")
 
 
 def decimal(digits: str) -> Decimal:
@@ -25,7 +23,8 @@ def decimal(digits: str) -> Decimal:
 
 
 class Unwieldy(Decimal):
-    """A number with an exponent that the engine's reader would pass over in silence."""
+    """A number of fourteen digits or more before its point, and an exponent, such as `24000000000000e-13`: the engine's
+    reader would pass over it in silence."""
 
     written = ""
 
@@ -34,9 +33,13 @@ class Unwieldy(Decimal):
 
 
 def may_have_unwieldy(body: bytes) -> bool:
-    """A quick look for such numbers; few receipts have what it looks for."""
-    shape = body.translate(_DIGITS_AS_ZERO)
-    return b"0e" in shape and any(each in shape for each in _UNWIELDY_SHAPES) and bool(_EXPONENT.search(body))
+    """A quick look for such numbers that are no larger than an amount may be: those whose exponent is below zero."""
+    at = body.find(b"-")
+    while at >= 0:
+        if body[at - 1] in b"eE" and body[max(at - 15, 0) : at - 1].replace(b".", b"").isdigit():
+            return _UNWIELDY_INSIDE.search(body) is not None
+        at = body.find(b"-", at + 1)
+    return False
 
 
 def integer(digits: str) -> int | Decimal:

@@ -396,7 +396,7 @@ def test_reasons_are_bounded_whoever_writes_them(faults: list[Fault]) -> None:
     )
 
 
-UNWIELDY = ["24000000000000e-13", "-12345678901234567.0E-10", "0e99999", "2.4e-00001"]
+UNWIELDY = ["24000000000000e-13", "-12345678901234567.0E-10"]
 
 
 @pytest.mark.parametrize("written", [*UNWIELDY, *(f'" {number} "' for number in (*UNWIELDY, "00000000000024e0"))])
