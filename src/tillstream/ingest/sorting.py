@@ -92,9 +92,10 @@ class Sorter:
         """Everything of the payload, for these stores; `decoder` may be another sorter's. Raises `Refused`."""
         decoder = self._formats.like(decoder)
         found, only = Sorted(), None
+        limit, check, add = self._settings.batch_limit_receipts, self.validator.check, found.batch.add
         for index, decoded in enumerate(decoder.decode(io.BytesIO(payload))):
-            if index >= self._settings.batch_limit_receipts:
-                raise Refused(answers.too_many(self._settings.batch_limit_receipts))
+            if index >= limit:
+                raise Refused(answers.too_many(limit))
             if self.stopping:
                 raise Refused(answers.unavailable("ingest is stopping"))
             only = None if index else decoded
@@ -105,13 +106,13 @@ class Sorter:
             try:
                 if isinstance(decoded, Unreadable):
                     raise ReceiptError(decoded.faults, parseable=False)
-                head, _, _ = self.validator.check(decoded.body, received_us, own, decoded.day)
+                head, _, _ = check(decoded.body, received_us, own, decoded.day)
                 found.parseable = True
                 if stores is not None and (store := store_of(head)) not in stores:
                     found.foreign += 1
                     found.rejected.append((index, [answers.foreign_store(store.decode())]))
                     continue
-                found.batch.add(head, decoded.body, decoded.original)
+                add(head, decoded.body, decoded.original)
                 found.accepted += 1
             except ReceiptError as error:
                 self._reject(found, index, error, decoded, received_us, own)
