@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -38,6 +39,10 @@ logger = structlog.get_logger()
 Ready = Callable[[str], None]
 """Told the role's address, once, when it serves."""
 
+SWITCH_INTERVAL_S = 0.001
+"""How long a thread of ingest keeps the interpreter to itself while another waits: for five times that, Python's own,
+the one that sorts a batch would keep the loop from reading the next and the log from writing the last."""
+
 CATCH_UP_S = 1.5
 """How long a stopping engine goes on folding what ingest took last."""
 
@@ -47,6 +52,7 @@ def ingest(settings: Settings, ready: Ready, *, supervised: bool = False) -> Non
     from tillstream.ingest.gate import Gate
     from tillstream.ingest.server import serve
 
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     directory, clock = open_directory(settings.data_path, None if supervised else Kind.REAL), SystemClock()
     _check_exposure(directory, settings, ingest=True, supervised=supervised)
     gate = Gate(
