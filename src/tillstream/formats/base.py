@@ -11,7 +11,7 @@ from typing import BinaryIO, ClassVar, NamedTuple
 from tillstream.receipt import PERSONAL, Fault
 from tillstream.settings import Settings
 
-HEAD_BYTES = 16_384
+HEAD_BYTES = 4_096
 """So much of a payload or a file is enough to recognise its format."""
 
 
