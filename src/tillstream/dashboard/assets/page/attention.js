@@ -1,7 +1,7 @@
 // "Needs a look": alerts, what was set aside, and what arrived for other days, in a shop manager's words.
 import { $, h, rows } from "./dom.js";
 import { count, dayName } from "./format.js";
-import { scope } from "./period.js";
+import { address, scope } from "./period.js";
 import { word } from "./words.js";
 
 const SHOWN = 8;
@@ -32,11 +32,6 @@ function anomalous(day) {
   return { ...day, ...(store ? { store } : {}), ...(till ? { till } : {}) };
 }
 
-function link(path, filters) {
-  const search = new URLSearchParams(filters).toString();
-  return path + (search ? "?" + search : "");
-}
-
 export function attention(overview, alerts, today) {
   // The lists are of one day, or of all.
   const { counters } = overview, day = overview.from === overview.to ? { day: overview.from } : {}, items = [];
@@ -45,9 +40,9 @@ export function attention(overview, alerts, today) {
   if ((alerts ?? []).length > SHOWN) items.push(item("warn", numbered("more_alerts", alerts.length - SHOWN), "", "/alerts"));
   if (overview.other_days?.length) items.push(...ofOthers(overview.other_days).map((each) => each));
   const waiting = counters?.waiting;
-  if (waiting?.quarantined) items.push(item("bad", numbered("refused", waiting.quarantined), word("refused_note"), link("/quarantine", day)));
-  if (waiting?.conflicts) items.push(item("bad", numbered("conflicts", waiting.conflicts), word("conflicts_note"), link("/quarantine", { kind: "conflict", ...day })));
-  if (counters?.anomalies) items.push(item("warn", numbered("anomalies", counters.anomalies), word("anomalies_note"), link("/anomalies", anomalous(day))));
+  if (waiting?.quarantined) items.push(item("bad", numbered("refused", waiting.quarantined), word("refused_note"), address("/quarantine", day)));
+  if (waiting?.conflicts) items.push(item("bad", numbered("conflicts", waiting.conflicts), word("conflicts_note"), address("/quarantine", { kind: "conflict", ...day })));
+  if (counters?.anomalies) items.push(item("warn", numbered("anomalies", counters.anomalies), word("anomalies_note"), address("/anomalies", anomalous(day))));
   if (!items.length) items.push(item("good", word("all_well"), word("all_well_note")));
   for (const each of items) for (const a of each.querySelectorAll('a[href="/receipts?arrived=today"]')) a.href = "/receipts?arrived=" + today;
   rows($("look"), items);

@@ -27,11 +27,13 @@ export function period() {
 export const query = () => new URLSearchParams({ ...period(), ...scope() }).toString();
 export const isHome = () => query() === "";
 
-// The address of another place, for the same days.
-export function link(path, more = {}) {
-  const search = new URLSearchParams({ ...period(), ...more }).toString();
+export function address(path, filters) {
+  const search = new URLSearchParams(filters).toString();
   return path + (search ? "?" + search : "");
 }
+
+// The address of another place, for the same days.
+export const link = (path, more = {}) => address(path, { ...period(), ...more });
 
 const segment = (text) => encodeURIComponent(text);
 export const places = {
