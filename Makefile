@@ -50,7 +50,7 @@ torture: $(STAMP) debian ## kill and corrupt with a seed, under load
 
 fuzz: SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 fuzz: $(STAMP) ## a million broken files of every format, and thousands of requests; SEED=… repeats
-	$(BIN)/python -m tests.torture.fuzz --seed $(SEED)
+	$(BIN)/python -m tests.fuzz.run --seed $(SEED)
 	TILLSTREAM_EXAMPLES=1000 TILLSTREAM_SEED=$(SEED) $(BIN)/python -m pytest tests/e2e/test_openapi.py
 
 lint: $(STAMP) ## formatting, style and strict types, in check mode

@@ -11,11 +11,6 @@ import pytest
 
 from tests.support import services
 from tests.support.rabbitmq import Node, missing
-from tillstream.log.rabbit import connection, layout, window
-
-SETTLE_S = layout.SETTLE_S
-CONFIRM_S = window.CONFIRM_S
-PATIENT_S = 10.0
 
 # A shell starts what it runs in the background with SIGINT ignored, and so would every process that tests start.
 if threading.current_thread() is threading.main_thread():
@@ -26,9 +21,6 @@ if threading.current_thread() is threading.main_thread():
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """A RabbitMQ of this session's own, or the one that `make services` left running."""
     services.or_skip(missing())
-    # This node is never killed, so its tables need not be on disk; and beside other tests it may be slow.
-    layout.SETTLE_S = 0.0
-    connection.SILENCE_S = window.CONFIRM_S = PATIENT_S
     running = services.left_running()
     if running is not None:
         yield running
@@ -51,18 +43,10 @@ def broker_url(node: Node, vhost: str) -> str:
 
 
 @pytest.fixture
-def own_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
+def own_node(tmp_path: Path) -> Iterator[Node]:
     """A RabbitMQ for one test that kills it: with few streams in it, it is soon back."""
     services.or_skip(missing())
-    monkeypatch.setattr(layout, "SETTLE_S", SETTLE_S)
     started = Node(tmp_path / "node")
     started.start()
     yield started
     started.discard()
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A broker that is silent is given up as soon as it is outside of tests."""
-    monkeypatch.setattr(connection, "SILENCE_S", CONFIRM_S)
-    monkeypatch.setattr(window, "CONFIRM_S", CONFIRM_S)

@@ -10,9 +10,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.support.page import FITS
-from tests.support.pipeline import body
+from tests.support.page import FITS, attention
 from tests.support.processes import Up, up
+from tests.support.receipts import body
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.browser
@@ -36,14 +36,28 @@ def road(tmp_path: Path) -> Iterator[Up]:
         yield road
 
 
-def press(page: Page, name: str) -> None:
+REPLAY = "form[action='/quarantine/replay'] button:not([formaction])"
+DISCARD = "button[formaction='/quarantine/discard']"
+"""The button of the second look, which opening the summary shows."""
+
+
+def press(page: Page, control: str) -> None:
     """Reach a control with Tab and use it with Enter."""
     for _ in range(80):
         page.keyboard.press("Tab")
-        if page.evaluate("() => document.activeElement.textContent.trim()") == name:
+        if page.evaluate("(control) => document.activeElement.matches(control)", control):
             page.keyboard.press("Enter")
             return
-    raise AssertionError(f"Tab does not reach {name}")
+    raise AssertionError(f"Tab does not reach {control}")
+
+
+def settled(page: Page, road: Up, *entries: str) -> list[str]:
+    """What was decided about these entries, once the page lists them and nothing else as its outcome."""
+    expect(page.locator("main tbody tr")).to_have_count(len(entries))
+    for entry in entries:
+        expect(page.locator(f"main tbody a[href='/quarantine/{entry}']")).to_be_visible()
+    assert page.get_by_role("alert").count() == 0
+    return [road.get(f"/api/v1/quarantine/{entry}").json()["settled"]["decision"] for entry in entries]
 
 
 def serious(page: Page) -> list[str]:
@@ -56,40 +70,49 @@ def test_given_entries_when_dealt_with_by_keyboard_then_they_are_replayed_and_di
     broken, several = entries[0]["id"], entries[1]["id"]
     page.goto(f"{road.dashboard}/quarantine")
     assert serious(page) == []
-    expect(page.locator(".list tbody tr")).to_have_count(3)
+    expect(page.locator("main tbody tr")).to_have_count(3)
     page.goto(f"{road.dashboard}/quarantine/{several}")
     assert serious(page) == []
     page.locator("select[name=type]").select_option("application/x-ndjson")
-    press(page, "Replay")
-    expect(page.locator(".list td.good")).to_have_text("replayed")
+    press(page, REPLAY)
+    assert settled(page, road, several) == ["replayed"]
     road.wait_for_receipts(4, DAY)
     page.goto(f"{road.dashboard}/quarantine/{broken}?lang=fr")
-    press(page, "Écarter…")
-    press(page, "Oui, écarter")
-    expect(page.locator(".list td.good")).to_have_text("discarded")
+    expect(page.locator("html")).to_have_attribute("lang", "fr")
+    expect(page.locator(DISCARD)).to_be_hidden()
+    press(page, "summary")
+    press(page, DISCARD)
+    assert settled(page, road, broken) == ["discarded"]
     page.goto(f"{road.dashboard}/quarantine")
-    expect(page.locator(".list tbody tr")).to_have_count(1)
-    page.locator(".list tbody a").click()
-    expect(page.locator("td.differs")).to_have_count(12)
+    expect(page.locator("main tbody tr")).to_have_count(1)
+    page.locator("main tbody a").click()
+    (conflict,) = road.get("/api/v1/quarantine").json()["entries"]
+    fields = road.get(f"/api/v1/quarantine/{conflict['id']}").json()["conflict"]["fields"]
+    expect(page.locator("main tbody tr")).to_have_count(len(fields))
+    differing = [each["path"] for each in fields if each["differs"]]
+    assert len(differing) == 3
+    expect(page.locator("main tbody tr", has_text="≠").locator("code")).to_have_text(differing)
     assert serious(page) == []
 
 
 def test_given_chosen_entries_when_discarded_then_the_list_is_shorter(page: Page, road: Up) -> None:
     page.goto(f"{road.dashboard}/quarantine?kind=refused")
+    entries = [each["id"] for each in road.get("/api/v1/quarantine?kind=refused").json()["entries"]]
     for box in page.get_by_role("checkbox").all():
         box.check()
-    page.get_by_text("Discard the chosen…").click()
-    page.get_by_role("button", name="Yes, discard").click()
-    expect(page.locator(".list td.good")).to_have_count(2)
-    page.get_by_role("link", name="Back to the list").click()
-    expect(page.locator(".list tbody tr")).to_have_count(1)
+    page.locator("summary").click()
+    page.locator(DISCARD).click()
+    assert settled(page, road, *entries) == ["discarded", "discarded"]
+    page.locator("main a[href='/quarantine']").click()
+    expect(page.locator("main tbody tr")).to_have_count(1)
 
 
 def test_given_odd_receipts_when_the_notice_is_followed_then_the_figures_are_told(page: Page, road: Up) -> None:
     page.goto(f"{road.dashboard}/?day={DAY}")
-    page.locator("#look a", has_text="with an anomaly").click()
+    attention(page, "/anomalies").click()
     page.wait_for_url(f"**/anomalies?day={DAY}")
-    expect(page.locator(".list tbody")).to_contain_text("payments cover €1.00 of €5.00")
+    for amount in ("€1.00", "€5.00"):
+        expect(page.locator("main tbody").get_by_role("listitem")).to_contain_text(amount)
     assert serious(page) == []
 
 

@@ -16,8 +16,8 @@ import pytest
 
 from tests.support import composed
 from tests.support.composed import Composed, Service
-from tests.support.pipeline import body
 from tests.support.rabbitmq import Node
+from tests.support.receipts import body
 from tests.support.services import or_skip
 from tests.support.waiting import wait_until
 
@@ -58,7 +58,7 @@ def running(services: dict[str, Service], node: Node, tmp_path_factory: pytest.T
 def test_without_a_password_for_the_broker_nothing_is_started() -> None:
     or_skip(composed.missing())
     code, _, said = composed.config()
-    assert (code, "put RABBITMQ_PASSWORD=... into the file .env" in said) == (1, True)
+    assert (code, "RABBITMQ_PASSWORD" in said) == (1, True)
 
 
 def test_only_the_balancer_is_reached_from_outside_and_from_this_machine_alone(services: dict[str, Service]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.processes import running
+from tests.support.formats import described
+from tests.support.processes import call, serving
 
 PACKAGE = Path(__file__).parents[2] / "examples" / "format-package"
 MEDIA_TYPE = "text/vnd.example.oldtill"
@@ -34,8 +36,8 @@ def python_path(tmp_path_factory: pytest.TempPathFactory) -> str:
 def ingest(python_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an ingest that runs with the package."""
     data = tmp_path_factory.mktemp("chain") / "data"
-    with running("ingest", "--data", data, "--ingest-port", 0, PYTHONPATH=python_path) as command:
-        yield command.hear(r"^ingest ready at (http://\S+)$")[1]
+    with serving("ingest", data, PYTHONPATH=python_path) as (_, address):
+        yield address
 
 
 def test_a_receipt_in_it_is_taken(ingest: str) -> None:
@@ -64,22 +66,15 @@ def test_the_format_is_told_to_who_asks_and_to_who_sends_another(ingest: str) ->
     assert MEDIA_TYPE in httpx.get(f"{ingest}/openapi.json").text
 
 
-def test_the_page_of_formats_has_it_and_its_example_is_right(python_path: str, tmp_path: Path) -> None:
-    program = """if True:
-        import sys
-        from pathlib import Path
-        from tillstream import reference
-        from tillstream.formats import registry
-        from tillstream.settings import Settings
-        from tillstream.validation import Validator
-        reference.write(Path(sys.argv[1]))
-        decoder = registry.load(Settings()).decoder(sys.argv[2])
-        record = decoder.one(decoder.example.encode())
-        print(Validator(decoder.settings).check(record.body, 1_795_435_200_000_000, "oldtill/http")[2])
-    """
-    with running(
-        tmp_path, MEDIA_TYPE, program=(sys.executable, "-P", "-c", program), PYTHONPATH=python_path
-    ) as command:
-        assert (command.wait(60.0), command.said) == (0, "2026-11-23\n")
-    page = (tmp_path / "formats.md").read_text(encoding="utf-8")
-    assert f"| [Old till](#old-till) | `{MEDIA_TYPE}` | `.old` |" in page
+def test_its_example_is_right_and_its_files_are_known_by_their_names(
+    ingest: str, python_path: str, tmp_path: Path
+) -> None:
+    example = described(ingest)[MEDIA_TYPE].encode()
+    answer = httpx.post(f"{ingest}/receipt", content=example, headers={"content-type": MEDIA_TYPE})
+    assert (answer.status_code, answer.json()["day"]) == (202, "2026-11-23")
+    file, report = tmp_path / "monday.old", tmp_path / "report.json"
+    file.write_bytes(example)
+    code, said = call("import", file, "--dry-run", "--report", report, PYTHONPATH=python_path)
+    assert code == 0, said
+    [told] = json.loads(report.read_bytes())["files"]
+    assert (told["format"], told["receipts"], told["refused"]) == ("Old till", 1, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import socket
 import time
 import zipfile
@@ -19,22 +20,20 @@ import psutil
 import pytest
 import zstandard
 
+from tests.support import formats
+from tests.support.formats import FORMATS, Format, described
 from tests.support.ingest import JSON, NDJSON, encoded
-from tests.support.processes import Command, running
+from tests.support.processes import Command, address_of, numbers, running
 from tests.support.waiting import wait_until
-from tillstream.formats import registry
-from tillstream.formats.base import Decoder
-from tillstream.settings import Settings
 
-XML, CSV, FORM = "application/xml", "text/csv", "application/x-www-form-urlencoded"
-SQUARE, POSLOG = "application/vnd.square.orders+json", "application/vnd.nrf-arts.poslog+xml"
-RECORDS = "application/vnd.tillstream.records+ndjson"
+XML, CSV, FORM = formats.XML.media_type, formats.CSV.media_type, formats.FORM.media_type
+SQUARE, POSLOG, RECORDS = formats.SQUARE.media_type, formats.POSLOG.media_type, formats.RECORDS.media_type
 
-FORMATS = list(registry.load(Settings()))
-every_format = pytest.mark.parametrize("decoder", FORMATS, ids=[decoder.title for decoder in FORMATS])
+every_format = pytest.mark.parametrize("known", FORMATS, ids=[known.title for known in FORMATS])
 
 MB = 1024 * 1024
 BODY_BYTES = 32 * MB
+RECEIPTS_LIMIT = 50_000
 GROWTH_BYTES = 320 * MB
 """What one body may cost in memory at most, its own 32 MB and what it is unpacked from included."""
 
@@ -48,7 +47,8 @@ class Server:
     """A process of ingest."""
 
     def __init__(self, command: Command) -> None:
-        self.address = command.hear(r"(http://127\.0\.0\.1:\d+)")[1]
+        self.address = address_of(command)
+        self.examples = described(self.address)
         self.process = psutil.Process(command.pid)
         self.command = command
 
@@ -65,8 +65,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with running("ingest", "--data", data, "--ingest-port", 0) as command:
         serving = Server(command)
         # The first of everything takes memory and time that is not the body's.
-        for decoder in FORMATS:
-            serving.post("/receipts", decoder.example.encode() * 2, decoder.media_types[0])
+        for known in FORMATS:
+            serving.post("/receipts", serving.examples[known.media_type].encode() * 2, known.media_type)
         serving.post("/receipts", b"\n".join(encoded(number) for number in range(2_000)), NDJSON)
         yield serving
         assert httpx.get(f"{serving.address}/health/ready").json() == {"status": "ready"}
@@ -116,47 +116,58 @@ def filled(unit: bytes, size: int, head: bytes = b"", tail: bytes = b"") -> byte
 TABLE = b"storeID,cashReceiptID,date,grossTotal\n"
 RECEIPT = encoded()[:-1]
 
-HEAVY: dict[str, tuple[Callable[[], bytes], str, int, str]] = {
-    "newlines": (lambda: b"\n" * (8 * MB), NDJSON, 400, "there is no receipt in it"),
-    "commas": (lambda: b"," * BODY_BYTES, JSON, 422, "there is no receipt in it"),
-    "an array of commas": (lambda: filled(b",", BODY_BYTES - 1, b"[", b"]"), JSON, 400, "not a JSON array"),
-    "zeros behind a gap": (lambda: filled(b"0,", BODY_BYTES, b"[" + b" " * (16 * MB), b"0]"), JSON, 413, "more than"),
-    "empty objects": (lambda: filled(b"{}          ,", BODY_BYTES, b"[", b"{}]"), JSON, 413, "more than"),
+HEAVY: dict[str, tuple[Callable[[], bytes], str, int, str, int | None]] = {
+    "newlines": (lambda: b"\n" * (8 * MB), NDJSON, 400, "$", None),
+    "commas": (lambda: b"," * BODY_BYTES, JSON, 422, "$", None),
+    "an array of commas": (lambda: filled(b",", BODY_BYTES - 1, b"[", b"]"), JSON, 400, "$[0]", None),
+    "zeros behind a gap": (
+        lambda: filled(b"0,", BODY_BYTES, b"[" + b" " * (16 * MB), b"0]"),
+        JSON,
+        413,
+        "$",
+        RECEIPTS_LIMIT,
+    ),
+    "empty objects": (lambda: filled(b"{}          ,", BODY_BYTES, b"[", b"{}]"), JSON, 413, "$", RECEIPTS_LIMIT),
     "a receipt of millions of lines": (
         lambda: filled(b"{},", BODY_BYTES, RECEIPT + b',"lines":[', b"{}]}"),
         JSON,
         422,
-        "more than 1048576",
+        "$[0]",
+        MB,
     ),
     "orders of millions of lines": (
         lambda: filled(b"{},", BODY_BYTES, b'{"line_items":[', b"{}]}"),
         SQUARE,
         400,
-        "more than 1048576",
+        "$[0]",
+        MB,
     ),
     "nothing but faults": (
         lambda: filled(b'{"lines":[' + b",".join([b"0"] * 30) + b"]}\n", 2 * MB),
         NDJSON,
         422,
-        "it is missing",
+        "$[0].cashReceiptID",
+        None,
     ),
-    "rows without anything": (lambda: filled(b",,,\n", 8 * MB, TABLE), CSV, 422, "there is no receipt in it"),
+    "rows without anything": (lambda: filled(b",,,\n", 8 * MB, TABLE), CSV, 422, "$", None),
     "quotes that nobody closes": (
         lambda: filled(b'"x\n' + b",,,\n" * 1_000, 4 * MB, TABLE),
         CSV,
         400,
-        "a quote is not closed",
+        "$[0]",
+        None,
     ),
-    "one line of a table": (lambda: filled(b"a,", BODY_BYTES, TABLE), CSV, 400, "more than 1048576"),
-    "a header that never ends": (lambda: filled(b"storeID,", BODY_BYTES), CSV, 400, "more than"),
+    "one line of a table": (lambda: filled(b"a,", BODY_BYTES, TABLE), CSV, 400, "$[0]", MB),
+    "a header that never ends": (lambda: filled(b"storeID,", BODY_BYTES), CSV, 400, "$[0]", MB),
     "elements by the million": (
         lambda: filled(b"<receipt>" + b"<a/>" * 250_000 + b"</receipt>", 12 * MB, b"<receipts>", b"</receipts>"),
         XML,
         422,
-        "it is missing",
+        "$[0].cashReceiptID",
+        None,
     ),
-    "tags that never end": (lambda: filled(b"<receipt a='", BODY_BYTES, b"<receipts>"), XML, 413, "more than"),
-    "comments that never end": (lambda: filled(b"<receipt><!-- ", BODY_BYTES, b"<receipts>"), XML, 400, "more than"),
+    "tags that never end": (lambda: filled(b"<receipt a='", BODY_BYTES, b"<receipts>"), XML, 413, "$", RECEIPTS_LIMIT),
+    "comments that never end": (lambda: filled(b"<receipt><!-- ", BODY_BYTES, b"<receipts>"), XML, 400, "$[0]", MB),
     "a sale of thousands of lines": (
         lambda: filled(
             b"<Transaction><RetailTransaction>"
@@ -168,25 +179,29 @@ HEAVY: dict[str, tuple[Callable[[], bytes], str, int, str]] = {
         ),
         POSLOG,
         422,
-        "it is missing",
+        "$[0].cashReceiptID",
+        None,
     ),
-    "a form that never ends": (lambda: filled(b"a=b&", BODY_BYTES), FORM, 400, "more than"),
-    "zeros in gzip": (lambda: gzip.compress(bytes(512 * MB), 1), JSON, 413, "more than 33554432 bytes"),
-    "zeros in zstd": (lambda: zstandard.compress(bytes(512 * MB)), JSON, 413, "more than 33554432 bytes"),
-    "members by the million": (lambda: filled(gzip.compress(b""), BODY_BYTES), JSON, 400, "too many members"),
-    "frames by the million": (lambda: filled(zstandard.compress(b""), BODY_BYTES), JSON, 400, "too many members"),
+    "a form that never ends": (lambda: filled(b"a=b&", BODY_BYTES), FORM, 400, "$[0]", MB),
+    "zeros in gzip": (lambda: gzip.compress(bytes(512 * MB), 1), JSON, 413, "$", BODY_BYTES),
+    "zeros in zstd": (lambda: zstandard.compress(bytes(512 * MB)), JSON, 413, "$", BODY_BYTES),
+    "members by the million": (lambda: filled(gzip.compress(b""), BODY_BYTES), JSON, 400, "$", None),
+    "frames by the million": (lambda: filled(zstandard.compress(b""), BODY_BYTES), JSON, 400, "$", None),
 }
-"""The body, its type, and what is answered."""
+"""The body, its type, and what is answered: the status, the first path, and the limit that is named."""
 
 
 @pytest.mark.parametrize("name", HEAVY)
 def test_what_takes_long_holds_up_no_other_till_and_takes_little_memory(server: Server, name: str) -> None:
-    make, media_type, status, said = HEAVY[name]
+    make, media_type, status, path, limit = HEAVY[name]
     body = make()
     headers = {"Content-Encoding": {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd"}.get(body[:2], "identity")}
     with Beside(server) as beside:
         answer = server.post("/receipts", body, media_type, **headers)
-    assert (answer.status_code, said in answer.text) == (status, True), answer.text[:2_000]
+    assert answer.status_code == status, answer.text[:2_000]
+    first = answer.json()["errors"][0]
+    assert first["path"] == path
+    assert limit is None or limit in numbers(first["error"])
     assert len(answer.content) < 16 * MB
     assert beside.statuses == {202}
     assert not beside.held_up
@@ -242,7 +257,7 @@ def test_a_file_that_is_one_line_of_a_gigabyte_is_imported_in_little_memory(tmp_
 
         wait_until(ended, "the end of the import", WAIT_S, pause_s=0.02)
         assert command.wait() == 1, command.said
-        assert "the line has 1073741824 bytes" in command.said
+        assert 1024 * MB in numbers(command.said)
     assert peak < 200 * MB
 
 
@@ -280,8 +295,8 @@ def test_a_dtd_is_refused_and_nothing_is_fetched(server: Server, document: str, 
 def test_entities_includes_and_stylesheets_of_elsewhere_mean_nothing(server: Server) -> None:
     undeclared = b"<receipts><receipt><storeID>&secret;</storeID></receipt></receipts>"
     answer = server.post("/receipts", undeclared, XML)
-    assert (answer.status_code, "undefined entity" in answer.text) == (400, True)
-    receipt = FORMATS_BY_TYPE[XML].example
+    assert (answer.status_code, answer.json()["errors"][0]["path"]) == (400, "$[0]")
+    receipt = server.examples[XML]
     with socket.create_server(("127.0.0.1", 0)) as elsewhere:
         address = f"http://127.0.0.1:{elsewhere.getsockname()[1]}/"
         included = f'<x xmlns:i="http://www.w3.org/2001/XInclude"><i:include href="{address}"/></x>'
@@ -292,8 +307,6 @@ def test_entities_includes_and_stylesheets_of_elsewhere_mean_nothing(server: Ser
         with pytest.raises(BlockingIOError):
             elsewhere.accept()
 
-
-FORMATS_BY_TYPE: dict[str, Decoder] = {decoder.media_types[0]: decoder for decoder in FORMATS}
 
 DEEP = 100_000
 
@@ -316,7 +329,9 @@ DEEP = 100_000
 def test_nesting_beyond_reason_is_told_as_that(server: Server, path: str, body: bytes, media_type: str) -> None:
     answer = server.post(path, body, media_type)
     assert answer.status_code in (400, 422)
-    assert "nested too deeply" in answer.json()["errors"][0]["error"]
+    first = answer.json()["errors"][0]
+    assert first["path"] == ("$" if path == "/receipt" else "$[0]")
+    assert len(first["error"]) < 200
 
 
 DIGITS = b"9" * 900_000
@@ -351,9 +366,8 @@ AMOUNT = {
 def test_an_amount_beyond_all_reason_is_told_by_its_path(server: Server, media_type: str, amount: bytes) -> None:
     answer = server.post("/receipt", AMOUNT[media_type] % amount, media_type)
     assert answer.status_code == 422
-    told = [error for error in answer.json()["errors"] if "expected a" in error["error"]]
+    told = [each for each in answer.json()["errors"] if "mount" in each["path"] or each["path"].endswith("Total")]
     assert told, answer.text
-    assert all("mount" in error["path"] or error["path"].endswith("Total") for error in told)
     assert all(len(error["error"]) < 200 for error in told)
 
 
@@ -364,9 +378,9 @@ def test_an_amount_of_many_digits_that_is_none_beyond_reason_is_taken(server: Se
 
 @every_format
 @pytest.mark.parametrize("charset", ["utf-16", "utf-32", "latin-1"])
-def test_another_charset_is_told(server: Server, decoder: Decoder, charset: str) -> None:
-    text = decoder.example.replace("Baguette", "Flûte").replace("1047", "1047é")
-    media_type = decoder.media_types[0]
+def test_another_charset_is_told(server: Server, known: Format, charset: str) -> None:
+    media_type = known.media_type
+    text = server.examples[media_type].replace("Baguette", "Flûte").replace("1047", "1047é")
     body = text.encode(charset)
     assert server.post("/receipt", body, media_type).status_code in (400, 422)
     answer = server.post("/receipts", body, media_type)
@@ -378,8 +392,9 @@ def test_another_charset_is_told(server: Server, decoder: Decoder, charset: str)
 
 
 @every_format
-def test_a_byte_order_mark_changes_nothing(server: Server, decoder: Decoder) -> None:
-    answer = server.post("/receipts", b"\xef\xbb\xbf" + decoder.example.encode(), decoder.media_types[0])
+def test_a_byte_order_mark_changes_nothing(server: Server, known: Format) -> None:
+    example = server.examples[known.media_type].encode()
+    answer = server.post("/receipts", b"\xef\xbb\xbf" + example, known.media_type)
     assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
 
 
@@ -417,7 +432,8 @@ def test_a_control_character_in_an_id_is_told_and_elsewhere_taken(server: Server
     for media_type, body in bodies.items():
         answer = server.post("/receipt", body, media_type)
         assert answer.status_code == 422, (media_type, answer.text)
-        assert "control character" in answer.text
+        store = "$.location_id" if media_type == SQUARE else "$.storeID"
+        assert answer.json()["errors"][0]["path"] == store, media_type
     assert server.post("/receipt", encoded(customerID=f"1{sign}2", note=f"{sign}"), JSON).status_code == 202
 
 
@@ -427,7 +443,7 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "zstd": 
 @pytest.mark.parametrize("name", COMPRESS)
 def test_one_receipt_is_unpacked_up_to_its_own_limit(server: Server, name: str) -> None:
     answer = server.post("/receipt", COMPRESS[name](bytes(2 * MB)), JSON, Content_Encoding=name)
-    assert (answer.status_code, "more than 1048576 bytes" in answer.text) == (413, True)
+    assert (answer.status_code, MB in numbers(answer.json()["errors"][0]["error"])) == (413, True)
     answer = server.post("/receipt", COMPRESS[name](encoded() + b" " * 900_000), JSON, Content_Encoding=name)
     assert answer.status_code == 202
 
@@ -436,15 +452,16 @@ def test_one_receipt_is_unpacked_up_to_its_own_limit(server: Server, name: str) 
 def test_compressed_data_that_are_not_whole_or_not_all_are_told(server: Server, name: str) -> None:
     compress = COMPRESS[name]
     body = compress(b"\n".join(encoded(number) for number in range(2_000)))
-    for packed, said in (
-        (body[: len(body) // 2], "break off"),
-        (body[:-1], "break off"),
-        (body + b"rubbish", "something else"),
-        (body + compress(encoded())[:9], "break off"),
-        (encoded(), f"is not {name}"),
+    for packed in (
+        body[: len(body) // 2],
+        body[:-1],
+        body + b"rubbish",
+        body + compress(encoded())[:9],
+        encoded(),
     ):
         answer = server.post("/receipts", packed, NDJSON, Content_Encoding=name)
-        assert (answer.status_code, said in answer.text) == (400, True), answer.text
+        [error] = answer.json()["errors"]
+        assert (answer.status_code, error["path"], name in error["error"]) == (400, "$", True), answer.text
     several = compress(encoded()) + compress(b"") + compress(b"\n" + encoded(2))
     assert server.post("/receipts", several, NDJSON, Content_Encoding=name).json()["accepted"] == 2
 
@@ -453,32 +470,36 @@ def test_compressed_data_that_are_not_whole_or_not_all_are_told(server: Server, 
 def test_what_is_packed_and_does_not_say_so_is_told_as_that(server: Server, path: str) -> None:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packing:
-        packing.writestr("receipts.xml", FORMATS_BY_TYPE[XML].example)
+        packing.writestr("receipts.xml", server.examples[XML])
     twice = gzip.compress(gzip.compress(encoded()))
-    for decoder in FORMATS:
-        answer = server.post(path, archive.getvalue(), decoder.media_types[0])
+    for known in FORMATS:
+        answer = server.post(path, archive.getvalue(), known.media_type)
         assert answer.status_code in (400, 422)
-        assert answer.json()["errors"][-1]["error"] == "it looks like a zip archive"
-        answer = server.post(path, twice, decoder.media_types[0], Content_Encoding="gzip")
+        assert re.search(r"\bzip\b", answer.json()["errors"][-1]["error"])
+        answer = server.post(path, twice, known.media_type, Content_Encoding="gzip")
         assert answer.status_code in (400, 422)
-        assert answer.json()["errors"][-1]["hint"] == "send it with Content-Encoding: gzip"
+        assert "Content-Encoding: gzip" in answer.json()["errors"][-1]["hint"]
     assert server.post(path, twice, JSON, Content_Encoding="gzip, gzip").status_code == 415
 
 
 @every_format
-def test_a_content_type_that_lies_is_told_with_the_likely_one(server: Server, decoder: Decoder) -> None:
+def test_a_content_type_that_lies_is_told_with_the_likely_one(server: Server, known: Format) -> None:
     # One line of NDJSON is JSON as well, a POSLog is XML.
-    lines = decoder.example.encode() * (1 if decoder.title != "NDJSON" else 2)
+    lines = server.examples[known.media_type].encode() * (2 if known is formats.NDJSON else 1)
     lines = lines.replace(b"}{", b"}\n{")
     for other in FORMATS:
-        right = other is decoder or (other.title, decoder.title) == ("XML", "ARTS POSLog")
+        right = other is known or (other, known) == (formats.XML, formats.POSLOG)
         for path in ("/receipt", "/receipts"):
-            answer = server.post(path, lines, other.media_types[0])
+            answer = server.post(path, lines, other.media_type)
             if right and path == "/receipts":
                 assert answer.status_code == 202
             elif not right:
                 assert answer.status_code in (400, 422), (other.title, answer.text)
-                assert answer.json()["errors"][-1]["hint"] == f"send it as {decoder.media_types[0]}"
+                assert known.media_type in answer.json()["errors"][-1]["hint"]
+
+
+def test_the_formats_are_all_there_are(server: Server) -> None:
+    assert set(server.examples) == {media_type for known in FORMATS for media_type in known.media_types}
 
 
 def test_a_body_that_is_worked_on_does_not_hold_up_the_end(tmp_path: Path) -> None:

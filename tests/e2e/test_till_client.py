@@ -23,8 +23,7 @@ import pytest
 
 from examples import till_client
 from examples.till_client import Forwarder, InUse, Spool, SpoolError, SpoolFull
-from tests.support.ingest import Ingest
-from tests.support.processes import Command, call, running, up
+from tests.support.processes import Command, call, checked, numbers, running, up
 from tests.support.scripted_ingest import DROP, GARBAGE, SILENCE, ScriptedIngest, scripted_ingest
 from tests.support.selling_till import DAY, cents, receipt
 from tests.support.spare import spare_port
@@ -270,8 +269,7 @@ def fill(spool: Spool, count: int) -> None:
 
 def test_a_full_spool_says_so_and_takes_receipts_again_once_they_are_gone(tmp_path: Path) -> None:
     with closing(Spool(tmp_path / "spool", limit_bytes=200_000)) as spool:
-        told = r"could not store a receipt \(spool .*\): it is full; the limit is 200000 bytes"
-        with pytest.raises(SpoolFull, match=told):
+        with pytest.raises(SpoolFull, match="200000"):
             fill(spool, 1_000)
         stored = spool.waiting()
         assert stored > 100
@@ -283,7 +281,7 @@ def test_a_full_spool_says_so_and_takes_receipts_again_once_they_are_gone(tmp_pa
 def test_refused_receipts_have_their_limit_too(tmp_path: Path) -> None:
     with closing(Spool(tmp_path / "spool", limit_bytes=50_000)) as spool:
         spool.put_aside(b'{"a": "%b"}' % (b"x" * 50_000), 422, ERRORS)
-        with pytest.raises(SpoolFull, match=r"nothing was stored: .*refused.ndjson is full"):
+        with pytest.raises(SpoolFull, match=r"refused\.ndjson"):
             spool.store({"a": 1})
         spool.refused.unlink()
         spool.store({"a": 1})
@@ -302,10 +300,10 @@ def test_a_batch_is_bounded_in_bytes(tmp_path: Path) -> None:
 def test_a_second_forwarder_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
     away = f"http://127.0.0.1:{spare_port()}"
     with closing(Till(tmp_path / "spool", away)) as first:
-        with pytest.raises(InUse, match=r"another program already forwards what is in .*spool"):
+        with pytest.raises(InUse, match=re.escape(str(tmp_path / "spool"))):
             Till(tmp_path / "spool", away)
         code, said = call("run", "--spool", tmp_path / "spool", "--to", away, program=CLIENT)
-        assert (code, said) == (2, f"till_client: another program already forwards what is in {tmp_path}/spool\n")
+        assert (code, said.count("\n"), f"{tmp_path}/spool" in said) == (2, 1, True), said
         first.sell(1)
     with closing(Till(tmp_path / "spool", away)) as second:
         assert second.spool.waiting() == 1
@@ -313,9 +311,9 @@ def test_a_second_forwarder_is_refused_until_the_first_is_gone(tmp_path: Path) -
 
 def test_a_folder_that_cannot_be_used_and_a_wrong_address_are_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(SpoolError, match=r"could not open it \(spool .*file\): .*File exists"):
+    with pytest.raises(SpoolError, match=re.escape(str(tmp_path / "file"))):
         Spool(tmp_path / "file")
-    with closing(Spool(tmp_path / "spool")) as spool, pytest.raises(ValueError, match="is no address of tillstream"):
+    with closing(Spool(tmp_path / "spool")) as spool, pytest.raises(ValueError, match=r"127\.0\.0\.1:3000"):
         Forwarder(spool, "127.0.0.1:3000")
 
 
@@ -408,8 +406,8 @@ def test_a_spool_that_cannot_be_written_sends_again_later(tmp_path: Path, monkey
 def test_of_a_backlog_the_real_server_refuses_the_wrong_ones_alone(tmp_path: Path) -> None:
     wrong = receipt(2) | {"documentTotal": {"grossTotal": "two"}}
     with (
-        closing(Ingest(tmp_path / "data", receipt_limit_bytes=2_000)) as server,
-        closing(Till(tmp_path / "spool", f"http://127.0.0.1:{server.port}")) as selling,
+        up(tmp_path / "data", "--receipt-limit-bytes", 2_000) as server,
+        closing(Till(tmp_path / "spool", server.ingest)) as selling,
     ):
         selling.sell(1)
         selling.spool.store(wrong)
@@ -423,8 +421,9 @@ def test_of_a_backlog_the_real_server_refuses_the_wrong_ones_alone(tmp_path: Pat
         assert selling.forward() == []
         selling.spool.store(receipt(3) | {"note": "x" * 3_000})
         assert selling.forward() == []
-        accepted = [record["receipt"] for record in server.records() if record["kind"] == "receipt"]
-    assert accepted == ["1", "4"]
+        server.wait_for_receipts(2, DAY)
+        rows = server.get(f"/api/v1/receipts?day={DAY}").json()["receipts"]
+        assert {row["receipt"] for row in rows} == {"1", "4"}
     assert [(each["status"], each["receipt"]["cashReceiptID"]) for each in selling.refused()] == [
         (202, 2),
         (202, 3),
@@ -443,27 +442,29 @@ def test_the_command_stores_sends_and_tells(tmp_path: Path) -> None:
     away = f"http://127.0.0.1:{spare_port()}"
     spool = ("--spool", tmp_path / "spool")
     code, said = call("send", example, *spool, "--to", away, program=CLIENT)
-    assert (code, "waiting: 1, the oldest 4711 of 2026-11-23 08:15:42; refused: 0" in said) == (0, True), said
-    with closing(Ingest(tmp_path / "data")) as server:
-        address = f"http://127.0.0.1:{server.port}"
+    assert (code, numbers(said.splitlines()[-1])) == (0, [1, 4711, 0]), said
+    with up(tmp_path / "data") as server:
+        address = server.ingest
         code, said = call("send", example, tmp_path / "wrong.json", *spool, "--to", address, program=CLIENT)
-        assert (code, "was refused (202) and put aside" in said, "waiting: 0; " in said) == (1, True, True), said
-        assert [record["receipt"] for record in server.records()] == ["4711", "4711", ""]
+        assert (code, "202" in said, numbers(said.splitlines()[-1])[0]) == (1, True, 0), said
+        server.wait_for_receipts(1, "2026-11-23")
+        wait_until(lambda: server.get("/api/v1/quarantine").json()["entries"], "what was refused is in quarantine")
+        assert checked(tmp_path / "data") == (3, 1, 1, 0, 1)
     code, said = call("status", *spool, program=CLIENT)
-    assert (code, said.startswith("waiting: 0; refused: ")) == (0, True)
+    assert (code, numbers(said)[0]) == (0, 0)
     code, said = call("send", tmp_path / "none.json", *spool, program=CLIENT)
-    assert (code, said) == (2, "till_client: a receipt is one JSON object\n")
+    assert (code, said.count("\n")) == (2, 1), said
 
 
 def test_while_one_program_forwards_another_may_store(tmp_path: Path) -> None:
     example, spool = ROOT / "examples" / "receipt.json", ("--spool", tmp_path / "spool")
-    with closing(Ingest(tmp_path / "data")) as server:
-        to = ("--to", f"http://127.0.0.1:{server.port}")
+    with up(tmp_path / "data") as server:
+        to = ("--to", server.ingest)
         with running("run", *spool, *to, program=CLIENT) as forwarding:
             wait_until(lambda: forwards(tmp_path / "spool"), "it forwards")
             code, said = call("send", example, *spool, *to, program=CLIENT)
-            assert (code, said.startswith("stored; another program already forwards")) == (0, True), said
-            wait_until(server.records, "the receipt is forwarded")
+            assert code == 0, said
+            server.wait_for_receipts(1, "2026-11-23")
             assert forwarding.stop(signal.SIGINT) == 130
             assert "Traceback" not in forwarding.said
     with closing(Spool(tmp_path / "spool")) as left:
@@ -528,5 +529,5 @@ def test_a_till_and_a_server_that_are_killed_again_and_again_lose_nothing_and_do
         assert second.summary(DAY)["receipts"] == count
         assert not (spool / "refused.ndjson").exists()
         assert second.stop() == 0
-    code, said = call("check", "--data", data)
-    assert (code, f"= {count} receipts" in said, ", 0 conflicts" in said) == (0, True, True), said
+    counted = checked(data)
+    assert (counted.receipts, counted.conflicts) == (count, 0)

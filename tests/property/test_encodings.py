@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.inprocess.road import Road, road
 from tests.support.any_receipt import receipts
-from tests.support.road import Road, road
 from tests.support.written import as_csv, as_form, as_xml
 from tillstream.formats import envelope
 from tillstream.formats.base import Record

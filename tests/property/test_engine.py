@@ -11,8 +11,8 @@ from typing import Any
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.support.figures import assert_equal
-from tests.support.pipeline import Pipeline
+from tests.inprocess.figures import assert_equal
+from tests.inprocess.pipeline import Pipeline
 from tests.support.recount import recount
 
 TEXTS = st.one_of(

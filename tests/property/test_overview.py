@@ -13,8 +13,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.support.overview import Expected, Sold, sold
-from tests.support.pipeline import Pipeline, body
+from tests.inprocess.overview import Expected, Sold, sold
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import body
 from tillstream.settings import Settings
 from tillstream.shops import Shop, Shops
 from tillstream.views.views import Views

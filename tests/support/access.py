@@ -1,31 +1,28 @@
-"""Keys and a password in a data directory, as the command line would put them there."""
+"""Keys and a password in a data directory, put there by the command line."""
 
 from __future__ import annotations
 
-import secrets
-from functools import cache
+import subprocess
+from pathlib import Path
 
-from tillstream.access import keyfile, password
-from tillstream.access.keys import Key, Keys, digest, make
-from tillstream.access.password import Password
-from tillstream.datadir import DataDirectory
+from tests.support.processes import TILLSTREAM
 
 PASSWORD = "pain au levain"
 
 
-@cache
-def hashed(text: str) -> Password:
-    """Hashed once: that is slow on purpose."""
-    return password.make(text, secrets.token_bytes)
+def told(*arguments: object, typed: str = "") -> str:
+    """What a verb that must succeed prints on standard output when this is typed."""
+    done = subprocess.run(
+        [*TILLSTREAM, *map(str, arguments)], input=typed, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
-def set_password(directory: DataDirectory, text: str = PASSWORD) -> None:
-    password.write(directory.password, hashed(text))
+def set_password(data: Path, text: str = PASSWORD) -> None:
+    told("password", "set", "--data", data, typed=f"{text}\n")
 
 
-def add_key(directory: DataDirectory, *stores: str, reads: bool = False) -> str:
-    """The text of a new key."""
-    with keyfile.changing(directory.keys) as (known, keep):
-        text, number = make(secrets.token_bytes, known.by_id)
-        keep(Keys({**known.by_id, number: Key(number, digest(text), "", "", stores, reads=reads)}))
-    return text
+def add_key(data: Path, *options: object) -> str:
+    """The text of a new key; the options say what it is for: `--store`, `--all-stores` or `--read`."""
+    return told("keys", "add", *options, "--data", data)

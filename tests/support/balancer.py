@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import grp
+import json
 import os
 import pwd
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -29,6 +31,13 @@ def program() -> str:
 def missing() -> str:
     """What is not installed, and how it gets there; empty where all is."""
     return "" if program() else "HAProxy is missing: `make debian` installs it as root, or apt-get install haproxy"
+
+
+def own_answer(status: int) -> Any:
+    """The JSON with which the balancer itself, and no ingest, answers with this status."""
+    found = re.search(rf"http-error status {status} .*string '([^']*)'", CONFIGURATION.read_text())
+    assert found is not None
+    return json.loads(found[1])
 
 
 class Balancer(NamedTuple):

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from tests.support import square_orders
-from tests.support.pipeline import body
+from tests.support.receipts import body
 from tests.support.written import as_csv, as_form, as_xml
-from tillstream.formats import envelope
-from tillstream.formats.base import Decoder, Record
-from tillstream.receipt import Fault
 
 RECEIPTS: tuple[dict[str, Any], ...] = (
     {"cashReceiptID": "7", "storeID": "1", "date": "2026-11-23 10:15:00", "documentTotal": {"grossTotal": Decimal(0)}},
@@ -65,9 +63,14 @@ def _forms() -> list[bytes]:
 
 
 def _envelopes() -> list[bytes]:
-    records = [Record(_json(each), b"as it came", "2026-11-23") for each in RECEIPTS]
-    refusal = envelope.refusal([Fault("$.date", "it is missing", "write it")], b"\xff\0", "csv/import")
-    return [b"\n".join([*(envelope.receipt(each, "poslog/import") for each in records), refusal])]
+    shared = {"source": "poslog/import", "original": _base64(b"as it came"), "day": "2026-11-23"}
+    fault = {"path": "$.date", "error": "it is missing", "hint": "write it"}
+    refusal = {"source": "csv/import", "original": _base64(b"\xff\0"), "faults": [fault]}
+    return [b"\n".join(map(_json, [*({**shared, "receipt": each} for each in RECEIPTS), refusal]))]
+
+
+def _base64(original: bytes) -> str:
+    return b64encode(original).decode()
 
 
 def _orders() -> list[bytes]:
@@ -144,7 +147,7 @@ WRITTEN: Mapping[str, Callable[[], Sequence[bytes]]] = {
 """By the first media type of a format. Of one that is not here, its example is all there is."""
 
 
-def of(decoder: Decoder) -> list[bytes]:
-    """Files of the decoder's format."""
-    written = WRITTEN.get(decoder.media_types[0], lambda: ())
-    return [*filter(None, [decoder.example.encode()]), *written()]
+def of(media_type: str, example: str = "") -> list[bytes]:
+    """Files of the format with this first media type, its own example before the others."""
+    written = WRITTEN.get(media_type, lambda: ())
+    return [*filter(None, [example.encode()]), *written()]

@@ -11,6 +11,7 @@ import httpx
 
 from tests.support.processes import Command
 from tests.support.spare import spare_port
+from tests.support.waiting import wait_until
 
 
 class Machine:
@@ -31,7 +32,7 @@ class Machine:
         return httpx.get(f"{self.url}/health/ready", timeout=10)
 
     def await_start(self) -> None:
-        self.command.hear(f"{self.role} ready at")
+        wait_until(lambda: httpx.get(f"{self.url}/health/live").status_code == 200, f"{self.role} serves")
 
     def kill(self) -> None:
         """As a machine goes down: without a word."""

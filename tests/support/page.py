@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from playwright.sync_api import Locator, Page
 
-from tests.support.pipeline import body
 from tests.support.processes import Up
+from tests.support.receipts import body
 
 LIVE = "#freshness[data-state=live]"
+STALE = "#freshness[data-state=stale]"
 FITS = "() => document.documentElement.scrollWidth <= innerWidth"
 """Whether nothing is wider than the page."""
+
+FED = """
+const Real = window.EventSource;
+window.EventSource = class extends Real {
+  constructor(address) { super(address); window.source = this; }
+};
+window.heard = (name, data) => window.source.dispatchEvent(new MessageEvent(name, { data: JSON.stringify(data) }));
+"""
+"""A script for the page to begin with: `heard` then hands it events of the live feed."""
 
 
 def now() -> str:
@@ -40,6 +51,16 @@ def drawn(page: Page, road: Up, path: str = "/") -> None:
 def opened(page: Page, road: Up, path: str = "/") -> None:
     page.goto(road.dashboard + path)
     page.locator(LIVE).wait_for()
+
+
+def counting(number: int) -> re.Pattern[str]:
+    """The text of something that counts to this number, whatever it says besides."""
+    return re.compile(rf"\b{number}\b")
+
+
+def attention(page: Page, path: str) -> Locator:
+    """Links to this address, or to one that begins with it, in the list of what needs somebody."""
+    return page.locator(f"#look a[href^='{path}']")
 
 
 def grouped(amount: str) -> str:

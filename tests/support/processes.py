@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Condition, Thread
-from typing import IO
+from typing import IO, Any, NamedTuple
 
 import httpx
 import psutil
@@ -67,6 +68,10 @@ class Command:
         """Everything it has said until now."""
         with self._heard:
             return "".join(self._said)
+
+    def logged(self) -> list[dict[str, Any]]:
+        """The entries of its log until now, where it is told to write them as JSON."""
+        return [json.loads(line) for line in self.said.splitlines() if line.startswith("{")]
 
     def hear(self, pattern: str, timeout_s: float = READY_S) -> re.Match[str]:
         """Wait until it says something that matches."""
@@ -143,13 +148,56 @@ def call(
         return command.wait(timeout_s), command.said
 
 
+def numbers(said: str) -> list[int]:
+    """The whole numbers among the words, in their order."""
+    return [int(each.replace(",", "")) for each in re.findall(r"(?<![\w.:-])\d[\d,]*(?!\w|[-.:]\d)", said)]
+
+
+def checked(data: Path, *options: object) -> Checked:
+    """What `check` counted in a data directory; fails where a figure disagrees."""
+    code, said = call("check", "--data", data, *options)
+    assert code == 0, said
+    return Checked(*numbers(said)[: len(Checked._fields)])
+
+
+class Checked(NamedTuple):
+    """The records of the log, and what became of them."""
+
+    records: int
+    receipts: int
+    duplicates: int
+    conflicts: int
+    quarantined: int
+
+
+def refused(*arguments: object, naming: object = "", **environment: str) -> None:
+    """A verb ends with exit code 2 and one line, without a traceback, that names this."""
+    code, said = call(*arguments, cwd=None, timeout_s=60.0, **environment)
+    assert code == 2, said
+    (line,) = said.splitlines()
+    assert str(naming) in line
+
+
+@contextmanager
+def serving(role: str, data: Path, *options: object, **environment: str) -> Iterator[tuple[Command, str]]:
+    """`tillstream ingest` or `tillstream engine` on a free port over a data directory, with its address."""
+    port = "--ingest-port" if role == "ingest" else "--dashboard-port"
+    with running(role, "--data", data, port, 0, *options, cwd=None, **environment) as command:
+        yield command, address_of(command)
+
+
+def address_of(command: Command) -> str:
+    """The address at which a role says to serve."""
+    return command.hear(r"(https?://[^\s/]+)$")[1]
+
+
 class Up:
     """A `tillstream up` that serves."""
 
     def __init__(self, command: Command) -> None:
         self.command = command
-        self.ingest = command.hear(r"^receipts +(https?://\S+)/receipt$")[1]
-        self.dashboard = command.hear(r"^dashboard +(https?://\S+)$")[1]
+        self.ingest = command.hear(r"^\w+ +(https?://[^\s/]+)/receipt$")[1]
+        self.dashboard = command.hear(r"^\w+ +(https?://[^\s/]+)$")[1]
 
     def summary(self, day: str = "") -> dict[str, object]:
         """What the dashboard's API tells of a day."""

@@ -17,17 +17,17 @@ import httpx
 import pytest
 
 from tests.support import balancer as haproxy
-from tests.support.balancer import Balancer, balancer
+from tests.support.balancer import Balancer, balancer, own_answer
 from tests.support.certificate import certificate
 from tests.support.ingest import Connection, head
 from tests.support.machines import Machine, machines
-from tests.support.pipeline import body
 from tests.support.processes import call
 from tests.support.proxy import Proxy
 from tests.support.rabbitmq import Node
+from tests.support.receipts import body
 from tests.support.services import or_skip
+from tests.support.settings import defaults
 from tests.support.waiting import wait_until
-from tillstream.settings import Settings
 
 pytestmark = pytest.mark.torture
 
@@ -154,9 +154,7 @@ def test_the_engine_and_every_ingest_tell_their_readiness_by_the_broker(site: Si
     site.wire.partition()
     try:
         wait_until(lambda: site.readiness() == {503}, "none is ready")
-        wait_until(
-            lambda: site.post(1, "13").json()["errors"][0]["error"] == "no ingest is ready", "the balancer knows"
-        )
+        wait_until(lambda: site.post(1, "13").json() == own_answer(503), "the balancer knows")
         refused = site.post(1, "13")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         assert httpx.get(f"{site.front.receipts}/health/ready").status_code == 503
@@ -184,16 +182,16 @@ def test_when_an_ingest_dies_under_load_the_other_takes_all_and_nothing_is_lost(
     assert all(told.startswith(("RemoteProtocolError", "502")) for told in tills.other_answers), tills.other_answers
     assert_counted(site, set(tills.acknowledged), store="14")
     code, said = call("check", "--config", site.config, "--data", site.engine.data)
-    assert (code, "everything agrees" in said) == (0, True), said
+    assert code == 0, said
 
 
 def test_a_body_over_the_limit_goes_no_further(site: Site) -> None:
     before = accepted(site.first), accepted(site.second)
     connection = Connection(int(site.front.receipts.rpartition(":")[2]))
-    connection.send(head(content_length=Settings().body_limit_bytes + 1))
+    connection.send(head(content_length=defaults()["body_limit_bytes"] + 1))
     answer = connection.answer()
     connection.close()
-    assert (answer.status, answer.json["errors"][0]["error"]) == (413, "the body is too large")
+    assert (answer.status, answer.json) == (413, own_answer(413))
     assert before == (accepted(site.first), accepted(site.second))
 
 

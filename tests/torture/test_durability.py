@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tests.support.ingest import JSON, NDJSON, Connection, encoded
-from tests.support.processes import Command
+from tests.support.processes import Command, address_of
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.torture
@@ -63,8 +63,7 @@ def acknowledgements(trace: Path) -> list[bool]:
 
 
 def test_every_acknowledgement_follows_a_sync_of_the_log(ingest: Command, trace: Path) -> None:
-    address = ingest.hear(r"ready at (http://\S+)").group(1)
-    connection = Connection(urlsplit(address).port or 0)
+    connection = Connection(urlsplit(address_of(ingest)).port or 0)
     for number in range(40):
         body, media_type, path = encoded(number), JSON, "/receipt"
         if number % 4 == 3:

@@ -11,7 +11,8 @@ from threading import Thread
 import msgspec
 import pytest
 
-from tests.support.pipeline import Pipeline, body
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import body
 from tillstream import check
 from tillstream.access import machine
 from tillstream.check import Difference, Report

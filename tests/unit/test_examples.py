@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.support.pipeline import NOON_US
+from tests.support.receipts import NOON_US
 from tillstream.cli import main
 from tillstream.formats.base import Decoder, Record, Skip, Unreadable
 from tillstream.metrics import catalogue

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.pipeline import Pipeline, body
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import body
 from tillstream.errors import CatalogueError
 from tillstream.metrics import BUILT_IN, DERIVED, Measure, catalogue, declare
 

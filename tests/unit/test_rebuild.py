@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dashboard import desk_of, views_of
-from tests.support.pipeline import Pipeline, body
+from tests.inprocess.dashboard import desk_of, views_of
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import body
 from tillstream import check, datadir, rebuild
 from tillstream.clock import SystemClock
 from tillstream.datadir import DataDirectory, open_directory

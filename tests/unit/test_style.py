@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,11 @@ MIRRORS = (ROOT / "tests" / "unit", ROOT / "tests" / "conformance")
 
 FUNCTION_LINES = 70
 FILE_LINES = 400
+
+BLACK_BOX = tuple(ROOT / "tests" / name for name in ("e2e", "browser", "torture", "support"))
+"""Tests here see tillstream from outside only, and so does what they share."""
+INSIDE = ("tillstream", "tests.inprocess")
+"""What no test of those imports."""
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     # What everything may know.
@@ -193,3 +199,51 @@ def test_no_float_is_made_where_money_passes(name: str) -> None:
     for node in ast.walk(tree(MODULES[name])):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             assert node.func.id != "float", f"{name}:{node.lineno} makes a float"
+
+
+def inside_names(source: ast.Module) -> Iterator[tuple[int, str]]:
+    """The lines of a test that import something of tillstream's inside, wherever they stand, with its name."""
+    for node in ast.walk(source):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in IMPORTERS:
+            names = [str(each.value) for each in node.args if isinstance(each, ast.Constant)]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            # A program for another interpreter, or a list of modules for pytest.
+            names = [found[1] for found in re.finditer(r"^\s*(?:from|import) +([\w.]+)", node.value, re.MULTILINE)]
+        else:
+            continue
+        yield from (
+            (node.lineno, name) for name in names if any(name == each or name.startswith(f"{each}.") for each in INSIDE)
+        )
+
+
+IMPORTERS = ("import_module", "__import__", "importorskip", "find_spec", "run_module")
+
+BLACK_BOX_FILES = sorted(
+    [path for folder in BLACK_BOX for path in folder.rglob("*.py")] + [ROOT / "tests" / "conftest.py"]
+)
+
+
+@pytest.mark.parametrize("path", BLACK_BOX_FILES, ids=lambda path: str(path.relative_to(ROOT / "tests")))
+def test_tests_from_outside_import_nothing_of_the_inside(path: Path) -> None:
+    found = [f"line {line}: {name}" for line, name in inside_names(tree(path))]
+    assert not found, f"{path.relative_to(ROOT)} imports the inside: {', '.join(found)}"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import tillstream",
+        "from tillstream.settings import Settings",
+        "from tests import inprocess",
+        "def test():\n    from tests.inprocess.ingest import Ingest",
+        "importlib.import_module('tillstream.cli')",
+        "pytest.importorskip('tillstream')",
+        "program = '''if True:\n    from tillstream import cli\n'''",
+    ],
+)
+def test_every_way_to_import_the_inside_is_seen(source: str) -> None:
+    assert list(inside_names(ast.parse(source)))

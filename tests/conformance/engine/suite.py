@@ -12,8 +12,9 @@ from typing import NoReturn
 
 import pytest
 
-from tests.support.figures import assert_equal
-from tests.support.pipeline import NOON_US, Pipeline, body
+from tests.inprocess.figures import assert_equal
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import NOON_US, body
 from tests.support.recount import recount
 from tests.support.waiting import wait_until
 from tillstream.errors import LogUnavailable, PositionConflict, StoreUnavailable

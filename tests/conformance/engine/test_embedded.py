@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.conformance.engine.suite import EngineSuite
-from tests.support.pipeline import Pipeline
+from tests.inprocess.pipeline import Pipeline
 from tillstream.settings import Settings
 
 

@@ -8,8 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from tests.conformance.engine.suite import EngineSuite
-from tests.support.pipeline import NOON_US, Pipeline
+from tests.inprocess.pipeline import Pipeline
 from tests.support.rabbitmq import Node
+from tests.support.receipts import NOON_US
 from tillstream.clock import ManualClock
 from tillstream.generator.plan import Options, phases
 from tillstream.log.base import Batch

@@ -9,7 +9,8 @@ from threading import Event, Thread
 
 import pytest
 
-from tests.support.pipeline import NOON_US, body, head
+from tests.inprocess.pipeline import head
+from tests.support.receipts import NOON_US, body
 from tillstream.errors import LogUnavailable
 from tillstream.log.base import START, Batch, Chunk, Log, Position, pack_place
 

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pytest
 from msgspec.structs import replace
 
-from tests.support.pipeline import NOON_US, Pipeline, body
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import NOON_US, body
 from tillstream.engine.intake import records
 from tillstream.errors import PositionConflict, StoreUnavailable, UnknownMetric
 from tillstream.log.base import START, Position

@@ -11,7 +11,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.conformance.store.suite import StoreSuite
-from tests.support.pipeline import Pipeline, body
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import body
 from tillstream.clock import SystemClock
 from tillstream.errors import StoreUnavailable
 from tillstream.metrics import BUILT_IN, Metric

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dashboard import Answers, views_of
-from tests.support.pipeline import Pipeline, body
+from tests.inprocess.dashboard import Answers, views_of
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import body
 from tillstream.dashboard import live
 from tillstream.dashboard.api import as_csv
 from tillstream.dashboard.panels import PANELS

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dashboard import Answers
-from tests.support.ingest import Ingest
-from tests.support.pipeline import Pipeline, body
+from tests.inprocess.dashboard import Answers
+from tests.inprocess.ingest import Ingest
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import body
 
 FORM = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"}
 

@@ -13,9 +13,10 @@ import httpx
 import msgspec
 import pytest
 
-from tests.support.dashboard import Answers, views_of
-from tests.support.ingest import Ingest
-from tests.support.pipeline import Pipeline, body
+from tests.inprocess.dashboard import Answers, views_of
+from tests.inprocess.ingest import Ingest
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import body
 from tillstream.quarantine.desk import ENTRIES_LIMIT
 from tillstream.settings import Settings
 

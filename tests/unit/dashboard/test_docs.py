@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.support.dashboard import Answers
-from tests.support.pipeline import Pipeline
+from tests.inprocess.dashboard import Answers
+from tests.inprocess.pipeline import Pipeline
 
 
 def test_given_the_docs_page_when_opened_then_all_it_loads_is_served_here(tmp_path: Path) -> None:

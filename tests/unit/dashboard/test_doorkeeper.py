@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.access import PASSWORD, add_key, set_password
-from tests.support.dashboard import Answers, served
-from tests.support.pipeline import Pipeline
+from tests.inprocess.access import PASSWORD, add_key, set_password
+from tests.inprocess.dashboard import Answers, served
+from tests.inprocess.pipeline import Pipeline
 from tests.support.waiting import wait_until
 from tillstream.access import attempts
 from tillstream.clock import SystemClock

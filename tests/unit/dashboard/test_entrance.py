@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from starlette.requests import Request
 
-from tests.support.access import PASSWORD, add_key, set_password
+from tests.inprocess.access import PASSWORD, add_key, set_password
 from tillstream.access import machine, password
 from tillstream.clock import ManualClock
 from tillstream.dashboard.entrance import COOKIE, Entrance

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dashboard import Answers
-from tests.support.pipeline import Pipeline, body
+from tests.inprocess.dashboard import Answers
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import body
 from tillstream.dashboard.evidence import MONEY, told
 from tillstream.dashboard.html import Teller
 from tillstream.settings import Settings

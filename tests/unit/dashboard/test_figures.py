@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dashboard import Answers
-from tests.support.pipeline import Pipeline, body
+from tests.inprocess.dashboard import Answers
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import body
 from tillstream.metrics import catalogue
 
 OWN = {

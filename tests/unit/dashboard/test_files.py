@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.dashboard import Answers
-from tests.support.pipeline import Pipeline
+from tests.inprocess.dashboard import Answers
+from tests.inprocess.pipeline import Pipeline
 from tillstream.dashboard import files
 from tillstream.dashboard.files import FOR_EVER
 from tillstream.dashboard.page import ASSETS

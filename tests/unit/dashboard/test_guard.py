@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dashboard import Answers
-from tests.support.pipeline import Pipeline
+from tests.inprocess.dashboard import Answers
+from tests.inprocess.pipeline import Pipeline
 
 
 @pytest.fixture

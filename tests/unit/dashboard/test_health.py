@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.dashboard import Answers, desk_of, views_of
-from tests.support.pipeline import Pipeline, body
+from tests.inprocess.dashboard import Answers, desk_of, views_of
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import body
 from tillstream.alerts import RULES
 from tillstream.errors import LogUnavailable
 from tillstream.settings import Settings

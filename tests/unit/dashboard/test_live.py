@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.dashboard import feed_of, views_of
-from tests.support.pipeline import NOON_US, Pipeline, body
+from tests.inprocess.dashboard import feed_of, views_of
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import NOON_US, body
 from tillstream.clock import ManualClock
 from tillstream.dashboard import live as live_module
 from tillstream.dashboard.live import LiveFeed

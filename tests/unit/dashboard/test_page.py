@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dashboard import Answers, views_of
-from tests.support.pipeline import Pipeline
+from tests.inprocess.dashboard import Answers, views_of
+from tests.inprocess.pipeline import Pipeline
 from tillstream.dashboard.page import ASSETS, example_curl
 from tillstream.settings import Settings
 

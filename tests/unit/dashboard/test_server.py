@@ -13,8 +13,9 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.dashboard import Served, desk_of, served, views_of
-from tests.support.pipeline import Pipeline, body
+from tests.inprocess.dashboard import Served, desk_of, served, views_of
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import body
 from tests.support.waiting import wait_until
 from tillstream.clock import SystemClock
 from tillstream.dashboard import live as live_module

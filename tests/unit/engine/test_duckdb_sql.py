@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.pipeline import body
+from tests.support.receipts import body
 from tillstream.engine.duckdb_sql import DuckSql
 from tillstream.engine.plan import Plan
 from tillstream.settings import Settings

@@ -13,7 +13,8 @@ from typing import NoReturn
 import pytest
 from structlog.testing import capture_logs
 
-from tests.support.pipeline import Pipeline, body
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import body
 from tillstream.engine.base import Step
 from tillstream.engine.embedded import EmbeddedEngine
 from tillstream.errors import LogUnavailable

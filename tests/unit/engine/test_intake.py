@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.support.pipeline import NOON_US, body, head
+from tests.inprocess.pipeline import head
+from tests.support.receipts import NOON_US, body
 from tillstream.engine.intake import RECORD_COLUMNS, ChunkError, records, zone_table
 from tillstream.log.base import Chunk, Position, pack_place
 from tillstream.log.frame import EMPTY, Frame

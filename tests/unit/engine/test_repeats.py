@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.pipeline import Pipeline, body
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import body
 from tillstream.engine.duckdb_sql import DuckSql
 from tillstream.engine.intake import records
 from tillstream.engine.plan import Plan

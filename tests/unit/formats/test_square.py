@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.pipeline import NOON_US
+from tests.support.receipts import NOON_US
 from tests.support.square_orders import EXCHANGE, SPLIT, TABLE, encoded, order
 from tillstream.formats import json as formats_json
 from tillstream.formats import registry

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.pipeline import NOON_US
+from tests.support.receipts import NOON_US
 from tests.support.square_orders import EXCHANGE, SPLIT, TABLE, encoded, item, money, order
 from tillstream.formats import square_order
 from tillstream.formats.square_receipt import receipt

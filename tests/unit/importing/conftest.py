@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.support.ingest import Ingest
+from tests.inprocess.ingest import Ingest
 from tillstream.clock import SystemClock
 from tillstream.formats import registry
 from tillstream.importing.taking import Taker

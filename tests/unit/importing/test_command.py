@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.support.ingest import Ingest
+from tests.inprocess.ingest import Ingest
 from tests.support.sold import ndjson, ndjson_file
 from tillstream.cli import main
 

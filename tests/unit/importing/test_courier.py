@@ -8,7 +8,8 @@ from random import Random
 
 import pytest
 
-from tests.support.ingest import Ingest, encoded
+from tests.inprocess.ingest import Ingest
+from tests.support.ingest import encoded
 from tests.support.scripted_ingest import DROP, scripted_ingest
 from tillstream.errors import OperationalError
 from tillstream.formats import envelope

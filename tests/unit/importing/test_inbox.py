@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import structlog.testing
 
-from tests.support.ingest import Ingest
+from tests.inprocess.ingest import Ingest
 from tests.support.scripted_ingest import scripted_ingest
 from tests.support.sold import ndjson, ndjson_file
 from tests.support.waiting import wait_until

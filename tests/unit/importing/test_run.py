@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ingest import Ingest
+from tests.inprocess.ingest import Ingest
 from tests.support.scripted_ingest import scripted_ingest
 from tests.support.sold import ndjson_file
 from tillstream.clock import SystemClock

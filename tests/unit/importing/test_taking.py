@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from tests.support.ingest import Ingest
+from tests.inprocess.ingest import Ingest
 from tests.support.sold import ndjson, ndjson_file
 from tillstream.importing.courier import Courier
 from tillstream.importing.destination import Destination

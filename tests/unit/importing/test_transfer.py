@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from tests.support.ingest import Ingest
+from tests.inprocess.ingest import Ingest
 from tests.support.scripted_ingest import SILENCE, scripted_ingest
 from tests.support.sold import ndjson, ndjson_file
 from tillstream.clock import SystemClock

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.ingest import RECEIVED_US, Ingest, Start
+from tests.inprocess.ingest import Ingest, Start
+from tests.support.ingest import RECEIVED_US
 from tillstream.clock import ManualClock
 
 

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from tests.support.ingest import NDJSON, Answer, Ingest, encoded
+from tests.inprocess.ingest import Ingest
+from tests.support.ingest import NDJSON, Answer, encoded
 
 BOM = b"\xef\xbb\xbf"
 

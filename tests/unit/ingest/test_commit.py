@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.support.ingest import WAIT_S, GatedLog
+from tests.inprocess.ingest import GatedLog
+from tests.support.ingest import WAIT_S
 from tillstream.errors import LogFull, LogUnavailable
 from tillstream.ingest.commit import Committer, Outcome
 from tillstream.ingest.counters import Counters

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ingest import GatedLog, Start, encoded, head
+from tests.inprocess.ingest import GatedLog, Start
+from tests.support.ingest import encoded, head
 from tests.support.waiting import wait_until
 from tillstream.ingest import http1
 from tillstream.settings import Settings

@@ -13,8 +13,9 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.ingest import JSON, Ingest
-from tests.support.pipeline import body
+from tests.inprocess.ingest import Ingest
+from tests.support.ingest import JSON
+from tests.support.receipts import body
 from tillstream.ingest.encoding import MEMBERS_LIMIT, BrokenEncoding, TooLarge, undo
 
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {

@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 import msgspec
 import pytest
 
-from tests.support.ingest import JSON, Answer, Ingest, encoded
+from tests.inprocess.ingest import Ingest
+from tests.support.ingest import JSON, Answer, encoded
 from tillstream.ingest import answers, form_page
 from tillstream.receipt import Fault
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ingest import JSON, NDJSON, Answer, Ingest, encoded, head
+from tests.inprocess.ingest import Ingest
+from tests.support.ingest import JSON, NDJSON, Answer, encoded, head
 from tests.support.waiting import wait_until
 from tillstream.access import keyfile
 from tillstream.access.keyfile import KeptKeys

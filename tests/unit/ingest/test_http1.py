@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ingest import JSON, Connection, GatedLog, Start, encoded, head
+from tests.inprocess.ingest import GatedLog, Start
+from tests.support.ingest import JSON, Connection, encoded, head
 from tests.support.waiting import wait_until
 from tillstream.clock import SystemClock
 from tillstream.ingest import answers, http1

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.support.ingest import Ingest
+from tests.inprocess.ingest import Ingest
 from tillstream.ingest.openapi import OPERATIONS
 from tillstream.receipt import Receipt
 from tillstream.validation import ID_LIMIT, ITEMS_LIMIT

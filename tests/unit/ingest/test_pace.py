@@ -6,7 +6,8 @@ import asyncio
 from pathlib import Path
 from random import Random
 
-from tests.support.ingest import WAIT_S, GatedLog
+from tests.inprocess.ingest import GatedLog
+from tests.support.ingest import WAIT_S
 from tillstream.ingest import pace
 from tillstream.ingest.commit import Committer
 from tillstream.ingest.counters import Counters

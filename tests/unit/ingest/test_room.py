@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.ingest import JSON, NDJSON, WAIT_S, GatedLog, Ingest, Start, encoded, head
+from tests.inprocess.ingest import GatedLog, Ingest, Start
+from tests.support.ingest import JSON, NDJSON, WAIT_S, encoded, head
 from tests.support.waiting import wait_until
 from tillstream.ingest import server, taking
 from tillstream.ingest.room import Room, Share

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.inprocess.ingest import GatedLog, Ingest
 from tests.support.certificate import Certificate, certificate
-from tests.support.ingest import GatedLog, Ingest, encoded, head
+from tests.support.ingest import encoded, head
 from tests.support.waiting import wait_until
 from tillstream.errors import AccessError, OperationalError, PortTaken
 from tillstream.ingest import server

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.ingest import JSON, NDJSON, RECEIVED_US, Answer, GatedLog, Ingest, Start, encoded, receipt
+from tests.inprocess.ingest import GatedLog, Ingest, Start
+from tests.support.ingest import JSON, NDJSON, RECEIVED_US, Answer, encoded, receipt
 from tests.support.square_orders import SPLIT
 from tests.support.square_orders import encoded as orders
 from tests.support.square_orders import order as square_order

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from tests.inprocess.pipeline import Pipeline
+from tests.inprocess.trading import Trading
 from tests.support.hook import receiving
-from tests.support.pipeline import NOON_US, Pipeline
-from tests.support.trading import Trading
+from tests.support.receipts import NOON_US
 from tests.support.waiting import wait_until
 from tillstream.alerts import GRACE_S, INTERVAL_S
 from tillstream.clock import ManualClock

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dashboard import desk_of, served, views_of
-from tests.support.pipeline import Pipeline, body
+from tests.inprocess.dashboard import desk_of, served, views_of
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import body
 from tests.support.spare import spare_port
 from tillstream.datadir import DataDirectory, Holder, open_directory
 from tillstream.errors import BadQuery, IngestUnavailable, StoreUnavailable

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.support.ingest import Ingest
-from tests.support.pipeline import Pipeline, body
+from tests.inprocess.ingest import Ingest
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import body
 from tillstream.cli import main
 from tillstream.datadir import open_directory
 

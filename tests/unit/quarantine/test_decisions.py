@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from tests.support.pipeline import NOON_US, Pipeline
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import NOON_US
 from tillstream.errors import PositionConflict, StoreUnavailable
 from tillstream.log.base import pack_place
 from tillstream.quarantine.decisions import DISCARDED, REPLAYED, Decision, Decisions, settle

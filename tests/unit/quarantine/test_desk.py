@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dashboard import desk_of, views_of
-from tests.support.ingest import Ingest
-from tests.support.pipeline import Pipeline, body
+from tests.inprocess.dashboard import desk_of, views_of
+from tests.inprocess.ingest import Ingest
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import body
 from tillstream.errors import BadQuery, IngestUnavailable
 from tillstream.quarantine.decisions import Decisions
 from tillstream.quarantine.desk import Edit, OpenDesk

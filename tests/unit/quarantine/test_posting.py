@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.inprocess.ingest import Ingest
 from tests.support.certificate import certificate
-from tests.support.ingest import Ingest, encoded
+from tests.support.ingest import encoded
 from tests.support.spare import spare_port
 from tillstream.access.keyfile import KeptKeys
 from tillstream.clock import SystemClock

@@ -9,7 +9,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.support.pipeline import Pipeline, body
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import body
 from tillstream.engine.plan import Plan
 from tillstream.errors import UnknownMetric
 from tillstream.metrics import BUILT_IN

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.pipeline import NOON_US, Pipeline
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import NOON_US
 from tillstream.quarantine.decisions import DISCARDED, Decision, settle
 from tillstream.store import duckdb_quarantine
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.dashboard import views_of
-from tests.support.pipeline import Pipeline
+from tests.inprocess.dashboard import views_of
+from tests.inprocess.pipeline import Pipeline
 from tillstream.store.base import Reader, Row
 from tillstream.views.views import Views
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.pipeline import Pipeline, body
-from tests.support.trading import Trading, of_rule
+from tests.inprocess.pipeline import Pipeline
+from tests.inprocess.trading import Trading, of_rule
+from tests.support.receipts import body
 from tillstream.alerts import GRACE_S, INTERVAL_S, LIMIT, RULES
 from tillstream.errors import StoreUnavailable
 from tillstream.settings import Settings

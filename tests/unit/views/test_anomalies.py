@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.dashboard import views_of
-from tests.support.pipeline import Pipeline, body
-from tests.support.sales import sell
+from tests.inprocess.dashboard import views_of
+from tests.inprocess.pipeline import Pipeline
+from tests.inprocess.sales import sell
+from tests.support.receipts import body
 from tillstream.dashboard.words import words
 from tillstream.engine.plan import Plan
 from tillstream.errors import BadQuery

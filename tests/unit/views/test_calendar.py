@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import date, datetime
 from pathlib import Path
 
-from tests.support.dashboard import views_of
-from tests.support.pipeline import NOON_US, Pipeline
+from tests.inprocess.dashboard import views_of
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import NOON_US
 from tillstream.clock import ManualClock
 from tillstream.settings import Settings
 from tillstream.views.calendar import Calendar

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.pipeline import Pipeline, body
-from tests.support.trading import Trading, of_rule
+from tests.inprocess.pipeline import Pipeline
+from tests.inprocess.trading import Trading, of_rule
+from tests.support.receipts import body
 from tillstream.settings import Settings
 from tillstream.shops import Opening, Shop, Shops
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.support.pipeline import body
+from tests.support.receipts import body
 from tillstream.views.differences import differences
 
 

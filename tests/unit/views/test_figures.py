@@ -6,8 +6,9 @@ from itertools import chain
 
 import pytest
 
-from tests.support.pipeline import Pipeline, body
-from tests.support.sales import sell
+from tests.inprocess.pipeline import Pipeline
+from tests.inprocess.sales import sell
+from tests.support.receipts import body
 from tillstream.errors import BadQuery, UnknownMetric
 from tillstream.shops import Shop
 from tillstream.views.views import Views

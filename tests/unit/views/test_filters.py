@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.pipeline import NOON_US
+from tests.support.receipts import NOON_US
 from tillstream.clock import ManualClock
 from tillstream.errors import BadQuery
 from tillstream.metrics import KEYS

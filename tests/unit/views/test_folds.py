@@ -7,8 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from tests.support.pipeline import Pipeline, body
-from tests.support.sales import sell
+from tests.inprocess.pipeline import Pipeline
+from tests.inprocess.sales import sell
+from tests.support.receipts import body
 from tillstream.engine.plan import Plan
 from tillstream.shops import Shops
 from tillstream.views.calendar import Calendar

@@ -6,8 +6,9 @@ from decimal import Decimal
 
 import pytest
 
-from tests.support.pipeline import Pipeline, body
-from tests.support.sales import sell, total
+from tests.inprocess.pipeline import Pipeline
+from tests.inprocess.sales import sell, total
+from tests.support.receipts import body
 from tillstream.log.base import PARTITION_SHIFT
 from tillstream.views.latest import LATEST, sentence, words
 from tillstream.views.views import Views

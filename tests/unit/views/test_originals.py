@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.pipeline import Pipeline, body
-from tests.support.road import Road, road
+from tests.inprocess.pipeline import Pipeline
+from tests.inprocess.road import Road, road
+from tests.support.receipts import body
 from tests.support.square_orders import order
 from tests.support.written import as_csv, as_form, as_xml
 from tillstream.formats.csv import CsvDecoder

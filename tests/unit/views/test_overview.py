@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.dashboard import desk_of
-from tests.support.pipeline import Pipeline, body
-from tests.support.sales import sell
+from tests.inprocess.dashboard import desk_of
+from tests.inprocess.pipeline import Pipeline
+from tests.inprocess.sales import sell
+from tests.support.receipts import body
 from tillstream.errors import BadQuery
 from tillstream.views.views import Views
 

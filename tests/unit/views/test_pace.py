@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tests.support.pipeline import Pipeline, body
-from tests.support.sales import sell
+from tests.inprocess.pipeline import Pipeline
+from tests.inprocess.sales import sell
+from tests.support.receipts import body
 from tillstream.views.views import Views
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.support.pipeline import Pipeline, body
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import body
 from tillstream.views.views import Views
 
 TODAY = "2026-11-23"

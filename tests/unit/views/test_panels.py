@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.pipeline import Pipeline, body
-from tests.support.sales import sell, total
+from tests.inprocess.pipeline import Pipeline
+from tests.inprocess.sales import sell, total
+from tests.support.receipts import body
 from tillstream.views.panels import share
 from tillstream.views.views import Views
 

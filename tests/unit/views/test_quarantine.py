@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.pipeline import Pipeline, body
-from tests.support.sales import sell, total
+from tests.inprocess.pipeline import Pipeline
+from tests.inprocess.sales import sell, total
+from tests.support.receipts import body
 from tillstream.errors import BadQuery
 from tillstream.views.views import Views
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.pipeline import Pipeline, body
-from tests.support.sales import sell, total
+from tests.inprocess.pipeline import Pipeline
+from tests.inprocess.sales import sell, total
+from tests.support.receipts import body
 from tillstream.errors import BadQuery
 from tillstream.receipt import receipt_key
 from tillstream.shops import Shop

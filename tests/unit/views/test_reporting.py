@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.pipeline import Pipeline, body
-from tests.support.sales import sell
+from tests.inprocess.pipeline import Pipeline
+from tests.inprocess.sales import sell
+from tests.support.receipts import body
 from tillstream.settings import Settings
 from tillstream.shops import Opening, Shop, Shops
 from tillstream.views.views import Views

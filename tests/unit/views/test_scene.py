@@ -6,8 +6,9 @@ from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 
-from tests.support.pipeline import NOON_US, Pipeline, body
-from tests.support.sales import sell, total
+from tests.inprocess.pipeline import Pipeline
+from tests.inprocess.sales import sell, total
+from tests.support.receipts import NOON_US, body
 from tillstream.settings import Settings
 from tillstream.shops import Shop, Shops
 from tillstream.views.scene import Scene, Scenes, zone_of

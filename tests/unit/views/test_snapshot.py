@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import Event, Thread
 
-from tests.support.pipeline import Pipeline, body
-from tests.support.sales import sell, total
+from tests.inprocess.pipeline import Pipeline
+from tests.inprocess.sales import sell, total
+from tests.support.receipts import body
 from tillstream.views.views import Views
 
 Interrupt = Callable[[str, Callable[[], object]], None]

@@ -6,8 +6,9 @@ from datetime import date
 
 import pytest
 
-from tests.support.pipeline import Pipeline, body
-from tests.support.sales import sell, total
+from tests.inprocess.pipeline import Pipeline
+from tests.inprocess.sales import sell, total
+from tests.support.receipts import body
 from tillstream.views.views import Views
 
 TODAY = "2026-11-23"

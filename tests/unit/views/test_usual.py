@@ -7,8 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from tests.support.pipeline import Pipeline, body
-from tests.support.trading import TODAY, Trading
+from tests.inprocess.pipeline import Pipeline
+from tests.inprocess.trading import TODAY, Trading
+from tests.support.receipts import body
 from tillstream.receipt import UNALLOCATED
 from tillstream.views.usual import Habit, Trade, Usual, UsualDays
 

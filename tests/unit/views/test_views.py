@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.support.dashboard import views_of
-from tests.support.pipeline import Pipeline, body
-from tests.support.sales import sell, total
+from tests.inprocess.dashboard import views_of
+from tests.inprocess.pipeline import Pipeline
+from tests.inprocess.sales import sell, total
+from tests.support.receipts import body
 from tillstream.settings import Settings
 from tillstream.views.views import Views
 

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.inprocess.patience import impatient, patient
 from tillstream.log.rabbit.connection import Connection, parameters
+
+__all__ = ["impatient", "patient"]
 
 Run = Callable[[Callable[[Connection], Awaitable[Any]]], Any]
 

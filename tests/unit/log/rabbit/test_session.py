@@ -13,7 +13,8 @@ import pika
 import pytest
 from msgspec.structs import replace
 
-from tests.support.pipeline import body, head
+from tests.inprocess.pipeline import head
+from tests.support.receipts import body
 from tests.support.waiting import wait_until
 from tillstream.clock import ManualClock
 from tillstream.errors import LogFull

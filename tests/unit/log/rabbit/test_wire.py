@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.pipeline import body, head
+from tests.inprocess.pipeline import head
+from tests.support.receipts import body
 from tillstream.log.base import Batch
 from tillstream.log.rabbit import layout
 from tillstream.log.rabbit.wire import HEAD, NotOurs, cut_out, messages, pack, put_in, unpack

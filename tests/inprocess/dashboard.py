@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.pipeline import Pipeline
+from tests.inprocess.pipeline import Pipeline
 from tillstream.clock import Clock, SystemClock
 from tillstream.dashboard.entrance import Entrance
 from tillstream.dashboard.live import LiveFeed

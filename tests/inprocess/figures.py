@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from tests.support.pipeline import Pipeline
+from tests.inprocess.pipeline import Pipeline
 from tests.support.recount import Figures, Recount
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests.torture.fuzz`: far more mutations than a test takes, on every core; what breaks a decoder is kept."""
+"""`python -m tests.fuzz.run`: far more mutations than a test takes, on every core; what breaks a decoder is kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tests.support.fuzzing import SETTINGS, Fuzz
+from tests.inprocess.fuzzing import SETTINGS, Fuzz
 from tillstream.formats import registry
 
 CHUNK = 2_000
@@ -83,7 +83,7 @@ def _keep(console: Console, findings: Path, repeat: str, payload: bytes, error: 
     findings.mkdir(exist_ok=True)
     path = findings / f"{repeat.replace('/', '-').replace(' --', '-').replace(' ', '-')}.bin"
     path.write_bytes(payload)
-    console.print(escape(f"python -m tests.torture.fuzz --format {repeat}\n{path}: {payload[:SHOWN_BYTES]!r}\n{error}"))
+    console.print(escape(f"python -m tests.fuzz.run --format {repeat}\n{path}: {payload[:SHOWN_BYTES]!r}\n{error}"))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from tests.support.receipts import NOON_US
 from tillstream.clock import ManualClock
 from tillstream.engine.base import Step
 from tillstream.engine.embedded import EmbeddedEngine
@@ -22,38 +23,6 @@ from tillstream.shoplist.kept import write as write_shops
 from tillstream.shops import Shop, Shops
 from tillstream.store.base import Row, Store
 from tillstream.store.duckdb import DuckStore
-
-NOON_US = 1_795_431_600_000_000  # 2026-11-23 12:00:00 in Paris
-
-
-def body(**changes: Any) -> dict[str, Any]:
-    """A receipt of two lines and 5.00 €, as a till sends it, with top-level fields changed."""
-    receipt = {
-        "cashReceiptID": "1",
-        "storeID": "12",
-        "terminalID": "3",
-        "agentID": "7",
-        "customerID": "42",
-        "date": "2026-11-23 11:59:58",
-        "lines": [
-            {
-                "lineNumber": 1, "productCode": "BAG", "productDescription": "Baguette tradition",
-                "productCategoryCode": "P", "productCategoryName": "Pain", "quantity": 2,
-                "unitOfMeasure": "piece", "unitPrice": 1.19, "creditAmount": 2.37, "taxPercentage": 5.5,
-                "settlementAmount": 2.5,
-            },
-            {
-                "lineNumber": 2, "productCode": "SAN", "productDescription": "Sandwich jambon",
-                "productCategoryCode": "S", "productCategoryName": "Sandwich Froid", "quantity": 1,
-                "unitOfMeasure": "piece", "unitPrice": 2.27, "creditAmount": 2.27, "taxPercentage": 10,
-                "settlementAmount": 2.5,
-            },
-        ],
-        "documentTotal": {"grossTotal": 5.0, "netTotal": 4.64, "taxPayable": 0.36},
-        "settlements": [{"paymentMechanism": "CB", "settlementAmount": 5.0}],
-    }  # fmt: skip
-    receipt.update(changes)
-    return receipt
 
 
 def head(receipt: Mapping[str, Any], received_us: int, **changes: str) -> bytes:

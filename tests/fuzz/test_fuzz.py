@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fuzzing import RECEIVED_US, SETTINGS, Broken, Fuzz, watchdog
-from tests.support.ingest import Connection, Ingest, encoded
-from tests.support.pipeline import Pipeline
+from tests.inprocess.fuzzing import RECEIVED_US, SETTINGS, Broken, Fuzz, watchdog
+from tests.inprocess.ingest import Ingest
+from tests.inprocess.pipeline import Pipeline
+from tests.support.ingest import Connection, encoded
 from tillstream.clock import ManualClock
 from tillstream.formats import registry
 from tillstream.formats.base import Decoder

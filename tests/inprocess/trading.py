@@ -8,7 +8,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.support.pipeline import Pipeline, body, head
+from tests.inprocess.pipeline import Pipeline, head
+from tests.support.receipts import body
 from tillstream.log.base import Batch
 from tillstream.shops import Shops
 from tillstream.store.base import Row

@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
-from tests.support.dashboard import views_of
-from tests.support.ingest import Answer, Ingest
-from tests.support.pipeline import Pipeline
+from tests.inprocess.dashboard import views_of
+from tests.inprocess.ingest import Ingest
+from tests.inprocess.pipeline import Pipeline
+from tests.support.ingest import Answer
 from tillstream.settings import Settings
 from tillstream.views.views import Views
 

@@ -112,6 +112,11 @@ _WHOLES = ((formats_json, "WHOLE_BYTES"), (square, "WHOLE_BYTES"))
 _WINDOWS = ((formats_json, "_WINDOW_BYTES"), (rows, "_BLOCK_BYTES"), (xml_records, "_WINDOW_BYTES"))
 
 
+def documents_of(decoder: Decoder) -> list[bytes]:
+    """Valid files of the decoder's format."""
+    return documents.of(decoder.media_types[0], decoder.example)
+
+
 class Fuzz:
     """Mutations of one format, each a function of the seed and its number, and what must hold of each."""
 
@@ -121,8 +126,8 @@ class Fuzz:
         self._seed = seed
         self._decoder = kind(SETTINGS)
         self._validator = Validator(SETTINGS)
-        others = [each for other in registry.load(SETTINGS) if type(other) is not kind for each in documents.of(other)]
-        self._documents = documents.of(self._decoder)
+        others = [each for other in registry.load(SETTINGS) if type(other) is not kind for each in documents_of(other)]
+        self._documents = documents_of(self._decoder)
         self._mutator = Mutator(self._documents, others)
 
     def receipts_of_valid_files(self) -> int:

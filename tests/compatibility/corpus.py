@@ -1,0 +1,112 @@
+"""Inputs of every format, and a comparison of the results with the recorded ones.
+
+Bytes are a string in JSON where they are UTF-8, and `{"base64": "..."}` where they are not.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+
+from tests.support import log_file
+from tests.support.log_file import Record
+from tests.support.processes import running
+
+HERE = Path(__file__).parent
+INPUTS = HERE / "inputs"
+RECORDED = HERE / "recorded"
+NAMES = sorted(file.stem for file in INPUTS.glob("*.json"))
+"""Of the files of inputs: one of each format, and one of what depends on HTTP headers."""
+
+CLOCK_AHEAD = "clock_ahead_a_day"
+"""Flags a receipt that is filed under the day it was received on, because its own date is in the future."""
+
+Result = dict[str, Any]
+
+
+def as_json(content: bytes) -> str | dict[str, str]:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return {"base64": b64encode(content).decode()}
+
+
+def as_bytes(content: str | dict[str, str]) -> bytes:
+    return content.encode() if isinstance(content, str) else b64decode(content["base64"])
+
+
+def write_lines(path: Path, content: Mapping[str, Any]) -> None:
+    """Write an object as JSON, a line for each of its members."""
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in content.items())
+    path.write_text(f"{{\n{lines}\n}}\n")
+
+
+def inputs(name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((INPUTS / f"{name}.json").read_bytes())
+    return found
+
+
+class Ingest:
+    """A running ingest, and the records that it has written since the last look."""
+
+    def __init__(self, client: httpx.Client, log: Path) -> None:
+        self._client = client
+        self._log = log
+        self._after = 0
+
+    def result(self, given: dict[str, Any]) -> Result:
+        """The answer to one input and the records that it became, in the form in which results are recorded."""
+        headers, content = given["headers"], as_bytes(given["body"])
+        # Without a Content-Type of its own, httpx sends none for bytes.
+        answer = self._client.post(given["path"], content=content, headers=headers)
+        self._after, records = log_file.records(self._log, self._after)
+        said = answer.json()
+        for record in records:
+            if CLOCK_AHEAD in record.columns["notes"] and "day" in said:
+                assert said["day"] == _day_received(record.columns["received_us"])
+                said["day"] = ""
+        return {"status": answer.status_code, "answer": said, "records": [recorded(record) for record in records]}
+
+
+@contextmanager
+def ingest(data: Path) -> Iterator[Ingest]:
+    """Run `tillstream ingest` on a fresh data directory."""
+    with (
+        running("ingest", "--data", data, "--ingest-port", 0, "--commit-linger-ms", 0) as command,
+        httpx.Client(base_url=command.hear(r"^ingest ready at (\S+)$")[1], timeout=30.0) as client,
+    ):
+        yield Ingest(client, data / "log.sqlite3")
+
+
+def recorded(record: Record) -> Result:
+    """A record without what depends on the clock."""
+    head: dict[str, Any] = record.columns
+    day_received = _day_received(head.pop("received_us"))
+    if head["kind"] == "refusal":
+        head["notes"] = json.loads(head["notes"])
+    if head["kind"] == "refusal" or CLOCK_AHEAD in head["notes"]:
+        assert head["day"] == day_received
+        head["day"] = ""
+    return {"head": head, "body": as_json(record.body), "original": as_json(record.original)}
+
+
+def _day_received(received_us: str) -> str:
+    """The day of an instant in the zone of the chain."""
+    return datetime.fromtimestamp(int(received_us) / 1_000_000, ZoneInfo("Europe/Paris")).date().isoformat()
+
+
+def without_prose(value: Any) -> Any:
+    """The same without the texts of errors and hints, which may be worded better."""
+    if isinstance(value, list):
+        return [without_prose(each) for each in value]
+    if isinstance(value, dict):
+        return {name: without_prose(each) for name, each in value.items() if name not in ("error", "hint")}
+    return value

@@ -1,0 +1,84 @@
+"""Everything that the API shows of past days, read in one form so that two engines can be compared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+
+VOLATILE = ("as_of", "receipts_per_minute")
+"""Fields that depend on the time of asking."""
+
+_OF_ENGINE = re.compile(r"^/(summaries/[^/]+/ingest_delay_ms|metrics/delays|receipt/[^/]+/(step|applied_at))[/:]")
+
+Figures = dict[str, Any]
+
+
+def read(client: httpx.Client, also: tuple[str, ...] = ()) -> Figures:
+    """Summary and metrics of every day with receipts and of the days in `also`; receipts, quarantine and stores."""
+    names = [each["name"] for each in _get(client, "/api/v1/metrics")["metrics"]]
+    rows = list(_pages(client, "/api/v1/receipts", "receipts"))
+    # One receipt of each source and day shows lines, settlements and originals.
+    shown = {(row["source"], row["day"]): row["key"] for row in rows}
+    waiting = list(_pages(client, "/api/v1/quarantine", "entries"))
+    settled = list(_pages(client, "/api/v1/quarantine", "entries", settled=1))
+    days = sorted({row["day"] for row in rows} | set(also))
+    return {
+        "summaries": {day: _get(client, f"/api/v1/summary?day={day}") for day in days},
+        "metrics": {
+            name: {day: _get(client, f"/api/v1/metrics/{name}?day={day}")["rows"] for day in days} for name in names
+        },
+        "receipts": rows,
+        "receipt": {key: _get(client, f"/api/v1/receipts/{key}") for key in shown.values()},
+        "quarantine": waiting,
+        "settled": settled,
+        "entry": {each["id"]: _get(client, f"/api/v1/quarantine/{each['id']}") for each in (*waiting, *settled)},
+        "stores": _get(client, "/api/v1/stores")["stores"],
+    }
+
+
+def _get(client: httpx.Client, path: str) -> Any:
+    answer = client.get(path)
+    assert answer.status_code == 200, f"{path}: {answer.text}"
+    return _lasting(answer.json())
+
+
+def _lasting(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_lasting(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _lasting(each) for name, each in value.items() if name not in VOLATILE}
+    return value
+
+
+def _pages(client: httpx.Client, path: str, name: str, **asked: object) -> Iterator[Any]:
+    following: str | None = None
+    while True:
+        answer = _get(client, f"{path}?{urlencode(asked | ({'cursor': following} if following else {}))}")
+        yield from answer[name]
+        following = answer["next"]
+        if following is None:
+            return
+
+
+def differences(shown: Any, recorded: Any, *, by_another_engine: bool = False) -> list[str]:
+    """Each place where the figures differ from the recorded ones. A field that only `shown` has is not a difference.
+
+    Another engine read the receipts at another time, which some figures depend on.
+    """
+    found = _differences(shown, recorded, "")
+    return [each for each in found if not (by_another_engine and _OF_ENGINE.search(each))]
+
+
+def _differences(shown: Any, recorded: Any, where: str) -> Iterator[str]:
+    if isinstance(recorded, Mapping) and isinstance(shown, Mapping):
+        for name in recorded:
+            yield from _differences(shown.get(name), recorded[name], f"{where}/{name}")
+    elif isinstance(recorded, list) and isinstance(shown, list) and len(shown) == len(recorded):
+        for index, (one, other) in enumerate(zip(shown, recorded, strict=True)):
+            yield from _differences(one, other, f"{where}/{index}")
+    elif shown != recorded:
+        yield f"{where}: {shown!r}, recorded {recorded!r}"

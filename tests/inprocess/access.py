@@ -1,0 +1,31 @@
+"""Keys and a password in a data directory, as the command line would put them there."""
+
+from __future__ import annotations
+
+import secrets
+from functools import cache
+
+from tillstream.access import keyfile, password
+from tillstream.access.keys import Key, Keys, digest, make
+from tillstream.access.password import Password
+from tillstream.datadir import DataDirectory
+
+PASSWORD = "pain au levain"
+
+
+@cache
+def hashed(text: str) -> Password:
+    """Hashed once: that is slow on purpose."""
+    return password.make(text, secrets.token_bytes)
+
+
+def set_password(directory: DataDirectory, text: str = PASSWORD) -> None:
+    password.write(directory.password, hashed(text))
+
+
+def add_key(directory: DataDirectory, *stores: str, reads: bool = False) -> str:
+    """The text of a new key."""
+    with keyfile.changing(directory.keys) as (known, keep):
+        text, number = make(secrets.token_bytes, known.by_id)
+        keep(Keys({**known.by_id, number: Key(number, digest(text), "", "", stores, reads=reads)}))
+    return text

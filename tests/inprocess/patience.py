@@ -1,0 +1,26 @@
+"""How long a log on RabbitMQ in this process waits for its broker."""
+
+from __future__ import annotations
+
+import pytest
+
+from tillstream.log.rabbit import connection, layout, window
+
+CONFIRM_S = window.CONFIRM_S
+PATIENT_S = 10.0
+
+
+@pytest.fixture(autouse=True)
+def patient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside other tests a broker may be slow; one that is never killed need not have its tables on disk."""
+    if "own_node" not in request.fixturenames:
+        monkeypatch.setattr(layout, "SETTLE_S", 0.0)
+    monkeypatch.setattr(connection, "SILENCE_S", PATIENT_S)
+    monkeypatch.setattr(window, "CONFIRM_S", PATIENT_S)
+
+
+@pytest.fixture
+def impatient(patient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that is silent is given up as soon as it is outside of tests."""
+    monkeypatch.setattr(connection, "SILENCE_S", CONFIRM_S)
+    monkeypatch.setattr(window, "CONFIRM_S", CONFIRM_S)
