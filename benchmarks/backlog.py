@@ -11,13 +11,13 @@ from msgspec import Struct
 
 from benchmarks.harness import CannotRun
 from benchmarks.payload import Tills
-from tillstream import topology
+from tillstream import composition
 from tillstream.clock import SystemClock
-from tillstream.datadir import open_directory
+from tillstream.config.data_directory import open_directory
+from tillstream.config.settings import Settings
 from tillstream.engine.base import Step
 from tillstream.log.base import Batch
-from tillstream.settings import Settings
-from tillstream.validation import Validator
+from tillstream.receipt.validation import Validator
 
 COMMIT = 256
 """Receipts of a group commit, as many as connections bring under load."""
@@ -38,7 +38,7 @@ class Drain(Struct, frozen=True):
 def fill(data: Path, settings: Settings, count: int) -> None:
     """Append so many receipts, one a record, as ingest would."""
     tills, check, clock = Tills(), Validator(settings).check, SystemClock()
-    log = topology.open_log(open_directory(data), settings, writer=True)
+    log = composition.open_log(open_directory(data), settings, writer=True)
     try:
         for first in range(0, count, COMMIT):
             batch = Batch()
@@ -53,7 +53,7 @@ def fill(data: Path, settings: Settings, count: int) -> None:
 def drain(data: Path, settings: Settings, count: int) -> Drain:
     """Fold so many receipts into a new store, at the engine's own pace."""
     directory = open_directory(data)
-    topology.discard_store(directory.store)
+    composition.discard_store(directory.store)
     stop, steps = Event(), list[Step]()
 
     def on_commit(step: Step) -> None:
@@ -61,7 +61,7 @@ def drain(data: Path, settings: Settings, count: int) -> Drain:
         if _receipts(steps) >= count:
             stop.set()
 
-    with topology.open_reading(directory, settings, SystemClock()) as reading:
+    with composition.open_reading(directory, settings, SystemClock()) as reading:
         began, cpu_began = time.perf_counter(), time.process_time()
         reading.engine.run(stop, on_commit)
         done = Drain(_receipts(steps), time.perf_counter() - began, time.process_time() - cpu_began)

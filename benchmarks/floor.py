@@ -13,15 +13,15 @@ import uvloop
 from granian.constants import Interfaces
 from granian.rsgi import HTTPProtocol, Scope  # type: ignore[attr-defined]
 
-from tillstream import ports
 from tillstream.clock import SystemClock
+from tillstream.config import ports
+from tillstream.config.settings import Settings
 from tillstream.http_server import BACKLOG, BoundServer
-from tillstream.ingest.answers import JSON, Answer
 from tillstream.ingest.connections import Connections
 from tillstream.ingest.request import Headers, Reply, Request
+from tillstream.ingest.responses import JSON, Answer
 from tillstream.ingest.room import Room
 from tillstream.ingest.server import limits
-from tillstream.settings import Settings
 
 HEADERS = [("content-type", "application/json")]
 ANSWER = b"{}"

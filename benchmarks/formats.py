@@ -12,10 +12,10 @@ from benchmarks.harness import CannotRun, Load, Plan, interleaved, median_rate, 
 from benchmarks.result import Figure, Result
 from benchmarks.written import FORM_TITLE, NDJSON_TITLE, WRITERS
 from tillstream.clock import SystemClock
+from tillstream.config.settings import Settings
 from tillstream.formats import registry
 from tillstream.formats.base import Decoded, Decoder, Record
-from tillstream.settings import Settings
-from tillstream.validation import ReceiptError, Validator
+from tillstream.receipt.validation import ReceiptError, Validator
 
 TITLE = "every format beside NDJSON, bytes to validated receipts"
 TARGET = 0.2

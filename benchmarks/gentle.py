@@ -11,7 +11,7 @@ from benchmarks.contenders import Up, up
 from benchmarks.harness import Plan, percentile, wait_until
 from benchmarks.payload import today
 from benchmarks.result import Figure, Result
-from tillstream.delays import bound_ms
+from tillstream.metrics.delays import bound_ms
 
 TITLE = "200 receipts a second"
 RATE = 200.0

@@ -14,8 +14,8 @@ from benchmarks.harness import CannotRun, Plan
 from benchmarks.payload import Tills, spread, today
 from benchmarks.result import Figure, Result
 from benchmarks.written import NDJSON_TITLE, POSLOG_TITLE, WRITERS, Receipt
+from tillstream.config.settings import Settings
 from tillstream.formats import registry
-from tillstream.settings import Settings
 
 TITLE = "import of a file of 500 MB"
 TARGET_MIB = 300.0

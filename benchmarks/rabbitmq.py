@@ -21,7 +21,7 @@ from benchmarks.harness import CONNECTIONS, CannotRun, Load, Plan, interleaved, 
 from benchmarks.result import Figure, Result
 from benchmarks.single import latency
 from tests.support.rabbitmq import Node, missing
-from tillstream.settings import Settings
+from tillstream.config.settings import Settings
 
 TITLE = "the log on RabbitMQ beside SQLite"
 INGEST_TARGET, ENGINE_TARGET, DELAY_TARGET_MS = 0.3, 0.2, 1_000.0

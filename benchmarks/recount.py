@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from tillstream import topology
-from tillstream.datadir import open_directory
+from tillstream import composition
+from tillstream.config.data_directory import open_directory
+from tillstream.config.settings import Settings
 from tillstream.log.base import START
-from tillstream.settings import Settings
 
 CHUNK = 50_000
 
@@ -27,7 +27,7 @@ def receipts_and_revenue(data: Path) -> tuple[int, Decimal]:
     """What the log of a data directory holds; nobody may write to it meanwhile."""
     settings = Settings(data=str(data))
     decode = msgspec.json.Decoder(_Receipt).decode
-    log = topology.open_log(open_directory(settings.data_path, create=False), settings, writer=False)
+    log = composition.open_log(open_directory(settings.data_path, create=False), settings, writer=False)
     position, count, revenue = START, 0, Decimal("0.00")
     try:
         while True:

@@ -8,7 +8,7 @@ from typing import BinaryIO
 from tillstream.formats.base import Decoded, Decoder, Record, Skip, Unreadable, text_of
 from tillstream.formats.canonical import amount, encode
 from tillstream.formats.json import lines
-from tillstream.receipt import Fault
+from tillstream.receipt.model import Fault
 
 HEAD = ("storeID", "terminalID", "cashReceiptID", "date")
 LINE = ("productCode", "productDescription", "quantity", "settlementAmount", "taxPercentage")

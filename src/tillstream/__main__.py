@@ -1,5 +1,5 @@
 """`python -m tillstream` is the `tillstream` command."""
 
-from tillstream.cli import main
+from tillstream.cli.main import main
 
 main()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from tillstream.config.settings import Settings
 from tillstream.formats import envelope, registry
 from tillstream.formats.base import HEAD_BYTES, Decoder
-from tillstream.ingest.encoding import ENCODINGS
+from tillstream.ingest.content_encoding import ENCODINGS
 from tillstream.ingest.openapi import OPERATIONS
 from tillstream.markdown import anchor, code, names, table
-from tillstream.settings import Settings
 
 _HEAD = """\
 # Formats

@@ -14,8 +14,8 @@ from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
+from tillstream.config.settings import Settings
 from tillstream.errors import OperationalError
-from tillstream.settings import Settings
 
 BACKLOG = 4_096
 

@@ -6,13 +6,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tillstream import alerts
-from tillstream import settings as declared
+from tillstream.alerts import rules
+from tillstream.config import settings as declared
+from tillstream.config.options import flag, text
+from tillstream.config.settings import ENVIRONMENT_PREFIX, Settings
 from tillstream.format_page import formats_page
 from tillstream.markdown import names, table
-from tillstream.metrics import BUILT_IN, COLUMNS, KEYS, MEASURES, Metric
-from tillstream.options import flag, text
-from tillstream.settings import ENVIRONMENT_PREFIX, Settings
+from tillstream.metrics.catalogue import BUILT_IN, COLUMNS, KEYS, MEASURES, Metric
 
 _METRICS_HEAD = """\
 # Metrics
@@ -60,8 +60,8 @@ _ALERTS_HEAD = f"""\
 # Alerts
 
 An alert fires where a figure reaches its threshold, and stands until the figure is below
-{alerts.CLEAR_PERCENT} % of it, or nobody sells there any more: a shop that has closed has no alerts. Thresholds are settings; 0 turns a
-rule off. The rules are evaluated every {alerts.INTERVAL_S} seconds. `/api/v1/alerts` answers the worst {alerts.LIMIT} and how
+{rules.CLEAR_PERCENT} % of it, or nobody sells there any more: a shop that has closed has no alerts. Thresholds are settings; 0 turns a
+rule off. The rules are evaluated every {rules.INTERVAL_S} seconds. `/api/v1/alerts` answers the worst {rules.LIMIT} and how
 many more there are, `/metrics` of the dashboard's port has the gauge `tillstream_alerts{{rule="…"}}`.
 This page is written from the declarations by `make docs`.
 
@@ -70,7 +70,7 @@ This page is written from the declarations by `make docs`.
 _ALERTS_USUAL = f"""
 ## What is usual
 
-Usual is the mean of the same weekday of up to {alerts.WEEKS} past weeks, hour by hour, over the weeks in which the
+Usual is the mean of the same weekday of up to {rules.WEEKS} past weeks, hour by hour, over the weeks in which the
 shop or the chain sold at all. A shop sells usually in an hour in which it sold in at least half of
 them. Who sold nothing on the last of these days and nothing today is not waited for: a shop that is
 being rebuilt, a till that is gone, a product of last month. Silence counts by when receipts arrive,
@@ -108,7 +108,7 @@ def alerts_page() -> str:
             rule.help,
             names(rule.values),
         )
-        for rule in alerts.RULES
+        for rule in rules.RULES
     ]
     columns = ("rule", "level", "fires where", "default", "when and why", "`values`")
     return _ALERTS_HEAD + table(columns, rows) + _ALERTS_USUAL + _ALERTS_TAIL.lstrip("\n")

@@ -9,7 +9,7 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from tillstream.settings import Settings
+from tillstream.config.settings import Settings
 
 
 def configure(settings: Settings, role: str, stream: TextIO | None = None) -> None:

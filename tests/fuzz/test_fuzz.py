@@ -16,7 +16,7 @@ from tests.support.ingest import Connection, encoded
 from tillstream.clock import ManualClock
 from tillstream.formats import registry
 from tillstream.formats.base import Decoder
-from tillstream.receipt import RECEIPT
+from tillstream.receipt.model import RECEIPT
 
 pytestmark = pytest.mark.torture
 

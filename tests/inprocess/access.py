@@ -5,10 +5,10 @@ from __future__ import annotations
 import secrets
 from functools import cache
 
-from tillstream.access import keyfile, password
+from tillstream.access import key_file, password
 from tillstream.access.keys import Key, Keys, digest, make
 from tillstream.access.password import Password
-from tillstream.datadir import DataDirectory
+from tillstream.config.data_directory import DataDirectory
 
 PASSWORD = "pain au levain"
 
@@ -25,7 +25,7 @@ def set_password(directory: DataDirectory, text: str = PASSWORD) -> None:
 
 def add_key(directory: DataDirectory, *stores: str, reads: bool = False) -> str:
     """The text of a new key."""
-    with keyfile.changing(directory.keys) as (known, keep):
+    with key_file.changing(directory.keys) as (known, keep):
         text, number = make(secrets.token_bytes, known.by_id)
         keep(Keys({**known.by_id, number: Key(number, digest(text), "", "", stores, reads=reads)}))
     return text

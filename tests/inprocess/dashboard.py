@@ -12,16 +12,16 @@ import httpx
 
 from tests.inprocess.pipeline import Pipeline
 from tillstream.clock import Clock, SystemClock
-from tillstream.dashboard.entrance import Entrance
-from tillstream.dashboard.live import LiveFeed
-from tillstream.dashboard.server import application, serve
+from tillstream.config.ports import address
+from tillstream.config.settings import Settings
 from tillstream.formats import registry
-from tillstream.ports import address
 from tillstream.quarantine.decisions import Decisions
-from tillstream.quarantine.desk import OpenDesk
-from tillstream.quarantine.posting import Posting
-from tillstream.settings import Settings
-from tillstream.views.views import Views
+from tillstream.quarantine.replay import Posting
+from tillstream.quarantine.service import OpenDesk
+from tillstream.queries.queries import Views
+from tillstream.web.live.feed import LiveFeed
+from tillstream.web.middleware.authenticator import Entrance
+from tillstream.web.server import application, serve
 
 
 def views_of(pipeline: Pipeline) -> Views:

@@ -15,12 +15,12 @@ import msgspec
 
 from tests.support import documents
 from tests.support.mutations import Mutator
+from tillstream.config.settings import Settings
 from tillstream.formats import json as formats_json
 from tillstream.formats import registry, rows, square, xml_records
 from tillstream.formats.base import HEAD_BYTES, Decoded, Decoder, Record, Skip, Unreadable
-from tillstream.receipt import HEAD_COLUMNS, Fault
-from tillstream.settings import Settings
-from tillstream.validation import ReceiptError, Validator
+from tillstream.receipt.model import HEAD_COLUMNS, Fault
+from tillstream.receipt.validation import ReceiptError, Validator
 
 RECEIVED_US = 1_795_435_200_000_000
 RECEIPT_LIMIT_BYTES = 4_096

@@ -16,12 +16,12 @@ import uvloop
 
 from tests.support.ingest import JSON, WAIT_S, Answer, Connection
 from tillstream.clock import Clock, SystemClock
-from tillstream.ingest.gate import Gate
+from tillstream.config.settings import Settings
+from tillstream.ingest.auth import Gate
 from tillstream.ingest.server import serve
 from tillstream.log.base import START, Batch, Log, Position
-from tillstream.log.sqlite import SqliteLog
-from tillstream.receipt import HEAD_COLUMNS
-from tillstream.settings import Settings
+from tillstream.log.sqlite.log import SqliteLog
+from tillstream.receipt.model import HEAD_COLUMNS
 
 Start = Callable[..., "Ingest"]
 """Starts a server with settings of the test's own."""

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from tests.support.recount import amount, cents, read_line, text, totals
-from tillstream.receipt import receipt_key
+from tillstream.receipt.model import receipt_key
 
 GONE = "(unallocated)"
 ZERO = Decimal(0)

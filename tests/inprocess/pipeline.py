@@ -11,18 +11,18 @@ import msgspec
 
 from tests.support.receipts import NOON_US
 from tillstream.clock import ManualClock
+from tillstream.config.settings import Settings
+from tillstream.database.base import Row, Store
+from tillstream.database.duckdb.database import DuckStore
 from tillstream.engine.base import Step
-from tillstream.engine.embedded import EmbeddedEngine
+from tillstream.engine.duckdb import EmbeddedEngine
 from tillstream.log.base import Batch, Log
-from tillstream.log.sqlite import SqliteLog
-from tillstream.metrics import Metric, catalogue
-from tillstream.receipt import HEAD_COLUMNS, RECEIPT, REFUSAL, receipt_key
-from tillstream.settings import Settings
-from tillstream.shoplist.kept import KeptShops
-from tillstream.shoplist.kept import write as write_shops
-from tillstream.shops import Shop, Shops
-from tillstream.store.base import Row, Store
-from tillstream.store.duckdb import DuckStore
+from tillstream.log.sqlite.log import SqliteLog
+from tillstream.metrics.catalogue import Metric, catalogue
+from tillstream.receipt.model import HEAD_COLUMNS, RECEIPT, REFUSAL, receipt_key
+from tillstream.stores.model import Shop, Shops
+from tillstream.stores.repository import KeptShops
+from tillstream.stores.repository import write as write_shops
 
 
 def head(receipt: Mapping[str, Any], received_us: int, **changes: str) -> bytes:

@@ -13,8 +13,8 @@ from tests.inprocess.dashboard import views_of
 from tests.inprocess.ingest import Ingest
 from tests.inprocess.pipeline import Pipeline
 from tests.support.ingest import Answer
-from tillstream.settings import Settings
-from tillstream.views.views import Views
+from tillstream.config.settings import Settings
+from tillstream.queries.queries import Views
 
 
 class Road:

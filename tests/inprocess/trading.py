@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 
 from tests.inprocess.pipeline import Pipeline, head
 from tests.support.receipts import body
+from tillstream.alerts.evaluator import Alerts
+from tillstream.database.base import Row
 from tillstream.log.base import Batch
-from tillstream.shops import Shops
-from tillstream.store.base import Row
-from tillstream.views.alerts import Alerts
-from tillstream.views.calendar import Calendar
+from tillstream.queries.calendar import Calendar
+from tillstream.stores.model import Shops
 
 TODAY = date(2026, 11, 23)
 OPENS, CLOSES = time(7), time(19)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from tests.support.any_receipt import receipts, same
 from tests.support.written import as_csv
+from tillstream.config.settings import Settings
 from tillstream.formats.base import Record, Unreadable
 from tillstream.formats.csv import CsvDecoder
-from tillstream.settings import Settings
-from tillstream.validation import Validator
+from tillstream.receipt.validation import Validator
 
 RECEIVED_US = 1_795_435_200_000_000
 

@@ -16,9 +16,9 @@ from tests.support.paper_receipts import cents, gross, read
 from tillstream.generator.assortment import Day
 from tillstream.generator.basket import sell
 from tillstream.generator.chain import Chain
-from tillstream.generator.pace import trading_day
-from tillstream.generator.paper import detail
+from tillstream.generator.receipts import detail
 from tillstream.generator.sales import DAY_S, Diary, Sales, any_time, hour_of, run_name, weekday_of
+from tillstream.generator.schedule import trading_day
 
 MONDAY_S = 1_772_409_600  # 2026-03-02 00:00:00
 SAMPLE = 30_000

@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tillstream.config.settings import Settings
 from tillstream.log.base import START, Batch, Position, pack_place, unpack_place
-from tillstream.log.sqlite import SqliteLog
-from tillstream.settings import Settings
+from tillstream.log.sqlite.log import SqliteLog
 
 records = st.tuples(st.binary(max_size=30), st.binary(max_size=60), st.binary(max_size=20))
 groups = st.lists(st.lists(records, max_size=9), max_size=8)

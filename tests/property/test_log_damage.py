@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from tillstream.config.settings import Settings
 from tillstream.errors import LogUnavailable
 from tillstream.log.base import START, Batch, Chunk, Log, Position
-from tillstream.log.row import Row, is_sound
-from tillstream.log.segment import COLUMNS, ERRORS
-from tillstream.log.sqlite import SqliteLog
-from tillstream.settings import Settings
+from tillstream.log.sqlite.log import SqliteLog
+from tillstream.log.sqlite.row import Row, is_sound
+from tillstream.log.sqlite.segment import COLUMNS, ERRORS
 
 ROWS = 60
 LAST = Position((ROWS - 1,))

@@ -8,9 +8,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tillstream.shoplist.hours import MIDNIGHT, HoursError, parse, written
-from tillstream.shoplist.table import TEXT_LENGTH, WrongList, read, write
-from tillstream.shops import Opening, Shop, Shops
+from tillstream.stores.csv_file import TEXT_LENGTH, WrongList, read, write
+from tillstream.stores.model import Opening, Shop, Shops
+from tillstream.stores.opening_hours import MIDNIGHT, HoursError, parse, written
 
 DAY_MINUTES = 24 * 60
 

@@ -16,9 +16,9 @@ import pytest
 from tests.inprocess.overview import Expected, Sold, sold
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
-from tillstream.settings import Settings
-from tillstream.shops import Shop, Shops
-from tillstream.views.views import Views
+from tillstream.config.settings import Settings
+from tillstream.queries.queries import Views
+from tillstream.stores.model import Shop, Shops
 
 PARIS = ZoneInfo("Europe/Paris")
 DAY = timedelta(days=1)

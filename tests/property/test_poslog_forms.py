@@ -8,9 +8,9 @@ from decimal import Decimal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tillstream.config.settings import Settings
 from tillstream.formats.base import Decoded
 from tillstream.formats.poslog import PoslogDecoder
-from tillstream.settings import Settings
 
 ITEMS = (
     (

@@ -14,10 +14,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.any_receipt import shaped
+from tillstream.config.settings import Settings
 from tillstream.engine.plan import BODY_SCHEMA
-from tillstream.receipt import HEAD_COLUMNS
-from tillstream.settings import Settings
-from tillstream.validation import ReceiptError, Validator, parse
+from tillstream.receipt.model import HEAD_COLUMNS
+from tillstream.receipt.validation import ReceiptError, Validator, parse
 
 RECEIVED_US = 1_795_435_200_000_000
 SHAPE = json.dumps({"documentTotal": {"grossTotal": "DECIMAL(19,6)"}})

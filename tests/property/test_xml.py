@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from tests.support.any_receipt import shaped
 from tests.support.written import as_xml
+from tillstream.config.settings import Settings
 from tillstream.formats import xml_records
 from tillstream.formats.base import Decoded, Record, Skip, Unreadable
 from tillstream.formats.poslog import PoslogDecoder
 from tillstream.formats.xml import XmlDecoder
-from tillstream.settings import Settings
 
 untimed = settings(deadline=None)
 

@@ -13,12 +13,12 @@ import pytest
 from click.testing import CliRunner
 
 from tests.support.receipts import NOON_US
-from tillstream.cli import main
+from tillstream.cli.main import main
+from tillstream.config.settings import Settings, load
 from tillstream.formats.base import Decoder, Record, Skip, Unreadable
-from tillstream.metrics import catalogue
-from tillstream.settings import Settings, load
-from tillstream.shoplist import kept
-from tillstream.validation import Validator
+from tillstream.metrics.catalogue import catalogue
+from tillstream.receipt.validation import Validator
+from tillstream.stores import repository
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -43,7 +43,7 @@ def test_the_list_of_shops_is_imported_and_has_the_shop_of_the_receipts(tmp_path
     data = tmp_path / "data"
     taken = CliRunner().invoke(main, ["stores", "import", str(EXAMPLES / "stores.csv"), "--data", str(data)])
     assert (taken.exit_code, taken.output.splitlines()[0]) == (0, "12 shops: 12 new, 0 changed, 0 gone")
-    shops = kept.read(data / "shops.json")
+    shops = repository.read(data / "shops.json")
     assert shops.title("12") == "Strasbourg Krutenau"
     assert all(shop.name and shop.city and shop.region and shop.hours and shop.tills for shop in shops.by_id.values())
     assert len(shops.regions) == 9

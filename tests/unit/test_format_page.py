@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from tillstream.config.settings import Settings
 from tillstream.format_page import formats_page
 from tillstream.formats import registry
 from tillstream.formats.base import Decoder
 from tillstream.formats.envelope import EnvelopeDecoder
 from tillstream.ingest.openapi import OPERATIONS
-from tillstream.settings import Settings
 
 
 @pytest.mark.parametrize("decoder", list(registry.load(Settings())), ids=lambda decoder: decoder.title)

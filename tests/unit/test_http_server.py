@@ -12,10 +12,10 @@ import pytest
 from granian.constants import Interfaces
 
 from tests.support.certificate import certificate
-from tillstream import ports
+from tillstream.config import ports
+from tillstream.config.settings import Settings
 from tillstream.errors import OperationalError
 from tillstream.http_server import BoundServer
-from tillstream.settings import Settings
 
 
 class Echo:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tillstream.alerts import RULES
-from tillstream.metrics import BUILT_IN
+from tillstream.alerts.rules import RULES
+from tillstream.config.settings import Settings
+from tillstream.metrics.catalogue import BUILT_IN
 from tillstream.reference import PAGES, alerts_page, metrics_page, settings_page, write
-from tillstream.settings import Settings
 
 DOCS = Path(__file__).parents[2] / "docs"
 

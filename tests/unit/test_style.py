@@ -1,10 +1,9 @@
-"""The style that a machine can check: sizes, imports that run one way, docstrings, tests beside every module."""
+"""Style rules that a test can check: sizes, docstrings, a test module per module. Import-linter holds the layers."""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -24,79 +23,21 @@ BLACK_BOX = tuple(ROOT / "tests" / name for name in ("e2e", "browser", "torture"
 INSIDE = ("tillstream", "tests.inprocess")
 """What no test of those imports."""
 
-LAYERS: tuple[tuple[str, ...], ...] = (
-    # What everything may know.
-    (
-        "errors",
-        "clock",
-        "settings",
-        "ports",
-        "receipt",
-        "numerals",
-        "metrics",
-        "alerts",
-        "shops",
-        "delays",
-        "markdown",
-        "compression",
-        "log.frame",
-    ),
-    # The ports, and what their backends and processes have in common.
-    (
-        "log.base",
-        "store.base",
-        "store.schema",
-        "engine.base",
-        "formats.base",
-        "datadir",
-        "telemetry",
-        "versioned",
-        "watched",
-    ),
-    ("shoplist", "quarantine", "access"),
-    ("http_server", "posting"),
-    # Backends, formats, and what reads through the ports only.
-    ("log", "engine", "store", "formats", "validation"),
-    ("views", "generator", "quarantine.posting"),
-    ("quarantine.desk",),
-    ("ingest", "topology", "options"),
-    (
-        "check",
-        "rebuild",
-        "webhook",
-        "shoplist.command",
-        "access.command",
-        "generator.command",
-        "quarantine.asking",
-        "importing",
-    ),
-    ("quarantine.command",),
-    ("dashboard",),
-    ("processes", "reference", "format_page"),
-    ("cli",),
-    ("__main__",),
-)
-"""From the bottom to the top: a module imports from its own layer and from those below it. A name
-stands for a module or a package; the longest that fits counts."""
-
-BACKENDS = frozenset({"log.sqlite", "log.rabbitmq", "store.duckdb", "engine.embedded"})
-COMPOSITION_ROOT = "topology"
-
-MONEY = ("receipt", "validation", "store", "engine", "views", "check")
+MONEY = ("receipt", "metrics", "database", "engine", "queries", "verification")
 """Modules and packages where amounts pass: `float` may not be called there."""
 
 FLOATS = {
-    "validation": "amounts are only compared with their limits; what is written is the till's own text",
+    "receipt.validation": "amounts are only compared with their limits; what is written is the till's own text",
 }
 
 WITHOUT_TESTS_OF_THEIR_OWN = {
-    "__main__": "one call of cli.main; every test in tests/e2e runs it",
+    "__main__": "one call of cli.main.main; every test in tests/e2e runs it",
     "log.base": "the port; tests/conformance/log holds every backend to it",
-    "store.base": "the port; tests/conformance/store holds every backend to it",
+    "database.base": "the port; tests/conformance/database holds every backend to it",
     "engine.base": "the port; tests/conformance/engine holds every backend to it",
     "ingest.request": "types alone; tests/unit/ingest/test_http1.py and test_app.py use each of them",
-    "topology": "wiring alone; every test in tests/e2e runs it",
-    "processes.roles": "processes; tests/e2e runs them as they are",
+    "composition": "wiring alone; every test in tests/e2e runs it",
+    "runtime.roles": "processes; tests/e2e runs them as they are",
 }
 
 
@@ -119,38 +60,6 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def imports(path: Path) -> Iterator[str]:
-    """The modules of tillstream that a file imports, wherever in it; those for types only stay out."""
-    skipped = {
-        id(inner)
-        for node in ast.walk(tree(path))
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree(path)):
-        if id(node) in skipped:
-            continue
-        if isinstance(node, ast.Import):
-            named = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            named = [f"{node.module}.{alias.name}" for alias in node.names]
-        else:
-            continue
-        for full in named:
-            package, _, rest = full.partition(".")
-            if package == "tillstream":
-                yield from (known for known in MODULES if rest == known or rest.startswith(f"{known}."))
-
-
-def layer(name: str) -> int:
-    parts = name.split(".")
-    for length in range(len(parts), 0, -1):
-        for number, names in enumerate(LAYERS):
-            if ".".join(parts[:length]) in names:
-                return number
-    raise AssertionError(f"{name} is in no layer: add it to LAYERS")
-
-
 @every_module
 def test_every_module_says_what_it_is_for(name: str) -> None:
     assert ast.get_docstring(tree(MODULES[name])), f"{name} has no docstring"
@@ -164,20 +73,6 @@ def test_files_and_functions_stay_small(name: str) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             assert length <= FUNCTION_LINES, f"{name}.{node.name} has {length} lines"
-
-
-@every_module
-def test_imports_run_one_way(name: str) -> None:
-    upward = sorted(other for other in set(imports(MODULES[name])) if layer(other) > layer(name))
-    assert not upward, f"{name} imports {', '.join(upward)} from above"
-
-
-@every_module
-def test_only_the_composition_root_imports_a_backend(name: str) -> None:
-    if name == COMPOSITION_ROOT:
-        assert set(imports(MODULES[name])) >= BACKENDS
-    else:
-        assert not BACKENDS & set(imports(MODULES[name])), f"{name} imports a backend"
 
 
 @every_module

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from tillstream import telemetry
-from tillstream.settings import Settings
+from tillstream.config.settings import Settings
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tillstream import ports
-from tillstream.access import keyfile, password, tls
-from tillstream.datadir import DataDirectory
+from tillstream.access import key_file, password, tls
+from tillstream.config import ports
+from tillstream.config.data_directory import DataDirectory
+from tillstream.config.settings import Settings
 from tillstream.errors import AccessError
-from tillstream.settings import Settings
 
 
 class Lack(NamedTuple):
@@ -33,7 +33,7 @@ def asks_always(settings: Settings) -> bool:
 def lacks(directory: DataDirectory, settings: Settings, *, ingest: bool, dashboard: bool) -> list[Lack]:
     """What is missing of the protection of these ports. Raises `AccessError` where it is there and cannot be used."""
     found = []
-    if not keyfile.read(keyfile.place(directory, settings)).guard_ingest and ingest:
+    if not key_file.read(key_file.place(directory, settings)).guard_ingest and ingest:
         found.append(KEYS)
     if password.read(directory.password) is None and dashboard:
         found.append(PASSWORD)

@@ -12,10 +12,10 @@ from msgspec import Struct
 
 from tillstream.access.keys import Entropy
 from tillstream.clock import Clock
-from tillstream.datadir import replace_secret
+from tillstream.config.data_directory import replace_secret
+from tillstream.config.versioned import Unusable, decode
+from tillstream.config.watched import Watched
 from tillstream.errors import AccessError
-from tillstream.versioned import Unusable, decode
-from tillstream.watched import Watched
 
 VERSION = 1
 LEAST_CHARACTERS = 10

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tillstream.access.keys import Entropy
 from tillstream.clock import Clock
-from tillstream.datadir import replace_secret
+from tillstream.config.data_directory import replace_secret
 
 VERSION = 1
 TOKEN_BYTES = 32

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+from tillstream.config.settings import Settings
 from tillstream.errors import AccessError
-from tillstream.settings import Settings
 
 _BOTH = "both are needed: set tls_certificate_file and tls_key_file"
 

@@ -11,9 +11,9 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tillstream.engine.intake import RECORD_COLUMNS, zone_table
+from tillstream.config.settings import Settings
+from tillstream.engine.arrow_batches import RECORD_COLUMNS, zone_table
 from tillstream.engine.plan import BODY_SCHEMA, CONTENT_SCHEMA, Plan
-from tillstream.settings import Settings
 
 _BODY_SCHEMA = msgspec.json.encode(BODY_SCHEMA).decode()
 _CONTENT_SCHEMA = msgspec.json.encode(CONTENT_SCHEMA).decode()

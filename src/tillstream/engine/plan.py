@@ -10,10 +10,10 @@ decimals, which takes binary-float noise away, then half-up to the currency's mi
 
 from __future__ import annotations
 
-from tillstream.delays import bucket
-from tillstream.metrics import Metric
-from tillstream.receipt import SIMULATED, UNALLOCATED, UNNAMED
-from tillstream.store.schema import metric_columns, tables
+from tillstream.database.schema import metric_columns, tables
+from tillstream.metrics.catalogue import Metric
+from tillstream.metrics.delays import bucket
+from tillstream.receipt.model import SIMULATED, UNALLOCATED, UNNAMED
 
 AMOUNT = "DECIMAL(19,6)"
 

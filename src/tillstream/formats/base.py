@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, ClassVar, NamedTuple
 
-from tillstream.receipt import PERSONAL, Fault
-from tillstream.settings import Settings
+from tillstream.config.settings import Settings
+from tillstream.receipt.model import PERSONAL, Fault
 
 HEAD_BYTES = 4_096
 """So much of a payload or a file is enough to recognise its format."""

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from tillstream.receipt import minor_digits
-from tillstream.settings import Settings
+from tillstream.config.settings import Settings
+from tillstream.receipt.model import minor_digits
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})", re.ASCII)
 

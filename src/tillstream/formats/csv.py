@@ -13,8 +13,8 @@ from tillstream.formats.canonical import amount
 from tillstream.formats.fields import NEEDED, amount_json, body, short, text_json
 from tillstream.formats.rows import Row, Rows
 from tillstream.formats.table import NoTable, Table
-from tillstream.receipt import PERSONAL, Fault
-from tillstream.validation import ITEMS_LIMIT
+from tillstream.receipt.model import PERSONAL, Fault
+from tillstream.receipt.validation import ITEMS_LIMIT
 
 ROWS_LIMIT = 2 * ITEMS_LIMIT
 """Rows of one receipt: so many hold all the lines and payments that it may have."""

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from tillstream.formats.base import Decoded, Decoder, Record, Unreadable, text_of
 from tillstream.formats.json import BOM, lines, reason
-from tillstream.receipt import Fault
+from tillstream.receipt.model import Fault
 
 MEDIA_TYPE = "application/vnd.tillstream.records+ndjson"
 

@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import NamedTuple, get_type_hints
 
 from tillstream.formats.canonical import amount, encode
-from tillstream.receipt import DocumentTotal, Line, Receipt, Settlement
+from tillstream.receipt.model import DocumentTotal, Line, Receipt, Settlement
 
 RECEIPT, TOTAL, LINES, SETTLEMENTS = "", "documentTotal", "lines", "settlements"
 PARTS = (RECEIPT, TOTAL, LINES, SETTLEMENTS)

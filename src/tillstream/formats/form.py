@@ -10,11 +10,11 @@ from operator import getitem, itemgetter
 from typing import BinaryIO, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from tillstream.config.settings import Settings
 from tillstream.formats.base import Decoded, Decoder, Record, Unreadable, text_of
 from tillstream.formats.fields import LISTS, PARTS, RECEIPT, Field, Values, amount_json, body, field, short, text_json
 from tillstream.formats.json import BOM
-from tillstream.receipt import PERSONAL, Fault
-from tillstream.settings import Settings
+from tillstream.receipt.model import PERSONAL, Fault
 
 MEDIA_TYPE = "application/x-www-form-urlencoded"
 

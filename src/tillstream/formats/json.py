@@ -12,9 +12,9 @@ from typing import BinaryIO
 
 import msgspec
 
+from tillstream.config.settings import Settings
 from tillstream.formats.base import Decoded, Decoder, Record, Unreadable, several, text_of
-from tillstream.receipt import Fault
-from tillstream.settings import Settings
+from tillstream.receipt.model import Fault
 
 BOM = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"

@@ -12,14 +12,14 @@ from functools import lru_cache
 from typing import BinaryIO, NamedTuple
 from xml.etree.ElementTree import Element
 
+from tillstream.config.settings import Settings
 from tillstream.formats.base import Decoded, Decoder, Record, Skip, Unreadable
 from tillstream.formats.canonical import encode, local_date, unit, without_gaps
 from tillstream.formats.poslog_forms import PoslogForms
 from tillstream.formats.poslog_sale import STANDARD, NoAmount, Sale
 from tillstream.formats.xml_parts import Cut, Root, content, element, parsed
 from tillstream.formats.xml_records import XmlRecords, root_of
-from tillstream.receipt import PERSONAL, Fault, minor_digits
-from tillstream.settings import Settings
+from tillstream.receipt.model import PERSONAL, Fault, minor_digits
 
 RECORD = "Transaction"
 _NAMESPACE = re.compile(r"https?://www\.nrf-arts\.org/IXRetail\b", re.IGNORECASE)

@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 from tillstream.formats.canonical import amount, without_gaps
 from tillstream.formats.poslog_totals import ZERO, Line, ReceiptTax, Totals, balance
 from tillstream.formats.xml_parts import content
-from tillstream.receipt import AMOUNT_LIMIT
+from tillstream.receipt.model import AMOUNT_LIMIT
 
 _HEADER = (
     "RetailStoreID BusinessUnit UnitID WorkstationID SequenceNumber TransactionID BusinessDayDate OperatorID "

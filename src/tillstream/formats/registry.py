@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import entry_points
 from pathlib import PurePath
 
+from tillstream.config.settings import Settings
 from tillstream.errors import FormatError
 from tillstream.formats.base import HEAD_BYTES, Decoder
 from tillstream.formats.csv import CsvDecoder
@@ -15,7 +16,6 @@ from tillstream.formats.json import JsonDecoder, NdjsonDecoder
 from tillstream.formats.poslog import PoslogDecoder
 from tillstream.formats.square import SquareDecoder
 from tillstream.formats.xml import XmlDecoder
-from tillstream.settings import Settings
 
 ENTRY_POINT_GROUP = "tillstream.formats"
 """Other packages name classes that derive from `Decoder` here."""

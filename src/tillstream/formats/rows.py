@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from tillstream.formats.base import Unreadable
 from tillstream.formats.json import BOM, lines
-from tillstream.receipt import Fault
+from tillstream.receipt.model import Fault
 
 ROW_LINES = 1_000
 """Lines that one row may take, with the line breaks in its cells."""

@@ -13,7 +13,7 @@ from tillstream.formats.base import Decoded, Decoder, Record, Skip, Unreadable, 
 from tillstream.formats.json import BOM, WHOLE_BYTES, Values, crowded, lines, reason
 from tillstream.formats.square_order import NO_SALE, SOLD, STATES, read
 from tillstream.formats.square_receipt import receipt
-from tillstream.receipt import PERSONAL, Fault
+from tillstream.receipt.model import PERSONAL, Fault
 
 EMPTY = "EMPTY"
 """The kind of a page without orders: the API answers so where a search found none."""

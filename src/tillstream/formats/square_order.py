@@ -13,8 +13,8 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from tillstream.receipt import AMOUNT_LIMIT, Fault
-from tillstream.validation import FAULTS_LIMIT, ITEMS_LIMIT, ReceiptError, parse, walk
+from tillstream.receipt.model import AMOUNT_LIMIT, Fault
+from tillstream.receipt.validation import FAULTS_LIMIT, ITEMS_LIMIT, ReceiptError, parse, walk
 
 STATES = ("OPEN", "COMPLETED", "CANCELED", "DRAFT")
 SOLD = "COMPLETED"

@@ -14,11 +14,11 @@ from typing import Any
 
 import msgspec
 
+from tillstream.config.settings import Settings
 from tillstream.formats.canonical import amount, encode, local_date, spread
 from tillstream.formats.square_order import Amounts, Item, Money, Order, QuantityUnit, Rounding
-from tillstream.receipt import AMOUNT_LIMIT, DocumentTotal, Fault, Line, Receipt, Settlement, minor_digits
-from tillstream.settings import Settings
-from tillstream.validation import FAULTS_LIMIT, ID_LIMIT
+from tillstream.receipt.model import AMOUNT_LIMIT, DocumentTotal, Fault, Line, Receipt, Settlement, minor_digits
+from tillstream.receipt.validation import FAULTS_LIMIT, ID_LIMIT
 
 Payment = tuple[str | None, int]
 """Mechanism, and what was paid in minor units."""

@@ -22,7 +22,7 @@ from tillstream.formats.fields import (
     field,
     text_json,
 )
-from tillstream.receipt import Fault
+from tillstream.receipt.model import Fault
 
 DELIMITERS = (",", ";", "\t")
 

@@ -7,14 +7,14 @@ from decimal import Decimal
 from typing import Any, BinaryIO, get_args, get_type_hints
 from xml.etree.ElementTree import Element
 
+from tillstream.config.settings import Settings
 from tillstream.formats.base import Decoded, Decoder, Record, Unreadable
 from tillstream.formats.canonical import amount, encode
 from tillstream.formats.poslog import PoslogDecoder, is_poslog
 from tillstream.formats.xml_forms import AMOUNT, TEXT, Filling, Finish, Forms, Sample
 from tillstream.formats.xml_parts import Cut, content, element, parsed
 from tillstream.formats.xml_records import XmlRecords, root_of
-from tillstream.receipt import DocumentTotal, Fault, Line, Settlement
-from tillstream.settings import Settings
+from tillstream.receipt.model import DocumentTotal, Fault, Line, Settlement
 
 RECORD = "receipt"
 _ROOTS = frozenset({RECORD, "receipts"})

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from xml.parsers import expat
 
 from tillstream.formats.base import Record, Unreadable
-from tillstream.receipt import Fault
+from tillstream.receipt.model import Fault
 
 _PREFIX_LIMIT_BYTES = 64
 

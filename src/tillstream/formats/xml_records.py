@@ -27,7 +27,7 @@ from tillstream.formats.xml_parts import (
     encoding,
     tags,
 )
-from tillstream.receipt import Fault
+from tillstream.receipt.model import Fault
 
 _WINDOW_BYTES = 256 * 1024
 

@@ -11,10 +11,10 @@ from random import Random
 from zoneinfo import ZoneInfo
 
 from tillstream.clock import Clock
-from tillstream.generator import pace
+from tillstream.generator import schedule
 from tillstream.generator.chain import Chain
-from tillstream.generator.pace import LocalClock, Moment
 from tillstream.generator.sales import DAY_S, Diary, Occasion, Pool, Sales, any_time, awake, run_name
+from tillstream.generator.schedule import LocalClock, Moment
 
 SEED_RATE = 1.5
 LIVE_RATE = 4.0
@@ -60,7 +60,7 @@ class Options:
 
     @property
     def start_s(self) -> int | None:
-        return None if self.start is None else pace.local_second(self.start)
+        return None if self.start is None else schedule.local_second(self.start)
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _backfill(options: Options, chain: Chain, pool: Pool, local: LocalClock) -> 
         print=_printing(Diary(chain, options.seed, pool).print, local),
         paced=False,
         simulated=True,
-        expected=sum(pace.expected(chain, day_s, first_s, until_s) for day_s in days),
+        expected=sum(schedule.expected(chain, day_s, first_s, until_s) for day_s in days),
         batch=options.batch if options.batch > 1 else BACKFILL_BATCH,
         connections=options.connections or BATCH_CONNECTIONS,
     )
@@ -119,13 +119,13 @@ def _backfill(options: Options, chain: Chain, pool: Pool, local: LocalClock) -> 
 def _day(options: Options, chain: Chain, pool: Pool, local: LocalClock) -> Phase:
     """From the start, else from this morning, to the last receipt of that day."""
     start_s = options.start_s if options.start_s is not None else local.now_s() // DAY_S * DAY_S
-    from_s = pace.opening(start_s)
+    from_s = schedule.opening(start_s)
     day_s = start_s // DAY_S * DAY_S
     seconds = _trading_day(options.seed, chain, day_s, from_s, day_s + DAY_S)
-    expected = pace.expected(chain, day_s, from_s, day_s + DAY_S)
+    expected = schedule.expected(chain, day_s, from_s, day_s + DAY_S)
     return Phase(
         name="a day",
-        moments=islice(pace.compressed(seconds, from_s, options.speed), options.count),
+        moments=islice(schedule.compressed(seconds, from_s, options.speed), options.count),
         print=_printing(Diary(chain, options.seed, pool).print, local),
         paced=True,
         simulated=True,
@@ -137,7 +137,7 @@ def _day(options: Options, chain: Chain, pool: Pool, local: LocalClock) -> Phase
 
 
 def _trading_day(seed: int, chain: Chain, day_s: int, from_s: int, until_s: int) -> Iterator[int]:
-    return pace.trading_day(chain, day_s, Random(f"{seed} hours {day_s}"), from_s, until_s)
+    return schedule.trading_day(chain, day_s, Random(f"{seed} hours {day_s}"), from_s, until_s)
 
 
 def _burst(options: Options, chain: Chain, pool: Pool, local: LocalClock) -> Phase:
@@ -146,7 +146,7 @@ def _burst(options: Options, chain: Chain, pool: Pool, local: LocalClock) -> Pha
         pool.fill()
     return Phase(
         name="burst",
-        moments=islice(pace.burst(chain, options.start_s), count),
+        moments=islice(schedule.burst(chain, options.start_s), count),
         print=_printing(_sales(options, chain, any_time, pool).print, local),
         paced=False,
         simulated=options.start is not None,
@@ -162,7 +162,7 @@ def _steady(options: Options, chain: Chain, pool: Pool, local: LocalClock) -> Ph
     gaps = Random(f"{options.seed} gaps")
     # The past days may have come with a start of their own; live sales are always dated now.
     start_s = None if options.live or options.backfill_days else options.start_s
-    moments = pace.lively(rate, gaps) if options.live else pace.steady(rate, gaps, start_s)
+    moments = schedule.lively(rate, gaps) if options.live else schedule.steady(rate, gaps, start_s)
     expected = options.count
     if expected is None and options.duration_s is not None:
         expected = round(rate * options.duration_s)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from tillstream.client.tally import Tally
 from tillstream.errors import OperationalError
-from tillstream.posting.tally import Tally
 
 
 class Report(Struct, frozen=True, kw_only=True):

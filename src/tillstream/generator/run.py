@@ -12,13 +12,13 @@ from random import Random
 
 import uvloop
 
-from tillstream.access.machine import trusting
+from tillstream.access.machine_token import trusting
+from tillstream.client.messages import NDJSON, Target, head, target
+from tillstream.client.sender import Request, Sender
+from tillstream.client.tally import Tally
 from tillstream.clock import Clock, SystemClock
 from tillstream.generator.plan import Options, Phase, phases
 from tillstream.generator.report import NoAnswer, Report, report
-from tillstream.posting.answer import NDJSON, Target, head, target
-from tillstream.posting.client import Request, Sender
-from tillstream.posting.tally import Tally
 
 Progress = Callable[[Tally], None]
 

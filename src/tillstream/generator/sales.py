@@ -13,7 +13,7 @@ from hashlib import blake2b
 from itertools import accumulate
 from random import Random
 
-from tillstream.generator import paper
+from tillstream.generator import receipts
 from tillstream.generator.assortment import FIRST_HOUR, LAST_HOUR, Day
 from tillstream.generator.basket import Basket, sell
 from tillstream.generator.chain import TOWN_HOURS, WEEK, Chain
@@ -90,7 +90,7 @@ class Pool:
         """The same one whenever it is made."""
         random = Random(f"{self._seed} {day} {hour} {number}")
         basket = sell(random, day, hour)
-        made = self._made[day, hour][number] = basket, paper.detail(basket, random)
+        made = self._made[day, hour][number] = basket, receipts.detail(basket, random)
         return made
 
 
@@ -103,7 +103,7 @@ class Sales:
         self._random = random
         self._name = name.encode()
         self._pool = pool
-        self._parts = [paper.till_part(till) for till in chain.tills]
+        self._parts = [receipts.till_part(till) for till in chain.tills]
         self._numbers = [0] * len(chain.tills)
         self._undo: tuple[int, bytes, Basket] | None = None
         self._date_s = -1
@@ -115,13 +115,13 @@ class Sales:
         if self._undo is not None:
             till, customer, basket = self._undo
             self._undo = None
-            return self._stamp(till, customer, local_s, paper.detail(basket.undone(), random))
+            return self._stamp(till, customer, local_s, receipts.detail(basket.undone(), random))
         day, hour, till = self._occasion(self._chain, random, local_s)
         if self._pool is not None:
             basket, detail = self._pool.draw(random, day, hour)
         else:
             basket = sell(random, day, hour)
-            detail = paper.detail(basket, random)
+            detail = receipts.detail(basket, random)
         loyalty = random.random()
         customer = b"%d" % (loyalty / LOYAL_SHARE * CUSTOMERS) if loyalty < LOYAL_SHARE else b""
         if random.random() < RETURN_SHARE:
@@ -133,7 +133,7 @@ class Sales:
             self._date_s = local_s
             self._date = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(local_s)).encode()
         self._numbers[till] = number = self._numbers[till] + 1
-        return paper.stamp(b"%b-%d" % (self._name, number), self._parts[till], customer, self._date, detail)
+        return receipts.stamp(b"%b-%d" % (self._name, number), self._parts[till], customer, self._date, detail)
 
 
 class Diary:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 import msgspec
 
 from tillstream.clock import Clock
+from tillstream.config.settings import Settings
 from tillstream.formats import envelope
 from tillstream.formats.base import Record, Skip, Unreadable
-from tillstream.importing.ledger import Refusal
-from tillstream.importing.opening import Opened
-from tillstream.receipt import Fault
-from tillstream.settings import Settings
-from tillstream.validation import ReceiptError, Validator
+from tillstream.importing.checkpoint import Refusal
+from tillstream.importing.source_file import Opened
+from tillstream.receipt.model import Fault
+from tillstream.receipt.validation import ReceiptError, Validator
 
 RECEIPTS = 1_000
 BYTES = 2 * 1024 * 1024

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tillstream import ports, topology
-from tillstream.access import machine
+from tillstream import composition
+from tillstream.access import machine_token
 from tillstream.access.keys import KEY
 from tillstream.clock import Clock
-from tillstream.datadir import FORMAT_FILE, DataDirectory, Kind
-from tillstream.settings import Settings, default
+from tillstream.config import ports
+from tillstream.config.data_directory import FORMAT_FILE, DataDirectory, Kind
+from tillstream.config.settings import Settings, default
 
 
 class Destination(NamedTuple):
@@ -39,7 +40,7 @@ def find(settings: Settings, to: str = "", key: str = "") -> Destination:
     except OSError:
         holder = None
     if holder is not None and holder.address:
-        key = key or machine.known(directory)
+        key = key or machine_token.known(directory)
         return Destination(holder.address, (mark(settings) or holder.address) + named, key, same_machine=True)
     url = ports.address(settings.host, settings.ingest_port or default("ingest_port"), tls=settings.tls)
     return Destination(url, url + named, key)
@@ -58,4 +59,4 @@ def with_zones(settings: Settings, clock: Clock) -> Settings:
     """The settings with the time zones that ingest has from the list of shops, where the data directory is here."""
     if not (settings.data_path / FORMAT_FILE).exists():
         return settings
-    return topology.in_force(DataDirectory(settings.data_path, Kind.REAL), settings, clock)[0]
+    return composition.in_force(DataDirectory(settings.data_path, Kind.REAL), settings, clock)[0]

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from tillstream.config.settings import Settings
 from tillstream.errors import SettingsError
-from tillstream.importing.opening import readable
 from tillstream.importing.selection import REPORT_SUFFIX, left_alone
-from tillstream.settings import Settings
+from tillstream.importing.source_file import readable
 
 SETTLED_US = 2_000_000
 """A file whose size and time have not changed for so long is complete."""

@@ -10,17 +10,17 @@ from random import Random
 import structlog
 
 from tillstream.clock import Clock
+from tillstream.config.settings import Settings
 from tillstream.errors import OperationalError
 from tillstream.formats import registry
-from tillstream.importing import ledger as ledgers
-from tillstream.importing.courier import Courier
+from tillstream.importing import checkpoint as ledgers
+from tillstream.importing.checkpoint import Ledger
 from tillstream.importing.destination import Destination, with_zones
 from tillstream.importing.folder import DONE, FAILED, Folder, Seen, inbox_of, look
-from tillstream.importing.ledger import Ledger
-from tillstream.importing.opening import UnknownFormat, shown
 from tillstream.importing.outcome import Outcome, replacing, write
+from tillstream.importing.source_file import UnknownFormat, shown
 from tillstream.importing.taking import Taker
-from tillstream.settings import Settings
+from tillstream.importing.uploader import Courier
 
 LOOK_S = 1.0
 AGAIN_US = 10_000_000

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from tillstream.errors import OperationalError
-from tillstream.importing.ledger import Counts, Refusal
+from tillstream.importing.checkpoint import Counts, Refusal
 
 _encode = msgspec.json.Encoder().encode
 

@@ -13,15 +13,15 @@ from random import Random
 import uvloop
 
 from tillstream.errors import OperationalError
-from tillstream.importing import ledger as ledgers
-from tillstream.importing.courier import Courier
+from tillstream.importing import checkpoint as ledgers
+from tillstream.importing.checkpoint import Ledger
+from tillstream.importing.console import FAULTS_SHOWN, Running, Summary
 from tillstream.importing.destination import Destination
-from tillstream.importing.ledger import Ledger
-from tillstream.importing.opening import CannotRead, UnknownFormat, open_file, shown
+from tillstream.importing.dry_run import Trial
 from tillstream.importing.outcome import Outcome, Report, replacing
-from tillstream.importing.screen import FAULTS_SHOWN, Running, Summary
+from tillstream.importing.source_file import CannotRead, UnknownFormat, open_file, shown
 from tillstream.importing.taking import Taker
-from tillstream.importing.trial import Trial
+from tillstream.importing.uploader import Courier
 
 
 @dataclass(frozen=True, slots=True)

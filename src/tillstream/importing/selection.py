@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tillstream.importing.opening import STDIN, CannotRead
+from tillstream.importing.source_file import STDIN, CannotRead
 
 REPORT_SUFFIX = ".report.json"
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tillstream.clock import Clock
+from tillstream.config.settings import Settings
 from tillstream.formats.base import Decoder
 from tillstream.formats.registry import Formats
-from tillstream.importing.apart import Stopped, apart
-from tillstream.importing.courier import Courier
-from tillstream.importing.ledger import Ledger
-from tillstream.importing.opening import Opened, open_file, shown
+from tillstream.importing.checkpoint import Ledger
 from tillstream.importing.outcome import Outcome
+from tillstream.importing.source_file import Opened, open_file, shown
 from tillstream.importing.transfer import Show, Transfer
-from tillstream.settings import Settings
+from tillstream.importing.uploader import Courier
+from tillstream.importing.worker import Stopped, apart
 
 Done = Callable[[Outcome, Ledger], None]
 """Told of the outcome while the ledger with its refusals is still open."""

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Callable
 
 from tillstream.clock import Clock
-from tillstream.importing.apart import Stopped, apart
+from tillstream.config.settings import Settings
 from tillstream.importing.batches import Batch, batches, place
-from tillstream.importing.courier import Courier, Taken
-from tillstream.importing.ledger import Ledger, Refusal
-from tillstream.importing.opening import CannotRead, Opened
-from tillstream.settings import Settings
+from tillstream.importing.checkpoint import Ledger, Refusal
+from tillstream.importing.source_file import CannotRead, Opened
+from tillstream.importing.uploader import Courier, Taken
+from tillstream.importing.worker import Stopped, apart
 
 SAVE_US = 500_000
 """So much work at most is done again after a crash."""

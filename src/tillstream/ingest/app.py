@@ -11,15 +11,15 @@ import httptools
 import structlog
 
 from tillstream.formats.registry import Formats
-from tillstream.ingest import answers, form_page, openapi
-from tillstream.ingest.answers import Answer, Refused
-from tillstream.ingest.commit import Committer
+from tillstream.ingest import form_page, openapi, responses
+from tillstream.ingest.auth import Gate, Stores
 from tillstream.ingest.counters import Exposition
-from tillstream.ingest.gate import Gate, Stores
+from tillstream.ingest.decoding import AT_ONCE_BYTES
+from tillstream.ingest.group_commit import Committer
+from tillstream.ingest.handlers import Taker, reason
 from tillstream.ingest.request import Headers, Reply, Request
+from tillstream.ingest.responses import Answer, Refused
 from tillstream.ingest.room import Share
-from tillstream.ingest.sorting import AT_ONCE_BYTES
-from tillstream.ingest.taking import Taker, reason
 
 _PROBE_TIMEOUT_S = 2.0
 
@@ -78,7 +78,7 @@ class IngestApp:
             reply(refusal.answer)
         except Exception:
             _logger.exception("request_failed")
-            reply(answers.failed())
+            reply(responses.failed())
         finally:
             if request.share is not None:
                 _give_back(request.share, task)
@@ -91,11 +91,11 @@ class IngestApp:
             path = request.target.decode("latin-1")
         methods = self._handlers.get(path, _NO_METHODS)
         if not methods:
-            raise Refused(answers.not_found(path))
+            raise Refused(responses.not_found(path))
         handler = methods.get(b"GET" if request.method == b"HEAD" else request.method)
         if handler is None:
             allowed = [method.decode() for method in methods]
-            raise Refused(answers.method_not_allowed([*allowed, "HEAD"] if b"GET" in methods else allowed))
+            raise Refused(responses.method_not_allowed([*allowed, "HEAD"] if b"GET" in methods else allowed))
         return handler
 
     def _later(
@@ -114,7 +114,7 @@ class IngestApp:
             answer = refusal.answer
         except Exception:
             _logger.exception("request_failed")
-            answer = answers.failed()
+            answer = responses.failed()
         reply(answer)
 
     def _receipt(self, request: Request, reply: Reply) -> asyncio.Task[None] | None:
@@ -139,16 +139,16 @@ class IngestApp:
         return form_page.shown(answer, request.body)
 
     def _live(self, _request: Request, reply: Reply) -> None:
-        reply(answers.live())
+        reply(responses.live())
 
     async def _ready(self, _request: Request) -> Answer:
         if self._stopping:
-            return answers.ready("it is stopping")
+            return responses.ready("it is stopping")
         try:
             outcome = await asyncio.wait_for(self._committer.probe(), _PROBE_TIMEOUT_S)
         except TimeoutError:
-            return answers.ready("the log does not answer")
-        return answers.ready("" if outcome is None else reason(outcome))
+            return responses.ready("the log does not answer")
+        return responses.ready("" if outcome is None else reason(outcome))
 
     def _metrics(self, request: Request, reply: Reply) -> asyncio.Task[None]:
         self._gate.check_reading(request.headers)
@@ -156,10 +156,10 @@ class IngestApp:
 
     async def _figures(self, _request: Request) -> Answer:
         text = await asyncio.to_thread(self._exposition.text)
-        return answers.found("text/plain; version=0.0.4; charset=utf-8", text)
+        return responses.found("text/plain; version=0.0.4; charset=utf-8", text)
 
     def _document(self, page: openapi.Page, _request: Request, reply: Reply) -> None:
-        reply(answers.found(page.content_type, page.body(), page.headers))
+        reply(responses.found(page.content_type, page.body(), page.headers))
 
 
 def _give_back(share: Share, task: asyncio.Task[None] | None) -> None:

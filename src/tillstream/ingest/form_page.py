@@ -13,9 +13,9 @@ from urllib.parse import parse_qsl, quote
 import msgspec
 
 from tillstream.formats.form import MEDIA_TYPE
-from tillstream.ingest.answers import Answer
 from tillstream.ingest.openapi import Page
 from tillstream.ingest.request import Headers
+from tillstream.ingest.responses import Answer
 
 HTML = "text/html; charset=utf-8"
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, cast
 import httptools
 import structlog
 
-from tillstream.ingest import answers
-from tillstream.ingest.answers import Answer
+from tillstream.ingest import responses
 from tillstream.ingest.request import Headers, Request
+from tillstream.ingest.responses import Answer
 from tillstream.ingest.room import Share
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Connection(asyncio.Protocol):
         if self._server.closing:
             self.abort()
         elif len(self._server.open) > self._server.limits.connections:
-            self._refuse(answers.too_many_connections())
+            self._refuse(responses.too_many_connections())
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._transport = None
@@ -132,13 +132,13 @@ class Connection(asyncio.Protocol):
             _logger.exception("request_failed")
             self.abort()
         except httptools.HttpParserError as error:
-            self._refuse(answers.malformed(str(error)))
+            self._refuse(responses.malformed(str(error)))
         if self._stage is _Stage.HEAD or (self._trailing and self._stage is _Stage.BODY):
             # Where another request or a chunk's size ended in these data, how much of them is head or
             # trailers is not known.
             self._head_bytes += 0 if self._mixed else len(data)
             if self._head_bytes > self._server.limits.header_bytes:
-                self._refuse(answers.head_too_large(self._server.limits.header_bytes))
+                self._refuse(responses.head_too_large(self._server.limits.header_bytes))
 
     def eof_received(self) -> bool:
         """The client sends no more; what it sent is answered all the same, a body that broke off too."""
@@ -225,9 +225,9 @@ class Connection(asyncio.Protocol):
         if answer is not None:
             self._refuse(answer)
         elif share.taken_bytes + size > self._server.limits.body_bytes:
-            self._refuse(answers.body_too_large(self._server.limits.body_bytes))
+            self._refuse(responses.body_too_large(self._server.limits.body_bytes))
         elif not share.take(size):
-            self._refuse(answers.unavailable("too much is being read"))
+            self._refuse(responses.unavailable("too much is being read"))
 
     def _give_back(self) -> None:
         """Forget what has come of the body."""
@@ -269,7 +269,7 @@ class Connection(asyncio.Protocol):
         self._transport.pause_reading()
         self._paused = True
         if len(self._waiting) > PIPELINE_LIMIT:
-            self._refuse(answers.unavailable("too many requests wait on this connection"))
+            self._refuse(responses.unavailable("too many requests wait on this connection"))
 
     def _begin(self, request: Request) -> None:
         self._answering = True
@@ -351,9 +351,9 @@ class Connection(asyncio.Protocol):
     def overdue(self) -> None:
         """It took longer than it may."""
         if self._stage is _Stage.BODY:
-            self._refuse(answers.body_too_late(round(self._server.limits.body_s * 1_000)))
+            self._refuse(responses.body_too_late(round(self._server.limits.body_s * 1_000)))
         elif self._stage is _Stage.HEAD:
-            self._refuse(answers.head_too_late(round(self._server.limits.header_s * 1_000)))
+            self._refuse(responses.head_too_late(round(self._server.limits.header_s * 1_000)))
         elif self._stage is _Stage.IDLE and not self._blocked:
             self._hang_up()
         else:

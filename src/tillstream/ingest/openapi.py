@@ -12,8 +12,8 @@ import swagger_ui_bundle
 from tillstream import __version__
 from tillstream.formats.base import Decoder
 from tillstream.formats.registry import Formats
-from tillstream.receipt import AMOUNT_LIMIT, Receipt
-from tillstream.validation import ID_LIMIT, ITEMS_LIMIT
+from tillstream.receipt.model import AMOUNT_LIMIT, Receipt
+from tillstream.receipt.validation import ID_LIMIT, ITEMS_LIMIT
 
 _AMOUNT = {"type": "string", "format": "decimal"}
 _LARGEST = int(AMOUNT_LIMIT) - 1

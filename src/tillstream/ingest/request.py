@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from tillstream.ingest.answers import Answer
+from tillstream.ingest.responses import Answer
 from tillstream.ingest.room import Share
 
 Headers = dict[bytes, bytes]

@@ -8,22 +8,22 @@ from collections.abc import Callable
 
 import structlog
 
-from tillstream import ports
 from tillstream.access import tls
 from tillstream.clock import Clock
+from tillstream.config import ports
+from tillstream.config.settings import Settings
 from tillstream.errors import OperationalError
 from tillstream.formats import registry
 from tillstream.http_server import BACKLOG
 from tillstream.ingest.app import IngestApp
-from tillstream.ingest.commit import Committer
+from tillstream.ingest.auth import Gate
+from tillstream.ingest.backpressure import Pace
 from tillstream.ingest.connections import Connections, Limits
 from tillstream.ingest.counters import Counters, Exposition
-from tillstream.ingest.gate import Gate
-from tillstream.ingest.pace import Pace
+from tillstream.ingest.group_commit import Committer
+from tillstream.ingest.handlers import Taker
 from tillstream.ingest.room import Room
-from tillstream.ingest.taking import Taker
 from tillstream.log.base import Log
-from tillstream.settings import Settings
 
 STOP_LIMIT_S = 4.0
 """Longest wait for open requests when the server stops."""

@@ -14,10 +14,10 @@ import structlog
 from msgspec import Struct
 
 from tillstream.clock import utc
-from tillstream.datadir import sync_directory
+from tillstream.config.data_directory import sync_directory
+from tillstream.database.base import Changes, Row, Store
 from tillstream.errors import PositionConflict, StoreUnavailable
 from tillstream.log.base import place_now
-from tillstream.store.base import Changes, Row, Store
 
 REPLAYED = "replayed"
 DISCARDED = "discarded"

@@ -17,9 +17,9 @@ from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import NOON_US, body
 from tests.support.recount import recount
 from tests.support.waiting import wait_until
+from tillstream.config.settings import Settings
 from tillstream.errors import LogUnavailable, PositionConflict, StoreUnavailable
 from tillstream.log.base import Position
-from tillstream.settings import Settings
 
 EUR = Decimal
 

@@ -12,11 +12,11 @@ import pytest
 
 from tests.conformance.log.suite import LogSuite, LoseEnd, Open
 from tillstream.clock import SystemClock
+from tillstream.config.settings import Settings
 from tillstream.log.base import Log, Position
-from tillstream.log.rabbit import layout
-from tillstream.log.rabbitmq import RabbitLog
-from tillstream.settings import Settings
-from tillstream.validation import Validator
+from tillstream.log.rabbitmq import topology
+from tillstream.log.rabbitmq.log import RabbitLog
+from tillstream.receipt.validation import Validator
 
 
 class TestRabbitLog(LogSuite):
@@ -39,7 +39,7 @@ class TestRabbitLog(LogSuite):
     @pytest.fixture
     def lose_end(self, broker_url: str) -> LoseEnd:
         def lose_end(kept: Position) -> None:
-            name = layout.Generation(layout.ASIDE_NUMBER).name
+            name = topology.Generation(topology.ASIDE_NUMBER).name
             with closing(pika.BlockingConnection(pika.URLParameters(broker_url))) as connection:
                 channel = connection.channel()
                 channel.basic_qos(prefetch_count=100)
@@ -51,11 +51,11 @@ class TestRabbitLog(LogSuite):
                 )
                 connection.process_data_events(0.2)
                 channel.queue_delete(name)
-                channel.queue_declare(name, durable=True, arguments=layout.stream_arguments(Settings()))
+                channel.queue_declare(name, durable=True, arguments=topology.stream_arguments(Settings()))
                 channel.confirm_delivery()
                 for properties, body in found[: kept.offsets[0] + 1]:
                     channel.basic_publish("", name, body, properties)
-                channel.queue_bind(name, layout.ASIDE, "1")
+                channel.queue_bind(name, topology.ASIDE, "1")
 
         return lose_end
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.log.suite import LogSuite, LoseEnd, Open
+from tillstream.config.settings import Settings
 from tillstream.log.base import Log, Position
-from tillstream.log.sqlite import SqliteLog
-from tillstream.settings import Settings
+from tillstream.log.sqlite.log import SqliteLog
 
 
 class TestSqliteLog(LogSuite):

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.certificate import certificate
-from tillstream.access import exposure, keyfile, password
+from tillstream.access import exposure, key_file, password
 from tillstream.access.keys import Key, Keys
-from tillstream.datadir import DataDirectory, open_directory
+from tillstream.config.data_directory import DataDirectory, open_directory
+from tillstream.config.settings import Settings
 from tillstream.errors import AccessError
-from tillstream.settings import Settings
 
 EVERYWHERE = Settings(host="0.0.0.0")
 
@@ -24,7 +24,7 @@ def directory(tmp_path: Path) -> DataDirectory:
 
 def give_key(directory: DataDirectory, **changes: object) -> None:
     key = Key("1", "0" * 64, "2026-11-24T10:00:00Z", **{"stores": ("12",), **changes})  # type: ignore[arg-type]
-    with keyfile.changing(directory.keys) as (_, keep):
+    with key_file.changing(directory.keys) as (_, keep):
         keep(Keys.of([key]))
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from tests.support.certificate import Certificate, certificate, openssl
 from tillstream.access import tls
+from tillstream.config.settings import Settings
 from tillstream.errors import AccessError
-from tillstream.settings import Settings
 
 
 @pytest.fixture(scope="module")

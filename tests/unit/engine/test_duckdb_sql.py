@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.receipts import body
+from tillstream.config.settings import Settings
 from tillstream.engine.duckdb_sql import DuckSql
 from tillstream.engine.plan import Plan
-from tillstream.settings import Settings
 
 
 @pytest.fixture

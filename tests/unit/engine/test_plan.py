@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from tillstream.engine.plan import Plan
-from tillstream.metrics import BUILT_IN
+from tillstream.metrics.catalogue import BUILT_IN
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from tillstream.config.settings import Settings
 from tillstream.formats.base import Decoded, Decoder, Record, Skip, Unreadable, text_of
-from tillstream.settings import Settings
 
 
 class Letters(Decoder):

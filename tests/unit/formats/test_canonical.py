@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tillstream.config.settings import Settings
 from tillstream.formats.canonical import amount, encode, local_date, spread, unit, without_gaps
-from tillstream.settings import Settings
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ import io
 import msgspec
 import pytest
 
+from tillstream.config.settings import Settings
 from tillstream.formats import envelope, registry
 from tillstream.formats.base import Decoded, Record, Unreadable
 from tillstream.formats.envelope import EnvelopeDecoder
-from tillstream.receipt import Fault
-from tillstream.settings import Settings
+from tillstream.receipt.model import Fault
 
 decoder = EnvelopeDecoder(Settings())
 

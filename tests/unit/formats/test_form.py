@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from tillstream.config.settings import Settings
 from tillstream.formats import form as formats_form
 from tillstream.formats.base import Record, Unreadable
 from tillstream.formats.form import FIELD_LIMIT, FormDecoder
-from tillstream.settings import Settings
 
 form = FormDecoder(Settings())
 

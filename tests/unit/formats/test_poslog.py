@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from tillstream.config.settings import Settings
 from tillstream.formats.base import Decoded, Record, Skip, Unreadable
 from tillstream.formats.poslog import PoslogDecoder
-from tillstream.settings import Settings
-from tillstream.validation import ReceiptError, Validator
+from tillstream.receipt.validation import ReceiptError, Validator
 
 ONE_SALE = Path(__file__).parents[3].parent / "shared" / "formats" / "poslog" / "one-sale.xml"
 NAMESPACE = "http://www.nrf-arts.org/IXRetail/namespace/"

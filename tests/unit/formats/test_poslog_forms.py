@@ -7,10 +7,10 @@ from decimal import Decimal
 
 import pytest
 
+from tillstream.config.settings import Settings
 from tillstream.formats import poslog_forms
 from tillstream.formats.base import Record
 from tillstream.formats.poslog import PoslogDecoder
-from tillstream.settings import Settings
 
 
 def document(item: str, gross: str, tax: str = "", currency: str = "EUR") -> bytes:

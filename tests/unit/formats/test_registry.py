@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from tillstream.config.settings import Settings
 from tillstream.errors import FormatError
 from tillstream.formats import registry
 from tillstream.formats.base import HEAD_BYTES, Decoder, Record
 from tillstream.formats.json import JsonDecoder, NdjsonDecoder
 from tillstream.formats.registry import Formats
-from tillstream.settings import Settings
-from tillstream.validation import Validator
+from tillstream.receipt.validation import Validator
 
 json, ndjson = JsonDecoder(Settings()), NdjsonDecoder(Settings())
 

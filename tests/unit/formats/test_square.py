@@ -12,14 +12,14 @@ import pytest
 
 from tests.support.receipts import NOON_US
 from tests.support.square_orders import EXCHANGE, SPLIT, TABLE, encoded, order
+from tillstream.config.settings import Settings
 from tillstream.formats import json as formats_json
 from tillstream.formats import registry
 from tillstream.formats import square as formats_square
 from tillstream.formats.base import Decoded, Record, Skip, Unreadable
 from tillstream.formats.json import BOM, JsonDecoder
 from tillstream.formats.square import SquareDecoder
-from tillstream.settings import Settings
-from tillstream.validation import ReceiptError, Validator
+from tillstream.receipt.validation import ReceiptError, Validator
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "formats" / "square"
 

@@ -10,10 +10,10 @@ import pytest
 
 from tests.support.receipts import NOON_US
 from tests.support.square_orders import EXCHANGE, SPLIT, TABLE, encoded, item, money, order
+from tillstream.config.settings import Settings
 from tillstream.formats import square_order
 from tillstream.formats.square_receipt import receipt
-from tillstream.settings import Settings
-from tillstream.validation import ReceiptError, Validator
+from tillstream.receipt.validation import ReceiptError, Validator
 
 PARIS = Settings()
 

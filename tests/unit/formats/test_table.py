@@ -7,7 +7,7 @@ import pytest
 from tillstream.formats import table
 from tillstream.formats.base import HEAD_BYTES, Unreadable
 from tillstream.formats.table import NoTable
-from tillstream.receipt import Fault
+from tillstream.receipt.model import Fault
 
 NAMES = "cashReceiptID,storeID,date,grossTotal"
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tests.support.written import as_xml
+from tillstream.config.settings import Settings
 from tillstream.formats.base import Decoded, Record, Skip, Unreadable
 from tillstream.formats.poslog import PoslogDecoder
 from tillstream.formats.xml import XmlDecoder
-from tillstream.settings import Settings
-from tillstream.validation import ReceiptError, Validator
+from tillstream.receipt.validation import ReceiptError, Validator
 
 xml = XmlDecoder(Settings())
 

@@ -1,7 +1,7 @@
 import pytest
 
+from tillstream.client.tally import Tally
 from tillstream.generator.report import report
-from tillstream.posting.tally import Tally
 
 
 def test_without_latencies_a_report_says_zero() -> None:

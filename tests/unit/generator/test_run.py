@@ -6,12 +6,12 @@ import pytest
 
 from tests.support.paper_receipts import gross, read
 from tests.support.scripted_ingest import SILENCE, scripted_ingest
+from tillstream.client.tally import Tally
 from tillstream.clock import ManualClock, SystemClock
 from tillstream.errors import OperationalError
 from tillstream.generator.plan import Options
 from tillstream.generator.report import NoAnswer
 from tillstream.generator.run import generate, run
-from tillstream.posting.tally import Tally
 
 NOON_US = 1_772_449_200_000_000  # Monday 2026-03-02 12:00:00 in Paris
 START = datetime(2026, 3, 2, 9)

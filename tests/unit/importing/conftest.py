@@ -11,9 +11,9 @@ import pytest
 
 from tests.inprocess.ingest import Ingest
 from tillstream.clock import SystemClock
+from tillstream.config.settings import Settings
 from tillstream.formats import registry
 from tillstream.importing.taking import Taker
-from tillstream.settings import Settings
 
 
 @pytest.fixture

@@ -13,14 +13,14 @@ import pytest
 
 from tests.support.sold import ndjson, sold
 from tillstream.clock import SystemClock
+from tillstream.config.settings import Settings
 from tillstream.formats.base import Decoded, Decoder, Record, Skip, Unreadable
 from tillstream.formats.envelope import EnvelopeDecoder
 from tillstream.formats.registry import Formats
 from tillstream.importing import batches as module
 from tillstream.importing.batches import Batch, batches
-from tillstream.importing.opening import open_file
-from tillstream.receipt import Fault
-from tillstream.settings import Settings
+from tillstream.importing.source_file import open_file
+from tillstream.receipt.model import Fault
 
 SETTINGS = Settings(receipt_limit_bytes=10_000)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from tillstream.access import machine
+from tillstream.access import machine_token
 from tillstream.clock import SystemClock
-from tillstream.datadir import open_directory
+from tillstream.config.data_directory import open_directory
+from tillstream.config.settings import Settings
 from tillstream.importing import destination
 from tillstream.importing.destination import Destination, find
-from tillstream.settings import Settings
-from tillstream.shoplist import kept
-from tillstream.shops import Shop, Shops
+from tillstream.stores import repository
+from tillstream.stores.model import Shop, Shops
 
 
 def test_a_named_one_is_taken_as_it_is(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_without_one_that_runs_it_is_where_the_settings_say(tmp_path: Path) -> N
 def test_the_machines_token_goes_to_the_ingest_of_the_directory_and_to_nobody_else(tmp_path: Path) -> None:
     settings = Settings(data=str(tmp_path / "data"))
     directory = open_directory(settings.data_path)
-    token = machine.token(directory, secrets.token_bytes)
+    token = machine_token.token(directory, secrets.token_bytes)
     assert (find(settings).key, find(settings).same_machine) == ("", False)
     with directory.lock("ingest") as lock:
         lock.tell("http://127.0.0.1:4321")
@@ -69,5 +69,5 @@ def test_a_directory_that_was_made_anew_has_another_mark(tmp_path: Path) -> None
 def test_zones_of_the_list_of_shops_count_where_the_directory_is_here(tmp_path: Path) -> None:
     settings = Settings(data=str(tmp_path / "data"))
     assert destination.with_zones(settings, SystemClock()) == settings
-    kept.write(open_directory(settings.data_path).shops, Shops({"7": Shop("7", zone="Europe/London")}))
+    repository.write(open_directory(settings.data_path).shops, Shops({"7": Shop("7", zone="Europe/London")}))
     assert destination.with_zones(settings, SystemClock()).store_zones == {"7": "Europe/London"}

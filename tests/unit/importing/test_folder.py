@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tillstream.config.settings import Settings
 from tillstream.errors import SettingsError
 from tillstream.importing.folder import SETTLED_US, Folder, inbox_of, look
-from tillstream.settings import Settings
 
 
 @pytest.fixture

@@ -17,13 +17,13 @@ from tests.support.scripted_ingest import scripted_ingest
 from tests.support.sold import ndjson, ndjson_file
 from tests.support.waiting import wait_until
 from tillstream.clock import ManualClock, SystemClock
+from tillstream.config.settings import Settings
 from tillstream.formats.xml import XmlDecoder
 from tillstream.importing import inbox as module
 from tillstream.importing.destination import Destination
 from tillstream.importing.folder import SETTLED_US, Folder
 from tillstream.importing.inbox import AGAIN_US, Inbox, serve
 from tillstream.importing.taking import Taker
-from tillstream.settings import Settings
 
 
 class Stage:

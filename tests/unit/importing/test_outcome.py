@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tillstream.errors import OperationalError
-from tillstream.importing.ledger import Counts, Refusal
+from tillstream.importing.checkpoint import Counts, Refusal
 from tillstream.importing.outcome import Outcome, Report, replacing, write
 
 REFUSALS = [Refusal(2, "line 3", [{"path": "$", "error": "wrong", "hint": ""}]), Refusal(5, "line 6", [])]

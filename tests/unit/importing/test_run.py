@@ -14,9 +14,9 @@ from tests.support.scripted_ingest import scripted_ingest
 from tests.support.sold import ndjson_file
 from tillstream.clock import SystemClock
 from tillstream.errors import OperationalError
+from tillstream.importing.console import Running, Summary
 from tillstream.importing.destination import Destination
 from tillstream.importing.run import Run
-from tillstream.importing.screen import Running, Summary
 from tillstream.importing.taking import Taker
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tillstream.importing.opening import STDIN, CannotRead
 from tillstream.importing.selection import chosen, left_alone, size_bytes
+from tillstream.importing.source_file import STDIN, CannotRead
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ import pytest
 
 from tests.inprocess.ingest import Ingest
 from tests.support.sold import ndjson, ndjson_file
-from tillstream.importing.courier import Courier
+from tillstream.importing.checkpoint import Ledger, Refusal
 from tillstream.importing.destination import Destination
-from tillstream.importing.ledger import Ledger, Refusal
-from tillstream.importing.opening import UnknownFormat
 from tillstream.importing.outcome import Outcome
+from tillstream.importing.source_file import UnknownFormat
 from tillstream.importing.taking import Taker
+from tillstream.importing.uploader import Courier
 
 
 def take(

@@ -15,14 +15,14 @@ from tests.inprocess.ingest import Ingest
 from tests.support.scripted_ingest import SILENCE, scripted_ingest
 from tests.support.sold import ndjson, ndjson_file
 from tillstream.clock import SystemClock
+from tillstream.config.settings import Settings
 from tillstream.formats import registry
 from tillstream.importing import batches, transfer
-from tillstream.importing.courier import Courier
+from tillstream.importing.checkpoint import Ledger
 from tillstream.importing.destination import Destination
-from tillstream.importing.ledger import Ledger
-from tillstream.importing.opening import CannotRead, open_file
+from tillstream.importing.source_file import CannotRead, open_file
 from tillstream.importing.transfer import Transfer
-from tillstream.settings import Settings
+from tillstream.importing.uploader import Courier
 
 SETTINGS = Settings()
 

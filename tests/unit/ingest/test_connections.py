@@ -11,8 +11,8 @@ import pytest
 from tests.inprocess.ingest import GatedLog, Start
 from tests.support.ingest import encoded, head
 from tests.support.waiting import wait_until
+from tillstream.config.settings import Settings
 from tillstream.ingest import http1
-from tillstream.settings import Settings
 
 
 @pytest.mark.parametrize(

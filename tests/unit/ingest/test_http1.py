@@ -13,11 +13,11 @@ from tests.inprocess.ingest import GatedLog, Start
 from tests.support.ingest import JSON, Connection, encoded, head
 from tests.support.waiting import wait_until
 from tillstream.clock import SystemClock
-from tillstream.ingest import answers, http1
+from tillstream.config.settings import Settings
+from tillstream.ingest import http1, responses
 from tillstream.ingest.connections import Connections, Limits
 from tillstream.ingest.request import Headers, Reply, Request
 from tillstream.ingest.room import Room
-from tillstream.settings import Settings
 
 
 def test_a_body_in_many_pieces_is_read_whole(start: Start) -> None:
@@ -277,7 +277,7 @@ class Answering:
     """An application that answers everything at once."""
 
     def handle(self, _request: Request, reply: Reply) -> None:
-        reply(answers.live())
+        reply(responses.live())
 
     def turns_away(self, _headers: Headers) -> None:
         return None

@@ -11,8 +11,8 @@ import pytest
 
 from tests.inprocess.ingest import Ingest
 from tillstream.ingest.openapi import OPERATIONS
-from tillstream.receipt import Receipt
-from tillstream.validation import ID_LIMIT, ITEMS_LIMIT
+from tillstream.receipt.model import Receipt
+from tillstream.receipt.validation import ID_LIMIT, ITEMS_LIMIT
 
 
 @pytest.fixture(scope="module")

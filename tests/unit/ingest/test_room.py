@@ -16,10 +16,10 @@ import pytest
 from tests.inprocess.ingest import GatedLog, Ingest, Start
 from tests.support.ingest import JSON, NDJSON, WAIT_S, encoded, head
 from tests.support.waiting import wait_until
-from tillstream.ingest import server, taking
+from tillstream.config.settings import Settings
+from tillstream.ingest import handlers, server
+from tillstream.ingest.decoding import Apart
 from tillstream.ingest.room import Room, Share
-from tillstream.ingest.sorting import Apart
-from tillstream.settings import Settings
 
 LARGE = 300_000
 """Bytes of a body that is counted from its headers on."""
@@ -238,7 +238,7 @@ def test_a_fault_of_the_program_gives_the_room_back(
     def failing(*_: object, **_named: object) -> None:
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr(taking.Taker, fails, failing)
+    monkeypatch.setattr(handlers.Taker, fails, failing)
     ingest = start()
     assert ingest.post(path, PLAIN).status == 500
     wait_for(rooms[0], 0)

@@ -12,11 +12,11 @@ from tests.inprocess.ingest import GatedLog, Ingest
 from tests.support.certificate import Certificate, certificate
 from tests.support.ingest import encoded, head
 from tests.support.waiting import wait_until
+from tillstream.config.settings import Settings
 from tillstream.errors import AccessError, OperationalError, PortTaken
 from tillstream.ingest import server
 from tillstream.log.base import START
-from tillstream.log.sqlite import SqliteLog
-from tillstream.settings import Settings
+from tillstream.log.sqlite.log import SqliteLog
 
 
 @pytest.fixture

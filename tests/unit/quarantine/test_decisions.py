@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import NOON_US
+from tillstream.database.base import Changes
 from tillstream.errors import PositionConflict, StoreUnavailable
 from tillstream.log.base import pack_place
 from tillstream.quarantine.decisions import DISCARDED, REPLAYED, Decision, Decisions, settle
-from tillstream.store.base import Changes
 
 DAY = date(2026, 11, 23)
 FIRST = Decision(1, DAY, REPLAYED, NOON_US, "a" * 32)

@@ -1,0 +1,178 @@
+"""The composition root: from settings to a concrete log, store, engine and views. Nobody else
+imports a backend.
+
+Backends are imported where they are made, so that ingest never loads the store's libraries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tillstream.access import machine_token
+from tillstream.clock import Clock, SystemClock
+from tillstream.config.data_directory import DataDirectory, sync_directory
+from tillstream.config.settings import Settings
+from tillstream.errors import DataDirectoryError, IngestUnavailable, SettingsError
+from tillstream.log.base import Log
+from tillstream.metrics.catalogue import Metric, catalogue
+from tillstream.stores.repository import KeptShops, place, with_zones
+
+if TYPE_CHECKING:
+    from tillstream.database.base import Store
+    from tillstream.engine.base import Engine
+    from tillstream.quarantine.service import OpenDesk
+    from tillstream.queries.queries import Views
+
+
+def open_log(directory: DataDirectory, settings: Settings, *, writer: bool) -> Log:
+    """The log, for a role that writes it or for any reader. Raises an `OperationalError`."""
+    if settings.log == "rabbitmq":
+        return _rabbit_log(directory, settings, writer=writer)
+    if directory.elsewhere.exists():
+        raise _other_log(directory, "it goes with a log on RabbitMQ", "set log = rabbitmq")
+    from tillstream.log.sqlite.log import SqliteLog
+
+    return SqliteLog(directory.log, writer=writer, settings=settings)
+
+
+def _rabbit_log(directory: DataDirectory, settings: Settings, *, writer: bool) -> Log:
+    try:
+        import pika  # noqa: F401 - only whether it is there
+    except ModuleNotFoundError as error:
+        hint = "try: pip install 'tillstream[rabbitmq]'"
+        raise SettingsError("use the setting", "log = rabbitmq", "its client library pika is missing", hint) from error
+    # A store's position means something in its own log only.
+    if directory.log.exists():
+        raise _other_log(directory, f"its log is {directory.log.name}", "set log = sqlite")
+    directory.elsewhere.touch()
+    from tillstream.log.rabbitmq.log import RabbitLog
+    from tillstream.receipt.validation import Validator
+
+    return RabbitLog(settings, Validator(settings), SystemClock(), writer=writer)
+
+
+def _other_log(directory: DataDirectory, because: str, hint: str) -> DataDirectoryError:
+    return DataDirectoryError(
+        "use the data directory", directory.path, because, f"{hint}, or name a new directory with --data"
+    )
+
+
+def in_force(directory: DataDirectory, settings: Settings, clock: Clock) -> tuple[Settings, KeptShops]:
+    """The settings with the time zones of the list of shops as it is now, and the list as it will be."""
+    shops = KeptShops(place(directory, settings), clock)
+    return with_zones(settings, shops()), shops
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Everything on the right-hand side of the log, over one data directory."""
+
+    log: Log
+    store: Store
+    engine: Engine
+    views: Views
+    metrics: Sequence[Metric]
+    desk: OpenDesk
+    broadcast: Callable[[Mapping[str, bytes]], None] | None
+    """Sends JSON to subscribers by the name of an exchange, where the log has a broker."""
+
+
+@contextmanager
+def open_reading(
+    directory: DataDirectory, settings: Settings, clock: Clock, *, rebuilding: bool = False
+) -> Iterator[Reading]:
+    """Log, store, engine and views, let go of at the end of the block; `rebuilding`: over the new store.
+
+    Raises `StoreUnavailable`, `LogUnavailable` or `CatalogueError`. The caller holds the
+    directory's `engine` lock: the store's file has one process.
+    """
+    from tillstream.database.duckdb.database import DuckStore
+    from tillstream.engine.duckdb import EmbeddedEngine
+    from tillstream.formats import registry
+    from tillstream.quarantine.decisions import Decisions
+    from tillstream.quarantine.replay import Posting
+    from tillstream.quarantine.service import OpenDesk
+    from tillstream.queries.queries import Views
+
+    settings, shops = in_force(directory, settings, clock)
+    metrics = catalogue(settings.metrics)
+    path = directory.new_store if rebuilding else directory.store
+    formats = registry.load(settings)
+    elsewhere = bool(settings.ingest_url)
+    posting = Posting(
+        partial(_ingest, directory, settings),
+        partial(_authorization, directory, settings),
+        formats,
+        elsewhere=elsewhere,
+    )
+    decisions = Decisions(directory.decisions)
+    with (
+        closing(open_log(directory, settings, writer=False)) as log,
+        closing(DuckStore(path, metrics, settings, clock)) as store,
+        closing(EmbeddedEngine(log, store, settings, clock, rebuilding=rebuilding)) as engine,
+    ):
+        decisions.apply(store)
+        views = Views(store, log, metrics, settings, clock, engine.trouble, shops=shops, formats=formats)
+        desk = OpenDesk(views, store, log, decisions, posting, clock)
+        yield Reading(log, store, engine, views, metrics, desk, _broadcast(log, settings))
+
+
+def _broadcast(log: Log, settings: Settings) -> Callable[[Mapping[str, bytes]], None] | None:
+    if settings.log != "rabbitmq":
+        return None
+    from tillstream.log.rabbitmq.log import RabbitLog
+
+    assert isinstance(log, RabbitLog)
+    return log.broadcast
+
+
+def _ingest(directory: DataDirectory, settings: Settings) -> str:
+    """The address of ingest: the one that is set, or of what runs on the directory. Raises `IngestUnavailable`."""
+    if settings.ingest_url:
+        return settings.ingest_url.rstrip("/")
+    holder = directory.holder("ingest")
+    if holder is None:
+        raise IngestUnavailable(
+            "replay to ingest on", directory.path, "it does not run", "start `tillstream up`, or set ingest_url"
+        )
+    if not holder.address:
+        raise IngestUnavailable("replay to ingest on", directory.path, "it is only starting", "try again in a moment")
+    return holder.address
+
+
+def _authorization(directory: DataDirectory, settings: Settings) -> Mapping[str, str]:
+    """What a request to that ingest must bring. Raises `IngestUnavailable`."""
+    if not settings.ingest_url:
+        return machine_token.authorization(directory)
+    if not settings.ingest_key_file:
+        return {}
+    file = Path(settings.ingest_key_file)
+    try:
+        key = file.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise IngestUnavailable("read the key in", file, error, "see the setting ingest_key_file") from error
+    return {"Authorization": f"Bearer {key}"}
+
+
+def discard_store(path: Path) -> None:
+    """Remove a store's file, where there is one, with its write-ahead log."""
+    path.unlink(missing_ok=True)
+    _write_ahead(path).unlink(missing_ok=True)
+
+
+def replace_store(new: Path, old: Path) -> None:
+    """Put a closed store in the place of another, at once and durably."""
+    # A write-ahead log left by a crash would be replayed into the new file. Without it the old store
+    # is only a little older, and what it lacks is in the log.
+    _write_ahead(old).unlink(missing_ok=True)
+    new.replace(old)
+    sync_directory(old.parent)
+
+
+def _write_ahead(path: Path) -> Path:
+    return path.with_name(f"{path.name}.wal")

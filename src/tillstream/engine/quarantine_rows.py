@@ -1,0 +1,89 @@
+"""What a step sets aside: duplicates are counted; refusals, conflicts and the unreadable go to quarantine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pyarrow as pa
+
+from tillstream.clock import utc
+from tillstream.database.base import Row
+from tillstream.log.base import Log
+from tillstream.receipt.model import Fault
+from tillstream.receipt.reasons import group
+
+UNREADABLE = Fault("$", "the engine cannot read this receipt", "compare it with the documented format")
+CONFLICT = Fault(
+    "$",
+    "another receipt with this store, till, number and date stands already, with other content",
+    "the first one counts; a correction must be a receipt of its own",
+)
+
+
+@lru_cache(maxsize=64)
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)
+
+
+class Aside:
+    """Rows for quarantine and counts per day of receipt (in the chain's zone)."""
+
+    def __init__(self, zone: str) -> None:
+        self.rows: list[Row] = []
+        self.counters: Counter[tuple[str, str]] = Counter()
+        self._zone = _zone(zone)
+
+    def count(self, name: str) -> int:
+        return sum(value for (_, each), value in self.counters.items() if each == name)
+
+    def duplicate(self, received_us: int) -> None:
+        self.counters[self._day(received_us), "duplicates"] += 1
+
+    def conflict(self, record: dict[str, Any]) -> None:
+        self._set_aside("conflict", "conflicts", record, _json(CONFLICT), len(record["body"].encode()))
+
+    def unreadable(self, table: pa.Table) -> None:
+        for record in table.to_pylist():
+            self._set_aside("unreadable", "quarantined", record, _json(UNREADABLE), len(record["body"].encode()))
+
+    def refusals(self, table: pa.Table, log: Log) -> None:
+        originals = log.fetch(table["place"].to_pylist())
+        for record in table.to_pylist():
+            size = len(originals.get(record["place"], (b"", b"", b""))[2])
+            self._set_aside("refused", "quarantined", record, record["notes"], size)
+
+    def _set_aside(self, kind: str, counter: str, record: dict[str, Any], reasons: str, size: int) -> None:
+        day = self._day(record["received_us"])
+        self.counters[day, counter] += 1
+        self.rows.append(
+            {
+                "place": record["place"],
+                "received_at": utc(record["received_us"]).replace(tzinfo=None),
+                "day": day,
+                "kind": kind,
+                "source": record["source"],
+                "key": record["key"],
+                "reasons": reasons,
+                "reason": group(_read(reasons)),
+                "size_bytes": size,
+            }
+        )
+
+    def _day(self, received_us: int) -> str:
+        return datetime.fromtimestamp(received_us / 1_000_000, self._zone).date().isoformat()
+
+
+def _read(reasons: str) -> list[dict[str, object]]:
+    try:
+        return msgspec.json.decode(reasons, type=list[dict[str, object]])
+    except msgspec.MsgspecError:
+        return []
+
+
+def _json(fault: Fault) -> str:
+    return msgspec.json.encode([fault.as_dict()]).decode()

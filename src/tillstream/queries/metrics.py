@@ -1,0 +1,86 @@
+"""The metrics of the catalogue: what each of them is, and its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tillstream.database.base import Row, Store
+from tillstream.database.schema import metric_table
+from tillstream.errors import BadQuery, UnknownMetric
+from tillstream.metrics.catalogue import Metric
+from tillstream.queries.calendar import Calendar
+from tillstream.queries.filters import key_value
+from tillstream.queries.stores import STORE_NAME, named
+from tillstream.stores.model import Shops
+
+
+class Figures:
+    """Every metric, described and read."""
+
+    def __init__(
+        self,
+        store: Store,
+        catalogue: Sequence[Metric],
+        calendar: Calendar,
+        currency: str,
+        shops: Callable[[], Shops],
+    ) -> None:
+        self._store = store
+        self._metrics = {metric.name: metric for metric in catalogue}
+        self._calendar = calendar
+        self._currency = currency
+        self._shops = shops
+
+    def described(self) -> list[Row]:
+        """Every metric: its keys, its measures and what each of them is."""
+        return [
+            {
+                "name": metric.name,
+                "help": metric.help,
+                "unit": self._currency if metric.unit == "currency" else metric.unit,
+                "source": metric.source,
+                "keys": [key.name for key in metric.keys],
+                "measures": [{"name": each.name, "fold": each.fold, "kind": each.kind} for each in metric.measures],
+            }
+            for metric in self._metrics.values()
+        ]
+
+    def rows(self, name: str, filters: Mapping[str, str] | None = None) -> Row:
+        """The rows of one metric of one day; any key column may be a filter.
+
+        Beside a key `store` stands `store_name`. Raises `UnknownMetric`, `BadQuery`.
+        """
+        if name not in self._metrics:
+            raise UnknownMetric(f"there is no metric {name!r}; there are {', '.join(self._metrics)}")
+        metric = self._metrics[name]
+        keys = {key.name: key for key in metric.keys}
+        wanted: dict[str, Any] = {"day": self._calendar.today()}
+        for column, text in (filters or {}).items():
+            if column not in keys:
+                raise BadQuery(column, f"{name} has no such key", f"filter by {', '.join(keys)}")
+            wanted[column] = key_value(keys[column], text)
+        columns = [*keys, *(measure.name for measure in metric.measures)]
+        # Written by the store: a chain's shops and hours are more amounts than Python writes in a blink.
+        money = [measure.name for measure in metric.measures if measure.kind == "money"]
+        select = ", ".join(f"CAST({each} AS VARCHAR) AS {each}" if each in money else each for each in columns)
+        rows = self._store.query(
+            f"SELECT {select} FROM {metric_table(name)} WHERE {' AND '.join(f'{column} = ?' for column in wanted)} "
+            f"ORDER BY {', '.join(keys)}",
+            list(wanted.values()),
+        )
+        times = [measure.name for measure in metric.measures if measure.kind == "time"]
+        for moment in [*(key.name for key in metric.keys if key.type in ("DATE", "TIMESTAMP")), *times]:
+            for row in rows:
+                row[moment] = row[moment].isoformat()
+        if "store" in keys:
+            columns.insert(columns.index("store") + 1, STORE_NAME)
+            rows = named(rows, self._shops())
+        return {
+            "metric": name,
+            "help": metric.help,
+            "day": wanted["day"].isoformat(),
+            "currency": self._currency,
+            "columns": columns,
+            "rows": rows,
+        }

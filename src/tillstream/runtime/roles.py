@@ -1,0 +1,233 @@
+"""The processes of tillstream, each as one blocking function: take receipts, or fold and show them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+import uvloop
+
+from tillstream import composition
+from tillstream.access import exposure, key_file, machine_token
+from tillstream.access.key_file import KeptKeys
+from tillstream.alerts.notifier import Watch
+from tillstream.alerts.webhook import Webhook
+from tillstream.clock import SystemClock
+from tillstream.config import ports
+from tillstream.config.data_directory import DataDirectory, Kind, Lock, open_directory
+from tillstream.config.settings import Settings
+from tillstream.errors import LogUnavailable
+from tillstream.runtime import parent_pipe
+from tillstream.runtime.broadcast import Broadcast
+
+if TYPE_CHECKING:
+    from tillstream.engine.base import Engine, Step
+    from tillstream.web.middleware.authenticator import Entrance
+
+logger = structlog.get_logger()
+
+Ready = Callable[[str], None]
+"""Told the role's address, once, when it serves."""
+
+SWITCH_INTERVAL_S = 0.001
+"""How long a thread of ingest keeps the interpreter to itself while another waits: for five times that, Python's own,
+the one that sorts a batch would keep the loop from reading the next and the log from writing the last."""
+
+CATCH_UP_S = 1.5
+"""How long a stopping engine goes on folding what ingest took last."""
+
+
+def ingest(settings: Settings, ready: Ready, *, supervised: bool = False) -> None:
+    """Take receipts until SIGINT or SIGTERM; raises an `OperationalError` where it cannot."""
+    from tillstream.ingest.auth import Gate
+    from tillstream.ingest.server import serve
+
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    directory, clock = open_directory(settings.data_path, None if supervised else Kind.REAL), SystemClock()
+    _check_exposure(directory, settings, ingest=True, supervised=supervised)
+    gate = Gate(
+        KeptKeys(key_file.place(directory, settings), clock),
+        machine_token.token(directory, secrets.token_bytes),
+        required=exposure.asks_always(settings),
+    )
+    settings, _ = composition.in_force(directory, settings, clock)
+    with directory.lock("ingest") as lock, closing(composition.open_log(directory, settings, writer=True)) as log:
+
+        async def run(stop: asyncio.Event) -> None:
+            await serve(log, settings, clock, stop, _announce(settings, lock, ready), gate)
+
+        run_until_stopped(run, supervised=supervised)
+
+
+def engine(settings: Settings, ready: Ready, *, supervised: bool = False) -> None:
+    """Fold the log and serve the dashboard until SIGINT or SIGTERM.
+
+    Raises an `OperationalError` where it cannot start, and whatever ended the folding.
+    """
+    from tillstream.web.middleware.authenticator import Entrance
+
+    directory = open_directory(settings.data_path, None if supervised else Kind.REAL)
+    _check_exposure(directory, settings, ingest=False, supervised=supervised)
+    entrance = Entrance.of(directory, settings, SystemClock(), secrets.token_bytes)
+    with directory.lock("engine") as lock, composition.open_reading(directory, settings, SystemClock()) as reading:
+
+        async def run(stop: asyncio.Event) -> None:
+            announce = _announce(settings, lock, ready)
+            demo = directory.kind is Kind.DEMO
+            await _fold_and_show(reading, settings, stop, announce, directory.told_alerts, entrance, demo=demo)
+
+        run_until_stopped(run, supervised=supervised)
+
+
+def inbox(settings: Settings, ready: Ready, *, supervised: bool = False, to: str = "", key: str = "") -> None:
+    """Import what comes into the inbox until SIGINT or SIGTERM: into the ingest at `to`, or the one that runs here.
+
+    Raises `SettingsError` for what can be no inbox, `AccessError` and `FormatError`.
+    """
+    from tillstream.importing import destination
+    from tillstream.importing.inbox import serve
+
+    if supervised:
+        address = ports.address(settings.host, settings.ingest_port, tls=settings.tls)
+        token = machine_token.token(open_directory(settings.data_path), secrets.token_bytes)
+        where = destination.Destination(address, destination.mark(settings), token, same_machine=True)
+    else:
+        where = destination.find(settings, to, key)
+
+    async def run(stop: asyncio.Event) -> None:
+        ready(where.url)
+        await serve(settings, where, SystemClock(), stop)
+
+    run_until_stopped(run, supervised=supervised)
+
+
+async def _fold_and_show(
+    reading: composition.Reading,
+    settings: Settings,
+    stop: asyncio.Event,
+    ready: Callable[[int], None],
+    told: Path,
+    entrance: Entrance,
+    *,
+    demo: bool,
+) -> None:
+    from tillstream.verification import check
+    from tillstream.web.live.feed import LiveFeed
+    from tillstream.web.server import serve
+
+    loop = asyncio.get_running_loop()
+    live = LiveFeed("overview", reading.views.live, reading.views.trouble, settings, SystemClock())
+    halt = threading.Event()
+    pages: list[str] = []
+
+    def at_port(port: int) -> None:
+        pages.append(settings.alert_page_url or ports.address(settings.host, port, tls=settings.tls))
+        ready(port)
+
+    telling = Broadcast(reading.views.ticker, reading.broadcast) if reading.broadcast is not None else None
+
+    def on_commit(_: Step) -> None:
+        live.notify()
+        if telling is not None:
+            telling.notify()
+
+    with ThreadPoolExecutor(3, "engine") as executor, _posting(settings) as offer:
+        folding = loop.run_in_executor(executor, _fold, reading.engine, halt, on_commit)
+        # Whatever ends the folding ends the process too: figures that stand still must not look live.
+        folding.add_done_callback(lambda _: stop.set())
+        watch = Watch(reading.views.alerts.standing, offer, lambda: pages[0] if pages else "", SystemClock(), told)
+        loop.run_in_executor(executor, watch.run, halt)
+        if telling is not None:
+            loop.run_in_executor(executor, telling.run, halt)
+        try:
+            await serve(
+                reading.views,
+                reading.desk,
+                live,
+                settings,
+                stop,
+                at_port,
+                partial(_gauges, reading),
+                partial(check.run, reading.store, reading.views, reading.log, reading.metrics),
+                entrance,
+                demo=demo,
+            )
+        finally:
+            halt.set()
+            live.close()
+        await folding
+
+
+@contextmanager
+def _posting(settings: Settings) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """What takes events for the webhook, where there is one."""
+    if not settings.alert_webhook_url:
+        yield lambda _: None
+        return
+    with closing(Webhook(settings)) as webhook:
+        yield webhook.offer
+
+
+def _fold(engine: Engine, halt: threading.Event, on_commit: Callable[[Step], None]) -> None:
+    """Run the engine until `halt`, then fold what is left, for a little while."""
+    engine.run(halt, on_commit)
+    deadline = time.monotonic() + CATCH_UP_S
+    try:
+        while time.monotonic() < deadline and engine.step() is not None:
+            pass
+    except LogUnavailable as error:
+        # What is left stays in the log, and is folded at the next start.
+        logger.warning("engine_stops_behind", error=str(error))
+
+
+def _gauges(reading: composition.Reading) -> dict[str, float]:
+    found = {"store_size_bytes": float(reading.store.size_bytes())}
+    with suppress(LogUnavailable):
+        found["log_lag_records"] = reading.log.lag()
+    return found
+
+
+def _check_exposure(directory: DataDirectory, settings: Settings, *, ingest: bool, supervised: bool) -> None:
+    """Raises `AccessError`; warns where that is wanted, unless `up` did."""
+    warning = exposure.check(directory, settings, ingest=ingest, dashboard=not ingest)
+    if warning and not supervised:
+        logger.warning(warning.removeprefix("warning: "))
+
+
+def _announce(settings: Settings, lock: Lock, ready: Ready) -> Callable[[int], None]:
+    def announce(port: int) -> None:
+        address = ports.address(settings.host, port, tls=settings.tls)
+        lock.tell(address)
+        ready(address)
+
+    return announce
+
+
+def run_until_stopped(main: Callable[[asyncio.Event], Coroutine[object, object, None]], *, supervised: bool) -> None:
+    """Run `main` on uvloop; its event is set by SIGINT, by SIGTERM, or by the supervisor's death."""
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+
+        def stop_soon() -> None:
+            loop.call_soon_threadsafe(stop.set)
+
+        if supervised:
+            parent_pipe.watch(stop_soon)
+        await main(stop)
+
+    uvloop.run(run())

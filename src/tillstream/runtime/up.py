@@ -1,0 +1,88 @@
+"""`tillstream up`: what it checks first, which parts it runs, and what the demo does otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from tillstream.access import exposure
+from tillstream.config import ports
+from tillstream.config.data_directory import Kind, open_directory
+from tillstream.config.options import flag
+from tillstream.config.settings import Settings
+from tillstream.errors import PortTaken, SettingsError
+from tillstream.importing.folder import inbox_of
+from tillstream.runtime.demo import list_shops
+from tillstream.runtime.supervisor import Part, Supervisor, command
+
+Say = Callable[[str], None]
+
+DEMO_DATA = "tillstream-demo"
+PORT_SETTINGS = ("ingest_port", "dashboard_port")
+
+
+async def up(settings: Settings, *, demo: bool, say: Say) -> int:
+    """Run every part until told to stop; the exit code.
+
+    Raises `AccessError`, `DataDirectoryError`, `PortTaken`, `SettingsError` or `ShopListError` before anything
+    is started.
+    """
+    if demo and settings.log != "sqlite":
+        because = "the demo would publish invented receipts to a broker of real ones"
+        raise SettingsError("use the setting", f"log = {settings.log}", because, "run the demo with --log sqlite")
+    directory = open_directory(settings.data_path, Kind.DEMO if demo else Kind.REAL)
+    with directory.lock("up"):
+        for role in ("ingest", "engine"):
+            with directory.lock(role):
+                pass
+        warning = exposure.check(directory, settings)
+        _check_ports(settings)
+        if settings.inbox:
+            inbox_of(settings)
+        if demo:
+            list_shops(directory)
+        if warning:
+            say(warning)
+        parts = _parts(demo=demo, inbox=bool(settings.inbox))
+        return await Supervisor(settings, parts, lambda addresses: _welcome(settings, addresses, say)).run()
+
+
+def prepare_demo(settings: Settings, origins: Mapping[str, str], say: Say) -> Settings:
+    """The demo's own directory, and other ports where a default one is taken."""
+    changes: dict[str, str | int] = {} if "data" in origins else {"data": DEMO_DATA}
+    for name in PORT_SETTINGS:
+        try:
+            ports.ensure_free(settings.host, getattr(settings, name), flag(name))
+        except PortTaken:
+            if name in origins:
+                raise
+            changes[name] = ports.free_port(settings.host, other_than=changes.values())
+            say(f"port {getattr(settings, name)} is taken, using {changes[name]} instead ({flag(name)})")
+    return replace(settings, **changes)
+
+
+def _check_ports(settings: Settings) -> None:
+    if settings.ingest_port == settings.dashboard_port != 0:
+        raise SettingsError("use the setting", "dashboard_port", "it is ingest's port too", "give each its own")
+    for name in PORT_SETTINGS:
+        ports.ensure_free(settings.host, getattr(settings, name), flag(name))
+
+
+def _parts(*, demo: bool, inbox: bool) -> list[Part]:
+    """In the order in which they stop: whoever feeds ends before those whom it feeds."""
+    ingest = Part("ingest", command("ingest"), port_setting="ingest_port", stop_share=0.7)
+    # The page shows where to post, so the engine starts once ingest's port is known.
+    engine = Part("engine", command("engine"), port_setting="dashboard_port", after=(ingest,))
+    shops = Part("shops", command("sell"), after=(ingest, engine), stop_share=0.2)
+    folder = Part("inbox", command("inbox"), after=(ingest,), stop_share=0.3)
+    return [*([shops] if demo else []), *([folder] if inbox else []), ingest, engine]
+
+
+def _welcome(settings: Settings, addresses: Mapping[str, str], say: Say) -> None:
+    say(f"receipts  {addresses['ingest']}/receipt")
+    say(f"dashboard {addresses['engine']}")
+    if settings.inbox:
+        say(f"inbox     {Path(settings.inbox).resolve()}")
+    say(f"data in {settings.data_path.resolve()}; Ctrl-C stops")

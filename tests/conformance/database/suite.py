@@ -1,0 +1,309 @@
+"""What every store promises, whatever keeps it. A backend's class inherits the suite."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace as with_measures
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from threading import Event, Thread
+
+import pyarrow as pa
+import pytest
+from msgspec.structs import replace
+
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import NOON_US, body
+from tillstream.config.settings import Settings
+from tillstream.database.base import Changes, Store
+from tillstream.database.schema import VERSION
+from tillstream.engine.arrow_batches import records
+from tillstream.errors import PositionConflict, StoreUnavailable, UnknownMetric
+from tillstream.log.base import START, Position
+from tillstream.metrics.catalogue import BUILT_IN, Metric, declare
+from tillstream.quarantine.decisions import DISCARDED, REPLAYED, Decision, settle
+
+TOP = declare(
+    "top",
+    "The largest and smallest receipt of each store",
+    "receipts",
+    ["day", "store"],
+    [
+        {"name": "largest", "fold": "max", "column": "gross"},
+        {"name": "smallest", "fold": "min", "column": "gross"},
+        "receipts",
+    ],
+)
+
+
+class StoreSuite:
+    """Given commits of an engine, then the store has all of each or nothing of it."""
+
+    def open(self, path: Path, settings: Settings | None = None, metrics: Sequence[Metric] = BUILT_IN) -> Store:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[Store]:
+        store = self.open(tmp_path)
+        yield store
+        store.close()
+
+    @pytest.fixture
+    def pipeline(self, tmp_path: Path) -> Iterator[Pipeline]:
+        """A road whose store is of this backend, with one receipt of 5.00 € in it."""
+        pipeline = Pipeline(tmp_path, metrics=[*BUILT_IN, TOP])
+        pipeline.append(body())
+        pipeline.drain()
+        yield pipeline
+        pipeline.close()
+
+    def test_an_empty_store_starts_before_the_first_record(self, store: Store) -> None:
+        assert store.position() == START
+
+    def test_a_commit_moves_the_position_and_the_count_of_records(self, store: Store) -> None:
+        store.commit(Changes(START, Position((4,)), records=9, committed_us=NOON_US))
+        assert store.position() == Position((4,))
+        assert store.query("SELECT records FROM state")[0]["records"] == 9
+
+    def test_a_commit_from_another_position_is_refused_and_changes_nothing(self, store: Store) -> None:
+        store.commit(Changes(START, Position((4,)), records=9))
+        with pytest.raises(PositionConflict, match="its position is no longer -1"):
+            store.commit(Changes(START, Position((5,)), records=1, counters={("2026-11-23", "duplicates"): 1}))
+        assert store.position() == Position((4,))
+        assert store.query("SELECT * FROM counters") == []
+
+    def test_a_commit_that_fails_leaves_nothing_behind_and_the_next_one_works(self, store: Store) -> None:
+        broken = pa.table({"nonsense": [1]})
+        with pytest.raises(StoreUnavailable):
+            store.commit(Changes(START, Position((1,)), records=1, receipts=broken))
+        assert store.position() == START
+        store.commit(Changes(START, Position((1,)), records=1))
+        assert store.position() == Position((1,))
+
+    def test_what_was_committed_is_there_after_a_restart(self, pipeline: Pipeline) -> None:
+        before = {metric.name: pipeline.rows(metric.name) for metric in pipeline.metrics}
+        position = pipeline.store.position()
+        pipeline.reopen()
+        assert pipeline.store.position() == position
+        assert {metric.name: pipeline.rows(metric.name) for metric in pipeline.metrics} == before
+
+    def test_known_finds_stored_keys_only(self, pipeline: Pipeline) -> None:
+        [chunk] = pipeline.log.read(START, 10)
+        table = records([chunk])
+        key = table["key"][0].as_py()
+        asked = pa.table({"key": [key, "0" * 32], "sold_local": pa.array([datetime(2026, 11, 23, 11, 59, 58)] * 2)})
+        assert pipeline.store.known(asked) == {key: table["place"][0].as_py()}
+
+    def test_partial_figures_merge_by_their_folds(self, pipeline: Pipeline) -> None:
+        pipeline.append(body(cashReceiptID="2", documentTotal={"grossTotal": 7}))
+        pipeline.drain()
+        pipeline.append(body(cashReceiptID="3", documentTotal={"grossTotal": -1}))
+        pipeline.drain()
+        [row] = pipeline.rows("top")
+        assert (row["largest"], row["smallest"], row["receipts"]) == (Decimal("7.00"), Decimal("-1.00"), 3)
+
+    def test_verify_shows_both_sides_of_a_difference(self, pipeline: Pipeline) -> None:
+        assert pipeline.verify("sales") == []
+        self.spoil(pipeline.store, "sales", "revenue = revenue + 0.01")
+        recount, metric = sorted(pipeline.verify("sales"), key=lambda row: row["revenue"])
+        assert (recount["side"], recount["revenue"]) == ("recount", Decimal("5.00"))
+        assert (metric["side"], metric["revenue"]) == ("metric", Decimal("5.01"))
+
+    def test_a_rebuilt_metric_is_the_recount_of_the_stored_receipts(self, pipeline: Pipeline) -> None:
+        self.spoil(pipeline.store, "sales_by_category", "revenue = 0")
+        assert pipeline.store.rebuild("sales_by_category") == 2
+        assert pipeline.verify("sales_by_category") == []
+
+    def test_a_metric_that_is_new_or_changed_is_filled_at_the_next_start(self, tmp_path: Path) -> None:
+        pipeline = Pipeline(tmp_path, metrics=BUILT_IN)
+        pipeline.append(body())
+        pipeline.drain()
+        pipeline.metrics = (*BUILT_IN, TOP)
+        pipeline.reopen()
+        assert pipeline.rows("top")[0]["largest"] == Decimal("5.00")
+        pipeline.metrics = (*BUILT_IN, with_measures(TOP, measures=TOP.measures[:1]))
+        pipeline.reopen()
+        assert set(pipeline.rows("top")[0]) == {"day", "store", "largest"}
+        pipeline.metrics = BUILT_IN
+        pipeline.reopen()
+        assert pipeline.rows("top")[0]["largest"] == Decimal("5.00")
+        pipeline.append(body(cashReceiptID="2"))
+        pipeline.drain()
+        with pytest.raises(StoreUnavailable):
+            pipeline.rows("top")
+        pipeline.close()
+
+    def test_an_unknown_metric_is_named(self, store: Store) -> None:
+        with pytest.raises(UnknownMetric, match="no metric 'sails'; there are sales,"):
+            store.rebuild("sails")
+
+    def test_a_query_that_cannot_be_read_says_so(self, store: Store) -> None:
+        with pytest.raises(StoreUnavailable, match="could not read the store"):
+            store.query("SELECT nothing FROM nowhere")
+
+    def test_the_quarantine_keeps_the_newest_within_its_quota_and_counts_the_rest(self, tmp_path: Path) -> None:
+        pipeline = Pipeline(tmp_path, Settings(quarantine_limit_bytes=550))
+        for number in range(4):
+            pipeline.refuse(b"x" * 100, [{"path": "$", "error": str(number)}])
+            pipeline.drain()
+            pipeline.clock.advance(1)
+        kept = pipeline.store.query("SELECT reasons FROM quarantine ORDER BY place")
+        assert [json.loads(row["reasons"])[0]["error"] for row in kept] == ["2", "3"]
+        assert pipeline.counter("quarantine_dropped") == 2
+        assert pipeline.counter("quarantined") == 4
+        pipeline.close()
+
+    def test_a_settled_entry_leaves_its_bytes_to_others_and_its_first_decision_stands(self, tmp_path: Path) -> None:
+        pipeline = Pipeline(tmp_path, Settings(quarantine_limit_bytes=550))
+        for number in range(4):
+            pipeline.refuse(b"x" * 100, [{"path": "$", "error": str(number)}])
+            pipeline.drain()
+            [newest] = pipeline.store.query("SELECT max(place) AS place FROM quarantine")
+            decision = Decision(newest["place"], date(2026, 11, 23), REPLAYED if number else DISCARDED, NOON_US)
+            settle(pipeline.store, [decision])
+            settle(pipeline.store, [replace(decision, decision="another")])
+            pipeline.clock.advance(1)
+        kept = pipeline.store.query(
+            "SELECT decision, settled_day FROM quarantine JOIN decisions USING (place) ORDER BY place"
+        )
+        assert [row["decision"] for row in kept] == [DISCARDED, REPLAYED, REPLAYED, REPLAYED]
+        assert {row["settled_day"] for row in kept} == {date(2026, 11, 23)}
+        assert pipeline.counter("quarantine_dropped") == 0
+        pipeline.close()
+
+    def test_entries_are_counted_by_day_kind_reason_and_source(self, pipeline: Pipeline) -> None:
+        for number in range(2):
+            pipeline.refuse(b"x", [{"path": f"$.lines[{number}].quantity", "error": "it is missing"}])
+        pipeline.append(body(documentTotal={"grossTotal": 9}))
+        pipeline.drain()
+        pipeline.refuse(b"x", [{"path": "$.lines[8].quantity", "error": "it is missing"}])
+        pipeline.drain()
+        counted = pipeline.store.query("SELECT day, kind, reason, source, entries FROM set_aside ORDER BY kind")
+        assert [tuple(row.values()) for row in counted] == [
+            (date(2026, 11, 23), "conflict", "$ conflict", "json/http", 1),
+            (date(2026, 11, 23), "refused", "$.lines[].quantity missing", "json/http", 3),
+        ]
+
+    def test_a_commit_of_decisions_moves_nothing_and_is_compared_and_set_too(self, pipeline: Pipeline) -> None:
+        [before] = pipeline.store.query("SELECT position, records, committed_at FROM state")
+        decision = Decision(7, date(2026, 11, 23), DISCARDED, NOON_US)
+        settle(pipeline.store, [decision])
+        assert pipeline.store.query("SELECT position, records, committed_at FROM state") == [before]
+        with pytest.raises(PositionConflict):
+            pipeline.store.commit(Changes(START, START, records=0, settled=[replace(decision, place=8).row()]))
+        assert pipeline.store.query("SELECT place FROM decisions") == [{"place": 7}]
+
+    def test_decisions_come_while_the_engine_commits(self, pipeline: Pipeline) -> None:
+        decisions = [Decision(place, date(2026, 11, 23), DISCARDED, NOON_US) for place in range(1, 6)]
+
+        def decide() -> None:
+            for each in decisions:
+                settle(pipeline.store, [each])
+
+        deciding = Thread(target=decide)
+        deciding.start()
+        for number in range(2, 8):
+            pipeline.append(body(cashReceiptID=str(number)))
+            pipeline.drain()
+        deciding.join()
+        assert pipeline.rows("sales")[0]["receipts"] == 7
+        assert all(pipeline.verify(metric.name) == [] for metric in pipeline.metrics)
+        assert len(pipeline.store.query("SELECT place FROM decisions")) == len(decisions)
+
+    def test_received_seconds_are_kept_for_the_last_minutes(self, pipeline: Pipeline) -> None:
+        pipeline.clock.advance(400)
+        pipeline.append(body(cashReceiptID="2"))
+        pipeline.drain()
+        assert [row["receipts"] for row in pipeline.store.query("SELECT * FROM received")] == [1]
+
+    def test_readers_see_all_of_a_commit_or_nothing_while_the_writer_works(self, pipeline: Pipeline) -> None:
+        torn: list[object] = []
+        done = Event()
+
+        def read() -> None:
+            while not done.is_set():
+                [row] = pipeline.store.query(
+                    "SELECT (SELECT sum(revenue) FROM metric_sales_by_store) - (SELECT sum(revenue) FROM metric_sales)"
+                    " AS difference"
+                )
+                if row["difference"]:
+                    torn.append(row)
+
+        reader = Thread(target=read)
+        reader.start()
+        for number in range(2, 12):
+            pipeline.append(body(cashReceiptID=str(number)))
+            pipeline.drain()
+        done.set()
+        reader.join()
+        assert torn == []
+
+    def test_a_reader_sees_one_commit_whatever_is_committed_meanwhile(self, pipeline: Pipeline) -> None:
+        """What it asks for late comes from that commit too; no commit and no merge waits for it."""
+        position = pipeline.store.position()
+        with pipeline.store.reading() as reader:
+            [before] = reader.query("SELECT receipts, revenue FROM metric_sales")
+            for number in range(2, 6):
+                pipeline.append(body(cashReceiptID=str(number)), body(cashReceiptID="1"))
+                pipeline.refuse(b"{", [{"path": "$", "error": "broken off", "hint": ""}])
+                pipeline.clock.advance(10)
+                pipeline.drain()
+            pipeline.store.rebuild("sales_by_store")
+            assert pipeline.rows("sales")[0]["receipts"] == 5
+            assert reader.query("SELECT receipts, revenue FROM metric_sales") == [before]
+            assert reader.query("SELECT receipts FROM metric_sales_by_store") == [{"receipts": 1}]
+            assert reader.query("SELECT receipt FROM receipts") == [{"receipt": "1"}]
+            assert reader.query("SELECT * FROM counters") == reader.query("SELECT * FROM quarantine") == []
+            assert reader.query("SELECT position FROM state") == [{"position": str(position)}]
+            assert all(reader.verify(metric.name) == [] for metric in pipeline.metrics)
+        assert pipeline.rows("sales_by_store")[0]["receipts"] == 5
+        assert all(pipeline.verify(metric.name) == [] for metric in pipeline.metrics)
+
+    def test_readers_do_not_disturb_each_other(self, pipeline: Pipeline) -> None:
+        with pipeline.store.reading() as early:
+            assert early.query("SELECT count(*) AS receipts FROM receipts") == [{"receipts": 1}]
+            pipeline.append(body(cashReceiptID="2"))
+            pipeline.drain()
+            with pipeline.store.reading() as late:
+                assert late.query("SELECT count(*) AS receipts FROM receipts") == [{"receipts": 2}]
+            assert early.query("SELECT count(*) AS receipts FROM receipts") == [{"receipts": 1}]
+
+    def test_a_reader_cannot_write(self, pipeline: Pipeline) -> None:
+        with pytest.raises(StoreUnavailable):
+            pipeline.store.query("DELETE FROM receipts")
+        assert pipeline.rows("sales")[0]["receipts"] == 1
+        assert pipeline.store.query("SELECT count(*) AS receipts FROM receipts") == [{"receipts": 1}]
+
+    def test_another_currency_is_refused(self, pipeline: Pipeline, tmp_path: Path) -> None:
+        pipeline.store.close()
+        with pytest.raises(StoreUnavailable, match="its receipts are in EUR, the setting `currency` says USD"):
+            self.open(tmp_path, Settings(currency="USD"))
+
+    def test_another_version_is_refused_with_what_to_do(self, store: Store, tmp_path: Path) -> None:
+        self.tamper(store, f"UPDATE meta SET value = '{VERSION + 1}' WHERE name = 'version'")
+        store.close()
+        with pytest.raises(StoreUnavailable, match="tillstream rebuild"):
+            self.open(tmp_path)
+
+    def test_rows_merge_into_metrics_at_once_and_later_alike(self, pipeline: Pipeline) -> None:
+        """Some commits come before a metric is merged anew and some after; nobody can tell."""
+        for number in range(2, 14):
+            pipeline.append(body(cashReceiptID=str(number)))
+            pipeline.clock.advance(1)
+            pipeline.drain()
+            assert all(pipeline.verify(metric.name) == [] for metric in pipeline.metrics)
+            assert pipeline.rows("sales")[0]["receipts"] == number
+        pipeline.reopen()
+        assert all(pipeline.verify(metric.name) == [] for metric in pipeline.metrics)
+        assert pipeline.store.rebuild("sales_by_minute") == len(pipeline.rows("sales_by_minute"))
+        assert pipeline.verify("sales_by_minute") == []
+
+    def tamper(self, store: Store, sql: str) -> None:
+        """Change what is stored behind the store's back."""
+        raise NotImplementedError
+
+    def spoil(self, store: Store, metric: str, assignment: str) -> None:
+        """Change a metric's stored figures behind the store's back."""
+        raise NotImplementedError

@@ -1,0 +1,93 @@
+"""The embedded store keeps what stores promise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+
+import duckdb
+import pytest
+from structlog.testing import capture_logs
+
+from tests.conformance.database.suite import StoreSuite
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import body
+from tillstream.clock import SystemClock
+from tillstream.config.settings import Settings
+from tillstream.database.base import Store
+from tillstream.database.duckdb.database import DuckStore
+from tillstream.errors import StoreUnavailable
+from tillstream.metrics.catalogue import BUILT_IN, Metric
+
+
+class TestDuckStore(StoreSuite):
+    def open(self, path: Path, settings: Settings | None = None, metrics: Sequence[Metric] = BUILT_IN) -> DuckStore:
+        return DuckStore(path / "store.duckdb", metrics, settings or Settings(), SystemClock())
+
+    def tamper(self, store: Store, sql: str) -> None:
+        assert isinstance(store, DuckStore)
+        store._connection.execute(sql)
+
+    def spoil(self, store: Store, metric: str, assignment: str) -> None:
+        self.tamper(store, f"UPDATE merged_{metric} SET {assignment}")
+
+    def test_a_file_that_is_no_database_is_refused_in_one_line(self, tmp_path: Path) -> None:
+        (tmp_path / "store.duckdb").write_bytes(b"not a database" * 1000)
+        with pytest.raises(StoreUnavailable, match="could not open the store"):
+            self.open(tmp_path)
+
+    def test_a_checkpoint_that_a_reader_delays_is_made_by_a_later_commit(
+        self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tillstream.database.duckdb.database._CHECKPOINT_BYTES", 100_000)
+        pipeline.reopen()
+        ahead = pipeline.path / "store.duckdb.wal"
+
+        def commit(first: int) -> None:
+            pipeline.append(*(body(cashReceiptID=str(number)) for number in range(first, first + 2_000)))
+            pipeline.drain()
+
+        with pipeline.store.reading() as reader:
+            assert reader.query("SELECT count(*) AS receipts FROM receipts") == [{"receipts": 1}]
+            for first in range(10_000, 20_000, 2_000):
+                commit(first)
+            assert reader.query("SELECT count(*) AS receipts FROM receipts") == [{"receipts": 1}]
+            assert ahead.stat().st_size > 200_000
+        commit(20_000)
+        assert not ahead.exists() or ahead.stat().st_size < 100_000
+        assert pipeline.rows("sales")[0]["receipts"] == 12_001
+        pipeline.reopen()
+        assert pipeline.rows("sales")[0]["receipts"] == 12_001
+
+    def test_what_keeps_the_metrics_from_being_merged_is_told_once_and_again_when_it_changes(
+        self, pipeline: Pipeline
+    ) -> None:
+        def told(*, commits: int) -> list[tuple[str, str]]:
+            with capture_logs() as said:
+                for _ in range(commits):
+                    number = next(numbers)
+                    pipeline.clock.advance(10)
+                    pipeline.append(body(cashReceiptID=str(number)))
+                    pipeline.drain()
+            return [(each["event"], each.get("error", "")) for each in said if each["event"].startswith("store.")]
+
+        numbers = count(2)
+        self.tamper(pipeline.store, "ALTER TABLE merged_sales RENAME TO away")
+        [(event, error)] = told(commits=3)
+        assert event == "store.not_tended"
+        assert "merged_sales" in error
+        self.tamper(pipeline.store, "ALTER TABLE merged_sales_by_store RENAME TO away_too")
+        self.tamper(pipeline.store, "ALTER TABLE away RENAME TO merged_sales")
+        [(event, error)] = told(commits=2)
+        assert event == "store.not_tended"
+        assert "merged_sales_by_store" in error
+        self.tamper(pipeline.store, "ALTER TABLE away_too RENAME TO merged_sales_by_store")
+        assert told(commits=2) == [("store.tended_again", "")]
+        assert pipeline.rows("sales")[0]["receipts"] == 8
+        assert all(pipeline.verify(metric.name) == [] for metric in pipeline.metrics)
+
+    def test_the_file_is_duckdb_s_own(self, tmp_path: Path) -> None:
+        self.open(tmp_path).close()
+        with duckdb.connect(str(tmp_path / "store.duckdb"), read_only=True) as connection:
+            assert connection.execute("SELECT position FROM state").fetchall() == [("-1",)]

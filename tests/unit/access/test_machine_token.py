@@ -1,0 +1,67 @@
+"""Given a data directory; when its own verbs ask a port; then a token that only its user reads opens it."""
+
+from __future__ import annotations
+
+import secrets
+import ssl
+from pathlib import Path
+
+import pytest
+
+from tillstream.access import machine_token
+from tillstream.config.data_directory import DataDirectory, open_directory
+from tillstream.errors import AccessError
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> DataDirectory:
+    return open_directory(tmp_path / "data")
+
+
+def test_a_token_is_made_once_for_its_owner_alone(directory: DataDirectory) -> None:
+    token = machine_token.token(directory, secrets.token_bytes)
+    assert len(token) == 64
+    assert machine_token.token(directory, secrets.token_bytes) == token
+    assert directory.machine_token.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in directory.path.glob("machine*")] == ["machine.token"]
+
+
+def test_of_two_that_make_one_at_the_same_time_the_first_has_made_it(directory: DataDirectory) -> None:
+    def first(size: int) -> bytes:
+        directory.machine_token.write_text("0" * 64)
+        return secrets.token_bytes(size)
+
+    assert machine_token.token(directory, first) == "0" * 64
+
+
+@pytest.mark.parametrize("text", ["", "short\n"])
+def test_a_token_that_could_be_guessed_is_refused(directory: DataDirectory, text: str) -> None:
+    directory.machine_token.write_text(text)
+    with pytest.raises(AccessError, match="it is too short; remove it"):
+        machine_token.token(directory, secrets.token_bytes)
+
+
+def test_one_that_cannot_be_read_is_told_where_it_is_needed_and_left_out_where_not(directory: DataDirectory) -> None:
+    assert machine_token.authorization(directory) == {}
+    directory.machine_token.mkdir()
+    assert machine_token.authorization(directory) == {}
+    with pytest.raises(AccessError, match=r"could not read the machine's token in .*machine\.token"):
+        machine_token.token(directory, secrets.token_bytes)
+
+
+def test_verbs_bring_it_as_a_bearer(directory: DataDirectory) -> None:
+    token = machine_token.token(directory, secrets.token_bytes)
+    assert machine_token.authorization(directory) == {"Authorization": f"Bearer {token}"}
+
+
+def test_only_the_whole_token_is_the_token() -> None:
+    assert machine_token.is_token("abc", "abc")
+    assert not machine_token.is_token("ab", "abc")
+    assert not machine_token.is_token("", "")
+    assert not machine_token.is_token("é\ud800", "abc")
+
+
+def test_on_this_machine_no_name_is_asked_for() -> None:
+    context = machine_token.trusting()
+    assert (context.check_hostname, context.verify_mode) == (False, ssl.CERT_NONE)
+    assert machine_token.opener() is not None

@@ -1,0 +1,123 @@
+"""What is usual: read once a day from the past weeks, and again when its past changes."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from tests.inprocess.pipeline import Pipeline
+from tests.inprocess.trading import TODAY, Trading
+from tests.support.receipts import body
+from tillstream.alerts.baseline import Habit, Trade, Usual, UsualDays
+from tillstream.receipt.model import UNALLOCATED
+
+
+def usual_of(pipeline: Pipeline, days: UsualDays | None = None) -> Usual:
+    with pipeline.store.reading() as reader:
+        return (days or UsualDays(0)).of(reader, TODAY)
+
+
+def at(clock: str) -> datetime:
+    return datetime.fromisoformat(f"2026-11-23T{clock}")
+
+
+def test_given_two_past_weeks_when_read_then_every_habit_is_their_sum_by_the_hour(pipeline: Pipeline) -> None:
+    trading = Trading(pipeline)
+    trading.past(1, 2)
+    usual = usual_of(pipeline)
+    assert usual.chain is not None
+    assert (usual.chain.weeks, usual.chain.last) == (2, TODAY - timedelta(weeks=1))
+    assert usual.chain.receipts == [0] * 7 + [320] * 12 + [0] * 5
+    assert usual.shops["1"].receipts[7] == 160
+    assert usual.shops["1"].revenue[7] == Decimal("800.00")
+    assert usual.shops["1"].until(8) == (Decimal("800.00"), 160)
+    assert usual.tills["1"]["2"].receipts[18] == 80
+    assert usual.products["SAN"].title == "Sandwich jambon"
+    assert usual.products["SAN"].receipts[12] == 320
+    assert UNALLOCATED not in usual.products
+
+
+def test_given_other_weekdays_and_older_weeks_when_read_then_they_do_not_count(pipeline: Pipeline) -> None:
+    for day in ("2026-11-22", "2026-11-17", "2026-10-19", "2026-11-23"):
+        pipeline.append(body(cashReceiptID=day, date=f"{day} 12:00:00"))
+    pipeline.drain()
+    assert usual_of(pipeline).chain is None
+    pipeline.append(body(date="2026-10-26 12:00:00"))
+    pipeline.drain()
+    chain = usual_of(pipeline).chain
+    assert chain is not None
+    assert sum(chain.receipts) == 1
+
+
+def test_given_a_shop_that_sold_in_one_week_only_when_read_then_its_mean_is_of_that_week(pipeline: Pipeline) -> None:
+    trading = Trading(pipeline)
+    trading.past(1)
+    trading.tills = trading.tills[:-1]
+    trading.past(2)
+    usual = usual_of(pipeline)
+    assert (usual.shops["3"].weeks, usual.shops["2"].weeks) == (1, 2)
+    assert usual.shops["3"].expected(at("09:30"), at("10:30")) == pytest.approx(40)
+    assert usual.shops["2"].expected(at("09:30"), at("10:30")) == pytest.approx(40)
+
+
+def test_given_a_habit_when_asked_about_parts_of_hours_then_they_count_by_their_length() -> None:
+    habit = Habit(2, TODAY)
+    habit.receipts[9], habit.receipts[10] = 20, 60
+    assert habit.expected(at("09:45"), at("10:20")) == pytest.approx(10 / 4 + 30 / 3)
+    assert habit.expected(at("10:20"), at("10:20")) == 0
+
+
+@pytest.mark.parametrize(
+    ("clock", "opened"),
+    [("07:59", None), ("08:00", "08:00"), ("10:30", "08:00"), ("11:00", None), ("14:30", None), ("16:10", "16:00")],
+)
+def test_given_a_shop_with_a_noon_break_when_asked_then_the_hours_at_its_edges_stay_out(
+    clock: str, opened: str | None
+) -> None:
+    trade = Trade(2, TODAY)
+    for hour in (7, 8, 9, 10, 11, 15, 16, 17):
+        trade.sold[hour] = 1
+    assert trade.opened(at(clock)) == (at(opened) if opened else None)
+
+
+def test_given_hours_in_which_it_sold_once_in_three_weeks_when_asked_then_they_are_not_usual() -> None:
+    trade = Trade(3, TODAY)
+    trade.sold[7:19] = [3] * 12
+    trade.sold[21] = 1
+    assert trade.sells_later(at("18:59"))
+    assert not trade.sells_later(at("19:00"))
+
+
+def test_given_a_business_day_that_begins_at_four_when_asked_then_its_hours_are_in_its_order() -> None:
+    trade = Trade(1, TODAY, first_hour=4)
+    trade.sold = [1] * 24
+    trade.receipts = list(range(24))
+    assert trade.until(2) == (Decimal(0), 4 + 5)
+    assert trade.opened(at("02:30")) == datetime.fromisoformat("2026-11-22T05:00")
+    assert trade.opened(at("03:30")) is None
+    assert trade.sells_later(at("02:30"))
+
+
+def test_given_what_was_read_when_a_little_comes_late_then_it_is_kept_and_when_much_does_it_is_read_again(
+    pipeline: Pipeline,
+) -> None:
+    trading, days = Trading(pipeline), UsualDays(0)
+    trading.past(1)
+    first = usual_of(pipeline, days)
+    pipeline.append(body(date="2026-11-16 12:00:07"))
+    pipeline.drain()
+    assert usual_of(pipeline, days) is first
+    trading.past(2)
+    again = usual_of(pipeline, days)
+    assert again.chain is not None
+    assert again.chain.weeks == 2
+
+
+def test_given_many_days_when_asked_about_each_then_only_the_last_few_are_kept(pipeline: Pipeline) -> None:
+    days = UsualDays(0)
+    with pipeline.store.reading() as reader:
+        for number in range(10):
+            days.of(reader, TODAY + timedelta(days=number))
+    assert len(days._kept) == 3

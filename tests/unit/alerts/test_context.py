@@ -1,0 +1,105 @@
+"""The scene: the day so far of every shop, by its own zone, and by when receipts arrived."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from tests.inprocess.pipeline import Pipeline
+from tests.inprocess.sales import sell, total
+from tests.support.receipts import NOON_US, body
+from tillstream.alerts.context import Scene, Scenes, zone_of
+from tillstream.config.settings import Settings
+from tillstream.stores.model import Shop, Shops
+
+NOON = datetime.fromisoformat("2026-11-23T11:00:00")
+
+
+def scene_of(pipeline: Pipeline, shops: Shops | None = None, **settings: object) -> Scene:
+    known = Settings(**settings)  # type: ignore[arg-type]
+    with pipeline.store.reading() as reader:
+        return Scenes(known).read(reader, pipeline.clock.now_us(), shops or Shops())
+
+
+def test_given_sales_when_read_then_each_shop_has_its_receipts_refunds_and_tills(pipeline: Pipeline) -> None:
+    sell(pipeline, total("5.00", date="2026-11-23 09:00:00"), total("-5.00", cashReceiptID="2", terminalID="4"))
+    pipeline.clock.advance(60)
+    sell(pipeline, total("5.00", cashReceiptID="3", storeID="13"))
+    scene = scene_of(pipeline)
+    assert scene.known() == {"12", "13"}
+    sold = scene.sold["12"]
+    assert (sold.receipts, sold.refunds, sold.recent, sold.last) == (2, 1, 2, NOON)
+    assert sold.tills == {"3": NOON, "4": NOON}
+    assert (scene.sold["13"].last - NOON).total_seconds() == 60
+    assert scene.chain.revenue == {"12": Decimal("0.00") + Decimal("5.00") - Decimal("5.00"), "13": Decimal("5.00")}
+    assert scene.chain.hours == 12
+
+
+def test_given_a_till_whose_clock_is_ahead_when_read_then_its_last_receipt_is_when_it_came(pipeline: Pipeline) -> None:
+    sell(pipeline, total("5.00", date="2026-11-23 18:00:00"))
+    assert scene_of(pipeline).sold["12"].last == NOON
+
+
+def test_given_anomalies_when_they_came_more_than_an_hour_ago_then_they_do_not_count(pipeline: Pipeline) -> None:
+    short = {"settlements": [{"paymentMechanism": "CB", "settlementAmount": 1.0}]}
+    sell(pipeline, body(**short))
+    pipeline.clock.advance(3_000)
+    sell(pipeline, body(cashReceiptID="2", **short), body(cashReceiptID="3"))
+    pipeline.clock.advance(1_000)
+    sold = scene_of(pipeline).sold["12"]
+    assert (sold.receipts, sold.recent, sold.anomalies) == (3, 2, 1)
+
+
+def test_given_shops_in_two_zones_when_their_days_differ_then_each_has_its_own_today(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path, Settings(store_zones={"9": "Pacific/Auckland"}))
+    pipeline.clock.advance(12 * 3_600 - 600)
+    sell(
+        pipeline,
+        total("5.00", date="2026-11-23 23:00:00"),
+        total("5.00", cashReceiptID="2", storeID="9", date="2026-11-24 11:00:00"),
+        total("5.00", cashReceiptID="3", storeID="9", date="2026-11-23 11:00:00"),
+    )
+    shops = Shops({"7": Shop("7", zone="America/Guadeloupe")})
+    scene = scene_of(pipeline, shops, store_zones={"9": "Pacific/Auckland"})
+    assert {name: place.day for name, place in scene.places.items()} == {
+        "Europe/Paris": date(2026, 11, 23),
+        "Pacific/Auckland": date(2026, 11, 24),
+        "America/Guadeloupe": date(2026, 11, 23),
+    }
+    assert scene.sold["9"].receipts == 1
+    place = scene.place("9")
+    assert place.local == datetime.fromisoformat("2026-11-24T11:50:00")
+    assert place.at(place.utc(place.local)) == place.local
+    pipeline.close()
+
+
+def test_given_a_zone_in_the_settings_and_one_in_the_list_when_asked_then_the_settings_win() -> None:
+    settings = Settings(store_zones={"1": "Europe/London"})
+    assert zone_of(settings, Shop("1", zone="Asia/Tokyo")) == "Europe/London"
+    assert zone_of(settings, Shop("2", zone="Asia/Tokyo")) == "Asia/Tokyo"
+    assert zone_of(settings, Shop("3")) == "Europe/Paris"
+
+
+def test_given_a_business_day_that_begins_at_half_past_four_when_it_is_earlier_then_it_is_still_yesterday(
+    pipeline: Pipeline,
+) -> None:
+    pipeline.clock.advance(-8 * 3_600)
+    place = scene_of(pipeline, day_start="04:30").chain
+    assert (place.day, place.local.hour) == (date(2026, 11, 22), 4)
+
+
+def test_given_products_when_read_then_each_has_the_time_of_its_last_receipt(pipeline: Pipeline) -> None:
+    sell(pipeline, body())
+    pipeline.clock.advance(600)
+    sell(pipeline, total("5.00", cashReceiptID="2"))
+    assert scene_of(pipeline).products["SAN"] == NOON
+    assert scene_of(pipeline, alert_silent_product_minutes=0).products == {}
+
+
+def test_given_minutes_of_today_when_asked_then_the_receipts_from_then_on_are_counted(pipeline: Pipeline) -> None:
+    assert pipeline.clock.now_us() == NOON_US
+    sell(pipeline, body(date="2026-11-23 10:00:00"), body(cashReceiptID="2", date="2026-11-23 11:30:00"))
+    with pipeline.store.reading() as reader:
+        scene = Scenes(Settings()).read(reader, NOON_US, Shops())
+        assert scene.receipts_since(datetime.fromisoformat("2026-11-23T11:00:00")) == 1

@@ -1,0 +1,193 @@
+"""The alerts: evaluated now and then and for all at once, the worst first, with an end to their number and no flapping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+
+from tests.inprocess.pipeline import Pipeline
+from tests.inprocess.trading import Trading, of_rule
+from tests.support.receipts import body
+from tillstream.alerts.evaluator import LagClock
+from tillstream.alerts.rules import GRACE_S, INTERVAL_S, LIMIT, RULES
+from tillstream.config.settings import Settings
+from tillstream.database.base import Reader
+from tillstream.errors import StoreUnavailable
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
+    pipeline = Pipeline(tmp_path, Settings(alert_quarantine_per_hour=10))
+    yield pipeline
+    pipeline.close()
+
+
+def refuse(pipeline: Pipeline, number: int) -> None:
+    for each in range(number):
+        pipeline.refuse(b"%d" % each, [{"path": "$", "error": "broken off", "hint": ""}])
+    pipeline.drain()
+
+
+def test_given_an_empty_store_when_asked_then_nothing_stands_and_every_rule_counts_none(pipeline: Pipeline) -> None:
+    alerts = Trading(pipeline).alerts()
+    assert alerts.current() == {"alerts": [], "more": 0}
+    assert alerts.counts() == {rule.name: 0 for rule in RULES}
+
+
+def test_given_a_result_when_asked_again_within_the_interval_then_it_is_not_evaluated_again(pipeline: Pipeline) -> None:
+    alerts = Trading(pipeline).alerts()
+    assert alerts.standing() == []
+    refuse(pipeline, 10)
+    pipeline.clock.advance(INTERVAL_S - 1)
+    assert alerts.standing() == []
+    pipeline.clock.advance(1)
+    assert [row["rule"] for row in alerts.standing()] == ["quarantine"]
+    assert alerts.counts()["quarantine"] == 1
+
+
+def test_given_an_alert_when_its_figure_falls_a_little_then_it_stands_until_it_is_well_below(
+    pipeline: Pipeline,
+) -> None:
+    alerts = Trading(pipeline).alerts()
+    refuse(pipeline, 2)
+    pipeline.clock.advance(1_000)
+    refuse(pipeline, 1)
+    pipeline.clock.advance(1_000)
+    refuse(pipeline, 7)
+    [fired] = alerts.standing()
+    # The first two are older than an hour: eight are left. Then seven.
+    pipeline.clock.advance(1_700)
+    [standing] = alerts.standing()
+    assert (standing["values"], standing["since"]) == ({"entries": 8}, fired["since"])
+    pipeline.clock.advance(1_000)
+    assert alerts.standing() == []
+    pipeline.clock.advance(10)
+    assert alerts.standing() == []
+
+
+def test_given_eight_of_ten_when_nothing_stood_before_then_nothing_fires(pipeline: Pipeline) -> None:
+    refuse(pipeline, 8)
+    assert Trading(pipeline).alerts().standing() == []
+
+
+def test_given_more_alerts_than_are_shown_when_asked_then_the_worst_come_first_and_the_rest_is_counted(
+    tmp_path: Path,
+) -> None:
+    pipeline = Pipeline(tmp_path, Settings(alert_anomaly_percent=50, alert_quarantine_per_hour=1))
+    trading = Trading(pipeline)
+    bad = [str(number) for number in range(1, LIMIT + 11)]
+    trading.tills = tuple((store, "1") for store in [*bad, *(f"good {number}" for number in range(LIMIT + 11))])
+
+    def made(**changes: Any) -> dict[str, Any]:
+        short = changes["storeID"] == "7" or (
+            not changes["storeID"].startswith("good") and int(changes["cashReceiptID"]) % 4
+        )
+        return body(**changes, settlements=[{"paymentMechanism": "CB", "settlementAmount": 4.0 if short else 5.0}])
+
+    trading.until("07:40", made=made)
+    refuse(pipeline, 1)
+    answer = trading.alerts().current()
+    assert (len(answer["alerts"]), answer["more"]) == (LIMIT, 11)
+    assert [(row["rule"], row["subject"]) for row in answer["alerts"][:2]] == [
+        ("quarantine", ""),
+        ("shop_anomalies", "7"),
+    ]
+    pipeline.close()
+
+
+def test_given_the_program_started_just_now_when_a_shop_is_silent_then_it_has_its_time_to_come(
+    pipeline: Pipeline,
+) -> None:
+    trading = Trading(pipeline)
+    trading.past()
+    trading.until("12:00")
+    trading.until("12:30", "2")
+    alerts = trading.alerts()
+    assert alerts.standing() == []
+    pipeline.clock.advance(GRACE_S - 1)
+    assert of_rule(alerts, "silent_shop") == []
+    pipeline.clock.advance(INTERVAL_S)
+    assert [row["subject"] for row in of_rule(alerts, "silent_shop")] == ["2"]
+
+
+def test_given_another_thread_evaluates_when_asked_then_the_last_result_comes_at_once(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alerts = Trading(pipeline).alerts()
+    assert alerts.standing() == []
+    refuse(pipeline, 10)
+    pipeline.clock.advance(INTERVAL_S)
+    begun, go_on = Event(), Event()
+    evaluate = alerts._evaluate
+
+    def slowly(reader: Reader, now_us: int) -> None:
+        begun.set()
+        assert go_on.wait(30)
+        evaluate(reader, now_us)
+
+    monkeypatch.setattr(alerts, "_evaluate", slowly)
+    thread = Thread(target=alerts.standing)
+    thread.start()
+    assert begun.wait(30)
+    assert alerts.standing() == []
+    go_on.set()
+    thread.join(30)
+    assert [row["rule"] for row in alerts.standing()] == ["quarantine"]
+
+
+def test_given_a_store_that_is_closed_when_asked_then_it_says_so_and_can_be_asked_again(pipeline: Pipeline) -> None:
+    alerts = Trading(pipeline).alerts()
+    pipeline.store.close()
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            alerts.standing()
+    pipeline.reopen()
+
+
+def test_given_a_quiet_hour_when_one_receipt_comes_then_it_is_not_an_hour_behind(pipeline: Pipeline) -> None:
+    clock, lag = pipeline.clock, LagClock()
+    pipeline.append(body())
+    pipeline.drain()
+    clock.advance(3_600)
+    pipeline.append(body(cashReceiptID="2"))
+    with pipeline.store.reading() as reader:
+        assert lag.behind(reader, pipeline.log, clock.now_us()).seconds == 0
+        clock.advance(7)
+        pipeline.append(body(cashReceiptID="3"))
+        behind = lag.behind(reader, pipeline.log, clock.now_us())
+    assert (behind.seconds, behind.records) == (7, 2)
+
+
+def test_given_an_engine_that_catches_up_when_more_comes_all_the_time_then_only_what_is_unread_counts(
+    pipeline: Pipeline,
+) -> None:
+    clock, lag = pipeline.clock, LagClock()
+    for number in range(5):
+        pipeline.append(body(cashReceiptID=str(number)))
+        with pipeline.store.reading() as reader:
+            assert lag.behind(reader, pipeline.log, clock.now_us()).seconds == 0
+        pipeline.drain()
+        pipeline.append(body(cashReceiptID=f"late {number}"))
+        clock.advance(60)
+    pipeline.drain()
+    with pipeline.store.reading() as reader:
+        behind = lag.behind(reader, pipeline.log, clock.now_us())
+    assert (behind.seconds, behind.records) == (0, 0)
+
+
+def test_given_a_lag_that_grows_for_a_day_when_noted_then_the_notes_stay_few_and_tell_its_age(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lag, clock = LagClock(), pipeline.clock
+    seconds = 0
+    with pipeline.store.reading() as reader:
+        for number in range(8_640):
+            monkeypatch.setattr(pipeline.log, "lag", lambda number=number: number + 1)
+            seconds = lag.behind(reader, pipeline.log, clock.now_us()).seconds
+            clock.advance(10)
+    assert seconds == 86_390
+    assert len(lag._notes) <= 1_001

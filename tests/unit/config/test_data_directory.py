@@ -1,0 +1,236 @@
+"""Given directories in every state; when tillstream opens them; then they work or are refused in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tillstream.config import data_directory
+from tillstream.config.data_directory import FORMAT_FILE, VERSION, Kind, open_directory, replace_secret
+from tillstream.errors import DataDirectoryError
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_directory, "PATIENCE_S", 0.1)
+
+
+@pytest.fixture
+def nobody() -> Iterator[None]:
+    """Not root within the test: root may write anywhere."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def write_format(data: Path, **content: object) -> None:
+    data.mkdir(exist_ok=True)
+    (data / FORMAT_FILE).write_text(json.dumps(content))
+
+
+def read_format(data: Path) -> object:
+    return json.loads((data / FORMAT_FILE).read_text())
+
+
+def test_a_missing_directory_is_made_and_opens_again(data: Path) -> None:
+    made = open_directory(data, Kind.DEMO)
+    assert (made.kind, read_format(data)) == (Kind.DEMO, {"version": VERSION, "kind": "demo"})
+    assert open_directory(data) == made
+    assert (made.log.parent, made.store.parent) == (data, data)
+
+
+def test_a_directory_made_without_a_wish_is_for_real_receipts(data: Path) -> None:
+    assert open_directory(data).kind is Kind.REAL
+
+
+def test_an_empty_directory_and_one_whose_making_was_cut_off_are_taken(data: Path) -> None:
+    data.mkdir()
+    (data / "up.lock").write_text("12\n")
+    (data / f"{FORMAT_FILE}.new").write_text("{")
+    assert open_directory(data).kind is Kind.REAL
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "because"),
+    [(Kind.REAL, Kind.DEMO, "it is for real receipts"), (Kind.DEMO, Kind.REAL, "invented receipts of a demo")],
+)
+def test_a_directory_of_the_other_kind_is_refused(data: Path, found: Kind, wanted: Kind, because: str) -> None:
+    open_directory(data, found)
+    with pytest.raises(DataDirectoryError, match=because):
+        open_directory(data, wanted)
+
+
+def test_one_that_is_missing_is_refused_to_readers_and_not_made(data: Path) -> None:
+    with pytest.raises(DataDirectoryError, match="there is no such directory"):
+        open_directory(data, create=False)
+    assert not data.exists()
+
+
+def test_a_missing_parent_is_named(data: Path) -> None:
+    with pytest.raises(DataDirectoryError, match=r"its parent .*data does not exist; try: mkdir -p"):
+        open_directory(data / "below")
+
+
+def test_a_file_in_its_place_is_refused(data: Path) -> None:
+    data.write_text("")
+    with pytest.raises(DataDirectoryError, match="it is a file"):
+        open_directory(data)
+
+
+def test_a_path_below_a_file_is_refused(data: Path) -> None:
+    data.write_text("")
+    with pytest.raises(DataDirectoryError, match="Not a directory"):
+        open_directory(data / "below")
+
+
+def test_a_directory_of_others_is_refused_and_left_alone(data: Path) -> None:
+    data.mkdir()
+    (data / "holiday.jpg").write_text("")
+    with pytest.raises(DataDirectoryError, match=r"it holds holiday.jpg but no format.json"):
+        open_directory(data)
+    assert not (data / FORMAT_FILE).exists()
+
+
+@pytest.mark.usefixtures("nobody")
+def test_one_that_cannot_be_written_is_refused() -> None:
+    for path in (Path("/"), Path("/tillstream-of-nobody")):
+        with pytest.raises(DataDirectoryError, match="Permission denied"):
+            open_directory(path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"version": 1}', '{"version": "x", "kind": "real"}', '{"kind": "other"}'])
+def test_a_format_file_that_says_nothing_is_refused(data: Path, text: str) -> None:
+    data.mkdir()
+    (data / FORMAT_FILE).write_text(text)
+    with pytest.raises(DataDirectoryError, match=r"its format.json cannot be understood"):
+        open_directory(data)
+
+
+def test_a_newer_version_is_refused_in_one_line(data: Path) -> None:
+    write_format(data, version=VERSION + 1, kind="real")
+    with pytest.raises(DataDirectoryError) as caught:
+        open_directory(data)
+    assert str(caught.value) == (
+        f"could not use the data directory {data}: it is of version {VERSION + 1}, and this tillstream "
+        f"knows versions up to {VERSION}; install a newer tillstream"
+    )
+
+
+def test_an_older_version_is_migrated_step_by_step(data: Path) -> None:
+    write_format(data, version=1, kind="demo")
+    steps: list[str] = []
+    migrations = {1: lambda path: steps.append("to 2"), 2: lambda path: steps.append("to 3")}
+    opened = open_directory(data, version=3, migrations=migrations)
+    assert (steps, opened.kind) == (["to 2", "to 3"], Kind.DEMO)
+    assert read_format(data) == {"version": 3, "kind": "demo"}
+
+
+def test_a_migration_that_dies_goes_on_where_it_was(data: Path) -> None:
+    write_format(data, version=1, kind="real")
+    steps: list[str] = []
+
+    def die(path: Path) -> None:
+        steps.append("died")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        open_directory(data, version=3, migrations={1: lambda path: steps.append("to 2"), 2: die})
+    assert read_format(data) == {"version": 2, "kind": "real"}
+    open_directory(data, version=3, migrations={2: lambda path: steps.append("to 3")})
+    assert steps == ["to 2", "died", "to 3"]
+
+
+def test_a_version_that_no_step_leads_from_is_refused(data: Path) -> None:
+    write_format(data, version=1, kind="real")
+    with pytest.raises(DataDirectoryError, match="no longer understood"):
+        open_directory(data, version=2, migrations={})
+
+
+@pytest.mark.usefixtures("impatient")
+def test_nothing_is_migrated_while_a_role_runs(data: Path) -> None:
+    older = open_directory(data)
+    with older.lock("ingest"), pytest.raises(DataDirectoryError, match="already in use"):
+        open_directory(data, version=2, migrations={1: lambda path: None})
+    assert read_format(data) == {"version": 1, "kind": "real"}
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_second_holder_of_a_role_is_told_the_first_ones_process(data: Path) -> None:
+    directory = open_directory(data)
+    with directory.lock("engine"):
+        mine = rf"already in use by process {os.getpid()} \(engine\)"
+        with pytest.raises(DataDirectoryError, match=mine), directory.lock("engine"):
+            pytest.fail("two held one lock")
+        with directory.lock("ingest"):
+            pass
+    with directory.lock("engine"):
+        pass
+
+
+def test_readers_learn_who_holds_a_role_and_where_it_serves(data: Path) -> None:
+    directory = open_directory(data)
+    assert directory.holder("engine") is None
+    with directory.lock("engine") as lock:
+        assert directory.holder("engine") == data_directory.Holder(str(os.getpid()), "")
+        lock.tell("http://127.0.0.1:8050")
+        assert directory.holder("engine") == data_directory.Holder(str(os.getpid()), "http://127.0.0.1:8050")
+    assert directory.holder("engine") is None
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_killed_process_holds_nothing(data: Path) -> None:
+    directory = open_directory(data)
+    holding = (
+        "import sys, pathlib; from tillstream.config.data_directory import open_directory\n"
+        "with open_directory(pathlib.Path(sys.argv[1])).lock('engine'):\n"
+        "    print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", holding, str(data)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(DataDirectoryError, match=f"process {process.pid}"), directory.lock("engine"):
+            pytest.fail("two held one lock")
+        process.kill()
+        process.wait()
+    with directory.lock("engine"):
+        pass
+
+
+def test_a_secret_is_for_its_owner_alone_and_replaced_in_one_piece(data: Path) -> None:
+    data.mkdir()
+    file = data / "secret"
+    replace_secret(file, b"one")
+    assert (file.read_bytes(), file.stat().st_mode & 0o777) == (b"one", 0o600)
+    file.chmod(0o644)
+    replace_secret(file, b"two")
+    assert (file.read_bytes(), file.stat().st_mode & 0o777) == (b"two", 0o640)
+    assert [entry.name for entry in data.iterdir()] == ["secret"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_secret_that_an_administrator_writes_belongs_to_the_service(data: Path) -> None:
+    data.mkdir()
+    os.chown(data, NOBODY, NOBODY)
+    for text in (b"new", b"replaced"):
+        replace_secret(data / "secret", text)
+        assert (data / "secret").stat().st_uid == NOBODY

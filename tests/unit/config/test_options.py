@@ -1,0 +1,84 @@
+"""Given the declared settings; when options are made of them; then command line, variables and file agree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from tillstream.config import options
+from tillstream.config.settings import Settings, default, describe
+from tillstream.errors import SettingsError
+
+
+@click.command()
+@options.with_settings("data", "zone")
+def probe(**given: Any) -> None:
+    """Show what the options lead to."""
+    settings, origins = options.resolve(given)
+    assert given == {}
+    changed = {name: getattr(settings, name) for name in sorted(origins)}
+    click.echo(f"{changed} {sorted(origins.items())}")
+
+
+def invoke(*arguments: str, **environment: str) -> str:
+    result = CliRunner().invoke(probe, arguments, env=environment, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_every_setting_but_those_for_toml_is_an_option() -> None:
+    names = {parameter.name for parameter in probe.params}
+    assert names == set(Settings.__struct_fields__) - options.TOML_ONLY | {"config"}
+
+
+def test_help_shows_the_chosen_settings_with_their_own_help_and_default() -> None:
+    shown = " ".join(invoke("--help").split())
+    assert f"--zone TEXT {describe('zone')} [default: {default('zone')}]" in shown
+    assert "--linger" not in shown
+    assert "--vat-rates" not in shown
+
+
+def test_an_option_wins_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "t.toml"
+    file.write_text('zone = "Europe/Rome"\ncurrency = "CHF"\ningest_port = 1\n')
+    said = invoke("--config", str(file), "--ingest-port", "3", TILLSTREAM_INGEST_PORT="2", TILLSTREAM_CURRENCY="USD")
+    assert said.strip() == (
+        "{'currency': 'USD', 'ingest_port': 3, 'zone': 'Europe/Rome'} "
+        f"[('currency', 'the environment'), ('ingest_port', 'the command line'), ('zone', '{file}')]"
+    )
+
+
+def test_a_switch_is_on_by_its_option_or_its_variable() -> None:
+    assert "{'insecure': True}" in invoke("--insecure")
+    assert "{'insecure': True}" in invoke(TILLSTREAM_INSECURE="true")
+    assert "{'insecure': False}" in invoke(TILLSTREAM_INSECURE="0")
+    assert "{}" in invoke()
+    assert (options.text(True), options.text(False)) == ("true", "false")
+
+
+def test_the_file_may_be_named_by_a_variable(tmp_path: Path) -> None:
+    file = tmp_path / "t.toml"
+    file.write_text('data = "elsewhere"\n')
+    assert "{'data': 'elsewhere'}" in invoke(TILLSTREAM_CONFIG=str(file))
+
+
+def test_lists_and_pairs_are_written_with_commas() -> None:
+    said = invoke("--vat-rates", "5.5,10", "--store-zones", "7=Europe/London,8=Europe/Lisbon")
+    assert "'vat_rates': ['5.5', '10']" in said
+    assert "'store_zones': {'7': 'Europe/London', '8': 'Europe/Lisbon'}" in said
+
+
+def test_a_value_out_of_range_names_its_option() -> None:
+    with pytest.raises(SettingsError, match="ingest_port of the command line"):
+        invoke("--ingest-port", "70000")
+
+
+@pytest.mark.parametrize(
+    ("value", "written"), [("a", "a"), (3, "3"), ([], ""), (["5.5", "10"], "5.5,10"), ({"7": "UTC"}, "7=UTC")]
+)
+def test_values_are_written_as_they_are_read(value: object, written: str) -> None:
+    assert options.text(value) == written

@@ -1,0 +1,125 @@
+"""Given defaults, a file, variables and flags; when settings are loaded; then the nearest wins and faults are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tillstream.config import settings
+from tillstream.config.settings import Settings
+from tillstream.errors import SettingsError
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "tillstream.toml"
+
+
+def test_without_anything_given_the_defaults_hold() -> None:
+    assert settings.load(environment={}) == Settings()
+    assert settings.origins(environment={}) == {}
+
+
+def test_a_flag_wins_over_a_variable_and_that_over_the_file(file: Path) -> None:
+    file.write_text('zone = "Europe/Rome"\ncurrency = "CHF"\ningest_port = 1\n')
+    environment = {"TILLSTREAM_INGEST_PORT": "2", "TILLSTREAM_CURRENCY": "USD", "OTHER": "x"}
+    flags = {"ingest_port": 3, "data": None}
+    loaded = settings.load(file, environment, flags)
+    assert (loaded.zone, loaded.currency, loaded.ingest_port, loaded.data) == (
+        "Europe/Rome",
+        "USD",
+        3,
+        settings.default("data"),
+    )
+    assert settings.origins(file, environment, flags) == {
+        "zone": str(file),
+        "currency": "the environment",
+        "ingest_port": "the command line",
+    }
+
+
+@pytest.mark.parametrize("name", Settings.__struct_fields__)
+def test_every_setting_has_a_help_a_type_and_a_default(name: str) -> None:
+    assert settings.describe(name)
+    assert settings.plain_type(name) is not None
+    settings.default(name)
+
+
+def test_lists_and_pairs_come_as_text_or_as_toml(file: Path) -> None:
+    file.write_text('vat_rates = ["5.5", "10"]\n[store_zones]\n7 = "Europe/London"\n')
+    environment = {"TILLSTREAM_VAT_RATES": "5.5, 10", "TILLSTREAM_STORE_ZONES": "7=Europe/London"}
+    assert settings.load(file, {}) == settings.load(environment=environment)
+
+
+def test_metrics_of_ones_own_are_kept_as_they_stand(file: Path) -> None:
+    file.write_text('[[metrics]]\nname = "x"\nkeys = ["day"]\n')
+    assert settings.load(file, {}).metrics == [{"name": "x", "keys": ["day"]}]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"speed": 1}, "speed of the command line: there is none of that name"),
+        ({"ingest_port": 70_000}, "ingest_port of the command line: Expected `int` <= 65535"),
+        ({"ingest_port": "many"}, "ingest_port of the command line: Expected `int`"),
+        ({"currency": "euro"}, "currency of the command line"),
+        ({"day_start": "25:00"}, "day_start of the command line"),
+        ({"log_level": "loud"}, "log_level of the command line"),
+        ({"zone": "Mars"}, "zone of the command line: 'Mars' is no time zone"),
+        ({"store_zones": "7=Mars"}, "store_zones of the command line: 'Mars' is no time zone"),
+        ({"body_limit_bytes": 0}, "body_limit_bytes of the command line"),
+        ({"alert_refund_percent": 101}, "alert_refund_percent of the command line"),
+        ({"alert_lag_seconds": -1}, "alert_lag_seconds of the command line"),
+        ({"alert_webhook_url": "ftp://example.org/x"}, "alert_webhook_url of the command line: it is no address"),
+        ({"alert_webhook_url": "https://"}, "alert_webhook_url of the command line: it is no address"),
+        ({"alert_webhook_url": "http://x:99999/"}, "alert_webhook_url of the command line: it is no address"),
+        ({"alert_webhook_url": "http://me:pass@x/"}, "alert_webhook_url of the command line: it has a user"),
+        ({"alert_webhook_url": "http://x/a b"}, "alert_webhook_url of the command line: it has a user, a space"),
+        ({"log": "paper"}, "log of the command line"),
+        ({"rabbitmq_partitions": 65}, "rabbitmq_partitions of the command line"),
+        ({"rabbitmq_url": "http://broker/"}, "rabbitmq_url of the command line: it is no address of amqp or amqps"),
+        ({"rabbitmq_url": "amqp://"}, "rabbitmq_url of the command line: it is no address"),
+        ({"rabbitmq_url": "amqp://x:99999/"}, "rabbitmq_url of the command line: it is no address"),
+        ({"ingest_url": "example.org"}, "ingest_url of the command line: it is no address"),
+        ({"proxies": "10.0.0.1/8"}, "'10.0.0.1/8' is no address and no network"),
+        ({"alert_page_url": "example.org"}, "alert_page_url of the command line: it is no address"),
+    ],
+)
+def test_what_cannot_be_names_the_setting_and_its_origin(flags: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings.load(environment={}, flags=flags)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["zone = ", "\xff"])
+def test_a_file_that_is_no_toml_is_refused(file: Path, text: str) -> None:
+    file.write_text(text, encoding="latin-1")
+    with pytest.raises(SettingsError, match="it must be TOML"):
+        settings.load(file, {})
+
+
+def test_a_missing_file_is_refused(file: Path) -> None:
+    with pytest.raises(SettingsError, match="No such file or directory; check the path"):
+        settings.load(file, {})
+
+
+def test_a_wrong_address_of_the_webhook_is_not_repeated_for_its_path_is_a_secret() -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings.load(environment={}, flags={"alert_webhook_url": "htp://example.org/t0ken"})
+    assert "t0ken" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["", "http://127.0.0.1:9/x?y=1", "https://example.org/hook"])
+def test_addresses_of_http_and_https_are_taken(address: str) -> None:
+    assert settings.load(environment={}, flags={"alert_webhook_url": address}).alert_webhook_url == address
+
+
+def test_the_password_of_the_broker_is_not_shown_nor_repeated() -> None:
+    assert settings.shown("rabbitmq_url", "amqps://till:s3cr3t@broker:5671/shop") == "amqps://till:***@broker:5671/shop"
+    assert settings.shown("rabbitmq_url", "amqp://broker/") == "amqp://broker/"
+    assert settings.shown("zone", "a:b@c") == "a:b@c"
+    with pytest.raises(SettingsError) as caught:
+        settings.load(environment={}, flags={"rabbitmq_url": "ftp://till:s3cr3t@broker/"})
+    assert "s3cr3t" not in str(caught.value)

@@ -1,0 +1,27 @@
+"""What a step sets aside belongs to the day of receipt in the chain's zone."""
+
+from __future__ import annotations
+
+from tillstream.engine.quarantine_rows import Aside
+
+LATE_US = 1_795_476_600_000_000  # 2026-11-23 23:30 UTC, half past midnight in Paris
+
+
+def record(**changes: object) -> dict[str, object]:
+    return {"place": 1, "received_us": LATE_US, "source": "json/http", "key": "k", "body": "é", **changes}
+
+
+def test_counters_are_per_day_of_receipt_in_the_chain_s_zone() -> None:
+    aside = Aside("Europe/Paris")
+    aside.duplicate(LATE_US)
+    aside.duplicate(LATE_US - 3_600_000_000)
+    assert dict(aside.counters) == {("2026-11-24", "duplicates"): 1, ("2026-11-23", "duplicates"): 1}
+
+
+def test_a_conflict_is_a_row_with_its_size_in_bytes() -> None:
+    aside = Aside("Europe/Paris")
+    aside.conflict(record())
+    [row] = aside.rows
+    assert (row["kind"], row["day"], row["size_bytes"]) == ("conflict", "2026-11-24", 2)
+    assert aside.count("conflicts") == 1
+    assert aside.count("quarantined") == 0

@@ -1,0 +1,146 @@
+"""Group commit: what shares one, who waits for which, and that nobody is told too early."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Future
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.inprocess.ingest import GatedLog
+from tests.support.ingest import WAIT_S
+from tillstream.config.settings import Settings
+from tillstream.errors import LogFull, LogUnavailable
+from tillstream.ingest.counters import Counters
+from tillstream.ingest.group_commit import Committer, Outcome
+from tillstream.ingest.room import Room
+from tillstream.log.base import START, Batch
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> GatedLog:
+    return GatedLog(tmp_path / "log.sqlite3", Settings())
+
+
+def run(log: GatedLog, main: Coroutine[Any, Any, None]) -> None:
+    try:
+        asyncio.run(asyncio.wait_for(main, WAIT_S))
+    finally:
+        log.gate.set()
+        log.close()
+
+
+async def reached(log: GatedLog) -> None:
+    assert await asyncio.to_thread(log.waiting.wait, WAIT_S)
+
+
+def committer_of(log: GatedLog, room: Room | None = None) -> Committer:
+    return Committer(log, Settings(), Counters(), room or Room(10**9))
+
+
+def added(committer: Committer, body: bytes = b"body") -> Future[Outcome]:
+    """What the committer tells of one more record."""
+    outcome: Future[Outcome] = asyncio.get_running_loop().create_future()
+    assert committer.add(b"head\n", body, b"", outcome.set_result)
+    return outcome
+
+
+def test_what_arrives_during_a_commit_shares_the_next_one(log: GatedLog) -> None:
+    async def main() -> None:
+        committer = committer_of(log)
+        log.gate.clear()
+        first = added(committer)
+        await reached(log)
+        later = [added(committer, b"%d" % number) for number in range(1, 50)]
+        log.gate.set()
+        assert await asyncio.gather(first, *later) == [None] * 50
+        await committer.close(WAIT_S)
+        assert log.commits == [1, 49]
+
+    run(log, main())
+
+
+def test_nobody_is_told_before_the_append_has_returned(log: GatedLog) -> None:
+    async def main() -> None:
+        committer = committer_of(log)
+        log.gate.clear()
+        outcome = added(committer)
+        await reached(log)
+        await asyncio.sleep(0.02)
+        assert not outcome.done()
+        assert list(log.read(START, 10)) == []
+        log.gate.set()
+        assert await outcome is None
+        assert len(list(log.read(START, 10))) == 1
+        await committer.close(WAIT_S)
+
+    run(log, main())
+
+
+def test_records_take_room_until_they_are_durable(log: GatedLog) -> None:
+    async def main() -> None:
+        room = Room(100)
+        committer = committer_of(log, room)
+        log.gate.clear()
+        added(committer, b"x" * 45)
+        await reached(log)
+        last = added(committer, b"x" * 35)
+        assert room.taken_bytes == 90
+        batch = Batch()
+        batch.add(b"head\n", b"xxxxxx")
+        assert not committer.add(b"head\n", b"xxxxxx", b"", lambda _: None)
+        assert not committer.add_all(batch, lambda _: None)
+        log.gate.set()
+        await last
+        assert room.taken_bytes == 0
+        await committer.close(WAIT_S)
+        assert log.commits == [1, 1]
+
+    run(log, main())
+
+
+def test_a_failure_reaches_everyone_who_waits_and_the_next_try_goes_to_the_log(log: GatedLog) -> None:
+    async def main() -> None:
+        committer = committer_of(log)
+        log.failure = LogFull("append to", "it", "no room")
+        batch = Batch()
+        batch.add(b"head\n", b"body")
+        of_batch: Future[Outcome] = asyncio.get_running_loop().create_future()
+        of_one = added(committer)
+        assert committer.add_all(batch, of_batch.set_result)
+        assert list(await asyncio.gather(of_one, of_batch)) == [log.failure, log.failure]
+        log.failure = None
+        assert await added(committer) is None
+        assert await committer.probe() is None
+        await committer.close(WAIT_S)
+
+    with capture_logs() as said:
+        run(log, main())
+    assert [entry["event"] for entry in said] == ["log_refuses_records", "log_takes_records_again"]
+
+
+def test_an_unforeseen_failure_is_an_answer_too(log: GatedLog) -> None:
+    async def main() -> None:
+        committer = committer_of(log)
+        log.failure = ZeroDivisionError()
+        assert isinstance(await added(committer), LogUnavailable)
+        await committer.close(WAIT_S)
+
+    with capture_logs() as said:
+        run(log, main())
+    assert [entry["event"] for entry in said] == ["commit_failed"]
+
+
+def test_closing_commits_what_waits(log: GatedLog) -> None:
+    async def main() -> None:
+        committer = committer_of(log)
+        outcome = added(committer)
+        await committer.close(WAIT_S)
+        assert outcome.done()
+        assert log.commits == [1]
+
+    run(log, main())

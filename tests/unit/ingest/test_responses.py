@@ -1,0 +1,37 @@
+"""The shapes of the answers."""
+
+from __future__ import annotations
+
+import json
+
+from tillstream.ingest import responses
+from tillstream.receipt.model import Fault
+
+FAULT = Fault("$.storeID", "it is missing", "a receipt needs it")
+
+
+def test_faults_are_told_with_path_error_and_hint() -> None:
+    status, headers, body, closes = responses.refused([FAULT], parseable=True)
+    assert (status, headers, closes) == (422, b"content-type: application/json\r\n", False)
+    assert json.loads(body) == {"errors": [FAULT.as_dict()]}
+    assert responses.refused([FAULT], parseable=False).status == 400
+
+
+def test_a_batch_lists_its_rejected_ones_and_flattens_them_only_where_none_was_accepted() -> None:
+    status, _, body, _ = responses.batch(2, [(5, [FAULT])], {}, parseable=True)
+    assert (status, json.loads(body)) == (202, {"accepted": 2, "rejected": [{"index": 5, "errors": [FAULT.as_dict()]}]})
+    status, _, body, _ = responses.batch(0, [(5, [FAULT])], {}, parseable=True)
+    assert status == 422
+    assert json.loads(body)["errors"] == [{**FAULT.as_dict(), "path": "$[5].storeID"}]
+    assert responses.batch(0, [(0, [FAULT])], {}, parseable=False).status == 400
+
+
+def test_answers_that_leave_a_body_unread_close_the_connection() -> None:
+    for answer in (responses.body_too_late(10), responses.body_too_large(10), responses.head_too_large(10)):
+        assert answer.closes
+
+
+def test_what_may_come_again_says_when() -> None:
+    assert b"retry-after: 1\r\n" in responses.unavailable("the log is full").headers
+    assert b"retry-after: 7\r\n" in responses.too_fast("12", 5, 7).headers
+    assert responses.ready("the log is full").status == 503

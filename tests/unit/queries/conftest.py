@@ -1,0 +1,61 @@
+"""The real log, engine and store, and what readers ask of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.inprocess.dashboard import views_of
+from tests.inprocess.pipeline import Pipeline
+from tillstream.database.base import Reader, Row
+from tillstream.queries.queries import Views
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
+    pipeline = Pipeline(tmp_path)
+    yield pipeline
+    pipeline.close()
+
+
+@pytest.fixture
+def views(pipeline: Pipeline) -> Views:
+    return views_of(pipeline)
+
+
+class Interrupted(Reader):
+    """A reader during whose questions something happens: before each one that has `needle` in it."""
+
+    def __init__(self, reader: Reader, needle: str, happens: Callable[[], object]) -> None:
+        self._reader = reader
+        self._needle = needle
+        self._happens = happens
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        if self._needle in sql:
+            self._happens()
+        return self._reader.query(sql, parameters)
+
+    def verify(self, metric: str, limit: int = 20) -> list[Row]:
+        return self._reader.verify(metric, limit)
+
+
+@pytest.fixture
+def interrupt(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[], object]], None]:
+    """From now on something happens before each question with these words in it."""
+
+    def interrupted(needle: str, happens: Callable[[], object]) -> None:
+        reading = pipeline.store.reading
+
+        @contextmanager
+        def disturbed() -> Iterator[Reader]:
+            with reading() as reader:
+                yield Interrupted(reader, needle, happens)
+
+        monkeypatch.setattr(pipeline.store, "reading", disturbed)
+
+    return interrupted

@@ -1,0 +1,167 @@
+"""What came is shown as it came, but for the persons."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.inprocess.pipeline import Pipeline
+from tests.inprocess.road import Road, road
+from tests.support.receipts import body
+from tests.support.square_orders import order
+from tests.support.written import as_csv, as_form, as_xml
+from tillstream.formats.csv import CsvDecoder
+from tillstream.formats.envelope import MEDIA_TYPE
+from tillstream.formats.poslog import PoslogDecoder
+from tillstream.log.base import pack_place
+from tillstream.queries.originals import Originals
+
+
+def test_given_a_receipt_when_its_original_is_asked_then_the_body_comes_without_the_persons(pipeline: Pipeline) -> None:
+    pipeline.append_bytes(body(), b'{"agentID" : "Ann",\n"documentTotal": {"grossTotal": 1}}')
+    pipeline.drain()
+    [row] = pipeline.store.query("SELECT place FROM receipts")
+    assert Originals(pipeline.log).text(row["place"]) == '{"agentID" : "•••",\n"documentTotal": {"grossTotal": 1}}'
+
+
+def test_given_a_refusal_when_its_original_is_asked_then_it_is_what_was_refused(pipeline: Pipeline) -> None:
+    pipeline.refuse(b"no receipt \xff", [{"path": "$", "error": "not JSON", "hint": ""}])
+    pipeline.drain()
+    [row] = pipeline.store.query("SELECT place FROM quarantine")
+    assert Originals(pipeline.log).text(row["place"]) == "no receipt \ufffd"
+
+
+def test_given_a_place_that_the_log_has_not_when_asked_then_there_is_none(pipeline: Pipeline) -> None:
+    assert Originals(pipeline.log).text(pack_place(0, 7, 0)) is None
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_given_a_refusal_in_another_charset_when_asked_then_persons_are_hidden_too(
+    pipeline: Pipeline, charset: str
+) -> None:
+    pipeline.refuse("<receipt><agentID>Ann</agentID><storeID>7</storeID></receipt>".encode(charset), [])
+    pipeline.drain()
+    [row] = pipeline.store.query("SELECT place FROM quarantine")
+    shown = Originals(pipeline.log).text(row["place"])
+    assert shown is not None
+    assert shown.lstrip("\ufeff") == "<receipt><agentID>•••</agentID><storeID>7</storeID></receipt>"
+
+
+def test_given_a_format_of_another_package_when_asked_then_the_names_that_it_declares_are_hidden(
+    pipeline: Pipeline,
+) -> None:
+    class Cards(CsvDecoder):
+        name = "cards"
+        personal = ("badge",)
+
+    originals = Originals(pipeline.log, [CsvDecoder, Cards])
+    pipeline.append(body(cashReceiptID="1", badge="Ann", customerID="Bob"), source="cards/http")
+    pipeline.append(body(cashReceiptID="2", badge="Ann", customerID="Bob"), source="csv/http")
+    pipeline.append(body(cashReceiptID="3", badge="Ann", customerID="Bob"), source="unknown/gateway")
+    pipeline.drain()
+    texts = [
+        originals.text(row["place"]) for row in pipeline.store.query("SELECT place FROM receipts ORDER BY receipt")
+    ]
+    shown = [["Ann" in (text or ""), "Bob" in (text or "")] for text in texts]
+    assert shown == [[False, True], [True, False], [False, False]]
+
+
+PERSONS = {"customerID": "Ann Secret", "agentID": "Bob Secret"}
+RECEIPT = body(**PERSONS)
+POSLOG = PoslogDecoder.example.replace(
+    "<RetailTransaction>",
+    '<OperatorID OperatorName="Bob Secret">Secret-94</OperatorID><RetailTransaction>'
+    "<LineItem><Customer><CustomerID>Secret-7</CustomerID><Name>Ann Secret</Name></Customer></LineItem>"
+    '<LineItem><x:LoyaltyMembership xmlns:x="urn:x"><x:LoyaltyID Type="Secret">Secret-8</x:LoyaltyID>'
+    "</x:LoyaltyMembership></LineItem>",
+)
+SQUARE = order(
+    customer_id="Ann Secret",
+    ticket_name="Secret's table",
+    fulfillments=[{"pickup_details": {"recipient": {"display_name": "Ann Secret", "phone_number": "Secret 1"}}}],
+    tenders=[
+        {
+            "id": "T1",
+            "type": "CARD",
+            "customer_id": "Ann Secret",
+            "amount_money": {"amount": 120, "currency": "EUR"},
+            "card_details": {"card": {"last_4": "Secret", "cardholder_name": "SECRET/ANN"}},
+        }
+    ],
+)
+POSTED: dict[str, tuple[str, bytes]] = {
+    "JSON": ("application/json", json.dumps(RECEIPT).encode()),
+    "NDJSON": ("application/x-ndjson", json.dumps(RECEIPT).encode() + b"\n"),
+    "records": (
+        "application/vnd.tillstream.records+ndjson",
+        json.dumps({"source": "mine/gateway", "receipt": RECEIPT}).encode(),
+    ),
+    "CSV": ("text/csv", as_csv([RECEIPT], ";")),
+    "form": ("application/x-www-form-urlencoded", as_form(RECEIPT)),
+    "XML": ("application/xml", as_xml(RECEIPT)),
+    "POSLog": ("application/vnd.nrf-arts.poslog+xml", POSLOG.encode()),
+    "POSLog as XML": ("application/xml", POSLOG.encode()),
+    "Square": ("application/vnd.square.orders+json", json.dumps({"order": SQUARE}).encode()),
+}
+every_format = pytest.mark.parametrize("name", POSTED)
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Road]:
+    with road(tmp_path_factory.mktemp("road")) as running:
+        yield running
+
+
+@every_format
+def test_given_a_receipt_in_any_format_when_it_is_shown_then_nobody_is_named(tmp_path: Path, name: str) -> None:
+    media_type, payload = POSTED[name]
+    assert b"ecret" in payload.replace(b"SECRET", b"Secret")
+    with road(tmp_path) as running:
+        answer = running.post("/receipt", payload, media_type)
+        assert answer.status == 202, answer.body
+        receipt = running.views.receipt(answer.json["receiptKey"])
+    assert receipt is not None
+    assert "secret" not in json.dumps(receipt).casefold()
+    assert "•••" in receipt["original"]
+    assert "aguette" in receipt["original"]
+
+
+def posted(running: Road, payload: bytes, media_type: str) -> str:
+    """All that is shown of what became of a payload, which is refused."""
+    before = {entry["id"] for entry in running.views.quarantine({"limit": "100"})["entries"]}
+    answer = running.post("/receipts", payload, media_type)
+    assert answer.status in (400, 422), answer.body
+    ids = [entry["id"] for entry in running.views.quarantine({"limit": "100"})["entries"] if entry["id"] not in before]
+    assert ids
+    return json.dumps([running.views.quarantined(each) for each in ids], ensure_ascii=False)
+
+
+@every_format
+@pytest.mark.parametrize("sent_as", POSTED)
+def test_given_a_receipt_that_is_refused_or_sent_as_another_format_when_it_is_shown_then_nobody_is_named(
+    embedded: Road, name: str, sent_as: str
+) -> None:
+    payload = POSTED[name][1].replace(b"2026-11-23", b"2026-99-99").replace(b"COMPLETED", b"FORGOTTEN")
+    shown = posted(embedded, payload, POSTED[sent_as][0])
+    assert "secret" not in shown.casefold()
+    assert "•••" in shown
+
+
+@every_format
+@pytest.mark.parametrize("part", [0.9, 0.6])
+def test_given_what_breaks_off_when_it_is_shown_then_nobody_is_named(embedded: Road, name: str, part: float) -> None:
+    media_type, payload = POSTED[name]
+    cut = payload[: int(len(payload) * part)].replace(b"2026-11-23", b"2026-99-99")
+    assert "secret" not in posted(embedded, cut, media_type).casefold()
+
+
+def test_given_an_envelope_that_is_none_when_it_is_shown_then_its_original_names_nobody(embedded: Road) -> None:
+    encoded = b64encode(json.dumps(PERSONS).encode()).decode()
+    line = json.dumps({"source": "Mine/gateway", "original": encoded, "receipt": RECEIPT}).encode()
+    shown = posted(embedded, line, MEDIA_TYPE)
+    assert encoded not in shown
+    assert "secret" not in shown.casefold()

@@ -1,0 +1,47 @@
+"""Whatever the store has is plain data in an answer."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pytest
+
+from tillstream.queries.serialization import amount, cent, plain, trimmed, zulu
+
+
+def test_given_a_row_when_plain_then_its_amounts_are_texts_and_its_times_iso() -> None:
+    row = {
+        "day": date(2026, 11, 23),
+        "sold_local": datetime(2026, 11, 23, 12, 0),
+        "received_at": datetime(2026, 11, 23, 11, 0, 0, 1_999),
+        "gross": Decimal("0.0000001"),
+        "count": 3,
+        "nothing": None,
+    }
+    assert plain(row) == {
+        "day": "2026-11-23",
+        "sold_local": "2026-11-23T12:00:00",
+        "received_at": "2026-11-23T11:00:00.001Z",
+        "gross": "0.0000001",
+        "count": 3,
+        "nothing": None,
+    }
+
+
+def test_given_an_instant_with_a_zone_when_written_then_it_ends_in_z() -> None:
+    assert zulu(datetime(2026, 11, 23, tzinfo=UTC)) == "2026-11-23T00:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("number", "least", "shown"),
+    [("2.000000", "1", "2"), ("0.420000", "1", "0.42"), ("1.190000", "0.01", "1.19"), ("1.200000", "0.01", "1.20")],
+)
+def test_given_idle_zeros_when_trimmed_then_none_is_left_but_those_of_a_cent(
+    number: str, least: str, shown: str
+) -> None:
+    assert trimmed(Decimal(number), Decimal(least)) == shown
+
+
+def test_given_a_currency_when_an_amount_is_written_then_it_has_its_decimals() -> None:
+    assert [amount(Decimal(5), cent(currency)) for currency in ("EUR", "JPY", "TND")] == ["5.00", "5", "5.000"]

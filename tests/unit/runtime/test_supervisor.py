@@ -1,0 +1,223 @@
+"""Given small real processes as parts; when they serve, die or hang; then the supervisor does its duty."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+import psutil
+import pytest
+import structlog.testing
+
+from tests.support.waiting import wait_until
+from tillstream.config.settings import Settings
+from tillstream.runtime import supervisor
+from tillstream.runtime.supervisor import Part, Supervisor, ready_line
+
+SERVING = """
+import signal, sys
+from tillstream.processes import lifeline
+from tillstream.runtime.supervisor import ready_line
+settings = lifeline.receive()
+name, journal = sys.argv[1:]
+def note(text):
+    with open(journal, 'a') as file: print(name, text, file=file)
+note(f'starts with {settings.ingest_port}')
+port = settings.ingest_port or 4321
+print('something else', flush=True)
+print(ready_line(name, f'http://127.0.0.1:{port}'), flush=True)
+number = signal.sigwait({signal.SIGTERM, signal.SIGINT})
+note(f'ends by {number.name}')
+"""
+BLOCK = "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})\n"
+DEAF = (
+    BLOCK
+    + "import threading; from tillstream.runtime.supervisor import ready_line\n"
+    + ("print(ready_line('deaf', 'http://127.0.0.1:1'), flush=True); threading.Event().wait()")
+)
+
+
+class Stage:
+    """Runs a supervisor, waits, and acts on it from within its loop."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.journal = tmp_path / "journal"
+        self.journal.touch()
+        self.addresses: Mapping[str, str] = {}
+
+    def part(self, name: str, program: str = BLOCK + SERVING, **options: object) -> Part:
+        return Part(name, (sys.executable, "-c", program, name, str(self.journal)), **options)  # type: ignore[arg-type]
+
+    def notes(self) -> list[str]:
+        return self.journal.read_text().splitlines()
+
+    def run(self, parts: list[Part], act: Callable[[], Awaitable[None]], settings: Settings | None = None) -> int:
+        async def main() -> int:
+            supervising = asyncio.create_task(Supervisor(settings or Settings(ingest_port=0), parts, self._take).run())
+            acting = asyncio.ensure_future(act())
+            code = await supervising
+            await acting
+            return code
+
+        return asyncio.run(main())
+
+    def _take(self, addresses: Mapping[str, str]) -> None:
+        self.addresses = addresses
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
+
+
+async def soon(condition: Callable[[], object], what: str) -> None:
+    await asyncio.to_thread(wait_until, condition, what)
+
+
+def stop() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def process_of(part: Part) -> psutil.Process:
+    assert part.process is not None
+    return psutil.Process(part.process.pid)
+
+
+def test_parts_get_the_settings_tell_their_address_and_stop_in_order(stage: Stage) -> None:
+    parts = [stage.part("first", port_setting="ingest_port"), stage.part("second")]
+
+    async def act() -> None:
+        await soon(lambda: stage.addresses and parts[1].ready.is_set(), "both are ready")
+        stop()
+
+    assert stage.run(parts, act) == 0
+    assert stage.addresses == {"first": "http://127.0.0.1:4321"}
+    assert stage.notes()[-2:] == ["first ends by SIGTERM", "second ends by SIGTERM"]
+
+
+def test_a_killed_part_comes_back_on_the_port_it_had(stage: Stage) -> None:
+    part = stage.part("first", port_setting="ingest_port")
+
+    async def act() -> None:
+        await soon(part.ready.is_set, "it is ready")
+        killed = process_of(part).pid
+        os.kill(killed, signal.SIGKILL)
+        await soon(lambda: part.ready.is_set() and part.process and part.process.pid != killed, "it is back")
+        stop()
+
+    with structlog.testing.capture_logs() as logged:
+        assert stage.run([part], act) == 0
+    assert stage.notes() == ["first starts with 0", "first starts with 4321", "first ends by SIGTERM"]
+    (died,) = [line for line in logged if line["event"] == "part died, restarting it"]
+    assert (died["part"], died["code"], died["pause_s"]) == ("first", -signal.SIGKILL, supervisor.FIRST_PAUSE_S)
+
+
+def test_a_part_that_keeps_dying_is_started_ever_more_rarely(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(supervisor, "LAST_PAUSE_S", 0.04)
+    with structlog.testing.capture_logs() as logged:
+
+        async def act() -> None:
+            await soon(lambda: len(logged) >= 5, "five deaths")
+            stop()
+
+        assert stage.run([stage.part("first", "raise SystemExit(1)")], act) == 0
+    assert [line["pause_s"] for line in logged][:5] == [0.01, 0.02, 0.04, 0.04, 0.04]
+
+
+def test_a_part_that_cannot_start_as_told_ends_everything_with_its_code(stage: Stage) -> None:
+    parts = [stage.part("first"), stage.part("second", "raise SystemExit(2)")]
+
+    async def act() -> None:
+        return
+
+    assert stage.run(parts, act) == supervisor.CONFIGURATION_ERROR
+    assert parts[0].process is None or parts[0].process.returncode is not None
+
+
+def test_one_that_ran_before_is_restarted_even_if_it_cannot_start_now(stage: Stage) -> None:
+    once = "import os, sys\nif os.path.getsize(sys.argv[2]): raise SystemExit(2)\n"
+    part = stage.part("first", once + BLOCK + SERVING)
+    with structlog.testing.capture_logs() as logged:
+
+        async def act() -> None:
+            await soon(part.ready.is_set, "it is ready")
+            process_of(part).kill()
+            await soon(lambda: len(logged) >= 3, "it was tried again twice")
+            stop()
+
+        assert stage.run([part], act) == 0
+    assert [line["code"] for line in logged][:3] == [-signal.SIGKILL, 2, 2]
+
+
+def test_a_part_waits_for_those_it_needs(stage: Stage) -> None:
+    first = stage.part("first")
+    second = stage.part("second", after=(first,))
+
+    async def act() -> None:
+        await soon(second.ready.is_set, "the second is ready")
+        stop()
+
+    assert stage.run([first, second], act) == 0
+    assert [note.split()[0] for note in stage.notes()][:2] == ["first", "second"]
+
+
+def test_a_part_that_will_not_stop_is_killed_at_its_limit(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "STOP_LIMIT_S", 0.5)
+    deaf = stage.part("deaf", DEAF)
+
+    async def act() -> None:
+        await soon(deaf.ready.is_set, "it is ready")
+        stop()
+
+    with structlog.testing.capture_logs() as logged:
+        assert stage.run([deaf], act) == 0
+    assert [line["event"] for line in logged] == ["part did not stop in time, killing it"]
+
+
+def test_a_second_signal_kills_at_once(stage: Stage) -> None:
+    deaf = stage.part("deaf", DEAF)
+    began = time.monotonic()
+
+    async def act() -> None:
+        await soon(deaf.ready.is_set, "it is ready")
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(0)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    assert stage.run([deaf], act) == 0
+    assert time.monotonic() - began < supervisor.STOP_LIMIT_S
+
+
+def test_a_ready_line_is_understood_with_every_kind_of_address() -> None:
+    for address in ("http://127.0.0.1:3000", "http://[::1]:3000", "http://till.example:3000"):
+        found = supervisor.READY.fullmatch(ready_line("ingest", address))
+        assert found is not None
+        assert (found["name"], found["address"], found["port"]) == ("ingest", address, "3000")
+
+
+def test_no_part_outlives_a_killed_supervisor(tmp_path: Path) -> None:
+    program = (
+        "import asyncio, sys; from tillstream.settings import Settings\n"
+        "from tillstream.runtime.supervisor import Part, Supervisor\n"
+        "part = Part('orphan', (sys.executable, '-c', sys.argv[1]))\n"
+        "asyncio.run(Supervisor(Settings(), [part], lambda addresses: None).run())"
+    )
+    orphan = (
+        "import pathlib, threading; from tillstream.processes import lifeline\n"
+        "lifeline.receive(); lifeline.watch(lambda: None)\n"
+        f"pathlib.Path({str(tmp_path / 'up')!r}).touch(); threading.Event().wait()"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, orphan]) as process:
+        wait_until((tmp_path / "up").exists, "the part is up")
+        (child,) = psutil.Process(process.pid).children()
+        process.kill()
+        process.wait()
+    psutil.wait_procs([child], timeout=5)
+    assert not child.is_running()

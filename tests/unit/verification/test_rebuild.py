@@ -1,0 +1,136 @@
+"""Given a data directory with receipts; when its store is made anew; then it says the same, and only then is swapped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.inprocess.dashboard import desk_of, views_of
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import body
+from tillstream.clock import SystemClock
+from tillstream.config import data_directory
+from tillstream.config.data_directory import DataDirectory, open_directory
+from tillstream.config.settings import Settings
+from tillstream.errors import DataDirectoryError, UnknownMetric
+from tillstream.verification import check, rebuild
+
+METRICS = ("sales", "sales_by_product", "vat_by_rate", "payments_by_mechanism", "sales_by_minute")
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> DataDirectory:
+    """Receipts 1 to 3, of which the first came twice."""
+    directory = open_directory(tmp_path / "data")
+    pipeline = Pipeline(directory.path)
+    pipeline.append(body(), body(cashReceiptID="2"), body(cashReceiptID="3"))
+    pipeline.append(body())
+    pipeline.drain()
+    pipeline.close()
+    return directory
+
+
+def figures(directory: DataDirectory) -> dict[str, object]:
+    pipeline = Pipeline(directory.path)
+    try:
+        return {name: pipeline.rows(name) for name in METRICS} | {"duplicates": pipeline.counter("duplicates")}
+    finally:
+        pipeline.close()
+
+
+def settings(directory: DataDirectory) -> Settings:
+    return Settings(data=str(directory.path))
+
+
+def test_the_new_store_says_what_the_old_one_said(directory: DataDirectory) -> None:
+    before = figures(directory)
+    told: list[tuple[int, int]] = []
+    done = rebuild.rebuild_store(directory, settings(directory), SystemClock(), lambda *at: told.append(at))
+    assert (done, told[-1]) == (4, (4, 4))
+    assert figures(directory) == before
+    assert check.check(settings(directory)).agrees
+    assert not directory.new_store.exists()
+
+
+def test_when_receipts_became_visible_is_not_invented(directory: DataDirectory) -> None:
+    rebuild.rebuild_store(directory, settings(directory), SystemClock(), lambda *_: None)
+    pipeline = Pipeline(directory.path)
+    try:
+        assert {row["ingest_bucket"] for row in pipeline.rows("delays")} == {-1}
+    finally:
+        pipeline.close()
+
+
+def test_a_lost_store_and_its_write_ahead_log_are_made_anew(directory: DataDirectory) -> None:
+    before = figures(directory)
+    directory.store.write_bytes(b"no database")
+    wal = directory.path / "store.duckdb.wal"
+    wal.write_bytes(b"of another file")
+    rebuild.rebuild_store(directory, settings(directory), SystemClock(), lambda *_: None)
+    assert figures(directory) == before
+
+
+def test_what_a_rebuild_that_died_left_is_thrown_away(directory: DataDirectory) -> None:
+    before = figures(directory)
+    directory.new_store.write_bytes(b"half of it")
+    rebuild.rebuild_store(directory, settings(directory), SystemClock(), lambda *_: None)
+    assert figures(directory) == before
+
+
+def test_a_rebuild_that_dies_leaves_the_old_store(directory: DataDirectory) -> None:
+    before = figures(directory)
+
+    def die(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rebuild.rebuild_store(directory, settings(directory), SystemClock(), die)
+    assert figures(directory) == before
+
+
+def test_what_people_decided_survives_also_a_lost_store(directory: DataDirectory) -> None:
+    pipeline = Pipeline(directory.path)
+    for number in range(3):
+        pipeline.refuse(b"x" * 100, [{"path": "$", "error": str(number), "hint": ""}])
+    pipeline.drain()
+    desk = desk_of(pipeline, views_of(pipeline))
+    waiting = [entry["id"] for entry in desk.page({})["entries"]]
+    desk.discard(waiting[1:])
+    before = desk.page({"settled": "1"})
+    pipeline.close()
+    directory.store.write_bytes(b"no database")
+    rebuild.rebuild_store(directory, settings(directory), SystemClock(), lambda *_: None)
+    pipeline = Pipeline(directory.path)
+    desk = desk_of(pipeline, views_of(pipeline))
+    assert [entry["id"] for entry in desk.page({})["entries"]] == waiting[:1]
+    assert desk.page({"settled": "1"}) == before
+    pipeline.close()
+    assert check.check(settings(directory)).agrees
+
+
+def test_no_store_is_made_anew_under_a_running_engine(
+    directory: DataDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_directory, "PATIENCE_S", 0.1)
+    with directory.lock("engine"):
+        with pytest.raises(DataDirectoryError, match="already in use by process"):
+            rebuild.rebuild_store(directory, settings(directory), SystemClock(), lambda *_: None)
+        with pytest.raises(DataDirectoryError, match="already in use by process"):
+            rebuild.rebuild_metric(directory, settings(directory), SystemClock(), "sales")
+
+
+def test_one_metric_is_made_anew_from_the_stored_receipts(directory: DataDirectory) -> None:
+    before = figures(directory)
+    pipeline = Pipeline(directory.path)
+    pipeline.tamper("DELETE FROM merged_sales_by_product")
+    pipeline.close()
+    assert not check.check(settings(directory)).agrees
+    assert rebuild.rebuild_metric(directory, settings(directory), SystemClock(), "sales_by_product") == 2
+    assert figures(directory) == before
+    assert check.check(settings(directory)).agrees
+
+
+def test_an_unknown_metric_is_refused(directory: DataDirectory) -> None:
+    with pytest.raises(UnknownMetric, match="sales_by_moon"):
+        rebuild.rebuild_metric(directory, settings(directory), SystemClock(), "sales_by_moon")

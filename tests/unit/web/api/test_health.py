@@ -1,0 +1,103 @@
+"""Health tells whether the figures can be read; `/metrics` what the process says of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.inprocess.dashboard import Answers, desk_of, views_of
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import body
+from tillstream.alerts.rules import RULES
+from tillstream.config.settings import Settings
+from tillstream.errors import LogUnavailable
+from tillstream.queries import quarantine
+
+
+def test_given_an_open_store_when_asked_then_it_is_live_and_ready(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path)
+    pipeline.append(body())
+    answers = Answers(pipeline)
+    assert answers.json("/health/live") == {"status": "live"}
+    assert answers.json("/health/ready") == {"status": "ready", "lag": 1}
+    pipeline.close()
+
+
+def test_given_a_closed_store_when_asked_then_it_is_live_but_not_ready(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path)
+    answers = Answers(pipeline)
+    pipeline.close()
+    assert answers.ask("/health/live").status_code == 200
+    assert answers.ask("/health/ready").status_code == 503
+
+
+def test_given_an_engine_that_stands_still_when_asked_then_it_is_not_ready_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = Pipeline(tmp_path)
+    monkeypatch.setattr(
+        pipeline.engine, "trouble", lambda: LogUnavailable("read the log", "x", "disk I/O error", "look")
+    )
+    answer = Answers(pipeline).ask("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["errors"] == [{"path": "", "error": "the figures stand still: disk I/O error", "hint": "look"}]
+    pipeline.close()
+
+
+def test_given_gauges_when_metrics_are_asked_then_prometheus_can_read_them(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path)
+    answer = Answers(pipeline).ask("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    found = {
+        sample.name: sample.value for family in text_string_to_metric_families(answer.text) for sample in family.samples
+    }
+    assert found["tillstream_log_lag_records"] == 3.0
+    assert found["tillstream_live_viewers"] == 0.0
+    assert found["process_resident_memory_bytes"] > 0
+    pipeline.close()
+
+
+def test_given_alerts_when_metrics_are_asked_then_they_are_counted_by_rule_that_is_on(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path, Settings(alert_quarantine_per_hour=1, alert_lag_seconds=0))
+    pipeline.refuse(b"x", [{"path": "$", "error": "broken off", "hint": ""}])
+    pipeline.drain()
+    answers = Answers(pipeline)
+    answers.json("/api/v1/alerts")
+    found = {
+        sample.labels["rule"]: sample.value
+        for family in text_string_to_metric_families(answers.ask("/metrics").text)
+        for sample in family.samples
+        if sample.name == "tillstream_alerts"
+    }
+    assert found == {rule.name: float(rule.name == "quarantine") for rule in RULES if rule.name != "engine_lag"}
+    pipeline.close()
+
+
+def test_given_entries_when_metrics_are_asked_then_they_are_counted_by_reason_and_source_in_bounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quarantine, "REASONS_TOLD", 2)
+    pipeline = Pipeline(tmp_path)
+    for path in ("$.a", "$.a", "$.b", "$.c", "$.d"):
+        pipeline.refuse(b"x", [{"path": path, "error": "it is missing", "hint": ""}])
+    pipeline.drain()
+    views = views_of(pipeline)
+    desk_of(pipeline, views).discard([views.quarantine()["entries"][0]["id"]])
+    found = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(Answers(pipeline).ask("/metrics").text)
+        for sample in family.samples
+        if sample.name.startswith("tillstream_quarantine")
+    }
+    assert found == {
+        ("tillstream_quarantine_by_reason_total", "missing", "$.a"): 2.0,
+        ("tillstream_quarantine_by_reason_total", "missing", "$.b"): 1.0,
+        ("tillstream_quarantine_by_reason_total", "other", "(other)"): 2.0,
+        ("tillstream_quarantine_by_source_total", "json/http"): 5.0,
+        ("tillstream_quarantine_settled_total", "discarded"): 1.0,
+        ("tillstream_quarantine_waiting",): 4.0,
+        ("tillstream_quarantine_waiting_bytes",): 4.0,
+    }
+    pipeline.close()

@@ -1,0 +1,86 @@
+"""The page that Dash lays out: complete, local, and with a command that works."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.inprocess.dashboard import Answers, views_of
+from tests.inprocess.pipeline import Pipeline
+from tillstream.config.settings import Settings
+from tillstream.web.pages.live import ASSETS, example_curl
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
+    pipeline = Pipeline(tmp_path)
+    yield pipeline
+    pipeline.close()
+
+
+def test_given_the_page_when_loaded_then_every_file_is_served_here(pipeline: Pipeline) -> None:
+    answers = Answers(pipeline)
+    page = answers.ask("/").text
+    loaded = re.findall(r'<(?:script|link)[^>]* (?:src|href)="([^"]+)"', page)
+    assert len(loaded) > 8
+    for path in loaded:
+        assert path.startswith("/"), path
+        assert answers.ask(path).status_code == 200, path
+
+
+def test_given_the_page_when_loaded_then_it_opens_no_websocket_and_asks_for_no_newer_version(
+    pipeline: Pipeline,
+) -> None:
+    page = Answers(pipeline).ask("/").text
+    config = json.loads(re.search(r'id="_dash-config" type="application/json">(.*?)</script>', page)[1])  # type: ignore[index]
+    assert "websocket" not in config
+    assert config["disable_version_check"] is True
+
+
+@pytest.mark.parametrize(
+    "place", ["/regions/Bretagne", "/shops/12", "/shops/12/tills/1", "/categories/Pain", "/products/a%2Fb"]
+)
+def test_given_a_part_of_the_chain_when_its_address_is_opened_then_it_is_the_page(
+    pipeline: Pipeline, place: str
+) -> None:
+    answers = Answers(pipeline)
+    assert '<script type="module" src="/assets/page/main.js">' in answers.ask(place).text
+    assert answers.ask(f"{place}/nothing/else").status_code == 404
+
+
+def test_given_a_demo_when_the_page_is_laid_out_then_it_has_a_ribbon(pipeline: Pipeline) -> None:
+    assert "DEMO" in Answers(pipeline, demo=True).ask("/_dash-layout").text
+    assert "DEMO" not in Answers(pipeline).ask("/_dash-layout").text
+
+
+def test_given_an_ingest_port_when_the_example_is_shown_then_it_posts_a_receipt_of_now_there(
+    pipeline: Pipeline,
+) -> None:
+    command = example_curl(views_of(pipeline), Settings(ingest_port=4321))
+    assert "http://localhost:4321/receipt" in command
+    receipt = json.loads(re.search(r"-d '(.*)'", command)[1])  # type: ignore[index]
+    assert receipt["date"] == "2026-11-23 12:00:00"
+    assert receipt["documentTotal"] == {"grossTotal": 4.15}
+    assert "Authorization" not in command
+
+
+def test_given_keys_and_tls_when_the_example_is_shown_then_it_says_so(pipeline: Pipeline) -> None:
+    settings = Settings(ingest_port=4321, tls_certificate_file="c", tls_key_file="k")
+    command = example_curl(views_of(pipeline), settings, keyed=True)
+    assert command.startswith("curl https://localhost:4321/receipt ")
+    assert "\\\n  -H 'Authorization: Bearer KEY' \\\n  -d '" in command
+
+
+def test_given_an_ingest_elsewhere_when_the_example_is_shown_then_it_posts_there(pipeline: Pipeline) -> None:
+    command = example_curl(views_of(pipeline), Settings(ingest_url="https://receipts.example.org/"))
+    assert command.startswith("curl https://receipts.example.org/receipt ")
+
+
+def test_given_the_assets_when_read_then_none_names_another_host() -> None:
+    for file in filter(Path.is_file, ASSETS.rglob("*")):
+        urls = re.findall(r"https?://[^\s\"')]+", file.read_text(encoding="utf-8"))
+        assert set(urls) <= {"http://www.w3.org/2000/svg"}, file.name
