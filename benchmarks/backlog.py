@@ -18,6 +18,7 @@ from tillstream.config.settings import Settings
 from tillstream.engine.base import Step
 from tillstream.log.base import Batch
 from tillstream.receipt.validation import Validator
+from tillstream.verification import rebuild
 
 COMMIT = 256
 """Receipts of a group commit, as many as connections bring under load."""
@@ -53,7 +54,7 @@ def fill(data: Path, settings: Settings, count: int) -> None:
 def drain(data: Path, settings: Settings, count: int) -> Drain:
     """Fold so many receipts into a new store, at the engine's own pace."""
     directory = open_directory(data)
-    composition.discard_store(directory.store)
+    rebuild.discard(directory.store)
     stop, steps = Event(), list[Step]()
 
     def on_commit(step: Step) -> None:
@@ -61,7 +62,7 @@ def drain(data: Path, settings: Settings, count: int) -> Drain:
         if _receipts(steps) >= count:
             stop.set()
 
-    with composition.open_reading(directory, settings, SystemClock()) as reading:
+    with composition.open_read_side(directory, settings, SystemClock()) as reading:
         began, cpu_began = time.perf_counter(), time.process_time()
         reading.engine.run(stop, on_commit)
         done = Drain(_receipts(steps), time.perf_counter() - began, time.process_time() - cpu_began)

@@ -6,27 +6,20 @@ Backends are imported where they are made, so that ingest never loads the store'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tillstream.access import machine_token
 from tillstream.clock import Clock, SystemClock
-from tillstream.config.data_directory import DataDirectory, sync_directory
+from tillstream.config.data_directory import DataDirectory
 from tillstream.config.settings import Settings
 from tillstream.errors import DataDirectoryError, IngestUnavailable, SettingsError
 from tillstream.log.base import Log
-from tillstream.metrics.catalogue import Metric, catalogue
-from tillstream.stores.repository import KeptShops, place, with_zones
-
-if TYPE_CHECKING:
-    from tillstream.database.base import Store
-    from tillstream.engine.base import Engine
-    from tillstream.quarantine.service import OpenDesk
-    from tillstream.queries.queries import Views
+from tillstream.metrics.catalogue import catalogue
+from tillstream.runtime.read_side import ReadSide
+from tillstream.stores.repository import settings_in_force
 
 
 def open_log(directory: DataDirectory, settings: Settings, *, writer: bool) -> Log:
@@ -62,35 +55,16 @@ def _other_log(directory: DataDirectory, because: str, hint: str) -> DataDirecto
     )
 
 
-def in_force(directory: DataDirectory, settings: Settings, clock: Clock) -> tuple[Settings, KeptShops]:
-    """The settings with the time zones of the list of shops as it is now, and the list as it will be."""
-    shops = KeptShops(place(directory, settings), clock)
-    return with_zones(settings, shops()), shops
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """Everything on the right-hand side of the log, over one data directory."""
-
-    log: Log
-    store: Store
-    engine: Engine
-    views: Views
-    metrics: Sequence[Metric]
-    desk: OpenDesk
-    broadcast: Callable[[Mapping[str, bytes]], None] | None
-    """Sends JSON to subscribers by the name of an exchange, where the log has a broker."""
-
-
 @contextmanager
-def open_reading(
+def open_read_side(
     directory: DataDirectory, settings: Settings, clock: Clock, *, rebuilding: bool = False
-) -> Iterator[Reading]:
-    """Log, store, engine and views, let go of at the end of the block; `rebuilding`: over the new store.
+) -> Iterator[ReadSide]:
+    """The read side of a data directory, closed at the end of the block; `rebuilding`: over the new store.
 
     Raises `StoreUnavailable`, `LogUnavailable` or `CatalogueError`. The caller holds the
     directory's `engine` lock: the store's file has one process.
     """
+    from tillstream.alerts.evaluator import Alerts
     from tillstream.database.duckdb.database import DuckStore
     from tillstream.engine.duckdb import EmbeddedEngine
     from tillstream.formats import registry
@@ -99,7 +73,7 @@ def open_reading(
     from tillstream.quarantine.service import OpenDesk
     from tillstream.queries.queries import Views
 
-    settings, shops = in_force(directory, settings, clock)
+    settings, shops = settings_in_force(directory, settings, clock)
     metrics = catalogue(settings.metrics)
     path = directory.new_store if rebuilding else directory.store
     formats = registry.load(settings)
@@ -119,7 +93,8 @@ def open_reading(
         decisions.apply(store)
         views = Views(store, log, metrics, settings, clock, engine.trouble, shops=shops, formats=formats)
         desk = OpenDesk(views, store, log, decisions, posting, clock)
-        yield Reading(log, store, engine, views, metrics, desk, _broadcast(log, settings))
+        alerts = Alerts(store, log, settings, views.calendar, shops)
+        yield ReadSide(log, store, engine, views, alerts, metrics, desk, _broadcast(log, settings))
 
 
 def _broadcast(log: Log, settings: Settings) -> Callable[[Mapping[str, bytes]], None] | None:
@@ -157,22 +132,3 @@ def _authorization(directory: DataDirectory, settings: Settings) -> Mapping[str,
     except (OSError, UnicodeDecodeError) as error:
         raise IngestUnavailable("read the key in", file, error, "see the setting ingest_key_file") from error
     return {"Authorization": f"Bearer {key}"}
-
-
-def discard_store(path: Path) -> None:
-    """Remove a store's file, where there is one, with its write-ahead log."""
-    path.unlink(missing_ok=True)
-    _write_ahead(path).unlink(missing_ok=True)
-
-
-def replace_store(new: Path, old: Path) -> None:
-    """Put a closed store in the place of another, at once and durably."""
-    # A write-ahead log left by a crash would be replayed into the new file. Without it the old store
-    # is only a little older, and what it lacks is in the log.
-    _write_ahead(old).unlink(missing_ok=True)
-    new.replace(old)
-    sync_directory(old.parent)
-
-
-def _write_ahead(path: Path) -> Path:
-    return path.with_name(f"{path.name}.wal")

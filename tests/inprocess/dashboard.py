@@ -6,11 +6,13 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import httpx
 
 from tests.inprocess.pipeline import Pipeline
+from tillstream.alerts.evaluator import Alerts
 from tillstream.clock import Clock, SystemClock
 from tillstream.config.ports import address
 from tillstream.config.settings import Settings
@@ -19,7 +21,7 @@ from tillstream.quarantine.decisions import Decisions
 from tillstream.quarantine.replay import Posting
 from tillstream.quarantine.service import OpenDesk
 from tillstream.queries.queries import Views
-from tillstream.web.live.feed import LiveFeed
+from tillstream.web.live.feed import LiveFeed, live_update
 from tillstream.web.middleware.authenticator import Entrance
 from tillstream.web.server import application, serve
 
@@ -43,8 +45,13 @@ def desk_of(pipeline: Pipeline, views: Views, ingest: Callable[[], str] | str = 
     return OpenDesk(views, pipeline.store, pipeline.log, decisions, posting, pipeline.clock)
 
 
-def feed_of(views: Views, settings: Settings, clock: Clock | None = None) -> LiveFeed:
-    return LiveFeed("overview", views.live, views.trouble, settings, clock or SystemClock())
+def alerts_of(pipeline: Pipeline, views: Views) -> Alerts:
+    return Alerts(pipeline.store, pipeline.log, pipeline.settings, views.calendar, pipeline.shops)
+
+
+def feed_of(views: Views, alerts: Alerts, settings: Settings, clock: Clock | None = None) -> LiveFeed:
+    update = partial(live_update, views, alerts)
+    return LiveFeed("overview", update, views.trouble, settings, clock or SystemClock())
 
 
 class Answers:
@@ -59,9 +66,12 @@ class Answers:
         entrance: Entrance | None = None,
     ) -> None:
         views = views_of(pipeline)
-        live, desk = feed_of(views, pipeline.settings), desk_of(pipeline, views, ingest)
+        alerts = alerts_of(pipeline, views)
+        live, desk = feed_of(views, alerts, pipeline.settings), desk_of(pipeline, views, ingest)
         gauges = {"log_lag_records": 3.0}
-        self._app = application(views, desk, live, pipeline.settings, lambda: gauges, entrance=entrance, demo=demo)
+        self._app = application(
+            views, alerts, desk, live, pipeline.settings, lambda: gauges, entrance=entrance, demo=demo
+        )
 
     def ask(
         self,
@@ -95,6 +105,7 @@ class Served:
     def __init__(
         self,
         views: Views,
+        alerts: Alerts,
         desk: OpenDesk,
         settings: Settings,
         *,
@@ -102,7 +113,7 @@ class Served:
         demo: bool = False,
         entrance: Entrance | None = None,
     ) -> None:
-        self.live = live or feed_of(views, settings)
+        self.live = live or feed_of(views, alerts, settings)
         self._entrance = entrance
         self.port = 0
         self._tls = settings.tls
@@ -110,7 +121,7 @@ class Served:
         self._failure: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
-        self._thread = threading.Thread(target=self._run, args=(views, desk, settings, demo))
+        self._thread = threading.Thread(target=self._run, args=(views, alerts, desk, settings, demo))
         self._thread.start()
         assert self._ready.wait(30)
         if self._failure:
@@ -120,11 +131,20 @@ class Served:
     def address(self) -> str:
         return address("127.0.0.1", self.port, tls=self._tls)
 
-    def _run(self, views: Views, desk: OpenDesk, settings: Settings, demo: bool) -> None:
+    def _run(self, views: Views, alerts: Alerts, desk: OpenDesk, settings: Settings, demo: bool) -> None:
         async def main() -> None:
             self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
             await serve(
-                views, desk, self.live, settings, self._stop, self._started, dict, entrance=self._entrance, demo=demo
+                views,
+                alerts,
+                desk,
+                self.live,
+                settings,
+                self._stop,
+                self._started,
+                dict,
+                entrance=self._entrance,
+                demo=demo,
             )
 
         try:
@@ -151,7 +171,15 @@ def served(
     pipeline: Pipeline, *, live: LiveFeed | None = None, demo: bool = False, entrance: Entrance | None = None
 ) -> Iterator[Served]:
     views = views_of(pipeline)
-    server = Served(views, desk_of(pipeline, views), pipeline.settings, live=live, demo=demo, entrance=entrance)
+    server = Served(
+        views,
+        alerts_of(pipeline, views),
+        desk_of(pipeline, views),
+        pipeline.settings,
+        live=live,
+        demo=demo,
+        entrance=entrance,
+    )
     try:
         yield server
     finally:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from tests.support.any_receipt import shaped
 from tillstream.config.settings import Settings
-from tillstream.engine.plan import BODY_SCHEMA
 from tillstream.receipt.model import HEAD_COLUMNS
+from tillstream.receipt.normalization import BODY_SCHEMA
 from tillstream.receipt.validation import ReceiptError, Validator, parse
 
 RECEIVED_US = 1_795_435_200_000_000

@@ -12,8 +12,8 @@ from tillstream.alerts.baseline import Usual, UsualDays
 from tillstream.clock import utc
 from tillstream.config.settings import Settings
 from tillstream.database.base import Reader, Row
-from tillstream.database.schema import metric_table
 from tillstream.log.base import PARTITION_SHIFT
+from tillstream.metrics.folding import metric_table
 from tillstream.stores.model import Shop, Shops
 
 HOUR = timedelta(hours=1)

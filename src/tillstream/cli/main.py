@@ -16,7 +16,7 @@ import click
 import msgspec
 
 import tillstream
-from tillstream import telemetry
+from tillstream import composition, telemetry
 from tillstream.cli.access import keys, password_group
 from tillstream.cli.generate import generate
 from tillstream.cli.import_files import take
@@ -84,7 +84,11 @@ def ingest(supervised: bool, **given: Any) -> None:
     """Take receipts and keep them in the log: a process of `up`."""
     from tillstream.runtime import roles
 
-    _run_role("ingest", roles.ingest, None if supervised else resolve(given)[0])
+    _run_role(
+        "ingest",
+        partial(roles.ingest, open_log=partial(composition.open_log, writer=True)),
+        None if supervised else resolve(given)[0],
+    )
 
 
 @main.command(epilog=example("tillstream engine --data /srv/tillstream"))
@@ -94,7 +98,11 @@ def engine(supervised: bool, **given: Any) -> None:
     """Fold the log into figures and show them: a process of `up`."""
     from tillstream.runtime import roles
 
-    _run_role("engine", roles.engine, None if supervised else resolve(given)[0])
+    _run_role(
+        "engine",
+        partial(roles.engine, open_read_side=composition.open_read_side),
+        None if supervised else resolve(given)[0],
+    )
 
 
 @main.command(epilog=example("tillstream inbox exports", "tillstream inbox exports --to http://shop.example:3000"))
@@ -154,7 +162,7 @@ def check(**given: Any) -> None:
 
     values, _ = resolve(given)
     telemetry.configure(values, "check")
-    report = checking.check(values)
+    report = checking.check(values, composition.open_read_side)
     _show(report)
     sys.exit(0 if report.agrees else DISAGREES)
 
@@ -190,13 +198,14 @@ def rebuild(metric: str | None, **given: Any) -> None:
     values, _ = resolve(given)
     telemetry.configure(values, "rebuild")
     directory = open_directory(values.data_path, create=False)
+    open_read_side = partial(composition.open_read_side, directory, values, SystemClock())
     if metric is None:
         with _bar("rebuilding the store") as progress:
-            records = rebuilding.rebuild_store(directory, values, SystemClock(), progress)
+            records = rebuilding.rebuild_store(directory, partial(open_read_side, rebuilding=True), progress)
         click.echo(f"the store is made anew from {records:,} records of the log")
         return
     try:
-        rows = rebuilding.rebuild_metric(directory, values, SystemClock(), metric)
+        rows = rebuilding.rebuild_metric(directory, open_read_side, metric)
     except UnknownMetric as error:
         raise click.BadParameter(str(error), param_hint="METRIC") from error
     click.echo(f"{metric} is made anew: {rows:,} rows")

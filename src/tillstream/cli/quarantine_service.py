@@ -39,7 +39,7 @@ def open_desk(directory: DataDirectory, settings: Settings) -> Iterator[Desk]:
     if holder is not None:
         yield AskedDesk(holder, machine_token.authorization(directory))
         return
-    with directory.lock("engine"), composition.open_reading(directory, settings, SystemClock()) as reading:
+    with directory.lock("engine"), composition.open_read_side(directory, settings, SystemClock()) as reading:
         yield reading.desk
 
 

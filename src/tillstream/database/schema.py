@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tillstream.metrics.catalogue import Metric
+from tillstream.receipt.normalization import receipt_tables
 
 VERSION = 2
 """Of the tables below. The store is derived: one of another version is made anew from the log."""
@@ -39,48 +39,9 @@ _QUARANTINE = {
 
 
 def tables(digits: int) -> dict[str, dict[str, str]]:
-    """Column types by table; `digits` are the decimals of the currency's minor unit.
-
-    `place` is the receipt's place in the log (`tillstream.log.base.pack_place`), its surrogate key.
-    Timestamps are UTC, but `sold_local`, the till's own wall clock.
-    """
-    money = f"DECIMAL(18,{digits})"
-    sale = {"place": "BIGINT", "day": "DATE", "store": "VARCHAR", "till": "VARCHAR", "sold_local": "TIMESTAMP"}
+    """Column types by table; `digits` are the decimals of the currency's minor unit."""
     return {
-        "receipts": {
-            **sale,
-            "key": "UUID",
-            "receipt": "VARCHAR",
-            "sold_at": "TIMESTAMP",
-            "received_at": "TIMESTAMP",
-            "applied_at": "TIMESTAMP",  # when the engine committed it; null after a rebuild
-            "gross": money,
-            "net": money,
-            "tax": money,
-            "items": "BIGINT",
-            "line_count": "BIGINT",
-            "anomalies": "VARCHAR",  # names, comma-separated; empty: none
-            "anomalous": "BIGINT",  # 1 where there is an anomaly
-            "ingest_bucket": "INTEGER",
-            "till_bucket": "INTEGER",
-            "source": "VARCHAR",
-        },
-        "lines": {
-            **sale,
-            "line": "BIGINT",  # from 1, in the order of the receipt; 0: the unallocated rest
-            "is_line": "BIGINT",  # 0 for the unallocated rest
-            "category": "VARCHAR",
-            "product": "VARCHAR",
-            "description": "VARCHAR",
-            "quantity": "DECIMAL(19,6)",
-            "items": "BIGINT",
-            "unit_price": "DECIMAL(19,6)",
-            "gross": money,
-            "net": money,
-            "tax": money,
-            "rate": "VARCHAR",
-        },
-        "settlements": {**sale, "mechanism": "VARCHAR", "amount": money},
+        **receipt_tables(digits),
         **_QUARANTINE,
         "counters": {"day": "DATE", "name": "VARCHAR", "value": "BIGINT"},
         "received": {"second": "TIMESTAMP", "day": "DATE", "receipts": "BIGINT"},  # the last minutes only
@@ -95,16 +56,3 @@ def tables(digits: int) -> dict[str, dict[str, str]]:
         "catalogue": {"metric": "VARCHAR", "digest": "VARCHAR"},
         "meta": {"name": "VARCHAR", "value": "VARCHAR"},
     }
-
-
-def metric_columns(metric: Metric, digits: int) -> dict[str, str]:
-    """Column types of a metric's table: its keys, then its measures."""
-    # Wide, because a sum may hold many of the largest amounts that are taken.
-    kinds = {"money": f"DECIMAL(38,{digits})", "count": "BIGINT", "text": "VARCHAR", "time": "TIMESTAMP"}
-    keys = {key.name: key.type for key in metric.keys}
-    return keys | {measure.name: kinds[measure.kind] for measure in metric.measures}
-
-
-def metric_table(name: str) -> str:
-    """The table of a metric: a name that no other table can have."""
-    return f"metric_{name}"

@@ -62,7 +62,7 @@ def _strings(frame: Frame) -> pa.Array:
 
 
 def zone_table(pairs: Sequence[tuple[str, str]]) -> pa.Table:
-    """The UTC offsets of each (zone, local date as YYYY-MM-DD), as `Plan.sales` joins them."""
+    """The UTC offsets of each (zone, local date as YYYY-MM-DD), as `Normalization.sales` joins them."""
     found = [offsets(zone, date.fromisoformat(day)) for zone, day in pairs]
     return pa.table(
         {

@@ -20,11 +20,11 @@ from tillstream.engine.arrow_batches import ChunkError, records
 from tillstream.engine.base import Engine, OnCommit, Step, ignore
 from tillstream.engine.dedup import Repeat, Repeats
 from tillstream.engine.duckdb_sql import DuckSql, Folded
-from tillstream.engine.plan import Plan
 from tillstream.engine.quarantine_rows import Aside
 from tillstream.errors import LogUnavailable
 from tillstream.log.base import Chunk, Log, Position
 from tillstream.receipt.model import RECEIPT, REFUSAL, minor_digits
+from tillstream.receipt.normalization import Normalization
 
 _STEP_LIMIT_BYTES = 64 * 1024 * 1024
 
@@ -78,7 +78,7 @@ class EmbeddedEngine(Engine):
         self._settings = settings
         self._clock = clock
         self._rebuilding = rebuilding
-        self._sql = DuckSql(Plan(minor_digits(settings.currency), tuple(settings.vat_rates)), settings)
+        self._sql = DuckSql(Normalization(minor_digits(settings.currency), tuple(settings.vat_rates)), settings)
         self._repeats = Repeats(log, self._sql)
         self._pace = _Pace()
         self._position = store.position()

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from tillstream.config.settings import Settings
 from tillstream.engine.arrow_batches import RECORD_COLUMNS, zone_table
-from tillstream.engine.plan import BODY_SCHEMA, CONTENT_SCHEMA, Plan
+from tillstream.receipt.normalization import BODY_SCHEMA, CONTENT_SCHEMA, Normalization
 
 _BODY_SCHEMA = msgspec.json.encode(BODY_SCHEMA).decode()
 _CONTENT_SCHEMA = msgspec.json.encode(CONTENT_SCHEMA).decode()
@@ -39,7 +39,7 @@ class DuckSql:
     whose pushed-down filters had wrong results in several versions of DuckDB.
     """
 
-    def __init__(self, plan: Plan, settings: Settings) -> None:
+    def __init__(self, plan: Normalization, settings: Settings) -> None:
         self._plan = plan
         self._settings = settings
         self._connection = duckdb.connect(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tillstream import composition
 from tillstream.access import machine_token
 from tillstream.access.keys import KEY
 from tillstream.clock import Clock
 from tillstream.config import ports
 from tillstream.config.data_directory import FORMAT_FILE, DataDirectory, Kind
 from tillstream.config.settings import Settings, default
+from tillstream.stores.repository import settings_in_force
 
 
 class Destination(NamedTuple):
@@ -59,4 +59,4 @@ def with_zones(settings: Settings, clock: Clock) -> Settings:
     """The settings with the time zones that ingest has from the list of shops, where the data directory is here."""
     if not (settings.data_path / FORMAT_FILE).exists():
         return settings
-    return composition.in_force(DataDirectory(settings.data_path, Kind.REAL), settings, clock)[0]
+    return settings_in_force(DataDirectory(settings.data_path, Kind.REAL), settings, clock)[0]

@@ -78,7 +78,7 @@ COLUMNS: dict[Source, tuple[str, ...]] = {
     "lines": ("gross", "net", "tax", "items", "is_line", "quantity", "description", "sold_local"),
     "settlements": ("amount", "sold_local"),
 }
-"""What a measure may fold, per source; `tillstream.engine.plan` says what each column means."""
+"""What a measure may fold, per source; `tillstream.receipt.normalization` says what each column means."""
 
 DERIVED = {
     "refund": "CASE WHEN gross < 0 THEN gross ELSE 0 END",

@@ -10,10 +10,10 @@ from typing import Any
 
 from tillstream.config.settings import Settings
 from tillstream.database.base import Reader, Row
-from tillstream.engine.plan import BODY_SCHEMA
 from tillstream.errors import BadQuery
 from tillstream.log.base import Log
 from tillstream.queries.serialization import amount, cent
+from tillstream.receipt.normalization import BODY_SCHEMA
 
 RATES_TOLD = 10
 

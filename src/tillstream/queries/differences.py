@@ -9,9 +9,9 @@ from itertools import islice
 from typing import Any
 
 from tillstream.database.base import Row
-from tillstream.engine.plan import CONTENT_SCHEMA
 from tillstream.queries.redaction import MASK
 from tillstream.receipt.model import NOISE_DIGITS, PERSONAL
+from tillstream.receipt.normalization import CONTENT_SCHEMA
 
 FIELDS_LIMIT = 1_000
 """Most fields of one comparison."""

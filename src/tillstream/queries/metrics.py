@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tillstream.database.base import Row, Store
-from tillstream.database.schema import metric_table
 from tillstream.errors import BadQuery, UnknownMetric
 from tillstream.metrics.catalogue import Metric
+from tillstream.metrics.folding import metric_table
 from tillstream.queries.calendar import Calendar
 from tillstream.queries.filters import key_value
 from tillstream.queries.stores import STORE_NAME, named

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 
-from tillstream.alerts.evaluator import Alerts
 from tillstream.clock import Clock
 from tillstream.config.settings import Settings
 from tillstream.database.base import Reader, Row, Store
@@ -58,26 +57,24 @@ class Views:
         self.currency = settings.currency
         self._store = store
         self._log = log
-        self._calendar = Calendar(settings, clock)
-        self._summary = Summary(self._calendar, self.currency)
-        self._ticker = Ticker(self._calendar, self.currency)
-        self._snapshot = Snapshot(self._calendar, self._summary, log, self.currency)
-        self._overview = Overview(settings, self._calendar, self._snapshot, shops)
-        self._figures = Figures(store, catalogue, self._calendar, self.currency, shops)
+        self.calendar = Calendar(settings, clock)
+        self._summary = Summary(self.calendar, self.currency)
+        self._ticker = Ticker(self.calendar, self.currency)
+        self._snapshot = Snapshot(self.calendar, self._summary, log, self.currency)
+        self._overview = Overview(settings, self.calendar, self._snapshot, shops)
+        self._figures = Figures(store, catalogue, self.calendar, self.currency, shops)
         originals = Originals(log, formats)
-        self._receipts = Receipts(store, log, self._calendar, settings, shops, originals)
+        self._receipts = Receipts(store, log, self.calendar, settings, shops, originals)
         self._stores = Stores(store, shops)
         self._quarantine = Quarantine(store, log, originals)
-        self.alerts = Alerts(store, log, settings, self._calendar, shops)
-        """The alerts that stand; see `docs/alerts.md`."""
 
     def local_now(self) -> datetime:
         """Wall-clock time in the chain's zone, without the zone."""
-        return self._calendar.local_now()
+        return self.calendar.local_now()
 
     def today(self) -> date:
         """The business day that it is now in the chain's zone."""
-        return self._calendar.today()
+        return self.calendar.today()
 
     def summary(self, day: str | date | None = None, reader: Reader | None = None) -> Row:
         """The day's figures, as `reader` sees them or else as of the last commit; without a day: today's."""
@@ -100,10 +97,6 @@ class Views:
         """Today's running sums, as the exchanges of the seed have them."""
         with self._store.reading() as reader:
             return self._ticker.read(reader, self.today())
-
-    def live(self) -> Row:
-        """What the live page shows: the chain's overview of today, and the alerts that stand under `alerts`."""
-        return {**self.overview(), "alerts": self.alerts.current()["alerts"]}
 
     def overview(self, query: Mapping[str, str] | None = None) -> Row:
         """All that the dashboard shows of a scope and a span beside the days compared with, of one commit.

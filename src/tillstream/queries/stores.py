@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from tillstream.database.base import Row, Store
-from tillstream.database.schema import metric_table
+from tillstream.metrics.folding import metric_table
 from tillstream.stores import opening_hours
 from tillstream.stores.model import Shop, Shops
 

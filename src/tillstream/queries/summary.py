@@ -8,8 +8,8 @@ from typing import Any
 
 from tillstream.clock import utc
 from tillstream.database.base import Reader, Row
-from tillstream.database.schema import metric_table
 from tillstream.metrics.delays import percentiles
+from tillstream.metrics.folding import metric_table
 from tillstream.queries.calendar import Calendar
 from tillstream.queries.serialization import amount, cent, zulu
 

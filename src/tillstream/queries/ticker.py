@@ -6,8 +6,8 @@ from datetime import date
 from decimal import Decimal
 
 from tillstream.database.base import Reader, Row
-from tillstream.database.schema import metric_table
 from tillstream.metrics.delays import average_ms
+from tillstream.metrics.folding import metric_table
 from tillstream.queries.calendar import Calendar
 from tillstream.queries.serialization import cent
 from tillstream.queries.summary import rate

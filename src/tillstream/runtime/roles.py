@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import structlog
 import uvloop
 
-from tillstream import composition
 from tillstream.access import exposure, key_file, machine_token
 from tillstream.access.key_file import KeptKeys
 from tillstream.alerts.notifier import Watch
@@ -28,11 +27,14 @@ from tillstream.config import ports
 from tillstream.config.data_directory import DataDirectory, Kind, Lock, open_directory
 from tillstream.config.settings import Settings
 from tillstream.errors import LogUnavailable
+from tillstream.log.base import Log
 from tillstream.runtime import parent_pipe
 from tillstream.runtime.broadcast import Broadcast
+from tillstream.stores.repository import settings_in_force
 
 if TYPE_CHECKING:
     from tillstream.engine.base import Engine, Step
+    from tillstream.runtime.read_side import OpenReadSide, ReadSide
     from tillstream.web.middleware.authenticator import Entrance
 
 logger = structlog.get_logger()
@@ -48,7 +50,9 @@ CATCH_UP_S = 1.5
 """How long a stopping engine goes on folding what ingest took last."""
 
 
-def ingest(settings: Settings, ready: Ready, *, supervised: bool = False) -> None:
+def ingest(
+    settings: Settings, ready: Ready, open_log: Callable[[DataDirectory, Settings], Log], *, supervised: bool = False
+) -> None:
     """Take receipts until SIGINT or SIGTERM; raises an `OperationalError` where it cannot."""
     from tillstream.ingest.auth import Gate
     from tillstream.ingest.server import serve
@@ -61,8 +65,8 @@ def ingest(settings: Settings, ready: Ready, *, supervised: bool = False) -> Non
         machine_token.token(directory, secrets.token_bytes),
         required=exposure.asks_always(settings),
     )
-    settings, _ = composition.in_force(directory, settings, clock)
-    with directory.lock("ingest") as lock, closing(composition.open_log(directory, settings, writer=True)) as log:
+    settings, _ = settings_in_force(directory, settings, clock)
+    with directory.lock("ingest") as lock, closing(open_log(directory, settings)) as log:
 
         async def run(stop: asyncio.Event) -> None:
             await serve(log, settings, clock, stop, _announce(settings, lock, ready), gate)
@@ -70,7 +74,7 @@ def ingest(settings: Settings, ready: Ready, *, supervised: bool = False) -> Non
         run_until_stopped(run, supervised=supervised)
 
 
-def engine(settings: Settings, ready: Ready, *, supervised: bool = False) -> None:
+def engine(settings: Settings, ready: Ready, open_read_side: OpenReadSide, *, supervised: bool = False) -> None:
     """Fold the log and serve the dashboard until SIGINT or SIGTERM.
 
     Raises an `OperationalError` where it cannot start, and whatever ended the folding.
@@ -80,7 +84,7 @@ def engine(settings: Settings, ready: Ready, *, supervised: bool = False) -> Non
     directory = open_directory(settings.data_path, None if supervised else Kind.REAL)
     _check_exposure(directory, settings, ingest=False, supervised=supervised)
     entrance = Entrance.of(directory, settings, SystemClock(), secrets.token_bytes)
-    with directory.lock("engine") as lock, composition.open_reading(directory, settings, SystemClock()) as reading:
+    with directory.lock("engine") as lock, open_read_side(directory, settings, SystemClock()) as reading:
 
         async def run(stop: asyncio.Event) -> None:
             announce = _announce(settings, lock, ready)
@@ -113,7 +117,7 @@ def inbox(settings: Settings, ready: Ready, *, supervised: bool = False, to: str
 
 
 async def _fold_and_show(
-    reading: composition.Reading,
+    reading: ReadSide,
     settings: Settings,
     stop: asyncio.Event,
     ready: Callable[[int], None],
@@ -123,11 +127,13 @@ async def _fold_and_show(
     demo: bool,
 ) -> None:
     from tillstream.verification import check
-    from tillstream.web.live.feed import LiveFeed
+    from tillstream.web.live.feed import LiveFeed, live_update
     from tillstream.web.server import serve
 
     loop = asyncio.get_running_loop()
-    live = LiveFeed("overview", reading.views.live, reading.views.trouble, settings, SystemClock())
+    live = LiveFeed(
+        "overview", partial(live_update, reading.views, reading.alerts), reading.views.trouble, settings, SystemClock()
+    )
     halt = threading.Event()
     pages: list[str] = []
 
@@ -146,13 +152,14 @@ async def _fold_and_show(
         folding = loop.run_in_executor(executor, _fold, reading.engine, halt, on_commit)
         # Whatever ends the folding ends the process too: figures that stand still must not look live.
         folding.add_done_callback(lambda _: stop.set())
-        watch = Watch(reading.views.alerts.standing, offer, lambda: pages[0] if pages else "", SystemClock(), told)
+        watch = Watch(reading.alerts.standing, offer, lambda: pages[0] if pages else "", SystemClock(), told)
         loop.run_in_executor(executor, watch.run, halt)
         if telling is not None:
             loop.run_in_executor(executor, telling.run, halt)
         try:
             await serve(
                 reading.views,
+                reading.alerts,
                 reading.desk,
                 live,
                 settings,
@@ -191,7 +198,7 @@ def _fold(engine: Engine, halt: threading.Event, on_commit: Callable[[Step], Non
         logger.warning("engine_stops_behind", error=str(error))
 
 
-def _gauges(reading: composition.Reading) -> dict[str, float]:
+def _gauges(reading: ReadSide) -> dict[str, float]:
     found = {"store_size_bytes": float(reading.store.size_bytes())}
     with suppress(LogUnavailable):
         found["log_lag_records"] = reading.log.lag()

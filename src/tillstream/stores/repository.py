@@ -105,3 +105,9 @@ class KeptShops(Watched[Shops]):
 
     def __init__(self, file: Path, clock: Clock) -> None:
         super().__init__(file, clock, read, Shops(), "shop_list", lambda shops: {"shops": len(shops.by_id)})
+
+
+def settings_in_force(directory: DataDirectory, settings: Settings, clock: Clock) -> tuple[Settings, KeptShops]:
+    """The settings with the time zones of the current list of shops, and the list, which follows its file."""
+    shops = KeptShops(place(directory, settings), clock)
+    return with_zones(settings, shops()), shops

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 from urllib.error import HTTPError
 from urllib.request import Request
 
 import msgspec
 from msgspec import Struct
 
-from tillstream import composition
 from tillstream.access import machine_token
-from tillstream.clock import SystemClock
-from tillstream.config.data_directory import Holder, open_directory
+from tillstream.clock import Clock, SystemClock
+from tillstream.config.data_directory import DataDirectory, Holder, open_directory
 from tillstream.config.settings import Settings
 from tillstream.database.base import Reader, Row, Store
 from tillstream.errors import StoreUnavailable
@@ -68,8 +68,23 @@ class Report(Struct, frozen=True):
         return not self.differences
 
 
-def check(settings: Settings) -> Report:
-    """The report on a data directory: from the engine that runs on it, or else from its files.
+class Stored(Protocol):
+    """The stored figures of a data directory, and the log that they come from."""
+
+    @property
+    def store(self) -> Store: ...
+    @property
+    def views(self) -> Views: ...
+    @property
+    def log(self) -> Log: ...
+    @property
+    def metrics(self) -> Sequence[Metric]: ...
+
+
+def check(
+    settings: Settings, open_stored: Callable[[DataDirectory, Settings, Clock], AbstractContextManager[Stored]]
+) -> Report:
+    """The report on a data directory: from the engine that runs on it, or else from its files by `open_stored`.
 
     Raises `DataDirectoryError` or `StoreUnavailable`.
     """
@@ -77,8 +92,8 @@ def check(settings: Settings) -> Report:
     holder = directory.holder("engine")
     if holder is not None:
         return _ask(holder, machine_token.authorization(directory))
-    with directory.lock("engine"), composition.open_reading(directory, settings, SystemClock()) as reading:
-        return run(reading.store, reading.views, reading.log, reading.metrics)
+    with directory.lock("engine"), open_stored(directory, settings, SystemClock()) as stored:
+        return run(stored.store, stored.views, stored.log, stored.metrics)
 
 
 def _ask(holder: Holder, authorization: dict[str, str]) -> Report:

@@ -1,38 +1,80 @@
-"""Makes the store anew: the whole of it from the log, or one metric from the stored receipts."""
+"""Rebuilds the database: all of it from the log, or one metric from the stored receipts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
 
-from tillstream import composition
-from tillstream.clock import Clock
-from tillstream.config.data_directory import DataDirectory
-from tillstream.config.settings import Settings
+from tillstream.config.data_directory import DataDirectory, sync_directory
+from tillstream.database.base import Store
+from tillstream.engine.base import Engine
+from tillstream.log.base import Log
 
 Progress = Callable[[int, int], None]
-"""Told how many records are folded, and of how many."""
+"""Called with the number of records folded so far, and their total."""
 
 
-def rebuild_store(directory: DataDirectory, settings: Settings, clock: Clock, progress: Progress) -> int:
-    """Fold the whole log into a new store, then put it in the place of the old one; how many records.
+class Rebuilding(Protocol):
+    """An engine over the log and an empty database."""
 
-    The old store stands until the swap. Raises `DataDirectoryError` while an engine runs.
+    @property
+    def log(self) -> Log: ...
+    @property
+    def engine(self) -> Engine: ...
+
+
+class Stored(Protocol):
+    """A database with receipts."""
+
+    @property
+    def store(self) -> Store: ...
+
+
+def rebuild_store(
+    directory: DataDirectory, open_new: Callable[[], AbstractContextManager[Rebuilding]], progress: Progress
+) -> int:
+    """Fold the whole log into the new database that `open_new` opens, then replace the old one; how many records.
+
+    The old database stays until it is replaced. Raises `DataDirectoryError` while an engine runs.
     """
     with directory.lock("engine"):
-        composition.discard_store(directory.new_store)
+        discard(directory.new_store)
         done = 0
-        with composition.open_reading(directory, settings, clock, rebuilding=True) as reading:
-            while (step := reading.engine.step()) is not None:
+        with open_new() as rebuilding:
+            while (step := rebuilding.engine.step()) is not None:
                 done += step.records
-                progress(done, max(done, reading.log.count(reading.log.end())))
-        composition.replace_store(directory.new_store, directory.store)
+                progress(done, max(done, rebuilding.log.count(rebuilding.log.end())))
+        _replace(directory.new_store, directory.store)
     return done
 
 
-def rebuild_metric(directory: DataDirectory, settings: Settings, clock: Clock, metric: str) -> int:
-    """Make one metric anew from the stored receipts; how many rows it has.
+def rebuild_metric(
+    directory: DataDirectory, open_stored: Callable[[], AbstractContextManager[Stored]], metric: str
+) -> int:
+    """Rebuild one metric from the stored receipts; how many rows it has.
 
     Raises `UnknownMetric`, and `DataDirectoryError` while an engine runs.
     """
-    with directory.lock("engine"), composition.open_reading(directory, settings, clock) as reading:
-        return reading.store.rebuild(metric)
+    with directory.lock("engine"), open_stored() as stored:
+        return stored.store.rebuild(metric)
+
+
+def discard(path: Path) -> None:
+    """Remove a database file, if it exists, with its write-ahead log."""
+    path.unlink(missing_ok=True)
+    _write_ahead_log(path).unlink(missing_ok=True)
+
+
+def _replace(new: Path, old: Path) -> None:
+    """Move a closed database into the place of another, atomically and durably."""
+    # A write-ahead log left by a crash would be replayed into the new file. Without it the old database
+    # is only a little older, and what it lacks is in the log.
+    _write_ahead_log(old).unlink(missing_ok=True)
+    new.replace(old)
+    sync_directory(old.parent)
+
+
+def _write_ahead_log(path: Path) -> Path:
+    return path.with_name(f"{path.name}.wal")

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from granian.constants import Interfaces
 
 from tillstream import __version__
+from tillstream.alerts.evaluator import Alerts
 from tillstream.config import ports
 from tillstream.config.settings import Settings
 from tillstream.http_server import BACKLOG, BoundServer
@@ -35,6 +36,7 @@ Gauges = Callable[[], dict[str, float]]
 
 def application(
     views: Views,
+    alerts: Alerts,
     settling: OpenDesk,
     live: LiveFeed,
     settings: Settings,
@@ -53,11 +55,11 @@ def application(
         docs_url=None,
         redoc_url=None,
     )
-    app.include_router(routes.routes(views, live, recount), dependencies=docs.SECURITY)
+    app.include_router(routes.routes(views, alerts, live, recount), dependencies=docs.SECURITY)
     app.include_router(desk.routes(views, settling, settings), dependencies=docs.SECURITY)
-    app.include_router(health.routes(views, live, gauges))
+    app.include_router(health.routes(views, alerts, live, gauges))
     app.include_router(docs.routes())
-    app.include_router(lists.routes(views, demo=demo))
+    app.include_router(lists.routes(views, alerts, demo=demo))
     app.include_router(aside.routes(views, settling, settings, demo=demo))
     app.include_router(anomalies.routes(views, demo=demo))
     app.include_router(metrics.routes(views, demo=demo))
@@ -74,6 +76,7 @@ def application(
 
 async def serve(
     views: Views,
+    alerts: Alerts,
     settling: OpenDesk,
     live: LiveFeed,
     settings: Settings,
@@ -90,6 +93,6 @@ async def serve(
     Raises `PortTaken`, and `OperationalError` where the server ends by itself.
     """
     listener = ports.listen(settings.host, settings.dashboard_port, "--dashboard-port", BACKLOG)
-    app = application(views, settling, live, settings, gauges, recount, entrance, demo=demo)
+    app = application(views, alerts, settling, live, settings, gauges, recount, entrance, demo=demo)
     server = BoundServer(app, Interfaces.ASGINL, settings, listener)
     await server.run("the dashboard", stop, ready, live.close, STOP_LIMIT_S)

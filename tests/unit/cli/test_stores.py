@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tillstream import composition
 from tillstream.cli import stores as command
 from tillstream.cli.main import main
 from tillstream.clock import SystemClock
 from tillstream.config.data_directory import open_directory
 from tillstream.config.settings import Settings
 from tillstream.stores import repository
+from tillstream.stores.repository import settings_in_force
 
 LIST = "id,name,hours,zone\n12,Paris Opéra,07:00-19:30,\n97411,[b]Barachois,,Indian/Reunion\n"
 ZONES_TOLD = (
@@ -52,7 +52,7 @@ def test_a_list_that_several_machines_share_is_in_the_file_that_is_named(
     shared = tmp_path / "shared.json"
     assert stores("import", file, "--shops-file", shared, data=data).exit_code == 0
     settings = Settings(data=str(tmp_path / "other"), shops_file=str(shared))
-    in_force, shops = composition.in_force(open_directory(settings.data_path), settings, SystemClock())
+    in_force, shops = settings_in_force(open_directory(settings.data_path), settings, SystemClock())
     assert (shops().title("12"), in_force.store_zones) == ("Paris Opéra", {"97411": "Indian/Reunion"})
     assert "Paris Opéra" in stores("list", "--shops-file", shared, data=data).output
     assert not open_directory(data).shops.exists()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import duckdb
 
-from tillstream.database.schema import metric_columns, tables
-from tillstream.metrics.catalogue import BUILT_IN, COLUMNS, DERIVED
+from tillstream.database.schema import tables
+from tillstream.metrics.catalogue import COLUMNS, DERIVED
 
 
 def test_amounts_have_the_decimals_of_the_currency() -> None:
@@ -21,18 +21,3 @@ def test_every_column_that_measures_fold_is_stored_or_made_of_what_is() -> None:
         for column in columns:
             expression = DERIVED.get(column, column)
             assert connection.execute(f"SELECT {expression} FROM {source}").fetchall() == []
-
-
-def test_a_metric_s_columns_are_its_keys_and_then_its_measures() -> None:
-    [by_till] = [metric for metric in BUILT_IN if metric.name == "sales_by_till"]
-    assert metric_columns(by_till, 2) == {
-        "day": "DATE",
-        "store": "VARCHAR",
-        "till": "VARCHAR",
-        "revenue": "DECIMAL(38,2)",
-        "receipts": "BIGINT",
-        "refunds": "DECIMAL(38,2)",
-        "refund_count": "BIGINT",
-        "first": "TIMESTAMP",
-        "last": "TIMESTAMP",
-    }

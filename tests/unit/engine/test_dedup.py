@@ -13,9 +13,9 @@ from tillstream.config.settings import Settings
 from tillstream.engine.arrow_batches import records
 from tillstream.engine.dedup import Repeat, Repeats
 from tillstream.engine.duckdb_sql import DuckSql
-from tillstream.engine.plan import Plan
 from tillstream.engine.quarantine_rows import Aside
 from tillstream.log.base import START
+from tillstream.receipt.normalization import Normalization
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
 
 @pytest.fixture
 def repeats(pipeline: Pipeline) -> Iterator[Repeats]:
-    sql = DuckSql(Plan(2), Settings())
+    sql = DuckSql(Normalization(2), Settings())
     yield Repeats(pipeline.log, sql)
     sql.close()
 

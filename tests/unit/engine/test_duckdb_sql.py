@@ -10,12 +10,12 @@ import pytest
 from tests.support.receipts import body
 from tillstream.config.settings import Settings
 from tillstream.engine.duckdb_sql import DuckSql
-from tillstream.engine.plan import Plan
+from tillstream.receipt.normalization import Normalization
 
 
 @pytest.fixture
 def sql() -> Iterator[DuckSql]:
-    sql = DuckSql(Plan(2), Settings())
+    sql = DuckSql(Normalization(2), Settings())
     yield sql
     sql.close()
 

@@ -14,10 +14,10 @@ from tests.inprocess.pipeline import Pipeline
 from tests.inprocess.sales import sell
 from tests.support.receipts import body
 from tillstream.config.settings import Settings
-from tillstream.engine.plan import Plan
 from tillstream.errors import BadQuery
 from tillstream.queries.anomalies import ANOMALIES
 from tillstream.queries.queries import Views
+from tillstream.receipt.normalization import Normalization
 from tillstream.web.pages.i18n import words
 
 TODAY = "2026-11-23"
@@ -122,6 +122,6 @@ def test_given_a_kind_that_there_is_not_then_it_is_refused(views: Views) -> None
 
 
 def test_every_anomaly_of_the_engine_has_evidence_and_words() -> None:
-    names = set(re.findall(r"THEN '(\w+)' END", Plan(2, ("5.5",))._anomalies()))
+    names = set(re.findall(r"THEN '(\w+)' END", Normalization(2, ("5.5",))._anomalies()))
     assert names == set(ANOMALIES)
     assert {f"evidence_{name}" for name in names} <= words("en").keys()

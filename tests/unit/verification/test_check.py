@@ -14,6 +14,7 @@ import pytest
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
 from tillstream.access import machine_token
+from tillstream.composition import open_read_side
 from tillstream.config.data_directory import open_directory
 from tillstream.config.settings import Settings
 from tillstream.errors import DataDirectoryError, StoreUnavailable
@@ -139,34 +140,34 @@ def test_an_engine_that_runs_is_asked(tmp_path: Path) -> None:
     token = machine_token.token(directory, secrets.token_bytes)
     with directory.lock("engine") as lock, HTTPServer(("127.0.0.1", 0), Handler) as server:
         with pytest.raises(StoreUnavailable, match="it is only starting"):
-            check.check(settings)
+            check.check(settings, open_read_side)
         lock.tell(f"http://127.0.0.1:{server.server_port}")
         serving = Thread(target=server.handle_request)
         serving.start()
-        assert check.check(settings) == told
+        assert check.check(settings, open_read_side) == told
         serving.join()
         directory.machine_token.unlink()
         serving = Thread(target=server.handle_request)
         serving.start()
         with pytest.raises(StoreUnavailable, match="run this as the user of the engine"):
-            check.check(settings)
+            check.check(settings, open_read_side)
         serving.join()
     with directory.lock("engine") as lock:
         lock.tell(f"http://127.0.0.1:{server.server_port}")
         with pytest.raises(StoreUnavailable, match="Connection refused"):
-            check.check(settings)
+            check.check(settings, open_read_side)
 
 
 def test_a_directory_at_rest_is_read_itself(tmp_path: Path) -> None:
     settings = Settings(data=str(tmp_path / "data"))
     with pytest.raises(DataDirectoryError, match="no such directory"):
-        check.check(settings)
+        check.check(settings, open_read_side)
     open_directory(settings.data_path)
     pipeline = Pipeline(settings.data_path)
     pipeline.append(body())
     pipeline.drain()
     pipeline.close()
-    assert check.check(settings).counts["receipts"] == 1
+    assert check.check(settings, open_read_side).counts["receipts"] == 1
 
 
 def test_entries_that_are_counted_by_no_reason_are_told(pipeline: Pipeline) -> None:

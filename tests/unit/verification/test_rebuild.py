@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,10 +13,12 @@ from tests.inprocess.dashboard import desk_of, views_of
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
 from tillstream.clock import SystemClock
+from tillstream.composition import open_read_side
 from tillstream.config import data_directory
 from tillstream.config.data_directory import DataDirectory, open_directory
 from tillstream.config.settings import Settings
 from tillstream.errors import DataDirectoryError, UnknownMetric
+from tillstream.runtime.read_side import ReadSide
 from tillstream.verification import check, rebuild
 
 METRICS = ("sales", "sales_by_product", "vat_by_rate", "payments_by_mechanism", "sales_by_minute")
@@ -43,18 +48,26 @@ def settings(directory: DataDirectory) -> Settings:
     return Settings(data=str(directory.path))
 
 
+def stored(directory: DataDirectory) -> Callable[[], AbstractContextManager[ReadSide]]:
+    return partial(open_read_side, directory, settings(directory), SystemClock())
+
+
+def new(directory: DataDirectory) -> Callable[[], AbstractContextManager[ReadSide]]:
+    return partial(open_read_side, directory, settings(directory), SystemClock(), rebuilding=True)
+
+
 def test_the_new_store_says_what_the_old_one_said(directory: DataDirectory) -> None:
     before = figures(directory)
     told: list[tuple[int, int]] = []
-    done = rebuild.rebuild_store(directory, settings(directory), SystemClock(), lambda *at: told.append(at))
+    done = rebuild.rebuild_store(directory, new(directory), lambda *at: told.append(at))
     assert (done, told[-1]) == (4, (4, 4))
     assert figures(directory) == before
-    assert check.check(settings(directory)).agrees
+    assert check.check(settings(directory), open_read_side).agrees
     assert not directory.new_store.exists()
 
 
 def test_when_receipts_became_visible_is_not_invented(directory: DataDirectory) -> None:
-    rebuild.rebuild_store(directory, settings(directory), SystemClock(), lambda *_: None)
+    rebuild.rebuild_store(directory, new(directory), lambda *_: None)
     pipeline = Pipeline(directory.path)
     try:
         assert {row["ingest_bucket"] for row in pipeline.rows("delays")} == {-1}
@@ -67,14 +80,14 @@ def test_a_lost_store_and_its_write_ahead_log_are_made_anew(directory: DataDirec
     directory.store.write_bytes(b"no database")
     wal = directory.path / "store.duckdb.wal"
     wal.write_bytes(b"of another file")
-    rebuild.rebuild_store(directory, settings(directory), SystemClock(), lambda *_: None)
+    rebuild.rebuild_store(directory, new(directory), lambda *_: None)
     assert figures(directory) == before
 
 
 def test_what_a_rebuild_that_died_left_is_thrown_away(directory: DataDirectory) -> None:
     before = figures(directory)
     directory.new_store.write_bytes(b"half of it")
-    rebuild.rebuild_store(directory, settings(directory), SystemClock(), lambda *_: None)
+    rebuild.rebuild_store(directory, new(directory), lambda *_: None)
     assert figures(directory) == before
 
 
@@ -85,7 +98,7 @@ def test_a_rebuild_that_dies_leaves_the_old_store(directory: DataDirectory) -> N
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        rebuild.rebuild_store(directory, settings(directory), SystemClock(), die)
+        rebuild.rebuild_store(directory, new(directory), die)
     assert figures(directory) == before
 
 
@@ -100,13 +113,13 @@ def test_what_people_decided_survives_also_a_lost_store(directory: DataDirectory
     before = desk.page({"settled": "1"})
     pipeline.close()
     directory.store.write_bytes(b"no database")
-    rebuild.rebuild_store(directory, settings(directory), SystemClock(), lambda *_: None)
+    rebuild.rebuild_store(directory, new(directory), lambda *_: None)
     pipeline = Pipeline(directory.path)
     desk = desk_of(pipeline, views_of(pipeline))
     assert [entry["id"] for entry in desk.page({})["entries"]] == waiting[:1]
     assert desk.page({"settled": "1"}) == before
     pipeline.close()
-    assert check.check(settings(directory)).agrees
+    assert check.check(settings(directory), open_read_side).agrees
 
 
 def test_no_store_is_made_anew_under_a_running_engine(
@@ -115,9 +128,9 @@ def test_no_store_is_made_anew_under_a_running_engine(
     monkeypatch.setattr(data_directory, "PATIENCE_S", 0.1)
     with directory.lock("engine"):
         with pytest.raises(DataDirectoryError, match="already in use by process"):
-            rebuild.rebuild_store(directory, settings(directory), SystemClock(), lambda *_: None)
+            rebuild.rebuild_store(directory, new(directory), lambda *_: None)
         with pytest.raises(DataDirectoryError, match="already in use by process"):
-            rebuild.rebuild_metric(directory, settings(directory), SystemClock(), "sales")
+            rebuild.rebuild_metric(directory, stored(directory), "sales")
 
 
 def test_one_metric_is_made_anew_from_the_stored_receipts(directory: DataDirectory) -> None:
@@ -125,12 +138,12 @@ def test_one_metric_is_made_anew_from_the_stored_receipts(directory: DataDirecto
     pipeline = Pipeline(directory.path)
     pipeline.tamper("DELETE FROM merged_sales_by_product")
     pipeline.close()
-    assert not check.check(settings(directory)).agrees
-    assert rebuild.rebuild_metric(directory, settings(directory), SystemClock(), "sales_by_product") == 2
+    assert not check.check(settings(directory), open_read_side).agrees
+    assert rebuild.rebuild_metric(directory, stored(directory), "sales_by_product") == 2
     assert figures(directory) == before
-    assert check.check(settings(directory)).agrees
+    assert check.check(settings(directory), open_read_side).agrees
 
 
 def test_an_unknown_metric_is_refused(directory: DataDirectory) -> None:
     with pytest.raises(UnknownMetric, match="sales_by_moon"):
-        rebuild.rebuild_metric(directory, settings(directory), SystemClock(), "sales_by_moon")
+        rebuild.rebuild_metric(directory, stored(directory), "sales_by_moon")

@@ -20,7 +20,6 @@ from tillstream.database.base import Changes, Reader, Row, Store
 from tillstream.database.duckdb.metric_tables import MetricTables
 from tillstream.database.duckdb.quarantine_tables import note
 from tillstream.database.schema import VERSION, tables
-from tillstream.engine.plan import Plan
 from tillstream.errors import PositionConflict, StoreUnavailable
 from tillstream.log.base import START, Position
 from tillstream.metrics.catalogue import Metric
@@ -56,7 +55,7 @@ class DuckStore(Store):
         self._clock = clock
         self._settings = settings
         self._digits = minor_digits(settings.currency)
-        self._tables = MetricTables(Plan(self._digits), catalogue, self._digits)
+        self._tables = MetricTables(catalogue, self._digits)
         self._writing = Lock()
         self._committing = Lock()
         self._pruned_us = 0

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tillstream.database.schema import metric_columns, metric_table
-from tillstream.engine.plan import Plan
 from tillstream.errors import UnknownMetric
 from tillstream.metrics.catalogue import Metric
+from tillstream.metrics.folding import fold, merge, metric_columns, metric_table
 
 Run = Callable[..., Any]
 """Runs one statement within the store's transaction; returns what has `fetchall`."""
@@ -22,8 +21,7 @@ class MetricTables:
     `merged` step are in the merged tables, and the views fold the few that came later.
     """
 
-    def __init__(self, plan: Plan, catalogue: Sequence[Metric], digits: int) -> None:
-        self._plan = plan
+    def __init__(self, catalogue: Sequence[Metric], digits: int) -> None:
         self._digits = digits
         self.metrics: Mapping[str, Metric] = {metric.name: metric for metric in catalogue}
 
@@ -32,6 +30,9 @@ class MetricTables:
         if name not in self.metrics:
             raise UnknownMetric(f"there is no metric {name!r}; there are {', '.join(self.metrics)}")
         return self.metrics[name]
+
+    def _fold(self, metric: Metric, where: str = "true") -> str:
+        return fold(metric, metric.source, self._digits, where)
 
     def align(self, run: Run, merged: int) -> None:
         """Make the tables of new or changed metrics from the stored rows."""
@@ -47,7 +48,7 @@ class MetricTables:
         columns = metric_columns(metric, self._digits)
         declared = ", ".join(f"{column} {kind}" for column, kind in columns.items())
         run(f"CREATE TABLE {_merged(name)} ({declared}, PRIMARY KEY ({_keys(metric)}))")
-        run(f"INSERT INTO {_merged(name)} BY NAME {self._plan.fold(metric, metric.source, f'step <= {merged}')}")
+        run(f"INSERT INTO {_merged(name)} BY NAME {self._fold(metric, f'step <= {merged}')}")
         self._show(run, metric, merged)
         run("INSERT INTO catalogue VALUES (?, ?)", [name, metric.digest])
         count: int = run(f"SELECT count(*) FROM {metric_table(name)}").fetchone()[0]
@@ -64,9 +65,9 @@ class MetricTables:
                 self._drop(run, name)
         for metric in self.metrics.values():
             table = _merged(metric.name)
-            fold = self._plan.fold(metric, metric.source, f"step > {merged} AND step <= {step}")
+            folded = self._fold(metric, f"step > {merged} AND step <= {step}")
             sums = ", ".join(f"{m.name} = {_MERGE[m.merge].format(table=table, name=m.name)}" for m in metric.measures)
-            run(f"INSERT INTO {table} BY NAME {fold} ON CONFLICT ({_keys(metric)}) DO UPDATE SET {sums}")
+            run(f"INSERT INTO {table} BY NAME {folded} ON CONFLICT ({_keys(metric)}) DO UPDATE SET {sums}")
             self._show(run, metric, step)
 
     def differences(self, name: str, limit: int) -> str:
@@ -74,7 +75,7 @@ class MetricTables:
         metric = self.named(name)
         columns = ", ".join(metric_columns(metric, self._digits))
         return f"""
-            WITH recount AS ({self._plan.fold(metric, metric.source)}), kept AS (FROM {metric_table(name)}),
+            WITH recount AS ({self._fold(metric)}), kept AS (FROM {metric_table(name)}),
             differing AS (
                 SELECT 'recount' AS side, * FROM (SELECT {columns} FROM recount EXCEPT SELECT {columns} FROM kept)
                 UNION ALL
@@ -84,9 +85,9 @@ class MetricTables:
     def _show(self, run: Run, metric: Metric, merged: int) -> None:
         """The step stands in the view as a number, so that a reader's scan skips all that is merged."""
         columns = ", ".join(metric_columns(metric, self._digits))
-        tail = self._plan.fold(metric, metric.source, f"step > {merged}")
+        tail = self._fold(metric, f"step > {merged}")
         parts = f"SELECT {columns} FROM {_merged(metric.name)} UNION ALL {tail}"
-        run(f"CREATE OR REPLACE VIEW {metric_table(metric.name)} AS {self._plan.merge(metric, parts)}")
+        run(f"CREATE OR REPLACE VIEW {metric_table(metric.name)} AS {merge(metric, parts, self._digits)}")
 
     def _drop(self, run: Run, name: str) -> None:
         run(f"DROP VIEW IF EXISTS {metric_table(name)}")

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from tillstream.database.base import Reader, Row
-from tillstream.database.schema import metric_table
+from tillstream.metrics.folding import metric_table
 from tillstream.queries.calendar import Calendar
 from tillstream.queries.overview.comparison import Comparison, Kept, Sides
 from tillstream.queries.overview.folds import Folds, Select, total

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from tillstream.database.schema import metric_table
-from tillstream.engine.plan import Plan
 from tillstream.metrics.catalogue import BUILT_IN, KEYS, Metric, declare
+from tillstream.metrics.folding import fold, metric_table
 from tillstream.queries.calendar import Calendar
 from tillstream.queries.overview.scope import Scope
 from tillstream.queries.overview.span import Span
@@ -57,8 +56,8 @@ class Folds:
     parts; where there is none, the same declaration is folded from its stored rows.
     """
 
-    def __init__(self, plan: Plan, calendar: Calendar) -> None:
-        self._plan = plan
+    def __init__(self, digits: int, calendar: Calendar) -> None:
+        self._digits = digits
         self._calendar = calendar
 
     def select(self, name: str, scope: Scope, span: Span) -> Select:
@@ -91,7 +90,7 @@ class Folds:
 
     def _folded(self, metric: Metric, scope: Scope, condition: str, values: Sequence[Any]) -> Select:
         own, its = scope.condition
-        return self._plan.fold(metric, metric.source, f"{condition} AND {own}"), [*values, *its]
+        return fold(metric, metric.source, self._digits, f"{condition} AND {own}"), [*values, *its]
 
     def _hours(self, name: str, scope: Scope, cut: datetime, span: Span) -> list[Select]:
         """The hours that are complete at the cut, and stored rows for what these say too little or too much.

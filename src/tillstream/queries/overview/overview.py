@@ -8,7 +8,6 @@ from typing import Any
 from tillstream.clock import utc
 from tillstream.config.settings import Settings
 from tillstream.database.base import Reader, Row
-from tillstream.engine.plan import Plan
 from tillstream.errors import BadQuery
 from tillstream.queries.calendar import Calendar
 from tillstream.queries.overview import panels, scope, span
@@ -40,7 +39,7 @@ class Overview:
         self._snapshot = snapshot
         self._listed = listed
         self._cent = cent(settings.currency)
-        self._folds = Folds(Plan(minor_digits(settings.currency)), calendar)
+        self._folds = Folds(minor_digits(settings.currency), calendar)
         self._sides = Sides(self._folds)
         self._kept = Kept()
 

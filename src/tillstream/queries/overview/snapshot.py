@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from tillstream.database.base import Reader, Row
-from tillstream.database.schema import metric_table
 from tillstream.log.base import Log
+from tillstream.metrics.folding import metric_table
 from tillstream.queries.calendar import Calendar
 from tillstream.queries.filters import microseconds, other_days_condition
 from tillstream.queries.serialization import amount, cent, plain

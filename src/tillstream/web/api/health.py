@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from tillstream.alerts.evaluator import Alerts
 from tillstream.errors import OperationalError
 from tillstream.queries.queries import Views
 from tillstream.receipt.reasons import parts
@@ -80,12 +81,12 @@ class _Quarantine(Collector):
         return []
 
 
-def routes(views: Views, live: LiveFeed, gauges: Callable[[], dict[str, float]]) -> APIRouter:
+def routes(views: Views, alerts: Alerts, live: LiveFeed, gauges: Callable[[], dict[str, float]]) -> APIRouter:
     """`/health/live`, `/health/ready` and `/metrics`."""
     router = APIRouter(tags=["operations"])
     registry = CollectorRegistry()
     registry.register(_Gauges(lambda: {**gauges(), "live_viewers": live.viewers}))
-    registry.register(_Alerts(views.alerts.counts))
+    registry.register(_Alerts(alerts.counts))
     registry.register(_Quarantine(views.quarantine_totals))
     ProcessCollector(registry=registry)
 

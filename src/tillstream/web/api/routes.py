@@ -15,6 +15,7 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
+from tillstream.alerts.evaluator import Alerts
 from tillstream.errors import BadQuery, OperationalError, StoreUnavailable, UnknownMetric
 from tillstream.metrics.catalogue import KEYS
 from tillstream.queries.filters import DEFAULT_LIMIT, LIMIT
@@ -133,14 +134,14 @@ _ALERTS = {
 }
 
 
-def routes(views: Views, live: LiveFeed, recount: Recount | None = None) -> APIRouter:
+def routes(views: Views, alerts: Alerts, live: LiveFeed, recount: Recount | None = None) -> APIRouter:
     """Everything under `/api/v1`. Queries run in threads, so a slow one holds up no other answer."""
     router = APIRouter(prefix="/api/v1", default_response_class=Answer, responses=REFUSED)
     _add_figures(router, views)
     _add_stores(router, views)
     _add_overview(router, views)
     _add_receipts(router, views)
-    _add_alerts(router, views)
+    _add_alerts(router, alerts)
     _add_live(router, live)
     if recount is not None:
         _add_check(router, recount)
@@ -267,12 +268,12 @@ def _add_receipts(router: APIRouter, views: Views) -> None:
         return Answer({"faults": views.faults()})
 
 
-def _add_alerts(router: APIRouter, views: Views) -> None:
+def _add_alerts(router: APIRouter, evaluator: Alerts) -> None:
     @router.get("/alerts", tags=["operations"], responses=answered(schemas.ALERTS, example=_ALERTS))
     def alerts(request: Request) -> Any:
         """The alerts that stand, the worst first, and how many more there are; `docs/alerts.md` tells the rules."""
         given(request, {})
-        return Answer(views.alerts.current())
+        return Answer(evaluator.current())
 
 
 def _add_check(router: APIRouter, recount: Recount) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from tillstream.alerts.evaluator import Alerts
 from tillstream.queries.queries import Views
 from tillstream.web.api.routes import RECEIPT_FILTERS
 from tillstream.web.pages.html import Cell, Pages, Teller, card, filters_of, table
@@ -19,7 +20,7 @@ FIELDS = {"day": "date", "store": "text", "till": "text", "receipt": "text"}
 """What the list of receipts asks for, by the kind of its field."""
 
 
-def routes(views: Views, *, demo: bool) -> APIRouter:
+def routes(views: Views, alerts: Alerts, *, demo: bool) -> APIRouter:
     """`/receipts`, `/receipts/{key}`, `/shops` and `/alerts`."""
     pages = Pages(demo=demo)
 
@@ -59,8 +60,8 @@ def routes(views: Views, *, demo: bool) -> APIRouter:
         return tell.page(tell("page_shops"), "shops", card(f"{tell('page_shops')}{note}", asking + listed))
 
     @pages.add("/alerts", "alerts")
-    def alerts(_request: Request, tell: Teller) -> HTMLResponse:
-        found = views.alerts.current()
+    def active_alerts(_request: Request, tell: Teller) -> HTMLResponse:
+        found = alerts.current()
         titles = [tell(name) for name in ("since", "what", "why")]
         listed = table(titles, (_alert_row(tell, each) for each in found["alerts"]), tell("no_alerts"))
         more = f'<p class="note">{tell("alerts_more", number=tell.count(found["more"]))}</p>' if found["more"] else ""

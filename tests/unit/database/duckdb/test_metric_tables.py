@@ -12,7 +12,6 @@ import pytest
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
 from tillstream.database.duckdb.metric_tables import MetricTables
-from tillstream.engine.plan import Plan
 from tillstream.errors import UnknownMetric
 from tillstream.metrics.catalogue import BUILT_IN
 
@@ -55,6 +54,6 @@ def test_a_commit_without_receipts_merges_nothing(pipeline: Pipeline) -> None:
 
 
 def test_an_unknown_metric_is_named() -> None:
-    tables = MetricTables(Plan(2), BUILT_IN, 2)
+    tables = MetricTables(BUILT_IN, 2)
     with pytest.raises(UnknownMetric, match="no metric 'nonsense'"):
         tables.rebuild(duckdb.connect().execute, "nonsense", 0)

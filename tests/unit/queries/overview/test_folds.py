@@ -10,7 +10,6 @@ import pytest
 from tests.inprocess.pipeline import Pipeline
 from tests.inprocess.sales import sell
 from tests.support.receipts import body
-from tillstream.engine.plan import Plan
 from tillstream.queries.calendar import Calendar
 from tillstream.queries.overview.folds import SOLD, Folds, total
 from tillstream.queries.overview.scope import Scope, parse_scope
@@ -29,7 +28,7 @@ def folds(pipeline: Pipeline) -> Folds:
     pipeline.append(body(cashReceiptID="7", date="2026-11-25 09:10:00"), day="2026-11-23")
     pipeline.append(body(cashReceiptID="8", date="2026-11-22 20:10:00"), day="2026-11-23")
     pipeline.drain()
-    return Folds(Plan(2), Calendar(pipeline.settings, pipeline.clock))
+    return Folds(2, Calendar(pipeline.settings, pipeline.clock))
 
 
 def revenue(pipeline: Pipeline, folds: Folds, name: str, scope: Scope, span: Span) -> Decimal:

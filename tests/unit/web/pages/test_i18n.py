@@ -9,7 +9,7 @@ import pytest
 from starlette.requests import Request
 
 from tillstream.alerts.rules import RULES
-from tillstream.engine.plan import Plan
+from tillstream.receipt.normalization import Normalization
 from tillstream.web.pages.i18n import LANGUAGES, english, say, spoken, words
 from tillstream.web.pages.live import ASSETS
 
@@ -76,6 +76,6 @@ def test_given_the_rules_of_the_alerts_then_each_has_its_words_with_what_it_tell
 
 
 def test_given_the_anomalies_then_each_has_its_words() -> None:
-    names = re.findall(r"THEN '(\w+)' END", Plan(2, ("5.5",))._anomalies())
+    names = re.findall(r"THEN '(\w+)' END", Normalization(2, ("5.5",))._anomalies())
     assert len(names) == 7
     assert {f"anomaly_{name}" for name in names} <= words("en").keys()

@@ -1,4 +1,4 @@
-"""From the catalogue to SQL: how bodies become receipts, lines, settlements and partial metrics.
+"""The SQL that normalises a receipt: how bodies become rows of receipts, lines and settlements.
 
 One definition for every engine. It keeps to the SQL that DuckDB and Spark share; what differs
 (reading JSON, unnesting) is in the few functions that the engines' dialects name.
@@ -10,8 +10,6 @@ decimals, which takes binary-float noise away, then half-up to the currency's mi
 
 from __future__ import annotations
 
-from tillstream.database.schema import metric_columns, tables
-from tillstream.metrics.catalogue import Metric
 from tillstream.metrics.delays import bucket
 from tillstream.receipt.model import SIMULATED, UNALLOCATED, UNNAMED
 
@@ -58,14 +56,60 @@ def _text(*candidates: str) -> str:
         ELSE coalesce({filled}, '{UNNAMED}') END"""
 
 
-class Plan:
+def receipt_tables(digits: int) -> dict[str, dict[str, str]]:
+    """Column types of `receipts`, `lines` and `settlements`; `digits` are the decimals of the currency's minor unit.
+
+    `place` is the receipt's record id (`tillstream.log.base.pack_place`) and its surrogate key.
+    Timestamps are UTC, except `sold_local`, which is the till's own wall clock.
+    """
+    money = f"DECIMAL(18,{digits})"
+    sale = {"place": "BIGINT", "day": "DATE", "store": "VARCHAR", "till": "VARCHAR", "sold_local": "TIMESTAMP"}
+    return {
+        "receipts": {
+            **sale,
+            "key": "UUID",
+            "receipt": "VARCHAR",
+            "sold_at": "TIMESTAMP",
+            "received_at": "TIMESTAMP",
+            "applied_at": "TIMESTAMP",  # when the engine committed it; null after a rebuild
+            "gross": money,
+            "net": money,
+            "tax": money,
+            "items": "BIGINT",
+            "line_count": "BIGINT",
+            "anomalies": "VARCHAR",  # names, comma-separated; empty: none
+            "anomalous": "BIGINT",  # 1 where there is an anomaly
+            "ingest_bucket": "INTEGER",
+            "till_bucket": "INTEGER",
+            "source": "VARCHAR",
+        },
+        "lines": {
+            **sale,
+            "line": "BIGINT",  # from 1, in the order of the receipt; 0: the unallocated rest
+            "is_line": "BIGINT",  # 0 for the unallocated rest
+            "category": "VARCHAR",
+            "product": "VARCHAR",
+            "description": "VARCHAR",
+            "quantity": "DECIMAL(19,6)",
+            "items": "BIGINT",
+            "unit_price": "DECIMAL(19,6)",
+            "gross": money,
+            "net": money,
+            "tax": money,
+            "rate": "VARCHAR",
+        },
+        "settlements": {**sale, "mechanism": "VARCHAR", "amount": money},
+    }
+
+
+class Normalization:
     """The SQL of one chain: `digits` are its currency's decimals, `vat_rates` its normal rates (none: any)."""
 
     def __init__(self, digits: int, vat_rates: tuple[str, ...] = ()) -> None:
         self.money = f"DECIMAL(18,{digits})"
         self.unit = f"CAST({10**-digits:.{digits}f} AS {self.money})"
         self.vat_rates = vat_rates
-        self._tables = tables(digits)
+        self._tables = receipt_tables(digits)
         self._digits = digits
 
     def _round(self, amount: str) -> str:
@@ -239,26 +283,6 @@ class Plan:
     @staticmethod
     def _delay_ms(start: str, end: str) -> str:
         return f"CASE WHEN NOT simulated THEN date_diff('microsecond', {start}, {end}) / 1000.0 END"
-
-    def fold(self, metric: Metric, source: str, where: str = "true") -> str:
-        """The metric's partial rows over a relation with the columns of its source."""
-        types = metric_columns(metric, self._digits)
-        keys = ", ".join(f"CAST({key.expression} AS {key.type}) AS {key.name}" for key in metric.keys)
-        measures = ", ".join(
-            f"CAST({measure.fold}({measure.expression}) AS {types[measure.name]}) AS {measure.name}"
-            for measure in metric.measures
-        )
-        return f"SELECT {keys}, {measures} FROM {source} WHERE {where} GROUP BY ALL"
-
-    def merge(self, metric: Metric, parts: str) -> str:
-        """One row a key out of relations that `fold` made."""
-        types = metric_columns(metric, self._digits)
-        keys = ", ".join(key.name for key in metric.keys)
-        measures = ", ".join(
-            f"CAST({measure.merge}({measure.name}) AS {types[measure.name]}) AS {measure.name}"
-            for measure in metric.measures
-        )
-        return f"SELECT {keys}, {measures} FROM ({parts}) AS parts GROUP BY ALL"
 
     def columns(self, table: str) -> str:
         """The store's columns of a table, for a SELECT list."""

@@ -1,0 +1,36 @@
+"""Everything that reads the log: the engine, the database it fills, and what answers from the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from tillstream.alerts.evaluator import Alerts
+from tillstream.clock import Clock
+from tillstream.config.data_directory import DataDirectory
+from tillstream.config.settings import Settings
+from tillstream.database.base import Store
+from tillstream.engine.base import Engine
+from tillstream.log.base import Log
+from tillstream.metrics.catalogue import Metric
+from tillstream.quarantine.service import OpenDesk
+from tillstream.queries.queries import Views
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSide:
+    """The parts of the read side over one data directory."""
+
+    log: Log
+    store: Store
+    engine: Engine
+    views: Views
+    alerts: Alerts
+    metrics: Sequence[Metric]
+    desk: OpenDesk
+    broadcast: Callable[[Mapping[str, bytes]], None] | None
+    """Sends JSON to subscribers by the name of an exchange, where the log has a broker."""
+
+
+OpenReadSide = Callable[[DataDirectory, Settings, Clock], AbstractContextManager[ReadSide]]
