@@ -61,17 +61,17 @@ def open_read_side(
 ) -> Iterator[ReadSide]:
     """The read side of a data directory, closed at the end of the block; `rebuilding`: over the new store.
 
-    Raises `StoreUnavailable`, `LogUnavailable` or `CatalogueError`. The caller holds the
+    Raises `DatabaseUnavailable`, `LogUnavailable` or `CatalogueError`. The caller holds the
     directory's `engine` lock: the store's file has one process.
     """
-    from tillstream.alerts.evaluator import Alerts
-    from tillstream.database.duckdb.database import DuckStore
-    from tillstream.engine.duckdb import EmbeddedEngine
+    from tillstream.alerts.evaluator import AlertEvaluator
+    from tillstream.database.duckdb.database import DuckDatabase
+    from tillstream.engine.duckdb import DuckEngine
     from tillstream.formats import registry
     from tillstream.quarantine.decisions import Decisions
     from tillstream.quarantine.replay import Posting
-    from tillstream.quarantine.service import OpenDesk
-    from tillstream.queries.queries import Views
+    from tillstream.quarantine.service import LocalQuarantineService
+    from tillstream.queries.queries import Queries
 
     settings, shops = settings_in_force(directory, settings, clock)
     metrics = catalogue(settings.metrics)
@@ -87,14 +87,14 @@ def open_read_side(
     decisions = Decisions(directory.decisions)
     with (
         closing(open_log(directory, settings, writer=False)) as log,
-        closing(DuckStore(path, metrics, settings, clock)) as store,
-        closing(EmbeddedEngine(log, store, settings, clock, rebuilding=rebuilding)) as engine,
+        closing(DuckDatabase(path, metrics, settings, clock)) as store,
+        closing(DuckEngine(log, store, settings, clock, rebuilding=rebuilding)) as engine,
     ):
         decisions.apply(store)
-        views = Views(store, log, metrics, settings, clock, engine.trouble, shops=shops, formats=formats)
-        desk = OpenDesk(views, store, log, decisions, posting, clock)
-        alerts = Alerts(store, log, settings, views.calendar, shops)
-        yield ReadSide(log, store, engine, views, alerts, metrics, desk, _broadcast(log, settings))
+        queries = Queries(store, log, metrics, settings, clock, engine.trouble, shops=shops, formats=formats)
+        quarantine_service = LocalQuarantineService(queries, store, log, decisions, posting, clock)
+        alerts = AlertEvaluator(store, log, settings, queries.calendar, shops)
+        yield ReadSide(log, store, engine, queries, alerts, metrics, quarantine_service, _broadcast(log, settings))
 
 
 def _broadcast(log: Log, settings: Settings) -> Callable[[Mapping[str, bytes]], None] | None:

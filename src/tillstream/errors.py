@@ -46,11 +46,11 @@ class LogFull(LogUnavailable):
     """The log has no room left: its disk or its limit is full."""
 
 
-class StoreUnavailable(OperationalError):
+class DatabaseUnavailable(OperationalError):
     """The store cannot be opened, read or written."""
 
 
-class PositionConflict(StoreUnavailable):
+class PositionConflict(DatabaseUnavailable):
     """A commit named a position that is not the store's own: another writer was there first."""
 
 
@@ -58,7 +58,7 @@ class IngestUnavailable(OperationalError):
     """Ingest doesn't run, or takes nothing now."""
 
 
-class ShopListError(OperationalError):
+class StoreListError(OperationalError):
     """The list of shops cannot be read, taken or kept."""
 
 

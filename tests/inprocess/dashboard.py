@@ -12,22 +12,22 @@ from typing import Any
 import httpx
 
 from tests.inprocess.pipeline import Pipeline
-from tillstream.alerts.evaluator import Alerts
+from tillstream.alerts.evaluator import AlertEvaluator
 from tillstream.clock import Clock, SystemClock
 from tillstream.config.ports import address
 from tillstream.config.settings import Settings
 from tillstream.formats import registry
 from tillstream.quarantine.decisions import Decisions
 from tillstream.quarantine.replay import Posting
-from tillstream.quarantine.service import OpenDesk
-from tillstream.queries.queries import Views
+from tillstream.quarantine.service import LocalQuarantineService
+from tillstream.queries.queries import Queries
 from tillstream.web.live.feed import LiveFeed, live_update
 from tillstream.web.middleware.authenticator import Entrance
 from tillstream.web.server import application, serve
 
 
-def views_of(pipeline: Pipeline) -> Views:
-    return Views(
+def queries_of(pipeline: Pipeline) -> Queries:
+    return Queries(
         pipeline.store,
         pipeline.log,
         pipeline.metrics,
@@ -38,20 +38,22 @@ def views_of(pipeline: Pipeline) -> Views:
     )
 
 
-def desk_of(pipeline: Pipeline, views: Views, ingest: Callable[[], str] | str = "http://127.0.0.1:9") -> OpenDesk:
+def quarantine_service_of(
+    pipeline: Pipeline, queries: Queries, ingest: Callable[[], str] | str = "http://127.0.0.1:9"
+) -> LocalQuarantineService:
     """Where entries are settled; nobody listens at the address of ingest unless a test says where it is."""
     posting = Posting((lambda: ingest) if isinstance(ingest, str) else ingest, dict, registry.load(pipeline.settings))
     decisions = Decisions(pipeline.path / "decisions.ndjson")
-    return OpenDesk(views, pipeline.store, pipeline.log, decisions, posting, pipeline.clock)
+    return LocalQuarantineService(queries, pipeline.store, pipeline.log, decisions, posting, pipeline.clock)
 
 
-def alerts_of(pipeline: Pipeline, views: Views) -> Alerts:
-    return Alerts(pipeline.store, pipeline.log, pipeline.settings, views.calendar, pipeline.shops)
+def alerts_of(pipeline: Pipeline, queries: Queries) -> AlertEvaluator:
+    return AlertEvaluator(pipeline.store, pipeline.log, pipeline.settings, queries.calendar, pipeline.shops)
 
 
-def feed_of(views: Views, alerts: Alerts, settings: Settings, clock: Clock | None = None) -> LiveFeed:
-    update = partial(live_update, views, alerts)
-    return LiveFeed("overview", update, views.trouble, settings, clock or SystemClock())
+def feed_of(queries: Queries, alerts: AlertEvaluator, settings: Settings, clock: Clock | None = None) -> LiveFeed:
+    update = partial(live_update, queries, alerts)
+    return LiveFeed("overview", update, queries.trouble, settings, clock or SystemClock())
 
 
 class Answers:
@@ -65,12 +67,15 @@ class Answers:
         ingest: str = "http://127.0.0.1:9",
         entrance: Entrance | None = None,
     ) -> None:
-        views = views_of(pipeline)
-        alerts = alerts_of(pipeline, views)
-        live, desk = feed_of(views, alerts, pipeline.settings), desk_of(pipeline, views, ingest)
+        queries = queries_of(pipeline)
+        alerts = alerts_of(pipeline, queries)
+        live, quarantine_service = (
+            feed_of(queries, alerts, pipeline.settings),
+            quarantine_service_of(pipeline, queries, ingest),
+        )
         gauges = {"log_lag_records": 3.0}
         self._app = application(
-            views, alerts, desk, live, pipeline.settings, lambda: gauges, entrance=entrance, demo=demo
+            queries, alerts, quarantine_service, live, pipeline.settings, lambda: gauges, entrance=entrance, demo=demo
         )
 
     def ask(
@@ -104,16 +109,16 @@ class Served:
 
     def __init__(
         self,
-        views: Views,
-        alerts: Alerts,
-        desk: OpenDesk,
+        queries: Queries,
+        alerts: AlertEvaluator,
+        quarantine_service: LocalQuarantineService,
         settings: Settings,
         *,
         live: LiveFeed | None = None,
         demo: bool = False,
         entrance: Entrance | None = None,
     ) -> None:
-        self.live = live or feed_of(views, alerts, settings)
+        self.live = live or feed_of(queries, alerts, settings)
         self._entrance = entrance
         self.port = 0
         self._tls = settings.tls
@@ -121,7 +126,7 @@ class Served:
         self._failure: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
-        self._thread = threading.Thread(target=self._run, args=(views, alerts, desk, settings, demo))
+        self._thread = threading.Thread(target=self._run, args=(queries, alerts, quarantine_service, settings, demo))
         self._thread.start()
         assert self._ready.wait(30)
         if self._failure:
@@ -131,13 +136,20 @@ class Served:
     def address(self) -> str:
         return address("127.0.0.1", self.port, tls=self._tls)
 
-    def _run(self, views: Views, alerts: Alerts, desk: OpenDesk, settings: Settings, demo: bool) -> None:
+    def _run(
+        self,
+        queries: Queries,
+        alerts: AlertEvaluator,
+        quarantine_service: LocalQuarantineService,
+        settings: Settings,
+        demo: bool,
+    ) -> None:
         async def main() -> None:
             self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
             await serve(
-                views,
+                queries,
                 alerts,
-                desk,
+                quarantine_service,
                 self.live,
                 settings,
                 self._stop,
@@ -170,11 +182,11 @@ class Served:
 def served(
     pipeline: Pipeline, *, live: LiveFeed | None = None, demo: bool = False, entrance: Entrance | None = None
 ) -> Iterator[Served]:
-    views = views_of(pipeline)
+    queries = queries_of(pipeline)
     server = Served(
-        views,
-        alerts_of(pipeline, views),
-        desk_of(pipeline, views),
+        queries,
+        alerts_of(pipeline, queries),
+        quarantine_service_of(pipeline, queries),
         pipeline.settings,
         live=live,
         demo=demo,

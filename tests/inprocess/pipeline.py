@@ -12,16 +12,16 @@ import msgspec
 from tests.support.receipts import NOON_US
 from tillstream.clock import ManualClock
 from tillstream.config.settings import Settings
-from tillstream.database.base import Row, Store
-from tillstream.database.duckdb.database import DuckStore
+from tillstream.database.base import Database, Row
+from tillstream.database.duckdb.database import DuckDatabase
 from tillstream.engine.base import Step
-from tillstream.engine.duckdb import EmbeddedEngine
+from tillstream.engine.duckdb import DuckEngine
 from tillstream.log.base import Batch, Log
 from tillstream.log.sqlite.log import SqliteLog
 from tillstream.metrics.catalogue import Metric, catalogue
 from tillstream.receipt.model import HEAD_COLUMNS, RECEIPT, REFUSAL, receipt_key
-from tillstream.stores.model import Shop, Shops
-from tillstream.stores.repository import KeptShops
+from tillstream.stores.model import Store, StoreList
+from tillstream.stores.repository import StoreRepository
 from tillstream.stores.repository import write as write_shops
 
 
@@ -58,25 +58,25 @@ class Pipeline:
         self.path = path
         self.settings = settings or Settings()
         self.clock = ManualClock(NOON_US)
-        self.shops = KeptShops(path / "shops.json", self.clock)
+        self.shops = StoreRepository(path / "shops.json", self.clock)
         self.metrics = catalogue() if metrics is None else tuple(metrics)
         self.log: Log = log or SqliteLog(path / "log.sqlite3", writer=True, settings=self.settings)
-        self.store: Store = self._open_store()
-        self.engine = EmbeddedEngine(self.log, self.store, self.settings, self.clock)
+        self.store: Database = self._open_store()
+        self.engine = DuckEngine(self.log, self.store, self.settings, self.clock)
 
-    def _open_store(self) -> DuckStore:
-        return DuckStore(self.path / "store.duckdb", self.metrics, self.settings, self.clock)
+    def _open_store(self) -> DuckDatabase:
+        return DuckDatabase(self.path / "store.duckdb", self.metrics, self.settings, self.clock)
 
     def reopen(self) -> None:
         """The engine and the store as after a restart of their process."""
         self.engine.close()
         self.store.close()
         self.store = self._open_store()
-        self.engine = EmbeddedEngine(self.log, self.store, self.settings, self.clock)
+        self.engine = DuckEngine(self.log, self.store, self.settings, self.clock)
 
-    def list_shops(self, *shops: Shop) -> None:
+    def list_shops(self, *shops: Store) -> None:
         """From now on these are the list."""
-        write_shops(self.path / "shops.json", Shops({shop.id: shop for shop in shops}))
+        write_shops(self.path / "shops.json", StoreList({shop.id: shop for shop in shops}))
         self.clock.advance(1)
 
     def append(self, *receipts: Mapping[str, Any], **head_changes: str) -> None:
@@ -121,7 +121,7 @@ class Pipeline:
 
     def tamper(self, statement: str) -> None:
         """Change what is stored behind the store's back."""
-        assert isinstance(self.store, DuckStore)
+        assert isinstance(self.store, DuckDatabase)
         self.store._connection.execute(statement)
 
     def counter(self, name: str) -> int:

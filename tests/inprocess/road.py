@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from tests.inprocess.dashboard import views_of
+from tests.inprocess.dashboard import queries_of
 from tests.inprocess.ingest import Ingest
 from tests.inprocess.pipeline import Pipeline
 from tests.support.ingest import Answer
 from tillstream.config.settings import Settings
-from tillstream.queries.queries import Views
+from tillstream.queries.queries import Queries
 
 
 class Road:
@@ -23,7 +23,7 @@ class Road:
     def __init__(self, path: Path, **settings: Any) -> None:
         self.pipeline = Pipeline(path, msgspec.structs.replace(Settings(), **settings))
         self.ingest = Ingest(path / "ingest", self.pipeline.log, self.pipeline.clock, **settings)
-        self.views: Views = views_of(self.pipeline)
+        self.queries: Queries = queries_of(self.pipeline)
 
     def post(self, path: str, body: bytes, media_type: str) -> Answer:
         """The answer, once the engine has folded what came."""

@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 
 from tests.inprocess.pipeline import Pipeline, head
 from tests.support.receipts import body
-from tillstream.alerts.evaluator import Alerts
+from tillstream.alerts.evaluator import AlertEvaluator
 from tillstream.database.base import Row
 from tillstream.log.base import Batch
 from tillstream.queries.calendar import Calendar
-from tillstream.stores.model import Shops
+from tillstream.stores.model import StoreList
 
 TODAY = date(2026, 11, 23)
 OPENS, CLOSES = time(7), time(19)
@@ -30,9 +30,9 @@ class Trading:
     `every` holds the shops that sell at another pace.
     """
 
-    def __init__(self, pipeline: Pipeline, shops: Shops | None = None, zones: dict[str, str] | None = None) -> None:
+    def __init__(self, pipeline: Pipeline, shops: StoreList | None = None, zones: dict[str, str] | None = None) -> None:
         self.pipeline = pipeline
-        self.shops = shops or Shops()
+        self.shops = shops or StoreList()
         self._zones = {"": pipeline.settings.zone, **(zones or {})}
         self._number = 0
         self._upto = datetime.combine(TODAY, time())
@@ -45,7 +45,7 @@ class Trading:
             day = datetime.combine(TODAY - timedelta(weeks=week), time())
             self._sell(day, day + timedelta(days=1), (), body)
 
-    def open(self, clock: str = "09:00", *without: str) -> Alerts:
+    def open(self, clock: str = "09:00", *without: str) -> AlertEvaluator:
         """Trade up to that time of today, and alerts that begin two minutes before it."""
         moment = self._moment(clock)
         self.until((moment - timedelta(minutes=3)).time().isoformat(), *without)
@@ -54,10 +54,10 @@ class Trading:
         self.until(clock, *without)
         return alerts
 
-    def alerts(self) -> Alerts:
+    def alerts(self) -> AlertEvaluator:
         pipeline = self.pipeline
         calendar = Calendar(pipeline.settings, pipeline.clock)
-        return Alerts(pipeline.store, pipeline.log, pipeline.settings, calendar, lambda: self.shops)
+        return AlertEvaluator(pipeline.store, pipeline.log, pipeline.settings, calendar, lambda: self.shops)
 
     def until(self, clock: str, *without: str, made: Callable[..., dict[str, Any]] = body) -> None:
         """Go on selling up to a time of the chain's, without some shops (`2`) or tills (`1/2`), and set the clock."""
@@ -108,6 +108,6 @@ def _moments(start: datetime, end: datetime, every: timedelta) -> Iterator[datet
         moment += every
 
 
-def of_rule(alerts: Alerts, rule: str) -> list[Row]:
+def of_rule(alerts: AlertEvaluator, rule: str) -> list[Row]:
     """The alerts of one rule that stand."""
     return [row for row in alerts.standing() if row["rule"] == rule]

@@ -17,8 +17,8 @@ from tests.inprocess.overview import Expected, Sold, sold
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
 from tillstream.config.settings import Settings
-from tillstream.queries.queries import Views
-from tillstream.stores.model import Shop, Shops
+from tillstream.queries.queries import Queries
+from tillstream.stores.model import Store, StoreList
 
 PARIS = ZoneInfo("Europe/Paris")
 DAY = timedelta(days=1)
@@ -87,10 +87,10 @@ class World:
         self.pipeline.clock.advance((local.astimezone(UTC) - datetime.fromtimestamp(0, UTC)).total_seconds()
                                     - self.pipeline.clock.now_us() / 1e6)  # fmt: skip
         self.sold: list[Sold] = []
-        self.shops = Shops(
-            {"2": Shop("2", region="South"), "3": Shop("3", region="South"), "5": Shop("5", region="South")}
+        self.shops = StoreList(
+            {"2": Store("2", region="South"), "3": Store("3", region="South"), "5": Store("5", region="South")}
         )
-        self.views = Views(self.pipeline.store, self.pipeline.log, self.pipeline.metrics, self.pipeline.settings,
+        self.queries = Queries(self.pipeline.store, self.pipeline.log, self.pipeline.metrics, self.pipeline.settings,
                            self.pipeline.clock, shops=lambda: self.shops)  # fmt: skip
 
     def sell(self, count: int) -> None:
@@ -174,7 +174,7 @@ def test_an_overview_equals_a_recount_as_receipts_come(world: World) -> None:
 
 
 def assert_agrees(world: World, scope: dict[str, str]) -> None:
-    overview = world.views.overview({**world.case.query, **scope})
+    overview = world.queries.overview({**world.case.query, **scope})
     expected = world.expected(scope)
     assert overview["live"] is world.case.live
     until = f"{world.now:%H:%M}" if world.case.live else None
@@ -200,17 +200,17 @@ def assert_agrees(world: World, scope: dict[str, str]) -> None:
     if expected.of_lines:
         assert overview["tiles"]["shops"] is None
     elif not scope:
-        world.shops = Shops()
-        tiles = world.views.overview(world.case.query)["tiles"]
-        assert (tiles["shops"], tiles["tills"]) == expected.reporting(world.views.local_now())
-        world.shops = Shops({each: Shop(each, region="South") for each in SOUTH})
+        world.shops = StoreList()
+        tiles = world.queries.overview(world.case.query)["tiles"]
+        assert (tiles["shops"], tiles["tills"]) == expected.reporting(world.queries.local_now())
+        world.shops = StoreList({each: Store(each, region="South") for each in SOUTH})
 
 
 @days_only
 def test_the_tiles_of_a_day_are_those_of_its_summary(world: World) -> None:
     world.sell(120)
-    overview = world.views.overview(world.case.query)
-    summary = world.views.summary(world.case.asked[0])
+    overview = world.queries.overview(world.case.query)
+    summary = world.queries.summary(world.case.asked[0])
     for name in ("revenue", "net", "tax", "receipts", "average_ticket"):
         assert overview["tiles"][name]["value"] == summary[name]
     assert overview["tiles"]["quantity"]["value"] == summary["items"]

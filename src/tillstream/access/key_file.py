@@ -74,7 +74,7 @@ def _write(file: Path, keys: Keys) -> None:
     replace_secret(file, msgspec.json.format(msgspec.json.encode(_Kept(VERSION, kept)), indent=1) + b"\n")
 
 
-class KeptKeys(Watched[Keys]):
+class KeyRepository(Watched[Keys]):
     """Called, it gives the keys as they are now. What cannot be read leaves the last ones in force."""
 
     def __init__(self, file: Path, clock: Clock) -> None:

@@ -18,7 +18,7 @@ ADDRESSES_KEPT = 10_000
 _IPV6_NETWORK_BITS = 64
 
 
-class Attempts:
+class LoginAttempts:
     """Counts tries in buckets that empty evenly; used on one event loop."""
 
     def __init__(self, clock: Clock) -> None:

@@ -95,7 +95,7 @@ def clear(file: Path) -> bool:
     return True
 
 
-class KeptPassword(Watched[Password | None]):
+class PasswordRepository(Watched[Password | None]):
     """Called, it gives the password as it is now. What cannot be read leaves the last one in force."""
 
     def __init__(self, file: Path, clock: Clock) -> None:

@@ -83,7 +83,7 @@ class Trade(Habit):
 
 
 @dataclass(slots=True)
-class Usual:
+class Baseline:
     """Everybody's habits on a business day; `tills` by store. `chain` is None where nothing was sold on its past weekdays."""
 
     counted: int
@@ -93,7 +93,7 @@ class Usual:
     products: dict[str, Habit] = field(default_factory=dict)
 
 
-class UsualDays:
+class Baselines:
     """The usual of the last few business days that were asked for.
 
     It is read once a day, and again where more than a percent of the receipts behind it changed: a past that is
@@ -102,9 +102,9 @@ class UsualDays:
 
     def __init__(self, first_hour: int) -> None:
         self._first_hour = first_hour
-        self._kept: dict[date, Usual] = {}
+        self._kept: dict[date, Baseline] = {}
 
-    def of(self, reader: Reader, day: date) -> Usual:
+    def of(self, reader: Reader, day: date) -> Baseline:
         """The usual of a business day, as this reader sees its past."""
         days = [day - timedelta(weeks=week) for week in range(1, WEEKS + 1)]
         [row] = reader.query(
@@ -131,8 +131,8 @@ class _Reading:
         self._days = days
         self._first_hour = first_hour
 
-    def usual(self, counted: int) -> Usual:
-        usual = Usual(counted, self._chain())
+    def usual(self, counted: int) -> Baseline:
+        usual = Baseline(counted, self._chain())
         if usual.chain is not None:
             usual.shops = self._shops()
             usual.tills = self._tills(usual.shops)

@@ -12,7 +12,7 @@ from decimal import ROUND_FLOOR, Decimal
 from urllib.parse import quote, urlencode
 
 from tillstream.alerts.baseline import Habit
-from tillstream.alerts.context import HOUR, Place, Scene
+from tillstream.alerts.context import HOUR, AlertContext, Place
 from tillstream.alerts.rules import (
     ANOMALY_RECEIPTS,
     BY_NAME,
@@ -63,7 +63,7 @@ class Finding:
 class Case:
     """What is judged: a scene, how far it is behind, and what silence is forgiven."""
 
-    scene: Scene
+    scene: AlertContext
     behind: Behind
     quiet: Quiet | None = None
 

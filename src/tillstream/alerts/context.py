@@ -8,13 +8,13 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from tillstream.alerts.baseline import Usual, UsualDays
+from tillstream.alerts.baseline import Baseline, Baselines
 from tillstream.clock import utc
 from tillstream.config.settings import Settings
 from tillstream.database.base import Reader, Row
 from tillstream.log.base import PARTITION_SHIFT
 from tillstream.metrics.folding import metric_table
-from tillstream.stores.model import Shop, Shops
+from tillstream.stores.model import Store, StoreList
 
 HOUR = timedelta(hours=1)
 
@@ -41,7 +41,7 @@ class Place:
     zone: ZoneInfo
     local: datetime
     day: date
-    usual: Usual
+    usual: Baseline
     hours: int
     revenue: dict[str, Decimal]
 
@@ -54,12 +54,12 @@ class Place:
 
 
 @dataclass(slots=True)
-class Scene:
+class AlertContext:
     """All that the conditions ask. `moment` (UTC) is the time up to which the figures know of what was sold."""
 
     moment: datetime
     settings: Settings
-    shops: Shops
+    shops: StoreList
     reader: Reader
     places: dict[str, Place]
     sold: dict[str, Sold]
@@ -88,26 +88,26 @@ class Scene:
         return int(row["receipts"])
 
 
-def zone_of(settings: Settings, shop: Shop) -> str:
+def zone_of(settings: Settings, shop: Store) -> str:
     """The name of the zone that a shop stands in: by the settings, by the list, or the chain's."""
     return settings.store_zones.get(shop.id) or shop.zone or settings.zone
 
 
-class Scenes:
+class AlertContexts:
     """Reads scenes; what is usual is kept in between."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._day_start = time.fromisoformat(settings.day_start)
-        self._usual = UsualDays(self._day_start.hour)
+        self._usual = Baselines(self._day_start.hour)
 
-    def read(self, reader: Reader, moment_us: int, shops: Shops) -> Scene:
+    def read(self, reader: Reader, moment_us: int, shops: StoreList) -> AlertContext:
         """The scene at a moment, as this reader sees it."""
         moment = utc(moment_us).replace(tzinfo=None)
         names = {zone_of(self._settings, shop) for shop in shops.by_id.values()}
         names |= {self._settings.zone, *self._settings.store_zones.values()}
         places = {name: self._place(reader, ZoneInfo(name), moment) for name in names}
-        scene = Scene(moment, self._settings, shops, reader, places, {}, {})
+        scene = AlertContext(moment, self._settings, shops, reader, places, {}, {})
         self._read_sold(scene)
         if self._settings.alert_silent_product_minutes:
             scene.products = _products(reader, scene.chain.day)
@@ -125,7 +125,7 @@ class Scenes:
         usual = self._usual.of(reader, day)
         return Place(zone, local, day, usual, hours, {row["store"]: row["revenue"] for row in rows})
 
-    def _read_sold(self, scene: Scene) -> None:
+    def _read_sold(self, scene: AlertContext) -> None:
         """By the stored receipts: when one came is what no till's wrong clock can hide."""
         days = {place.day for place in scene.places.values()}
         for row in _tills(scene.reader, days, scene.moment - HOUR):

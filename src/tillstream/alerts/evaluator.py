@@ -10,13 +10,13 @@ from decimal import Decimal
 from threading import Lock
 
 from tillstream.alerts.conditions import MINUTE, Behind, Case, Finding, Quiet, findings, threshold
-from tillstream.alerts.context import Scenes
+from tillstream.alerts.context import AlertContexts
 from tillstream.alerts.rules import BY_NAME, CLEAR_PERCENT, GRACE_S, INTERVAL_S, LIMIT, RULES
 from tillstream.config.settings import Settings
-from tillstream.database.base import Reader, Row, Store
+from tillstream.database.base import Database, Reader, Row
 from tillstream.log.base import Log
 from tillstream.queries.calendar import Calendar
-from tillstream.stores.model import Shops
+from tillstream.stores.model import StoreList
 
 _NOTES = 1_000
 _ORDER = {rule.name: number for number, rule in enumerate(RULES)}
@@ -42,20 +42,25 @@ class _Alert:
         }
 
 
-class Alerts:
+class AlertEvaluator:
     """The alerts as of the last evaluation, which is made at most every `INTERVAL_S`, whoever asks. Safe from any
-    thread. Raises `StoreUnavailable` and `LogUnavailable`.
+    thread. Raises `DatabaseUnavailable` and `LogUnavailable`.
     """
 
     def __init__(
-        self, store: Store, log: Log, settings: Settings, calendar: Calendar, shops: Callable[[], Shops] = Shops
+        self,
+        store: Database,
+        log: Log,
+        settings: Settings,
+        calendar: Calendar,
+        shops: Callable[[], StoreList] = StoreList,
     ) -> None:
         self._store = store
         self._log = log
         self._settings = settings
         self._calendar = calendar
         self._shops = shops
-        self._scenes = Scenes(settings)
+        self._scenes = AlertContexts(settings)
         self._lag = LagClock()
         self._started_us = calendar.now_us()
         self._evaluated_us: int | None = None

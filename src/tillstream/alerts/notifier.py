@@ -19,7 +19,7 @@ Row = dict[str, Any]
 logger = structlog.get_logger()
 
 
-class Watch:
+class Notifier:
     """Evaluates the alerts every `INTERVAL_S`. `page` is the page's address, which links are behind.
 
     What was told stands in the file `kept` too: an alert that goes on over a restart is told once, and

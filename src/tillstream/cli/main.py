@@ -25,7 +25,7 @@ from tillstream.cli.stores import stores
 from tillstream.config import settings
 from tillstream.config.options import BASIC, EPILOG, key_file, resolve, with_settings
 from tillstream.config.settings import Settings
-from tillstream.errors import LogUnavailable, OperationalError, StoreUnavailable, UnknownMetric
+from tillstream.errors import DatabaseUnavailable, LogUnavailable, OperationalError, UnknownMetric
 from tillstream.runtime import parent_pipe
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Verbs(click.Group):
             return super().invoke(ctx)
         except OperationalError as error:
             click.echo(f"tillstream: {error}", err=True)
-            ctx.exit(UNAVAILABLE if isinstance(error, LogUnavailable | StoreUnavailable) else OPERATIONAL_ERROR)
+            ctx.exit(UNAVAILABLE if isinstance(error, LogUnavailable | DatabaseUnavailable) else OPERATIONAL_ERROR)
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -19,7 +19,7 @@ from tillstream.errors import BadQuery, OperationalError
 
 if TYPE_CHECKING:
     from tillstream.database.base import Row
-    from tillstream.quarantine.service import Desk, Outcome
+    from tillstream.quarantine.service import Outcome, QuarantineService
 
 STAYS = 1
 """Exit code where an entry was not settled."""
@@ -68,8 +68,8 @@ def quarantine() -> None:
 def show_list(settled: bool, limit: int, as_json: bool, **given: Any) -> None:
     """List what waits, the newest first."""
     filters = {**_taken(given), "limit": str(limit), **({"settled": "1"} if settled else {})}
-    with _opened(given) as desk:
-        found = desk.page(filters)
+    with _opened(given) as quarantine_service:
+        found = quarantine_service.page(filters)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
         return
@@ -91,8 +91,8 @@ def show(entry: str, raw: bool, as_json: bool, **given: Any) -> None:
     if raw:
         click.echo(_raw(entry, given), nl=False)
         return
-    with _opened(given) as desk:
-        found = desk.one(entry)
+    with _opened(given) as quarantine_service:
+        found = quarantine_service.one(entry)
     if found is None:
         raise click.BadParameter(f"there is no entry {entry}", param_hint="ENTRY")
     if as_json:
@@ -116,10 +116,10 @@ def replay(entries: tuple[str, ...], every: bool, file: Path | None, type_: str,
     if file is not None and len(entries) != 1:
         raise click.UsageError("--from goes with one ENTRY")
     edit = Edit(b"" if file is None else _content(file), type_)
-    with _opened(given) as desk, _bar("replaying") as progress:
+    with _opened(given) as quarantine_service, _bar("replaying") as progress:
         outcomes = []
-        for entry in entries or _every(desk, filters):
-            outcome = desk.replay(entry, edit)
+        for entry in entries or _every(quarantine_service, filters):
+            outcome = quarantine_service.replay(entry, edit)
             outcomes.append(outcome.stays)
             _tell_stay(outcome)
             progress(len(outcomes))
@@ -135,14 +135,14 @@ def replay(entries: tuple[str, ...], every: bool, file: Path | None, type_: str,
 def discard(entries: tuple[str, ...], every: bool, yes: bool, **given: Any) -> None:
     """Take entries off the list without a replay. They stay in the log, and no figure changes."""
     filters = _chosen(entries, every, given)
-    with _opened(given) as desk:
-        chosen = list(entries) or list(_every(desk, filters))
+    with _opened(given) as quarantine_service:
+        chosen = list(entries) or list(_every(quarantine_service, filters))
         if chosen and not yes:
             click.confirm(f"discard {len(chosen):,} of the quarantine?", abort=True)
         stays = []
         with _bar("discarding") as progress:
             for start in range(0, len(chosen), PAGE_ENTRIES):
-                for outcome in desk.discard(chosen[start : start + PAGE_ENTRIES]):
+                for outcome in quarantine_service.discard(chosen[start : start + PAGE_ENTRIES]):
                     stays.append(outcome.stays)
                     _tell_stay(outcome)
                 progress(len(stays))
@@ -164,11 +164,11 @@ def _chosen(entries: tuple[str, ...], every: bool, given: dict[str, Any]) -> dic
     return filters
 
 
-def _every(desk: Desk, filters: Mapping[str, str]) -> Iterator[str]:
+def _every(quarantine_service: QuarantineService, filters: Mapping[str, str]) -> Iterator[str]:
     """The ids of all entries that wait now, page by page."""
     asked = {**filters, "limit": str(PAGE_ENTRIES)}
     while True:
-        found = desk.page(asked)
+        found = quarantine_service.page(asked)
         yield from (entry["id"] for entry in found["entries"])
         if not found["next"]:
             return
@@ -176,14 +176,14 @@ def _every(desk: Desk, filters: Mapping[str, str]) -> Iterator[str]:
 
 
 @contextmanager
-def _opened(given: dict[str, Any]) -> Iterator[Desk]:
+def _opened(given: dict[str, Any]) -> Iterator[QuarantineService]:
     from tillstream.cli.quarantine_service import open_desk
 
     values = _settings(given)
     directory = open_directory(values.data_path, create=False)
     try:
-        with open_desk(directory, values) as desk:
-            yield desk
+        with open_desk(directory, values) as quarantine_service:
+            yield quarantine_service
     except BadQuery as error:
         raise click.BadParameter(str(error)) from error
 

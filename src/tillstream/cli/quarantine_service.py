@@ -19,9 +19,9 @@ from tillstream.clock import SystemClock
 from tillstream.config.data_directory import DataDirectory, Holder
 from tillstream.config.settings import Settings
 from tillstream.database.base import Row
-from tillstream.errors import BadQuery, IngestUnavailable, StoreUnavailable
+from tillstream.errors import BadQuery, DatabaseUnavailable, IngestUnavailable
 from tillstream.quarantine.replay import ANSWER_LIMIT_S
-from tillstream.quarantine.service import Desk, Edit, Outcome
+from tillstream.quarantine.service import Edit, Outcome, QuarantineService
 from tillstream.queries.quarantine import place_of
 
 _PATH = "/api/v1/quarantine"
@@ -33,23 +33,23 @@ class _Answers(msgspec.Struct):
 
 
 @contextmanager
-def open_desk(directory: DataDirectory, settings: Settings) -> Iterator[Desk]:
-    """The desk on a directory. Raises `StoreUnavailable` or `DataDirectoryError`."""
+def open_desk(directory: DataDirectory, settings: Settings) -> Iterator[QuarantineService]:
+    """The desk on a directory. Raises `DatabaseUnavailable` or `DataDirectoryError`."""
     holder = directory.holder("engine")
     if holder is not None:
-        yield AskedDesk(holder, machine_token.authorization(directory))
+        yield RemoteQuarantineService(holder, machine_token.authorization(directory))
         return
     with directory.lock("engine"), composition.open_read_side(directory, settings, SystemClock()) as reading:
-        yield reading.desk
+        yield reading.quarantine_service
 
 
-class AskedDesk(Desk):
+class RemoteQuarantineService(QuarantineService):
     """The desk of a running engine, asked over HTTP: nobody else can open its store."""
 
     def __init__(self, holder: Holder, authorization: Mapping[str, str]) -> None:
         self._target = f"the engine of process {holder.pid}"
         if not holder.address:
-            raise StoreUnavailable("ask", self._target, "it is only starting", "try again in a moment")
+            raise DatabaseUnavailable("ask", self._target, "it is only starting", "try again in a moment")
         self._address = holder.address
         self._authorization = authorization
         self._opener = machine_token.opener()
@@ -84,7 +84,7 @@ class AskedDesk(Desk):
             with error:
                 return error.code, error.read()
         except (OSError, HTTPException) as error:
-            raise StoreUnavailable("ask", f"{self._target} at {self._address}", error, "see its log") from error
+            raise DatabaseUnavailable("ask", f"{self._target} at {self._address}", error, "see its log") from error
 
     def _read(self, status: int, answer: bytes, kind: Any) -> Any:
         """The answer, where it is one of the desk. Raises what the desk would have raised."""
@@ -93,9 +93,9 @@ class AskedDesk(Desk):
                 return msgspec.json.decode(answer, type=kind)
             [told, *_] = msgspec.json.decode(answer)["errors"]
         except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
-            raise StoreUnavailable("ask", f"{self._target} at {self._address}", f"it answered {status}") from error
+            raise DatabaseUnavailable("ask", f"{self._target} at {self._address}", f"it answered {status}") from error
         if status == HTTPStatus.UNAUTHORIZED:
-            raise StoreUnavailable("ask", self._target, told["error"], "run this as the user of the engine")
+            raise DatabaseUnavailable("ask", self._target, told["error"], "run this as the user of the engine")
         if status == HTTPStatus.BAD_REQUEST:
             raise BadQuery(told["path"], told["error"], told["hint"])
         raise IngestUnavailable("have it done by", self._target, told["error"], told["hint"])

@@ -12,10 +12,10 @@ from tillstream import telemetry
 from tillstream.config.data_directory import open_directory
 from tillstream.config.options import EPILOG, resolve, with_settings
 from tillstream.config.settings import Settings
-from tillstream.errors import ShopListError
+from tillstream.errors import StoreListError
 from tillstream.stores import csv_file, repository
 from tillstream.stores.changes import Changes, compare
-from tillstream.stores.model import Shops
+from tillstream.stores.model import StoreList
 
 FAULTS_SHOWN = 20
 FILE_LIMIT_BYTES = 64 * 1024 * 1024
@@ -88,21 +88,21 @@ def export(**given: Any) -> None:
     click.echo(csv_file.write(_kept(given)).encode(), nl=False)
 
 
-def _kept(given: dict[str, Any]) -> Shops:
+def _kept(given: dict[str, Any]) -> StoreList:
     values, _ = resolve(given)
     telemetry.configure(values, "stores")
     return repository.read(repository.place(open_directory(values.data_path, create=False), values))
 
 
-def _read(file: Path) -> Shops:
-    """The list in the file; every fault of it is printed. Raises `ShopListError`."""
+def _read(file: Path) -> StoreList:
+    """The list in the file; every fault of it is printed. Raises `StoreListError`."""
     try:
         with file.open("rb") as opened:
             data = opened.read(FILE_LIMIT_BYTES + 1)
     except OSError as error:
-        raise ShopListError("read", file, error.strerror or error, "check the path") from error
+        raise StoreListError("read", file, error.strerror or error, "check the path") from error
     if len(data) > FILE_LIMIT_BYTES:
-        raise ShopListError("import", file, f"it has more than {FILE_LIMIT_BYTES:,} bytes", "is it the list of shops?")
+        raise StoreListError("import", file, f"it has more than {FILE_LIMIT_BYTES:,} bytes", "is it the list of shops?")
     try:
         return csv_file.read(data)
     except csv_file.WrongList as error:
@@ -112,19 +112,19 @@ def _read(file: Path) -> Shops:
         if more > 0:
             click.echo(f"{file}: and {more:,} more", err=True)
         found = "there is a fault in it" if len(error.faults) == 1 else f"there are {len(error.faults):,} faults in it"
-        raise ShopListError("import", file, found, "nothing was changed; mend the file and import it again") from error
+        raise StoreListError("import", file, found, "nothing was changed; mend the file and import it again") from error
 
 
-def _before(place: Path) -> Shops:
+def _before(place: Path) -> StoreList:
     try:
         return repository.read(place)
-    except ShopListError as error:
+    except StoreListError as error:
         # Importing is how a broken list is mended, so that one is no reason to refuse.
         click.echo(f"tillstream: {error}", err=True)
-        return Shops()
+        return StoreList()
 
 
-def _tell_of_zones(settings: Settings, shops: Shops, changes: Changes) -> None:
+def _tell_of_zones(settings: Settings, shops: StoreList, changes: Changes) -> None:
     if changes.zones:
         click.echo(
             f"the time zone of {len(changes.zones):,} changed: it counts from the next start of `tillstream up` on, "

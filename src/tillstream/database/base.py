@@ -45,7 +45,7 @@ class Reader(ABC):
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Rows of one SELECT in the SQL that DuckDB and PostgreSQL share, `?` for a parameter.
 
-        Raises `StoreUnavailable`, also where the statement would write; no other question can follow then.
+        Raises `DatabaseUnavailable`, also where the statement would write; no other question can follow then.
         """
 
     @abstractmethod
@@ -53,7 +53,7 @@ class Reader(ABC):
         """Rows in which a metric and a recount of the stored receipts differ, both sides shown."""
 
 
-class Store(ABC):
+class Database(ABC):
     """Derived state that readers ask: everything in it follows from the log and can be made anew.
 
     It keeps every metric of the catalogue under `schema.metric_table(name)`, equal at any commit to
@@ -94,7 +94,7 @@ class Store(ABC):
         """Within the block all questions are answered from one commit, whatever is committed meanwhile.
 
         To be left soon: what was overwritten since is kept until then. Safe from any thread. Raises
-        `StoreUnavailable`.
+        `DatabaseUnavailable`.
         """
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:

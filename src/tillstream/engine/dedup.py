@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tillstream.engine.duckdb_sql import DuckSql
-from tillstream.engine.quarantine_rows import Aside
+from tillstream.engine.duckdb_sql import BatchSql
+from tillstream.engine.quarantine_rows import QuarantineRows
 from tillstream.log.base import Log
 
 _PAGE = 512
@@ -22,10 +22,10 @@ class Repeat(NamedTuple):
     first: int
 
 
-class Repeats:
+class Deduplicator:
     """Tells the first of a key from those that return, and these by their content."""
 
-    def __init__(self, log: Log, sql: DuckSql) -> None:
+    def __init__(self, log: Log, sql: BatchSql) -> None:
         self._log = log
         self._sql = sql
 
@@ -47,7 +47,7 @@ class Repeats:
         repeats = [Repeat(*each) for each in zip(rows.to_pylist(), (first for _, first in repeated), strict=True)]
         return table.take(pa.array(keep, pa.int64())), repeats
 
-    def judge(self, repeated: Sequence[Repeat], aside: Aside) -> None:
+    def judge(self, repeated: Sequence[Repeat], aside: QuarantineRows) -> None:
         """Count the duplicates and set the conflicts aside. Reads the firsts back from the log."""
         for start in range(0, len(repeated), _PAGE):
             page = repeated[start : start + _PAGE]

@@ -15,12 +15,12 @@ import structlog
 
 from tillstream.clock import Clock, utc
 from tillstream.config.settings import Settings
-from tillstream.database.base import Changes, Row, Store
+from tillstream.database.base import Changes, Database, Row
 from tillstream.engine.arrow_batches import ChunkError, records
 from tillstream.engine.base import Engine, OnCommit, Step, ignore
-from tillstream.engine.dedup import Repeat, Repeats
-from tillstream.engine.duckdb_sql import DuckSql, Folded
-from tillstream.engine.quarantine_rows import Aside
+from tillstream.engine.dedup import Deduplicator, Repeat
+from tillstream.engine.duckdb_sql import BatchSql, Folded
+from tillstream.engine.quarantine_rows import QuarantineRows
 from tillstream.errors import LogUnavailable
 from tillstream.log.base import Chunk, Log, Position
 from tillstream.receipt.model import RECEIPT, REFUSAL, minor_digits
@@ -58,7 +58,7 @@ class _Pace:
         self.took_us = round((time.perf_counter() - self._began) * 1_000_000)
 
 
-class EmbeddedEngine(Engine):
+class DuckEngine(Engine):
     """Reads the log, deduplicates by key, normalises and folds in SQL, commits to the store.
 
     While it rebuilds a store, when a receipt became visible is not known: its delay is not measured.
@@ -67,7 +67,7 @@ class EmbeddedEngine(Engine):
     def __init__(
         self,
         log: Log,
-        store: Store,
+        store: Database,
         settings: Settings,
         clock: Clock,
         *,
@@ -78,8 +78,8 @@ class EmbeddedEngine(Engine):
         self._settings = settings
         self._clock = clock
         self._rebuilding = rebuilding
-        self._sql = DuckSql(Normalization(minor_digits(settings.currency), tuple(settings.vat_rates)), settings)
-        self._repeats = Repeats(log, self._sql)
+        self._sql = BatchSql(Normalization(minor_digits(settings.currency), tuple(settings.vat_rates)), settings)
+        self._repeats = Deduplicator(log, self._sql)
         self._pace = _Pace()
         self._position = store.position()
         self._told: Position | None = None
@@ -98,7 +98,7 @@ class EmbeddedEngine(Engine):
         if not chunks:
             return None
         changes = Changes(after=self._position, upto=chunks[-1].position, records=sum(c.count for c in chunks))
-        aside = Aside(self._settings.zone)
+        aside = QuarantineRows(self._settings.zone)
         table = self._table(chunks, changes, aside)
         if table is not None and table.num_rows:
             self._fold(table, changes, aside)
@@ -144,7 +144,7 @@ class EmbeddedEngine(Engine):
                 break
         return chunks
 
-    def _table(self, chunks: Sequence[Chunk], changes: Changes, aside: Aside) -> pa.Table | None:
+    def _table(self, chunks: Sequence[Chunk], changes: Changes, aside: QuarantineRows) -> pa.Table | None:
         """The receipts of the chunks; damage goes to `changes.faults`, refusals are set aside."""
         sound = [chunk for chunk in chunks if not chunk.fault]
         reasons = [(chunk, chunk.fault) for chunk in chunks if chunk.fault]
@@ -171,7 +171,7 @@ class EmbeddedEngine(Engine):
             "found_at": utc(self._clock.now_us()),
         }
 
-    def _fold(self, table: pa.Table, changes: Changes, aside: Aside) -> None:
+    def _fold(self, table: pa.Table, changes: Changes, aside: QuarantineRows) -> None:
         """Fold the receipts that the store doesn't know; the others are counted, conflicts set aside.
 
         Of a key the first that can be read stands: behind one that cannot, the next is tried.

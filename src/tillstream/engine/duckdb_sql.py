@@ -32,7 +32,7 @@ class Folded(NamedTuple):
     unreadable: pa.Table
 
 
-class DuckSql:
+class BatchSql:
     """Normalises one batch at a time; holds nothing between two batches that matters.
 
     Arrow tables are only ever scanned whole or computed on: no filter is left to an Arrow scan,
@@ -74,7 +74,7 @@ class DuckSql:
         run(f"CREATE TEMP VIEW settlement AS {self._plan.settlements()}")
 
     def keys(self, table: pa.Table) -> pa.Table:
-        """What `Store.known` asks for: `key` and `sold_local`."""
+        """What `Database.known` asks for: `key` and `sold_local`."""
         return pa.table({"key": table["key"], "sold_local": table["date"].cast(pa.timestamp("us"))})
 
     def fold(self, table: pa.Table, applied_at: datetime | None) -> Folded:

@@ -30,7 +30,7 @@ def _zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
 
 
-class Aside:
+class QuarantineRows:
     """Rows for quarantine and counts per day of receipt (in the chain's zone)."""
 
     def __init__(self, zone: str) -> None:

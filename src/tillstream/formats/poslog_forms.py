@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from tillstream.formats.poslog_parts import Kind, Learner, Reading, Tail, Texts, Unfit, divide, minor
+from tillstream.formats.poslog_parts import Kind, Learner, Reading, StreamConsumer, Texts, Unfit, divide, minor
 from tillstream.formats.poslog_reckoning import Item, reckon
 from tillstream.formats.xml_forms import TEXT, Sample, is_plain, is_text, take_apart
 
@@ -46,7 +46,7 @@ class _Head:
         self.closer = f"</{name}>".encode()
         """What each item ends with."""
         self.kinds: list[Kind] = []
-        self.tails: list[Tail] = []
+        self.tails: list[StreamConsumer] = []
         self.items: dict[bytes, Item] = {}
         """By what they are, without that end."""
 
@@ -107,7 +107,7 @@ class PoslogForms:
                 return self._made(tail, (*begun.groups(), *ended.groups()), items)
         return None
 
-    def _made(self, tail: Tail, texts: Texts, items: Sequence[Item]) -> Made | None:
+    def _made(self, tail: StreamConsumer, texts: Texts, items: Sequence[Item]) -> Made | None:
         tax = None if tail.tax is None else minor(tail.tax, texts)
         sold = reckon(minor(tail.gross, texts), tax, tail.untaxed, items, self._digits)
         if sold is None:

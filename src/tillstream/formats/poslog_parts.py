@@ -97,7 +97,7 @@ class Kind(NamedTuple):
         return Item(self.line.fill(texts), amount, whole, settlements, self.included, rest)
 
 
-class Tail(NamedTuple):
+class StreamConsumer(NamedTuple):
     """What stands behind the items, and what it comes to with the head; `day` is the place of the business day.
 
     `untaxed` is the total's tax where it is zero.
@@ -133,7 +133,7 @@ class Learner:
         self._digits = digits
         self._exact = rf"{_POSITIVE}(?<=\.[0-9]{{{digits}}})" if digits else r"[1-9][0-9]{0,12}+"
 
-    def tail(self, head: Sample, sample: Sample) -> Tail:
+    def tail(self, head: Sample, sample: Sample) -> StreamConsumer:
         """Raises `Unfit`, as the others do."""
         read = self._sold(head, sample)
         totals, slots = read.sale.totals, [*head.slots, *sample.slots]
@@ -147,7 +147,7 @@ class Learner:
             raise Unfit
         patterns = marked.patterns([header], self._exact)[len(head.slots) :]
         untaxed = str(totals.tax).encode() if tax else b""
-        return Tail(sample.pattern(patterns).fullmatch, header, places.get(read.day), gross, tax, untaxed)
+        return StreamConsumer(sample.pattern(patterns).fullmatch, header, places.get(read.day), gross, tax, untaxed)
 
     def kind(self, head: Sample, sample: Sample, tail: Sample) -> Kind:
         sale = self._sold(head, sample, tail).sale

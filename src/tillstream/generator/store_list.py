@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import count, zip_longest
 
 from tillstream.generator.chain import Chain
-from tillstream.stores.model import Shop, Shops
+from tillstream.stores.model import Store, StoreList
 from tillstream.stores.opening_hours import parse
 
 CITY_HOURS = parse("07:00-19:00")
@@ -58,7 +58,7 @@ Site = tuple[str, str, str]
 """Name, city and region."""
 
 
-def listed(chain: Chain) -> Shops:
+def listed(chain: Chain) -> StoreList:
     """The list of the chain's shops. A shop is the same in a larger chain, and no two have one name."""
     tills = Counter(till.store for till in chain.tills)
     in_city = {till.store: till.city for till in chain.tills}
@@ -67,8 +67,8 @@ def listed(chain: Chain) -> Shops:
     for store, city in in_city.items():
         name, town, region = next(cities if city else towns)
         hours = CITY_HOURS if city else TOWN_HOURS
-        shops[store] = Shop(store, name, town, region, tills=tills[store], hours=hours)
-    return Shops(shops)
+        shops[store] = Store(store, name, town, region, tills=tills[store], hours=hours)
+    return StoreList(shops)
 
 
 def _quarters() -> list[Site]:

@@ -13,7 +13,7 @@ from tillstream.config.settings import Settings
 from tillstream.formats import envelope
 from tillstream.formats.base import Record, Skip, Unreadable
 from tillstream.importing.checkpoint import Refusal
-from tillstream.importing.source_file import Opened
+from tillstream.importing.source_file import SourceFile
 from tillstream.receipt.model import Fault
 from tillstream.receipt.validation import ReceiptError, Validator
 
@@ -42,7 +42,7 @@ class Batch:
     size: int = 0
 
 
-def batches(opened: Opened, settings: Settings, clock: Clock, entrance: str, done: int = 0) -> Iterator[Batch]:
+def batches(opened: SourceFile, settings: Settings, clock: Clock, entrance: str, done: int = 0) -> Iterator[Batch]:
     """Everything in the file behind its first `done` items. Raises `OSError` where it cannot be read on.
 
     What was done already comes as batches without lines, so that nobody waits long for the next one.

@@ -50,7 +50,7 @@ class Counts(Struct, kw_only=True):
     """Under which name the inbox files it, once it is finished."""
 
 
-class Ledger:
+class Checkpoint:
     """Of one file, by a key; only one process has it open. Raises `OperationalError` where it cannot be kept."""
 
     def __init__(self, directory: Path, key: str) -> None:

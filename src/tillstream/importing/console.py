@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from tillstream.clock import Clock
-from tillstream.importing.checkpoint import Ledger, Refusal
+from tillstream.importing.checkpoint import Checkpoint, Refusal
 from tillstream.importing.outcome import Outcome
 from tillstream.importing.source_file import shown
 
@@ -61,7 +61,7 @@ class Running:
         self._now = [0, 0]
         self._name = shown(path).rpartition("/")[2]
 
-    def show(self, ledger: Ledger, position: int) -> None:
+    def show(self, ledger: Checkpoint, position: int) -> None:
         """What became of the file so far, and the bytes of it that were read."""
         self._now = [ledger.counts.receipts, position]
         receipts, read = (before + now for before, now in zip(self._before, self._now, strict=True))

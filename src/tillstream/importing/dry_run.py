@@ -16,9 +16,9 @@ from tillstream.config.settings import Settings
 from tillstream.formats.base import Record, Skip
 from tillstream.formats.canonical import unit
 from tillstream.importing.batches import place
-from tillstream.importing.checkpoint import Ledger, Refusal
+from tillstream.importing.checkpoint import Checkpoint, Refusal
 from tillstream.importing.outcome import Outcome
-from tillstream.importing.source_file import CannotRead, Opened
+from tillstream.importing.source_file import CannotRead, SourceFile
 from tillstream.importing.transfer import Show
 from tillstream.receipt.model import NOISE_DIGITS
 from tillstream.receipt.validation import ReceiptError, Validator
@@ -35,7 +35,7 @@ class _Totalled(Struct):
     documentTotal: _DocumentTotal  # noqa: N815
 
 
-class Trial:
+class DryRun:
     """Decodes and validates as ingest would."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
@@ -46,13 +46,16 @@ class Trial:
         self._unit = unit(settings.currency)
 
     @contextmanager
-    def of(self, opened: Opened, show: Show) -> Iterator[tuple[Outcome, Ledger]]:
+    def of(self, opened: SourceFile, show: Show) -> Iterator[tuple[Outcome, Checkpoint]]:
         """The outcome, with the sum of the receipts' gross totals, and the ledger with its refusals.
 
         Raises `CannotRead` where the file cannot be read to its end.
         """
         outcome = Outcome(file=opened.name, format=opened.decoder.title)
-        with tempfile.TemporaryDirectory(prefix="tillstream-") as gone, closing(Ledger(Path(gone), "trial")) as ledger:
+        with (
+            tempfile.TemporaryDirectory(prefix="tillstream-") as gone,
+            closing(Checkpoint(Path(gone), "trial")) as ledger,
+        ):
             try:
                 total = self._go_through(opened, ledger, show)
             except OSError as error:
@@ -62,7 +65,7 @@ class Trial:
             outcome.total = f"{total} {self._settings.currency}"
             yield outcome, ledger
 
-    def _go_through(self, opened: Opened, ledger: Ledger, show: Show) -> Decimal:
+    def _go_through(self, opened: SourceFile, ledger: Checkpoint, show: Show) -> Decimal:
         total = 0 * self._unit
         source = f"{opened.decoder.name}/import"
         for index, item in enumerate(opened.items()):

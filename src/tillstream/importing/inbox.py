@@ -14,13 +14,13 @@ from tillstream.config.settings import Settings
 from tillstream.errors import OperationalError
 from tillstream.formats import registry
 from tillstream.importing import checkpoint as ledgers
-from tillstream.importing.checkpoint import Ledger
+from tillstream.importing.checkpoint import Checkpoint
 from tillstream.importing.destination import Destination, with_zones
 from tillstream.importing.folder import DONE, FAILED, Folder, Seen, inbox_of, look
 from tillstream.importing.outcome import Outcome, replacing, write
 from tillstream.importing.source_file import UnknownFormat, shown
 from tillstream.importing.taking import Taker
-from tillstream.importing.uploader import Courier
+from tillstream.importing.uploader import Uploader
 
 LOOK_S = 1.0
 AGAIN_US = 10_000_000
@@ -72,7 +72,7 @@ class Inbox:
 
     async def _try(self, path: Path) -> None:
         # A new one each time: what went wrong with one file, or with ingest then, is no matter of the next.
-        courier = Courier(self._to, Random(), self._stop, give_up_s=None, tell=self._tell)
+        courier = Uploader(self._to, Random(), self._stop, give_up_s=None, tell=self._tell)
         try:
             await self._take(path, courier)
         except (OperationalError, OSError) as error:
@@ -85,12 +85,12 @@ class Inbox:
         finally:
             await courier.close()
 
-    async def _take(self, path: Path, courier: Courier) -> None:
+    async def _take(self, path: Path, courier: Uploader) -> None:
         before = look(path)
         if before is None:
             return
 
-        def done(outcome: Outcome, ledger: Ledger) -> None:
+        def done(outcome: Outcome, ledger: Checkpoint) -> None:
             if outcome.finished:
                 self._file_away(path, before, outcome, ledger)
 
@@ -100,7 +100,7 @@ class Inbox:
             problem = f"{error.because}; {error.hint}" if error.hint else error.because
             self._file_away(path, before, Outcome(file=shown(path), problem=problem), None)
 
-    def _file_away(self, path: Path, before: Seen, outcome: Outcome, ledger: Ledger | None) -> None:
+    def _file_away(self, path: Path, before: Seen, outcome: Outcome, ledger: Checkpoint | None) -> None:
         """Report, then move, then forget: whatever comes between, the rest is done at the next look."""
         if look(path) != before:
             # Somebody goes on writing it. What is in it by then is sent again, and counts once.

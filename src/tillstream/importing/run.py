@@ -14,14 +14,14 @@ import uvloop
 
 from tillstream.errors import OperationalError
 from tillstream.importing import checkpoint as ledgers
-from tillstream.importing.checkpoint import Ledger
+from tillstream.importing.checkpoint import Checkpoint
 from tillstream.importing.console import FAULTS_SHOWN, Running, Summary
 from tillstream.importing.destination import Destination
-from tillstream.importing.dry_run import Trial
+from tillstream.importing.dry_run import DryRun
 from tillstream.importing.outcome import Outcome, Report, replacing
 from tillstream.importing.source_file import CannotRead, UnknownFormat, open_file, shown
 from tillstream.importing.taking import Taker
-from tillstream.importing.uploader import Courier
+from tillstream.importing.uploader import Uploader
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Run:
 
     def _try_out(self, running: Running, entries: _Entries) -> bool:
         taker = self.taker
-        trial = Trial(taker.settings, taker.clock)
+        trial = DryRun(taker.settings, taker.clock)
         try:
             for path in self.paths:
                 running.begin(path)
@@ -82,7 +82,7 @@ class Run:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         ledgers.prune(self.taker.state)
-        courier = Courier(to, Random(), stop, give_up_s=self.give_up_s, tell=running.tell)
+        courier = Uploader(to, Random(), stop, give_up_s=self.give_up_s, tell=running.tell)
         try:
             for path in self.paths:
                 if stop.is_set():
@@ -107,7 +107,7 @@ class _Entries:
         self._summary = summary
         self._report = report
 
-    def enter(self, outcome: Outcome, ledger: Ledger | None = None) -> None:
+    def enter(self, outcome: Outcome, ledger: Checkpoint | None = None) -> None:
         refusals = ledgers.first(ledger.refusals(), FAULTS_SHOWN) if ledger is not None else ()
         self._summary.add(outcome, refusals)
         if self._report is not None:

@@ -31,7 +31,7 @@ class UnknownFormat(OperationalError):
     """Neither the file's content nor its name says what it is."""
 
 
-class Opened:
+class SourceFile:
     """A file ready to be decoded. `size` is in bytes, and None where it has no end that is known.
 
     `identity` tells it from every other file, and from itself with other content; empty for a pipe.
@@ -75,7 +75,7 @@ class Opened:
             yield Unreadable([Fault("$", self._plain.trouble, "get the file anew")], b"", "the end of the file")
 
 
-def open_file(path: Path, formats: Formats, wanted: Decoder | None = None) -> Opened:
+def open_file(path: Path, formats: Formats, wanted: Decoder | None = None) -> SourceFile:
     """The file, or standard input for `-`, in the wanted format or in the one that it seems to have.
 
     Raises `CannotRead` and `UnknownFormat`.
@@ -85,7 +85,7 @@ def open_file(path: Path, formats: Formats, wanted: Decoder | None = None) -> Op
         # The end of the program doesn't wait for a reader of its own of standard input.
         file = io.FileIO(0, closefd=False) if path == STDIN else io.FileIO(path)
         try:
-            return Opened(name, file, formats, wanted)
+            return SourceFile(name, file, formats, wanted)
         except BaseException:
             file.close()
             raise

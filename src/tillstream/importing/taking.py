@@ -12,14 +12,14 @@ from tillstream.clock import Clock
 from tillstream.config.settings import Settings
 from tillstream.formats.base import Decoder
 from tillstream.formats.registry import Formats
-from tillstream.importing.checkpoint import Ledger
+from tillstream.importing.checkpoint import Checkpoint
 from tillstream.importing.outcome import Outcome
-from tillstream.importing.source_file import Opened, open_file, shown
+from tillstream.importing.source_file import SourceFile, open_file, shown
 from tillstream.importing.transfer import Show, Transfer
-from tillstream.importing.uploader import Courier
+from tillstream.importing.uploader import Uploader
 from tillstream.importing.worker import Stopped, apart
 
-Done = Callable[[Outcome, Ledger], None]
+Done = Callable[[Outcome, Checkpoint], None]
 """Told of the outcome while the ledger with its refusals is still open."""
 
 
@@ -36,7 +36,7 @@ class Taker:
     wanted: Decoder | None = None
     restart: bool = False
 
-    async def take(self, path: Path, courier: Courier, show: Show, done: Done) -> Outcome:
+    async def take(self, path: Path, courier: Uploader, show: Show, done: Done) -> Outcome:
         """Send what ingest doesn't have yet.
 
         Raises `CannotRead`, `UnknownFormat`, and what the courier and the ledger raise.
@@ -63,12 +63,15 @@ class Taker:
         return outcome
 
     @contextmanager
-    def _ledger(self, file: Opened) -> Iterator[Ledger]:
+    def _ledger(self, file: SourceFile) -> Iterator[Checkpoint]:
         if file.identity:
             key = f"{self.mark}\n{file.decoder.title}\n{file.identity}"
-            with closing(Ledger(self.state, key)) as ledger:
+            with closing(Checkpoint(self.state, key)) as ledger:
                 yield ledger
             return
         # What came through a pipe does not come again.
-        with tempfile.TemporaryDirectory(prefix="tillstream-") as gone, closing(Ledger(Path(gone), "pipe")) as ledger:
+        with (
+            tempfile.TemporaryDirectory(prefix="tillstream-") as gone,
+            closing(Checkpoint(Path(gone), "pipe")) as ledger,
+        ):
             yield ledger

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from tillstream.clock import Clock
 from tillstream.config.settings import Settings
 from tillstream.importing.batches import Batch, batches, place
-from tillstream.importing.checkpoint import Ledger, Refusal
-from tillstream.importing.source_file import CannotRead, Opened
-from tillstream.importing.uploader import Courier, Taken
+from tillstream.importing.checkpoint import Checkpoint, Refusal
+from tillstream.importing.source_file import CannotRead, SourceFile
+from tillstream.importing.uploader import Taken, Uploader
 from tillstream.importing.worker import Stopped, apart
 
 SAVE_US = 500_000
@@ -19,7 +19,7 @@ SAVE_US = 500_000
 DRAIN_US = 2_000_000
 """How long answers are waited for once it was told to stop."""
 
-Show = Callable[[Ledger, int], None]
+Show = Callable[[Checkpoint, int], None]
 """Told now and then what became of the file so far, and how many bytes of it were read."""
 
 
@@ -27,7 +27,7 @@ class Transfer:
     """From an opened file to its ledger, through a courier. `entrance` is the second part of the receipts' source."""
 
     def __init__(
-        self, opened: Opened, ledger: Ledger, courier: Courier, settings: Settings, clock: Clock, entrance: str
+        self, opened: SourceFile, ledger: Checkpoint, courier: Uploader, settings: Settings, clock: Clock, entrance: str
     ) -> None:
         self._opened = opened
         self._ledger = ledger

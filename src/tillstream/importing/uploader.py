@@ -68,7 +68,7 @@ class _Carried(Request):
         self.owner = owner
 
 
-class Courier:
+class Uploader:
     """To an ingest; made and used on the event loop.
 
     `stop` ends every wait. `tell` is told why ingest takes nothing, once, and with an empty text that it does again.

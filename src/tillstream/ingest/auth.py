@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
-from tillstream.access.key_file import KeptKeys
+from tillstream.access.key_file import KeyRepository
 from tillstream.access.keys import Keys, carried
 from tillstream.access.machine_token import is_token
 from tillstream.ingest import responses
@@ -39,7 +39,7 @@ class Gate:
     their hashes, seeded at random in each process, are equal: how long that takes tells nobody of a key.
     """
 
-    def __init__(self, keys: KeptKeys | None = None, token: str = "", *, required: bool = False) -> None:
+    def __init__(self, keys: KeyRepository | None = None, token: str = "", *, required: bool = False) -> None:
         """Without `keys` it is open. `token` opens it like a key for everything."""
         self._kept = keys
         self._token = token

@@ -15,8 +15,8 @@ from msgspec import Struct
 
 from tillstream.clock import utc
 from tillstream.config.data_directory import sync_directory
-from tillstream.database.base import Changes, Row, Store
-from tillstream.errors import PositionConflict, StoreUnavailable
+from tillstream.database.base import Changes, Database, Row
+from tillstream.errors import DatabaseUnavailable, PositionConflict
 from tillstream.log.base import place_now
 
 REPLAYED = "replayed"
@@ -57,7 +57,7 @@ class Decisions:
         self._adding = Lock()
 
     def add(self, decisions: Sequence[Decision]) -> None:
-        """Keep them: once it returns they survive the machine. Raises `StoreUnavailable`."""
+        """Keep them: once it returns they survive the machine. Raises `DatabaseUnavailable`."""
         lines = b"".join(msgspec.json.encode(each) + b"\n" for each in decisions)
         try:
             with self._adding, self._file.open("ab+") as file:
@@ -71,12 +71,12 @@ class Decisions:
                 if not size:
                     sync_directory(self._file.parent)
         except OSError as error:
-            raise StoreUnavailable(
+            raise DatabaseUnavailable(
                 "keep a decision in", self._file, error.strerror or error, "is the disk full?"
             ) from (error)
 
     def all(self) -> Iterator[Decision]:
-        """Every decision, in order; a line that cannot be read is reported. Raises `StoreUnavailable`."""
+        """Every decision, in order; a line that cannot be read is reported. Raises `DatabaseUnavailable`."""
         try:
             with self._file.open("rb") as file:
                 for number, line in enumerate(file, 1):
@@ -87,9 +87,11 @@ class Decisions:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise StoreUnavailable("read the decisions in", self._file, error.strerror or error, "mend that") from error
+            raise DatabaseUnavailable(
+                "read the decisions in", self._file, error.strerror or error, "mend that"
+            ) from error
 
-    def apply(self, store: Store) -> None:
+    def apply(self, store: Database) -> None:
         """Tell a store all that it may not know: one that is made anew, or that died before it was told."""
         known = {place_now(row["place"]) for row in store.query("SELECT place FROM decisions")}
         decided = (msgspec.structs.replace(each, place=place_now(each.place)) for each in self.all())
@@ -98,8 +100,8 @@ class Decisions:
             settle(store, page)
 
 
-def settle(store: Store, decisions: Sequence[Decision]) -> None:
-    """Have the store know the decisions; those that it knows stay. Safe beside the engine. Raises `StoreUnavailable`."""
+def settle(store: Database, decisions: Sequence[Decision]) -> None:
+    """Have the store know the decisions; those that it knows stay. Safe beside the engine. Raises `DatabaseUnavailable`."""
     rows = [each.row() for each in decisions]
     for tried in range(_TRIES):
         position = store.position()

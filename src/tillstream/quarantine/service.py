@@ -11,12 +11,12 @@ import msgspec
 from msgspec import Struct
 
 from tillstream.clock import Clock
-from tillstream.database.base import Row, Store
+from tillstream.database.base import Database, Row
 from tillstream.log.base import Log
 from tillstream.quarantine.decisions import DISCARDED, REPLAYED, Decision, Decisions, settle
 from tillstream.quarantine.replay import Posting
 from tillstream.queries.quarantine import place_of
-from tillstream.queries.queries import Views
+from tillstream.queries.queries import Queries
 from tillstream.receipt.model import has_only_begun
 
 REFUSED = "refused"
@@ -51,19 +51,19 @@ class Outcome(Struct, frozen=True):
         return self.became not in (REPLAYED, DISCARDED)
 
 
-class Desk(ABC):
+class QuarantineService(ABC):
     """Looks at entries and settles them. An entry is settled once; what is settled stays so, also in a store made anew.
 
-    Raises `BadQuery` for what cannot be asked, `StoreUnavailable` and `IngestUnavailable`.
+    Raises `BadQuery` for what cannot be asked, `DatabaseUnavailable` and `IngestUnavailable`.
     """
 
     @abstractmethod
     def page(self, filters: Mapping[str, str]) -> Row:
-        """As `Views.quarantine`."""
+        """As `Queries.quarantine`."""
 
     @abstractmethod
     def one(self, entry: str) -> Row | None:
-        """As `Views.quarantined`."""
+        """As `Queries.quarantined`."""
 
     @abstractmethod
     def replay(self, entry: str, edit: Edit | None = None) -> Outcome:
@@ -74,7 +74,7 @@ class Desk(ABC):
         """Settle entries without a replay; up to `ENTRIES_LIMIT` of them."""
 
 
-class OpenDesk(Desk):
+class LocalQuarantineService(QuarantineService):
     """The desk over an open store. Safe from any thread; decisions are made one after the other.
 
     A decision is kept in its file before the store is told. A crash before that leaves an entry that was taken
@@ -82,9 +82,9 @@ class OpenDesk(Desk):
     """
 
     def __init__(
-        self, views: Views, store: Store, log: Log, decisions: Decisions, posting: Posting, clock: Clock
+        self, queries: Queries, store: Database, log: Log, decisions: Decisions, posting: Posting, clock: Clock
     ) -> None:
-        self._views = views
+        self._views = queries
         self._store = store
         self._log = log
         self._decisions = decisions

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tillstream.database.base import Row, Store
+from tillstream.database.base import Database, Row
 from tillstream.errors import BadQuery, UnknownMetric
 from tillstream.metrics.catalogue import Metric
 from tillstream.metrics.folding import metric_table
 from tillstream.queries.calendar import Calendar
 from tillstream.queries.filters import key_value
 from tillstream.queries.stores import STORE_NAME, named
-from tillstream.stores.model import Shops
+from tillstream.stores.model import StoreList
 
 
 class Figures:
@@ -20,11 +20,11 @@ class Figures:
 
     def __init__(
         self,
-        store: Store,
+        store: Database,
         catalogue: Sequence[Metric],
         calendar: Calendar,
         currency: str,
-        shops: Callable[[], Shops],
+        shops: Callable[[], StoreList],
     ) -> None:
         self._store = store
         self._metrics = {metric.name: metric for metric in catalogue}

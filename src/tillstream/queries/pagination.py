@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tillstream.database.base import Reader, Row, Store
+from tillstream.database.base import Database, Reader, Row
 from tillstream.queries.filters import cursor_of, parse_cursor, parse_limit, where
 
 Conditions = tuple[list[str], list[Any]]
@@ -13,7 +13,7 @@ Conditions = tuple[list[str], list[Any]]
 
 
 def read_page(
-    store: Store | Reader,
+    store: Database | Reader,
     select: str,
     filters: Mapping[str, str] | None,
     read: Callable[[Mapping[str, str]], Conditions],

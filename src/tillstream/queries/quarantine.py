@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from tillstream.database.base import Reader, Row, Store
+from tillstream.database.base import Database, Reader, Row
 from tillstream.errors import BadQuery
 from tillstream.log.base import Log
 from tillstream.queries.differences import differences
@@ -37,7 +37,7 @@ _TOTALS = """WITH named AS (
 class Quarantine:
     """Refused, unreadable and conflicting records, and damage of the log; what came is read from the log."""
 
-    def __init__(self, store: Store, log: Log, originals: Originals) -> None:
+    def __init__(self, store: Database, log: Log, originals: Originals) -> None:
         self._store = store
         self._log = log
         self._originals = originals

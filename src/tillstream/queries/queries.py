@@ -1,6 +1,6 @@
 """What readers ask: summary, metrics, receipts, shops, quarantine and the live page's snapshot.
 
-The page, the API and the exports read through `Views` only. Everything it returns is plain data,
+The page, the API and the exports read through `Queries` only. Everything it returns is plain data,
 ready for JSON: money as decimal strings, counts as integers, days and times in ISO 8601.
 """
 
@@ -11,7 +11,7 @@ from datetime import date, datetime
 
 from tillstream.clock import Clock
 from tillstream.config.settings import Settings
-from tillstream.database.base import Reader, Row, Store
+from tillstream.database.base import Database, Reader, Row
 from tillstream.errors import OperationalError
 from tillstream.formats.base import Decoder
 from tillstream.formats.registry import BUILT_IN
@@ -28,26 +28,26 @@ from tillstream.queries.receipts import Receipts
 from tillstream.queries.stores import Stores
 from tillstream.queries.summary import Summary
 from tillstream.queries.ticker import Running, Ticker
-from tillstream.stores.model import Shops
+from tillstream.stores.model import StoreList
 
 
-class Views:
+class Queries:
     """Readers' questions, answered from the store; originals come from the log. Safe from any thread.
 
     What one answer shows together is of one commit. Raises `BadQuery` and `UnknownMetric` for what
-    cannot be asked, `StoreUnavailable` otherwise.
+    cannot be asked, `DatabaseUnavailable` otherwise.
     """
 
     def __init__(
         self,
-        store: Store,
+        store: Database,
         log: Log,
         catalogue: Sequence[Metric],
         settings: Settings,
         clock: Clock,
         trouble: Callable[[], OperationalError | None] = lambda: None,
         *,
-        shops: Callable[[], Shops] = Shops,
+        shops: Callable[[], StoreList] = StoreList,
         formats: Iterable[Decoder | type[Decoder]] = BUILT_IN,
     ) -> None:
         self.trouble = trouble

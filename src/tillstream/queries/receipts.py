@@ -10,7 +10,7 @@ from functools import partial
 from uuid import UUID
 
 from tillstream.config.settings import Settings
-from tillstream.database.base import Row, Store
+from tillstream.database.base import Database, Row
 from tillstream.errors import BadQuery
 from tillstream.log.base import Log
 from tillstream.queries.anomalies import Anomalies, check_anomaly
@@ -20,7 +20,7 @@ from tillstream.queries.originals import Originals
 from tillstream.queries.pagination import read_page
 from tillstream.queries.serialization import cent, plain, trimmed, zulu
 from tillstream.queries.stores import named
-from tillstream.stores.model import Shops
+from tillstream.stores.model import StoreList
 
 _COLUMNS = (
     "place, key, day, store, till, receipt, sold_local, received_at, gross, net, tax, items, line_count, "
@@ -35,11 +35,11 @@ class Receipts:
 
     def __init__(
         self,
-        store: Store,
+        store: Database,
         log: Log,
         calendar: Calendar,
         settings: Settings,
-        shops: Callable[[], Shops],
+        shops: Callable[[], StoreList],
         originals: Originals,
     ) -> None:
         currency = settings.currency

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from tillstream.database.base import Row, Store
+from tillstream.database.base import Database, Row
 from tillstream.metrics.folding import metric_table
 from tillstream.stores import opening_hours
-from tillstream.stores.model import Shop, Shops
+from tillstream.stores.model import Store, StoreList
 
 STORE_NAME = "store_name"
 STORE_COLUMNS = ("id", "name", "city", "region", "zone", "tills", "hours", "listed")
 
 
-def named(rows: Iterable[Row], shops: Shops) -> list[Row]:
+def named(rows: Iterable[Row], shops: StoreList) -> list[Row]:
     """The rows with `store_name` behind `store`: what people call it, its id where it is not in the list."""
     named_rows = []
     for row in rows:
@@ -29,7 +29,7 @@ def named(rows: Iterable[Row], shops: Shops) -> list[Row]:
 class Stores:
     """The shops of the list and those that sold."""
 
-    def __init__(self, store: Store, shops: Callable[[], Shops]) -> None:
+    def __init__(self, store: Database, shops: Callable[[], StoreList]) -> None:
         self._store = store
         self._shops = shops
 
@@ -41,14 +41,14 @@ class Stores:
         """
         shops = self._shops()
         sold = self._store.query(f"SELECT DISTINCT store FROM {metric_table('sales_by_store')} ORDER BY store")
-        others = [Shop(row["store"]) for row in sold if row["store"] not in shops.by_id]
+        others = [Store(row["store"]) for row in sold if row["store"] not in shops.by_id]
         return [
             *(_store(shop, listed=True) for shop in shops.by_id.values()),
             *(_store(shop, listed=False) for shop in others),
         ]
 
 
-def _store(shop: Shop, *, listed: bool) -> Row:
+def _store(shop: Store, *, listed: bool) -> Row:
     return {
         "id": shop.id,
         "name": shop.title,

@@ -42,7 +42,7 @@ Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
 
 def list_shops(directory: DataDirectory) -> None:
-    """Give the demo's shops their names, unless a list is there already. Raises `ShopListError`."""
+    """Give the demo's shops their names, unless a list is there already. Raises `StoreListError`."""
     if not directory.shops.exists():
         repository.write(directory.shops, store_list.listed(Chain(STORES, TILLS)))
 

@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from tillstream.alerts.evaluator import Alerts
+from tillstream.alerts.evaluator import AlertEvaluator
 from tillstream.clock import Clock
 from tillstream.config.data_directory import DataDirectory
 from tillstream.config.settings import Settings
-from tillstream.database.base import Store
+from tillstream.database.base import Database
 from tillstream.engine.base import Engine
 from tillstream.log.base import Log
 from tillstream.metrics.catalogue import Metric
-from tillstream.quarantine.service import OpenDesk
-from tillstream.queries.queries import Views
+from tillstream.quarantine.service import LocalQuarantineService
+from tillstream.queries.queries import Queries
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,12 @@ class ReadSide:
     """The parts of the read side over one data directory."""
 
     log: Log
-    store: Store
+    store: Database
     engine: Engine
-    views: Views
-    alerts: Alerts
+    queries: Queries
+    alerts: AlertEvaluator
     metrics: Sequence[Metric]
-    desk: OpenDesk
+    quarantine_service: LocalQuarantineService
     broadcast: Callable[[Mapping[str, bytes]], None] | None
     """Sends JSON to subscribers by the name of an exchange, where the log has a broker."""
 

@@ -19,8 +19,8 @@ import structlog
 import uvloop
 
 from tillstream.access import exposure, key_file, machine_token
-from tillstream.access.key_file import KeptKeys
-from tillstream.alerts.notifier import Watch
+from tillstream.access.key_file import KeyRepository
+from tillstream.alerts.notifier import Notifier
 from tillstream.alerts.webhook import Webhook
 from tillstream.clock import SystemClock
 from tillstream.config import ports
@@ -61,7 +61,7 @@ def ingest(
     directory, clock = open_directory(settings.data_path, None if supervised else Kind.REAL), SystemClock()
     _check_exposure(directory, settings, ingest=True, supervised=supervised)
     gate = Gate(
-        KeptKeys(key_file.place(directory, settings), clock),
+        KeyRepository(key_file.place(directory, settings), clock),
         machine_token.token(directory, secrets.token_bytes),
         required=exposure.asks_always(settings),
     )
@@ -132,7 +132,11 @@ async def _fold_and_show(
 
     loop = asyncio.get_running_loop()
     live = LiveFeed(
-        "overview", partial(live_update, reading.views, reading.alerts), reading.views.trouble, settings, SystemClock()
+        "overview",
+        partial(live_update, reading.queries, reading.alerts),
+        reading.queries.trouble,
+        settings,
+        SystemClock(),
     )
     halt = threading.Event()
     pages: list[str] = []
@@ -141,7 +145,7 @@ async def _fold_and_show(
         pages.append(settings.alert_page_url or ports.address(settings.host, port, tls=settings.tls))
         ready(port)
 
-    telling = Broadcast(reading.views.ticker, reading.broadcast) if reading.broadcast is not None else None
+    telling = Broadcast(reading.queries.ticker, reading.broadcast) if reading.broadcast is not None else None
 
     def on_commit(_: Step) -> None:
         live.notify()
@@ -152,21 +156,21 @@ async def _fold_and_show(
         folding = loop.run_in_executor(executor, _fold, reading.engine, halt, on_commit)
         # Whatever ends the folding ends the process too: figures that stand still must not look live.
         folding.add_done_callback(lambda _: stop.set())
-        watch = Watch(reading.alerts.standing, offer, lambda: pages[0] if pages else "", SystemClock(), told)
+        watch = Notifier(reading.alerts.standing, offer, lambda: pages[0] if pages else "", SystemClock(), told)
         loop.run_in_executor(executor, watch.run, halt)
         if telling is not None:
             loop.run_in_executor(executor, telling.run, halt)
         try:
             await serve(
-                reading.views,
+                reading.queries,
                 reading.alerts,
-                reading.desk,
+                reading.quarantine_service,
                 live,
                 settings,
                 stop,
                 at_port,
                 partial(_gauges, reading),
-                partial(check.run, reading.store, reading.views, reading.log, reading.metrics),
+                partial(check.run, reading.store, reading.queries, reading.log, reading.metrics),
                 entrance,
                 demo=demo,
             )

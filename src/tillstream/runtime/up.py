@@ -26,7 +26,7 @@ PORT_SETTINGS = ("ingest_port", "dashboard_port")
 async def up(settings: Settings, *, demo: bool, say: Say) -> int:
     """Run every part until told to stop; the exit code.
 
-    Raises `AccessError`, `DataDirectoryError`, `PortTaken`, `SettingsError` or `ShopListError` before anything
+    Raises `AccessError`, `DataDirectoryError`, `PortTaken`, `SettingsError` or `StoreListError` before anything
     is started.
     """
     if demo and settings.log != "sqlite":

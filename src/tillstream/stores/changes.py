@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from tillstream.stores.model import Shops
+from tillstream.stores.model import StoreList
 
 
 class Changes(Struct, frozen=True):
@@ -21,7 +21,7 @@ class Changes(Struct, frozen=True):
         return f"{self.total:,} {shops}: {len(self.new):,} new, {len(self.changed):,} changed, {len(self.gone):,} gone"
 
 
-def compare(old: Shops, new: Shops) -> Changes:
+def compare(old: StoreList, new: StoreList) -> Changes:
     """What `new` changes where `old` was in force. A shop without a zone stands in the chain's."""
     before, after = old.by_id, new.by_id
     return Changes(

@@ -16,7 +16,7 @@ class Opening(Struct, frozen=True):
     closes: time
 
 
-class Shop(Struct, frozen=True):
+class Store(Struct, frozen=True):
     """One shop; everything but its id may be unknown: an empty text, no hours, no tills."""
 
     id: str
@@ -39,15 +39,15 @@ class Shop(Struct, frozen=True):
         return any(each.weekday == local.weekday() and each.opens <= local.time() < each.closes for each in self.hours)
 
 
-class Shops:
+class StoreList:
     """The shops by their id. One that is not in the list still works, under its id."""
 
-    def __init__(self, shops: Mapping[str, Shop] | None = None) -> None:
-        self.by_id: Mapping[str, Shop] = dict(shops or {})
+    def __init__(self, shops: Mapping[str, Store] | None = None) -> None:
+        self.by_id: Mapping[str, Store] = dict(shops or {})
 
-    def get(self, store: str) -> Shop:
+    def get(self, store: str) -> Store:
         """The shop of this id, whether it is in the list or not."""
-        return self.by_id.get(store) or Shop(store)
+        return self.by_id.get(store) or Store(store)
 
     def title(self, store: str) -> str:
         return self.get(store).title

@@ -18,12 +18,12 @@ from tillstream.access import machine_token
 from tillstream.clock import Clock, SystemClock
 from tillstream.config.data_directory import DataDirectory, Holder, open_directory
 from tillstream.config.settings import Settings
-from tillstream.database.base import Reader, Row, Store
-from tillstream.errors import StoreUnavailable
+from tillstream.database.base import Database, Reader, Row
+from tillstream.errors import DatabaseUnavailable
 from tillstream.log.base import Log, Position
 from tillstream.metrics.catalogue import Metric
 from tillstream.metrics.delays import percentiles
-from tillstream.queries.queries import Views
+from tillstream.queries.queries import Queries
 from tillstream.queries.summary import COUNTERS
 from tillstream.receipt.model import minor_digits
 
@@ -72,9 +72,9 @@ class Stored(Protocol):
     """The stored figures of a data directory, and the log that they come from."""
 
     @property
-    def store(self) -> Store: ...
+    def store(self) -> Database: ...
     @property
-    def views(self) -> Views: ...
+    def queries(self) -> Queries: ...
     @property
     def log(self) -> Log: ...
     @property
@@ -86,21 +86,21 @@ def check(
 ) -> Report:
     """The report on a data directory: from the engine that runs on it, or else from its files by `open_stored`.
 
-    Raises `DataDirectoryError` or `StoreUnavailable`.
+    Raises `DataDirectoryError` or `DatabaseUnavailable`.
     """
     directory = open_directory(settings.data_path, create=False)
     holder = directory.holder("engine")
     if holder is not None:
         return _ask(holder, machine_token.authorization(directory))
     with directory.lock("engine"), open_stored(directory, settings, SystemClock()) as stored:
-        return run(stored.store, stored.views, stored.log, stored.metrics)
+        return run(stored.store, stored.queries, stored.log, stored.metrics)
 
 
 def _ask(holder: Holder, authorization: dict[str, str]) -> Report:
     """The report of a running engine, which alone can read its store."""
     target = f"the engine of process {holder.pid}"
     if not holder.address:
-        raise StoreUnavailable("ask", target, "it is only starting", "try again in a moment")
+        raise DatabaseUnavailable("ask", target, "it is only starting", "try again in a moment")
     asked = Request(f"{holder.address}/api/v1/check", headers=authorization)
     try:
         with machine_token.opener().open(asked, timeout=ANSWER_LIMIT_S) as answer:
@@ -108,10 +108,10 @@ def _ask(holder: Holder, authorization: dict[str, str]) -> Report:
     except (OSError, msgspec.DecodeError) as error:
         denied = isinstance(error, HTTPError) and error.code == HTTPStatus.UNAUTHORIZED
         hint = "run this as the user of the engine" if denied else "see its log"
-        raise StoreUnavailable("ask", f"{target} at {holder.address}", error, hint) from error
+        raise DatabaseUnavailable("ask", f"{target} at {holder.address}", error, hint) from error
 
 
-def run(store: Store, views: Views, log: Log, metrics: Sequence[Metric]) -> Report:
+def run(store: Database, queries: Queries, log: Log, metrics: Sequence[Metric]) -> Report:
     """Compare every metric and every day's summary with the stored receipts, and these with the log.
 
     Safe while the engine runs: both sides of a comparison are of one commit. Each comparison has a
@@ -124,7 +124,7 @@ def run(store: Store, views: Views, log: Log, metrics: Sequence[Metric]) -> Repo
             differences += _metric(reader, metric)
     for day in days:
         with store.reading() as reader:
-            differences += _summary(reader, views, day)
+            differences += _summary(reader, queries, day)
     with store.reading() as reader:
         accounts = _accounts(reader)
     differences += _log(accounts, log)
@@ -144,10 +144,10 @@ def _metric(reader: Reader, metric: Metric) -> Iterator[Difference]:
         yield Difference(metric.name, where, sides.get("metric", "nothing"), sides.get("recount", "nothing"))
 
 
-def _summary(reader: Reader, views: Views, day: date) -> Iterator[Difference]:
-    shown = views.summary(day, reader)
+def _summary(reader: Reader, queries: Queries, day: date) -> Iterator[Difference]:
+    shown = queries.summary(day, reader)
     recount = reader.query(_RECOUNT, [day])[0]
-    recount["average_ticket"] = _average(recount, views.currency)
+    recount["average_ticket"] = _average(recount, queries.currency)
     buckets = reader.query(_BUCKETS, [day])
     # The summary rounds what it shows of a bucket's bound, so bounds are compared as it shows them.
     for name, bucket, scale, decimals in (

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tillstream.config.data_directory import DataDirectory, sync_directory
-from tillstream.database.base import Store
+from tillstream.database.base import Database
 from tillstream.engine.base import Engine
 from tillstream.log.base import Log
 
@@ -29,7 +29,7 @@ class Stored(Protocol):
     """A database with receipts."""
 
     @property
-    def store(self) -> Store: ...
+    def store(self) -> Database: ...
 
 
 def rebuild_store(

@@ -9,14 +9,14 @@ from fastapi import FastAPI
 from granian.constants import Interfaces
 
 from tillstream import __version__
-from tillstream.alerts.evaluator import Alerts
+from tillstream.alerts.evaluator import AlertEvaluator
 from tillstream.config import ports
 from tillstream.config.settings import Settings
 from tillstream.http_server import BACKLOG, BoundServer
-from tillstream.quarantine.service import OpenDesk
-from tillstream.queries.queries import Views
+from tillstream.quarantine.service import LocalQuarantineService
+from tillstream.queries.queries import Queries
 from tillstream.web.api import docs, health, routes
-from tillstream.web.api import quarantine as desk
+from tillstream.web.api import quarantine as quarantine_service
 from tillstream.web.api.csv_panels import PANELS
 from tillstream.web.api.description import describe
 from tillstream.web.live.feed import LiveFeed
@@ -35,9 +35,9 @@ Gauges = Callable[[], dict[str, float]]
 
 
 def application(
-    views: Views,
-    alerts: Alerts,
-    settling: OpenDesk,
+    queries: Queries,
+    alerts: AlertEvaluator,
+    settling: LocalQuarantineService,
     live: LiveFeed,
     settings: Settings,
     gauges: Gauges,
@@ -55,19 +55,19 @@ def application(
         docs_url=None,
         redoc_url=None,
     )
-    app.include_router(routes.routes(views, alerts, live, recount), dependencies=docs.SECURITY)
-    app.include_router(desk.routes(views, settling, settings), dependencies=docs.SECURITY)
-    app.include_router(health.routes(views, alerts, live, gauges))
+    app.include_router(routes.routes(queries, alerts, live, recount), dependencies=docs.SECURITY)
+    app.include_router(quarantine_service.routes(queries, settling, settings), dependencies=docs.SECURITY)
+    app.include_router(health.routes(queries, alerts, live, gauges))
     app.include_router(docs.routes())
-    app.include_router(lists.routes(views, alerts, demo=demo))
-    app.include_router(aside.routes(views, settling, settings, demo=demo))
-    app.include_router(anomalies.routes(views, demo=demo))
-    app.include_router(metrics.routes(views, demo=demo))
+    app.include_router(lists.routes(queries, alerts, demo=demo))
+    app.include_router(aside.routes(queries, settling, settings, demo=demo))
+    app.include_router(anomalies.routes(queries, demo=demo))
+    app.include_router(metrics.routes(queries, demo=demo))
     app.mount("/docs/files", docs.files())
     routes.add_refusals(app)
-    names = {"name": [each["name"] for each in views.catalogue()], "panel": PANELS}
+    names = {"name": [each["name"] for each in queries.catalogue()], "panel": PANELS}
     app.openapi = describe(app, names)  # type: ignore[method-assign]
-    hashes = page.mount(app, views, settings, entrance, demo=demo)
+    hashes = page.mount(app, queries, settings, entrance, demo=demo)
     app.add_middleware(Files)
     app.add_middleware(Doorkeeper, entrance=entrance)
     app.add_middleware(Guard, script_hashes=hashes, written=Doorkeeper.WRITTEN)
@@ -75,9 +75,9 @@ def application(
 
 
 async def serve(
-    views: Views,
-    alerts: Alerts,
-    settling: OpenDesk,
+    queries: Queries,
+    alerts: AlertEvaluator,
+    settling: LocalQuarantineService,
     live: LiveFeed,
     settings: Settings,
     stop: asyncio.Event,
@@ -93,6 +93,6 @@ async def serve(
     Raises `PortTaken`, and `OperationalError` where the server ends by itself.
     """
     listener = ports.listen(settings.host, settings.dashboard_port, "--dashboard-port", BACKLOG)
-    app = application(views, alerts, settling, live, settings, gauges, recount, entrance, demo=demo)
+    app = application(queries, alerts, settling, live, settings, gauges, recount, entrance, demo=demo)
     server = BoundServer(app, Interfaces.ASGINL, settings, listener)
     await server.run("the dashboard", stop, ready, live.close, STOP_LIMIT_S)

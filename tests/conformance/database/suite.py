@@ -17,10 +17,10 @@ from msgspec.structs import replace
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import NOON_US, body
 from tillstream.config.settings import Settings
-from tillstream.database.base import Changes, Store
+from tillstream.database.base import Changes, Database
 from tillstream.database.schema import VERSION
 from tillstream.engine.arrow_batches import records
-from tillstream.errors import PositionConflict, StoreUnavailable, UnknownMetric
+from tillstream.errors import DatabaseUnavailable, PositionConflict, UnknownMetric
 from tillstream.log.base import START, Position
 from tillstream.metrics.catalogue import BUILT_IN, Metric, declare
 from tillstream.quarantine.decisions import DISCARDED, REPLAYED, Decision, settle
@@ -41,11 +41,11 @@ TOP = declare(
 class StoreSuite:
     """Given commits of an engine, then the store has all of each or nothing of it."""
 
-    def open(self, path: Path, settings: Settings | None = None, metrics: Sequence[Metric] = BUILT_IN) -> Store:
+    def open(self, path: Path, settings: Settings | None = None, metrics: Sequence[Metric] = BUILT_IN) -> Database:
         raise NotImplementedError
 
     @pytest.fixture
-    def store(self, tmp_path: Path) -> Iterator[Store]:
+    def store(self, tmp_path: Path) -> Iterator[Database]:
         store = self.open(tmp_path)
         yield store
         store.close()
@@ -59,24 +59,24 @@ class StoreSuite:
         yield pipeline
         pipeline.close()
 
-    def test_an_empty_store_starts_before_the_first_record(self, store: Store) -> None:
+    def test_an_empty_store_starts_before_the_first_record(self, store: Database) -> None:
         assert store.position() == START
 
-    def test_a_commit_moves_the_position_and_the_count_of_records(self, store: Store) -> None:
+    def test_a_commit_moves_the_position_and_the_count_of_records(self, store: Database) -> None:
         store.commit(Changes(START, Position((4,)), records=9, committed_us=NOON_US))
         assert store.position() == Position((4,))
         assert store.query("SELECT records FROM state")[0]["records"] == 9
 
-    def test_a_commit_from_another_position_is_refused_and_changes_nothing(self, store: Store) -> None:
+    def test_a_commit_from_another_position_is_refused_and_changes_nothing(self, store: Database) -> None:
         store.commit(Changes(START, Position((4,)), records=9))
         with pytest.raises(PositionConflict, match="its position is no longer -1"):
             store.commit(Changes(START, Position((5,)), records=1, counters={("2026-11-23", "duplicates"): 1}))
         assert store.position() == Position((4,))
         assert store.query("SELECT * FROM counters") == []
 
-    def test_a_commit_that_fails_leaves_nothing_behind_and_the_next_one_works(self, store: Store) -> None:
+    def test_a_commit_that_fails_leaves_nothing_behind_and_the_next_one_works(self, store: Database) -> None:
         broken = pa.table({"nonsense": [1]})
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(DatabaseUnavailable):
             store.commit(Changes(START, Position((1,)), records=1, receipts=broken))
         assert store.position() == START
         store.commit(Changes(START, Position((1,)), records=1))
@@ -131,16 +131,16 @@ class StoreSuite:
         assert pipeline.rows("top")[0]["largest"] == Decimal("5.00")
         pipeline.append(body(cashReceiptID="2"))
         pipeline.drain()
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(DatabaseUnavailable):
             pipeline.rows("top")
         pipeline.close()
 
-    def test_an_unknown_metric_is_named(self, store: Store) -> None:
+    def test_an_unknown_metric_is_named(self, store: Database) -> None:
         with pytest.raises(UnknownMetric, match="no metric 'sails'; there are sales,"):
             store.rebuild("sails")
 
-    def test_a_query_that_cannot_be_read_says_so(self, store: Store) -> None:
-        with pytest.raises(StoreUnavailable, match="could not read the store"):
+    def test_a_query_that_cannot_be_read_says_so(self, store: Database) -> None:
+        with pytest.raises(DatabaseUnavailable, match="could not read the store"):
             store.query("SELECT nothing FROM nowhere")
 
     def test_the_quarantine_keeps_the_newest_within_its_quota_and_counts_the_rest(self, tmp_path: Path) -> None:
@@ -271,20 +271,20 @@ class StoreSuite:
             assert early.query("SELECT count(*) AS receipts FROM receipts") == [{"receipts": 1}]
 
     def test_a_reader_cannot_write(self, pipeline: Pipeline) -> None:
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(DatabaseUnavailable):
             pipeline.store.query("DELETE FROM receipts")
         assert pipeline.rows("sales")[0]["receipts"] == 1
         assert pipeline.store.query("SELECT count(*) AS receipts FROM receipts") == [{"receipts": 1}]
 
     def test_another_currency_is_refused(self, pipeline: Pipeline, tmp_path: Path) -> None:
         pipeline.store.close()
-        with pytest.raises(StoreUnavailable, match="its receipts are in EUR, the setting `currency` says USD"):
+        with pytest.raises(DatabaseUnavailable, match="its receipts are in EUR, the setting `currency` says USD"):
             self.open(tmp_path, Settings(currency="USD"))
 
-    def test_another_version_is_refused_with_what_to_do(self, store: Store, tmp_path: Path) -> None:
+    def test_another_version_is_refused_with_what_to_do(self, store: Database, tmp_path: Path) -> None:
         self.tamper(store, f"UPDATE meta SET value = '{VERSION + 1}' WHERE name = 'version'")
         store.close()
-        with pytest.raises(StoreUnavailable, match="tillstream rebuild"):
+        with pytest.raises(DatabaseUnavailable, match="tillstream rebuild"):
             self.open(tmp_path)
 
     def test_rows_merge_into_metrics_at_once_and_later_alike(self, pipeline: Pipeline) -> None:
@@ -300,10 +300,10 @@ class StoreSuite:
         assert pipeline.store.rebuild("sales_by_minute") == len(pipeline.rows("sales_by_minute"))
         assert pipeline.verify("sales_by_minute") == []
 
-    def tamper(self, store: Store, sql: str) -> None:
+    def tamper(self, store: Database, sql: str) -> None:
         """Change what is stored behind the store's back."""
         raise NotImplementedError
 
-    def spoil(self, store: Store, metric: str, assignment: str) -> None:
+    def spoil(self, store: Database, metric: str, assignment: str) -> None:
         """Change a metric's stored figures behind the store's back."""
         raise NotImplementedError

@@ -15,26 +15,26 @@ from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
 from tillstream.clock import SystemClock
 from tillstream.config.settings import Settings
-from tillstream.database.base import Store
-from tillstream.database.duckdb.database import DuckStore
-from tillstream.errors import StoreUnavailable
+from tillstream.database.base import Database
+from tillstream.database.duckdb.database import DuckDatabase
+from tillstream.errors import DatabaseUnavailable
 from tillstream.metrics.catalogue import BUILT_IN, Metric
 
 
 class TestDuckStore(StoreSuite):
-    def open(self, path: Path, settings: Settings | None = None, metrics: Sequence[Metric] = BUILT_IN) -> DuckStore:
-        return DuckStore(path / "store.duckdb", metrics, settings or Settings(), SystemClock())
+    def open(self, path: Path, settings: Settings | None = None, metrics: Sequence[Metric] = BUILT_IN) -> DuckDatabase:
+        return DuckDatabase(path / "store.duckdb", metrics, settings or Settings(), SystemClock())
 
-    def tamper(self, store: Store, sql: str) -> None:
-        assert isinstance(store, DuckStore)
+    def tamper(self, store: Database, sql: str) -> None:
+        assert isinstance(store, DuckDatabase)
         store._connection.execute(sql)
 
-    def spoil(self, store: Store, metric: str, assignment: str) -> None:
+    def spoil(self, store: Database, metric: str, assignment: str) -> None:
         self.tamper(store, f"UPDATE merged_{metric} SET {assignment}")
 
     def test_a_file_that_is_no_database_is_refused_in_one_line(self, tmp_path: Path) -> None:
         (tmp_path / "store.duckdb").write_bytes(b"not a database" * 1000)
-        with pytest.raises(StoreUnavailable, match="could not open the store"):
+        with pytest.raises(DatabaseUnavailable, match="could not open the store"):
             self.open(tmp_path)
 
     def test_a_checkpoint_that_a_reader_delays_is_made_by_a_later_commit(

@@ -18,7 +18,7 @@ from tests.support.receipts import NOON_US, body
 from tests.support.recount import recount
 from tests.support.waiting import wait_until
 from tillstream.config.settings import Settings
-from tillstream.errors import LogUnavailable, PositionConflict, StoreUnavailable
+from tillstream.errors import DatabaseUnavailable, LogUnavailable, PositionConflict
 from tillstream.log.base import Position
 
 EUR = Decimal
@@ -290,10 +290,10 @@ class EngineSuite:
         pipeline.append(*numbered(2))
 
         def die(changes: object) -> None:
-            raise StoreUnavailable("write to", "the store", "the power is gone")
+            raise DatabaseUnavailable("write to", "the store", "the power is gone")
 
         monkeypatch.setattr(pipeline.store, "commit", die)
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(DatabaseUnavailable):
             pipeline.engine.step()
         monkeypatch.undo()
         assert pipeline.log.lag() == 2

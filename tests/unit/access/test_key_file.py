@@ -8,7 +8,7 @@ import pytest
 import structlog.testing
 
 from tillstream.access import key_file
-from tillstream.access.key_file import KeptKeys, changing, place, read
+from tillstream.access.key_file import KeyRepository, changing, place, read
 from tillstream.access.keys import Key, Keys
 from tillstream.clock import ManualClock
 from tillstream.config.data_directory import open_directory
@@ -63,7 +63,7 @@ def test_a_file_that_was_shared_with_a_group_stays_shared(file: Path) -> None:
 def test_a_file_that_holds_no_keys_says_why(file: Path, text: str, because: str) -> None:
     file.write_text(text)
     with pytest.raises(AccessError) as caught:
-        KeptKeys(file, ManualClock(0))
+        KeyRepository(file, ManualClock(0))
     assert f"could not read the keys in {file}: " in str(caught.value)
     assert because in str(caught.value)
 
@@ -89,7 +89,7 @@ def test_revoked_keys_go_where_there_are_too_many_the_oldest_first(file: Path, m
 
 def test_a_key_made_elsewhere_is_seen_within_a_second(file: Path) -> None:
     clock = ManualClock(0)
-    keys = KeptKeys(file, clock)
+    keys = KeyRepository(file, clock)
     assert keys() == Keys()
     keep(file, key("1"))
     clock.advance(1)
@@ -99,7 +99,7 @@ def test_a_key_made_elsewhere_is_seen_within_a_second(file: Path) -> None:
 def test_a_file_that_breaks_or_goes_leaves_the_keys_in_force_and_is_told_once(file: Path) -> None:
     keep(file, key("1"))
     clock = ManualClock(0)
-    keys = KeptKeys(file, clock)
+    keys = KeyRepository(file, clock)
     assert list(keys().by_id) == ["1"]
     with structlog.testing.capture_logs() as logged:
         for change in (lambda: file.write_text("{"), file.unlink):

@@ -9,7 +9,7 @@ import pytest
 import structlog.testing
 
 from tillstream.access import password
-from tillstream.access.password import KeptPassword, Password
+from tillstream.access.password import Password, PasswordRepository
 from tillstream.clock import ManualClock
 from tillstream.errors import AccessError
 
@@ -70,14 +70,14 @@ def test_it_is_kept_for_its_owner_alone_and_cleared(file: Path, made: Password) 
 def test_a_file_that_holds_no_password_says_why(file: Path, text: str, because: str) -> None:
     file.write_text(text)
     with pytest.raises(AccessError) as caught:
-        KeptPassword(file, ManualClock(0))
+        PasswordRepository(file, ManualClock(0))
     assert f"could not read the password in {file}: " in str(caught.value)
     assert because in str(caught.value)
 
 
 def test_one_set_elsewhere_is_seen_and_a_broken_file_leaves_it_in_force(file: Path, made: Password) -> None:
     clock = ManualClock(0)
-    kept = KeptPassword(file, clock)
+    kept = PasswordRepository(file, clock)
     assert kept() is None
     password.write(file, made)
     clock.advance(1)

@@ -10,13 +10,13 @@ import pytest
 from tests.inprocess.pipeline import Pipeline
 from tests.inprocess.trading import TODAY, Trading
 from tests.support.receipts import body
-from tillstream.alerts.baseline import Habit, Trade, Usual, UsualDays
+from tillstream.alerts.baseline import Baseline, Baselines, Habit, Trade
 from tillstream.receipt.model import UNALLOCATED
 
 
-def usual_of(pipeline: Pipeline, days: UsualDays | None = None) -> Usual:
+def usual_of(pipeline: Pipeline, days: Baselines | None = None) -> Baseline:
     with pipeline.store.reading() as reader:
-        return (days or UsualDays(0)).of(reader, TODAY)
+        return (days or Baselines(0)).of(reader, TODAY)
 
 
 def at(clock: str) -> datetime:
@@ -103,7 +103,7 @@ def test_given_a_business_day_that_begins_at_four_when_asked_then_its_hours_are_
 def test_given_what_was_read_when_a_little_comes_late_then_it_is_kept_and_when_much_does_it_is_read_again(
     pipeline: Pipeline,
 ) -> None:
-    trading, days = Trading(pipeline), UsualDays(0)
+    trading, days = Trading(pipeline), Baselines(0)
     trading.past(1)
     first = usual_of(pipeline, days)
     pipeline.append(body(date="2026-11-16 12:00:07"))
@@ -116,7 +116,7 @@ def test_given_what_was_read_when_a_little_comes_late_then_it_is_kept_and_when_m
 
 
 def test_given_many_days_when_asked_about_each_then_only_the_last_few_are_kept(pipeline: Pipeline) -> None:
-    days = UsualDays(0)
+    days = Baselines(0)
     with pipeline.store.reading() as reader:
         for number in range(10):
             days.of(reader, TODAY + timedelta(days=number))

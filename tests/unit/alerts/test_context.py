@@ -9,17 +9,17 @@ from pathlib import Path
 from tests.inprocess.pipeline import Pipeline
 from tests.inprocess.sales import sell, total
 from tests.support.receipts import NOON_US, body
-from tillstream.alerts.context import Scene, Scenes, zone_of
+from tillstream.alerts.context import AlertContext, AlertContexts, zone_of
 from tillstream.config.settings import Settings
-from tillstream.stores.model import Shop, Shops
+from tillstream.stores.model import Store, StoreList
 
 NOON = datetime.fromisoformat("2026-11-23T11:00:00")
 
 
-def scene_of(pipeline: Pipeline, shops: Shops | None = None, **settings: object) -> Scene:
+def scene_of(pipeline: Pipeline, shops: StoreList | None = None, **settings: object) -> AlertContext:
     known = Settings(**settings)  # type: ignore[arg-type]
     with pipeline.store.reading() as reader:
-        return Scenes(known).read(reader, pipeline.clock.now_us(), shops or Shops())
+        return AlertContexts(known).read(reader, pipeline.clock.now_us(), shops or StoreList())
 
 
 def test_given_sales_when_read_then_each_shop_has_its_receipts_refunds_and_tills(pipeline: Pipeline) -> None:
@@ -60,7 +60,7 @@ def test_given_shops_in_two_zones_when_their_days_differ_then_each_has_its_own_t
         total("5.00", cashReceiptID="2", storeID="9", date="2026-11-24 11:00:00"),
         total("5.00", cashReceiptID="3", storeID="9", date="2026-11-23 11:00:00"),
     )
-    shops = Shops({"7": Shop("7", zone="America/Guadeloupe")})
+    shops = StoreList({"7": Store("7", zone="America/Guadeloupe")})
     scene = scene_of(pipeline, shops, store_zones={"9": "Pacific/Auckland"})
     assert {name: place.day for name, place in scene.places.items()} == {
         "Europe/Paris": date(2026, 11, 23),
@@ -76,9 +76,9 @@ def test_given_shops_in_two_zones_when_their_days_differ_then_each_has_its_own_t
 
 def test_given_a_zone_in_the_settings_and_one_in_the_list_when_asked_then_the_settings_win() -> None:
     settings = Settings(store_zones={"1": "Europe/London"})
-    assert zone_of(settings, Shop("1", zone="Asia/Tokyo")) == "Europe/London"
-    assert zone_of(settings, Shop("2", zone="Asia/Tokyo")) == "Asia/Tokyo"
-    assert zone_of(settings, Shop("3")) == "Europe/Paris"
+    assert zone_of(settings, Store("1", zone="Asia/Tokyo")) == "Europe/London"
+    assert zone_of(settings, Store("2", zone="Asia/Tokyo")) == "Asia/Tokyo"
+    assert zone_of(settings, Store("3")) == "Europe/Paris"
 
 
 def test_given_a_business_day_that_begins_at_half_past_four_when_it_is_earlier_then_it_is_still_yesterday(
@@ -101,5 +101,5 @@ def test_given_minutes_of_today_when_asked_then_the_receipts_from_then_on_are_co
     assert pipeline.clock.now_us() == NOON_US
     sell(pipeline, body(date="2026-11-23 10:00:00"), body(cashReceiptID="2", date="2026-11-23 11:30:00"))
     with pipeline.store.reading() as reader:
-        scene = Scenes(Settings()).read(reader, NOON_US, Shops())
+        scene = AlertContexts(Settings()).read(reader, NOON_US, StoreList())
         assert scene.receipts_since(datetime.fromisoformat("2026-11-23T11:00:00")) == 1

@@ -16,7 +16,7 @@ from tillstream.alerts.evaluator import LagClock
 from tillstream.alerts.rules import GRACE_S, INTERVAL_S, LIMIT, RULES
 from tillstream.config.settings import Settings
 from tillstream.database.base import Reader
-from tillstream.errors import StoreUnavailable
+from tillstream.errors import DatabaseUnavailable
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_given_a_store_that_is_closed_when_asked_then_it_says_so_and_can_be_aske
     alerts = Trading(pipeline).alerts()
     pipeline.store.close()
     for _ in range(2):
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(DatabaseUnavailable):
             alerts.standing()
     pipeline.reopen()
 

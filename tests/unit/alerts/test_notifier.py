@@ -16,7 +16,7 @@ from tests.support.hook import receiving
 from tests.support.receipts import NOON_US
 from tests.support.waiting import wait_until
 from tillstream.alerts import notifier as watching
-from tillstream.alerts.notifier import Watch
+from tillstream.alerts.notifier import Notifier
 from tillstream.alerts.rules import GRACE_S, INTERVAL_S
 from tillstream.alerts.webhook import Webhook
 from tillstream.clock import ManualClock
@@ -35,9 +35,9 @@ def kept(tmp_path: Path) -> Path:
     return tmp_path / "alerts.json"
 
 
-def watch(standing: Callable[[], Rows], kept: Path, clock: ManualClock | None = None) -> tuple[Watch, Rows]:
+def watch(standing: Callable[[], Rows], kept: Path, clock: ManualClock | None = None) -> tuple[Notifier, Rows]:
     told: Rows = []
-    return Watch(standing, told.append, lambda: "http://till.example/", clock or ManualClock(NOON_US), kept), told
+    return Notifier(standing, told.append, lambda: "http://till.example/", clock or ManualClock(NOON_US), kept), told
 
 
 def test_given_alerts_that_come_and_go_when_looked_at_then_each_is_told_once_as_it_fires_and_clears(
@@ -121,7 +121,9 @@ def test_given_a_shop_that_falls_silent_when_it_sells_again_then_the_receiver_he
     alerts = trading.open("12:00")
     with receiving() as receiver:
         hook = Webhook(Settings(alert_webhook_url=receiver.url()))
-        watch_ = Watch(alerts.standing, hook.offer, lambda: "http://127.0.0.1:8050", pipeline.clock, tmp_path / "told")
+        watch_ = Notifier(
+            alerts.standing, hook.offer, lambda: "http://127.0.0.1:8050", pipeline.clock, tmp_path / "told"
+        )
         watch_.look()
         trading.until("12:30", "2")
         watch_.look()

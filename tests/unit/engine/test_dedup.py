@@ -11,9 +11,9 @@ from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
 from tillstream.config.settings import Settings
 from tillstream.engine.arrow_batches import records
-from tillstream.engine.dedup import Repeat, Repeats
-from tillstream.engine.duckdb_sql import DuckSql
-from tillstream.engine.quarantine_rows import Aside
+from tillstream.engine.dedup import Deduplicator, Repeat
+from tillstream.engine.duckdb_sql import BatchSql
+from tillstream.engine.quarantine_rows import QuarantineRows
 from tillstream.log.base import START
 from tillstream.receipt.normalization import Normalization
 
@@ -26,13 +26,13 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
 
 
 @pytest.fixture
-def repeats(pipeline: Pipeline) -> Iterator[Repeats]:
-    sql = DuckSql(Normalization(2), Settings())
-    yield Repeats(pipeline.log, sql)
+def repeats(pipeline: Pipeline) -> Iterator[Deduplicator]:
+    sql = BatchSql(Normalization(2), Settings())
+    yield Deduplicator(pipeline.log, sql)
     sql.close()
 
 
-def test_the_first_of_a_batch_and_the_stored_ones_stand(pipeline: Pipeline, repeats: Repeats) -> None:
+def test_the_first_of_a_batch_and_the_stored_ones_stand(pipeline: Pipeline, repeats: Deduplicator) -> None:
     pipeline.append(body(), body(cashReceiptID="2"), body(), body(cashReceiptID="3"))
     table = records(list(pipeline.log.read(START, 10)))
     keys, places = table["key"].to_pylist(), table["place"].to_pylist()
@@ -41,9 +41,11 @@ def test_the_first_of_a_batch_and_the_stored_ones_stand(pipeline: Pipeline, repe
     assert [(record["place"], first) for record, first in repeated] == [(places[2], places[0]), (places[3], 77)]
 
 
-def test_a_first_that_is_gone_from_the_log_makes_a_duplicate_of_its_key(pipeline: Pipeline, repeats: Repeats) -> None:
+def test_a_first_that_is_gone_from_the_log_makes_a_duplicate_of_its_key(
+    pipeline: Pipeline, repeats: Deduplicator
+) -> None:
     pipeline.append(body())
     [record] = records(list(pipeline.log.read(START, 10))).to_pylist()
-    aside = Aside("Europe/Paris")
+    aside = QuarantineRows("Europe/Paris")
     repeats.judge([Repeat(record, 1 << 40)], aside)
     assert (aside.count("duplicates"), aside.count("conflicts")) == (1, 0)

@@ -17,9 +17,9 @@ from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
 from tillstream.config.settings import Settings
 from tillstream.database.base import Changes
-from tillstream.database.duckdb.database import DuckStore
+from tillstream.database.duckdb.database import DuckDatabase
 from tillstream.engine.base import Step
-from tillstream.engine.duckdb import EmbeddedEngine
+from tillstream.engine.duckdb import DuckEngine
 from tillstream.errors import LogUnavailable
 from tillstream.log.base import Chunk, Position
 from tillstream.log.frame import EMPTY, Frame
@@ -67,7 +67,7 @@ def test_a_damaged_chunk_is_recorded_and_what_stands_around_it_counts(
         pipeline.append(body(cashReceiptID=str(number)))
         offsets.append(pipeline.log.end().offsets[0])
     log = Damaged(pipeline, offsets[1], **changes)
-    engine = EmbeddedEngine(log, pipeline.store, pipeline.settings, pipeline.clock)  # type: ignore[arg-type]
+    engine = DuckEngine(log, pipeline.store, pipeline.settings, pipeline.clock)  # type: ignore[arg-type]
     step = engine.step()
     engine.close()
     assert step is not None
@@ -130,7 +130,7 @@ def test_who_waits_for_a_commit_is_told_before_the_store_tends_itself_which_dela
 ) -> None:
     store = Slow(pipeline, commit_s=2, tend_s=7)
     monkeypatch.setattr("tillstream.engine.duckdb.time", store)
-    engine = EmbeddedEngine(pipeline.log, store, pipeline.settings, pipeline.clock)  # type: ignore[arg-type]
+    engine = DuckEngine(pipeline.log, store, pipeline.settings, pipeline.clock)  # type: ignore[arg-type]
     for number in range(2):
         pipeline.append(body(cashReceiptID=str(number)))
         step = engine.step(lambda _: store.did.append("told"))
@@ -179,8 +179,8 @@ def test_a_receipt_taken_after_a_crash_and_a_lost_end_is_read(tmp_path: Path, mo
 
 def test_a_rebuild_publishes_only_how_far_it_may_have_come(pipeline: Pipeline, tmp_path: Path) -> None:
     pipeline.append(body())
-    fresh = DuckStore(tmp_path / "new.duckdb", pipeline.metrics, pipeline.settings, pipeline.clock)
-    engine = EmbeddedEngine(pipeline.log, fresh, pipeline.settings, pipeline.clock, rebuilding=True)
+    fresh = DuckDatabase(tmp_path / "new.duckdb", pipeline.metrics, pipeline.settings, pipeline.clock)
+    engine = DuckEngine(pipeline.log, fresh, pipeline.settings, pipeline.clock, rebuilding=True)
     assert engine.step() is not None
     engine.close()
     fresh.close()

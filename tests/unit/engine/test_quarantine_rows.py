@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tillstream.engine.quarantine_rows import Aside
+from tillstream.engine.quarantine_rows import QuarantineRows
 
 LATE_US = 1_795_476_600_000_000  # 2026-11-23 23:30 UTC, half past midnight in Paris
 
@@ -12,14 +12,14 @@ def record(**changes: object) -> dict[str, object]:
 
 
 def test_counters_are_per_day_of_receipt_in_the_chain_s_zone() -> None:
-    aside = Aside("Europe/Paris")
+    aside = QuarantineRows("Europe/Paris")
     aside.duplicate(LATE_US)
     aside.duplicate(LATE_US - 3_600_000_000)
     assert dict(aside.counters) == {("2026-11-24", "duplicates"): 1, ("2026-11-23", "duplicates"): 1}
 
 
 def test_a_conflict_is_a_row_with_its_size_in_bytes() -> None:
-    aside = Aside("Europe/Paris")
+    aside = QuarantineRows("Europe/Paris")
     aside.conflict(record())
     [row] = aside.rows
     assert (row["kind"], row["day"], row["size_bytes"]) == ("conflict", "2026-11-24", 2)

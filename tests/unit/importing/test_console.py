@@ -9,7 +9,7 @@ import pytest
 
 from tillstream.clock import ManualClock
 from tillstream.importing import console
-from tillstream.importing.checkpoint import Ledger, Refusal
+from tillstream.importing.checkpoint import Checkpoint, Refusal
 from tillstream.importing.console import Running, Summary
 from tillstream.importing.outcome import Outcome
 
@@ -25,7 +25,7 @@ def test_without_a_terminal_there_is_a_line_now_and_then(
     quiet: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = ManualClock(0)
-    with closing(Ledger(tmp_path, "key")) as ledger, Running(clock, 1_000, quiet=quiet) as running:
+    with closing(Checkpoint(tmp_path, "key")) as ledger, Running(clock, 1_000, quiet=quiet) as running:
         running.begin(tmp_path / "a.json")
         ledger.add(9, 9, 0, {}, [])
         running.show(ledger, 100)

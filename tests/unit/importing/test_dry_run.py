@@ -14,7 +14,7 @@ from tillstream.clock import SystemClock
 from tillstream.config.settings import Settings
 from tillstream.formats import registry
 from tillstream.importing.checkpoint import Refusal
-from tillstream.importing.dry_run import Trial
+from tillstream.importing.dry_run import DryRun
 from tillstream.importing.outcome import Outcome
 from tillstream.importing.source_file import open_file
 
@@ -23,7 +23,7 @@ def tried(tmp_path: Path, content: bytes, **settings: Any) -> tuple[Outcome, lis
     values = Settings(**settings)
     path = tmp_path / "a.ndjson"
     path.write_bytes(content)
-    trial = Trial(values, SystemClock())
+    trial = DryRun(values, SystemClock())
     with (
         closing(open_file(path, registry.load(values))) as file,
         trial.of(file, lambda _ledger, _position: None) as (outcome, ledger),

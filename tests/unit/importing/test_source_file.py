@@ -14,12 +14,12 @@ from tests.support.sold import ndjson
 from tillstream.config.settings import Settings
 from tillstream.formats import registry
 from tillstream.formats.base import Record, Unreadable
-from tillstream.importing.source_file import CannotRead, Opened, UnknownFormat, open_file, readable, shown
+from tillstream.importing.source_file import CannotRead, SourceFile, UnknownFormat, open_file, readable, shown
 
 FORMATS = registry.load(Settings())
 
 
-def opened(path: Path, wanted: str = "") -> Opened:
+def opened(path: Path, wanted: str = "") -> SourceFile:
     return open_file(path, FORMATS, FORMATS.named(wanted) if wanted else None)
 
 
@@ -72,7 +72,7 @@ def test_the_rest_of_a_file_is_not_known_as_that_file(tmp_path: Path) -> None:
     path.write_bytes(ndjson(range(3)))
     rest = io.FileIO(path)
     rest.seek(len(ndjson(range(1))))
-    with closing(Opened("standard input", rest, FORMATS, None)) as file:
+    with closing(SourceFile("standard input", rest, FORMATS, None)) as file:
         assert (file.size, file.identity) == (None, "")
         assert len(list(file.items())) == 2
 

@@ -12,12 +12,12 @@ import pytest
 
 from tests.inprocess.ingest import Ingest
 from tests.support.sold import ndjson, ndjson_file
-from tillstream.importing.checkpoint import Ledger, Refusal
+from tillstream.importing.checkpoint import Checkpoint, Refusal
 from tillstream.importing.destination import Destination
 from tillstream.importing.outcome import Outcome
 from tillstream.importing.source_file import UnknownFormat
 from tillstream.importing.taking import Taker
-from tillstream.importing.uploader import Courier
+from tillstream.importing.uploader import Uploader
 
 
 def take(
@@ -28,11 +28,11 @@ def take(
         if stopped:
             stop.set()
 
-        def done(_: Outcome, ledger: Ledger) -> None:
+        def done(_: Outcome, ledger: Checkpoint) -> None:
             if refusals is not None:
                 refusals.extend(ledger.refusals())
 
-        courier = Courier(Destination(url), Random(1), stop, give_up_s=10, tell=print)
+        courier = Uploader(Destination(url), Random(1), stop, give_up_s=10, tell=print)
         try:
             return await taker.take(path, courier, lambda _ledger, _position: None, done)
         finally:

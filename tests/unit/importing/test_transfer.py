@@ -18,26 +18,26 @@ from tillstream.clock import SystemClock
 from tillstream.config.settings import Settings
 from tillstream.formats import registry
 from tillstream.importing import batches, transfer
-from tillstream.importing.checkpoint import Ledger
+from tillstream.importing.checkpoint import Checkpoint
 from tillstream.importing.destination import Destination
 from tillstream.importing.source_file import CannotRead, open_file
 from tillstream.importing.transfer import Transfer
-from tillstream.importing.uploader import Courier
+from tillstream.importing.uploader import Uploader
 
 SETTINGS = Settings()
 
 
-def send(url: str, path: Path, ledger: Ledger, *, stop_after: int | None = None) -> bool:
+def send(url: str, path: Path, ledger: Checkpoint, *, stop_after: int | None = None) -> bool:
     """Whether it went to its end; `stop_after` so many items it is told to stop."""
 
     async def main() -> bool:
         stop = asyncio.Event()
 
-        def show(ledger: Ledger, position: int) -> None:
+        def show(ledger: Checkpoint, position: int) -> None:
             if stop_after is not None and (ledger.counts.done >= stop_after or (position and not stop_after)):
                 stop.set()
 
-        courier = Courier(Destination(url), Random(1), stop, give_up_s=10, tell=print)
+        courier = Uploader(Destination(url), Random(1), stop, give_up_s=10, tell=print)
         try:
             with closing(open_file(path, registry.load(SETTINGS))) as file:
                 return await Transfer(file, ledger, courier, SETTINGS, SystemClock(), "import").run(show)
@@ -48,8 +48,8 @@ def send(url: str, path: Path, ledger: Ledger, *, stop_after: int | None = None)
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with closing(Ledger(tmp_path / "state", "key")) as opened:
+def ledger(tmp_path: Path) -> Iterator[Checkpoint]:
+    with closing(Checkpoint(tmp_path / "state", "key")) as opened:
         yield opened
 
 
@@ -59,7 +59,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_everything_is_acknowledged_and_faults_have_their_places(
-    ingest: Ingest, url: str, tmp_path: Path, ledger: Ledger
+    ingest: Ingest, url: str, tmp_path: Path, ledger: Checkpoint
 ) -> None:
     path = tmp_path / "a.ndjson"
     path.write_bytes(ndjson(range(35)) + b'{"storeID": 1}\n{"broken\n' + ndjson(range(35, 40)))
@@ -75,14 +75,14 @@ def test_everything_is_acknowledged_and_faults_have_their_places(
     }
 
 
-def test_stopped_it_goes_on_where_it_was(ingest: Ingest, url: str, tmp_path: Path, ledger: Ledger) -> None:
+def test_stopped_it_goes_on_where_it_was(ingest: Ingest, url: str, tmp_path: Path, ledger: Checkpoint) -> None:
     path = ndjson_file(tmp_path / "a.ndjson", range(300))
     assert not send(url, path, ledger, stop_after=20)
     ledger.close()
     sent = len(ingest.records())
     assert 20 <= sent < 300
 
-    with closing(Ledger(tmp_path / "state", "key")) as again:
+    with closing(Checkpoint(tmp_path / "state", "key")) as again:
         assert again.counts.done == again.counts.receipts == sent
         assert send(url, path, again)
         assert (again.counts.done, again.counts.receipts) == (300, 300)
@@ -90,7 +90,7 @@ def test_stopped_it_goes_on_where_it_was(ingest: Ingest, url: str, tmp_path: Pat
 
 
 def test_nothing_behind_a_batch_without_an_answer_counts_as_done(
-    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, ledger: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transfer, "DRAIN_US", 100_000)
     path = ndjson_file(tmp_path / "a.ndjson", range(40))
@@ -101,7 +101,7 @@ def test_nothing_behind_a_batch_without_an_answer_counts_as_done(
 
 
 def test_a_file_that_cannot_be_read_on_is_told_with_what_came_before(
-    ingest: Ingest, url: str, tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    ingest: Ingest, url: str, tmp_path: Path, ledger: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> object:
         yield from real[:1]
@@ -116,18 +116,18 @@ def test_a_file_that_cannot_be_read_on_is_told_with_what_came_before(
 
 
 def test_the_ledger_is_saved_now_and_then(
-    ingest: Ingest, url: str, tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    ingest: Ingest, url: str, tmp_path: Path, ledger: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transfer, "SAVE_US", 0)
     saved: list[int] = []
-    save = Ledger.save
+    save = Checkpoint.save
 
-    def note(self: Ledger) -> None:
+    def note(self: Checkpoint) -> None:
         save(self)
         (state,) = (tmp_path / "state").glob("*.json")
         saved.append(json.loads(state.read_bytes())["done"])
 
-    monkeypatch.setattr(Ledger, "save", note)
+    monkeypatch.setattr(Checkpoint, "save", note)
     assert send(url, ndjson_file(tmp_path / "a.ndjson", range(50)), ledger)
     assert saved == sorted(saved)
     assert {0, 50} < set(saved)

@@ -17,7 +17,7 @@ from tillstream.formats.base import Record
 from tillstream.importing import uploader as module
 from tillstream.importing.batches import Batch
 from tillstream.importing.destination import Destination
-from tillstream.importing.uploader import Courier, IngestSilent, Taken
+from tillstream.importing.uploader import IngestSilent, Taken, Uploader
 
 TAKEN = '{"accepted":2}'
 
@@ -33,7 +33,7 @@ class Told:
     def __init__(self, url: str, give_up_s: float | None = 10) -> None:
         self.stop = asyncio.Event()
         self.said: list[str] = []
-        self.courier = Courier(Destination(url), Random(1), self.stop, give_up_s=give_up_s, tell=self.said.append)
+        self.courier = Uploader(Destination(url), Random(1), self.stop, give_up_s=give_up_s, tell=self.said.append)
 
 
 def carry(url: str, work: Callable[[Told], Awaitable[None]], give_up_s: float | None = 10) -> Told:

@@ -14,7 +14,7 @@ from tests.inprocess.ingest import Ingest
 from tests.support.ingest import JSON, NDJSON, Answer, encoded, head
 from tests.support.waiting import wait_until
 from tillstream.access import key_file
-from tillstream.access.key_file import KeptKeys
+from tillstream.access.key_file import KeyRepository
 from tillstream.access.keys import Key, Keys, digest, make
 from tillstream.clock import SystemClock
 from tillstream.config.settings import Settings
@@ -33,7 +33,7 @@ class KeyFile:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.kept = KeptKeys(file, SystemClock())
+        self.kept = KeyRepository(file, SystemClock())
 
     def add(self, *stores: str, all_stores: bool = False, reads: bool = False) -> str:
         with key_file.changing(self.file) as (known, keep):

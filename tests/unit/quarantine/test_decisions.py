@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import NOON_US
 from tillstream.database.base import Changes
-from tillstream.errors import PositionConflict, StoreUnavailable
+from tillstream.errors import DatabaseUnavailable, PositionConflict
 from tillstream.log.base import pack_place
 from tillstream.quarantine.decisions import DISCARDED, REPLAYED, Decision, Decisions, settle
 
@@ -52,9 +52,9 @@ def test_a_line_that_a_crash_cut_off_is_passed_over_and_spoils_none(file: Path) 
 
 def test_a_file_that_cannot_be_written_or_read_says_so(tmp_path: Path) -> None:
     decisions = Decisions(tmp_path)
-    with pytest.raises(StoreUnavailable, match="could not keep a decision in"):
+    with pytest.raises(DatabaseUnavailable, match="could not keep a decision in"):
         decisions.add([FIRST])
-    with pytest.raises(StoreUnavailable, match="could not read the decisions in"):
+    with pytest.raises(DatabaseUnavailable, match="could not read the decisions in"):
         list(decisions.all())
 
 

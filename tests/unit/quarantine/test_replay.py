@@ -11,7 +11,7 @@ from tests.inprocess.ingest import Ingest
 from tests.support.certificate import certificate
 from tests.support.ingest import encoded
 from tests.support.spare import spare_port
-from tillstream.access.key_file import KeptKeys
+from tillstream.access.key_file import KeyRepository
 from tillstream.clock import SystemClock
 from tillstream.config.settings import Settings
 from tillstream.errors import IngestUnavailable
@@ -92,7 +92,7 @@ def test_an_ingest_that_takes_nothing_now_is_told(tmp_path: Path, posting: Posti
 def test_an_ingest_that_does_not_know_the_key_has_refused_no_receipt(
     tmp_path: Path, brought: dict[str, str], said: str
 ) -> None:
-    keys = KeptKeys(tmp_path / "keys.json", SystemClock())
+    keys = KeyRepository(tmp_path / "keys.json", SystemClock())
     guarded = Ingest(tmp_path / "guarded", gate=Gate(keys, required=True))
     try:
         stranger = Posting(lambda: f"http://127.0.0.1:{guarded.port}", lambda: brought, registry.load(Settings()))

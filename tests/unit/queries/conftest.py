@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.inprocess.dashboard import views_of
+from tests.inprocess.dashboard import queries_of
 from tests.inprocess.pipeline import Pipeline
 from tillstream.database.base import Reader, Row
-from tillstream.queries.queries import Views
+from tillstream.queries.queries import Queries
 
 
 @pytest.fixture
@@ -23,8 +23,8 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
 
 
 @pytest.fixture
-def views(pipeline: Pipeline) -> Views:
-    return views_of(pipeline)
+def queries(pipeline: Pipeline) -> Queries:
+    return queries_of(pipeline)
 
 
 class Interrupted(Reader):

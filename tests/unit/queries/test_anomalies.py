@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from tests.inprocess.dashboard import views_of
+from tests.inprocess.dashboard import queries_of
 from tests.inprocess.pipeline import Pipeline
 from tests.inprocess.sales import sell
 from tests.support.receipts import body
 from tillstream.config.settings import Settings
 from tillstream.errors import BadQuery
 from tillstream.queries.anomalies import ANOMALIES
-from tillstream.queries.queries import Views
+from tillstream.queries.queries import Queries
 from tillstream.receipt.normalization import Normalization
 from tillstream.web.pages.i18n import words
 
@@ -31,18 +31,18 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
 
 
 @pytest.fixture
-def views(pipeline: Pipeline) -> Views:
-    return views_of(pipeline)
+def queries(pipeline: Pipeline) -> Queries:
+    return queries_of(pipeline)
 
 
 def line(**changes: Any) -> dict[str, Any]:
     return {"productCode": "A", "quantity": 1, "taxPercentage": 10, "settlementAmount": 5.1, **changes}
 
 
-def evidence(views: Views, kind: str) -> list[dict[str, Any]]:
-    [receipt] = views.anomalies({"kind": kind})["receipts"]
+def evidence(queries: Queries, kind: str) -> list[dict[str, Any]]:
+    [receipt] = queries.anomalies({"kind": kind})["receipts"]
     found: list[dict[str, Any]] = receipt["evidence"]
-    one = views.receipt(receipt["key"])
+    one = queries.receipt(receipt["key"])
     assert one is not None
     assert one["evidence"] == found
     assert [each["anomaly"] for each in found] == receipt["anomalies"]
@@ -77,24 +77,24 @@ def total(gross: object, net: object, tax: object) -> dict[str, object]:
     ],
 )
 def test_given_an_anomaly_then_its_evidence_is_the_figures_that_do_not_fit(
-    pipeline: Pipeline, views: Views, kind: str, changes: dict[str, Any], values: dict[str, Any]
+    pipeline: Pipeline, queries: Queries, kind: str, changes: dict[str, Any], values: dict[str, Any]
 ) -> None:
     sell(pipeline, body(cashReceiptID="odd", **changes), body(cashReceiptID="fine"))
-    assert {each["anomaly"]: each["values"] for each in evidence(views, kind)} == {kind: values}
-    assert [each["receipt"] for each in views.anomalies()["receipts"]] == ["odd"]
+    assert {each["anomaly"]: each["values"] for each in evidence(queries, kind)} == {kind: values}
+    assert [each["receipt"] for each in queries.anomalies()["receipts"]] == ["odd"]
 
 
-def test_given_a_clock_a_day_ahead_then_the_hours_are_told(pipeline: Pipeline, views: Views) -> None:
+def test_given_a_clock_a_day_ahead_then_the_hours_are_told(pipeline: Pipeline, queries: Queries) -> None:
     pipeline.append(body(date="2026-11-25 12:00:00"), notes="clock_ahead_a_day", day=TODAY)
     pipeline.drain()
-    found = {each["anomaly"]: each["values"] for each in evidence(views, "clock_ahead_a_day")}
+    found = {each["anomaly"]: each["values"] for each in evidence(queries, "clock_ahead_a_day")}
     assert found == {"clock_ahead_a_day": {"hours": 48}, "clock_ahead": {"minutes": 48 * 60}}
 
 
-def test_given_anomalies_then_they_are_counted_by_kind_and_a_receipt_once(pipeline: Pipeline, views: Views) -> None:
+def test_given_anomalies_then_they_are_counted_by_kind_and_a_receipt_once(pipeline: Pipeline, queries: Queries) -> None:
     odd = body(cashReceiptID="1", documentTotal=total(9, 8, 1), settlements=[{"settlementAmount": 1}])
     sell(pipeline, odd, body(cashReceiptID="2", settlements=[{"settlementAmount": 1}]), body(cashReceiptID="3"))
-    counts = views.anomaly_counts(TODAY)
+    counts = queries.anomaly_counts(TODAY)
     assert (counts["day"], counts["receipts"]) == (TODAY, 2)
     assert {each["anomaly"]: each["receipts"] for each in counts["anomalies"]} == {
         **dict.fromkeys(ANOMALIES, 0),
@@ -102,23 +102,23 @@ def test_given_anomalies_then_they_are_counted_by_kind_and_a_receipt_once(pipeli
         "lines_total": 1,
     }
     assert counts["anomalies"][0] == {"anomaly": "settlements_short", "receipts": 2}
-    assert views.anomaly_counts()["receipts"] == 2
-    assert views.anomaly_counts("2026-11-22")["receipts"] == 0
+    assert queries.anomaly_counts()["receipts"] == 2
+    assert queries.anomaly_counts("2026-11-22")["receipts"] == 0
 
 
-def test_given_many_then_they_come_page_by_page_and_by_the_other_filters(pipeline: Pipeline, views: Views) -> None:
+def test_given_many_then_they_come_page_by_page_and_by_the_other_filters(pipeline: Pipeline, queries: Queries) -> None:
     for number in range(3):
         sell(pipeline, body(cashReceiptID=str(number), storeID=str(number), settlements=[{"settlementAmount": 1}]))
         pipeline.clock.advance(1)
-    page = views.anomalies({"limit": "2"})
-    rest = views.anomalies({"limit": "2", "cursor": page["next"]})
+    page = queries.anomalies({"limit": "2"})
+    rest = queries.anomalies({"limit": "2", "cursor": page["next"]})
     assert [each["receipt"] for each in page["receipts"] + rest["receipts"]] == ["2", "1", "0"]
-    assert [each["receipt"] for each in views.anomalies({"store": "1", "day": TODAY})["receipts"]] == ["1"]
+    assert [each["receipt"] for each in queries.anomalies({"store": "1", "day": TODAY})["receipts"]] == ["1"]
 
 
-def test_given_a_kind_that_there_is_not_then_it_is_refused(views: Views) -> None:
+def test_given_a_kind_that_there_is_not_then_it_is_refused(queries: Queries) -> None:
     with pytest.raises(BadQuery, match="there is no anomaly 'nonsense'; there are lines_total"):
-        views.anomalies({"kind": "nonsense"})
+        queries.anomalies({"kind": "nonsense"})
 
 
 def test_every_anomaly_of_the_engine_has_evidence_and_words() -> None:

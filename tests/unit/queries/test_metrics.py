@@ -10,18 +10,18 @@ from tests.inprocess.pipeline import Pipeline
 from tests.inprocess.sales import sell
 from tests.support.receipts import body
 from tillstream.errors import BadQuery, UnknownMetric
-from tillstream.queries.queries import Views
-from tillstream.stores.model import Shop
+from tillstream.queries.queries import Queries
+from tillstream.stores.model import Store
 
 TODAY = "2026-11-23"
 
 
 def test_given_every_metric_when_asked_then_rows_have_its_columns_and_money_is_text(
-    pipeline: Pipeline, views: Views
+    pipeline: Pipeline, queries: Queries
 ) -> None:
     sell(pipeline, body())
-    for described in views.catalogue():
-        answer = views.metric(described["name"])
+    for described in queries.catalogue():
+        answer = queries.metric(described["name"])
         names = [[key, "store_name"] if key == "store" else [key] for key in described["keys"]]
         assert answer["columns"] == [*chain(*names), *(measure["name"] for measure in described["measures"])]
         assert answer["rows"], described["name"]
@@ -34,28 +34,30 @@ def test_given_every_metric_when_asked_then_rows_have_its_columns_and_money_is_t
                 )
 
 
-def test_given_key_filters_when_a_metric_is_asked_then_only_those_rows_come(pipeline: Pipeline, views: Views) -> None:
+def test_given_key_filters_when_a_metric_is_asked_then_only_those_rows_come(
+    pipeline: Pipeline, queries: Queries
+) -> None:
     sell(pipeline, body(), body(cashReceiptID="2", storeID="13", date="2026-11-23 10:00:00"))
-    rows = views.metric("sales_by_store_and_hour", {"store": "13", "hour": "10"})["rows"]
+    rows = queries.metric("sales_by_store_and_hour", {"store": "13", "hour": "10"})["rows"]
     row = {"day": TODAY, "store": "13", "store_name": "13", "hour": 10, "revenue": "5.00", "receipts": 1, "quantity": 3}
     assert rows == [row]
-    minute = views.metric("sales_by_minute", {"minute": "2026-11-23T10:00"})["rows"]
+    minute = queries.metric("sales_by_minute", {"minute": "2026-11-23T10:00"})["rows"]
     assert [row["minute"] for row in minute] == ["2026-11-23T10:00:00"]
-    assert views.metric("sales", {"day": "2026-11-22"})["rows"] == []
+    assert queries.metric("sales", {"day": "2026-11-22"})["rows"] == []
 
 
 def test_given_a_list_of_shops_when_a_metric_by_store_is_asked_then_their_names_are_in_it(
-    pipeline: Pipeline, views: Views
+    pipeline: Pipeline, queries: Queries
 ) -> None:
     sell(pipeline, body(), body(cashReceiptID="2", storeID="13"))
-    pipeline.list_shops(Shop("12", "Paris Opéra"))
-    rows = views.metric("sales_by_till")["rows"]
+    pipeline.list_shops(Store("12", "Paris Opéra"))
+    rows = queries.metric("sales_by_till")["rows"]
     assert [(row["store"], row["store_name"]) for row in rows] == [("12", "Paris Opéra"), ("13", "13")]
-    assert "store_name" not in views.metric("sales")["columns"]
+    assert "store_name" not in queries.metric("sales")["columns"]
 
 
-def test_given_a_metric_or_key_that_there_is_not_when_asked_then_it_is_refused(views: Views) -> None:
+def test_given_a_metric_or_key_that_there_is_not_when_asked_then_it_is_refused(queries: Queries) -> None:
     with pytest.raises(UnknownMetric, match="sales_by_store"):
-        views.metric("nope")
+        queries.metric("nope")
     with pytest.raises(BadQuery, match="filter by day, store"):
-        views.metric("sales_by_store", {"category": "Pain"})
+        queries.metric("sales_by_store", {"category": "Pain"})

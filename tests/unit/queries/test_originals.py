@@ -123,7 +123,7 @@ def test_given_a_receipt_in_any_format_when_it_is_shown_then_nobody_is_named(tmp
     with road(tmp_path) as running:
         answer = running.post("/receipt", payload, media_type)
         assert answer.status == 202, answer.body
-        receipt = running.views.receipt(answer.json["receiptKey"])
+        receipt = running.queries.receipt(answer.json["receiptKey"])
     assert receipt is not None
     assert "secret" not in json.dumps(receipt).casefold()
     assert "•••" in receipt["original"]
@@ -132,12 +132,14 @@ def test_given_a_receipt_in_any_format_when_it_is_shown_then_nobody_is_named(tmp
 
 def posted(running: Road, payload: bytes, media_type: str) -> str:
     """All that is shown of what became of a payload, which is refused."""
-    before = {entry["id"] for entry in running.views.quarantine({"limit": "100"})["entries"]}
+    before = {entry["id"] for entry in running.queries.quarantine({"limit": "100"})["entries"]}
     answer = running.post("/receipts", payload, media_type)
     assert answer.status in (400, 422), answer.body
-    ids = [entry["id"] for entry in running.views.quarantine({"limit": "100"})["entries"] if entry["id"] not in before]
+    ids = [
+        entry["id"] for entry in running.queries.quarantine({"limit": "100"})["entries"] if entry["id"] not in before
+    ]
     assert ids
-    return json.dumps([running.views.quarantined(each) for each in ids], ensure_ascii=False)
+    return json.dumps([running.queries.quarantined(each) for each in ids], ensure_ascii=False)
 
 
 @every_format

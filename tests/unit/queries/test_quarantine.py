@@ -8,13 +8,13 @@ from tests.inprocess.pipeline import Pipeline
 from tests.inprocess.sales import sell, total
 from tests.support.receipts import body
 from tillstream.errors import BadQuery
-from tillstream.queries.queries import Views
+from tillstream.queries.queries import Queries
 
 TODAY = "2026-11-23"
 
 
 def test_given_refusals_and_conflicts_when_quarantine_is_asked_then_they_come_with_reasons(
-    pipeline: Pipeline, views: Views
+    pipeline: Pipeline, queries: Queries
 ) -> None:
     reasons = [{"path": "$.storeID", "error": "is missing", "hint": "name the store"}]
     sell(pipeline, body())
@@ -22,27 +22,29 @@ def test_given_refusals_and_conflicts_when_quarantine_is_asked_then_they_come_wi
     pipeline.clock.advance(1)
     pipeline.refuse(b'{"customerID": "Bob", "storeID": null}', reasons)
     pipeline.drain()
-    entries = views.quarantine()["entries"]
+    entries = queries.quarantine()["entries"]
     assert [entry["kind"] for entry in entries] == ["refused", "conflict"]
     assert entries[0]["reasons"] == reasons
-    assert [entry["kind"] for entry in views.quarantine({"kind": "conflict", "day": TODAY})["entries"]] == ["conflict"]
-    page = views.quarantine({"limit": "1"})
-    rest = views.quarantine({"limit": "1", "cursor": page["next"]})
+    assert [entry["kind"] for entry in queries.quarantine({"kind": "conflict", "day": TODAY})["entries"]] == [
+        "conflict"
+    ]
+    page = queries.quarantine({"limit": "1"})
+    rest = queries.quarantine({"limit": "1", "cursor": page["next"]})
     assert [page["entries"][0], rest["entries"][0]] == entries
-    entry = views.quarantined(entries[0]["id"])
+    entry = queries.quarantined(entries[0]["id"])
     assert entry is not None
     assert entry["original"] == '{"customerID": "•••", "storeID": null}'
 
 
 @pytest.mark.parametrize("entry", ["x", "-1", "٣", str(2**63), "9" * 30])
-def test_given_what_is_no_id_when_an_entry_is_asked_then_it_is_refused(views: Views, entry: str) -> None:
+def test_given_what_is_no_id_when_an_entry_is_asked_then_it_is_refused(queries: Queries, entry: str) -> None:
     with pytest.raises(BadQuery):
-        views.quarantined(entry)
+        queries.quarantined(entry)
 
 
-def test_given_an_id_that_there_is_not_when_an_entry_is_asked_then_there_is_none(views: Views) -> None:
-    assert views.quarantined(str(2**63 - 1)) is None
+def test_given_an_id_that_there_is_not_when_an_entry_is_asked_then_there_is_none(queries: Queries) -> None:
+    assert queries.quarantined(str(2**63 - 1)) is None
 
 
-def test_given_no_faults_when_asked_then_there_are_none(views: Views) -> None:
-    assert views.faults() == []
+def test_given_no_faults_when_asked_then_there_are_none(queries: Queries) -> None:
+    assert queries.faults() == []

@@ -9,11 +9,11 @@ import pytest
 from tests.inprocess.pipeline import Pipeline
 from tests.inprocess.sales import sell
 from tests.support.receipts import body
-from tillstream.queries.queries import Views
+from tillstream.queries.queries import Queries
 
 
-def test_given_nothing_when_asked_then_all_shapes_are_there_with_zeros(views: Views) -> None:
-    assert views.ticker() == {
+def test_given_nothing_when_asked_then_all_shapes_are_there_with_zeros(queries: Queries) -> None:
+    assert queries.ticker() == {
         "count": {"sum": Decimal("0.00"), "count": 0},
         "categories": {},
         "metrics-db": {"connectionDelay": 0.0, "networkDelay": 0.0},
@@ -21,9 +21,9 @@ def test_given_nothing_when_asked_then_all_shapes_are_there_with_zeros(views: Vi
     }
 
 
-def test_given_receipts_when_asked_then_the_sums_are_those_of_today(pipeline: Pipeline, views: Views) -> None:
+def test_given_receipts_when_asked_then_the_sums_are_those_of_today(pipeline: Pipeline, queries: Queries) -> None:
     sell(pipeline, body(), body(cashReceiptID="2"), body(cashReceiptID="3", date="2017-11-18 10:00:00"))
-    found = views.ticker()
+    found = queries.ticker()
     assert found["count"] == {"sum": Decimal("10.00"), "count": 2}
     assert sum(found["categories"].values()) == Decimal("10.00")
     assert found["metrics-storm"]["averagePerMinute"] == 2

@@ -9,17 +9,17 @@ import structlog.testing
 
 from tillstream.clock import ManualClock
 from tillstream.config.settings import Settings
-from tillstream.errors import ShopListError
-from tillstream.stores.model import Shop, Shops
+from tillstream.errors import StoreListError
+from tillstream.stores.model import Store, StoreList
 from tillstream.stores.opening_hours import parse
-from tillstream.stores.repository import KeptShops, read, with_zones, write
+from tillstream.stores.repository import StoreRepository, read, with_zones, write
 
-OPERA = Shop("12", "Paris Opéra", "Paris", "Île-de-France", "", 3, parse("Mo-Sa 07:00-19:30; Su 07:00-13:00"))
-REUNION = Shop("97411", zone="Indian/Reunion")
+OPERA = Store("12", "Paris Opéra", "Paris", "Île-de-France", "", 3, parse("Mo-Sa 07:00-19:30; Su 07:00-13:00"))
+REUNION = Store("97411", zone="Indian/Reunion")
 
 
-def listed(*shops: Shop) -> Shops:
-    return Shops({shop.id: shop for shop in shops})
+def listed(*shops: Store) -> StoreList:
+    return StoreList({shop.id: shop for shop in shops})
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_list_that_cannot_be_kept_leaves_the_one_before(file: Path, monkeypatc
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(ShopListError, match=r"keep the list of shops in .*shops.json: No space left on device"):
+    with pytest.raises(StoreListError, match=r"keep the list of shops in .*shops.json: No space left on device"):
         write(file, listed(REUNION))
     assert read(file).by_id == {"12": OPERA}
 
@@ -65,7 +65,7 @@ def test_a_list_that_cannot_be_kept_leaves_the_one_before(file: Path, monkeypatc
 )
 def test_a_file_that_is_no_list_says_why(file: Path, text: str, because: str) -> None:
     file.write_text(text)
-    with pytest.raises(ShopListError) as caught:
+    with pytest.raises(StoreListError) as caught:
         read(file)
     assert f"could not read the list of shops in {file}: " in str(caught.value)
     assert because in str(caught.value)
@@ -73,12 +73,12 @@ def test_a_file_that_is_no_list_says_why(file: Path, text: str, because: str) ->
 
 def test_a_directory_in_its_place_says_why(file: Path) -> None:
     file.mkdir()
-    with pytest.raises(ShopListError, match="Is a directory; check who may read it"):
+    with pytest.raises(StoreListError, match="Is a directory; check who may read it"):
         read(file)
 
 
 def test_a_new_list_is_seen_within_a_second_and_not_looked_for_more_often(file: Path, clock: ManualClock) -> None:
-    shops = KeptShops(file, clock)
+    shops = StoreRepository(file, clock)
     assert shops().title("12") == "12"
     write(file, listed(OPERA))
     clock.advance(0.9)
@@ -95,7 +95,7 @@ def test_a_new_list_is_seen_within_a_second_and_not_looked_for_more_often(file: 
 
 def test_a_clock_that_is_set_back_hides_no_list(file: Path) -> None:
     clock = ManualClock(3_600_000_000)
-    shops = KeptShops(file, clock)
+    shops = StoreRepository(file, clock)
     assert shops().by_id == {}
     write(file, listed(OPERA))
     clock.advance(-3600)
@@ -104,7 +104,7 @@ def test_a_clock_that_is_set_back_hides_no_list(file: Path) -> None:
 
 def test_a_broken_file_is_reported_once_and_the_last_good_list_stays(file: Path, clock: ManualClock) -> None:
     write(file, listed(OPERA))
-    shops = KeptShops(file, clock)
+    shops = StoreRepository(file, clock)
     assert shops().title("12") == "Paris Opéra"
     with structlog.testing.capture_logs() as logged:
         file.write_text("{")
@@ -123,7 +123,7 @@ def test_a_broken_file_is_reported_once_and_the_last_good_list_stays(file: Path,
 
 
 def test_zones_of_the_list_count_like_the_setting_which_wins() -> None:
-    shops = listed(REUNION, Shop("1", zone="Europe/Paris"), Shop("2"), Shop("3", zone="Europe/London"))
+    shops = listed(REUNION, Store("1", zone="Europe/Paris"), Store("2"), Store("3", zone="Europe/London"))
     settings = with_zones(Settings(store_zones={"3": "Europe/Lisbon", "4": "UTC"}), shops)
     assert settings.store_zones == {"97411": "Indian/Reunion", "3": "Europe/Lisbon", "4": "UTC"}
 

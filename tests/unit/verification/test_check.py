@@ -17,8 +17,8 @@ from tillstream.access import machine_token
 from tillstream.composition import open_read_side
 from tillstream.config.data_directory import open_directory
 from tillstream.config.settings import Settings
-from tillstream.errors import DataDirectoryError, StoreUnavailable
-from tillstream.queries.queries import Views
+from tillstream.errors import DatabaseUnavailable, DataDirectoryError
+from tillstream.queries.queries import Queries
 from tillstream.verification import check
 from tillstream.verification.check import Difference, Report
 
@@ -39,8 +39,8 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
 
 
 def run(pipeline: Pipeline) -> Report:
-    views = Views(pipeline.store, pipeline.log, pipeline.metrics, pipeline.settings, pipeline.clock)
-    return check.run(pipeline.store, views, pipeline.log, pipeline.metrics)
+    queries = Queries(pipeline.store, pipeline.log, pipeline.metrics, pipeline.settings, pipeline.clock)
+    return check.run(pipeline.store, queries, pipeline.log, pipeline.metrics)
 
 
 def test_all_is_counted_and_agrees(pipeline: Pipeline) -> None:
@@ -139,7 +139,7 @@ def test_an_engine_that_runs_is_asked(tmp_path: Path) -> None:
     directory = open_directory(settings.data_path)
     token = machine_token.token(directory, secrets.token_bytes)
     with directory.lock("engine") as lock, HTTPServer(("127.0.0.1", 0), Handler) as server:
-        with pytest.raises(StoreUnavailable, match="it is only starting"):
+        with pytest.raises(DatabaseUnavailable, match="it is only starting"):
             check.check(settings, open_read_side)
         lock.tell(f"http://127.0.0.1:{server.server_port}")
         serving = Thread(target=server.handle_request)
@@ -149,12 +149,12 @@ def test_an_engine_that_runs_is_asked(tmp_path: Path) -> None:
         directory.machine_token.unlink()
         serving = Thread(target=server.handle_request)
         serving.start()
-        with pytest.raises(StoreUnavailable, match="run this as the user of the engine"):
+        with pytest.raises(DatabaseUnavailable, match="run this as the user of the engine"):
             check.check(settings, open_read_side)
         serving.join()
     with directory.lock("engine") as lock:
         lock.tell(f"http://127.0.0.1:{server.server_port}")
-        with pytest.raises(StoreUnavailable, match="Connection refused"):
+        with pytest.raises(DatabaseUnavailable, match="Connection refused"):
             check.check(settings, open_read_side)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.inprocess.dashboard import desk_of, views_of
+from tests.inprocess.dashboard import quarantine_service_of, queries_of
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
 from tillstream.clock import SystemClock
@@ -107,17 +107,17 @@ def test_what_people_decided_survives_also_a_lost_store(directory: DataDirectory
     for number in range(3):
         pipeline.refuse(b"x" * 100, [{"path": "$", "error": str(number), "hint": ""}])
     pipeline.drain()
-    desk = desk_of(pipeline, views_of(pipeline))
-    waiting = [entry["id"] for entry in desk.page({})["entries"]]
-    desk.discard(waiting[1:])
-    before = desk.page({"settled": "1"})
+    quarantine_service = quarantine_service_of(pipeline, queries_of(pipeline))
+    waiting = [entry["id"] for entry in quarantine_service.page({})["entries"]]
+    quarantine_service.discard(waiting[1:])
+    before = quarantine_service.page({"settled": "1"})
     pipeline.close()
     directory.store.write_bytes(b"no database")
     rebuild.rebuild_store(directory, new(directory), lambda *_: None)
     pipeline = Pipeline(directory.path)
-    desk = desk_of(pipeline, views_of(pipeline))
-    assert [entry["id"] for entry in desk.page({})["entries"]] == waiting[:1]
-    assert desk.page({"settled": "1"}) == before
+    quarantine_service = quarantine_service_of(pipeline, queries_of(pipeline))
+    assert [entry["id"] for entry in quarantine_service.page({})["entries"]] == waiting[:1]
+    assert quarantine_service.page({"settled": "1"}) == before
     pipeline.close()
     assert check.check(settings(directory), open_read_side).agrees
 

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.inprocess.dashboard import Served, alerts_of, desk_of, served, views_of
+from tests.inprocess.dashboard import Served, alerts_of, quarantine_service_of, queries_of, served
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
 from tests.support.waiting import wait_until
@@ -128,6 +128,6 @@ def test_given_viewers_that_read_nothing_when_it_is_told_to_stop_then_it_does(pi
 def test_given_a_taken_port_when_it_would_serve_then_it_is_refused(pipeline: Pipeline) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = Settings(dashboard_port=taken.getsockname()[1])
-        views = views_of(pipeline)
+        queries = queries_of(pipeline)
         with pytest.raises(PortTaken, match="--dashboard-port"):
-            Served(views, alerts_of(pipeline, views), desk_of(pipeline, views), settings)
+            Served(queries, alerts_of(pipeline, queries), quarantine_service_of(pipeline, queries), settings)

@@ -16,11 +16,11 @@ import structlog
 
 from tillstream.clock import Clock
 from tillstream.config.settings import Settings
-from tillstream.database.base import Changes, Reader, Row, Store
+from tillstream.database.base import Changes, Database, Reader, Row
 from tillstream.database.duckdb.metric_tables import MetricTables
 from tillstream.database.duckdb.quarantine_tables import note
 from tillstream.database.schema import VERSION, tables
-from tillstream.errors import PositionConflict, StoreUnavailable
+from tillstream.errors import DatabaseUnavailable, PositionConflict
 from tillstream.log.base import START, Position
 from tillstream.metrics.catalogue import Metric
 from tillstream.receipt.model import minor_digits
@@ -43,7 +43,7 @@ _FIGURES = re.compile(r"[0-9.]+")
 logger = structlog.get_logger()
 
 
-class DuckStore(Store):
+class DuckDatabase(Database):
     """Tables of `tillstream.database.schema` in a DuckDB file.
 
     Receipts have no index: a key is looked up among the rows of its own second, which the
@@ -88,14 +88,14 @@ class DuckStore(Store):
                     run("INSERT INTO meta VALUES (?, ?)", [name, value])
             found = dict(run("SELECT name, value FROM meta").fetchall())
         if found["currency"] != self._settings.currency:
-            raise StoreUnavailable(
+            raise DatabaseUnavailable(
                 "open the store",
                 self._path,
                 f"its receipts are in {found['currency']}, the setting `currency` says {self._settings.currency}",
                 "a chain has one currency: set it back or use another data directory",
             )
         if found["version"] != str(VERSION):
-            raise StoreUnavailable(
+            raise DatabaseUnavailable(
                 "open the store",
                 self._path,
                 f"it has version {found['version']}, this program needs {VERSION}",
@@ -181,7 +181,7 @@ class DuckStore(Store):
             with self._committing:
                 self._merge()
             self._checkpoint()
-        except StoreUnavailable as error:
+        except DatabaseUnavailable as error:
             # There are several commits a second, and their figures may differ where the cause doesn't.
             cause = _FIGURES.sub("", str(error))
             if cause != self._untended:
@@ -295,8 +295,8 @@ class DuckReader(Reader):
         return self.query(self._tables.differences(metric, limit))
 
 
-def _unavailable(doing: str, path: Path, error: Exception, hint: str = "") -> StoreUnavailable:
-    return StoreUnavailable(doing, path, str(error).split("\n")[0], hint)
+def _unavailable(doing: str, path: Path, error: Exception, hint: str = "") -> DatabaseUnavailable:
+    return DatabaseUnavailable(doing, path, str(error).split("\n")[0], hint)
 
 
 _PRIMARY_KEYS = {

@@ -17,7 +17,7 @@ _SLICE = 250
 """Messages after which the loop gets its turn: to send, and to hear confirms."""
 
 
-class Window:
+class ConfirmWindow:
     """The publishing side of one connection. For one batch at a time."""
 
     def __init__(self, connection: Connection, channel: Channel) -> None:
@@ -36,7 +36,7 @@ class Window:
         connection.over.add_done_callback(lambda _: self._moved.set())
 
     @classmethod
-    async def open(cls, connection: Connection) -> Window:
+    async def open(cls, connection: Connection) -> ConfirmWindow:
         """Raises `Lost`."""
         channel = await connection.channel()
         window = cls(connection, channel)

@@ -11,7 +11,7 @@ PREFETCH = 2_000
 """Messages that the broker may send ahead; so many of a stream are held at most."""
 
 
-class Tail:
+class StreamConsumer:
     """Follows one stream from wherever it is asked to; `ready` holds what came and was not taken yet."""
 
     def __init__(self, connection: Connection) -> None:

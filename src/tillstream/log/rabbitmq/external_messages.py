@@ -16,7 +16,7 @@ _TOLD = 2_000
 """Characters of a message's properties that quarantine shows."""
 
 
-class Foreign:
+class ExternalMessages:
     """Makes a record of a message that ingest did not publish: a receipt, or a refusal.
 
     Its head is computed anew, and the time at which it was received is when it is first read here:

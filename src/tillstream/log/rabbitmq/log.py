@@ -19,10 +19,10 @@ from tillstream.errors import LogFull, LogUnavailable
 from tillstream.log.base import MOST_RECORDS, Batch, Chunk, Log, Position, unpack_place
 from tillstream.log.frame import EMPTY, Frame
 from tillstream.log.rabbitmq.connection import Connection
-from tillstream.log.rabbitmq.external_messages import Foreign
+from tillstream.log.rabbitmq.external_messages import ExternalMessages
 from tillstream.log.rabbitmq.messages import HEAD, JSON, Message, NotOurs, Record, cut_out, messages, unpack
 from tillstream.log.rabbitmq.progress import Progress, offset_of, position_of
-from tillstream.log.rabbitmq.reconnecting_connection import Link
+from tillstream.log.rabbitmq.reconnecting_connection import ReconnectingConnection
 from tillstream.log.rabbitmq.retention import Retention
 from tillstream.log.rabbitmq.session import Run, Session
 from tillstream.log.rabbitmq.stream_reader import Delivery
@@ -46,10 +46,10 @@ class RabbitLog(Log):
         self._known = Progress()
         self._told_at_all = False
         role = "ingest" if writer else "engine"
-        self._link = Link(settings.rabbitmq_url, f"tillstream {role}", self._begin)
+        self._link = ReconnectingConnection(settings.rabbitmq_url, f"tillstream {role}", self._begin)
         self._readers = [self._link]
         self._trusted = settings.rabbitmq_trusted_user or self._link.user
-        self._foreign = Foreign(validator, clock)
+        self._foreign = ExternalMessages(validator, clock)
         self._retention = Retention(settings)
         self._room_checked = 0.0
         self._why_full = ""
@@ -58,7 +58,9 @@ class RabbitLog(Log):
         self._behind: weakref.ref[_Behind] | None = None
         self._link.first()
         for number in range(1, 1 if writer else settings.rabbitmq_readers):
-            self._readers.append(Link(settings.rabbitmq_url, f"tillstream {role}, reader {number + 1}", self._begin))
+            self._readers.append(
+                ReconnectingConnection(settings.rabbitmq_url, f"tillstream {role}, reader {number + 1}", self._begin)
+            )
             self._readers[-1].first()
 
     async def _begin(self, connection: Connection) -> Session:

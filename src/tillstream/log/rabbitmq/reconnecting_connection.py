@@ -34,7 +34,7 @@ Session = TypeVar("Session")
 Result = TypeVar("Result")
 
 
-class Link(Generic[Session]):
+class ReconnectingConnection(Generic[Session]):
     """Connects, and connects again with ever longer pauses; `begin` makes a session of each connection.
 
     While the broker is away calls fail at once, with the reason of the last attempt: they wait only

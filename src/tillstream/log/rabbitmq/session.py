@@ -13,12 +13,12 @@ from pika import BasicProperties
 from tillstream.config.settings import Settings
 from tillstream.log.base import Position
 from tillstream.log.rabbitmq import topology
-from tillstream.log.rabbitmq.confirms import Window
+from tillstream.log.rabbitmq.confirms import ConfirmWindow
 from tillstream.log.rabbitmq.connection import Channel, Connection
-from tillstream.log.rabbitmq.consumer import Tail
+from tillstream.log.rabbitmq.consumer import StreamConsumer
 from tillstream.log.rabbitmq.messages import JSON, PERSISTENT, Message
 from tillstream.log.rabbitmq.progress import Progress, offset_of, position_of
-from tillstream.log.rabbitmq.stream_reader import Delivery, Peek
+from tillstream.log.rabbitmq.stream_reader import Delivery, StreamReader
 from tillstream.log.rabbitmq.topology import Directory, Exchange, Generation
 
 _WEIGHT = "1"
@@ -39,14 +39,14 @@ class Run(NamedTuple):
 class Session:
     """Made by `begin`, which puts everything on the broker in order first. For the link's thread."""
 
-    def __init__(self, connection: Connection, settings: Settings, window: Window) -> None:
+    def __init__(self, connection: Connection, settings: Settings, window: ConfirmWindow) -> None:
         self._connection = connection
         self._settings = settings
         self.window = window
-        self.peek = Peek(connection)
+        self.peek = StreamReader(connection)
         self.directory = Directory()
         self._told = Progress()
-        self._tails: dict[int, Tail] = {}
+        self._tails: dict[int, StreamConsumer] = {}
         self._reading = asyncio.Lock()
         self._telling = asyncio.Lock()
 
@@ -56,7 +56,7 @@ class Session:
 
         `known` is what this process knows of the engine's reach, should the broker have lost it.
         """
-        session = cls(connection, settings, await Window.open(connection))
+        session = cls(connection, settings, await ConfirmWindow.open(connection))
         session._told = known
         channel = await connection.channel()
         for exchange in topology.BEHIND:
@@ -207,7 +207,7 @@ class Session:
 
     async def _seek(self, number: int, after: int) -> Run:
         generation, following = self.directory.of(number, after + 1)
-        tail = self._tails.setdefault(number, Tail(self._connection))
+        tail = self._tails.setdefault(number, StreamConsumer(self._connection))
         exists = following is None or await self._exists(generation)
         if exists:
             await tail.seek(generation.name, generation.stream_offset(after + 1))
@@ -223,7 +223,7 @@ class Session:
             channel.close()
         return exists
 
-    def _take(self, tail: Tail, share: int) -> list[Delivery]:
+    def _take(self, tail: StreamConsumer, share: int) -> list[Delivery]:
         """So many messages, and what else there is of the batch that the last of them belongs to."""
         count = size = 0
         group = None

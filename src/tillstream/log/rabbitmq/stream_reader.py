@@ -31,7 +31,7 @@ def delivery(method: Any, properties: Any, body: bytes) -> Delivery:
     return Delivery(int(properties.headers[OFFSET]), method, properties, body)
 
 
-class Peek:
+class StreamReader:
     """Looks at streams over channels of its own; every method raises `Lost`."""
 
     def __init__(self, connection: Connection) -> None:

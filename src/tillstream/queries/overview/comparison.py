@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from tillstream.database.base import Reader
-from tillstream.queries.overview.folds import LINE_TOTALS, TOTALS, Folds, Select, total
+from tillstream.queries.overview.folds import LINE_TOTALS, TOTALS, SalesSql, Select, total
 from tillstream.queries.overview.scope import Scope
 from tillstream.queries.overview.span import Span
 
@@ -55,7 +55,7 @@ def read_side(reader: Reader, scope: Scope, select: Callable[[str], Select]) -> 
 class Sides:
     """Both sides of comparisons; those of the days before are kept until rows are added to these days."""
 
-    def __init__(self, folds: Folds) -> None:
+    def __init__(self, folds: SalesSql) -> None:
         self._folds = folds
         self._kept = Kept()
 

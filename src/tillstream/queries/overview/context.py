@@ -12,29 +12,29 @@ from tillstream.database.base import Reader, Row
 from tillstream.metrics.folding import metric_table
 from tillstream.queries.calendar import Calendar
 from tillstream.queries.overview.comparison import Comparison, Kept, Sides
-from tillstream.queries.overview.folds import Folds, Select, total
+from tillstream.queries.overview.folds import SalesSql, Select, total
 from tillstream.queries.overview.scope import Scope
 from tillstream.queries.overview.span import Span, Spans
 from tillstream.queries.serialization import amount
-from tillstream.stores.model import Shops
+from tillstream.stores.model import StoreList
 
 ONE_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class OverviewContext:
     """A scope and its spans at one instant, answered by one reader. `now` is the chain's wall-clock time."""
 
     reader: Reader
     scope: Scope
     spans: Spans
-    shops: Shops
+    shops: StoreList
     now_us: int
     now: datetime
     cent: Decimal
     store_zones: Mapping[str, str]
     calendar: Calendar
-    folds: Folds
+    folds: SalesSql
     kept: Kept
     compared: Comparison
 

@@ -49,7 +49,7 @@ _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
 
 
-class Folds:
+class SalesSql:
     """Rows of the metrics by their names, with `day` and the metric's keys, not yet summed.
 
     A part of the chain has no metrics of its own. It is looked up in those that tell it from other

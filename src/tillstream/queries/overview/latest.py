@@ -8,7 +8,7 @@ from typing import Any
 
 from tillstream.database.base import Row
 from tillstream.log.base import PARTITION_SHIFT
-from tillstream.queries.overview.context import Question
+from tillstream.queries.overview.context import OverviewContext
 from tillstream.queries.overview.folds import Select
 from tillstream.queries.serialization import trimmed
 
@@ -20,7 +20,7 @@ WORDS = 40
 """Most characters of one line."""
 
 
-def latest(question: Question) -> list[Row]:
+def latest(question: OverviewContext) -> list[Row]:
     """The newest first, by their arrival; of a category or a product, those that have a line of it."""
     asked = question.spans.asked
     own, values = question.scope.condition
@@ -47,7 +47,7 @@ def latest(question: Question) -> list[Row]:
     ]
 
 
-def _with_a_line(question: Question, own: str, values: list[Any]) -> Select:
+def _with_a_line(question: OverviewContext, own: str, values: list[Any]) -> Select:
     """The condition of the receipts with such a line: of each partition the last, because only in it do places ascend."""
     days = [question.spans.asked.first, question.spans.asked.last]
     found = question.reader.query(
@@ -62,7 +62,7 @@ def _with_a_line(question: Question, own: str, values: list[Any]) -> Select:
     )
 
 
-def _told(question: Question, receipts: list[Row]) -> dict[int, str]:
+def _told(question: OverviewContext, receipts: list[Row]) -> dict[int, str]:
     """What each receipt sold, by its place."""
     lines: dict[int, list[str]] = defaultdict(list)
     if receipts:

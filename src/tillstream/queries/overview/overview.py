@@ -12,8 +12,8 @@ from tillstream.errors import BadQuery
 from tillstream.queries.calendar import Calendar
 from tillstream.queries.overview import panels, scope, span
 from tillstream.queries.overview.comparison import Kept, Sides
-from tillstream.queries.overview.context import Question, compare
-from tillstream.queries.overview.folds import LINE_TOTALS, TOTALS, Folds
+from tillstream.queries.overview.context import OverviewContext, compare
+from tillstream.queries.overview.folds import LINE_TOTALS, TOTALS, SalesSql
 from tillstream.queries.overview.latest import latest
 from tillstream.queries.overview.pace import pace
 from tillstream.queries.overview.products import products
@@ -25,7 +25,7 @@ from tillstream.queries.overview.tiles import tiles
 from tillstream.queries.serialization import cent, zulu
 from tillstream.queries.summary import COUNTERS
 from tillstream.receipt.model import minor_digits
-from tillstream.stores.model import Shops
+from tillstream.stores.model import StoreList
 
 PARAMETERS = (*span.PARAMETERS, *scope.PARAMETERS)
 
@@ -33,13 +33,15 @@ PARAMETERS = (*span.PARAMETERS, *scope.PARAMETERS)
 class Overview:
     """Overviews of any scope and span."""
 
-    def __init__(self, settings: Settings, calendar: Calendar, snapshot: Snapshot, listed: Callable[[], Shops]) -> None:
+    def __init__(
+        self, settings: Settings, calendar: Calendar, snapshot: Snapshot, listed: Callable[[], StoreList]
+    ) -> None:
         self._settings = settings
         self._calendar = calendar
         self._snapshot = snapshot
         self._listed = listed
         self._cent = cent(settings.currency)
-        self._folds = Folds(minor_digits(settings.currency), calendar)
+        self._folds = SalesSql(minor_digits(settings.currency), calendar)
         self._sides = Sides(self._folds)
         self._kept = Kept()
 
@@ -52,7 +54,7 @@ class Overview:
         now = self._calendar.local(now_us)
         listed = self._listed()
         asked, spans = parse_scope(listed, query), parse_spans(self._calendar, now, query)
-        question = Question(
+        question = OverviewContext(
             reader,
             asked,
             spans,
@@ -82,7 +84,7 @@ _WAITING = """SELECT kind, count(*) AS entries FROM quarantine LEFT JOIN decisio
     WHERE decision IS NULL AND day BETWEEN ? AND ? GROUP BY kind"""
 
 
-def _panels(question: Question) -> Row:
+def _panels(question: OverviewContext) -> Row:
     names = LINE_TOTALS if question.scope.source == "lines" else (*TOTALS, "anomalies")
     [totals] = question.rows("sales", [], names)
     totals = {name: value or 0 for name, value in totals.items()}
@@ -102,7 +104,7 @@ def _panels(question: Question) -> Row:
     }
 
 
-def _stores(question: Question) -> list[Row]:
+def _stores(question: OverviewContext) -> list[Row]:
     """Revenue of every shop that sold something, and when it did last; lines don't tell that."""
     sql, values = question.folds.select("sales_by_store", question.scope, question.spans.asked)
     last = "" if question.scope.source == "lines" else ", max(last) AS last"
@@ -121,7 +123,7 @@ def _days(spans: Spans, empty: bool) -> Row:
     }
 
 
-def _scope(question: Question) -> Row:
+def _scope(question: OverviewContext) -> Row:
     asked: Scope = question.scope
     if asked.kind != "product":
         return described(asked, question.shops)
@@ -134,7 +136,7 @@ def _scope(question: Question) -> Row:
     return described(asked, question.shops)
 
 
-def _counters(question: Question, totals: Mapping[str, Any]) -> Row:
+def _counters(question: OverviewContext, totals: Mapping[str, Any]) -> Row:
     """What did not become a sale is counted for the whole chain only, by the day of its receipt.
 
     `waiting` has what nobody has settled yet: of the conflicts, and of all else in quarantine.

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from tillstream.database.base import Row
-from tillstream.queries.overview.context import ONE_DAY, Question
+from tillstream.queries.overview.context import ONE_DAY, OverviewContext
 from tillstream.queries.overview.span import Span
 
 HOURLY_DAYS = 7
@@ -15,7 +15,7 @@ HOURLY_DAYS = 7
 _MINUTES = {"minute": 1, "hour": 60, "day": 1440}
 
 
-def pace(question: Question) -> Row:
+def pace(question: OverviewContext) -> Row:
     """Parallel lists; `offset` counts wall-clock units from `start`, as do `now` and `end`.
 
     `before` is the whole of the days compared with, so that their end shows too.
@@ -37,7 +37,7 @@ def pace(question: Question) -> Row:
     }
 
 
-def _course(question: Question, span: Span, unit: str) -> Row:
+def _course(question: OverviewContext, span: Span, unit: str) -> Row:
     """Receipts are null where lines are counted."""
     counts = question.scope.source == "receipts"
     measures = ["revenue", "receipts"] if counts else ["revenue"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 
 from tillstream.database.base import Row
-from tillstream.queries.overview.context import Question
+from tillstream.queries.overview.context import OverviewContext
 from tillstream.receipt.model import UNALLOCATED
 
 CATEGORIES = 20
@@ -16,12 +16,12 @@ PARTS = 20
 """Most means of payment, and most rates."""
 
 
-def by_hour(question: Question) -> list[Row]:
+def by_hour(question: OverviewContext) -> list[Row]:
     """What both panels of categories are made of: revenue and quantity by hour and category."""
     return question.rows("sales_by_hour_and_category", ["hour", "category"], ["revenue", "quantity"])
 
 
-def categories(question: Question, rows: Sequence[Row]) -> list[Row]:
+def categories(question: OverviewContext, rows: Sequence[Row]) -> list[Row]:
     """The largest first; also those that only the days compared with have. `rows` are those of `by_hour`."""
     compared = question.compared
     revenues: dict[str, Decimal] = defaultdict(Decimal)
@@ -40,7 +40,7 @@ def categories(question: Question, rows: Sequence[Row]) -> list[Row]:
     return [row for _, _, row in sorted(found, key=lambda each: each[:2])][:CATEGORIES]
 
 
-def hours(question: Question, rows: Sequence[Row]) -> Row:
+def hours(question: OverviewContext, rows: Sequence[Row]) -> Row:
     """Revenue of the largest categories in every hour from the first to the last with sales; null: none.
 
     `rows` are those of `by_hour`.
@@ -66,7 +66,7 @@ def hours(question: Question, rows: Sequence[Row]) -> Row:
     }
 
 
-def payments(question: Question) -> list[Row] | None:
+def payments(question: OverviewContext) -> list[Row] | None:
     """The largest first, each with its share of the whole in percent; null where lines are counted."""
     if question.scope.source == "lines":
         return None
@@ -83,7 +83,7 @@ def payments(question: Question) -> list[Row] | None:
     ]
 
 
-def vat(question: Question) -> list[Row]:
+def vat(question: OverviewContext) -> list[Row]:
     """The largest first."""
     rows = question.rows("vat_by_rate", ["rate"], ["revenue", "net", "tax"])
     return [

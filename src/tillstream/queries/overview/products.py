@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from tillstream.database.base import Row
-from tillstream.queries.overview.context import Question
+from tillstream.queries.overview.context import OverviewContext
 from tillstream.queries.overview.span import Span
 from tillstream.receipt.model import UNALLOCATED
 
@@ -14,7 +14,7 @@ TOP = 12
 SINKING = 8
 
 
-def products(question: Question) -> Row | None:
+def products(question: OverviewContext) -> Row | None:
     """`top` by revenue so far; `sinking` by the revenue lost up to the same clock time. Null for one product."""
     if question.scope.kind == "product":
         return None
@@ -44,7 +44,7 @@ def products(question: Question) -> Row | None:
     return {"top": [shown(name) for name in top], "sinking": [shown(name) for name in sinking]}
 
 
-def _sold(question: Question, span: Span, only: Sequence[str] = ()) -> list[Row]:
+def _sold(question: OverviewContext, span: Span, only: Sequence[str] = ()) -> list[Row]:
     """What was sold of all products or of some, on whole days, and what the tills call them."""
     sql, values = question.folds.select("sales_by_product", question.scope, span.whole)
     where = f"WHERE product IN ({', '.join('?' * len(only))})" if only else ""

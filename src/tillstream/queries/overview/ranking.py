@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from tillstream.database.base import Row
-from tillstream.queries.overview.context import Question
+from tillstream.queries.overview.context import OverviewContext
 
 SHOPS = 8
 """Most shops of each list."""
 
 
-def shops(question: Question, stores: Mapping[str, Row]) -> Row | None:
+def shops(question: OverviewContext, stores: Mapping[str, Row]) -> Row | None:
     """Shops by their change, none on both lists. Null for one shop.
 
     `stores` are those that sold on the days asked, each with its `revenue`. Shops without a base come behind the best, by their revenue. A shop that has sold nothing today
@@ -47,7 +47,7 @@ def shops(question: Question, stores: Mapping[str, Row]) -> Row | None:
     return {"best": [shown(store) for store in best], "worst": [shown(store) for store in worst]}
 
 
-def tills(question: Question) -> list[Row] | None:
+def tills(question: OverviewContext) -> list[Row] | None:
     """The tills of one shop, with their last sale by their own clocks; null for anything else."""
     if question.scope.kind != "store":
         return None
@@ -68,7 +68,7 @@ def tills(question: Question) -> list[Row] | None:
     ]
 
 
-def _hours(question: Question, stores: Sequence[str]) -> dict[str, list[str]]:
+def _hours(question: OverviewContext, stores: Sequence[str]) -> dict[str, list[str]]:
     """Revenue of each hour from a shop's first to its last."""
     found: dict[str, dict[int, Decimal]] = defaultdict(dict)
     if stores:

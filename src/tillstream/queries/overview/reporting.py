@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 
 from tillstream.database.base import Row
-from tillstream.queries.overview.context import Question
+from tillstream.queries.overview.context import OverviewContext
 from tillstream.queries.overview.span import Span
 
 KNOWN_DAYS = 14
@@ -20,7 +20,7 @@ Tills = dict[str, set[str]]
 """Tills by their store."""
 
 
-def reporting(question: Question, stores: Mapping[str, Row]) -> Row:
+def reporting(question: OverviewContext, stores: Mapping[str, Row]) -> Row:
     """The tiles of shops and tills: how many sold, how many there are, and how many shops are silent.
 
     `stores` are the shops that sold on the days asked, each with its `last` sale.
@@ -50,11 +50,11 @@ def _before(day: date, days: int) -> date:
     return day - min(timedelta(days=days), day - date.min)
 
 
-def _known_tills(question: Question, counted: int) -> int:
+def _known_tills(question: OverviewContext, counted: int) -> int:
     return 1 if question.scope.kind == "till" else counted
 
 
-def _tills(question: Question, span: Span) -> Tills:
+def _tills(question: OverviewContext, span: Span) -> Tills:
     select, values = question.folds.select("sales_by_till", question.scope, span)
     tills: Tills = defaultdict(set)
     distinct = "" if span.days == 1 else "DISTINCT"
@@ -63,7 +63,7 @@ def _tills(question: Question, span: Span) -> Tills:
     return tills
 
 
-def _silent(question: Question, stores: Mapping[str, Row]) -> int | None:
+def _silent(question: OverviewContext, stores: Mapping[str, Row]) -> int | None:
     """Today's sellers, and listed shops within their opening hours, that have sold nothing for too long.
 
     Null for days that are over. A shop that opened only just is not silent yet.
@@ -75,7 +75,7 @@ def _silent(question: Question, stores: Mapping[str, Row]) -> int | None:
     return sum(_is_silent(question, store, lasts.get(store)) for store in {*lasts, *listed})
 
 
-def _is_silent(question: Question, store: str, last: datetime | None) -> bool:
+def _is_silent(question: OverviewContext, store: str, last: datetime | None) -> bool:
     shop = question.shops.get(store)
     zone = question.store_zones.get(store) or shop.zone
     now = question.calendar.local(question.now_us, zone) if zone else question.now

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from tillstream.database.base import Row
 from tillstream.errors import BadQuery
 from tillstream.metrics.catalogue import Source
-from tillstream.stores.model import Shops
+from tillstream.stores.model import StoreList
 
 Kind = Literal["chain", "region", "store", "till", "category", "product"]
 
@@ -55,7 +55,7 @@ class Scope:
         return "store" not in self.keys or self.keys["store"] == store
 
 
-def parse_scope(shops: Shops, query: Mapping[str, str]) -> Scope:
+def parse_scope(shops: StoreList, query: Mapping[str, str]) -> Scope:
     """The scope that a query's parameters name. Raises `BadQuery`."""
     keys = {name: query[name] for name in PARAMETERS if name in query}
     if "till" in keys and "store" not in keys:
@@ -75,7 +75,7 @@ def parse_scope(shops: Shops, query: Mapping[str, str]) -> Scope:
     return Scope("region", keys, stores)
 
 
-def described(scope: Scope, shops: Shops, title: str | None = None, category: str | None = None) -> Row:
+def described(scope: Scope, shops: StoreList, title: str | None = None, category: str | None = None) -> Row:
     """The scope for readers: what it is called and what it is a part of.
 
     `title` is a product's description, `category` the one that it is sold in.

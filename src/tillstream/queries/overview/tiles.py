@@ -12,7 +12,7 @@ from tillstream.clock import utc
 from tillstream.database.base import Row
 from tillstream.metrics.delays import percentiles
 from tillstream.queries.overview.comparison import Number
-from tillstream.queries.overview.context import Question
+from tillstream.queries.overview.context import OverviewContext
 from tillstream.queries.overview.folds import LINE_TOTALS, total
 from tillstream.queries.overview.reporting import reporting
 from tillstream.queries.overview.span import Span
@@ -29,7 +29,7 @@ _RECEIPTS_ONLY = ("refunds", "receipts", *_RATIOS, "receipts_per_minute", "shops
 _DELAYS = ("ingest_delay_ms", "till_delay_s")
 
 
-def tiles(question: Question, totals: Mapping[str, Any], stores: Mapping[str, Row]) -> Row:
+def tiles(question: OverviewContext, totals: Mapping[str, Any], stores: Mapping[str, Row]) -> Row:
     """Every tile; null for what lines alone don't tell. `totals` and `stores` are of what is asked."""
     found = {name: _tile(question, name, totals) for name in LINE_TOTALS}
     if question.scope.source == "lines":
@@ -39,7 +39,7 @@ def tiles(question: Question, totals: Mapping[str, Any], stores: Mapping[str, Ro
     return found | {"receipts_per_minute": _rate(question), **reporting(question, stores), **_delays(question)}
 
 
-def _tile(question: Question, name: str, totals: Mapping[str, Any]) -> Row:
+def _tile(question: OverviewContext, name: str, totals: Mapping[str, Any]) -> Row:
     compared = question.compared
     behind, before = compared.behind.totals, compared.before.totals
     now: dict[str, Any] = {each: value - behind.get(each, 0) for each, value in totals.items()}
@@ -61,7 +61,7 @@ def _figure(name: str, totals: Mapping[str, Any]) -> Number | None:
     return Fraction(totals[_RATIOS[name]]) / int(totals["receipts"]) if totals["receipts"] else None
 
 
-def _shown(question: Question, name: str, totals: Mapping[str, Any]) -> str | int | None:
+def _shown(question: OverviewContext, name: str, totals: Mapping[str, Any]) -> str | int | None:
     if name in _MONEY:
         return question.money(totals[name])
     if name in _COUNTS:
@@ -73,7 +73,7 @@ def _shown(question: Question, name: str, totals: Mapping[str, Any]) -> str | in
     return format(ratio.quantize(least, ROUND_HALF_UP), "f")
 
 
-def _rate(question: Question) -> Row:
+def _rate(question: OverviewContext) -> Row:
     """Receipts of the last minute by their arrival, and of the last complete minutes by the tills' clocks."""
     cut = question.spans.upto.cut
     if cut is None:
@@ -89,7 +89,7 @@ def _rate(question: Question) -> Row:
     return {"value": _arrived(question), "trend": trend}
 
 
-def _arrived(question: Question) -> int:
+def _arrived(question: OverviewContext) -> int:
     """What `rate` tells of the whole chain, counted from the receipts of the scope."""
     now = utc(question.now_us).replace(tzinfo=None)
     own, values = question.scope.condition
@@ -100,7 +100,7 @@ def _arrived(question: Question) -> int:
     return int(question.reader.query(sql, [question.spans.asked.last, since, last, since, *values])[0]["receipts"])
 
 
-def _delays(question: Question) -> Row:
+def _delays(question: OverviewContext) -> Row:
     """Upper bounds of the buckets, as a summary has them."""
     rows = question.rows("delays", ["ingest_bucket", "till_bucket"], ["receipts"])
     ingest, till = percentiles(rows, "ingest_bucket"), percentiles(rows, "till_bucket")

@@ -11,9 +11,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from tillstream.alerts.evaluator import Alerts
+from tillstream.alerts.evaluator import AlertEvaluator
 from tillstream.errors import OperationalError
-from tillstream.queries.queries import Views
+from tillstream.queries.queries import Queries
 from tillstream.receipt.reasons import parts
 from tillstream.web.api import schemas
 from tillstream.web.api.description import answered
@@ -81,13 +81,15 @@ class _Quarantine(Collector):
         return []
 
 
-def routes(views: Views, alerts: Alerts, live: LiveFeed, gauges: Callable[[], dict[str, float]]) -> APIRouter:
+def routes(
+    queries: Queries, alerts: AlertEvaluator, live: LiveFeed, gauges: Callable[[], dict[str, float]]
+) -> APIRouter:
     """`/health/live`, `/health/ready` and `/metrics`."""
     router = APIRouter(tags=["operations"])
     registry = CollectorRegistry()
     registry.register(_Gauges(lambda: {**gauges(), "live_viewers": live.viewers}))
     registry.register(_Alerts(alerts.counts))
-    registry.register(_Quarantine(views.quarantine_totals))
+    registry.register(_Quarantine(queries.quarantine_totals))
     ProcessCollector(registry=registry)
 
     @router.get("/health/live", responses=answered(schemas.record(status=schemas.TEXT)))
@@ -102,11 +104,11 @@ def routes(views: Views, alerts: Alerts, live: LiveFeed, gauges: Callable[[], di
     )
     def ready() -> Answer:
         """The store and the log can be read, and the engine goes on."""
-        if (trouble := views.trouble()) is not None:
+        if (trouble := queries.trouble()) is not None:
             return refusal(503, "", f"the figures stand still: {trouble.because}", trouble.hint)
         try:
-            lag = views.lag()
-            views.summary()
+            lag = queries.lag()
+            queries.summary()
         except OperationalError as error:
             return refusal(503, "", error.because, error.hint)
         return Answer({"status": "ready", "lag": lag})

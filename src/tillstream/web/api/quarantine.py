@@ -13,9 +13,9 @@ from starlette.exceptions import HTTPException
 
 from tillstream.config.settings import Settings
 from tillstream.quarantine import service as outcomes
-from tillstream.quarantine.service import ENTRIES_LIMIT, Edit, OpenDesk, Outcome
+from tillstream.quarantine.service import ENTRIES_LIMIT, Edit, LocalQuarantineService, Outcome
 from tillstream.queries.anomalies import ANOMALIES
-from tillstream.queries.queries import Views
+from tillstream.queries.queries import Queries
 from tillstream.web.api import schemas
 from tillstream.web.api.description import answered, described
 from tillstream.web.api.routes import PAGED, RECEIPT_FILTERS, REFUSED, TODAY, Answer, given, refusal
@@ -80,16 +80,16 @@ class _Nothing(Struct, forbid_unknown_fields=True):
     pass
 
 
-def routes(views: Views, desk: OpenDesk, settings: Settings) -> APIRouter:
+def routes(queries: Queries, quarantine_service: LocalQuarantineService, settings: Settings) -> APIRouter:
     """`/api/v1/quarantine…` and `/api/v1/anomalies…`."""
     router = APIRouter(prefix="/api/v1", default_response_class=Answer, responses=REFUSED)
-    _add_anomalies(router, views)
-    _add_reading(router, views)
-    _add_settling(router, desk, settings)
+    _add_anomalies(router, queries)
+    _add_reading(router, queries)
+    _add_settling(router, quarantine_service, settings)
     return router
 
 
-def _add_anomalies(router: APIRouter, views: Views) -> None:
+def _add_anomalies(router: APIRouter, queries: Queries) -> None:
     @router.get(
         "/anomalies",
         tags=["receipts"],
@@ -98,7 +98,7 @@ def _add_anomalies(router: APIRouter, views: Views) -> None:
     )
     def anomalies(request: Request) -> Any:
         """Receipts that something is odd about, each with the figures that show it, the newest first."""
-        return Answer(views.anomalies(given(request, ANOMALY_FILTERS)))
+        return Answer(queries.anomalies(given(request, ANOMALY_FILTERS)))
 
     @router.get(
         "/anomalies/counts",
@@ -108,10 +108,10 @@ def _add_anomalies(router: APIRouter, views: Views) -> None:
     )
     def anomaly_counts(request: Request) -> Any:
         """How many receipts of a business day have each anomaly; one may have several."""
-        return Answer(views.anomaly_counts(given(request, {"day": TODAY}).get("day")))
+        return Answer(queries.anomaly_counts(given(request, {"day": TODAY}).get("day")))
 
 
-def _add_reading(router: APIRouter, views: Views) -> None:
+def _add_reading(router: APIRouter, queries: Queries) -> None:
     @router.get(
         "/quarantine",
         tags=["quarantine"],
@@ -120,7 +120,7 @@ def _add_reading(router: APIRouter, views: Views) -> None:
     )
     def quarantine(request: Request) -> Any:
         """What did not become a receipt, with the reasons, the newest first."""
-        return Answer(views.quarantine(given(request, QUARANTINE_FILTERS)))
+        return Answer(queries.quarantine(given(request, QUARANTINE_FILTERS)))
 
     @router.get(
         "/quarantine/counts",
@@ -130,7 +130,7 @@ def _add_reading(router: APIRouter, views: Views) -> None:
     )
     def counts(request: Request) -> Any:
         """What a day of receipt brought, by kind, reason and source, the most first, and what became of it."""
-        return Answer(views.quarantine_counts(given(request, {"day": TODAY}).get("day")))
+        return Answer(queries.quarantine_counts(given(request, {"day": TODAY}).get("day")))
 
     @router.get(
         "/quarantine/{entry}",
@@ -139,11 +139,11 @@ def _add_reading(router: APIRouter, views: Views) -> None:
     )
     def quarantined(entry: Entry) -> Any:
         """One entry with what came, as text; customers and agents are masked. A conflict has both versions."""
-        found = views.quarantined(entry)
+        found = queries.quarantined(entry)
         return refusal(404, "id", f"there is no entry {entry}") if found is None else Answer(found)
 
 
-def _add_settling(router: APIRouter, desk: OpenDesk, settings: Settings) -> None:
+def _add_settling(router: APIRouter, quarantine_service: LocalQuarantineService, settings: Settings) -> None:
     # In JSON an edited original takes a third more.
     limit_bytes = settings.receipt_limit_bytes * 4 // 3 + 4_096
 
@@ -151,7 +151,7 @@ def _add_settling(router: APIRouter, desk: OpenDesk, settings: Settings) -> None
     async def replay(entry: Entry, request: Request) -> Any:
         """Post what came, or what was made of it, to ingest again; where all of it is taken the entry is settled."""
         edit = _read(await limited(request, limit_bytes, settings), Edit)
-        return _answer(await run_in_threadpool(desk.replay, entry, edit))
+        return _answer(await run_in_threadpool(quarantine_service.replay, entry, edit))
 
     @router.post(
         "/quarantine/{entry}/discard",
@@ -162,7 +162,7 @@ def _add_settling(router: APIRouter, desk: OpenDesk, settings: Settings) -> None
     async def discard(entry: Entry, request: Request) -> Any:
         """Settle an entry without a replay; it stays in the log."""
         _read(await limited(request, limit_bytes, settings), _Nothing)
-        [outcome] = await run_in_threadpool(desk.discard, [entry])
+        [outcome] = await run_in_threadpool(quarantine_service.discard, [entry])
         return _answer(outcome)
 
     @router.post(
@@ -176,7 +176,7 @@ def _add_settling(router: APIRouter, desk: OpenDesk, settings: Settings) -> None
         chosen = _read(await limited(request, limit_bytes, settings), _Chosen)
         if len(chosen.entries) > ENTRIES_LIMIT:
             return refusal(400, "entries", f"there are more than {ENTRIES_LIMIT}", "send fewer at a time")
-        return Answer({"entries": await run_in_threadpool(desk.discard, chosen.entries)})
+        return Answer({"entries": await run_in_threadpool(quarantine_service.discard, chosen.entries)})
 
 
 def _body(schema: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The query API: `Views` over HTTP, with its description, and every refusal in one form."""
+"""The query API: `Queries` over HTTP, with its description, and every refusal in one form."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from tillstream.alerts.evaluator import Alerts
-from tillstream.errors import BadQuery, OperationalError, StoreUnavailable, UnknownMetric
+from tillstream.alerts.evaluator import AlertEvaluator
+from tillstream.errors import BadQuery, DatabaseUnavailable, OperationalError, UnknownMetric
 from tillstream.metrics.catalogue import KEYS
 from tillstream.queries.filters import DEFAULT_LIMIT, LIMIT
 from tillstream.queries.overview.span import DAYS_LIMIT
-from tillstream.queries.queries import Views
+from tillstream.queries.queries import Queries
 from tillstream.queries.stores import STORE_COLUMNS
 from tillstream.verification.check import Report
 from tillstream.web.api import schemas
@@ -134,13 +134,13 @@ _ALERTS = {
 }
 
 
-def routes(views: Views, alerts: Alerts, live: LiveFeed, recount: Recount | None = None) -> APIRouter:
+def routes(queries: Queries, alerts: AlertEvaluator, live: LiveFeed, recount: Recount | None = None) -> APIRouter:
     """Everything under `/api/v1`. Queries run in threads, so a slow one holds up no other answer."""
     router = APIRouter(prefix="/api/v1", default_response_class=Answer, responses=REFUSED)
-    _add_figures(router, views)
-    _add_stores(router, views)
-    _add_overview(router, views)
-    _add_receipts(router, views)
+    _add_figures(router, queries)
+    _add_stores(router, queries)
+    _add_overview(router, queries)
+    _add_receipts(router, queries)
     _add_alerts(router, alerts)
     _add_live(router, live)
     if recount is not None:
@@ -148,19 +148,19 @@ def routes(views: Views, alerts: Alerts, live: LiveFeed, recount: Recount | None
     return router
 
 
-def _add_figures(router: APIRouter, views: Views) -> None:
+def _add_figures(router: APIRouter, queries: Queries) -> None:
     @router.get(
         "/summary", tags=["figures"], responses=answered(schemas.SUMMARY), openapi_extra=described({"day": TODAY})
     )
     def summary(request: Request) -> Any:
         """The day's figures, all of one commit. Money as decimal strings, delays as upper bounds of their buckets."""
-        return Answer(views.summary(given(request, {"day": TODAY}).get("day")))
+        return Answer(queries.summary(given(request, {"day": TODAY}).get("day")))
 
     @router.get("/metrics", tags=["figures"], responses=answered(schemas.METRICS))
     def metrics(request: Request) -> Any:
         """The catalogue: every metric with its keys and measures."""
         given(request, {})
-        return Answer({"metrics": views.catalogue()})
+        return Answer({"metrics": queries.catalogue()})
 
     @router.get(
         "/metrics/{name}.csv",
@@ -171,7 +171,7 @@ def _add_figures(router: APIRouter, views: Views) -> None:
     )
     def metric_as_csv(name: Name, request: Request) -> Response:
         """The same rows as CSV (RFC 4180)."""
-        answer = views.metric(name, given(request, KEY_FILTERS))
+        answer = queries.metric(name, given(request, KEY_FILTERS))
         disposition = f'attachment; filename="{name}-{answer["day"]}.csv"'
         return Response(
             as_csv(answer["columns"], answer["rows"]), 200, {"Content-Disposition": disposition}, "text/csv"
@@ -185,33 +185,33 @@ def _add_figures(router: APIRouter, views: Views) -> None:
     )
     def metric(name: Name, request: Request) -> Any:
         """The rows of one metric of one day. Every key column of the metric is a filter."""
-        return Answer(views.metric(name, given(request, KEY_FILTERS)))
+        return Answer(queries.metric(name, given(request, KEY_FILTERS)))
 
     @router.get(
         "/snapshot", tags=["figures"], responses=answered(schemas.SNAPSHOT), openapi_extra=described({"day": TODAY})
     )
     def snapshot(request: Request) -> Any:
         """All that the page shows of a day, of one commit."""
-        return Answer(views.snapshot(given(request, {"day": TODAY}).get("day")))
+        return Answer(queries.snapshot(given(request, {"day": TODAY}).get("day")))
 
 
-def _add_stores(router: APIRouter, views: Views) -> None:
+def _add_stores(router: APIRouter, queries: Queries) -> None:
     @router.get("/stores", tags=["stores"], responses=answered(schemas.STORES))
     def stores(request: Request) -> Any:
         """The shops: those of the list, then those that sold without being in it (`listed`: false)."""
         given(request, {})
-        return Answer({"stores": views.stores()})
+        return Answer({"stores": queries.stores()})
 
     @router.get("/stores.csv", tags=["stores"], response_class=Response, responses=as_table())
     def stores_as_csv(request: Request) -> Response:
         """The same as CSV (RFC 4180)."""
         given(request, {})
         disposition = 'attachment; filename="stores.csv"'
-        text = as_csv(STORE_COLUMNS, views.stores())
+        text = as_csv(STORE_COLUMNS, queries.stores())
         return Response(text, 200, {"Content-Disposition": disposition}, "text/csv")
 
 
-def _add_overview(router: APIRouter, views: Views) -> None:
+def _add_overview(router: APIRouter, queries: Queries) -> None:
     @router.get(
         "/overview",
         tags=["figures"],
@@ -224,7 +224,7 @@ def _add_overview(router: APIRouter, views: Views) -> None:
         While the last day is today, figures are compared with those of the other days up to the same
         minute of the tills' clocks; `change` is in percent, or `new` where there was nothing before.
         """
-        return Answer(views.overview(given(request, OVERVIEW_FILTERS)))
+        return Answer(queries.overview(given(request, OVERVIEW_FILTERS)))
 
     @router.get(
         "/overview/{panel}.csv",
@@ -237,20 +237,20 @@ def _add_overview(router: APIRouter, views: Views) -> None:
         """What one panel of the overview shows, as CSV (RFC 4180)."""
         if panel not in PANELS:
             return refusal(404, "panel", f"there is no panel {panel!r}", f"there are {', '.join(PANELS)}")
-        answer = views.overview(given(request, OVERVIEW_FILTERS))
+        answer = queries.overview(given(request, OVERVIEW_FILTERS))
         columns, rows = PANELS[panel]
         days = answer["from"] if answer["from"] == answer["to"] else f"{answer['from']}-{answer['to']}"
         headers = {"Content-Disposition": f'attachment; filename="{panel}-{days}.csv"'}
         return Response(as_csv(columns, rows(answer)), 200, headers, "text/csv")
 
 
-def _add_receipts(router: APIRouter, views: Views) -> None:
+def _add_receipts(router: APIRouter, queries: Queries) -> None:
     @router.get(
         "/receipts", tags=["receipts"], responses=answered(schemas.RECEIPTS), openapi_extra=described(RECEIPT_FILTERS)
     )
     def receipts(request: Request) -> Any:
         """Receipts, the newest first, page by page."""
-        return Answer(views.receipts(given(request, RECEIPT_FILTERS)))
+        return Answer(queries.receipts(given(request, RECEIPT_FILTERS)))
 
     @router.get(
         "/receipts/{key}",
@@ -259,16 +259,16 @@ def _add_receipts(router: APIRouter, views: Views) -> None:
     )
     def receipt(key: Annotated[str, Path(description="the `receiptKey` that ingest answered")]) -> Any:
         """One receipt with its lines, settlements and original text; customers and agents are masked."""
-        found = views.receipt(key)
+        found = queries.receipt(key)
         return refusal(404, "key", f"there is no receipt {key}") if found is None else Answer(found)
 
     @router.get("/faults", tags=["receipts"], responses=answered(schemas.DAMAGE))
     def faults() -> Any:
         """Records of the log that were damaged when the engine came to them."""
-        return Answer({"faults": views.faults()})
+        return Answer({"faults": queries.faults()})
 
 
-def _add_alerts(router: APIRouter, evaluator: Alerts) -> None:
+def _add_alerts(router: APIRouter, evaluator: AlertEvaluator) -> None:
     @router.get("/alerts", tags=["operations"], responses=answered(schemas.ALERTS, example=_ALERTS))
     def alerts(request: Request) -> Any:
         """The alerts that stand, the worst first, and how many more there are; `docs/alerts.md` tells the rules."""
@@ -354,7 +354,7 @@ def add_refusals(app: FastAPI) -> None:
 
     handle(BadQuery, lambda _, error: refusal(400, error.path, error.error, error.hint))
     handle(UnknownMetric, lambda _, error: refusal(404, "name", str(error), "see /api/v1/metrics"))
-    handle(StoreUnavailable, unavailable)
+    handle(DatabaseUnavailable, unavailable)
     handle(OperationalError, unavailable)
     handle(RequestValidationError, invalid)
     handle(

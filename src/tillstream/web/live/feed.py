@@ -12,12 +12,12 @@ import structlog
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from tillstream.alerts.evaluator import Alerts
+from tillstream.alerts.evaluator import AlertEvaluator
 from tillstream.clock import Clock
 from tillstream.config.settings import Settings
 from tillstream.database.base import Row
 from tillstream.errors import OperationalError
-from tillstream.queries.queries import Views
+from tillstream.queries.queries import Queries
 from tillstream.web.live.events import Event, event, greeting, takes_gzip
 
 HEARTBEAT_S = 5.0
@@ -38,7 +38,7 @@ RETRY_MS = 1_000
 logger = structlog.get_logger()
 
 
-def live_update(queries: Views, alerts: Alerts) -> Row:
+def live_update(queries: Queries, alerts: AlertEvaluator) -> Row:
     """The live page's figures: the chain's overview of today, and the active alerts under `alerts`."""
     return {**queries.overview(), "alerts": alerts.current()["alerts"]}
 

@@ -10,10 +10,10 @@ from typing import Self
 from starlette.requests import Request
 
 from tillstream.access import exposure, key_file, machine_token
-from tillstream.access.key_file import KeptKeys
+from tillstream.access.key_file import KeyRepository
 from tillstream.access.keys import Entropy, carried
-from tillstream.access.login_attempts import Attempts
-from tillstream.access.password import KeptPassword, Password
+from tillstream.access.login_attempts import LoginAttempts
+from tillstream.access.password import Password, PasswordRepository
 from tillstream.access.sessions import Sessions
 from tillstream.clock import Clock
 from tillstream.config import ports
@@ -29,11 +29,11 @@ COOKIE_LIMIT_CHARACTERS = 200
 class Files:
     """What an entrance is made of, as it is kept in files."""
 
-    password: KeptPassword
-    keys: KeptKeys
+    password: PasswordRepository
+    keys: KeyRepository
     token: str
     sessions: Sessions
-    attempts: Attempts
+    attempts: LoginAttempts
 
 
 class Entrance:
@@ -66,11 +66,11 @@ class Entrance:
     def of(cls, directory: DataDirectory, settings: Settings, clock: Clock, entropy: Entropy) -> Self:
         """The one that the directory and the settings lead to. Raises `AccessError`."""
         files = Files(
-            KeptPassword(directory.password, clock),
-            KeptKeys(key_file.place(directory, settings), clock),
+            PasswordRepository(directory.password, clock),
+            KeyRepository(key_file.place(directory, settings), clock),
             machine_token.token(directory, entropy),
             Sessions(directory.sessions, clock, entropy, settings.session_hours),
-            Attempts(clock),
+            LoginAttempts(clock),
         )
         required = exposure.asks_always(settings)
         return cls(files, required=required, tls=settings.tls, proxies=settings.proxies, any_name=settings.insecure)

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from tillstream.queries.anomalies import ANOMALIES
-from tillstream.queries.queries import Views
+from tillstream.queries.queries import Queries
 from tillstream.web.api.quarantine import ANOMALY_FILTERS
 from tillstream.web.pages.html import Cell, Pages, Teller, card, filters_of, table
 
@@ -19,15 +19,15 @@ MONEY = frozenset({"lines", "total", "net", "tax", "paid"})
 """Values that are amounts of the chain's currency."""
 
 
-def routes(views: Views, *, demo: bool) -> APIRouter:
+def routes(queries: Queries, *, demo: bool) -> APIRouter:
     """`/anomalies`."""
     pages = Pages(demo=demo)
 
     @pages.add("/anomalies", "quarantine")
     def anomalies(request: Request, tell: Teller) -> HTMLResponse:
         filters = filters_of(request, ANOMALY_FILTERS)
-        found = views.anomalies(filters)
-        counts = views.anomaly_counts(filters.get("day"))
+        found = queries.anomalies(filters)
+        counts = queries.anomaly_counts(filters.get("day"))
         kinds = {"": tell("any"), **{name: tell(f"anomaly_{name}") for name in ANOMALIES}}
         asking = tell.form("/anomalies", filters, {"day": "date", "store": "text", "till": "text", "kind": kinds})
         titles = [tell(name) for name in ("sold", "shop_till", "number", "amount", "odd")]

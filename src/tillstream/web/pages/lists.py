@@ -10,8 +10,8 @@ from urllib.parse import quote, urlencode
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from tillstream.alerts.evaluator import Alerts
-from tillstream.queries.queries import Views
+from tillstream.alerts.evaluator import AlertEvaluator
+from tillstream.queries.queries import Queries
 from tillstream.web.api.routes import RECEIPT_FILTERS
 from tillstream.web.pages.html import Cell, Pages, Teller, card, filters_of, table
 from tillstream.web.pages.receipt import paper
@@ -20,14 +20,14 @@ FIELDS = {"day": "date", "store": "text", "till": "text", "receipt": "text"}
 """What the list of receipts asks for, by the kind of its field."""
 
 
-def routes(views: Views, alerts: Alerts, *, demo: bool) -> APIRouter:
+def routes(queries: Queries, alerts: AlertEvaluator, *, demo: bool) -> APIRouter:
     """`/receipts`, `/receipts/{key}`, `/shops` and `/alerts`."""
     pages = Pages(demo=demo)
 
     @pages.add("/receipts", "receipts")
     def receipts(request: Request, tell: Teller) -> HTMLResponse:
         filters = filters_of(request, RECEIPT_FILTERS)
-        found = views.receipts(filters)
+        found = queries.receipts(filters)
         arrived = filters.get("arrived")
         asking = tell.form("/receipts", filters, FIELDS | {"arrived": "date"} if arrived else FIELDS)
         note = f' <span class="quiet">{tell("arrived_note", day=arrived)}</span>' if arrived else ""
@@ -39,7 +39,7 @@ def routes(views: Views, alerts: Alerts, *, demo: bool) -> APIRouter:
 
     @pages.add("/receipts/{key}", "receipts")
     def receipt(request: Request, tell: Teller) -> HTMLResponse:
-        found = views.receipt(request.path_params["key"])
+        found = queries.receipt(request.path_params["key"])
         title = tell("page_receipt")
         if found is None:
             return tell.missing(title, "receipts", "no_such_receipt")
@@ -48,9 +48,9 @@ def routes(views: Views, alerts: Alerts, *, demo: bool) -> APIRouter:
     @pages.add("/shops", "shops")
     def shops(request: Request, tell: Teller) -> HTMLResponse:
         days = filters_of(request, dict.fromkeys(("day", "from", "to", "vs"), ""))
-        found = views.metric("sales_by_store", {name: days[name] for name in ("day",) if name in days})
+        found = queries.metric("sales_by_store", {name: days[name] for name in ("day",) if name in days})
         rows = sorted(found["rows"], key=lambda row: (-float(row["receipts"]), row["store"]))
-        known = views.shops()
+        known = queries.shops()
         titles = [tell(name) for name in ("store", "region", "receipts", "quantity", "net", "amount")]
         note = f' <span class="quiet">{tell("shops_list_note", day=found["day"])}</span>'
         listed = table(

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tillstream.config.settings import Settings
-from tillstream.queries.queries import Views
+from tillstream.queries.queries import Queries
 from tillstream.web.middleware.authenticator import Entrance
 from tillstream.web.pages.layout import layout
 
@@ -57,7 +57,7 @@ _INDEX = """<!doctype html>
 """
 
 
-def mount(server: FastAPI, views: Views, settings: Settings, entrance: Entrance, *, demo: bool) -> list[str]:
+def mount(server: FastAPI, queries: Queries, settings: Settings, entrance: Entrance, *, demo: bool) -> list[str]:
     """Add the page to the server; returns the hashes of its inline scripts, for the Content-Security-Policy."""
     app = Dash(
         "tillstream",
@@ -83,18 +83,18 @@ def mount(server: FastAPI, views: Views, settings: Settings, entrance: Entrance,
     # Without this the browser would ask the makers of Dash for the newest version.
     app.enable_dev_tools(debug=False, dev_tools_disable_version_check=True)
     app.layout = lambda: layout(
-        example_curl(views, settings, keyed=entrance.ingest_asks), demo=demo, leaves=entrance.asks
+        example_curl(queries, settings, keyed=entrance.ingest_asks), demo=demo, leaves=entrance.asks
     )
     server.add_middleware(Places)
     return list(app.csp_hashes())
 
 
-def example_curl(views: Views, settings: Settings, *, keyed: bool = False) -> str:
+def example_curl(queries: Queries, settings: Settings, *, keyed: bool = False) -> str:
     """A command that posts a receipt of this minute."""
     receipt = {
         "cashReceiptID": "1",
         "storeID": "1",
-        "date": views.local_now().isoformat(" ", "seconds"),
+        "date": queries.local_now().isoformat(" ", "seconds"),
         "documentTotal": {"grossTotal": 4.15},
     }
     key = "  -H 'Authorization: Bearer KEY' \\\n" if keyed else ""

@@ -12,14 +12,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from tillstream.errors import UnknownMetric
-from tillstream.queries.queries import Views
+from tillstream.queries.queries import Queries
 from tillstream.web.api.routes import KEY_FILTERS
 from tillstream.web.pages.html import Cell, Pages, Teller, card, filters_of, table
 
 ROWS_SHOWN = 2_000
 
 
-def routes(views: Views, *, demo: bool) -> APIRouter:
+def routes(queries: Queries, *, demo: bool) -> APIRouter:
     """`/figures`, the list of metrics, and `/figures/{name}`."""
     pages = Pages(demo=demo)
 
@@ -27,7 +27,7 @@ def routes(views: Views, *, demo: bool) -> APIRouter:
     def figures(_request: Request, tell: Teller) -> HTMLResponse:
         rows = [
             [(f'<a href="/figures/{each["name"]}">{each["name"]}</a>', ""), (escape(each["help"]), "")]
-            for each in views.catalogue()
+            for each in queries.catalogue()
         ]
         listed = table((tell("metric"), tell("what_it_is")), rows, tell("no_metrics"))
         return tell.page(tell("page_figures"), "figures", card(tell("page_figures"), listed))
@@ -36,11 +36,11 @@ def routes(views: Views, *, demo: bool) -> APIRouter:
     def figure(request: Request, tell: Teller) -> HTMLResponse:
         name, filters = request.path_params["name"], filters_of(request, KEY_FILTERS)
         try:
-            found = views.metric(name, filters)
+            found = queries.metric(name, filters)
         except UnknownMetric as error:
             body = card(tell("no_such_metric"), f"<p>{escape(str(error))}</p>")
             return tell.page(tell("page_figures"), "figures", body, 404)
-        [described] = (each for each in views.catalogue() if each["name"] == name)
+        [described] = (each for each in queries.catalogue() if each["name"] == name)
         fields = {key: "date" if key == "day" else "text" for key in described["keys"]}
         body = tell.form(f"/figures/{name}", {"day": found["day"], **filters}, fields) + plot(tell, found, described)
         query = urlencode({"day": found["day"], **filters})

@@ -13,8 +13,8 @@ from starlette.concurrency import run_in_threadpool
 
 from tillstream.config.settings import Settings
 from tillstream.errors import BadQuery, OperationalError
-from tillstream.quarantine.service import ENTRIES_LIMIT, Edit, OpenDesk, Outcome
-from tillstream.queries.queries import Views
+from tillstream.quarantine.service import ENTRIES_LIMIT, Edit, LocalQuarantineService, Outcome
+from tillstream.queries.queries import Queries
 from tillstream.receipt.reasons import parts
 from tillstream.web.api.quarantine import QUARANTINE_FILTERS, limited
 from tillstream.web.pages.anomalies import tabs
@@ -27,40 +27,46 @@ COUNTS_SHOWN = 6
 _FORM_LIMIT_BYTES = 64 * 1024
 
 
-def routes(views: Views, desk: OpenDesk, settings: Settings, *, demo: bool) -> APIRouter:
+def routes(
+    queries: Queries, quarantine_service: LocalQuarantineService, settings: Settings, *, demo: bool
+) -> APIRouter:
     """`/quarantine`, `/quarantine/{entry}`, and what the buttons of both post to."""
     pages = Pages(demo=demo)
 
     @pages.add("/quarantine", "quarantine")
     def quarantine(request: Request, tell: Teller) -> HTMLResponse:
         return tell.page(
-            tell("page_set_aside"), "quarantine", _list(tell, views, filters_of(request, QUARANTINE_FILTERS))
+            tell("page_set_aside"), "quarantine", _list(tell, queries, filters_of(request, QUARANTINE_FILTERS))
         )
 
     @pages.add("/quarantine/{entry}", "quarantine")
     def quarantined(request: Request, tell: Teller) -> HTMLResponse:
-        found = views.quarantined(request.path_params["entry"])
+        found = queries.quarantined(request.path_params["entry"])
         title = tell("page_set_aside")
         if found is None:
             return tell.missing(title, "quarantine", "no_such_entry")
-        return tell.page(title, "quarantine", _entry_page(tell, found, desk.types))
+        return tell.page(title, "quarantine", _entry_page(tell, found, quarantine_service.types))
 
-    _add_settling(pages.router, desk, settings, demo=demo)
+    _add_settling(pages.router, quarantine_service, settings, demo=demo)
     return pages.router
 
 
-def _add_settling(router: APIRouter, desk: OpenDesk, settings: Settings, *, demo: bool) -> None:
+def _add_settling(
+    router: APIRouter, quarantine_service: LocalQuarantineService, settings: Settings, *, demo: bool
+) -> None:
     @router.post("/quarantine/replay")
     async def replay(request: Request) -> HTMLResponse:
         entries, media_type = _chosen(await limited(request, _FORM_LIMIT_BYTES, settings))
         tell = Teller.of(request, demo=demo)
-        return await run_in_threadpool(_settled, tell, entries, lambda: _replayed(desk, entries, media_type))
+        return await run_in_threadpool(
+            _settled, tell, entries, lambda: _replayed(quarantine_service, entries, media_type)
+        )
 
     @router.post("/quarantine/discard")
     async def discard(request: Request) -> HTMLResponse:
         entries, _ = _chosen(await limited(request, _FORM_LIMIT_BYTES, settings))
         tell = Teller.of(request, demo=demo)
-        return await run_in_threadpool(_settled, tell, entries, lambda: desk.discard(entries))
+        return await run_in_threadpool(_settled, tell, entries, lambda: quarantine_service.discard(entries))
 
 
 def _chosen(request: tuple[str, bytes]) -> tuple[list[str], str]:
@@ -69,9 +75,9 @@ def _chosen(request: tuple[str, bytes]) -> tuple[list[str], str]:
     return fields.get("entry", [])[:ENTRIES_LIMIT], fields.get("type", [""])[0]
 
 
-def _replayed(desk: OpenDesk, entries: Iterable[str], media_type: str) -> Iterable[Outcome]:
+def _replayed(quarantine_service: LocalQuarantineService, entries: Iterable[str], media_type: str) -> Iterable[Outcome]:
     for entry in entries:
-        yield desk.replay(entry, Edit(type=media_type))
+        yield quarantine_service.replay(entry, Edit(type=media_type))
 
 
 def _settled(tell: Teller, entries: list[str], settle: Any) -> HTMLResponse:
@@ -98,8 +104,8 @@ def _outcome_row(tell: Teller, outcome: Outcome) -> list[Cell]:
     ]
 
 
-def _list(tell: Teller, views: Views, asked: Mapping[str, str]) -> str:
-    found, settled = views.quarantine(asked), asked.get("settled") == "1"
+def _list(tell: Teller, queries: Queries, asked: Mapping[str, str]) -> str:
+    found, settled = queries.quarantine(asked), asked.get("settled") == "1"
     kinds = {"": tell("any"), **{kind: tell(f"kind_{kind}") for kind in KINDS}}
     fields: dict[str, str | dict[str, str]] = {"day": "date", "kind": kinds, "source": "text", "reason": "text"}
     asking = tell.form("/quarantine", asked, fields, {"settled": "1"} if settled else {})
@@ -109,7 +115,7 @@ def _list(tell: Teller, views: Views, asked: Mapping[str, str]) -> str:
     if found["entries"] and not settled:
         listed = f'<form method="post" action="/quarantine/replay">{listed}{_buttons(tell, "_chosen")}</form>'
     note = f'<p class="note">{tell("set_aside_note")}</p>'
-    counts = _counts(tell, views.quarantine_counts(asked.get("day")))
+    counts = _counts(tell, queries.quarantine_counts(asked.get("day")))
     more = tell.more("/quarantine", asked, found["next"])
     return card(tabs(tell, "settled" if settled else "waiting"), note + counts + asking + listed + more)
 

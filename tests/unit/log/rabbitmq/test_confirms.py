@@ -11,10 +11,10 @@ from pika import BasicProperties
 from tests.support.proxy import Proxy
 from tests.support.rabbitmq import Node
 from tests.unit.log.rabbitmq.conftest import Run
-from tillstream.log.rabbitmq.confirms import WINDOW, Window
+from tillstream.log.rabbitmq.confirms import WINDOW, ConfirmWindow
 from tillstream.log.rabbitmq.connection import Blocked, Connection, Lost, parameters
 from tillstream.log.rabbitmq.messages import Message
-from tillstream.log.rabbitmq.stream_reader import Peek
+from tillstream.log.rabbitmq.stream_reader import StreamReader
 
 STREAM = {"x-queue-type": "stream"}
 
@@ -23,10 +23,10 @@ def message(number: int, exchange: str = "", key: str = "s") -> Message:
     return Message(exchange, key, BasicProperties(), str(number).encode(), True)
 
 
-async def ready(connection: Connection) -> Window:
+async def ready(connection: Connection) -> ConfirmWindow:
     channel = await connection.channel()
     await channel.ask(channel.raw.queue_declare, "s", durable=True, arguments=STREAM)
-    return await Window.open(connection)
+    return await ConfirmWindow.open(connection)
 
 
 def test_more_than_a_window_is_in_order_once_it_is_confirmed(on_broker: Run) -> None:
@@ -35,7 +35,7 @@ def test_more_than_a_window_is_in_order_once_it_is_confirmed(on_broker: Run) -> 
     async def work(connection: Connection) -> list[bytes]:
         window = await ready(connection)
         await window.publish(message(number) for number in range(count))
-        return [each.body for each in await Peek(connection).all("s")]
+        return [each.body for each in await StreamReader(connection).all("s")]
 
     assert on_broker(work) == [str(number).encode() for number in range(count)]
 

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.log.rabbitmq.conftest import Run
 from tests.unit.log.rabbitmq.test_stream_reader import fill
 from tillstream.log.rabbitmq.connection import Channel, Connection
-from tillstream.log.rabbitmq.consumer import PREFETCH, Tail
+from tillstream.log.rabbitmq.consumer import PREFETCH, StreamConsumer
 
 
 def test_it_goes_on_where_it_was_and_back_where_it_is_asked_to(on_broker: Run) -> None:
@@ -17,7 +17,7 @@ def test_it_goes_on_where_it_was_and_back_where_it_is_asked_to(on_broker: Run) -
 
     async def work(connection: Connection) -> None:
         await fill(connection, count)
-        tail = Tail(connection)
+        tail = StreamConsumer(connection)
         seen: list[int] = []
         for _ in range(count):
             await tail.seek("s", len(seen))
@@ -37,7 +37,7 @@ def test_it_goes_on_where_it_was_and_back_where_it_is_asked_to(on_broker: Run) -
 def test_it_sees_what_came_since(on_broker: Run) -> None:
     async def work(connection: Connection) -> None:
         await fill(connection, 3)
-        tail = Tail(connection)
+        tail = StreamConsumer(connection)
         await tail.seek("s", 3)
         assert not tail.ready
         await fill(connection, 2)
@@ -62,7 +62,7 @@ def test_a_consumer_that_lands_behind_what_there_is_is_not_believed(
     async def work(connection: Connection) -> None:
         await fill(connection, 5)
         monkeypatch.setattr(Channel, "consume", overlooking)
-        tail = Tail(connection)
+        tail = StreamConsumer(connection)
         await tail.seek("s", 1)
         assert [each.offset for each in tail.take(10)] == [1, 2, 3, 4]
 
@@ -79,7 +79,7 @@ def test_what_is_missing_for_two_consumers_alike_is_missing(on_broker: Run, monk
     async def work(connection: Connection) -> None:
         await fill(connection, 5)
         monkeypatch.setattr(Channel, "consume", behind)
-        tail = Tail(connection)
+        tail = StreamConsumer(connection)
         await tail.seek("s", 1)
         assert [each.offset for each in tail.take(10)] == [3, 4]
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tests.support.ingest import RECEIVED_US, encoded
 from tillstream.clock import ManualClock
 from tillstream.config.settings import Settings
-from tillstream.log.rabbitmq.external_messages import Foreign
+from tillstream.log.rabbitmq.external_messages import ExternalMessages
 from tillstream.receipt.model import HEAD_COLUMNS
 from tillstream.receipt.validation import Validator
 
@@ -24,7 +24,7 @@ def columns(of: bytes) -> dict[str, str]:
 
 def record(body: bytes, limit_bytes: int = 1_000, **properties: object) -> tuple[dict[str, str], bytes, bytes]:
     settings = replace(Settings(), receipt_limit_bytes=limit_bytes)
-    foreign = Foreign(Validator(settings), ManualClock(RECEIVED_US))
+    foreign = ExternalMessages(Validator(settings), ManualClock(RECEIVED_US))
     head, kept, original = foreign.record(METHOD, pika.BasicProperties(**properties), body)
     return columns(head), kept, original
 

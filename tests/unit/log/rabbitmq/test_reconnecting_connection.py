@@ -12,7 +12,7 @@ from tests.support.rabbitmq import Node
 from tests.support.waiting import wait_until
 from tillstream.errors import LogUnavailable
 from tillstream.log.rabbitmq.connection import Blocked, Connection, Lost
-from tillstream.log.rabbitmq.reconnecting_connection import Link
+from tillstream.log.rabbitmq.reconnecting_connection import ReconnectingConnection
 
 
 async def begin(connection: Connection) -> Connection:
@@ -31,20 +31,20 @@ def proxy(node: Node) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def link(node: Node, proxy: Proxy) -> Iterator[Link[Connection]]:
-    link = Link(node.url(port=proxy.port), "test", begin)
+def link(node: Node, proxy: Proxy) -> Iterator[ReconnectingConnection[Connection]]:
+    link = ReconnectingConnection(node.url(port=proxy.port), "test", begin)
     yield link
     link.close()
 
 
-def test_a_call_runs_on_the_session(proxy: Proxy, link: Link[Connection]) -> None:
+def test_a_call_runs_on_the_session(proxy: Proxy, link: ReconnectingConnection[Connection]) -> None:
     proxy.open()
     assert wait_until(lambda: _try(link), "it is connected") > 0
     assert link.user == "guest"
 
 
 def test_calls_fail_at_once_while_the_broker_is_away_and_work_again_once_it_is_there(
-    proxy: Proxy, link: Link[Connection]
+    proxy: Proxy, link: ReconnectingConnection[Connection]
 ) -> None:
     link.first()
     began = time.monotonic()
@@ -55,7 +55,7 @@ def test_calls_fail_at_once_while_the_broker_is_away_and_work_again_once_it_is_t
     wait_until(lambda: _try(link), "it is connected")
 
 
-def test_a_session_that_is_lost_is_made_anew(proxy: Proxy, link: Link[Connection]) -> None:
+def test_a_session_that_is_lost_is_made_anew(proxy: Proxy, link: ReconnectingConnection[Connection]) -> None:
     proxy.open()
     wait_until(lambda: _try(link), "it is connected")
 
@@ -67,7 +67,7 @@ def test_a_session_that_is_lost_is_made_anew(proxy: Proxy, link: Link[Connection
     wait_until(lambda: _try(link), "it is connected again")
 
 
-def test_a_broker_that_is_blocked_keeps_its_session(proxy: Proxy, link: Link[Connection]) -> None:
+def test_a_broker_that_is_blocked_keeps_its_session(proxy: Proxy, link: ReconnectingConnection[Connection]) -> None:
     proxy.open()
     wait_until(lambda: _try(link), "it is connected")
 
@@ -83,14 +83,14 @@ def test_a_broker_that_is_blocked_keeps_its_session(proxy: Proxy, link: Link[Con
     assert link.call("look at", itself) is before
 
 
-def test_a_closed_link_says_so(link: Link[Connection]) -> None:
+def test_a_closed_link_says_so(link: ReconnectingConnection[Connection]) -> None:
     link.close()
     link.close()
     with pytest.raises(LogUnavailable, match="it was closed"):
         link.call("look at", number_of_channel)
 
 
-def _try(link: Link[Connection]) -> int | None:
+def _try(link: ReconnectingConnection[Connection]) -> int | None:
     try:
         return link.call("look at", number_of_channel)
     except LogUnavailable:

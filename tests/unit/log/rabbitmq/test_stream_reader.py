@@ -8,18 +8,18 @@ import pytest
 from pika import BasicProperties
 
 from tests.unit.log.rabbitmq.conftest import Run
-from tillstream.log.rabbitmq.confirms import Window
+from tillstream.log.rabbitmq.confirms import ConfirmWindow
 from tillstream.log.rabbitmq.connection import Connection
 from tillstream.log.rabbitmq.messages import Message
-from tillstream.log.rabbitmq.stream_reader import PREFETCH, Peek
+from tillstream.log.rabbitmq.stream_reader import PREFETCH, StreamReader
 
 
-async def fill(connection: Connection, count: int) -> Peek:
+async def fill(connection: Connection, count: int) -> StreamReader:
     channel = await connection.channel()
     await channel.ask(channel.raw.queue_declare, "s", durable=True, arguments={"x-queue-type": "stream"})
-    window = await Window.open(connection)
+    window = await ConfirmWindow.open(connection)
     await window.publish(Message("", "s", BasicProperties(), str(each).encode(), True) for each in range(count))
-    return Peek(connection)
+    return StreamReader(connection)
 
 
 def test_an_empty_stream_has_no_last_message(on_broker: Run) -> None:
@@ -46,15 +46,15 @@ def test_a_last_message_that_the_broker_overlooks_is_looked_for_again(
     on_broker: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     overlooked = iter([True, True])
-    read = Peek._read
+    read = StreamReader._read
 
-    async def overlooking(peek: Peek, stream: str, offset: str | int, *rest: Any) -> None:
+    async def overlooking(peek: StreamReader, stream: str, offset: str | int, *rest: Any) -> None:
         if offset != "last" or not next(overlooked, False):
             await read(peek, stream, offset, *rest)
 
     async def work(connection: Connection) -> object:
         peek = await fill(connection, 3)
-        monkeypatch.setattr(Peek, "_read", overlooking)
+        monkeypatch.setattr(StreamReader, "_read", overlooking)
         return await peek.last("s")
 
     assert on_broker(work).body == b"2"
@@ -74,15 +74,15 @@ def test_messages_that_one_consumer_overlooks_are_looked_for_by_another(
     on_broker: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     overlooked = iter([True])
-    read = Peek._read
+    read = StreamReader._read
 
-    async def overlooking(peek: Peek, stream: str, offset: str | int, *rest: Any) -> None:
+    async def overlooking(peek: StreamReader, stream: str, offset: str | int, *rest: Any) -> None:
         if not next(overlooked, False):
             await read(peek, stream, offset, *rest)
 
     async def work(connection: Connection) -> object:
         peek = await fill(connection, 500)
-        monkeypatch.setattr(Peek, "_read", overlooking)
+        monkeypatch.setattr(StreamReader, "_read", overlooking)
         return set(await peek.at("s", [3, 499]))
 
     assert on_broker(work) == {3, 499}

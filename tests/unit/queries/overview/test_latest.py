@@ -11,18 +11,18 @@ from tests.inprocess.sales import sell, total
 from tests.support.receipts import body
 from tillstream.log.base import PARTITION_SHIFT
 from tillstream.queries.overview.latest import LATEST, sentence, words
-from tillstream.queries.queries import Views
+from tillstream.queries.queries import Queries
 
 
-def test_given_receipts_when_asked_then_the_last_to_come_is_the_first(pipeline: Pipeline, views: Views) -> None:
+def test_given_receipts_when_asked_then_the_last_to_come_is_the_first(pipeline: Pipeline, queries: Queries) -> None:
     for number in range(LATEST + 2):
         pipeline.clock.advance(1)
         sell(
             pipeline, body(cashReceiptID=str(number), date="2026-11-23 11:00:00", documentTotal={"grossTotal": number})
         )
-    latest = views.overview()["latest"]
+    latest = queries.overview()["latest"]
     assert [row["gross"] for row in latest] == [f"{number}.00" for number in range(LATEST + 1, 1, -1)]
-    receipt = views.receipt(latest[0]["key"])
+    receipt = queries.receipt(latest[0]["key"])
     assert receipt is not None
     assert (latest[0]["sold"], latest[0]["store"], latest[0]["title"], latest[0]["till"]) == (
         receipt["sold_local"], "12", "12", "3",
@@ -30,14 +30,14 @@ def test_given_receipts_when_asked_then_the_last_to_come_is_the_first(pipeline: 
     assert (latest[0]["what"], latest[0]["anomalous"]) == ("Baguette tradition ×2, Sandwich jambon", True)
 
 
-def test_given_a_product_when_asked_then_only_receipts_that_have_it_come(pipeline: Pipeline, views: Views) -> None:
+def test_given_a_product_when_asked_then_only_receipts_that_have_it_come(pipeline: Pipeline, queries: Queries) -> None:
     sell(pipeline, body(), total(3, cashReceiptID="2"))
-    assert [row["gross"] for row in views.overview({"product": "BAG"})["latest"]] == ["5.00"]
-    assert [row["what"] for row in views.overview()["latest"]] == ["", "Baguette tradition ×2, Sandwich jambon"]
+    assert [row["gross"] for row in queries.overview({"product": "BAG"})["latest"]] == ["5.00"]
+    assert [row["what"] for row in queries.overview()["latest"]] == ["", "Baguette tradition ×2, Sandwich jambon"]
 
 
 def test_given_several_partitions_when_a_product_is_asked_then_the_last_to_come_is_the_first_all_the_same(
-    pipeline: Pipeline, views: Views
+    pipeline: Pipeline, queries: Queries
 ) -> None:
     for number in range(LATEST + 2):
         pipeline.clock.advance(1)
@@ -48,9 +48,9 @@ def test_given_several_partitions_when_a_product_is_asked_then_the_last_to_come_
         pipeline.store._connection.execute(  # type: ignore[attr-defined]
             f"UPDATE {table} SET place = place + {1 << PARTITION_SHIFT} WHERE place IN ({early})"
         )
-    told = views.overview({"product": "BAG"})["latest"]
+    told = queries.overview({"product": "BAG"})["latest"]
     keys = [row["key"] for row in told]
-    assert [views.receipt(key)["receipt"] for key in keys] == [str(number) for number in range(LATEST + 1, 1, -1)]  # type: ignore[index]
+    assert [queries.receipt(key)["receipt"] for key in keys] == [str(number) for number in range(LATEST + 1, 1, -1)]  # type: ignore[index]
 
 
 @pytest.mark.parametrize(

@@ -6,18 +6,18 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.inprocess.dashboard import desk_of
+from tests.inprocess.dashboard import quarantine_service_of
 from tests.inprocess.pipeline import Pipeline
 from tests.inprocess.sales import sell
 from tests.support.receipts import body
 from tillstream.errors import BadQuery
-from tillstream.queries.queries import Views
+from tillstream.queries.queries import Queries
 
 Interrupt = Callable[[str, Callable[[], object]], None]
 
 
-def test_given_nothing_when_asked_then_every_panel_is_there(views: Views) -> None:
-    overview = views.overview()
+def test_given_nothing_when_asked_then_every_panel_is_there(queries: Queries) -> None:
+    overview = queries.overview()
     assert overview["scope"]["kind"] == "chain"
     assert (overview["from"], overview["to"], overview["live"]) == ("2026-11-23", "2026-11-23", True)
     assert overview["vs"] == {"from": "2026-11-16", "to": "2026-11-16", "until": "12:00", "empty": True}
@@ -36,24 +36,24 @@ def test_given_nothing_when_asked_then_every_panel_is_there(views: Views) -> Non
 
 
 def test_given_receipts_that_come_while_it_is_read_when_asked_then_all_is_of_one_commit(
-    pipeline: Pipeline, views: Views, interrupt: Interrupt
+    pipeline: Pipeline, queries: Queries, interrupt: Interrupt
 ) -> None:
     sell(pipeline, body())
     interrupt("metric_sales_by_minute", lambda: sell(pipeline, body(cashReceiptID=str(pipeline.clock.now_us()))))
-    overview = views.overview()
+    overview = queries.overview()
     assert overview["tiles"]["receipts"]["value"] == 1
     assert (sum(overview["pace"]["receipts"]), len(overview["latest"])) == (1, 1)
-    assert views.overview()["tiles"]["receipts"]["value"] > 1
+    assert queries.overview()["tiles"]["receipts"]["value"] > 1
 
 
 def test_given_repeats_and_other_days_when_asked_then_they_are_told_of_the_chain_only(
-    pipeline: Pipeline, views: Views
+    pipeline: Pipeline, queries: Queries
 ) -> None:
     sell(pipeline, body(), body(date="2026-11-20 10:00:00"))
     sell(pipeline, body())
-    overview = views.overview()
+    overview = queries.overview()
     assert (overview["counters"]["duplicates"], overview["other_days"]) == (1, [{"day": "2026-11-20", "receipts": 1}])
-    shop = views.overview({"store": "12"})
+    shop = queries.overview({"store": "12"})
     assert shop["counters"] == {
         "duplicates": None,
         "conflicts": None,
@@ -64,26 +64,28 @@ def test_given_repeats_and_other_days_when_asked_then_they_are_told_of_the_chain
     assert shop["other_days"] == []
 
 
-def test_given_a_product_when_asked_then_it_is_called_what_the_tills_call_it(pipeline: Pipeline, views: Views) -> None:
+def test_given_a_product_when_asked_then_it_is_called_what_the_tills_call_it(
+    pipeline: Pipeline, queries: Queries
+) -> None:
     sell(pipeline, body(date="2026-11-16 10:00:00"))
     for query in ({"product": "BAG"}, {"product": "BAG", "day": "2026-11-16"}):
-        scope = views.overview(query)["scope"]
+        scope = queries.overview(query)["scope"]
         assert (scope["title"], scope["parents"][0]["category"]) == ("Baguette tradition", "Pain")
-    assert views.overview({"product": "?"})["scope"]["title"] == "?"
+    assert queries.overview({"product": "?"})["scope"]["title"] == "?"
 
 
-def test_given_an_unknown_parameter_when_asked_then_it_is_refused(views: Views) -> None:
+def test_given_an_unknown_parameter_when_asked_then_it_is_refused(queries: Queries) -> None:
     with pytest.raises(BadQuery, match="there is no such parameter"):
-        views.overview({"shop": "12"})
+        queries.overview({"shop": "12"})
 
 
-def test_given_entries_that_somebody_settled_then_the_rest_waits(pipeline: Pipeline, views: Views) -> None:
+def test_given_entries_that_somebody_settled_then_the_rest_waits(pipeline: Pipeline, queries: Queries) -> None:
     pipeline.append(body())
     pipeline.append(body(documentTotal={"grossTotal": 9}))
     for _ in range(2):
         pipeline.refuse(b"{", [{"path": "$", "error": "not JSON", "hint": ""}])
     pipeline.drain()
-    desk_of(pipeline, views).discard([views.quarantine({"kind": "refused"})["entries"][0]["id"]])
-    counters = views.overview()["counters"]
+    quarantine_service_of(pipeline, queries).discard([queries.quarantine({"kind": "refused"})["entries"][0]["id"]])
+    counters = queries.overview()["counters"]
     assert (counters["quarantined"], counters["conflicts"]) == (2, 1)
     assert counters["waiting"] == {"conflicts": 1, "quarantined": 1}

@@ -11,7 +11,7 @@ from tests.inprocess.pipeline import Pipeline
 from tests.inprocess.sales import sell, total
 from tests.support.receipts import body
 from tillstream.queries.overview.panels import share
-from tillstream.queries.queries import Views
+from tillstream.queries.queries import Queries
 
 
 def line(category: str, amount: float) -> dict[str, Any]:
@@ -19,20 +19,20 @@ def line(category: str, amount: float) -> dict[str, Any]:
 
 
 def test_given_two_days_when_asked_then_each_category_has_both_even_if_it_has_gone(
-    pipeline: Pipeline, views: Views
+    pipeline: Pipeline, queries: Queries
 ) -> None:
     sell(pipeline, body(date="2026-11-16 10:00:00", lines=[line("Pizza", 3), line("Pain", 2)]))
     sell(pipeline, body(lines=[line("Pain", 3), line("Menu", 2)]))
-    assert views.overview()["categories"] == [
+    assert queries.overview()["categories"] == [
         {"category": "Pain", "quantity": 1, "revenue": "3.00", "before": "2.00", "change": "50.0"},
         {"category": "Menu", "quantity": 1, "revenue": "2.00", "before": "0.00", "change": "new"},
         {"category": "Pizza", "quantity": 0, "revenue": "0.00", "before": "3.00", "change": "-100.0"},
     ]
 
 
-def test_given_many_categories_when_asked_then_only_the_largest_come(pipeline: Pipeline, views: Views) -> None:
+def test_given_many_categories_when_asked_then_only_the_largest_come(pipeline: Pipeline, queries: Queries) -> None:
     sell(pipeline, body(lines=[line(f"C{number:02}", number) for number in range(1, 31)]))
-    overview = views.overview()
+    overview = queries.overview()
     assert [row["category"] for row in overview["categories"]] == [
         "C30", *(f"C{number:02}" for number in range(29, 10, -1)),
     ]  # fmt: skip
@@ -40,11 +40,11 @@ def test_given_many_categories_when_asked_then_only_the_largest_come(pipeline: P
 
 
 def test_given_hours_without_a_sale_when_asked_then_they_are_null_between_the_first_and_the_last(
-    pipeline: Pipeline, views: Views
+    pipeline: Pipeline, queries: Queries
 ) -> None:
     sell(pipeline, body(date="2026-11-23 08:00:00", lines=[line("Pain", 5)], cashReceiptID="1"))
     sell(pipeline, body(date="2026-11-23 10:00:00", lines=[line("Menu", 4), line("Pain", 1)]))
-    assert views.overview()["hours"] == {
+    assert queries.overview()["hours"] == {
         "hours": [8, 9, 10],
         "rows": [
             {"category": "Pain", "revenue": ["5.00", None, "1.00"]},
@@ -53,19 +53,19 @@ def test_given_hours_without_a_sale_when_asked_then_they_are_null_between_the_fi
     }
 
 
-def test_given_payments_when_asked_then_each_has_its_share(pipeline: Pipeline, views: Views) -> None:
+def test_given_payments_when_asked_then_each_has_its_share(pipeline: Pipeline, queries: Queries) -> None:
     paid = [{"paymentMechanism": "CB", "settlementAmount": 2}, {"paymentMechanism": "ES", "settlementAmount": 1}]
     sell(pipeline, total(3, settlements=paid))
-    assert views.overview()["payments"] == [
+    assert queries.overview()["payments"] == [
         {"mechanism": "CB", "revenue": "2.00", "settlements": 1, "share": "66.7"},
         {"mechanism": "ES", "revenue": "1.00", "settlements": 1, "share": "33.3"},
     ]
-    assert views.overview({"category": "Pain"})["payments"] is None
+    assert queries.overview({"category": "Pain"})["payments"] is None
 
 
-def test_given_lines_when_rates_are_asked_then_revenue_is_net_and_tax(pipeline: Pipeline, views: Views) -> None:
+def test_given_lines_when_rates_are_asked_then_revenue_is_net_and_tax(pipeline: Pipeline, queries: Queries) -> None:
     sell(pipeline, body())
-    assert views.overview()["vat"] == [
+    assert queries.overview()["vat"] == [
         {"rate": "10", "revenue": "2.50", "net": "2.27", "tax": "0.23"},
         {"rate": "5.5", "revenue": "2.50", "net": "2.37", "tax": "0.13"},
     ]

@@ -6,9 +6,9 @@ import pytest
 
 from tillstream.errors import BadQuery
 from tillstream.queries.overview.scope import described, parse_scope
-from tillstream.stores.model import Shop, Shops
+from tillstream.stores.model import Store, StoreList
 
-SHOPS = Shops({"12": Shop("12", "Rennes Sainte-Anne", "Rennes", "Bretagne"), "9": Shop("9", region="Bretagne")})
+SHOPS = StoreList({"12": Store("12", "Rennes Sainte-Anne", "Rennes", "Bretagne"), "9": Store("9", region="Bretagne")})
 
 
 def test_given_nothing_when_parsed_then_it_is_the_chain() -> None:

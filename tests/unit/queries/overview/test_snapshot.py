@@ -8,28 +8,28 @@ from threading import Event, Thread
 from tests.inprocess.pipeline import Pipeline
 from tests.inprocess.sales import sell, total
 from tests.support.receipts import body
-from tillstream.queries.queries import Views
+from tillstream.queries.queries import Queries
 
 Interrupt = Callable[[str, Callable[[], object]], None]
 
 
 def test_given_receipts_of_other_days_when_asked_then_those_received_today_are_counted(
-    pipeline: Pipeline, views: Views
+    pipeline: Pipeline, queries: Queries
 ) -> None:
     sell(pipeline, body(), *(body(date="2017-11-18 20:39:32", cashReceiptID=str(n)) for n in range(3)))
     sell(pipeline, body(date="2026-11-22 20:39:32"))
     pipeline.append(body(date="2026-11-21 20:39:32"), source="json/http/simulated")
     pipeline.drain()
-    assert views.other_days() == [{"day": "2026-11-22", "receipts": 1}, {"day": "2017-11-18", "receipts": 3}]
+    assert queries.other_days() == [{"day": "2026-11-22", "receipts": 1}, {"day": "2017-11-18", "receipts": 3}]
     pipeline.clock.advance(12 * 3600)
-    assert views.other_days() == []
+    assert queries.other_days() == []
 
 
-def test_given_receipts_when_a_snapshot_is_asked_then_its_parts_agree(pipeline: Pipeline, views: Views) -> None:
+def test_given_receipts_when_a_snapshot_is_asked_then_its_parts_agree(pipeline: Pipeline, queries: Queries) -> None:
     sell(pipeline, body(), body(cashReceiptID="2", date="2026-11-23 08:15:00"), total("1.00", cashReceiptID="3"))
-    snapshot = views.snapshot()
+    snapshot = queries.snapshot()
     assert snapshot["live"] is True
-    assert snapshot["summary"] == views.summary()
+    assert snapshot["summary"] == queries.summary()
     assert snapshot["minutes"] == {
         "start": "2026-11-23T00:00",
         "now": 720,
@@ -45,49 +45,49 @@ def test_given_receipts_when_a_snapshot_is_asked_then_its_parts_agree(pipeline: 
     assert (snapshot["lag"], snapshot["age_ms"]) == (0, 0)
 
 
-def test_given_a_past_day_when_a_snapshot_is_asked_then_it_is_not_live(pipeline: Pipeline, views: Views) -> None:
+def test_given_a_past_day_when_a_snapshot_is_asked_then_it_is_not_live(pipeline: Pipeline, queries: Queries) -> None:
     sell(pipeline, body(date="2017-11-18 20:39:32"))
-    snapshot = views.snapshot("2017-11-18")
+    snapshot = queries.snapshot("2017-11-18")
     assert (snapshot["live"], snapshot["summary"]["receipts"], snapshot["other_days"]) == (False, 1, [])
     assert (snapshot["minutes"]["offset"], snapshot["minutes"]["now"]) == ([1239], None)
 
 
 def test_given_the_engine_stands_still_when_a_snapshot_is_asked_then_its_age_grows(
-    pipeline: Pipeline, views: Views
+    pipeline: Pipeline, queries: Queries
 ) -> None:
     sell(pipeline, body())
     pipeline.append(body(cashReceiptID="2"))
     pipeline.clock.advance(7)
-    snapshot = views.snapshot()
+    snapshot = queries.snapshot()
     assert (snapshot["lag"], snapshot["age_ms"]) == (1, 7_000)
-    assert views.lag() == 1
+    assert queries.lag() == 1
 
 
 def test_given_a_commit_between_two_queries_when_a_snapshot_is_asked_then_it_is_of_one_commit(
-    pipeline: Pipeline, views: Views, interrupt: Interrupt
+    pipeline: Pipeline, queries: Queries, interrupt: Interrupt
 ) -> None:
     sell(pipeline, body())
     pipeline.append(
         body(cashReceiptID="2", date="2026-11-23 08:15:00"), body(cashReceiptID="3", date="2026-11-22 09:00:00")
     )
     interrupt("metric_sales_by_minute", pipeline.drain)
-    snapshot = views.snapshot()
+    snapshot = queries.snapshot()
     assert snapshot["summary"]["receipts"] == sum(snapshot["minutes"]["receipts"]) == 1
     assert snapshot["other_days"] == []
-    snapshot = views.snapshot()
+    snapshot = queries.snapshot()
     assert snapshot["summary"]["receipts"] == sum(snapshot["minutes"]["receipts"]) == 2
     assert snapshot["other_days"] == [{"day": "2026-11-22", "receipts": 1}]
 
 
 def test_given_commits_all_the_time_when_snapshots_are_asked_then_the_parts_of_each_agree(
-    pipeline: Pipeline, views: Views
+    pipeline: Pipeline, queries: Queries
 ) -> None:
     done = Event()
     apart: list[object] = []
 
     def watch() -> None:
         while not done.is_set():
-            snapshot = views.snapshot()
+            snapshot = queries.snapshot()
             counted = {snapshot["summary"]["receipts"], sum(snapshot["minutes"]["receipts"])}
             counted.add(sum(row["lines"] for row in snapshot["categories"]) // 2)
             if len(counted) > 1:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.inprocess.dashboard import views_of
+from tests.inprocess.dashboard import queries_of
 from tests.inprocess.pipeline import Pipeline
 from tests.inprocess.sales import sell
 from tests.support.receipts import body
@@ -25,7 +25,7 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
 
 def rows(pipeline: Pipeline, panel: str, **query: str) -> list[dict[str, Any]]:
     columns, made = PANELS[panel]
-    found = list(made(views_of(pipeline).overview(query)))
+    found = list(made(queries_of(pipeline).overview(query)))
     assert all(set(columns) <= set(row) for row in found)
     return found
 

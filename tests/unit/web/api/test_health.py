@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.inprocess.dashboard import Answers, desk_of, views_of
+from tests.inprocess.dashboard import Answers, quarantine_service_of, queries_of
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
 from tillstream.alerts.rules import RULES
@@ -83,8 +83,8 @@ def test_given_entries_when_metrics_are_asked_then_they_are_counted_by_reason_an
     for path in ("$.a", "$.a", "$.b", "$.c", "$.d"):
         pipeline.refuse(b"x", [{"path": path, "error": "it is missing", "hint": ""}])
     pipeline.drain()
-    views = views_of(pipeline)
-    desk_of(pipeline, views).discard([views.quarantine()["entries"][0]["id"]])
+    queries = queries_of(pipeline)
+    quarantine_service_of(pipeline, queries).discard([queries.quarantine()["entries"][0]["id"]])
     found = {
         (sample.name, *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(Answers(pipeline).ask("/metrics").text)

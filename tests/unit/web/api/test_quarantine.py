@@ -13,7 +13,7 @@ import httpx
 import msgspec
 import pytest
 
-from tests.inprocess.dashboard import Answers, views_of
+from tests.inprocess.dashboard import Answers, queries_of
 from tests.inprocess.ingest import Ingest
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
@@ -38,7 +38,7 @@ def ingest(pipeline: Pipeline) -> Iterator[Ingest]:
 def refuse(pipeline: Pipeline, content: bytes, path: str = "$.date", error: str = "it is missing") -> str:
     pipeline.refuse(content, [{"path": path, "error": error, "hint": ""}])
     pipeline.drain()
-    return str(views_of(pipeline).quarantine()["entries"][0]["id"])
+    return str(queries_of(pipeline).quarantine()["entries"][0]["id"])
 
 
 def post(answers: Answers, path: str, content: Any = None) -> httpx.Response:
@@ -176,9 +176,9 @@ def test_given_a_conflict_when_asked_then_both_versions_come_with_what_differs(p
 def test_given_anomalies_when_asked_then_they_are_those_of_the_views(pipeline: Pipeline) -> None:
     pipeline.append(body(settlements=[{"settlementAmount": 1}]))
     pipeline.drain()
-    answers, views = Answers(pipeline), views_of(pipeline)
-    assert answers.json("/api/v1/anomalies", kind="settlements_short") == views.anomalies()
-    assert answers.json("/api/v1/anomalies/counts", day=DAY) == views.anomaly_counts(DAY)
+    answers, queries = Answers(pipeline), queries_of(pipeline)
+    assert answers.json("/api/v1/anomalies", kind="settlements_short") == queries.anomalies()
+    assert answers.json("/api/v1/anomalies/counts", day=DAY) == queries.anomaly_counts(DAY)
     assert answers.ask("/api/v1/anomalies?kind=x").status_code == 400
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.inprocess.dashboard import Answers, views_of
+from tests.inprocess.dashboard import Answers, queries_of
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
 from tillstream.config.settings import Settings
-from tillstream.stores.model import Shop
+from tillstream.stores.model import Store
 from tillstream.web.api.csv_panels import PANELS
 from tillstream.web.api.routes import as_csv
 from tillstream.web.live import feed
@@ -37,15 +37,17 @@ def answers(pipeline: Pipeline) -> Answers:
 def test_given_receipts_when_asked_then_the_answers_are_those_of_the_views(
     pipeline: Pipeline, answers: Answers
 ) -> None:
-    views = views_of(pipeline)
-    assert answers.json("/api/v1/summary") == views.summary()
-    assert answers.json("/api/v1/summary", day="2017-11-18") == views.summary("2017-11-18")
-    assert answers.json("/api/v1/snapshot") == views.snapshot()
-    assert answers.json("/api/v1/metrics") == {"metrics": views.catalogue()}
-    assert answers.json("/api/v1/metrics/sales_by_store", store="13") == views.metric("sales_by_store", {"store": "13"})
-    assert answers.json("/api/v1/receipts", limit="1") == views.receipts({"limit": "1"})
-    assert answers.json("/api/v1/quarantine") == views.quarantine()
-    assert answers.json("/api/v1/stores") == {"stores": views.stores()}
+    queries = queries_of(pipeline)
+    assert answers.json("/api/v1/summary") == queries.summary()
+    assert answers.json("/api/v1/summary", day="2017-11-18") == queries.summary("2017-11-18")
+    assert answers.json("/api/v1/snapshot") == queries.snapshot()
+    assert answers.json("/api/v1/metrics") == {"metrics": queries.catalogue()}
+    assert answers.json("/api/v1/metrics/sales_by_store", store="13") == queries.metric(
+        "sales_by_store", {"store": "13"}
+    )
+    assert answers.json("/api/v1/receipts", limit="1") == queries.receipts({"limit": "1"})
+    assert answers.json("/api/v1/quarantine") == queries.quarantine()
+    assert answers.json("/api/v1/stores") == {"stores": queries.stores()}
     assert answers.json("/api/v1/faults") == {"faults": []}
     assert answers.json("/api/v1/alerts") == {"alerts": [], "more": 0}
 
@@ -119,7 +121,7 @@ def test_given_a_metric_when_asked_as_csv_then_its_rows_are_those_of_the_json(an
 def test_given_a_list_of_shops_when_asked_as_csv_then_names_are_beside_the_ids(
     pipeline: Pipeline, answers: Answers
 ) -> None:
-    pipeline.list_shops(Shop("12", "Paris Opéra", "Paris", tills=3))
+    pipeline.list_shops(Store("12", "Paris Opéra", "Paris", tills=3))
     tills = answers.ask("/api/v1/metrics/sales_by_till.csv")
     assert tills.text.splitlines()[1].startswith("2026-11-23,12,Paris Opéra,3,")
     stores = answers.ask("/api/v1/stores.csv")

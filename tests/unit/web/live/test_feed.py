@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.inprocess.dashboard import alerts_of, feed_of, views_of
+from tests.inprocess.dashboard import alerts_of, feed_of, queries_of
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import NOON_US, body
 from tillstream.clock import ManualClock
@@ -113,7 +113,7 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
 
 
 def test_given_a_viewer_when_a_receipt_is_committed_then_it_is_told(pipeline: Pipeline) -> None:
-    feed = feed_of(views := views_of(pipeline), alerts_of(pipeline, views), pipeline.settings)
+    feed = feed_of(queries := queries_of(pipeline), alerts_of(pipeline, queries), pipeline.settings)
 
     async def main() -> None:
         viewer = await Viewer(feed).open()
@@ -149,7 +149,7 @@ def test_given_a_clock_when_events_are_made_then_their_ids_are_its_milliseconds_
 
 
 def test_given_a_viewer_that_takes_gzip_when_it_watches_then_it_gets_the_same_text_packed(pipeline: Pipeline) -> None:
-    feed = feed_of(views := views_of(pipeline), alerts_of(pipeline, views), pipeline.settings)
+    feed = feed_of(queries := queries_of(pipeline), alerts_of(pipeline, queries), pipeline.settings)
 
     async def main() -> None:
         plain, packed = await Viewer(feed).open(), await Viewer(feed, accept_encoding="gzip, br").open()
@@ -279,7 +279,7 @@ def test_given_an_engine_that_stands_still_when_a_viewer_watches_then_it_is_told
 ) -> None:
     error = LogUnavailable("read the log", "a file", "disk I/O error")
     monkeypatch.setattr(pipeline.engine, "trouble", lambda: error)
-    feed = feed_of(views := views_of(pipeline), alerts_of(pipeline, views), pipeline.settings)
+    feed = feed_of(queries := queries_of(pipeline), alerts_of(pipeline, queries), pipeline.settings)
 
     async def main() -> None:
         viewer = await Viewer(feed).open()
@@ -292,7 +292,7 @@ def test_given_an_engine_that_stands_still_when_a_viewer_watches_then_it_is_told
 
 def test_given_the_store_fails_when_a_viewer_watches_then_it_is_told_and_the_feed_goes_on(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path, Settings(live_interval_ms=20))
-    feed = feed_of(views := views_of(pipeline), alerts_of(pipeline, views), pipeline.settings)
+    feed = feed_of(queries := queries_of(pipeline), alerts_of(pipeline, queries), pipeline.settings)
     pipeline.close()
 
     async def main() -> None:

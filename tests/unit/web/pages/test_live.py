@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.inprocess.dashboard import Answers, views_of
+from tests.inprocess.dashboard import Answers, queries_of
 from tests.inprocess.pipeline import Pipeline
 from tillstream.config.settings import Settings
 from tillstream.web.pages.live import ASSETS, example_curl
@@ -60,7 +60,7 @@ def test_given_a_demo_when_the_page_is_laid_out_then_it_has_a_ribbon(pipeline: P
 def test_given_an_ingest_port_when_the_example_is_shown_then_it_posts_a_receipt_of_now_there(
     pipeline: Pipeline,
 ) -> None:
-    command = example_curl(views_of(pipeline), Settings(ingest_port=4321))
+    command = example_curl(queries_of(pipeline), Settings(ingest_port=4321))
     assert "http://localhost:4321/receipt" in command
     receipt = json.loads(re.search(r"-d '(.*)'", command)[1])  # type: ignore[index]
     assert receipt["date"] == "2026-11-23 12:00:00"
@@ -70,13 +70,13 @@ def test_given_an_ingest_port_when_the_example_is_shown_then_it_posts_a_receipt_
 
 def test_given_keys_and_tls_when_the_example_is_shown_then_it_says_so(pipeline: Pipeline) -> None:
     settings = Settings(ingest_port=4321, tls_certificate_file="c", tls_key_file="k")
-    command = example_curl(views_of(pipeline), settings, keyed=True)
+    command = example_curl(queries_of(pipeline), settings, keyed=True)
     assert command.startswith("curl https://localhost:4321/receipt ")
     assert "\\\n  -H 'Authorization: Bearer KEY' \\\n  -d '" in command
 
 
 def test_given_an_ingest_elsewhere_when_the_example_is_shown_then_it_posts_there(pipeline: Pipeline) -> None:
-    command = example_curl(views_of(pipeline), Settings(ingest_url="https://receipts.example.org/"))
+    command = example_curl(queries_of(pipeline), Settings(ingest_url="https://receipts.example.org/"))
     assert command.startswith("curl https://receipts.example.org/receipt ")
 
 
