@@ -17,10 +17,13 @@ from tests.support import documents
 from tests.support.mutations import Mutator
 from tillstream.config.settings import Settings
 from tillstream.formats import json as formats_json
-from tillstream.formats import registry, rows, square, xml_records
+from tillstream.formats import registry
 from tillstream.formats.base import HEAD_BYTES, Decoded, Decoder, Record, Skip, Unreadable
 from tillstream.receipt.model import HEAD_COLUMNS, Fault
 from tillstream.receipt.validation import ReceiptError, Validator
+from tillstream.formats.csv import rows
+from tillstream.formats.square import decoder as square_decoder
+from tillstream.formats.xml_stream import scanner
 
 RECEIVED_US = 1_795_435_200_000_000
 RECEIPT_LIMIT_BYTES = 4_096
@@ -108,8 +111,8 @@ def pieces(whole_bytes: int, window_bytes: int) -> Iterator[None]:
             setattr(module, name, size)
 
 
-_WHOLES = ((formats_json, "WHOLE_BYTES"), (square, "WHOLE_BYTES"))
-_WINDOWS = ((formats_json, "_WINDOW_BYTES"), (rows, "_BLOCK_BYTES"), (xml_records, "_WINDOW_BYTES"))
+_WHOLES = ((formats_json, "WHOLE_BYTES"), (square_decoder, "WHOLE_BYTES"))
+_WINDOWS = ((formats_json, "_WINDOW_BYTES"), (rows, "_BLOCK_BYTES"), (scanner, "WINDOW_BYTES"))
 
 
 def documents_of(decoder: Decoder) -> list[bytes]:

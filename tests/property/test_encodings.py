@@ -1,4 +1,4 @@
-"""Any receipt, written in every format that can write it and sent in any order, counts once and never as a conflict."""
+"""A receipt that is sent in every format, in any order, counts once and never conflicts with itself."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def stored(chain: Road) -> int:
 
 
 def quarantined(chain: Road) -> int:
-    """Conflicts among them."""
+    """Number of quarantined entries, including conflicts."""
     return len(chain.pipeline.store.query("SELECT place FROM quarantine"))
 
 
 @settings(deadline=None, max_examples=20)
 @given(several, st.permutations([*WRITTEN, "form"]), st.booleans())
 def test_all_but_the_first_are_duplicates(chain: Road, drawn: Receipts, order: Sequence[str], one_step: bool) -> None:
-    # A store of its own, for an example may come again.
+    # Each run has its own stores, because hypothesis may repeat an example.
     written = [{**receipt, "storeID": f"S{next(stores)}"} for receipt in drawn]
     before, duplicates, set_aside = stored(chain), chain.pipeline.counter("duplicates"), quarantined(chain)
     post = chain.ingest.post if one_step else chain.post
@@ -75,7 +75,7 @@ def test_all_but_the_first_are_duplicates(chain: Road, drawn: Receipts, order: S
     assert quarantined(chain) == set_aside
 
 
-def test_another_content_is_a_conflict_in_whatever_format_it_comes(chain: Road) -> None:
+def test_other_content_is_a_conflict_in_any_format(chain: Road) -> None:
     receipt = {
         "cashReceiptID": "1",
         "storeID": f"S{next(stores)}",

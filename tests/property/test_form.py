@@ -1,4 +1,4 @@
-"""Any receipt written as a form reads back equal, and whatever is done to it is told and never raised."""
+"""Any receipt written as a form reads back equal, and broken forms never raise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.any_receipt import receipts, same
 from tests.support.written import as_csv, as_form
 from tillstream.config.settings import Settings
 from tillstream.formats.base import Record, Unreadable
-from tillstream.formats.csv import CsvDecoder
+from tillstream.formats.csv.decoder import CsvDecoder
 from tillstream.formats.form import FormDecoder
 from tillstream.receipt.validation import Validator
 
@@ -39,7 +39,7 @@ def test_a_receipt_reads_back_equal_with_the_key_of_its_csv(receipt: dict[str, A
 
 @untimed
 @given(receipts(), st.data())
-def test_what_is_broken_is_told_and_never_raised(receipt: dict[str, Any], data: st.DataObject) -> None:
+def test_broken_forms_are_faults_and_never_raise(receipt: dict[str, Any], data: st.DataObject) -> None:
     payload = bytearray(as_form(receipt))
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(payload)))

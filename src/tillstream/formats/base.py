@@ -1,4 +1,4 @@
-"""The format port: how bytes that came become receipts, skips and faults."""
+"""The interface of input formats: a decoder turns bytes into receipts, skips and faults."""
 
 from __future__ import annotations
 
@@ -11,15 +11,22 @@ from typing import BinaryIO, ClassVar, NamedTuple
 from tillstream.config.settings import Settings
 from tillstream.receipt.model import PERSONAL, Fault
 
+BOM = b"\xef\xbb\xbf"
+"""UTF-8 byte-order mark, which decoders ignore at the start of a payload."""
+
+LIMIT_HINT = "the setting is receipt_limit_bytes"
+"""Hint for everything that exceeds the size limit of a receipt."""
+
 HEAD_BYTES = 4_096
-"""So much of a payload or a file is enough to recognise its format."""
+"""Size of the head of a payload or file, which is all that format detection looks at."""
 
 
 class Record(NamedTuple):
-    """One receipt as decoded: canonical JSON, and what came where that differs. Not validated yet.
+    """One decoded receipt as canonical JSON, not validated yet.
 
-    `day` is the till's own business day, YYYY-MM-DD, where the format carries one: it wins over the chain's rule.
-    `source` is where it came from (`poslog/import`), where somebody else has decoded it.
+    `original` is the receipt as it was sent, if that differs from `body`.
+    `day` is the till's own business day, YYYY-MM-DD, if the format carries one. It overrides the chain's rule.
+    `source` is the format and entrance (`poslog/import`), if another program decoded the receipt.
     """
 
     body: bytes
@@ -29,15 +36,15 @@ class Record(NamedTuple):
 
 
 class Skip(NamedTuple):
-    """A record that is rightly no sale, such as a till's sign-on; only counted, by its kind."""
+    """A valid record that is not a sale, such as a till's sign-on. Skips are counted by kind."""
 
     kind: str
 
 
 class Unreadable(NamedTuple):
-    """A part of what came, or all of it, that no receipt can be made of.
+    """Input, or a part of it, that cannot become a receipt.
 
-    `original` is that part, cut at the limit of a receipt; `where` says for people where it is: `line 7`.
+    `original` is that part, cut to the size limit of a receipt. `where` is its position for people: `line 7`.
     """
 
     faults: Sequence[Fault]
@@ -50,54 +57,59 @@ Decoded = Record | Skip | Unreadable
 
 
 class Decoder(ABC):
-    """One input format. A decoder serves every request and file, one at a time and never two threads."""
+    """One input format. A decoder serves many requests and files, one at a time, in a single thread."""
 
     name: ClassVar[str]
-    """First part of the records' source: `json`. Formats of one family may share it."""
+    """First part of a record's source: `json`. Related formats may share a name."""
 
     title: ClassVar[str]
-    """What people call it, for the docs."""
+    """Name of the format for people, used in the docs."""
 
     help: ClassVar[str]
-    """What is taken and how, for the docs: a few sentences of Markdown."""
+    """Description of the format for the docs: a few sentences of Markdown."""
 
     media_types: ClassVar[tuple[str, ...]]
-    """In lower case; `+suffix` stands for every `application/*+suffix`."""
+    """Media types in lower case. `+suffix` matches every `application/*+suffix`."""
 
     suffixes: ClassVar[tuple[str, ...]] = ()
-    """Of the names of files in this format, in lower case: `.json`."""
+    """File name suffixes in lower case: `.json`."""
 
     example: ClassVar[str] = ""
-    """A small payload with one receipt, for the docs; a test decodes it."""
+    """A small payload with one receipt for the docs. A test decodes it."""
 
     personal: ClassVar[tuple[str, ...]] = PERSONAL
-    """Names of fields, elements or columns that tell who bought or sold: what they hold is hidden on the page and in
-    the API, whatever their case."""
+    """Names of the fields, elements or columns that identify a customer or a cashier, in any letter case.
+
+    The page and the API redact their values in originals.
+    """
 
     sent_by_pages: ClassVar[bool] = False
-    """Whether any web page can have a browser send it without asking: then ingest looks where it comes from."""
+    """Whether any web page can make a browser send this format without a preflight request.
+
+    Ingest checks the origin of such requests.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     @abstractmethod
     def decode(self, source: BinaryIO) -> Iterator[Decoded]:
-        """Everything in the source, in order and in constant memory, whatever the bytes are.
+        """Decode everything in the source, in order and in constant memory.
 
-        Never raises for what the bytes say: one bad record is `Unreadable` and the next ones follow. Nothing it
-        holds or yields is larger than some multiple of `receipt_limit_bytes`, however large the source is.
+        Bad input never raises: a bad record becomes `Unreadable` and decoding goes on with the next one. A decoder
+        holds and yields at most a small multiple of `receipt_limit_bytes`, however large the source is.
         """
 
-    def recognises(self, head: bytes) -> bool:  # noqa: ARG002 - what overrides it looks
-        """Whether a payload that begins with these bytes (`HEAD_BYTES` of it, or all) is surely of this format."""
+    def recognises(self, head: bytes) -> bool:  # noqa: ARG002 - subclasses use it
+        """Whether the head (`HEAD_BYTES` of a payload, or all of it) certainly belongs to this format."""
         return False
 
-    def may_be(self, head: bytes) -> bool:  # noqa: ARG002 - what overrides it looks
-        """Whether such a payload may be of this format without saying so: then the name of a file decides."""
+    def may_be(self, head: bytes) -> bool:  # noqa: ARG002 - subclasses use it
+        """Whether the head fits this format without proving it. If so, a file's suffix decides."""
         return False
 
     def one(self, payload: bytes) -> Decoded:
-        """The payload's only receipt; several of them are `Unreadable`."""
+        """Decode a payload that must hold exactly one receipt. Several receipts are `Unreadable`."""
         found: list[Decoded] = []
         skipped: Counter[str] = Counter()
         for each in self.decode(io.BytesIO(payload)):
@@ -115,10 +127,10 @@ class Decoder(ABC):
 
 
 def several(payload: bytes) -> Unreadable:
-    """More than one receipt where one was expected."""
+    """Fault for a payload with several receipts where one was expected."""
     return Unreadable([Fault("$", "expected one receipt, got several", "send several receipts to /receipts")], payload)
 
 
 def text_of(head: bytes) -> str:
-    """The beginning of a payload for `recognises`: without a byte-order mark and leading blanks."""
+    """Text of a payload's head without byte-order mark and leading white space, for `recognises`."""
     return head.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")

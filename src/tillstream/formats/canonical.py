@@ -1,4 +1,4 @@
-"""How decoders write the canonical receipt: JSON in the seed's shape, exact amounts, local dates."""
+"""Helpers that write canonical receipts: JSON in the canonical shape, exact amounts, local dates."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from tillstream.receipt.model import minor_digits
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})", re.ASCII)
 
 encode = msgspec.json.Encoder(decimal_format="number").encode
-"""A receipt of texts, decimals, lists and dicts as bytes; decimals become JSON numbers, digit by digit."""
+"""Encode a receipt as JSON bytes. Decimals become JSON numbers with the same digits."""
 
 
 def amount(text: str) -> Decimal | str:
-    """The number that a text is; any other text as it is, for validation to tell of it by its path."""
+    """Parse a decimal number. Other text is returned as it is, so that validation reports it with its path."""
     stripped = text.strip()
     return Decimal(stripped) if _NUMBER.fullmatch(stripped) else text
 
 
 def without_gaps(parts: Mapping[str, Any]) -> dict[str, Any]:
-    """The parts that are there: neither None nor an empty text."""
+    """Drop the members that are None or an empty text."""
     return {name: part for name, part in parts.items() if part is not None and part != ""}
 
 
 def local_date(settings: Settings, store: str, moment: datetime) -> str:
-    """An instant (with its zone) as the store's clock showed it, `YYYY-MM-DD HH:MM:SS`."""
+    """Convert an aware datetime to the store's local time, `YYYY-MM-DD HH:MM:SS`."""
     zone = _zone(settings.store_zones.get(store, settings.zone))
     return moment.astimezone(zone).replace(tzinfo=None).isoformat(" ", "seconds")
 
@@ -44,42 +44,28 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def unit(currency: str) -> Decimal:
-    """One minor unit of the currency: 0.01 for EUR."""
+    """Minor unit of the currency: 0.01 for EUR."""
     return Decimal(1).scaleb(-minor_digits(currency))
 
 
 def spread(total: Decimal, weights: Sequence[Decimal], least: Decimal) -> list[Decimal]:
-    """The total in parts that add up to it, in proportion to the weights, by largest remainder.
+    """Split the total in proportion to the weights, by the largest remainder method. The parts add up to the total.
 
-    `least` is the minor unit of which every part is a multiple; what the total has beyond goes to the first part.
-    Equal parts where all weights are zero.
+    Every part is a multiple of `least`, the minor unit. A rest of the total below `least` goes to the first part.
+    The parts are equal if all weights are zero. The signs of the weights are ignored.
     """
     if not weights:
         return []
     units = int((total / least).to_integral_value(ROUND_FLOOR))
     finest = min(0, *(int(weight.as_tuple().exponent) for weight in weights))
-    parts = [part * least for part in apportion(units, [int(weight.scaleb(-finest)) for weight in weights])]
-    parts[0] += total - sum(parts)
-    return parts
-
-
-def apportion(total: int, weights: Sequence[int]) -> list[int]:
-    """What `spread` does, in whole minor units."""
-    if len(weights) == 1:
-        return [total]
-    sizes = list(map(abs, weights))
+    sizes = [abs(int(weight.scaleb(-finest))) for weight in weights]
+    if not any(sizes):
+        sizes = [1] * len(sizes)
     whole = sum(sizes)
-    if not whole:
-        sizes, whole = [1] * len(sizes), len(sizes)
-    parts, remainders, left = [], [], total
-    for size in sizes:
-        part, remainder = divmod(total * size, whole)
-        parts.append(part)
-        remainders.append(remainder)
-        left -= part
-    if left == 1:
-        parts[remainders.index(max(remainders))] += 1
-    elif left:
-        for index in sorted(range(len(parts)), key=remainders.__getitem__, reverse=True)[:left]:
-            parts[index] += 1
+    shares = [divmod(units * size, whole) for size in sizes]
+    parts = [share * least for share, _ in shares]
+    missing = units - sum(share for share, _ in shares)
+    for index in sorted(range(len(shares)), key=lambda index: shares[index][1], reverse=True)[:missing]:
+        parts[index] += least
+    parts[0] += total - sum(parts)
     return parts

@@ -1,4 +1,4 @@
-"""What one tillstream hands to another: receipts that it decoded from any format, each with what came."""
+"""Envelopes: decoded receipts with their originals, passed from one tillstream to another."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import BinaryIO
 import msgspec
 from msgspec import Struct
 
-from tillstream.formats.base import Decoded, Decoder, Record, Unreadable, text_of
-from tillstream.formats.json import BOM, lines, reason
+from tillstream.formats.base import BOM, Decoded, Decoder, Record, Unreadable, text_of
+from tillstream.formats.json import lines, reason
 from tillstream.receipt.model import Fault
 
 MEDIA_TYPE = "application/vnd.tillstream.records+ndjson"
@@ -27,7 +27,7 @@ class _Fault(Struct, omit_defaults=True):
 
 
 class _Envelope(Struct, omit_defaults=True):
-    """A line: a `receipt`, or the `faults` of what is none. `original` is base64 in JSON."""
+    """One line: a `receipt`, or the `faults` of a refused record. `original` is base64 in JSON."""
 
     source: str
     receipt: msgspec.Raw = msgspec.Raw()
@@ -37,7 +37,7 @@ class _Envelope(Struct, omit_defaults=True):
 
 
 class EnvelopeDecoder(Decoder):
-    """One envelope a line."""
+    """Decoder of one envelope per line."""
 
     name = "records"
     title = "Records"
@@ -47,7 +47,7 @@ class EnvelopeDecoder(Decoder):
         "bytes in base64. Send it from a gateway that decodes a format of its own and wants the original kept."
     )
     media_types = (MEDIA_TYPE,)
-    # The original names them too, where an envelope that is none was kept as it came.
+    # A refused envelope is kept as sent, with the personal data of its original inside.
     personal = (*Decoder.personal, "original")
     example = (
         '{"source": "mine/gateway", "original": "MTA0Nzsy", "receipt": {"cashReceiptID": "1047", "storeID": "12", '
@@ -58,7 +58,7 @@ class EnvelopeDecoder(Decoder):
         return _HEAD.match(text_of(head)) is not None
 
     def decode(self, source: BinaryIO) -> Iterator[Decoded]:
-        # A receipt and its original may each be as large as a receipt may be, and base64 adds a third.
+        # The receipt and its original may each have the size limit of a receipt, and base64 adds a third.
         for number, line in lines(source, 3 * self.settings.receipt_limit_bytes):
             if isinstance(line, Unreadable):
                 yield line
@@ -70,20 +70,20 @@ def _open(line: bytes, where: str) -> Decoded:
     try:
         envelope = msgspec.json.decode(line, type=_Envelope)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        return Unreadable([_no_envelope(error, line)], line, where)
+        return Unreadable([_not_an_envelope(error, line)], line, where)
     if not _SOURCE.fullmatch(envelope.source):
         return Unreadable([Fault("$.source", "expected format/entrance in small letters")], line, where)
     if envelope.day and not _DAY.fullmatch(envelope.day):
         return Unreadable([Fault("$.day", "expected YYYY-MM-DD")], line, where)
     body = bytes(envelope.receipt)
     if envelope.faults or not body:
-        told = [_told(each) for each in envelope.faults]
-        faults = told or [Fault("$.receipt", "it is missing", "an envelope has a receipt or faults")]
+        faults = [_normalised(each) for each in envelope.faults]
+        faults = faults or [Fault("$.receipt", "it is missing", "an envelope has a receipt or faults")]
         return Unreadable(faults, envelope.original or line, where, envelope.source)
     return Record(body, envelope.original, envelope.day, envelope.source)
 
 
-def _no_envelope(error: Exception, line: bytes) -> Fault:
+def _not_an_envelope(error: Exception, line: bytes) -> Fault:
     try:
         line.decode()
     except UnicodeDecodeError as found:
@@ -91,7 +91,7 @@ def _no_envelope(error: Exception, line: bytes) -> Fault:
     return Fault("$", f"not an envelope: {reason(error)}", "see docs/formats.md")
 
 
-def _told(fault: _Fault) -> Fault:
+def _normalised(fault: _Fault) -> Fault:
     path = fault.path if fault.path.startswith("$") else f"$.{fault.path}".removesuffix(".")
     return Fault(path, fault.error or "it was refused", fault.hint)
 
@@ -100,9 +100,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 def receipt(record: Record, source: str) -> bytes:
-    """A record as a line, without its line break. Raises `msgspec.DecodeError` where its body is no JSON.
+    """Write a record as a line without its line break. Raises `msgspec.DecodeError` if its body is not JSON.
 
-    A body of several lines goes without its blanks, and the very bytes are its original.
+    A body with line breaks is compacted, and kept as the original.
     """
     body, original = record.body, record.original
     if b"\n" in body:
@@ -113,6 +113,6 @@ def receipt(record: Record, source: str) -> bytes:
 
 
 def refusal(faults: Sequence[Fault], original: bytes, source: str) -> bytes:
-    """What is no receipt as a line: ingest keeps it in quarantine."""
-    told = [_Fault(fault.path, fault.error, fault.hint) for fault in faults]
-    return _encode(_Envelope(source, original=original, faults=told))
+    """Write a refused record as a line. Ingest puts it into quarantine."""
+    written = [_Fault(fault.path, fault.error, fault.hint) for fault in faults]
+    return _encode(_Envelope(source, original=original, faults=written))

@@ -1,4 +1,4 @@
-"""A receipt as names and texts, as CSV and forms write it: which field a name means, and its text as JSON."""
+"""Receipts as flat names and texts, as CSV files and forms have them: names become fields, texts become JSON."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from tillstream.receipt.model import DocumentTotal, Line, Receipt, Settlement
 
 RECEIPT, TOTAL, LINES, SETTLEMENTS = "", "documentTotal", "lines", "settlements"
 PARTS = (RECEIPT, TOTAL, LINES, SETTLEMENTS)
-"""The parts of a receipt that have fields of their own, in the order in which `body` takes them."""
+"""The parts of a receipt that have fields, in the order of the parameters of `receipt_json`."""
 
 LISTS = (LINES, SETTLEMENTS)
-"""Those of which a receipt has several."""
+"""The parts that repeat within one receipt."""
 
-NEEDED = ("cashReceiptID", "storeID", "date", "documentTotal.grossTotal")
-"""By these names: what no receipt can be without."""
+REQUIRED = ("cashReceiptID", "storeID", "date", "documentTotal.grossTotal")
+"""Paths of the fields that every receipt needs."""
 
 KEY = ("storeID", "terminalID", "cashReceiptID", "date")
 
-Choose = Callable[[list[str]], Sequence[str]]
+Selector = Callable[[list[str]], Sequence[str]]
 
-# Of all columns together; a column's are forgotten when they are full, and long texts don't come twice.
-_KEPT = 100_000
-_KEPT_OF_ONE = 4_096
-_KEPT_LENGTH = 64
-_SHOWN = 60
+# The cache entries are shared out among all columns of a table. A full cache is cleared. Long texts rarely repeat.
+_CACHE_ENTRIES = 100_000
+_CACHE_ENTRIES_PER_FIELD = 4_096
+_CACHED_TEXT_CHARS = 64
+_SHOWN_CHARS = 60
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,39})(?:\.[0-9]{1,40})?", re.ASCII)
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}", re.ASCII)
 
 
 class Field(NamedTuple):
-    """One field: the part it stands in, its JSON name, whether it is an amount and whether it is known."""
+    """A field of a receipt: its part, its JSON name, whether it is an amount, whether the canonical receipt has it."""
 
     part: str
     name: str
@@ -46,11 +46,11 @@ class Field(NamedTuple):
 
     @property
     def path(self) -> str:
-        """As CSV names it: `lines.productCode`."""
+        """The path of the field without an index: `lines.productCode`."""
         return f"{self.part}.{self.name}" if self.part else self.name
 
 
-def _known() -> dict[tuple[str, str], Field]:
+def _known_fields() -> dict[tuple[str, str], Field]:
     found = {}
     for part, kind in zip(PARTS, (Receipt, DocumentTotal, Line, Settlement), strict=True):
         for name, hint in get_type_hints(kind).items():
@@ -59,45 +59,45 @@ def _known() -> dict[tuple[str, str], Field]:
     return found
 
 
-_KNOWN = _known()
-_PARTS = {part.lower(): part for part in PARTS if part}
+_KNOWN = _known_fields()
+_PARTS_BY_NAME = {part.lower(): part for part in PARTS if part}
 
 
-def field(path: str) -> Field | None:
-    """The field that a name such as `lines.productCode` or `grossTotal` means, whatever its case.
+def find_field(path: str) -> Field | None:
+    """Find the field with a path such as `lines.productCode` or `grossTotal`, in any letter case.
 
-    Names that are not known are fields too, of texts: behind a part's name in that part, else of the receipt. None
-    where a part is named and no field of it.
+    An unknown name is a text field of the part before the dot, or else of the receipt. The result is None if the path
+    names a part but no field.
     """
     first, _, rest = path.partition(".")
-    part = _PARTS.get(first.lower())
+    part = _PARTS_BY_NAME.get(first.lower())
     if part is None:
-        bare = _KNOWN.get((TOTAL, path.lower()))
-        return bare or _KNOWN.get((RECEIPT, path.lower())) or Field(RECEIPT, path)
+        known = _KNOWN.get((TOTAL, path.lower())) or _KNOWN.get((RECEIPT, path.lower()))
+        return known or Field(RECEIPT, path)
     return (_KNOWN.get((part, rest.lower())) or Field(part, rest)) if rest else None
 
 
-def short(text: str) -> str:
-    """As much of a text as a fault tells of it."""
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+def shorten(text: str) -> str:
+    """Cut a text to the length that fits in a fault."""
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
 
 
 def text_json(text: str) -> str:
-    """A text as JSON; empty for an empty one."""
+    """Write a text as a JSON string. An empty text becomes an empty result."""
     if text.isprintable() and '"' not in text and "\\" not in text:
         return f'"{text}"' if text else ""
     return encode(text).decode()
 
 
-def amount_json(text: str, *, careful: bool = False) -> str:
-    """An amount as JSON; what is no number stays a text, for validation to tell of it by its path.
+def amount_json(text: str, *, comma_may_group: bool = False) -> str:
+    """Write an amount as a JSON number. A text that is not a number stays a text, so that validation reports its path.
 
-    A comma is a decimal one, unless `careful` is set and the text may as well have thousands in it: `1,500`.
+    A comma is read as the decimal point. With `comma_may_group`, an ambiguous text such as `1,500` stays a text.
     """
     if _NUMBER.fullmatch(text):
         return text
     bare = text.strip()
-    if bare.count(",") == 1 and "." not in bare and not (careful and _THOUSANDS.fullmatch(bare)):
+    if bare.count(",") == 1 and "." not in bare and not (comma_may_group and _THOUSANDS.fullmatch(bare)):
         bare = bare.replace(",", ".")
         if _NUMBER.fullmatch(bare):
             return bare
@@ -107,39 +107,40 @@ def amount_json(text: str, *, careful: bool = False) -> str:
     return text_json(text) if bare else ""
 
 
-careful_amount_json = partial(amount_json, careful=True)
+unambiguous_amount_json = partial(amount_json, comma_may_group=True)
 
 
-class Values(dict[str, str]):
-    """What texts are as members of a JSON object, with the field's name and a comma behind; empty for those that say
-    nothing. `among` so many others, each remembers a bounded number of them.
+class Members(dict[str, str]):
+    """Cache from the texts of one field to JSON object members, each with the field's name and a trailing comma.
+
+    A text without a value maps to an empty member. The cache is bounded; `fields` is the number of fields sharing it.
     """
 
-    def __init__(self, field: Field, write: Callable[[str], str], among: int) -> None:
+    def __init__(self, field: Field, write: Callable[[str], str], fields: int) -> None:
         super().__init__()
         self._prefix = f"{text_json(field.name)}:"
         self._write = write
-        self._limit = min(_KEPT_OF_ONE, 1 + _KEPT // among)
+        self._limit = min(_CACHE_ENTRIES_PER_FIELD, 1 + _CACHE_ENTRIES // fields)
 
     def __missing__(self, text: str) -> str:
         written = self._write(text)
-        made = f"{self._prefix}{written}," if written else ""
-        if len(text) <= _KEPT_LENGTH:
+        member = f"{self._prefix}{written}," if written else ""
+        if len(text) <= _CACHED_TEXT_CHARS:
             if len(self) >= self._limit:
                 self.clear()
-            self[text] = made
-        return made
+            self[text] = member
+        return member
 
 
-def chooser(places: Sequence[int]) -> Choose:
-    """What takes the texts in these places from a list of them."""
-    if len(places) > 1:
-        return itemgetter(*places)
-    return lambda texts: [texts[at] for at in places]
+def selector(indexes: Sequence[int]) -> Selector:
+    """Make a function that selects the texts at these indexes from a list."""
+    if len(indexes) > 1:
+        return itemgetter(*indexes)
+    return lambda texts: [texts[at] for at in indexes]
 
 
-def body(receipt: str, total: str, lines: Sequence[str], settlements: Sequence[str]) -> bytes:
-    """The canonical receipt: members of it, of its totals, of each line and of each settlement, as `Values` has them."""
+def receipt_json(receipt: str, total: str, lines: Sequence[str], settlements: Sequence[str]) -> bytes:
+    """Build the canonical receipt from the `Members` of its own fields, its totals, its lines and its settlements."""
     text = "{" + receipt
     if total:
         text += f'"documentTotal":{{{total[:-1]}}},'

@@ -1,4 +1,4 @@
-"""A web form: one receipt, each field by its path and escaped as browsers do."""
+"""HTML forms: one receipt per form. The name of a form field is the path of a receipt field."""
 
 from __future__ import annotations
 
@@ -6,36 +6,46 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from operator import getitem, itemgetter
+from operator import getitem
 from typing import BinaryIO, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from tillstream.config.settings import Settings
-from tillstream.formats.base import Decoded, Decoder, Record, Unreadable, text_of
-from tillstream.formats.fields import LISTS, PARTS, RECEIPT, Field, Values, amount_json, body, field, short, text_json
-from tillstream.formats.json import BOM
+from tillstream.formats.base import BOM, LIMIT_HINT, Decoded, Decoder, Record, Unreadable, text_of
+from tillstream.formats.fields import (
+    LISTS,
+    PARTS,
+    RECEIPT,
+    Field,
+    Members,
+    amount_json,
+    find_field,
+    receipt_json,
+    shorten,
+    text_json,
+)
 from tillstream.receipt.model import PERSONAL, Fault
+from tillstream.config.settings import Settings
 
 MEDIA_TYPE = "application/x-www-form-urlencoded"
 
 FIELD_LIMIT = 10_000
-"""Fields of one form, the empty ones among them."""
+"""Maximum number of fields in one form, including empty ones."""
 
-_FAULTS_KEPT = 100
-_NAMES_KEPT = 2_000
-_NAME_LENGTH = 200
-_KNOWN = 24
-_SHAPES_KEPT = 100
-_SHAPE_LENGTH = 32_768
+_FAULTS_LIMIT = 100
+_CACHED_NAMES = 2_000
+_CACHED_NAME_CHARS = 200
+_KNOWN_FIELDS = 24
+_CACHED_LAYOUTS = 100
+_CACHED_FORM_CHARS = 32_768
 
-_LIST = re.compile(r"(lines|settlements)\[([0-9]{1,5})\]\.([^\[\].]+)", re.IGNORECASE | re.ASCII)
+_LIST_FIELD = re.compile(r"(lines|settlements)\[([0-9]{1,5})\]\.([^\[\].]+)", re.IGNORECASE | re.ASCII)
 _BRACKETS = re.compile(r"[\[\]]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _HEAD = re.compile(r"(?:[^&=\s{}<>\"]{1,200}=[^&\s]*&){0,200}cashReceiptID=", re.IGNORECASE)
 
 
 class FormDecoder(Decoder):
-    """`name=value` pairs."""
+    """Decoder of URL-encoded `name=value` pairs."""
 
     name = "form"
     title = "HTML form"
@@ -56,23 +66,21 @@ class FormDecoder(Decoder):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._places = _Places()
-        self._shapes: dict[tuple[str, ...], _Shape] = {}
-        # The last one of so many fields.
-        self._usual: dict[int, _Shape] = {}
+        self._form_fields = _FormFields()
+        self._layouts: dict[tuple[str, ...], _Layout] = {}
 
     def recognises(self, head: bytes) -> bool:
         return _HEAD.match(text_of(head)) is not None
 
     def decode(self, source: BinaryIO) -> Iterator[Decoded]:
         limit_bytes = self.settings.receipt_limit_bytes
-        came, size_bytes = [], 0
+        pieces, size_bytes = [], 0
         while size_bytes <= limit_bytes and (more := source.read(limit_bytes + 1 - size_bytes)):
-            came.append(more)
+            pieces.append(more)
             size_bytes += len(more)
-        payload = b"".join(came)
+        payload = b"".join(pieces)
         if size_bytes > limit_bytes:
-            fault = Fault("$", f"the form has more than {limit_bytes} bytes", "the setting is receipt_limit_bytes")
+            fault = Fault("$", f"the form has more than {limit_bytes} bytes", LIMIT_HINT)
             yield Unreadable([fault], payload[:limit_bytes])
         elif payload.strip():
             yield self.one(payload)
@@ -84,123 +92,105 @@ class FormDecoder(Decoder):
             fault = Fault("$", f"the form has more than {FIELD_LIMIT} fields", "a form is one receipt")
             return Unreadable([fault], payload)
         try:
-            return Record(self._body(payload.removeprefix(BOM).decode()), payload)
+            return Record(self._receipt(payload.removeprefix(BOM).decode()), payload)
         except ValueError:
-            return Unreadable(list(islice(_faults(payload, self._places), _FAULTS_KEPT)), payload)
+            return Unreadable(list(islice(_faults(payload, self._form_fields), _FAULTS_LIMIT)), payload)
 
-    def _body(self, form: str) -> bytes:
-        """Raises `ValueError` where a name, a value or their number is wrong."""
-        bare = form.strip("\r\n")
-        fields = bare.split("&")
-        # The forms of one page have the same names again and again.
-        shape = self._usual.get(len(fields), _UNKNOWN)
-        values = list(map(str.removeprefix, fields, shape.begins))
-        if sum(map(len, values)) + shape.length != len(bare):
-            names, _, values = map(list, zip(*[each.partition("=") for each in fields], strict=True))
-            shape = self._shape(tuple(names), len(bare))
-        members = list(map(getitem, shape.values, values))
-        if shape.twice or not all(members):
-            return shape.sparse(members)
-        for at in shape.lasts:
-            members[at] = members[at][:-1]
-        return (shape.template % shape.choose(members)).encode()
+    def _receipt(self, form: str) -> bytes:
+        """Raises `ValueError` if a name, a value or the number of a field's values is wrong."""
+        pairs = [each.partition("=") for each in form.strip("\r\n").split("&")]
+        names = tuple([name for name, _, _ in pairs])
+        layout = self._layouts.get(names) or self._new_layout(names, len(form))
+        return layout.receipt([value for _, _, value in pairs])
 
-    def _shape(self, names: tuple[str, ...], size: int) -> _Shape:
+    def _new_layout(self, names: tuple[str, ...], form_chars: int) -> _Layout:
         """Raises `ValueError`."""
-        shape = self._shapes.get(names) or _shape(names, [self._places[name] for name in names])
-        if size <= _SHAPE_LENGTH:
-            if len(self._shapes) >= _SHAPES_KEPT:
-                self._shapes.clear()
-                self._usual.clear()
-            self._shapes[names] = self._usual[len(names)] = shape
-        return shape
+        layout = _layout([self._form_fields[name] for name in names])
+        if form_chars <= _CACHED_FORM_CHARS:
+            if len(self._layouts) >= _CACHED_LAYOUTS:
+                self._layouts.clear()
+            self._layouts[names] = layout
+        return layout
 
 
-class _Shape(NamedTuple):
-    """What the names of a form mean together.
+class _Layout(NamedTuple):
+    """The meaning of a form's names: the JSON members of each field, and where the fields belong.
 
-    `begins` is what its fields begin with; with what stands between them that has `length` characters. `values` are
-    theirs in order; `parts` are the receipt, its totals, the lines and the settlements, as lists of objects, each by
-    the places of its fields in the form; `twice` are the places of each field that comes again. Where every field
-    says something, those that `choose` takes are filled into `template`, the `lasts` of their objects without a comma.
+    `parts` are the receipt, its totals, its lines and its settlements, as lists of objects. An object is a list of the
+    indexes of its fields in the form. `repeated` has the indexes of each field that occurs more than once.
     """
 
-    begins: list[str]
-    length: int
-    values: list[Values]
+    members: list[Members]
     parts: list[list[list[int]]]
-    twice: list[list[int]]
-    choose: Callable[[list[str]], tuple[str, ...]]
-    template: str
-    lasts: list[int]
+    repeated: list[list[int]]
 
-    def sparse(self, members: list[str]) -> bytes:
-        """The receipt of fields of which some are empty. Raises `ValueError`."""
-        if any(sum(bool(members[at]) for at in places) > 1 for places in self.twice):
-            raise ValueError("a field stands twice")
-        receipt, total, lines, settlements = [
-            [inside for places in part if (inside := "".join([members[at] for at in places]))] for part in self.parts
-        ]
-        return body("".join(receipt), "".join(total), lines, settlements)
+    def receipt(self, values: Sequence[str]) -> bytes:
+        """The canonical receipt with these values. Raises `ValueError`."""
+        members = list(map(getitem, self.members, values))
+        if any(sum(bool(members[at]) for at in indexes) > 1 for indexes in self.repeated):
+            raise ValueError("a field has two values")
+        objects = [["".join([members[at] for at in indexes]) for indexes in part] for part in self.parts]
+        receipt, total, lines, settlements = objects
+        return receipt_json(
+            "".join(receipt), "".join(total), list(filter(None, lines)), list(filter(None, settlements))
+        )
 
 
-class _Place(NamedTuple):
-    """What a name means: its path, the object it stands in, and its values as JSON."""
+class _FormField(NamedTuple):
+    """A form field: its path in the receipt, the object that has it (part and index), and its JSON members."""
 
     path: str
-    part: tuple[str, int]
-    values: Values
+    parent: tuple[str, int]
+    members: Members
 
 
-class _Places(dict[str, _Place]):
-    """Places by names as they come, escaped; remembers a bounded number of them."""
+class _FormFields(dict[str, _FormField]):
+    """Bounded cache of form fields by their names as sent, which are URL-encoded."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._known: dict[Field, Values] = {}
+        self._known: dict[Field, Members] = {}
 
-    def __missing__(self, name: str) -> _Place:
+    def __missing__(self, name: str) -> _FormField:
         """Raises `ValueError`."""
         if not name:
-            return _NOWHERE
-        path, part, found = _found(name)
-        values = self._known.get(found) or Values(
-            found, _escaped(found), _KNOWN if found.known else _NAMES_KEPT * _NAMES_KEPT
-        )
-        if found.known:
-            self._known[found] = values
-        place = _Place(path, part, values)
-        if len(name) <= _NAME_LENGTH:
-            if len(self) >= _NAMES_KEPT:
+            return _NAMELESS
+        path, parent, field = _parse_name(name)
+        if field.known:
+            members = self._known.setdefault(field, Members(field, _unquoting(field), _KNOWN_FIELDS))
+        else:
+            members = Members(field, _unquoting(field), _CACHED_NAMES * _CACHED_NAMES)
+        form_field = _FormField(path, parent, members)
+        if len(name) <= _CACHED_NAME_CHARS:
+            if len(self) >= _CACHED_NAMES:
                 self.clear()
-            self[name] = place
-        return place
+            self[name] = form_field
+        return form_field
 
 
-def _found(name: str) -> tuple[str, tuple[str, int], Field]:
-    """The path that a name is, the object that it leads into, and the field. Raises `ValueError`."""
-    path = unescaped(name)
-    in_list = _LIST.fullmatch(path)
+def _parse_name(name: str) -> tuple[str, tuple[str, int], Field]:
+    """The path, the parent object and the field of a name. Raises `ValueError`."""
+    path = unquote(name)
+    in_list = _LIST_FIELD.fullmatch(path)
     if in_list:
         part, number, inner = in_list.groups()
-        found = field(f"{part}.{inner}")
+        field = find_field(f"{part}.{inner}")
     else:
         number = "0"
-        found = None if _BRACKETS.search(path) else field(path)
-    if found is None or not found.path or (found.part in LISTS) is not bool(in_list):
+        field = None if _BRACKETS.search(path) else find_field(path)
+    if field is None or not field.path or (field.part in LISTS) is not bool(in_list):
         raise ValueError("it is no path of a field")
     index = int(number)
-    full = f"{found.part}[{index}].{found.name}" if in_list else found.path
-    return full, (found.part, index), found
+    return f"{field.part}[{index}].{field.name}" if in_list else field.path, (field.part, index), field
 
 
-def _escaped(found: Field) -> Callable[[str], str]:
-    write = amount_json if found.amount else text_json
-    return lambda text: write(unescaped(text))
+def _unquoting(field: Field) -> Callable[[str], str]:
+    write = amount_json if field.amount else text_json
+    return lambda text: write(unquote(text))
 
 
-def unescaped(text: str) -> str:
-    """A name or a value without its escapes and the blanks around it. Raises `ValueError`."""
+def unquote(text: str) -> str:
+    """Decode a URL-encoded name or value and strip the spaces around it. Raises `ValueError`."""
     if "%" not in text:
         return text.replace("+", " ").strip(" ")
     if _BAD_ESCAPE.search(text):
@@ -211,66 +201,52 @@ def unescaped(text: str) -> str:
         raise ValueError("its bytes are not UTF-8") from None
 
 
-def _shape(names: Sequence[str], places: Sequence[_Place]) -> _Shape:
+def _layout(fields: Sequence[_FormField]) -> _Layout:
     objects: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
     paths: defaultdict[str, list[int]] = defaultdict(list)
-    for at, place in enumerate(places):
-        objects[place.part].append(at)
-        paths[place.path].append(at)
-    parts = [[inside for (name, _), inside in sorted(objects.items()) if name == part] for part in PARTS]
-    twice = [found for path, found in paths.items() if path and len(found) > 1]
-    begins = [f"{name}=" for name in names]
-    order = [at for part in parts for inside in part for at in inside]
-    receipt, total, lines, settlements = [["%s" * len(inside) + "," for inside in part] for part in parts]
-    template = body("".join(receipt).removesuffix(","), "".join(total), lines, settlements).decode()
-    # The receipt's own end with a comma where one of its parts follows.
-    ended = parts[1:] if any(parts[1:]) else parts
-    return _Shape(
-        begins,
-        len("&".join(begins)),
-        [place.values for place in places],
-        parts,
-        twice,
-        itemgetter(*order) if len(order) > 1 else tuple,
-        template,
-        [inside[-1] for part in ended for inside in part],
+    for at, field in enumerate(fields):
+        objects[field.parent].append(at)
+        paths[field.path].append(at)
+    return _Layout(
+        [field.members for field in fields],
+        [[indexes for (part, _), indexes in sorted(objects.items()) if part == each] for each in PARTS],
+        [indexes for path, indexes in paths.items() if path and len(indexes) > 1],
     )
 
 
-def _faults(payload: bytes, places: _Places) -> Iterator[Fault]:
-    """All that is wrong with the form, by its fields."""
+def _faults(payload: bytes, form_fields: _FormFields) -> Iterator[Fault]:
+    """Find all faults of a form, field by field."""
     try:
-        fields = payload.removeprefix(BOM).decode().strip("\r\n").split("&")
+        pairs = payload.removeprefix(BOM).decode().strip("\r\n").split("&")
     except UnicodeDecodeError as error:
         yield Fault("$", f"byte {error.start + 1} is not UTF-8", "escape what is not ASCII: %C3%A9 is é")
         return
     seen: set[str] = set()
-    for each in fields:
+    for each in pairs:
         name, _, value = each.partition("=")
         try:
-            place = places[name]
+            field = form_fields[name]
         except ValueError as error:
-            yield Fault("$", f"{short(name)}: {error}", "write names such as lines[0].productCode")
+            yield Fault("$", f"{shorten(name)}: {error}", "write names such as lines[0].productCode")
             continue
         try:
-            member = place.values[value]
+            member = field.members[value]
         except ValueError as error:
-            path = f"$.{place.path}" if place.path else "$"
-            told = "its value" if place.path in PERSONAL else short(value)
-            yield Fault(path, f"{told}: {error}", "escape a % as %25, and all in UTF-8")
+            path = f"$.{field.path}" if field.path else "$"
+            shown = "its value" if field.path in PERSONAL else shorten(value)
+            yield Fault(path, f"{shown}: {error}", "escape a % as %25, and all in UTF-8")
             continue
-        if member and place.path in seen:
-            yield Fault(f"$.{place.path}", "it stands twice", "a field stands once")
+        if member and field.path in seen:
+            yield Fault(f"$.{field.path}", "it stands twice", "a field stands once")
         if member:
-            seen.add(place.path)
+            seen.add(field.path)
 
 
-def _nameless(text: str) -> str:
+def _nameless_json(text: str) -> str:
     if text:
         raise ValueError("it has no name")
     return ""
 
 
-# Where a field without a name would stand; one without a value either means nothing, as in `a=1&&b=2`.
-_NOWHERE = _Place("", (RECEIPT, 0), Values(Field(RECEIPT, ""), _nameless, 1))
-_UNKNOWN = _Shape([], -1, [], [], [], tuple, "", [])
+# A field without a name is allowed if it has no value either, as in `a=1&&b=2`.
+_NAMELESS = _FormField("", (RECEIPT, 0), Members(Field(RECEIPT, ""), _nameless_json, 1))

@@ -1,4 +1,4 @@
-"""JSON as tills send it: one object, an array of them, or one a line. Bodies are the very bytes that came."""
+"""JSON and NDJSON: one receipt, an array of receipts, or one receipt per line. Bodies keep the bytes as sent."""
 
 from __future__ import annotations
 
@@ -12,33 +12,32 @@ from typing import BinaryIO
 
 import msgspec
 
-from tillstream.config.settings import Settings
-from tillstream.formats.base import Decoded, Decoder, Record, Unreadable, several, text_of
+from tillstream.formats.base import BOM, LIMIT_HINT, Decoded, Decoder, Record, Unreadable, several, text_of
 from tillstream.receipt.model import Fault
+from tillstream.config.settings import Settings
 
-BOM = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"
 
-# Up to here an array is cut at once, which is ten times as fast as piece by piece.
+# Smaller payloads are split in one call, which is ten times as fast as reading them value by value.
 WHOLE_BYTES = 32 * 1024 * 1024
 _WINDOW_BYTES = 1024 * 1024
 
 TOO_DEEP = "it is nested too deeply"
 
-# A comma in every so many bytes is no array of receipts, whose names alone are longer.
-_CROWDED_BYTES = 10
+# Receipts have fewer commas than one per this number of bytes, because the names of their fields are longer.
+_DENSE_COMMA_BYTES = 10
 
 _GAP = re.compile(r"[ \t\r\n,]*")
-_AHEAD_CHARS = 4_096
-# With what comes behind it a `1` may be `1.5` or `1e+5`.
+_LOOK_AHEAD_CHARS = 4_096
+# At the end of a window, a `1` may still become `1.5` or `1e+5`.
 _UNDECIDED_CHARS = 2
 
-# Numbers are only passed over: Python would refuse to make one of thousands of digits.
+# Numbers are not converted, because Python refuses numbers of thousands of digits.
 _SCAN = json.JSONDecoder(parse_int=len, parse_float=len).raw_decode
 
 
 class JsonDecoder(Decoder):
-    """An object or an array of objects."""
+    """Decoder of one JSON object or an array of objects."""
 
     name = "json"
     title = "JSON"
@@ -60,19 +59,19 @@ class JsonDecoder(Decoder):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._slices = msgspec.json.Decoder(list[msgspec.Raw]).decode
+        self._split = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
     def recognises(self, head: bytes) -> bool:
         return text_of(head)[:1] in ("{", "[")
 
     def one(self, payload: bytes) -> Record:
-        # An array is told by validation, which knows what to say of it.
+        # Validation reports an array with a better message.
         return Record(payload.removeprefix(BOM))
 
     def decode(self, source: BinaryIO) -> Iterator[Decoded]:
         payload = source.read(WHOLE_BYTES)
         if len(payload) == WHOLE_BYTES:
-            yield from _windows(payload, source, self.settings.receipt_limit_bytes)
+            yield from _decode_stream(payload, source, self.settings.receipt_limit_bytes)
             return
         body = payload.removeprefix(BOM)
         if not body.lstrip(_SPACE).startswith(b"["):
@@ -80,20 +79,20 @@ class JsonDecoder(Decoder):
                 yield Record(body)
             return
         try:
-            if crowded(body):
+            if is_dense(body):
                 msgspec.json.decode(body, type=msgspec.Raw)
-                pieces: Iterable[bytes | msgspec.Raw] = _one_by_one(body.decode())
+                pieces: Iterable[bytes | msgspec.Raw] = _elements(body.decode())
             else:
-                pieces = self._slices(body)
+                pieces = self._split(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            yield _no_array(reason(error), payload)
+            yield _bad_array(reason(error), payload)
             return
         for piece in pieces:
             yield Record(bytes(piece))
 
 
 class NdjsonDecoder(Decoder):
-    """One object a line; blank lines mean nothing."""
+    """Decoder of one JSON object per line. Blank lines are ignored."""
 
     name = "json"
     title = "NDJSON"
@@ -116,7 +115,7 @@ class NdjsonDecoder(Decoder):
         return True
 
     def may_be(self, head: bytes) -> bool:
-        # One object, or the beginning of a first line that is longer than the head.
+        # The head may hold one object, or the start of a first line that is longer than the head.
         text = text_of(head)
         return text.startswith("{") and "\n" not in text
 
@@ -137,21 +136,23 @@ class NdjsonDecoder(Decoder):
 
 
 def reason(error: Exception) -> str:
-    """What is wrong with JSON that raised this, in few words."""
+    """Short text of a JSON decoding error."""
     return TOO_DEEP if isinstance(error, RecursionError) else str(error).removeprefix("JSON is malformed: ")
 
 
-def crowded(array: bytes) -> bool:
-    """Whether cutting it at once would make an object of every few bytes: no array of receipts is like that."""
-    return array.count(b",") * _CROWDED_BYTES > len(array)
+def is_dense(array: bytes) -> bool:
+    """Whether splitting the array in one call could create an object for every few bytes. No array of receipts does."""
+    return array.count(b",") * _DENSE_COMMA_BYTES > len(array)
 
 
-def lines(source: BinaryIO, limit_bytes: int, begun: Sequence[bytes] = ()) -> Iterator[tuple[int, bytes | Unreadable]]:
-    """The lines with their numbers from 1; one over the limit is told and passed over without being held.
+def lines(
+    source: BinaryIO, limit_bytes: int, already_read: Sequence[bytes] = ()
+) -> Iterator[tuple[int, bytes | Unreadable]]:
+    """Read the lines of a source with their numbers from 1. A line over the limit becomes a fault and is not held.
 
-    `begun` is what was read already, each by `source.readline(limit_bytes + 2)`.
+    `already_read` has the lines that the caller has read with `source.readline(limit_bytes + 2)`.
     """
-    for number, line in enumerate(chain(begun, iter(lambda: source.readline(limit_bytes + 2), b"")), 1):
+    for number, line in enumerate(chain(already_read, iter(lambda: source.readline(limit_bytes + 2), b"")), 1):
         if len(line) <= limit_bytes or line.endswith(b"\n"):
             yield number, line
             continue
@@ -159,18 +160,18 @@ def lines(source: BinaryIO, limit_bytes: int, begun: Sequence[bytes] = ()) -> It
         while (rest := source.readline(_WINDOW_BYTES)) and not rest.endswith(b"\n"):
             size += len(rest)
         error = f"the line has {size + len(rest)} bytes, more than {limit_bytes}"
-        fault = Fault("$", error, "the setting is receipt_limit_bytes")
+        fault = Fault("$", error, LIMIT_HINT)
         yield number, Unreadable([fault], line[:limit_bytes], f"line {number}")
 
 
-def _no_array(why: str, payload: bytes, where: str = "") -> Unreadable:
+def _bad_array(why: str, payload: bytes, where: str = "") -> Unreadable:
     return Unreadable([Fault("$", f"not a JSON array: {why}", "send an array of objects")], payload, where)
 
 
-def _one_by_one(array: str) -> Iterator[bytes]:
-    """The elements of an array that is known to be right, each cut out when it is asked for.
+def _elements(array: str) -> Iterator[bytes]:
+    """Cut the elements out of a valid array, one at a time.
 
-    Slicing makes an object of every element at once: millions, where a hostile array has nothing but zeros.
+    Splitting in one call creates an object for every element, which is millions for a hostile array of zeros.
     """
     at = array.index("[") + 1
     while gap := _GAP.match(array, at):
@@ -182,65 +183,65 @@ def _one_by_one(array: str) -> Iterator[bytes]:
         at = end
 
 
-def _windows(payload: bytes, source: BinaryIO, limit_bytes: int) -> Iterator[Decoded]:
-    """The objects of arrays of any size, and those that stand in none, one behind the other."""
-    values, inside = Values(payload, source, limit_bytes), False
+def _decode_stream(payload: bytes, source: BinaryIO, limit_bytes: int) -> Iterator[Decoded]:
+    """Decode a sequence of arrays and objects of any total size."""
+    values, inside = ValueReader(payload, source, limit_bytes), False
     while char := values.peek():
         if char == ("]" if inside else "["):
             inside = not inside
-            values.step()
+            values.skip()
             continue
-        value = values.cut()
+        value = values.read()
         yield Record(value) if isinstance(value, bytes) else value
         if isinstance(value, Unreadable):
             return
     if inside:
-        yield values.no_end()
+        yield values.missing_end()
 
 
-class Values:
-    """The JSON values of a source of any size, cut out one behind the other: it holds a window and a value.
+class ValueReader:
+    """Reads JSON values one by one from a source of any size. It holds one window and one value.
 
-    Bytes that are no UTF-8 go through unharmed: whoever reads the value tells of them.
+    Bytes that are not UTF-8 are kept as they are. Validation reports them.
     """
 
     def __init__(self, payload: bytes, source: BinaryIO, limit_bytes: int) -> None:
-        """`payload` is what was read of the source already."""
+        """`payload` is the part of the source that the caller has read."""
         self._source = source
-        self._begun = io.BytesIO(payload.removeprefix(BOM))
+        self._already_read = io.BytesIO(payload.removeprefix(BOM))
         self._limit_bytes = limit_bytes
-        self._reading = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._text = ""
-        self._at = self._gone = 0
+        self._at = self._dropped_chars = 0
         self._ended = False
 
     def peek(self) -> str:
-        """The next character that is neither a blank nor a comma; empty at the end."""
+        """The next character other than white space and commas. Empty at the end of the source."""
         while True:
             found = _GAP.match(self._text, self._at)
             self._at = found.end() if found else self._at
-            if self._at < len(self._text) or not self._more():
+            if self._at < len(self._text) or not self._fill():
                 return self._text[self._at : self._at + 1]
 
-    def step(self, pattern: re.Pattern[str] | None = None) -> bool:
-        """Pass over one character, or over what the pattern matches here; it sees some thousand characters."""
+    def skip(self, pattern: re.Pattern[str] | None = None) -> bool:
+        """Skip one character, or a match of the pattern here. The pattern sees at least `_LOOK_AHEAD_CHARS`."""
         if pattern is None:
             self._at += 1
             return True
-        while len(self._text) - self._at < _AHEAD_CHARS and self._more():
+        while len(self._text) - self._at < _LOOK_AHEAD_CHARS and self._fill():
             pass
         found = pattern.match(self._text, self._at)
         self._at = found.end() if found else self._at
         return found is not None
 
-    def cut(self) -> bytes | Unreadable:
-        """The value that begins here. Behind what is none, or larger than the limit, nothing more can be told."""
+    def read(self) -> bytes | Unreadable:
+        """Read the value at this position. After a broken or too large value the reader cannot continue."""
         while True:
             end, why = self._at, f"a value takes more than {self._limit_bytes} bytes"
             try:
                 _, end = _SCAN(self._text, self._at)
             except json.JSONDecodeError as error:
-                # What goes wrong behind the limit may only be where the text that was read ends.
+                # An error past the limit may only be the end of the text in this window.
                 why = error.msg if error.pos <= self._at + self._limit_bytes else why
             except RecursionError:
                 why = TOO_DEEP
@@ -248,24 +249,25 @@ class Values:
                 value, self._at = self._text[self._at : end], end
                 return value.encode("utf-8", "surrogateescape")
             if self._ended or len(self._text) - self._at > self._limit_bytes:
-                came = self._text[self._at :].encode("utf-8", "surrogateescape")[: self._limit_bytes]
-                return _no_array(why, came, self._where)
-            self._more()
+                original = self._text[self._at :].encode("utf-8", "surrogateescape")[: self._limit_bytes]
+                return _bad_array(why, original, self._where)
+            self._fill()
 
-    def no_end(self) -> Unreadable:
-        """What to say where an array was not closed: the file was cut off."""
-        return _no_array("it has no end", b"", self._where)
+    def missing_end(self) -> Unreadable:
+        """Fault for an array that is not closed, as in a truncated file."""
+        return _bad_array("it has no end", b"", self._where)
 
     @property
     def _where(self) -> str:
-        return f"character {self._gone + self._at}"
+        return f"character {self._dropped_chars + self._at}"
 
-    def _more(self) -> bool:
-        """Read on, unless that was the end; what is passed is let go."""
+    def _fill(self) -> bool:
+        """Read the next window and drop the text before the position. False at the end of the source."""
         if self._ended:
             return False
-        read = self._begun.read(_WINDOW_BYTES) or self._source.read(_WINDOW_BYTES)
+        read = self._already_read.read(_WINDOW_BYTES) or self._source.read(_WINDOW_BYTES)
         self._ended = not read
         rest = self._text[self._at :]
-        self._text, self._gone, self._at = rest + self._reading.decode(read, self._ended), self._gone + self._at, 0
+        self._text = rest + self._utf8.decode(read, self._ended)
+        self._dropped_chars, self._at = self._dropped_chars + self._at, 0
         return not self._ended

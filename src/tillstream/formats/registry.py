@@ -1,4 +1,4 @@
-"""Every format that is known: the built-in ones, and those of other packages; found by type, name or content."""
+"""Registry of the formats, built-in and from other packages: finds a decoder by media type, file name or content."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from pathlib import PurePath
 from tillstream.config.settings import Settings
 from tillstream.errors import FormatError
 from tillstream.formats.base import HEAD_BYTES, Decoder
-from tillstream.formats.csv import CsvDecoder
+from tillstream.formats.csv.decoder import CsvDecoder
 from tillstream.formats.envelope import EnvelopeDecoder
 from tillstream.formats.form import FormDecoder
 from tillstream.formats.json import JsonDecoder, NdjsonDecoder
-from tillstream.formats.poslog import PoslogDecoder
-from tillstream.formats.square import SquareDecoder
+from tillstream.formats.poslog.decoder import PoslogDecoder
+from tillstream.formats.square.decoder import SquareDecoder
 from tillstream.formats.xml import XmlDecoder
 
 ENTRY_POINT_GROUP = "tillstream.formats"
-"""Other packages name classes that derive from `Decoder` here."""
+"""Entry point group in which other packages register subclasses of `Decoder`."""
 
 BUILT_IN: tuple[type[Decoder], ...] = (
     JsonDecoder, NdjsonDecoder, XmlDecoder, CsvDecoder, FormDecoder, SquareDecoder, PoslogDecoder, EnvelopeDecoder,
 )  # fmt: skip
-"""The docs list them in this order. Of two that recognise some bytes the later one is right: it is the narrower."""
+"""The built-in formats in the order of the docs. If several recognise a payload, the last one wins: it is narrower."""
 
 CHARSETS = frozenset({"", "utf-8", "utf8", "us-ascii"})
-_HEADERS_KEPT = 1_000
+_CACHED_HEADERS = 1_000
 
 
 class Formats:
-    """The decoders, by whatever names a format."""
+    """The decoders of all formats."""
 
     def __init__(self, decoders: Sequence[Decoder]) -> None:
         self._decoders = list(decoders)
@@ -40,25 +40,25 @@ class Formats:
     def __iter__(self) -> Iterator[Decoder]:
         return iter(self._decoders)
 
-    def anew(self) -> Formats:
-        """The same formats with decoders of their own, for another thread."""
+    def copy(self) -> Formats:
+        """Create new decoders of the same formats, for another thread."""
         return Formats([type(decoder)(decoder.settings) for decoder in self])
 
-    def like(self, decoder: Decoder) -> Decoder:
-        """The decoder of the same format as this one, which may be of another `Formats`."""
+    def counterpart(self, decoder: Decoder) -> Decoder:
+        """The decoder here that has the same format as a decoder of another `Formats`."""
         return next(each for each in self if type(each) is type(decoder))
 
     @property
     def media_types(self) -> list[str]:
-        """What to tell a client that sent something else."""
+        """All media types but the `+suffix` ones, for the answer to an unknown type."""
         return [media_type for media_type in self._by_type if not media_type.startswith("+")]
 
     def decoder(self, content_type: str) -> Decoder | None:
-        """The decoder of a `Content-Type` header, whatever its case and parameters."""
+        """Find the decoder for a `Content-Type` header. Letter case and parameters other than `charset` don't matter."""
         found = self._by_header.get(content_type)
         if found is None:
             found = self._find(content_type)
-            if found is not None and len(self._by_header) < _HEADERS_KEPT:
+            if found is not None and len(self._by_header) < _CACHED_HEADERS:
                 self._by_header[content_type] = found
         return found
 
@@ -74,37 +74,37 @@ class Formats:
         return self._by_type.get(media_type)
 
     def recognised(self, payload: bytes) -> Decoder | None:
-        """The decoder of bytes that say themselves what they are."""
+        """Find the decoder that recognises the content of a payload."""
         head = payload[:HEAD_BYTES]
         return next((decoder for decoder in reversed(self._decoders) if decoder.recognises(head)), None)
 
     def of_file(self, name: str, head: bytes) -> Decoder | None:
-        """The decoder of a file: by its content where that is sure, else by the end of its name."""
+        """Find the decoder of a file by its content, or by its suffix if the content proves nothing."""
         ending = PurePath(name).suffix.lower()
         named = next((decoder for decoder in self._decoders if ending and ending in decoder.suffixes), None)
         return named if named is not None and named.may_be(head) else self.recognised(head) or named
 
     def named(self, media_type_or_suffix: str) -> Decoder | None:
-        """The decoder that a person names: `csv`, `.csv` or `text/csv`."""
+        """Find the decoder that a person names as `csv`, `.csv` or `text/csv`."""
         wanted = media_type_or_suffix.lower()
         by_suffix = (each for each in self._decoders if f".{wanted.removeprefix('.')}" in each.suffixes)
         return self.decoder(wanted) if "/" in wanted else next(by_suffix, None)
 
 
 def load(settings: Settings) -> Formats:
-    """The formats of this installation. Raises `FormatError` where a package's format cannot be used."""
+    """Load all formats of this installation. Raises `FormatError` if the format of a package cannot be used."""
     decoders: list[Decoder] = [kind(settings) for kind in BUILT_IN]
-    others = sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda each: each.name)
-    return Formats([*decoders, *(_other(entry.name, entry.load, settings) for entry in others)])
+    plugins = sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda each: each.name)
+    return Formats([*decoders, *(_load_plugin(entry.name, entry.load, settings) for entry in plugins)])
 
 
-def _other(name: str, loading: Callable[[], type[Decoder]], settings: Settings) -> Decoder:
+def _load_plugin(name: str, load_class: Callable[[], type[Decoder]], settings: Settings) -> Decoder:
     try:
-        kind = loading()
+        kind = load_class()
         decoder: object = kind(settings)
     except Exception as error:
-        raise FormatError("load the format", name, error, "mend or uninstall the package that brings it") from error
+        raise FormatError("load the format", name, error, "fix or uninstall the package that provides it") from error
     if not isinstance(decoder, Decoder):
-        reason = f"{kind!r} is no tillstream.formats.base.Decoder"
-        raise FormatError("load the format", name, reason, "mend or uninstall the package that brings it")
+        reason = f"{kind!r} is not a tillstream.formats.base.Decoder"
+        raise FormatError("load the format", name, reason, "fix or uninstall the package that provides it")
     return decoder

@@ -1,46 +1,43 @@
-"""XML whose elements have the names of the canonical receipt; a POSLog that comes as XML is read as one."""
+"""XML receipts whose elements have the names of the canonical receipt. POSLog documents are decoded as POSLog."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, BinaryIO, get_args, get_type_hints
 from xml.etree.ElementTree import Element
 
-from tillstream.config.settings import Settings
 from tillstream.formats.base import Decoded, Decoder, Record, Unreadable
 from tillstream.formats.canonical import amount, encode
-from tillstream.formats.poslog import PoslogDecoder, is_poslog
-from tillstream.formats.xml_forms import AMOUNT, TEXT, Filling, Finish, Forms, Sample
-from tillstream.formats.xml_parts import Cut, content, element, parsed
-from tillstream.formats.xml_records import XmlRecords, root_of
+from tillstream.formats.poslog.decoder import PoslogDecoder, is_poslog
+from tillstream.formats.xml_stream.records import XmlRecord, XmlRecordReader, element_text, root_of
 from tillstream.receipt.model import DocumentTotal, Fault, Line, Settlement
+from tillstream.config.settings import Settings
 
 RECORD = "receipt"
 _ROOTS = frozenset({RECORD, "receipts"})
 
-# UTF-16 and UTF-32, which are recognised for the fault that tells of it.
-_WIDE = (b"\xff\xfe<\0", b"\xfe\xff\0<", b"<\0?\0", b"\0<\0?", b"<\0\0\0", b"\0\0\0<")
-# Beyond what the receipt itself has; what is unknown may be nested a little.
-_DEPTH_LIMIT = 32
+# Documents in UTF-16 and UTF-32 are recognised so that their fault can name the encoding.
+_WIDE_ENCODINGS = (b"\xff\xfe<\0", b"\xfe\xff\0<", b"<\0?\0", b"\0<\0?", b"<\0\0\0", b"\0\0\0<")
+_UNKNOWN_DEPTH_LIMIT = 32
 
 _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 _TRUE = frozenset({"true", "1"})
 
 
-class _Shape:
-    """The names that a part of a receipt knows, and which of them are amounts."""
+class _Part:
+    """A part of the receipt: the names of its fields, the amounts among them, and the names of its list items."""
 
-    def __init__(self, kind: type, items: frozenset[str] = frozenset()) -> None:
+    def __init__(self, kind: type, *items: str) -> None:
         hints = get_type_hints(kind)
         self.names = frozenset(hints)
         self.amounts = frozenset(name for name, hint in hints.items() if Decimal in (hint, *get_args(hint)))
-        self.items = items
+        self.items = frozenset(items)
 
 
-_LINE = _Shape(Line, frozenset({"line", "lines", "item"}))
-_SETTLEMENT = _Shape(Settlement, frozenset({"settlement", "settlements", "item"}))
-_TOTAL = _Shape(DocumentTotal)
+_LINE = _Part(Line, "line", "lines", "item")
+_SETTLEMENT = _Part(Settlement, "settlement", "settlements", "item")
+_TOTAL = _Part(DocumentTotal)
 _LISTS = {
     "lines": ("lines", _LINE),
     "line": ("lines", _LINE),
@@ -50,7 +47,7 @@ _LISTS = {
 
 
 class XmlDecoder(Decoder):
-    """`<receipts>` with a `<receipt>` each, or one `<receipt>`."""
+    """Decoder of one `<receipt>`, or of several in `<receipts>`."""
 
     name = "xml"
     title = "XML"
@@ -93,123 +90,100 @@ class XmlDecoder(Decoder):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._poslog = PoslogDecoder(settings)
-        self._forms = Forms(_learn)
 
     def recognises(self, head: bytes) -> bool:
-        begins = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-        return begins.startswith((b"<?xml", *_WIDE)) or root_of(head).name in _ROOTS
+        start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+        return start.startswith((b"<?xml", *_WIDE_ENCODINGS)) or root_of(head).name in _ROOTS
 
     def decode(self, source: BinaryIO) -> Iterator[Decoded]:
-        records = XmlRecords(source, self.settings.receipt_limit_bytes)
-        root = records.root()
+        reader = XmlRecordReader(source, self.settings.receipt_limit_bytes)
+        root = reader.root()
         if isinstance(root, Unreadable):
             yield root
         elif is_poslog(root):
-            yield from self._poslog.transactions(records)
+            yield from self._poslog.decode_records(reader)
         elif root.name in _ROOTS:
-            for cut in records.records(RECORD, self._known):
-                yield self._record(cut) if isinstance(cut, Cut) else cut
+            for record in reader.records(RECORD):
+                yield _decode_record(record) if isinstance(record, XmlRecord) else record
         else:
             error = f"expected <receipts>, <receipt> or a POSLog, got <{root.name[:60]}>"
-            yield records.told(error, "docs/formats.md has an example")
-
-    def _known(self, original: bytes, before: str) -> Record | None:
-        body = self._forms.read(before, original)
-        return Record(body, original) if body else None
-
-    def _record(self, cut: Cut) -> Decoded:
-        read = parsed(cut)
-        if isinstance(read, Unreadable):
-            return read
-        text, receipt = read
-        try:
-            body = encode(_receipt(receipt))
-        except RecursionError:
-            return Unreadable([Fault("$", "it is nested too deeply")], cut.original, cut.where)
-        self._forms.note(cut.before, text, body)
-        return Record(body, cut.original)
+            yield reader.fault(error, "docs/formats.md has an example")
 
 
-def _learn(sample: Sample) -> tuple[Sequence[str], Finish[bytes]] | None:
-    """A form of receipts: every text of the record must come out of it just once."""
-    receipt = element(Cut(b"", 0, sample.before, "utf-8"), sample.marked)
-    if isinstance(receipt, Unreadable):
-        return None
-    filling = Filling(encode(_receipt(receipt)), sample.marks)
-    if sorted(filling.order) != list(range(len(sample.slots))):
-        return None
-    patterns = [AMOUNT if place in filling.bare else TEXT for place in range(len(sample.slots))]
-    return patterns, filling.fill
+def _decode_record(record: XmlRecord) -> Decoded:
+    element = record.parse()
+    if isinstance(element, Unreadable):
+        return element
+    try:
+        return Record(encode(_receipt(element)), record.original)
+    except RecursionError:
+        return record.fault(Fault("$", "it is nested too deeply"))
 
 
-def _receipt(receipt: Element) -> dict[str, Any]:
-    if receipt.tag[0] == "{":
-        for each in receipt.iter():
+def _receipt(element: Element) -> dict[str, Any]:
+    if element.tag[0] == "{":
+        for each in element.iter():
             each.tag = each.tag.rpartition("}")[2]
-    found: dict[str, Any] = {}
-    for child in receipt:
+    receipt: dict[str, Any] = {}
+    for child in element:
         name = child.tag
         if name in _LISTS:
-            plural, shape = _LISTS[name]
-            listed = found.setdefault(plural, [])
-            listed.extend(_part(item, shape) for item in _items(child, shape))
+            plural, part = _LISTS[name]
+            receipt.setdefault(plural, []).extend(_part_value(item, part) for item in _items(child, part))
         elif name == "documentTotal":
-            _put(found, name, _part(child, _TOTAL))
+            _add(receipt, name, _part_value(child, _TOTAL))
         else:
-            _put(found, name, _value(child, _DEPTH_LIMIT))
-    return found
+            _add(receipt, name, _any_value(child))
+    return receipt
 
 
-def _items(listed: Element, shape: _Shape) -> list[Element]:
-    """The items of a list: the element's children, unless it is an item itself."""
-    children = list(listed)
+def _items(element: Element, part: _Part) -> list[Element]:
+    """The items of a list: the children of the element, or the element itself if it is an item."""
+    children = list(element)
     if not children:
-        return [listed] if content(listed) else []
-    if any(child.tag in shape.names for child in children):
-        return [listed]
-    return children if all(len(child) or child.tag in shape.items for child in children) else [listed]
+        return [element] if element_text(element) else []
+    if any(child.tag in part.names for child in children):
+        return [element]
+    return children if all(len(child) or child.tag in part.items for child in children) else [element]
 
 
-def _part(part: Element, shape: _Shape) -> Any:
-    """A line, a settlement or the totals as an object; a text where there is no element in it."""
-    if not len(part) and content(part):
-        return part.text
+def _part_value(element: Element, part: _Part) -> Any:
+    """A line, a settlement or the totals as an object, or as a text if the element has no children."""
+    if not len(element) and element_text(element):
+        return element.text
     found: dict[str, Any] = {}
-    for child in part:
-        name, text = child.tag, child.text
-        if name in shape.amounts and not len(child):
-            if text and (text := text.strip()):
-                _put(found, name, amount(text))
-        elif text and not len(child) and name not in found:
-            found[name] = text
+    for child in element:
+        if child.tag in part.amounts and not len(child):
+            if text := (child.text or "").strip():
+                _add(found, child.tag, amount(text))
         else:
-            _put(found, name, _value(child, _DEPTH_LIMIT))
+            _add(found, child.tag, _any_value(child))
     return found
 
 
-def _value(child: Element, depth: int) -> Any:
-    """An element of which nothing is known: its text, or an object of what it has. Raises `RecursionError`."""
-    if not len(child):
-        return None if child.get(_NIL) in _TRUE else child.text or ""
+def _any_value(element: Element, depth: int = _UNKNOWN_DEPTH_LIMIT) -> Any:
+    """A field as a text, or as an object if the element has children. Raises `RecursionError`."""
+    if not len(element):
+        return None if element.get(_NIL) in _TRUE else element.text or ""
     if not depth:
         raise RecursionError
     found: dict[str, Any] = {}
-    for each in child:
-        _put(found, each.tag, _value(each, depth - 1))
+    for child in element:
+        _add(found, child.tag, _any_value(child, depth - 1))
     return found
 
 
-def _put(found: dict[str, Any], name: str, value: Any) -> None:
-    """A name that stands several times has a list of its values; one without a value is left out."""
+class _Repeated(list[Any]):
+    """The values of a name that occurs more than once."""
+
+
+def _add(found: dict[str, Any], name: str, value: Any) -> None:
+    """Add a member. A repeated name gets a list of its values, and None is left out."""
     if value is None:
         return
     if name not in found:
         found[name] = value
-    elif isinstance(found[name], _Several):
+    elif isinstance(found[name], _Repeated):
         found[name].append(value)
     else:
-        found[name] = _Several([found[name], value])
-
-
-class _Several(list[Any]):
-    """The values of a name that stands more than once."""
+        found[name] = _Repeated([found[name], value])

@@ -73,7 +73,7 @@ class Sorter:
 
     def like(self, decoder: Decoder) -> Decoder:
         """This sorter's own decoder of the same format."""
-        return self._formats.like(decoder)
+        return self._formats.counterpart(decoder)
 
     def one(self, decoder: Decoder, payload: bytes, source: str, received_us: int) -> Single:
         """The only receipt of the payload; `decoder` is this sorter's own."""
@@ -90,7 +90,7 @@ class Sorter:
 
     def all(self, decoder: Decoder, payload: bytes, source: str, received_us: int, stores: Stores = None) -> Sorted:
         """Everything of the payload, for these stores; `decoder` may be another sorter's. Raises `Refused`."""
-        decoder = self._formats.like(decoder)
+        decoder = self._formats.counterpart(decoder)
         found, only = Sorted(), None
         limit, check, add = self._settings.batch_limit_receipts, self.validator.check, found.batch.add
         for index, decoded in enumerate(decoder.decode(io.BytesIO(payload))):
@@ -172,7 +172,7 @@ class Apart:
     """
 
     def __init__(self, settings: Settings, formats: Formats) -> None:
-        self.sorter = Sorter(settings, formats.anew())
+        self.sorter = Sorter(settings, formats.copy())
         self._loop = asyncio.get_running_loop()
         self._executor = ThreadPoolExecutor(1, "sort")
 

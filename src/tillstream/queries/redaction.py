@@ -14,7 +14,7 @@ from typing import NamedTuple
 from urllib.parse import unquote_plus
 from xml.parsers import expat
 
-from tillstream.formats.fields import field
+from tillstream.formats.fields import find_field
 from tillstream.receipt.model import PERSONAL
 
 MASK = "•••"
@@ -178,7 +178,7 @@ def _in_table(text: str, names: _Names) -> str:
     delimiter = max(_DELIMITERS, key=header.count)
     columns = [name.strip(' "') for name in header.strip("\ufeff\r").split(delimiter)]
     hidden = [at for at, name in enumerate(columns) if names.hides(name)]
-    headless = not any((known := field(name)) and known.known for name in columns)
+    headless = not any((known := find_field(name)) and known.known for name in columns)
     if len(columns) < _LEAST_COLUMNS or not (hidden or headless) or columns[0].startswith(("{", "[", "<")):
         return ""
     cell = re.compile(rf" *+(?:\"[^\"]*(?:\"\"[^\"]*)*\"[^{delimiter}\r\n]*+|[^{delimiter}\r\n]*+)")

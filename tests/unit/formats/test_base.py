@@ -1,4 +1,4 @@
-"""What every format inherits: one receipt is one, several are not, and skips are told."""
+"""The defaults of every decoder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tillstream.formats.base import Decoded, Decoder, Record, Skip, Unreadable, 
 
 
 class Letters(Decoder):
-    """`r` is a receipt, `s` a skip."""
+    """A format in which `r` is a receipt and any other letter a skip."""
 
     name = "letters"
     title = "Letters"
@@ -25,19 +25,19 @@ class Letters(Decoder):
 letters = Letters(Settings())
 
 
-def test_one_receipt_is_the_payloads_only_one() -> None:
+def test_one_returns_the_only_receipt_of_a_payload() -> None:
     assert letters.one(b"r") == Record(b"r")
     assert letters.one(b"srs") == Record(b"r")
     assert letters.one(b"ss") == Skip("s")
 
 
-def test_several_or_none_are_not_one() -> None:
+def test_one_refuses_several_receipts_or_none() -> None:
     for payload, error in ((b"rr", "expected one receipt, got several"), (b"", "there is no receipt in it")):
         found = letters.one(payload)
         assert isinstance(found, Unreadable)
         assert (found.original, found.faults[0].error) == (payload, error)
 
 
-def test_nothing_is_recognised_unless_a_format_says_so() -> None:
+def test_a_format_recognises_nothing_by_default() -> None:
     assert not letters.recognises(b"r")
     assert text_of(b"\xef\xbb\xbf \n<a>\xff") == "<a>\ufffd"

@@ -1,4 +1,4 @@
-"""Amounts are exact, dates are local, and parts add up to their whole."""
+"""Amounts are exact, dates are local, and the parts of a total add up to it."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from tillstream.formats.canonical import amount, encode, local_date, spread, uni
     ("text", "number"),
     [("0.30", "0.30"), (" -1.5 ", "-1.5"), ("+7", "7"), (".5", "0.5"), ("3.", "3"), ("1" * 40, "1" * 40)],
 )
-def test_a_text_that_is_a_number_becomes_it_digit_by_digit(text: str, number: str) -> None:
+def test_a_number_keeps_its_digits(text: str, number: str) -> None:
     assert encode({"a": amount(text)}) == b'{"a":%b}' % number.encode()
 
 
 @pytest.mark.parametrize("text", ["", "NaN", "1,5", "1e400", "abc", "1" * 41, "\u0661", "1 2"])
-def test_any_other_text_stays(text: str) -> None:
+def test_any_other_text_is_unchanged(text: str) -> None:
     assert amount(text) == text
 
 
-def test_an_instant_becomes_the_time_of_the_stores_clock() -> None:
+def test_an_instant_becomes_the_local_time_of_the_store() -> None:
     settings = Settings(zone="Europe/Paris", store_zones={"9": "America/New_York"})
     moment = datetime(2020, 1, 17, 20, 47, 53, tzinfo=UTC)
     assert local_date(settings, "1", moment) == "2020-01-17 21:47:53"
     assert local_date(settings, "9", moment) == "2020-01-17 15:47:53"
 
 
-def test_gaps_are_left_out() -> None:
+def test_empty_members_are_left_out() -> None:
     assert without_gaps({"a": "", "b": None, "c": 0, "d": []}) == {"c": 0, "d": []}
 
 
@@ -42,7 +42,9 @@ def test_gaps_are_left_out() -> None:
     st.lists(st.integers(-500, 500), min_size=1, max_size=20),
     st.sampled_from(["EUR", "JPY", "TND"]),
 )
-def test_parts_add_up_to_the_whole_and_none_is_off_by_a_unit(total: int, weights: list[int], currency: str) -> None:
+def test_parts_add_up_to_the_total_and_are_within_one_unit_of_exact(
+    total: int, weights: list[int], currency: str
+) -> None:
     least = unit(currency)
     whole, sizes = total * least, [Decimal(weight) for weight in weights]
     parts = spread(whole, sizes, least)
@@ -53,5 +55,5 @@ def test_parts_add_up_to_the_whole_and_none_is_off_by_a_unit(total: int, weights
     assert all(abs(part - each) < least for part, each in zip(parts, exact, strict=True))
 
 
-def test_no_weights_have_no_parts() -> None:
+def test_no_weights_give_no_parts() -> None:
     assert spread(Decimal("1.00"), [], Decimal("0.01")) == []

@@ -1,4 +1,4 @@
-"""What is handed over comes out as it was put in."""
+"""Records and refusals travel unchanged in envelopes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def opened(*lines: bytes) -> list[Decoded]:
     return list(decoder.decode(io.BytesIO(b"\n".join(lines))))
 
 
-def test_a_record_travels_with_its_original_its_day_and_its_source() -> None:
+def test_a_record_keeps_its_original_its_day_and_its_source() -> None:
     record = Record(b'{"a": 1.50 }', b"\xff<a>\n", "2026-11-23")
     assert opened(envelope.receipt(record, "poslog/import"), b"", envelope.receipt(Record(b"{}"), "csv/inbox")) == [
         record._replace(source="poslog/import"),
@@ -28,14 +28,14 @@ def test_a_record_travels_with_its_original_its_day_and_its_source() -> None:
     ]
 
 
-def test_faults_travel_with_what_came() -> None:
+def test_a_refusal_keeps_its_faults_and_its_original() -> None:
     faults = [Fault("$.date", "it is missing", "a receipt needs it"), Fault("$", "no")]
     (found,) = opened(envelope.refusal(faults, b"\xff", "csv/import"))
     assert found == Unreadable(faults, b"\xff", "line 1", "csv/import")
 
 
 @pytest.mark.parametrize(("path", "kept"), [("", "$"), ("date", "$.date"), ("$", "$"), ("$.date", "$.date")])
-def test_a_fault_has_a_path_and_a_reason_whatever_others_write(path: str, kept: str) -> None:
+def test_a_fault_always_has_a_path_and_a_reason(path: str, kept: str) -> None:
     line = b'{"source": "a/b", "faults": [{"path": "%b", "error": ""}]}' % path.encode()
     (found,) = opened(line)
     assert isinstance(found, Unreadable)
@@ -55,19 +55,19 @@ def test_a_fault_has_a_path_and_a_reason_whatever_others_write(path: str, kept: 
         (b'{"source": "a/b", "receipt": {}, "original": "?"}', "$"),
     ],
 )
-def test_what_is_no_envelope_is_told(line: bytes, path: str) -> None:
+def test_a_bad_envelope_is_a_fault(line: bytes, path: str) -> None:
     found, after = opened(line, envelope.receipt(Record(b"{}"), "a/b"))
     assert isinstance(found, Unreadable)
     assert (found.faults[0].path, found.original, found.where) == (path, line, "line 1")
     assert after == Record(b"{}", source="a/b")
 
 
-def test_it_is_recognised() -> None:
+def test_envelopes_are_recognised() -> None:
     assert decoder.recognises(envelope.receipt(Record(b"{}"), "a/b"))
     assert not decoder.recognises(b'{"cashReceiptID":')
 
 
-def test_a_body_of_several_lines_is_written_as_one_and_keeps_its_bytes_as_original() -> None:
+def test_a_body_with_line_breaks_is_written_on_one_line_and_kept_as_original() -> None:
     body = b'{"cashReceiptID": 1.10,\n  "a": "x"}'
     line = envelope.receipt(Record(body), "json/import")
     assert b"\n" not in line
@@ -79,12 +79,12 @@ def test_a_body_of_several_lines_is_written_as_one_and_keeps_its_bytes_as_origin
 
 
 @pytest.mark.parametrize("body", [b"", b'{"a": ', b'{"a": "x\ny"}', b'{}, "day": "2026-11-23"'])
-def test_a_body_that_is_no_json_makes_no_line(body: bytes) -> None:
+def test_a_body_that_is_not_json_raises(body: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         envelope.receipt(Record(body), "json/import")
 
 
-def test_an_envelope_is_recognised_whatever_is_in_it_and_an_order_with_a_source_is_none() -> None:
+def test_an_envelope_is_told_apart_from_an_order_with_a_source() -> None:
     formats = registry.load(Settings())
     order = b'{"line_items": [], "state": "OPEN", "total_money": {"amount": 1}}'
     found = formats.recognised(b'{"source": "json/import", "receipt": %b}' % order)

@@ -1,4 +1,4 @@
-"""Names mean fields whatever their case, and texts become JSON without changing a digit."""
+"""Names become fields in any letter case, and texts become JSON without changing a digit."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from decimal import Decimal
 import pytest
 
 from tillstream.formats.fields import (
-    NEEDED,
+    REQUIRED,
     Field,
-    Values,
+    Members,
     amount_json,
-    body,
-    careful_amount_json,
-    field,
-    short,
+    find_field,
+    receipt_json,
+    shorten,
     text_json,
+    unambiguous_amount_json,
 )
 
 
@@ -39,13 +39,13 @@ from tillstream.formats.fields import (
         ("documentTotal", None),
     ],
 )
-def test_a_name_means_a_field(path: str, found: Field | None) -> None:
-    assert field(path) == found
+def test_a_name_is_resolved_to_a_field(path: str, found: Field | None) -> None:
+    assert find_field(path) == found
 
 
-def test_what_is_needed_is_known() -> None:
-    for path in NEEDED:
-        found = field(path)
+def test_required_fields_are_known() -> None:
+    for path in REQUIRED:
+        found = find_field(path)
         assert found is not None
         assert (found.known, found.path) == (True, path)
 
@@ -72,7 +72,7 @@ def test_what_is_needed_is_known() -> None:
         ('5"', '"5\\""'),
     ],
 )
-def test_an_amount_keeps_its_digits_and_other_texts_stay(text: str, written: str) -> None:
+def test_an_amount_keeps_its_digits_and_other_text_stays_text(text: str, written: str) -> None:
     assert amount_json(text) == written
 
 
@@ -89,23 +89,23 @@ def test_an_amount_keeps_its_digits_and_other_texts_stay(text: str, written: str
         ("1.5", "1.5"),
     ],
 )
-def test_a_comma_that_may_part_thousands_is_not_guessed_at(text: str, written: str) -> None:
-    assert careful_amount_json(text) == written
+def test_an_ambiguous_comma_stays_text(text: str, written: str) -> None:
+    assert unambiguous_amount_json(text) == written
 
 
 @pytest.mark.parametrize("text", ["Pain", 'a"b\\c', "tab\tnul\x00", "é\u2028\U0001f956", " "])
-def test_a_text_stays_what_it_is(text: str) -> None:
+def test_a_text_reads_back_equal(text: str) -> None:
     assert json.loads(text_json(text)) == text
 
 
-def test_values_are_remembered_up_to_a_number() -> None:
+def test_the_cache_of_members_is_bounded() -> None:
     seen: list[str] = []
 
     def write(text: str) -> str:
         seen.append(text)
         return text_json(text)
 
-    values = Values(Field("", "a"), write, 50_000)
+    values = Members(Field("", "a"), write, 50_000)
     assert [values["x"], values["x"], values[""], values["y" * 100], values["y" * 100]] == [
         '"a":"x",',
         '"a":"x",',
@@ -119,17 +119,19 @@ def test_values_are_remembered_up_to_a_number() -> None:
     assert len(values) <= 3
 
 
-def test_a_body_has_the_parts_that_are_there() -> None:
-    made = body('"a":"1",', '"grossTotal":1.50,', ['"quantity":1,', '"quantity":2,"b":"x",'], ['"settlementAmount":1,'])
+def test_a_receipt_has_only_its_own_parts() -> None:
+    made = receipt_json(
+        '"a":"1",', '"grossTotal":1.50,', ['"quantity":1,', '"quantity":2,"b":"x",'], ['"settlementAmount":1,']
+    )
     assert json.loads(made, parse_float=Decimal) == {
         "a": "1",
         "documentTotal": {"grossTotal": Decimal("1.50")},
         "lines": [{"quantity": 1}, {"quantity": 2, "b": "x"}],
         "settlements": [{"settlementAmount": 1}],
     }
-    assert body("", "", [], []) == b"{}"
-    assert body("", "", [], ['"a":1,']) == b'{"settlements":[{"a":1}]}'
+    assert receipt_json("", "", [], []) == b"{}"
+    assert receipt_json("", "", [], ['"a":1,']) == b'{"settlements":[{"a":1}]}'
 
 
-def test_a_long_text_is_told_in_part() -> None:
-    assert (short("a" * 60), short("a" * 61)) == ("a" * 60, "a" * 60 + "…")
+def test_a_long_text_is_shortened() -> None:
+    assert (shorten("a" * 60), shorten("a" * 61)) == ("a" * 60, "a" * 60 + "…")

@@ -1,4 +1,4 @@
-"""A form becomes one receipt by the paths of its fields; what is wrong in it is told by the field."""
+"""A form becomes one receipt; its faults name the fields."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def faults(payload: bytes) -> list[tuple[str, str]]:
     return [(fault.path, fault.error) for fault in found.faults]
 
 
-def test_names_are_paths() -> None:
+def test_names_are_paths_of_fields() -> None:
     assert read(
         b"cashReceiptID=1047&StoreID=12&documentTotal.grossTotal=2%2C40&netTotal=2.28&note=a+b%26c"
         b"&lines%5B0%5D.productCode=0102&lines[0].quantity=2&settlements[0].settlementAmount=1&lines[0].colour=red"
@@ -45,7 +45,7 @@ def test_names_are_paths() -> None:
     }
 
 
-def test_what_is_empty_says_nothing_and_gaps_close() -> None:
+def test_empty_fields_are_ignored_and_indexes_may_have_gaps() -> None:
     assert read(
         b"&storeID=+12++&terminalID=&date=+&lines[7].quantity=1,5&lines[12].quantity=&lines[3].quantity=3&&"
     ) == {
@@ -55,7 +55,7 @@ def test_what_is_empty_says_nothing_and_gaps_close() -> None:
     assert read(b"storeID=") == {}
 
 
-def test_an_amount_that_is_none_stays_a_text() -> None:
+def test_an_invalid_amount_stays_text() -> None:
     assert read(b"grossTotal=1.234,50")["documentTotal"]["grossTotal"] == "1.234,50"
 
 
@@ -79,17 +79,17 @@ def test_an_amount_that_is_none_stays_a_text() -> None:
         (b" \n", "$", "there is no receipt in it"),
     ],
 )
-def test_what_is_wrong_is_told_by_its_field(payload: bytes, path: str, error: str) -> None:
+def test_a_fault_names_its_field(payload: bytes, path: str, error: str) -> None:
     assert faults(payload) == [(path, error)]
 
 
-def test_every_fault_is_told_up_to_a_number() -> None:
+def test_all_faults_are_reported_up_to_a_limit() -> None:
     assert len(faults(b"a=%&b=%&storeID=1&storeID=2")) == 3
     assert len(faults(b"&".join(b"a%d=%%" % number for number in range(5_000)))) == 100
     assert faults(b"&" * FIELD_LIMIT) == [("$", f"the form has more than {FIELD_LIMIT} fields")]
 
 
-def test_a_source_is_one_receipt_within_the_limit() -> None:
+def test_a_source_is_one_receipt_up_to_the_size_limit() -> None:
     small = FormDecoder(Settings(receipt_limit_bytes=20))
     assert list(small.decode(io.BytesIO(b"storeID=1"))) == [Record(b'{"storeID":"1"}', b"storeID=1")]
     assert list(small.decode(io.BytesIO(b" \r\n"))) == []
@@ -98,12 +98,13 @@ def test_a_source_is_one_receipt_within_the_limit() -> None:
     assert found.original == b"storeID=" + b"1" * 12
 
 
-def test_what_is_remembered_is_bounded() -> None:
+def test_the_caches_are_bounded() -> None:
     for number in range(5_000):
         form.one(b"field%d=%d" % (number, number))
     form.one(b"x" * 1_000 + b"=1")
-    assert len(form._places) <= formats_form._NAMES_KEPT
-    assert len(form._places._known) <= formats_form._KNOWN
+    assert len(form._layouts) <= formats_form._CACHED_LAYOUTS
+    assert len(form._form_fields) <= formats_form._CACHED_NAMES
+    assert len(form._form_fields._known) <= formats_form._KNOWN_FIELDS
 
 
 @pytest.mark.parametrize(
@@ -118,11 +119,11 @@ def test_what_is_remembered_is_bounded() -> None:
         (b"", False),
     ],
 )
-def test_it_is_recognised_by_its_number(head: bytes, like: bool) -> None:
+def test_a_form_is_recognised_by_its_receipt_number(head: bytes, like: bool) -> None:
     assert form.recognises(head) is like
 
 
-def test_a_person_is_not_named_in_a_fault() -> None:
+def test_a_fault_does_not_show_personal_data() -> None:
     assert faults(b"storeID=A%2&customerID=Ann%2") == [
         ("$.storeID", "A%2: a % is not followed by two hexadecimal digits"),
         ("$.customerID", "its value: a % is not followed by two hexadecimal digits"),

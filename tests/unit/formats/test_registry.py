@@ -1,4 +1,4 @@
-"""Decoders are found by their media types, by what payloads begin with, and by the names of files."""
+"""Decoders are found by media type, by content and by file name."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ def formats() -> Formats:
         ("", None),
     ],
 )
-def test_a_header_names_a_decoder(formats: Formats, header: str, decoder: object) -> None:
+def test_a_content_type_header_selects_a_decoder(formats: Formats, header: str, decoder: object) -> None:
     assert formats.decoder(header) is decoder
     assert formats.decoder(header) is decoder
 
 
-def test_the_known_types_are_told_without_suffixes(formats: Formats) -> None:
+def test_the_list_of_media_types_has_no_suffixes(formats: Formats) -> None:
     assert formats.media_types == ["application/json", *NdjsonDecoder.media_types]
 
 
-def test_unknown_headers_are_not_remembered(formats: Formats) -> None:
+def test_the_cache_of_headers_is_bounded(formats: Formats) -> None:
     for number in range(3_000):
         formats.decoder(f"application/json; x={number}")
         formats.decoder(f"text/{number}")
@@ -56,7 +56,7 @@ def test_unknown_headers_are_not_remembered(formats: Formats) -> None:
 
 
 @pytest.mark.parametrize("decoder", list(registry.load(Settings())), ids=lambda decoder: decoder.title)
-def test_every_format_decodes_its_own_example_and_is_told_of(decoder: Decoder) -> None:
+def test_every_format_has_a_description_and_decodes_its_example(decoder: Decoder) -> None:
     assert decoder.title
     assert decoder.help.endswith(".")
     if decoder.example:
@@ -65,7 +65,7 @@ def test_every_format_decodes_its_own_example_and_is_told_of(decoder: Decoder) -
         Validator(decoder.settings).check(decoded.body, 1_795_435_200_000_000, f"{decoder.name}/http", decoded.day)
 
 
-def test_a_payload_says_what_it_is(formats: Formats) -> None:
+def test_a_payload_is_recognised_by_its_content(formats: Formats) -> None:
     assert formats.recognised(b'\xef\xbb\xbf {"a":1}') is json
     assert formats.recognised(b'{"a":1}\n{"a":2}') is ndjson
     assert formats.recognised(b"?") is None
@@ -85,14 +85,14 @@ def test_a_payload_says_what_it_is(formats: Formats) -> None:
         ("day.ndjson", b'[{"a":1},' + b" " * HEAD_BYTES, json),
     ],
 )
-def test_where_the_first_line_is_longer_than_what_is_looked_at_the_name_of_a_file_decides(
+def test_the_file_name_decides_if_the_first_line_is_longer_than_the_head(
     formats: Formats, name: str, head: bytes, decoder: object
 ) -> None:
     assert formats.of_file(name, head[:HEAD_BYTES]) is decoder
 
 
 @pytest.mark.parametrize("name", ["ndjson", ".ndjson", "NDJSON", "application/x-ndjson"])
-def test_a_person_names_a_format_by_its_suffix_or_its_type(formats: Formats, name: str) -> None:
+def test_a_person_names_a_format_by_suffix_or_media_type(formats: Formats, name: str) -> None:
     assert formats.named(name) is ndjson
     assert formats.named("docx") is None
 
@@ -118,15 +118,15 @@ def test_the_format_of_another_package_is_found(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("loaded", [ImportError("no module"), object, 7])
-def test_a_package_whose_format_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch, loaded: object) -> None:
+def test_an_unusable_format_package_is_named_in_the_error(monkeypatch: pytest.MonkeyPatch, loaded: object) -> None:
     monkeypatch.setattr(registry, "entry_points", lambda group: [Entry(loaded)])
     with pytest.raises(FormatError, match="could not load the format theirs"):
         registry.load(Settings())
 
 
-def test_the_same_formats_have_decoders_of_their_own_for_another_thread(formats: Formats) -> None:
-    others = formats.anew()
+def test_a_copy_has_its_own_decoders_of_the_same_formats(formats: Formats) -> None:
+    others = formats.copy()
     assert [type(each) for each in others] == [JsonDecoder, NdjsonDecoder]
-    assert others.like(ndjson) is list(others)[1]
-    assert others.like(ndjson) is not ndjson
-    assert formats.like(ndjson) is ndjson
+    assert others.counterpart(ndjson) is list(others)[1]
+    assert others.counterpart(ndjson) is not ndjson
+    assert formats.counterpart(ndjson) is ndjson

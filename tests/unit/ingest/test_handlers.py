@@ -20,7 +20,7 @@ from tests.support.square_orders import order as square_order
 from tests.support.waiting import wait_until
 from tillstream.config.settings import Settings
 from tillstream.errors import LogFull, LogUnavailable
-from tillstream.formats.poslog import PoslogDecoder
+from tillstream.formats.poslog.decoder import PoslogDecoder
 from tillstream.formats.xml import XmlDecoder
 from tillstream.ingest.decoding import AT_ONCE_BYTES
 from tillstream.receipt.model import receipt_key

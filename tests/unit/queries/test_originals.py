@@ -14,9 +14,9 @@ from tests.inprocess.road import Road, road
 from tests.support.receipts import body
 from tests.support.square_orders import order
 from tests.support.written import as_csv, as_form, as_xml
-from tillstream.formats.csv import CsvDecoder
+from tillstream.formats.csv.decoder import CsvDecoder
 from tillstream.formats.envelope import MEDIA_TYPE
-from tillstream.formats.poslog import PoslogDecoder
+from tillstream.formats.poslog.decoder import PoslogDecoder
 from tillstream.log.base import pack_place
 from tillstream.queries.originals import Originals
 

@@ -1,0 +1,205 @@
+"""Orders of the Square Orders API: one order, a page of orders, or one order per line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from tillstream.formats.base import BOM, LIMIT_HINT, Decoded, Decoder, Record, Skip, Unreadable, text_of
+from tillstream.formats.json import WHOLE_BYTES, ValueReader, is_dense, lines, reason
+from tillstream.formats.square.order import NO_SALE, SOLD, STATES, read
+from tillstream.formats.square.receipt import receipt
+from tillstream.receipt.model import PERSONAL, Fault
+
+EMPTY = "EMPTY"
+"""Kind of the skip for a page without orders, which the API returns for an empty search result."""
+
+_DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_HINT = 'send an order, {"order": …}, {"orders": […]}, or one order a line'
+
+# A first line that ends with one of these is not an order but the start of a longer document.
+_UNFINISHED_ENDS = (b"{", b"[", b",", b":")
+
+_MEMBER = r'"[a-z_]{1,40}"\s*:\s*(?:"[^"\\]{0,2000}"|\[\s*\]|null|[0-9]{1,20})\s*'
+_PAGE_START = re.compile(rf'\[|\{{\s*(?:{_MEMBER},\s*){{0,10}}"orders"\s*:\s*\[')
+_PAGE_END = re.compile(rf"\](?:\s*(?:,\s*{_MEMBER}){{0,10}}\}})?")
+
+_ORDER_FIELD = re.compile(r'"(?:location_id|line_items|tenders|returns|orders?)"\s*:')
+_ORDER_VALUE = re.compile(
+    r'"(?:total_money|base_price_money|applied_money|amount_money|net_amounts)"\s*:\s*\{'
+    rf'|"state"\s*:\s*"(?:{"|".join(STATES)})"'
+)
+
+
+class _Page(Struct, gc=False):
+    order: Raw | UnsetType = UNSET
+    orders: list[Raw] | UnsetType | None = UNSET
+
+
+class SquareDecoder(Decoder):
+    """Decoder of Square orders."""
+
+    name = "square"
+    title = "Square Orders"
+    help = (
+        'Orders of the Square Orders API: one, `{"order": …}`, `{"orders": […]}` as a search answers, or one a line. '
+        "A `COMPLETED` order is a receipt; `OPEN`, `DRAFT` and `CANCELED` ones are skipped, and so are an opened "
+        "drawer (`NO_SALE`) and a page without orders (`EMPTY`). The store is `location_id` and the number is `id`; "
+        "the date is `closed_at`, when the order was paid, else `created_at`, by the store's clock. `line_items` and "
+        "`service_charges` become lines, `returns` negative ones, and a rounding of cash a line too. Totals are "
+        "`net_amounts`: what was sold less what came back. Tips are no revenue: they are in no total and in no "
+        "payment. `tenders` become payments by their `type`, `refunds` negative ones. Orders in another currency than "
+        "the chain's (setting `currency`) are refused. Paths of faults begin at the order."
+    )
+    media_types = ("application/vnd.square.orders+json",)
+    personal = (
+        *PERSONAL,
+        *(
+            "customer_id",
+            "recipient",
+            "ticket_name",
+            "created_by",
+            "team_member_id",
+            "employee_id",
+            "buyer_email_address",
+        ),
+        *("card_details", "bank_account_details", "square_account_details", "buy_now_pay_later_details"),
+    )
+    example = """{"order": {
+  "id": "vQm3kT1047", "location_id": "L12", "state": "COMPLETED",
+  "created_at": "2026-11-23T09:14:20Z", "closed_at": "2026-11-23T09:15:00.250Z",
+  "line_items": [
+    {"catalog_object_id": "BAGUETTE", "name": "Baguette", "quantity": "2",
+     "base_price_money": {"amount": 120, "currency": "EUR"}, "applied_taxes": [{"tax_uid": "bread"}],
+     "total_tax_money": {"amount": 12, "currency": "EUR"}, "total_money": {"amount": 240, "currency": "EUR"}}
+  ],
+  "taxes": [{"uid": "bread", "name": "TVA", "percentage": "5.5", "type": "INCLUSIVE", "scope": "LINE_ITEM"}],
+  "net_amounts": {
+    "total_money": {"amount": 290, "currency": "EUR"}, "tax_money": {"amount": 12, "currency": "EUR"},
+    "tip_money": {"amount": 50, "currency": "EUR"}
+  },
+  "tenders": [
+    {"type": "CARD", "amount_money": {"amount": 290, "currency": "EUR"}, "tip_money": {"amount": 50, "currency": "EUR"}}
+  ]
+}}"""
+
+    def recognises(self, head: bytes) -> bool:
+        text = text_of(head)
+        return (
+            text[:1] in ("{", "[")
+            and '"cashReceiptID"' not in text
+            and _ORDER_FIELD.search(text) is not None
+            and _ORDER_VALUE.search(text) is not None
+        )
+
+    def decode(self, source: BinaryIO) -> Iterator[Decoded]:
+        limit = self.settings.receipt_limit_bytes
+        first_lines = [source.readline(limit + 2), source.readline(limit + 2)]
+        if _is_object(first_lines[0]) or (
+            _is_object(first_lines[1]) and not first_lines[0].rstrip().endswith(_UNFINISHED_ENDS)
+        ):
+            for number, line in lines(source, limit, first_lines):
+                if isinstance(line, Unreadable):
+                    yield line
+                else:
+                    yield from self._document(line, f"line {number}")
+            return
+        payload = b"".join(first_lines) + source.read(WHOLE_BYTES)
+        if len(payload) < WHOLE_BYTES and not is_dense(payload):
+            yield from self._document(payload)
+        else:
+            yield from self._documents(payload, source)
+
+    def _documents(self, payload: bytes, source: BinaryIO) -> Iterator[Decoded]:
+        """Decode a sequence of orders and pages of any total size."""
+        values = ValueReader(payload, source, self.settings.receipt_limit_bytes)
+        inside, number = False, 0
+        while char := values.peek():
+            if not inside and values.skip(_PAGE_START):
+                inside, number = True, 0
+            elif inside and char == "]":
+                values.skip(_PAGE_END)
+                inside = False
+                if not number:
+                    yield Skip(EMPTY)
+            else:
+                value = values.read()
+                if isinstance(value, Unreadable):
+                    yield value
+                    return
+                if inside:
+                    yield self._order(value, f"orders[{number}]")
+                    number += 1
+                else:
+                    yield from self._document(value)
+        if inside:
+            yield values.missing_end()
+
+    def _document(self, document: bytes, where: str = "") -> Iterator[Decoded]:
+        """Decode the orders of one document."""
+        body = document.removeprefix(BOM).strip()
+        if not body:
+            return
+        try:
+            orders = _orders(body)
+        except _DECODE_ERRORS as error:
+            cut = document[: self.settings.receipt_limit_bytes]
+            yield Unreadable([Fault("$", f"not Square orders: {reason(error)}", _HINT)], cut, where)
+            return
+        if not orders:
+            yield Skip(EMPTY)
+        if len(orders) == 1:
+            yield self._order(bytes(orders[0]), where)
+            return
+        for index, order in enumerate(orders):
+            yield self._order(bytes(order), f"{where}, orders[{index}]" if where else f"orders[{index}]")
+
+    def _order(self, original: bytes, where: str) -> Decoded:
+        limit = self.settings.receipt_limit_bytes
+        if len(original) > limit:
+            error = f"the order takes {len(original)} bytes, more than {limit}"
+            return Unreadable([Fault("$", error, LIMIT_HINT)], original[:limit], where)
+        order = read(original)
+        if isinstance(order, list):
+            return Unreadable(order, original, where)
+        if order.state != SOLD:
+            if order.state in STATES:
+                return Skip(order.state)
+            states = ", ".join(STATES)
+            error = "it is missing" if order.state is None else f'expected one of {states}, got "{order.state[:60]}"'
+            return Unreadable([Fault("$.state", error, "only a COMPLETED order is a receipt")], original, where)
+        if order.moves_nothing:
+            return Skip(NO_SALE)
+        body = receipt(order, self.settings)
+        return Record(body, original) if isinstance(body, bytes) else Unreadable(body, original, where)
+
+
+def _is_object(line: bytes) -> bool:
+    """Whether the line is a complete JSON object, so that the next line is another document."""
+    body = line.removeprefix(BOM).strip()
+    try:
+        return body.startswith(b"{") and bool(msgspec.json.decode(body, type=Raw))
+    except _DECODE_ERRORS:
+        return False
+
+
+def _orders(document: bytes) -> Sequence[bytes | Raw]:
+    """Split a document into its orders. Raises one of `_DECODE_ERRORS`."""
+    if document.startswith(b"["):
+        return _read_array(document)
+    # Searching for the name is ten times as fast as decoding an order as if it were a page.
+    if b'"order' in document:
+        page = _read_page(document)
+        if page.orders is not UNSET:
+            return page.orders or []
+        if page.order is not UNSET:
+            return [page.order]
+    return [document] if document.strip(b"{} \t\r\n") else []
+
+
+_read_page = msgspec.json.Decoder(_Page).decode
+_read_array = msgspec.json.Decoder(list[Raw]).decode
