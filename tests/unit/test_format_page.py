@@ -1,4 +1,4 @@
-"""The page tells all of every format that is registered, and follows from the registry alone."""
+"""The page of formats describes every registered format."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tillstream.ingest.openapi import OPERATIONS
 
 
 @pytest.mark.parametrize("decoder", list(registry.load(Settings())), ids=lambda decoder: decoder.title)
-def test_every_format_is_told_with_its_types_its_names_and_its_example(decoder: Decoder) -> None:
+def test_the_page_has_types_suffixes_and_example_of_every_format(decoder: Decoder) -> None:
     page = formats_page()
     assert f"\n## {decoder.title}\n" in page
     assert decoder.help in page
@@ -22,11 +22,11 @@ def test_every_format_is_told_with_its_types_its_names_and_its_example(decoder: 
         assert f"application/*{name}`" in page or f"`{name}`" in page
 
 
-def test_every_answer_of_ingest_is_told() -> None:
+def test_the_page_has_every_answer_of_ingest() -> None:
     assert all(f"| `{status}` |" in formats_page() for status in OPERATIONS["/receipts"][0].answers)
 
 
-def test_a_page_that_a_format_was_added_to_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_format_changes_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     class Theirs(EnvelopeDecoder):
         title = "Old tills"
         media_types = ("text/x-oldtill",)

@@ -14,7 +14,7 @@ from tillstream.receipt.model import PERSONAL, Fault
 BOM = b"\xef\xbb\xbf"
 """UTF-8 byte-order mark, which decoders ignore at the start of a payload."""
 
-LIMIT_HINT = "the setting is receipt_limit_bytes"
+LIMIT_HINT = "the limit is the setting receipt_limit_bytes"
 """Hint for everything that exceeds the size limit of a receipt."""
 
 HEAD_BYTES = 4_096

@@ -42,9 +42,9 @@ class EnvelopeDecoder(Decoder):
     name = "records"
     title = "Records"
     help = (
-        "What `tillstream import` and the inbox send: one JSON object a line, with `source` (`poslog/import`), the "
-        "canonical `receipt` or the `faults` of what is none, the till's own business `day`, and the `original` "
-        "bytes in base64. Send it from a gateway that decodes a format of its own and wants the original kept."
+        "The format that `tillstream import` and the inbox send: one JSON object per line, with the `source` "
+        "(`poslog/import`), the canonical `receipt` or the `faults` of a refused record, the till's own business "
+        "`day`, and the `original` bytes in base64. A gateway with its own decoder can send it to keep the originals."
     )
     media_types = (MEDIA_TYPE,)
     # A refused envelope is kept as sent, with the personal data of its original inside.
@@ -72,13 +72,13 @@ def _open(line: bytes, where: str) -> Decoded:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         return Unreadable([_not_an_envelope(error, line)], line, where)
     if not _SOURCE.fullmatch(envelope.source):
-        return Unreadable([Fault("$.source", "expected format/entrance in small letters")], line, where)
+        return Unreadable([Fault("$.source", "expected format/entrance in lower case")], line, where)
     if envelope.day and not _DAY.fullmatch(envelope.day):
         return Unreadable([Fault("$.day", "expected YYYY-MM-DD")], line, where)
     body = bytes(envelope.receipt)
     if envelope.faults or not body:
         faults = [_normalised(each) for each in envelope.faults]
-        faults = faults or [Fault("$.receipt", "it is missing", "an envelope has a receipt or faults")]
+        faults = faults or [Fault("$.receipt", "it is missing", "an envelope needs a receipt or faults")]
         return Unreadable(faults, envelope.original or line, where, envelope.source)
     return Record(body, envelope.original, envelope.day, envelope.source)
 

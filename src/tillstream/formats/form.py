@@ -50,11 +50,11 @@ class FormDecoder(Decoder):
     name = "form"
     title = "HTML form"
     help = (
-        "One receipt as browsers send forms; ingest has such a form at `/receipt`. A field's name is its path: "
-        "`cashReceiptID`, `documentTotal.grossTotal`, `lines[0].productCode`, `settlements[0].settlementAmount`, each "
-        "once; what is empty says nothing, and the numbers of lines and settlements may have gaps. Amounts take a "
-        "decimal comma as well. Any web page can have a browser send a form, so one that a page of another address "
-        "sent is refused."
+        "One receipt as browsers send forms. Ingest serves such a form at `/receipt`. The name of a form field is the "
+        "path of a receipt field: `cashReceiptID`, `documentTotal.grossTotal`, `lines[0].productCode`, "
+        "`settlements[0].settlementAmount`. Each field may occur once. Empty fields are ignored, and the indexes of "
+        "lines and settlements may have gaps. Amounts may have a decimal comma. Any web page can make a browser send "
+        "a form, so forms that come from a page of another origin are refused."
     )
     media_types = (MEDIA_TYPE,)
     example = (
@@ -89,7 +89,7 @@ class FormDecoder(Decoder):
         if not payload.strip():
             return Unreadable([Fault("$", "there is no receipt in it", "send one")], payload)
         if payload.count(b"&") >= FIELD_LIMIT:
-            fault = Fault("$", f"the form has more than {FIELD_LIMIT} fields", "a form is one receipt")
+            fault = Fault("$", f"the form has more than {FIELD_LIMIT} fields", "send one receipt per form")
             return Unreadable([fault], payload)
         try:
             return Record(self._receipt(payload.removeprefix(BOM).decode()), payload)
@@ -179,7 +179,7 @@ def _parse_name(name: str) -> tuple[str, tuple[str, int], Field]:
         number = "0"
         field = None if _BRACKETS.search(path) else find_field(path)
     if field is None or not field.path or (field.part in LISTS) is not bool(in_list):
-        raise ValueError("it is no path of a field")
+        raise ValueError("it is not the path of a field")
     index = int(number)
     return f"{field.part}[{index}].{field.name}" if in_list else field.path, (field.part, index), field
 
@@ -219,7 +219,7 @@ def _faults(payload: bytes, form_fields: _FormFields) -> Iterator[Fault]:
     try:
         pairs = payload.removeprefix(BOM).decode().strip("\r\n").split("&")
     except UnicodeDecodeError as error:
-        yield Fault("$", f"byte {error.start + 1} is not UTF-8", "escape what is not ASCII: %C3%A9 is é")
+        yield Fault("$", f"byte {error.start + 1} is not UTF-8", "escape all but ASCII: %C3%A9 is é")
         return
     seen: set[str] = set()
     for each in pairs:
@@ -234,10 +234,10 @@ def _faults(payload: bytes, form_fields: _FormFields) -> Iterator[Fault]:
         except ValueError as error:
             path = f"$.{field.path}" if field.path else "$"
             shown = "its value" if field.path in PERSONAL else shorten(value)
-            yield Fault(path, f"{shown}: {error}", "escape a % as %25, and all in UTF-8")
+            yield Fault(path, f"{shown}: {error}", "escape % as %25, and send UTF-8")
             continue
         if member and field.path in seen:
-            yield Fault(f"$.{field.path}", "it stands twice", "a field stands once")
+            yield Fault(f"$.{field.path}", "it occurs twice", "send each field once")
         if member:
             seen.add(field.path)
 

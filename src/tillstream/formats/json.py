@@ -42,8 +42,8 @@ class JsonDecoder(Decoder):
     name = "json"
     title = "JSON"
     help = (
-        "One receipt as an object, or several as an array of objects. The names are those of the example. "
-        "An array that is not JSON is refused whole: send NDJSON where a broken receipt shall spoil no other."
+        "One receipt as an object, or several as an array of objects. The example shows the names. An array that is "
+        "not valid JSON is refused as a whole: use NDJSON if a broken receipt must not affect the others."
     )
     media_types = ("application/json", "+json")
     suffixes = (".json",)
@@ -96,7 +96,7 @@ class NdjsonDecoder(Decoder):
 
     name = "json"
     title = "NDJSON"
-    help = "One receipt a line, each the object that `application/json` takes. A broken line spoils no other."
+    help = "One receipt per line, each an object as for `application/json`. A broken line does not affect the others."
     media_types = ("application/x-ndjson", "application/ndjson", "application/jsonl")
     suffixes = (".ndjson", ".jsonl")
     example = (
@@ -255,7 +255,7 @@ class ValueReader:
 
     def missing_end(self) -> Unreadable:
         """Fault for an array that is not closed, as in a truncated file."""
-        return _bad_array("it has no end", b"", self._where)
+        return _bad_array("the array is not closed", b"", self._where)
 
     @property
     def _where(self) -> str:

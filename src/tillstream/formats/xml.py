@@ -52,10 +52,11 @@ class XmlDecoder(Decoder):
     name = "xml"
     title = "XML"
     help = (
-        "A `<receipt>`, or several in `<receipts>`. The elements have the names of the JSON receipt; `<lines>` has a "
-        "`<line>` for each line (or stands once a line), and `<settlements>` a `<settlement>`. Amounts are written "
-        "with a point; an empty amount is none. Namespaces and attributes mean nothing. The encoding is UTF-8, or an "
-        "eight-bit one that the XML declaration names. A DTD is refused. A POSLog is recognised and read as one."
+        "One `<receipt>`, or several in `<receipts>`. The elements have the names of the JSON receipt. `<lines>` has a "
+        "`<line>` for each line, or occurs once per line; `<settlements>` has a `<settlement>` for each payment. "
+        "Amounts have a decimal point, and an empty amount is left out. Namespaces and attributes are ignored. The "
+        "encoding is UTF-8, or an eight-bit encoding that the XML declaration names. A DTD is refused. A POSLog is "
+        "recognised and decoded as one."
     )
     media_types = ("application/xml", "text/xml", "+xml")
     suffixes = (".xml",)
@@ -107,7 +108,7 @@ class XmlDecoder(Decoder):
                 yield _decode_record(record) if isinstance(record, XmlRecord) else record
         else:
             error = f"expected <receipts>, <receipt> or a POSLog, got <{root.name[:60]}>"
-            yield reader.fault(error, "docs/formats.md has an example")
+            yield reader.fault(error, "see the example in docs/formats.md")
 
 
 def _decode_record(record: XmlRecord) -> Decoded:

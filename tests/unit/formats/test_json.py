@@ -126,7 +126,7 @@ def test_a_large_array_without_end_is_a_fault(monkeypatch: pytest.MonkeyPatch) -
     *before, end = many(json, b'[{"a":1}, {"a":22222}\n')
     assert before == [Record(b'{"a":1}'), Record(b'{"a":22222}')]
     assert isinstance(end, Unreadable)
-    assert end.faults[0].error == "not a JSON array: it has no end"
+    assert end.faults[0].error == "not a JSON array: the array is not closed"
 
 
 @pytest.mark.parametrize("files", [b'[{"a":1}]\n[{"a":22222}]', b'[{"a":1}]{"a":22222}', b'{"a":1},[],[{"a":22222}] '])

@@ -30,16 +30,16 @@ class CsvDecoder(Decoder):
     name = "csv"
     title = "CSV"
     help = (
-        "A table in UTF-8 whose first line names the columns, parted by `,`, `;` or tabs. A row is one line of a "
-        "receipt and repeats the receipt's own fields; rows that follow each other with the same `storeID`, "
-        "`terminalID`, `cashReceiptID` and `date` are one receipt. Columns of the receipt have the names of the JSON "
-        "(`cashReceiptID`, `date`, …), its totals are `documentTotal.grossTotal` or just `grossTotal`, its lines "
-        "`lines.productCode` and so on, its payments `settlements.paymentMechanism` and "
-        "`settlements.settlementAmount`: in whatever rows these are filled, each is one payment. Needed are "
-        f"{', '.join(f'`{name}`' for name in REQUIRED)}; an empty cell says nothing, and a column of any other name is "
-        'kept as a text. Decimals have a point or, where the delimiter is no comma, a comma as well; a `"1,50"` '
-        'between commas is one and a half, a `"1,500"` could be either and is refused. Blanks around a cell mean '
-        "nothing but in quotes. A receipt with a row that cannot be read is refused whole, and no other."
+        "A table in UTF-8. The first line names the columns; the delimiter is `,`, `;` or a tab. A row is one line of "
+        "a receipt and repeats the receipt's own fields. Consecutive rows with the same `storeID`, `terminalID`, "
+        "`cashReceiptID` and `date` are one receipt. Columns of the receipt have the names of the JSON "
+        "(`cashReceiptID`, `date`, …). Columns of its totals are `documentTotal.grossTotal` or just `grossTotal`, "
+        "columns of its lines are `lines.productCode` and so on, and columns of its payments are "
+        "`settlements.paymentMechanism` and `settlements.settlementAmount`. Each row in which the latter are filled "
+        f"has one payment. Required are {', '.join(f'`{name}`' for name in REQUIRED)}. Empty cells are ignored, and "
+        "columns with other names are kept as text. Amounts have a decimal point, or a decimal comma. Between commas, "
+        'a `"1,50"` is one and a half; a `"1,500"` is ambiguous and refused. Spaces around a cell are ignored, except '
+        "in quotes. A receipt with a bad row is refused as a whole; other receipts are not affected."
     )
     media_types = ("text/csv", "application/csv")
     suffixes = (".csv",)
@@ -148,7 +148,7 @@ class _ReceiptRows:
         elif not self.consistent:
             faults = list(islice(self._contradictions(), _FAULTS_LIMIT))
         if self._size_bytes > limit_bytes or len(rows) > self._rows_limit:
-            error = f"up to line {rows[-1][0]} the receipt takes more than {limit_bytes} bytes or {ROWS_LIMIT} rows"
+            error = f"up to line {rows[-1][0]} the receipt has more than {limit_bytes} bytes or {ROWS_LIMIT} rows"
             faults.append((rows[-1][0], Fault("$", error, LIMIT_HINT)))
         return faults
 
@@ -163,10 +163,10 @@ class _ReceiptRows:
                 if not expected:
                     first[index] = cell
                 elif field.known and not (field.amount and _is_same_amount(cell, expected)):
-                    error = f"line {number} says {_shown(cell)}, and a line before it {_shown(expected)}"
+                    error = f"line {number} has {_shown(cell)}, but an earlier line has {_shown(expected)}"
                     if field.name in PERSONAL:
-                        error = f"line {number} says another one than a line before it"
-                    yield number, Fault(f"$.{field.path}", error, "every row of a receipt repeats it")
+                        error = f"line {number} differs from an earlier line"
+                    yield number, Fault(f"$.{field.path}", error, "every row of a receipt must repeat it")
 
 
 def _shown(cell: str) -> str:
@@ -223,8 +223,8 @@ class _RowGrouper:
         key = self._header.key.select(cells)
         if not any(key):
             if any(cells):
-                error = f"line {number} does not say whose receipt it is"
-                fault = Fault("$", error, "every row repeats its receipt's fields")
+                error = f"line {number} does not name a receipt"
+                fault = Fault("$", error, "every row must have the fields of its receipt")
                 yield from self._add_bad((number, raw, cells, fault))
             return
         if self._current is not None and key == self._current.key:

@@ -29,7 +29,7 @@ from tillstream.receipt import Fault
 
 DELIMITERS = (",", ";", "\t")
 
-_HINT = f"the first line names the columns; these are needed: {', '.join(REQUIRED)}"
+_HINT = f"the first line must name the columns; required are {', '.join(REQUIRED)}"
 _FAULTS_LIMIT = 20
 
 
@@ -104,13 +104,15 @@ def parse_header(line: bytes) -> Header:
     if missing:
         raise BadHeader(Fault("$", f"the header has no column {', '.join(missing)}", _HINT))
     faults = [
-        Fault("$", f"the column {name} names a part of a receipt and no field of it", "such as lines.productCode")
+        Fault(
+            "$", f"the column {name} names a part of a receipt, not a field", "name a field such as lines.productCode"
+        )
         for name, field in zip(names, fields, strict=True)
         if field is None
     ]
     # Spreadsheets may leave columns without a name at the end; these are ignored.
     paths = [field.path for field in fields if field is not None and field.path]
-    faults += [Fault("$", f"the column {path} comes twice") for path in dict.fromkeys(paths) if paths.count(path) > 1]
+    faults += [Fault("$", f"the column {path} occurs twice") for path in dict.fromkeys(paths) if paths.count(path) > 1]
     if faults:
         raise BadHeader(*faults[:_FAULTS_LIMIT])
     header = line if line.endswith(b"\n") else line + b"\n"
@@ -120,14 +122,14 @@ def parse_header(line: bytes) -> Header:
 def _decode(line: bytes) -> str:
     if len(line) > HEAD_BYTES:
         error = f"the header has {len(line)} bytes, more than {HEAD_BYTES}"
-        raise BadHeader(Fault("$", error, "its line must end with a line feed, and name only what is in the table"))
+        raise BadHeader(Fault("$", error, "it must end with a line feed and name only the columns of the table"))
     try:
         text = line.decode().rstrip("\r\n")
     except UnicodeDecodeError as error:
         fault = Fault("$", f"byte {error.start + 1} of the header is not UTF-8", "save the file as CSV in UTF-8")
         raise BadHeader(fault) from None
     if "\r" in text:
-        raise BadHeader(Fault("$", "its lines end with carriage returns alone", "save it with line feeds"))
+        raise BadHeader(Fault("$", "its lines end with carriage returns only", "save the file with line feeds"))
     return text
 
 

@@ -106,7 +106,7 @@ class RowReader:
             fault = _not_utf8(error, taken[-1][0])
         except (csv.Error, StopIteration) as error:
             reason = "a quote is not closed" if "unexpected end" in str(error) else str(error)
-            fault = Fault("$", f"line {number}: {reason}", 'a cell with a quote in it is written "5"" tart"')
+            fault = Fault("$", f"line {number}: {reason}", 'double a quote inside a quoted cell: "5"" tart"')
         if fault is not None:
             self._unused.extendleft(reversed(taken[1:]))
             whole = cells and len(taken) == 1
@@ -167,8 +167,8 @@ def _strip_unquoted(cells: list[str], text: str) -> list[str]:
 
 
 def _wrong_width(number: int, cells: list[str], width: int) -> Fault:
-    error = f"line {number} has {len(cells)} cells, and the header names {width} columns"
-    return Fault("$", error, 'a cell with the delimiter in it stands in quotes: "1,50"')
+    error = f"line {number} has {len(cells)} cells, but the header has {width} columns"
+    return Fault("$", error, 'put a cell with the delimiter in quotes: "1,50"')
 
 
 def _not_utf8(error: UnicodeDecodeError, number: int) -> Fault:

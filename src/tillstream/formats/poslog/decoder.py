@@ -74,12 +74,12 @@ class PoslogDecoder(Decoder):
     name = "poslog"
     title = "ARTS POSLog"
     help = (
-        "The NRF's XML of what tills log, versions 2 to 6. A `RetailTransaction` is a receipt: its `Sale` and `Return` "
-        "lines, rewards and discounts that are itemised, tenders and totals; the receipt's number is the "
-        "`BusinessDayDate` with the `SequenceNumber`. Tax that stands on the receipt is spread over the lines. Other "
-        "transactions, such as a sign-on, and those that are voided, cancelled, suspended or for training are skipped "
-        "and counted. Elements of other namespaces are extensions of a vendor and mean nothing, but for the rewards of "
-        "NCR. The encoding is UTF-8, or an eight-bit one that the XML declaration names. A DTD is refused."
+        "The NRF's XML transaction log of tills, versions 2 to 6. A `RetailTransaction` is a receipt with its `Sale` "
+        "and `Return` lines, itemised rewards and discounts, tenders and totals. The receipt number is the "
+        "`BusinessDayDate` with the `SequenceNumber`. A tax of the whole receipt is split among its lines. Other "
+        "transactions, such as a sign-on, are skipped and counted, and so are voided, cancelled, suspended and "
+        "training transactions. Elements of other namespaces are vendor extensions and ignored, except the rewards of "
+        "NCR. The encoding is UTF-8, or an eight-bit encoding that the XML declaration names. A DTD is refused."
     )
     media_types = ("application/vnd.nrf-arts.poslog+xml", "application/poslog+xml", "text/x-poslog")
     suffixes = (".poslog",)
@@ -155,7 +155,7 @@ class PoslogDecoder(Decoder):
             return self._decode_transaction(element, record)
         except BadAmount as error:
             problem = f"expected a number, got {error.text[:60]!r}"
-            return record.fault(Fault(f"$.{error.name}", problem, "amounts have a point"))
+            return record.fault(Fault(f"$.{error.name}", problem, "write amounts with a decimal point"))
 
     def _decode_transaction(self, transaction: Element, record: XmlRecord) -> Decoded:
         """Raises `BadAmount`."""
@@ -172,7 +172,7 @@ class PoslogDecoder(Decoder):
         if retail is None:
             if kind:
                 return Skip(kind if kind in _KINDS else _OTHER)
-            hint = "a transaction has a RetailTransaction, or says what else it is"
+            hint = "a transaction needs a RetailTransaction or another kind of transaction"
             return record.fault(Fault(f"$.{_SALE}", "it is missing", hint))
         if status := _status(transaction.attrib) or _status(retail.attrib):
             return Skip(status)

@@ -46,14 +46,14 @@ class SquareDecoder(Decoder):
     name = "square"
     title = "Square Orders"
     help = (
-        'Orders of the Square Orders API: one, `{"order": …}`, `{"orders": […]}` as a search answers, or one a line. '
-        "A `COMPLETED` order is a receipt; `OPEN`, `DRAFT` and `CANCELED` ones are skipped, and so are an opened "
-        "drawer (`NO_SALE`) and a page without orders (`EMPTY`). The store is `location_id` and the number is `id`; "
-        "the date is `closed_at`, when the order was paid, else `created_at`, by the store's clock. `line_items` and "
-        "`service_charges` become lines, `returns` negative ones, and a rounding of cash a line too. Totals are "
-        "`net_amounts`: what was sold less what came back. Tips are no revenue: they are in no total and in no "
-        "payment. `tenders` become payments by their `type`, `refunds` negative ones. Orders in another currency than "
-        "the chain's (setting `currency`) are refused. Paths of faults begin at the order."
+        'Orders of the Square Orders API: one order, `{"order": …}`, `{"orders": […]}` as in a search result, or one '
+        "order per line. A `COMPLETED` order is a receipt. `OPEN`, `DRAFT` and `CANCELED` orders are skipped, and so "
+        "are an opened cash drawer (`NO_SALE`) and a page without orders (`EMPTY`). The store is `location_id` and the "
+        "receipt number is `id`. The date is `closed_at`, or else `created_at`, in the local time of the store. "
+        "`line_items` and `service_charges` become lines, `returns` become negative lines, and cash rounding becomes a "
+        "line. The totals are `net_amounts`: sales minus returns. Tips are not revenue, so they are in no total and in "
+        "no payment. `tenders` become payments by their `type`, and `refunds` become negative payments. Orders in a "
+        "currency other than the setting `currency` are refused. The paths of faults start at the order."
     )
     media_types = ("application/vnd.square.orders+json",)
     personal = (

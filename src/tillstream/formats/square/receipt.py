@@ -93,7 +93,7 @@ class _Conversion:
         """Find missing fields, and ids and times that a receipt cannot have."""
         for name, text in (("id", self._order.id), ("location_id", self._order.location_id)):
             if not text:
-                yield Fault(f"$.{name}", "it is missing", "an order is known by its location and its id")
+                yield Fault(f"$.{name}", "it is missing", "an order is identified by its location and its id")
             elif len(text) > ID_LIMIT:
                 yield Fault(f"$.{name}", f"it has {len(text)} characters, more than {ID_LIMIT}")
             elif not text.isprintable():
@@ -104,7 +104,7 @@ class _Conversion:
             name = "closed_at" if self._order.closed_at else "created_at"
             yield Fault(f"$.{name}", f"expected a year from {_FIRST_YEAR} to {_LAST_YEAR}")
         if self._gross is None:
-            yield Fault("$.net_amounts.total_money", "it is missing", "an order has net_amounts, or total_money")
+            yield Fault("$.net_amounts.total_money", "it is missing", "an order needs net_amounts or total_money")
 
     def receipt(self) -> Receipt:
         """The receipt of an order without faults."""
@@ -275,10 +275,14 @@ def _bad_values(value: Any, path: str, currency: str) -> Iterator[Fault]:
     elif isinstance(value, dict):
         for name, each in value.items():
             if name == "currency" and each not in (None, "", currency):
-                yield Fault(f"{path}.currency", f'expected {currency}, got "{each[:60]}"', "an order has one currency")
+                yield Fault(
+                    f"{path}.currency",
+                    f'expected {currency}, got "{each[:60]}"',
+                    "all amounts of an order must have the same currency",
+                )
             elif name in ("quantity", "percentage"):
                 if _number(each or "0") is None:
                     error = f'expected a number between -10^13 and 10^13, got "{each[:60]}"'
-                    yield Fault(f"{path}.{name}", error, "write a point before decimals")
+                    yield Fault(f"{path}.{name}", error, "write a decimal point")
             else:
                 yield from _bad_values(each, f"{path}.{name}", currency)

@@ -39,13 +39,15 @@ class XmlRecord(NamedTuple):
         try:
             text = self.original.decode(self.encoding)
         except UnicodeDecodeError as error:
-            return self.fault(Fault("$", f"its byte {error.start} is not {self.encoding.upper()}", BROKEN_HINT))
+            return self.fault(
+                Fault("$", f"byte {error.start} of the record is not {self.encoding.upper()}", BROKEN_HINT)
+            )
         try:
             return ET.fromstring(f"{self.context}{text}</_>")[0] if self.context else ET.fromstring(text)
         except ET.ParseError as error:
             line, column = error.position
             column -= len(self.context) if line == 1 else 0
-            place = f"its line {line}, character {max(column, 0) + 1}"
+            place = f"line {line}, character {max(column, 0) + 1} of the record"
             problem = f"it is not well-formed: {expat.ErrorString(error.code)} ({place})"
             return self.fault(Fault("$", problem, BROKEN_HINT))
 
@@ -121,14 +123,14 @@ class XmlRecordReader:
         if size:
             yield self._cut(size)
         elif next_record:
-            yield document.fault("not closed before the next one begins", BROKEN_HINT, next_record)
+            yield document.fault("not closed before the next record begins", BROKEN_HINT, next_record)
             document.position += next_record
         elif document.unread_bytes > document.limit_bytes:
             yield document.fault(f"the record has more than {document.limit_bytes} bytes", LIMIT_HINT)
             document.position += tag.size
             self._skip_oversized(tags)
         else:
-            yield document.fault("the document broke off inside a record", TRUNCATED_HINT)
+            yield document.fault("the document is cut off inside a record", TRUNCATED_HINT)
             document.skip_all()
 
     def _offset(self, position: int | None = None) -> int:
@@ -165,7 +167,7 @@ class XmlRecordReader:
         return end + len(end_tag) - document.position
 
     def _full_size(self, tags: RecordTags, tag: StartTag) -> tuple[int, int]:
-        """Size of any record, found token by token. If it has no end: 0 and the distance to the next record, or 0."""
+        """Size of any record, found token by token. If the array is not closed: 0 and the distance to the next record, or 0."""
         document = self._scanner
         depth, at, next_record = 1, tag.size, 0
         while at <= document.limit_bytes:

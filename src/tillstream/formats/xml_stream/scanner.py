@@ -28,9 +28,9 @@ _TAGS_BETWEEN_RECORDS_LIMIT = 100_000
 # The namespace declarations in scope are parsed again with every record.
 _NAMESPACES_LIMIT_BYTES = 4 * 1024
 
-BROKEN_HINT = "mend it and send it again"
+BROKEN_HINT = "fix it and send it again"
 NOT_XML_HINT = "send XML, in UTF-8 if possible"
-TRUNCATED_HINT = "send all of it"
+TRUNCATED_HINT = "send the whole document"
 
 
 class ScanEnded(Exception):
@@ -118,7 +118,7 @@ class XmlScanner:
         return Unreadable([Fault("$", error, hint)], self.buffer[self.position : end], where)
 
     def dtd_fault(self) -> Unreadable:
-        return self.fault("it has a DTD or declares entities, which are never read", "leave <!DOCTYPE …> away")
+        return self.fault("it has a DTD or entity declarations, which are not accepted", "remove <!DOCTYPE …>")
 
     def read_prolog(self) -> None:
         """Check the start of the document and its encoding. Raises `ScanEnded` if records cannot be cut out of it."""
@@ -145,7 +145,7 @@ class XmlScanner:
             at = self.buffer.find(b"<", self.position)
             at = at if at >= 0 else len(self.buffer)
             if not self._open and self.buffer[self.position : at].strip(SPACE):
-                raise ScanEnded(self.fault("there is something behind the document's end", "send one document"))
+                raise ScanEnded(self.fault("there is text after the end of the document", "send one document"))
             self.position = at
             if self.unread_bytes < LONGEST_SECTION_START and self.read_more():
                 continue
@@ -160,7 +160,7 @@ class XmlScanner:
                 return StartTag(tag.end() - tag.start(), tag[1], tag[2])
             elif self.unread_bytes > TAG_LIMIT_BYTES or not self.read_more():
                 self._skip_broken_tag(wanted)
-        raise ScanEnded(self.fault("there are too many other elements between its records", "send the records alone"))
+        raise ScanEnded(self.fault("there are too many other elements between the records", "send only the records"))
 
     def begin_record(self) -> None:
         """Count a record that begins at the position."""
@@ -182,7 +182,7 @@ class XmlScanner:
             while (at := self.buffer.find(end, self.position)) < 0:
                 self.position = max(self.position, len(self.buffer) - len(end) + 1)
                 if not self.read_more():
-                    raise ScanEnded(self.fault(f"the document broke off before {end.decode()}", TRUNCATED_HINT))
+                    raise ScanEnded(self.fault(f"the document is cut off before {end.decode()}", TRUNCATED_HINT))
             self.position = at + len(end)
             return
         raise ScanEnded(self.dtd_fault())
@@ -196,7 +196,7 @@ class XmlScanner:
         """Fault of the innermost element that is still open, for the end of the document."""
         if not self._open:
             return None
-        return self.fault(f"the document broke off before </{self.decode(self._open[-1].name)}>", TRUNCATED_HINT)
+        return self.fault(f"the document is cut off before </{self.decode(self._open[-1].name)}>", TRUNCATED_HINT)
 
     def _open_element(self, tag: StartTag) -> None:
         if len(self._open) == _DEPTH_LIMIT:
@@ -206,7 +206,7 @@ class XmlScanner:
             namespaces = {**namespaces, **declared}
             context = f"<_{self.decode(b''.join(b' %b=%b' % each for each in namespaces.items()))}>"
             if len(context) > _NAMESPACES_LIMIT_BYTES:
-                error = f"its namespaces take more than {_NAMESPACES_LIMIT_BYTES} bytes"
+                error = f"its namespace declarations take more than {_NAMESPACES_LIMIT_BYTES} bytes"
                 raise ScanEnded(self.fault(error, NOT_XML_HINT))
         self._open.append(_OpenElement(tag.name, namespaces, context))
 

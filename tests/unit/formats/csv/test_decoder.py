@@ -101,7 +101,7 @@ def test_a_bad_row_between_two_rows_of_a_receipt_belongs_to_it() -> None:
 def test_a_row_of_no_receipt_is_a_fault_of_its_own() -> None:
     first, footer = decoded(HEADER, row(1, 1), ",,,,99.00,,\n", ",,,,,,\n", "\n")
     assert read(first)["lines"] == [{"quantity": 1}]
-    assert wrong(footer).faults[0].error == "line 3 does not say whose receipt it is"
+    assert wrong(footer).faults[0].error == "line 3 does not name a receipt"
     assert len(decoded(HEADER, row(1, 1), "2 rows\n")) == 2
     (refused,) = decoded(HEADER, row(1, 1), ",,,,,2,\n")
     assert wrong(refused).where == "line 3"
@@ -116,10 +116,10 @@ def test_many_unassigned_rows_are_faults_in_order() -> None:
 def test_contradicting_rows_are_refused() -> None:
     (found,) = decoded(HEADER, row(1, 1), row(1, 2, gross="2.50"))
     assert wrong(found).faults[0].path == "$.documentTotal.grossTotal"
-    assert wrong(found).faults[0].error == 'line 3 says "2.50", and a line before it "2.40"'
+    assert wrong(found).faults[0].error == 'line 3 has "2.50", but an earlier line has "2.40"'
     told = HEADER.replace("\n", ",customerID\n")
     (found,) = decoded(told, *(row(1).replace("\n", f",{person}\n") for person in ("Ann", "Bob")))
-    assert wrong(found).faults[0].error == "line 3 says another one than a line before it"
+    assert wrong(found).faults[0].error == "line 3 differs from an earlier line"
     (found,) = decoded(
         HEADER.replace("\n", ",currency\n"), *(row(1).replace("\n", f",{each}\n") for each in ("E" * 500, "F"))
     )
@@ -153,7 +153,7 @@ def test_an_invalid_amount_stays_text_for_validation() -> None:
 def test_a_receipt_over_the_limit_is_refused_and_the_next_one_follows() -> None:
     small = CsvDecoder(Settings(receipt_limit_bytes=1_000))
     large, after = decoded(HEADER, *(row(1, number) for number in range(100)), row(2, 2), decoder=small)
-    assert wrong(large).faults[0].error == "up to line 30 the receipt takes more than 1000 bytes or 20000 rows"
+    assert wrong(large).faults[0].error == "up to line 30 the receipt has more than 1000 bytes or 20000 rows"
     assert len(wrong(large).original) == 1_000
     assert read(after)["cashReceiptID"] == "2"
     # Long names make a large body of small rows.

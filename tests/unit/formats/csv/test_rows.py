@@ -67,8 +67,8 @@ def test_blank_lines_are_ignored_and_rows_keep_their_line_numbers() -> None:
 def test_a_row_of_another_width_is_bad_and_the_others_follow() -> None:
     first, few, many, last = read(b"1,2,3\n4,5\n6,7,8,9\n0,0,0\n")
     assert (first[3], last[3]) == (None, None)
-    assert error(few) == "line 2 has 2 cells, and the header names 3 columns"
-    assert error(many) == "line 3 has 4 cells, and the header names 3 columns"
+    assert error(few) == "line 2 has 2 cells, but the header has 3 columns"
+    assert error(many) == "line 3 has 4 cells, but the header has 3 columns"
 
 
 def test_a_row_that_is_not_utf_8_has_a_fault_with_the_byte() -> None:

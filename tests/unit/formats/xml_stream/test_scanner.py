@@ -59,7 +59,7 @@ def test_an_element_without_end_tag_is_closed_by_its_parent_or_missing_at_the_en
     assert tag_names(found) == [b"a", b"b", b"c"]
     fault = found.missing_end_tag()
     assert fault is not None
-    assert fault.faults[0].error == "the document broke off before </a>"
+    assert fault.faults[0].error == "the document is cut off before </a>"
 
 
 def test_after_a_broken_tag_the_scan_goes_on_at_the_next_record() -> None:
