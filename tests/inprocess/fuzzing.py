@@ -19,11 +19,11 @@ from tillstream.config.settings import Settings
 from tillstream.formats import json as formats_json
 from tillstream.formats import registry
 from tillstream.formats.base import HEAD_BYTES, Decoded, Decoder, Record, Skip, Unreadable
-from tillstream.receipt.model import HEAD_COLUMNS, Fault
-from tillstream.receipt.validation import ReceiptError, Validator
 from tillstream.formats.csv import rows
 from tillstream.formats.square import decoder as square_decoder
 from tillstream.formats.xml_stream import scanner
+from tillstream.receipt.model import HEAD_COLUMNS, Fault
+from tillstream.receipt.validation import ReceiptError, Validator
 
 RECEIVED_US = 1_795_435_200_000_000
 RECEIPT_LIMIT_BYTES = 4_096

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from tests.support.any_receipt import receipts, same
 from tests.support.written import as_csv
+from tillstream.config.settings import Settings
 from tillstream.formats.base import Record, Unreadable
 from tillstream.formats.csv.decoder import CsvDecoder
-from tillstream.config.settings import Settings
 from tillstream.receipt.validation import Validator
 
 RECEIVED_US = 1_795_435_200_000_000

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from tests.support.any_receipt import shaped
 from tests.support.written import as_xml
+from tillstream.config.settings import Settings
 from tillstream.formats.base import Decoded, Record, Skip, Unreadable
 from tillstream.formats.xml import XmlDecoder
 from tillstream.formats.xml_stream import scanner
-from tillstream.config.settings import Settings
 
 xml = XmlDecoder(Settings())
 untimed = settings(deadline=None)

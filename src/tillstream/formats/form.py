@@ -10,6 +10,7 @@ from operator import getitem
 from typing import BinaryIO, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from tillstream.config.settings import Settings
 from tillstream.formats.base import BOM, LIMIT_HINT, Decoded, Decoder, Record, Unreadable, text_of
 from tillstream.formats.fields import (
     LISTS,
@@ -24,7 +25,6 @@ from tillstream.formats.fields import (
     text_json,
 )
 from tillstream.receipt.model import PERSONAL, Fault
-from tillstream.config.settings import Settings
 
 MEDIA_TYPE = "application/x-www-form-urlencoded"
 

@@ -12,9 +12,9 @@ from typing import BinaryIO
 
 import msgspec
 
+from tillstream.config.settings import Settings
 from tillstream.formats.base import BOM, LIMIT_HINT, Decoded, Decoder, Record, Unreadable, several, text_of
 from tillstream.receipt.model import Fault
-from tillstream.config.settings import Settings
 
 _SPACE = b" \t\r\n"
 

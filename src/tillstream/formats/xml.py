@@ -7,12 +7,12 @@ from decimal import Decimal
 from typing import Any, BinaryIO, get_args, get_type_hints
 from xml.etree.ElementTree import Element
 
+from tillstream.config.settings import Settings
 from tillstream.formats.base import Decoded, Decoder, Record, Unreadable
 from tillstream.formats.canonical import amount, encode
 from tillstream.formats.poslog.decoder import PoslogDecoder, is_poslog
 from tillstream.formats.xml_stream.records import XmlRecord, XmlRecordReader, element_text, root_of
 from tillstream.receipt.model import DocumentTotal, Fault, Line, Settlement
-from tillstream.config.settings import Settings
 
 RECORD = "receipt"
 _ROOTS = frozenset({RECORD, "receipts"})

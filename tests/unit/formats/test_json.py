@@ -8,10 +8,10 @@ import tracemalloc
 import msgspec
 import pytest
 
+from tillstream.config.settings import Settings
 from tillstream.formats import json as formats_json
 from tillstream.formats.base import BOM, Decoded, Decoder, Record, Unreadable
 from tillstream.formats.json import JsonDecoder, NdjsonDecoder
-from tillstream.config.settings import Settings
 
 json, ndjson = JsonDecoder(Settings()), NdjsonDecoder(Settings())
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from tillstream.config.settings import Settings
 from tillstream.formats.base import Decoded, Record, Skip, Unreadable
 from tillstream.formats.poslog.decoder import PoslogDecoder
 from tillstream.formats.xml import XmlDecoder
-from tillstream.config.settings import Settings
 from tillstream.receipt.validation import ReceiptError, Validator
 
 xml = XmlDecoder(Settings())

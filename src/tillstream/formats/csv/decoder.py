@@ -12,8 +12,8 @@ from tillstream.formats.canonical import amount
 from tillstream.formats.csv.header import BadHeader, Header, parse_header, split_header
 from tillstream.formats.csv.rows import Row, RowReader
 from tillstream.formats.fields import REQUIRED, amount_json, receipt_json, shorten, text_json
-from tillstream.receipt import PERSONAL, Fault
-from tillstream.validation import ITEMS_LIMIT
+from tillstream.receipt.model import PERSONAL, Fault
+from tillstream.receipt.validation import ITEMS_LIMIT
 
 ROWS_LIMIT = 2 * ITEMS_LIMIT
 """Maximum number of rows of one receipt: enough for all the lines and payments that a receipt may have."""

@@ -25,7 +25,7 @@ from tillstream.formats.fields import (
     text_json,
     unambiguous_amount_json,
 )
-from tillstream.receipt import Fault
+from tillstream.receipt.model import Fault
 
 DELIMITERS = (",", ";", "\t")
 

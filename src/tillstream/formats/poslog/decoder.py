@@ -12,12 +12,12 @@ from functools import lru_cache
 from typing import BinaryIO
 from xml.etree.ElementTree import Element
 
+from tillstream.config.settings import Settings
 from tillstream.formats.base import Decoded, Decoder, Record, Skip, Unreadable
 from tillstream.formats.canonical import encode, local_date, unit, without_gaps
 from tillstream.formats.poslog.retail_transaction import STANDARD_NAMES, BadAmount, RetailTransaction
 from tillstream.formats.xml_stream.records import Root, XmlRecord, XmlRecordReader, element_text, root_of
-from tillstream.receipt import PERSONAL, Fault
-from tillstream.settings import Settings
+from tillstream.receipt.model import PERSONAL, Fault
 
 RECORD = "Transaction"
 _NAMESPACE = re.compile(r"https?://www\.nrf-arts\.org/IXRetail\b", re.IGNORECASE)

@@ -13,7 +13,7 @@ from tillstream.formats.base import LIMIT_HINT, Unreadable
 from tillstream.formats.xml_stream import scanner
 from tillstream.formats.xml_stream.scanner import BROKEN_HINT, TAG_LIMIT_BYTES, TRUNCATED_HINT, ScanEnded, StartTag
 from tillstream.formats.xml_stream.syntax import NAMESPACE, SECTIONS, TAG_REST, RecordTags, record_tags
-from tillstream.receipt import Fault
+from tillstream.receipt.model import Fault
 
 
 class Root(NamedTuple):

@@ -17,7 +17,7 @@ from tillstream.formats.xml_stream.syntax import (
     RecordTags,
     normalised_encoding,
 )
-from tillstream.receipt import Fault
+from tillstream.receipt.model import Fault
 
 WINDOW_BYTES = 256 * 1024
 

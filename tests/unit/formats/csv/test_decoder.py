@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from tests.support.written import as_csv
+from tillstream.config.settings import Settings
 from tillstream.formats.base import Decoded, Record, Unreadable
 from tillstream.formats.csv.decoder import ROWS_LIMIT, CsvDecoder
-from tillstream.config.settings import Settings
 
 csv = CsvDecoder(Settings())
 

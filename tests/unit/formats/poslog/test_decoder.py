@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from tillstream.config.settings import Settings
 from tillstream.formats.base import Decoded, Record, Skip, Unreadable
 from tillstream.formats.poslog.decoder import PoslogDecoder
-from tillstream.config.settings import Settings
 from tillstream.receipt.validation import ReceiptError, Validator
 
 ONE_SALE = Path(__file__).parents[4].parent / "shared" / "formats" / "poslog" / "one-sale.xml"

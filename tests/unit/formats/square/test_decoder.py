@@ -12,13 +12,13 @@ import pytest
 
 from tests.support.receipts import NOON_US
 from tests.support.square_orders import EXCHANGE, SPLIT, TABLE, encoded, order
+from tillstream.config.settings import Settings
 from tillstream.formats import json as formats_json
 from tillstream.formats import registry
 from tillstream.formats.base import BOM, Decoded, Record, Skip, Unreadable
 from tillstream.formats.json import JsonDecoder
 from tillstream.formats.square import decoder as square_decoder
 from tillstream.formats.square.decoder import SquareDecoder
-from tillstream.config.settings import Settings
 from tillstream.receipt.validation import ReceiptError, Validator
 
 SHARED = Path(__file__).parents[4].parent / "shared" / "formats" / "square"

@@ -10,9 +10,9 @@ import pytest
 
 from tests.support.receipts import NOON_US
 from tests.support.square_orders import EXCHANGE, SPLIT, TABLE, encoded, item, money, order
+from tillstream.config.settings import Settings
 from tillstream.formats.square import order as square_order
 from tillstream.formats.square.receipt import receipt
-from tillstream.config.settings import Settings
 from tillstream.receipt.validation import ReceiptError, Validator
 
 PARIS = Settings()
