@@ -20,7 +20,7 @@ from tillstream.log.base import Batch, Log
 from tillstream.log.sqlite.log import SqliteLog
 from tillstream.metrics.catalogue import Metric, catalogue
 from tillstream.receipt.model import HEAD_COLUMNS, RECEIPT, REFUSAL, receipt_key
-from tillstream.stores.model import Database, StoreList
+from tillstream.stores.model import Store, StoreList
 from tillstream.stores.repository import StoreRepository
 from tillstream.stores.repository import write as write_shops
 
@@ -74,7 +74,7 @@ class Pipeline:
         self.store = self._open_store()
         self.engine = DuckEngine(self.log, self.store, self.settings, self.clock)
 
-    def list_shops(self, *shops: Database) -> None:
+    def list_shops(self, *shops: Store) -> None:
         """From now on these are the list."""
         write_shops(self.path / "shops.json", StoreList({shop.id: shop for shop in shops}))
         self.clock.advance(1)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tillstream.stores.csv_file import TEXT_LENGTH, WrongList, read, write
-from tillstream.stores.model import Opening, Database, StoreList
+from tillstream.stores.model import Opening, Store, StoreList
 from tillstream.stores.opening_hours import MIDNIGHT, HoursError, parse, written
 
 DAY_MINUTES = 24 * 60
@@ -37,11 +37,11 @@ texts = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), max
 
 
 @st.composite
-def shops(draw: st.DrawFn) -> Database:
+def shops(draw: st.DrawFn) -> Store:
     hours = draw(weeks().filter(lambda week: len(written(week)) <= TEXT_LENGTH))
     zone, tills = draw(st.sampled_from(("", "Indian/Reunion"))), draw(st.integers(0, 999))
     name, city, region = draw(texts), draw(texts), draw(texts)
-    return Database(draw(texts.filter(bool)), name, city, region, zone, tills, hours)
+    return Store(draw(texts.filter(bool)), name, city, region, zone, tills, hours)
 
 
 @given(weeks())
@@ -50,7 +50,7 @@ def test_what_is_written_of_hours_is_read_as_they_were(week: tuple[Opening, ...]
 
 
 @given(st.lists(shops(), min_size=1, max_size=5, unique_by=lambda shop: shop.id))
-def test_what_is_written_of_a_list_is_read_as_it_was(listed: list[Database]) -> None:
+def test_what_is_written_of_a_list_is_read_as_it_was(listed: list[Store]) -> None:
     given_list = StoreList({shop.id: shop for shop in listed})
     assert read(write(given_list).encode()).by_id == given_list.by_id
 

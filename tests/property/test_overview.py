@@ -18,7 +18,7 @@ from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
 from tillstream.config.settings import Settings
 from tillstream.queries.queries import Queries
-from tillstream.stores.model import Database, StoreList
+from tillstream.stores.model import Store, StoreList
 
 PARIS = ZoneInfo("Europe/Paris")
 DAY = timedelta(days=1)
@@ -88,7 +88,7 @@ class World:
                                     - self.pipeline.clock.now_us() / 1e6)  # fmt: skip
         self.sold: list[Sold] = []
         self.shops = StoreList(
-            {"2": Database("2", region="South"), "3": Database("3", region="South"), "5": Database("5", region="South")}
+            {"2": Store("2", region="South"), "3": Store("3", region="South"), "5": Store("5", region="South")}
         )
         self.queries = Queries(self.pipeline.store, self.pipeline.log, self.pipeline.metrics, self.pipeline.settings,
                            self.pipeline.clock, shops=lambda: self.shops)  # fmt: skip
@@ -203,7 +203,7 @@ def assert_agrees(world: World, scope: dict[str, str]) -> None:
         world.shops = StoreList()
         tiles = world.queries.overview(world.case.query)["tiles"]
         assert (tiles["shops"], tiles["tills"]) == expected.reporting(world.queries.local_now())
-        world.shops = StoreList({each: Database(each, region="South") for each in SOUTH})
+        world.shops = StoreList({each: Store(each, region="South") for each in SOUTH})
 
 
 @days_only

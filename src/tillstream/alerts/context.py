@@ -14,7 +14,7 @@ from tillstream.config.settings import Settings
 from tillstream.database.base import Reader, Row
 from tillstream.log.base import PARTITION_SHIFT
 from tillstream.metrics.folding import metric_table
-from tillstream.stores.model import Database, StoreList
+from tillstream.stores.model import Store, StoreList
 
 HOUR = timedelta(hours=1)
 
@@ -88,7 +88,7 @@ class AlertContext:
         return int(row["receipts"])
 
 
-def zone_of(settings: Settings, shop: Database) -> str:
+def zone_of(settings: Settings, shop: Store) -> str:
     """The name of the zone that a shop stands in: by the settings, by the list, or the chain's."""
     return settings.store_zones.get(shop.id) or shop.zone or settings.zone
 

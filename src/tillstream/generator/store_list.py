@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import count, zip_longest
 
 from tillstream.generator.chain import Chain
-from tillstream.stores.model import Database, StoreList
+from tillstream.stores.model import Store, StoreList
 from tillstream.stores.opening_hours import parse
 
 CITY_HOURS = parse("07:00-19:00")
@@ -67,7 +67,7 @@ def listed(chain: Chain) -> StoreList:
     for store, city in in_city.items():
         name, town, region = next(cities if city else towns)
         hours = CITY_HOURS if city else TOWN_HOURS
-        shops[store] = Database(store, name, town, region, tills=tills[store], hours=hours)
+        shops[store] = Store(store, name, town, region, tills=tills[store], hours=hours)
     return StoreList(shops)
 
 

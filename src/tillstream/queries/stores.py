@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from tillstream.database.base import Database, Row
 from tillstream.metrics.folding import metric_table
 from tillstream.stores import opening_hours
-from tillstream.stores.model import Database, StoreList
+from tillstream.stores.model import Store, StoreList
 
 STORE_NAME = "store_name"
 STORE_COLUMNS = ("id", "name", "city", "region", "zone", "tills", "hours", "listed")
@@ -41,14 +41,14 @@ class Stores:
         """
         shops = self._shops()
         sold = self._store.query(f"SELECT DISTINCT store FROM {metric_table('sales_by_store')} ORDER BY store")
-        others = [Database(row["store"]) for row in sold if row["store"] not in shops.by_id]
+        others = [Store(row["store"]) for row in sold if row["store"] not in shops.by_id]
         return [
             *(_store(shop, listed=True) for shop in shops.by_id.values()),
             *(_store(shop, listed=False) for shop in others),
         ]
 
 
-def _store(shop: Database, *, listed: bool) -> Row:
+def _store(shop: Store, *, listed: bool) -> Row:
     return {
         "id": shop.id,
         "name": shop.title,

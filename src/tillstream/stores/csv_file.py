@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from tillstream.errors import TillstreamError
 from tillstream.stores import opening_hours
-from tillstream.stores.model import Opening, Database, StoreList
+from tillstream.stores.model import Opening, Store, StoreList
 
 COLUMNS = ("id", "name", "city", "region", "hours", "zone", "tills")
 ID_LENGTH = 128
@@ -55,7 +55,7 @@ def read(data: bytes) -> StoreList:
         line = data.count(b"\n", 0, error.start) + 1
         raise WrongList([Fault(line, "", "it is not in UTF-8", "save it as CSV in UTF-8")]) from error
     faults: list[Fault] = []
-    shops: dict[str, Database] = {}
+    shops: dict[str, Store] = {}
     lines: dict[str, int] = {}
     rows = _rows(text, faults)
     first_line, header = next(rows, (1, []))
@@ -91,7 +91,7 @@ def write(shops: StoreList) -> str:
     return text.getvalue()
 
 
-def cells(shop: Database) -> list[str]:
+def cells(shop: Store) -> list[str]:
     """What is known of a shop, in the order of `COLUMNS`; empty where it is unknown."""
     tills = str(shop.tills) if shop.tills else ""
     return [shop.id, shop.name, shop.city, shop.region, opening_hours.written(shop.hours), shop.zone, tills]
@@ -135,7 +135,7 @@ def _columns(line: int, header: list[str]) -> list[str]:
     return names
 
 
-def _shop(line: int, given: dict[str, str]) -> tuple[Database, list[Fault]]:
+def _shop(line: int, given: dict[str, str]) -> tuple[Store, list[Fault]]:
     faults: list[Fault] = []
     # Spreadsheets leave no-break spaces and line ends in cells; they mean a space.
     texts = {column: " ".join(cell.split()) for column, cell in given.items()}
@@ -159,4 +159,4 @@ def _shop(line: int, given: dict[str, str]) -> tuple[Database, list[Fault]]:
     except opening_hours.HoursError as error:
         faults.append(Fault(line, "hours", str(error), opening_hours.HINT))
     name, city, region = (texts.get(column, "") for column in ("name", "city", "region"))
-    return Database(texts["id"], name, city, region, zone, int(tills or 0), open_hours), faults
+    return Store(texts["id"], name, city, region, zone, int(tills or 0), open_hours), faults

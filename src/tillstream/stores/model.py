@@ -16,7 +16,7 @@ class Opening(Struct, frozen=True):
     closes: time
 
 
-class Database(Struct, frozen=True):
+class Store(Struct, frozen=True):
     """One shop; everything but its id may be unknown: an empty text, no hours, no tills."""
 
     id: str
@@ -42,12 +42,12 @@ class Database(Struct, frozen=True):
 class StoreList:
     """The shops by their id. One that is not in the list still works, under its id."""
 
-    def __init__(self, shops: Mapping[str, Database] | None = None) -> None:
-        self.by_id: Mapping[str, Database] = dict(shops or {})
+    def __init__(self, shops: Mapping[str, Store] | None = None) -> None:
+        self.by_id: Mapping[str, Store] = dict(shops or {})
 
-    def get(self, store: str) -> Database:
+    def get(self, store: str) -> Store:
         """The shop of this id, whether it is in the list or not."""
-        return self.by_id.get(store) or Database(store)
+        return self.by_id.get(store) or Store(store)
 
     def title(self, store: str) -> str:
         return self.get(store).title

@@ -16,7 +16,7 @@ from tillstream.config.watched import Watched
 from tillstream.errors import StoreListError
 from tillstream.stores import opening_hours as hours
 from tillstream.stores.csv_file import is_zone
-from tillstream.stores.model import Database, StoreList
+from tillstream.stores.model import Store, StoreList
 
 VERSION = 1
 """Of the file; a newer one is left as it is."""
@@ -84,9 +84,9 @@ def _decode(file: Path, text: bytes) -> StoreList:
     return StoreList({shop.id: shop for shop in shops})
 
 
-def _shop(entry: _Entry) -> Database:
+def _shop(entry: _Entry) -> Store:
     openings = hours.parse(entry.hours)
-    return Database(entry.id, entry.name, entry.city, entry.region, entry.zone, entry.tills, openings)
+    return Store(entry.id, entry.name, entry.city, entry.region, entry.zone, entry.tills, openings)
 
 
 def _refuse(file: Path, because: object, hint: str) -> StoreListError:

@@ -13,7 +13,7 @@ from tests.inprocess.pipeline import Pipeline
 from tests.inprocess.trading import Trading, of_rule
 from tests.support.receipts import body
 from tillstream.config.settings import Settings
-from tillstream.stores.model import Opening, Database, StoreList
+from tillstream.stores.model import Opening, Store, StoreList
 
 Make = Callable[..., Trading]
 
@@ -110,7 +110,7 @@ def test_given_a_silent_shop_when_it_should_have_closed_then_its_alert_clears(ma
 
 
 def test_given_a_shop_of_the_list_when_it_is_silent_then_its_own_hours_count(make: Make) -> None:
-    shops = StoreList({"2": Database("2", "Lyon", hours=opening(time(7), time(18, 30)))})
+    shops = StoreList({"2": Store("2", "Lyon", hours=opening(time(7), time(18, 30)))})
     trading = make(shops)
     trading.past()
     alerts = trading.open("07:19:50", "2")
@@ -125,7 +125,7 @@ def test_given_a_shop_of_the_list_when_it_is_silent_then_its_own_hours_count(mak
 
 
 def test_given_a_shop_of_the_list_in_another_zone_when_its_own_day_is_over_then_it_may_be_silent(make: Make) -> None:
-    shops = StoreList({"3": Database("3", zone="Indian/Reunion", hours=opening(time(7), time(19)))})
+    shops = StoreList({"3": Store("3", zone="Indian/Reunion", hours=opening(time(7), time(19)))})
     trading = make(shops, {"3": "Indian/Reunion"}, store_zones={"3": "Indian/Reunion"})
     trading.past()
     # 15:30 in Paris is 18:30 on Réunion.
@@ -135,7 +135,7 @@ def test_given_a_shop_of_the_list_in_another_zone_when_its_own_day_is_over_then_
 
 
 def test_given_the_listed_zone_when_the_shop_falls_silent_there_then_it_counts_by_its_clock(make: Make) -> None:
-    shops = StoreList({"3": Database("3", zone="Indian/Reunion", hours=opening(time(7), time(19)))})
+    shops = StoreList({"3": Store("3", zone="Indian/Reunion", hours=opening(time(7), time(19)))})
     trading = make(shops, {"3": "Indian/Reunion"}, store_zones={"3": "Indian/Reunion"})
     trading.past()
     # Its receipts of until 15:00 by its own clock came until noon in Paris.
@@ -158,7 +158,7 @@ def test_given_a_slow_shop_when_it_is_silent_for_as_long_as_chance_explains_then
 
 def test_given_a_shop_without_a_past_when_it_is_in_the_list_and_sold_today_then_its_silence_counts(make: Make) -> None:
     shops = StoreList(
-        {"9": Database("9", hours=opening(time(7), time(19))), "8": Database("8", hours=opening(time(7), time(19)))}
+        {"9": Store("9", hours=opening(time(7), time(19))), "8": Store("8", hours=opening(time(7), time(19)))}
     )
     trading = make(shops)
     trading.past()

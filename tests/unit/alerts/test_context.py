@@ -11,7 +11,7 @@ from tests.inprocess.sales import sell, total
 from tests.support.receipts import NOON_US, body
 from tillstream.alerts.context import AlertContext, AlertContexts, zone_of
 from tillstream.config.settings import Settings
-from tillstream.stores.model import Database, StoreList
+from tillstream.stores.model import Store, StoreList
 
 NOON = datetime.fromisoformat("2026-11-23T11:00:00")
 
@@ -60,7 +60,7 @@ def test_given_shops_in_two_zones_when_their_days_differ_then_each_has_its_own_t
         total("5.00", cashReceiptID="2", storeID="9", date="2026-11-24 11:00:00"),
         total("5.00", cashReceiptID="3", storeID="9", date="2026-11-23 11:00:00"),
     )
-    shops = StoreList({"7": Database("7", zone="America/Guadeloupe")})
+    shops = StoreList({"7": Store("7", zone="America/Guadeloupe")})
     scene = scene_of(pipeline, shops, store_zones={"9": "Pacific/Auckland"})
     assert {name: place.day for name, place in scene.places.items()} == {
         "Europe/Paris": date(2026, 11, 23),
@@ -76,9 +76,9 @@ def test_given_shops_in_two_zones_when_their_days_differ_then_each_has_its_own_t
 
 def test_given_a_zone_in_the_settings_and_one_in_the_list_when_asked_then_the_settings_win() -> None:
     settings = Settings(store_zones={"1": "Europe/London"})
-    assert zone_of(settings, Database("1", zone="Asia/Tokyo")) == "Europe/London"
-    assert zone_of(settings, Database("2", zone="Asia/Tokyo")) == "Asia/Tokyo"
-    assert zone_of(settings, Database("3")) == "Europe/Paris"
+    assert zone_of(settings, Store("1", zone="Asia/Tokyo")) == "Europe/London"
+    assert zone_of(settings, Store("2", zone="Asia/Tokyo")) == "Asia/Tokyo"
+    assert zone_of(settings, Store("3")) == "Europe/Paris"
 
 
 def test_given_a_business_day_that_begins_at_half_past_four_when_it_is_earlier_then_it_is_still_yesterday(

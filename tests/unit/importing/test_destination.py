@@ -12,7 +12,7 @@ from tillstream.config.settings import Settings
 from tillstream.importing import destination
 from tillstream.importing.destination import Destination, find
 from tillstream.stores import repository
-from tillstream.stores.model import Database, StoreList
+from tillstream.stores.model import Store, StoreList
 
 
 def test_a_named_one_is_taken_as_it_is(tmp_path: Path) -> None:
@@ -69,5 +69,5 @@ def test_a_directory_that_was_made_anew_has_another_mark(tmp_path: Path) -> None
 def test_zones_of_the_list_of_shops_count_where_the_directory_is_here(tmp_path: Path) -> None:
     settings = Settings(data=str(tmp_path / "data"))
     assert destination.with_zones(settings, SystemClock()) == settings
-    repository.write(open_directory(settings.data_path).shops, StoreList({"7": Database("7", zone="Europe/London")}))
+    repository.write(open_directory(settings.data_path).shops, StoreList({"7": Store("7", zone="Europe/London")}))
     assert destination.with_zones(settings, SystemClock()).store_zones == {"7": "Europe/London"}

@@ -11,7 +11,7 @@ from tests.inprocess.sales import sell
 from tests.support.receipts import body
 from tillstream.errors import BadQuery, UnknownMetric
 from tillstream.queries.queries import Queries
-from tillstream.stores.model import Database
+from tillstream.stores.model import Store
 
 TODAY = "2026-11-23"
 
@@ -50,7 +50,7 @@ def test_given_a_list_of_shops_when_a_metric_by_store_is_asked_then_their_names_
     pipeline: Pipeline, queries: Queries
 ) -> None:
     sell(pipeline, body(), body(cashReceiptID="2", storeID="13"))
-    pipeline.list_shops(Database("12", "Paris Opéra"))
+    pipeline.list_shops(Store("12", "Paris Opéra"))
     rows = queries.metric("sales_by_till")["rows"]
     assert [(row["store"], row["store_name"]) for row in rows] == [("12", "Paris Opéra"), ("13", "13")]
     assert "store_name" not in queries.metric("sales")["columns"]

@@ -12,7 +12,7 @@ from tests.support.receipts import body
 from tillstream.errors import BadQuery
 from tillstream.queries.queries import Queries
 from tillstream.receipt.model import receipt_key
-from tillstream.stores.model import Database
+from tillstream.stores.model import Store
 
 TODAY = "2026-11-23"
 
@@ -102,7 +102,7 @@ def test_given_a_list_of_shops_when_receipts_are_asked_then_they_have_its_names(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     sell(pipeline, body(), body(cashReceiptID="2", storeID="13"))
-    pipeline.list_shops(Database("12", "Paris Opéra"))
+    pipeline.list_shops(Store("12", "Paris Opéra"))
     listed = {row["store"]: row for row in queries.receipts()["receipts"]}
     assert {store: row["store_name"] for store, row in listed.items()} == {"12": "Paris Opéra", "13": "13"}
     for row in listed.values():

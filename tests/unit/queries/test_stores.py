@@ -7,10 +7,10 @@ from tests.inprocess.sales import sell
 from tests.support.receipts import body
 from tillstream.queries.queries import Queries
 from tillstream.queries.stores import STORE_COLUMNS, named
-from tillstream.stores.model import Database, StoreList
+from tillstream.stores.model import Store, StoreList
 from tillstream.stores.opening_hours import parse
 
-OPERA = Database("12", "Paris Opéra", "Paris", "Île-de-France", "", 3, parse("Mo-Sa 07:00-19:30; Su 07:00-13:00"))
+OPERA = Store("12", "Paris Opéra", "Paris", "Île-de-France", "", 3, parse("Mo-Sa 07:00-19:30; Su 07:00-13:00"))
 
 
 def test_given_rows_when_they_are_named_then_the_name_stands_behind_the_id() -> None:
@@ -30,7 +30,7 @@ def test_given_a_list_and_sales_when_shops_are_asked_then_those_without_a_name_f
         ("12", "12", False),
         ("13", "13", False),
     ]
-    pipeline.list_shops(Database("99", zone="Indian/Reunion"), OPERA)
+    pipeline.list_shops(Store("99", zone="Indian/Reunion"), OPERA)
     rows = queries.stores()
     assert [row["id"] for row in rows] == ["99", "12", "11", "13"]
     assert all(tuple(row) == STORE_COLUMNS for row in rows)

@@ -10,7 +10,7 @@ import pytest
 from tillstream.config.data_directory import Kind, open_directory
 from tillstream.runtime.demo import PAST_DAYS, STORES, list_shops, missing_days
 from tillstream.stores import repository
-from tillstream.stores.model import Database, StoreList
+from tillstream.stores.model import Store, StoreList
 
 TODAY = date(2026, 11, 23)
 
@@ -36,6 +36,6 @@ def test_its_shops_have_names_and_a_list_that_was_imported_stays(tmp_path: Path)
     directory = open_directory(tmp_path / "demo", Kind.DEMO)
     list_shops(directory)
     assert len(repository.read(directory.shops).by_id) == STORES
-    repository.write(directory.shops, StoreList({"1": Database("1", "Chez moi")}))
+    repository.write(directory.shops, StoreList({"1": Store("1", "Chez moi")}))
     list_shops(directory)
     assert repository.read(directory.shops).title("1") == "Chez moi"

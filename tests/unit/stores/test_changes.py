@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from tillstream.stores.changes import compare
-from tillstream.stores.model import Database, StoreList
+from tillstream.stores.model import Store, StoreList
 
 
-def listed(*shops: Database) -> StoreList:
+def listed(*shops: Store) -> StoreList:
     return StoreList({shop.id: shop for shop in shops})
 
 
 def test_shops_are_new_changed_gone_or_the_same() -> None:
-    old = listed(Database("1", "A"), Database("2", "B"), Database("3", "C", zone="Indian/Reunion"))
-    new = listed(Database("1", "A"), Database("2", "B", zone="Europe/London"), Database("4", "D"))
+    old = listed(Store("1", "A"), Store("2", "B"), Store("3", "C", zone="Indian/Reunion"))
+    new = listed(Store("1", "A"), Store("2", "B", zone="Europe/London"), Store("4", "D"))
     changes = compare(old, new)
     assert (changes.new, changes.changed, changes.gone) == (["4"], ["2"], ["3"])
     assert changes.zones == ["2", "3"]
@@ -20,6 +20,6 @@ def test_shops_are_new_changed_gone_or_the_same() -> None:
 
 
 def test_large_numbers_are_told_with_commas_and_one_shop_as_one() -> None:
-    many = listed(*(Database(str(number)) for number in range(1_000)))
+    many = listed(*(Store(str(number)) for number in range(1_000)))
     assert str(compare(StoreList(), many)) == "1,000 shops: 1,000 new, 0 changed, 0 gone"
-    assert str(compare(StoreList(), listed(Database("1")))) == "1 shop: 1 new, 0 changed, 0 gone"
+    assert str(compare(StoreList(), listed(Store("1")))) == "1 shop: 1 new, 0 changed, 0 gone"

@@ -6,11 +6,11 @@ import pytest
 
 from tillstream.stores import csv_file
 from tillstream.stores.csv_file import WrongList, is_zone, read, write
-from tillstream.stores.model import Database, StoreList
+from tillstream.stores.model import Store, StoreList
 from tillstream.stores.opening_hours import HINT, parse
 
-OPERA = Database("12", "Paris Opéra", "Paris", "Île-de-France", "", 3, parse("Mo-Sa 07:00-19:30; Su 07:00-13:00"))
-REUNION = Database("97411", "Saint-Denis", "Saint-Denis", "La Réunion", "Indian/Reunion", 2)
+OPERA = Store("12", "Paris Opéra", "Paris", "Île-de-France", "", 3, parse("Mo-Sa 07:00-19:30; Su 07:00-13:00"))
+REUNION = Store("97411", "Saint-Denis", "Saint-Denis", "La Réunion", "Indian/Reunion", 2)
 
 
 def faults(text: str | bytes) -> list[str]:
@@ -38,7 +38,7 @@ def test_columns_may_stand_in_any_order_and_files_come_from_any_spreadsheet(
 
 
 def test_all_but_the_id_may_be_missing() -> None:
-    assert read(b"id\n7\n").by_id == {"7": Database("7")}
+    assert read(b"id\n7\n").by_id == {"7": Store("7")}
 
 
 def test_a_list_is_written_as_it_is_read() -> None:

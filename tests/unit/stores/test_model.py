@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, time
 
-from tillstream.stores.model import Opening, Database, StoreList
+from tillstream.stores.model import Opening, Store, StoreList
 
-OPERA = Database("12", "Paris Opéra", "Paris", "Île-de-France", tills=4, hours=(Opening(0, time(7), time(13)),))
+OPERA = Store("12", "Paris Opéra", "Paris", "Île-de-France", tills=4, hours=(Opening(0, time(7), time(13)),))
 
 
 def test_a_shop_is_known_by_its_name_and_any_other_by_its_id() -> None:
@@ -19,4 +19,4 @@ def test_a_shop_is_open_by_its_own_clock() -> None:
     assert OPERA.is_open(datetime(2026, 11, 23, 7))
     assert not OPERA.is_open(datetime(2026, 11, 23, 13))
     assert not OPERA.is_open(datetime(2026, 11, 24, 8))
-    assert Database("1").is_open(datetime(2026, 11, 23, 8)) is None
+    assert Store("1").is_open(datetime(2026, 11, 23, 8)) is None

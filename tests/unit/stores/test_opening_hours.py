@@ -6,7 +6,7 @@ from datetime import datetime, time
 
 import pytest
 
-from tillstream.stores.model import Opening, Database
+from tillstream.stores.model import Opening, Store
 from tillstream.stores.opening_hours import MIDNIGHT, HoursError, parse, written
 
 
@@ -47,7 +47,7 @@ def test_other_ways_to_write_it_are_read_and_written_in_one(text: str, canonical
 def test_a_shop_open_until_midnight_is_open_in_the_last_minute() -> None:
     openings = parse("Mo 18:00-24:00")
     assert openings == (Opening(0, time(18), MIDNIGHT),)
-    assert Database("1", hours=openings).is_open(datetime(2026, 11, 23, 23, 59, 59))
+    assert Store("1", hours=openings).is_open(datetime(2026, 11, 23, 23, 59, 59))
 
 
 @pytest.mark.parametrize(

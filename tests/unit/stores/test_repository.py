@@ -10,15 +10,15 @@ import structlog.testing
 from tillstream.clock import ManualClock
 from tillstream.config.settings import Settings
 from tillstream.errors import StoreListError
-from tillstream.stores.model import Database, StoreList
+from tillstream.stores.model import Store, StoreList
 from tillstream.stores.opening_hours import parse
 from tillstream.stores.repository import StoreRepository, read, with_zones, write
 
-OPERA = Database("12", "Paris Opéra", "Paris", "Île-de-France", "", 3, parse("Mo-Sa 07:00-19:30; Su 07:00-13:00"))
-REUNION = Database("97411", zone="Indian/Reunion")
+OPERA = Store("12", "Paris Opéra", "Paris", "Île-de-France", "", 3, parse("Mo-Sa 07:00-19:30; Su 07:00-13:00"))
+REUNION = Store("97411", zone="Indian/Reunion")
 
 
-def listed(*shops: Database) -> StoreList:
+def listed(*shops: Store) -> StoreList:
     return StoreList({shop.id: shop for shop in shops})
 
 
@@ -123,7 +123,7 @@ def test_a_broken_file_is_reported_once_and_the_last_good_list_stays(file: Path,
 
 
 def test_zones_of_the_list_count_like_the_setting_which_wins() -> None:
-    shops = listed(REUNION, Database("1", zone="Europe/Paris"), Database("2"), Database("3", zone="Europe/London"))
+    shops = listed(REUNION, Store("1", zone="Europe/Paris"), Store("2"), Store("3", zone="Europe/London"))
     settings = with_zones(Settings(store_zones={"3": "Europe/Lisbon", "4": "UTC"}), shops)
     assert settings.store_zones == {"97411": "Indian/Reunion", "3": "Europe/Lisbon", "4": "UTC"}
 

@@ -14,14 +14,14 @@ from tests.inprocess.sales import sell
 from tests.support.receipts import body
 from tillstream.config.settings import Settings
 from tillstream.queries.queries import Queries
-from tillstream.stores.model import Opening, Database, StoreList
+from tillstream.stores.model import Opening, Store, StoreList
 
 Listed = Callable[..., Queries]
 
 
 @pytest.fixture
 def listed(pipeline: Pipeline) -> Listed:
-    def queries(*shops: Database) -> Queries:
+    def queries(*shops: Store) -> Queries:
         known = StoreList({shop.id: shop for shop in shops})
         return Queries(
             pipeline.store, pipeline.log, pipeline.metrics, pipeline.settings, pipeline.clock, shops=lambda: known
@@ -35,8 +35,8 @@ def told(queries: Queries, **query: str) -> tuple[Any, ...]:
     return (*tiles["shops"].values(), *tiles["tills"].values())
 
 
-def open_on_mondays(opens: int, closes: int, **parts: Any) -> Database:
-    return Database(**{"id": "12", "hours": (Opening(0, time(opens), time(closes)),), **parts})
+def open_on_mondays(opens: int, closes: int, **parts: Any) -> Store:
+    return Store(**{"id": "12", "hours": (Opening(0, time(opens), time(closes)),), **parts})
 
 
 def test_given_no_list_when_asked_then_who_sold_in_two_weeks_is_known(pipeline: Pipeline, queries: Queries) -> None:
@@ -51,7 +51,7 @@ def test_given_no_list_when_asked_then_who_sold_in_two_weeks_is_known(pipeline: 
 
 def test_given_a_list_when_asked_then_its_shops_and_tills_are_known(pipeline: Pipeline, listed: Listed) -> None:
     sell(pipeline, body(), body(storeID="77"))
-    queries = listed(Database("12", region="R", tills=4), Database("13", region="R", tills=2))
+    queries = listed(Store("12", region="R", tills=4), Store("13", region="R", tills=2))
     assert told(queries) == (2, 3, 0, 2, 7)
     assert told(queries, region="R") == (1, 2, 0, 1, 6)
     assert told(queries, store="12") == (1, 1, 0, 1, 4)
@@ -73,14 +73,14 @@ def test_given_a_seller_when_twenty_minutes_pass_then_it_is_silent(pipeline: Pip
         (open_on_mondays(8, 20), 1),
         (open_on_mondays(13, 20), 0),
         (open_on_mondays(6, 11), 0),
-        (Database("12", hours=(Opening(1, time(8), time(20)),)), 0),
+        (Store("12", hours=(Opening(1, time(8), time(20)),)), 0),
         (open_on_mondays(16, 20, zone="Asia/Kolkata"), 1),
         (open_on_mondays(8, 15, zone="Asia/Kolkata"), 0),
-        (Database("12"), 0),
+        (Store("12"), 0),
     ],
 )
 def test_given_a_listed_shop_without_a_sale_when_it_is_open_then_it_is_silent(
-    pipeline: Pipeline, listed: Listed, shop: Database, silent: int
+    pipeline: Pipeline, listed: Listed, shop: Store, silent: int
 ) -> None:
     assert told(listed(shop))[2] == silent
 
@@ -96,7 +96,7 @@ def test_given_a_shop_that_opened_only_just_when_asked_then_it_is_not_silent_yet
 
 def test_given_a_zone_in_the_settings_when_the_list_names_another_then_the_settings_win(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path, Settings(store_zones={"12": "Atlantic/Canary"}))
-    shops = StoreList({"12": Database("12", zone="Europe/Madrid")})
+    shops = StoreList({"12": Store("12", zone="Europe/Madrid")})
     queries = Queries(
         pipeline.store, pipeline.log, pipeline.metrics, pipeline.settings, pipeline.clock, shops=lambda: shops
     )

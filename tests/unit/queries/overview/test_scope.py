@@ -6,11 +6,9 @@ import pytest
 
 from tillstream.errors import BadQuery
 from tillstream.queries.overview.scope import described, parse_scope
-from tillstream.stores.model import Database, StoreList
+from tillstream.stores.model import Store, StoreList
 
-SHOPS = StoreList(
-    {"12": Database("12", "Rennes Sainte-Anne", "Rennes", "Bretagne"), "9": Database("9", region="Bretagne")}
-)
+SHOPS = StoreList({"12": Store("12", "Rennes Sainte-Anne", "Rennes", "Bretagne"), "9": Store("9", region="Bretagne")})
 
 
 def test_given_nothing_when_parsed_then_it_is_the_chain() -> None:

@@ -13,7 +13,7 @@ from tests.inprocess.dashboard import Answers, queries_of
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
 from tillstream.config.settings import Settings
-from tillstream.stores.model import Database
+from tillstream.stores.model import Store
 from tillstream.web.api.csv_panels import PANELS
 from tillstream.web.api.routes import as_csv
 from tillstream.web.live import feed
@@ -121,7 +121,7 @@ def test_given_a_metric_when_asked_as_csv_then_its_rows_are_those_of_the_json(an
 def test_given_a_list_of_shops_when_asked_as_csv_then_names_are_beside_the_ids(
     pipeline: Pipeline, answers: Answers
 ) -> None:
-    pipeline.list_shops(Database("12", "Paris Opéra", "Paris", tills=3))
+    pipeline.list_shops(Store("12", "Paris Opéra", "Paris", tills=3))
     tills = answers.ask("/api/v1/metrics/sales_by_till.csv")
     assert tills.text.splitlines()[1].startswith("2026-11-23,12,Paris Opéra,3,")
     stores = answers.ask("/api/v1/stores.csv")
