@@ -66,10 +66,10 @@ bench: $(STAMP) ## measure, side by side in one run; prints a table and writes J
 	$(BIN)/python -m benchmarks
 
 docs: $(STAMP) ## write the reference pages from the declarations
-	$(BIN)/python -m tillstream.reference docs
+	$(BIN)/python -m tools.docs docs
 
 pictures: $(STAMP) debian ## take the pictures of the docs, of the demo as it is now
-	$(BIN)/python -m docs.pictures.take docs/pictures
+	$(BIN)/python -m tools.docs.pictures docs/pictures
 
 lock: ## pin what pyproject.toml asks for
 	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url \

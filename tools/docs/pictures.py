@@ -1,4 +1,4 @@
-"""Takes the pictures of the docs: of the demo, in a real browser, as they are. `make pictures` runs it."""
+"""Takes the pictures in the docs: screenshots of the demo in a real browser. `make pictures` runs it."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ SHOTS = {
     "shop": ("/shops/5", {"width": 1440, "height": 1190}, "light"),
     "receipt": ("/receipts/KEY", {"width": 1200, "height": 820}, "light"),
 }
-"""Address, size of the window and colour scheme by name; KEY stands for a receipt of the day."""
+"""Address, window size and colour scheme of each picture; KEY is replaced by the key of a receipt of today."""
 
 
 def main(directory: Path) -> None:
-    """Write a PNG for each shot, and the live page as an animation."""
+    """Write a PNG of each shot and an animation of the live page."""
     with tempfile.TemporaryDirectory() as data:
         command = ("up", "--demo", "--data", data, "--ingest-port", 0, "--dashboard-port", 0)
         with running(*command) as process, sync_playwright() as playwright:
             demo = Up(process)
             process.hear("past days loaded", LOADED_S)
-            # What was loaded arrived within seconds: only a minute later does the rate tell of the tills alone.
+            # The past days arrived within seconds. A minute later the rate shows the tills alone.
             time.sleep(MINUTE_S)
             browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(ARGUMENTS))
             for name in SHOTS:
@@ -88,7 +88,7 @@ def animate(browser: Browser, demo: Up, directory: Path) -> None:
 
 
 def save(picture: Image.Image, path: Path) -> None:
-    """In 256 colours, of which the page has fewer: a third of the size."""
+    """Reduce the picture to 256 colours, which suffice for the page and take a third of the space."""
     picture.convert("RGB").quantize(256).save(path, optimize=True)
 
 

@@ -1,0 +1,1 @@
+"""Writes the reference pages and takes the pictures of the docs."""
