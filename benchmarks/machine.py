@@ -17,7 +17,7 @@ LIBRARIES = (
     "duckdb",
     "msgspec",
     "pyarrow",
-    "zstandard",
+    "backports.zstd",
     "uvloop",
     "fastapi",
     "uvicorn",

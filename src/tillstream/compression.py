@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import io
+import sys
 import zlib
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
-import zstandard
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 _CHUNK_BYTES = 16 * 1024
 _OUT_BYTES = 256 * 1024
@@ -15,9 +20,6 @@ _GZIP_WINDOW = 31
 
 # `zstd --ultra` and `--long` write windows of up to so much.
 WINDOW_BYTES = 128 * 1024 * 1024
-
-# zstd gives all that some bytes hold at once: of so few that is bounded, a block of 128 KiB for every four.
-_ZSTD_PIECE_BYTES = 1024
 
 _GZIP_MAGIC = b"\x1f\x8b\x08"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -28,11 +30,17 @@ _MAGIC_BYTES = 4
 class _Member(Protocol):
     """One gzip member or zstd frame."""
 
+    @property
+    def needs_input(self) -> bool:
+        """Whether more output takes more data; if not, feed nothing until it does."""
+
     def feed(self, data: bytes) -> tuple[bytes, bytes, bool]:
-        """What came of the data, what is left of them, and whether the member ends there."""
+        """Return a bounded part of the output, the data that are left over, and whether the member has ended."""
 
 
 class _Gzip:
+    needs_input = True
+
     def __init__(self, _window_bytes: int) -> None:
         self._member = zlib.decompressobj(_GZIP_WINDOW)
 
@@ -44,12 +52,33 @@ class _Gzip:
 
 class _Zstd:
     def __init__(self, window_bytes: int) -> None:
-        self._frame = zstandard.ZstdDecompressor(max_window_size=window_bytes).decompressobj()
+        window_log = window_bytes.bit_length() - 1
+        self._frame = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: window_log})
+
+    @property
+    def needs_input(self) -> bool:
+        return self._frame.needs_input
 
     def feed(self, data: bytes) -> tuple[bytes, bytes, bool]:
-        frame, kept = self._frame, data[_ZSTD_PIECE_BYTES:]
-        out = frame.decompress(data[:_ZSTD_PIECE_BYTES])
-        return out, frame.unused_data + kept if frame.eof else kept, frame.eof
+        out = self._frame.decompress(data, _OUT_BYTES)
+        return out, self._frame.unused_data, self._frame.eof
+
+
+def zstd_compressor() -> Callable[[bytes], bytes]:
+    """Return a function that compresses each byte string into a zstd frame of its own, at the fastest level."""
+    return partial(zstd.ZstdCompressor(level=1).compress, mode=zstd.ZstdCompressor.FLUSH_FRAME)
+
+
+def unzstd(frame: bytes, limit_bytes: int) -> bytes:
+    """Decompress one zstd frame of at most `limit_bytes`. Raises `ValueError`."""
+    decompressor = zstd.ZstdDecompressor()
+    try:
+        data = decompressor.decompress(frame, limit_bytes)
+    except zstd.ZstdError as error:
+        raise ValueError(str(error)) from error
+    if not decompressor.eof:
+        raise ValueError(f"the zstd frame is incomplete or holds more than {limit_bytes} bytes")
+    return data
 
 
 _KINDS: dict[str, Callable[[int], _Member]] = {"gzip": _Gzip, "zstd": _Zstd}
@@ -100,14 +129,15 @@ class Plain(io.RawIOBase):
             self._over = True
             return b""
         assert self._member is not None
-        data = self._data or self._raw.read(_CHUNK_BYTES) or b""
+        hungry = self._member.needs_input
+        data = (self._data or self._raw.read(_CHUNK_BYTES) or b"") if hungry else b""
         try:
             out, self._data, ended = self._member.feed(data)
-        except (zlib.error, zstandard.ZstdError) as error:
+        except (zlib.error, zstd.ZstdError) as error:
             return self._stop(f"the {self._name} data are broken: {error}")
         if ended:
             self._member = None
-        elif not data and not out:
+        elif hungry and not data and not out:
             return self._stop(f"the {self._name} data break off")
         return out
 

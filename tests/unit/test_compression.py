@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 import zstandard
 
-from tillstream.compression import Plain, kind
+from tillstream.compression import Plain, kind, unzstd, zstd_compressor
 
 TEXT = b"".join(b"line %d of the file\n" % number for number in range(20_000))
 BOMB_BYTES = 200 * 1024 * 1024
@@ -83,3 +83,19 @@ def test_members_and_windows_have_limits_where_they_are_asked_for(name: str) -> 
     narrow = Plain(cast("io.RawIOBase", io.BytesIO(data)), "zstd", window_bytes=8 * 1024 * 1024)
     assert io.BufferedReader(narrow).read() == b""
     assert narrow.trouble.startswith("the zstd data are broken")
+
+
+def test_frames_of_the_log_are_read_by_any_zstd_and_theirs_by_the_log() -> None:
+    compress = zstd_compressor()
+    for text in (TEXT, b"", TEXT[:10]):
+        frame = compress(text)
+        assert zstandard.frame_content_size(frame) == len(text)
+        assert zstandard.decompress(frame) == text
+        assert unzstd(zstandard.compress(text, level=1), len(text) + 1) == text
+
+
+@pytest.mark.parametrize("cut", [None, 0, 6, -1])
+def test_a_frame_over_the_limit_or_cut_short_is_refused(cut: int | None) -> None:
+    frame = zstd_compressor()(TEXT)
+    with pytest.raises(ValueError, match="incomplete or holds more than"):
+        unzstd(frame[:cut], len(TEXT) - 1 if cut is None else len(TEXT))

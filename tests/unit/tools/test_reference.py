@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from tillstream.alerts.rules import RULES
+from tillstream.config.settings import Settings
 from tillstream.formats import registry
 from tillstream.formats.base import Decoder
 from tillstream.formats.envelope import EnvelopeDecoder
 from tillstream.ingest.openapi import OPERATIONS
 from tillstream.metrics.catalogue import BUILT_IN
-from tillstream.config.settings import Settings
 from tools.docs import reference
 
 ROOT = Path(__file__).parents[3]

@@ -11,8 +11,8 @@ from pathlib import Path
 from threading import Lock
 
 import structlog
-import zstandard
 
+from tillstream.compression import zstd_compressor
 from tillstream.config.settings import Settings
 from tillstream.errors import LogFull, LogUnavailable
 from tillstream.log.base import MOST_RECORDS, START, Batch, Chunk, Log, Position, unpack_place
@@ -52,7 +52,7 @@ class SqliteLog(Log):
         self._cache_lock = Lock()
         self._writer: Appender | None = None
         self._write_lock = Lock()
-        self._compress = zstandard.ZstdCompressor(level=1).compress
+        self._compress = zstd_compressor()
         self._room_checked = 0.0
         self._disk_free = 0
         self._proven = True

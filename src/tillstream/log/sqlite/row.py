@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from zlib import crc32
 
-import zstandard
-
+from tillstream.compression import unzstd
 from tillstream.log.base import MOST_RECORDS, Chunk, Position
 from tillstream.log.frame import EMPTY, Frame, FrameError
 
@@ -104,7 +103,7 @@ def unpack(row: Row) -> Chunk:
     try:
         heads, bodies = _frame(row.heads), _frame(row.bodies)
         originals = _frame(row.originals) if row.originals else _nothing(len(heads))
-    except (FrameError, zstandard.ZstdError) as error:
+    except (FrameError, ValueError) as error:
         return _fault(row.position, believed(row, row.before), f"{name} cannot be unpacked: {error}")
     if not len(heads) == len(bodies) == len(originals) == row.records:
         reason = f"{name} has not the {row.records} records that it counts"
@@ -128,10 +127,7 @@ def _number(value: object) -> int:
 
 
 def _frame(blob: bytes) -> Frame:
-    size = zstandard.frame_content_size(blob)
-    if size > MOST_FRAME_BYTES:
-        raise FrameError(f"a frame of {size} bytes")
-    return Frame.unpack(zstandard.decompress(blob))
+    return Frame.unpack(unzstd(blob, MOST_FRAME_BYTES))
 
 
 def _nothing(records: int) -> Frame:

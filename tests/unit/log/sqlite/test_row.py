@@ -92,7 +92,7 @@ def test_a_sealed_count_that_is_wrong_is_a_fault_too(row: Row, records: int) -> 
 
 def test_a_sealed_frame_of_an_absurd_size_is_not_unpacked(row: Row) -> None:
     claimed = b"\x28\xb5\x2f\xfd\xe0" + (MOST_FRAME_BYTES + 1).to_bytes(8, "little")
-    assert "cannot be unpacked: a frame of" in unpack(sealed(row, bodies=claimed)).fault
+    assert "cannot be unpacked: " in unpack(sealed(row, bodies=claimed)).fault
 
 
 def test_a_damaged_row_is_believed_as_far_as_it_makes_sense(row: Row) -> None:
