@@ -1,11 +1,15 @@
-# `make help` lists the targets. Each one that needs the environment makes it first.
+# `make help` lists the targets. A target that needs the environment creates it first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime
 STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --disable-pip-version-check
+COMPILE := $(BIN)/pip-compile --quiet --build-deps-for editable --generate-hashes --allow-unsafe --strip-extras --no-header \
+  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 export PYTHONDONTWRITEBYTECODE := 1
 
-# Tests wait for processes as much as they work, so there is one more at a time than there are processors.
+# Tests spend half of their time waiting for processes, so run one more at a time than there are processors.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(6, 1 + (os.cpu_count() or 1)))')
 
 .DEFAULT_GOAL := help
@@ -14,19 +18,23 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(6, 1 + (os.cpu_count() or 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-$(STAMP): requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tillstream needs Python 3.11 or newer; try: make PYTHON=python3.11 install")'
+$(RUNTIME): requirements/runtime.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tillstream needs Python 3.11 or newer; try: make PYTHON=python3.11 install")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PIP) --require-hashes -r requirements/runtime.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-install: $(STAMP) ## set everything up in .venv
+$(STAMP): $(RUNTIME) requirements/dev.lock
+	$(PIP) --require-hashes -r requirements/dev.lock
+	@touch $@
 
-demo: $(STAMP) ## show a chain of bakeries selling live
+install: $(STAMP) ## install tillstream and the tools for development into .venv
+
+demo: $(RUNTIME) ## install only what runs, then show an invented chain of bakeries, live
 	$(BIN)/tillstream up --demo
 
-debian: ## have the Debian packages that tests use (does nothing for who is not root)
+debian: ## install the Debian packages that tests need, if run as root
 	@for program in chromium curl strace rabbitmq-server haproxy docker-compose; do \
 	  command -v $$program >/dev/null || [ -x /usr/sbin/$$program ] || missing="$$missing $$program"; \
 	done; \
@@ -36,47 +44,47 @@ debian: ## have the Debian packages that tests use (does nothing for who is not 
 	    $$missing fonts-dejavu-core >/dev/null; \
 	fi
 
-services: $(STAMP) debian ## start the servers that tests use, and leave them running
+services: $(STAMP) debian ## start the servers that tests use and leave them running
 	$(BIN)/python -m tests.support.services start
 
-services-stop: $(STAMP) ## stop them, and throw away what they hold
+services-stop: $(STAMP) ## stop these servers and delete their data
 	$(BIN)/python -m tests.support.services stop
 
-test: $(STAMP) debian ## run every test but the long ones
+test: $(STAMP) debian ## run every test except the long ones
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not torture"
 
-torture: $(STAMP) debian ## kill and corrupt with a seed, under load
+torture: $(STAMP) debian ## kill processes and corrupt files under load, from a seed
 	$(BIN)/python -m pytest -m torture
 
 fuzz: SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
-fuzz: $(STAMP) ## a million broken files of every format, and thousands of requests; SEED=… repeats
+fuzz: $(STAMP) ## send a million broken files and thousands of requests; SEED=… repeats a run
 	$(BIN)/python -m tests.fuzz.run --seed $(SEED)
 	TILLSTREAM_EXAMPLES=1000 TILLSTREAM_SEED=$(SEED) $(BIN)/python -m pytest tests/e2e/test_openapi.py
 
-lint: $(STAMP) ## formatting, style and strict types, in check mode
+lint: $(STAMP) ## check formatting, style and strict types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: $(STAMP) ## mend formatting and what style can mend
+format: $(STAMP) ## fix formatting, and style where ruff can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP) ## measure, side by side in one run; prints a table and writes JSON
+bench: $(STAMP) ## measure side by side in one run; prints a table and writes JSON
 	$(BIN)/python -m benchmarks
 
-docs: $(STAMP) ## write the reference pages from the declarations
+docs: $(STAMP) ## write the reference pages from the declarations in the code
 	$(BIN)/python -m tools.docs docs
 
-pictures: $(STAMP) debian ## take the pictures of the docs, of the demo as it is now
+pictures: $(STAMP) debian ## take the pictures in the docs from the running demo
 	$(BIN)/python -m tools.docs.pictures docs/pictures
 
-lock: ## pin what pyproject.toml asks for
-	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url \
-	  --no-emit-find-links --no-emit-trusted-host --no-header --output-file requirements.lock pyproject.toml
+lock: $(STAMP) ## pin the versions that pyproject.toml asks for; names no address
+	$(COMPILE) --output-file requirements/runtime.lock pyproject.toml
+	$(COMPILE) --all-extras --constraint requirements/runtime.lock --output-file requirements/dev.lock pyproject.toml
 
 wheel: $(STAMP) ## build the wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
-clean: ## remove what was built
+clean: ## remove everything that was installed or built
 	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz
