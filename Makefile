@@ -61,10 +61,11 @@ fuzz: $(STAMP) ## send a million broken files and thousands of requests; SEED=â€
 	$(BIN)/python -m tests.fuzz.run --seed $(SEED)
 	TILLSTREAM_EXAMPLES=1000 TILLSTREAM_SEED=$(SEED) $(BIN)/python -m pytest tests/e2e/test_openapi.py
 
-lint: $(STAMP) ## check formatting, style and strict types
+lint: $(STAMP) ## check formatting, style, strict types and layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 format: $(STAMP) ## fix formatting, and style where ruff can
 	$(BIN)/ruff format .

@@ -48,6 +48,7 @@ def receipts_of(demo: Up, day: date) -> int:
 def test_a_past_is_loaded_once_and_today_moves(data: Path) -> None:
     loaded = data / "demo.loaded"
     with up(data, "--demo") as demo:
+        demo.command.hear(r"\b[1-9]0 %$", LOADED_S)
         wait_until(loaded.exists, "the past days are loaded", LOADED_S)
         today = date.fromisoformat(str(demo.summary()["day"]))
         past = [today - timedelta(days=days) for days in range(1, PAST_DAYS + 1)]

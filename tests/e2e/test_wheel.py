@@ -10,14 +10,19 @@ import sysconfig
 import tomllib
 import venv
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import httpx
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.support.processes import up
 
 ROOT = Path(__file__).parents[2]
+LOADED_S = 60.0
+LOCKS = ("runtime.lock", "dev.lock")
 EXAMPLE = (Path(__file__).parent / "receipt-of-2017.json").read_bytes()
 
 
@@ -45,6 +50,12 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "env"
 
 
+def pins(name: str) -> set[str]:
+    """The pinned versions of a lock, as `name==version`."""
+    text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
+    return set(re.findall(r"^([a-z0-9.-]+==[^\s;]+)", text, re.MULTILINE))
+
+
 def _pip(python: str, *arguments: object) -> None:
     command = [python, "-m", "pip", "--quiet", "--disable-pip-version-check", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
@@ -53,14 +64,30 @@ def _pip(python: str, *arguments: object) -> None:
 
 def test_what_builds_the_wheel_is_locked() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    locked = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     for requirement in project["build-system"]["requires"]:
-        assert requirement in project["project"]["optional-dependencies"]["dev"]
-        assert f"\n{requirement} \\\n" in locked
+        assert all(requirement in pins(name) for name in LOCKS)
 
 
-def test_the_lock_names_no_address() -> None:
-    assert "://" not in (ROOT / "requirements.lock").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_has_hashes_and_no_address(name: str) -> None:
+    text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
+    assert "://" not in text
+    assert all(block.count("--hash=sha256:") for block in re.split(r"\n(?=[a-z])", text.strip()))
+
+
+def test_the_development_lock_adds_to_the_runtime_lock_and_changes_none_of_its_versions() -> None:
+    runtime, development = map(pins, LOCKS)
+    assert runtime < development
+    assert not {pin.split("==")[0] for pin in runtime} & {"pytest", "mypy", "ruff", "playwright", "pika"}
+
+
+def test_the_locks_meet_what_the_package_asks_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    runtime, development = (dict(pin.split("==") for pin in pins(name)) for name in LOCKS)
+    extras = chain.from_iterable(project["optional-dependencies"].values())
+    for wanted, locked in ((project["dependencies"], runtime), (extras, development)):
+        for requirement in map(Requirement, wanted):
+            assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)]), requirement
 
 
 def test_the_wheel_brings_everything_that_is_not_code(environment: Path) -> None:
@@ -85,3 +112,13 @@ def test_up_runs_from_the_wheel_alone(environment: Path, tmp_path: Path) -> None
         for name in ("ingest", "engine"):
             assert str(environment) in serving.command.part(name).cmdline()[0]
         assert serving.stop() == 0
+
+
+def test_the_demo_runs_from_the_wheel_alone_and_reports_its_progress(environment: Path, tmp_path: Path) -> None:
+    program = (str(environment / "bin" / "python"), "-P", "-m", "tillstream")
+    with up(tmp_path / "data", "--demo", program=program, cwd=tmp_path) as demo:
+        demo.command.hear(r"^loading the past days: [1-9]0 %$", LOADED_S)
+        demo.command.hear(r"demo\.loaded", LOADED_S)
+        assert httpx.get(demo.dashboard).status_code == 200
+        assert int(str(demo.summary()["stores_active"])) > 0
+        assert demo.stop() == 0

@@ -36,7 +36,7 @@ def main(directory: Path) -> None:
         command = ("up", "--demo", "--data", data, "--ingest-port", 0, "--dashboard-port", 0)
         with running(*command) as process, sync_playwright() as playwright:
             demo = Up(process)
-            process.hear("past days loaded", LOADED_S)
+            process.hear(r"demo\.loaded", LOADED_S)
             # The past days arrived within seconds. A minute later the rate shows the tills alone.
             time.sleep(MINUTE_S)
             browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(ARGUMENTS))

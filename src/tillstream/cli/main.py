@@ -147,7 +147,12 @@ def sell(supervised: bool, **given: Any) -> None:
 
     values = parent_pipe.receive() if supervised else resolve(given)[0]
     telemetry.configure(values, "shops")
-    demo.sell(values, lambda address: click.echo(ready_line("shops", address)), _bar, supervised=supervised)
+    demo.sell(
+        values,
+        lambda address: click.echo(ready_line("shops", address)),
+        partial(_bar, lines=True),
+        supervised=supervised,
+    )
 
 
 @main.command(epilog=example("tillstream check", "tillstream check --data /srv/tillstream"))
@@ -212,15 +217,24 @@ def rebuild(metric: str | None, **given: Any) -> None:
 
 
 @contextmanager
-def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error, where that is a terminal."""
+def _bar(title: str, *, lines: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar on standard error if that is a terminal; otherwise, with `lines`, a line for each tenth."""
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        tenths = 0
+
+        def update(done: int, total: int) -> None:
+            nonlocal tenths
+            bar.update(task, completed=done, total=total)
+            if lines and not console.is_terminal and 10 * done // max(total, 1) > tenths:
+                tenths = 10 * done // total
+                click.echo(f"{title}: {10 * tenths} %", err=True)
+
+        yield update
 
 
 @main.command("settings", epilog=example("tillstream settings", "TILLSTREAM_ZONE=Europe/Lisbon tillstream settings"))

@@ -1,4 +1,4 @@
-"""The invented chain behind `tillstream up --demo`: its past two weeks, then its sales now."""
+"""The invented chain of `tillstream up --demo`: loads its past two weeks, then sells live."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ PAST_DAYS = 15
 STORES = 12
 TILLS = (2, 3)
 RATE = 1.0
-"""Receipts a second that it sells now: enough to see it move, and not out of proportion to its past."""
+"""Live receipts per second: enough to see movement, in proportion to the past days."""
 
 SEED = 2019
-"""Of the chain's past: the same each time, so that loading it again adds nothing."""
+"""Seed of the past days. It is constant, so loading a day again adds only duplicates."""
 
 logger = structlog.get_logger()
 
-Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
-"""A progress bar by its title; within the block it is told how many receipts are accepted, and of how many."""
+Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+"""Opens a progress display with a title; the block calls it with the accepted and the expected number of receipts."""
 
 
 def list_shops(directory: DataDirectory) -> None:
-    """Give the demo's shops their names, unless a list is there already. Raises `StoreListError`."""
+    """Write the list of the demo's shops, unless there is a list already. Raises `StoreListError`."""
     if not directory.shops.exists():
         repository.write(directory.shops, store_list.listed(Chain(STORES, TILLS)))
 
 
-def sell(settings: Settings, ready: Ready, bar: Bar, *, supervised: bool = False) -> None:
-    """Load what is missing of the past days, then sell until SIGINT, SIGTERM or the supervisor's end.
+def sell(settings: Settings, ready: Ready, progress: Progress, *, supervised: bool = False) -> None:
+    """Load the missing past days, then sell until SIGINT, SIGTERM or the end of the supervisor.
 
-    Raises `NoAnswer` where ingest takes nothing for a minute.
+    Raises `NoAnswer` if ingest accepts nothing for a minute.
     """
     directory = open_directory(settings.data_path)
     address = ports.address(settings.host, settings.ingest_port, tls=settings.tls)
@@ -62,33 +62,35 @@ def sell(settings: Settings, ready: Ready, bar: Bar, *, supervised: bool = False
         chain = Options(
             seed=SEED, url=address, stores=STORES, tills=TILLS, zone=settings.zone, key=key, same_machine=True
         )
-        await _load(directory, chain, bar, clock, stop)
-        # Another seed each time: no receipt of now may be one of an earlier run.
+        await _load(directory, chain, progress, clock, stop)
+        # A new seed for each run, so that no live receipt repeats one of an earlier run.
         await run(replace(chain, seed=clock.now_us(), live=True, rate=RATE), lambda _: None, clock, stop)
 
     run_until_stopped(shops, supervised=supervised)
 
 
-async def _load(directory: DataDirectory, chain: Options, bar: Bar, clock: Clock, stop: asyncio.Event) -> None:
+async def _load(
+    directory: DataDirectory, chain: Options, progress: Progress, clock: Clock, stop: asyncio.Event
+) -> None:
     today = utc(clock.now_us()).astimezone(ZoneInfo(chain.zone)).date()
     missing = missing_days(directory.demo_loaded, today)
     if not missing:
         return
 
-    logger.info("loading past days", days=missing)
-    with bar("loading the past days") as progress:
+    logger.info("demo.loading", days=missing)
+    with progress("loading the past days") as update:
 
         def show(tally: Tally) -> None:
-            progress(tally.accepted, max(tally.expected or 0, tally.accepted))
+            update(tally.accepted, max(tally.expected or 0, tally.accepted))
 
         report = await run(replace(chain, backfill_days=missing), show, clock, stop)
     if not stop.is_set():
-        logger.info("past days loaded", receipts=report.accepted, seconds=report.seconds)
+        logger.info("demo.loaded", receipts=report.accepted, seconds=report.seconds)
         _remember(directory.demo_loaded, today)
 
 
 def missing_days(file: Path, today: date) -> int:
-    """How many days before today are to be loaded: from the last loaded one on, which was cut short."""
+    """Return how many days before today must be loaded, including the last loaded day, which was incomplete."""
     try:
         loaded = date.fromisoformat(file.read_text(encoding="ascii").strip())
     except (FileNotFoundError, ValueError):

@@ -43,6 +43,7 @@ async def up(settings: Settings, *, demo: bool, say: Say) -> int:
             inbox_of(settings)
         if demo:
             list_shops(directory)
+            say("starting an invented chain of bakeries")
         if warning:
             say(warning)
         parts = _parts(demo=demo, inbox=bool(settings.inbox))
@@ -50,7 +51,7 @@ async def up(settings: Settings, *, demo: bool, say: Say) -> int:
 
 
 def prepare_demo(settings: Settings, origins: Mapping[str, str], say: Say) -> Settings:
-    """The demo's own directory, and other ports where a default one is taken."""
+    """Choose the demo's own directory, and free ports if the default ones are taken."""
     changes: dict[str, str | int] = {} if "data" in origins else {"data": DEMO_DATA}
     for name in PORT_SETTINGS:
         try:
