@@ -28,6 +28,8 @@ MONEY = ("receipt", "metrics", "database", "engine", "queries", "verification")
 """Modules and packages where amounts pass: `float` may not be called there."""
 
 FLOATS = {
+    "metrics.delays": "the bounds of delays are seconds",
+    "receipt.numerals": "only zero and infinity, where an exponent is beyond the range of decimals",
     "receipt.validation": "amounts are only compared with their limits; what is written is the till's own text",
 }
 
@@ -36,6 +38,9 @@ WITHOUT_TESTS_OF_THEIR_OWN = {
     "log.base": "the port; tests/conformance/log holds every backend to it",
     "database.base": "the port; tests/conformance/database holds every backend to it",
     "engine.base": "the port; tests/conformance/engine holds every backend to it",
+    "database.duckdb.database": "the backend; tests/conformance/database/test_duckdb.py runs the suite of its port on it",
+    "log.rabbitmq.log": "the backend; tests/conformance/log/test_rabbitmq.py runs the suite of its port on it",
+    "runtime.read_side": "types alone; every test in tests/e2e runs it",
     "ingest.request": "types alone; tests/unit/ingest/test_http1.py and test_app.py use each of them",
     "composition": "wiring alone; every test in tests/e2e runs it",
     "runtime.roles": "processes; tests/e2e runs them as they are",
