@@ -1,29 +1,35 @@
-"use strict";
+// Fills in the current time, and adds rows to the tables of lines and payments.
 
-/* Fills in the time, and adds rows to the tables of lines and payments. */
-
-const date = document.getElementById("date");
+const date = /** @type {HTMLInputElement | null} */ (document.getElementById("date"));
 if (date && !date.value) {
   const now = new Date();
-  date.value = new Date(now - now.getTimezoneOffset() * 60000).toISOString().slice(0, 19);
+  const local = new Date(now.getTime() - now.getTimezoneOffset() * 60_000);
+  date.value = local.toISOString().slice(0, 19);
 }
 
-for (const table of document.querySelectorAll("table[data-part]")) {
-  const more = document.createElement("button");
-  more.type = "button";
-  more.textContent = table.dataset.part === "lines" ? "Add a line" : "Add a payment";
-  more.addEventListener("click", () => {
-    const rows = table.tBodies[0].rows;
-    const row = rows[rows.length - 1].cloneNode(true);
-    for (const input of row.querySelectorAll("input")) {
-      input.name = input.name.replace(/\[\d+\]/, `[${rows.length}]`);
-      input.id = input.name;
-      input.value = "";
-      input.removeAttribute("aria-invalid");
-      input.setAttribute("aria-label", input.getAttribute("aria-label").replace(/\d+/, rows.length + 1));
-    }
-    table.tBodies[0].append(row);
-    row.querySelector("input").focus();
-  });
-  table.parentElement.after(more);
+for (const table of /** @type {NodeListOf<HTMLTableElement>} */ (document.querySelectorAll("table[data-part]"))) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = table.dataset.part === "lines" ? "Add a line" : "Add a payment";
+  button.addEventListener("click", () => addRow(table.tBodies[0]));
+  table.parentElement?.after(button);
+}
+
+/**
+ * Adds an empty copy of the last row.
+ * @param {HTMLTableSectionElement} body
+ */
+function addRow(body) {
+  const { rows } = body;
+  const row = /** @type {HTMLTableRowElement} */ (rows[rows.length - 1].cloneNode(true));
+  for (const input of row.querySelectorAll("input")) {
+    input.name = input.name.replace(/\[\d+\]/, `[${rows.length}]`);
+    input.id = input.name;
+    input.value = "";
+    input.removeAttribute("aria-invalid");
+    const label = input.getAttribute("aria-label") ?? "";
+    input.setAttribute("aria-label", label.replace(/\d+/, String(rows.length + 1)));
+  }
+  body.append(row);
+  row.querySelector("input")?.focus();
 }

@@ -92,7 +92,7 @@ class Doorkeeper:
         wanted = login.inside(form.get("next", ""))
         wait_s = self._entrance.wait_s(request)
         if wait_s:
-            return login.page(request, wanted, "too_many_tries", 429, count=wait_s)
+            return login.page(request, wanted, "too_many_attempts", 429, count=wait_s)
         token = await self._entrance.try_password(request, form.get("password", ""))
         if not token:
             logger.warning("login_refused", address=self._entrance.address(request))

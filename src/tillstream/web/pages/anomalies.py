@@ -30,9 +30,9 @@ def routes(queries: Queries, *, demo: bool) -> APIRouter:
         counts = queries.anomaly_counts(filters.get("day"))
         kinds = {"": tell("any"), **{name: tell(f"anomaly_{name}") for name in ANOMALIES}}
         asking = tell.form("/anomalies", filters, {"day": "date", "store": "text", "till": "text", "kind": kinds})
-        titles = [tell(name) for name in ("sold", "shop_till", "number", "amount", "odd")]
+        titles = [tell(name) for name in ("sold", "shop_till", "number", "amount", "anomalies_found")]
         rows = (_row(tell, each, found["currency"]) for each in found["receipts"])
-        listed = table(titles, rows, tell("no_such_receipts"))
+        listed = table(titles, rows, tell("no_matching_receipts"))
         body = card(
             tabs(tell, "anomalies"),
             _counts(tell, counts) + asking + listed + tell.more("/anomalies", filters, found["next"]),
@@ -45,8 +45,8 @@ def routes(queries: Queries, *, demo: bool) -> APIRouter:
 def tabs(tell: Teller, current: str) -> str:
     """Links between the lists of what needs somebody; the current one is no link."""
     places = {
-        "waiting": ("/quarantine", "page_set_aside"),
-        "settled": ("/quarantine?settled=1", "page_settled"),
+        "waiting": ("/quarantine", "page_quarantine"),
+        "settled": ("/quarantine?settled=1", "page_resolved"),
         "anomalies": ("/anomalies", "page_anomalies"),
     }
     return "".join(

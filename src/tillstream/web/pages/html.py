@@ -22,7 +22,7 @@ SECTIONS = {
     "receipts": ("/receipts", "receipts_nav"),
     "figures": ("/figures", "figures_nav"),
     "alerts": ("/alerts", "alerts_nav"),
-    "quarantine": ("/quarantine", "set_aside_nav"),
+    "quarantine": ("/quarantine", "quarantine_nav"),
     "docs": ("/docs", "api_nav"),
 }
 """The places of the header: address and word."""
@@ -94,7 +94,7 @@ class Teller:
         return self.page(title, section, card(title, f"<p>{self(why)}</p>"), 404)
 
     def problem(self, error: BadQuery) -> str:
-        return card(self("cannot_show"), f"<p>{escape(str(error))}</p>")
+        return card(self("invalid_query"), f"<p>{escape(str(error))}</p>")
 
     def money(self, amount: str | None, currency: str) -> str:
         """A decimal string as people read it: `€1,234.50`, `1 234,50 €`."""
@@ -135,7 +135,7 @@ class Teller:
         if cursor is None:
             return ""
         query = escape(urlencode({**asked, "cursor": cursor}))
-        return f'<p class="more"><a href="{action}?{query}">{self("older")}</a></p>'
+        return f'<p class="more"><a href="{action}?{query}">{self("older_entries")}</a></p>'
 
 
 Page = Callable[[Request, Teller], HTMLResponse]
@@ -157,7 +157,7 @@ class Pages:
                 try:
                     return page(request, tell)
                 except BadQuery as error:
-                    return tell.page(tell("cannot_show"), section, tell.problem(error), 400)
+                    return tell.page(tell("invalid_query"), section, tell.problem(error), 400)
 
             self.router.add_api_route(path, answer)
             return page

@@ -1,4 +1,4 @@
-"""What pages say, in each language: `assets/words` has a file for each, with the same keys."""
+"""What pages say, in each language: `assets/locales` has a file for each, with the same keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-WORDS = Path(__file__).parents[1] / "static" / "words"
+WORDS = Path(__file__).parents[1] / "static" / "locales"
 
 LANGUAGES = ("en", "fr")
 """The first is the one for who speaks none of them."""

@@ -12,8 +12,8 @@ from tillstream.web.pages.i18n import english
 TILES = (
     ("receipts", "receipts"),
     ("average-ticket", "average_ticket"),
-    ("receipts-per-minute", "receipts_a_minute"),
-    ("shops", "shops_selling"),
+    ("receipts-per-minute", "receipts_per_minute"),
+    ("shops", "shops_reporting"),
     ("items-per-ticket", "items_per_ticket"),
     ("quantity", "quantity"),
     ("delay", "delay"),
@@ -37,20 +37,20 @@ def layout(command: str, *, demo: bool, leaves: bool = False) -> Any:
 
 def word(name: str) -> Any:
     """A text that the page writes in the viewer's language; English until then."""
-    properties: dict[str, Any] = {"data-word": name}
+    properties: dict[str, Any] = {"data-i18n": name}
     return html.Span(english(name), **properties)
 
 
 def _labelled(component: Any, name: str, *children: Any, **properties: Any) -> Any:
     """A component whose meaning only its label tells."""
     return component(
-        list(children), title=english(name), **{"aria-label": english(name), "data-label": name}, **properties
+        list(children), title=english(name), **{"aria-label": english(name), "data-i18n-label": name}, **properties
     )
 
 
 def _titled(component: Any, name: str, *children: Any, **properties: Any) -> Any:
     """A component that says what it is, with a title beside: a label would take its place for who hears the page."""
-    return component(list(children), title=english(name), **{"data-title": name}, **properties)
+    return component(list(children), title=english(name), **{"data-i18n-title": name}, **properties)
 
 
 def _header(*, demo: bool, leaves: bool) -> Any:
@@ -66,7 +66,7 @@ def _header(*, demo: bool, leaves: bool) -> Any:
                     html.A(word("receipts_nav"), href="/receipts"),
                     html.A(word("figures_nav"), href="/figures"),
                     html.A(word("alerts_nav"), href="/alerts"),
-                    html.A(word("set_aside_nav"), href="/quarantine"),
+                    html.A(word("quarantine_nav"), href="/quarantine"),
                     html.A(word("api_nav"), href="/docs"),
                 ]
             ),
@@ -115,15 +115,22 @@ def _panels() -> Sequence[Any]:
     return [
         _hero(),
         html.Section([_tile(*each) for each in TILES], className="span4 tiles"),
-        _card("categories", "span5", "by_category", _table("categories"), note="by_category_note", panel="categories"),
+        _card(
+            "categories",
+            "span5",
+            "sales_by_category",
+            _table("categories"),
+            note="sales_by_category_note",
+            panel="categories",
+        ),
         _card("hours", "span4", "hours", html.Div(id="hours"), note="hours_note", panel="hours"),
-        _card("look", "span3", "look", html.Ul(id="look", className="look")),
+        _card("look", "span3", "attention", html.Ul(id="look", className="look")),
         _card("shops", "span4", "shops", _table("shops"), note="shops_note", panel="shops"),
         _card("tills", "span4", "tills", _table("tills"), panel="tills"),
         _card("latest", "span5", "latest", html.Ol(id="latest", className="latest"), panel="latest"),
         _money(),
         _products(),
-        _card("rate", "span5", "receipts_a_minute", _plot("rate"), title_id="rate-title", panel="pace"),
+        _card("rate", "span5", "receipts_per_minute", _plot("rate"), title_id="rate-title", panel="pace"),
     ]
 
 
@@ -158,15 +165,15 @@ def _money() -> Any:
                 html.Dl(id="payments"),
                 panel="payments",
             ),
-            _card("vat", "", "rates", html.Dl(id="rates"), panel="vat"),
+            _card("vat", "", "vat_by_rate", html.Dl(id="rates"), panel="vat"),
         ],
         className="span3 stacked",
     )
 
 
 def _products() -> Any:
-    sinking = html.Div([html.H3(word("sinking")), _table("sinking")], id="products-sinking")
-    top = html.Div([html.H3(word("top")), _table("top")])
+    sinking = html.Div([html.H3(word("declining_products")), _table("sinking")], id="products-sinking")
+    top = html.Div([html.H3(word("top_products")), _table("top")])
     return _card("products", "span7", "products", html.Div([top, sinking], className="halves"), panel="products")
 
 

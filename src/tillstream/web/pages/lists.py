@@ -30,10 +30,10 @@ def routes(queries: Queries, alerts: AlertEvaluator, *, demo: bool) -> APIRouter
         found = queries.receipts(filters)
         arrived = filters.get("arrived")
         asking = tell.form("/receipts", filters, FIELDS | {"arrived": "date"} if arrived else FIELDS)
-        note = f' <span class="quiet">{tell("arrived_note", day=arrived)}</span>' if arrived else ""
+        note = f' <span class="quiet">{tell("arrived_for_other_days", day=arrived)}</span>' if arrived else ""
         titles = [tell(name) for name in ("sold", "shop_till", "number", "items", "amount", "anomalies_column")]
         rows = (_receipt_row(tell, each, found["currency"]) for each in found["receipts"])
-        listed = table(titles, rows, tell("no_such_receipts"))
+        listed = table(titles, rows, tell("no_matching_receipts"))
         body = card(f"{tell('page_receipts')}{note}", asking + listed + tell.more("/receipts", filters, found["next"]))
         return tell.page(tell("page_receipts"), "receipts", body)
 
@@ -42,7 +42,7 @@ def routes(queries: Queries, alerts: AlertEvaluator, *, demo: bool) -> APIRouter
         found = queries.receipt(request.path_params["key"])
         title = tell("page_receipt")
         if found is None:
-            return tell.missing(title, "receipts", "no_such_receipt")
+            return tell.missing(title, "receipts", "receipt_not_found")
         return tell.page(f"{title} {found['receipt']}", "receipts", paper(tell, found))
 
     @pages.add("/shops", "shops")
@@ -62,7 +62,7 @@ def routes(queries: Queries, alerts: AlertEvaluator, *, demo: bool) -> APIRouter
     @pages.add("/alerts", "alerts")
     def active_alerts(_request: Request, tell: Teller) -> HTMLResponse:
         found = alerts.current()
-        titles = [tell(name) for name in ("since", "what", "why")]
+        titles = [tell(name) for name in ("since", "alert_column", "detail_column")]
         listed = table(titles, (_alert_row(tell, each) for each in found["alerts"]), tell("no_alerts"))
         more = f'<p class="note">{tell("alerts_more", number=tell.count(found["more"]))}</p>' if found["more"] else ""
         return tell.page(tell("page_alerts"), "alerts", card(tell("page_alerts"), listed + more))

@@ -29,7 +29,7 @@ def routes(queries: Queries, *, demo: bool) -> APIRouter:
             [(f'<a href="/figures/{each["name"]}">{each["name"]}</a>', ""), (escape(each["help"]), "")]
             for each in queries.catalogue()
         ]
-        listed = table((tell("metric"), tell("what_it_is")), rows, tell("no_metrics"))
+        listed = table((tell("metric"), tell("description")), rows, tell("no_metrics"))
         return tell.page(tell("page_figures"), "figures", card(tell("page_figures"), listed))
 
     @pages.add("/figures/{name}", "figures")
@@ -38,7 +38,7 @@ def routes(queries: Queries, *, demo: bool) -> APIRouter:
         try:
             found = queries.metric(name, filters)
         except UnknownMetric as error:
-            body = card(tell("no_such_metric"), f"<p>{escape(str(error))}</p>")
+            body = card(tell("metric_not_found"), f"<p>{escape(str(error))}</p>")
             return tell.page(tell("page_figures"), "figures", body, 404)
         [described] = (each for each in queries.catalogue() if each["name"] == name)
         fields = {key: "date" if key == "day" else "text" for key in described["keys"]}

@@ -36,15 +36,15 @@ def routes(
     @pages.add("/quarantine", "quarantine")
     def quarantine(request: Request, tell: Teller) -> HTMLResponse:
         return tell.page(
-            tell("page_set_aside"), "quarantine", _list(tell, queries, filters_of(request, QUARANTINE_FILTERS))
+            tell("page_quarantine"), "quarantine", _list(tell, queries, filters_of(request, QUARANTINE_FILTERS))
         )
 
     @pages.add("/quarantine/{entry}", "quarantine")
     def quarantined(request: Request, tell: Teller) -> HTMLResponse:
         found = queries.quarantined(request.path_params["entry"])
-        title = tell("page_set_aside")
+        title = tell("page_quarantine")
         if found is None:
-            return tell.missing(title, "quarantine", "no_such_entry")
+            return tell.missing(title, "quarantine", "entry_not_found")
         return tell.page(title, "quarantine", _entry_page(tell, found, quarantine_service.types))
 
     _add_settling(pages.router, quarantine_service, settings, demo=demo)
@@ -82,13 +82,17 @@ def _replayed(quarantine_service: LocalQuarantineService, entries: Iterable[str]
 
 def _settled(tell: Teller, entries: list[str], settle: Any) -> HTMLResponse:
     """The page that says what became of each; where ingest is down, of those before."""
-    title = tell("page_set_aside")
+    title = tell("page_quarantine")
     rows, problem = [], ""
     try:
         rows += [_outcome_row(tell, each) for each in (settle() if entries else ())]
     except (BadQuery, OperationalError) as error:
         problem = f'<p class="bad" role="alert">{escape(str(error))}</p>'
-    listed = table([tell(name) for name in ("entry", "what", "why")], rows, "" if problem else tell("none_chosen"))
+    listed = table(
+        [tell(name) for name in ("entry", "result_column", "reason_column")],
+        rows,
+        "" if problem else tell("none_selected"),
+    )
     back = f'<p class="more"><a href="/quarantine">{tell("back_to_list")}</a></p>'
     return tell.page(title, "quarantine", card(title, problem + listed + back), 503 if problem else 200)
 
@@ -99,7 +103,7 @@ def _outcome_row(tell: Teller, outcome: Outcome) -> list[Cell]:
         why = f'<a href="/receipts/{escape(outcome.key)}">{tell("page_receipt")}</a>'
     return [
         (f'<a href="/quarantine/{escape(outcome.id)}">{escape(outcome.id)}</a>', ""),
-        (tell(f"became_{outcome.became}"), "flag" if outcome.stays else "good"),
+        (tell(f"outcome_{outcome.became}"), "flag" if outcome.stays else "good"),
         (why, "text"),
     ]
 
@@ -109,12 +113,12 @@ def _list(tell: Teller, queries: Queries, asked: Mapping[str, str]) -> str:
     kinds = {"": tell("any"), **{kind: tell(f"kind_{kind}") for kind in KINDS}}
     fields: dict[str, str | dict[str, str]] = {"day": "date", "kind": kinds, "source": "text", "reason": "text"}
     asking = tell.form("/quarantine", asked, fields, {"settled": "1"} if settled else {})
-    titles = ["", *(tell(name) for name in ("received", "what", "why", "source"))]
+    titles = ["", *(tell(name) for name in ("received", "kind_column", "reason_column", "source"))]
     rows = (_entry_row(tell, each) for each in found["entries"])
-    listed = table(titles, rows, tell("nothing_set_aside"))
+    listed = table(titles, rows, tell("quarantine_empty"))
     if found["entries"] and not settled:
-        listed = f'<form method="post" action="/quarantine/replay">{listed}{_buttons(tell, "_chosen")}</form>'
-    note = f'<p class="note">{tell("set_aside_note")}</p>'
+        listed = f'<form method="post" action="/quarantine/replay">{listed}{_buttons(tell, "_selected")}</form>'
+    note = f'<p class="note">{tell("quarantine_note")}</p>'
     counts = _counts(tell, queries.quarantine_counts(asked.get("day")))
     more = tell.more("/quarantine", asked, found["next"])
     return card(tabs(tell, "settled" if settled else "waiting"), note + counts + asking + listed + more)
@@ -136,7 +140,7 @@ def _counts(tell: Teller, counts: Mapping[str, Any]) -> str:
         return f'<div><h3>{tell(f"by_{name}")}</h3><ul class="counts">{items}</ul></div>'
 
     became = ", ".join(
-        f"{tell.count(counts[name])} {tell(f'became_{name}')}" for name in ("replayed", "discarded") if counts[name]
+        f"{tell.count(counts[name])} {tell(f'outcome_{name}')}" for name in ("replayed", "discarded") if counts[name]
     )
     title = f"{tell('on_day', day=day)}: {tell.count(counts['entries'])}{f' ({became})' if became else ''}"
     reasons = listed("reason", lambda each: _group(tell, each))
@@ -153,7 +157,7 @@ def _buttons(tell: Teller, of: str = "", *, replays: bool = True) -> str:
     replay = f'<button class="primary">{tell(f"replay{of}")}</button>' if replays else ""
     return (
         f'<div class="settle">{replay}<details><summary>{tell(f"discard{of}")}</summary><p>{tell("discard_note")} '
-        f'<button formaction="/quarantine/discard">{tell("discard_sure")}</button></p></details></div>'
+        f'<button formaction="/quarantine/discard">{tell("discard_confirm")}</button></p></details></div>'
     )
 
 
@@ -161,9 +165,9 @@ def _entry_row(tell: Teller, entry: Mapping[str, Any]) -> list[Cell]:
     reasons = "<br>".join(_reason(each) for each in entry["reasons"]) or "–"
     received = utc(entry["received_at"])
     settled = entry["settled"]
-    box = f'<input type="checkbox" name="entry" value="{entry["id"]}" aria-label="{tell("choose")} {received}">'
+    box = f'<input type="checkbox" name="entry" value="{entry["id"]}" aria-label="{tell("select_entry")} {received}">'
     return [
-        (tell(f"became_{settled['decision']}") if settled else box, "good" if settled else ""),
+        (tell(f"outcome_{settled['decision']}") if settled else box, "good" if settled else ""),
         (f'<a href="/quarantine/{entry["id"]}">{received}</a>', "time"),
         (tell(f"kind_{entry['kind']}"), "flag"),
         (reasons, "text"),
@@ -175,15 +179,15 @@ def _entry_page(tell: Teller, entry: Mapping[str, Any], types: Iterable[str]) ->
     reasons = "<br>".join(_reason(each) for each in entry["reasons"]) or "–"
     known = {
         tell("entry"): escape(entry["id"]),
-        tell("what"): tell(f"kind_{entry['kind']}"),
+        tell("kind_column"): tell(f"kind_{entry['kind']}"),
         tell("received"): utc(entry["received_at"]),
         tell("source"): escape(entry["source"] or "–"),
         tell("bytes"): tell.count(entry["size_bytes"]),
     }
-    left = card(tell("page_set_aside"), f"<dl>{facts(known.items())}</dl>", "") + card(
-        tell("why"), f"<p>{reasons}</p>", ""
+    left = card(tell("page_quarantine"), f"<dl>{facts(known.items())}</dl>", "") + card(
+        tell("reason_column"), f"<p>{reasons}</p>", ""
     )
-    left += card(tell("settle"), _settling(tell, entry, types), "")
+    left += card(tell("resolve"), _settling(tell, entry, types), "")
     right = original(tell, entry["original"])
     conflict = _conflict(tell, entry["conflict"]) if "conflict" in entry else ""
     return f'<div class="beside">{left}</div><div class="beside wide">{conflict}{right}</div>'
@@ -193,11 +197,11 @@ def _settling(tell: Teller, entry: Mapping[str, Any], types: Iterable[str]) -> s
     settled = entry["settled"]
     if settled:
         link = f' <a href="/receipts/{escape(settled["key"])}">{tell("page_receipt")}</a>' if settled["key"] else ""
-        return f"<p>{tell('became_' + settled['decision'])}, {utc(settled['at'])}.{link}</p>"
+        return f"<p>{tell('outcome_' + settled['decision'])}, {utc(settled['at'])}.{link}</p>"
     conflict = entry["kind"] == "conflict"
     options = "".join(f"<option>{escape(each)}</option>" for each in types)
     chooser = (
-        f'<p class="note">{tell("conflict_settle")}</p>'
+        f'<p class="note">{tell("conflict_help")}</p>'
         if conflict
         else f'<label>{tell("replay_as")} <select name="type"><option value="">{tell("as_it_came")}</option>{options}'
         "</select></label>"
@@ -211,8 +215,8 @@ def _settling(tell: Teller, entry: Mapping[str, Any], types: Iterable[str]) -> s
 def _conflict(tell: Teller, conflict: Mapping[str, Any]) -> str:
     """Both versions side by side, field by field."""
     rows = [_field_row(tell, each) for each in conflict["fields"]]
-    titles = [tell("field"), tell("stands"), tell("came_later"), ""]
-    link = f'<a href="/receipts/{escape(conflict["first"]["key"])}">{tell("receipt_that_stands")}</a>'
+    titles = [tell("field"), tell("counted_value"), tell("later_value"), ""]
+    link = f'<a href="/receipts/{escape(conflict["first"]["key"])}">{tell("counted_receipt")}</a>'
     title = f'{tell("both_versions")} <span class="quiet">{utc(conflict["first"]["received_at"])}</span>'
     return card(title, table(titles, rows, "–") + f'<p class="more">{link}</p>', "")
 

@@ -18,7 +18,7 @@ def paper(tell: Teller, receipt: Mapping[str, Any]) -> str:
         f'<article class="paper">{_head(tell, receipt)}{_lines(tell, receipt)}{_totals(tell, receipt)}'
         f"{_foot(tell, receipt)}</article>"
         '<div class="beside">'
-        + card(tell("odd"), _odd(tell, receipt), "")
+        + card(tell("anomalies_found"), _odd(tell, receipt), "")
         + card(tell("history"), _history(tell, receipt), "")
         + original(tell, receipt["original"])
         + "</div>"
@@ -81,7 +81,7 @@ def _totals(tell: Teller, receipt: Mapping[str, Any]) -> str:
     total = f'<dl class="total"><dt>{tell("total")}</dt><dd>{tell.money(receipt["gross"], currency)}</dd></dl>'
     # Two cards are two payments, and a till's change stands behind the cash it was given on.
     paid = [(escape(each["mechanism"]), tell.money(each["amount"], currency)) for each in receipt["settlements"]]
-    paid_text = f"<dl>{facts(paid)}</dl>" if paid else f'<p class="note">{tell("paid_none")}</p>'
+    paid_text = f"<dl>{facts(paid)}</dl>" if paid else f'<p class="note">{tell("no_payments")}</p>'
     tax = [(tell("net"), tell.money(receipt["net"], currency)), (tell("vat"), tell.money(receipt["tax"], currency))]
     return f"{total}{paid_text}<dl>{facts(tax)}</dl>"
 
@@ -92,7 +92,7 @@ def _foot(tell: Teller, receipt: Mapping[str, Any]) -> str:
 
 def _odd(tell: Teller, receipt: Mapping[str, Any]) -> str:
     if not receipt["anomalies"]:
-        return f'<p class="note">{tell("nothing_odd")}</p>'
+        return f'<p class="note">{tell("no_anomalies")}</p>'
     return f'<ul class="look">{told(tell, receipt["evidence"], receipt["currency"])}</ul>'
 
 

@@ -137,7 +137,7 @@ def test_guessing_becomes_slow(answers: Answers, monkeypatch: pytest.MonkeyPatch
     for _ in range(2):
         assert answers.ask("/login", "POST", form={}).status_code == 403
     answer = logged_in(answers)
-    assert (answer.status_code, "Too many tries" in answer.text) == (429, True)
+    assert (answer.status_code, "Too many attempts" in answer.text) == (429, True)
     assert 0 < int(answer.headers["retry-after"]) <= 31
     elsewhere = answers.ask("/login", "POST", form={"password": PASSWORD}, client_address="192.0.2.9")
     assert elsewhere.status_code == 303

@@ -48,4 +48,7 @@ def test_given_the_layout_then_no_id_stands_twice() -> None:
 
 
 def test_given_the_layout_then_every_word_is_known() -> None:
-    assert set(properties("data-word") + properties("data-label")) <= words("en").keys()
+    assert (
+        set(properties("data-i18n") + properties("data-i18n-title") + properties("data-i18n-label"))
+        <= words("en").keys()
+    )

@@ -109,7 +109,7 @@ def test_given_sales_when_shops_are_listed_then_each_links_to_its_own_page(pipel
 
 def test_given_alerts_when_listed_then_each_says_what_and_leads_to_its_evidence(pipeline: Pipeline) -> None:
     answers = Answers(pipeline)
-    assert "Nothing needs a look." in answers.ask("/alerts").text
+    assert "Nothing needs attention." in answers.ask("/alerts").text
     for number in range(30):
         pipeline.refuse(b"{%d" % number, [{"path": "$", "error": "not JSON", "hint": ""}])
     pipeline.drain()

@@ -51,10 +51,10 @@ def test_given_every_metric_when_its_page_is_asked_for_then_it_is_there(pipeline
 @pytest.mark.parametrize(
     ("path", "status", "said"),
     [
-        ("/figures/nonsense", 404, "There is no such metric"),
-        ("/figures/sales?day=noon", 400, "That cannot be shown"),
-        ("/figures/sales?day=2001-01-01", 200, "Nothing on this day."),
-        ("/figures/largest_by_till?store=13", 200, "Nothing on this day."),
+        ("/figures/nonsense", 404, "Metric not found"),
+        ("/figures/sales?day=noon", 400, "This cannot be shown"),
+        ("/figures/sales?day=2001-01-01", 200, "No data for this day."),
+        ("/figures/largest_by_till?store=13", 200, "No data for this day."),
     ],
 )
 def test_given_a_question_without_an_answer_then_the_page_says_so(

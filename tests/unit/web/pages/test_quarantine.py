@@ -107,7 +107,7 @@ def test_given_an_entry_when_discarded_then_it_leaves_the_list(pipeline: Pipelin
 @pytest.mark.parametrize(
     ("form", "status", "said"),
     [
-        (b"", 200, "No entry was chosen."),
+        (b"", 200, "No entry selected."),
         (b"entry=1", 200, "there is no entry 1"),
         (b"entry=x", 503, "expected the id of an entry"),
         (b"a" * 100_000, 413, "the body has more than"),

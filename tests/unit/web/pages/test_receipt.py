@@ -37,9 +37,9 @@ def test_given_a_receipt_when_shown_then_it_says_what_was_sold_paid_and_taxed(pi
 def test_given_a_receipt_that_does_not_add_up_when_shown_then_it_says_why(pipeline: Pipeline) -> None:
     pipeline.append(body(documentTotal={"grossTotal": 9}, settlements=[]))
     page = page_of(pipeline)
-    assert "The lines sum to something else than the total" in page
+    assert "The lines do not add up to the total" in page
     assert "not on any line" in page
-    assert "No payment is given." in page
+    assert "No payments listed." in page
 
 
 def test_given_a_conflict_when_the_first_is_shown_then_its_history_links_to_the_other(pipeline: Pipeline) -> None:

@@ -1,49 +1,119 @@
-// "Needs a look": alerts, what was set aside, and what arrived for other days, in a shop manager's words.
-import { $, h, rows } from "./dom.js";
-import { count, dayName } from "./format.js";
+// "Needs attention": alerts, quarantined receipts, anomalies, and receipts that arrived for other days.
+import { $, h, replaceContent } from "./dom.js";
+import { count, dayName, time } from "./format.js";
+import { t } from "./i18n.js";
 import { address, scope } from "./period.js";
-import { word } from "./words.js";
 
-const SHOWN = 8;
+/** @import { Alert, OtherDay, Overview } from "./types" */
+/** @typedef {{ level: string, title: string, note: string, href: string }} Item */
 
-function item(kind, title, note, href) {
-  const parts = [h("b", {}, title), h("span", { class: "note" }, note)];
-  return h("li", {}, href ? h("a", { href, class: kind }, ...parts) : h("p", { class: kind }, ...parts));
+const ALERTS_LIMIT = 8;
+const OTHER_DAYS_LIMIT = 3;
+
+/**
+ * A message about a number of things, in the plural form of that number.
+ * @param {string} key
+ * @param {number} number
+ */
+const counted = (key, number) => t(key, { count: number, number: count(number) });
+
+/**
+ * @param {Alert} alert
+ * @returns {Item}
+ */
+function alertItem(alert) {
+  const values = Object.entries(alert.values).map(([name, value]) => [
+    name,
+    typeof value === "number" ? count(value) : value,
+  ]);
+  const placeholders = { ...Object.fromEntries(values), title: alert.title, since: time(alert.since) };
+  const key = `alert_${alert.rule}`;
+  return { level: alert.level, title: t(`${key}_title`, placeholders), note: t(key, placeholders), href: alert.link };
 }
 
-function ofAlert(alert) {
-  const values = Object.fromEntries(Object.entries(alert.values).map(([name, value]) => [name, typeof value === "number" ? count(value) : value]));
-  const since = alert.since.slice(11, 16);
-  const said = { ...values, title: alert.title, since };
-  return item(alert.level, word("alert_" + alert.rule + "_title", said), word("alert_" + alert.rule, said), alert.link);
+/**
+ * @param {OtherDay[]} days the newest first
+ * @param {string} today
+ * @returns {Item[]}
+ */
+function otherDayItems(days, today) {
+  if (!days.length) {
+    return [];
+  }
+  const receipts = days.reduce((sum, each) => sum + each.receipts, 0);
+  const title = counted("other_days", receipts);
+  /** @param {OtherDay} other */
+  const link = ({ day }) => address("/", { day });
+  if (days.length === 1) {
+    return [{ level: "warn", title, note: dayName(days[0].day), href: link(days[0]) }];
+  }
+  const all = address("/receipts", { arrived: today });
+  return [
+    { level: "warn", title, note: counted("on_days", days.length), href: all },
+    ...days.slice(0, OTHER_DAYS_LIMIT).map((each) => ({
+      level: "warn",
+      title: dayName(each.day),
+      note: counted("receipts_counted", each.receipts),
+      href: link(each),
+    })),
+  ];
 }
 
-function ofOthers(days) {
-  const total = days.reduce((sum, each) => sum + each.receipts, 0);
-  const title = word("other_days", { count: total, number: count(total) });
-  if (days.length === 1) return [item("warn", title, dayName(days[0].day), "/?day=" + days[0].day)];
-  const all = item("warn", title, word("on_days", { count: days.length, number: count(days.length) }), "/receipts?arrived=today");
-  return [all, ...days.slice(0, 3).map((each) => item("warn", dayName(each.day), word("receipts_counted", { count: each.receipts, number: count(each.receipts) }), "/?day=" + each.day))];
+/**
+ * @param {Overview} overview
+ * @param {Record<string, string>} shown the part of the chain on the page
+ * @returns {Item[]}
+ */
+function counterItems({ counters, from, to }, shown) {
+  // The lists that these link to are of one day or of all days.
+  /** @type {Record<string, string>} */
+  const day = from === to ? { day: from } : {};
+  const { quarantined = 0, conflicts = 0 } = counters.waiting ?? {};
+  const anomalies = counters.anomalies ?? 0;
+  // Receipts with anomalies can be filtered by shop and till, but not by region, category or product.
+  const { store, till } = shown;
+  const filters = { ...day, ...(store ? { store } : {}), ...(till ? { till } : {}) };
+  /** @type {[number, string, string, string][]} */
+  const rows = [
+    [quarantined, "bad", "refused", address("/quarantine", day)],
+    [conflicts, "bad", "conflicts", address("/quarantine", { kind: "conflict", ...day })],
+    [anomalies, "warn", "anomalies", address("/anomalies", filters)],
+  ];
+  return rows
+    .filter(([number]) => number > 0)
+    .map(([number, level, key, href]) => ({ level, title: counted(key, number), note: t(`${key}_note`), href }));
 }
 
-// Odd receipts are listed by shop and till; of a region, a category or a product all of the day are.
-function anomalous(day) {
-  const { store, till } = scope();
-  return { ...day, ...(store ? { store } : {}), ...(till ? { till } : {}) };
+/**
+ * Everything that needs attention, the most urgent first.
+ * @param {Overview} overview
+ * @param {Alert[] | null} alerts null for days that are over
+ * @param {Record<string, string>} shown the part of the chain on the page
+ * @returns {Item[]}
+ */
+export function attentionItems(overview, alerts, shown) {
+  const active = alerts ?? [];
+  const items = active.slice(0, ALERTS_LIMIT).map(alertItem);
+  if (active.length > ALERTS_LIMIT) {
+    items.push({
+      level: "warn",
+      title: counted("more_alerts", active.length - ALERTS_LIMIT),
+      note: "",
+      href: "/alerts",
+    });
+  }
+  items.push(...otherDayItems(overview.other_days, overview.today), ...counterItems(overview, shown));
+  return items.length ? items : [{ level: "good", title: t("all_clear"), note: t("all_clear_note"), href: "" }];
 }
 
-export function attention(overview, alerts, today) {
-  // The lists are of one day, or of all.
-  const { counters } = overview, day = overview.from === overview.to ? { day: overview.from } : {}, items = [];
-  const numbered = (key, number) => word(key, { count: number, number: count(number) });
-  items.push(...(alerts ?? []).slice(0, SHOWN).map(ofAlert));
-  if ((alerts ?? []).length > SHOWN) items.push(item("warn", numbered("more_alerts", alerts.length - SHOWN), "", "/alerts"));
-  if (overview.other_days?.length) items.push(...ofOthers(overview.other_days).map((each) => each));
-  const waiting = counters?.waiting;
-  if (waiting?.quarantined) items.push(item("bad", numbered("refused", waiting.quarantined), word("refused_note"), address("/quarantine", day)));
-  if (waiting?.conflicts) items.push(item("bad", numbered("conflicts", waiting.conflicts), word("conflicts_note"), address("/quarantine", { kind: "conflict", ...day })));
-  if (counters?.anomalies) items.push(item("warn", numbered("anomalies", counters.anomalies), word("anomalies_note"), address("/anomalies", anomalous(day))));
-  if (!items.length) items.push(item("good", word("all_well"), word("all_well_note")));
-  for (const each of items) for (const a of each.querySelectorAll('a[href="/receipts?arrived=today"]')) a.href = "/receipts?arrived=" + today;
-  rows($("look"), items);
+/**
+ * @param {Overview} overview
+ * @param {Alert[] | null} alerts
+ */
+export function attention(overview, alerts) {
+  const items = attentionItems(overview, alerts, scope()).map(({ level, title, note, href }) => {
+    const parts = [h("b", {}, title), h("span", { class: "note" }, note)];
+    return h("li", {}, href ? h("a", { href, class: level }, ...parts) : h("p", { class: level }, ...parts));
+  });
+  replaceContent($("look"), ...items);
 }

@@ -1,46 +1,102 @@
-// Elements and what changes on them. All text goes in as text, never as markup.
+// Creates and changes elements. Text is always added as text, never as markup.
+import { ELEMENTS } from "./elements.js";
 
-export const $ = (id) => document.getElementById(id);
+/** @typedef {keyof typeof ELEMENTS} ElementId */
+/** @typedef {Record<string, string | number | boolean | null | undefined>} Attributes */
+/** @typedef {Node | string | null | undefined | false} Child */
 
+const SVG_NAMESPACE = "http://www.w3.org/2000/svg";
+
+/**
+ * The element of the page with this id.
+ * @template {ElementId} Id
+ * @param {Id} id
+ * @returns {HTMLElementTagNameMap[(typeof ELEMENTS)[Id]]}
+ */
+export function $(id) {
+  const element = document.getElementById(id);
+  if (!element) {
+    throw new Error(`the page has no element with the id ${id}`);
+  }
+  return /** @type {any} */ (element);
+}
+
+/**
+ * Creates an HTML element. Children that are null, undefined or false are left out.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Attributes} [attributes]
+ * @param {Child[]} children
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   fill(element, attributes, children);
   return element;
 }
 
-const SVG = "http://www.w3.org/2000/svg";
-
-export function s(tag, attributes = {}, ...children) {
-  const element = document.createElementNS(SVG, tag);
+/**
+ * Creates an SVG element, like `h`.
+ * @template {keyof SVGElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Attributes} [attributes]
+ * @param {Child[]} children
+ * @returns {SVGElementTagNameMap[Tag]}
+ */
+export function svg(tag, attributes = {}, ...children) {
+  const element = document.createElementNS(SVG_NAMESPACE, tag);
   fill(element, attributes, children);
   return element;
 }
 
+/**
+ * @param {HTMLElement | SVGElement} element
+ * @param {Attributes} attributes
+ * @param {Child[]} children
+ */
 function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
-    if (value === null || value === undefined || value === false) continue;
-    if (name === "style") element.style.cssText = value; // set by script, so no policy stands in its way
-    else element.setAttribute(name, value === true ? "" : value);
+    if (value === null || value === undefined || value === false) {
+      continue;
+    }
+    if (name === "style") {
+      // The Content-Security-Policy allows styles that a script sets, but no style attributes.
+      element.style.cssText = String(value);
+    } else {
+      element.setAttribute(name, value === true ? "" : String(value));
+    }
   }
-  element.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.filter(isPresent));
 }
 
-// Changes nothing where nothing changed: a screen reader would read it again. Nor while something in it is pressed, whose
-// click would be lost: the next update comes soon. What has the focus keeps it, where it is still there.
-export function say(element, ...given) {
-  const parts = given.filter((part) => part !== null && part !== undefined && part !== false);
-  const key = parts.map((part) => (typeof part === "string" ? part : part.outerHTML)).join("\u0000");
-  if (element.dataset.said === key || element.matches(":active")) return false;
-  element.dataset.said = key;
-  const focused = element.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+/**
+ * @param {Child} child
+ * @returns {child is Node | string}
+ */
+const isPresent = (child) => child !== null && child !== undefined && child !== false;
+
+/**
+ * Replaces the content of an element, but only if it differs: a screen reader would read it again.
+ *
+ * While something in the element is pressed it stays too, because replacing it would lose the click;
+ * the next update follows soon. A link that has the focus keeps it.
+ * @param {HTMLElement} element
+ * @param {Child[]} children
+ */
+export function replaceContent(element, ...children) {
+  const parts = children.filter(isPresent);
+  const content = parts.map((part) => (part instanceof Element ? part.outerHTML : String(part))).join("\u0000");
+  if (element.dataset.content === content || element.matches(":active")) {
+    return;
+  }
+  element.dataset.content = content;
+  const focused = element.contains(document.activeElement) ? document.activeElement?.getAttribute("href") : null;
   element.replaceChildren(...parts);
-  if (focused !== null) [...element.querySelectorAll("[href]")].find((each) => each.getAttribute("href") === focused)?.focus({ preventScroll: true });
-  return true;
+  if (focused) {
+    const links = [.../** @type {NodeListOf<HTMLElement>} */ (element.querySelectorAll("[href]"))];
+    links.find((link) => link.getAttribute("href") === focused)?.focus({ preventScroll: true });
+  }
 }
 
-// Like `say` for a list of rows, each an element: only replaced when one of them differs.
-export function rows(element, items) {
-  return say(element, ...items);
-}
-
-export const reducedMotion = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+/** Whether the viewer asked the system for less motion. */
+export const prefersReducedMotion = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -1,76 +1,107 @@
-// Where overviews come from: the live feed for the chain's today, the API for everything else.
+// Reads overviews: of the whole chain today from the live feed, of everything else from the API.
 import { isHome, query } from "./period.js";
 
-const AGAIN_MS = 2000; // A part of the chain is asked for again at most so often while the chain goes on.
+/** @import { Alert, LiveOverview, Overview } from "./types" */
 
-// `heard` gets (overview, alerts), `trouble` a text; both as long as the page is open.
+const REFRESH_INTERVAL_MS = 2000; // Shortest time between two requests for the same part of the chain.
+const RECONNECT_MS = 1000;
+
+/**
+ * @typedef {object} Listeners
+ * @property {(overview: Overview, alerts: Alert[] | null) => void} overview
+ * @property {(message: string) => void} trouble There are no figures; the message says why.
+ * @property {(open: boolean) => void} connection
+ */
+
+/** Calls its listeners for as long as the page is open. */
 export class Feed {
-  constructor(heard, trouble, connection) {
-    this.heard = heard;
-    this.trouble = trouble;
-    this.connection = connection;
+  /** @param {Listeners} listeners */
+  constructor(listeners) {
+    this.listeners = listeners;
+    /** @type {Alert[] | null} */
     this.alerts = null;
-    this.asked = 0;
+    this.requestedAt = 0;
     this.live = false;
     this.failed = false;
-    this.watch();
+    this.connect();
   }
 
-  // The chain's own feed stays open whatever is shown: it says when there is something new.
-  watch() {
+  /** The live feed stays open whatever the page shows: it tells when there is something new. */
+  connect() {
     const source = new EventSource("/api/v1/live");
-    source.addEventListener("open", () => this.connection(true));
-    source.addEventListener("overview", (event) => {
-      const overview = JSON.parse(event.data);
-      this.connection(true);
-      this.alerts = overview.alerts ?? [];
-      if (isHome()) this.heard(overview, this.alerts);
-      else if (this.live || this.failed) this.askAgain();
-    });
+    source.addEventListener("open", () => this.listeners.connection(true));
+    source.addEventListener("overview", (event) => this.receive(JSON.parse(event.data)));
     source.addEventListener("trouble", (event) => this.fail(JSON.parse(event.data).error));
     source.addEventListener("error", () => {
-      this.connection(false);
-      // A browser gives up for good when the answer is not a stream, as while the server starts.
-      if (source.readyState === EventSource.CLOSED) setTimeout(() => this.watchAgain(), 1000);
+      this.listeners.connection(false);
+      // A browser does not reconnect if the response is not an event stream, as while the server starts.
+      if (source.readyState === EventSource.CLOSED) {
+        setTimeout(() => this.reconnect(), RECONNECT_MS);
+      }
     });
   }
 
-  // Whose session has ended has to log in again, and comes back to where it was.
-  async watchAgain() {
-    const [answer] = await read("/api/v1/metrics");
-    if (answer?.status !== 401) { this.watch(); return; }
-    location.assign("/login?next=" + encodeURIComponent(location.pathname + location.search));
+  /** Connects again, or goes to the login page if the session has ended. */
+  async reconnect() {
+    const [response] = await getJson("/api/v1/metrics");
+    if (response?.status === 401) {
+      location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+    } else {
+      this.connect();
+    }
   }
 
-  // Also of days that are over it is asked again, once something is heard.
-  fail(text) {
+  /** @param {LiveOverview} overview */
+  receive(overview) {
+    this.listeners.connection(true);
+    this.alerts = overview.alerts ?? [];
+    if (isHome()) {
+      this.listeners.overview(overview, this.alerts);
+    } else if (this.live || this.failed) {
+      this.refresh();
+    }
+  }
+
+  /** @param {string} message */
+  fail(message) {
     this.failed = true;
-    this.trouble(text);
+    this.listeners.trouble(message);
   }
 
-  askAgain() {
-    if (performance.now() - this.asked < AGAIN_MS || document.hidden) return;
-    this.ask();
+  /** Requests the overview again, unless the last request is recent or nobody sees the page. */
+  refresh() {
+    if (performance.now() - this.requestedAt >= REFRESH_INTERVAL_MS && !document.hidden) {
+      this.request();
+    }
   }
 
-  // The overview of what the address says. An answer that a newer question has overtaken is dropped.
-  async ask() {
+  /** Requests the overview that the address names. An answer is dropped if the address has changed since. */
+  async request() {
     const wanted = query();
-    this.asked = performance.now();
-    const [answer, body] = await read("/api/v1/overview?" + wanted);
-    if (wanted !== query()) return;
-    if (!answer?.ok) { this.fail(body?.errors[0].error ?? ""); return; }
+    this.requestedAt = performance.now();
+    const [response, body] = await getJson(`/api/v1/overview?${wanted}`);
+    if (wanted !== query()) {
+      return;
+    }
+    if (!response?.ok) {
+      this.fail(body?.errors[0].error ?? "");
+      return;
+    }
     this.failed = false;
     this.live = body.live;
-    this.heard(body, this.alerts);
+    this.listeners.overview(body, this.alerts);
   }
 }
 
-// The answer and its JSON; nothing where the server cannot be reached.
-async function read(address) {
+/**
+ * The response and its JSON, or nulls if the server cannot be reached.
+ * @param {string} url
+ * @returns {Promise<[Response, any] | [null, null]>}
+ */
+async function getJson(url) {
   try {
-    const answer = await fetch(address);
-    return [answer, await answer.json()];
+    const response = await fetch(url);
+    return [response, await response.json()];
   } catch {
     return [null, null];
   }

@@ -1,103 +1,218 @@
-// Amounts, counts, days and spans of time as the viewer's language writes them.
-import { language, word } from "./words.js";
+// Amounts, counts, dates and durations as the viewer's language writes them.
+// tests/fixtures/formatting.json holds what both this module and the server write.
+import { language, t } from "./i18n.js";
 
-const LOCALES = { en: "en-GB", fr: "fr-FR" };
+const LOCALES = /** @type {Record<string, string>} */ ({ en: "en-GB", fr: "fr-FR" });
+const MISSING = "–";
 
-const made = new Map();
+/** @type {Map<string, Intl.NumberFormat | Intl.DateTimeFormat>} */
+const formatters = new Map();
 
-function format(kind, options) {
+/**
+ * @template {Intl.NumberFormat | Intl.DateTimeFormat} Formatter
+ * @template Options
+ * @param {new (locale: string, options: Options) => Formatter} kind
+ * @param {Options} options
+ * @returns {Formatter}
+ */
+function cached(kind, options) {
   const key = language + kind.name + JSON.stringify(options);
-  if (!made.has(key)) made.set(key, new kind(LOCALES[language], options));
-  return made.get(key);
+  if (!formatters.has(key)) {
+    formatters.set(key, new kind(LOCALES[language], options));
+  }
+  return /** @type {Formatter} */ (formatters.get(key));
 }
 
-// Amounts stay decimal strings: the formatter reads them without a binary number between.
+/** @param {Intl.NumberFormatOptions} options */
+const numbers = (options) => cached(Intl.NumberFormat, options);
+
+/** @param {Intl.DateTimeFormatOptions} options */
+const dates = (options) => cached(Intl.DateTimeFormat, { ...options, timeZone: "UTC" });
+
+/**
+ * A decimal string for the formatter, which reads all of its digits; a JavaScript number could not hold them.
+ * @param {string} text
+ */
+const exact = (text) => /** @type {any} */ (text);
+
+/**
+ * @param {string | null} amount decimal string
+ * @param {string} currency ISO 4217 code
+ */
 export function money(amount, currency) {
-  return amount === null ? "–" : format(Intl.NumberFormat, { style: "currency", currency }).format(amount);
+  return amount === null ? MISSING : numbers({ style: "currency", currency }).format(exact(amount));
 }
 
-// Without the minor unit, for places where a glance is enough.
+/**
+ * The amount without cents, for places where a glance is enough.
+ * @param {string | null} amount
+ * @param {string} currency
+ */
 export function roundMoney(amount, currency) {
-  const options = { style: "currency", currency, maximumFractionDigits: 0 };
-  return amount === null ? "–" : format(Intl.NumberFormat, options).format(amount);
+  const options = { style: /** @type {const} */ ("currency"), currency, maximumFractionDigits: 0 };
+  return amount === null ? MISSING : numbers(options).format(exact(amount));
 }
 
-// What stands before and from the decimal point on; a sign of the currency behind it stays behind.
+/**
+ * The amount in two parts: up to the decimal point, and the rest with the currency sign if it comes last.
+ * @param {string} amount
+ * @param {string} currency
+ * @returns {[string, string]}
+ */
 export function moneyParts(amount, currency) {
-  const parts = format(Intl.NumberFormat, { style: "currency", currency }).formatToParts(amount);
+  const parts = numbers({ style: "currency", currency }).formatToParts(exact(amount));
   const point = parts.findIndex((part) => part.type === "decimal");
+  const cut = point < 0 ? parts.length : point;
+  /** @param {Intl.NumberFormatPart[]} some */
   const text = (some) => some.map((part) => part.value).join("");
-  return point < 0 ? [text(parts), ""] : [text(parts.slice(0, point)), text(parts.slice(point))];
+  return [text(parts.slice(0, cut)), text(parts.slice(cut))];
 }
 
-export const count = (number) => (number === null ? "–" : format(Intl.NumberFormat, {}).format(number));
+/** @param {number | null} number */
+export const count = (number) => (number === null ? MISSING : numbers({}).format(number));
 
+/**
+ * @param {string} text decimal string
+ * @param {number} [digits]
+ */
 export const decimal = (text, digits = 2) =>
-  format(Intl.NumberFormat, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(text);
+  numbers({ minimumFractionDigits: digits, maximumFractionDigits: digits }).format(exact(text));
 
-export function short(number) {
-  return format(Intl.NumberFormat, { notation: "compact", maximumSignificantDigits: 3 }).format(number);
+/**
+ * The number with at most three digits, such as 1.2K.
+ * @param {number} number
+ */
+export const compact = (number) => numbers({ notation: "compact", maximumSignificantDigits: 3 }).format(number);
+
+const ONE_DIGIT = { minimumFractionDigits: 1, maximumFractionDigits: 1, style: /** @type {const} */ ("percent") };
+
+/**
+ * 5.5% from "5.5".
+ * @param {string} text percent
+ */
+export const percent = (text) => numbers(ONE_DIGIT).format(Number(text) / 100);
+
+/**
+ * +6.2% from "6.2".
+ * @param {string} text percent
+ */
+export const change = (text) => numbers({ ...ONE_DIGIT, signDisplay: "exceptZero" }).format(Number(text) / 100);
+
+/**
+ * A change as text, and whether it is better (1), worse (-1) or neither (0).
+ * @param {string | null | undefined} value percent, or `new` if there was nothing before
+ * @param {boolean} [upIsGood]
+ * @returns {[string, number]}
+ */
+export function rated(value, upIsGood = true) {
+  if (value === null || value === undefined) {
+    return ["", 0];
+  }
+  if (value === "new") {
+    return [t("new"), 0];
+  }
+  const direction = Math.sign(Number(value));
+  return [change(value), upIsGood ? direction : -direction];
 }
 
-// "+6.2 %" from "6.2"; the sign says it, the colour only repeats it.
-export function percent(change) {
-  const options = { minimumFractionDigits: 1, maximumFractionDigits: 1, signDisplay: "exceptZero", style: "percent" };
-  return format(Intl.NumberFormat, options).format(Number(change) / 100);
+const DAY_MS = 86_400_000;
+
+/** @param {string} day ISO date */
+const utc = (day) => new Date(`${day}T00:00:00Z`);
+
+/**
+ * Weekday, day and month. The year is left out if it is the current one.
+ * @param {string} day ISO date
+ * @param {string} [currentYear]
+ */
+export function dayName(day, currentYear = new Date().toISOString().slice(0, 4)) {
+  /** @type {Intl.DateTimeFormatOptions} */
+  const options = { weekday: "short", day: "numeric", month: "short" };
+  if (day.slice(0, 4) !== currentYear) {
+    options.year = "numeric";
+  }
+  return dates(options).format(utc(day)).replace(",", "");
 }
 
-export const share = (text) =>
-  format(Intl.NumberFormat, { minimumFractionDigits: 1, maximumFractionDigits: 1, style: "percent" }).format(Number(text) / 100);
+/** @param {string} day ISO date */
+export const weekday = (day) => dates({ weekday: "short" }).format(utc(day));
 
-const utc = (day) => new Date(day + "T00:00:00Z");
-
-export function dayName(day) {
-  const options = { weekday: "short", day: "numeric", month: "short", timeZone: "UTC" };
-  if (day.slice(0, 4) !== new Date().toISOString().slice(0, 4)) options.year = "numeric";
-  return format(Intl.DateTimeFormat, options).format(utc(day)).replace(",", "");
+/**
+ * @param {string} first ISO date
+ * @param {string} last ISO date
+ * @param {string} [currentYear]
+ */
+export function dayRange(first, last, currentYear) {
+  const from = dayName(first, currentYear);
+  return first === last ? from : `${from} – ${dayName(last, currentYear)}`;
 }
 
-export const weekday = (day) => format(Intl.DateTimeFormat, { weekday: "short", timeZone: "UTC" }).format(utc(day));
+/**
+ * @param {string} day ISO date
+ * @param {number} number of days, negative to go back
+ */
+export const addDays = (day, number) => new Date(utc(day).getTime() + number * DAY_MS).toISOString().slice(0, 10);
 
-export function spanName(first, last) {
-  return first === last ? dayName(first) : dayName(first) + " – " + dayName(last);
-}
+/**
+ * Number of days from the first to the last, both included.
+ * @param {string} first ISO date
+ * @param {string} last ISO date
+ */
+export const dayCount = (first, last) => Math.round((utc(last).getTime() - utc(first).getTime()) / DAY_MS) + 1;
 
-export function shifted(day, days) {
-  const date = utc(day);
-  date.setUTCDate(date.getUTCDate() + days);
-  return date.toISOString().slice(0, 10);
-}
+/**
+ * Hours and minutes of a local time, which both languages write alike.
+ * @param {string} local ISO date and time
+ */
+export const time = (local) => local.slice(11, 16);
 
-export const days = (first, last) => Math.round((utc(last) - utc(first)) / 86400000) + 1;
+/** @param {string} local ISO date and time */
+export const timeWithSeconds = (local) => local.slice(11, 19);
 
-// The wall clock so many minutes after a wall-clock time, or before it.
+/**
+ * The time of day a number of minutes after a local time, or before it.
+ * @param {string} start ISO date and time
+ * @param {number} offset minutes
+ */
 export function clock(start, offset) {
-  const [hours, minutes] = start.slice(11, 16).split(":").map(Number);
-  const at = (((hours * 60 + minutes + offset) % 1440) + 1440) % 1440;
-  return String(Math.floor(at / 60)).padStart(2, "0") + ":" + String(at % 60).padStart(2, "0");
+  const [hours, minutes] = time(start).split(":").map(Number);
+  const total = (((hours * 60 + minutes + offset) % 1440) + 1440) % 1440;
+  return `${String(Math.floor(total / 60)).padStart(2, "0")}:${String(total % 60).padStart(2, "0")}`;
 }
 
-// The symbols of milliseconds, seconds, minutes and hours are the same in every language.
-const unit = (number, symbol, digits = 0) =>
-  format(Intl.NumberFormat, { maximumFractionDigits: digits, minimumFractionDigits: digits }).format(number) + "\u00a0" + symbol;
+/**
+ * A number with a unit whose symbol is the same in every language.
+ * @param {number} number
+ * @param {string} symbol
+ * @param {number} [digits]
+ */
+const withUnit = (number, symbol, digits = 0) => `${decimal(String(number), digits)}\u00a0${symbol}`;
 
-export function span(ms) {
-  if (ms === null) return "–";
-  if (ms < 1000) return unit(Math.round(ms), "ms");
-  if (ms < 10000) return unit(ms / 1000, "s", 1);
-  if (ms < 120000) return unit(Math.floor(ms / 1000), "s");
-  if (ms < 7200000) return unit(Math.floor(ms / 60000), "min");
-  if (ms < 172800000) return unit(Math.floor(ms / 3600000), "h");
-  return word("days", { number: count(Math.floor(ms / 86400000)) });
+/**
+ * A duration in its largest fitting unit.
+ * @param {number} ms
+ */
+export function duration(ms) {
+  if (ms < 1000) {
+    return withUnit(Math.round(ms), "ms");
+  }
+  if (ms < 10_000) {
+    return withUnit(ms / 1000, "s", 1);
+  }
+  if (ms < 120_000) {
+    return withUnit(Math.floor(ms / 1000), "s");
+  }
+  if (ms < 7_200_000) {
+    return withUnit(Math.floor(ms / 60_000), "min");
+  }
+  if (ms < 172_800_000) {
+    return withUnit(Math.floor(ms / 3_600_000), "h");
+  }
+  return t("days", { number: count(Math.floor(ms / DAY_MS)) });
 }
 
-// How old figures are changes all the time: in steps that don't flicker.
-export const age = (ms) => (ms < 10000 ? unit(Math.floor(ms / 100) / 10, "s", 1) : span(ms));
-
-// A change as an element would show it: text and whether it is better (1), worse (-1) or neither (0).
-export function changed(change, upIsGood = true) {
-  if (change === null || change === undefined) return ["", 0];
-  if (change === "new") return [word("new"), 0];
-  const direction = Math.sign(Number(change));
-  return [percent(change), upIsGood ? direction : -direction];
-}
+/**
+ * The age of the figures. It changes all the time, so it is rounded down to steps that do not flicker.
+ * @param {number} ms
+ */
+export const age = (ms) => (ms < 10_000 ? withUnit(Math.floor(ms / 100) / 10, "s", 1) : duration(ms));

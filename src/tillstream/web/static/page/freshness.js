@@ -1,56 +1,96 @@
-// How old the figures are is always on the page, and when they stand still the whole page shows it.
-import { $, h, say } from "./dom.js";
+// Shows how old the figures are. If they stop being updated, the whole page shows it.
+import { $, h, replaceContent } from "./dom.js";
 import { age, count } from "./format.js";
-import { word } from "./words.js";
+import { t } from "./i18n.js";
 
-const SILENT_MS = 12000; // The feed speaks every 5 s at least: after two missed beats the line is dead.
+/** @import { Overview } from "./types" */
+
+const SILENT_MS = 12_000; // The feed sends something every 5 s, so after two missed events the connection is dead.
 const BEHIND_MS = 5000;
+const INTERVAL_MS = 250;
 
-export class Freshness {
+/**
+ * @typedef {object} Observed
+ * @property {Overview | null} overview the last one received
+ * @property {number} sinceMs time since it was received
+ * @property {boolean} connected
+ * @property {string | null} problem why there are no figures
+ */
+/** @typedef {{ name: "" | "live" | "behind" | "stale", label: string, detail: string }} State */
+
+/**
+ * What the page says about the age of its figures.
+ * @param {Observed} observed
+ * @returns {State}
+ */
+export function freshness({ overview, sinceMs, connected, problem }) {
+  if (problem !== null) {
+    return { name: "stale", label: t("not_live"), detail: problem };
+  }
+  if (!overview) {
+    return { name: "", label: t("connecting"), detail: "" };
+  }
+  const total = age(sinceMs + overview.age_ms);
+  if (!connected || (overview.live && sinceMs > SILENT_MS)) {
+    return { name: "stale", label: t("not_live"), detail: t("stale_age", { age: total }) };
+  }
+  if (!overview.live) {
+    return { name: "", label: t("complete"), detail: t("as_counted") };
+  }
+  if (overview.age_ms > BEHIND_MS) {
+    const detail = t("behind_note", { age: age(overview.age_ms), number: count(overview.lag) });
+    return { name: "behind", label: t("behind"), detail };
+  }
+  return { name: "live", label: t("live"), detail: t("data_age", { age: total }) };
+}
+
+/** Keeps the indicator in the header current. */
+export class FreshnessIndicator {
   constructor() {
-    this.heardAt = 0;
+    /** @type {Overview | null} */
+    this.overview = null;
+    this.receivedAt = 0;
     this.connected = false;
+    /** @type {string | null} */
     this.problem = null;
-    this.shown = null;
-    setInterval(() => this.show(), 250);
+    setInterval(() => this.show(), INTERVAL_MS);
   }
 
-  heard(overview) {
-    this.shown = overview;
+  /** @param {Overview} overview */
+  received(overview) {
+    this.overview = overview;
     this.problem = null;
-    this.heardAt = performance.now();
+    this.receivedAt = performance.now();
     this.show();
   }
 
-  trouble(text) {
-    this.problem = text || word("no_answer");
+  /** @param {string} message */
+  trouble(message) {
+    this.problem = message || t("no_answer");
     this.show();
   }
 
+  /** @param {boolean} open */
   connection(open) {
-    if (this.connected !== open) { this.connected = open; this.show(); }
+    if (this.connected !== open) {
+      this.connected = open;
+      this.show();
+    }
   }
 
   show() {
-    const { shown, problem } = this;
-    if (problem !== null) return this.state("stale", word("not_live"), problem);
-    if (!shown) return this.state("", word("connecting"), "");
-    const since = performance.now() - this.heardAt, old = since + shown.age_ms;
-    if (!this.connected || (shown.live && since > SILENT_MS)) return this.state("stale", word("not_live"), word("figures_old", { age: age(old) }));
-    if (!shown.live) return this.state("", word("complete"), word("as_counted"));
-    if (shown.age_ms > BEHIND_MS) return this.state("behind", word("behind"), word("behind_note", { age: age(shown.age_ms), number: count(shown.lag) }));
-    return this.state("live", word("live"), word("old", { age: age(old) }));
-  }
-
-  state(name, bold, rest) {
-    const pill = $("freshness");
-    pill.dataset.state = name;
-    say(pill, h("b", {}, bold), rest ? h("span", {}, rest) : "");
+    const { overview, connected, problem } = this;
+    const sinceMs = performance.now() - this.receivedAt;
+    const { name, label, detail } = freshness({ overview, sinceMs, connected, problem });
+    const indicator = $("freshness");
+    indicator.dataset.state = name;
+    replaceContent(indicator, h("b", {}, label), detail && h("span", {}, detail));
     $("page").classList.toggle("stale", name === "stale");
-    // Said aloud only when the state changes, not with every tenth of a second.
-    if ($("announce").dataset.state !== name) {
-      $("announce").dataset.state = name;
-      $("announce").textContent = name === "stale" ? bold + ". " + rest : bold;
+    // A screen reader announces a change of state, but not every tenth of a second.
+    const announcement = $("announce");
+    if (announcement.dataset.state !== name) {
+      announcement.dataset.state = name;
+      announcement.textContent = name === "stale" ? `${label}. ${detail}` : label;
     }
   }
 }

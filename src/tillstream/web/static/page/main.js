@@ -1,82 +1,130 @@
-// The page that Dash laid out, filled: from the live feed for today, from the API for everything else.
-import { $ } from "./dom.js";
+// Starts the live page: connects the feed to the panels, the period picker and the language button.
 import { attention } from "./attention.js";
+import { $ } from "./dom.js";
 import { Feed } from "./feed.js";
+import { hero, tiles } from "./figures.js";
 import { money } from "./format.js";
-import { Freshness } from "./freshness.js";
+import { FreshnessIndicator } from "./freshness.js";
+import { LANGUAGES, language, loadLanguage, preferredLanguage, t, translateMarkup } from "./i18n.js";
 import * as panels from "./panels.js";
-import { isHome, picker, showPeriod } from "./period.js";
-import { LANGUAGES, language, load, wanted, word } from "./words.js";
+import { isHome } from "./period.js";
+import { PeriodPicker, showPeriod } from "./picker.js";
 
-const PANELS = [panels.scopeTitle, panels.arrange, panels.hero, panels.tiles, panels.categories, panels.hours, panels.shops, panels.tillsOf, panels.products, panels.payments, panels.vat, panels.latest, panels.pace, panels.rate];
+/** @import { Alert, Overview } from "./types" */
 
+const DRAWERS = [
+  panels.crumbs,
+  panels.arrange,
+  hero,
+  tiles,
+  panels.categories,
+  panels.hours,
+  panels.shops,
+  panels.tills,
+  panels.products,
+  panels.payments,
+  panels.vat,
+  panels.latest,
+  panels.pace,
+  panels.rate,
+];
+
+/** @type {Overview | null} */
 let shown = null;
+/** @type {Alert[] | null} */
 let alerts = null;
 
-function draw() {
-  const empty = shown.live && isHome() && shown.tiles.receipts.value === 0;
-  $("welcome").hidden = !empty;
-  $("page").classList.toggle("empty", empty);
-  for (const panel of PANELS) panel(shown);
-  attention(shown, shown.live ? alerts : null, shown.today);
+/** @param {Overview} overview */
+function draw(overview) {
+  const isEmpty = overview.live && isHome() && overview.tiles.receipts?.value === 0;
+  $("welcome").hidden = !isEmpty;
   const page = $("page");
-  page.dataset.live = String(shown.live);
-  page.dataset.drawn = String(Number(page.dataset.drawn || 0) + 1);
-  page.dataset.day = shown.to;
-  const title = shown.scope.kind === "chain" ? "tillstream" : shown.scope.title + " · tillstream";
-  document.title = money(shown.tiles.revenue.value, shown.currency) + " · " + title;
-  if (isHome()) $("nav-today").setAttribute("aria-current", "page");
-  else $("nav-today").removeAttribute("aria-current");
+  page.classList.toggle("empty", isEmpty);
+  for (const drawer of DRAWERS) {
+    drawer(overview);
+  }
+  attention(overview, overview.live ? alerts : null);
+  showPeriod(overview);
+  const { scope, tiles: figures, currency } = overview;
+  const title = scope.kind === "chain" ? "tillstream" : `${scope.title} · tillstream`;
+  document.title = `${money(figures.revenue.value, currency)} · ${title}`;
+  if (isHome()) {
+    $("nav-today").setAttribute("aria-current", "page");
+  } else {
+    $("nav-today").removeAttribute("aria-current");
+  }
+  // Tests wait for these.
+  page.dataset.live = String(overview.live);
+  page.dataset.drawn = String(Number(page.dataset.drawn ?? 0) + 1);
+  page.dataset.day = overview.to;
 }
 
 function start() {
-  const freshness = new Freshness();
-  let update = () => {};
-  const feed = new Feed(
-    (overview, heard) => {
+  const indicator = new FreshnessIndicator();
+  const feed = new Feed({
+    overview: (overview, active) => {
       shown = overview;
-      alerts = heard;
-      draw();
-      freshness.heard(overview);
-      showPeriod(overview, overview.today);
-      update(overview, overview.today);
+      alerts = active;
+      draw(overview);
+      indicator.received(overview);
+      picker.update(overview);
     },
-    (text) => freshness.trouble(text),
-    (open) => freshness.connection(open),
-  );
-  const moved = () => feed.ask();
-  update = (overview, now) => { if (!$("period-dialog").open) setPicker(overview, now); };
-  const setPicker = picker(moved);
-  addEventListener("popstate", moved);
-  if (!isHome()) feed.ask();
-
-  $("language").addEventListener("click", async () => {
-    await load(LANGUAGES[(LANGUAGES.indexOf(language) + 1) % LANGUAGES.length]);
-    $("language").textContent = word("other_language");
-    if (!shown) return;
-    draw();
-    showPeriod(shown, shown.today);
+    trouble: (message) => indicator.trouble(message),
+    connection: (open) => indicator.connection(open),
   });
-  $("language").textContent = word("other_language");
-  new ResizeObserver(() => { if (shown) { panels.pace(shown); panels.rate(shown); } }).observe($("pace"));
-  document.addEventListener("visibilitychange", () => { if (!document.hidden && !isHome()) feed.ask(); });
+  const request = () => feed.request();
+  const picker = new PeriodPicker(request);
+  addEventListener("popstate", request);
+  if (!isHome()) {
+    request();
+  }
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && !isHome()) {
+      request();
+    }
+  });
+  const resized = new ResizeObserver(() => {
+    if (shown) {
+      panels.pace(shown);
+      panels.rate(shown);
+    }
+  });
+  resized.observe($("pace"));
+  $("language").addEventListener("click", nextLanguage);
 }
 
-// Dash renders after its own scripts have run.
-function whenLaidOut(then) {
-  if ($("page")) { then(); return; }
-  const observer = new MutationObserver(() => {
-    if (!$("page")) return;
-    observer.disconnect();
-    then();
-  });
-  observer.observe(document.body, { childList: true, subtree: true });
+async function nextLanguage() {
+  await loadLanguage(LANGUAGES[(LANGUAGES.indexOf(language) + 1) % LANGUAGES.length]);
+  showLanguage();
+  if (shown) {
+    draw(shown);
+  }
 }
 
-if (new URLSearchParams(location.search).get("wall") === "1") document.documentElement.classList.add("wall");
-const words = load(wanted());
-whenLaidOut(async () => {
-  await words;
-  await load(language); // Once more for what Dash has laid out since.
-  start();
-});
+const showLanguage = () => {
+  $("language").textContent = t("other_language");
+};
+
+/** Resolves once Dash has rendered the page, which it does after its own scripts have run. */
+function rendered() {
+  return new Promise((resolve) => {
+    const observer = new MutationObserver(check);
+    function check() {
+      if (document.getElementById("page")) {
+        observer.disconnect();
+        resolve(undefined);
+      }
+    }
+    observer.observe(document.body, { childList: true, subtree: true });
+    check();
+  });
+}
+
+if (new URLSearchParams(location.search).get("wall") === "1") {
+  document.documentElement.classList.add("wall");
+}
+const loaded = loadLanguage(preferredLanguage(location.search, document.cookie, navigator.languages));
+await Promise.all([rendered(), loaded]);
+translateMarkup();
+showLanguage();
+start();

@@ -1,120 +1,159 @@
-// Which days, which comparison and which part of the chain the page shows: all of it stands in its address.
-import { $, h } from "./dom.js";
-import { dayName, days, shifted, spanName } from "./format.js";
-import { word } from "./words.js";
+// Which days, which comparison and which part of the chain the page shows. All of it is in the page's address.
+import { addDays, dayCount, dayName, dayRange } from "./format.js";
 
-const PLACES = [
+/** @import { Overview, Scope } from "./types" */
+/** @typedef {{ day?: string, from?: string, to?: string, vs?: string }} Period */
+
+/** @type {[RegExp, string[]][]} */
+const SCOPES = [
   [/^\/regions\/([^/]+)$/, ["region"]],
   [/^\/shops\/([^/]+)\/tills\/([^/]+)$/, ["store", "till"]],
   [/^\/shops\/([^/]+)$/, ["store"]],
   [/^\/categories\/([^/]+)$/, ["category"]],
   [/^\/products\/([^/]+)$/, ["product"]],
 ];
+const PERIOD_PARAMETERS = /** @type {const} */ (["day", "from", "to", "vs"]);
 
-export function scope() {
-  for (const [pattern, names] of PLACES) {
-    const found = location.pathname.match(pattern);
-    if (found) return Object.fromEntries(names.map((name, i) => [name, decodeURIComponent(found[i + 1])]));
+/**
+ * The part of the chain that a path names. The whole chain has no names.
+ * @param {string} [path]
+ * @returns {Record<string, string>}
+ */
+export function scope(path = location.pathname) {
+  for (const [pattern, names] of SCOPES) {
+    const found = path.match(pattern);
+    if (found) {
+      return Object.fromEntries(names.map((name, i) => [name, decodeURIComponent(found[i + 1])]));
+    }
   }
   return {};
 }
 
-export function period() {
-  const given = new URLSearchParams(location.search);
-  return Object.fromEntries(["day", "from", "to", "vs"].filter((name) => given.get(name)).map((name) => [name, given.get(name)]));
+/**
+ * The days and the comparison that a query string names.
+ * @param {string} [search]
+ * @returns {Period}
+ */
+export function period(search = location.search) {
+  const parameters = new URLSearchParams(search);
+  return Object.fromEntries(
+    PERIOD_PARAMETERS.filter((name) => parameters.get(name)).map((name) => [name, parameters.get(name)]),
+  );
 }
 
+/** The query that asks the API for what the page shows. */
 export const query = () => new URLSearchParams({ ...period(), ...scope() }).toString();
+
+/** Whether the page shows the whole chain today, which is what the live feed sends. */
 export const isHome = () => query() === "";
 
-export function address(path, filters) {
-  const search = new URLSearchParams(filters).toString();
-  return path + (search ? "?" + search : "");
+/**
+ * @param {string} path
+ * @param {Record<string, string>} parameters
+ */
+export function address(path, parameters) {
+  const search = new URLSearchParams(parameters).toString();
+  return search ? `${path}?${search}` : path;
 }
 
-// The address of another place, for the same days.
-export const link = (path, more = {}) => address(path, { ...period(), ...more });
+/**
+ * Another place for the days that the page shows.
+ * @param {string} path
+ */
+const sameDays = (path) => address(path, { ...period() });
 
-const segment = (text) => encodeURIComponent(text);
+const escaped = encodeURIComponent;
+
+/** Addresses of the parts of the chain, for the days that the page shows. */
 export const places = {
-  region: (each) => link("/regions/" + segment(each)),
-  store: (each) => link("/shops/" + segment(each)),
-  till: (store, each) => link("/shops/" + segment(store) + "/tills/" + segment(each)),
-  category: (each) => link("/categories/" + segment(each)),
-  product: (each) => link("/products/" + segment(each)),
-  receipt: (key) => "/receipts/" + segment(key),
+  chain: () => sameDays("/"),
+  /** @param {string} region */
+  region: (region) => sameDays(`/regions/${escaped(region)}`),
+  /** @param {string} store */
+  store: (store) => sameDays(`/shops/${escaped(store)}`),
+  /**
+   * @param {string} store
+   * @param {string} till
+   */
+  till: (store, till) => sameDays(`/shops/${escaped(store)}/tills/${escaped(till)}`),
+  /** @param {string} category */
+  category: (category) => sameDays(`/categories/${escaped(category)}`),
+  /** @param {string} product */
+  product: (product) => sameDays(`/products/${escaped(product)}`),
+  /** @param {string} key */
+  receipt: (key) => `/receipts/${escaped(key)}`,
 };
 
-// Show other days without a reload; Back returns.
-export function go(wantedPeriod, changed) {
-  const given = new URLSearchParams(location.search);
-  for (const name of ["day", "from", "to", "vs"]) given.delete(name);
-  for (const [name, value] of Object.entries(wantedPeriod)) if (value) given.set(name, value);
-  const search = given.toString();
-  history.pushState(null, "", location.pathname + (search ? "?" + search : ""));
-  changed();
+/**
+ * The address of a scope above the one that the page shows.
+ * @param {Scope["parents"][number]} parent
+ */
+export function placeOf(parent) {
+  if (parent.kind === "region") {
+    return places.region(parent.region ?? "");
+  }
+  return parent.kind === "store" ? places.store(parent.store ?? "") : places.category(parent.category ?? "");
 }
 
-const asPeriod = (from, to, today, vs) => ({ ...(from === to ? (from === today ? {} : { day: from }) : { from, to }), vs });
-
-// The picker: a dialog with dates and the spans that people ask for most.
-export function picker(changed) {
-  const dialog = $("period-dialog");
-  const [from, to, vs] = ["period-from", "period-to", "period-vs"].map((id) => {
-    const input = h("input", { type: "date", id });
-    $("slot-" + id).append(input);
-    return input;
-  });
-  let today = null;
-  const close = () => dialog.close();
-  const choose = (first, last, against) => { close(); go(asPeriod(first, last, today, against), changed); };
-  $("period").addEventListener("click", () => { if (today) dialog.showModal(); });
-  dialog.addEventListener("click", (event) => { if (event.target === dialog) close(); });
-  $("period-form").addEventListener("submit", (event) => {
-    event.preventDefault();
-    if (!from.value) return;
-    const last = to.value && to.value >= from.value ? to.value : from.value;
-    choose(from.value, last, vs.dataset.touched ? vs.value : "");
-  });
-  vs.addEventListener("input", () => { vs.dataset.touched = "1"; });
-  from.addEventListener("input", () => { if (to.value < from.value || !to.dataset.touched) to.value = from.value; });
-  to.addEventListener("input", () => { to.dataset.touched = "1"; });
-  $("period-close").addEventListener("click", close);
-  const quick = {
-    today: () => [today, today],
-    yesterday: () => [shifted(today, -1), shifted(today, -1)],
-    last_7_days: () => [shifted(today, -6), today],
-    last_28_days: () => [shifted(today, -27), today],
-    this_month: () => [today.slice(0, 8) + "01", today],
-  };
-  $("period-quick").replaceChildren(...Object.entries(quick).map(([name, span]) => {
-    const button = h("button", { type: "button", "data-word": name }, word(name));
-    button.addEventListener("click", () => choose(...span(), ""));
-    return button;
-  }));
-  return (shown, now) => {
-    today = now;
-    from.value = shown.from; to.value = shown.to; vs.value = shown.vs.from;
-    from.max = to.max = now;
-    delete vs.dataset.touched; delete to.dataset.touched;
-  };
+/**
+ * The period from one day to another. Today has no parameters, so its address stays the same tomorrow.
+ * @param {string} from
+ * @param {string} to
+ * @param {string} today
+ * @param {string} [vs]
+ * @returns {Period}
+ */
+export function asPeriod(from, to, today, vs) {
+  const compared = vs ? { vs } : {};
+  if (from !== to) {
+    return { from, to, ...compared };
+  }
+  return from === today ? compared : { day: from, ...compared };
 }
 
-// The pills and arrows around the picker.
-export function showPeriod(shown, today) {
-  const length = days(shown.from, shown.to);
-  $("period-name").textContent = spanName(shown.from, shown.to);
-  $("vs-name").textContent = spanName(shown.vs.from, shown.vs.to);
-  const at = (first) => {
-    const last = shifted(first, length - 1), given = new URLSearchParams(location.search);
-    for (const name of ["day", "from", "to", "vs"]) given.delete(name);
-    for (const [name, value] of Object.entries(asPeriod(first, last, today))) if (value) given.set(name, value);
-    return location.pathname + (given.toString() ? "?" + given : "");
-  };
-  $("day-before").href = at(shifted(shown.from, -length));
-  const next = shifted(shown.from, length);
-  $("day-after").toggleAttribute("hidden", next > today);
-  $("day-after").href = at(next);
+/**
+ * The current address with another period.
+ * @param {Period} wanted
+ * @param {{ pathname: string, search: string }} [current]
+ */
+export function withPeriod(wanted, current = location) {
+  const parameters = new URLSearchParams(current.search);
+  for (const name of PERIOD_PARAMETERS) {
+    parameters.delete(name);
+  }
+  return address(current.pathname, { ...Object.fromEntries(parameters), ...wanted });
 }
 
-export const against = (shown) => (shown.from === shown.to ? dayName(shown.vs.from) : spanName(shown.vs.from, shown.vs.to));
+/**
+ * The spans that people choose most, with the message key of each.
+ * @param {string} today
+ * @returns {Record<string, [string, string]>}
+ */
+export const quickSpans = (today) => ({
+  today: [today, today],
+  yesterday: [addDays(today, -1), addDays(today, -1)],
+  last_7_days: [addDays(today, -6), today],
+  last_28_days: [addDays(today, -27), today],
+  this_month: [`${today.slice(0, 8)}01`, today],
+});
+
+/**
+ * The spans of the same length just before and just after. There is none after today.
+ * @param {string} from
+ * @param {string} to
+ * @param {string} today
+ * @returns {{ before: Period, after: Period | null }}
+ */
+export function neighbours(from, to, today) {
+  const length = dayCount(from, to);
+  /** @param {string} first */
+  const span = (first) => asPeriod(first, addDays(first, length - 1), today);
+  const next = addDays(from, length);
+  return { before: span(addDays(from, -length)), after: next > today ? null : span(next) };
+}
+
+/**
+ * The days compared with, in words.
+ * @param {Overview} overview
+ */
+export const comparedDays = ({ from, to, vs }) => (from === to ? dayName(vs.from) : dayRange(vs.from, vs.to));
