@@ -24,7 +24,9 @@ def properties(name: str) -> list[str]:
 
 
 def test_given_the_scripts_then_the_layout_has_each_element_that_they_use_with_its_tag() -> None:
-    declared = re.findall(r'^  "?([a-z-]+)"?: "(\w+)",$', (ASSETS / "page" / "elements.js").read_text("utf-8"), re.M)
+    declared = re.findall(
+        r'^  "?([a-z-]+)"?: "(\w+)",$', (ASSETS / "page" / "elements.js").read_text("utf-8"), re.MULTILINE
+    )
     assert len(declared) == len(dict(declared)) > 30
     tags = {part["props"]["id"]: part["type"].lower() for part in components(LAID_OUT) if "id" in part.get("props", {})}
     assert dict(declared).items() <= tags.items()

@@ -38,7 +38,7 @@ def test_a_problem_is_told_and_read_out() -> None:
     shown = text("wrong_password")
     assert '<p class="bad" id="problem" role="alert">That is not the password.</p>' in shown
     assert 'aria-describedby="problem"' in shown
-    assert "Try again in 1 second." in text("too_many_tries", count=1)
+    assert "Try again in 1 second." in text("too_many_attempts", count=1)
 
 
 def test_where_one_wants_to_go_is_escaped() -> None:

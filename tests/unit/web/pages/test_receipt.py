@@ -47,7 +47,7 @@ def test_given_a_conflict_when_the_first_is_shown_then_its_history_links_to_the_
     pipeline.drain()
     pipeline.append(body(documentTotal={"grossTotal": 9}))
     page = page_of(pipeline)
-    assert "the same receipt came with other content" in page
+    assert "the same receipt arrived with different content" in page
     assert 'href="/quarantine/' in page
 
 
