@@ -52,7 +52,7 @@ node-modules: debian ## install the npm packages that check the page's scripts, 
 	elif [ ! $(NODE_MODULES) -nt package-lock.json ]; then npm ci --silent; fi
 
 types: $(STAMP) node-modules ## write the TypeScript types of the API from its OpenAPI document
-	$(BIN)/python -m tests.support.api_types
+	$(BIN)/python -m tests.inprocess.api_types
 
 services: $(STAMP) debian ## start the servers that tests use and leave them running
 	$(BIN)/python -m tests.support.services start

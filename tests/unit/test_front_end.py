@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import api_types, services
+from tests.inprocess import api_types
+from tests.support import services
 
 ROOT = Path(__file__).parents[2]
 LINE_LENGTH = 120

@@ -1,6 +1,6 @@
 """TypeScript declarations of the API answers that the live page reads, generated from the OpenAPI document.
 
-`python -m tests.support.api_types` writes them; with `--check` it fails where the committed file is not current.
+`python -m tests.inprocess.api_types` writes them; with `--check` it fails where the committed file is not current.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.support.dashboard import Answers
-from tests.support.pipeline import Pipeline
+from tests.inprocess.dashboard import Answers
+from tests.inprocess.pipeline import Pipeline
 from tillstream.dashboard.page import ASSETS
 
 ROOT = Path(__file__).parents[2]
