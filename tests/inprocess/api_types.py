@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.inprocess.dashboard import Answers
 from tests.inprocess.pipeline import Pipeline
-from tillstream.dashboard.page import ASSETS
+from tillstream.web.pages.live import ASSETS
 
 ROOT = Path(__file__).parents[2]
 DECLARATIONS = ASSETS / "page" / "api.d.ts"

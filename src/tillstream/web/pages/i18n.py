@@ -1,4 +1,4 @@
-"""What pages say, in each language: `assets/locales` has a file for each, with the same keys."""
+"""What pages say, in each language: `static/locales` has a file for each, with the same keys."""
 
 from __future__ import annotations
 

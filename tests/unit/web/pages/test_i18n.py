@@ -36,7 +36,7 @@ def test_given_the_scripts_and_pages_then_every_word_that_they_say_is_there() ->
     said: set[str] = set()
     for script in (ASSETS / "page").glob("*.js"):
         said |= set(re.findall(r'\b(?:t|counted)\("([a-z0-9_]*[a-z0-9])"', script.read_text(encoding="utf-8")))
-    for module in PYTHON.glob("*.py"):
+    for module in PYTHON.rglob("*.py"):
         said |= set(re.findall(r'\b(?:tell|word|english)\("([a-z0-9_]+)"', module.read_text(encoding="utf-8")))
     assert len(said) > 80
     assert said <= words("en").keys()
