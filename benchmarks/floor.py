@@ -1,27 +1,25 @@
-"""The floors: servers that read the body and answer. `granian`, a bare RSGI handler, is the one that
-ratios are told of; `own` is ingest's own server with nothing behind it."""
+"""The floors: servers that read the body and answer. `granian`, a bare RSGI handler, is the floor of all
+ratios; `own` is ingest's own server without an application behind it."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import signal
-import socket
 import sys
 
 import uvloop
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
 from granian.rsgi import HTTPProtocol, Scope  # type: ignore[attr-defined]
+from granian.server.embed import Server
 
 from tillstream.clock import SystemClock
 from tillstream.config import ports
 from tillstream.config.settings import Settings
-from tillstream.http_server import BACKLOG, BoundServer
-from tillstream.ingest.connections import Connections
-from tillstream.ingest.request import Headers, Reply, Request
-from tillstream.ingest.responses import JSON, Answer
-from tillstream.ingest.room import Room
-from tillstream.ingest.server import limits
+from tillstream.http import server
+from tillstream.http.connections import Connections, Limits
+from tillstream.http.memory import MemoryBudget
+from tillstream.http.messages import JSON, Exchange, Headers, Request, Response
 
 HEADERS = [("content-type", "application/json")]
 ANSWER = b"{}"
@@ -37,39 +35,58 @@ class Floor:
 
 
 class Nothing:
-    """An application of ingest's server that takes nothing."""
+    """The least that an application of ingest's server can do with a body."""
 
-    def turns_away(self, _headers: Headers) -> Answer | None:
+    answers_half_closed = True
+
+    def reject(self, _headers: Headers) -> Response | None:
         return None
 
-    def handle(self, _request: Request, reply: Reply) -> None:
-        reply(Answer(202, JSON, ANSWER))
+    def handle(self, _request: Request, exchange: Exchange) -> None:
+        exchange.respond(Response(202, JSON, ANSWER))
 
 
-async def granian(listener: socket.socket, stop: asyncio.Event) -> None:
-    server = BoundServer(Floor(), Interfaces.RSGI, Settings(), listener)
-    await server.run("the floor", stop, lambda _port: None, lambda: None, STOP_LIMIT_S)
-
-
-async def own(listener: socket.socket, stop: asyncio.Event) -> None:
-    settings = Settings()
-    room = Room(settings.pending_limit_bytes)
-    connections = Connections(Nothing(), limits(settings), room, SystemClock(), lambda _status: None)
-    server = await asyncio.get_running_loop().create_server(connections.accept, sock=listener, backlog=BACKLOG)
+async def granian(port: int, stop: asyncio.Event) -> None:
+    floor = Server(
+        Floor(),
+        address="127.0.0.1",
+        port=port,
+        interface=Interfaces.RSGI,
+        http=HTTPModes.http1,
+        backlog=server.BACKLOG,
+        backpressure=Settings().connection_limit,
+        websockets=False,
+        log_enabled=False,
+    )
+    serving = asyncio.create_task(floor.serve())
     await stop.wait()
-    server.close()
-    await connections.close(STOP_LIMIT_S)
+    floor.stop()  # type: ignore[no-untyped-call]
+    await asyncio.wait((serving,), timeout=STOP_LIMIT_S)
+
+
+async def own(port: int, stop: asyncio.Event) -> None:
+    settings = Settings()
+    connections = Connections(Nothing(), Limits.of(settings), MemoryBudget(settings.pending_limit_bytes), SystemClock())
+    await server.serve(
+        connections,
+        ports.listen("127.0.0.1", port, "its argument", server.BACKLOG),
+        settings,
+        name="the floor",
+        stop=stop,
+        ready=lambda _port: None,
+        stopping=lambda: None,
+        limit_s=STOP_LIMIT_S,
+    )
 
 
 async def main(kind: str, port: int) -> None:
-    listener = ports.listen("127.0.0.1", port, "its argument", BACKLOG)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     gc.collect()
     gc.freeze()
-    await {"granian": granian, "own": own}[kind](listener, stop)
+    await {"granian": granian, "own": own}[kind](port, stop)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,11 @@ WITHOUT_TESTS_OF_THEIR_OWN = {
     "database.duckdb.database": "the backend; tests/conformance/database/test_duckdb.py runs the suite of its port on it",
     "log.rabbitmq.log": "the backend; tests/conformance/log/test_rabbitmq.py runs the suite of its port on it",
     "runtime.read_side": "types alone; every test in tests/e2e runs it",
-    "ingest.request": "types alone; tests/unit/ingest/test_http1.py and test_app.py use each of them",
+    "http.head": "tests/conformance/http has a case for each check",
+    "http.memory": "tests/unit/ingest/test_reservations.py follows the budget through ingest",
+    "http.messages": "types and the protocol's own rejections; tests/unit/http/test_protocol.py sees each of them",
+    "http.reader": "one half of the protocol; tests/unit/http/test_protocol.py",
+    "http.server": "tests/unit/http/test_asgi.py and tests/unit/ingest/test_server.py start and stop it",
     "composition": "wiring alone; every test in tests/e2e runs it",
     "runtime.roles": "processes; tests/e2e runs them as they are",
 }

@@ -11,15 +11,15 @@ import httptools
 import structlog
 
 from tillstream.formats.registry import Formats
+from tillstream.http.memory import Reservation
+from tillstream.http.messages import Exchange, Headers, Reply, Request, Response
 from tillstream.ingest import form_page, openapi, responses
 from tillstream.ingest.auth import Gate, Stores
 from tillstream.ingest.counters import Exposition
 from tillstream.ingest.decoding import AT_ONCE_BYTES
 from tillstream.ingest.group_commit import Committer
 from tillstream.ingest.handlers import Taker, reason
-from tillstream.ingest.request import Headers, Reply, Request
-from tillstream.ingest.responses import Answer, Refused
-from tillstream.ingest.room import Share
+from tillstream.ingest.responses import Refused
 
 _PROBE_TIMEOUT_S = 2.0
 
@@ -32,7 +32,9 @@ _logger = structlog.get_logger()
 
 
 class IngestApp:
-    """Answers the requests that `tillstream.ingest.http1` hands over."""
+    """Answers the requests that `tillstream.http` hands over."""
+
+    answers_half_closed = True
 
     def __init__(
         self, formats: Formats, taker: Taker, committer: Committer, exposition: Exposition, gate: Gate
@@ -60,16 +62,16 @@ class IngestApp:
         """Say at `/health/ready` that it is stopping."""
         self._stopping = True
 
-    def turns_away(self, headers: Headers) -> Answer | None:
+    def reject(self, headers: Headers) -> Response | None:
         try:
             self._gate.stores(headers)
         except Refused as refusal:
             return refusal.answer
         return None
 
-    def handle(self, request: Request, reply: Reply) -> None:
+    def handle(self, request: Request, exchange: Exchange) -> None:
         """Answer a request, at once or later."""
-        task = None
+        task, reply = None, exchange.respond
         try:
             methods = self._by_target.get(request.target)
             handler = methods.get(request.method) if methods is not None else None
@@ -80,8 +82,8 @@ class IngestApp:
             _logger.exception("request_failed")
             reply(responses.failed())
         finally:
-            if request.share is not None:
-                _give_back(request.share, task)
+            if request.reservation is not None:
+                _release(request.reservation, task)
 
     def _find(self, request: Request) -> Handler:
         """The handler of a target that is more than a path, or of HEAD. Raises `Refused`."""
@@ -99,7 +101,7 @@ class IngestApp:
         return handler
 
     def _later(
-        self, answering: Callable[[Request], Coroutine[Any, Any, Answer]], request: Request, reply: Reply
+        self, answering: Callable[[Request], Coroutine[Any, Any, Response]], request: Request, reply: Reply
     ) -> asyncio.Task[None]:
         """Answer in a task of its own."""
         task = self._loop.create_task(self._finish(answering(request), reply))
@@ -107,7 +109,7 @@ class IngestApp:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _finish(self, answering: Coroutine[Any, Any, Answer], reply: Reply) -> None:
+    async def _finish(self, answering: Coroutine[Any, Any, Response], reply: Reply) -> None:
         try:
             answer = await answering
         except Refused as refusal:
@@ -122,7 +124,7 @@ class IngestApp:
         stores = self._gate.stores(headers)
         if b"accept" in headers and form_page.reads(headers):
             return self._later(partial(self._typed, stores=stores), request, reply)
-        if request.broken or b"content-encoding" in headers or len(request.body) > AT_ONCE_BYTES:
+        if request.truncated or b"content-encoding" in headers or len(request.body) > AT_ONCE_BYTES:
             return self._later(partial(self._taker.one_later, stores=stores), request, reply)
         self._taker.one(request, reply, stores)
         return None
@@ -130,7 +132,7 @@ class IngestApp:
     def _receipts(self, request: Request, reply: Reply) -> asyncio.Task[None]:
         return self._later(partial(self._taker.many, stores=self._gate.stores(request.headers)), request, reply)
 
-    async def _typed(self, request: Request, stores: Stores) -> Answer:
+    async def _typed(self, request: Request, stores: Stores) -> Response:
         """What became of a form, as a page."""
         try:
             answer = await self._taker.one_later(request, stores)
@@ -141,7 +143,7 @@ class IngestApp:
     def _live(self, _request: Request, reply: Reply) -> None:
         reply(responses.live())
 
-    async def _ready(self, _request: Request) -> Answer:
+    async def _ready(self, _request: Request) -> Response:
         if self._stopping:
             return responses.ready("it is stopping")
         try:
@@ -154,7 +156,7 @@ class IngestApp:
         self._gate.check_reading(request.headers)
         return self._later(self._figures, request, reply)
 
-    async def _figures(self, _request: Request) -> Answer:
+    async def _figures(self, _request: Request) -> Response:
         text = await asyncio.to_thread(self._exposition.text)
         return responses.found("text/plain; version=0.0.4; charset=utf-8", text)
 
@@ -162,9 +164,9 @@ class IngestApp:
         reply(responses.found(page.content_type, page.body(), page.headers))
 
 
-def _give_back(share: Share, task: asyncio.Task[None] | None) -> None:
+def _release(reservation: Reservation, task: asyncio.Task[None] | None) -> None:
     """Once the task is done, however it ends, or now."""
     if task is None:
-        share.give()
+        reservation.release()
     else:
-        task.add_done_callback(lambda _task: share.give())
+        task.add_done_callback(lambda _task: reservation.release())

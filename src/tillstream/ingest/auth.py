@@ -8,8 +8,8 @@ from typing import NamedTuple
 from tillstream.access.key_file import KeyRepository
 from tillstream.access.keys import Keys, carried
 from tillstream.access.machine_token import is_token
+from tillstream.http.messages import Headers
 from tillstream.ingest import responses
-from tillstream.ingest.request import Headers
 from tillstream.ingest.responses import Refused
 
 Stores = frozenset[bytes] | None

@@ -14,9 +14,10 @@ from tillstream import compression
 from tillstream.config.settings import Settings
 from tillstream.formats.base import Decoded, Decoder, Record, Skip, Unreadable
 from tillstream.formats.registry import Formats
+from tillstream.http.messages import Response
 from tillstream.ingest import responses
 from tillstream.ingest.auth import Stores
-from tillstream.ingest.responses import Answer, Refused
+from tillstream.ingest.responses import Refused
 from tillstream.log.base import Batch
 from tillstream.receipt.model import HEAD_COLUMNS, REPLAY, Fault
 from tillstream.receipt.validation import ReceiptError, Validator
@@ -49,7 +50,7 @@ class Sorted:
     faults: int = 0
     empty: ReceiptError | None = None
     """What to say where there was nothing in it."""
-    answer: Answer | None = None
+    answer: Response | None = None
 
 
 class Single(NamedTuple):

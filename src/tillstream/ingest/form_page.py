@@ -13,9 +13,8 @@ from urllib.parse import parse_qsl, quote
 import msgspec
 
 from tillstream.formats.form import MEDIA_TYPE
+from tillstream.http.messages import Headers, Response
 from tillstream.ingest.openapi import Page
-from tillstream.ingest.request import Headers
-from tillstream.ingest.responses import Answer
 
 HTML = "text/html; charset=utf-8"
 
@@ -114,7 +113,7 @@ def reads(headers: Headers) -> bool:
     return sent and b"text/html" in headers.get(b"accept", b"").lower()
 
 
-def shown(answer: Answer, form: bytes) -> Answer:
+def shown(answer: Response, form: bytes) -> Response:
     """An answer to a form as a page; where the receipt was not taken, with the form as it was filled."""
     told = msgspec.json.decode(answer.body)
     if "receiptKey" in told:
@@ -126,7 +125,7 @@ def shown(answer: Answer, form: bytes) -> Answer:
         line + b"\r\n" for line in answer.headers.split(b"\r\n") if line and not line.startswith(b"content-type:")
     )
     head = f"content-type: {HTML}\r\n".encode()
-    return Answer(answer.status, head + GUARD + kept, _page(title, body), answer.closes)
+    return Response(answer.status, head + GUARD + kept, _page(title, body), answer.close)
 
 
 @cache

@@ -12,8 +12,8 @@ import structlog
 
 from tillstream.config.settings import Settings
 from tillstream.errors import LogUnavailable
+from tillstream.http.memory import MemoryBudget
 from tillstream.ingest.counters import Counters
-from tillstream.ingest.room import Room
 from tillstream.log.base import Batch, Log
 
 COMPLAINT_INTERVAL_S = 10.0
@@ -39,9 +39,9 @@ class Committer:
     or why nothing may be acknowledged.
     """
 
-    def __init__(self, log: Log, settings: Settings, counters: Counters, room: Room) -> None:
+    def __init__(self, log: Log, settings: Settings, counters: Counters, budget: MemoryBudget) -> None:
         self._log = log
-        self._room = room
+        self._budget = budget
         self._linger_s = settings.commit_linger_ms / 1_000
         self._hurry = 0
         self.pause_s = 0.0
@@ -58,7 +58,7 @@ class Committer:
 
     def add(self, head: bytes, body: bytes, original: bytes, told: Told) -> bool:
         """Whether there was room for the record; if so, it is in the next commit."""
-        if not self._room.take(len(head) + len(body) + len(original)):
+        if not self._budget.reserve(len(head) + len(body) + len(original)):
             return False
         self._batch.add(head, body, original)
         self._waiting.append(told)
@@ -68,7 +68,7 @@ class Committer:
 
     def add_all(self, batch: Batch, told: Told) -> bool:
         """The same for many records, in one commit or the next ones; `told` after the last of them."""
-        if not self._room.take(batch.size_bytes):
+        if not self._budget.reserve(batch.size_bytes):
             return False
         self._batch.heads += batch.heads
         self._batch.bodies += batch.bodies
@@ -88,7 +88,7 @@ class Committer:
         if self._pump is not None:
             _, unfinished = await asyncio.wait((self._pump,), timeout=limit_s)
             if unfinished:
-                _logger.error("commit_unfinished", pending_bytes=self._room.taken_bytes, seconds=limit_s)
+                _logger.error("commit_unfinished", pending_bytes=self._budget.reserved_bytes, seconds=limit_s)
         self._executor.shutdown(wait=False)
 
     async def _linger(self) -> None:
@@ -114,7 +114,7 @@ class Committer:
             self._batch, self._waiting = Batch(), []
             started = time.perf_counter()
             outcome = await self._append(batch)
-            self._room.give(batch.size_bytes)
+            self._budget.release(batch.size_bytes)
             if outcome is None:
                 self.appended_records += len(batch)
                 self._counters.committed(time.perf_counter() - started)

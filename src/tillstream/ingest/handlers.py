@@ -14,6 +14,8 @@ from tillstream.config.settings import Settings
 from tillstream.errors import LogFull
 from tillstream.formats.base import Decoder, Skip, Unreadable
 from tillstream.formats.registry import Formats
+from tillstream.http.memory import MemoryBudget, Reservation
+from tillstream.http.messages import Headers, Reply, Request, Response
 from tillstream.ingest import responses
 from tillstream.ingest.auth import Stores
 from tillstream.ingest.content_encoding import ENCODINGS, BrokenEncoding, TooLarge, undo
@@ -22,9 +24,7 @@ from tillstream.ingest.decoding import AT_ONCE_BYTES, Apart, Single, Sorter, cam
 from tillstream.ingest.group_commit import Committer, Outcome
 from tillstream.ingest.origin import foreign
 from tillstream.ingest.rate_limits import StoreRates
-from tillstream.ingest.request import Headers, Reply, Request
-from tillstream.ingest.responses import Answer, Refused
-from tillstream.ingest.room import Room, Share
+from tillstream.ingest.responses import Refused
 from tillstream.log.base import Batch
 from tillstream.receipt.model import REPLAY, SIMULATED, Fault
 from tillstream.receipt.validation import ReceiptError
@@ -42,13 +42,19 @@ class Taker:
     """Takes receipts from requests; made and used on the event loop."""
 
     def __init__(
-        self, settings: Settings, clock: Clock, formats: Formats, committer: Committer, room: Room, counters: Counters
+        self,
+        settings: Settings,
+        clock: Clock,
+        formats: Formats,
+        committer: Committer,
+        budget: MemoryBudget,
+        counters: Counters,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._formats = formats
         self._committer = committer
-        self._room = room
+        self._budget = budget
         self._counters = counters
         self._sorter = Sorter(settings, formats)
         self._apart = Apart(settings, formats)
@@ -72,15 +78,15 @@ class Taker:
         single = self._sorter.one(decoder, payload, _source(decoder, request.headers), received_us)
         self._take(single, payload, received_us, reply, stores)
 
-    async def one_later(self, request: Request, stores: Stores = None) -> Answer:
+    async def one_later(self, request: Request, stores: Stores = None) -> Response:
         """The same where the body is encoded, is more than `AT_ONCE_BYTES`, or broke off."""
         headers = request.headers
         decoder = self._decoder(headers)
         limit_bytes = min(self._settings.receipt_limit_bytes, self._settings.body_limit_bytes)
         too_large = responses.receipt_too_large(limit_bytes)
-        with self._share(request) as share:
+        with self._reserve(request) as reservation:
             try:
-                payload = await self._payload(request, share, limit_bytes, too_large)
+                payload = await self._payload(request, reservation, limit_bytes, too_large)
             except ReceiptError as error:
                 return await self._keep(error, request.body, _source(decoder, headers))
             if len(payload) > limit_bytes:
@@ -90,7 +96,7 @@ class Taker:
             single = await self._sorted(
                 payload, lambda sorter, payload: sorter.one(sorter.like(decoder), payload, source, received_us)
             )
-        answer: asyncio.Future[Answer] = self._loop.create_future()
+        answer: asyncio.Future[Response] = self._loop.create_future()
         self._take(single, payload, received_us, answer.set_result, stores)
         # The commit has counted what it needs of them; the rest may go.
         del request, payload, single
@@ -121,13 +127,13 @@ class Taker:
         self._counters.accepted += 1
         reply(responses.accepted(key, day))
 
-    async def many(self, request: Request, stores: Stores = None) -> Answer:
+    async def many(self, request: Request, stores: Stores = None) -> Response:
         """Take all the receipts of the request that are right, and of one of these stores. Raises `Refused`."""
         decoder = self._decoder(request.headers)
         limit_bytes = self._settings.body_limit_bytes
-        with self._share(request) as share:
+        with self._reserve(request) as reservation:
             try:
-                payload = await self._payload(request, share, limit_bytes, responses.body_too_large(limit_bytes))
+                payload = await self._payload(request, reservation, limit_bytes, responses.body_too_large(limit_bytes))
             except ReceiptError as error:
                 return await self._keep(error, request.body, _source(decoder, request.headers))
             decoder = decoder or self._guess(payload)
@@ -160,9 +166,9 @@ class Taker:
 
     # -- what is refused
 
-    async def _keep(self, error: ReceiptError, original: bytes, source: str) -> Answer:
+    async def _keep(self, error: ReceiptError, original: bytes, source: str) -> Response:
         """What `_refuse` does, for those who can wait."""
-        answer: asyncio.Future[Answer] = self._loop.create_future()
+        answer: asyncio.Future[Response] = self._loop.create_future()
         self._refuse(error, original, self._clock.now_us(), source, answer.set_result)
         return await answer
 
@@ -194,17 +200,19 @@ class Taker:
             raise Refused(responses.unavailable(_NO_ROOM))
         return await outcome
 
-    def _share(self, request: Request) -> Share:
+    def _reserve(self, request: Request) -> Reservation:
         """What the request holds of the room, now with all of its body. Raises `Refused`."""
-        share = request.share or Share(self._room)
-        if not share.fit(len(request.body)):
+        reservation = request.reservation or Reservation(self._budget)
+        if not reservation.resize(len(request.body)):
             raise Refused(responses.unavailable(_NO_ROOM))
-        return share
+        return reservation
 
-    async def _payload(self, request: Request, share: Share, limit_bytes: int, too_large: Answer) -> bytes:
+    async def _payload(
+        self, request: Request, reservation: Reservation, limit_bytes: int, too_large: Response
+    ) -> bytes:
         """The body without its encoding, in its share. Raises `Refused`, and `ReceiptError` where it is broken."""
         body = request.body
-        if request.broken:
+        if request.truncated:
             raise ReceiptError([Fault("$", "the body broke off", "send it again")], parseable=False)
         encoding = request.headers.get(b"content-encoding", b"").lower().decode("latin-1")
         if encoding in ("", IDENTITY):
@@ -220,7 +228,7 @@ class Taker:
             raise Refused(too_large) from None
         except BrokenEncoding as error:
             raise ReceiptError([Fault("$", str(error), "send it again")], parseable=False) from error
-        if not share.fit(len(payload)):
+        if not reservation.resize(len(payload)):
             raise Refused(responses.unavailable(_NO_ROOM))
         return payload
 
@@ -274,5 +282,5 @@ def reason(outcome: Exception) -> str:
     return "the log is full" if isinstance(outcome, LogFull) else "the log cannot take records now"
 
 
-def unavailable(outcome: Exception) -> Answer:
+def unavailable(outcome: Exception) -> Response:
     return responses.unavailable(reason(outcome))

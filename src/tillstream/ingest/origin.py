@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tillstream.ingest.request import Headers
+from tillstream.http.messages import Headers
 
 _ELSEWHERE = (b"cross-site", b"same-site")
 

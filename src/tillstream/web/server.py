@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Callable
 
 from fastapi import FastAPI
-from granian.constants import Interfaces
 
 from tillstream import __version__
 from tillstream.alerts.evaluator import AlertEvaluator
+from tillstream.clock import SystemClock
 from tillstream.config import ports
 from tillstream.config.settings import Settings
-from tillstream.http_server import BACKLOG, BoundServer
+from tillstream.http import asgi
+from tillstream.http.server import BACKLOG
 from tillstream.quarantine.service import LocalQuarantineService
 from tillstream.queries.queries import Queries
 from tillstream.web.api import docs, health, routes
@@ -94,5 +95,14 @@ async def serve(
     """
     listener = ports.listen(settings.host, settings.dashboard_port, "--dashboard-port", BACKLOG)
     app = application(queries, alerts, settling, live, settings, gauges, recount, entrance, demo=demo)
-    server = BoundServer(app, Interfaces.ASGINL, settings, listener)
-    await server.run("the dashboard", stop, ready, live.close, STOP_LIMIT_S)
+    await asgi.serve(
+        app,
+        listener,
+        settings,
+        SystemClock(),
+        name="the dashboard",
+        stop=stop,
+        ready=ready,
+        stopping=live.close,
+        limit_s=STOP_LIMIT_S,
+    )

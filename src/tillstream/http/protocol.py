@@ -1,0 +1,298 @@
+"""HTTP/1.1 of one connection: requests are handed over whole and in order, responses sent whole or in parts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from http import HTTPStatus
+from typing import cast
+
+from tillstream.http import messages
+from tillstream.http.connections import Connections
+from tillstream.http.messages import Request, Response
+from tillstream.http.reader import BODY, CLOSING, HEAD, IDLE, RequestReader
+
+PIPELINE_LIMIT = 128
+"""Most requests of one connection that wait for their turn."""
+
+# After a rejection the client may go on sending for this long. If the server closed at once, the reset that
+# follows unread data could destroy the response.
+_LINGER_S = 2.0
+
+_STATUS_LINES = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n".encode() for each in HTTPStatus}
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_CLOSE = b"connection: close\r\n"
+_CHUNKED = b"transfer-encoding: chunked\r\n"
+_NEVER = float("inf")
+
+
+class Connection(RequestReader, asyncio.Protocol):
+    """One client. Its requests are answered one at a time and in order.
+
+    Requests that arrive early wait, and reading pauses until all of them have begun: a client that
+    sends without reading fills its own buffers. One request passes without a task or a future.
+    """
+
+    def __init__(self, connections: Connections) -> None:
+        super().__init__(connections)
+        self.client: tuple[str, int] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._answering = self._chunked = self._without_body = False
+        self._keep_open = True
+        self._blocked = self._draining = self._ended = False
+        self._waiting: deque[Request] = deque()
+        self._rejection: Response | None = None
+        self._disconnected: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+
+    # -- callbacks of the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        # None where the client is gone already.
+        peer = transport.get_extra_info("peername")
+        self.client = (str(peer[0]), int(peer[1])) if peer else None
+        allowed = self._connections.add(self)
+        if self._connections.closing:
+            self.abort()
+        elif not allowed:
+            self._reject(messages.too_many_connections())
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._transport = None
+        self._forget()
+        _resolve(self._disconnected)
+        _resolve(self._writable)
+        self._connections.remove(self)
+
+    def eof_received(self) -> bool:
+        """The client sends no more. What it sent is still handed over, also if it is truncated."""
+        self._ended = True
+        if self._stage is BODY:
+            self._complete(truncated=True)
+        # TLS has no half-closed connections.
+        half_open = self._connections.app.answers_half_closed and self._answering
+        return half_open and self._transport is not None and self._transport.can_write_eof()
+
+    def pause_writing(self) -> None:
+        """The client does not read its responses: begin nothing more until it does."""
+        self._blocked = True
+        self.deadline = self._connections.now + self._connections.limits.body_s
+
+    def resume_writing(self) -> None:
+        self._blocked = False
+        _resolve(self._writable)
+        self._writable = None
+        if self._answering:
+            self.deadline = _NEVER
+        elif not self._draining:
+            self._drain()
+
+    # -- requests
+
+    def _continue(self) -> None:
+        """Ask the client for the body, unless its responses to earlier requests come first."""
+        if self._answering:
+            return
+        assert self._transport is not None
+        rejection = self._connections.app.reject(self._headers)
+        if rejection is None:
+            self._transport.write(_CONTINUE)
+        else:
+            self._reject(rejection._replace(close=True))
+
+    def _tunnel(self) -> None:
+        """End the connection after the response to CONNECT: what follows is not HTTP."""
+        self._keep_open = False
+        if not self._answering:
+            self._hang_up()
+
+    def _forget(self) -> None:
+        """Drop everything that was not begun."""
+        self._drop_body()
+        for request in self._waiting:
+            if request.reservation is not None:
+                request.reservation.release()
+        self._waiting.clear()
+
+    def _read(self, request: Request) -> None:
+        """Begin the request, or let it wait for its turn."""
+        if not (self._answering or self._blocked or self._waiting):
+            self._begin(request)
+            return
+        self._waiting.append(request)
+        if self._answering:
+            self.deadline = _NEVER
+        assert self._transport is not None
+        self._transport.pause_reading()
+        self._paused = True
+        if len(self._waiting) > PIPELINE_LIMIT:
+            self._reject(messages.overloaded("too many requests wait on this connection"))
+
+    def _begin(self, request: Request) -> None:
+        self._answering = True
+        self.deadline = _NEVER
+        self._keep_open = request.keep_alive
+        self._without_body = request.method == b"HEAD"
+        self._connections.app.handle(request, self)
+
+    def _drain(self) -> None:
+        """Begin the waiting requests. A loop, because a response may come before `handle` returns."""
+        self._draining = True
+        while self._waiting and not (self._answering or self._blocked):
+            self._begin(self._waiting.popleft())
+        self._draining = False
+        if self._waiting or self._answering or self._transport is None:
+            return
+        if self._rejection is not None:
+            self._send_rejection()
+            return
+        if self._paused and not self._transport.is_closing():
+            self._transport.resume_reading()
+            self._paused = False
+        if not self._blocked and self._stage is not CLOSING:
+            # Part of the next request may have arrived. The client can send the rest only from now on.
+            self._restart_deadline()
+
+    # -- responses
+
+    def respond(self, response: Response) -> None:
+        """Send a whole response."""
+        self._answering = False
+        if self._transport is None or self._transport.is_closing():
+            return
+        closes = response.close or self._is_last()
+        self._write_whole(response, closes)
+        self._end_response(closes)
+
+    def start(self, status: int, headers: bytes, *, chunked: bool = False, close: bool = False) -> None:
+        """Begin a response whose headers carry its length, or that is sent in chunks, or that closing ends."""
+        self._chunked = chunked
+        self._keep_open = self._keep_open and not close and not self._is_last()
+        self._connections.on_response(status)
+        if self._transport is not None:
+            lines = headers + (_CHUNKED if chunked else b"") + (b"" if self._keep_open else _CLOSE)
+            self._transport.write(b"%b%b%b\r\n" % (_STATUS_LINES[status], self._connections.date_line, lines))
+
+    def write(self, part: bytes) -> None:
+        """Send a part of the body."""
+        if self._transport is not None and part:
+            # Not joined: many viewers of one stream share the part.
+            self._transport.writelines((b"%x\r\n" % len(part), part, b"\r\n") if self._chunked else (part,))
+
+    def finish(self) -> None:
+        """End the response that `start` began."""
+        self._answering = False
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._chunked:
+            self._transport.write(b"0\r\n\r\n")
+        self._end_response(not self._keep_open or self._is_last())
+
+    def writable(self) -> asyncio.Future[None] | None:
+        """A future that is done once the client reads again; None if nothing has to wait."""
+        if not self._blocked or self._transport is None:
+            return None
+        if self._writable is None or self._writable.done():
+            self._writable = asyncio.get_running_loop().create_future()
+        return self._writable
+
+    def disconnected(self) -> asyncio.Future[None]:
+        """A future that is done once the client is gone."""
+        if self._disconnected is None:
+            self._disconnected = asyncio.get_running_loop().create_future()
+            if self._transport is None:
+                self._disconnected.set_result(None)
+        return self._disconnected
+
+    def _is_last(self) -> bool:
+        """Whether the connection closes after the response to the current request."""
+        if not self._keep_open:
+            return True
+        more = self._waiting or self._rejection is not None
+        return not more and (self._ended or self._connections.closing)
+
+    def _end_response(self, closes: bool) -> None:
+        if closes:
+            self._forget()
+            self._hang_up()
+            return
+        if not self._blocked and (self._stage is IDLE or self.deadline == _NEVER):
+            limits = self._connections.limits
+            self.deadline = self._connections.now + (limits.body_s if self._stage is BODY else limits.header_s)
+        if (self._paused or self._waiting or self._rejection is not None) and not self._draining:
+            self._drain()
+
+    def _write_whole(self, response: Response, closes: bool) -> None:
+        assert self._transport is not None
+        self._connections.on_response(response.status)
+        self._transport.write(
+            b"%b%b%bcontent-length: %d\r\n%b\r\n%b"
+            % (
+                _STATUS_LINES[response.status],
+                self._connections.date_line,
+                response.headers,
+                len(response.body),
+                _CLOSE if closes else b"",
+                b"" if self._without_body else response.body,
+            )
+        )
+
+    # -- ends
+
+    def _reject(self, response: Response) -> None:
+        """Read no more of this client, and send the response once those before it are sent. The first one counts."""
+        self._drop_body()
+        if self._stage is CLOSING:
+            return
+        self._stage = CLOSING
+        self._rejection = response
+        self._send_rejection()
+
+    def _send_rejection(self) -> None:
+        if self._rejection is None or self._transport is None or self._transport.is_closing():
+            return
+        if self._answering or self._blocked or self._waiting:
+            self.deadline = _NEVER if self._answering else self._connections.now + self._connections.limits.body_s
+            return
+        self._without_body = False
+        self._write_whole(self._rejection, True)
+        self._rejection = None
+        self.deadline = self._connections.now + _LINGER_S
+        self._transport.resume_reading()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    def overdue(self) -> None:
+        """The connection passed its deadline."""
+        limits = self._connections.limits
+        if self._stage is BODY and not self._blocked:
+            self._reject(messages.body_timeout(limits.body_s))
+        elif self._stage is HEAD and not self._blocked:
+            self._reject(messages.head_timeout(limits.header_s))
+        elif self._stage is IDLE and not self._blocked:
+            self._hang_up()
+        else:
+            self.abort()
+
+    def close_if_idle(self) -> None:
+        """Close the connection unless a request is under way; then its response closes it."""
+        if self._stage is IDLE and not self._answering:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Close once everything is sent. A client that does not read it is cut off after a while."""
+        self._stage = CLOSING
+        self.deadline = self._connections.now + self._connections.limits.body_s
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Cut the connection off."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _resolve(future: asyncio.Future[None] | None) -> None:
+    if future is not None and not future.done():
+        future.set_result(None)
