@@ -69,7 +69,7 @@ def open_read_side(
     from tillstream.engine.duckdb import DuckEngine
     from tillstream.formats import registry
     from tillstream.quarantine.decisions import Decisions
-    from tillstream.quarantine.replay import Posting
+    from tillstream.quarantine.replay import Replayer
     from tillstream.quarantine.service import LocalQuarantineService
     from tillstream.queries.queries import Queries
 
@@ -77,12 +77,11 @@ def open_read_side(
     metrics = catalogue(settings.metrics)
     path = directory.new_store if rebuilding else directory.store
     formats = registry.load(settings)
-    elsewhere = bool(settings.ingest_url)
-    posting = Posting(
+    replayer = Replayer(
         partial(_ingest, directory, settings),
         partial(_authorization, directory, settings),
         formats,
-        elsewhere=elsewhere,
+        remote=bool(settings.ingest_url),
     )
     decisions = Decisions(directory.decisions)
     with (
@@ -92,7 +91,7 @@ def open_read_side(
     ):
         decisions.apply(store)
         queries = Queries(store, log, metrics, settings, clock, engine.trouble, shops=shops, formats=formats)
-        quarantine_service = LocalQuarantineService(queries, store, log, decisions, posting, clock)
+        quarantine_service = LocalQuarantineService(queries, store, log, decisions, replayer, clock)
         alerts = AlertEvaluator(store, log, settings, queries.calendar, shops)
         yield ReadSide(log, store, engine, queries, alerts, metrics, quarantine_service, _broadcast(log, settings))
 

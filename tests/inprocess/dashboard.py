@@ -18,7 +18,7 @@ from tillstream.config.ports import address
 from tillstream.config.settings import Settings
 from tillstream.formats import registry
 from tillstream.quarantine.decisions import Decisions
-from tillstream.quarantine.replay import Posting
+from tillstream.quarantine.replay import Replayer
 from tillstream.quarantine.service import LocalQuarantineService
 from tillstream.queries.queries import Queries
 from tillstream.web.live.feed import LiveFeed, live_update
@@ -42,9 +42,9 @@ def quarantine_service_of(
     pipeline: Pipeline, queries: Queries, ingest: Callable[[], str] | str = "http://127.0.0.1:9"
 ) -> LocalQuarantineService:
     """Where entries are settled; nobody listens at the address of ingest unless a test says where it is."""
-    posting = Posting((lambda: ingest) if isinstance(ingest, str) else ingest, dict, registry.load(pipeline.settings))
+    replayer = Replayer((lambda: ingest) if isinstance(ingest, str) else ingest, dict, registry.load(pipeline.settings))
     decisions = Decisions(pipeline.path / "decisions.ndjson")
-    return LocalQuarantineService(queries, pipeline.store, pipeline.log, decisions, posting, pipeline.clock)
+    return LocalQuarantineService(queries, pipeline.store, pipeline.log, decisions, replayer, pipeline.clock)
 
 
 def alerts_of(pipeline: Pipeline, queries: Queries) -> AlertEvaluator:

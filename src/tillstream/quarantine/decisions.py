@@ -1,4 +1,4 @@
-"""What people decided about entries of the quarantine: a file beside the log, because no log and no receipt says it."""
+"""The decisions that people made about quarantine entries. They are in a file beside the log, because no record holds them."""
 
 from __future__ import annotations
 
@@ -22,47 +22,46 @@ from tillstream.log.base import place_now
 REPLAYED = "replayed"
 DISCARDED = "discarded"
 
-_APPLIED_AT_A_TIME = 10_000
-_TRIES = 20
+_PAGE_DECISIONS = 10_000
+_COMMIT_ATTEMPTS = 20
 
-logger = structlog.get_logger()
+_logger = structlog.get_logger()
 
 
 class Decision(Struct, frozen=True, omit_defaults=True):
-    """An entry (by its place in the log, with its day of receipt) is settled: how, when (UTC), as which receipt."""
+    """How and when (UTC) an entry was resolved. `day` is its day of receipt, `key` the receipt that it became."""
 
-    place: int
+    record_id: int = msgspec.field(name="place")
     day: date
     decision: str
     at_us: int
     key: str = ""
 
     def row(self) -> Row:
-        """As the store has it."""
-        settled_at = utc(self.at_us).replace(tzinfo=None)
+        """The decision as a row of the database."""
         return {
-            "place": self.place,
+            "place": self.record_id,
             "settled_day": self.day,
             "decision": self.decision,
-            "settled_at": settled_at,
+            "settled_at": utc(self.at_us).replace(tzinfo=None),
             "settled_key": self.key,
         }
 
 
 class Decisions:
-    """The decisions on one data directory, a line of JSON each. Whoever adds holds the directory's `engine` lock."""
+    """The file of a data directory's decisions, one line of JSON each. A writer must hold the directory's `engine` lock."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._adding = Lock()
+        self._writing = Lock()
 
     def add(self, decisions: Sequence[Decision]) -> None:
-        """Keep them: once it returns they survive the machine. Raises `DatabaseUnavailable`."""
+        """Append decisions. They are durable when it returns. Raises `DatabaseUnavailable`."""
         lines = b"".join(msgspec.json.encode(each) + b"\n" for each in decisions)
         try:
-            with self._adding, self._file.open("ab+") as file:
+            with self._writing, self._file.open("ab+") as file:
                 size = file.seek(0, os.SEEK_END)
-                # What a crash cut off is a line of its own, which no reader understands.
+                # A crash may have cut the last line off. The new lines must not continue it.
                 if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
                     lines = b"\n" + lines
                 file.write(lines)
@@ -71,45 +70,45 @@ class Decisions:
                 if not size:
                     sync_directory(self._file.parent)
         except OSError as error:
-            raise DatabaseUnavailable(
-                "keep a decision in", self._file, error.strerror or error, "is the disk full?"
-            ) from (error)
+            reason = error.strerror or error
+            raise DatabaseUnavailable("write a decision to", self._file, reason, "is the disk full?") from error
 
     def all(self) -> Iterator[Decision]:
-        """Every decision, in order; a line that cannot be read is reported. Raises `DatabaseUnavailable`."""
+        """Every decision, in order. Lines that cannot be read are logged and skipped. Raises `DatabaseUnavailable`."""
         try:
             with self._file.open("rb") as file:
                 for number, line in enumerate(file, 1):
                     try:
                         yield msgspec.json.decode(line, type=Decision)
                     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                        logger.error("decision_unreadable", file=str(self._file), line=number, reason=str(error))
+                        _logger.error(
+                            "quarantine.decision_unreadable", file=str(self._file), line=number, reason=str(error)
+                        )
         except FileNotFoundError:
             return
         except OSError as error:
-            raise DatabaseUnavailable(
-                "read the decisions in", self._file, error.strerror or error, "mend that"
-            ) from error
+            reason = error.strerror or error
+            raise DatabaseUnavailable("read the decisions in", self._file, reason, "check the file") from error
 
-    def apply(self, store: Database) -> None:
-        """Tell a store all that it may not know: one that is made anew, or that died before it was told."""
-        known = {place_now(row["place"]) for row in store.query("SELECT place FROM decisions")}
-        decided = (msgspec.structs.replace(each, place=place_now(each.place)) for each in self.all())
-        unknown = (each for each in decided if each.place not in known)
-        while page := list(islice(unknown, _APPLIED_AT_A_TIME)):
-            settle(store, page)
+    def apply(self, database: Database) -> None:
+        """Write the decisions that a database lacks to it, for example after a rebuild or a crash."""
+        stored = {place_now(row["place"]) for row in database.query("SELECT place FROM decisions")}
+        decided = (msgspec.structs.replace(each, record_id=place_now(each.record_id)) for each in self.all())
+        missing = (each for each in decided if each.record_id not in stored)
+        while page := list(islice(missing, _PAGE_DECISIONS)):
+            write_decisions(database, page)
 
 
-def settle(store: Database, decisions: Sequence[Decision]) -> None:
-    """Have the store know the decisions; those that it knows stay. Safe beside the engine. Raises `DatabaseUnavailable`."""
+def write_decisions(database: Database, decisions: Sequence[Decision]) -> None:
+    """Write decisions to the database. Existing ones stay. The engine may run meanwhile. Raises `DatabaseUnavailable`."""
     rows = [each.row() for each in decisions]
-    for tried in range(_TRIES):
-        position = store.position()
+    for attempt in range(1, _COMMIT_ATTEMPTS + 1):
+        position = database.position()
         try:
-            store.commit(Changes(position, position, records=0, settled=rows))
+            database.commit(Changes(position, position, records=0, settled=rows))
         except PositionConflict:
-            # The engine committed in between, which it does a few times a second.
-            if tried == _TRIES - 1:
+            # The engine commits a few times per second, so it may have committed after the position was read.
+            if attempt == _COMMIT_ATTEMPTS:
                 raise
         else:
             return

@@ -1,4 +1,4 @@
-"""Posts what was set aside to ingest again, as one more sender."""
+"""Posts quarantined content to ingest again, as any sender would."""
 
 from __future__ import annotations
 
@@ -20,29 +20,26 @@ from tillstream.formats.base import Decoder, Skip
 from tillstream.formats.registry import Formats
 from tillstream.receipt.model import REPLAY, SIMULATED
 
-ANSWER_LIMIT_S = 30.0
-"""How long ingest may take to answer."""
+RESPONSE_TIMEOUT_S = 30.0
 
-_ANSWER_LIMIT_BYTES = 16 * 1024 * 1024
+_RESPONSE_LIMIT_BYTES = 16 * 1024 * 1024
 _BLANK = b"\xef\xbb\xbf \t\r\n"
-_TRY_LATER = (408, 429, 503)
-
-Reason = dict[str, str]
+_RETRYABLE = (408, 429, 503)
 
 
-class Answered(NamedTuple):
-    """What ingest said: `errors` empty where all was taken."""
+class ReplayResult(NamedTuple):
+    """The response of ingest. `errors` is empty if it accepted everything."""
 
-    errors: Sequence[Reason]
+    errors: Sequence[Mapping[str, str]]
     key: str = ""
     day: str = ""
     receipts: int = 0
 
 
-class Posting:
-    """Knows the address of ingest at the moment of asking, what it must bring, and the formats. Safe from any thread.
+class Replayer:
+    """Posts content to ingest; safe from any thread.
 
-    Of an ingest `elsewhere` the certificate must be right.
+    Address and authorization are looked up for each request. The certificate of a `remote` ingest is verified.
     """
 
     def __init__(
@@ -51,83 +48,84 @@ class Posting:
         authorization: Callable[[], Mapping[str, str]],
         formats: Formats,
         *,
-        elsewhere: bool = False,
+        remote: bool = False,
     ) -> None:
         self._address = address
         self._authorization = authorization
         self._formats = formats
         self._decoding = Lock()
-        self._opener = build_opener() if elsewhere else machine_token.opener()
+        self._opener = build_opener() if remote else machine_token.opener()
 
     @property
-    def types(self) -> list[str]:
-        """The media types that one may name."""
+    def media_types(self) -> list[str]:
+        """The media types that content may have."""
         return self._formats.media_types
 
-    def media_type(self, source: str, named: str = "") -> str:
-        """The media type that a person names (`csv`, `text/csv`), or else that of a source's format; empty: there is none."""
-        wanted = named or source.partition("/")[0]
-        decoder = self._formats.named(wanted) or next((each for each in self._formats if each.name == wanted), None)
-        # It becomes a header, which holds neither line ends nor every letter.
-        if decoder is None or not decoder.media_types or not (wanted.isascii() and wanted.isprintable()):
+    def media_type(self, source: str, requested: str = "") -> str:
+        """The media type that was requested (`csv`, `text/csv`), or else that of the source; empty if it is unknown."""
+        name = requested or source.partition("/")[0]
+        decoder = self._formats.named(name) or next((each for each in self._formats if each.name == name), None)
+        # The name is sent in a header, which allows neither line ends nor every letter.
+        if decoder is None or not decoder.media_types or not (name.isascii() and name.isprintable()):
             return ""
-        return named if "/" in named else decoder.media_types[0]
+        return requested if "/" in requested else decoder.media_types[0]
 
-    def post(self, content: bytes, media_type: str, source: str) -> Answered:
-        """What ingest says of the content. Raises `IngestUnavailable` where it takes nothing now."""
+    def post(self, content: bytes, media_type: str, source: str) -> ReplayResult:
+        """Post content to ingest. Raises `IngestUnavailable` if ingest accepts nothing now."""
         decoder = self._formats.decoder(media_type)
         with self._decoding:
-            several = decoder is not None and _holds_several(decoder, content)
-        # An array is not taken as one receipt, even where it has only one.
+            several = decoder is not None and _has_several(decoder, content)
+        # `/receipt` refuses an array, even one with a single receipt.
         path = "/receipts" if several or content.lstrip(_BLANK).startswith(b"[") else "/receipt"
         replay = f"{REPLAY}/{SIMULATED}" if source.endswith(f"/{SIMULATED}") else REPLAY
         headers = {"Content-Type": media_type, "Tillstream-Source": replay, **self._authorization()}
         address = self._address()
-        status, answer = self._ask(Request(f"{address}{path}", content, headers, method="POST"))
+        status, response = self._send(Request(f"{address}{path}", content, headers, method="POST"))
         if status == HTTPStatus.UNAUTHORIZED:
-            # Nobody has looked at what was posted: the next entry would fare no better.
-            raise IngestUnavailable("replay to", address, _said(answer, status), "see the setting ingest_key_file")
-        if status in _TRY_LATER or status >= 500:
-            raise IngestUnavailable("replay to", address, _said(answer, status), "try again in a moment")
-        return _read(status, answer)
+            # The key is wrong for all entries, so this says nothing about the content.
+            raise IngestUnavailable("replay to", address, _reason(response, status), "see the setting ingest_key_file")
+        if status in _RETRYABLE or status >= 500:
+            raise IngestUnavailable("replay to", address, _reason(response, status), "try again in a moment")
+        return _result(status, response)
 
-    def _ask(self, request: Request) -> tuple[int, Any]:
+    def _send(self, request: Request) -> tuple[int, dict[str, Any]]:
         try:
-            with self._opener.open(request, timeout=ANSWER_LIMIT_S) as response:
-                return response.status, _decoded(response.read(_ANSWER_LIMIT_BYTES))
+            with self._opener.open(request, timeout=RESPONSE_TIMEOUT_S) as response:
+                return response.status, _decoded(response.read(_RESPONSE_LIMIT_BYTES))
         except HTTPError as error:
             with error:
-                return error.code, _decoded(error.read(_ANSWER_LIMIT_BYTES))
+                return error.code, _decoded(error.read(_RESPONSE_LIMIT_BYTES))
         except (OSError, HTTPException) as error:
             reason = getattr(error, "reason", None) or error
             raise IngestUnavailable("reach ingest at", request.full_url, reason, "see its log, try again") from error
 
 
-def _holds_several(decoder: Decoder, content: bytes) -> bool:
-    found = (each for each in decoder.decode(io.BytesIO(content)) if not isinstance(each, Skip))
-    return len(list(islice(found, 2))) > 1
+def _has_several(decoder: Decoder, content: bytes) -> bool:
+    receipts = (each for each in decoder.decode(io.BytesIO(content)) if not isinstance(each, Skip))
+    return len(list(islice(receipts, 2))) > 1
 
 
-def _read(status: int, answer: Any) -> Answered:
-    taken = int(answer.get("accepted", 0))
-    if status != 202:
-        return Answered(answer.get("errors") or [{"path": "$", "error": _said(answer, status), "hint": ""}])
+def _result(status: int, response: dict[str, Any]) -> ReplayResult:
+    if status != HTTPStatus.ACCEPTED:
+        return ReplayResult(response.get("errors") or [{"path": "$", "error": _reason(response, status), "hint": ""}])
     errors = [
-        {**each, "path": f"$[{rejected['index']}]{each['path'][1:]}"}
-        for rejected in answer.get("rejected", ())
-        for each in rejected["errors"]
+        {**error, "path": f"$[{rejected['index']}]{error['path'][1:]}"}
+        for rejected in response.get("rejected", ())
+        for error in rejected["errors"]
     ]
-    return Answered(errors, answer.get("receiptKey", ""), answer.get("day", ""), taken)
+    return ReplayResult(
+        errors, response.get("receiptKey", ""), response.get("day", ""), int(response.get("accepted", 0))
+    )
 
 
-def _decoded(body: bytes) -> Any:
+def _decoded(body: bytes) -> dict[str, Any]:
     try:
-        answer = msgspec.json.decode(body)
+        response = msgspec.json.decode(body)
     except msgspec.DecodeError:
         return {}
-    return answer if isinstance(answer, dict) else {}
+    return response if isinstance(response, dict) else {}
 
 
-def _said(answer: Any, status: int) -> str:
-    errors = answer.get("errors")
+def _reason(response: dict[str, Any], status: int) -> str:
+    errors = response.get("errors")
     return str(errors[0]["error"]) if errors else f"it answered {status}"

@@ -1,11 +1,10 @@
-"""Where people deal with the quarantine: they look, replay and discard, whether an engine runs or not."""
+"""The quarantine service: lists, replays and discards entries, whether an engine runs or not."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from threading import Lock
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -13,31 +12,34 @@ from msgspec import Struct
 from tillstream.clock import Clock
 from tillstream.database.base import Database, Row
 from tillstream.log.base import Log
-from tillstream.quarantine.decisions import DISCARDED, REPLAYED, Decision, Decisions, settle
-from tillstream.quarantine.replay import Posting
+from tillstream.quarantine.decisions import DISCARDED, REPLAYED, Decision, Decisions, write_decisions
+from tillstream.quarantine.replay import Replayer
 from tillstream.queries.quarantine import place_of
 from tillstream.queries.queries import Queries
 from tillstream.receipt.model import has_only_begun
 
 REFUSED = "refused"
-SETTLED = "settled"
+RESOLVED = "settled"
 MISSING = "missing"
 IMPOSSIBLE = "impossible"
 
 ENTRIES_LIMIT = 1_000
-"""Most entries that are discarded at a time."""
+"""Most entries of one call to `discard`."""
 
 
 class Edit(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is replayed instead of the original (base64 in JSON; empty: the original), and as which media type or format."""
+    """Content to replay instead of the original (base64 in JSON; empty: the original), and its media type or format."""
 
     content: bytes = b""
     type: str = ""
 
 
 class Outcome(Struct, frozen=True):
-    """What became of an entry: replayed or discarded; or it stays, because it was refused again, settled before,
-    missing, or is impossible to replay. `key` and `day` are those of the one receipt that it became."""
+    """The outcome of a replay or discard for one entry.
+
+    `became` is `replayed` or `discarded`. Otherwise the call did not resolve the entry: it was refused again, resolved
+    before, is missing, or cannot be replayed. `key` and `day` are those of its receipt, if it became a single one.
+    """
 
     id: str
     became: str
@@ -48,144 +50,133 @@ class Outcome(Struct, frozen=True):
 
     @property
     def stays(self) -> bool:
+        """Whether the entry stays in quarantine, because this call did not resolve it."""
         return self.became not in (REPLAYED, DISCARDED)
 
 
 class QuarantineService(ABC):
-    """Looks at entries and settles them. An entry is settled once; what is settled stays so, also in a store made anew.
+    """Reads and resolves quarantine entries. An entry is resolved once, and stays so when the database is rebuilt.
 
-    Raises `BadQuery` for what cannot be asked, `DatabaseUnavailable` and `IngestUnavailable`.
+    Raises `BadQuery` for invalid filters and ids, `DatabaseUnavailable` and `IngestUnavailable`.
     """
 
     @abstractmethod
     def page(self, filters: Mapping[str, str]) -> Row:
-        """As `Queries.quarantine`."""
+        """A page of entries, as `Queries.quarantine` returns it."""
 
     @abstractmethod
     def one(self, entry: str) -> Row | None:
-        """As `Queries.quarantined`."""
+        """One entry, as `Queries.quarantined` returns it."""
 
     @abstractmethod
     def replay(self, entry: str, edit: Edit | None = None) -> Outcome:
-        """Post the original, or what was made of it, to ingest again; settled where all of it is taken."""
+        """Post the original or the edit to ingest. The entry is resolved if ingest accepts everything."""
 
     @abstractmethod
     def discard(self, entries: Sequence[str]) -> list[Outcome]:
-        """Settle entries without a replay; up to `ENTRIES_LIMIT` of them."""
+        """Resolve up to `ENTRIES_LIMIT` entries without a replay."""
 
 
 class LocalQuarantineService(QuarantineService):
-    """The desk over an open store. Safe from any thread; decisions are made one after the other.
+    """The service over an open database. Safe from any thread; it decides on one entry at a time.
 
-    A decision is kept in its file before the store is told. A crash before that leaves an entry that was taken
-    already: replayed again, its receipt is a duplicate and counts once.
+    It writes a decision to the decisions' file first and to the database second. A crash between the response of ingest
+    and the decision leaves the entry open. A second replay does no harm: its receipt is a duplicate and counts once.
     """
 
     def __init__(
-        self, queries: Queries, store: Database, log: Log, decisions: Decisions, posting: Posting, clock: Clock
+        self, queries: Queries, database: Database, log: Log, decisions: Decisions, replayer: Replayer, clock: Clock
     ) -> None:
-        self._views = queries
-        self._store = store
+        self._queries = queries
+        self._database = database
         self._log = log
         self._decisions = decisions
-        self._posting = posting
+        self._replayer = replayer
         self._clock = clock
         self._deciding = Lock()
 
     @property
-    def types(self) -> list[str]:
-        """The media types that one may replay as."""
-        return self._posting.types
+    def media_types(self) -> list[str]:
+        """The media types that an edit may have."""
+        return self._replayer.media_types
 
     def page(self, filters: Mapping[str, str]) -> Row:
-        return self._views.quarantine(filters)
+        return self._queries.quarantine(filters)
 
     def one(self, entry: str) -> Row | None:
-        return self._views.quarantined(entry)
+        return self._queries.quarantined(entry)
 
     def replay(self, entry: str, edit: Edit | None = None) -> Outcome:
         edit = edit or Edit()
         with self._deciding:
-            found = self._found([entry]).get(entry)
-            content = edit.content or self._content(entry)
-            stays = _obstacle(entry, found, edit, content)
-            if stays is not None or found is None:
-                return stays or _missing(entry)
-            media_type = self._posting.media_type(found["source"], edit.type)
+            row = self._rows([entry]).get(entry)
+            content = edit.content or self._original(entry)
+            if row is None or row["decision"] is not None:
+                return _not_open(entry, row)
+            obstacle = _obstacle(row, edit, content)
+            if obstacle is not None:
+                return _stays(entry, IMPOSSIBLE, *obstacle)
+            media_type = self._replayer.media_type(row["source"], edit.type)
             if not media_type:
-                return _impossible(entry, *_no_format(found["source"], edit.type))
-            answered = self._posting.post(content, media_type, found["source"])
-            if answered.errors:
-                return Outcome(entry, REFUSED, receipts=answered.receipts, errors=answered.errors)
-            self._settle([Decision(int(entry), found["day"], REPLAYED, self._clock.now_us(), answered.key)])
-            return Outcome(entry, REPLAYED, answered.key, answered.day, answered.receipts)
+                unknown = repr(edit.type) if edit.type else f"of {row['source']!r}"
+                return _stays(entry, IMPOSSIBLE, f"there is no format {unknown}", "name the format of the content")
+            result = self._replayer.post(content, media_type, row["source"])
+            if result.errors:
+                return Outcome(entry, REFUSED, receipts=result.receipts, errors=result.errors)
+            self._resolve([Decision(int(entry), row["day"], REPLAYED, self._clock.now_us(), result.key)])
+            return Outcome(entry, REPLAYED, result.key, result.day, result.receipts)
 
     def discard(self, entries: Sequence[str]) -> list[Outcome]:
         if not entries:
             return []
         with self._deciding:
-            found, now_us = self._found(entries), self._clock.now_us()
-            open_ones = {entry: row for entry, row in found.items() if row["decision"] is None}
-            self._settle([Decision(int(entry), row["day"], DISCARDED, now_us) for entry, row in open_ones.items()])
-            return [
-                Outcome(entry, DISCARDED) if entry in open_ones else _settled(entry, found.get(entry))
-                for entry in entries
-            ]
+            rows, now_us = self._rows(entries), self._clock.now_us()
+            waiting = {entry: row for entry, row in rows.items() if row["decision"] is None}
+            self._resolve([Decision(int(entry), row["day"], DISCARDED, now_us) for entry, row in waiting.items()])
+        return [
+            Outcome(entry, DISCARDED) if entry in waiting else _not_open(entry, rows.get(entry)) for entry in entries
+        ]
 
-    def _found(self, entries: Sequence[str]) -> dict[str, Any]:
-        places = [place_of(entry) for entry in entries]
-        rows = self._store.query(
+    def _rows(self, entries: Sequence[str]) -> dict[str, Row]:
+        """The rows of those entries that exist, by their ids."""
+        ids = [place_of(entry) for entry in entries]
+        rows = self._database.query(
             "SELECT place, day, kind, source, reasons, decision FROM quarantine LEFT JOIN decisions USING (place) "
-            f"WHERE place IN ({', '.join('?' * len(places))})",
-            places,
+            f"WHERE place IN ({', '.join('?' * len(ids))})",
+            ids,
         )
-        by_place = {row["place"]: row for row in rows}
-        return {entry: by_place[place] for entry, place in zip(entries, places, strict=True) if place in by_place}
+        by_id = {row["place"]: row for row in rows}
+        return {entry: by_id[number] for entry, number in zip(entries, ids, strict=True) if number in by_id}
 
-    def _content(self, entry: str) -> bytes:
-        place = place_of(entry)
-        _, body, came = self._log.fetch([place]).get(place, (b"", b"", b""))
-        return came or body
+    def _original(self, entry: str) -> bytes:
+        record_id = place_of(entry)
+        _, body, original = self._log.fetch([record_id]).get(record_id, (b"", b"", b""))
+        return original or body
 
-    def _settle(self, decisions: Sequence[Decision]) -> None:
+    def _resolve(self, decisions: Sequence[Decision]) -> None:
         if decisions:
             self._decisions.add(decisions)
-            settle(self._store, decisions)
+            write_decisions(self._database, decisions)
 
 
-def _obstacle(entry: str, found: Row | None, edit: Edit, content: bytes) -> Outcome | None:
-    """Why nothing can be posted."""
-    if found is None or found["decision"] is not None:
-        return _settled(entry, found)
-    if found["kind"] == "conflict" and not edit.content:
-        error = "it would come back: the receipt that came first stands"
-        return _impossible(entry, error, "replay a file in which it is a receipt of its own, or discard it")
+def _obstacle(row: Row, edit: Edit, content: bytes) -> tuple[str, str] | None:
+    """The error and hint if an open entry cannot be replayed."""
+    if row["kind"] == "conflict" and not edit.content:
+        hint = "replay a file in which it is a receipt of its own, or discard it"
+        return "it would conflict again: the first receipt counts", hint
     if not content:
-        return _impossible(entry, "the log no longer has what came", "replay a file, or discard it")
-    if not edit.content and has_only_begun(msgspec.json.decode(found["reasons"])):
-        # Where it is cut, a number may be a shorter one, and what comes behind is missing.
-        return _impossible(entry, "only the beginning of what came is kept", "replay the whole file, or discard it")
+        return "the log no longer has the original", "replay a file, or discard it"
+    if not edit.content and has_only_begun(msgspec.json.decode(row["reasons"])):
+        # The cut may have shortened a number, and everything behind it is missing.
+        return "only the beginning of the original is stored", "replay the whole file, or discard it"
     return None
 
 
-def _no_format(source: str, named: str) -> tuple[str, str]:
-    hint = "name the format of what came"
-    return (f"there is no format {named!r}", hint) if named else (f"no format of {source!r} is known here", hint)
+def _not_open(entry: str, row: Row | None) -> Outcome:
+    if row is None:
+        return _stays(entry, MISSING, f"there is no entry {entry}")
+    return _stays(entry, RESOLVED, f"it is {row['decision']} already")
 
 
-def _settled(entry: str, found: Row | None) -> Outcome:
-    if found is None:
-        return _missing(entry)
-    return Outcome(entry, SETTLED, errors=[_error(f"it is {found['decision']} already")])
-
-
-def _missing(entry: str) -> Outcome:
-    return Outcome(entry, MISSING, errors=[_error(f"there is no entry {entry}")])
-
-
-def _impossible(entry: str, error: str, hint: str) -> Outcome:
-    return Outcome(entry, IMPOSSIBLE, errors=[_error(error, hint)])
-
-
-def _error(error: str, hint: str = "") -> dict[str, str]:
-    return {"path": "id", "error": error, "hint": hint}
+def _stays(entry: str, became: str, error: str, hint: str = "") -> Outcome:
+    return Outcome(entry, became, errors=[{"path": "id", "error": error, "hint": hint}])

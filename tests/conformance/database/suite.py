@@ -23,7 +23,7 @@ from tillstream.engine.arrow_batches import records
 from tillstream.errors import DatabaseUnavailable, PositionConflict, UnknownMetric
 from tillstream.log.base import START, Position
 from tillstream.metrics.catalogue import BUILT_IN, Metric, declare
-from tillstream.quarantine.decisions import DISCARDED, REPLAYED, Decision, settle
+from tillstream.quarantine.decisions import DISCARDED, REPLAYED, Decision, write_decisions
 
 TOP = declare(
     "top",
@@ -162,8 +162,8 @@ class StoreSuite:
             pipeline.drain()
             [newest] = pipeline.store.query("SELECT max(place) AS place FROM quarantine")
             decision = Decision(newest["place"], date(2026, 11, 23), REPLAYED if number else DISCARDED, NOON_US)
-            settle(pipeline.store, [decision])
-            settle(pipeline.store, [replace(decision, decision="another")])
+            write_decisions(pipeline.store, [decision])
+            write_decisions(pipeline.store, [replace(decision, decision="another")])
             pipeline.clock.advance(1)
         kept = pipeline.store.query(
             "SELECT decision, settled_day FROM quarantine JOIN decisions USING (place) ORDER BY place"
@@ -189,7 +189,7 @@ class StoreSuite:
     def test_a_commit_of_decisions_moves_nothing_and_is_compared_and_set_too(self, pipeline: Pipeline) -> None:
         [before] = pipeline.store.query("SELECT position, records, committed_at FROM state")
         decision = Decision(7, date(2026, 11, 23), DISCARDED, NOON_US)
-        settle(pipeline.store, [decision])
+        write_decisions(pipeline.store, [decision])
         assert pipeline.store.query("SELECT position, records, committed_at FROM state") == [before]
         with pytest.raises(PositionConflict):
             pipeline.store.commit(Changes(START, START, records=0, settled=[replace(decision, place=8).row()]))
@@ -200,7 +200,7 @@ class StoreSuite:
 
         def decide() -> None:
             for each in decisions:
-                settle(pipeline.store, [each])
+                write_decisions(pipeline.store, [each])
 
         deciding = Thread(target=decide)
         deciding.start()

@@ -1,4 +1,4 @@
-"""Decisions are kept in their file, survive what happens to it, and reach a store that does not know them."""
+"""Decisions survive in their file and are written to databases that lack them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.receipts import NOON_US
 from tillstream.database.base import Changes
 from tillstream.errors import DatabaseUnavailable, PositionConflict
 from tillstream.log.base import pack_place
-from tillstream.quarantine.decisions import DISCARDED, REPLAYED, Decision, Decisions, settle
+from tillstream.quarantine.decisions import DISCARDED, REPLAYED, Decision, Decisions, write_decisions
 
 DAY = date(2026, 11, 23)
 FIRST = Decision(1, DAY, REPLAYED, NOON_US, "a" * 32)
@@ -33,7 +33,7 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
     pipeline.close()
 
 
-def test_what_was_added_is_read_in_order_by_whoever_comes(file: Path) -> None:
+def test_added_decisions_are_read_in_order(file: Path) -> None:
     assert list(Decisions(file).all()) == []
     decisions = Decisions(file)
     decisions.add([FIRST])
@@ -41,7 +41,7 @@ def test_what_was_added_is_read_in_order_by_whoever_comes(file: Path) -> None:
     assert list(Decisions(file).all()) == [FIRST, SECOND]
 
 
-def test_a_line_that_a_crash_cut_off_is_passed_over_and_spoils_none(file: Path) -> None:
+def test_a_line_that_a_crash_cut_off_is_skipped(file: Path) -> None:
     decisions = Decisions(file)
     decisions.add([FIRST])
     with file.open("ab") as torn:
@@ -50,15 +50,15 @@ def test_a_line_that_a_crash_cut_off_is_passed_over_and_spoils_none(file: Path) 
     assert list(Decisions(file).all()) == [FIRST, SECOND]
 
 
-def test_a_file_that_cannot_be_written_or_read_says_so(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_or_read_raises_an_error(tmp_path: Path) -> None:
     decisions = Decisions(tmp_path)
-    with pytest.raises(DatabaseUnavailable, match="could not keep a decision in"):
+    with pytest.raises(DatabaseUnavailable, match="could not write a decision to"):
         decisions.add([FIRST])
     with pytest.raises(DatabaseUnavailable, match="could not read the decisions in"):
         list(decisions.all())
 
 
-def test_a_store_learns_what_it_does_not_know_once(pipeline: Pipeline, file: Path) -> None:
+def test_missing_decisions_are_written_to_the_database_once(pipeline: Pipeline, file: Path) -> None:
     decisions = Decisions(file)
     decisions.add([FIRST, SECOND])
     position = pipeline.store.position()
@@ -69,45 +69,45 @@ def test_a_store_learns_what_it_does_not_know_once(pipeline: Pipeline, file: Pat
     assert pipeline.store.position() == position
 
 
-def test_a_decision_about_a_place_that_depended_on_the_read_is_told_of_where_the_record_stands(
+def test_decisions_with_the_old_stream_numbering_are_written_with_the_record_id_of_today(
     pipeline: Pipeline, file: Path
 ) -> None:
-    noted, place = pack_place(2, 100, 5), pack_place(2, 105, 0)
+    old, new = pack_place(2, 100, 5), pack_place(2, 105, 0)
     decisions = Decisions(file)
-    decisions.add([replace(FIRST, place=noted), replace(SECOND, place=pack_place(0, 100, 5))])
+    decisions.add([replace(FIRST, record_id=old), replace(SECOND, record_id=pack_place(0, 100, 5))])
     decisions.apply(pipeline.store)
     decided = pipeline.store.query("SELECT place FROM decisions ORDER BY place")
-    assert [row["place"] for row in decided] == [pack_place(0, 100, 5), place]
+    assert [row["place"] for row in decided] == [pack_place(0, 100, 5), new]
 
 
-def test_a_store_that_knows_a_decision_under_the_place_that_it_was_made_with_is_told_nothing(
+def test_a_decision_that_the_database_has_under_its_old_record_id_is_not_written_again(
     pipeline: Pipeline, file: Path
 ) -> None:
-    decision = replace(FIRST, place=pack_place(2, 100, 5))
+    decision = replace(FIRST, record_id=pack_place(2, 100, 5))
     decisions = Decisions(file)
     decisions.add([decision])
-    settle(pipeline.store, [decision])
+    write_decisions(pipeline.store, [decision])
     decisions.apply(pipeline.store)
-    assert [row["place"] for row in pipeline.store.query("SELECT place FROM decisions")] == [decision.place]
+    assert [row["place"] for row in pipeline.store.query("SELECT place FROM decisions")] == [decision.record_id]
 
 
-def test_a_commit_of_the_engine_in_between_is_no_obstacle(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    commit, stumbles = pipeline.store.commit, iter([True, True])
+def test_a_commit_of_the_engine_in_between_is_retried(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit, conflicts = pipeline.store.commit, iter([True, True])
 
-    def stumbling(changes: Changes) -> None:
-        if next(stumbles, False):
+    def commit_with_conflicts(changes: Changes) -> None:
+        if next(conflicts, False):
             raise PositionConflict("commit to", "x", "its position is no longer 1")
         commit(changes)
 
-    monkeypatch.setattr(pipeline.store, "commit", stumbling)
-    settle(pipeline.store, [FIRST])
+    monkeypatch.setattr(pipeline.store, "commit", commit_with_conflicts)
+    write_decisions(pipeline.store, [FIRST])
     assert pipeline.store.query("SELECT place FROM decisions") == [{"place": 1}]
 
 
-def test_a_store_that_always_refuses_is_told(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_always_conflicts_raises_an_error(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: Changes) -> None:
         raise PositionConflict("commit to", "x", "its position is no longer 1")
 
     monkeypatch.setattr(pipeline.store, "commit", refuse)
     with pytest.raises(PositionConflict):
-        settle(pipeline.store, [FIRST])
+        write_decisions(pipeline.store, [FIRST])

@@ -38,7 +38,7 @@ Entry = Annotated[str, Path(description="`id` of an entry")]
 
 _STATUS = {
     outcomes.REFUSED: 422,
-    outcomes.SETTLED: 409,
+    outcomes.RESOLVED: 409,
     outcomes.IMPOSSIBLE: 409,
     outcomes.MISSING: 404,
 }

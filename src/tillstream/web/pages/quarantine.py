@@ -45,7 +45,7 @@ def routes(
         title = tell("page_quarantine")
         if found is None:
             return tell.missing(title, "quarantine", "entry_not_found")
-        return tell.page(title, "quarantine", _entry_page(tell, found, quarantine_service.types))
+        return tell.page(title, "quarantine", _entry_page(tell, found, quarantine_service.media_types))
 
     _add_settling(pages.router, quarantine_service, settings, demo=demo)
     return pages.router

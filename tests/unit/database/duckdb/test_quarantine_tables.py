@@ -11,7 +11,7 @@ import pytest
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import NOON_US
 from tillstream.database.duckdb import quarantine_tables
-from tillstream.quarantine.decisions import DISCARDED, Decision, settle
+from tillstream.quarantine.decisions import DISCARDED, Decision, write_decisions
 
 TODAY = date(2026, 11, 23)
 
@@ -52,7 +52,7 @@ def test_given_settled_entries_beyond_their_number_then_the_oldest_go_and_are_co
     for number in range(3):
         refuse(pipeline, number)
     places = [row["place"] for row in pipeline.store.query("SELECT place FROM quarantine ORDER BY place")]
-    settle(pipeline.store, [Decision(place, TODAY, DISCARDED, NOON_US) for place in places])
+    write_decisions(pipeline.store, [Decision(place, TODAY, DISCARDED, NOON_US) for place in places])
     refuse(pipeline, 3)
     kept = pipeline.store.query("SELECT place FROM quarantine ORDER BY place")
     assert [row["place"] for row in kept][:1] == places[2:]
