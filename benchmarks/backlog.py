@@ -52,9 +52,9 @@ def fill(data: Path, settings: Settings, count: int) -> None:
 
 
 def drain(data: Path, settings: Settings, count: int) -> Drain:
-    """Fold so many receipts into a new store, at the engine's own pace."""
+    """Fold so many receipts into a new database, at the engine's own pace."""
     directory = open_directory(data)
-    rebuild.discard(directory.store)
+    rebuild.discard(directory.database)
     stop, steps = Event(), list[Step]()
 
     def on_commit(step: Step) -> None:

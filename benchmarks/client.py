@@ -92,7 +92,7 @@ async def _connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter
 
 @dataclass
 class Sales:
-    """Asks, on a connection of its own, how many receipts of a day the store shows."""
+    """Asks, on a connection of its own, how many receipts of a day the database shows."""
 
     connection: Connection
     day: str
@@ -141,7 +141,7 @@ async def sell(url: str, rate: float, seconds: float, seed: int, answered_ms: li
 
 
 async def watch(dashboard: str, day: str, expect: Callable[[], int], done: asyncio.Event) -> list[tuple[float, int]]:
-    """When the store showed how many receipts of the day, until `done` and all that is expected is there."""
+    """When the database showed how many receipts of the day, until `done` and all that is expected is there."""
     sales, seen = Sales(await Connection.open(dashboard), day), []
     while True:
         count = await sales.receipts()
@@ -175,7 +175,7 @@ class Progress:
 
 
 class Loader:
-    """Sends so many receipts in NDJSON batches, at most `ahead` of what the store shows."""
+    """Sends so many receipts in NDJSON batches, at most `ahead` of what the database shows."""
 
     def __init__(self, url: str, dashboard: str, tills: Tills, day: str, count: int, ahead: int) -> None:
         self._url, self._dashboard, self._day = url, dashboard, day
@@ -188,7 +188,7 @@ class Loader:
         self.acknowledged = self.folded = 0
 
     async def run(self, tick: Callable[[], None]) -> Progress:
-        """Until the store shows them all; `tick` is called every time it was asked."""
+        """Until the database shows them all; `tick` is called every time it was asked."""
         async with together() as group:
             group.create_task(self._follow(tick))
             for _ in range(LOADING_CONNECTIONS):

@@ -73,12 +73,12 @@ class Up:
         raise CannotRun(f"tillstream up has no process {name}")
 
     def lag(self) -> int:
-        """Acknowledged records that the store does not have yet."""
+        """Acknowledged records that the database does not have yet."""
         lag: int = _get(f"{self.dashboard}/health/ready")["lag"]
         return lag
 
     def sales(self, days: set[str]) -> tuple[int, str]:
-        """Receipts and revenue of these days, as the store has them."""
+        """Receipts and revenue of these days, as the database has them."""
         rows = [row for day in sorted(days) for row in self.metric("sales", day)]
         revenue = sum((Decimal(row["revenue"]) for row in rows), Decimal(0))
         return sum(row["receipts"] for row in rows), str(revenue)

@@ -40,7 +40,7 @@ class Run(Struct, frozen=True):
 
     @property
     def exact(self) -> bool:
-        """Whether the store shows each acknowledged receipt once, to the cent."""
+        """Whether the database shows each acknowledged receipt once, to the cent."""
         same = self.acknowledged == self.stored == self.recounted
         return same and Decimal(self.stored_revenue) == Decimal(self.recounted_revenue)
 

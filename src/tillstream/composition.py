@@ -1,7 +1,7 @@
-"""The composition root: from settings to a concrete log, store, engine and views. Nobody else
+"""The composition root: from settings to a concrete log, database, engine and views. Nobody else
 imports a backend.
 
-Backends are imported where they are made, so that ingest never loads the store's libraries.
+Backends are imported where they are made, so that ingest never loads the database's libraries.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _rabbit_log(directory: DataDirectory, settings: Settings, *, writer: bool) -
     except ModuleNotFoundError as error:
         hint = "try: pip install 'tillstream[rabbitmq]'"
         raise SettingsError("use the setting", "log = rabbitmq", "its client library pika is missing", hint) from error
-    # A store's position means something in its own log only.
+    # A database's position means something in its own log only.
     if directory.log.exists():
         raise _other_log(directory, f"its log is {directory.log.name}", "set log = sqlite")
     directory.elsewhere.touch()
@@ -59,10 +59,10 @@ def _other_log(directory: DataDirectory, because: str, hint: str) -> DataDirecto
 def open_read_side(
     directory: DataDirectory, settings: Settings, clock: Clock, *, rebuilding: bool = False
 ) -> Iterator[ReadSide]:
-    """The read side of a data directory, closed at the end of the block; `rebuilding`: over the new store.
+    """The read side of a data directory, closed at the end of the block; `rebuilding`: over the new database.
 
     Raises `DatabaseUnavailable`, `LogUnavailable` or `CatalogueError`. The caller holds the
-    directory's `engine` lock: the store's file has one process.
+    directory's `engine` lock: one process opens the database file.
     """
     from tillstream.alerts.evaluator import AlertEvaluator
     from tillstream.database.duckdb.database import DuckDatabase
@@ -75,7 +75,7 @@ def open_read_side(
 
     settings, shops = settings_in_force(directory, settings, clock)
     metrics = catalogue(settings.metrics)
-    path = directory.new_store if rebuilding else directory.store
+    path = directory.new_database if rebuilding else directory.database
     formats = registry.load(settings)
     replayer = Replayer(
         partial(_ingest, directory, settings),
@@ -86,14 +86,14 @@ def open_read_side(
     decisions = Decisions(directory.decisions)
     with (
         closing(open_log(directory, settings, writer=False)) as log,
-        closing(DuckDatabase(path, metrics, settings, clock)) as store,
-        closing(DuckEngine(log, store, settings, clock, rebuilding=rebuilding)) as engine,
+        closing(DuckDatabase(path, metrics, settings, clock)) as database,
+        closing(DuckEngine(log, database, settings, clock, rebuilding=rebuilding)) as engine,
     ):
-        decisions.apply(store)
-        queries = Queries(store, log, metrics, settings, clock, engine.trouble, shops=shops, formats=formats)
-        quarantine_service = LocalQuarantineService(queries, store, log, decisions, replayer, clock)
-        alerts = AlertEvaluator(store, log, settings, queries.calendar, shops)
-        yield ReadSide(log, store, engine, queries, alerts, metrics, quarantine_service, _broadcast(log, settings))
+        decisions.apply(database)
+        queries = Queries(database, log, metrics, settings, clock, engine.trouble, shops=shops, formats=formats)
+        quarantine_service = LocalQuarantineService(queries, database, log, decisions, replayer, clock)
+        alerts = AlertEvaluator(database, log, settings, queries.calendar, shops)
+        yield ReadSide(log, database, engine, queries, alerts, metrics, quarantine_service, _broadcast(log, settings))
 
 
 def _broadcast(log: Log, settings: Settings) -> Callable[[Mapping[str, bytes]], None] | None:

@@ -47,11 +47,11 @@ class LogFull(LogUnavailable):
 
 
 class DatabaseUnavailable(OperationalError):
-    """The store cannot be opened, read or written."""
+    """The database cannot be opened, read or written."""
 
 
 class PositionConflict(DatabaseUnavailable):
-    """A commit named a position that is not the store's own: another writer was there first."""
+    """A commit named a position that is not the database's own: another writer was there first."""
 
 
 class IngestUnavailable(OperationalError):

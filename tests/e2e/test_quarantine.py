@@ -1,4 +1,4 @@
-"""Given a tillstream that runs; when what it refused is mended; then it counts once, and decisions outlive the store."""
+"""Given a tillstream that runs; when what it refused is mended; then it counts once, and decisions outlive the database."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def refused(running: Up, count: int) -> None:
     )
 
 
-def test_what_was_refused_counts_once_when_the_cause_is_mended_and_decisions_outlive_the_store(tmp_path: Path) -> None:
+def test_what_was_refused_counts_once_when_the_cause_is_mended_and_decisions_outlive_the_database(
+    tmp_path: Path,
+) -> None:
     data, file = tmp_path / "data", tmp_path / "edited.json"
     with up(data, "--currency", "USD") as running:
         for number, changes in (("1", {"currency": "EUR"}), ("2", {"date": "x"}), ("3", {"storeID": ""})):
@@ -42,7 +44,7 @@ def test_what_was_refused_counts_once_when_the_cause_is_mended_and_decisions_out
         assert {error["path"] for error in currency["reasons"]} == {"$.currency"}
         refused(running, 3)
         assert running.stop() == 0
-    # The chain deals in euros after all: a store of another currency is made anew.
+    # The chain deals in euros after all: a database of another currency is made anew.
     assert call("rebuild", "--data", data)[0] == 0
     with up(data) as running:
         last, second, first = waiting(data)

@@ -82,7 +82,7 @@ def test_other_clients_of_the_broker_publish_and_subscribe(
         assert "mine" not in {each["key"] for each in key}
 
 
-def test_what_people_decided_about_the_quarantine_outlives_the_store(
+def test_what_people_decided_about_the_quarantine_outlives_the_database(
     data: Path, options: tuple[str, ...], broker_url: str
 ) -> None:
     with up(data, *options) as running, client(broker_url) as channel:

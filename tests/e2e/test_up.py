@@ -215,8 +215,8 @@ def test_what_is_shown_differs_from_the_recount_ends_check_with_1(data: Path) ->
         first.post(EXAMPLE)
         first.wait_for_receipts(1, DAY)
         first.stop()
-    with duckdb.connect(str(data / "store.duckdb")) as store:
-        store.execute("UPDATE merged_sales SET revenue = revenue + 0.01")
+    with duckdb.connect(str(data / "store.duckdb")) as database:
+        database.execute("UPDATE merged_sales SET revenue = revenue + 0.01")
     code, said = call("check", "--data", data)
     assert code == 1, said
     assert "summary.revenue" in said

@@ -89,7 +89,7 @@ def folded(directory: Path) -> int:
         steps = pipeline.drain()
     finally:
         pipeline.engine.close()
-        pipeline.store.close()
+        pipeline.database.close()
         pipeline.log.close()
     assert sum(step.faults for step in steps) == 0
     return sum(step.receipts + step.duplicates + step.conflicts for step in steps)

@@ -28,7 +28,7 @@ from tillstream.web.server import application, serve
 
 def queries_of(pipeline: Pipeline) -> Queries:
     return Queries(
-        pipeline.store,
+        pipeline.database,
         pipeline.log,
         pipeline.metrics,
         pipeline.settings,
@@ -44,11 +44,11 @@ def quarantine_service_of(
     """Where entries are settled; nobody listens at the address of ingest unless a test says where it is."""
     replayer = Replayer((lambda: ingest) if isinstance(ingest, str) else ingest, dict, registry.load(pipeline.settings))
     decisions = Decisions(pipeline.path / "decisions.ndjson")
-    return LocalQuarantineService(queries, pipeline.store, pipeline.log, decisions, replayer, pipeline.clock)
+    return LocalQuarantineService(queries, pipeline.database, pipeline.log, decisions, replayer, pipeline.clock)
 
 
 def alerts_of(pipeline: Pipeline, queries: Queries) -> AlertEvaluator:
-    return AlertEvaluator(pipeline.store, pipeline.log, pipeline.settings, queries.calendar, pipeline.shops)
+    return AlertEvaluator(pipeline.database, pipeline.log, pipeline.settings, queries.calendar, pipeline.shops)
 
 
 def feed_of(queries: Queries, alerts: AlertEvaluator, settings: Settings, clock: Clock | None = None) -> LiveFeed:

@@ -25,7 +25,7 @@ def plain(value: Any) -> Any:
 
 
 def assert_equal(pipeline: Pipeline, recount: Recount) -> None:
-    """Every metric that the recount has is, row by row and to the cent, what the store has."""
+    """Every metric that the recount has is, row by row and to the cent, what the database has."""
     for metric in ("sales", "sales_by_category", "sales_by_product", "sales_by_store", "sales_by_till",
                    "sales_by_minute", "sales_by_hour_and_category", "sales_by_product_and_hour",
                    "sales_by_store_and_hour", "payments_by_mechanism", "vat_by_rate"):  # fmt: skip

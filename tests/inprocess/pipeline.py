@@ -1,4 +1,4 @@
-"""The embedded road without its processes: receipts into a real log, through a real engine, into a real store."""
+"""The embedded road without its processes: receipts into a real log, through a real engine, into a real database."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def head(receipt: Mapping[str, Any], received_us: int, **changes: str) -> bytes:
 
 
 class Pipeline:
-    """A data directory with its log (on SQLite unless another is given), engine and store, under a clock of its own."""
+    """A data directory with its log (on SQLite unless another is given), engine and database, under a clock of its own."""
 
     def __init__(
         self,
@@ -61,18 +61,18 @@ class Pipeline:
         self.shops = StoreRepository(path / "shops.json", self.clock)
         self.metrics = catalogue() if metrics is None else tuple(metrics)
         self.log: Log = log or SqliteLog(path / "log.sqlite3", writer=True, settings=self.settings)
-        self.store: Database = self._open_store()
-        self.engine = DuckEngine(self.log, self.store, self.settings, self.clock)
+        self.database: Database = self._open_database()
+        self.engine = DuckEngine(self.log, self.database, self.settings, self.clock)
 
-    def _open_store(self) -> DuckDatabase:
+    def _open_database(self) -> DuckDatabase:
         return DuckDatabase(self.path / "store.duckdb", self.metrics, self.settings, self.clock)
 
     def reopen(self) -> None:
-        """The engine and the store as after a restart of their process."""
+        """The engine and the database as after a restart of their process."""
         self.engine.close()
-        self.store.close()
-        self.store = self._open_store()
-        self.engine = DuckEngine(self.log, self.store, self.settings, self.clock)
+        self.database.close()
+        self.database = self._open_database()
+        self.engine = DuckEngine(self.log, self.database, self.settings, self.clock)
 
     def list_shops(self, *shops: Store) -> None:
         """From now on these are the list."""
@@ -112,23 +112,23 @@ class Pipeline:
         return steps
 
     def rows(self, metric: str) -> list[Row]:
-        return self.store.query(f"SELECT * FROM metric_{metric} ORDER BY ALL")
+        return self.database.query(f"SELECT * FROM metric_{metric} ORDER BY ALL")
 
     def verify(self, metric: str) -> list[Row]:
         """Where the metric and a recount of the stored receipts differ."""
-        with self.store.reading() as reader:
+        with self.database.snapshot() as reader:
             return reader.verify(metric)
 
     def tamper(self, statement: str) -> None:
-        """Change what is stored behind the store's back."""
-        assert isinstance(self.store, DuckDatabase)
-        self.store._connection.execute(statement)
+        """Change stored rows with plain SQL."""
+        assert isinstance(self.database, DuckDatabase)
+        self.database._connection.execute(statement)
 
     def counter(self, name: str) -> int:
-        rows = self.store.query("SELECT coalesce(sum(value), 0) AS total FROM counters WHERE name = ?", [name])
+        rows = self.database.query("SELECT coalesce(sum(value), 0) AS total FROM counters WHERE name = ?", [name])
         return int(rows[0]["total"])
 
     def close(self) -> None:
         self.engine.close()
-        self.store.close()
+        self.database.close()
         self.log.close()

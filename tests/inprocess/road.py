@@ -1,4 +1,4 @@
-"""The embedded road from HTTP to the views: the real ingest in this process, its log, the engine and the store behind it."""
+"""The embedded road from HTTP to the views: the real ingest in this process, its log, the engine and the database behind it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Road:
     def close(self) -> None:
         self.ingest.close()
         self.pipeline.engine.close()
-        self.pipeline.store.close()
+        self.pipeline.database.close()
 
 
 @contextmanager

@@ -57,7 +57,7 @@ class Trading:
     def alerts(self) -> AlertEvaluator:
         pipeline = self.pipeline
         calendar = Calendar(pipeline.settings, pipeline.clock)
-        return AlertEvaluator(pipeline.store, pipeline.log, pipeline.settings, calendar, lambda: self.shops)
+        return AlertEvaluator(pipeline.database, pipeline.log, pipeline.settings, calendar, lambda: self.shops)
 
     def until(self, clock: str, *without: str, made: Callable[..., dict[str, Any]] = body) -> None:
         """Go on selling up to a time of the chain's, without some shops (`2`) or tills (`1/2`), and set the clock."""

@@ -45,13 +45,13 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Road]:
 
 
 def stored(chain: Road) -> int:
-    [row] = chain.pipeline.store.query("SELECT count(*) AS receipts FROM receipts")
+    [row] = chain.pipeline.database.query("SELECT count(*) AS receipts FROM receipts")
     return int(row["receipts"])
 
 
 def quarantined(chain: Road) -> int:
     """Number of quarantined entries, including conflicts."""
-    return len(chain.pipeline.store.query("SELECT place FROM quarantine"))
+    return len(chain.pipeline.database.query("SELECT place FROM quarantine"))
 
 
 @settings(deadline=None, max_examples=20)

@@ -90,7 +90,7 @@ class World:
         self.shops = StoreList(
             {"2": Store("2", region="South"), "3": Store("3", region="South"), "5": Store("5", region="South")}
         )
-        self.queries = Queries(self.pipeline.store, self.pipeline.log, self.pipeline.metrics, self.pipeline.settings,
+        self.queries = Queries(self.pipeline.database, self.pipeline.log, self.pipeline.metrics, self.pipeline.settings,
                            self.pipeline.clock, shops=lambda: self.shops)  # fmt: skip
 
     def sell(self, count: int) -> None:

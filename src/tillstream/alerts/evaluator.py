@@ -1,4 +1,4 @@
-"""The alerts that stand: the rules of `tillstream.alerts`, evaluated over the store now and then."""
+"""The alerts that stand: the rules of `tillstream.alerts`, evaluated over the database now and then."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ class AlertEvaluator:
 
     def __init__(
         self,
-        store: Database,
+        database: Database,
         log: Log,
         settings: Settings,
         calendar: Calendar,
         shops: Callable[[], StoreList] = StoreList,
     ) -> None:
-        self._store = store
+        self._database = database
         self._log = log
         self._settings = settings
         self._calendar = calendar
@@ -85,7 +85,7 @@ class AlertEvaluator:
         try:
             now_us = self._calendar.now_us()
             if self._evaluated_us is None or now_us - self._evaluated_us >= INTERVAL_S * 1_000_000:
-                with self._store.reading() as reader:
+                with self._database.snapshot() as reader:
                     self._evaluate(reader, now_us)
                 self._evaluated_us = now_us
             return self._rows

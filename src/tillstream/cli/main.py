@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 OPERATIONAL_ERROR = 2
 UNAVAILABLE = 3
-"""Exit code where the log or the store cannot be used now: a supervisor tries again."""
+"""Exit code where the log or the database cannot be used now: a supervisor tries again."""
 
 DISAGREES = 1
 
@@ -192,7 +192,7 @@ def _show(report: Report) -> None:
 @click.argument("metric", required=False)
 @with_settings("data")
 def rebuild(metric: str | None, **given: Any) -> None:
-    """Make the store anew from the log, or one metric.
+    """Make the database anew from the log, or one metric.
 
     METRIC is made from the stored receipts. No engine may run on the directory meanwhile.
     """
@@ -205,9 +205,9 @@ def rebuild(metric: str | None, **given: Any) -> None:
     directory = open_directory(values.data_path, create=False)
     open_read_side = partial(composition.open_read_side, directory, values, SystemClock())
     if metric is None:
-        with _bar("rebuilding the store") as progress:
-            records = rebuilding.rebuild_store(directory, partial(open_read_side, rebuilding=True), progress)
-        click.echo(f"the store is made anew from {records:,} records of the log")
+        with _bar("rebuilding the database") as progress:
+            records = rebuilding.rebuild_database(directory, partial(open_read_side, rebuilding=True), progress)
+        click.echo(f"the database is made anew from {records:,} records of the log")
         return
     try:
         rows = rebuilding.rebuild_metric(directory, open_read_side, metric)

@@ -84,12 +84,12 @@ class DataDirectory:
         return self.path / "log.rabbitmq"
 
     @property
-    def store(self) -> Path:
+    def database(self) -> Path:
         return self.path / "store.duckdb"
 
     @property
-    def new_store(self) -> Path:
-        """Where a rebuilt store grows until it takes the place of the old one."""
+    def new_database(self) -> Path:
+        """Where a rebuilt database grows until it takes the place of the old one."""
         return self.path / "store.duckdb.new"
 
     @property

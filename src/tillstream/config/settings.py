@@ -33,7 +33,7 @@ _RATE = re.compile(r"[0-9]{1,3}(\.[0-9]{1,4})?")
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of every role. A unit stands last in the name where there is one."""
 
-    data: Annotated[str, "directory that holds the log and the store"] = "tillstream-data"
+    data: Annotated[str, "directory that holds the log and the database"] = "tillstream-data"
     host: Annotated[str, "address to listen on; loopback unless told otherwise"] = "127.0.0.1"
     ingest_port: Annotated[int, Meta(ge=0, le=65535), "port that takes receipts"] = 3000
     dashboard_port: Annotated[int, Meta(ge=0, le=65535), "port of the dashboard and the query API"] = 8050
@@ -113,7 +113,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     engine_batch_receipts: Annotated[int, Positive, "most receipts that the engine folds in one commit"] = 10_000
     engine_interval_ms: Annotated[int, Positive, "least time between two commits of the engine"] = 300
-    store_memory_bytes: Annotated[int, Positive, "memory that the store may use"] = 768 * 1024 * 1024
+    store_memory_bytes: Annotated[int, Positive, "memory that the database may use"] = 768 * 1024 * 1024
     engine_memory_bytes: Annotated[int, Positive, "memory that the engine's own folding may use"] = 256 * 1024 * 1024
     quarantine_limit_bytes: Annotated[int, Positive, "refused input that is kept; the oldest goes first"] = (
         256 * 1024 * 1024

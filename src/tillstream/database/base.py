@@ -1,4 +1,4 @@
-"""The store port: metrics, receipts, quarantine and the position, all of one commit or none."""
+"""The database port: metrics, receipts, quarantine and the position, all of one commit or none."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Changes:
 
 
 class Reader(ABC):
-    """The store as one commit left it: the last one before the first question. For one thread."""
+    """The database as one commit left it: the last one before the first question. For one thread."""
 
     @abstractmethod
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
@@ -66,10 +66,10 @@ class Database(ABC):
 
     @abstractmethod
     def position(self) -> Position:
-        """The position of the last commit; `START` in an empty store."""
+        """The position of the last commit; `START` in an empty database."""
 
     @abstractmethod
-    def known(self, keys: pa.Table) -> dict[str, int]:
+    def record_ids(self, keys: pa.Table) -> dict[str, int]:
         """The places of those receipts that are stored already, by key.
 
         `keys` has the columns `key` (32 hexadecimal digits) and `sold_local` (timestamp).
@@ -83,14 +83,14 @@ class Database(ABC):
         """
 
     @abstractmethod
-    def tend(self) -> None:
-        """Do what keeps the store quick and may take its time, once the last commit is seen by who waits for it.
+    def maintain(self) -> None:
+        """Do what keeps the database quick and may take its time, once the last commit is seen by who waits for it.
 
         Where it fails the commits stand all the same, and the next call tries again. Safe from any thread.
         """
 
     @abstractmethod
-    def reading(self) -> AbstractContextManager[Reader]:
+    def snapshot(self) -> AbstractContextManager[Reader]:
         """Within the block all questions are answered from one commit, whatever is committed meanwhile.
 
         To be left soon: what was overwritten since is kept until then. Safe from any thread. Raises
@@ -99,7 +99,7 @@ class Database(ABC):
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """One question alone, as `Reader.query` answers it. Safe from any thread."""
-        with self.reading() as reader:
+        with self.snapshot() as reader:
             return reader.query(sql, parameters)
 
     @abstractmethod
@@ -108,8 +108,8 @@ class Database(ABC):
 
     @abstractmethod
     def size_bytes(self) -> int:
-        """What the store takes on disk."""
+        """What the database takes on disk."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the store; what was committed stays."""
+        """Let go of the database; what was committed stays."""

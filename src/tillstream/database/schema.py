@@ -1,11 +1,11 @@
-"""The store's tables, once for every backend: names and types in the SQL that they share."""
+"""The database's tables, once for every backend: names and types in the SQL that they share."""
 
 from __future__ import annotations
 
 from tillstream.receipt.normalization import receipt_tables
 
 VERSION = 2
-"""Of the tables below. The store is derived: one of another version is made anew from the log."""
+"""Of the tables below. The database is derived: one of another version is made anew from the log."""
 
 _QUARANTINE = {
     "quarantine": {

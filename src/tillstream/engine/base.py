@@ -34,14 +34,14 @@ def ignore(_: Step) -> None:
 
 
 class Engine(ABC):
-    """Folds the log into the store. *Exactly once in effect*: what a step adds and the position
-    behind it are one commit of the store, so a step that died is made again and one that
+    """Folds the log into the database. *Exactly once in effect*: what a step adds and the position
+    behind it are one commit of the database, so a step that died is made again and one that
     committed is never repeated. A record that cannot be read goes to quarantine; it stops nothing.
     """
 
     @abstractmethod
     def step(self, on_commit: OnCommit = ignore) -> Step | None:
-        """Fold the next records, commit, tell, and let the store tend itself; None where the log has no more."""
+        """Fold the next records, commit, tell, and let the database tend itself; None where the log has no more."""
 
     @abstractmethod
     def run(self, stop: Event, on_commit: OnCommit) -> None:
@@ -56,4 +56,4 @@ class Engine(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of what the engine holds, but not of the log and the store."""
+        """Let go of what the engine holds, but not of the log and the database."""

@@ -59,29 +59,29 @@ class _Pace:
 
 
 class DuckEngine(Engine):
-    """Reads the log, deduplicates by key, normalises and folds in SQL, commits to the store.
+    """Reads the log, deduplicates by key, normalises and folds in SQL, commits to the database.
 
-    While it rebuilds a store, when a receipt became visible is not known: its delay is not measured.
+    While it rebuilds a database, when a receipt became visible is not known: its delay is not measured.
     """
 
     def __init__(
         self,
         log: Log,
-        store: Database,
+        database: Database,
         settings: Settings,
         clock: Clock,
         *,
         rebuilding: bool = False,
     ) -> None:
         self._log = log
-        self._store = store
+        self._database = database
         self._settings = settings
         self._clock = clock
         self._rebuilding = rebuilding
         self._sql = BatchSql(Normalization(minor_digits(settings.currency), tuple(settings.vat_rates)), settings)
         self._repeats = Deduplicator(log, self._sql)
         self._pace = _Pace()
-        self._position = store.position()
+        self._position = database.position()
         self._told: Position | None = None
         self._trouble: LogUnavailable | None = None
         self._complained = 0.0
@@ -106,7 +106,7 @@ class DuckEngine(Engine):
         changes.committed_us = self._clock.now_us()
         # Were it told behind the commit only, a crash in between could let the log reuse these positions.
         self._log.publish(changes.upto, committed=False)
-        self._store.commit(changes)
+        self._database.commit(changes)
         if changes.receipts is not None:
             self._pace.end()
         self._position = changes.upto
@@ -122,7 +122,7 @@ class DuckEngine(Engine):
             seconds=time.perf_counter() - started,
         )
         on_commit(step)
-        self._store.tend()
+        self._database.maintain()
         return step
 
     def _tell(self) -> None:
@@ -172,11 +172,11 @@ class DuckEngine(Engine):
         }
 
     def _fold(self, table: pa.Table, changes: Changes, aside: QuarantineRows) -> None:
-        """Fold the receipts that the store doesn't know; the others are counted, conflicts set aside.
+        """Fold the receipts that the database doesn't know; the others are counted, conflicts set aside.
 
         Of a key the first that can be read stands: behind one that cannot, the next is tried.
         """
-        known = self._store.known(self._sql.keys(table))
+        known = self._database.record_ids(self._sql.keys(table))
         folded: list[Folded] = []
         repeated: list[Repeat] = []
         while table.num_rows:

@@ -24,7 +24,7 @@ _NOTHING = pa.table(
 
 
 class Folded(NamedTuple):
-    """What became of a batch, in the columns of the store's tables; and the records of which nothing could be made."""
+    """What became of a batch, in the columns of the database's tables; and the records of which nothing could be made."""
 
     receipts: pa.Table
     lines: pa.Table
@@ -74,7 +74,7 @@ class BatchSql:
         run(f"CREATE TEMP VIEW settlement AS {self._plan.settlements()}")
 
     def keys(self, table: pa.Table) -> pa.Table:
-        """What `Database.known` asks for: `key` and `sold_local`."""
+        """What `Database.record_ids` asks for: `key` and `sold_local`."""
         return pa.table({"key": table["key"], "sold_local": table["date"].cast(pa.timestamp("us"))})
 
     def fold(self, table: pa.Table, applied_at: datetime | None) -> Folded:

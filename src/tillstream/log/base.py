@@ -20,7 +20,7 @@ MOST_RECORDS = 1 << _INDEX_BITS
 class Position:
     """How far a reader has come: the last offset read of every partition (-1: none yet).
 
-    Opaque to everyone but the log that made it; the store keeps its text beside its state.
+    Opaque to everyone but the log that made it; the database keeps its text beside its state.
     """
 
     offsets: tuple[int, ...] = (-1,)
@@ -149,7 +149,7 @@ class Log(ABC):
         """Tell the writer that the engine is about to commit up to `position`, or that it has.
 
         Once it returns, nothing at or before `position` is ever reused, not even by a log that has
-        lost its end: so it is called before a commit of the store, and again behind it. Only what is
+        lost its end: so it is called before a commit of the database, and again behind it. Only what is
         committed counts as read. Raises `LogUnavailable`; then nothing may be committed.
         """
 

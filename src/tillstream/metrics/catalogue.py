@@ -67,7 +67,7 @@ class Metric:
 
     @property
     def digest(self) -> str:
-        """Changes with whatever changes the figures, so a store can tell that its own are of another make."""
+        """Changes with whatever changes the figures, so a database can tell that its own are of another make."""
         derived = [each.expression for each in self.measures if each.column in DERIVED]
         parts = [self.source, *map(repr, self.keys), *map(repr, self.measures), *derived]
         return blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()

@@ -20,13 +20,13 @@ class Figures:
 
     def __init__(
         self,
-        store: Database,
+        database: Database,
         catalogue: Sequence[Metric],
         calendar: Calendar,
         currency: str,
         shops: Callable[[], StoreList],
     ) -> None:
-        self._store = store
+        self._database = database
         self._metrics = {metric.name: metric for metric in catalogue}
         self._calendar = calendar
         self._currency = currency
@@ -61,10 +61,10 @@ class Figures:
                 raise BadQuery(column, f"{name} has no such key", f"filter by {', '.join(keys)}")
             wanted[column] = key_value(keys[column], text)
         columns = [*keys, *(measure.name for measure in metric.measures)]
-        # Written by the store: a chain's shops and hours are more amounts than Python writes in a blink.
+        # Written by the database: a chain's shops and hours are more amounts than Python writes in a blink.
         money = [measure.name for measure in metric.measures if measure.kind == "money"]
         select = ", ".join(f"CAST({each} AS VARCHAR) AS {each}" if each in money else each for each in columns)
-        rows = self._store.query(
+        rows = self._database.query(
             f"SELECT {select} FROM {metric_table(name)} WHERE {' AND '.join(f'{column} = ?' for column in wanted)} "
             f"ORDER BY {', '.join(keys)}",
             list(wanted.values()),

@@ -13,7 +13,7 @@ Conditions = tuple[list[str], list[Any]]
 
 
 def read_page(
-    store: Database | Reader,
+    database: Database | Reader,
     select: str,
     filters: Mapping[str, str] | None,
     read: Callable[[Mapping[str, str]], Conditions],
@@ -29,7 +29,7 @@ def read_page(
     if cursor is not None:
         conditions.append("(received_at, place) < (?, ?)")
         values.extend(parse_cursor(cursor))
-    rows = store.query(
+    rows = database.query(
         f"SELECT {select} {where(conditions)} ORDER BY received_at DESC, place DESC LIMIT ?", [*values, limit + 1]
     )
     return rows[:limit], cursor_of(rows[limit - 1]) if len(rows) > limit else None

@@ -37,20 +37,20 @@ _TOTALS = """WITH named AS (
 class Quarantine:
     """Refused, unreadable and conflicting records, and damage of the log; what came is read from the log."""
 
-    def __init__(self, store: Database, log: Log, originals: Originals) -> None:
-        self._store = store
+    def __init__(self, database: Database, log: Log, originals: Originals) -> None:
+        self._database = database
         self._log = log
         self._originals = originals
 
     def page(self, filters: Mapping[str, str] | None = None) -> Row:
         """Entries, the newest first, and under `next` the cursor of the following ones (None: no more)."""
-        rows, following = read_page(self._store, _COLUMNS, filters, quarantine_conditions)
+        rows, following = read_page(self._database, _COLUMNS, filters, quarantine_conditions)
         return {"entries": [_entry(row) for row in rows], "next": following}
 
     def one(self, entry: str) -> Row | None:
         """One entry by its id, with the original, persons masked, and a conflict's other side; None: there is none."""
         place = place_of(entry)
-        with self._store.reading() as reader:
+        with self._database.snapshot() as reader:
             found = reader.query(f"SELECT {_COLUMNS} WHERE place = ?", [place])
             if not found:
                 return None
@@ -80,7 +80,7 @@ class Quarantine:
 
     def counts(self, day: date) -> Row:
         """How many entries a day of receipt brought, by kind, reason and source, and what became of them."""
-        with self._store.reading() as reader:
+        with self._database.snapshot() as reader:
             rows = reader.query("SELECT kind, reason, source, entries FROM set_aside WHERE day = ?", [day])
             settled = reader.query(
                 "SELECT decision, count(*) AS entries FROM decisions WHERE settled_day = ? GROUP BY decision", [day]
@@ -103,7 +103,7 @@ class Quarantine:
 
     def totals(self) -> Row:
         """Counts of all days, by reason and by source, with so many names at most; and what waits."""
-        with self._store.reading() as reader:
+        with self._database.snapshot() as reader:
             told = {
                 name: {
                     row["name"]: int(row["entries"])
@@ -121,7 +121,7 @@ class Quarantine:
 
     def faults(self) -> list[Row]:
         """Records of the log that were damaged when the engine came to them, the newest first."""
-        rows = self._store.query(
+        rows = self._database.query(
             "SELECT offset_text, records, reason, found_at FROM faults ORDER BY found_at DESC LIMIT ?", [LIMIT]
         )
         return [plain(row) for row in rows]

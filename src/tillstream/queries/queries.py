@@ -32,7 +32,7 @@ from tillstream.stores.model import StoreList
 
 
 class Queries:
-    """Readers' questions, answered from the store; originals come from the log. Safe from any thread.
+    """Readers' questions, answered from the database; originals come from the log. Safe from any thread.
 
     What one answer shows together is of one commit. Raises `BadQuery` and `UnknownMetric` for what
     cannot be asked, `DatabaseUnavailable` otherwise.
@@ -40,7 +40,7 @@ class Queries:
 
     def __init__(
         self,
-        store: Database,
+        database: Database,
         log: Log,
         catalogue: Sequence[Metric],
         settings: Settings,
@@ -55,18 +55,18 @@ class Queries:
         self.shops = shops
         """Gives the list of shops as it is now."""
         self.currency = settings.currency
-        self._store = store
+        self._database = database
         self._log = log
         self.calendar = Calendar(settings, clock)
         self._summary = Summary(self.calendar, self.currency)
         self._ticker = Ticker(self.calendar, self.currency)
         self._snapshot = Snapshot(self.calendar, self._summary, log, self.currency)
         self._overview = Overview(settings, self.calendar, self._snapshot, shops)
-        self._figures = Figures(store, catalogue, self.calendar, self.currency, shops)
+        self._figures = Figures(database, catalogue, self.calendar, self.currency, shops)
         originals = Originals(log, formats)
-        self._receipts = Receipts(store, log, self.calendar, settings, shops, originals)
-        self._stores = Stores(store, shops)
-        self._quarantine = Quarantine(store, log, originals)
+        self._receipts = Receipts(database, log, self.calendar, settings, shops, originals)
+        self._stores = Stores(database, shops)
+        self._quarantine = Quarantine(database, log, originals)
 
     def local_now(self) -> datetime:
         """Wall-clock time in the chain's zone, without the zone."""
@@ -81,7 +81,7 @@ class Queries:
         asked = self._day(day)
         if reader is not None:
             return self._summary.read(reader, asked)
-        with self._store.reading() as latest:
+        with self._database.snapshot() as latest:
             return self._summary.read(latest, asked)
 
     def snapshot(self, day: str | date | None = None) -> Row:
@@ -90,12 +90,12 @@ class Queries:
         `minutes` holds parallel lists; `offset` counts wall-clock minutes from `start`, as does `now`.
         """
         asked = self._day(day)
-        with self._store.reading() as reader:
+        with self._database.snapshot() as reader:
             return self._snapshot.read(reader, asked)
 
     def ticker(self) -> Running:
         """Today's running sums, as the exchanges of the seed have them."""
-        with self._store.reading() as reader:
+        with self._database.snapshot() as reader:
             return self._ticker.read(reader, self.today())
 
     def overview(self, query: Mapping[str, str] | None = None) -> Row:
@@ -104,7 +104,7 @@ class Queries:
         The query has `day`, or `from` and `to`; `vs`, the first day to compare with; and one of `region`,
         `store` (and `till`), `category`, `product`. Without any of them: the chain's today.
         """
-        with self._store.reading() as reader:
+        with self._database.snapshot() as reader:
             return self._overview.read(reader, query or {})
 
     def other_days(self) -> list[Row]:
@@ -112,7 +112,7 @@ class Queries:
 
         Those of a simulated clock stay out: their days are invented.
         """
-        with self._store.reading() as reader:
+        with self._database.snapshot() as reader:
             return self._snapshot.other_days(reader)
 
     def catalogue(self) -> list[Row]:

@@ -35,7 +35,7 @@ class Receipts:
 
     def __init__(
         self,
-        store: Database,
+        database: Database,
         log: Log,
         calendar: Calendar,
         settings: Settings,
@@ -44,7 +44,7 @@ class Receipts:
     ) -> None:
         currency = settings.currency
         self._anomalies = Anomalies(log, settings)
-        self._store = store
+        self._database = database
         self._shops = shops
         self._originals = originals
         self._currency = currency
@@ -53,7 +53,7 @@ class Receipts:
 
     def page(self, filters: Mapping[str, str] | None = None) -> Row:
         """Receipts, the newest first, and under `next` the cursor of the following ones (None: no more)."""
-        rows, following = read_page(self._store, f"{_COLUMNS} FROM receipts", filters, self._conditions)
+        rows, following = read_page(self._database, f"{_COLUMNS} FROM receipts", filters, self._conditions)
         receipts = named(map(_receipt, rows), self._shops())
         return {"currency": self._currency, "receipts": receipts, "next": following}
 
@@ -61,7 +61,7 @@ class Receipts:
         """Receipts with an anomaly, as `page` has them, each with its evidence. The filter `kind` names an anomaly."""
         asked = dict(filters or {})
         asked["anomaly"] = check_anomaly(asked.pop("kind", "any"))
-        with self._store.reading() as reader:
+        with self._database.snapshot() as reader:
             select = f"{_COLUMNS}, sold_at FROM receipts"
             rows, following = read_page(reader, select, asked, self._conditions)
             evidence = self._anomalies.evidence(reader, rows)
@@ -70,7 +70,7 @@ class Receipts:
 
     def anomaly_counts(self, day: date) -> Row:
         """How many receipts of a day have each anomaly."""
-        with self._store.reading() as reader:
+        with self._database.snapshot() as reader:
             return self._anomalies.counts(reader, day)
 
     def one(self, key: str) -> Row | None:
@@ -78,7 +78,7 @@ class Receipts:
         if not _KEY.fullmatch(key):
             raise BadQuery("key", f"expected 32 hexadecimal digits, got {key!r}")
         wanted = UUID(key)
-        with self._store.reading() as reader:
+        with self._database.snapshot() as reader:
             found = reader.query("SELECT * FROM receipts WHERE key = CAST(? AS UUID)", [str(wanted)])
             if not found:
                 return None

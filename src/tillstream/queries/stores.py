@@ -29,8 +29,8 @@ def named(rows: Iterable[Row], shops: StoreList) -> list[Row]:
 class Stores:
     """The shops of the list and those that sold."""
 
-    def __init__(self, store: Database, shops: Callable[[], StoreList]) -> None:
-        self._store = store
+    def __init__(self, database: Database, shops: Callable[[], StoreList]) -> None:
+        self._database = database
         self._shops = shops
 
     def all(self) -> list[Row]:
@@ -40,7 +40,7 @@ class Stores:
         other texts empty where they are unknown.
         """
         shops = self._shops()
-        sold = self._store.query(f"SELECT DISTINCT store FROM {metric_table('sales_by_store')} ORDER BY store")
+        sold = self._database.query(f"SELECT DISTINCT store FROM {metric_table('sales_by_store')} ORDER BY store")
         others = [Store(row["store"]) for row in sold if row["store"] not in shops.by_id]
         return [
             *(_store(shop, listed=True) for shop in shops.by_id.values()),

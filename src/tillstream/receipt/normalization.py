@@ -188,7 +188,7 @@ class Normalization:
             amount := {self._round("coalesce(s.settlementAmount, 0)")}, fine := {self._fine("s.settlementAmount")})"""
 
     def receipts(self, sale: str, applied_at: str) -> str:
-        """The columns of the store's `receipts`, with `ls` and `ss` (lines and settlements) and
+        """The columns of the database's `receipts`, with `ls` and `ss` (lines and settlements) and
         `rest_gross`, `rest_net`: what the lines don't cover. Every level names its columns: a small
         batch costs what the planning of them costs.
 
@@ -237,12 +237,12 @@ class Normalization:
         return f"coalesce(list_bool_or({self.each('ls', 'l', 'l.foreign_rate')}), false)"
 
     def receipt_rows(self) -> str:
-        """The columns of the store's `receipts`, out of what `receipts` made."""
+        """The columns of the database's `receipts`, out of what `receipts` made."""
         columns = self.columns("receipts").replace("anomalous", "CAST(anomalies <> '' AS BIGINT) AS anomalous")
         return f"SELECT {columns} FROM receipt"
 
     def lines(self) -> str:
-        """The columns of the store's `lines`: those of `receipt`, and a row for what they don't cover."""
+        """The columns of the database's `lines`: those of `receipt`, and a row for what they don't cover."""
         sale = "place, day, store, till, sold_local"
         return f"""
             SELECT {sale}, line, CAST(1 AS BIGINT) AS is_line, l.category, l.product, l.description,
@@ -256,7 +256,7 @@ class Normalization:
         """
 
     def settlements(self) -> str:
-        """The columns of the store's `settlements`."""
+        """The columns of the database's `settlements`."""
         return """SELECT place, day, store, till, sold_local, s.mechanism, s.amount
             FROM (SELECT place, day, store, till, sold_local, unnest(ss) AS s FROM receipt)"""
 

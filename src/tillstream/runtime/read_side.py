@@ -23,7 +23,7 @@ class ReadSide:
     """The parts of the read side over one data directory."""
 
     log: Log
-    store: Database
+    database: Database
     engine: Engine
     queries: Queries
     alerts: AlertEvaluator

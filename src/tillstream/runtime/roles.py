@@ -170,7 +170,7 @@ async def _fold_and_show(
                 stop,
                 at_port,
                 partial(_gauges, reading),
-                partial(check.run, reading.store, reading.queries, reading.log, reading.metrics),
+                partial(check.run, reading.database, reading.queries, reading.log, reading.metrics),
                 entrance,
                 demo=demo,
             )
@@ -203,7 +203,7 @@ def _fold(engine: Engine, halt: threading.Event, on_commit: Callable[[Step], Non
 
 
 def _gauges(reading: ReadSide) -> dict[str, float]:
-    found = {"store_size_bytes": float(reading.store.size_bytes())}
+    found = {"store_size_bytes": float(reading.database.size_bytes())}
     with suppress(LogUnavailable):
         found["log_lag_records"] = reading.log.lag()
     return found

@@ -72,7 +72,7 @@ class Stored(Protocol):
     """The stored figures of a data directory, and the log that they come from."""
 
     @property
-    def store(self) -> Database: ...
+    def database(self) -> Database: ...
     @property
     def queries(self) -> Queries: ...
     @property
@@ -93,11 +93,11 @@ def check(
     if holder is not None:
         return _ask(holder, machine_token.authorization(directory))
     with directory.lock("engine"), open_stored(directory, settings, SystemClock()) as stored:
-        return run(stored.store, stored.queries, stored.log, stored.metrics)
+        return run(stored.database, stored.queries, stored.log, stored.metrics)
 
 
 def _ask(holder: Holder, authorization: dict[str, str]) -> Report:
-    """The report of a running engine, which alone can read its store."""
+    """The report of a running engine, which alone can read its database."""
     target = f"the engine of process {holder.pid}"
     if not holder.address:
         raise DatabaseUnavailable("ask", target, "it is only starting", "try again in a moment")
@@ -111,21 +111,21 @@ def _ask(holder: Holder, authorization: dict[str, str]) -> Report:
         raise DatabaseUnavailable("ask", f"{target} at {holder.address}", error, hint) from error
 
 
-def run(store: Database, queries: Queries, log: Log, metrics: Sequence[Metric]) -> Report:
+def run(database: Database, queries: Queries, log: Log, metrics: Sequence[Metric]) -> Report:
     """Compare every metric and every day's summary with the stored receipts, and these with the log.
 
     Safe while the engine runs: both sides of a comparison are of one commit. Each comparison has a
     reader of its own, because a recount of everything takes long.
     """
-    days = [row["day"] for row in store.query("SELECT DISTINCT day FROM receipts ORDER BY day")]
+    days = [row["day"] for row in database.query("SELECT DISTINCT day FROM receipts ORDER BY day")]
     differences: list[Difference] = []
     for metric in metrics:
-        with store.reading() as reader:
+        with database.snapshot() as reader:
             differences += _metric(reader, metric)
     for day in days:
-        with store.reading() as reader:
+        with database.snapshot() as reader:
             differences += _summary(reader, queries, day)
-    with store.reading() as reader:
+    with database.snapshot() as reader:
         accounts = _accounts(reader)
     differences += _log(accounts, log)
     counts = {name: accounts[name] for name in ("receipts", *COUNTERS, "damaged")}
@@ -176,7 +176,7 @@ def _same(shown: Any, recounted: Any) -> bool:
 
 
 def _accounts(reader: Reader) -> Row:
-    """How many records of the log the store consumed, and what became of them."""
+    """How many records of the log the database consumed, and what became of them."""
     row = reader.query(_ACCOUNTS)[0]
     sums = reader.query("SELECT name, CAST(sum(value) AS BIGINT) AS value FROM counters GROUP BY name")
     counted = {each["name"]: each["value"] for each in sums}

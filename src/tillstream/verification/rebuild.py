@@ -29,10 +29,10 @@ class Stored(Protocol):
     """A database with receipts."""
 
     @property
-    def store(self) -> Database: ...
+    def database(self) -> Database: ...
 
 
-def rebuild_store(
+def rebuild_database(
     directory: DataDirectory, open_new: Callable[[], AbstractContextManager[Rebuilding]], progress: Progress
 ) -> int:
     """Fold the whole log into the new database that `open_new` opens, then replace the old one; how many records.
@@ -40,13 +40,13 @@ def rebuild_store(
     The old database stays until it is replaced. Raises `DataDirectoryError` while an engine runs.
     """
     with directory.lock("engine"):
-        discard(directory.new_store)
+        discard(directory.new_database)
         done = 0
         with open_new() as rebuilding:
             while (step := rebuilding.engine.step()) is not None:
                 done += step.records
                 progress(done, max(done, rebuilding.log.count(rebuilding.log.end())))
-        _replace(directory.new_store, directory.store)
+        _replace(directory.new_database, directory.database)
     return done
 
 
@@ -58,7 +58,7 @@ def rebuild_metric(
     Raises `UnknownMetric`, and `DataDirectoryError` while an engine runs.
     """
     with directory.lock("engine"), open_stored() as stored:
-        return stored.store.rebuild(metric)
+        return stored.database.rebuild(metric)
 
 
 def discard(path: Path) -> None:

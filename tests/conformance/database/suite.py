@@ -1,4 +1,4 @@
-"""What every store promises, whatever keeps it. A backend's class inherits the suite."""
+"""What every database promises, whatever keeps it. A backend's class inherits the suite."""
 
 from __future__ import annotations
 
@@ -39,62 +39,62 @@ TOP = declare(
 
 
 class StoreSuite:
-    """Given commits of an engine, then the store has all of each or nothing of it."""
+    """Given commits of an engine, then the database has all of each or nothing of it."""
 
     def open(self, path: Path, settings: Settings | None = None, metrics: Sequence[Metric] = BUILT_IN) -> Database:
         raise NotImplementedError
 
     @pytest.fixture
-    def store(self, tmp_path: Path) -> Iterator[Database]:
-        store = self.open(tmp_path)
-        yield store
-        store.close()
+    def database(self, tmp_path: Path) -> Iterator[Database]:
+        database = self.open(tmp_path)
+        yield database
+        database.close()
 
     @pytest.fixture
     def pipeline(self, tmp_path: Path) -> Iterator[Pipeline]:
-        """A road whose store is of this backend, with one receipt of 5.00 € in it."""
+        """A road whose database is of this backend, with one receipt of 5.00 € in it."""
         pipeline = Pipeline(tmp_path, metrics=[*BUILT_IN, TOP])
         pipeline.append(body())
         pipeline.drain()
         yield pipeline
         pipeline.close()
 
-    def test_an_empty_store_starts_before_the_first_record(self, store: Database) -> None:
-        assert store.position() == START
+    def test_an_empty_database_starts_before_the_first_record(self, database: Database) -> None:
+        assert database.position() == START
 
-    def test_a_commit_moves_the_position_and_the_count_of_records(self, store: Database) -> None:
-        store.commit(Changes(START, Position((4,)), records=9, committed_us=NOON_US))
-        assert store.position() == Position((4,))
-        assert store.query("SELECT records FROM state")[0]["records"] == 9
+    def test_a_commit_moves_the_position_and_the_count_of_records(self, database: Database) -> None:
+        database.commit(Changes(START, Position((4,)), records=9, committed_us=NOON_US))
+        assert database.position() == Position((4,))
+        assert database.query("SELECT records FROM state")[0]["records"] == 9
 
-    def test_a_commit_from_another_position_is_refused_and_changes_nothing(self, store: Database) -> None:
-        store.commit(Changes(START, Position((4,)), records=9))
+    def test_a_commit_from_another_position_is_refused_and_changes_nothing(self, database: Database) -> None:
+        database.commit(Changes(START, Position((4,)), records=9))
         with pytest.raises(PositionConflict, match="its position is no longer -1"):
-            store.commit(Changes(START, Position((5,)), records=1, counters={("2026-11-23", "duplicates"): 1}))
-        assert store.position() == Position((4,))
-        assert store.query("SELECT * FROM counters") == []
+            database.commit(Changes(START, Position((5,)), records=1, counters={("2026-11-23", "duplicates"): 1}))
+        assert database.position() == Position((4,))
+        assert database.query("SELECT * FROM counters") == []
 
-    def test_a_commit_that_fails_leaves_nothing_behind_and_the_next_one_works(self, store: Database) -> None:
+    def test_a_commit_that_fails_leaves_nothing_behind_and_the_next_one_works(self, database: Database) -> None:
         broken = pa.table({"nonsense": [1]})
         with pytest.raises(DatabaseUnavailable):
-            store.commit(Changes(START, Position((1,)), records=1, receipts=broken))
-        assert store.position() == START
-        store.commit(Changes(START, Position((1,)), records=1))
-        assert store.position() == Position((1,))
+            database.commit(Changes(START, Position((1,)), records=1, receipts=broken))
+        assert database.position() == START
+        database.commit(Changes(START, Position((1,)), records=1))
+        assert database.position() == Position((1,))
 
     def test_what_was_committed_is_there_after_a_restart(self, pipeline: Pipeline) -> None:
         before = {metric.name: pipeline.rows(metric.name) for metric in pipeline.metrics}
-        position = pipeline.store.position()
+        position = pipeline.database.position()
         pipeline.reopen()
-        assert pipeline.store.position() == position
+        assert pipeline.database.position() == position
         assert {metric.name: pipeline.rows(metric.name) for metric in pipeline.metrics} == before
 
-    def test_known_finds_stored_keys_only(self, pipeline: Pipeline) -> None:
+    def test_record_ids_are_of_stored_keys_only(self, pipeline: Pipeline) -> None:
         [chunk] = pipeline.log.read(START, 10)
         table = records([chunk])
         key = table["key"][0].as_py()
         asked = pa.table({"key": [key, "0" * 32], "sold_local": pa.array([datetime(2026, 11, 23, 11, 59, 58)] * 2)})
-        assert pipeline.store.known(asked) == {key: table["place"][0].as_py()}
+        assert pipeline.database.record_ids(asked) == {key: table["place"][0].as_py()}
 
     def test_partial_figures_merge_by_their_folds(self, pipeline: Pipeline) -> None:
         pipeline.append(body(cashReceiptID="2", documentTotal={"grossTotal": 7}))
@@ -106,14 +106,14 @@ class StoreSuite:
 
     def test_verify_shows_both_sides_of_a_difference(self, pipeline: Pipeline) -> None:
         assert pipeline.verify("sales") == []
-        self.spoil(pipeline.store, "sales", "revenue = revenue + 0.01")
+        self.spoil(pipeline.database, "sales", "revenue = revenue + 0.01")
         recount, metric = sorted(pipeline.verify("sales"), key=lambda row: row["revenue"])
         assert (recount["side"], recount["revenue"]) == ("recount", Decimal("5.00"))
         assert (metric["side"], metric["revenue"]) == ("metric", Decimal("5.01"))
 
     def test_a_rebuilt_metric_is_the_recount_of_the_stored_receipts(self, pipeline: Pipeline) -> None:
-        self.spoil(pipeline.store, "sales_by_category", "revenue = 0")
-        assert pipeline.store.rebuild("sales_by_category") == 2
+        self.spoil(pipeline.database, "sales_by_category", "revenue = 0")
+        assert pipeline.database.rebuild("sales_by_category") == 2
         assert pipeline.verify("sales_by_category") == []
 
     def test_a_metric_that_is_new_or_changed_is_filled_at_the_next_start(self, tmp_path: Path) -> None:
@@ -135,13 +135,13 @@ class StoreSuite:
             pipeline.rows("top")
         pipeline.close()
 
-    def test_an_unknown_metric_is_named(self, store: Database) -> None:
+    def test_an_unknown_metric_is_named(self, database: Database) -> None:
         with pytest.raises(UnknownMetric, match="no metric 'sails'; there are sales,"):
-            store.rebuild("sails")
+            database.rebuild("sails")
 
-    def test_a_query_that_cannot_be_read_says_so(self, store: Database) -> None:
-        with pytest.raises(DatabaseUnavailable, match="could not read the store"):
-            store.query("SELECT nothing FROM nowhere")
+    def test_a_query_that_cannot_be_read_says_so(self, database: Database) -> None:
+        with pytest.raises(DatabaseUnavailable, match="could not read the database"):
+            database.query("SELECT nothing FROM nowhere")
 
     def test_the_quarantine_keeps_the_newest_within_its_quota_and_counts_the_rest(self, tmp_path: Path) -> None:
         pipeline = Pipeline(tmp_path, Settings(quarantine_limit_bytes=550))
@@ -149,7 +149,7 @@ class StoreSuite:
             pipeline.refuse(b"x" * 100, [{"path": "$", "error": str(number)}])
             pipeline.drain()
             pipeline.clock.advance(1)
-        kept = pipeline.store.query("SELECT reasons FROM quarantine ORDER BY place")
+        kept = pipeline.database.query("SELECT reasons FROM quarantine ORDER BY place")
         assert [json.loads(row["reasons"])[0]["error"] for row in kept] == ["2", "3"]
         assert pipeline.counter("quarantine_dropped") == 2
         assert pipeline.counter("quarantined") == 4
@@ -160,12 +160,12 @@ class StoreSuite:
         for number in range(4):
             pipeline.refuse(b"x" * 100, [{"path": "$", "error": str(number)}])
             pipeline.drain()
-            [newest] = pipeline.store.query("SELECT max(place) AS place FROM quarantine")
+            [newest] = pipeline.database.query("SELECT max(place) AS place FROM quarantine")
             decision = Decision(newest["place"], date(2026, 11, 23), REPLAYED if number else DISCARDED, NOON_US)
-            write_decisions(pipeline.store, [decision])
-            write_decisions(pipeline.store, [replace(decision, decision="another")])
+            write_decisions(pipeline.database, [decision])
+            write_decisions(pipeline.database, [replace(decision, decision="another")])
             pipeline.clock.advance(1)
-        kept = pipeline.store.query(
+        kept = pipeline.database.query(
             "SELECT decision, settled_day FROM quarantine JOIN decisions USING (place) ORDER BY place"
         )
         assert [row["decision"] for row in kept] == [DISCARDED, REPLAYED, REPLAYED, REPLAYED]
@@ -180,27 +180,27 @@ class StoreSuite:
         pipeline.drain()
         pipeline.refuse(b"x", [{"path": "$.lines[8].quantity", "error": "it is missing"}])
         pipeline.drain()
-        counted = pipeline.store.query("SELECT day, kind, reason, source, entries FROM set_aside ORDER BY kind")
+        counted = pipeline.database.query("SELECT day, kind, reason, source, entries FROM set_aside ORDER BY kind")
         assert [tuple(row.values()) for row in counted] == [
             (date(2026, 11, 23), "conflict", "$ conflict", "json/http", 1),
             (date(2026, 11, 23), "refused", "$.lines[].quantity missing", "json/http", 3),
         ]
 
     def test_a_commit_of_decisions_moves_nothing_and_is_compared_and_set_too(self, pipeline: Pipeline) -> None:
-        [before] = pipeline.store.query("SELECT position, records, committed_at FROM state")
+        [before] = pipeline.database.query("SELECT position, records, committed_at FROM state")
         decision = Decision(7, date(2026, 11, 23), DISCARDED, NOON_US)
-        write_decisions(pipeline.store, [decision])
-        assert pipeline.store.query("SELECT position, records, committed_at FROM state") == [before]
+        write_decisions(pipeline.database, [decision])
+        assert pipeline.database.query("SELECT position, records, committed_at FROM state") == [before]
         with pytest.raises(PositionConflict):
-            pipeline.store.commit(Changes(START, START, records=0, settled=[replace(decision, place=8).row()]))
-        assert pipeline.store.query("SELECT place FROM decisions") == [{"place": 7}]
+            pipeline.database.commit(Changes(START, START, records=0, settled=[replace(decision, record_id=8).row()]))
+        assert pipeline.database.query("SELECT place FROM decisions") == [{"place": 7}]
 
     def test_decisions_come_while_the_engine_commits(self, pipeline: Pipeline) -> None:
         decisions = [Decision(place, date(2026, 11, 23), DISCARDED, NOON_US) for place in range(1, 6)]
 
         def decide() -> None:
             for each in decisions:
-                write_decisions(pipeline.store, [each])
+                write_decisions(pipeline.database, [each])
 
         deciding = Thread(target=decide)
         deciding.start()
@@ -210,13 +210,13 @@ class StoreSuite:
         deciding.join()
         assert pipeline.rows("sales")[0]["receipts"] == 7
         assert all(pipeline.verify(metric.name) == [] for metric in pipeline.metrics)
-        assert len(pipeline.store.query("SELECT place FROM decisions")) == len(decisions)
+        assert len(pipeline.database.query("SELECT place FROM decisions")) == len(decisions)
 
     def test_received_seconds_are_kept_for_the_last_minutes(self, pipeline: Pipeline) -> None:
         pipeline.clock.advance(400)
         pipeline.append(body(cashReceiptID="2"))
         pipeline.drain()
-        assert [row["receipts"] for row in pipeline.store.query("SELECT * FROM received")] == [1]
+        assert [row["receipts"] for row in pipeline.database.query("SELECT * FROM received")] == [1]
 
     def test_readers_see_all_of_a_commit_or_nothing_while_the_writer_works(self, pipeline: Pipeline) -> None:
         torn: list[object] = []
@@ -224,7 +224,7 @@ class StoreSuite:
 
         def read() -> None:
             while not done.is_set():
-                [row] = pipeline.store.query(
+                [row] = pipeline.database.query(
                     "SELECT (SELECT sum(revenue) FROM metric_sales_by_store) - (SELECT sum(revenue) FROM metric_sales)"
                     " AS difference"
                 )
@@ -242,15 +242,15 @@ class StoreSuite:
 
     def test_a_reader_sees_one_commit_whatever_is_committed_meanwhile(self, pipeline: Pipeline) -> None:
         """What it asks for late comes from that commit too; no commit and no merge waits for it."""
-        position = pipeline.store.position()
-        with pipeline.store.reading() as reader:
+        position = pipeline.database.position()
+        with pipeline.database.snapshot() as reader:
             [before] = reader.query("SELECT receipts, revenue FROM metric_sales")
             for number in range(2, 6):
                 pipeline.append(body(cashReceiptID=str(number)), body(cashReceiptID="1"))
                 pipeline.refuse(b"{", [{"path": "$", "error": "broken off", "hint": ""}])
                 pipeline.clock.advance(10)
                 pipeline.drain()
-            pipeline.store.rebuild("sales_by_store")
+            pipeline.database.rebuild("sales_by_store")
             assert pipeline.rows("sales")[0]["receipts"] == 5
             assert reader.query("SELECT receipts, revenue FROM metric_sales") == [before]
             assert reader.query("SELECT receipts FROM metric_sales_by_store") == [{"receipts": 1}]
@@ -262,28 +262,28 @@ class StoreSuite:
         assert all(pipeline.verify(metric.name) == [] for metric in pipeline.metrics)
 
     def test_readers_do_not_disturb_each_other(self, pipeline: Pipeline) -> None:
-        with pipeline.store.reading() as early:
+        with pipeline.database.snapshot() as early:
             assert early.query("SELECT count(*) AS receipts FROM receipts") == [{"receipts": 1}]
             pipeline.append(body(cashReceiptID="2"))
             pipeline.drain()
-            with pipeline.store.reading() as late:
+            with pipeline.database.snapshot() as late:
                 assert late.query("SELECT count(*) AS receipts FROM receipts") == [{"receipts": 2}]
             assert early.query("SELECT count(*) AS receipts FROM receipts") == [{"receipts": 1}]
 
     def test_a_reader_cannot_write(self, pipeline: Pipeline) -> None:
         with pytest.raises(DatabaseUnavailable):
-            pipeline.store.query("DELETE FROM receipts")
+            pipeline.database.query("DELETE FROM receipts")
         assert pipeline.rows("sales")[0]["receipts"] == 1
-        assert pipeline.store.query("SELECT count(*) AS receipts FROM receipts") == [{"receipts": 1}]
+        assert pipeline.database.query("SELECT count(*) AS receipts FROM receipts") == [{"receipts": 1}]
 
     def test_another_currency_is_refused(self, pipeline: Pipeline, tmp_path: Path) -> None:
-        pipeline.store.close()
+        pipeline.database.close()
         with pytest.raises(DatabaseUnavailable, match="its receipts are in EUR, the setting `currency` says USD"):
             self.open(tmp_path, Settings(currency="USD"))
 
-    def test_another_version_is_refused_with_what_to_do(self, store: Database, tmp_path: Path) -> None:
-        self.tamper(store, f"UPDATE meta SET value = '{VERSION + 1}' WHERE name = 'version'")
-        store.close()
+    def test_another_version_is_refused_with_what_to_do(self, database: Database, tmp_path: Path) -> None:
+        self.tamper(database, f"UPDATE meta SET value = '{VERSION + 1}' WHERE name = 'version'")
+        database.close()
         with pytest.raises(DatabaseUnavailable, match="tillstream rebuild"):
             self.open(tmp_path)
 
@@ -297,13 +297,13 @@ class StoreSuite:
             assert pipeline.rows("sales")[0]["receipts"] == number
         pipeline.reopen()
         assert all(pipeline.verify(metric.name) == [] for metric in pipeline.metrics)
-        assert pipeline.store.rebuild("sales_by_minute") == len(pipeline.rows("sales_by_minute"))
+        assert pipeline.database.rebuild("sales_by_minute") == len(pipeline.rows("sales_by_minute"))
         assert pipeline.verify("sales_by_minute") == []
 
-    def tamper(self, store: Database, sql: str) -> None:
-        """Change what is stored behind the store's back."""
+    def tamper(self, database: Database, sql: str) -> None:
+        """Change stored rows with plain SQL."""
         raise NotImplementedError
 
-    def spoil(self, store: Database, metric: str, assignment: str) -> None:
-        """Change a metric's stored figures behind the store's back."""
+    def spoil(self, database: Database, metric: str, assignment: str) -> None:
+        """Change a metric's stored figures with plain SQL."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""The embedded store keeps what stores promise."""
+"""The embedded database keeps what every database promises."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class TestDuckStore(StoreSuite):
     def open(self, path: Path, settings: Settings | None = None, metrics: Sequence[Metric] = BUILT_IN) -> DuckDatabase:
         return DuckDatabase(path / "store.duckdb", metrics, settings or Settings(), SystemClock())
 
-    def tamper(self, store: Database, sql: str) -> None:
-        assert isinstance(store, DuckDatabase)
-        store._connection.execute(sql)
+    def tamper(self, database: Database, sql: str) -> None:
+        assert isinstance(database, DuckDatabase)
+        database._connection.execute(sql)
 
-    def spoil(self, store: Database, metric: str, assignment: str) -> None:
-        self.tamper(store, f"UPDATE merged_{metric} SET {assignment}")
+    def spoil(self, database: Database, metric: str, assignment: str) -> None:
+        self.tamper(database, f"UPDATE merged_{metric} SET {assignment}")
 
     def test_a_file_that_is_no_database_is_refused_in_one_line(self, tmp_path: Path) -> None:
         (tmp_path / "store.duckdb").write_bytes(b"not a database" * 1000)
-        with pytest.raises(DatabaseUnavailable, match="could not open the store"):
+        with pytest.raises(DatabaseUnavailable, match="could not open the database"):
             self.open(tmp_path)
 
     def test_a_checkpoint_that_a_reader_delays_is_made_by_a_later_commit(
@@ -48,7 +48,7 @@ class TestDuckStore(StoreSuite):
             pipeline.append(*(body(cashReceiptID=str(number)) for number in range(first, first + 2_000)))
             pipeline.drain()
 
-        with pipeline.store.reading() as reader:
+        with pipeline.database.snapshot() as reader:
             assert reader.query("SELECT count(*) AS receipts FROM receipts") == [{"receipts": 1}]
             for first in range(10_000, 20_000, 2_000):
                 commit(first)
@@ -70,20 +70,20 @@ class TestDuckStore(StoreSuite):
                     pipeline.clock.advance(10)
                     pipeline.append(body(cashReceiptID=str(number)))
                     pipeline.drain()
-            return [(each["event"], each.get("error", "")) for each in said if each["event"].startswith("store.")]
+            return [(each["event"], each.get("error", "")) for each in said if each["event"].startswith("database.")]
 
         numbers = count(2)
-        self.tamper(pipeline.store, "ALTER TABLE merged_sales RENAME TO away")
+        self.tamper(pipeline.database, "ALTER TABLE merged_sales RENAME TO away")
         [(event, error)] = told(commits=3)
-        assert event == "store.not_tended"
+        assert event == "database.maintenance_failed"
         assert "merged_sales" in error
-        self.tamper(pipeline.store, "ALTER TABLE merged_sales_by_store RENAME TO away_too")
-        self.tamper(pipeline.store, "ALTER TABLE away RENAME TO merged_sales")
+        self.tamper(pipeline.database, "ALTER TABLE merged_sales_by_store RENAME TO away_too")
+        self.tamper(pipeline.database, "ALTER TABLE away RENAME TO merged_sales")
         [(event, error)] = told(commits=2)
-        assert event == "store.not_tended"
+        assert event == "database.maintenance_failed"
         assert "merged_sales_by_store" in error
-        self.tamper(pipeline.store, "ALTER TABLE away_too RENAME TO merged_sales_by_store")
-        assert told(commits=2) == [("store.tended_again", "")]
+        self.tamper(pipeline.database, "ALTER TABLE away_too RENAME TO merged_sales_by_store")
+        assert told(commits=2) == [("database.maintenance_recovered", "")]
         assert pipeline.rows("sales")[0]["receipts"] == 8
         assert all(pipeline.verify(metric.name) == [] for metric in pipeline.metrics)
 

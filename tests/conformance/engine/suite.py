@@ -29,7 +29,7 @@ def numbered(count: int, **changes: object) -> list[dict[str, object]]:
 
 
 class EngineSuite:
-    """Given receipts in a log, when the engine has read them, then the store says so."""
+    """Given receipts in a log, when the engine has read them, then the database says so."""
 
     def make(self, path: Path, settings: Settings | None = None) -> Pipeline:
         raise NotImplementedError
@@ -42,7 +42,7 @@ class EngineSuite:
 
     def anomalies(self, pipeline: Pipeline) -> list[str]:
         pipeline.drain()
-        return [row["anomalies"] for row in pipeline.store.query("SELECT anomalies FROM receipts ORDER BY place")]
+        return [row["anomalies"] for row in pipeline.database.query("SELECT anomalies FROM receipts ORDER BY place")]
 
     def test_an_empty_log_gives_no_step(self, pipeline: Pipeline) -> None:
         assert pipeline.engine.step() is None
@@ -88,7 +88,7 @@ class EngineSuite:
         pipeline.append(body())
         pipeline.append(body(customerID="43"), body(documentTotal={"grossTotal": 6}))
         pipeline.drain()
-        kept = pipeline.store.query("SELECT kind, key FROM quarantine")
+        kept = pipeline.database.query("SELECT kind, key FROM quarantine")
         assert [row["kind"] for row in kept] == ["conflict", "conflict"]
         assert pipeline.counter("conflicts") == 2
         assert pipeline.rows("sales")[0]["revenue"] == EUR("5.00")
@@ -108,7 +108,7 @@ class EngineSuite:
         pipeline.refuse(b"{}", reasons)
         pipeline.append(body())
         pipeline.drain()
-        [kept] = pipeline.store.query("SELECT * FROM quarantine")
+        [kept] = pipeline.database.query("SELECT * FROM quarantine")
         assert (kept["kind"], json.loads(kept["reasons"]), kept["size_bytes"]) == ("refused", reasons, 2)
         assert pipeline.counter("quarantined") == 1
         assert pipeline.rows("sales")[0]["receipts"] == 1
@@ -123,7 +123,7 @@ class EngineSuite:
         pipeline.append(body(cashReceiptID="3"))
         pipeline.drain()
         assert pipeline.rows("sales")[0]["receipts"] == 2
-        assert [row["kind"] for row in pipeline.store.query("SELECT kind FROM quarantine")] == ["unreadable"]
+        assert [row["kind"] for row in pipeline.database.query("SELECT kind FROM quarantine")] == ["unreadable"]
 
     @pytest.mark.parametrize(
         "lines",
@@ -137,7 +137,7 @@ class EngineSuite:
         pipeline.append(body(cashReceiptID="1"), body(cashReceiptID="2", lines=lines), body(cashReceiptID="3"))
         pipeline.drain()
         counted = pipeline.rows("sales")[0]["receipts"]
-        set_aside = len(pipeline.store.query("SELECT kind FROM quarantine"))
+        set_aside = len(pipeline.database.query("SELECT kind FROM quarantine"))
         assert counted + set_aside == 3
         assert counted >= 2
         assert all(pipeline.verify(metric.name) == [] for metric in pipeline.metrics)
@@ -172,7 +172,7 @@ class EngineSuite:
         number = 123456789012345678901234567890
         pipeline.append(body(cashReceiptID=number))
         pipeline.drain()
-        assert pipeline.store.query("SELECT receipt FROM receipts")[0]["receipt"] == str(number)
+        assert pipeline.database.query("SELECT receipt FROM receipts")[0]["receipt"] == str(number)
 
     def test_the_largest_amounts_are_exact(self, pipeline: Pipeline) -> None:
         large = "9999999999999.99"
@@ -180,7 +180,7 @@ class EngineSuite:
         pipeline.append(body(cashReceiptID="2", documentTotal={"grossTotal": "-" + large}, lines=[]))
         pipeline.drain()
         assert pipeline.rows("sales")[0]["revenue"] == EUR("0.00")
-        assert max(row["gross"] for row in pipeline.store.query("SELECT gross FROM receipts")) == EUR(large)
+        assert max(row["gross"] for row in pipeline.database.query("SELECT gross FROM receipts")) == EUR(large)
 
     def test_a_weighed_line_counts_one_and_a_return_its_sign(self, pipeline: Pipeline) -> None:
         line = body()["lines"][0]
@@ -240,17 +240,17 @@ class EngineSuite:
         pipeline.clock.advance((datetime.fromisoformat(received).timestamp() * 1e6 - NOON_US) / 1e6)
         pipeline.append(receipt)
         pipeline.drain()
-        assert str(pipeline.store.query("SELECT sold_at FROM receipts")[0]["sold_at"]) == sold_at
+        assert str(pipeline.database.query("SELECT sold_at FROM receipts")[0]["sold_at"]) == sold_at
 
     def test_a_store_in_another_zone_has_its_own_clock(self, tmp_path: Path) -> None:
         pipeline = self.make(tmp_path, Settings(store_zones={"12": "Indian/Reunion"}))
         pipeline.append(body(), body(storeID="13"))
         pipeline.drain()
-        rows = pipeline.store.query("SELECT sold_at FROM receipts ORDER BY store")
+        rows = pipeline.database.query("SELECT sold_at FROM receipts ORDER BY store")
         assert [str(row["sold_at"]) for row in rows] == ["2026-11-23 07:59:58", "2026-11-23 10:59:58"]
         pipeline.close()
 
-    def test_a_second_engine_on_one_store_is_refused(self, pipeline: Pipeline, tmp_path: Path) -> None:
+    def test_a_second_engine_on_one_database_is_refused(self, pipeline: Pipeline, tmp_path: Path) -> None:
         pipeline.append(*numbered(2))
         assert pipeline.engine.step() is not None
         stale = pipeline.engine
@@ -276,7 +276,7 @@ class EngineSuite:
         monkeypatch.setattr(pipeline.log, "publish", die)
         with pytest.raises(LogUnavailable):
             pipeline.engine.step()
-        assert told == [(pipeline.store.position(), False), (pipeline.store.position(), True)]
+        assert told == [(pipeline.database.position(), False), (pipeline.database.position(), True)]
         monkeypatch.undo()
         assert pipeline.log.lag() == 2
         pipeline.reopen()
@@ -290,9 +290,9 @@ class EngineSuite:
         pipeline.append(*numbered(2))
 
         def die(changes: object) -> None:
-            raise DatabaseUnavailable("write to", "the store", "the power is gone")
+            raise DatabaseUnavailable("write to", "the database", "the power is gone")
 
-        monkeypatch.setattr(pipeline.store, "commit", die)
+        monkeypatch.setattr(pipeline.database, "commit", die)
         with pytest.raises(DatabaseUnavailable):
             pipeline.engine.step()
         monkeypatch.undo()

@@ -15,7 +15,7 @@ from tillstream.receipt.model import UNALLOCATED
 
 
 def usual_of(pipeline: Pipeline, days: Baselines | None = None) -> Baseline:
-    with pipeline.store.reading() as reader:
+    with pipeline.database.snapshot() as reader:
         return (days or Baselines(0)).of(reader, TODAY)
 
 
@@ -117,7 +117,7 @@ def test_given_what_was_read_when_a_little_comes_late_then_it_is_kept_and_when_m
 
 def test_given_many_days_when_asked_about_each_then_only_the_last_few_are_kept(pipeline: Pipeline) -> None:
     days = Baselines(0)
-    with pipeline.store.reading() as reader:
+    with pipeline.database.snapshot() as reader:
         for number in range(10):
             days.of(reader, TODAY + timedelta(days=number))
     assert len(days._kept) == 3

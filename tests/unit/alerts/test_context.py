@@ -18,7 +18,7 @@ NOON = datetime.fromisoformat("2026-11-23T11:00:00")
 
 def scene_of(pipeline: Pipeline, shops: StoreList | None = None, **settings: object) -> AlertContext:
     known = Settings(**settings)  # type: ignore[arg-type]
-    with pipeline.store.reading() as reader:
+    with pipeline.database.snapshot() as reader:
         return AlertContexts(known).read(reader, pipeline.clock.now_us(), shops or StoreList())
 
 
@@ -100,6 +100,6 @@ def test_given_products_when_read_then_each_has_the_time_of_its_last_receipt(pip
 def test_given_minutes_of_today_when_asked_then_the_receipts_from_then_on_are_counted(pipeline: Pipeline) -> None:
     assert pipeline.clock.now_us() == NOON_US
     sell(pipeline, body(date="2026-11-23 10:00:00"), body(cashReceiptID="2", date="2026-11-23 11:30:00"))
-    with pipeline.store.reading() as reader:
+    with pipeline.database.snapshot() as reader:
         scene = AlertContexts(Settings()).read(reader, NOON_US, StoreList())
         assert scene.receipts_since(datetime.fromisoformat("2026-11-23T11:00:00")) == 1

@@ -141,7 +141,7 @@ def test_given_another_thread_evaluates_when_asked_then_the_last_result_comes_at
 
 def test_given_a_store_that_is_closed_when_asked_then_it_says_so_and_can_be_asked_again(pipeline: Pipeline) -> None:
     alerts = Trading(pipeline).alerts()
-    pipeline.store.close()
+    pipeline.database.close()
     for _ in range(2):
         with pytest.raises(DatabaseUnavailable):
             alerts.standing()
@@ -154,7 +154,7 @@ def test_given_a_quiet_hour_when_one_receipt_comes_then_it_is_not_an_hour_behind
     pipeline.drain()
     clock.advance(3_600)
     pipeline.append(body(cashReceiptID="2"))
-    with pipeline.store.reading() as reader:
+    with pipeline.database.snapshot() as reader:
         assert lag.behind(reader, pipeline.log, clock.now_us()).seconds == 0
         clock.advance(7)
         pipeline.append(body(cashReceiptID="3"))
@@ -168,13 +168,13 @@ def test_given_an_engine_that_catches_up_when_more_comes_all_the_time_then_only_
     clock, lag = pipeline.clock, LagClock()
     for number in range(5):
         pipeline.append(body(cashReceiptID=str(number)))
-        with pipeline.store.reading() as reader:
+        with pipeline.database.snapshot() as reader:
             assert lag.behind(reader, pipeline.log, clock.now_us()).seconds == 0
         pipeline.drain()
         pipeline.append(body(cashReceiptID=f"late {number}"))
         clock.advance(60)
     pipeline.drain()
-    with pipeline.store.reading() as reader:
+    with pipeline.database.snapshot() as reader:
         behind = lag.behind(reader, pipeline.log, clock.now_us())
     assert (behind.seconds, behind.records) == (0, 0)
 
@@ -184,7 +184,7 @@ def test_given_a_lag_that_grows_for_a_day_when_noted_then_the_notes_stay_few_and
 ) -> None:
     lag, clock = LagClock(), pipeline.clock
     seconds = 0
-    with pipeline.store.reading() as reader:
+    with pipeline.database.snapshot() as reader:
         for number in range(8_640):
             monkeypatch.setattr(pipeline.log, "lag", lambda number=number: number + 1)
             seconds = lag.behind(reader, pipeline.log, clock.now_us()).seconds

@@ -71,7 +71,7 @@ def test_readers_of_a_missing_directory_are_told_in_one_line(verb: str, tmp_path
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (DatabaseUnavailable("open the store", "x.duckdb", "it is locked", "stop the other one"), 3),
+        (DatabaseUnavailable("open the database", "x.duckdb", "it is locked", "stop the other one"), 3),
         (LogUnavailable("open the log", "x", "input/output error"), 3),
         (PortTaken("listen on", "127.0.0.1:3000", "another program listens there already"), 2),
     ],

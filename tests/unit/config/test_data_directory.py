@@ -54,7 +54,7 @@ def test_a_missing_directory_is_made_and_opens_again(data: Path) -> None:
     made = open_directory(data, Kind.DEMO)
     assert (made.kind, read_format(data)) == (Kind.DEMO, {"version": VERSION, "kind": "demo"})
     assert open_directory(data) == made
-    assert (made.log.parent, made.store.parent) == (data, data)
+    assert (made.log.parent, made.database.parent) == (data, data)
 
 
 def test_a_directory_made_without_a_wish_is_for_real_receipts(data: Path) -> None:

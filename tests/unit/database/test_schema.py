@@ -1,4 +1,4 @@
-"""Tables and columns that every store has."""
+"""Tables and columns that every database has."""
 
 from __future__ import annotations
 

@@ -67,12 +67,12 @@ def test_a_damaged_chunk_is_recorded_and_what_stands_around_it_counts(
         pipeline.append(body(cashReceiptID=str(number)))
         offsets.append(pipeline.log.end().offsets[0])
     log = Damaged(pipeline, offsets[1], **changes)
-    engine = DuckEngine(log, pipeline.store, pipeline.settings, pipeline.clock)  # type: ignore[arg-type]
+    engine = DuckEngine(log, pipeline.database, pipeline.settings, pipeline.clock)  # type: ignore[arg-type]
     step = engine.step()
     engine.close()
     assert step is not None
     assert (step.records, step.receipts, step.faults) == (3, 2, 1)
-    [fault] = pipeline.store.query("SELECT * FROM faults")
+    [fault] = pipeline.database.query("SELECT * FROM faults")
     assert (fault["offset_text"], fault["records"]) == (f"0:{offsets[1]}", 1)
     assert reason in fault["reason"]
 
@@ -100,45 +100,45 @@ def test_it_runs_until_it_is_stopped_and_tells_of_each_commit(pipeline: Pipeline
 
 
 class Slow:
-    """The pipeline's own store, whose commits and tending take their seconds of `perf_counter`."""
+    """The pipeline's own database, whose commits and tending take their seconds of `perf_counter`."""
 
-    def __init__(self, pipeline: Pipeline, commit_s: float, tend_s: float) -> None:
-        self._store = pipeline.store
-        self._commit_s, self._tend_s = commit_s, tend_s
+    def __init__(self, pipeline: Pipeline, commit_s: float, maintain_s: float) -> None:
+        self._database = pipeline.database
+        self._commit_s, self._maintain_s = commit_s, maintain_s
         self.now = 0.0
         self.did: list[str] = []
 
     def __getattr__(self, name: str) -> object:
-        return getattr(self._store, name)
+        return getattr(self._database, name)
 
     def perf_counter(self) -> float:
         return self.now
 
     def commit(self, changes: Changes) -> None:
-        self._store.commit(changes)
+        self._database.commit(changes)
         self.now += self._commit_s
         self.did.append("commit")
 
-    def tend(self) -> None:
-        self._store.tend()
-        self.now += self._tend_s
-        self.did.append("tend")
+    def maintain(self) -> None:
+        self._database.maintain()
+        self.now += self._maintain_s
+        self.did.append("maintain")
 
 
-def test_who_waits_for_a_commit_is_told_before_the_store_tends_itself_which_delays_no_receipt(
+def test_who_waits_for_a_commit_is_told_before_the_database_is_maintained(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Slow(pipeline, commit_s=2, tend_s=7)
-    monkeypatch.setattr("tillstream.engine.duckdb.time", store)
-    engine = DuckEngine(pipeline.log, store, pipeline.settings, pipeline.clock)  # type: ignore[arg-type]
+    database = Slow(pipeline, commit_s=2, maintain_s=7)
+    monkeypatch.setattr("tillstream.engine.duckdb.time", database)
+    engine = DuckEngine(pipeline.log, database, pipeline.settings, pipeline.clock)  # type: ignore[arg-type]
     for number in range(2):
         pipeline.append(body(cashReceiptID=str(number)))
-        step = engine.step(lambda _: store.did.append("told"))
+        step = engine.step(lambda _: database.did.append("told"))
         assert step is not None
         assert step.seconds == 2
     engine.close()
-    assert store.did == ["commit", "told", "tend"] * 2
-    [first, second] = pipeline.store.query("SELECT epoch_us(applied_at) AS us FROM receipts ORDER BY receipt")
+    assert database.did == ["commit", "told", "maintain"] * 2
+    [first, second] = pipeline.database.query("SELECT epoch_us(applied_at) AS us FROM receipts ORDER BY receipt")
     # Of the first one nothing is known yet; the second takes as long as the first did.
     assert (first["us"], second["us"]) == (pipeline.clock.now_us() + 60, pipeline.clock.now_us() + 2_000_000)
 
@@ -173,7 +173,7 @@ def test_a_receipt_taken_after_a_crash_and_a_lost_end_is_read(tmp_path: Path, mo
     again = Pipeline(tmp_path)
     again.append(body(cashReceiptID="3"))
     again.drain()
-    assert {row["receipt"] for row in again.store.query("SELECT receipt FROM receipts")} == {"1", "2", "3"}
+    assert {row["receipt"] for row in again.database.query("SELECT receipt FROM receipts")} == {"1", "2", "3"}
     again.close()
 
 
@@ -242,7 +242,7 @@ def test_given_a_small_step_when_a_large_one_follows_then_it_is_not_foretold_in_
     pipeline.drain()
     sql = "SELECT max(epoch_ms(applied_at) - epoch_ms(received_at)) AS most FROM receipts"
     # A thousand times as long as the step of one receipt would be half a minute.
-    assert 0 < pipeline.store.query(sql)[0]["most"] < 5_000
+    assert 0 < pipeline.database.query(sql)[0]["most"] < 5_000
 
 
 def test_receipts_that_together_take_too_much_memory_are_folded_in_parts(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_receipts_that_together_take_too_much_memory_are_folded_in_parts(tmp_pat
     assert "engine.batch_unreadable" in {log["event"] for log in logs}
     [sales] = pipeline.rows("sales")
     assert (sales["receipts"], str(sales["revenue"])) == (40, "200.00")
-    assert pipeline.store.query("SELECT count(*) AS lines FROM lines WHERE is_line = 1") == [{"lines": 400_000}]
+    assert pipeline.database.query("SELECT count(*) AS lines FROM lines WHERE is_line = 1") == [{"lines": 400_000}]
     pipeline.close()
 
 
@@ -268,9 +268,9 @@ def test_behind_a_receipt_that_cannot_be_read_the_next_of_its_key_stands(pipelin
     pipeline.append_bytes(unreadable, json.dumps({**unreadable, "documentTotal": {}}).encode())
     pipeline.append(good, good, body(documentTotal={"grossTotal": 9}))
     pipeline.drain()
-    kinds = [row["kind"] for row in pipeline.store.query("SELECT kind FROM quarantine ORDER BY place")]
+    kinds = [row["kind"] for row in pipeline.database.query("SELECT kind FROM quarantine ORDER BY place")]
     assert kinds == ["unreadable", "unreadable", "conflict"]
     [sales] = pipeline.rows("sales")
     assert (sales["receipts"], str(sales["revenue"])) == (1, "5.00")
-    counted = {row["name"]: row["value"] for row in pipeline.store.query("SELECT name, value FROM counters")}
+    counted = {row["name"]: row["value"] for row in pipeline.database.query("SELECT name, value FROM counters")}
     assert counted == {"duplicates": 1, "conflicts": 1, "quarantined": 2}

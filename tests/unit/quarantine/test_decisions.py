@@ -61,12 +61,12 @@ def test_a_file_that_cannot_be_written_or_read_raises_an_error(tmp_path: Path) -
 def test_missing_decisions_are_written_to_the_database_once(pipeline: Pipeline, file: Path) -> None:
     decisions = Decisions(file)
     decisions.add([FIRST, SECOND])
-    position = pipeline.store.position()
+    position = pipeline.database.position()
     for _ in range(2):
-        decisions.apply(pipeline.store)
-        rows = pipeline.store.query("SELECT place, decision, settled_key FROM decisions ORDER BY place")
+        decisions.apply(pipeline.database)
+        rows = pipeline.database.query("SELECT place, decision, settled_key FROM decisions ORDER BY place")
         assert [tuple(row.values()) for row in rows] == [(1, REPLAYED, "a" * 32), (2, DISCARDED, "")]
-    assert pipeline.store.position() == position
+    assert pipeline.database.position() == position
 
 
 def test_decisions_with_the_old_stream_numbering_are_written_with_the_record_id_of_today(
@@ -75,8 +75,8 @@ def test_decisions_with_the_old_stream_numbering_are_written_with_the_record_id_
     old, new = pack_place(2, 100, 5), pack_place(2, 105, 0)
     decisions = Decisions(file)
     decisions.add([replace(FIRST, record_id=old), replace(SECOND, record_id=pack_place(0, 100, 5))])
-    decisions.apply(pipeline.store)
-    decided = pipeline.store.query("SELECT place FROM decisions ORDER BY place")
+    decisions.apply(pipeline.database)
+    decided = pipeline.database.query("SELECT place FROM decisions ORDER BY place")
     assert [row["place"] for row in decided] == [pack_place(0, 100, 5), new]
 
 
@@ -86,28 +86,28 @@ def test_a_decision_that_the_database_has_under_its_old_record_id_is_not_written
     decision = replace(FIRST, record_id=pack_place(2, 100, 5))
     decisions = Decisions(file)
     decisions.add([decision])
-    write_decisions(pipeline.store, [decision])
-    decisions.apply(pipeline.store)
-    assert [row["place"] for row in pipeline.store.query("SELECT place FROM decisions")] == [decision.record_id]
+    write_decisions(pipeline.database, [decision])
+    decisions.apply(pipeline.database)
+    assert [row["place"] for row in pipeline.database.query("SELECT place FROM decisions")] == [decision.record_id]
 
 
 def test_a_commit_of_the_engine_in_between_is_retried(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    commit, conflicts = pipeline.store.commit, iter([True, True])
+    commit, conflicts = pipeline.database.commit, iter([True, True])
 
     def commit_with_conflicts(changes: Changes) -> None:
         if next(conflicts, False):
             raise PositionConflict("commit to", "x", "its position is no longer 1")
         commit(changes)
 
-    monkeypatch.setattr(pipeline.store, "commit", commit_with_conflicts)
-    write_decisions(pipeline.store, [FIRST])
-    assert pipeline.store.query("SELECT place FROM decisions") == [{"place": 1}]
+    monkeypatch.setattr(pipeline.database, "commit", commit_with_conflicts)
+    write_decisions(pipeline.database, [FIRST])
+    assert pipeline.database.query("SELECT place FROM decisions") == [{"place": 1}]
 
 
 def test_a_database_that_always_conflicts_raises_an_error(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: Changes) -> None:
         raise PositionConflict("commit to", "x", "its position is no longer 1")
 
-    monkeypatch.setattr(pipeline.store, "commit", refuse)
+    monkeypatch.setattr(pipeline.database, "commit", refuse)
     with pytest.raises(PositionConflict):
-        write_decisions(pipeline.store, [FIRST])
+        write_decisions(pipeline.database, [FIRST])

@@ -83,7 +83,9 @@ def test_an_edited_receipt_is_posted_instead_of_the_original(pipeline: Pipeline,
     outcome = service_at(pipeline, ingest).replay(entry, Edit(edited, "ndjson"))
     assert outcome.became == "replayed"
     pipeline.drain()
-    assert pipeline.store.query("SELECT receipt, source FROM receipts") == [{"receipt": "10", "source": "json/replay"}]
+    assert pipeline.database.query("SELECT receipt, source FROM receipts") == [
+        {"receipt": "10", "source": "json/replay"}
+    ]
 
 
 def test_a_conflict_is_replayed_only_if_it_was_edited(pipeline: Pipeline, ingest: Ingest) -> None:

@@ -49,13 +49,13 @@ def interrupt(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Callable[[
     """From now on something happens before each question with these words in it."""
 
     def interrupted(needle: str, happens: Callable[[], object]) -> None:
-        reading = pipeline.store.reading
+        snapshot = pipeline.database.snapshot
 
         @contextmanager
         def disturbed() -> Iterator[Reader]:
-            with reading() as reader:
+            with snapshot() as reader:
                 yield Interrupted(reader, needle, happens)
 
-        monkeypatch.setattr(pipeline.store, "reading", disturbed)
+        monkeypatch.setattr(pipeline.database, "snapshot", disturbed)
 
     return interrupted

@@ -24,14 +24,14 @@ from tillstream.queries.originals import Originals
 def test_given_a_receipt_when_its_original_is_asked_then_the_body_comes_without_the_persons(pipeline: Pipeline) -> None:
     pipeline.append_bytes(body(), b'{"agentID" : "Ann",\n"documentTotal": {"grossTotal": 1}}')
     pipeline.drain()
-    [row] = pipeline.store.query("SELECT place FROM receipts")
+    [row] = pipeline.database.query("SELECT place FROM receipts")
     assert Originals(pipeline.log).text(row["place"]) == '{"agentID" : "•••",\n"documentTotal": {"grossTotal": 1}}'
 
 
 def test_given_a_refusal_when_its_original_is_asked_then_it_is_what_was_refused(pipeline: Pipeline) -> None:
     pipeline.refuse(b"no receipt \xff", [{"path": "$", "error": "not JSON", "hint": ""}])
     pipeline.drain()
-    [row] = pipeline.store.query("SELECT place FROM quarantine")
+    [row] = pipeline.database.query("SELECT place FROM quarantine")
     assert Originals(pipeline.log).text(row["place"]) == "no receipt \ufffd"
 
 
@@ -45,7 +45,7 @@ def test_given_a_refusal_in_another_charset_when_asked_then_persons_are_hidden_t
 ) -> None:
     pipeline.refuse("<receipt><agentID>Ann</agentID><storeID>7</storeID></receipt>".encode(charset), [])
     pipeline.drain()
-    [row] = pipeline.store.query("SELECT place FROM quarantine")
+    [row] = pipeline.database.query("SELECT place FROM quarantine")
     shown = Originals(pipeline.log).text(row["place"])
     assert shown is not None
     assert shown.lstrip("\ufeff") == "<receipt><agentID>•••</agentID><storeID>7</storeID></receipt>"
@@ -64,7 +64,7 @@ def test_given_a_format_of_another_package_when_asked_then_the_names_that_it_dec
     pipeline.append(body(cashReceiptID="3", badge="Ann", customerID="Bob"), source="unknown/gateway")
     pipeline.drain()
     texts = [
-        originals.text(row["place"]) for row in pipeline.store.query("SELECT place FROM receipts ORDER BY receipt")
+        originals.text(row["place"]) for row in pipeline.database.query("SELECT place FROM receipts ORDER BY receipt")
     ]
     shown = [["Ann" in (text or ""), "Bob" in (text or "")] for text in texts]
     assert shown == [[False, True], [True, False], [False, False]]

@@ -36,7 +36,7 @@ def test_given_a_reader_when_the_summary_is_asked_then_it_is_as_that_reader_sees
     pipeline: Pipeline, queries: Queries
 ) -> None:
     sell(pipeline, body())
-    with pipeline.store.reading() as reader:
+    with pipeline.database.snapshot() as reader:
         assert queries.summary(reader=reader)["receipts"] == 1
         sell(pipeline, body(cashReceiptID="2"))
         assert queries.summary(reader=reader)["receipts"] == 1

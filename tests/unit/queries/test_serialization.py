@@ -1,4 +1,4 @@
-"""Whatever the store has is plain data in an answer."""
+"""Whatever the database has is plain data in an answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Given a store that agrees with its log; when anything in it is changed; then the check tells what and where."""
+"""Given a database that agrees with its log; when anything in it is changed; then the check tells what and where."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
 
 
 def run(pipeline: Pipeline) -> Report:
-    queries = Queries(pipeline.store, pipeline.log, pipeline.metrics, pipeline.settings, pipeline.clock)
-    return check.run(pipeline.store, queries, pipeline.log, pipeline.metrics)
+    queries = Queries(pipeline.database, pipeline.log, pipeline.metrics, pipeline.settings, pipeline.clock)
+    return check.run(pipeline.database, queries, pipeline.log, pipeline.metrics)
 
 
 def test_all_is_counted_and_agrees(pipeline: Pipeline) -> None:
@@ -51,7 +51,7 @@ def test_all_is_counted_and_agrees(pipeline: Pipeline) -> None:
     assert report.counts == {"receipts": 3, "duplicates": 1, "conflicts": 1, "quarantined": 1, "damaged": 0}
 
 
-def test_an_empty_store_agrees(tmp_path: Path) -> None:
+def test_an_empty_database_agrees(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path)
     try:
         assert run(pipeline).agrees

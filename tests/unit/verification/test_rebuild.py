@@ -1,4 +1,4 @@
-"""Given a data directory with receipts; when its store is made anew; then it says the same, and only then is swapped."""
+"""Given a data directory with receipts; when its database is made anew; then it says the same, and only then is swapped."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ def new(directory: DataDirectory) -> Callable[[], AbstractContextManager[ReadSid
     return partial(open_read_side, directory, settings(directory), SystemClock(), rebuilding=True)
 
 
-def test_the_new_store_says_what_the_old_one_said(directory: DataDirectory) -> None:
+def test_the_new_database_says_what_the_old_one_said(directory: DataDirectory) -> None:
     before = figures(directory)
     told: list[tuple[int, int]] = []
-    done = rebuild.rebuild_store(directory, new(directory), lambda *at: told.append(at))
+    done = rebuild.rebuild_database(directory, new(directory), lambda *at: told.append(at))
     assert (done, told[-1]) == (4, (4, 4))
     assert figures(directory) == before
     assert check.check(settings(directory), open_read_side).agrees
-    assert not directory.new_store.exists()
+    assert not directory.new_database.exists()
 
 
 def test_when_receipts_became_visible_is_not_invented(directory: DataDirectory) -> None:
-    rebuild.rebuild_store(directory, new(directory), lambda *_: None)
+    rebuild.rebuild_database(directory, new(directory), lambda *_: None)
     pipeline = Pipeline(directory.path)
     try:
         assert {row["ingest_bucket"] for row in pipeline.rows("delays")} == {-1}
@@ -75,34 +75,34 @@ def test_when_receipts_became_visible_is_not_invented(directory: DataDirectory) 
         pipeline.close()
 
 
-def test_a_lost_store_and_its_write_ahead_log_are_made_anew(directory: DataDirectory) -> None:
+def test_a_lost_database_and_its_write_ahead_log_are_made_anew(directory: DataDirectory) -> None:
     before = figures(directory)
-    directory.store.write_bytes(b"no database")
+    directory.database.write_bytes(b"no database")
     wal = directory.path / "store.duckdb.wal"
     wal.write_bytes(b"of another file")
-    rebuild.rebuild_store(directory, new(directory), lambda *_: None)
+    rebuild.rebuild_database(directory, new(directory), lambda *_: None)
     assert figures(directory) == before
 
 
 def test_what_a_rebuild_that_died_left_is_thrown_away(directory: DataDirectory) -> None:
     before = figures(directory)
-    directory.new_store.write_bytes(b"half of it")
-    rebuild.rebuild_store(directory, new(directory), lambda *_: None)
+    directory.new_database.write_bytes(b"half of it")
+    rebuild.rebuild_database(directory, new(directory), lambda *_: None)
     assert figures(directory) == before
 
 
-def test_a_rebuild_that_dies_leaves_the_old_store(directory: DataDirectory) -> None:
+def test_a_rebuild_that_dies_leaves_the_old_database(directory: DataDirectory) -> None:
     before = figures(directory)
 
     def die(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        rebuild.rebuild_store(directory, new(directory), die)
+        rebuild.rebuild_database(directory, new(directory), die)
     assert figures(directory) == before
 
 
-def test_what_people_decided_survives_also_a_lost_store(directory: DataDirectory) -> None:
+def test_what_people_decided_survives_also_a_lost_database(directory: DataDirectory) -> None:
     pipeline = Pipeline(directory.path)
     for number in range(3):
         pipeline.refuse(b"x" * 100, [{"path": "$", "error": str(number), "hint": ""}])
@@ -112,8 +112,8 @@ def test_what_people_decided_survives_also_a_lost_store(directory: DataDirectory
     quarantine_service.discard(waiting[1:])
     before = quarantine_service.page({"settled": "1"})
     pipeline.close()
-    directory.store.write_bytes(b"no database")
-    rebuild.rebuild_store(directory, new(directory), lambda *_: None)
+    directory.database.write_bytes(b"no database")
+    rebuild.rebuild_database(directory, new(directory), lambda *_: None)
     pipeline = Pipeline(directory.path)
     quarantine_service = quarantine_service_of(pipeline, queries_of(pipeline))
     assert [entry["id"] for entry in quarantine_service.page({})["entries"]] == waiting[:1]
@@ -122,13 +122,13 @@ def test_what_people_decided_survives_also_a_lost_store(directory: DataDirectory
     assert check.check(settings(directory), open_read_side).agrees
 
 
-def test_no_store_is_made_anew_under_a_running_engine(
+def test_no_database_is_made_anew_under_a_running_engine(
     directory: DataDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(data_directory, "PATIENCE_S", 0.1)
     with directory.lock("engine"):
         with pytest.raises(DataDirectoryError, match="already in use by process"):
-            rebuild.rebuild_store(directory, new(directory), lambda *_: None)
+            rebuild.rebuild_database(directory, new(directory), lambda *_: None)
         with pytest.raises(DataDirectoryError, match="already in use by process"):
             rebuild.rebuild_metric(directory, stored(directory), "sales")
 

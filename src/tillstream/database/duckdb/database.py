@@ -1,4 +1,4 @@
-"""The embedded store: one DuckDB file, one writer, readers that never wait for it."""
+"""The embedded database: one DuckDB file, one writer, readers that never wait for it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class DuckDatabase(Database):
         self._pruned_us = 0
         self._merged_us = 0
         self._unmerged = 0
-        self._untended = ""
+        self._maintenance_error = ""
         try:
             self._connection = duckdb.connect(
                 str(path),
@@ -72,7 +72,7 @@ class DuckDatabase(Database):
                 },
             )
         except duckdb.Error as error:
-            raise _unavailable("open the store", path, error, "is another engine running on it?") from error
+            raise _unavailable("open the database", path, error, "is another engine running on it?") from error
         self._connection.execute("SET TimeZone = 'UTC'")
         self._create()
 
@@ -89,14 +89,14 @@ class DuckDatabase(Database):
             found = dict(run("SELECT name, value FROM meta").fetchall())
         if found["currency"] != self._settings.currency:
             raise DatabaseUnavailable(
-                "open the store",
+                "open the database",
                 self._path,
                 f"its receipts are in {found['currency']}, the setting `currency` says {self._settings.currency}",
                 "a chain has one currency: set it back or use another data directory",
             )
         if found["version"] != str(VERSION):
             raise DatabaseUnavailable(
-                "open the store",
+                "open the database",
                 self._path,
                 f"it has version {found['version']}, this program needs {VERSION}",
                 "make it anew with `tillstream rebuild`",
@@ -115,7 +115,7 @@ class DuckDatabase(Database):
                 self._connection.execute("COMMIT")
             except duckdb.Error as error:
                 self._roll_back()
-                raise _unavailable("write to the store", self._path, error, "is the disk full?") from error
+                raise _unavailable("write to the database", self._path, error, "is the disk full?") from error
             except BaseException:
                 self._roll_back()
                 raise
@@ -125,12 +125,12 @@ class DuckDatabase(Database):
             self._connection.execute("ROLLBACK")
         except duckdb.Error as error:
             # A failed COMMIT has ended the transaction already.
-            logger.debug("store.rollback", reason=str(error))
+            logger.debug("database.rollback_failed", reason=str(error))
 
     def position(self) -> Position:
         return Position.parse(self.query("SELECT position FROM state")[0]["position"])
 
-    def known(self, keys: pa.Table) -> dict[str, int]:
+    def record_ids(self, keys: pa.Table) -> dict[str, int]:
         span = pc.min_max(keys["sold_local"])
         with self._writing, self._registered("asked", keys) as run:
             rows = run(
@@ -169,13 +169,13 @@ class DuckDatabase(Database):
         ).fetchall()
         if not moved:
             raise PositionConflict(
-                "commit to the store",
+                "commit to the database",
                 self._path,
                 f"its position is no longer {changes.after}",
                 "another engine writes to it: end one of them",
             )
 
-    def tend(self) -> None:
+    def maintain(self) -> None:
         try:
             # No commit may come between what is merged and what is said of it.
             with self._committing:
@@ -184,13 +184,13 @@ class DuckDatabase(Database):
         except DatabaseUnavailable as error:
             # There are several commits a second, and their figures may differ where the cause doesn't.
             cause = _FIGURES.sub("", str(error))
-            if cause != self._untended:
-                logger.warning("store.not_tended", error=str(error))
-            self._untended = cause
+            if cause != self._maintenance_error:
+                logger.warning("database.maintenance_failed", error=str(error))
+            self._maintenance_error = cause
         else:
-            if self._untended:
-                logger.info("store.tended_again")
-            self._untended = ""
+            if self._maintenance_error:
+                logger.info("database.maintenance_recovered")
+            self._maintenance_error = ""
 
     def _merge(self) -> None:
         now_us = self._clock.now_us()
@@ -210,9 +210,11 @@ class DuckDatabase(Database):
                 self._connection.execute("CHECKPOINT")
             except duckdb.TransactionException as error:
                 # Somebody reads an older state: a later commit tries again.
-                logger.debug("store.no_checkpoint", reason=str(error))
+                logger.debug("database.checkpoint_deferred", reason=str(error))
             except duckdb.Error as error:
-                raise _unavailable("make a checkpoint of the store", self._path, error, "is the disk full?") from error
+                raise _unavailable(
+                    "make a checkpoint of the database", self._path, error, "is the disk full?"
+                ) from error
 
     @contextmanager
     def _registered(self, name: str, rows: pa.Table) -> Iterator[Any]:
@@ -251,14 +253,14 @@ class DuckDatabase(Database):
             run("INSERT INTO faults VALUES (?, ?, ?, ?)", [*list(fault.values())[:3], found_at])
 
     @contextmanager
-    def reading(self) -> Iterator[DuckReader]:
+    def snapshot(self) -> Iterator[DuckReader]:
         try:
             cursor = self._connection.cursor()
             cursor.execute("SET TimeZone = 'UTC'")
             # A checkpoint that a reader stands in the way of is not waited for: a later commit makes it.
             cursor.execute("BEGIN TRANSACTION READ ONLY")
         except duckdb.Error as error:
-            raise _unavailable("read the store", self._path, error) from error
+            raise _unavailable("read the database", self._path, error) from error
         with cursor:
             yield DuckReader(self._path, cursor, self._tables)
 
@@ -276,7 +278,7 @@ class DuckDatabase(Database):
 
 
 class DuckReader(Reader):
-    """A read-only transaction of its own on the store's file: DuckDB gives it a snapshot."""
+    """A read-only transaction of its own on the database file: DuckDB gives it a snapshot."""
 
     def __init__(self, path: Path, cursor: duckdb.DuckDBPyConnection, tables: MetricTables) -> None:
         self._path = path
@@ -289,7 +291,7 @@ class DuckReader(Reader):
             names = [column[0] for column in self._cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in self._cursor.fetchall()]
         except duckdb.Error as error:
-            raise _unavailable("read the store", self._path, error) from error
+            raise _unavailable("read the database", self._path, error) from error
 
     def verify(self, metric: str, limit: int = 20) -> list[Row]:
         return self.query(self._tables.differences(metric, limit))

@@ -10,14 +10,14 @@ from tillstream.metrics.catalogue import Metric
 from tillstream.metrics.folding import fold, merge, metric_columns, metric_table
 
 Run = Callable[..., Any]
-"""Runs one statement within the store's transaction; returns what has `fetchall`."""
+"""Runs one statement within the database's transaction; returns what has `fetchall`."""
 
 
 class MetricTables:
     """Each metric is a view over its merged rows and the fold of the rows stored since.
 
     A merge costs some milliseconds a metric however few the rows are, so a commit of fifty receipts
-    would be nearly all merging. `step` numbers the commits; rows of the steps up to the store's
+    would be nearly all merging. `step` numbers the commits; rows of the steps up to the database's
     `merged` step are in the merged tables, and the views fold the few that came later.
     """
 

@@ -1,4 +1,4 @@
-"""The embedded store's quarantine: entries within their quota, counts of all that came, and what people decided."""
+"""The embedded database's quarantine: entries within their quota, counts of all that came, and what people decided."""
 
 from __future__ import annotations
 

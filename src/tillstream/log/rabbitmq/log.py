@@ -169,7 +169,7 @@ class RabbitLog(Log):
     def fetch(self, places: Sequence[int]) -> dict[int, tuple[bytes, bytes, bytes]]:
         wanted: dict[int, list[int]] = {}
         for place in places:
-            # A store that was made earlier may have the offset of a stretch, and the index in it.
+            # A database that was made earlier may have the offset of a stretch, and the index in it.
             number, offset, index = unpack_place(place)
             if number >= ASIDE_NUMBER:
                 wanted.setdefault(number, []).append(offset + index)

@@ -103,7 +103,7 @@ def routes(
         | {503: {"description": "The figures cannot be read, or stand still"}},
     )
     def ready() -> Answer:
-        """The store and the log can be read, and the engine goes on."""
+        """The database and the log can be read, and the engine goes on."""
         if (trouble := queries.trouble()) is not None:
             return refusal(503, "", f"the figures stand still: {trouble.because}", trouble.hint)
         try:

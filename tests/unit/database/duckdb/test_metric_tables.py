@@ -24,7 +24,7 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
 
 
 def merged(pipeline: Pipeline) -> list[dict[str, Any]]:
-    return pipeline.store.query("SELECT receipts FROM merged_sales")
+    return pipeline.database.query("SELECT receipts FROM merged_sales")
 
 
 def test_a_commit_soon_after_a_merge_is_folded_at_the_reading(pipeline: Pipeline) -> None:

@@ -35,7 +35,7 @@ def test_given_more_reasons_than_a_day_is_counted_by_then_the_rest_counts_as_oth
     monkeypatch.setattr(quarantine_tables, "GROUPS_LIMIT", 2)
     for number in (1, 2, 3, 4, 1):
         refuse(pipeline, number)
-    counted = pipeline.store.query("SELECT reason, source, entries FROM set_aside ORDER BY reason")
+    counted = pipeline.database.query("SELECT reason, source, entries FROM set_aside ORDER BY reason")
     assert [tuple(row.values()) for row in counted] == [
         ("$.field1 missing", "json/http", 2),
         ("$.field2 missing", "json/http", 1),
@@ -51,10 +51,10 @@ def test_given_settled_entries_beyond_their_number_then_the_oldest_go_and_are_co
     )
     for number in range(3):
         refuse(pipeline, number)
-    places = [row["place"] for row in pipeline.store.query("SELECT place FROM quarantine ORDER BY place")]
-    write_decisions(pipeline.store, [Decision(place, TODAY, DISCARDED, NOON_US) for place in places])
+    places = [row["place"] for row in pipeline.database.query("SELECT place FROM quarantine ORDER BY place")]
+    write_decisions(pipeline.database, [Decision(place, TODAY, DISCARDED, NOON_US) for place in places])
     refuse(pipeline, 3)
-    kept = pipeline.store.query("SELECT place FROM quarantine ORDER BY place")
+    kept = pipeline.database.query("SELECT place FROM quarantine ORDER BY place")
     assert [row["place"] for row in kept][:1] == places[2:]
     assert len(kept) == 2
     assert (pipeline.counter("settled_dropped"), pipeline.counter("quarantine_dropped")) == (2, 0)

@@ -15,7 +15,7 @@ def test_given_days_when_receipts_are_added_to_them_then_their_version_changes(p
     span = Span(date(2026, 11, 16), date(2026, 11, 17))
 
     def now() -> int:
-        with pipeline.store.reading() as reader:
+        with pipeline.database.snapshot() as reader:
             return version(reader, span)
 
     assert now() == 0

@@ -32,7 +32,7 @@ def folds(pipeline: Pipeline) -> SalesSql:
 
 
 def revenue(pipeline: Pipeline, folds: SalesSql, name: str, scope: Scope, span: Span) -> Decimal:
-    [row] = pipeline.store.query(*total(folds.select(name, scope, span), [], SOLD))
+    [row] = pipeline.database.query(*total(folds.select(name, scope, span), [], SOLD))
     assert row["quantity"] == 3 * row["revenue"] / 5
     return Decimal(row["revenue"])
 
@@ -55,7 +55,7 @@ def test_given_a_cut_when_summed_then_just_what_was_sold_before_it_counts(
 def test_given_a_cut_when_what_lies_behind_it_is_asked_then_it_is_the_rest(pipeline: Pipeline, folds: SalesSql) -> None:
     span = Span(DAY, DAY, datetime(2026, 11, 23, 10, 30))
     for scope in (CHAIN, STORE):
-        [row] = pipeline.store.query(*total(folds.behind("sales", scope, span), [], SOLD))
+        [row] = pipeline.database.query(*total(folds.behind("sales", scope, span), [], SOLD))
         assert row["revenue"] == 20
 
 
@@ -63,11 +63,11 @@ def test_given_two_times_when_minutes_are_asked_then_they_lie_between_them(pipel
     since, until = datetime(2026, 11, 23, 9), datetime(2026, 11, 23, 10, 30)
     for scope in (CHAIN, STORE):
         sql, values = total(folds.minutes(scope, Span(DAY, DAY), since, until), ["minute"], ["receipts"])
-        rows = pipeline.store.query(f"{sql} ORDER BY minute", values)
+        rows = pipeline.database.query(f"{sql} ORDER BY minute", values)
         assert [row["minute"].hour for row in rows] == [9, 10]
 
 
 def test_given_a_category_when_summed_then_only_its_lines_count(pipeline: Pipeline, folds: SalesSql) -> None:
     scope = parse_scope(StoreList(), {"category": "Pain"})
-    [row] = pipeline.store.query(*total(folds.select("sales", scope, Span(DAY, DAY)), [], ["revenue", "lines"]))
+    [row] = pipeline.database.query(*total(folds.select("sales", scope, Span(DAY, DAY)), [], ["revenue", "lines"]))
     assert (row["revenue"], row["lines"]) == (20, 8)

@@ -45,7 +45,7 @@ def test_given_several_partitions_when_a_product_is_asked_then_the_last_to_come_
     # All but the last one came over a partition whose places are greater.
     early = f"SELECT place FROM receipts WHERE receipt <> '{LATEST + 1}'"
     for table in ("lines", "receipts"):
-        pipeline.store._connection.execute(  # type: ignore[attr-defined]
+        pipeline.database._connection.execute(  # type: ignore[attr-defined]
             f"UPDATE {table} SET place = place + {1 << PARTITION_SHIFT} WHERE place IN ({early})"
         )
     told = queries.overview({"product": "BAG"})["latest"]

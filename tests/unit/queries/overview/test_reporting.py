@@ -24,7 +24,7 @@ def listed(pipeline: Pipeline) -> Listed:
     def queries(*shops: Store) -> Queries:
         known = StoreList({shop.id: shop for shop in shops})
         return Queries(
-            pipeline.store, pipeline.log, pipeline.metrics, pipeline.settings, pipeline.clock, shops=lambda: known
+            pipeline.database, pipeline.log, pipeline.metrics, pipeline.settings, pipeline.clock, shops=lambda: known
         )
 
     return queries
@@ -98,7 +98,7 @@ def test_given_a_zone_in_the_settings_when_the_list_names_another_then_the_setti
     pipeline = Pipeline(tmp_path, Settings(store_zones={"12": "Atlantic/Canary"}))
     shops = StoreList({"12": Store("12", zone="Europe/Madrid")})
     queries = Queries(
-        pipeline.store, pipeline.log, pipeline.metrics, pipeline.settings, pipeline.clock, shops=lambda: shops
+        pipeline.database, pipeline.log, pipeline.metrics, pipeline.settings, pipeline.clock, shops=lambda: shops
     )
     sell(pipeline, body(date="2026-11-23 10:59:00"))
     assert told(queries)[2] == 0
