@@ -13,7 +13,7 @@ from tests.support.receipts import body
 from tillstream.alerts.evaluator import AlertEvaluator
 from tillstream.database.base import Row
 from tillstream.log.base import Batch
-from tillstream.queries.calendar import Calendar
+from tillstream.receipt.business_day import Calendar
 from tillstream.stores.model import StoreList
 
 TODAY = date(2026, 11, 23)

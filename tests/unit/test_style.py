@@ -29,7 +29,7 @@ MONEY = ("receipt", "metrics", "database", "engine", "queries", "verification")
 
 FLOATS = {
     "metrics.delays": "the bounds of delays are seconds",
-    "receipt.numerals": "only zero and infinity, where an exponent is beyond the range of decimals",
+    "receipt.amounts": "only zero and infinity, where an exponent is beyond the range of decimals",
     "receipt.validation": "amounts are only compared with their limits; what is written is the till's own text",
 }
 

@@ -24,7 +24,8 @@ from tillstream.alerts.rules import (
 )
 from tillstream.config.settings import Settings
 from tillstream.database.base import Row
-from tillstream.queries.serialization import amount, cent
+from tillstream.queries.serialization import amount
+from tillstream.receipt.amounts import minor_unit
 
 MINUTE = timedelta(minutes=1)
 _TENTH = Decimal("0.1")
@@ -159,7 +160,7 @@ def silent_products(case: Case, rule: Rule) -> Iterator[Finding]:
 
 
 def below_pace(case: Case, rule: Rule) -> Iterator[Finding]:
-    unit = cent(case.scene.settings.currency)
+    unit = minor_unit(case.scene.settings.currency)
     for store in case.scene.sold:
         place = case.scene.place(store)
         habit = place.usual.shops.get(store)
@@ -177,7 +178,7 @@ def below_pace(case: Case, rule: Rule) -> Iterator[Finding]:
 
 
 def refunds(case: Case, rule: Rule) -> Iterator[Finding]:
-    least = cent(case.scene.settings.currency)
+    least = minor_unit(case.scene.settings.currency)
     for store, sold in case.scene.sold.items():
         percent = _percent(sold.refunds, sold.receipts)
         place = case.scene.place(store)

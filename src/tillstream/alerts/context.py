@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -14,6 +14,7 @@ from tillstream.config.settings import Settings
 from tillstream.database.base import Reader, Row
 from tillstream.log.base import PARTITION_SHIFT
 from tillstream.metrics.folding import metric_table
+from tillstream.receipt.business_day import BusinessDays
 from tillstream.stores.model import Store, StoreList
 
 HOUR = timedelta(hours=1)
@@ -98,8 +99,8 @@ class AlertContexts:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._day_start = time.fromisoformat(settings.day_start)
-        self._usual = Baselines(self._day_start.hour)
+        self._days = BusinessDays(settings)
+        self._usual = Baselines(self._days.first_hour)
 
     def read(self, reader: Reader, moment_us: int, shops: StoreList) -> AlertContext:
         """The scene at a moment, as this reader sees it."""
@@ -115,12 +116,12 @@ class AlertContexts:
 
     def _place(self, reader: Reader, zone: ZoneInfo, moment: datetime) -> Place:
         local = moment.replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None)
-        day = (local - timedelta(hours=self._day_start.hour, minutes=self._day_start.minute)).date()
-        hours = (local.hour - self._day_start.hour) % 24
+        day = self._days.day_of(local)
+        hours = (local.hour - self._days.first_hour) % 24
         rows = reader.query(
             f"SELECT store, sum(revenue) AS revenue FROM {metric_table('sales_by_store_and_hour')} "
             "WHERE day = ? AND (hour - ? + 24) % 24 < ? GROUP BY store",
-            [day, self._day_start.hour, hours],
+            [day, self._days.first_hour, hours],
         )
         usual = self._usual.of(reader, day)
         return Place(zone, local, day, usual, hours, {row["store"]: row["revenue"] for row in rows})

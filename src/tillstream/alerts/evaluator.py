@@ -15,7 +15,7 @@ from tillstream.alerts.rules import BY_NAME, CLEAR_PERCENT, GRACE_S, INTERVAL_S,
 from tillstream.config.settings import Settings
 from tillstream.database.base import Database, Reader, Row
 from tillstream.log.base import Log
-from tillstream.queries.calendar import Calendar
+from tillstream.receipt.business_day import Calendar
 from tillstream.stores.model import StoreList
 
 _NOTES = 1_000

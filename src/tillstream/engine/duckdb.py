@@ -23,7 +23,8 @@ from tillstream.engine.duckdb_sql import BatchSql, Folded
 from tillstream.engine.quarantine_rows import QuarantineRows
 from tillstream.errors import LogUnavailable
 from tillstream.log.base import Chunk, Log, Position
-from tillstream.receipt.model import RECEIPT, REFUSAL, minor_digits
+from tillstream.receipt.amounts import minor_digits
+from tillstream.receipt.model import RECEIPT, REFUSAL
 from tillstream.receipt.normalization import Normalization
 
 _STEP_LIMIT_BYTES = 64 * 1024 * 1024

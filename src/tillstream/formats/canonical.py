@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from tillstream.config.settings import Settings
-from tillstream.receipt.model import minor_digits
+from tillstream.receipt.amounts import minor_unit
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})", re.ASCII)
 
@@ -43,9 +43,7 @@ def _zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
 
 
-def unit(currency: str) -> Decimal:
-    """Minor unit of the currency: 0.01 for EUR."""
-    return Decimal(1).scaleb(-minor_digits(currency))
+unit = minor_unit
 
 
 def spread(total: Decimal, weights: Sequence[Decimal], least: Decimal) -> list[Decimal]:

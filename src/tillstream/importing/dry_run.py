@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import msgspec
@@ -14,17 +14,15 @@ from msgspec import Struct
 from tillstream.clock import Clock
 from tillstream.config.settings import Settings
 from tillstream.formats.base import Record, Skip
-from tillstream.formats.canonical import unit
 from tillstream.importing.batches import place
 from tillstream.importing.checkpoint import Checkpoint, Refusal
 from tillstream.importing.outcome import Outcome
 from tillstream.importing.source_file import CannotRead, SourceFile
 from tillstream.importing.transfer import Show
-from tillstream.receipt.model import NOISE_DIGITS
+from tillstream.receipt.amounts import minor_unit, round_amount
 from tillstream.receipt.validation import ReceiptError, Validator
 
 SHOW_EVERY = 1_000
-_NOISE = Decimal(1).scaleb(-NOISE_DIGITS)
 
 
 class _DocumentTotal(Struct):
@@ -43,7 +41,7 @@ class DryRun:
         self._clock = clock
         self._validator = Validator(settings)
         self._read = msgspec.json.Decoder(_Totalled).decode
-        self._unit = unit(settings.currency)
+        self._unit = minor_unit(settings.currency)
 
     @contextmanager
     def of(self, opened: SourceFile, show: Show) -> Iterator[tuple[Outcome, Checkpoint]]:
@@ -93,4 +91,4 @@ class DryRun:
             amount = Decimal(written.decode())
         except InvalidOperation:
             amount = Decimal(msgspec.json.decode(written, type=str).strip())
-        return amount.quantize(_NOISE, ROUND_HALF_UP).quantize(self._unit, ROUND_HALF_UP)
+        return round_amount(amount, self._unit)

@@ -12,7 +12,8 @@ import swagger_ui_bundle
 from tillstream import __version__
 from tillstream.formats.base import Decoder
 from tillstream.formats.registry import Formats
-from tillstream.receipt.model import AMOUNT_LIMIT, Receipt
+from tillstream.receipt.amounts import AMOUNT_LIMIT
+from tillstream.receipt.model import Receipt
 from tillstream.receipt.validation import ID_LIMIT, ITEMS_LIMIT
 
 _AMOUNT = {"type": "string", "format": "decimal"}

@@ -16,7 +16,7 @@ from tillstream.quarantine.decisions import DISCARDED, REPLAYED, Decision, Decis
 from tillstream.quarantine.replay import Replayer
 from tillstream.queries.quarantine import place_of
 from tillstream.queries.queries import Queries
-from tillstream.receipt.model import has_only_begun
+from tillstream.receipt.reasons import has_only_begun
 
 REFUSED = "refused"
 RESOLVED = "settled"

@@ -12,7 +12,8 @@ from tillstream.config.settings import Settings
 from tillstream.database.base import Reader, Row
 from tillstream.errors import BadQuery
 from tillstream.log.base import Log
-from tillstream.queries.serialization import amount, cent
+from tillstream.queries.serialization import amount
+from tillstream.receipt.amounts import minor_unit
 from tillstream.receipt.normalization import BODY_SCHEMA
 
 RATES_TOLD = 10
@@ -27,7 +28,7 @@ class Anomalies:
 
     def __init__(self, log: Log, settings: Settings) -> None:
         self._log = log
-        self._cent = cent(settings.currency)
+        self._cent = minor_unit(settings.currency)
         self._rates = {Decimal(rate) for rate in settings.vat_rates}
 
     def evidence(self, reader: Reader, rows: Sequence[Row]) -> dict[int, list[Row]]:

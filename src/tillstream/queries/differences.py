@@ -10,13 +10,12 @@ from typing import Any
 
 from tillstream.database.base import Row
 from tillstream.queries.redaction import MASK
-from tillstream.receipt.model import NOISE_DIGITS, PERSONAL
+from tillstream.receipt.amounts import NOISE_UNIT
+from tillstream.receipt.model import PERSONAL
 from tillstream.receipt.normalization import CONTENT_SCHEMA
 
 FIELDS_LIMIT = 1_000
 """Most fields of one comparison."""
-
-_LEAST = Decimal(1).scaleb(-NOISE_DIGITS)
 
 
 def differences(first: bytes, second: bytes) -> list[Row]:
@@ -61,7 +60,7 @@ def _text(value: Any, kind: str) -> str:
     if not kind.startswith("DECIMAL"):
         return str(value)
     try:
-        number = Decimal(value).quantize(_LEAST)
+        number = Decimal(value).quantize(NOISE_UNIT)
     except (ArithmeticError, TypeError, ValueError):
         return str(value)
     return format(number.normalize(), "f")

@@ -12,8 +12,9 @@ from typing import Any
 from tillstream.database.base import Row
 from tillstream.errors import BadQuery
 from tillstream.metrics.catalogue import Key
-from tillstream.queries.calendar import Calendar
-from tillstream.receipt.model import AMOUNT_LIMIT, SIMULATED
+from tillstream.receipt.amounts import AMOUNT_LIMIT
+from tillstream.receipt.business_day import Calendar
+from tillstream.receipt.model import SIMULATED
 
 LIMIT = 1_000
 """Most rows of one answer that is read page by page."""

@@ -9,9 +9,9 @@ from tillstream.database.base import Database, Row
 from tillstream.errors import BadQuery, UnknownMetric
 from tillstream.metrics.catalogue import Metric
 from tillstream.metrics.folding import metric_table
-from tillstream.queries.calendar import Calendar
 from tillstream.queries.filters import key_value
 from tillstream.queries.stores import STORE_NAME, named
+from tillstream.receipt.business_day import Calendar
 from tillstream.stores.model import StoreList
 
 

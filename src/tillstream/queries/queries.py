@@ -17,7 +17,6 @@ from tillstream.formats.base import Decoder
 from tillstream.formats.registry import BUILT_IN
 from tillstream.log.base import Log
 from tillstream.metrics.catalogue import Metric
-from tillstream.queries.calendar import Calendar
 from tillstream.queries.filters import parse_day
 from tillstream.queries.metrics import Figures
 from tillstream.queries.originals import Originals
@@ -28,6 +27,7 @@ from tillstream.queries.receipts import Receipts
 from tillstream.queries.stores import Stores
 from tillstream.queries.summary import Summary
 from tillstream.queries.ticker import Running, Ticker
+from tillstream.receipt.business_day import Calendar
 from tillstream.stores.model import StoreList
 
 

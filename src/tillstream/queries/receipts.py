@@ -14,12 +14,13 @@ from tillstream.database.base import Database, Row
 from tillstream.errors import BadQuery
 from tillstream.log.base import Log
 from tillstream.queries.anomalies import Anomalies, check_anomaly
-from tillstream.queries.calendar import Calendar
 from tillstream.queries.filters import receipt_conditions
 from tillstream.queries.originals import Originals
 from tillstream.queries.pagination import read_page
-from tillstream.queries.serialization import cent, plain, trimmed, zulu
+from tillstream.queries.serialization import plain, trimmed, zulu
 from tillstream.queries.stores import named
+from tillstream.receipt.amounts import minor_unit
+from tillstream.receipt.business_day import Calendar
 from tillstream.stores.model import StoreList
 
 _COLUMNS = (
@@ -48,7 +49,7 @@ class Receipts:
         self._shops = shops
         self._originals = originals
         self._currency = currency
-        self._least = {"quantity": Decimal(1), "unit_price": cent(currency)}
+        self._least = {"quantity": Decimal(1), "unit_price": minor_unit(currency)}
         self._conditions = partial(receipt_conditions, calendar)
 
     def page(self, filters: Mapping[str, str] | None = None) -> Row:

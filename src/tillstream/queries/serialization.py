@@ -7,14 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from tillstream.database.base import Row
-from tillstream.receipt.model import minor_digits
 
 _UTC_COLUMNS = frozenset({"received_at", "sold_at", "applied_at", "found_at"})
-
-
-def cent(currency: str) -> Decimal:
-    """One minor unit of the currency."""
-    return Decimal(1).scaleb(-minor_digits(currency))
 
 
 def amount(value: Decimal, least: Decimal) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Any
 
 from tillstream.clock import utc
 from tillstream.database.base import Reader, Row
 from tillstream.metrics.delays import percentiles
 from tillstream.metrics.folding import metric_table
-from tillstream.queries.calendar import Calendar
-from tillstream.queries.serialization import amount, cent, zulu
+from tillstream.queries.serialization import amount, zulu
+from tillstream.receipt.amounts import minor_unit, round_half_up
+from tillstream.receipt.business_day import Calendar
 
 COUNTERS = ("duplicates", "conflicts", "quarantined")
 
@@ -22,7 +23,7 @@ class Summary:
     def __init__(self, calendar: Calendar, currency: str) -> None:
         self._calendar = calendar
         self._currency = currency
-        self._cent = cent(currency)
+        self._cent = minor_unit(currency)
 
     def read(self, reader: Reader, day: date) -> Row:
         """The day as this reader sees it."""
@@ -33,7 +34,7 @@ class Summary:
             day,
         )
         revenue, receipts = sales.get("revenue", Decimal(0)), int(sales.get("receipts", 0))
-        average = (revenue / receipts).quantize(self._cent, ROUND_HALF_UP) if receipts else None
+        average = round_half_up(revenue / receipts, self._cent) if receipts else None
         ingest, till = _delays(reader, day)
         counted = {
             row["name"]: int(row["value"])

@@ -8,9 +8,9 @@ from decimal import Decimal
 from tillstream.database.base import Reader, Row
 from tillstream.metrics.delays import average_ms
 from tillstream.metrics.folding import metric_table
-from tillstream.queries.calendar import Calendar
-from tillstream.queries.serialization import cent
 from tillstream.queries.summary import rate
+from tillstream.receipt.amounts import minor_unit
+from tillstream.receipt.business_day import Calendar
 
 CATEGORIES_LIMIT = 1_000
 """Most categories that are told, those that sell most."""
@@ -24,7 +24,7 @@ class Ticker:
 
     def __init__(self, calendar: Calendar, currency: str) -> None:
         self._calendar = calendar
-        self._cent = cent(currency)
+        self._cent = minor_unit(currency)
 
     def read(self, reader: Reader, day: date) -> Running:
         """The day as this reader sees it.

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import blake2b
 
 from msgspec import Struct
 
-_ONLY_BEGUN = re.compile(r"the first \d+ (of \d+ )?bytes are kept")
-
-AMOUNT_LIMIT = Decimal(10) ** 13
-"""Every amount and quantity is smaller than this in absolute value."""
-
 NO_TERMINAL = "-"
 """The terminal of a receipt that names none."""
-
-NOISE_DIGITS = 6
-"""Decimals that prices and quantities keep; binary-float noise lies behind them."""
 
 PERSONAL = ("customerID", "agentID")
 """Fields that tell who bought and who sold."""
@@ -50,40 +40,8 @@ REPLAY = "replay"
 SIMULATED = "simulated"
 """Last part of the source of receipts with an invented clock: delays and clock anomalies leave them out."""
 
-# Minor units: ISO 4217 (list one, 2024). Every currency that is not here has two decimals.
-_MINOR_DIGITS = {
-    **dict.fromkeys(
-        [
-            "BIF",
-            "CLP",
-            "DJF",
-            "GNF",
-            "ISK",
-            "JPY",
-            "KMF",
-            "KRW",
-            "PYG",
-            "RWF",
-            "UGX",
-            "VND",
-            "VUV",
-            "XAF",
-            "XOF",
-            "XPF",
-        ],
-        0,
-    ),
-    **dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3),
-}
-
-
 Text = str | int | None
 """A text or an id as tills write it: with quotes or, where it is a whole number, without."""
-
-
-def minor_digits(currency: str) -> int:
-    """Decimals of the currency's minor unit: 2 for EUR, 0 for JPY, 3 for TND."""
-    return _MINOR_DIGITS.get(currency, 2)
 
 
 class Line(Struct, gc=False):
@@ -142,17 +100,6 @@ class Fault:
 
     def as_dict(self) -> dict[str, str]:
         return {"path": self.path, "error": self.error, "hint": self.hint}
-
-
-def only_begun(kept: int, size: int) -> Fault:
-    """What is told of something refused of which only so many bytes are kept; `size` is that where nobody knows more."""
-    of_all = f" of {size}" if size > kept else ""
-    return Fault("$", f"the first {kept}{of_all} bytes are kept")
-
-
-def has_only_begun(reasons: Sequence[Mapping[str, object]]) -> bool:
-    """Whether one of these faults, as they were kept, is `only_begun`."""
-    return any(_ONLY_BEGUN.fullmatch(str(reason.get("error", ""))) for reason in reasons)
 
 
 def receipt_key(store: str, terminal: str, receipt: str, date: str) -> str:

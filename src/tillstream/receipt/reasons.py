@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from tillstream.receipt.model import Fault
+
 OTHER = "(other)"
 """The path, or the kind, of what fits nowhere."""
 
@@ -38,6 +40,7 @@ _KINDS = tuple(
 KINDS = (*(kind for kind, _ in _KINDS), "other")
 """Every kind of error; the words of the pages have each as `reason_KIND`."""
 
+_ONLY_BEGUN = re.compile(r"the first \d+ (of \d+ )?bytes are kept")
 _INDEX = re.compile(r"\[[^\]]*\]")
 _PATH = re.compile(r"[\w$.\[\]@:/#*-]{1,80}", re.ASCII)
 
@@ -57,3 +60,14 @@ def parts(grouped: str) -> tuple[str, str]:
     """The path and the kind of a group; what is no group is (other)."""
     path, _, kind = grouped.partition(" ")
     return (path, kind) if kind else (OTHER, "other")
+
+
+def only_begun(kept: int, size: int) -> Fault:
+    """What is told of something refused of which only so many bytes are kept; `size` is that where nobody knows more."""
+    of_all = f" of {size}" if size > kept else ""
+    return Fault("$", f"the first {kept}{of_all} bytes are kept")
+
+
+def has_only_begun(reasons: Sequence[Mapping[str, object]]) -> bool:
+    """Whether one of these faults, as they were kept, is `only_begun`."""
+    return any(_ONLY_BEGUN.fullmatch(str(reason.get("error", ""))) for reason in reasons)

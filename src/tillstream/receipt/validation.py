@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from datetime import date as calendar_day
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache, reduce
 from operator import or_
@@ -20,17 +20,16 @@ from msgspec import Meta, Struct, inspect
 from tillstream.clock import utc
 from tillstream.config.settings import Settings
 from tillstream.errors import TillstreamError
-from tillstream.receipt import numerals
-from tillstream.receipt.model import (
+from tillstream.receipt.amounts import (
     AMOUNT_LIMIT,
-    NO_TERMINAL,
-    RECEIPT,
-    REFUSAL,
-    Fault,
-    Receipt,
-    only_begun,
-    receipt_key,
+    UnreadableNumber,
+    may_have_unreadable_number,
+    parse_decimal,
+    parse_integer,
 )
+from tillstream.receipt.business_day import BusinessDays
+from tillstream.receipt.model import NO_TERMINAL, RECEIPT, REFUSAL, Fault, Receipt, receipt_key
+from tillstream.receipt.reasons import only_begun
 
 CLOCK_AHEAD_A_DAY = "clock_ahead_a_day"
 """The note on a receipt dated more than 24 h ahead: it is filed under the day it was received."""
@@ -83,8 +82,7 @@ class Validator:
         self._limit_bytes = settings.receipt_limit_bytes
         self._zone = ZoneInfo(settings.zone)
         self._zones = {store: ZoneInfo(name) for store, name in settings.store_zones.items()}
-        hours, minutes = settings.day_start.split(":")
-        self._day_start = timedelta(hours=int(hours), minutes=int(minutes))
+        self._days = BusinessDays(settings)
         self._dates: dict[str, tuple[str, str, int]] = {}
 
     def check(self, body: bytes, received_us: int, source: str, till_day: str = "") -> tuple[bytes, str, str]:
@@ -106,7 +104,7 @@ class Validator:
                 and number.isprintable()
                 and terminal.isprintable()
                 and (body.isascii() or body.decode())
-                and not numerals.may_have_unwieldy(body)
+                and not may_have_unreadable_number(body)
             ):
                 return self._assemble(store, terminal, number, receipt.date, received_us, source, till_day)
         except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -167,7 +165,7 @@ class Validator:
         return known
 
     def _day(self, local: datetime) -> str:
-        return (local.replace(tzinfo=None) - self._day_start).date().isoformat()
+        return self._days.day_of(local.replace(tzinfo=None)).isoformat()
 
     def _examine(self, body: bytes) -> tuple[str, str, str, str]:
         """Store, terminal, number and date, where the slow look finds no fault. Raises `ReceiptError`."""
@@ -284,7 +282,7 @@ def parse(body: bytes) -> Any:
         text = body.decode()
         # msgspec is as strict as the engine's parser; `json` keeps the digits of every number.
         msgspec.json.decode(body, type=msgspec.Raw)
-        return json.loads(text, parse_float=numerals.decimal, parse_int=numerals.integer, object_pairs_hook=_object)
+        return json.loads(text, parse_float=parse_decimal, parse_int=parse_integer, object_pairs_hook=_object)
     except UnicodeDecodeError as error:
         fault = Fault("$", f"byte {error.start} is not UTF-8", "send JSON in UTF-8")
         raise ReceiptError([fault], parseable=False) from error
@@ -372,13 +370,13 @@ def _walk_object(shape: inspect.StructType, value: Any, path: str) -> Iterator[F
 def _walk_amount(value: Any, path: str) -> Iterator[Fault]:
     number = value
     if isinstance(value, str) and _NUMBER.fullmatch(value):
-        number = numerals.decimal(value)
+        number = parse_decimal(value)
     if isinstance(number, bool) or not isinstance(number, int | Decimal):
         hint = "write a point before the decimals" if isinstance(value, str) and "," in value else ""
         yield Fault(path, f"expected a number, got {_show(value)}", hint)
     elif not -_LARGEST_AMOUNT <= number <= _LARGEST_AMOUNT:
         yield Fault(path, f"expected a number between -10^13 and 10^13, got {_show(value)}")
-    elif isinstance(number, numerals.Unwieldy):
+    elif isinstance(number, UnreadableNumber):
         yield Fault(path, f"expected a number that is written plainly, got {_show(value)}", "write it as 2.40")
 
 

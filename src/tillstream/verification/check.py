@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import date
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from http import HTTPStatus
 from typing import Any, Protocol
 from urllib.error import HTTPError
@@ -25,7 +25,7 @@ from tillstream.metrics.catalogue import Metric
 from tillstream.metrics.delays import percentiles
 from tillstream.queries.queries import Queries
 from tillstream.queries.summary import COUNTERS
-from tillstream.receipt.model import minor_digits
+from tillstream.receipt.amounts import minor_unit, round_half_up
 
 ANSWER_LIMIT_S = 600
 """How long a running engine may take to recount."""
@@ -166,7 +166,7 @@ def _average(recount: Row, currency: str) -> Decimal | None:
     if not recount["receipts"]:
         return None
     average: Decimal = recount["revenue"] / recount["receipts"]
-    return average.quantize(Decimal(1).scaleb(-minor_digits(currency)), ROUND_HALF_UP)
+    return round_half_up(average, minor_unit(currency))
 
 
 def _same(shown: Any, recounted: Any) -> bool:

@@ -16,7 +16,7 @@ from tillstream.config.settings import Settings
 from tillstream.errors import BadQuery
 from tillstream.metrics.catalogue import KEYS
 from tillstream.queries import filters
-from tillstream.queries.calendar import Calendar
+from tillstream.receipt.business_day import Calendar
 
 
 def test_given_a_day_when_read_then_it_is_that_day() -> None:

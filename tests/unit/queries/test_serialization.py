@@ -7,7 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from tillstream.queries.serialization import amount, cent, plain, trimmed, zulu
+from tillstream.queries.serialization import amount, plain, trimmed, zulu
+from tillstream.receipt.amounts import minor_unit
 
 
 def test_given_a_row_when_plain_then_its_amounts_are_texts_and_its_times_iso() -> None:
@@ -44,4 +45,4 @@ def test_given_idle_zeros_when_trimmed_then_none_is_left_but_those_of_a_cent(
 
 
 def test_given_a_currency_when_an_amount_is_written_then_it_has_its_decimals() -> None:
-    assert [amount(Decimal(5), cent(currency)) for currency in ("EUR", "JPY", "TND")] == ["5.00", "5", "5.000"]
+    assert [amount(Decimal(5), minor_unit(currency)) for currency in ("EUR", "JPY", "TND")] == ["5.00", "5", "5.000"]

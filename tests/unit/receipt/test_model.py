@@ -7,7 +7,7 @@ from hashlib import blake2b
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tillstream.receipt.model import Fault, minor_digits, receipt_key
+from tillstream.receipt.model import Fault, receipt_key
 
 IDS = st.tuples(st.text(), st.text(), st.text(), st.text())
 
@@ -20,10 +20,6 @@ def test_a_key_is_the_hash_of_its_parts_behind_their_lengths() -> None:
 @given(IDS, IDS)
 def test_parts_never_run_into_each_other(one: tuple[str, str, str, str], other: tuple[str, str, str, str]) -> None:
     assert (receipt_key(*one) == receipt_key(*other)) == (one == other)
-
-
-def test_minor_units_follow_the_currency() -> None:
-    assert [minor_digits(currency) for currency in ("EUR", "JPY", "TND")] == [2, 0, 3]
 
 
 def test_a_fault_becomes_plain_data() -> None:

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tillstream.config.settings import Settings
-from tillstream.receipt.model import HEAD_COLUMNS, Fault, has_only_begun, receipt_key
+from tillstream.receipt.model import HEAD_COLUMNS, Fault, receipt_key
+from tillstream.receipt.reasons import has_only_begun
 from tillstream.receipt.validation import (
     CLOCK_AHEAD_A_DAY,
     FAULTS_LIMIT,

@@ -23,7 +23,7 @@ from tillstream.database.schema import VERSION, tables
 from tillstream.errors import DatabaseUnavailable, PositionConflict
 from tillstream.log.base import START, Position
 from tillstream.metrics.catalogue import Metric
-from tillstream.receipt.model import minor_digits
+from tillstream.receipt.amounts import minor_digits
 
 _RECEIVED_KEPT_SECONDS = 300
 

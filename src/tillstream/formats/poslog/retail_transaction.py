@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 from tillstream.formats.canonical import amount, without_gaps
 from tillstream.formats.poslog.totals import ZERO, Line, ReceiptTax, Totals, reconcile
 from tillstream.formats.xml_stream.records import element_text
-from tillstream.receipt.model import AMOUNT_LIMIT
+from tillstream.receipt.amounts import AMOUNT_LIMIT
 
 _HEADER = (
     "RetailStoreID BusinessUnit UnitID WorkstationID SequenceNumber TransactionID BusinessDayDate OperatorID "

@@ -13,7 +13,8 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from tillstream.receipt.model import AMOUNT_LIMIT, Fault
+from tillstream.receipt.amounts import AMOUNT_LIMIT
+from tillstream.receipt.model import Fault
 from tillstream.receipt.validation import FAULTS_LIMIT, ITEMS_LIMIT, ReceiptError, parse, walk
 
 STATES = ("OPEN", "COMPLETED", "CANCELED", "DRAFT")

@@ -17,7 +17,8 @@ import msgspec
 from tillstream.config.settings import Settings
 from tillstream.formats.canonical import amount, encode, local_date, spread
 from tillstream.formats.square.order import Amounts, Item, Money, Order, QuantityUnit, Rounding
-from tillstream.receipt.model import AMOUNT_LIMIT, DocumentTotal, Fault, Line, Receipt, Settlement, minor_digits
+from tillstream.receipt.amounts import AMOUNT_LIMIT, minor_digits
+from tillstream.receipt.model import DocumentTotal, Fault, Line, Receipt, Settlement
 from tillstream.receipt.validation import FAULTS_LIMIT, ID_LIMIT
 
 Payment = tuple[str | None, int]

@@ -10,12 +10,12 @@ from typing import Any
 
 from tillstream.database.base import Reader, Row
 from tillstream.metrics.folding import metric_table
-from tillstream.queries.calendar import Calendar
 from tillstream.queries.overview.comparison import Comparison, Kept, Sides
 from tillstream.queries.overview.folds import SalesSql, Select, total
 from tillstream.queries.overview.scope import Scope
 from tillstream.queries.overview.span import Span, Spans
 from tillstream.queries.serialization import amount
+from tillstream.receipt.business_day import Calendar
 from tillstream.stores.model import StoreList
 
 ONE_DAY = timedelta(days=1)

@@ -8,9 +8,9 @@ from typing import Any
 
 from tillstream.metrics.catalogue import BUILT_IN, KEYS, Metric, declare
 from tillstream.metrics.folding import fold, metric_table
-from tillstream.queries.calendar import Calendar
 from tillstream.queries.overview.scope import Scope
 from tillstream.queries.overview.span import Span
+from tillstream.receipt.business_day import Calendar
 
 Select = tuple[str, list[Any]]
 """A SELECT and its parameters."""

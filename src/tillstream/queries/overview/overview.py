@@ -9,7 +9,6 @@ from tillstream.clock import utc
 from tillstream.config.settings import Settings
 from tillstream.database.base import Reader, Row
 from tillstream.errors import BadQuery
-from tillstream.queries.calendar import Calendar
 from tillstream.queries.overview import panels, scope, span
 from tillstream.queries.overview.comparison import Kept, Sides
 from tillstream.queries.overview.context import OverviewContext, compare
@@ -22,9 +21,10 @@ from tillstream.queries.overview.scope import Scope, described, parse_scope
 from tillstream.queries.overview.snapshot import Snapshot
 from tillstream.queries.overview.span import Spans, parse_spans
 from tillstream.queries.overview.tiles import tiles
-from tillstream.queries.serialization import cent, zulu
+from tillstream.queries.serialization import zulu
 from tillstream.queries.summary import COUNTERS
-from tillstream.receipt.model import minor_digits
+from tillstream.receipt.amounts import minor_digits, minor_unit
+from tillstream.receipt.business_day import Calendar
 from tillstream.stores.model import StoreList
 
 PARAMETERS = (*span.PARAMETERS, *scope.PARAMETERS)
@@ -40,7 +40,7 @@ class Overview:
         self._calendar = calendar
         self._snapshot = snapshot
         self._listed = listed
-        self._cent = cent(settings.currency)
+        self._cent = minor_unit(settings.currency)
         self._folds = SalesSql(minor_digits(settings.currency), calendar)
         self._sides = Sides(self._folds)
         self._kept = Kept()

@@ -7,10 +7,11 @@ from datetime import date, timedelta
 from tillstream.database.base import Reader, Row
 from tillstream.log.base import Log
 from tillstream.metrics.folding import metric_table
-from tillstream.queries.calendar import Calendar
 from tillstream.queries.filters import microseconds, other_days_condition
-from tillstream.queries.serialization import amount, cent, plain
+from tillstream.queries.serialization import amount, plain
 from tillstream.queries.summary import Summary
+from tillstream.receipt.amounts import minor_unit
+from tillstream.receipt.business_day import Calendar
 from tillstream.receipt.model import UNALLOCATED
 
 
@@ -21,7 +22,7 @@ class Snapshot:
         self._calendar = calendar
         self._summary = summary
         self._log = log
-        self._cent = cent(currency)
+        self._cent = minor_unit(currency)
 
     def read(self, reader: Reader, day: date) -> Row:
         """The day as this reader sees it.

@@ -8,8 +8,8 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from tillstream.errors import BadQuery
-from tillstream.queries.calendar import Calendar
 from tillstream.queries.filters import parse_day
+from tillstream.receipt.business_day import Calendar
 
 DAYS_LIMIT = 400
 """Most days of one span: a year and a month."""

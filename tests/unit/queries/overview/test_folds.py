@@ -10,10 +10,10 @@ import pytest
 from tests.inprocess.pipeline import Pipeline
 from tests.inprocess.sales import sell
 from tests.support.receipts import body
-from tillstream.queries.calendar import Calendar
 from tillstream.queries.overview.folds import SOLD, SalesSql, total
 from tillstream.queries.overview.scope import Scope, parse_scope
 from tillstream.queries.overview.span import Span
+from tillstream.receipt.business_day import Calendar
 from tillstream.stores.model import StoreList
 
 DAY = date(2026, 11, 23)

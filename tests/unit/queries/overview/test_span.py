@@ -9,8 +9,8 @@ import pytest
 from tillstream.clock import ManualClock
 from tillstream.config.settings import Settings
 from tillstream.errors import BadQuery
-from tillstream.queries.calendar import Calendar
 from tillstream.queries.overview.span import Span, parse_spans
+from tillstream.receipt.business_day import Calendar
 
 NOW = datetime(2026, 11, 23, 14, 32, 59)
 MONDAY, LAST_MONDAY = date(2026, 11, 23), date(2026, 11, 16)
