@@ -19,7 +19,7 @@ from tillstream.clock import Clock, SystemClock
 from tillstream.config.settings import Settings
 from tillstream.ingest.auth import Gate
 from tillstream.ingest.server import serve
-from tillstream.log.base import START, Batch, Log, Position
+from tillstream.log.base import START, Batch, Log
 from tillstream.log.sqlite.log import SqliteLog
 from tillstream.receipt.model import HEAD_COLUMNS
 
@@ -114,11 +114,11 @@ class GatedLog(SqliteLog):
         self.failure: Exception | None = None
         self.commits: list[int] = []
 
-    def append(self, batch: Batch) -> Position:
+    def append(self, batch: Batch) -> None:
         self.waiting.set()
         assert self.gate.wait(WAIT_S)
         if self.failure is not None:
             raise self.failure
         if len(batch):
             self.commits.append(len(batch))
-        return super().append(batch)
+        super().append(batch)

@@ -1,4 +1,4 @@
-"""Whatever is appended in whatever groups comes back in order, through restarts and from every position."""
+"""Records come back in order, however they are grouped, across restarts, from every position."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tillstream.config.settings import Settings
-from tillstream.log.base import START, Batch, Position, pack_place, unpack_place
+from tillstream.log.base import START, Batch, Position, pack_record_id, unpack_record_id
 from tillstream.log.sqlite.log import SqliteLog
 
 records = st.tuples(st.binary(max_size=30), st.binary(max_size=60), st.binary(max_size=20))
 groups = st.lists(st.lists(records, max_size=9), max_size=8)
 
 
-# Every append waits for the disk, however long that takes.
+# Without a deadline, because every append waits for the disk.
 @settings(max_examples=40, deadline=None)
 @given(groups, st.integers(1, 5), st.integers(1, 12), st.booleans())
-def test_the_log_gives_back_what_it_took(
+def test_appended_records_are_read_in_order(
     appended: list[list[tuple[bytes, bytes, bytes]]], per_row: int, limit: int, restart: bool
 ) -> None:
     with TemporaryDirectory() as directory:
@@ -49,13 +49,13 @@ def test_the_log_gives_back_what_it_took(
 
 
 @given(st.integers(0, 127), st.integers(0, 2**36 - 1), st.integers(0, 2**20 - 1))
-def test_a_place_is_a_signed_64_bit_integer_and_keeps_its_parts(partition: int, offset: int, index: int) -> None:
-    place = pack_place(partition, offset, index)
-    assert unpack_place(place) == (partition, offset, index)
-    assert 0 <= place < 2**63
+def test_a_record_id_is_a_signed_64_bit_integer_and_keeps_its_parts(partition: int, offset: int, index: int) -> None:
+    record_id = pack_record_id(partition, offset, index)
+    assert unpack_record_id(record_id) == (partition, offset, index)
+    assert 0 <= record_id < 2**63
 
 
 @given(st.lists(st.integers(-1, 2**36 - 1), min_size=1, max_size=8))
-def test_a_position_survives_as_text(offsets: list[int]) -> None:
+def test_a_position_is_parsed_from_its_text(offsets: list[int]) -> None:
     position = Position(tuple(offsets))
     assert Position.parse(str(position)) == position

@@ -1,4 +1,4 @@
-"""Whatever is damaged in the log's file, readers get right records or faults, and ingest goes on taking."""
+"""With any damage in the file of the log, readers get correct records or faults, and ingest keeps appending."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tillstream.config.settings import Settings
 from tillstream.errors import LogUnavailable
 from tillstream.log.base import START, Batch, Chunk, Log, Position
 from tillstream.log.sqlite.log import SqliteLog
-from tillstream.log.sqlite.row import Row, is_sound
+from tillstream.log.sqlite.row import Row, is_intact
 from tillstream.log.sqlite.segment import COLUMNS, ERRORS
 
 ROWS = 60
 LAST = Position((ROWS - 1,))
 VERSION_BYTES = range(60, 64)
-"""`user_version` in SQLite's header: a greater one is a newer program's, and refused."""
+"""`user_version` in SQLite's header: a greater version would be refused."""
 
 Damage = Callable[[bytearray], None]
 values = st.one_of(
@@ -34,7 +34,7 @@ values = st.one_of(
 
 
 def records(row: int) -> list[tuple[bytes, bytes, bytes]]:
-    """Of one row: from a single small record to several that fill pages of their own."""
+    """The records of one row: from one small record to several that fill whole pages."""
     chance = random.Random(row)
     size = 6_000 if row % 7 == 3 else 90
     return [
@@ -51,7 +51,7 @@ def batch(row: int) -> Batch:
 
 
 @cache
-def sound_file() -> bytes:
+def intact_file() -> bytes:
     with TemporaryDirectory() as directory:
         path = Path(directory) / "log.sqlite3"
         with closing(SqliteLog(path, writer=True, settings=Settings())) as log:
@@ -64,7 +64,7 @@ def sound_file() -> bytes:
 
 @contextmanager
 def damaged(damage: Damage) -> Iterator[Path]:
-    content = bytearray(sound_file())
+    content = bytearray(intact_file())
     damage(content)
     with TemporaryDirectory() as directory, capture_logs():
         path = Path(directory) / "log.sqlite3"
@@ -72,8 +72,8 @@ def damaged(damage: Damage) -> Iterator[Path]:
         yield path
 
 
-def found_by_position(path: Path) -> set[int]:
-    """The positions at which SQLite still finds a row as it was written."""
+def intact_positions(path: Path) -> set[int]:
+    """The positions where SQLite still finds the row unchanged."""
     found = set()
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
         connection.text_factory = bytes
@@ -82,7 +82,7 @@ def found_by_position(path: Path) -> set[int]:
                 values = connection.execute(f"SELECT {COLUMNS} FROM log WHERE rowid = ?", (position,)).fetchone()
             except ERRORS:
                 continue
-            if values is not None and is_sound(Row(*values)):
+            if values is not None and is_intact(Row(*values)):
                 found.add(position)
     return found
 
@@ -98,18 +98,18 @@ def read_in_steps(log: Log, limit: int) -> list[Chunk]:
     return chunks
 
 
-def assert_right(path: Path, limit: int) -> None:
-    """Every record is one that was written, where it was; none that can be found is passed over."""
+def assert_readable(path: Path, limit: int) -> None:
+    """Every record is correct and at its position, and no intact row is skipped."""
     with closing(SqliteLog(path, writer=False, settings=Settings())) as log:
         try:
             chunks = read_in_steps(log, limit)
         except LogUnavailable:
-            assert not found_by_position(path)
+            assert not intact_positions(path)
             return
-        sound = [chunk for chunk in chunks if not chunk.fault]
-        for chunk in sound:
+        intact = [chunk for chunk in chunks if not chunk.fault]
+        for chunk in intact:
             assert list(zip(chunk.heads, chunk.bodies, chunk.originals, strict=True)) == records(chunk.offset)
-        assert {chunk.offset for chunk in sound} >= found_by_position(path)
+        assert {chunk.offset for chunk in intact} >= intact_positions(path)
         if chunks and chunks[-1].position == LAST and not chunks[-1].fault:
             assert sum(chunk.count for chunk in chunks) == sum(len(records(row)) for row in range(ROWS))
         for position in range(-2, ROWS + 2):
@@ -117,48 +117,50 @@ def assert_right(path: Path, limit: int) -> None:
         log.fetch([position << 20 for position in range(ROWS)])
 
 
-def assert_goes_on(path: Path, reach: Position | None) -> None:
-    """Ingest starts and takes, at positions that no engine has seen, and readers find what it took."""
+def assert_appendable(path: Path, prepared: Position | None) -> None:
+    """Ingest starts and appends at positions that no engine has read, and readers find the new records."""
     with closing(SqliteLog(path, writer=True, settings=Settings())) as log:
-        if reach is not None:
-            log.publish(reach, committed=False)
+        if prepared is not None:
+            log.publish(prepared, committed=False)
     with closing(SqliteLog(path, writer=True, settings=Settings())) as log:
-        behind = log.append(batch(ROWS))
-        assert log.append(batch(ROWS + 1)).offsets > behind.offsets > (reach or START).offsets
+        log.append(batch(ROWS))
+        first = log.end()
+        log.append(batch(ROWS + 1))
+        assert log.end().offsets > first.offsets > (prepared or START).offsets
     with closing(SqliteLog(path, writer=True, settings=Settings())) as log:
         log.append(batch(ROWS + 2))
-        taken = [
+        found = [
             list(zip(chunk.heads, chunk.bodies, chunk.originals, strict=True))
             for chunk in log.read(START, 1_000_000)
             if not chunk.fault
         ]
-        assert taken[-3:] == [records(row) for row in range(ROWS, ROWS + 3)]
+        assert found[-3:] == [records(row) for row in range(ROWS, ROWS + 3)]
 
 
 limits = st.sampled_from([1, 7, 1_000_000])
-reaches = st.sampled_from([None, LAST])
+prepared_positions = st.sampled_from([None, LAST])
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, ROWS - 1), st.integers(0, 5), values, limits, reaches)
-def test_any_value_in_any_column(row: int, column: int, value: Any, limit: int, reach: Position | None) -> None:
+@given(st.integers(0, ROWS - 1), st.integers(0, 5), values, limits, prepared_positions)
+def test_any_value_in_any_column(row: int, column: int, value: Any, limit: int, prepared: Position | None) -> None:
     with damaged(lambda content: None) as path:
         put(path, row, ("count", "total", "checksum", "heads", "bodies", "originals")[column], value)
-        assert_right(path, limit)
-        assert_goes_on(path, reach)
+        assert_readable(path, limit)
+        assert_appendable(path, prepared)
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, ROWS - 1), st.integers(-(2**63), 2**63 - 1), limits, reaches)
-def test_any_position(row: int, position: int, limit: int, reach: Position | None) -> None:
+@given(st.integers(0, ROWS - 1), st.integers(-(2**63), 2**63 - 1), limits, prepared_positions)
+def test_any_changed_position(row: int, position: int, limit: int, prepared: Position | None) -> None:
     with damaged(lambda content: None) as path:
         put(path, row, "position", position)
-        assert_right(path, limit)
-        assert_goes_on(path, reach)
+        assert_readable(path, limit)
+        assert_appendable(path, prepared)
 
 
 def put(path: Path, row: int, column: str, value: Any) -> None:
-    """Change a value as if SQLite had never looked at it: with columns of no type and no constraint."""
+    """Change a value without SQLite's checks: the table's columns get no types and no constraints."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("ALTER TABLE log RENAME TO was")
         connection.execute(
@@ -170,21 +172,27 @@ def put(path: Path, row: int, column: str, value: Any) -> None:
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.lists(st.tuples(st.integers(0), st.integers(1, 255)), min_size=1, max_size=4), limits, reaches)
-def test_any_flipped_bytes(flips: list[tuple[int, int]], limit: int, reach: Position | None) -> None:
+@given(st.lists(st.tuples(st.integers(0), st.integers(1, 255)), min_size=1, max_size=4), limits, prepared_positions)
+def test_any_flipped_bytes(flips: list[tuple[int, int]], limit: int, prepared: Position | None) -> None:
     def damage(content: bytearray) -> None:
-        for place, mask in flips:
-            if place % len(content) not in VERSION_BYTES:
-                content[place % len(content)] ^= mask
+        for at, mask in flips:
+            if at % len(content) not in VERSION_BYTES:
+                content[at % len(content)] ^= mask
 
     with damaged(damage) as path:
-        assert_right(path, limit)
-        assert_goes_on(path, reach)
+        assert_readable(path, limit)
+        assert_appendable(path, prepared)
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(0), st.integers(1, 3), st.sampled_from(["zeros", "noise", "gone", "other page"]), limits, reaches)
-def test_any_lost_pages(first: int, count: int, how: str, limit: int, reach: Position | None) -> None:
+@given(
+    st.integers(0),
+    st.integers(1, 3),
+    st.sampled_from(["zeros", "noise", "gone", "other page"]),
+    limits,
+    prepared_positions,
+)
+def test_any_lost_pages(first: int, count: int, how: str, limit: int, prepared: Position | None) -> None:
     def damage(content: bytearray) -> None:
         pages = len(content) // 4096
         start = first % pages * 4096
@@ -197,5 +205,5 @@ def test_any_lost_pages(first: int, count: int, how: str, limit: int, reach: Pos
             content[start:end] = bytes(end - start) if how == "zeros" else random.Random(first).randbytes(end - start)
 
     with damaged(damage) as path:
-        assert_right(path, limit)
-        assert_goes_on(path, reach)
+        assert_readable(path, limit)
+        assert_appendable(path, prepared)

@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.csv as csv
 
 from tillstream.errors import TillstreamError
-from tillstream.log.base import Chunk
-from tillstream.log.frame import Frame
+from tillstream.log.base import Chunk, Frame
 from tillstream.receipt.model import HEAD_COLUMNS
 from tillstream.receipt.time_zones import offsets
 
@@ -44,7 +43,7 @@ def records(chunks: Sequence[Chunk]) -> pa.Table:
         raise ChunkError(str(error)) from error
     if heads.num_rows != count or len(bodies) != count:
         raise ChunkError(f"{heads.num_rows} heads and {len(bodies)} bodies for {count} records")
-    places = pa.array(chain.from_iterable(chunk.places for chunk in chunks), pa.int64())
+    places = pa.array(chain.from_iterable(chunk.record_ids for chunk in chunks), pa.int64())
     return heads.add_column(0, "place", places).append_column("body", bodies)
 
 

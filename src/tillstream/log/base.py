@@ -1,26 +1,28 @@
-"""The log port: what was acknowledged, in order, until nobody needs it any more."""
+"""The log port: an ordered, durable queue of receipts and refusals, and the values that cross it."""
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
-from tillstream.log.frame import Frame
+from tillstream.errors import TillstreamError
 
 _INDEX_BITS = 20
 PARTITION_SHIFT = 56
-"""Where the partition begins in a packed place."""
+"""The lowest bit of the partition in a record id."""
 
-MOST_RECORDS = 1 << _INDEX_BITS
-"""In one chunk."""
+MAX_CHUNK_RECORDS = 1 << _INDEX_BITS
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a reader has come: the last offset read of every partition (-1: none yet).
+    """The last offset that a reader has read in every partition; -1 means none.
 
-    Opaque to everyone but the log that made it; the database keeps its text beside its state.
+    Only the log that made a position may interpret it. The database stores its text.
     """
 
     offsets: tuple[int, ...] = (-1,)
@@ -36,33 +38,96 @@ class Position:
 START = Position()
 
 
-def pack_place(partition: int, offset: int, index: int) -> int:
-    """One signed 64-bit integer for a record's place: unique in the log, ascending per partition.
+def pack_record_id(partition: int, offset: int, index: int) -> int:
+    """A signed 64-bit integer that identifies a record in the log and ascends within its partition.
 
-    7 bits of partition, 36 of offset, 20 of index within a group commit.
+    It has 7 bits of partition, 36 of offset, and 20 of index within the offset.
     """
     return partition << PARTITION_SHIFT | offset << _INDEX_BITS | index
 
 
-def unpack_place(place: int) -> tuple[int, int, int]:
-    """The partition, offset and index that `pack_place` took."""
-    offset = place >> _INDEX_BITS & (1 << PARTITION_SHIFT - _INDEX_BITS) - 1
-    return place >> PARTITION_SHIFT, offset, place & (1 << _INDEX_BITS) - 1
+def unpack_record_id(record_id: int) -> tuple[int, int, int]:
+    """The partition, offset and index of a record id."""
+    offset = record_id >> _INDEX_BITS & (1 << PARTITION_SHIFT - _INDEX_BITS) - 1
+    return record_id >> PARTITION_SHIFT, offset, record_id & (1 << _INDEX_BITS) - 1
 
 
-def place_now(place: int) -> int:
-    """Where a record stands whose place was noted when streams, which have partitions above 0, counted from the
-    beginning of a read."""
-    partition, offset, index = unpack_place(place)
-    return pack_place(partition, offset + index, 0) if partition else place
+def current_record_id(record_id: int) -> int:
+    """Convert a record id that an older version wrote.
+
+    Older versions gave records of a stream (partition 1 and up) the offset of the read and an index in it.
+    """
+    partition, offset, index = unpack_record_id(record_id)
+    return pack_record_id(partition, offset + index, 0) if partition else record_id
+
+
+class FrameError(TillstreamError):
+    """The bytes are not a packed frame."""
+
+
+class Frame:
+    """Many byte strings in one buffer; item i is `data[offsets[i]:offsets[i + 1]]`.
+
+    `offsets` holds len + 1 unsigned 32-bit integers. This is the layout of an Arrow string array, so
+    a frame becomes an Arrow column without a copy of each item. A packed frame is the count, the
+    offsets without the first, both as little-endian 32-bit integers, and the data.
+    """
+
+    __slots__ = ("data", "offsets")
+
+    def __init__(self, data: bytes, offsets: array[int]) -> None:
+        self.data = data
+        self.offsets = offsets
+
+    @classmethod
+    def of(cls, items: Sequence[bytes]) -> Frame:
+        offsets = array("I", [0])
+        offsets.extend(accumulate(map(len, items)))
+        return cls(b"".join(items), offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> bytes:
+        return self.data[self.offsets[index] : self.offsets[index + 1]]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (self[index] for index in range(len(self)))
+
+    def pack(self) -> bytes:
+        numbers = array("I", [len(self)])
+        numbers.extend(self.offsets[1:])
+        if sys.byteorder == "big":
+            numbers.byteswap()
+        return numbers.tobytes() + self.data
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Frame:
+        """Raises `FrameError` if the count or the offsets contradict the data."""
+        if len(packed) < 4:
+            raise FrameError("a frame of under 4 bytes")
+        count = int.from_bytes(packed[:4], "little")
+        head = 4 + 4 * count
+        if len(packed) < head:
+            raise FrameError(f"a frame of {count} items in {len(packed)} bytes")
+        offsets = array("I", b"\0\0\0\0" + packed[4:head])
+        if sys.byteorder == "big":
+            offsets.byteswap()
+        data = packed[head:]
+        if offsets[-1] != len(data):
+            raise FrameError(f"a frame whose items take {offsets[-1]} bytes, not {len(data)}")
+        return cls(data, offsets)
+
+
+EMPTY = Frame.of([])
 
 
 @dataclass(slots=True)
 class Batch:
-    """Records on their way in, as parallel lists: `heads[i]`, `bodies[i]`, `originals[i]`.
+    """Records to append, as parallel lists: `heads[i]`, `bodies[i]` and `originals[i]` are one record.
 
-    A head is one line of `tillstream.receipt.HEAD_COLUMNS`. A body is canonical JSON (empty for a
-    refusal). An original is what came, where it differs from the body (empty where it doesn't).
+    A head is one line of `tillstream.receipt.model.HEAD_COLUMNS`. A body is canonical JSON, or empty for a
+    refusal. An original is the payload as it was received, or empty if it equals the body.
     """
 
     heads: list[bytes] = field(default_factory=list)
@@ -82,12 +147,11 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Records on their way out: one group commit, or the faults where one should have been.
+    """Records that a read returned, or a fault that stands for unreadable ones.
 
-    `position` is the reader's position once the chunk is dealt with. Where `fault` is set, the
-    `count` records of the chunk cannot be read, and its frames are empty. With `own_offsets` each
-    record has an offset of its own, from `offset` on without a gap, and chunks may be cut anywhere;
-    otherwise all have the same one.
+    `position` is the reader's position after the chunk. If `fault` is set, `count` records cannot be
+    read and the frames are empty. With `own_offsets` the records have consecutive offsets from
+    `offset` on, and a read may cut the chunk anywhere; otherwise all records share one offset.
     """
 
     partition: int
@@ -101,9 +165,9 @@ class Chunk:
     own_offsets: bool = False
 
     @property
-    def places(self) -> range:
-        """Of its records, in order: the same ones in every read."""
-        first = pack_place(self.partition, self.offset, 0)
+    def record_ids(self) -> range:
+        """The ids of the records in order. Every read gives a record the same id."""
+        first = pack_record_id(self.partition, self.offset, 0)
         step = 1 << _INDEX_BITS if self.own_offsets else 1
         return range(first, first + self.count * step, step)
 
@@ -111,52 +175,52 @@ class Chunk:
 class Log(ABC):
     """An ordered, durable queue of receipts and refusals with one writer role and many readers.
 
-    *Delivery*: at least once, in order per partition. A record is in the log from the moment that
-    `append` returns, and survives the death of the process and of the machine; a record of an
-    `append` that raised may be in it or not, and is sent again by whoever got no answer. A
-    position is never reused, not even after everything before it was trimmed or lost.
+    *Delivery*: at least once, in order per partition. When `append` returns, its records survive a
+    crash of the process and of the machine. If `append` raises, its records may or may not be in the
+    log, and clients that got no answer send them again. A position is never reused, even after the
+    records before it were trimmed or lost.
     """
 
     @abstractmethod
-    def append(self, batch: Batch) -> Position:
-        """Make the batch durable and return the position behind it.
+    def append(self, batch: Batch) -> None:
+        """Make the batch durable.
 
-        Raises `LogFull` or `LogUnavailable`; then nothing of the batch may be acknowledged.
+        Raises `LogFull` or `LogUnavailable`; then no record of the batch may be acknowledged.
         """
 
     @abstractmethod
     def read(self, after: Position, limit: int) -> Iterator[Chunk]:
-        """Chunks behind `after`, until at least `limit` records were given or the end is reached.
+        """Yield the chunks after a position until `limit` records or the end is reached.
 
-        Damage (a bad checksum, a gap) comes as a chunk with its `fault` told, never as an error.
-        Raises `LogUnavailable` where nothing can be read now; then nothing is passed over.
+        Damage (a wrong checksum, a gap) is a chunk with a `fault`, never an error. Raises
+        `LogUnavailable` if the log cannot be read now; then no record is skipped.
         """
 
     @abstractmethod
-    def fetch(self, places: Sequence[int]) -> dict[int, tuple[bytes, bytes, bytes]]:
-        """Head, body and original of the records at these places; a missing place is left out."""
+    def fetch(self, record_ids: Sequence[int]) -> dict[int, tuple[bytes, bytes, bytes]]:
+        """Head, body and original by record id; ids without a record are left out."""
 
     @abstractmethod
     def end(self) -> Position:
-        """The position behind the last record that can be read now."""
+        """The position after the last readable record."""
 
     @abstractmethod
     def count(self, upto: Position) -> int:
-        """How many records were acknowledged up to and with `upto`, damaged ones included."""
+        """The number of records up to and including a position, with the damaged ones."""
 
     @abstractmethod
     def publish(self, position: Position, *, committed: bool) -> None:
-        """Tell the writer that the engine is about to commit up to `position`, or that it has.
+        """Publish a position that the engine prepares to commit, or has committed.
 
-        Once it returns, nothing at or before `position` is ever reused, not even by a log that has
-        lost its end: so it is called before a commit of the database, and again behind it. Only what is
-        committed counts as read. Raises `LogUnavailable`; then nothing may be committed.
+        When it returns, no offset up to `position` is ever reused, even by a log that lost its end.
+        So the engine calls it before each commit of the database, and again after it. The lag counts
+        from the committed position only. Raises `LogUnavailable`; then the engine must not commit.
         """
 
     @abstractmethod
     def lag(self) -> int:
-        """How many records stand between what the engine has committed and the end."""
+        """The number of records between the committed position and the end."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the log. Everything that `append` returned for stays."""
+        """Close files and connections. Appended records stay."""

@@ -17,7 +17,7 @@ from tillstream.clock import utc
 from tillstream.config.data_directory import sync_directory
 from tillstream.database.base import Changes, Database, Row
 from tillstream.errors import DatabaseUnavailable, PositionConflict
-from tillstream.log.base import place_now
+from tillstream.log.base import current_record_id
 
 REPLAYED = "replayed"
 DISCARDED = "discarded"
@@ -92,8 +92,8 @@ class Decisions:
 
     def apply(self, database: Database) -> None:
         """Write the decisions that a database lacks to it, for example after a rebuild or a crash."""
-        stored = {place_now(row["place"]) for row in database.query("SELECT place FROM decisions")}
-        decided = (msgspec.structs.replace(each, record_id=place_now(each.record_id)) for each in self.all())
+        stored = {current_record_id(row["place"]) for row in database.query("SELECT place FROM decisions")}
+        decided = (msgspec.structs.replace(each, record_id=current_record_id(each.record_id)) for each in self.all())
         missing = (each for each in decided if each.record_id not in stored)
         while page := list(islice(missing, _PAGE_DECISIONS)):
             write_decisions(database, page)

@@ -59,7 +59,7 @@ def _text(*candidates: str) -> str:
 def receipt_tables(digits: int) -> dict[str, dict[str, str]]:
     """Column types of `receipts`, `lines` and `settlements`; `digits` are the decimals of the currency's minor unit.
 
-    `place` is the receipt's record id (`tillstream.log.base.pack_place`) and its surrogate key.
+    `place` is the receipt's record id (`tillstream.log.base.pack_record_id`) and its surrogate key.
     Timestamps are UTC, except `sold_local`, which is the till's own wall clock.
     """
     money = f"DECIMAL(18,{digits})"

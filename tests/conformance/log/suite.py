@@ -1,4 +1,4 @@
-"""What every log promises, whatever keeps it. A backend's class inherits the suite."""
+"""The guarantees of the log port. The test class of each backend inherits the suite."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 from tests.inprocess.pipeline import head
 from tests.support.receipts import NOON_US, body
 from tillstream.errors import LogUnavailable
-from tillstream.log.base import START, Batch, Chunk, Log, Position, pack_place
+from tillstream.log.base import START, Batch, Chunk, Log, Position, pack_record_id
 
 Open = Callable[[bool], Log]
 """Opens the same log again: True for its writer, False for a reader."""
 
 LoseEnd = Callable[[Position], None]
-"""Lets the closed log lose what stands behind a position, as a disk may that lied about its syncs."""
+"""Removes the records after a position from the closed log, as a disk does that ignores syncs."""
 
 
 def batch(first: int, count: int, *, original: bytes = b"") -> Batch:
@@ -28,8 +28,14 @@ def batch(first: int, count: int, *, original: bytes = b"") -> Batch:
     return made
 
 
+def append(log: Log, records: Batch) -> Position:
+    """Append, and return the position after the records."""
+    log.append(records)
+    return log.end()
+
+
 def receipts(first: int, count: int) -> Batch:
-    """Of two shops, which a log may keep apart."""
+    """Receipts of two stores, which a log may put into different partitions."""
     made = Batch()
     for number in range(first, first + count):
         receipt = body(cashReceiptID=str(number), storeID=str(number % 2))
@@ -37,13 +43,13 @@ def receipts(first: int, count: int) -> Batch:
     return made
 
 
-def places(log: Log, limit: int) -> dict[bytes, int]:
-    """Of each body, where so many records are read at a time."""
+def read_ids(log: Log, limit: int) -> dict[bytes, int]:
+    """The record id of each body, read with a limit."""
     position = START
     found: dict[bytes, int] = {}
     while chunks := list(log.read(position, limit)):
         for chunk in chunks:
-            found |= dict(zip(chunk.bodies, chunk.places, strict=True))
+            found |= dict(zip(chunk.bodies, chunk.record_ids, strict=True))
         position = chunks[-1].position
     return found
 
@@ -58,7 +64,7 @@ def numbers(chunks: Iterator[Chunk]) -> list[int]:
 
 
 class LogSuite:
-    """Given what `append` returned for, then every reader finds it, in order, whatever happens between."""
+    """Every reader finds all appended records in order, whatever happens in between."""
 
     @pytest.fixture
     def open_log(self) -> Iterator[Open]:
@@ -82,14 +88,14 @@ class LogSuite:
         assert reader.count(reader.end()) == 0
         assert reader.lag() == 0
 
-    def test_a_reader_that_comes_before_the_writer_finds_nothing_yet(self, open_log: Open) -> None:
+    def test_a_reader_may_open_before_the_writer(self, open_log: Open) -> None:
         reader = open_log(False)
         assert reader.end() == START
         assert list(reader.read(START, 10)) == []
         open_log(True).append(batch(0, 3))
         assert numbers(reader.read(START, 10)) == [0, 1, 2]
 
-    def test_what_was_appended_comes_back_byte_for_byte(self, writer: Log, reader: Log) -> None:
+    def test_records_are_read_byte_for_byte(self, writer: Log, reader: Log) -> None:
         records = Batch()
         records.add(b"receipt\ta\n", b'{"a":\n1}', b"")
         records.add(b"refusal\t\n", b"", b"\x00\xff not even text \n")
@@ -99,17 +105,19 @@ class LogSuite:
         assert list(chunk.bodies) == records.bodies
         assert list(chunk.originals) == records.originals
 
-    def test_records_come_in_the_order_of_their_appends(self, writer: Log, reader: Log) -> None:
+    def test_records_are_read_in_the_order_of_their_appends(self, writer: Log, reader: Log) -> None:
         for first in range(0, 30, 10):
             writer.append(batch(first, 10))
         assert numbers(reader.read(START, 1_000)) == list(range(30))
 
-    def test_append_returns_the_position_behind_its_records(self, writer: Log, reader: Log) -> None:
-        behind = writer.append(batch(0, 3))
+    def test_the_end_is_the_position_after_the_last_append(self, writer: Log, reader: Log) -> None:
+        writer.append(batch(0, 3))
+        end = writer.end()
+        assert reader.end() == end
         writer.append(batch(3, 2))
-        assert numbers(reader.read(behind, 10)) == [3, 4]
+        assert numbers(reader.read(end, 10)) == [3, 4]
 
-    def test_each_chunk_names_the_position_to_go_on_from(self, writer: Log, reader: Log) -> None:
+    def test_each_chunk_has_the_position_to_continue_from(self, writer: Log, reader: Log) -> None:
         for first in range(5):
             writer.append(batch(first, 1))
         position, seen = START, []
@@ -119,12 +127,12 @@ class LogSuite:
         assert seen == [0, 1, 2, 3, 4]
         assert position == reader.end()
 
-    def test_a_read_stops_once_it_has_given_enough(self, writer: Log, reader: Log) -> None:
+    def test_a_read_stops_after_the_limit(self, writer: Log, reader: Log) -> None:
         for first in range(0, 50, 5):
             writer.append(batch(first, 5))
         assert len(numbers(reader.read(START, 12))) == 15
 
-    def test_an_abandoned_read_disturbs_nobody(self, writer: Log, reader: Log) -> None:
+    def test_an_abandoned_read_does_not_block_other_calls(self, writer: Log, reader: Log) -> None:
         for first in range(0, 50, 5):
             writer.append(batch(first, 5))
         abandoned = islice(reader.read(START, 1_000), 1)
@@ -132,47 +140,47 @@ class LogSuite:
         writer.append(batch(50, 5))
         assert len(numbers(reader.read(START, 1_000))) == 55
 
-    def test_an_empty_batch_leaves_no_trace(self, writer: Log, reader: Log) -> None:
-        behind = writer.append(batch(0, 1))
-        assert writer.append(Batch()) == behind
-        assert reader.end() == behind
+    def test_an_empty_batch_adds_nothing(self, writer: Log, reader: Log) -> None:
+        writer.append(batch(0, 1))
+        end = writer.end()
+        writer.append(Batch())
+        assert writer.end() == reader.end() == end
 
-    def test_originals_are_kept_where_there_are_any(self, writer: Log, reader: Log) -> None:
+    def test_originals_are_stored(self, writer: Log, reader: Log) -> None:
         writer.append(batch(0, 2, original=b"as it came"))
         writer.append(batch(2, 1))
         assert [list(chunk.originals) for chunk in reader.read(START, 10)] == [[b"as it came"] * 2, [b""]]
 
-    def test_records_are_fetched_by_their_places(self, writer: Log, reader: Log) -> None:
+    def test_records_are_fetched_by_id(self, writer: Log, reader: Log) -> None:
         writer.append(batch(0, 5))
         writer.append(batch(5, 5, original=b"as it came"))
         chunks = list(reader.read(START, 100))
-        places = {
-            int(head.split()[1]): place
+        ids = {
+            int(head.split()[1]): record_id
             for chunk in chunks
-            for head, place in zip(chunk.heads, chunk.places, strict=True)
+            for head, record_id in zip(chunk.heads, chunk.record_ids, strict=True)
         }
-        missing = pack_place(0, chunks[-1].offset + 1, 0), pack_place(0, chunks[0].offset, 1_000)
-        found = reader.fetch([places[7], places[2], *missing, places[7]])
-        assert found.keys() == {places[7], places[2]}
-        assert found[places[7]] == (b"head 7\n", '{"number": 7,\n"x": "é"}'.encode(), b"as it came")
-        assert found[places[2]][2] == b""
+        missing = pack_record_id(0, chunks[-1].offset + 1, 0), pack_record_id(0, chunks[0].offset, 1_000)
+        found = reader.fetch([ids[7], ids[2], *missing, ids[7]])
+        assert found.keys() == {ids[7], ids[2]}
+        assert found[ids[7]] == (b"head 7\n", '{"number": 7,\n"x": "é"}'.encode(), b"as it came")
+        assert found[ids[2]][2] == b""
 
-    def test_a_record_has_one_place_however_many_are_read_at_a_time(self, writer: Log, reader: Log) -> None:
+    def test_a_record_has_the_same_id_for_every_read_limit(self, writer: Log, reader: Log) -> None:
         for first in range(0, 60, 20):
             writer.append(receipts(first, 20))
-        at_once = places(reader, 1_000)
-        assert len(set(at_once.values())) == 60
-        assert places(reader, 1) == places(reader, 7) == at_once
-        found = reader.fetch(list(at_once.values()))
-        assert {record[1]: place for place, record in found.items()} == at_once
+        by_body = read_ids(reader, 1_000)
+        assert len(set(by_body.values())) == 60
+        assert read_ids(reader, 1) == read_ids(reader, 7) == by_body
+        found = reader.fetch(list(by_body.values()))
+        assert {body: record_id for record_id, (_, body, _) in found.items()} == by_body
 
-    def test_counts_are_of_records_and_up_to_a_position(self, writer: Log, reader: Log) -> None:
-        first = writer.append(batch(0, 3))
-        second = writer.append(batch(3, 4))
+    def test_count_is_the_number_of_records_up_to_a_position(self, writer: Log, reader: Log) -> None:
+        first, second = append(writer, batch(0, 3)), append(writer, batch(3, 4))
         assert [reader.count(position) for position in (START, first, second)] == [0, 3, 7]
 
-    def test_the_lag_is_what_stands_behind_the_published_position(self, writer: Log, reader: Log) -> None:
-        first = writer.append(batch(0, 3))
+    def test_the_lag_is_the_number_of_records_after_the_committed_position(self, writer: Log, reader: Log) -> None:
+        first = append(writer, batch(0, 3))
         writer.append(batch(3, 4))
         assert writer.lag() == 7
         reader.publish(first, committed=True)
@@ -180,33 +188,31 @@ class LogSuite:
         reader.publish(reader.end(), committed=True)
         assert writer.lag() == 0
 
-    def test_what_the_engine_is_about_to_commit_is_no_progress(self, writer: Log, reader: Log) -> None:
-        first = writer.append(batch(0, 3))
-        second = writer.append(batch(3, 4))
+    def test_a_prepared_position_does_not_change_the_lag(self, writer: Log, reader: Log) -> None:
+        first, second = append(writer, batch(0, 3)), append(writer, batch(3, 4))
         reader.publish(first, committed=True)
         reader.publish(second, committed=False)
         assert writer.lag() == reader.lag() == 4
         reader.publish(START, committed=True)
         assert writer.lag() == 7
 
-    @pytest.mark.parametrize("then", [None, START])
-    def test_what_the_engine_may_have_read_is_never_reused(
-        self, writer: Log, reader: Log, open_log: Open, lose_end: LoseEnd, then: Position | None
+    @pytest.mark.parametrize("committed", [None, START])
+    def test_a_position_that_the_engine_may_have_read_is_never_reused(
+        self, writer: Log, reader: Log, open_log: Open, lose_end: LoseEnd, committed: Position | None
     ) -> None:
-        kept = writer.append(batch(0, 1))
-        lost = writer.append(batch(1, 2))
+        remaining, lost = append(writer, batch(0, 1)), append(writer, batch(1, 2))
         reader.publish(lost, committed=False)
-        if then is not None:
-            reader.publish(then, committed=True)
+        if committed is not None:
+            reader.publish(committed, committed=True)
         reader.close()
         writer.close()
-        lose_end(kept)
+        lose_end(remaining)
         open_log(True).append(batch(3, 1))
         chunks = [chunk for chunk in open_log(False).read(START, 100) if not chunk.fault]
         assert numbers(iter(chunks)) == [0, 3]
         assert chunks[1].position.offsets > lost.offsets
 
-    def test_everything_survives_a_restart(self, writer: Log, open_log: Open) -> None:
+    def test_records_survive_a_restart(self, writer: Log, open_log: Open) -> None:
         writer.append(batch(0, 3))
         writer.close()
         again = open_log(True)
@@ -214,18 +220,18 @@ class LogSuite:
         assert numbers(open_log(False).read(START, 100)) == [0, 1, 2, 3, 4]
         assert again.count(again.end()) == 5
 
-    def test_a_reader_stays_while_the_writer_restarts(self, writer: Log, reader: Log, open_log: Open) -> None:
-        behind = writer.append(batch(0, 3))
-        assert reader.end() == behind
+    def test_a_reader_stays_open_while_the_writer_restarts(self, writer: Log, reader: Log, open_log: Open) -> None:
+        end = append(writer, batch(0, 3))
+        assert reader.end() == end
         writer.close()
         open_log(True).append(batch(3, 2))
-        assert numbers(reader.read(behind, 100)) == [3, 4]
+        assert numbers(reader.read(end, 100)) == [3, 4]
 
     def test_a_reader_cannot_append(self, reader: Log) -> None:
         with pytest.raises(LogUnavailable, match="reading only"):
             reader.append(batch(0, 1))
 
-    def test_a_reader_beside_the_writer_sees_each_append_whole_and_once(self, writer: Log, reader: Log) -> None:
+    def test_a_concurrent_reader_sees_each_record_once_and_in_order(self, writer: Log, reader: Log) -> None:
         written, done = 0, Event()
 
         def write() -> None:

@@ -1,4 +1,4 @@
-"""The suite on RabbitMQ."""
+"""The conformance suite on RabbitMQ."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class TestRabbitLog(LogSuite):
 
     @pytest.fixture
     def lose_end(self, broker_url: str) -> LoseEnd:
-        def lose_end(kept: Position) -> None:
-            name = topology.Generation(topology.ASIDE_NUMBER).name
+        def lose_end(remaining: Position) -> None:
+            name = topology.Generation(topology.PACKED_PARTITION).name
             with closing(pika.BlockingConnection(pika.URLParameters(broker_url))) as connection:
                 channel = connection.channel()
                 channel.basic_qos(prefetch_count=100)
@@ -53,12 +53,12 @@ class TestRabbitLog(LogSuite):
                 channel.queue_delete(name)
                 channel.queue_declare(name, durable=True, arguments=topology.stream_arguments(Settings()))
                 channel.confirm_delivery()
-                for properties, body in found[: kept.offsets[0] + 1]:
+                for properties, body in found[: remaining.offsets[0] + 1]:
                     channel.basic_publish("", name, body, properties)
-                channel.queue_bind(name, topology.ASIDE, "1")
+                channel.queue_bind(name, topology.PACKED, "1")
 
         return lose_end
 
 
-class TestRabbitLogOfSeveralReaders(TestRabbitLog):
+class TestRabbitLogWithSeveralReaders(TestRabbitLog):
     readers = 3

@@ -1,4 +1,4 @@
-"""The suite on SQLite."""
+"""The conformance suite on SQLite."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class TestSqliteLog(LogSuite):
 
     @pytest.fixture
     def lose_end(self, tmp_path: Path) -> LoseEnd:
-        def lose_end(kept: Position) -> None:
+        def lose_end(remaining: Position) -> None:
             with closing(sqlite3.connect(tmp_path / "log.sqlite3", isolation_level=None)) as connection:
-                connection.execute("DELETE FROM log WHERE position > ?", kept.offsets)
+                connection.execute("DELETE FROM log WHERE position > ?", remaining.offsets)
 
         return lose_end

@@ -9,8 +9,7 @@ import pytest
 from tests.inprocess.pipeline import head
 from tests.support.receipts import NOON_US, body
 from tillstream.engine.arrow_batches import RECORD_COLUMNS, ChunkError, records, zone_table
-from tillstream.log.base import Chunk, Position, pack_place
-from tillstream.log.frame import EMPTY, Frame
+from tillstream.log.base import EMPTY, Chunk, Frame, Position, pack_record_id
 
 
 def chunk(offset: int, receipts: list[dict[str, object]], **changes: object) -> Chunk:
@@ -23,14 +22,14 @@ def chunk(offset: int, receipts: list[dict[str, object]], **changes: object) -> 
 def test_every_record_is_a_row_with_its_place() -> None:
     table = records([chunk(3, [body(), body(cashReceiptID="2")]), chunk(4, [body(storeID='quo"ted, été')])])
     assert tuple(table.column_names) == RECORD_COLUMNS
-    assert table["place"].to_pylist() == [pack_place(0, 3, 0), pack_place(0, 3, 1), pack_place(0, 4, 0)]
+    assert table["place"].to_pylist() == [pack_record_id(0, 3, 0), pack_record_id(0, 3, 1), pack_record_id(0, 4, 0)]
     assert table["store"].to_pylist() == ["12", "12", 'quo"ted, été']
     assert json.loads(table["body"][2].as_py())["storeID"] == 'quo"ted, été'
 
 
 def test_a_record_with_an_offset_of_its_own_has_that_as_its_place() -> None:
     table = records([chunk(3, [body(), body(cashReceiptID="2")], own_offsets=True)])
-    assert table["place"].to_pylist() == [pack_place(0, 3, 0), pack_place(0, 4, 0)]
+    assert table["place"].to_pylist() == [pack_record_id(0, 3, 0), pack_record_id(0, 4, 0)]
 
 
 @pytest.mark.parametrize(

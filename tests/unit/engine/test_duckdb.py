@@ -21,8 +21,7 @@ from tillstream.database.duckdb.database import DuckDatabase
 from tillstream.engine.base import Step
 from tillstream.engine.duckdb import DuckEngine
 from tillstream.errors import LogUnavailable
-from tillstream.log.base import Chunk, Position
-from tillstream.log.frame import EMPTY, Frame
+from tillstream.log.base import EMPTY, Chunk, Frame, Position
 
 
 @pytest.fixture

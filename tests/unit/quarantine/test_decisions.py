@@ -13,7 +13,7 @@ from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import NOON_US
 from tillstream.database.base import Changes
 from tillstream.errors import DatabaseUnavailable, PositionConflict
-from tillstream.log.base import pack_place
+from tillstream.log.base import pack_record_id
 from tillstream.quarantine.decisions import DISCARDED, REPLAYED, Decision, Decisions, write_decisions
 
 DAY = date(2026, 11, 23)
@@ -72,18 +72,18 @@ def test_missing_decisions_are_written_to_the_database_once(pipeline: Pipeline, 
 def test_decisions_with_the_old_stream_numbering_are_written_with_the_record_id_of_today(
     pipeline: Pipeline, file: Path
 ) -> None:
-    old, new = pack_place(2, 100, 5), pack_place(2, 105, 0)
+    old, new = pack_record_id(2, 100, 5), pack_record_id(2, 105, 0)
     decisions = Decisions(file)
-    decisions.add([replace(FIRST, record_id=old), replace(SECOND, record_id=pack_place(0, 100, 5))])
+    decisions.add([replace(FIRST, record_id=old), replace(SECOND, record_id=pack_record_id(0, 100, 5))])
     decisions.apply(pipeline.database)
     decided = pipeline.database.query("SELECT place FROM decisions ORDER BY place")
-    assert [row["place"] for row in decided] == [pack_place(0, 100, 5), new]
+    assert [row["place"] for row in decided] == [pack_record_id(0, 100, 5), new]
 
 
 def test_a_decision_that_the_database_has_under_its_old_record_id_is_not_written_again(
     pipeline: Pipeline, file: Path
 ) -> None:
-    decision = replace(FIRST, record_id=pack_place(2, 100, 5))
+    decision = replace(FIRST, record_id=pack_record_id(2, 100, 5))
     decisions = Decisions(file)
     decisions.add([decision])
     write_decisions(pipeline.database, [decision])

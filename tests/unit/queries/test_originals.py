@@ -17,7 +17,7 @@ from tests.support.written import as_csv, as_form, as_xml
 from tillstream.formats.csv.decoder import CsvDecoder
 from tillstream.formats.envelope import MEDIA_TYPE
 from tillstream.formats.poslog.decoder import PoslogDecoder
-from tillstream.log.base import pack_place
+from tillstream.log.base import pack_record_id
 from tillstream.queries.originals import Originals
 
 
@@ -36,7 +36,7 @@ def test_given_a_refusal_when_its_original_is_asked_then_it_is_what_was_refused(
 
 
 def test_given_a_place_that_the_log_has_not_when_asked_then_there_is_none(pipeline: Pipeline) -> None:
-    assert Originals(pipeline.log).text(pack_place(0, 7, 0)) is None
+    assert Originals(pipeline.log).text(pack_record_id(0, 7, 0)) is None
 
 
 @pytest.mark.parametrize("charset", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])

@@ -1,10 +1,9 @@
-"""The log on RabbitMQ: receipts in streams behind the exchange `receipts`, which anyone may read and feed."""
+"""The log on RabbitMQ: durable streams behind the public exchange `receipts`."""
 
 from __future__ import annotations
 
 import time
 import uuid
-import weakref
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -16,299 +15,267 @@ from pika import BasicProperties
 from tillstream.clock import Clock
 from tillstream.config.settings import Settings
 from tillstream.errors import LogFull, LogUnavailable
-from tillstream.log.base import MOST_RECORDS, Batch, Chunk, Log, Position, unpack_place
-from tillstream.log.frame import EMPTY, Frame
+from tillstream.log.base import EMPTY, MAX_CHUNK_RECORDS, Batch, Chunk, Frame, Log, Position, unpack_record_id
 from tillstream.log.rabbitmq.connection import Connection
-from tillstream.log.rabbitmq.external_messages import ExternalMessages
-from tillstream.log.rabbitmq.messages import HEAD, JSON, Message, NotOurs, Record, cut_out, messages, unpack
-from tillstream.log.rabbitmq.progress import Progress, offset_of, position_of
+from tillstream.log.rabbitmq.messages import (
+    HEAD_HEADER,
+    JSON,
+    ExternalMessages,
+    InvalidMessage,
+    Message,
+    Record,
+    encode_batch,
+    remove_members,
+    unpack,
+)
 from tillstream.log.rabbitmq.reconnecting_connection import ReconnectingConnection
-from tillstream.log.rabbitmq.retention import Retention
-from tillstream.log.rabbitmq.session import Run, Session
-from tillstream.log.rabbitmq.stream_reader import Delivery
-from tillstream.log.rabbitmq.topology import ASIDE_NUMBER, Directory
+from tillstream.log.rabbitmq.session import PartitionRead, Session
+from tillstream.log.rabbitmq.streams import Delivery
+from tillstream.log.rabbitmq.topology import (
+    PACKED_PARTITION,
+    Directory,
+    Progress,
+    Retention,
+    offset_of,
+    position_of,
+)
 from tillstream.receipt.validation import Validator
 
-ROOM_CHECK_S = 1.0
+CAPACITY_CHECK_S = 1.0
 
 
 class RabbitLog(Log):
-    """Partitions of the log are streams on the broker; see `Log` for its promises.
+    """A log whose partitions are streams on a broker; see `Log` for its guarantees.
 
-    Any number of processes append and read, on any number of hosts: what they share is the broker
-    alone. A partition's offsets are its stream's, so a record stands where its message does.
-    Every method is safe from any thread; while the broker is away each fails within a second.
+    Any number of processes on any number of hosts append and read; they share only the broker. A
+    record has the offset of its message. Every method is safe from any thread. While the broker is
+    away, each one fails within a second.
     """
 
     def __init__(self, settings: Settings, validator: Validator, clock: Clock, *, writer: bool) -> None:
         self._settings = settings
         self._writer = writer
-        self._known = Progress()
-        self._told_at_all = False
-        role = "ingest" if writer else "engine"
-        self._link = ReconnectingConnection(settings.rabbitmq_url, f"tillstream {role}", self._begin)
-        self._readers = [self._link]
-        self._trusted = settings.rabbitmq_trusted_user or self._link.user
-        self._foreign = ExternalMessages(validator, clock)
+        self._progress = Progress()
+        self._has_published = False
+        self._external = ExternalMessages(validator, clock)
         self._retention = Retention(settings)
-        self._room_checked = 0.0
-        self._why_full = ""
+        self._capacity_checked = 0.0
+        self._full_reason = ""
         self._write_lock = Lock()
-        self._batches = (f"{uuid.uuid4().hex}-{number}" for number in count())
-        self._behind: weakref.ref[_Behind] | None = None
-        self._link.first()
+        self._batch_ids = (f"{uuid.uuid4().hex}-{number}" for number in count())
+        role = "tillstream ingest" if writer else "tillstream engine"
+        self._connection = self._connect(role)
+        self._trusted_user = settings.rabbitmq_trusted_user or self._connection.user
+        self._connections = [self._connection]
         for number in range(1, 1 if writer else settings.rabbitmq_readers):
-            self._readers.append(
-                ReconnectingConnection(settings.rabbitmq_url, f"tillstream {role}, reader {number + 1}", self._begin)
-            )
-            self._readers[-1].first()
+            self._connections.append(self._connect(f"{role}, reader {number + 1}"))
 
-    async def _begin(self, connection: Connection) -> Session:
-        session = await Session.begin(connection, self._settings, self._known)
+    def _connect(self, name: str) -> ReconnectingConnection[Session]:
+        connection = ReconnectingConnection(self._settings.rabbitmq_url, name, self._open_session)
+        connection.wait_for_first_attempt()
+        return connection
+
+    async def _open_session(self, connection: Connection) -> Session:
+        session = await Session.open(connection, self._settings, self._progress)
         if self._writer:
-            await session.watch()
+            await session.watch_deletions()
         return session
 
-    # -- writing
-
-    def append(self, batch: Batch) -> Position:
+    def append(self, batch: Batch) -> None:
         if not self._writer:
-            raise LogUnavailable("append to the log", self._link.address, "it was opened for reading only")
+            raise LogUnavailable("append to the log", self._connection.address, "it was opened for reading only")
         with self._write_lock:
-            self._settle()
             if not len(batch):
-                self._link.call("append to the log", lambda session: session.probe())
-            else:
-                self._check_room(batch)
-                published = messages(batch, self._link.user, next(self._batches))
-                self._link.call("append to the log", lambda session: session.append(published))
-            behind = _Behind(self.end)
-            self._behind = weakref.ref(behind)
-        return behind
+                self._connection.call("append to the log", lambda session: session.check())
+                return
+            self._check_capacity(batch)
+            messages = encode_batch(batch, self._connection.user, next(self._batch_ids))
+            self._connection.call("append to the log", lambda session: session.publisher.publish(messages))
 
-    def _settle(self) -> None:
-        """Have the position that was returned last looked up before it moves on, if anybody still holds it."""
-        held = self._behind() if self._behind is not None else None
-        if held is not None:
-            held.settle()
-
-    def _check_room(self, batch: Batch) -> None:
+    def _check_capacity(self, batch: Batch) -> None:
         if not self._retention:
             return
-        self._retention.appended(len(batch), batch.size_bytes)
+        self._retention.observe(len(batch), batch.size_bytes)
         now = time.monotonic()
-        if now - self._room_checked >= ROOM_CHECK_S:
-            self._room_checked = now
-            ends, behind = self._link.call("read the log", lambda session: session.end()), self._lags()
-            self._why_full = self._retention.full(dict(enumerate(ends.offsets, 1)), behind)
-        if self._why_full:
-            hint = "see why the engine is behind, or let the broker keep more"
-            raise LogFull("append to the log", self._link.address, self._why_full, hint)
-
-    # -- reading
+        if now - self._capacity_checked >= CAPACITY_CHECK_S:
+            self._capacity_checked = now
+            ends, lags = dict(enumerate(self.end().offsets, 1)), self._lags()
+            self._full_reason = self._retention.full_reason(ends, lags)
+        if self._full_reason:
+            hint = "find out why the engine is behind, or raise the retention"
+            raise LogFull("append to the log", self._connection.address, self._full_reason, hint)
 
     def read(self, after: Position, limit: int) -> Iterator[Chunk]:
         position, wanted = position_of(after.offsets), limit
         while wanted > 0:
             try:
-                directory, runs = self._runs(position, wanted)
-                assembly = _Assembly(position, directory)
-                for run in runs:
-                    self._assemble(run, assembly)
-                self._note(assembly.holes)
+                directory, reads = self._read_partitions(position, wanted)
+                chunks = _ChunkBuilder(position, directory)
+                for each in reads:
+                    self._add_read(each, chunks)
+                self._publish_holes(chunks.holes)
             except LogUnavailable:
-                # What was read until here must not wait for what cannot be read now.
+                # Chunks that were already yielded must not be lost with this error.
                 if position == after:
                     raise
                 return
-            if not assembly.chunks:
+            if not chunks.built:
                 return
-            for chunk in assembly.chunks:
+            for chunk in chunks.built:
                 yield chunk
                 position = chunk.position
                 wanted -= max(1, chunk.count)
 
-    def _runs(self, position: Position, limit: int) -> tuple[Directory, list[Run]]:
-        """What all readers have behind the position; holes are known to the first one alone."""
-        count = len(self._readers)
-        under_way = [
-            link.begin_call("read the log", _reading(position, -(-limit // count), number, count))
-            for number, link in enumerate(self._readers)
+    def _read_partitions(self, position: Position, limit: int) -> tuple[Directory, list[PartitionRead]]:
+        """What all connections read after the position. Only the first one's directory has all holes."""
+        count = len(self._connections)
+        pending = [
+            connection.submit("read the log", _read(position, -(-limit // count), number, count))
+            for number, connection in enumerate(self._connections)
         ]
-        came = [wait() for wait in under_way]
-        return came[0][0], [run for _, runs in came for run in runs]
+        results = [wait() for wait in pending]
+        return results[0][0], [each for _, reads in results for each in reads]
 
-    def _assemble(self, run: Run, assembly: _Assembly) -> None:
-        number = run.generation.number
-        for each in run.deliveries:
-            record = self._record(number, each)
-            group = each.properties.message_id if number == ASIDE_NUMBER else None
-            assembly.add(number, run.generation.log_offset(each.offset), record, group, front=not each.offset)
-        assembly.flush()
-        if run.missing_upto is not None and not run.deliveries:
-            assembly.missing(number, run.missing_upto)
+    def _add_read(self, read: PartitionRead, chunks: _ChunkBuilder) -> None:
+        partition = read.generation.partition
+        for each in read.deliveries:
+            batch_id = each.properties.message_id if partition == PACKED_PARTITION else None
+            offset, record = read.generation.log_offset(each.offset), self._record(partition, each)
+            chunks.add(partition, offset, record, batch_id, stream_start=not each.offset)
+        chunks.finish_chunk()
+        if read.missing_upto is not None and not read.deliveries:
+            chunks.add_missing(partition, read.missing_upto)
 
-    def _record(self, number: int, delivery: Delivery) -> Record:
-        """What a message holds, whoever published it."""
+    def _record(self, partition: int, delivery: Delivery) -> Record:
+        """The record of a message from ingest or from another program."""
         _, method, properties, body = delivery
-        if properties.user_id == self._trusted:
+        if properties.user_id == self._trusted_user:
             try:
-                if number == ASIDE_NUMBER:
+                if partition == PACKED_PARTITION:
                     return unpack(body)
-                head = properties.headers.get(HEAD)
+                head = properties.headers.get(HEAD_HEADER)
                 if isinstance(head, bytes):
-                    return Record(head, cut_out(body, head), b"")
-            except NotOurs:
+                    return Record(head, remove_members(body, head), b"")
+            except InvalidMessage:
                 pass
-        return self._foreign.record(method, properties, body)
+        return self._external.record(method, properties, body)
 
-    def _note(self, holes: Sequence[tuple[int, int]]) -> None:
+    def _publish_holes(self, holes: Sequence[tuple[int, int]]) -> None:
         if holes:
-            self._link.call("read the log", lambda session: session.note_holes(holes))
+            self._connection.call("read the log", lambda session: session.publish_holes(holes))
 
-    def fetch(self, places: Sequence[int]) -> dict[int, tuple[bytes, bytes, bytes]]:
-        wanted: dict[int, list[int]] = {}
-        for place in places:
-            # A database that was made earlier may have the offset of a stretch, and the index in it.
-            number, offset, index = unpack_place(place)
-            if number >= ASIDE_NUMBER:
-                wanted.setdefault(number, []).append(offset + index)
+    def fetch(self, record_ids: Sequence[int]) -> dict[int, tuple[bytes, bytes, bytes]]:
+        wanted: dict[int, tuple[int, int]] = {}
+        for record_id in record_ids:
+            # Older versions stored the offset of a read and an index in it.
+            partition, offset, index = unpack_record_id(record_id)
+            if partition >= PACKED_PARTITION:
+                wanted[record_id] = partition, offset + index
         if not wanted:
             return {}
-        came = self._link.call("read the log", lambda session: session.fetch(wanted))
-        found = {}
-        for place in places:
-            number, offset, index = unpack_place(place)
-            delivery = came.get((number, offset + index))
-            if delivery is not None:
-                found[place] = tuple(self._record(number, delivery))
-        return found  # type: ignore[return-value]
+        offsets: dict[int, list[int]] = {}
+        for partition, offset in wanted.values():
+            offsets.setdefault(partition, []).append(offset)
+        found = self._connection.call("read the log", lambda session: session.fetch(offsets))
+        return {
+            record_id: self._record(at[0], delivery)
+            for record_id, at in wanted.items()
+            if (delivery := found.get(at)) is not None
+        }
 
     def end(self) -> Position:
-        return self._link.call("read the log", lambda session: session.end())
+        return self._connection.call("read the log", lambda session: session.end())
 
     def count(self, upto: Position) -> int:
-        return self._link.call("read the log", lambda session: _count(session, upto))
+        async def count(session: Session) -> int:
+            return session.directory.count(upto)
+
+        return self._connection.call("read the log", count)
 
     def publish(self, position: Position, *, committed: bool) -> None:
-        self._known = self._link.call(
-            "publish a position to", lambda session: session.tell(position, committed=committed)
+        self._progress = self._connection.call(
+            "publish a position to", lambda session: session.publish_progress(position, committed=committed)
         )
-        if not self._told_at_all:
-            self._told_at_all = True
+        if not self._has_published:
+            self._has_published = True
             end = self.end()
-            if any(offset > offset_of(end, number) for number, offset in enumerate(position.offsets, 1)):
-                self._link.renew("the log ends behind the engine")
+            if any(offset > offset_of(end, partition) for partition, offset in enumerate(position.offsets, 1)):
+                # A new session replaces the streams that lost their end.
+                self._connection.reconnect("the log ends before the engine's position")
 
     def broadcast(self, figures: Mapping[str, bytes]) -> None:
-        """Send JSON to whoever subscribes to the exchanges of these names, and to nobody else.
-
-        Raises `LogUnavailable`.
-        """
-        properties = BasicProperties(JSON, user_id=self._link.user)
-        told = [Message(name, "", properties, body, mandatory=False) for name, body in figures.items()]
-        self._link.call("tell figures to", lambda session: session.append(told))
+        """Publish JSON to the subscribers of some exchanges, by name. Raises `LogUnavailable`."""
+        properties = BasicProperties(JSON, user_id=self._connection.user)
+        messages = [Message(name, "", properties, body, mandatory=False) for name, body in figures.items()]
+        self._connection.call("publish figures to", lambda session: session.publisher.publish(messages))
 
     def lag(self) -> int:
         return sum(self._lags().values())
 
     def _lags(self) -> dict[int, int]:
-        return self._link.call("read the log", lambda session: session.lag())
+        return self._connection.call("read the log", lambda session: session.lag())
 
     def close(self) -> None:
-        for link in reversed(self._readers):
-            link.close()
-
-
-class _Behind(Position):
-    """The position behind an append, looked up once somebody asks.
-
-    The broker's confirms don't tell it, looking costs more than a small append, and ingest never asks.
-    """
-
-    def __init__(self, ask: Callable[[], Position]) -> None:
-        object.__setattr__(self, "_ask", ask)
-        object.__setattr__(self, "_found", None)
-
-    def settle(self) -> Position:
-        """Raises `LogUnavailable`."""
-        found: Position | None = self._found  # type: ignore[attr-defined]
-        if found is None:
-            found = self._ask()  # type: ignore[attr-defined]
-            object.__setattr__(self, "_found", found)
-        return found
-
-    @property
-    def offsets(self) -> tuple[int, ...]:
-        return self.settle().offsets
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Position) and self.offsets == other.offsets
-
-    def __hash__(self) -> int:
-        return hash(Position(self.offsets))
+        for connection in reversed(self._connections):
+            connection.close()
 
 
 @dataclass(slots=True)
-class _Assembly:
-    """Makes chunks of what came: one of each stretch of consecutive offsets and, aside, of each batch."""
+class _ChunkBuilder:
+    """Builds chunks of consecutive offsets; in the packed partition, a chunk per batch."""
 
     position: Position
     directory: Directory
-    chunks: list[Chunk] = field(default_factory=list)
+    built: list[Chunk] = field(default_factory=list)
     holes: list[tuple[int, int]] = field(default_factory=list)
     _records: list[Record] = field(default_factory=list)
-    _at: tuple[int, int, str | None] = (0, 0, None)
+    _first: tuple[int, int, str | None] = (0, 0, None)
 
-    def add(self, number: int, offset: int, record: Record, group: str | None, *, front: bool) -> None:
-        expected = offset_of(self.position, number) + 1 + len(self._records)
-        if self._records and (group != self._at[2] or offset != expected or len(self._records) >= MOST_RECORDS):
-            self.flush()
+    def add(self, partition: int, offset: int, record: Record, batch_id: str | None, *, stream_start: bool) -> None:
+        expected = offset_of(self.position, partition) + 1 + len(self._records)
+        is_full = len(self._records) >= MAX_CHUNK_RECORDS
+        if self._records and (batch_id != self._first[2] or offset != expected or is_full):
+            self.finish_chunk()
         if offset > expected:
-            # The broker keeps an offset for itself where it begins a segment.
-            if offset == expected + 1 and not front:
-                self.holes.append((number, expected))
-                self._advance(number, expected)
+            # The broker uses one offset for itself when it starts a segment.
+            if offset == expected + 1 and not stream_start:
+                self.holes.append((partition, expected))
+                self._advance(partition, expected)
             else:
-                self.missing(number, offset - 1)
+                self.add_missing(partition, offset - 1)
         if not self._records:
-            self._at = (number, offset, group)
+            self._first = (partition, offset, batch_id)
         self._records.append(record)
 
-    def flush(self) -> None:
-        """End the chunk."""
+    def finish_chunk(self) -> None:
         if not self._records:
             return
-        number, first, _ = self._at
+        partition, offset, _ = self._first
         count = len(self._records)
         heads, bodies, originals = (Frame.of(list(column)) for column in zip(*self._records, strict=True))
-        upto = self._advance(number, first + count - 1)
-        self.chunks.append(Chunk(number, first, count, upto, heads, bodies, originals, own_offsets=True))
+        upto = self._advance(partition, offset + count - 1)
+        self.built.append(Chunk(partition, offset, count, upto, heads, bodies, originals, own_offsets=True))
         self._records.clear()
 
-    def missing(self, number: int, upto: int) -> None:
-        """Tell of records that are gone, up to this offset."""
-        first = offset_of(self.position, number) + 1
-        known = self.directory.holes(number, upto) - self.directory.holes(number, first - 1)
-        fault = f"offsets {first} to {upto} of stream {number} are missing: dropped by its retention, or deleted"
-        position = self._advance(number, upto)
-        self.chunks.append(Chunk(number, first, upto - first + 1 - known, position, EMPTY, EMPTY, EMPTY, fault))
+    def add_missing(self, partition: int, upto: int) -> None:
+        """Add a chunk with a fault for the records that are gone up to an offset."""
+        first = offset_of(self.position, partition) + 1
+        holes = self.directory.holes(partition, upto) - self.directory.holes(partition, first - 1)
+        fault = f"offsets {first} to {upto} of stream {partition} are missing: dropped by its retention, or deleted"
+        position = self._advance(partition, upto)
+        self.built.append(Chunk(partition, first, upto - first + 1 - holes, position, EMPTY, EMPTY, EMPTY, fault))
 
-    def _advance(self, number: int, offset: int) -> Position:
-        offsets = list(self.position.offsets) + [-1] * (number - len(self.position.offsets))
-        offsets[number - 1] = offset
+    def _advance(self, partition: int, offset: int) -> Position:
+        offsets = list(self.position.offsets) + [-1] * (partition - len(self.position.offsets))
+        offsets[partition - 1] = offset
         self.position = position_of(offsets)
         return self.position
 
 
-def _reading(
+def _read(
     position: Position, limit: int, reader: int, readers: int
-) -> Callable[[Session], Coroutine[Any, Any, tuple[Directory, list[Run]]]]:
-    async def read(session: Session) -> tuple[Directory, list[Run]]:
+) -> Callable[[Session], Coroutine[Any, Any, tuple[Directory, list[PartitionRead]]]]:
+    async def read(session: Session) -> tuple[Directory, list[PartitionRead]]:
         return session.directory, await session.read(position, limit, reader, readers)
 
     return read
-
-
-async def _count(session: Session, upto: Position) -> int:
-    return session.directory.count(upto)

@@ -1,10 +1,10 @@
-"""What the log does over one connection, from its declarations to its last message."""
+"""The log's operations on one connection: declare the streams, append, read, and publish progress."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -13,23 +13,22 @@ from pika import BasicProperties
 from tillstream.config.settings import Settings
 from tillstream.log.base import Position
 from tillstream.log.rabbitmq import topology
-from tillstream.log.rabbitmq.confirms import ConfirmWindow
 from tillstream.log.rabbitmq.connection import Channel, Connection
-from tillstream.log.rabbitmq.consumer import StreamConsumer
 from tillstream.log.rabbitmq.messages import JSON, PERSISTENT, Message
-from tillstream.log.rabbitmq.progress import Progress, offset_of, position_of
-from tillstream.log.rabbitmq.stream_reader import Delivery, StreamReader
-from tillstream.log.rabbitmq.topology import Directory, Exchange, Generation
+from tillstream.log.rabbitmq.streams import Delivery, Publisher, StreamConsumer, StreamReader
+from tillstream.log.rabbitmq.topology import Directory, Exchange, Generation, Progress, offset_of, position_of
 
-_WEIGHT = "1"
-_STEP_BYTES = 16 * 1024 * 1024
+_BINDING_WEIGHT = "1"
+_MAX_STEP_BYTES = 16 * 1024 * 1024
 
 _logger = structlog.get_logger()
 
 
-class Run(NamedTuple):
-    """What came of one stream: where its offsets begin in the log, messages in order, and up to where
-    records are missing in front of the next stream (None: nowhere)."""
+class PartitionRead(NamedTuple):
+    """The messages that a read found in one generation, in order.
+
+    If `missing_upto` is set, records up to this offset are missing before the next generation.
+    """
 
     generation: Generation
     deliveries: Sequence[Delivery]
@@ -37,184 +36,96 @@ class Run(NamedTuple):
 
 
 class Session:
-    """Made by `begin`, which puts everything on the broker in order first. For the link's thread."""
+    """A connection on which all exchanges and streams are declared. Use it on the connection's thread only."""
 
-    def __init__(self, connection: Connection, settings: Settings, window: ConfirmWindow) -> None:
+    def __init__(self, connection: Connection, settings: Settings, publisher: Publisher, progress: Progress) -> None:
         self._connection = connection
         self._settings = settings
-        self.window = window
-        self.peek = StreamReader(connection)
+        self.publisher = publisher
+        self.reader = StreamReader(connection)
         self.directory = Directory()
-        self._told = Progress()
-        self._tails: dict[int, StreamConsumer] = {}
-        self._reading = asyncio.Lock()
-        self._telling = asyncio.Lock()
+        self._progress = progress
+        self._consumers: dict[int, StreamConsumer] = {}
+        self._read_lock = asyncio.Lock()
+        self._progress_lock = asyncio.Lock()
 
     @classmethod
-    async def begin(cls, connection: Connection, settings: Settings, known: Progress) -> Session:
-        """Declare what is missing, give streams that lost their end a follower, and open `receipts` last.
+    async def open(cls, connection: Connection, settings: Settings, progress: Progress) -> Session:
+        """Declare what is missing, replace streams that lost their end, and bind `receipts` last.
 
-        `known` is what this process knows of the engine's reach, should the broker have lost it.
+        `progress` is the last progress that this process knows; the broker may have lost it.
         """
-        session = cls(connection, settings, await ConfirmWindow.open(connection))
-        session._told = known
+        session = cls(connection, settings, await Publisher.open(connection), progress)
         channel = await connection.channel()
-        for exchange in topology.BEHIND:
+        for exchange in topology.INTERNAL_EXCHANGES:
             await _declare(channel, exchange)
         bind = channel.raw.exchange_bind
-        marked = {"x-match": "all", topology.COPY: True}
-        await channel.ask(bind, topology.COPIES, topology.SIFT, arguments=marked)
+        is_copy = {"x-match": "all", topology.COPY_HEADER: True}
+        await channel.request(bind, topology.COPIES, topology.FILTER, arguments=is_copy)
         for stream, arguments in topology.control_streams().items():
-            await channel.ask(channel.raw.queue_declare, stream, durable=True, arguments=arguments)
-        # The list is read behind the progress: so it has every stream that the progress may speak of.
+            await channel.request(channel.raw.queue_declare, stream, durable=True, arguments=arguments)
+        # The directory is read after the progress, so it has every stream that the progress refers to.
         await session.progress()
-        for each in await session.peek.all(topology.STREAMS):
-            session._learn(each.body)
-        wanted = topology.numbers(settings)
-        reached = range(topology.ASIDE_NUMBER, len(session._told.reach.offsets) + 1)
-        made = False
-        for number in sorted({*wanted, *reached, *session.directory.numbers}):
-            made |= await session._put_in_order(number, wanted=number in wanted)
-        if made:
-            await asyncio.sleep(topology.SETTLE_S)
-        for exchange in topology.PUBLIC:
+        for entry in await session.reader.read_all(topology.DIRECTORY_STREAM):
+            session._add_to_directory(entry.body)
+        wanted = topology.partitions(settings)
+        prepared = range(topology.PACKED_PARTITION, len(session._progress.prepared.offsets) + 1)
+        created = False
+        for partition in sorted({*wanted, *prepared, *session.directory.partitions}):
+            created |= await session._prepare_stream(partition, wanted=partition in wanted)
+        if created:
+            await asyncio.sleep(topology.NEW_STREAM_DELAY_S)
+        for exchange in topology.PUBLIC_EXCHANGES:
             await _declare(channel, exchange)
-        await channel.ask(bind, topology.SIFT, topology.RECEIPTS)
+        await channel.request(bind, topology.FILTER, topology.RECEIPTS)
         return session
 
-    def _learn(self, text: bytes) -> None:
+    def _add_to_directory(self, message: bytes) -> None:
         try:
-            self.directory.add(text)
+            self.directory.add(message)
         except (ValueError, KeyError) as error:
-            _logger.error("stream_list_entry_unreadable", stream=topology.STREAMS, error=str(error))
+            _logger.error("log.directory_entry_unreadable", stream=topology.DIRECTORY_STREAM, error=str(error))
 
-    async def _put_in_order(self, number: int, *, wanted: bool) -> bool:
-        """Whether a stream had to be made."""
-        generation = self.directory.current(number)
+    async def _prepare_stream(self, partition: int, *, wanted: bool) -> bool:
+        """Make the partition's stream ready for appends; true if it had to be created."""
+        generation = self.directory.current(partition)
+        exists = await self._exists(generation)
+        end = await self._end_of(partition) if exists else generation.after
+        prepared = offset_of(self._progress.prepared, partition)
+        exchange = topology.PACKED if partition == topology.PACKED_PARTITION else topology.PARTITIONER
         channel = await self._connection.channel()
-        exists = await channel.has_queue(generation.name)
-        last = await self.peek.last(generation.name) if exists else None
-        end = generation.after if last is None else generation.log_offset(last.offset)
-        reach = offset_of(self._told.reach, number)
-        if not exists:
-            channel = await self._connection.channel()
-        exchange = topology.ASIDE if number == topology.ASIDE_NUMBER else topology.SPREAD
-        if end < reach:
-            follower = Generation(number, reach)
+        if end < prepared:
+            follower = Generation(partition, prepared)
             _logger.error(
-                "stream_ends_behind_engine",
+                "log.stream_ends_before_engine",
                 stream=generation.name,
                 end=end,
-                engine=reach,
-                hint=f"it lost records or was deleted; the log goes on in {follower.name}",
+                engine=prepared,
+                hint=f"it lost records or was deleted; the log continues in {follower.name}",
             )
             if exists:
-                await channel.ask(channel.raw.queue_unbind, generation.name, exchange, _WEIGHT)
-            await self._tell(topology.STREAMS, topology.followed(follower))
-            self.directory.follow(follower)
-            generation, exists = follower, await channel.has_queue(follower.name)
-            if not exists:
-                channel = await self._connection.channel()
-        made = not exists and wanted
-        if made:
-            if number not in self.directory.numbers:
-                # A later setting may name fewer streams; this one is to be read nevertheless.
-                await self._tell(topology.STREAMS, topology.followed(generation))
-                self.directory.follow(generation)
+                await channel.request(channel.raw.queue_unbind, generation.name, exchange, _BINDING_WEIGHT)
+            await self._add_generation(follower)
+            generation, exists = follower, await self._exists(follower)
+        created = not exists and wanted
+        if created:
+            if partition not in self.directory.partitions:
+                # Readers must find this stream even after the setting for partitions is lowered.
+                await self._add_generation(generation)
             arguments = topology.stream_arguments(self._settings)
-            await channel.ask(channel.raw.queue_declare, generation.name, durable=True, arguments=arguments)
+            await channel.request(channel.raw.queue_declare, generation.name, durable=True, arguments=arguments)
         if wanted:
-            await channel.ask(channel.raw.queue_bind, generation.name, exchange, _WEIGHT)
+            await channel.request(channel.raw.queue_bind, generation.name, exchange, _BINDING_WEIGHT)
         channel.close()
-        return made
+        return created
 
-    async def _tell(self, stream: str, text: bytes) -> None:
+    async def _add_generation(self, generation: Generation) -> None:
+        await self._publish(topology.DIRECTORY_STREAM, topology.encode_generation(generation))
+        self.directory.add_generation(generation)
+
+    async def _publish(self, stream: str, text: bytes) -> None:
         properties = BasicProperties(JSON, delivery_mode=PERSISTENT)
-        await self.window.publish([Message("", stream, properties, text, True)])
-
-    # -- what the log asks
-
-    async def append(self, messages: Iterable[Message]) -> None:
-        await self.window.publish(messages)
-
-    async def end(self) -> Position:
-        """Behind the last message of every stream."""
-        numbers = sorted({*topology.numbers(self._settings), *self.directory.numbers})
-        ends = dict(zip(numbers, await asyncio.gather(*map(self._end_of, numbers)), strict=True))
-        return position_of(ends.get(number, -1) for number in range(1, max(ends) + 1))
-
-    async def lag(self) -> dict[int, int]:
-        """How many records of each stream the engine has not committed."""
-        end, progress = await asyncio.gather(self.end(), self.progress())
-        behind = {}
-        for number, last in enumerate(end.offsets, 1):
-            committed = offset_of(progress.committed, number)
-            holes = self.directory.holes(number, last) - self.directory.holes(number, committed)
-            behind[number] = max(0, last - committed - holes)
-        return behind
-
-    async def probe(self) -> None:
-        """Raises `Lost` or `Blocked` where nothing can be appended now."""
-        self.window.check()
-        await self.progress()
-
-    async def _end_of(self, number: int) -> int:
-        generation = self.directory.current(number)
-        last = await self.peek.last(generation.name)
-        return generation.after if last is None else generation.log_offset(last.offset)
-
-    async def progress(self) -> Progress:
-        """What the engine told last."""
-        last = await self.peek.last(topology.PROGRESS)
-        if last is not None:
-            try:
-                self._told = Progress.decode(last.body).beside(self._told)
-            except ValueError as error:
-                _logger.error("progress_unreadable", stream=topology.PROGRESS, error=str(error))
-        return self._told
-
-    async def tell(self, position: Position, *, committed: bool) -> Progress:
-        """Make the engine's progress known, durably."""
-        async with self._telling:
-            told = self._told.told(position, committed=committed)
-            await self._tell(topology.PROGRESS, told.encode())
-            self._told = told
-        return told
-
-    async def note_holes(self, holes: Sequence[tuple[int, int]]) -> None:
-        """Make known which offsets, by number, are no records."""
-        for number, offset in holes:
-            if not self.directory.is_hole(number, offset):
-                text = topology.hole(number, offset)
-                await self._tell(topology.STREAMS, text)
-                self.directory.add(text)
-
-    async def read(self, after: Position, limit: int, reader: int = 0, readers: int = 1) -> list[Run]:
-        """What stands behind the position, some of every stream that has any, `limit` messages or a few more.
-
-        Of so many readers each takes its share of the streams.
-        """
-        async with self._reading:
-            known = sorted({*topology.numbers(self._settings), *self.directory.numbers})
-            # By its number, which every reader sees alike: no stream may be read twice.
-            numbers = [number for number in known if number % readers == reader]
-            runs = await asyncio.gather(*(self._seek(number, offset_of(after, number)) for number in numbers))
-            full = {number: run for number, run in zip(numbers, runs, strict=True) if self._tails[number].ready}
-            share = -(-limit // len(full)) if full else 0
-            # A record waits for nobody: what one stream lacks of its share, the next step reads of the others.
-            taken = {number: self._take(self._tails[number], share) for number in full}
-            return [run._replace(deliveries=taken.get(number, ())) for number, run in zip(numbers, runs, strict=True)]
-
-    async def _seek(self, number: int, after: int) -> Run:
-        generation, following = self.directory.of(number, after + 1)
-        tail = self._tails.setdefault(number, StreamConsumer(self._connection))
-        exists = following is None or await self._exists(generation)
-        if exists:
-            await tail.seek(generation.name, generation.stream_offset(after + 1))
-        else:
-            tail.ready = deque()
-        missing = following.after if following is not None and not tail.ready and following.after > after else None
-        return Run(generation, (), missing)
+        await self.publisher.publish([Message("", stream, properties, text, True)])
 
     async def _exists(self, generation: Generation) -> bool:
         channel = await self._connection.channel()
@@ -223,40 +134,121 @@ class Session:
             channel.close()
         return exists
 
-    def _take(self, tail: StreamConsumer, share: int) -> list[Delivery]:
-        """So many messages, and what else there is of the batch that the last of them belongs to."""
-        count = size = 0
-        group = None
-        for each in tail.ready:
-            belongs = count < share or (group is not None and each.properties.message_id == group)
-            if not belongs or size >= _STEP_BYTES:
-                break
-            count, size, group = count + 1, size + len(each.body), each.properties.message_id
-        return tail.take(count)
+    def _partitions(self) -> list[int]:
+        return sorted({*topology.partitions(self._settings), *self.directory.partitions})
+
+    async def end(self) -> Position:
+        """The position after the last message of every stream."""
+        partitions = self._partitions()
+        ends = dict(zip(partitions, await asyncio.gather(*map(self._end_of, partitions)), strict=True))
+        return position_of(ends.get(partition, topology.NO_OFFSET) for partition in range(1, max(ends) + 1))
+
+    async def _end_of(self, partition: int) -> int:
+        generation = self.directory.current(partition)
+        last = await self.reader.read_last(generation.name)
+        return generation.after if last is None else generation.log_offset(last.offset)
+
+    async def lag(self) -> dict[int, int]:
+        """The number of uncommitted records by partition."""
+        end, progress = await asyncio.gather(self.end(), self.progress())
+        lags = {}
+        for partition, last in enumerate(end.offsets, 1):
+            committed = offset_of(progress.committed, partition)
+            holes = self.directory.holes(partition, last) - self.directory.holes(partition, committed)
+            lags[partition] = max(0, last - committed - holes)
+        return lags
+
+    async def check(self) -> None:
+        """Raises `ConnectionLost` or `BrokerBlocked` if nothing can be appended now."""
+        self.publisher.check()
+        await self.progress()
+
+    async def progress(self) -> Progress:
+        """The progress that the engine published last."""
+        last = await self.reader.read_last(topology.PROGRESS_STREAM)
+        if last is not None:
+            try:
+                self._progress = Progress.decode(last.body).merge(self._progress)
+            except ValueError as error:
+                _logger.error("log.progress_unreadable", stream=topology.PROGRESS_STREAM, error=str(error))
+        return self._progress
+
+    async def publish_progress(self, position: Position, *, committed: bool) -> Progress:
+        """Make the engine's progress durable, and return it."""
+        async with self._progress_lock:
+            progress = self._progress.advance(position, committed=committed)
+            await self._publish(topology.PROGRESS_STREAM, progress.encode())
+            self._progress = progress
+        return progress
+
+    async def publish_holes(self, holes: Sequence[tuple[int, int]]) -> None:
+        """Add holes, as pairs of partition and offset, to the directory."""
+        for partition, offset in holes:
+            if not self.directory.is_hole(partition, offset):
+                message = topology.encode_hole(partition, offset)
+                await self._publish(topology.DIRECTORY_STREAM, message)
+                self.directory.add(message)
+
+    async def read(self, after: Position, limit: int, reader: int = 0, readers: int = 1) -> list[PartitionRead]:
+        """About `limit` messages after a position, from every stream that has any.
+
+        With several `readers`, this one reads its share of the partitions.
+        """
+        async with self._read_lock:
+            # The partition's number decides who reads it: every reader knows it, and no stream is read twice.
+            partitions = [partition for partition in self._partitions() if partition % readers == reader]
+            found = await asyncio.gather(*(self._seek(each, offset_of(after, each)) for each in partitions))
+            busy = [partition for partition in partitions if self._consumers[partition].ready]
+            share = -(-limit // len(busy)) if busy else 0
+            # A stream with fewer messages than its share is not waited for.
+            taken = {partition: _pop(self._consumers[partition], share) for partition in busy}
+            return [each._replace(deliveries=taken.get(each.generation.partition, ())) for each in found]
+
+    async def _seek(self, partition: int, after: int) -> PartitionRead:
+        generation, following = self.directory.find(partition, after + 1)
+        consumer = self._consumers.setdefault(partition, StreamConsumer(self._connection))
+        if following is None or await self._exists(generation):
+            await consumer.seek(generation.name, generation.stream_offset(after + 1))
+        else:
+            consumer.ready = deque()
+        missing = following is not None and not consumer.ready and following.after > after
+        return PartitionRead(generation, (), following.after if following is not None and missing else None)
 
     async def fetch(self, wanted: Mapping[int, Sequence[int]]) -> dict[tuple[int, int], Delivery]:
-        """The messages at these offsets of the log, by number and offset."""
+        """The messages at some log offsets per partition, by partition and offset."""
         found: dict[tuple[int, int], Delivery] = {}
-        for number, offsets in wanted.items():
+        for partition, offsets in wanted.items():
             by_stream: dict[Generation, list[int]] = {}
             for offset in offsets:
-                by_stream.setdefault(self.directory.of(number, offset)[0], []).append(offset)
-            for generation, some in by_stream.items():
-                if generation != self.directory.current(number) and not await self._exists(generation):
-                    continue
-                came = await self.peek.at(generation.name, [generation.stream_offset(offset) for offset in some])
-                found |= {(number, generation.log_offset(offset)): each for offset, each in came.items()}
+                generation, _ = self.directory.find(partition, offset)
+                by_stream.setdefault(generation, []).append(generation.stream_offset(offset))
+            for generation, stream_offsets in by_stream.items():
+                if generation == self.directory.current(partition) or await self._exists(generation):
+                    deliveries = await self.reader.read_at(generation.name, stream_offsets)
+                    found |= {(partition, generation.log_offset(at)): each for at, each in deliveries.items()}
         return found
 
-    async def watch(self) -> None:
-        """Notice at once where a stream that records go to is deleted."""
+    async def watch_deletions(self) -> None:
+        """Attach a consumer to each stream for appends: the broker cancels it when the stream is deleted."""
         channel = await self._connection.channel()
-        for number in topology.numbers(self._settings):
-            await channel.consume(self.directory.current(number).name, 1, "next", lambda *_: None)
+        for partition in topology.partitions(self._settings):
+            await channel.consume(self.directory.current(partition).name, 1, "next", lambda *_: None)
+
+
+def _pop(consumer: StreamConsumer, share: int) -> list[Delivery]:
+    """A share of the messages, plus the rest of the batch that the last message belongs to."""
+    count = size = 0
+    batch_id = None
+    for each in consumer.ready:
+        belongs = count < share or (batch_id is not None and each.properties.message_id == batch_id)
+        if not belongs or size >= _MAX_STEP_BYTES:
+            break
+        count, size, batch_id = count + 1, size + len(each.body), each.properties.message_id
+    return consumer.pop(count)
 
 
 async def _declare(channel: Channel, exchange: Exchange) -> None:
-    await channel.ask(
+    await channel.request(
         channel.raw.exchange_declare,
         exchange.name,
         exchange.kind,

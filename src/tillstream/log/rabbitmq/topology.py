@@ -1,52 +1,63 @@
-"""Exchanges and streams on the broker: their names, their arguments, and how they hang together."""
+"""Exchanges and streams on the broker, the state that the control streams hold, and the retention limit."""
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_right
-from collections import defaultdict
-from dataclasses import dataclass, field
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Any, Final
 
 import msgspec
 
 from tillstream.config.settings import Settings
-from tillstream.log.base import Position
-from tillstream.log.rabbitmq.progress import NONE_YET
+from tillstream.log.base import START, Position
 
 RECEIPTS = "receipts"
-"""Public, as the seed's clients declare it: fanout, not durable."""
+"""The public exchange for receipts: fanout and not durable, as existing clients declare it."""
 
 FIGURES = ("count", "categories", "metrics-db", "metrics-storm")
-"""Public in the same way: the day's running figures, for whoever subscribes."""
+"""The public exchanges for the running figures of the day, declared in the same way."""
 
-SIFT = "tillstream.sift"
+FILTER = "tillstream.sift"
 COPIES = "tillstream.copies"
-SPREAD = "tillstream.spread"
-ASIDE = "tillstream.aside"
+PARTITIONER = "tillstream.spread"
 
-COPY = "tillstream-copy"
-"""The header of what subscribers get and the log has elsewhere."""
+PACKED = "tillstream.aside"
+"""The exchange and the stream of packed records: refusals, and receipts with an original that is not JSON."""
 
-PROGRESS = "tillstream.progress"
-STREAMS = "tillstream.streams"
-"""The stream that lists the streams."""
+COPY_HEADER = "tillstream-copy"
+"""Marks a message for subscribers whose record is in the packed stream."""
 
-ASIDE_NUMBER = 1
-"""Of the stream aside; those of receipts have the numbers behind it. No stream has the number 0, so 0 is no place."""
+PROGRESS_STREAM = "tillstream.progress"
+DIRECTORY_STREAM = "tillstream.streams"
 
-STREAM = "x-queue-type"
-SETTLE_S = 3.0
-"""How long nothing is acknowledged after a stream was made: a broker that is killed before its own tables
-are on disk, which takes it two seconds, has the files of the stream and no longer knows of it."""
+PACKED_PARTITION = 1
+"""Streams of receipts have the partitions after it. There is no partition 0, so 0 is never a record id."""
 
-_SEGMENTS_KEPT = 10
+QUEUE_TYPE = "x-queue-type"
+NEW_STREAM_DELAY_S = 3.0
+"""Time between the declaration of a stream and the first append to it. RabbitMQ writes its tables to disk
+about two seconds after the files of a stream; a broker that is killed before that forgets the stream."""
+
+NO_OFFSET = START.offsets[0]
+
+MAX_LAG_SHARE = 0.8
+"""The share of the retention that may be unread before the log counts as full."""
+
+LAG_SAMPLES = 100
+_MESSAGE_OVERHEAD_BYTES = 200
+_INITIAL_MESSAGE_BYTES = 2_000
+_SEGMENTS_PER_STREAM = 10
 _PROGRESS_BYTES = 8 * 1024 * 1024
 _PROGRESS_SEGMENT_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One to declare. `arguments` are the broker's."""
+    """An exchange to declare; `arguments` are the broker's."""
 
     name: str
     kind: str
@@ -55,34 +66,35 @@ class Exchange:
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
-BEHIND: Final = (
-    Exchange(SPREAD, "x-consistent-hash"),
+INTERNAL_EXCHANGES: Final = (
+    Exchange(PARTITIONER, "x-consistent-hash"),
     Exchange(COPIES, "fanout"),
-    # Copies go where no queue is; all else finds no binding and takes the alternate road.
-    Exchange(SIFT, "headers", arguments={"alternate-exchange": SPREAD}),
-    Exchange(ASIDE, "fanout", internal=False),
+    # Copies match the binding to an exchange without a queue. Other messages take the alternate exchange.
+    Exchange(FILTER, "headers", arguments={"alternate-exchange": PARTITIONER}),
+    Exchange(PACKED, "fanout", internal=False),
 )
-"""What stands behind `receipts` and survives a restart of the broker."""
 
-PUBLIC: Final = tuple(Exchange(name, "fanout", durable=False, internal=False) for name in (*FIGURES, RECEIPTS))
-"""What a restart of the broker takes with it; declared last, once all that stands behind it is in order."""
+PUBLIC_EXCHANGES: Final = tuple(
+    Exchange(name, "fanout", durable=False, internal=False) for name in (*FIGURES, RECEIPTS)
+)
+"""Exchanges that the broker forgets when it restarts. They are declared after the internal ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One stream that holds the offsets of its number behind `after`.
+    """A stream that holds the offsets of its partition after `after`.
 
-    A stream that lost its end, or was deleted, is followed by another one, so that no offset comes twice.
+    When a stream loses its end or is deleted, a new generation follows it, so that no offset is reused.
     """
 
-    number: int
-    after: int = NONE_YET
+    partition: int
+    after: int = NO_OFFSET
 
     @property
     def name(self) -> str:
-        base = ASIDE if self.number == ASIDE_NUMBER else f"{RECEIPTS}.{self.number - ASIDE_NUMBER - 1}"
-        base = base.removeprefix("tillstream.")
-        return f"tillstream.{base}" + (f".after-{self.after}" if self.after != NONE_YET else "")
+        number = self.partition - PACKED_PARTITION - 1
+        base = PACKED if number < 0 else f"tillstream.receipts.{number}"
+        return base + (f".after-{self.after}" if self.after != NO_OFFSET else "")
 
     def log_offset(self, stream_offset: int) -> int:
         return self.after + 1 + stream_offset
@@ -92,77 +104,166 @@ class Generation:
 
 
 class Directory:
-    """The generations of every stream, and the holes in them: offsets that the broker kept for itself."""
+    """The generations of every partition, and its holes: offsets that the broker used for itself."""
 
     def __init__(self) -> None:
         self._generations: dict[int, list[Generation]] = {}
         self._holes: defaultdict[int, list[int]] = defaultdict(list)
 
-    def add(self, text: bytes) -> None:
-        """Take one message of the list of streams. Raises `ValueError`."""
-        found = msgspec.json.decode(text, type=dict[str, int])
-        number = found["stream"]
-        if "after" in found:
-            self.follow(Generation(number, found["after"]))
-        elif found["hole"] not in self._holes[number]:
-            self._holes[number].append(found["hole"])
-            self._holes[number].sort()
+    def add(self, message: bytes) -> None:
+        """Add a message of the directory stream. Raises `ValueError` or `KeyError`."""
+        entry = msgspec.json.decode(message, type=dict[str, int])
+        partition = entry["stream"]
+        if "after" in entry:
+            self.add_generation(Generation(partition, entry["after"]))
+        elif entry["hole"] not in self._holes[partition]:
+            self._holes[partition].append(entry["hole"])
+            self._holes[partition].sort()
 
-    def follow(self, generation: Generation) -> None:
-        known = self.generations(generation.number)
-        self._generations[generation.number] = sorted({*known, generation}, key=lambda each: each.after)
+    def add_generation(self, generation: Generation) -> None:
+        known = self.generations(generation.partition)
+        self._generations[generation.partition] = sorted({*known, generation}, key=lambda each: each.after)
 
-    def generations(self, number: int) -> list[Generation]:
-        return self._generations.get(number) or [Generation(number)]
+    def generations(self, partition: int) -> list[Generation]:
+        return self._generations.get(partition) or [Generation(partition)]
 
-    def current(self, number: int) -> Generation:
-        return self.generations(number)[-1]
+    def current(self, partition: int) -> Generation:
+        return self.generations(partition)[-1]
 
-    def of(self, number: int, log_offset: int) -> tuple[Generation, Generation | None]:
-        """The stream that holds this offset, and the one that follows it."""
-        known = self.generations(number)
+    def find(self, partition: int, log_offset: int) -> tuple[Generation, Generation | None]:
+        """The generation that holds an offset, and the next one."""
+        known = self.generations(partition)
         index = max(bisect_right([each.after for each in known], log_offset - 1) - 1, 0)
         return known[index], known[index + 1] if index + 1 < len(known) else None
 
     @property
-    def numbers(self) -> set[int]:
+    def partitions(self) -> set[int]:
         return {*self._generations, *self._holes}
 
-    def holes(self, number: int, upto: int) -> int:
-        """How many offsets at or before `upto` are no records."""
-        return bisect_right(self._holes[number], upto)
+    def holes(self, partition: int, upto: int) -> int:
+        """The number of holes at or before an offset."""
+        return bisect_right(self._holes[partition], upto)
 
-    def is_hole(self, number: int, offset: int) -> bool:
-        return offset in self._holes[number]
+    def is_hole(self, partition: int, offset: int) -> bool:
+        return offset in self._holes[partition]
 
     def count(self, position: Position) -> int:
-        """How many records stand at or before the position."""
-        pairs = enumerate(position.offsets, 1)
-        return sum(offset + 1 - self.holes(number, offset) for number, offset in pairs)
+        """The number of records at or before the position."""
+        return sum(offset + 1 - self.holes(partition, offset) for partition, offset in enumerate(position.offsets, 1))
 
 
-def followed(generation: Generation) -> bytes:
-    """The message that tells of a new generation."""
-    return msgspec.json.encode({"stream": generation.number, "after": generation.after})
+def encode_generation(generation: Generation) -> bytes:
+    """The message of the directory stream for a new generation."""
+    return msgspec.json.encode({"stream": generation.partition, "after": generation.after})
 
 
-def hole(number: int, offset: int) -> bytes:
-    """The message that tells of an offset which is no record."""
-    return msgspec.json.encode({"stream": number, "hole": offset})
+def encode_hole(partition: int, offset: int) -> bytes:
+    """The message of the directory stream for a hole."""
+    return msgspec.json.encode({"stream": partition, "hole": offset})
 
 
-def numbers(settings: Settings) -> range:
-    """Of the streams that receipts and refusals go to now."""
-    return range(ASIDE_NUMBER, ASIDE_NUMBER + 1 + settings.rabbitmq_partitions)
+def offset_of(position: Position, partition: int) -> int:
+    """The last offset of a partition in a position. Partitions count from 1."""
+    return position.offsets[partition - 1] if partition <= len(position.offsets) else NO_OFFSET
+
+
+def position_of(offsets: Iterable[int]) -> Position:
+    """The position for the offsets of partitions 1, 2, 3…, without unread partitions at the end."""
+    found = list(offsets)
+    while len(found) > 1 and found[-1] == NO_OFFSET:
+        found.pop()
+    return Position(tuple(found)) if found else START
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The engine's committed position, and its prepared position, which never goes back."""
+
+    committed: Position = START
+    prepared: Position = START
+
+    def advance(self, position: Position, *, committed: bool) -> Progress:
+        """The progress after the engine published a position."""
+        advanced = replace(self, prepared=_maximum(self.prepared, position))
+        return replace(advanced, committed=position) if committed else advanced
+
+    def merge(self, other: Progress) -> Progress:
+        """This progress, with the prepared position of the other if that is greater."""
+        return replace(self, prepared=_maximum(self.prepared, other.prepared))
+
+    def encode(self) -> bytes:
+        return msgspec.json.encode({"committed": str(self.committed), "reach": str(self.prepared)})
+
+    @classmethod
+    def decode(cls, message: bytes) -> Progress:
+        """Raises `ValueError`."""
+        found = msgspec.json.decode(message, type=dict[str, str])
+        try:
+            return cls(Position.parse(found["committed"]), Position.parse(found["reach"]))
+        except KeyError as error:
+            raise ValueError(f"no {error} in it") from error
+
+
+def _maximum(one: Position, other: Position) -> Position:
+    return position_of(map(max, zip_longest(one.offsets, other.offsets, fillvalue=NO_OFFSET)))
+
+
+class Retention:
+    """Decides when the log is full: before the broker would drop records that the engine has not read.
+
+    It is false, and the log never full, if the settings limit neither size nor age.
+    """
+
+    def __init__(self, settings: Settings, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._bytes = settings.rabbitmq_retention_bytes
+        self._age_s = settings.rabbitmq_retention_age_s
+        self._now_s = now_s
+        self._message_bytes: float = _INITIAL_MESSAGE_BYTES
+        self._ends: dict[int, deque[tuple[float, int]]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._bytes or self._age_s)
+
+    def observe(self, records: int, size_bytes: int) -> None:
+        """Update the average message size with a batch."""
+        if records:
+            self._message_bytes += (size_bytes / records + _MESSAGE_OVERHEAD_BYTES - self._message_bytes) / 8
+
+    def full_reason(self, ends: Mapping[int, int], lags: Mapping[int, int]) -> str:
+        """The reason to refuse appends, or an empty string; from the last offset and the lag by partition."""
+        for partition, lag in lags.items():
+            share = lag * self._message_bytes / self._bytes if self._bytes else 0
+            if share >= MAX_LAG_SHARE:
+                return f"the engine is {lag} records behind, {share:.0%} of what rabbitmq_retention_bytes keeps"
+            age_s = self._lag_age_s(partition, ends.get(partition, NO_OFFSET), lag)
+            if self._age_s and age_s >= MAX_LAG_SHARE * self._age_s:
+                return f"the engine is {age_s:.0f} s behind, and rabbitmq_retention_age_s keeps {self._age_s}"
+        return ""
+
+    def _lag_age_s(self, partition: int, end: int, lag: int) -> float:
+        """The estimated age of the oldest unread record, from samples of the partition's end."""
+        now = self._now_s()
+        samples = self._ends.setdefault(partition, deque(maxlen=LAG_SAMPLES))
+        # Records after the end of a sample are younger than the sample.
+        while samples and samples[0][1] <= end - lag:
+            samples.popleft()
+        if lag and (not samples or now - samples[-1][0] >= self._age_s / LAG_SAMPLES):
+            samples.append((now, end))
+        return now - samples[0][0] if samples else 0.0
+
+
+def partitions(settings: Settings) -> range:
+    """The partitions that new records go to."""
+    return range(PACKED_PARTITION, PACKED_PARTITION + 1 + settings.rabbitmq_partitions)
 
 
 def stream_arguments(settings: Settings) -> dict[str, Any]:
-    arguments: dict[str, Any] = {STREAM: "stream"}
+    arguments: dict[str, Any] = {QUEUE_TYPE: "stream"}
     segment = settings.rabbitmq_segment_bytes
     if settings.rabbitmq_retention_bytes:
         arguments["x-max-length-bytes"] = settings.rabbitmq_retention_bytes
-        # The broker drops whole segments: they must be small beside what it is to keep.
-        segment = max(1, min(segment, settings.rabbitmq_retention_bytes // _SEGMENTS_KEPT))
+        # The broker drops whole segments, so a stream needs several of them.
+        segment = max(1, min(segment, settings.rabbitmq_retention_bytes // _SEGMENTS_PER_STREAM))
     arguments["x-stream-max-segment-size-bytes"] = segment
     if settings.rabbitmq_retention_age_s:
         arguments["x-max-age"] = f"{settings.rabbitmq_retention_age_s}s"
@@ -170,6 +271,6 @@ def stream_arguments(settings: Settings) -> dict[str, Any]:
 
 
 def control_streams() -> dict[str, dict[str, Any]]:
-    """The streams beside the log, with their arguments."""
+    """The arguments of the control streams by name."""
     short = {"x-max-length-bytes": _PROGRESS_BYTES, "x-stream-max-segment-size-bytes": _PROGRESS_SEGMENT_BYTES}
-    return {PROGRESS: {STREAM: "stream", **short}, STREAMS: {STREAM: "stream"}}
+    return {PROGRESS_STREAM: {QUEUE_TYPE: "stream", **short}, DIRECTORY_STREAM: {QUEUE_TYPE: "stream"}}

@@ -1,12 +1,12 @@
-"""How far the engine has come: two small files beside the log, written by the engine and read by ingest."""
+"""The engine's progress: two small files beside the log that the engine writes and ingest reads."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import structlog
 
+from tillstream.config.data_directory import replace_file
 from tillstream.errors import LogUnavailable
 from tillstream.log.base import START, Position
 
@@ -14,65 +14,51 @@ _logger = structlog.get_logger()
 
 
 class Progress:
-    """What the engine has committed, in `engine.position`, and how far it may have come, in `engine.reach`.
+    """The committed position, in `engine.position`, and the prepared position, in `engine.reach`.
 
-    The reach is durable before it is relied on, and never sinks. What is committed follows from the
-    store, which tells it again at every start: it is replaced without waiting for the disk.
+    The prepared position never goes back, and is durable before the engine relies on it. The
+    committed position may be lost in a crash: the engine publishes it again when it starts.
     """
 
     def __init__(self, directory: Path) -> None:
-        self._position_path = directory / "engine.position"
-        self._reach_path = directory / "engine.reach"
-        self._told: int | None = None
+        self._committed_path = directory / "engine.position"
+        self._prepared_path = directory / "engine.reach"
+        self._published: int | None = None
 
     def committed(self) -> int:
-        return _read(self._position_path)
+        return _read(self._committed_path)
 
-    def reach(self) -> int:
-        return max(_read(self._reach_path), self.committed())
+    def prepared(self) -> int:
+        return max(_read(self._prepared_path), self.committed())
 
-    def tell(self, position: Position, *, committed: bool) -> None:
+    def publish(self, position: Position, *, committed: bool) -> None:
         """Raises `LogUnavailable`."""
-        if self._told is None:
-            self._told = _read(self._reach_path)
-        if position.offsets[0] > self._told:
-            _replace(self._reach_path, position, durable=True)
-            self._told = position.offsets[0]
-        if committed:
-            _replace(self._position_path, position, durable=False)
+        if self._published is None:
+            self._published = _read(self._prepared_path)
+        content = str(position).encode()
+        path = self._prepared_path
+        try:
+            if position.offsets[0] > self._published:
+                replace_file(path, content)
+                self._published = position.offsets[0]
+            if committed:
+                path = self._committed_path
+                # A sync here would cost as much as one of the commit.
+                new = path.with_name(f"{path.name}.new")
+                new.write_bytes(content)
+                new.replace(path)
+        except OSError as error:
+            reason, hint = error.strerror or error, "the engine must be able to write there"
+            raise LogUnavailable("publish a position in", path, reason, hint) from error
 
 
 def _read(path: Path) -> int:
     try:
         text = path.read_text(encoding="ascii")
-        # A crash of the machine may leave a file empty that was replaced without a sync.
+        # A crash of the machine may leave the file empty, as it is replaced without a sync.
         return Position.parse(text).offsets[0] if text else START.offsets[0]
     except FileNotFoundError:
         return START.offsets[0]
     except (ValueError, OSError) as error:
-        _logger.error("engine_position_unreadable", file=str(path), error=str(error))
+        _logger.error("log.engine_position_unreadable", file=str(path), error=str(error))
         return START.offsets[0]
-
-
-def _replace(path: Path, position: Position, *, durable: bool) -> None:
-    fresh = path.with_name(path.name + ".new")
-    try:
-        with fresh.open("w", encoding="ascii") as file:
-            file.write(str(position))
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        fresh.replace(path)
-        if durable:
-            _sync_directory(path.parent)
-    except OSError as error:
-        reason = error.strerror or error
-        raise LogUnavailable("publish a position in", path, reason, "the engine must be able to write there") from error
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""A group commit as one row: frames of heads, bodies and originals, compressed, under one checksum."""
+"""A row of the log: one group commit as compressed frames of heads, bodies and originals with a checksum."""
 
 from __future__ import annotations
 
@@ -9,23 +9,21 @@ from typing import NamedTuple
 from zlib import crc32
 
 from tillstream.compression import unzstd
-from tillstream.log.base import MOST_RECORDS, Chunk, Position
-from tillstream.log.frame import EMPTY, Frame, FrameError
+from tillstream.log.base import EMPTY, MAX_CHUNK_RECORDS, Chunk, Frame, FrameError, Position
 
 _NUMBERS = struct.Struct("<qqq")
 
+MIN_ROW_BYTES = 32
+"""The size of the numbers and two empty zstd frames. With it, a file's size bounds its number of rows."""
 
-LEAST_ROW_BYTES = 32
-"""No row takes less: its numbers and two zstd frames. So a file's size bounds how many rows it has."""
-
-MOST_FRAME_BYTES = 1 << 32
-"""No frame unpacks to more, for its offsets have 32 bits."""
+MAX_FRAME_BYTES = 1 << 32
+"""The largest unpacked frame, because its offsets have 32 bits."""
 
 
 class Row(NamedTuple):
-    """`total` counts the records up to and with this row; `originals` is None where all are empty.
+    """`total` counts the records up to and including this row; `originals` is None if all are empty.
 
-    A row that was read back may be damaged: then any column but `position` may be of any type.
+    A row that was read from a damaged file may have values of any type, except for `position`.
     """
 
     position: int
@@ -37,8 +35,7 @@ class Row(NamedTuple):
     originals: bytes | None
 
     @property
-    def before(self) -> int:
-        """How many records stand before this row."""
+    def previous_total(self) -> int:
         return self.total - self.records
 
 
@@ -50,7 +47,7 @@ def pack(
     originals: Sequence[bytes],
     compress: Callable[[bytes], bytes],
 ) -> Row:
-    """The row of these records; `compress` makes zstd frames."""
+    """Pack records into a row; `compress` makes zstd frames."""
     packed_heads = compress(Frame.of(heads).pack())
     packed_bodies = compress(Frame.of(bodies).pack())
     packed_originals = compress(Frame.of(originals).pack()) if any(originals) else None
@@ -59,13 +56,13 @@ def pack(
 
 
 def checksum(row: Row) -> int:
-    """CRC-32 over the row's numbers and its blobs as they are stored."""
+    """CRC-32 of the row's numbers and its compressed blobs."""
     numbers = crc32(_NUMBERS.pack(row.position, row.records, row.total))
     return crc32(row.originals or b"", crc32(row.bodies, crc32(row.heads, numbers)))
 
 
-def is_sound(row: Row) -> bool:
-    """Whether the row is as it was packed."""
+def is_intact(row: Row) -> bool:
+    """Whether all values have the right type and match the checksum."""
     numbers = (row.position, row.records, row.total, row.checksum)
     blobs = (row.heads, row.bodies, b"" if row.originals is None else row.originals)
     return (
@@ -75,17 +72,22 @@ def is_sound(row: Row) -> bool:
     )
 
 
-def believed(row: Row, total: int) -> int:
-    """How many records a damaged row had that follows `total` others, as far as its numbers make sense."""
-    for records in (_number(row.total) - total, _number(row.records)):
-        if 0 < records <= MOST_RECORDS:
+def plausible_records(row: Row, previous_total: int) -> int:
+    """The likely number of records in a damaged row, from its numbers and the total before it."""
+    for records in (_integer(row.total) - previous_total, _integer(row.records)):
+        if 0 < records <= MAX_CHUNK_RECORDS:
             return records
     return 0
 
 
+def total_after(row: Row, previous_total: int) -> int:
+    """The number of records up to and including a row that may be damaged."""
+    return row.total if is_intact(row) else previous_total + plausible_records(row, previous_total)
+
+
 def weight(row: Row) -> int:
-    """The row's records as a share of what a reader wants: at least one, so that reading comes to an end."""
-    return min(max(1, _number(row.records)), MOST_RECORDS)
+    """The number of records that the row counts for in a read; at least one, so that reads make progress."""
+    return min(max(1, _integer(row.records)), MAX_CHUNK_RECORDS)
 
 
 def size_bytes(row: Row) -> int:
@@ -93,28 +95,26 @@ def size_bytes(row: Row) -> int:
 
 
 def unpack(row: Row) -> Chunk:
-    """The row as readers get it: its records, or its fault, whatever stands in its columns.
-
-    The count of a fault is what the row itself says, where that makes sense.
-    """
+    """The records of the row; for a damaged row, a fault with the plausible number of records."""
     name = f"row {row.position} of the log"
-    if not is_sound(row):
-        return _fault(row.position, believed(row, _number(row.total)), f"{name} fails its checksum")
+    if not is_intact(row):
+        return _fault(row.position, plausible_records(row, _integer(row.total)), f"{name} fails its checksum")
     try:
-        heads, bodies = _frame(row.heads), _frame(row.bodies)
-        originals = _frame(row.originals) if row.originals else _nothing(len(heads))
+        heads, bodies = _unpack_frame(row.heads), _unpack_frame(row.bodies)
+        originals = _unpack_frame(row.originals) if row.originals else _empty_items(len(heads))
     except (FrameError, ValueError) as error:
-        return _fault(row.position, believed(row, row.before), f"{name} cannot be unpacked: {error}")
+        reason = f"{name} cannot be unpacked: {error}"
+        return _fault(row.position, plausible_records(row, row.previous_total), reason)
     if not len(heads) == len(bodies) == len(originals) == row.records:
-        reason = f"{name} has not the {row.records} records that it counts"
-        return _fault(row.position, believed(row, row.before), reason)
+        reason = f"{name} does not hold the {row.records} records that it counts"
+        return _fault(row.position, plausible_records(row, row.previous_total), reason)
     return Chunk(0, row.position, row.records, Position((row.position,)), heads, bodies, originals)
 
 
-def gap(last: int, row: Row, total: int) -> Chunk:
-    """What stands for the rows missing between `last`, up to which `total` records were, and `row`."""
-    # Behind a damaged row comes a sound one at last, and what is missing is counted there.
-    missing = max(row.before - total, 0) if is_sound(row) else 0
+def gap(last: int, row: Row, previous_total: int) -> Chunk:
+    """A fault for the missing rows between position `last` and a row."""
+    # If the row is damaged, the next intact row counts the missing records.
+    missing = max(row.previous_total - previous_total, 0) if is_intact(row) else 0
     return _fault(row.position - 1, missing, f"rows {last + 1} to {row.position - 1} of the log are missing")
 
 
@@ -122,13 +122,13 @@ def _fault(position: int, records: int, reason: str) -> Chunk:
     return Chunk(0, position, records, Position((position,)), EMPTY, EMPTY, EMPTY, reason)
 
 
-def _number(value: object) -> int:
+def _integer(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _frame(blob: bytes) -> Frame:
-    return Frame.unpack(unzstd(blob, MOST_FRAME_BYTES))
+def _unpack_frame(blob: bytes) -> Frame:
+    return Frame.unpack(unzstd(blob, MAX_FRAME_BYTES))
 
 
-def _nothing(records: int) -> Frame:
-    return Frame(b"", array("I", bytes(array("I").itemsize * (records + 1))))
+def _empty_items(count: int) -> Frame:
+    return Frame(b"", array("I", bytes(array("I").itemsize * (count + 1))))

@@ -1,4 +1,4 @@
-"""One file of the log as readers see it: whatever is damaged in it, they get what SQLite can still give."""
+"""Reads one file of the log, and recovers what SQLite can still read if the file is damaged."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from threading import Lock
 import structlog
 
 from tillstream.errors import DataDirectoryError, LogFull, LogUnavailable
-from tillstream.log.sqlite.row import Row, is_sound, size_bytes, weight
+from tillstream.log.sqlite.row import Row, is_intact, size_bytes, weight
 
 APPLICATION_ID = 0x74696C6C
-"""Marks the file as a log of tillstream: the ASCII of "till"."""
+"""Marks the file as a log of tillstream: "till" in ASCII."""
 
 VERSION = 1
-"""Of the table, in SQLite's `user_version`."""
+"""The version of the table, in SQLite's `user_version`."""
 
-# A row's own key holds even where damage has changed the table's declaration.
+# `rowid` is the real key even if damage has changed the declaration of the table.
 COLUMNS = "rowid, count, total, checksum, heads, bodies, originals"
 NUMBERS = "rowid, count, total, 0, x'', x'', NULL"
 
 ERRORS = (sqlite3.Error, UnicodeDecodeError)
-"""What SQLite raises: its message may quote a damaged schema, which is no text any more."""
+"""The exceptions of SQLite: it fails to decode a message that quotes a damaged schema."""
 
 BUSY_TIMEOUT_S = 5.0
-READ_BYTES = 8 * 1024 * 1024
-LOOK_UPS = 20_000
-"""Most positions of a hole that are looked up one by one."""
+MAX_READ_BYTES = 8 * 1024 * 1024
+MAX_LOOKUPS = 20_000
+"""The most positions of a gap that are looked up one by one."""
 
-NEAR = 1_000
-"""Positions that are looked up one by one behind damage before larger steps are taken."""
+LINEAR_LOOKUPS = 1_000
+"""The positions after damage that are looked up one by one, before a search by doubling."""
 
-MOST_POSITIONS = 1 << 36
-"""As many as a record's place has room for."""
+MAX_POSITION = 1 << 36
+"""The limit of the offset in a record id."""
 
-IO_PATIENCE_S = 60.0
-"""How long what the disk cannot read is asked for again before it counts as damaged."""
+IO_RETRY_S = 60.0
+"""How long a read that the disk fails is retried, before the rows count as damaged."""
 
-COMPLAINT_INTERVAL_S = 10.0
+DAMAGE_SEARCH_INTERVAL_S = 10.0
 
-# The statements are right, so even a mere error in one comes from a damaged schema.
+# The statements are correct, so a general error in one of them comes from a damaged schema.
 _DAMAGE = {
     sqlite3.SQLITE_CORRUPT,
     sqlite3.SQLITE_NOTADB,
@@ -58,29 +58,30 @@ _DISK = {
     sqlite3.SQLITE_IOERR_DATA,
     sqlite3.SQLITE_IOERR_CORRUPTFS,
 }
-_DISK_HINT = "look at the disk, at what the system's own log says of it, and at who may read and write there"
+_DISK_HINT = "look at the disk, at the system's own log, and at the permissions of the file"
+CHECK_HINT = "run `tillstream check` to see what can be read"
 
 _logger = structlog.get_logger()
 
 
 class LogDamaged(LogUnavailable):
-    """A file of the log, or the end of it, cannot be read as it is."""
+    """A file of the log, or its end, is damaged and cannot be read."""
 
 
-def failure(doing: str, path: Path, error: Exception) -> LogUnavailable:
-    """SQLite's error as ours, with what to try."""
+def log_error(doing: str, path: Path, error: Exception) -> LogUnavailable:
+    """Convert an error of SQLite, and add a hint."""
     code = _code(error)
     if code == sqlite3.SQLITE_FULL:
         return LogFull(f"{doing} the log", path, error, "make room on the disk")
     if code in _DISK:
         return LogDamaged(f"{doing} the log", path, error, _DISK_HINT)
     if _is_damage(code):
-        return LogDamaged(f"{doing} the log", path, error, "`tillstream check` tells what can still be read")
+        return LogDamaged(f"{doing} the log", path, error, CHECK_HINT)
     return LogUnavailable(f"{doing} the log", path, error, _DISK_HINT)
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether the file is a log by now. Raises `DataDirectoryError` where it never can be."""
+    """Whether the file has the log's table. Raises `DataDirectoryError` if it belongs to another program."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application == APPLICATION_ID and version > VERSION:
@@ -97,11 +98,11 @@ def check_version(connection: sqlite3.Connection, path: Path) -> bool:
 
 
 class Segment:
-    """Reads one file, query-only and without a transaction between two calls, from any thread.
+    """Reads one file from any thread, query-only, without a transaction between calls.
 
-    Positions in it are greater than `after`. A row's own word for its position counts only where the
-    row is sound or where no other could stand: the key of a damaged row may be wrong too, and whoever
-    believed it would pass over the rows behind.
+    Its positions are greater than `after`. The key of a damaged row may be wrong too, and a reader
+    that trusted it could skip rows. So the key counts only if the row is intact, or if it is the
+    next expected position.
     """
 
     def __init__(self, path: Path, after: int) -> None:
@@ -110,13 +111,15 @@ class Segment:
         self._lock = Lock()
         self._connection: sqlite3.Connection | None = None
         self._failing: tuple[int, float] | None = None
-        self._barren: tuple[int, float] | None = None
+        """The position of a read that the disk fails, and the time of the first failure."""
+        self._searched: tuple[int, float] | None = None
+        """The position of a search that found no rows, and its time."""
 
     def rows_after(self, last: int, wanted: int) -> list[Row]:
-        """The next rows, ascending, until `wanted` records or `READ_BYTES` are there; none at the end.
+        """The next rows in order, up to `wanted` records or `MAX_READ_BYTES`; an empty list at the end.
 
-        A position that is passed over is missing. Raises `LogUnavailable` while the disk fails, for
-        as long as `IO_PATIENCE_S`.
+        Unreadable positions are left out. Raises `LogUnavailable` while the disk fails, for up to
+        `IO_RETRY_S`.
         """
         rows: list[Row] = []
         size = 0
@@ -124,38 +127,37 @@ class Segment:
             if connection is None:
                 return rows
             last = max(last, self.after)
-            with closing(self._following(connection, last)) as following:
+            with closing(self._read_after(connection, last)) as following:
                 for row in following:
                     rows.append(row)
                     wanted -= weight(row)
                     size += size_bytes(row)
-                    if wanted <= 0 or size >= READ_BYTES:
+                    if wanted <= 0 or size >= MAX_READ_BYTES:
                         break
             if rows and self._failing is not None and self._failing[0] == last:
                 self._failing = None
         return rows
 
     def row_at(self, position: int) -> Row | None:
-        """The row that SQLite finds at this position, or as much of it as can be read."""
+        """The row at a position; only its numbers if its blobs cannot be read."""
         with self._reading() as connection:
             return None if connection is None else _look_up(connection, position)
 
     def rows_before(self, position: int) -> list[Row]:
-        """The last sound row at or before `position`, and the numbers of the damaged ones behind it."""
+        """The last intact row at or before a position, and the damaged rows after it without blobs."""
         with self._reading() as connection:
-            return [] if connection is None else _to_sound(_backwards(connection, position, self.after))
+            return [] if connection is None else _until_intact(_scan_back(connection, position, self.after))
 
-    def tail(self) -> list[Row]:
-        """The last sound row and the numbers of the damaged ones behind it, in the file's own order.
+    def last_rows(self) -> list[Row]:
+        """The last intact row of the file, and the damaged rows after it without blobs.
 
-        Raises `LogDamaged` where the end of the file cannot be read.
+        Raises `LogDamaged` if the end of the file cannot be read.
         """
-        sql = f"SELECT {COLUMNS} FROM log ORDER BY rowid DESC"
         with self._reading() as connection:
             if connection is None:
                 return []
-            with closing(connection.execute(sql)) as cursor:
-                return _to_sound(Row(*values) for values in cursor)
+            with closing(connection.execute(f"SELECT {COLUMNS} FROM log ORDER BY rowid DESC")) as cursor:
+                return _until_intact(Row(*values) for values in cursor)
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
@@ -164,7 +166,7 @@ class Segment:
             try:
                 yield connection
             except sqlite3.Error as error:
-                raise failure("read", self.path, error) from error
+                raise log_error("read", self.path, error) from error
 
     def close(self) -> None:
         with self._lock:
@@ -172,56 +174,57 @@ class Segment:
                 self._connection.close()
                 self._connection = None
 
-    def _following(self, connection: sqlite3.Connection, last: int) -> Generator[Row, None, None]:
+    def _read_after(self, connection: sqlite3.Connection, last: int) -> Generator[Row, None, None]:
         at = last
-        broken: sqlite3.Error | None = None
+        failure: sqlite3.Error | None = None
         try:
             for row in _scan(connection, last):
                 if row.position <= at:
                     continue
                 if row.position > at + 1:
-                    if not is_sound(row):
+                    if not is_intact(row):
                         continue
                     yield from _look_up_all(connection, at + 1, row.position)
-                elif not is_sound(row):
+                elif not is_intact(row):
                     row = _look_up(connection, row.position) or row
                 yield row
                 at = row.position
         except sqlite3.Error as error:
-            broken = error
-        if broken is not None and at == last:
-            self._endure("read", last, broken)
-            yield from self._search(connection, last, broken)
+            failure = error
+        if failure is not None and at == last:
+            self._raise_if_temporary("read", last, failure)
+            yield from self._skip_damage(connection, last, failure)
 
-    def _endure(self, doing: str, last: int, error: Exception) -> None:
-        """Raise for what may pass by itself: then nothing may be passed over."""
+    def _raise_if_temporary(self, doing: str, last: int, error: Exception) -> None:
+        """Raise `LogUnavailable` unless the error means damage, so that readable rows are not skipped."""
         code, now = _code(error), time.monotonic()
         if code in _DISK:
             if self._failing is None or self._failing[0] != last:
                 self._failing = (last, now)
-            if now - self._failing[1] >= IO_PATIENCE_S:
+            if now - self._failing[1] >= IO_RETRY_S:
                 return
         elif _is_damage(code):
             return
         raise LogUnavailable(f"{doing} the log", self.path, error, _DISK_HINT) from error
 
-    def _search(self, connection: sqlite3.Connection, last: int, error: sqlite3.Error) -> Iterator[Row]:
-        """The rows behind `last` up to the nearest that is sound."""
+    def _skip_damage(self, connection: sqlite3.Connection, last: int, error: sqlite3.Error) -> Iterator[Row]:
+        """The rows after `last` up to the first intact one."""
         now = time.monotonic()
-        if self._barren is not None and self._barren[0] == last and now - self._barren[1] < COMPLAINT_INTERVAL_S:
+        searched, searched_s = self._searched or (None, 0.0)
+        if searched == last and now - searched_s < DAMAGE_SEARCH_INTERVAL_S:
             return
-        near = _look_up_all(connection, last + 1, last + 1 + NEAR)
-        nearest = next((row for row in near if row.position == last + 1 or is_sound(row)), None)
-        nearest = nearest or _leap(connection, last + NEAR)
-        if nearest is not None:
-            yield from _look_up_all(connection, last + 1, nearest.position)
-            yield nearest
+        near = _look_up_all(connection, last + 1, last + 1 + LINEAR_LOOKUPS)
+        first = next((row for row in near if row.position == last + 1 or is_intact(row)), None)
+        first = first or _search_intact(connection, last + LINEAR_LOOKUPS)
+        if first is not None:
+            yield from _look_up_all(connection, last + 1, first.position)
+            yield first
             return
-        self._barren = (last, now)
-        _logger.error("log_damaged_to_its_end", log=str(self.path), after=last, error=str(error))
+        self._searched = (last, now)
+        _logger.error("log.damaged_to_end", log=str(self.path), after=last, error=str(error))
 
     def _open(self) -> sqlite3.Connection | None:
-        """The connection; None while no writer has made the file yet."""
+        """The connection; None until a writer has created the file."""
         if self._connection is None and self.path.exists():
             uri = f"{self.path.resolve().as_uri()}?mode=ro"
             try:
@@ -229,15 +232,15 @@ class Segment:
                     uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
                 )
             except sqlite3.Error as error:
-                raise failure("open", self.path, error) from error
+                raise log_error("open", self.path, error) from error
             try:
                 reader.execute("PRAGMA query_only=ON")
                 reader.text_factory = bytes
                 if check_version(reader, self.path):
                     self._connection = reader
             except ERRORS as error:
-                self._endure("open", self.after - 1, error)
-                raise failure("open", self.path, error) from error
+                self._raise_if_temporary("open", self.after - 1, error)
+                raise log_error("open", self.path, error) from error
             finally:
                 if self._connection is None:
                     reader.close()
@@ -251,8 +254,8 @@ def _scan(connection: sqlite3.Connection, last: int) -> Generator[Row, None, Non
             yield Row(*values)
 
 
-def _backwards(connection: sqlite3.Connection, position: int, after: int) -> Iterator[Row]:
-    """The rows at and before `position`, descending; behind damage they are looked up one by one."""
+def _scan_back(connection: sqlite3.Connection, position: int, after: int) -> Iterator[Row]:
+    """The rows at and before a position, descending. Beyond damage, they are looked up one by one."""
     sql = f"SELECT {COLUMNS} FROM log WHERE rowid <= ? ORDER BY rowid DESC"
     at = position + 1
     try:
@@ -264,50 +267,50 @@ def _backwards(connection: sqlite3.Connection, position: int, after: int) -> Ite
                     at = row.position
             return
     except sqlite3.Error as error:
-        _logger.debug("log_scan_broke_off", position=at, error=str(error))
-    for each in range(at - 1, max(after, at - 1 - NEAR), -1):
+        _logger.debug("log.scan_failed", position=at, error=str(error))
+    for each in range(at - 1, max(after, at - 1 - LINEAR_LOOKUPS), -1):
         found = _look_up(connection, each)
         if found is not None:
             yield found
 
 
-def _to_sound(rows: Iterable[Row]) -> list[Row]:
-    """The rows up to the first sound one, turned round; of the others without their blobs."""
+def _until_intact(rows: Iterable[Row]) -> list[Row]:
+    """The descending rows up to the first intact one, in ascending order; damaged rows lose their blobs."""
     found: list[Row] = []
-    for row in islice(rows, NEAR):
-        if is_sound(row):
+    for row in islice(rows, LINEAR_LOOKUPS):
+        if is_intact(row):
             found.append(row)
             break
         found.append(row._replace(heads=b"", bodies=b"", originals=None))
     return found[::-1]
 
 
-def _look_up_all(connection: sqlite3.Connection, first: int, behind: int) -> Iterator[Row]:
-    """What can be read at the positions from `first` on and before `behind`."""
-    for position in range(first, min(behind, first + LOOK_UPS)):
+def _look_up_all(connection: sqlite3.Connection, first: int, end: int) -> Iterator[Row]:
+    """The readable rows at positions from `first` to `end - 1`, at most `MAX_LOOKUPS` positions."""
+    for position in range(first, min(end, first + MAX_LOOKUPS)):
         row = _look_up(connection, position)
         if row is not None:
             yield row
 
 
-def _leap(connection: sqlite3.Connection, last: int) -> Row | None:
-    """The first sound row behind a long stretch of damage, found by doubling the distance, then halving it."""
+def _search_intact(connection: sqlite3.Connection, last: int) -> Row | None:
+    """The first intact row after a long range of damage, found by doubling the distance, then bisection."""
 
-    def sound_from(position: int) -> list[Row] | None:
-        """The first sound row; none beyond the end; None within the damage."""
+    def intact_from(position: int) -> list[Row] | None:
+        """The first intact row; empty after the end; None within the damage."""
         try:
-            return list(islice(filter(is_sound, islice(_scan(connection, position - 1), NEAR)), 1))
+            return list(islice(filter(is_intact, islice(_scan(connection, position - 1), LINEAR_LOOKUPS)), 1))
         except sqlite3.DatabaseError:
             return None
 
     low, high = last, last + 1
-    while (found := sound_from(high)) is None:
+    while (found := intact_from(high)) is None:
         low, high = high, high + 2 * (high - last)
-        if high > MOST_POSITIONS:
+        if high > MAX_POSITION:
             return None
     while high - low > 1:
         middle = (low + high) // 2
-        nearer = sound_from(middle)
+        nearer = intact_from(middle)
         if nearer is None:
             low = middle
         else:
@@ -316,7 +319,7 @@ def _leap(connection: sqlite3.Connection, last: int) -> Row | None:
 
 
 def _look_up(connection: sqlite3.Connection, position: int) -> Row | None:
-    """The row, or its numbers where its blobs cannot be read; None where nothing can."""
+    """The row at a position, or its numbers if its blobs cannot be read; None if neither can."""
     for columns in (COLUMNS, NUMBERS):
         try:
             values = connection.execute(f"SELECT {columns} FROM log WHERE rowid = ?", (position,)).fetchone()
@@ -329,7 +332,7 @@ def _look_up(connection: sqlite3.Connection, position: int) -> Row | None:
 
 
 def _is_damage(code: int) -> bool:
-    # What ends too early for a page that it should have is no failure of the disk.
+    # A short read means that the file ends too early, not that the disk failed.
     return code & 0xFF in _DAMAGE or code == sqlite3.SQLITE_IOERR_SHORT_READ
 
 

@@ -1,24 +1,37 @@
-"""A connection to the real broker for coroutines that want one."""
+"""Connections to the real broker, and logs on it with receipts of many stores."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 from typing import Any
 
+import pika
 import pytest
+from msgspec.structs import replace
 
 from tests.inprocess.patience import impatient, patient
+from tests.inprocess.pipeline import head
+from tests.support.receipts import body
+from tillstream.clock import ManualClock
+from tillstream.config.settings import Settings
+from tillstream.log.base import Batch, Chunk
 from tillstream.log.rabbitmq.connection import Connection, parameters
+from tillstream.log.rabbitmq.log import RabbitLog
+from tillstream.receipt.validation import Validator
 
 __all__ = ["impatient", "patient"]
 
+RECEIVED_US = 1_795_431_600_000_000
+
 Run = Callable[[Callable[[Connection], Awaitable[Any]]], Any]
+OpenLog = Callable[..., RabbitLog]
 
 
 @pytest.fixture
 def on_broker(broker_url: str) -> Run:
-    """Runs a coroutine on a connection of its own, in a virtual host of its own."""
+    """Runs a coroutine on its own connection, in its own virtual host."""
 
     async def run(work: Callable[[Connection], Awaitable[Any]]) -> Any:
         connection = await Connection.open(parameters(broker_url, "test"))
@@ -29,3 +42,38 @@ def on_broker(broker_url: str) -> Run:
             await connection.closed
 
     return lambda work: asyncio.run(run(work))
+
+
+@pytest.fixture
+def open_log(broker_url: str) -> Iterator[OpenLog]:
+    """Opens logs with three partitions, and closes them at the end."""
+    opened: list[RabbitLog] = []
+
+    def open_log(*, writer: bool = True, **changes: Any) -> RabbitLog:
+        settings = replace(Settings(), rabbitmq_url=broker_url, **{"rabbitmq_partitions": 3, **changes})
+        opened.append(RabbitLog(settings, Validator(settings), ManualClock(RECEIVED_US), writer=writer))
+        return opened[-1]
+
+    yield open_log
+    for log in opened:
+        log.close()
+
+
+@pytest.fixture
+def channel(broker_url: str) -> Iterator[Any]:
+    with closing(pika.BlockingConnection(pika.URLParameters(broker_url))) as connection:
+        yield connection.channel()
+
+
+def receipts(first: int, count: int, *, original: bytes = b"", padding: str = "") -> Batch:
+    """Receipts of 17 stores, numbered by `cashReceiptID`."""
+    batch = Batch()
+    for number in range(first, first + count):
+        receipt = body(cashReceiptID=str(number), storeID=str(number % 17))
+        written = f'{{"cashReceiptID": "{number}",\n "padding": "{padding}", "total": 0.10}} \n'.encode()
+        batch.add(head(receipt, RECEIVED_US + number), written, original and original + str(number).encode())
+    return batch
+
+
+def records(chunks: list[Chunk]) -> list[tuple[bytes, bytes, bytes]]:
+    return [record for chunk in chunks for record in zip(chunk.heads, chunk.bodies, chunk.originals, strict=True)]

@@ -1,4 +1,4 @@
-"""A connection that is kept, as long as there is a broker."""
+"""A connection that reconnects when the broker comes back."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from tests.support.proxy import Proxy
 from tests.support.rabbitmq import Node
 from tests.support.waiting import wait_until
 from tillstream.errors import LogUnavailable
-from tillstream.log.rabbitmq.connection import Blocked, Connection, Lost
+from tillstream.log.rabbitmq.connection import BrokerBlocked, Connection, ConnectionLost
 from tillstream.log.rabbitmq.reconnecting_connection import ReconnectingConnection
 
 
-async def begin(connection: Connection) -> Connection:
+async def open_session(connection: Connection) -> Connection:
+    """The connection itself serves as the session."""
     return connection
 
 
-async def number_of_channel(session: Connection) -> int:
+async def channel_number(session: Connection) -> int:
     return int((await session.channel()).raw.channel_number)
 
 
@@ -31,67 +32,69 @@ def proxy(node: Node) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def link(node: Node, proxy: Proxy) -> Iterator[ReconnectingConnection[Connection]]:
-    link = ReconnectingConnection(node.url(port=proxy.port), "test", begin)
-    yield link
-    link.close()
+def connection(node: Node, proxy: Proxy) -> Iterator[ReconnectingConnection[Connection]]:
+    connection = ReconnectingConnection(node.url(port=proxy.port), "test", open_session)
+    yield connection
+    connection.close()
 
 
-def test_a_call_runs_on_the_session(proxy: Proxy, link: ReconnectingConnection[Connection]) -> None:
+def test_a_call_runs_on_the_session(proxy: Proxy, connection: ReconnectingConnection[Connection]) -> None:
     proxy.open()
-    assert wait_until(lambda: _try(link), "it is connected") > 0
-    assert link.user == "guest"
+    assert wait_until(lambda: _try(connection), "it is connected") > 0
+    assert connection.user == "guest"
 
 
-def test_calls_fail_at_once_while_the_broker_is_away_and_work_again_once_it_is_there(
-    proxy: Proxy, link: ReconnectingConnection[Connection]
+def test_calls_fail_at_once_while_the_broker_is_away_and_work_when_it_is_back(
+    proxy: Proxy, connection: ReconnectingConnection[Connection]
 ) -> None:
-    link.first()
+    connection.wait_for_first_attempt()
     began = time.monotonic()
     with pytest.raises(LogUnavailable, match=r"could not look at amqp://127\.0\.0\.1:.*: nothing listens there"):
-        link.call("look at", number_of_channel)
+        connection.call("look at", channel_number)
     assert time.monotonic() - began < 0.5
     proxy.open()
-    wait_until(lambda: _try(link), "it is connected")
+    wait_until(lambda: _try(connection), "it is connected")
 
 
-def test_a_session_that_is_lost_is_made_anew(proxy: Proxy, link: ReconnectingConnection[Connection]) -> None:
+def test_a_lost_session_is_replaced(proxy: Proxy, connection: ReconnectingConnection[Connection]) -> None:
     proxy.open()
-    wait_until(lambda: _try(link), "it is connected")
+    wait_until(lambda: _try(connection), "it is connected")
 
     async def lose(_: Connection) -> None:
-        raise Lost("it is gone")
+        raise ConnectionLost("it is gone")
 
     with pytest.raises(LogUnavailable, match="it is gone"):
-        link.call("look at", lose)
-    wait_until(lambda: _try(link), "it is connected again")
+        connection.call("look at", lose)
+    wait_until(lambda: _try(connection), "it is connected again")
 
 
-def test_a_broker_that_is_blocked_keeps_its_session(proxy: Proxy, link: ReconnectingConnection[Connection]) -> None:
+def test_the_session_stays_while_the_broker_is_blocked(
+    proxy: Proxy, connection: ReconnectingConnection[Connection]
+) -> None:
     proxy.open()
-    wait_until(lambda: _try(link), "it is connected")
+    wait_until(lambda: _try(connection), "it is connected")
 
-    async def itself(session: Connection) -> Connection:
+    async def current_session(session: Connection) -> Connection:
         return session
 
     async def block(_: Connection) -> None:
-        raise Blocked("low on disk")
+        raise BrokerBlocked("low on disk")
 
-    before = link.call("look at", itself)
+    before = connection.call("look at", current_session)
     with pytest.raises(LogUnavailable, match="low on disk"):
-        link.call("look at", block)
-    assert link.call("look at", itself) is before
+        connection.call("look at", block)
+    assert connection.call("look at", current_session) is before
 
 
-def test_a_closed_link_says_so(link: ReconnectingConnection[Connection]) -> None:
-    link.close()
-    link.close()
+def test_a_call_on_a_closed_connection_fails(connection: ReconnectingConnection[Connection]) -> None:
+    connection.close()
+    connection.close()
     with pytest.raises(LogUnavailable, match="it was closed"):
-        link.call("look at", number_of_channel)
+        connection.call("look at", channel_number)
 
 
-def _try(link: ReconnectingConnection[Connection]) -> int | None:
+def _try(connection: ReconnectingConnection[Connection]) -> int | None:
     try:
-        return link.call("look at", number_of_channel)
+        return connection.call("look at", channel_number)
     except LogUnavailable:
         return None

@@ -1,4 +1,4 @@
-"""Names, generations and holes of streams."""
+"""Stream names, the directory of generations and holes, the engine's progress, and the retention limit."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ import pytest
 from msgspec.structs import replace
 
 from tillstream.config.settings import Settings
-from tillstream.log.base import Position
+from tillstream.log.base import START, Position
 from tillstream.log.rabbitmq import topology
-from tillstream.log.rabbitmq.topology import Directory, Generation
+from tillstream.log.rabbitmq.topology import Directory, Generation, Progress, Retention, offset_of, position_of
 
 
-def test_streams_are_named_after_what_they_hold_and_where_they_begin() -> None:
+def test_a_stream_name_has_the_partition_and_the_offset_it_starts_after() -> None:
     assert Generation(1).name == "tillstream.aside"
     assert Generation(2).name == "tillstream.receipts.0"
     assert Generation(5, 99).name == "tillstream.receipts.3.after-99"
 
 
-def test_a_follower_goes_on_behind_its_offset() -> None:
-    follower = Generation(2, 99)
-    assert (follower.log_offset(0), follower.stream_offset(100)) == (100, 0)
+def test_a_generation_converts_between_log_offsets_and_stream_offsets() -> None:
+    second = Generation(2, 99)
+    assert (second.log_offset(0), second.stream_offset(100)) == (100, 0)
     assert (Generation(2).log_offset(7), Generation(2).stream_offset(7)) == (7, 7)
 
 
-def test_an_offset_is_in_the_last_stream_that_begins_before_it() -> None:
+def test_an_offset_is_in_the_last_generation_that_starts_before_it() -> None:
     directory = Directory()
-    directory.add(topology.followed(Generation(2, 9)))
-    directory.add(topology.followed(Generation(2, 4)))
-    directory.add(topology.followed(Generation(2, 4)))
+    directory.add(topology.encode_generation(Generation(2, 9)))
+    directory.add(topology.encode_generation(Generation(2, 4)))
+    directory.add(topology.encode_generation(Generation(2, 4)))
     first, second, third = Generation(2), Generation(2, 4), Generation(2, 9)
-    assert [directory.of(2, offset) for offset in (0, 4, 5, 9, 10, 1_000)] == [
+    assert [directory.find(2, offset) for offset in (0, 4, 5, 9, 10, 1_000)] == [
         (first, second),
         (first, second),
         (second, third),
@@ -38,14 +38,14 @@ def test_an_offset_is_in_the_last_stream_that_begins_before_it() -> None:
         (third, None),
     ]
     assert directory.current(2) == third
-    assert directory.of(3, 5) == (Generation(3), None)
-    assert directory.numbers == {2}
+    assert directory.find(3, 5) == (Generation(3), None)
+    assert directory.partitions == {2}
 
 
-def test_holes_are_no_records() -> None:
+def test_holes_are_not_counted_as_records() -> None:
     directory = Directory()
     for offset in (7, 3, 3):
-        directory.add(topology.hole(2, offset))
+        directory.add(topology.encode_hole(2, offset))
     assert [directory.holes(2, upto) for upto in (2, 3, 6, 7)] == [0, 1, 1, 2]
     assert directory.is_hole(2, 7)
     assert not directory.is_hole(1, 7)
@@ -54,15 +54,84 @@ def test_holes_are_no_records() -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b'{"stream": "x"}'])
-def test_an_entry_that_is_none_is_refused(text: bytes) -> None:
+def test_an_invalid_directory_entry_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - msgspec's
         Directory().add(text)
 
 
-def test_retention_and_segments_are_the_streams_arguments() -> None:
+def test_stream_arguments_contain_retention_and_segment_size() -> None:
     settings = replace(Settings(), rabbitmq_segment_bytes=5_000)
     assert topology.stream_arguments(settings) == {"x-queue-type": "stream", "x-stream-max-segment-size-bytes": 5_000}
-    kept = topology.stream_arguments(replace(settings, rabbitmq_retention_bytes=20_000, rabbitmq_retention_age_s=60))
-    assert (kept["x-max-length-bytes"], kept["x-max-age"]) == (20_000, "60s")
-    assert kept["x-stream-max-segment-size-bytes"] <= 2_000
-    assert list(topology.numbers(replace(settings, rabbitmq_partitions=2))) == [1, 2, 3]
+    limited = topology.stream_arguments(replace(settings, rabbitmq_retention_bytes=20_000, rabbitmq_retention_age_s=60))
+    assert (limited["x-max-length-bytes"], limited["x-max-age"]) == (20_000, "60s")
+    assert limited["x-stream-max-segment-size-bytes"] <= 2_000
+    assert list(topology.partitions(replace(settings, rabbitmq_partitions=2))) == [1, 2, 3]
+
+
+def test_equal_positions_have_one_form() -> None:
+    assert position_of([]) == position_of([-1, -1, -1]) == START
+    assert position_of([4, -1, -1]) == Position((4,))
+    assert position_of([-1, 2]) == Position((-1, 2))
+
+
+def test_a_partition_outside_the_position_is_unread() -> None:
+    assert [offset_of(Position((4, 7)), partition) for partition in (1, 2, 3)] == [4, 7, -1]
+
+
+def test_the_prepared_position_never_goes_back_and_the_committed_one_may() -> None:
+    progress = Progress().advance(Position((4, 1)), committed=False)
+    assert (progress.committed, progress.prepared) == (START, Position((4, 1)))
+    progress = progress.advance(Position((2, 3, 5)), committed=True)
+    assert (progress.committed, progress.prepared) == (Position((2, 3, 5)), Position((4, 3, 5)))
+    progress = progress.advance(START, committed=True)
+    assert (progress.committed, progress.prepared) == (START, Position((4, 3, 5)))
+
+
+def test_merged_progress_has_the_greater_prepared_position() -> None:
+    one, other = Progress(Position((1,)), Position((1,))), Progress(Position((9,)), Position((0, 7)))
+    assert one.merge(other) == Progress(Position((1,)), Position((1, 7)))
+
+
+def test_encoded_progress_is_decoded_unchanged() -> None:
+    progress = Progress(Position((1, -1, 3)), Position((4,)))
+    assert Progress.decode(progress.encode()) == progress
+    assert progress.encode() == b'{"committed":"1,-1,3","reach":"4"}'
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b"[]", b'{"committed": "x", "reach": "1"}'])
+def test_an_invalid_progress_message_is_refused(text: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - of msgspec, of int, or of its own
+        Progress.decode(text)
+
+
+class Seconds:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_without_retention_the_log_is_never_full() -> None:
+    assert not Retention(Settings())
+
+
+def test_the_log_is_full_when_unread_records_fill_four_fifths_of_the_size() -> None:
+    retention = Retention(replace(Settings(), rabbitmq_retention_bytes=1_000_000))
+    for _ in range(100):
+        retention.observe(10, 8_000)
+    assert retention
+    assert retention.full_reason({1: 10, 2: 799}, {1: 0, 2: 790}) == ""
+    assert retention.full_reason({1: 10}, {1: 0, 2: 1}) == ""
+    assert "the engine is 800 records behind, 80% of" in retention.full_reason({1: 10, 2: 900}, {1: 0, 2: 800})
+
+
+def test_the_log_is_full_when_a_record_is_unread_for_four_fifths_of_the_age() -> None:
+    clock = Seconds()
+    retention = Retention(replace(Settings(), rabbitmq_retention_age_s=100), clock)
+    for clock.now_s in (0.0, 40.0, 79.0):
+        assert retention.full_reason({1: int(clock.now_s) + 100}, {1: int(clock.now_s) + 50}) == ""
+    clock.now_s = 80.0
+    assert "the engine is 80 s behind" in retention.full_reason({1: 200}, {1: 150})
+    # Now the engine has read the records of the first 40 s.
+    assert retention.full_reason({1: 200}, {1: 60}) == ""
+    assert retention.full_reason({1: 200}, {1: 0}) == ""

@@ -1,4 +1,4 @@
-"""A file of the log for its writer: rows go in together, or not at all."""
+"""Appending rows to a file of the log: all of them or none."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def positions(path: Path) -> list[int]:
         return [row.position for row in segment.rows_after(-1, 100)]
 
 
-def test_rows_are_there_for_readers_and_after_a_restart(path: Path) -> None:
+def test_readers_see_appended_rows_and_so_does_a_new_appender(path: Path) -> None:
     for first in (0, 2):
         with closing(Appender(path)) as appender:
             appender.insert([row(first), row(first + 1)])
@@ -44,17 +44,17 @@ def test_every_commit_waits_for_the_disk(path: Path) -> None:
         assert appender.connection.execute("PRAGMA journal_mode").fetchone()[0] in ("wal", b"wal")
 
 
-def test_a_row_in_the_place_of_another_is_damage_and_none_of_its_company_goes_in(path: Path) -> None:
+def test_a_position_that_is_in_use_is_damage_and_no_row_is_appended(path: Path) -> None:
     with closing(Appender(path)) as appender:
         appender.insert([row(0), row(2)])
-        with pytest.raises(LogDamaged, match="a row stands where none should"):
+        with pytest.raises(LogDamaged, match="a row has the position of a new one"):
             appender.insert([row(1), row(2)])
         assert positions(path) == [0, 2]
         appender.insert([row(3)])
     assert positions(path) == [0, 2, 3]
 
 
-def test_a_file_that_is_no_database_is_damage(path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_damage(path: Path) -> None:
     path.write_bytes(b"not a database" * 100)
     with pytest.raises(LogDamaged, match=r"could not open the log .*log\.sqlite3: file is not a database"):
         Appender(path)
@@ -68,12 +68,12 @@ def test_a_log_without_its_table_is_damage(path: Path) -> None:
         Appender(path)
 
 
-def test_a_table_that_has_lost_its_key_is_damage(path: Path) -> None:
+def test_a_table_without_its_primary_key_is_damage(path: Path) -> None:
     Appender(path).close()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA writable_schema=ON")
         connection.execute("UPDATE sqlite_master SET sql = replace(sql, 'PRIMARY KEY', '')")
-    with pytest.raises(LogDamaged, match="its table is not as it was made"):
+    with pytest.raises(LogDamaged, match="its table has lost its primary key"):
         Appender(path)
 
 

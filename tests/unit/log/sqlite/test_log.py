@@ -1,4 +1,4 @@
-"""What only the SQLite log has: its file, its damage, and its limits."""
+"""The SQLite log beyond the port's conformance suite: damaged files, new files, and limits."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 
 from tillstream.config.settings import Settings
 from tillstream.errors import DataDirectoryError, LogFull, LogUnavailable
-from tillstream.log.base import START, Batch, Chunk, Position, pack_place
-from tillstream.log.sqlite.appender import WAL_KEPT_BYTES, Appender
+from tillstream.log.base import START, Batch, Chunk, Position, pack_record_id
+from tillstream.log.sqlite.appender import WAL_LIMIT_BYTES, Appender
 from tillstream.log.sqlite.log import SqliteLog
 from tillstream.log.sqlite.row import Row
 from tillstream.log.sqlite.segment import VERSION, LogDamaged, Segment
@@ -58,18 +58,18 @@ def bodies(chunks: list[Chunk]) -> list[bytes]:
     return [body for chunk in chunks for body in chunk.bodies]
 
 
-def test_a_batch_over_the_commit_limit_becomes_several_rows_of_one_transaction(open_log: Open) -> None:
+def test_a_batch_over_the_commit_limit_is_stored_as_several_rows(open_log: Open) -> None:
     log = open_log(commit_limit_receipts=2)
-    behind = log.append(batch(b"1", b"2", b"3", b"4", b"5"))
+    log.append(batch(b"1", b"2", b"3", b"4", b"5"))
     chunks = list(log.read(START, 100))
     assert [chunk.count for chunk in chunks] == [2, 2, 1]
     assert bodies(chunks) == [b"1", b"2", b"3", b"4", b"5"]
-    assert behind == chunks[-1].position
-    assert log.count(behind) == 5
+    assert log.end() == chunks[-1].position
+    assert log.count(log.end()) == 5
 
 
 @pytest.mark.parametrize("column", ["heads", "bodies", "originals"])
-def test_a_flipped_bit_is_one_faulty_chunk_between_good_ones(open_log: Open, path: Path, column: str) -> None:
+def test_a_flipped_bit_is_one_fault_between_intact_chunks(open_log: Open, path: Path, column: str) -> None:
     log = open_log()
     log.append(batch(b"1"))
     damaged = Batch()
@@ -87,7 +87,7 @@ def test_a_flipped_bit_is_one_faulty_chunk_between_good_ones(open_log: Open, pat
     assert bodies(chunks) == [b"1", b"4"]
 
 
-def test_a_changed_count_is_noticed_too(open_log: Open, path: Path) -> None:
+def test_a_changed_count_is_a_fault(open_log: Open, path: Path) -> None:
     log = open_log()
     log.append(batch(b"1", b"2"))
     change(path, "UPDATE log SET count = 3")
@@ -95,7 +95,7 @@ def test_a_changed_count_is_noticed_too(open_log: Open, path: Path) -> None:
     assert "checksum" in chunk.fault
 
 
-def test_a_row_that_swapped_its_place_is_noticed(open_log: Open, path: Path) -> None:
+def test_rows_with_swapped_positions_are_faults(open_log: Open, path: Path) -> None:
     log = open_log()
     log.append(batch(b"1"))
     log.append(batch(b"2"))
@@ -113,10 +113,10 @@ def test_a_damaged_record_is_not_fetched(open_log: Open, path: Path) -> None:
     log.append(batch(b"1"))
     log.append(batch(b"2"))
     change(path, "UPDATE log SET bodies = x'00' WHERE position = 0")
-    assert list(log.fetch([pack_place(0, 0, 0), pack_place(0, 1, 0)])) == [pack_place(0, 1, 0)]
+    assert list(log.fetch([pack_record_id(0, 0, 0), pack_record_id(0, 1, 0)])) == [pack_record_id(0, 1, 0)]
 
 
-def test_a_gap_is_a_faulty_chunk_that_counts_what_is_missing(open_log: Open, path: Path) -> None:
+def test_a_gap_is_a_fault_that_counts_the_missing_records(open_log: Open, path: Path) -> None:
     log = open_log()
     for group in ([b"1"], [b"2", b"3"], [b"4"], [b"5"]):
         log.append(batch(*group))
@@ -129,7 +129,7 @@ def test_a_gap_is_a_faulty_chunk_that_counts_what_is_missing(open_log: Open, pat
     assert next(log.read(first.position, 100)) == gap
 
 
-def test_damaged_pages_hide_nothing_behind_them(open_log: Open, path: Path) -> None:
+def test_rows_after_damaged_pages_are_read(open_log: Open, path: Path) -> None:
     log = open_log()
     for number in range(300):
         log.append(batch(*(b"%d-%d" % (number, index) * 40 for index in range(40))))
@@ -147,34 +147,37 @@ def test_damaged_pages_hide_nothing_behind_them(open_log: Open, path: Path) -> N
     assert 0 < sum(chunk.count for chunk in chunks if chunk.fault) < 1_000
 
 
-def test_positions_go_on_after_the_table_was_emptied(open_log: Open, path: Path) -> None:
+def test_positions_continue_after_the_table_was_emptied(open_log: Open, path: Path) -> None:
     log = open_log()
     log.append(batch(b"1"))
-    published = log.append(batch(b"2"))
+    log.append(batch(b"2"))
+    published = log.end()
     log.publish(published, committed=True)
     log.close()
     change(path, "DELETE FROM log")
-    with capture_logs() as said:
+    with capture_logs() as events:
         log = open_log()
     assert log.end() == published
-    behind = log.append(batch(b"3"))
-    assert behind.offsets > published.offsets
+    log.append(batch(b"3"))
+    assert log.end().offsets > published.offsets
     assert bodies(list(log.read(published, 100))) == [b"3"]
-    assert [entry["event"] for entry in said] == ["log_ends_behind_engine"]
-    assert said[0]["log_level"] == "error"
+    assert [entry["event"] for entry in events] == ["log.ends_before_engine"]
+    assert events[0]["log_level"] == "error"
 
 
-def test_a_lost_file_starts_behind_the_engine(open_log: Open, path: Path) -> None:
+def test_a_new_file_for_a_lost_one_starts_after_the_engines_position(open_log: Open, path: Path) -> None:
     log = open_log()
     log.publish(Position((41,)), committed=True)
     log.close()
     path.unlink()
-    with capture_logs() as said:
-        assert open_log().append(batch(b"1")) == Position((42,))
-    assert said[0]["engine"] == 41
+    with capture_logs() as events:
+        log = open_log()
+    log.append(batch(b"1"))
+    assert log.end() == Position((42,))
+    assert events[0]["engine"] == 41
 
 
-def test_an_end_before_the_engines_position_is_no_lag(open_log: Open) -> None:
+def test_the_lag_is_zero_if_the_log_ends_before_the_engines_position(open_log: Open) -> None:
     log = open_log()
     log.append(batch(b"1"))
     log.publish(Position((41,)), committed=True)
@@ -182,15 +185,17 @@ def test_an_end_before_the_engines_position_is_no_lag(open_log: Open) -> None:
     assert log.end() == Position((41,))
 
 
-def test_an_unreadable_position_file_is_told_and_does_not_stop_the_start(open_log: Open, tmp_path: Path) -> None:
+def test_the_log_opens_with_an_unreadable_position_file(open_log: Open, tmp_path: Path) -> None:
     (tmp_path / "engine.position").write_text("rubbish")
-    with capture_logs() as said:
-        assert open_log().append(batch(b"1")) == Position((0,))
-    assert said[0]["event"] == "engine_position_unreadable"
+    with capture_logs() as events:
+        log = open_log()
+    log.append(batch(b"1"))
+    assert log.end() == Position((0,))
+    assert events[0]["event"] == "log.engine_position_unreadable"
 
 
 def damage_end(path: Path) -> bytes:
-    """Make a closed log's last page, where it would grow, unreadable; what the file then holds."""
+    """Make the last page of a closed log unreadable, and return the content of the file."""
     change(path, "PRAGMA wal_checkpoint(TRUNCATE)")
     content = path.read_bytes()
     content = content[:-4096] + bytes(4096)
@@ -198,40 +203,40 @@ def damage_end(path: Path) -> bytes:
     return content
 
 
-def many(log: SqliteLog, first: int, count: int) -> None:
+def append_many(log: SqliteLog, first: int, count: int) -> None:
     for number in range(first, first + count):
         log.append(batch(*(b"%d-%d" % (number, index) * 9 for index in range(3))))
 
 
-def test_a_log_whose_end_cannot_be_read_goes_on_in_a_new_file(open_log: Open, path: Path) -> None:
+def test_a_log_with_an_unreadable_end_continues_in_a_new_file(open_log: Open, path: Path) -> None:
     log = open_log()
-    many(log, 0, 100)
+    append_many(log, 0, 100)
     log.publish(Position((20,)), committed=True)
     log.close()
     content = damage_end(path)
-    with capture_logs() as said:
+    with capture_logs() as events:
         log = open_log()
-        many(log, 100, 2)
+        append_many(log, 100, 2)
     assert path.read_bytes() == content
-    (event,) = [entry for entry in said if entry["event"] == "log_goes_on_in_a_new_file"]
+    (event,) = [entry for entry in events if entry["event"] == "log.segment_started"]
     assert event["log_level"] == "error"
     chunks = list(open_log(writer=False).read(START, 1_000_000))
-    sound = [chunk for chunk in chunks if not chunk.fault]
+    intact = [chunk for chunk in chunks if not chunk.fault]
     (lost,) = [chunk for chunk in chunks if chunk.fault]
-    assert [chunk.offset for chunk in sound[:-2]] == list(range(len(sound) - 2))
-    assert 50 < len(sound) - 2 < 100
+    assert [chunk.offset for chunk in intact[:-2]] == list(range(len(intact) - 2))
+    assert 50 < len(intact) - 2 < 100
     assert "of the log are missing" in lost.fault
     assert lost.position.offsets > (99,)
-    assert bodies(sound[-2:])[0] == b"100-0" * 9
+    assert bodies(intact[-2:])[0] == b"100-0" * 9
     assert log.lag() == sum(chunk.count for chunk in chunks if chunk.offset > 20)
     assert log.count(log.end()) == sum(chunk.count for chunk in chunks)
-    places = [pack_place(0, sound[0].offset, 0), pack_place(0, sound[-1].offset, 2)]
-    assert [body for _, body, _ in open_log(writer=False).fetch(places).values()] == [b"0-0" * 9, b"101-2" * 9]
+    record_ids = [pack_record_id(0, intact[0].offset, 0), pack_record_id(0, intact[-1].offset, 2)]
+    assert [body for _, body, _ in open_log(writer=False).fetch(record_ids).values()] == [b"0-0" * 9, b"101-2" * 9]
 
 
-def test_a_reader_that_stands_at_the_damage_is_led_on(open_log: Open, path: Path) -> None:
+def test_a_reader_at_the_damage_continues_in_the_new_file(open_log: Open, path: Path) -> None:
     log = open_log()
-    many(log, 0, 100)
+    append_many(log, 0, 100)
     log.close()
     damage_end(path)
     with capture_logs():
@@ -240,23 +245,23 @@ def test_a_reader_that_stands_at_the_damage_is_led_on(open_log: Open, path: Path
         assert list(reader.read(position, 100)) == []
         with pytest.raises(LogUnavailable):
             reader.lag()
-        many(open_log(), 100, 1)
-        lost, taken = reader.read(position, 100)
+        append_many(open_log(), 100, 1)
+        lost, appended = reader.read(position, 100)
     assert lost.fault
-    assert taken.bodies[0] == b"100-0" * 9
-    reader.publish(taken.position, committed=True)
+    assert appended.bodies[0] == b"100-0" * 9
+    reader.publish(appended.position, committed=True)
     assert reader.lag() == 0
 
 
-def test_a_new_file_that_is_damaged_too_is_followed_by_another(open_log: Open, path: Path) -> None:
+def test_a_damaged_new_file_is_followed_by_another(open_log: Open, path: Path) -> None:
     with capture_logs():
         for start in (0, 100, 200):
             log = open_log()
-            many(log, start, 100)
+            append_many(log, start, 100)
             log.close()
             damage_end(max(path.parent.glob("log*.sqlite3"), key=lambda each: len(each.name)))
         log = open_log()
-        many(log, 300, 1)
+        append_many(log, 300, 1)
         chunks = list(log.read(START, 1_000_000))
     assert len(list(path.parent.glob("log*.sqlite3"))) == 4
     assert [bool(chunk.fault) for chunk in chunks].count(True) == 3
@@ -264,32 +269,30 @@ def test_a_new_file_that_is_damaged_too_is_followed_by_another(open_log: Open, p
     assert [chunk.offset for chunk in chunks] == sorted({chunk.offset for chunk in chunks})
 
 
-def test_a_start_that_died_before_its_first_row_is_made_good(open_log: Open, path: Path) -> None:
+def test_a_new_file_without_rows_gets_its_marker_at_the_next_start(open_log: Open, path: Path) -> None:
     log = open_log()
-    many(log, 0, 3)
+    append_many(log, 0, 3)
     log.close()
     path.with_name("log.after-500.sqlite3").touch()
     with capture_logs():
         log = open_log()
-        many(log, 3, 1)
+        append_many(log, 3, 1)
     chunks = list(log.read(START, 100))
     assert [(chunk.count, bool(chunk.fault)) for chunk in chunks] == [(3, False)] * 3 + [(0, True), (3, False)]
     assert log.count(log.end()) == 12
 
 
-def test_what_stands_before_a_failure_of_the_disk_is_read_first(
-    open_log: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_before_a_disk_failure_are_read_first(open_log: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     log = open_log()
-    many(log, 0, 9)
-    whole = Segment.rows_after
+    append_many(log, 0, 9)
+    original = Segment.rows_after
 
-    def fail_behind(segment: Segment, last: int, wanted: int) -> list[Row]:
+    def failing(segment: Segment, last: int, wanted: int) -> list[Row]:
         if last >= 4:
             raise LogUnavailable("read the log", segment.path, "disk I/O error")
-        return [row for row in whole(segment, last, wanted) if row.position <= 4]
+        return [row for row in original(segment, last, wanted) if row.position <= 4]
 
-    monkeypatch.setattr(Segment, "rows_after", fail_behind)
+    monkeypatch.setattr(Segment, "rows_after", failing)
     chunks = list(log.read(START, 1_000_000))
     assert [chunk.offset for chunk in chunks] == [0, 1, 2, 3, 4]
     with pytest.raises(LogUnavailable, match="disk I/O error"):
@@ -298,8 +301,8 @@ def test_what_stands_before_a_failure_of_the_disk_is_read_first(
     assert next(log.read(chunks[-1].position, 100)).offset == 5
 
 
-class Broken:
-    """Stands in for the file that the log appends to, and takes nothing."""
+class BrokenAppender:
+    """An appender whose file is damaged."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -308,47 +311,48 @@ class Broken:
         raise LogDamaged("append to the log", self.path, "database disk image is malformed")
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing: no file is open."""
 
 
-def test_an_append_that_meets_damage_goes_into_a_new_file(open_log: Open, path: Path) -> None:
+def test_an_append_to_a_damaged_file_goes_into_a_new_file(open_log: Open, path: Path) -> None:
     log = open_log()
-    before = log.append(batch(b"1"))
+    log.append(batch(b"1"))
+    before = log.end()
     assert log._writer is not None
     log._writer.close()
-    log._writer = Broken(path)  # type: ignore[assignment]
-    with capture_logs() as said:
-        behind = log.append(batch(b"2"))
-    assert [entry["event"] for entry in said] == ["log_goes_on_in_a_new_file"]
-    assert behind.offsets > before.offsets
+    log._writer = BrokenAppender(path)  # type: ignore[assignment]
+    with capture_logs() as events:
+        log.append(batch(b"2"))
+    assert [entry["event"] for entry in events] == ["log.segment_started"]
+    assert log.end().offsets > before.offsets
     assert bodies(list(open_log(writer=False).read(START, 100))) == [b"1", b"2"]
     assert log.lag() == 2
 
 
-def test_where_no_new_file_helps_there_is_only_one(open_log: Open, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_one_new_file_is_made_if_it_fails_too(open_log: Open, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = open_log()
     log.append(batch(b"1"))
     assert log._writer is not None
     log._writer.close()
-    log._writer = Broken(path)  # type: ignore[assignment]
-    whole = Appender.insert
-    monkeypatch.setattr(Appender, "insert", Broken.insert)
+    log._writer = BrokenAppender(path)  # type: ignore[assignment]
+    insert = Appender.insert
+    monkeypatch.setattr(Appender, "insert", BrokenAppender.insert)
     with capture_logs():
         for _ in range(3):
             with pytest.raises(LogUnavailable):
                 log.append(batch(b"2"))
     assert len(list(path.parent.glob("log.after-*.sqlite3"))) == 1
-    monkeypatch.setattr(Appender, "insert", whole)
+    monkeypatch.setattr(Appender, "insert", insert)
     log.append(batch(b"3"))
     assert bodies(list(open_log(writer=False).read(START, 100))) == [b"1", b"3"]
 
 
-def test_a_new_file_that_cannot_be_made_is_tried_again(open_log: Open, path: Path) -> None:
+def test_making_a_new_file_is_retried_at_the_next_append(open_log: Open, path: Path) -> None:
     log = open_log()
     log.append(batch(b"1"))
     assert log._writer is not None
     log._writer.close()
-    log._writer = Broken(path)  # type: ignore[assignment]
+    log._writer = BrokenAppender(path)  # type: ignore[assignment]
     obstacle = path.with_name("log.after-1000000.sqlite3")
     obstacle.mkdir()
     with capture_logs(), pytest.raises(LogUnavailable):
@@ -359,14 +363,15 @@ def test_a_new_file_that_cannot_be_made_is_tried_again(open_log: Open, path: Pat
     assert bodies(list(open_log(writer=False).read(START, 100))) == [b"1", b"2"]
 
 
-def test_a_damaged_last_row_is_not_overwritten_and_counts(open_log: Open, path: Path) -> None:
+def test_a_damaged_last_row_is_counted_and_not_overwritten(open_log: Open, path: Path) -> None:
     log = open_log()
     log.append(batch(b"1"))
     log.append(batch(b"2", b"3"))
     log.close()
     change(path, "UPDATE log SET bodies = x'00' WHERE position = 1")
     log = open_log()
-    assert log.append(batch(b"4")) == Position((2,))
+    log.append(batch(b"4"))
+    assert log.end() == Position((2,))
     assert [(chunk.count, bool(chunk.fault)) for chunk in log.read(START, 100)] == [(1, False), (2, True), (1, False)]
     assert log.count(log.end()) == 4
 
@@ -385,19 +390,19 @@ def test_another_programs_file_is_refused(open_log: Open, path: Path) -> None:
         open_log()
 
 
-def test_a_file_that_is_no_database_any_more_is_kept_and_another_one_goes_on(open_log: Open, path: Path) -> None:
+def test_a_file_that_is_not_a_database_stays_and_the_log_continues_in_a_new_one(open_log: Open, path: Path) -> None:
     path.write_bytes(b"not a database" * 100)
     with pytest.raises(LogUnavailable, match=r"could not open the log .*log\.sqlite3"):
         list(open_log(writer=False).read(START, 10))
-    with capture_logs() as said:
+    with capture_logs() as events:
         log = open_log()
     log.append(batch(b"1"))
     assert bodies(list(open_log(writer=False).read(START, 100))) == [b"1"]
     assert path.read_bytes() == b"not a database" * 100
-    assert "log_goes_on_in_a_new_file" in [entry["event"] for entry in said]
+    assert "log.segment_started" in [entry["event"] for entry in events]
 
 
-def test_a_full_log_takes_nothing_and_works_again_once_there_is_room(open_log: Open, path: Path) -> None:
+def test_a_full_log_refuses_appends_until_there_is_room(open_log: Open, path: Path) -> None:
     log = open_log()
     log.append(batch(b"1"))
     assert log._writer is not None
@@ -408,11 +413,12 @@ def test_a_full_log_takes_nothing_and_works_again_once_there_is_room(open_log: O
         log.append(big)
     assert bodies(list(log.read(START, 100))) == [b"1"]
     log._writer.connection.execute("PRAGMA max_page_count=1000000")
-    assert log.append(big) == Position((2,))
+    log.append(big)
+    assert log.end() == Position((2,))
     assert log.count(log.end()) == 1 + len(big)
 
 
-def test_the_limit_of_the_log_is_kept(open_log: Open) -> None:
+def test_the_log_stays_below_its_size_limit(open_log: Open) -> None:
     log = open_log(log_limit_bytes=200_000)
     one = batch(b"x" * 1_000)
     while log.size_bytes() < 190_000:
@@ -423,7 +429,7 @@ def test_the_limit_of_the_log_is_kept(open_log: Open) -> None:
     assert 10 < log.count(log.end()) < 1_000
 
 
-def test_the_reserve_of_the_disk_is_left_alone(open_log: Open) -> None:
+def test_the_disk_reserve_stays_free(open_log: Open) -> None:
     with pytest.raises(LogFull, match="disk_reserve_bytes"):
         open_log(disk_reserve_bytes=2**60).append(batch(b"1"))
 
@@ -434,4 +440,4 @@ def test_the_write_ahead_log_stays_bounded(open_log: Open, path: Path) -> None:
     for number in range(600):
         log.append(batch(*(b"%d" % (number * index * 7919) * 30 for index in range(100))))
         list(reader.read(Position((number - 1,)), 1))
-    assert path.with_name("log.sqlite3-wal").stat().st_size < WAL_KEPT_BYTES / 4
+    assert path.with_name("log.sqlite3-wal").stat().st_size < WAL_LIMIT_BYTES / 4

@@ -1,4 +1,4 @@
-"""One file of the log for readers: its holes, its wrong keys, and a disk that fails."""
+"""Reading a file of the log with missing rows, wrong keys, damaged pages, or a failing disk."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tillstream.errors import DataDirectoryError, LogFull, LogUnavailable
 from tillstream.log.base import Batch
 from tillstream.log.sqlite import segment as segment_module
 from tillstream.log.sqlite.log import SqliteLog
-from tillstream.log.sqlite.row import is_sound
-from tillstream.log.sqlite.segment import LogDamaged, Segment, failure
+from tillstream.log.sqlite.row import is_intact
+from tillstream.log.sqlite.segment import LogDamaged, Segment, log_error
 
 ROWS = 40
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A file of forty rows of one record, each on pages of its own."""
+    """A file of forty rows with one record each."""
     path = tmp_path / "log.sqlite3"
     with closing(SqliteLog(path, writer=True, settings=Settings())) as log:
         for number in range(ROWS):
@@ -53,13 +53,13 @@ def positions(segment: Segment, last: int = -1) -> list[int]:
 
 
 def error(code: int) -> sqlite3.OperationalError:
-    made = sqlite3.OperationalError("said SQLite")
+    made = sqlite3.OperationalError("disk image is malformed")
     made.sqlite_errorcode = code
     return made
 
 
 class Failing:
-    """A connection on which statements about some positions fail as they do on a bad disk."""
+    """A connection whose statements for some positions fail."""
 
     def __init__(self, real: sqlite3.Connection, code: int, bad: range) -> None:
         self._real = real
@@ -84,68 +84,68 @@ def fail(segment: Segment, code: int, bad: range) -> Failing:
     return failing
 
 
-def test_rows_come_in_order_until_there_are_enough(segment: Segment) -> None:
+def test_rows_are_read_in_order_up_to_the_limit(segment: Segment) -> None:
     assert positions(segment) == list(range(ROWS))
     assert [row.position for row in segment.rows_after(4, 3)] == [5, 6, 7]
     assert positions(segment, ROWS - 1) == []
 
 
-def test_a_file_that_nobody_made_yet_has_no_rows(tmp_path: Path) -> None:
+def test_a_missing_file_has_no_rows(tmp_path: Path) -> None:
     segment = Segment(tmp_path / "none.sqlite3", -1)
-    assert (positions(segment), segment.tail(), segment.rows_before(5), segment.row_at(5)) == ([], [], [], None)
+    assert (positions(segment), segment.last_rows(), segment.rows_before(5), segment.row_at(5)) == ([], [], [], None)
 
 
 @pytest.mark.parametrize("wrong", [2**62, -5, 30_000])
-def test_a_damaged_row_with_a_wrong_key_hides_none_behind_it(segment: Segment, path: Path, wrong: int) -> None:
+def test_a_damaged_row_with_a_wrong_key_hides_no_other_row(segment: Segment, path: Path, wrong: int) -> None:
     change(path, f"UPDATE log SET position = {wrong} WHERE position = 7")
     assert positions(segment) == [number for number in range(ROWS) if number != 7]
 
 
-def test_a_damaged_row_in_its_place_is_given(segment: Segment, path: Path) -> None:
+def test_a_damaged_row_with_its_own_key_is_returned(segment: Segment, path: Path) -> None:
     change(path, "UPDATE log SET total = -3, count = 'x' WHERE position = 7")
     rows = segment.rows_after(-1, 1_000_000)
     assert [row.position for row in rows] == list(range(ROWS))
-    assert [row.position for row in rows if not is_sound(row)] == [7]
+    assert [row.position for row in rows if not is_intact(row)] == [7]
 
 
-def test_the_tail_is_the_last_sound_row_and_what_is_damaged_behind_it(segment: Segment, path: Path) -> None:
+def test_the_last_rows_are_the_last_intact_row_and_the_damaged_ones_after_it(segment: Segment, path: Path) -> None:
     change(path, f"UPDATE log SET bodies = x'00' WHERE position > {ROWS - 3}")
-    assert [(row.position, is_sound(row)) for row in segment.tail()] == [
+    assert [(row.position, is_intact(row)) for row in segment.last_rows()] == [
         (ROWS - 3, True), (ROWS - 2, False), (ROWS - 1, False)
     ]  # fmt: skip
     assert [row.position for row in segment.rows_before(20)] == [20]
 
 
-def test_a_long_stretch_of_damage_is_leapt_over(segment: Segment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segment_module, "NEAR", 3)
+def test_a_long_range_of_damage_is_skipped(segment: Segment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segment_module, "LINEAR_LOOKUPS", 3)
     fail(segment, sqlite3.SQLITE_CORRUPT, range(10, 31))
     assert positions(segment, 9)[0] == 31
 
 
-def test_damage_up_to_the_end_is_told_now_and_then_and_not_searched_each_time(segment: Segment) -> None:
+def test_damage_up_to_the_end_is_logged_and_searched_once_per_interval(segment: Segment) -> None:
     fail(segment, sqlite3.SQLITE_CORRUPT, range(30, 2**40))
-    with capture_logs() as said:
+    with capture_logs() as events:
         for _ in range(3):
             assert positions(segment, 29) == []
-    assert [entry["event"] for entry in said] == ["log_damaged_to_its_end"]
+    assert [entry["event"] for entry in events] == ["log.damaged_to_end"]
 
 
-def test_what_the_disk_cannot_read_is_asked_for_again_before_it_is_passed_over(
+def test_a_failed_disk_read_is_retried_before_its_rows_are_skipped(
     segment: Segment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing = fail(segment, sqlite3.SQLITE_IOERR_READ, range(10, 13))
     for _ in range(2):
-        with pytest.raises(LogUnavailable, match=r"could not read the log .* look at the disk") as told:
+        with pytest.raises(LogUnavailable, match=r"could not read the log .* look at the disk") as raised:
             segment.rows_after(9, 100)
-        assert not isinstance(told.value, LogDamaged)
-    monkeypatch.setattr(segment_module, "IO_PATIENCE_S", 0.0)
+        assert not isinstance(raised.value, LogDamaged)
+    monkeypatch.setattr(segment_module, "IO_RETRY_S", 0.0)
     assert positions(segment, 9)[0] == 13
     monkeypatch.undo()
     failing.bad = range(0)
     assert positions(segment, 9)[0] == 10
 
 
-def test_a_disk_that_reads_again_loses_nothing(segment: Segment) -> None:
+def test_no_row_is_lost_when_the_disk_recovers(segment: Segment) -> None:
     failing = fail(segment, sqlite3.SQLITE_IOERR_READ, range(10, 13))
     with pytest.raises(LogUnavailable):
         segment.rows_after(9, 100)
@@ -154,22 +154,22 @@ def test_a_disk_that_reads_again_loses_nothing(segment: Segment) -> None:
     assert segment._failing is None
 
 
-def test_a_lock_is_no_damage(segment: Segment) -> None:
+def test_a_lock_is_not_damage(segment: Segment) -> None:
     fail(segment, sqlite3.SQLITE_BUSY, range(10, 13))
-    with pytest.raises(LogUnavailable) as told:
+    with pytest.raises(LogUnavailable) as raised:
         segment.rows_after(9, 100)
-    assert not isinstance(told.value, LogDamaged)
+    assert not isinstance(raised.value, LogDamaged)
 
 
-def test_an_end_that_cannot_be_read_is_damage(segment: Segment, path: Path) -> None:
+def test_an_unreadable_end_is_damage(segment: Segment, path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[4096:] = bytes(len(content) - 4096)
     path.write_bytes(content)
     with pytest.raises(LogDamaged, match="check"):
-        segment.tail()
+        segment.last_rows()
 
 
-def test_a_log_that_lost_its_mark_is_still_one(segment: Segment, path: Path) -> None:
+def test_a_log_with_another_application_id_is_still_read(segment: Segment, path: Path) -> None:
     change(path, "PRAGMA application_id=7")
     assert positions(segment) == list(range(ROWS))
 
@@ -177,7 +177,7 @@ def test_a_log_that_lost_its_mark_is_still_one(segment: Segment, path: Path) -> 
 def test_another_programs_table_is_refused(path: Path) -> None:
     change(path, "PRAGMA application_id=7", "ALTER TABLE log RENAME TO theirs")
     with pytest.raises(DataDirectoryError, match="another program's file"):
-        Segment(path, -1).tail()
+        Segment(path, -1).last_rows()
 
 
 @pytest.mark.parametrize(
@@ -191,23 +191,23 @@ def test_another_programs_table_is_refused(path: Path) -> None:
         (sqlite3.SQLITE_BUSY, LogUnavailable),
     ],
 )
-def test_an_error_says_what_was_done_to_what_and_what_to_try(code: int, kind: type[LogUnavailable]) -> None:
-    told = failure("read", Path("a/log.sqlite3"), error(code))
-    assert type(told) is kind
-    assert str(told).startswith("could not read the log a/log.sqlite3: said SQLite; ")
+def test_an_error_names_the_action_the_file_the_reason_and_a_hint(code: int, kind: type[LogUnavailable]) -> None:
+    converted = log_error("read", Path("a/log.sqlite3"), error(code))
+    assert type(converted) is kind
+    assert str(converted).startswith("could not read the log a/log.sqlite3: disk image is malformed; ")
 
 
-def test_a_declaration_that_is_no_text_any_more_is_damage(path: Path) -> None:
+def test_a_schema_that_is_not_text_is_damage(path: Path) -> None:
     change(
         path,
         "PRAGMA writable_schema=ON",
         "UPDATE sqlite_master SET sql = CAST(x'4352454154459420' AS TEXT) WHERE name = 'log'",
     )
     with pytest.raises(LogDamaged, match="could not open the log"):
-        Segment(path, -1).tail()
+        Segment(path, -1).last_rows()
 
 
-def test_rows_are_found_by_their_key_whatever_the_table_is_said_to_be(segment: Segment, path: Path) -> None:
+def test_rows_are_found_by_key_if_the_declaration_of_the_table_is_damaged(segment: Segment, path: Path) -> None:
     change(
         path,
         "PRAGMA writable_schema=ON",

@@ -1,20 +1,20 @@
-"""Frames by example; tests/property/test_frame.py has the general laws."""
+"""Examples of frames; tests/property/test_frame.py has their general properties."""
 
 from __future__ import annotations
 
 import pytest
 
-from tillstream.log.frame import EMPTY, Frame, FrameError
+from tillstream.log.base import EMPTY, Frame, FrameError
 
 
-def test_items_are_found_by_their_index() -> None:
+def test_items_are_found_by_index() -> None:
     frame = Frame.of([b"a", b"", b"b\nc"])
     assert (len(frame), frame[0], frame[1], frame[2]) == (3, b"a", b"", b"b\nc")
     assert frame.data == b"ab\nc"
     assert list(frame.offsets) == [0, 1, 1, 4]
 
 
-def test_the_packed_form_is_count_offsets_and_data_in_little_endian() -> None:
+def test_a_packed_frame_is_count_offsets_and_data_in_little_endian() -> None:
     assert Frame.of([b"a", b"bc"]).pack() == b"\x02\0\0\0\x01\0\0\0\x03\0\0\0abc"
 
 
@@ -31,6 +31,6 @@ def test_an_empty_frame_has_no_items() -> None:
         (b"\x01\0\0\0\x05\0\0\0abc", "take 5 bytes, not 3"),
     ],
 )
-def test_other_bytes_are_refused(packed: bytes, reason: str) -> None:
+def test_bytes_that_are_not_a_frame_are_refused(packed: bytes, reason: str) -> None:
     with pytest.raises(FrameError, match=reason):
         Frame.unpack(packed)
