@@ -38,7 +38,6 @@ WITHOUT_TESTS_OF_THEIR_OWN = {
     "database.base": "the port; tests/conformance/database holds every backend to it",
     "engine.base": "the port; tests/conformance/engine holds every backend to it",
     "database.duckdb.database": "the backend; tests/conformance/database/test_duckdb.py runs the suite of its port on it",
-    "log.rabbitmq.log": "the backend; tests/conformance/log/test_rabbitmq.py runs the suite of its port on it",
     "runtime.read_side": "types alone; every test in tests/e2e runs it",
     "http.head": "tests/conformance/http has a case for each check",
     "http.memory": "tests/unit/ingest/test_reservations.py follows the budget through ingest",
