@@ -1,4 +1,4 @@
-"""The real ingest server in this process, on a free port."""
+"""An ingest server in this process, on a free port."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ import uvloop
 from tests.support.ingest import JSON, WAIT_S, Answer, Connection
 from tillstream.clock import Clock, SystemClock
 from tillstream.config.settings import Settings
-from tillstream.ingest.auth import Gate
-from tillstream.ingest.server import serve
+from tillstream.ingest.app import serve
+from tillstream.ingest.auth import Authorizer
 from tillstream.log.base import START, Batch, Log
 from tillstream.log.sqlite.log import SqliteLog
 from tillstream.receipt.model import HEAD_COLUMNS
 
 Start = Callable[..., "Ingest"]
-"""Starts a server with settings of the test's own."""
+"""Starts a server with the settings of a test."""
 
 
 class Ingest:
-    """Given settings and, where it matters, a log: the server in a thread with a loop of its own."""
+    """A server in a thread with an event loop of its own."""
 
     def __init__(
         self,
         directory: Path,
         log: Log | None = None,
         clock: Clock | None = None,
-        gate: Gate | None = None,
+        authorizer: Authorizer | None = None,
         **settings: Any,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.settings = msgspec.structs.replace(Settings(data=str(directory), ingest_port=0), **settings)
         self.log = log or SqliteLog(directory / "log.sqlite3", writer=True, settings=self.settings)
         self._clock = clock or SystemClock()
-        self._gate = gate
+        self._authorizer = authorizer
         self._port: Future[int] = Future()
         self._thread = Thread(target=self._run, daemon=True)
         self._connections: list[Connection] = []
@@ -56,7 +56,7 @@ class Ingest:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         try:
-            await serve(self.log, self.settings, self._clock, self._stop, self._port.set_result, self._gate)
+            await serve(self.log, self.settings, self._clock, self._stop, self._port.set_result, self._authorizer)
         except BaseException as error:
             if self._port.done():
                 raise
@@ -79,7 +79,7 @@ class Ingest:
         return self.request("POST", path, body, ("content-type", media_type), *headers)
 
     def records(self) -> list[dict[str, Any]]:
-        """Everything in the log: the head's columns with `body` and `original`."""
+        """All records in the log: the columns of the head, with `body` and `original`."""
         return [
             dict(zip(HEAD_COLUMNS, head.decode().removesuffix("\n").split("\t"), strict=True))
             | {"body": body, "original": original}
@@ -104,7 +104,7 @@ class Ingest:
 
 
 class GatedLog(SqliteLog):
-    """A real log whose appends wait at a gate, or fail, as a test tells them."""
+    """A log whose appends wait until the gate is open, or fail."""
 
     def __init__(self, path: Path, settings: Settings) -> None:
         super().__init__(path, writer=True, settings=settings)

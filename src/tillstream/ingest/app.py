@@ -1,8 +1,9 @@
-"""The application of ingest: which request is answered by what."""
+"""The ingest application: its routes, and the server that runs it until it is stopped."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -10,21 +11,35 @@ from typing import Any
 import httptools
 import structlog
 
+from tillstream.clock import Clock
+from tillstream.config import ports
+from tillstream.config.settings import Settings
+from tillstream.formats import registry
 from tillstream.formats.registry import Formats
-from tillstream.http.memory import Reservation
+from tillstream.http import server
+from tillstream.http.connections import Connections, Limits
+from tillstream.http.memory import MemoryBudget, Reservation
 from tillstream.http.messages import Exchange, Headers, Reply, Request, Response
 from tillstream.ingest import form_page, openapi, responses
-from tillstream.ingest.auth import Gate, Stores
-from tillstream.ingest.counters import Exposition
-from tillstream.ingest.decoding import AT_ONCE_BYTES
+from tillstream.ingest.auth import Authorizer, Stores
+from tillstream.ingest.backpressure import Backpressure
+from tillstream.ingest.counters import Counters, Exposition
+from tillstream.ingest.decoding import INLINE_BYTES
 from tillstream.ingest.group_commit import Committer
-from tillstream.ingest.handlers import Taker, reason
+from tillstream.ingest.handlers import ReceiptHandlers, problem
 from tillstream.ingest.responses import Refused
+from tillstream.log.base import Log
+
+STOP_LIMIT_S = 4.0
+"""Longest wait for open requests when the server stops."""
+
+COMMIT_LIMIT_S = 0.5
+"""Longest wait, after that, for a commit whose clients are gone."""
 
 _PROBE_TIMEOUT_S = 2.0
 
 Handler = Callable[[Request, Reply], asyncio.Task[None] | None]
-"""Answers; what it returns, if anything, needs the request until it is done."""
+"""Responds to a request. It returns its task if it needs the request after the call."""
 
 _NO_METHODS: dict[bytes, Handler] = {}
 
@@ -32,66 +47,72 @@ _logger = structlog.get_logger()
 
 
 class IngestApp:
-    """Answers the requests that `tillstream.http` hands over."""
+    """Routes requests to their handlers. It implements `tillstream.http.messages.Application`."""
 
     answers_half_closed = True
 
     def __init__(
-        self, formats: Formats, taker: Taker, committer: Committer, exposition: Exposition, gate: Gate
+        self,
+        formats: Formats,
+        handlers: ReceiptHandlers,
+        committer: Committer,
+        exposition: Exposition,
+        authorizer: Authorizer,
     ) -> None:
-        self._taker = taker
-        self._gate = gate
+        self._handlers = handlers
+        self._authorizer = authorizer
         self._committer = committer
         self._exposition = exposition
         self._stopping = False
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._handlers: dict[str, dict[bytes, Handler]] = {
-            "/receipt": {b"POST": self._receipt},
-            "/receipts": {b"POST": self._receipts},
-            "/health/live": {b"GET": self._live},
-            "/health/ready": {b"GET": partial(self._later, self._ready)},
+        self._routes: dict[str, dict[bytes, Handler]] = {
+            "/receipt": {b"POST": self._post_receipt},
+            "/receipts": {b"POST": self._post_receipts},
+            "/health/live": {b"GET": lambda _request, reply: reply(responses.live())},
+            "/health/ready": {b"GET": partial(self._start, self._ready)},
             "/metrics": {b"GET": self._metrics},
         }
         for path, page in (openapi.pages(formats) | form_page.pages()).items():
-            self._handlers.setdefault(path, {})[b"GET"] = partial(self._document, page)
-        # Nearly all requests name a path in these very bytes, which need no parsing.
-        self._by_target = {path.encode(): methods for path, methods in self._handlers.items()}
+            self._routes.setdefault(path, {})[b"GET"] = partial(self._page, page)
+        # Nearly all targets are exactly a path, so they need no parsing.
+        self._by_target = {path.encode(): methods for path, methods in self._routes.items()}
 
-    def turn_away(self) -> None:
-        """Say at `/health/ready` that it is stopping."""
+    def mark_stopping(self) -> None:
+        """Make `/health/ready` report that the server stops."""
         self._stopping = True
 
     def reject(self, headers: Headers) -> Response | None:
+        """Rejection for clients that may not post, before their body is read."""
         try:
-            self._gate.stores(headers)
+            self._authorizer.allowed_stores(headers)
         except Refused as refusal:
-            return refusal.answer
+            return refusal.response
         return None
 
     def handle(self, request: Request, exchange: Exchange) -> None:
-        """Answer a request, at once or later."""
+        """Respond to a request, immediately or in a task."""
         task, reply = None, exchange.respond
         try:
             methods = self._by_target.get(request.target)
             handler = methods.get(request.method) if methods is not None else None
-            task = (handler or self._find(request))(request, reply)
+            task = (handler or self._find_handler(request))(request, reply)
         except Refused as refusal:
-            reply(refusal.answer)
+            reply(refusal.response)
         except Exception:
-            _logger.exception("request_failed")
-            reply(responses.failed())
+            _logger.exception("ingest.request_failed")
+            reply(responses.internal_error())
         finally:
             if request.reservation is not None:
                 _release(request.reservation, task)
 
-    def _find(self, request: Request) -> Handler:
-        """The handler of a target that is more than a path, or of HEAD. Raises `Refused`."""
+    def _find_handler(self, request: Request) -> Handler:
+        """The handler of a target with a query, or of a HEAD request. Raises `Refused`."""
         try:
             path = (httptools.parse_url(request.target).path or b"/").decode("latin-1")
         except httptools.HttpParserInvalidURLError:
             path = request.target.decode("latin-1")
-        methods = self._handlers.get(path, _NO_METHODS)
+        methods = self._routes.get(path, _NO_METHODS)
         if not methods:
             raise Refused(responses.not_found(path))
         handler = methods.get(b"GET" if request.method == b"HEAD" else request.method)
@@ -100,48 +121,46 @@ class IngestApp:
             raise Refused(responses.method_not_allowed([*allowed, "HEAD"] if b"GET" in methods else allowed))
         return handler
 
-    def _later(
-        self, answering: Callable[[Request], Coroutine[Any, Any, Response]], request: Request, reply: Reply
+    def _start(
+        self, respond: Callable[[Request], Coroutine[Any, Any, Response]], request: Request, reply: Reply
     ) -> asyncio.Task[None]:
-        """Answer in a task of its own."""
-        task = self._loop.create_task(self._finish(answering(request), reply))
+        """Respond in a task."""
+        task = self._loop.create_task(self._finish(respond(request), reply))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _finish(self, answering: Coroutine[Any, Any, Response], reply: Reply) -> None:
+    async def _finish(self, respond: Coroutine[Any, Any, Response], reply: Reply) -> None:
         try:
-            answer = await answering
+            response = await respond
         except Refused as refusal:
-            answer = refusal.answer
+            response = refusal.response
         except Exception:
-            _logger.exception("request_failed")
-            answer = responses.failed()
-        reply(answer)
+            _logger.exception("ingest.request_failed")
+            response = responses.internal_error()
+        reply(response)
 
-    def _receipt(self, request: Request, reply: Reply) -> asyncio.Task[None] | None:
+    def _post_receipt(self, request: Request, reply: Reply) -> asyncio.Task[None] | None:
         headers = request.headers
-        stores = self._gate.stores(headers)
+        stores = self._authorizer.allowed_stores(headers)
         if b"accept" in headers and form_page.reads(headers):
-            return self._later(partial(self._typed, stores=stores), request, reply)
-        if request.truncated or b"content-encoding" in headers or len(request.body) > AT_ONCE_BYTES:
-            return self._later(partial(self._taker.one_later, stores=stores), request, reply)
-        self._taker.one(request, reply, stores)
+            return self._start(partial(self._post_form, stores=stores), request, reply)
+        if request.truncated or b"content-encoding" in headers or len(request.body) > INLINE_BYTES:
+            return self._start(partial(self._handlers.post_large_receipt, stores=stores), request, reply)
+        self._handlers.post_receipt(request, reply, stores)
         return None
 
-    def _receipts(self, request: Request, reply: Reply) -> asyncio.Task[None]:
-        return self._later(partial(self._taker.many, stores=self._gate.stores(request.headers)), request, reply)
+    def _post_receipts(self, request: Request, reply: Reply) -> asyncio.Task[None]:
+        stores = self._authorizer.allowed_stores(request.headers)
+        return self._start(partial(self._handlers.post_receipts, stores=stores), request, reply)
 
-    async def _typed(self, request: Request, stores: Stores) -> Response:
-        """What became of a form, as a page."""
+    async def _post_form(self, request: Request, stores: Stores) -> Response:
+        """The response to a form, as a page."""
         try:
-            answer = await self._taker.one_later(request, stores)
+            response = await self._handlers.post_large_receipt(request, stores)
         except Refused as refusal:
-            answer = refusal.answer
-        return form_page.shown(answer, request.body)
-
-    def _live(self, _request: Request, reply: Reply) -> None:
-        reply(responses.live())
+            response = refusal.response
+        return form_page.shown(response, request.body)
 
     async def _ready(self, _request: Request) -> Response:
         if self._stopping:
@@ -150,23 +169,65 @@ class IngestApp:
             outcome = await asyncio.wait_for(self._committer.probe(), _PROBE_TIMEOUT_S)
         except TimeoutError:
             return responses.ready("the log does not answer")
-        return responses.ready("" if outcome is None else reason(outcome))
+        return responses.ready("" if outcome is None else problem(outcome))
 
     def _metrics(self, request: Request, reply: Reply) -> asyncio.Task[None]:
-        self._gate.check_reading(request.headers)
-        return self._later(self._figures, request, reply)
+        self._authorizer.check_read(request.headers)
+        return self._start(self._exposition_response, request, reply)
 
-    async def _figures(self, _request: Request) -> Response:
+    async def _exposition_response(self, _request: Request) -> Response:
         text = await asyncio.to_thread(self._exposition.text)
-        return responses.found("text/plain; version=0.0.4; charset=utf-8", text)
+        return responses.document("text/plain; version=0.0.4; charset=utf-8", text)
 
-    def _document(self, page: openapi.Page, _request: Request, reply: Reply) -> None:
-        reply(responses.found(page.content_type, page.body(), page.headers))
+    def _page(self, page: openapi.Page, _request: Request, reply: Reply) -> None:
+        reply(responses.document(page.content_type, page.body(), page.headers))
 
 
 def _release(reservation: Reservation, task: asyncio.Task[None] | None) -> None:
-    """Once the task is done, however it ends, or now."""
+    """Release a reservation after the task has ended."""
     if task is None:
         reservation.release()
     else:
         task.add_done_callback(lambda _task: reservation.release())
+
+
+async def serve(
+    log: Log,
+    settings: Settings,
+    clock: Clock,
+    stop: asyncio.Event,
+    ready: Callable[[int], None],
+    authorizer: Authorizer | None = None,
+) -> None:
+    """Accept receipts into the log until `stop` is set, then finish the open requests. `ready` gets the port.
+
+    Without an `authorizer`, everybody may post. Raises `PortTaken`, `AccessError` if TLS cannot be used, and
+    `OperationalError` if the server ends by itself.
+    """
+    authorizer = authorizer or Authorizer()
+    listener = ports.listen(settings.host, settings.ingest_port, "--ingest-port", server.BACKLOG)
+    counters = Counters()
+    budget = MemoryBudget(settings.pending_limit_bytes)
+    counters.pending_bytes = lambda: budget.reserved_bytes
+    committer = Committer(log, settings, counters, budget)
+    formats = registry.load(settings)
+    handlers = ReceiptHandlers(settings, clock, formats, committer, budget, counters)
+    app = IngestApp(formats, handlers, committer, Exposition(counters, log.lag, settings.data_path), authorizer)
+    connections = Connections(app, Limits.of(settings), budget, clock, counters.count_response)
+    gc.collect()
+    gc.freeze()
+    try:
+        await server.serve(
+            connections,
+            listener,
+            settings,
+            name="ingest",
+            stop=stop,
+            ready=ready,
+            stopping=app.mark_stopping,
+            limit_s=STOP_LIMIT_S,
+            background=(Backpressure(log, committer).run, authorizer.run),
+        )
+    finally:
+        handlers.close()
+        await committer.close(COMMIT_LIMIT_S)

@@ -1,4 +1,4 @@
-"""Who may post, and for which stores: the keys, asked once for all requests that bring the same header."""
+"""Authorization of requests to ingest by API keys."""
 
 from __future__ import annotations
 
@@ -13,92 +13,91 @@ from tillstream.ingest import responses
 from tillstream.ingest.responses import Refused
 
 Stores = frozenset[bytes] | None
-"""The stores that a request may post for; None: all."""
+"""The stores that a request may post receipts for; None for all stores."""
 
-LOOK_AGAIN_S = 0.5
-"""How often the keys are looked at: a key that is revoked is refused within a second."""
+RELOAD_INTERVAL_S = 0.5
+"""Interval between checks of the key file. A revoked key is refused within a second."""
 
-KNOWN_LIMIT = 10_000
-"""Most headers whose keys are remembered."""
+GRANTS_LIMIT = 10_000
+"""Most headers whose grants are cached."""
 
 
 class Grant(NamedTuple):
-    """What a key allows."""
+    """The permissions of a key."""
 
     stores: Stores
-    reads: bool
+    read: bool
 
 
-_ALL = Grant(None, reads=True)
+_ALL = Grant(None, read=True)
 
 
-class Gate:
-    """Asks for keys, where there are any or `required` is set; used on the event loop.
+class Authorizer:
+    """Checks keys if there are any or `required` is set; used on the event loop.
 
-    A header that brought a key before costs one look into a dictionary, which compares texts only where
-    their hashes, seeded at random in each process, are equal: how long that takes tells nobody of a key.
+    A header that was checked before costs one dictionary lookup. Its time reveals nothing about a key: texts are only
+    compared if their hashes are equal, and each process has a random hash seed.
     """
 
     def __init__(self, keys: KeyRepository | None = None, token: str = "", *, required: bool = False) -> None:
-        """Without `keys` it is open. `token` opens it like a key for everything."""
-        self._kept = keys
+        """Without `keys`, everybody may post. `token` has all permissions."""
+        self._repository = keys
         self._token = token
         self._required = required
         self._keys = Keys()
-        self._asks = False
-        self._known: dict[bytes, Grant] = {}
+        self._enabled = False
+        self._grants: dict[bytes, Grant] = {}
         if keys is not None:
             self._use(keys())
 
     @property
-    def asks(self) -> bool:
-        """Whether a key is needed now."""
-        return self._asks
+    def enabled(self) -> bool:
+        """Whether requests need a key now."""
+        return self._enabled
 
-    def stores(self, headers: Headers) -> Stores:
-        """For which stores a request with these headers may post. Raises `Refused` (401, and 403 where for none)."""
-        if not self._asks:
+    def allowed_stores(self, headers: Headers) -> Stores:
+        """The stores that a request with these headers may post for. Raises `Refused` (401, or 403 for none)."""
+        if not self._enabled:
             return None
-        given = headers.get(b"x-api-key") or headers.get(b"authorization", b"")
-        stores = (self._known.get(given) or self._grant(headers)).stores
+        credentials = headers.get(b"x-api-key") or headers.get(b"authorization", b"")
+        stores = (self._grants.get(credentials) or self._authenticate(headers)).stores
         if stores is not None and not stores:
-            raise Refused(responses.no_posting())
+            raise Refused(responses.key_cannot_post())
         return stores
 
-    def check_reading(self, headers: Headers) -> None:
-        """Raises `Refused` (401, 403) for who may not read the figures of this process."""
-        if self._asks and not self._grant(headers).reads:
-            raise Refused(responses.no_reading())
+    def check_read(self, headers: Headers) -> None:
+        """Raises `Refused` (401, 403) if a request with these headers may not read the metrics of ingest."""
+        if self._enabled and not self._authenticate(headers).read:
+            raise Refused(responses.key_cannot_read())
 
-    async def watch(self) -> None:
-        """Until cancelled, see what becomes of the keys. The file may lie on another machine, so not on the loop."""
-        while self._kept is not None:
-            await asyncio.sleep(LOOK_AGAIN_S)
-            keys = await asyncio.to_thread(self._kept.look)
+    async def run(self) -> None:
+        """Reload changed keys until cancelled. The file may be on a network drive, so a thread reads it."""
+        while self._repository is not None:
+            await asyncio.sleep(RELOAD_INTERVAL_S)
+            keys = await asyncio.to_thread(self._repository.look)
             if keys is not self._keys:
                 self._use(keys)
         await asyncio.Event().wait()
 
     def _use(self, keys: Keys) -> None:
         self._keys = keys
-        self._asks = self._required or keys.guard_ingest
-        self._known.clear()
+        self._enabled = self._required or keys.guard_ingest
+        self._grants.clear()
 
-    def _grant(self, headers: Headers) -> Grant:
-        bare = headers.get(b"x-api-key")
-        given = bare or headers.get(b"authorization", b"")
-        text = given.decode("latin-1")
-        text = text.strip() if bare else carried(text)
-        grant = self._grant_of(text)
+    def _authenticate(self, headers: Headers) -> Grant:
+        api_key = headers.get(b"x-api-key")
+        credentials = api_key or headers.get(b"authorization", b"")
+        text = credentials.decode("latin-1")
+        grant = self._grant(text.strip() if api_key else carried(text))
         if grant is None:
             browser = b"text/html" in headers.get(b"accept", b"")
-            raise Refused(responses.no_key(given=bool(given), browser=browser))
-        if len(self._known) >= KNOWN_LIMIT:
-            self._known.clear()
-        self._known[given] = grant
+            raise Refused(responses.unauthorized(provided=bool(credentials), browser=browser))
+        if len(self._grants) >= GRANTS_LIMIT:
+            self._grants.clear()
+        self._grants[credentials] = grant
         return grant
 
-    def _grant_of(self, text: str) -> Grant | None:
+    def _grant(self, text: str) -> Grant | None:
         if is_token(text, self._token):
             return _ALL
         key = self._keys.find(text)

@@ -1,4 +1,4 @@
-"""Lets the engine catch up: while it is behind and moving, each group commit waits a little, and takes more with it."""
+"""Backpressure: while the engine lags behind, group commits wait a little, which makes them larger and leaves CPU time."""
 
 from __future__ import annotations
 
@@ -10,25 +10,27 @@ from tillstream.errors import LogUnavailable
 from tillstream.ingest.group_commit import Committer
 from tillstream.log.base import Log
 
-BEHIND_RECORDS = 15_000
-"""So far behind the engine may be before commits wait: about a second of work."""
+LAG_LIMIT_RECORDS = 15_000
+"""Lag from which on commits wait: about one second of the engine's work."""
 
-CROWD_RECORDS = 500
-"""With fewer records since the last look there is nothing to pace."""
+ACTIVITY_RECORDS = 500
+"""Fewer records than this between two checks count as no activity."""
 
-STEP_S = 0.002
-LIMIT_S = 0.03
-INTERVAL_S = 0.25
+PAUSE_STEP_S = 0.002
+PAUSE_LIMIT_S = 0.03
+CHECK_INTERVAL_S = 0.25
 
-STILL_LOOKS = 8
-"""After so many looks at an engine that does not move, ingest goes on as if there were none."""
+STALLED_CHECKS = 8
+"""After this many checks without progress of the engine, commits no longer wait for it."""
 
 _logger = structlog.get_logger()
 
 
-class Pace:
-    """Where processors are few, ingest at full speed would leave the engine too little of them, and the
-    figures would fall behind for as long as the crowd lasts. An engine that stands still slows nothing.
+class Backpressure:
+    """Sets the pause before each group commit.
+
+    With few CPUs, ingest at full speed would starve the engine, and the figures would fall behind for as long as the
+    load lasts. An engine that is stopped or stalled slows nothing down.
     """
 
     def __init__(self, log: Log, committer: Committer) -> None:
@@ -36,33 +38,35 @@ class Pace:
         self._committer = committer
         self._appended = 0
         self._folded = 0
-        self._still = 0
+        self._stalled_checks = 0
 
-    async def watch(self) -> None:
-        """Until cancelled, set how long commits wait."""
+    async def run(self) -> None:
+        """Adjust the pause until cancelled."""
         while True:
-            await asyncio.sleep(INTERVAL_S)
+            await asyncio.sleep(CHECK_INTERVAL_S)
             appended = self._committer.appended_records
-            if appended - self._appended < CROWD_RECORDS:
+            if appended - self._appended < ACTIVITY_RECORDS:
                 self._committer.pause_s = 0.0
                 self._appended = appended
                 continue
             try:
                 lag = await asyncio.to_thread(self._log.lag)
             except LogUnavailable as error:
-                _logger.debug("pace_unknown", error=str(error))
+                _logger.debug("ingest.lag_unknown", error=str(error))
                 self._committer.pause_s = 0.0
                 continue
-            self._committer.pause_s = self.after(appended, lag, self._committer.pause_s)
+            self._committer.pause_s = self.next_pause_s(appended, lag, self._committer.pause_s)
 
-    def after(self, appended: int, lag: int, pause_s: float) -> float:
-        """How long commits wait from now on, after so many appended records, with so many of them not folded yet."""
-        # The lag is read a moment after the count, so their difference trembles by what came in between.
+    def next_pause_s(self, appended: int, lag: int, pause_s: float) -> float:
+        """The pause from now on. `appended` counts records in the log, `lag` those that the engine has not folded."""
+        # The lag is read a moment after the count, so the difference is off by the records between the two.
         folded = appended - lag
-        moved = folded >= self._folded + CROWD_RECORDS
-        self._still = 0 if moved else self._still + 1
-        self._folded = folded if moved else self._folded
+        progress = folded >= self._folded + ACTIVITY_RECORDS
+        self._stalled_checks = 0 if progress else self._stalled_checks + 1
+        self._folded = folded if progress else self._folded
         self._appended = appended
-        if self._still >= STILL_LOOKS:
+        if self._stalled_checks >= STALLED_CHECKS:
             return 0.0
-        return min(LIMIT_S, pause_s + STEP_S) if lag > BEHIND_RECORDS else max(0.0, pause_s - STEP_S)
+        if lag > LAG_LIMIT_RECORDS:
+            return min(PAUSE_LIMIT_S, pause_s + PAUSE_STEP_S)
+        return max(0.0, pause_s - PAUSE_STEP_S)

@@ -1,4 +1,4 @@
-"""What one request brings, sorted: receipts for the log, what is refused, and what is skipped."""
+"""Decodes and validates the content of a request: receipts, refusals for the quarantine, and skipped records."""
 
 from __future__ import annotations
 
@@ -22,39 +22,41 @@ from tillstream.log.base import Batch
 from tillstream.receipt.model import HEAD_COLUMNS, REPLAY, Fault
 from tillstream.receipt.validation import ReceiptError, Validator
 
-AT_ONCE_BYTES = 64 * 1024
-"""Up to here a payload is looked at on the event loop: whatever it is, that takes some 20 ms."""
+INLINE_BYTES = 64 * 1024
+"""Size up to which a payload is decoded on the event loop. Whatever it contains, that takes at most about 20 ms."""
 
-# Of each receipt in a batch; alone it is told more of its faults.
-_FAULTS_TOLD = 20
-# Of a batch; behind so many, of each receipt one.
-_FAULTS_OF_ALL = 2_000
+# The faults that are reported of each receipt in a batch. A single receipt has all of them reported.
+_FAULTS_PER_RECEIPT = 20
+# After this many faults of a batch, only the first one of each receipt is reported.
+_FAULTS_PER_BATCH = 2_000
 
 _ZIP = b"PK\x03\x04"
+_STORE = HEAD_COLUMNS.index("store")
 
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Sorted:
-    """What one request had: records for the log, refusals among them, and the answer once they are durable."""
+class DecodedRequest:
+    """The content of a batch request: records for the log, and the response once they are durable."""
 
     batch: Batch = field(default_factory=Batch)
+    """Receipts and refusals."""
     rejected: list[tuple[int, Sequence[Fault]]] = field(default_factory=list)
-    """By their place in the request."""
+    """The faults of rejected receipts, with their index in the request."""
     skipped: Counter[str] = field(default_factory=Counter)
     accepted: int = 0
     foreign: int = 0
-    """How many of the rejected ones are of stores that the key is not for; no record is made of them."""
+    """Rejected receipts of stores that the key is not valid for. They have no record."""
     parseable: bool = False
-    faults: int = 0
+    fault_count: int = 0
     empty: ReceiptError | None = None
-    """What to say where there was nothing in it."""
-    answer: Response | None = None
+    """The error if the request contains nothing. There is no response then."""
+    response: Response | None = None
 
 
-class Single(NamedTuple):
-    """The only receipt of a request, looked at: what its log's head, key and business day are, or why it is none."""
+class SingleReceipt(NamedTuple):
+    """The receipt of a request that has only one: its head, key and business day, or the error."""
 
     decoded: Decoded
     source: str
@@ -62,103 +64,113 @@ class Single(NamedTuple):
     error: ReceiptError | None = None
 
 
-class Sorter:
-    """Decodes and checks, in one thread at a time: its decoders remember what they saw."""
+class RequestDecoder:
+    """Decodes and validates payloads, in one thread at a time, because decoders have state."""
 
     def __init__(self, settings: Settings, formats: Formats) -> None:
-        self.validator = Validator(settings)
         self.stopping = False
-        """Set from any thread, it ends what is under way."""
+        """Set from any thread, it ends the decoding in progress."""
         self._settings = settings
         self._formats = formats
+        self._validator = Validator(settings)
 
-    def like(self, decoder: Decoder) -> Decoder:
-        """This sorter's own decoder of the same format."""
+    def own(self, decoder: Decoder) -> Decoder:
+        """This request decoder's own decoder of the same format."""
         return self._formats.counterpart(decoder)
 
-    def one(self, decoder: Decoder, payload: bytes, source: str, received_us: int) -> Single:
-        """The only receipt of the payload; `decoder` is this sorter's own."""
+    def decode_one(self, decoder: Decoder, payload: bytes, source: str, received_us: int) -> SingleReceipt:
+        """Decode a payload that has a single receipt. `decoder` must be an own one."""
         decoded = decoder.one(payload)
         if isinstance(decoded, Skip):
-            return Single(decoded, source)
+            return SingleReceipt(decoded, source)
         source = decoded.source or source
         try:
             if isinstance(decoded, Unreadable):
                 raise ReceiptError(decoded.faults, parseable=True)
-            return Single(decoded, source, self.validator.check(decoded.body, received_us, source, decoded.day))
+            checked = self._validator.check(decoded.body, received_us, source, decoded.day)
+            return SingleReceipt(decoded, source, checked)
         except ReceiptError as error:
-            return Single(decoded, source, error=self.advised(error, decoder, payload))
+            return SingleReceipt(decoded, source, error=self._with_advice(error, decoder, payload))
 
-    def all(self, decoder: Decoder, payload: bytes, source: str, received_us: int, stores: Stores = None) -> Sorted:
-        """Everything of the payload, for these stores; `decoder` may be another sorter's. Raises `Refused`."""
-        decoder = self._formats.counterpart(decoder)
-        found, only = Sorted(), None
-        limit, check, add = self._settings.batch_limit_receipts, self.validator.check, found.batch.add
+    def decode_all(
+        self, decoder: Decoder, payload: bytes, source: str, received_us: int, stores: Stores = None
+    ) -> DecodedRequest:
+        """Decode a payload with any number of receipts of these stores. `decoder` must be an own one. Raises `Refused`."""
+        request, only = DecodedRequest(), None
+        limit, check, add = self._settings.batch_limit_receipts, self._validator.check, request.batch.add
         for index, decoded in enumerate(decoder.decode(io.BytesIO(payload))):
             if index >= limit:
-                raise Refused(responses.too_many(limit))
+                raise Refused(responses.too_many_receipts(limit))
             if self.stopping:
                 raise Refused(responses.unavailable("ingest is stopping"))
             only = None if index else decoded
             if isinstance(decoded, Skip):
-                found.skipped[decoded.kind] += 1
+                request.skipped[decoded.kind] += 1
                 continue
-            own = decoded.source or source
+            own_source = decoded.source or source
             try:
                 if isinstance(decoded, Unreadable):
                     raise ReceiptError(decoded.faults, parseable=False)
-                head, _, _ = check(decoded.body, received_us, own, decoded.day)
-                found.parseable = True
+                head, _, _ = check(decoded.body, received_us, own_source, decoded.day)
+                request.parseable = True
                 if stores is not None and (store := store_of(head)) not in stores:
-                    found.foreign += 1
-                    found.rejected.append((index, [responses.foreign_store(store.decode())]))
+                    request.foreign += 1
+                    request.rejected.append((index, [responses.foreign_store(store.decode())]))
                     continue
                 add(head, decoded.body, decoded.original)
-                found.accepted += 1
+                request.accepted += 1
             except ReceiptError as error:
-                self._reject(found, index, error, decoded, received_us, own)
-        if isinstance(only, Unreadable) and not only.source and not replayed(source):
-            # Of a document that is none its decoder may have kept a part.
-            found.batch = Batch()
-            self.add_refusal(found.batch, found.rejected[0][1], payload, received_us, source)
-        self._conclude(found, decoder, payload)
-        return found
+                self._reject(request, index, error, decoded, received_us, own_source)
+        if isinstance(only, Unreadable) and not only.source and not is_replay(source):
+            # The whole document is unreadable. Its decoder may have returned only a part of the bytes.
+            request.batch = Batch()
+            self.add_refusal(request.batch, request.rejected[0][1], payload, received_us, source)
+        self._conclude(request, decoder, payload)
+        return request
 
     def _reject(
-        self, found: Sorted, index: int, error: ReceiptError, decoded: Record | Unreadable, received_us: int, own: str
+        self,
+        request: DecodedRequest,
+        index: int,
+        error: ReceiptError,
+        decoded: Record | Unreadable,
+        received_us: int,
+        source: str,
     ) -> None:
-        found.parseable = found.parseable or error.parseable
-        told = list(error.faults[: _FAULTS_TOLD if found.faults < _FAULTS_OF_ALL else 1])
-        found.faults += len(told)
-        found.rejected.append((index, told))
-        if not replayed(own):
-            self.add_refusal(found.batch, told, came(decoded), received_us, own)
+        request.parseable = request.parseable or error.parseable
+        faults = list(error.faults[: _FAULTS_PER_RECEIPT if request.fault_count < _FAULTS_PER_BATCH else 1])
+        request.fault_count += len(faults)
+        request.rejected.append((index, faults))
+        if not is_replay(source):
+            self.add_refusal(request.batch, faults, original_of(decoded), received_us, source)
 
-    def _conclude(self, found: Sorted, decoder: Decoder, payload: bytes) -> None:
-        if not found.batch and not found.skipped and not found.rejected:
+    def _conclude(self, request: DecodedRequest, decoder: Decoder, payload: bytes) -> None:
+        if not request.batch and not request.skipped and not request.rejected:
             fault = Fault("$", "there is no receipt in it", "send at least one")
             empty = ReceiptError([fault], parseable=bool(payload) and not payload.isspace())
-            found.empty = self.advised(empty, decoder, payload)
+            request.empty = self._with_advice(empty, decoder, payload)
             return
-        if found.foreign and not found.accepted:
-            # What came with a key that is for none of it is kept nowhere, lest it fill the quarantine.
-            raise Refused(responses.batch(0, found.rejected, found.skipped, parseable=True, foreign=True))
-        if found.rejected and not found.accepted:
-            index, told = found.rejected[-1]
-            advised = self.advised(ReceiptError(told, found.parseable), decoder, payload)
-            found.rejected[-1] = index, advised.faults
-        found.answer = responses.batch(found.accepted, found.rejected, found.skipped, parseable=found.parseable)
+        if request.foreign and not request.accepted:
+            # The key is valid for none of it. Its refusals are not stored, so that it cannot fill the quarantine.
+            raise Refused(responses.batch(0, request.rejected, request.skipped, parseable=True, foreign=True))
+        if request.rejected and not request.accepted:
+            index, faults = request.rejected[-1]
+            error = self._with_advice(ReceiptError(faults, request.parseable), decoder, payload)
+            request.rejected[-1] = index, error.faults
+        request.response = responses.batch(
+            request.accepted, request.rejected, request.skipped, parseable=request.parseable
+        )
 
     def add_refusal(
         self, batch: Batch, faults: Sequence[Fault], original: bytes, received_us: int, source: str
     ) -> None:
-        """A record for the quarantine, with as much of the original as a receipt may be large."""
-        head, kept = self.validator.refusal(faults, original, received_us, source)
-        batch.add(head, b"", kept)
+        """Add a record for the quarantine. A long original is cut off at the size limit of receipts."""
+        head, stored = self._validator.refusal(faults, original, received_us, source)
+        batch.add(head, b"", stored)
 
-    def advised(self, error: ReceiptError, decoder: Decoder, payload: bytes) -> ReceiptError:
-        """The error, with what the payload seems to be where the header names something else."""
-        advice = _packed(payload)
+    def _with_advice(self, error: ReceiptError, decoder: Decoder, payload: bytes) -> ReceiptError:
+        """The error with one more fault if the payload looks like another format than its media type says."""
+        advice = _archive_or_compressed(payload)
         likely = self._formats.recognised(payload)
         if likely is not None and likely is not decoder and likely.media_types:
             hint = f"send it as {likely.media_types[0]}"
@@ -166,45 +178,43 @@ class Sorter:
         return error if advice is None else ReceiptError([*error.faults, advice], error.parseable)
 
 
-class Apart:
-    """A sorter in a thread of its own, for what takes long: one such payload is worked on at a time.
+class DecodeWorker:
+    """A request decoder with a thread of its own, for large payloads.
 
-    So receipts that come one by one wait for no batch, and however many large bodies come, one is unpacked.
+    Small receipts don't wait for large ones, and only one large payload at a time is decompressed and decoded.
     """
 
     def __init__(self, settings: Settings, formats: Formats) -> None:
-        self.sorter = Sorter(settings, formats.copy())
+        self.decoder = RequestDecoder(settings, formats.copy())
         self._loop = asyncio.get_running_loop()
-        self._executor = ThreadPoolExecutor(1, "sort")
+        self._executor = ThreadPoolExecutor(1, "decode")
 
     async def run(self, work: Callable[[], T]) -> T:
+        """Run work in the thread, one at a time."""
         return await self._loop.run_in_executor(self._executor, work)
 
     def close(self) -> None:
-        """End what is under way as soon as may be, and begin nothing."""
-        self.sorter.stopping = True
+        """End the work in progress soon, and start no other."""
+        self.decoder.stopping = True
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 
-def came(decoded: Record | Unreadable) -> bytes:
-    """The bytes that were sent for it."""
+def original_of(decoded: Record | Unreadable) -> bytes:
+    """The bytes as they were sent."""
     return decoded.original or (decoded.body if isinstance(decoded, Record) else b"")
 
 
-_STORE = HEAD_COLUMNS.index("store")
-
-
 def store_of(head: bytes) -> bytes:
-    """The store that a record's head names; a refusal's names none."""
+    """The store in a record's head; empty for a refusal."""
     return head.split(b"\t", _STORE + 1)[_STORE]
 
 
-def replayed(source: str) -> bool:
-    """Whether it is in quarantine already: every try to replay it would leave another copy there."""
+def is_replay(source: str) -> bool:
+    """Whether the content comes from the quarantine. It is not quarantined again, so that replays leave no copies."""
     return source.split("/")[1:2] == [REPLAY]
 
 
-def _packed(payload: bytes) -> Fault | None:
+def _archive_or_compressed(payload: bytes) -> Fault | None:
     if payload.startswith(_ZIP):
         return Fault("$", "it looks like a zip archive", "send the files that are in it, or gzip with Content-Encoding")
     kind = compression.kind(payload[:8])

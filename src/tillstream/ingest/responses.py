@@ -1,4 +1,4 @@
-"""The HTTP answers of ingest: status, headers and body of each, ready to send."""
+"""The HTTP responses of ingest."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _encode = msgspec.json.encode
 
 
 class Refused(Exception):
-    """Ends the handling of a request with this answer."""
+    """Ends the handling of a request with this response."""
 
-    def __init__(self, answer: Response) -> None:
-        self.answer = answer
-        super().__init__(answer[0])
+    def __init__(self, response: Response) -> None:
+        self.response = response
+        super().__init__(response.status)
 
 
 def accepted(key: str, day: str) -> Response:
-    """One receipt is durable."""
+    """The response to a single receipt that is durable."""
     return Response(202, JSON, f'{{"accepted":1,"rejected":[],"receiptKey":"{key}","day":"{day}"}}'.encode())
 
 
@@ -34,10 +34,9 @@ def batch(
     parseable: bool,
     foreign: bool = False,
 ) -> Response:
-    """What became of many; each rejected one by its index. Where none was accepted, `errors` lists all.
+    """The response to a batch. It lists each rejected receipt by its index, and all errors if none was accepted.
 
-    `skipped` counts, by their kinds, records that are rightly no sales; without any it is left out. `foreign`: some
-    were of stores that the key is not for.
+    `skipped` counts records that are not sales, by kind. `foreign` says that the key is not valid for their stores.
     """
     entries = [{"index": index, "errors": [fault.as_dict() for fault in faults]} for index, faults in rejected]
     answer: dict[str, Any] = {"accepted": count, "rejected": entries}
@@ -52,25 +51,25 @@ def batch(
 
 
 def refused(faults: Sequence[Fault], *, parseable: bool) -> Response:
-    """Not a receipt (422), or nothing that could be parsed (400)."""
+    """The response to content that is not a receipt (422) or cannot be parsed (400)."""
     return Response(422 if parseable else 400, JSON, _errors(faults))
 
 
-def no_key(*, given: bool, browser: bool = False) -> Response:
-    """A key is needed: none came (RFC 6750, 3: no error is named then), or one that is not known.
+def unauthorized(*, provided: bool, browser: bool = False) -> Response:
+    """A key is missing, or the provided one is unknown. A `browser` then asks its user for a key.
 
-    A `browser` asks the person for it.
+    The challenge names no error if no key was provided (RFC 6750, section 3).
     """
-    challenge = 'Bearer realm="tillstream", error="invalid_token"' if given else 'Bearer realm="tillstream"'
+    challenge = 'Bearer realm="tillstream", error="invalid_token"' if provided else 'Bearer realm="tillstream"'
     if browser:
         challenge = 'Basic realm="tillstream: any name, and an API key as the password", charset="UTF-8"'
-    problem = "the key is not known, or was revoked" if given else "this needs an API key"
+    problem = "the key is not known, or was revoked" if provided else "this needs an API key"
     hint = "send `Authorization: Bearer KEY`, or `X-API-Key: KEY`; `tillstream keys add` makes one"
     return error(401, problem, hint, f"www-authenticate: {challenge}\r\n".encode())
 
 
 def foreign_store(store: str) -> Fault:
-    """The key is for other stores than the receipt's; what came is kept nowhere."""
+    """The key is not valid for the store of the receipt, which is not stored anywhere."""
     hint = f"send it with the key of that store; `tillstream keys add --store {store}` makes one"
     return Fault("$.storeID", f"this key may not post for store {store}", hint)
 
@@ -79,12 +78,12 @@ def foreign(store: str) -> Response:
     return Response(403, JSON, _errors([foreign_store(store)]))
 
 
-def no_posting() -> Response:
+def key_cannot_post() -> Response:
     hint = "use one that `tillstream keys add --store` made"
     return error(403, "this key is for reading, not for receipts", hint)
 
 
-def no_reading() -> Response:
+def key_cannot_read() -> Response:
     hint = "use one that `tillstream keys add --read` made"
     return error(403, "this key is for receipts, not for reading", hint)
 
@@ -98,8 +97,8 @@ def method_not_allowed(allowed: Sequence[str]) -> Response:
     return error(405, "the method is not allowed here", f"use {listed}", f"allow: {listed}\r\n".encode())
 
 
-def foreign_page() -> Response:
-    """Any page can have a browser send a form, or what names no type."""
+def cross_site() -> Response:
+    """A page of another site sent the request. Any page can make a browser send a form, or a body without a type."""
     hint = "type it at /receipt of this host, or send it from a program, without an Origin header"
     return error(403, "a page of another address sent this", hint)
 
@@ -109,11 +108,11 @@ def body_too_large(limit_bytes: int) -> Response:
 
 
 def receipt_too_large(limit_bytes: int) -> Response:
-    """The whole request has come: the connection may stay."""
+    """The receipt is too large. The connection stays open, because the whole request was read."""
     return error(413, f"the receipt has more than {limit_bytes} bytes", "send several to /receipts")
 
 
-def too_many(limit: int) -> Response:
+def too_many_receipts(limit: int) -> Response:
     return error(413, f"the request has more than {limit} receipts", "send fewer receipts at a time")
 
 
@@ -128,20 +127,20 @@ def unsupported_encoding() -> Response:
     return error(415, "unknown content encoding", hint, b"accept-encoding: gzip, zstd, identity\r\n")
 
 
-def too_fast(store: str, limit_per_s: int, wait_s: int) -> Response:
-    """A store sends more than it may; nothing was acknowledged."""
+def rate_limited(store: str, limit_per_s: int, wait_s: int) -> Response:
+    """A store exceeds its rate limit. Nothing was stored."""
     problem = f"store {store} sends more than {limit_per_s} receipts a second"
     hint = "nothing was taken; send it again after Retry-After seconds, it will count once"
     return error(429, problem, hint, f"retry-after: {wait_s}\r\n".encode())
 
 
 def unavailable(reason: str) -> Response:
-    """Nothing was acknowledged, and the same request may come again."""
+    """Nothing was stored, and the client should send the same request again."""
     return error(503, reason, "nothing was taken; send it again, it will count once", RETRY)
 
 
-def failed() -> Response:
-    """A fault of the program itself; its log says more."""
+def internal_error() -> Response:
+    """A bug in the program, which its log describes."""
     return error(500, "something went wrong here", "it is logged; send it again, it will count once")
 
 
@@ -155,7 +154,7 @@ def live() -> Response:
     return Response(200, JSON, b'{"status":"live"}')
 
 
-def found(content_type: str, body: bytes, headers: bytes = b"") -> Response:
+def document(content_type: str, body: bytes, headers: bytes = b"") -> Response:
     return Response(200, f"content-type: {content_type}\r\n".encode() + headers, body)
 
 

@@ -54,13 +54,13 @@ def ingest(
     settings: Settings, ready: Ready, open_log: Callable[[DataDirectory, Settings], Log], *, supervised: bool = False
 ) -> None:
     """Take receipts until SIGINT or SIGTERM; raises an `OperationalError` where it cannot."""
-    from tillstream.ingest.auth import Gate
-    from tillstream.ingest.server import serve
+    from tillstream.ingest.app import serve
+    from tillstream.ingest.auth import Authorizer
 
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     directory, clock = open_directory(settings.data_path, None if supervised else Kind.REAL), SystemClock()
     _check_exposure(directory, settings, ingest=True, supervised=supervised)
-    gate = Gate(
+    authorizer = Authorizer(
         KeyRepository(key_file.place(directory, settings), clock),
         machine_token.token(directory, secrets.token_bytes),
         required=exposure.asks_always(settings),
@@ -69,7 +69,7 @@ def ingest(
     with directory.lock("ingest") as lock, closing(open_log(directory, settings)) as log:
 
         async def run(stop: asyncio.Event) -> None:
-            await serve(log, settings, clock, stop, _announce(settings, lock, ready), gate)
+            await serve(log, settings, clock, stop, _announce(settings, lock, ready), authorizer)
 
         run_until_stopped(run, supervised=supervised)
 

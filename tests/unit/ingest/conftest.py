@@ -1,4 +1,4 @@
-"""The real ingest server for each test that asks for one."""
+"""An ingest server for each test that needs one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tillstream.clock import ManualClock
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts a server with the given settings and log; its clock stands at `RECEIVED_US`."""
+    """Starts a server with the given settings and log, and a clock that is stopped at `RECEIVED_US`."""
     started = []
 
     def start(**settings: Any) -> Ingest:

@@ -1,4 +1,4 @@
-"""Given keys; when receipts come with them, with others or with none; then each key posts for its stores alone."""
+"""Each key posts for its own stores only, and requests without a key are refused."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from tillstream.config.settings import Settings
 from tillstream.formats import registry
 from tillstream.formats.envelope import MEDIA_TYPE as RECORDS
 from tillstream.formats.form import MEDIA_TYPE as FORM
-from tillstream.ingest import auth as gate_module
-from tillstream.ingest.auth import Gate
+from tillstream.ingest import auth
+from tillstream.ingest.auth import Authorizer
 from tillstream.ingest.responses import Refused
 
 TOKEN = "0123456789abcdef" * 4
 
 
 class KeyFile:
-    """A file of keys, and what they are."""
+    """A file of keys."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.kept = KeyRepository(file, SystemClock())
+        self.repository = KeyRepository(file, SystemClock())
 
     def add(self, *stores: str, all_stores: bool = False, reads: bool = False) -> str:
-        with key_file.changing(self.file) as (known, keep):
+        with key_file.changing(self.file) as (known, replace):
             text, number = make(secrets.token_bytes, known.by_id)
-            keep(Keys({**known.by_id, number: Key(number, digest(text), "", "", stores, all_stores, reads)}))
+            replace(Keys({**known.by_id, number: Key(number, digest(text), "", "", stores, all_stores, reads)}))
         return text
 
     def revoke(self) -> None:
-        with key_file.changing(self.file) as (known, keep):
-            keep(Keys.of(Key(key.id, key.digest, "", "", key.stores, revoked="now") for key in known.by_id.values()))
+        with key_file.changing(self.file) as (known, replace):
+            replace(Keys.of(Key(key.id, key.digest, "", "", key.stores, revoked="now") for key in known.by_id.values()))
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def own(keys: KeyFile) -> str:
 
 @pytest.fixture
 def guarded(keys: KeyFile, own: str, tmp_path: Path) -> Iterator[Ingest]:
-    server = Ingest(tmp_path / "guarded", gate=Gate(keys.kept, TOKEN))
+    server = Ingest(tmp_path / "guarded", authorizer=Authorizer(keys.repository, TOKEN))
     yield server
     server.close()
 
@@ -73,20 +73,20 @@ def first_error(answer: Answer) -> str:
 
 
 def test_without_keys_everybody_posts(keys: KeyFile) -> None:
-    for gate in (Gate(), Gate(keys.kept, TOKEN)):
-        assert not gate.asks
-        assert gate.stores({}) is None
-        assert gate.stores({b"authorization": b"Bearer nonsense"}) is None
-        gate.check_reading({})
+    for authorizer in (Authorizer(), Authorizer(keys.repository, TOKEN)):
+        assert not authorizer.enabled
+        assert authorizer.allowed_stores({}) is None
+        assert authorizer.allowed_stores({b"authorization": b"Bearer nonsense"}) is None
+        authorizer.check_read({})
 
 
-def test_where_it_is_required_nobody_posts_while_there_are_no_keys(keys: KeyFile) -> None:
+def test_if_keys_are_required_nobody_posts_without_any(keys: KeyFile) -> None:
     with pytest.raises(Refused):
-        Gate(keys.kept, TOKEN, required=True).stores({})
+        Authorizer(keys.repository, TOKEN, required=True).allowed_stores({})
 
 
 @pytest.mark.parametrize("path", ["/receipt", "/receipts"])
-def test_without_a_key_nothing_is_taken_and_nothing_kept(guarded: Ingest, path: str) -> None:
+def test_without_a_key_nothing_is_accepted_or_stored(guarded: Ingest, path: str) -> None:
     for body in (encoded(), b"{", b""):
         answer = guarded.post(path, body)
         assert (answer.status, answer.headers["www-authenticate"]) == (401, 'Bearer realm="tillstream"')
@@ -98,7 +98,7 @@ def test_without_a_key_nothing_is_taken_and_nothing_kept(guarded: Ingest, path: 
 @pytest.mark.parametrize(
     "header", [bearer("ts_00000000_" + "A" * 43), ("x-api-key", "é"), ("authorization", "Basic eDp5")]
 )
-def test_an_unknown_key_is_as_good_as_none(guarded: Ingest, header: tuple[str, str]) -> None:
+def test_an_unknown_key_is_refused(guarded: Ingest, header: tuple[str, str]) -> None:
     answer = guarded.post("/receipt", encoded(), JSON, header)
     assert answer.status == 401
     assert 'error="invalid_token"' in answer.headers["www-authenticate"]
@@ -113,12 +113,12 @@ def test_a_key_posts_for_its_stores_in_either_header(guarded: Ingest, own: str) 
     assert len(guarded.records()) == 4
 
 
-def test_a_key_of_its_own_header_wins_over_the_authorization_of_a_proxy(guarded: Ingest, own: str) -> None:
+def test_a_key_in_x_api_key_wins_over_an_authorization_header(guarded: Ingest, own: str) -> None:
     headers = ("authorization", "Basic eDp5"), ("x-api-key", own)
     assert guarded.post("/receipt", encoded(), JSON, *headers).status == 202
 
 
-def test_a_receipt_of_another_store_is_refused_and_kept_nowhere(guarded: Ingest, own: str) -> None:
+def test_a_receipt_of_another_store_is_refused_and_not_stored(guarded: Ingest, own: str) -> None:
     answer = guarded.post("/receipt", encoded(storeID="13"), JSON, bearer(own))
     assert answer.status == 403
     assert answer.json["errors"] == [
@@ -128,17 +128,17 @@ def test_a_receipt_of_another_store_is_refused_and_kept_nowhere(guarded: Ingest,
             "hint": "send it with the key of that store; `tillstream keys add --store 13` makes one",
         }
     ]
-    packed = guarded.post("/receipt", encoded(storeID="13"), JSON, bearer(own), ("content-encoding", "identity"))
-    assert packed.status == 403
+    large = guarded.post("/receipt", encoded(storeID="13"), JSON, bearer(own), ("content-encoding", "identity"))
+    assert large.status == 403
     assert guarded.records() == []
 
 
-def test_what_is_no_receipt_is_kept_for_those_who_have_a_key(guarded: Ingest, own: str) -> None:
+def test_a_refused_receipt_with_a_valid_key_is_quarantined(guarded: Ingest, own: str) -> None:
     assert guarded.post("/receipt", b"{", JSON, bearer(own)).status == 400
     assert [record["kind"] for record in guarded.records()] == ["refusal"]
 
 
-def test_of_a_batch_the_own_ones_are_taken_and_the_foreign_ones_listed(guarded: Ingest, own: str) -> None:
+def test_a_batch_is_accepted_except_for_receipts_of_other_stores(guarded: Ingest, own: str) -> None:
     body = b"\n".join([encoded(1), encoded(2, storeID="13"), b"{", encoded(3)])
     answer = guarded.post("/receipts", body, NDJSON, bearer(own))
     assert (answer.status, answer.json["accepted"]) == (202, 2)
@@ -147,7 +147,7 @@ def test_of_a_batch_the_own_ones_are_taken_and_the_foreign_ones_listed(guarded: 
     assert sorted(record["kind"] for record in guarded.records()) == ["receipt", "receipt", "refusal"]
 
 
-def test_a_batch_with_nothing_of_its_own_is_refused_and_kept_nowhere(guarded: Ingest, own: str) -> None:
+def test_a_batch_of_other_stores_only_is_refused_and_not_stored(guarded: Ingest, own: str) -> None:
     answer = guarded.post("/receipts", b"\n".join([encoded(1, storeID="13"), b"{"]), NDJSON, bearer(own))
     assert (answer.status, answer.json["accepted"]) == (403, 0)
     assert answer.json["errors"][0]["path"] == "$[0].storeID"
@@ -162,14 +162,14 @@ BY_FORMAT = [
 
 @pytest.mark.parametrize(("media_type", "body"), BY_FORMAT)
 @pytest.mark.parametrize("path", ["/receipt", "/receipts"])
-def test_in_every_format_a_key_posts_for_its_store_alone(
+def test_in_every_format_a_key_posts_for_its_own_store_only(
     keys: KeyFile, tmp_path: Path, path: str, media_type: str, body: bytes
 ) -> None:
-    own, foreign = keys.add("12", "L12"), keys.add("13")
-    server = Ingest(tmp_path / "guarded", gate=Gate(keys.kept, TOKEN))
+    own, other = keys.add("12", "L12"), keys.add("13")
+    server = Ingest(tmp_path / "guarded", authorizer=Authorizer(keys.repository, TOKEN))
     try:
         assert server.post(path, body, media_type).status == 401
-        refused = server.post(path, body, media_type, bearer(foreign))
+        refused = server.post(path, body, media_type, bearer(other))
         assert (refused.status, "this key may not post for store" in refused.body.decode()) == (403, True)
         assert server.records() == []
         assert server.post(path, body, media_type, bearer(own)).status == 202
@@ -178,19 +178,19 @@ def test_in_every_format_a_key_posts_for_its_store_alone(
         server.close()
 
 
-def test_a_browser_asks_the_person_who_sends_a_form_for_a_key(guarded: Ingest, own: str) -> None:
+def test_a_browser_that_sends_a_form_asks_its_user_for_a_key(guarded: Ingest, own: str) -> None:
     form = b"storeID=S-1&cashReceiptID=1&date=2026-11-23+10%3A15%3A00&documentTotal.grossTotal=1"
     browser = ("accept", "text/html,*/*;q=0.8")
-    asked = guarded.post("/receipt", form, FORM, browser)
-    assert (asked.status, asked.headers["www-authenticate"].split()[0]) == (401, "Basic")
-    given = "Basic " + b64encode(f"anybody:{own}".encode()).decode()
-    taken = guarded.post("/receipt", form, FORM, browser, ("authorization", given))
-    assert (taken.status, "<h1>Taken</h1>" in taken.body.decode()) == (202, True)
-    other = guarded.post("/receipt", form.replace(b"S-1", b"13"), FORM, browser, ("authorization", given))
+    challenge = guarded.post("/receipt", form, FORM, browser)
+    assert (challenge.status, challenge.headers["www-authenticate"].split()[0]) == (401, "Basic")
+    credentials = "Basic " + b64encode(f"anybody:{own}".encode()).decode()
+    accepted = guarded.post("/receipt", form, FORM, browser, ("authorization", credentials))
+    assert (accepted.status, "<h1>Taken</h1>" in accepted.body.decode()) == (202, True)
+    other = guarded.post("/receipt", form.replace(b"S-1", b"13"), FORM, browser, ("authorization", credentials))
     assert (other.status, "this key may not post for store 13" in other.body.decode()) == (403, True)
 
 
-def test_a_key_for_all_stores_and_the_machines_token_post_anything(guarded: Ingest, keys: KeyFile) -> None:
+def test_a_key_for_all_stores_and_the_machine_token_post_for_any_store(guarded: Ingest, keys: KeyFile) -> None:
     everything = keys.add(all_stores=True)
 
     def known() -> bool:
@@ -200,7 +200,7 @@ def test_a_key_for_all_stores_and_the_machines_token_post_anything(guarded: Inge
     assert guarded.post("/receipt", encoded(2, storeID="14"), JSON, bearer(TOKEN)).status == 202
 
 
-def test_a_key_for_reading_posts_nothing_and_reads_the_figures(guarded: Ingest, keys: KeyFile, own: str) -> None:
+def test_a_key_for_reading_reads_the_metrics_and_posts_nothing(guarded: Ingest, keys: KeyFile, own: str) -> None:
     reading = keys.add(reads=True)
 
     def answered(key: str) -> int:
@@ -217,11 +217,11 @@ def test_a_key_for_reading_posts_nothing_and_reads_the_figures(guarded: Ingest, 
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/docs", "/openapi.json"])
-def test_health_and_the_description_are_open(guarded: Ingest, path: str) -> None:
+def test_health_and_documentation_need_no_key(guarded: Ingest, path: str) -> None:
     assert guarded.request("GET", path).status == 200
 
 
-def test_a_key_that_is_revoked_is_refused_within_a_second(guarded: Ingest, keys: KeyFile, own: str) -> None:
+def test_a_revoked_key_is_refused_within_two_seconds(guarded: Ingest, keys: KeyFile, own: str) -> None:
     connection = guarded.connect()
 
     def status() -> int:
@@ -232,7 +232,7 @@ def test_a_key_that_is_revoked_is_refused_within_a_second(guarded: Ingest, keys:
     wait_until(lambda: status() == 401, "it is refused", 2)
 
 
-def test_a_stranger_is_sent_away_before_a_large_body_has_come(guarded: Ingest) -> None:
+def test_a_large_body_without_a_key_is_refused_before_it_is_read(guarded: Ingest) -> None:
     for headers in ({"content_length": 20_000_000}, {"content_length": 10, "expect": "100-continue"}):
         connection = guarded.connect()
         connection.send(head(**headers))
@@ -243,7 +243,7 @@ def test_a_stranger_is_sent_away_before_a_large_body_has_come(guarded: Ingest) -
     assert chunked.answer().status == 401
 
 
-def test_who_has_a_key_may_send_a_large_body(guarded: Ingest, own: str) -> None:
+def test_a_large_body_with_a_key_is_accepted(guarded: Ingest, own: str) -> None:
     lines = b"\n".join(encoded(number, note="x" * 500) for number in range(300))
     answer = guarded.post("/receipts", lines, NDJSON, bearer(own), ("expect", "100-continue"))
     assert answer.status == 100
@@ -251,10 +251,10 @@ def test_who_has_a_key_may_send_a_large_body(guarded: Ingest, own: str) -> None:
     assert guarded.post("/receipts", body, JSON, bearer(own)).json["accepted"] == 300
 
 
-def test_only_so_many_headers_are_remembered(keys: KeyFile, own: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate_module, "KNOWN_LIMIT", 3)
-    gate = Gate(keys.kept, TOKEN)
+def test_the_number_of_cached_grants_is_bounded(keys: KeyFile, own: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "GRANTS_LIMIT", 3)
+    authorizer = Authorizer(keys.repository, TOKEN)
     for spaces in range(10):
-        stores = gate.stores({b"authorization": b"Bearer " + b" " * spaces + own.encode()})
+        stores = authorizer.allowed_stores({b"authorization": b"Bearer " + b" " * spaces + own.encode()})
         assert stores == frozenset({b"S-1", "ü2".encode()})
-    assert len(gate._known) <= 3
+    assert len(authorizer._grants) <= 3

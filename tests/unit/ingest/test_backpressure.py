@@ -1,4 +1,4 @@
-"""Commits wait while the engine is behind and moving, and never for one that stands still."""
+"""Commits wait while the engine lags and makes progress, but not for a stalled engine."""
 
 from __future__ import annotations
 
@@ -11,73 +11,80 @@ from tests.support.ingest import WAIT_S
 from tillstream.config.settings import Settings
 from tillstream.http.memory import MemoryBudget
 from tillstream.ingest import backpressure
-from tillstream.ingest.backpressure import BEHIND_RECORDS, CROWD_RECORDS, LIMIT_S, STEP_S, STILL_LOOKS, Pace
+from tillstream.ingest.backpressure import (
+    ACTIVITY_RECORDS,
+    LAG_LIMIT_RECORDS,
+    PAUSE_LIMIT_S,
+    PAUSE_STEP_S,
+    STALLED_CHECKS,
+    Backpressure,
+)
 from tillstream.ingest.counters import Counters
 from tillstream.ingest.group_commit import Committer
 from tillstream.log.base import Batch
 
 
-class Looks:
-    """A pace that is told what it would see."""
+class Checks:
+    """Backpressure with given counts instead of a log."""
 
     def __init__(self) -> None:
-        self._pace = Pace(None, None)  # type: ignore[arg-type]
+        self._backpressure = Backpressure(None, None)  # type: ignore[arg-type]
         self.pause_s = 0.0
 
-    def look(self, appended: int, lag: int) -> float:
-        self.pause_s = self._pace.after(appended, lag, self.pause_s)
+    def check(self, appended: int, lag: int) -> float:
+        self.pause_s = self._backpressure.next_pause_s(appended, lag, self.pause_s)
         return self.pause_s
 
 
-def test_an_engine_that_keeps_up_is_not_waited_for() -> None:
-    looks = Looks()
-    assert {looks.look(5_000 * step, 1_000) for step in range(1, 100)} == {0.0}
+def test_commits_do_not_wait_for_an_engine_that_keeps_up() -> None:
+    checks = Checks()
+    assert {checks.check(5_000 * step, 1_000) for step in range(1, 100)} == {0.0}
 
 
-def test_one_that_is_behind_is_given_more_and_more_time_up_to_a_limit_and_then_less_again() -> None:
-    looks = Looks()
-    pauses = [looks.look(6_000 * step, BEHIND_RECORDS + 1_000 * step) for step in range(1, 40)]
-    assert pauses[0] == STEP_S
+def test_the_pause_grows_to_its_limit_while_the_engine_lags_and_shrinks_afterwards() -> None:
+    checks = Checks()
+    pauses = [checks.check(6_000 * step, LAG_LIMIT_RECORDS + 1_000 * step) for step in range(1, 40)]
+    assert pauses[0] == PAUSE_STEP_S
     assert pauses == sorted(pauses)
-    assert pauses[-1] == LIMIT_S
+    assert pauses[-1] == PAUSE_LIMIT_S
     for step in range(40, 80):
-        looks.look(6_000 * step, 100)
-    assert looks.pause_s == 0.0
+        checks.check(6_000 * step, 100)
+    assert checks.pause_s == 0.0
 
 
-def test_one_that_stands_still_slows_nothing() -> None:
-    looks = Looks()
-    looks.look(20_000, 20_000)
-    pauses = [looks.look(20_000 + 5_000 * step, 20_000 + 5_000 * step) for step in range(1, STILL_LOOKS + 3)]
-    assert max(pauses) < LIMIT_S
+def test_commits_do_not_wait_for_a_stalled_engine() -> None:
+    checks = Checks()
+    checks.check(20_000, 20_000)
+    pauses = [checks.check(20_000 + 5_000 * step, 20_000 + 5_000 * step) for step in range(1, STALLED_CHECKS + 3)]
+    assert max(pauses) < PAUSE_LIMIT_S
     assert pauses[-1] == 0.0
 
 
-def test_one_that_stands_still_slows_nothing_although_the_lag_is_read_a_little_late() -> None:
-    looks, random = Looks(), Random(1)
-    pauses = [looks.look(5_000 * step, 5_000 * step + random.randrange(CROWD_RECORDS)) for step in range(1, 200)]
-    assert pauses[STILL_LOOKS + 1 :] == [0.0] * (199 - STILL_LOOKS - 1)
+def test_a_stalled_engine_is_recognised_although_the_lag_is_read_a_little_late() -> None:
+    checks, random = Checks(), Random(1)
+    pauses = [checks.check(5_000 * step, 5_000 * step + random.randrange(ACTIVITY_RECORDS)) for step in range(1, 200)]
+    assert pauses[STALLED_CHECKS + 1 :] == [0.0] * (199 - STALLED_CHECKS - 1)
 
 
-def test_over_a_real_log_commits_wait_while_nothing_is_folded_and_then_no_longer(tmp_path: Path) -> None:
+def test_with_a_real_log_the_pause_rises_and_ends_when_the_engine_has_stalled(tmp_path: Path) -> None:
     log = GatedLog(tmp_path / "log.sqlite3", Settings())
 
     async def main() -> None:
         committer = Committer(log, Settings(), Counters(), MemoryBudget(10**9))
-        watching = asyncio.create_task(Pace(log, committer).watch())
+        task = asyncio.create_task(Backpressure(log, committer).run())
         seen = set()
-        for _ in range(STILL_LOOKS + 6):
+        for _ in range(STALLED_CHECKS + 6):
             batch = Batch()
-            for _ in range(max(BEHIND_RECORDS, 20_000) // 4):
+            for _ in range(max(LAG_LIMIT_RECORDS, 20_000) // 4):
                 batch.add(b"head\n", b"")
             done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
             assert committer.add_all(batch, done.set_result)
             assert await done is None
-            await asyncio.sleep(backpressure.INTERVAL_S * 1.2)
+            await asyncio.sleep(backpressure.CHECK_INTERVAL_S * 1.2)
             seen.add(committer.pause_s)
         assert max(seen) > 0.0
         assert committer.pause_s == 0.0
-        watching.cancel()
+        task.cancel()
         await committer.close(WAIT_S)
 
     asyncio.run(main())

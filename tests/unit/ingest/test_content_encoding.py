@@ -1,4 +1,4 @@
-"""Encoded bodies come out whole, broken ones and bombs are told from them."""
+"""Compressed bodies are decompressed; broken ones and decompression bombs are refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.inprocess.ingest import Ingest
 from tests.support.ingest import JSON
 from tests.support.receipts import body
-from tillstream.ingest.content_encoding import MEMBERS_LIMIT, BrokenEncoding, TooLarge, undo
+from tillstream.ingest.content_encoding import MEMBERS_LIMIT, BrokenEncoding, TooLarge, decompress
 
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
@@ -27,35 +27,35 @@ every_encoding = pytest.mark.parametrize("name", COMPRESS)
 
 @every_encoding
 @given(plain=st.binary(min_size=1, max_size=2_000))
-def test_what_was_encoded_comes_back(name: str, plain: bytes) -> None:
-    assert undo(name, COMPRESS[name](plain), 2_000) == plain
+def test_a_compressed_body_is_restored(name: str, plain: bytes) -> None:
+    assert decompress(name, COMPRESS[name](plain), 2_000) == plain
 
 
 @every_encoding
-def test_several_frames_are_one_body(name: str) -> None:
-    assert undo(name, COMPRESS[name](b"one") + COMPRESS[name](b"two"), 100) == b"onetwo"
+def test_several_members_are_one_body(name: str) -> None:
+    assert decompress(name, COMPRESS[name](b"one") + COMPRESS[name](b"two"), 100) == b"onetwo"
 
 
 @every_encoding
-def test_a_body_that_grows_over_the_limit_is_refused(name: str) -> None:
+def test_a_body_that_exceeds_the_limit_is_refused(name: str) -> None:
     bomb = COMPRESS[name](bytes(50_000_000))
     assert len(bomb) < 100_000
     with pytest.raises(TooLarge):
-        undo(name, bomb, 1_000_000)
+        decompress(name, bomb, 1_000_000)
 
 
 @every_encoding
 @pytest.mark.parametrize("cut", [1, 8])
-def test_a_body_that_breaks_off_is_no_body(name: str, cut: int) -> None:
+def test_a_truncated_body_is_refused(name: str, cut: int) -> None:
     whole = COMPRESS[name](b"a receipt" * 100)
     with pytest.raises(BrokenEncoding):
-        undo(name, whole[: len(whole) // cut - cut], 10_000)
+        decompress(name, whole[: len(whole) // cut - cut], 10_000)
 
 
 @every_encoding
-def test_what_is_not_encoded_at_all_is_no_body(name: str) -> None:
+def test_an_uncompressed_body_is_refused(name: str) -> None:
     with pytest.raises(BrokenEncoding):
-        undo(name, b'{"storeID": 1}', 10_000)
+        decompress(name, b'{"storeID": 1}', 10_000)
 
 
 @pytest.fixture
@@ -67,14 +67,14 @@ def ingest(tmp_path: Path) -> Iterator[Ingest]:
 
 @every_encoding
 @pytest.mark.parametrize("path", ["/receipt", "/receipts"])
-def test_a_till_may_send_an_encoded_body(ingest: Ingest, name: str, path: str) -> None:
+def test_a_client_may_send_a_compressed_body(ingest: Ingest, name: str, path: str) -> None:
     headers = (("content-type", JSON), ("content-encoding", name.upper()))
     answer = ingest.request("POST", path, COMPRESS[name](json.dumps(body()).encode()), *headers)
     assert (answer.status, answer.json["accepted"]) == (202, 1)
 
 
 @every_encoding
-def test_a_bomb_is_over_the_limit_and_broken_data_are_not_parseable(ingest: Ingest, name: str) -> None:
+def test_a_bomb_is_answered_413_and_broken_data_400(ingest: Ingest, name: str) -> None:
     headers = (("content-type", JSON), ("content-encoding", name))
     assert ingest.request("POST", "/receipt", COMPRESS[name](bytes(1_000_000)), *headers).status == 413
     answer = ingest.request("POST", "/receipt", b"plain", *headers)
@@ -82,7 +82,7 @@ def test_a_bomb_is_over_the_limit_and_broken_data_are_not_parseable(ingest: Inge
     assert name in answer.json["errors"][0]["error"]
 
 
-def test_an_unknown_encoding_is_refused_with_those_known(ingest: Ingest) -> None:
+def test_an_unknown_encoding_is_answered_415_with_the_known_ones(ingest: Ingest) -> None:
     headers = (("content-type", JSON), ("content-encoding", "br"))
     answer = ingest.request("POST", "/receipt", b"x", *headers)
     assert answer.status == 415
@@ -90,21 +90,21 @@ def test_an_unknown_encoding_is_refused_with_those_known(ingest: Ingest) -> None
 
 
 @every_encoding
-def test_members_without_anything_are_counted_too(name: str) -> None:
+def test_empty_members_count_towards_the_limit(name: str) -> None:
     empty = COMPRESS[name](b"")
-    assert undo(name, empty * MEMBERS_LIMIT, 100) == b""
+    assert decompress(name, empty * MEMBERS_LIMIT, 100) == b""
     with pytest.raises(BrokenEncoding, match="too many members"):
-        undo(name, empty * (MEMBERS_LIMIT + 1), 100)
+        decompress(name, empty * (MEMBERS_LIMIT + 1), 100)
 
 
 @every_encoding
-def test_data_that_break_off_behind_some_blocks_are_no_body(name: str) -> None:
+def test_data_that_break_off_after_some_blocks_are_refused(name: str) -> None:
     whole = COMPRESS[name](bytes(range(256)) * 10_000 + os.urandom(300_000))
     with pytest.raises(BrokenEncoding, match="break off"):
-        undo(name, whole[:-100_000], 10_000_000)
+        decompress(name, whole[:-100_000], 10_000_000)
 
 
 @every_encoding
-def test_what_follows_the_data_is_told(name: str) -> None:
+def test_trailing_data_are_refused(name: str) -> None:
     with pytest.raises(BrokenEncoding, match="something else"):
-        undo(name, COMPRESS[name](b"a receipt") + b"rubbish", 10_000)
+        decompress(name, COMPRESS[name](b"a receipt") + b"rubbish", 10_000)

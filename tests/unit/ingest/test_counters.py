@@ -1,4 +1,4 @@
-"""Counts become metrics in Prometheus' own text."""
+"""Counters become metrics in the text format of Prometheus."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def figures(exposition: Exposition) -> dict[str, float]:
     return {name: float(value) for name, value in found}
 
 
-def test_what_was_counted_is_shown(tmp_path: Path) -> None:
+def test_counts_are_exposed(tmp_path: Path) -> None:
     counters = Counters()
     exposition = Exposition(counters, lambda: 7, tmp_path)
     counters.requests[202] += 2
@@ -27,10 +27,10 @@ def test_what_was_counted_is_shown(tmp_path: Path) -> None:
     assert shown["tillstream_log_lag_records"] == 7
 
 
-def test_commits_fall_into_cumulative_buckets(tmp_path: Path) -> None:
+def test_commit_durations_are_a_histogram_with_cumulative_buckets(tmp_path: Path) -> None:
     counters = Counters()
     for seconds in (0.001, 0.002, 0.04, 60.0):
-        counters.committed(seconds)
+        counters.count_commit(seconds)
     shown = figures(Exposition(counters, lambda: 0, tmp_path))
     assert shown['tillstream_commit_seconds_bucket{le="0.001"}'] == 1
     assert shown['tillstream_commit_seconds_bucket{le="0.0025"}'] == 2
@@ -48,10 +48,10 @@ def test_every_file_of_the_data_directory_has_its_size(tmp_path: Path) -> None:
     assert shown["tillstream_disk_free_bytes"] > 0
 
 
-def test_while_the_log_is_away_all_but_its_lag_is_told(tmp_path: Path) -> None:
-    def away() -> int:
+def test_without_the_log_all_metrics_but_its_lag_are_exposed(tmp_path: Path) -> None:
+    def unavailable() -> int:
         raise LogUnavailable("read", "the log", "it is away")
 
-    shown = figures(Exposition(Counters(), away, tmp_path))
+    shown = figures(Exposition(Counters(), unavailable, tmp_path))
     assert "tillstream_log_lag_records" not in shown
     assert "tillstream_disk_free_bytes" in shown

@@ -1,4 +1,4 @@
-"""Group commit: what shares one, who waits for which, and that nobody is told too early."""
+"""Group commit: records share commits, and callbacks run only after their records are durable."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run(log: GatedLog, main: Coroutine[Any, Any, None]) -> None:
         log.close()
 
 
-async def reached(log: GatedLog) -> None:
+async def append_started(log: GatedLog) -> None:
     assert await asyncio.to_thread(log.waiting.wait, WAIT_S)
 
 
@@ -43,18 +43,18 @@ def committer_of(log: GatedLog, budget: MemoryBudget | None = None) -> Committer
 
 
 def added(committer: Committer, body: bytes = b"body") -> Future[Outcome]:
-    """What the committer tells of one more record."""
+    """The outcome for one more record."""
     outcome: Future[Outcome] = asyncio.get_running_loop().create_future()
     assert committer.add(b"head\n", body, b"", outcome.set_result)
     return outcome
 
 
-def test_what_arrives_during_a_commit_shares_the_next_one(log: GatedLog) -> None:
+def test_records_that_arrive_during_a_commit_share_the_next_one(log: GatedLog) -> None:
     async def main() -> None:
         committer = committer_of(log)
         log.gate.clear()
         first = added(committer)
-        await reached(log)
+        await append_started(log)
         later = [added(committer, b"%d" % number) for number in range(1, 50)]
         log.gate.set()
         assert await asyncio.gather(first, *later) == [None] * 50
@@ -64,12 +64,12 @@ def test_what_arrives_during_a_commit_shares_the_next_one(log: GatedLog) -> None
     run(log, main())
 
 
-def test_nobody_is_told_before_the_append_has_returned(log: GatedLog) -> None:
+def test_no_callback_runs_before_the_append_has_returned(log: GatedLog) -> None:
     async def main() -> None:
         committer = committer_of(log)
         log.gate.clear()
         outcome = added(committer)
-        await reached(log)
+        await append_started(log)
         await asyncio.sleep(0.02)
         assert not outcome.done()
         assert list(log.read(START, 10)) == []
@@ -87,7 +87,7 @@ def test_records_take_room_until_they_are_durable(log: GatedLog) -> None:
         committer = committer_of(log, budget)
         log.gate.clear()
         added(committer, b"x" * 45)
-        await reached(log)
+        await append_started(log)
         last = added(committer, b"x" * 35)
         assert budget.reserved_bytes == 90
         batch = Batch()
@@ -103,7 +103,7 @@ def test_records_take_room_until_they_are_durable(log: GatedLog) -> None:
     run(log, main())
 
 
-def test_a_failure_reaches_everyone_who_waits_and_the_next_try_goes_to_the_log(log: GatedLog) -> None:
+def test_a_failure_is_reported_to_all_callbacks_and_the_next_commit_is_tried(log: GatedLog) -> None:
     async def main() -> None:
         committer = committer_of(log)
         log.failure = LogFull("append to", "it", "no room")
@@ -118,24 +118,24 @@ def test_a_failure_reaches_everyone_who_waits_and_the_next_try_goes_to_the_log(l
         assert await committer.probe() is None
         await committer.close(WAIT_S)
 
-    with capture_logs() as said:
+    with capture_logs() as events:
         run(log, main())
-    assert [entry["event"] for entry in said] == ["log_refuses_records", "log_takes_records_again"]
+    assert [entry["event"] for entry in events] == ["ingest.log_unavailable", "ingest.log_available"]
 
 
-def test_an_unforeseen_failure_is_an_answer_too(log: GatedLog) -> None:
+def test_an_unexpected_exception_is_an_outcome_too(log: GatedLog) -> None:
     async def main() -> None:
         committer = committer_of(log)
         log.failure = ZeroDivisionError()
         assert isinstance(await added(committer), LogUnavailable)
         await committer.close(WAIT_S)
 
-    with capture_logs() as said:
+    with capture_logs() as events:
         run(log, main())
-    assert [entry["event"] for entry in said] == ["commit_failed"]
+    assert [entry["event"] for entry in events] == ["ingest.commit_failed"]
 
 
-def test_closing_commits_what_waits(log: GatedLog) -> None:
+def test_closing_commits_pending_records(log: GatedLog) -> None:
     async def main() -> None:
         committer = committer_of(log)
         outcome = added(committer)

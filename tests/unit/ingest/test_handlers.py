@@ -1,4 +1,4 @@
-"""Each answer of ingest over a real socket, and what the log holds then."""
+"""The responses of `/receipt` and `/receipts` over a real socket, and the records that the log has afterwards."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tillstream.config.settings import Settings
 from tillstream.errors import LogFull, LogUnavailable
 from tillstream.formats.poslog.decoder import PoslogDecoder
 from tillstream.formats.xml import XmlDecoder
-from tillstream.ingest.decoding import AT_ONCE_BYTES
+from tillstream.ingest.decoding import INLINE_BYTES
 from tillstream.receipt.model import receipt_key
 from tillstream.receipt.validation import Validator
 
@@ -54,7 +54,7 @@ def test_the_same_receipt_twice_is_accepted_twice(ingest: Ingest) -> None:
 
 
 @pytest.mark.parametrize("path", ["/receipt", "/receipts"])
-def test_what_comes_out_of_quarantine_is_marked_and_not_kept_there_again(ingest: Ingest, path: str) -> None:
+def test_a_replay_is_marked_and_not_quarantined_again(ingest: Ingest, path: str) -> None:
     replay = ("tillstream-source", "replay")
     assert ingest.post(path, encoded(), JSON, replay).status == 202
     assert ingest.post(path, encoded(), JSON, ("tillstream-source", "replay/simulated")).status == 202
@@ -67,14 +67,14 @@ def test_what_comes_out_of_quarantine_is_marked_and_not_kept_there_again(ingest:
     assert [record["source"] for record in ingest.records()] == ["json/replay", "json/replay/simulated"]
 
 
-def test_of_many_that_come_out_of_quarantine_the_good_ones_are_taken(ingest: Ingest) -> None:
+def test_the_valid_receipts_of_a_replayed_batch_are_accepted(ingest: Ingest) -> None:
     several = b"[" + encoded(1) + b"," + encoded(2, date="x") + b"]"
     answer = ingest.post("/receipts", several, JSON, ("tillstream-source", "replay"))
     assert (answer.status, answer.json["accepted"], answer.json["rejected"][0]["index"]) == (202, 1, 1)
     assert len(ingest.records()) == 1
 
 
-def test_a_byte_order_mark_is_taken_off(ingest: Ingest) -> None:
+def test_a_byte_order_mark_is_removed(ingest: Ingest) -> None:
     assert ingest.post("/receipt", BOM + encoded()).status == 202
     assert ingest.post("/receipts", BOM + b"[" + encoded() + b"]").status == 202
     assert ingest.post("/receipts", BOM + encoded(), NDJSON).status == 202
@@ -90,7 +90,7 @@ def test_a_byte_order_mark_is_taken_off(ingest: Ingest) -> None:
         "application/till+json",
     ],
 )
-def test_json_is_known_by_each_of_its_names(ingest: Ingest, media_type: str) -> None:
+def test_json_has_several_media_types(ingest: Ingest, media_type: str) -> None:
     assert ingest.post("/receipt", encoded(), media_type).status == 202
 
 
@@ -103,7 +103,7 @@ def test_json_needs_no_content_type(ingest: Ingest) -> None:
 SQUARE = "application/vnd.square.orders+json"
 
 
-def test_orders_of_square_are_taken_skipped_and_refused_each_with_its_own_bytes(ingest: Ingest) -> None:
+def test_square_orders_are_accepted_skipped_and_refused_each_with_its_own_bytes(ingest: Ingest) -> None:
     sale, split, still_open, dollars = orders(square_order(), SPLIT, square_order(state="OPEN"), square_order(id="A2"))
     dollars = dollars.replace(b"EUR", b"USD")
     page = b'{"orders": [%b], "cursor": "x"}' % b", ".join([sale, still_open, split, dollars])
@@ -118,7 +118,7 @@ def test_orders_of_square_are_taken_skipped_and_refused_each_with_its_own_bytes(
     ]
 
 
-def test_an_order_of_square_needs_no_content_type_and_with_another_one_its_own_is_told(ingest: Ingest) -> None:
+def test_a_square_order_needs_no_content_type_and_a_wrong_one_is_answered_with_the_right_one(ingest: Ingest) -> None:
     (sale,) = orders(square_order())
     assert ingest.request("POST", "/receipt", sale).status == 202
     for path, media_type in (("/receipt", JSON), ("/receipts", JSON), ("/receipts", NDJSON)):
@@ -131,7 +131,7 @@ POSLOG = "application/vnd.nrf-arts.poslog+xml"
 
 
 @pytest.mark.parametrize("media_type", [POSLOG, "application/xml", "text/xml; charset=utf-8", None])
-def test_a_poslog_is_known_by_its_type_or_its_content(ingest: Ingest, media_type: str | None) -> None:
+def test_a_poslog_is_recognised_by_its_type_or_its_content(ingest: Ingest, media_type: str | None) -> None:
     log = PoslogDecoder.example.encode()
     headers = (("content-type", media_type),) if media_type else ()
     assert ingest.request("POST", "/receipt", log, *headers).status == 202
@@ -143,14 +143,14 @@ def test_a_poslog_is_known_by_its_type_or_its_content(ingest: Ingest, media_type
 
 
 @pytest.mark.parametrize("media_type", [JSON, NDJSON, SQUARE])
-def test_xml_that_is_sent_as_another_format_is_told_its_own(ingest: Ingest, media_type: str) -> None:
+def test_xml_with_another_media_type_is_answered_with_its_own(ingest: Ingest, media_type: str) -> None:
     for decoder, likely in ((XmlDecoder, "application/xml"), (PoslogDecoder, POSLOG)):
         answer = ingest.post("/receipts", decoder.example.encode(), media_type)
         assert answer.status in (400, 422)
         assert answer.json["errors"][-1]["hint"] == f"send it as {likely}"
 
 
-def test_of_several_receipts_in_xml_the_good_ones_are_taken(ingest: Ingest) -> None:
+def test_the_valid_receipts_of_an_xml_document_are_accepted(ingest: Ingest) -> None:
     whole = XmlDecoder.example.encode()
     answer = ingest.post("/receipts", whole.replace(b"</receipts>", b"<receipt><a></receipt></receipts>"), "text/xml")
     assert (answer.status, answer.json["accepted"]) == (202, 1)
@@ -159,19 +159,19 @@ def test_of_several_receipts_in_xml_the_good_ones_are_taken(ingest: Ingest) -> N
 
 
 @pytest.mark.parametrize("media_type", ["text/x-xml", "application/json; charset=utf-16", "application/x-unknown+yaml"])
-def test_an_unknown_media_type_is_told_the_known_ones(ingest: Ingest, media_type: str) -> None:
+def test_an_unknown_media_type_is_answered_with_the_known_ones(ingest: Ingest, media_type: str) -> None:
     answer = ingest.post("/receipt", encoded(), media_type)
     assert answer.status == 415
     assert "application/json" in answer.json["errors"][0]["hint"]
     assert "application/x-ndjson" in answer.headers["accept-post"]
 
 
-def test_an_encoded_body_is_not_taken_yet(ingest: Ingest) -> None:
+def test_an_unknown_content_encoding_is_refused(ingest: Ingest) -> None:
     assert ingest.post("/receipt", encoded(), JSON, ("content-encoding", "br")).status == 415
     assert ingest.post("/receipt", encoded(), JSON, ("content-encoding", "Identity")).status == 202
 
 
-def test_what_cannot_be_parsed_is_answered_400_and_kept(ingest: Ingest) -> None:
+def test_content_that_cannot_be_parsed_is_answered_400_and_quarantined(ingest: Ingest) -> None:
     answer = ingest.post("/receipt", b'{"storeID": ')
     assert answer.status == 400
     assert "not JSON" in first_error(answer)
@@ -181,7 +181,7 @@ def test_what_cannot_be_parsed_is_answered_400_and_kept(ingest: Ingest) -> None:
     assert record["day"] == "2026-11-23"
 
 
-def test_what_is_no_receipt_is_answered_422_with_every_fault_and_kept(ingest: Ingest) -> None:
+def test_an_invalid_receipt_is_answered_422_with_every_fault_and_quarantined(ingest: Ingest) -> None:
     body = encoded(lines=[{}, {}, {"settlementAmount": "abc"}], storeID=True)
     answer = ingest.post("/receipt", body)
     assert answer.status == 422
@@ -194,7 +194,7 @@ def test_what_is_no_receipt_is_answered_422_with_every_fault_and_kept(ingest: In
     assert json.loads(record["notes"]) == answer.json["errors"]
 
 
-def test_only_so_much_of_a_refused_receipt_is_kept(start: Start) -> None:
+def test_a_refused_receipt_is_quarantined_up_to_the_size_limit(start: Start) -> None:
     ingest = start(receipt_limit_bytes=500)
     body = encoded(extra="x" * 1_000)
     assert ingest.post("/receipt", body).status == 413
@@ -210,7 +210,7 @@ def test_nesting_of_ten_thousand_levels_is_answered_400(ingest: Ingest) -> None:
     assert "nested too deeply" in first_error(answer)
 
 
-def test_an_array_on_receipt_is_pointed_to_receipts(ingest: Ingest) -> None:
+def test_an_array_sent_to_receipt_is_referred_to_receipts(ingest: Ingest) -> None:
     answer = ingest.post("/receipt", b"[" + encoded() + b"]")
     assert answer.status == 422
     assert "/receipts" in answer.json["errors"][0]["hint"]
@@ -227,29 +227,31 @@ def test_an_array_on_receipt_is_pointed_to_receipts(ingest: Ingest) -> None:
         (encoded(1) + b"\n" + encoded(2), "application/jsonl"),
     ],
 )
-def test_many_are_accepted_at_once_as_the_very_bytes_that_came(ingest: Ingest, body: bytes, media_type: str) -> None:
+def test_the_receipts_of_a_batch_are_stored_with_the_bytes_that_were_sent(
+    ingest: Ingest, body: bytes, media_type: str
+) -> None:
     answer = ingest.post("/receipts", body, media_type)
     assert (answer.status, answer.json) == (202, {"accepted": 2, "rejected": []})
     assert [record["body"] for record in ingest.records()] == [encoded(1), encoded(2)]
 
 
-def test_one_object_may_come_to_receipts(ingest: Ingest) -> None:
+def test_a_single_object_may_be_sent_to_receipts(ingest: Ingest) -> None:
     assert ingest.post("/receipts", encoded()).json == {"accepted": 1, "rejected": []}
 
 
-def test_in_a_batch_the_good_ones_are_accepted_and_the_bad_ones_listed(ingest: Ingest) -> None:
+def test_the_valid_receipts_of_a_batch_are_accepted_and_the_others_listed(ingest: Ingest) -> None:
     lines = [encoded(1), b"{bad", encoded(2), encoded(3, storeID=None), b"7"]
     answer = ingest.post("/receipts", b"\n".join(lines), NDJSON)
     assert answer.status == 202
     assert answer.json["accepted"] == 2
     assert [entry["index"] for entry in answer.json["rejected"]] == [1, 3, 4]
     assert answer.json["rejected"][1]["errors"][0]["path"] == "$.storeID"
-    kept = ingest.records()
-    assert [record["kind"] for record in kept] == ["receipt", "refusal", "receipt", "refusal", "refusal"]
-    assert [record["original"] for record in kept] == [b"", lines[1], b"", lines[3], lines[4]]
+    records = ingest.records()
+    assert [record["kind"] for record in records] == ["receipt", "refusal", "receipt", "refusal", "refusal"]
+    assert [record["original"] for record in records] == [b"", lines[1], b"", lines[3], lines[4]]
 
 
-def test_a_batch_without_a_good_one_is_answered_422(ingest: Ingest) -> None:
+def test_a_batch_without_a_valid_receipt_is_answered_422(ingest: Ingest) -> None:
     answer = ingest.post("/receipts", b"[" + encoded(storeID=None) + b",7]")
     assert answer.status == 422
     assert answer.json["accepted"] == 0
@@ -257,7 +259,7 @@ def test_a_batch_without_a_good_one_is_answered_422(ingest: Ingest) -> None:
     assert len(ingest.records()) == 2
 
 
-def test_a_batch_that_cannot_be_parsed_is_answered_400_and_kept_whole(ingest: Ingest) -> None:
+def test_a_batch_that_cannot_be_parsed_is_answered_400_and_quarantined_as_a_whole(ingest: Ingest) -> None:
     body = b"[" + encoded() + b", {]"
     answer = ingest.post("/receipts", body)
     assert answer.status == 400
@@ -266,11 +268,11 @@ def test_a_batch_that_cannot_be_parsed_is_answered_400_and_kept_whole(ingest: In
 
 
 @pytest.mark.parametrize(("body", "status"), [(b"[]", 422), (b"", 400), (b" \n", 400)])
-def test_a_batch_of_nothing_is_refused(ingest: Ingest, body: bytes, status: int) -> None:
+def test_an_empty_batch_is_refused(ingest: Ingest, body: bytes, status: int) -> None:
     assert ingest.post("/receipts", body, NDJSON if not body.strip() else JSON).status == status
 
 
-def test_too_many_receipts_at_once_are_answered_413_and_none_is_taken(start: Start) -> None:
+def test_too_many_receipts_in_a_request_are_answered_413_and_none_is_stored(start: Start) -> None:
     ingest = start(batch_limit_receipts=3)
     lines = [encoded(number) for number in range(4)]
     assert ingest.post("/receipts", b"\n".join(lines), NDJSON).status == 413
@@ -285,7 +287,7 @@ def test_simulated_receipts_are_marked(ingest: Ingest) -> None:
     assert [record["source"] for record in ingest.records()] == ["json/http/simulated"] * 2 + ["json/http"]
 
 
-def test_a_body_that_breaks_off_is_answered_400(ingest: Ingest) -> None:
+def test_a_truncated_body_is_answered_400_and_quarantined(ingest: Ingest) -> None:
     connection = ingest.connect()
     connection.send(b"POST /receipt HTTP/1.1\r\nhost: x\r\ncontent-length: 50\r\n\r\n{")
     connection.socket.shutdown(socket.SHUT_WR)
@@ -307,7 +309,7 @@ def gated(tmp_path: Path) -> GatedLog:
         (LogUnavailable("append to", "it", "gone"), "cannot take"),
     ],
 )
-def test_a_log_that_takes_nothing_is_answered_503_until_it_does(
+def test_while_the_log_accepts_nothing_requests_are_answered_503(
     start: Start, tmp_path: Path, failure: Exception, reason: str
 ) -> None:
     log = gated(tmp_path)
@@ -327,7 +329,7 @@ def test_a_log_that_takes_nothing_is_answered_503_until_it_does(
     assert len(ingest.records()) == 1
 
 
-def test_more_than_may_wait_is_answered_503(start: Start, tmp_path: Path) -> None:
+def test_receipts_beyond_the_memory_budget_are_answered_503(start: Start, tmp_path: Path) -> None:
     log = gated(tmp_path)
     ingest = start(log=log, pending_limit_bytes=3_000)
     log.gate.clear()
@@ -356,7 +358,7 @@ def test_the_body_is_never_in_the_program_log(ingest: Ingest, capsys: pytest.Cap
     assert "secret-customer" not in said.out + said.err
 
 
-def test_a_store_that_sends_too_fast_is_answered_429_and_nothing_of_it_is_taken(start: Start) -> None:
+def test_a_store_over_its_rate_limit_is_answered_429_and_nothing_is_stored(start: Start) -> None:
     ingest = start(store_limit_receipts_per_s=2)
     connection = ingest.connect()
     answers = [connection.request("POST", "/receipt", encoded(number)) for number in range(5)]
@@ -369,7 +371,7 @@ def test_a_store_that_sends_too_fast_is_answered_429_and_nothing_of_it_is_taken(
     assert len(ingest.records()) == 5
 
 
-def test_a_batch_of_millions_of_nothings_is_refused_in_little_memory(start: Start) -> None:
+def test_a_batch_of_millions_of_invalid_records_is_refused_with_little_memory(start: Start) -> None:
     ingest = start(batch_limit_receipts=1_000)
     body = b"[" + b"0," * 4_000_000 + b"0]"
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -379,7 +381,7 @@ def test_a_batch_of_millions_of_nothings_is_refused_in_little_memory(start: Star
     assert ingest.records() == []
 
 
-def test_a_table_is_taken_receipt_by_receipt_with_their_rows(ingest: Ingest) -> None:
+def test_a_table_is_split_into_receipts_with_their_rows(ingest: Ingest) -> None:
     header = "storeID;cashReceiptID;date;grossTotal;lines.quantity\n"
     rows = [f"12;{number};2026-11-23 10:15:00;2,40;{quantity}\n" for number in (1, 2, 3) for quantity in (1, 2)]
     rows[3] = rows[3].replace(";2\n", "\n")
@@ -400,16 +402,16 @@ def test_a_table_is_taken_receipt_by_receipt_with_their_rows(ingest: Ingest) -> 
     assert any("it looks like CSV" in error["error"] for error in advised.json["errors"])
 
 
-def test_a_large_receipt_is_checked_beside_the_loop_too(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_receipt_is_validated_in_the_worker_thread(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     threads = []
     check = Validator.check
 
-    def seen(self: Validator, *given: Any) -> tuple[bytes, str, str]:
+    def recorded(self: Validator, *arguments: Any) -> tuple[bytes, str, str]:
         threads.append(threading.current_thread().name)
-        return check(self, *given)
+        return check(self, *arguments)
 
-    monkeypatch.setattr(Validator, "check", seen)
+    monkeypatch.setattr(Validator, "check", recorded)
     ingest = start()
-    assert ingest.post("/receipt", encoded(1, note="x" * AT_ONCE_BYTES)).status == 202
+    assert ingest.post("/receipt", encoded(1, note="x" * INLINE_BYTES)).status == 202
     assert ingest.post("/receipt", encoded(2)).status == 202
-    assert [name.startswith("sort") for name in threads] == [True, False]
+    assert [name.startswith("decode") for name in threads] == [True, False]

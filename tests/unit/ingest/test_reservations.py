@@ -1,4 +1,4 @@
-"""A budget that never goes over, and the share that each large body has of it until nobody needs that."""
+"""The memory budget is never exceeded, and every large body holds a reservation until it is no longer needed."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.support.ingest import JSON, NDJSON, WAIT_S, encoded, head
 from tests.support.waiting import wait_until
 from tillstream.config.settings import Settings
 from tillstream.http.memory import MemoryBudget, Reservation
-from tillstream.ingest import handlers, server
-from tillstream.ingest.decoding import Apart
+from tillstream.ingest import app, handlers
+from tillstream.ingest.decoding import DecodeWorker
 
 LARGE = 300_000
-"""Bytes of a body that is counted from its headers on."""
+"""The size of a body that is counted as soon as its headers are read."""
 
 
-def test_what_does_not_fit_is_not_taken() -> None:
+def test_bytes_beyond_the_budget_are_not_reserved() -> None:
     budget = MemoryBudget(10)
     assert budget.reserve(7)
     assert not budget.reserve(4)
@@ -35,7 +35,7 @@ def test_what_does_not_fit_is_not_taken() -> None:
     assert budget.reserve(7)
 
 
-def test_a_share_grows_shrinks_and_is_given_back_once() -> None:
+def test_a_reservation_grows_shrinks_and_is_released_once() -> None:
     budget = MemoryBudget(10)
     with Reservation(budget) as reservation:
         assert reservation.grow(4)
@@ -57,36 +57,36 @@ def budgets(monkeypatch: pytest.MonkeyPatch) -> list[MemoryBudget]:
         made.append(MemoryBudget(limit_bytes))
         return made[-1]
 
-    monkeypatch.setattr(server, "MemoryBudget", make)
+    monkeypatch.setattr(app, "MemoryBudget", make)
     return made
 
 
-class Sorting:
-    """What is done apart; it waits at a gate."""
+class GatedWorker:
+    """A decode worker whose work waits until the gate is open."""
 
     def __init__(self) -> None:
         self.gate = Event()
-        self.asked = 0
+        self.waiting = 0
 
-    def wait_for(self, asked: int) -> None:
-        wait_until(lambda: self.asked == asked, f"{asked} bodies wait", pause_s=0.005)
+    def wait_for(self, number: int) -> None:
+        wait_until(lambda: self.waiting == number, f"{number} bodies wait", pause_s=0.005)
 
 
 @pytest.fixture
-def sorting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sorting]:
-    sorting, run = Sorting(), Apart.run
+def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[GatedWorker]:
+    worker, run = GatedWorker(), DecodeWorker.run
 
-    async def gated(apart: Apart, work: Any) -> Any:
+    async def gated(self: DecodeWorker, work: Any) -> Any:
         def wait() -> Any:
-            assert sorting.gate.wait(WAIT_S)
+            assert worker.gate.wait(WAIT_S)
             return work()
 
-        sorting.asked += 1
-        return await run(apart, wait)
+        worker.waiting += 1
+        return await run(self, wait)
 
-    monkeypatch.setattr(Apart, "run", gated)
-    yield sorting
-    sorting.gate.set()
+    monkeypatch.setattr(DecodeWorker, "run", gated)
+    yield worker
+    worker.gate.set()
 
 
 def post(path: str, body: bytes, **headers: object) -> bytes:
@@ -94,7 +94,7 @@ def post(path: str, body: bytes, **headers: object) -> bytes:
 
 
 def wait_for(budget: MemoryBudget, size_bytes: int) -> None:
-    wait_until(lambda: budget.reserved_bytes == size_bytes, f"{size_bytes} bytes are taken", pause_s=0.005)
+    wait_until(lambda: budget.reserved_bytes == size_bytes, f"{size_bytes} bytes are reserved", pause_s=0.005)
 
 
 PLAIN = encoded().ljust(LARGE)
@@ -104,32 +104,32 @@ SMALL = gzip.compress(encoded().ljust(90_000))
 
 @pytest.mark.parametrize("path", ["/receipt", "/receipts"])
 @pytest.mark.parametrize(("body", "encoding"), [(PLAIN, "identity"), (PACKED, "gzip"), (SMALL, "gzip")])
-def test_bodies_that_wait_for_the_sorting_are_counted(
-    start: Start, budgets: list[MemoryBudget], sorting: Sorting, path: str, body: bytes, encoding: str
+def test_bodies_that_wait_for_the_worker_are_counted(
+    start: Start, budgets: list[MemoryBudget], worker: GatedWorker, path: str, body: bytes, encoding: str
 ) -> None:
     ingest = start()
     connections = [ingest.connect() for _ in range(3)]
     for connection in connections:
         connection.send(post(path, body, content_encoding=encoding))
-    sorting.wait_for(3)
+    worker.wait_for(3)
     assert budgets[0].reserved_bytes == 3 * len(body)
-    sorting.gate.set()
+    worker.gate.set()
     assert [connection.answer().status for connection in connections] == [202] * 3
     wait_for(budgets[0], 0)
 
 
-def test_more_than_may_wait_for_the_sorting_is_answered_503(
-    start: Start, budgets: list[MemoryBudget], sorting: Sorting
+def test_a_body_beyond_the_budget_is_answered_503(
+    start: Start, budgets: list[MemoryBudget], worker: GatedWorker
 ) -> None:
     ingest = start(pending_limit_bytes=3 * LARGE)
     connections = [ingest.connect() for _ in range(2)]
     for connection in connections:
         connection.send(post("/receipts", PLAIN))
-    sorting.wait_for(2)
+    worker.wait_for(2)
     assert budgets[0].reserved_bytes == 2 * LARGE
     assert ingest.post("/receipts", encoded().ljust(LARGE + 1)).status == 503
     assert ingest.post("/receipt", encoded()).status == 202
-    sorting.gate.set()
+    worker.gate.set()
     assert [connection.answer().status for connection in connections] == [202] * 2
     wait_for(budgets[0], 0)
 
@@ -148,7 +148,7 @@ def gated(tmp_path: Path) -> GatedLog:
 
 
 def test_a_body_that_waits_behind_another_request_is_counted_until_it_is_answered(
-    start: Start, tmp_path: Path, budgets: list[MemoryBudget], sorting: Sorting
+    start: Start, tmp_path: Path, budgets: list[MemoryBudget], worker: GatedWorker
 ) -> None:
     log = gated(tmp_path)
     ingest = start(log=log)
@@ -158,17 +158,17 @@ def test_a_body_that_waits_behind_another_request_is_counted_until_it_is_answere
     wait_for(budgets[0], LARGE)
     log.gate.set()
     assert connection.answer().status == 200
-    sorting.wait_for(1)
+    worker.wait_for(1)
     assert budgets[0].reserved_bytes == LARGE
-    sorting.gate.set()
+    worker.gate.set()
     assert connection.answer().status == 202
     wait_for(budgets[0], 0)
 
 
-def test_a_body_that_waits_on_a_connection_that_is_cut_off_gives_its_room_back(
+def test_a_waiting_body_is_released_when_its_connection_is_cut_off(
     tmp_path: Path, budgets: list[MemoryBudget], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "STOP_LIMIT_S", 0.1)
+    monkeypatch.setattr(app, "STOP_LIMIT_S", 0.1)
     log = gated(tmp_path)
     ingest = Ingest(tmp_path, log)
     log.gate.clear()
@@ -181,18 +181,18 @@ def test_a_body_that_waits_on_a_connection_that_is_cut_off_gives_its_room_back(
     ingest.close()
 
 
-def test_a_body_whose_client_has_gone_is_counted_as_long_as_it_is_worked_on(
-    start: Start, budgets: list[MemoryBudget], sorting: Sorting
+def test_a_body_of_a_disconnected_client_is_counted_until_it_was_decoded(
+    start: Start, budgets: list[MemoryBudget], worker: GatedWorker
 ) -> None:
     ingest = start(connection_limit=1)
     gone = ingest.connect()
     gone.send(post("/receipts", PLAIN))
-    sorting.wait_for(1)
+    worker.wait_for(1)
     gone.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     gone.close()
     wait_until(lambda: ingest.request("GET", "/health/live").status == 200, "the connection is lost")
     assert budgets[0].reserved_bytes == LARGE
-    sorting.gate.set()
+    worker.gate.set()
     wait_for(budgets[0], 0)
 
 
@@ -207,7 +207,7 @@ def test_a_body_whose_client_has_gone_is_counted_as_long_as_it_is_worked_on(
         ("POST", "/receipt", "image/png", 415),
     ],
 )
-def test_a_body_that_nobody_needs_gives_its_room_back(
+def test_a_body_that_is_not_needed_is_released(
     start: Start, budgets: list[MemoryBudget], method: str, path: str, media_type: str, status: int
 ) -> None:
     ingest = start()
@@ -216,9 +216,7 @@ def test_a_body_that_nobody_needs_gives_its_room_back(
 
 
 @pytest.mark.parametrize("path", ["/receipt", "/receipts"])
-def test_a_body_that_is_broken_or_refused_gives_its_room_back(
-    start: Start, budgets: list[MemoryBudget], path: str
-) -> None:
+def test_a_broken_or_refused_body_is_released(start: Start, budgets: list[MemoryBudget], path: str) -> None:
     ingest = start(pending_limit_bytes=3 * LARGE)
     for body, headers, status in [
         (PACKED[:-9], [("content-encoding", "gzip")], 400),
@@ -236,21 +234,21 @@ def test_a_body_that_is_broken_or_refused_gives_its_room_back(
 
 
 @pytest.mark.parametrize(
-    ("path", "fails"), [("/receipt", "one_later"), ("/receipts", "many"), ("/receipts", "_reserve")]
+    ("path", "fails"), [("/receipt", "post_large_receipt"), ("/receipts", "post_receipts"), ("/receipts", "_reserve")]
 )
-def test_a_fault_of_the_program_gives_the_room_back(
+def test_a_bug_releases_the_reservation(
     start: Start, budgets: list[MemoryBudget], monkeypatch: pytest.MonkeyPatch, path: str, fails: str
 ) -> None:
     def failing(*_: object, **_named: object) -> None:
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr(handlers.Taker, fails, failing)
+    monkeypatch.setattr(handlers.ReceiptHandlers, fails, failing)
     ingest = start()
     assert ingest.post(path, PLAIN).status == 500
     wait_for(budgets[0], 0)
 
 
-def test_chunks_are_counted_until_the_receipt_is_with_the_commit(
+def test_a_chunked_body_is_counted_until_the_commit_has_its_receipt(
     start: Start, tmp_path: Path, budgets: list[MemoryBudget]
 ) -> None:
     log = gated(tmp_path)
@@ -266,17 +264,17 @@ def test_chunks_are_counted_until_the_receipt_is_with_the_commit(
     wait_for(budgets[0], 0)
 
 
-def test_what_is_not_sorted_at_the_stop_gives_its_room_back(
-    tmp_path: Path, budgets: list[MemoryBudget], sorting: Sorting, monkeypatch: pytest.MonkeyPatch
+def test_bodies_that_wait_for_the_worker_at_the_stop_are_released(
+    tmp_path: Path, budgets: list[MemoryBudget], worker: GatedWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "STOP_LIMIT_S", 0.1)
+    monkeypatch.setattr(app, "STOP_LIMIT_S", 0.1)
     ingest = Ingest(tmp_path)
     for path in ("/receipts", "/receipts", "/receipt"):
         ingest.connect().send(post(path, PLAIN))
-    sorting.wait_for(3)
+    worker.wait_for(3)
     assert budgets[0].reserved_bytes == 3 * LARGE
     ingest.ask_to_stop()
     assert ingest.stopped()
     assert budgets[0].reserved_bytes == 0
-    sorting.gate.set()
+    worker.gate.set()
     ingest.close()

@@ -10,7 +10,7 @@ from tillstream.receipt.model import Fault
 FAULT = Fault("$.storeID", "it is missing", "a receipt needs it")
 
 
-def test_faults_are_told_with_path_error_and_hint() -> None:
+def test_faults_have_path_error_and_hint() -> None:
     status, headers, body, close = responses.refused([FAULT], parseable=True)
     assert (status, headers, close) == (422, b"content-type: application/json\r\n", False)
     assert json.loads(body) == {"errors": [FAULT.as_dict()]}
@@ -30,7 +30,7 @@ def test_answers_that_leave_a_body_unread_close_the_connection() -> None:
     assert responses.body_too_large(10).close
 
 
-def test_what_may_come_again_says_when() -> None:
+def test_responses_to_retry_have_a_retry_after_header() -> None:
     assert b"retry-after: 1\r\n" in responses.unavailable("the log is full").headers
-    assert b"retry-after: 7\r\n" in responses.too_fast("12", 5, 7).headers
+    assert b"retry-after: 7\r\n" in responses.rate_limited("12", 5, 7).headers
     assert responses.ready("the log is full").status == 503

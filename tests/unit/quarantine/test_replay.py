@@ -17,7 +17,7 @@ from tillstream.config.settings import Settings
 from tillstream.errors import IngestUnavailable
 from tillstream.formats import registry
 from tillstream.formats.envelope import MEDIA_TYPE
-from tillstream.ingest.auth import Gate
+from tillstream.ingest.auth import Authorizer
 from tillstream.quarantine.replay import Replayer
 
 JSON = "application/json"
@@ -97,7 +97,7 @@ def test_a_wrong_key_is_an_error_of_ingest_and_not_of_the_receipt(
     tmp_path: Path, authorization: dict[str, str], reason: str
 ) -> None:
     keys = KeyRepository(tmp_path / "keys.json", SystemClock())
-    guarded = Ingest(tmp_path / "guarded", gate=Gate(keys, required=True))
+    guarded = Ingest(tmp_path / "guarded", authorizer=Authorizer(keys, required=True))
     try:
         unauthorized = Replayer(
             lambda: f"http://127.0.0.1:{guarded.port}", lambda: authorization, registry.load(Settings())
