@@ -1,4 +1,4 @@
-"""Time, injected: logic asks a `Clock` and never the system, so tests can decide what time it is."""
+"""The injected clock. Logic reads time only from a `Clock`, so tests control it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that stands still until it is told to move."""
+    """A clock that moves only when a test advances it."""
 
     def __init__(self, now_us: int) -> None:
         self._now_us = now_us

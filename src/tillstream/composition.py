@@ -26,7 +26,7 @@ def open_log(directory: DataDirectory, settings: Settings, *, writer: bool) -> L
     """The log, for a role that writes it or for any reader. Raises an `OperationalError`."""
     if settings.log == "rabbitmq":
         return _rabbit_log(directory, settings, writer=writer)
-    if directory.elsewhere.exists():
+    if directory.broker_marker.exists():
         raise _other_log(directory, "it goes with a log on RabbitMQ", "set log = rabbitmq")
     from tillstream.log.sqlite.log import SqliteLog
 
@@ -42,7 +42,7 @@ def _rabbit_log(directory: DataDirectory, settings: Settings, *, writer: bool) -
     # A database's position means something in its own log only.
     if directory.log.exists():
         raise _other_log(directory, f"its log is {directory.log.name}", "set log = sqlite")
-    directory.elsewhere.touch()
+    directory.broker_marker.touch()
     from tillstream.log.rabbitmq.log import RabbitLog
     from tillstream.receipt.validation import Validator
 

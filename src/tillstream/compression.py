@@ -1,4 +1,4 @@
-"""What is compressed, by what it begins with; undone while it is read, in constant memory."""
+"""Detects gzip and zstd data by their first bytes and decompresses streams in constant memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CHUNK_BYTES = 16 * 1024
 _OUT_BYTES = 256 * 1024
 _GZIP_WINDOW = 31
 
-# `zstd --ultra` and `--long` write windows of up to so much.
+# The largest window that `zstd --ultra` and `--long` write.
 WINDOW_BYTES = 128 * 1024 * 1024
 
 _GZIP_MAGIC = b"\x1f\x8b\x08"
@@ -32,10 +32,10 @@ class _Member(Protocol):
 
     @property
     def needs_input(self) -> bool:
-        """Whether more output takes more data; if not, feed nothing until it does."""
+        """Whether `feed` needs more data; if not, call it with empty data for more output."""
 
     def feed(self, data: bytes) -> tuple[bytes, bytes, bool]:
-        """Return a bounded part of the output, the data that are left over, and whether the member has ended."""
+        """Return a bounded part of the output, the unused data, and whether the member has ended."""
 
 
 class _Gzip:
@@ -85,7 +85,7 @@ _KINDS: dict[str, Callable[[int], _Member]] = {"gzip": _Gzip, "zstd": _Zstd}
 
 
 def kind(head: bytes) -> str:
-    """`gzip`, `zstd`, or nothing where the head is of neither."""
+    """The compression that data with this head have: `gzip`, `zstd`, or an empty string for neither."""
     if head.startswith(_GZIP_MAGIC):
         return "gzip"
     if head.startswith(_ZSTD_MAGIC) or (head[1:4] == _ZSTD_SKIPPABLE and head[0] & 0xF0 == 0x50):
@@ -93,11 +93,11 @@ def kind(head: bytes) -> str:
     return ""
 
 
-class Plain(io.RawIOBase):
-    """What a compressed stream holds: every member or frame, one after the other.
+class Decompressed(io.RawIOBase):
+    """The decompressed content of a stream: all its gzip members or zstd frames in order.
 
-    It ends where the compressed data are broken, and `trouble` says why. Windows may be so large (zstd), and there may
-    be so many members (None: any number), for each costs time even where nothing is in it.
+    The content ends where the compressed data are broken, and `trouble` gives the reason. `window_bytes` bounds a zstd
+    window. `members_limit` bounds the number of members (None: unlimited), because even an empty one costs time.
     """
 
     def __init__(
@@ -138,19 +138,19 @@ class Plain(io.RawIOBase):
         if ended:
             self._member = None
         elif hungry and not data and not out:
-            return self._stop(f"the {self._name} data break off")
+            return self._stop(f"the {self._name} data end too early")
         return out
 
     def _begin(self) -> bool:
-        """Begin the next member, where there is one."""
+        """Start the next member; False at the end of the data."""
         while len(self._data) < _MAGIC_BYTES and (more := self._raw.read(_CHUNK_BYTES)):
-            # Tapes and some tools fill a file up with zeros.
+            # Tapes and some tools pad a file with zeros.
             self._data = (self._data + more).lstrip(b"\0")
         self._data = self._data.lstrip(b"\0")
         if not self._data:
             return False
         if kind(self._data) != self._name:
-            self._stop(f"what follows the {self._name} data is something else")
+            self._stop(f"unknown data follow the {self._name} data")
             return False
         if not self._members_left:
             self._stop(f"the {self._name} data have too many members")

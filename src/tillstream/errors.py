@@ -1,4 +1,4 @@
-"""The error tree. An operational error says what was being done, to what, why it failed and what to try."""
+"""The error tree. An operational error names the action, its target, the cause and what to try."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ class TillstreamError(Exception):
 
 
 class OperationalError(TillstreamError):
-    """Something outside the program stands in the way; a person can mend it.
+    """The environment prevents an operation, and an operator can fix it.
 
-    ``doing`` is a verb phrase ("open the log"), ``target`` what it was done to (a path, an
-    address), ``because`` the cause in plain words and ``hint`` what to try.
+    ``doing`` is a verb phrase ("open the log"), ``target`` is its object (a path, an address),
+    ``because`` is the cause in plain words and ``hint`` is what to try.
     """
 
     def __init__(self, doing: str, target: object, because: object, hint: str = "") -> None:
@@ -35,15 +35,15 @@ class DataDirectoryError(OperationalError):
 
 
 class PortTaken(OperationalError):
-    """Another program listens on the port already."""
+    """Another program already listens on the port."""
 
 
 class LogUnavailable(OperationalError):
-    """The log cannot take or give records now. Nothing was acknowledged; trying again is safe."""
+    """The log cannot append or return records now. Nothing was acknowledged, so a retry is safe."""
 
 
 class LogFull(LogUnavailable):
-    """The log has no room left: its disk or its limit is full."""
+    """The log has reached its size limit, or its disk is full."""
 
 
 class DatabaseUnavailable(OperationalError):
@@ -51,29 +51,29 @@ class DatabaseUnavailable(OperationalError):
 
 
 class PositionConflict(DatabaseUnavailable):
-    """A commit named a position that is not the database's own: another writer was there first."""
+    """A commit started from a position that another writer has already moved."""
 
 
 class IngestUnavailable(OperationalError):
-    """Ingest doesn't run, or takes nothing now."""
+    """Ingest is not running, or accepts nothing now."""
 
 
 class StoreListError(OperationalError):
-    """The list of shops cannot be read, taken or kept."""
+    """The list of stores cannot be read, imported or saved."""
 
 
 class AccessError(OperationalError):
-    """Keys, the password or TLS are missing where they are needed, or cannot be used as they are."""
+    """API keys, the password or TLS files are missing where they are required, or unusable."""
 
 
 class UnknownMetric(TillstreamError):
-    """A metric was asked for that the catalogue doesn't have."""
+    """The catalogue has no metric of the requested name."""
 
 
 class BadQuery(TillstreamError):
-    """A reader asked for something that doesn't exist: a wrong day, filter, cursor or limit.
+    """A query has an invalid parameter: a day, filter, cursor or limit.
 
-    ``path`` names the parameter, ``error`` what is wrong with it and ``hint`` what would be right.
+    ``path`` names the parameter, ``error`` says what is wrong with it and ``hint`` what is valid.
     """
 
     def __init__(self, path: str, error: str, hint: str = "") -> None:

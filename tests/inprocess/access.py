@@ -6,7 +6,7 @@ import secrets
 from functools import cache
 
 from tillstream.access import key_file, password
-from tillstream.access.keys import Key, Keys, digest, make
+from tillstream.access.keys import Key, Keys, create, digest
 from tillstream.access.password import Password
 from tillstream.config.data_directory import DataDirectory
 
@@ -16,7 +16,7 @@ PASSWORD = "pain au levain"
 @cache
 def hashed(text: str) -> Password:
     """Hashed once: that is slow on purpose."""
-    return password.make(text, secrets.token_bytes)
+    return password.create(text, secrets.token_bytes)
 
 
 def set_password(directory: DataDirectory, text: str = PASSWORD) -> None:
@@ -26,6 +26,6 @@ def set_password(directory: DataDirectory, text: str = PASSWORD) -> None:
 def add_key(directory: DataDirectory, *stores: str, reads: bool = False) -> str:
     """The text of a new key."""
     with key_file.changing(directory.keys) as (known, keep):
-        text, number = make(secrets.token_bytes, known.by_id)
+        text, number = create(secrets.token_bytes, known.by_id)
         keep(Keys({**known.by_id, number: Key(number, digest(text), "", "", stores, reads=reads)}))
     return text

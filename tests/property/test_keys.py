@@ -7,13 +7,13 @@ from base64 import b64encode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tillstream.access.keys import Key, Keys, carried, digest, make
+from tillstream.access.keys import Key, Keys, bearer_or_basic, create, digest
 
 entropies = st.binary(min_size=36, max_size=36)
 
 
 def made(random: bytes) -> tuple[str, Keys]:
-    text, number = make(lambda size: random[:4] if size == 4 else random[4:], {})
+    text, number = create(lambda size: random[:4] if size == 4 else random[4:], {})
     return text, Keys.of([Key(number, digest(text), "", all_stores=True)])
 
 
@@ -23,7 +23,11 @@ def test_a_key_is_found_whatever_its_bits(random: bytes) -> None:
     found = keys.find(text)
     assert found is not None
     assert found.id == random[:4].hex()
-    assert carried(f"Bearer {text}") == carried("Basic " + b64encode(f"x:{text}".encode()).decode()) == text
+    assert (
+        bearer_or_basic(f"Bearer {text}")
+        == bearer_or_basic("Basic " + b64encode(f"x:{text}".encode()).decode())
+        == text
+    )
 
 
 @given(entropies, st.integers(0, 54), st.characters())
@@ -36,4 +40,4 @@ def test_a_key_with_one_letter_changed_is_none(random: bytes, place: int, letter
 @given(entropies, st.text() | st.binary().map(lambda raw: raw.decode("latin-1")))
 def test_no_other_text_is_a_key(random: bytes, text: str) -> None:
     assert made(random)[1].find(text) is None
-    assert carried(text) == "" or text.strip().lower().startswith(("bearer ", "basic "))
+    assert bearer_or_basic(text) == "" or text.strip().lower().startswith(("bearer ", "basic "))

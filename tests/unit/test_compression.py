@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 import zstandard
 
-from tillstream.compression import Plain, kind, unzstd, zstd_compressor
+from tillstream.compression import Decompressed, kind, unzstd, zstd_compressor
 
 TEXT = b"".join(b"line %d of the file\n" % number for number in range(20_000))
 BOMB_BYTES = 200 * 1024 * 1024
@@ -23,8 +23,8 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def plain(data: bytes, name: str) -> Plain:
-    return Plain(cast("io.RawIOBase", io.BytesIO(data)), name)
+def plain(data: bytes, name: str) -> Decompressed:
+    return Decompressed(cast("io.RawIOBase", io.BytesIO(data)), name)
 
 
 @pytest.mark.parametrize("name", COMPRESS)
@@ -40,7 +40,7 @@ def test_all_members_come_one_after_the_other_with_what_fills_the_file_up(name: 
 def test_data_that_break_off_give_what_they_hold_and_say_so(name: str, kept: int) -> None:
     stream = plain(COMPRESS[name](TEXT)[:kept], name)
     assert TEXT.startswith(io.BufferedReader(stream).read())
-    assert stream.trouble == f"the {name} data break off"
+    assert stream.trouble == f"the {name} data end too early"
 
 
 @pytest.mark.parametrize("name", COMPRESS)
@@ -53,7 +53,7 @@ def test_damage_and_what_does_not_belong_there_are_told(name: str) -> None:
 
     followed = plain(COMPRESS[name](TEXT) + b"something", name)
     assert io.BufferedReader(followed).read() == TEXT
-    assert followed.trouble == f"what follows the {name} data is something else"
+    assert followed.trouble == f"unknown data follow the {name} data"
 
 
 @pytest.mark.parametrize("name", COMPRESS)
@@ -75,12 +75,12 @@ def test_the_kind_is_told_by_the_first_bytes() -> None:
 @pytest.mark.parametrize("name", COMPRESS)
 def test_members_and_windows_have_limits_where_they_are_asked_for(name: str) -> None:
     several = COMPRESS[name](b"one") + COMPRESS[name](b"two")
-    limited = Plain(cast("io.RawIOBase", io.BytesIO(several)), name, members_limit=1)
+    limited = Decompressed(cast("io.RawIOBase", io.BytesIO(several)), name, members_limit=1)
     assert io.BufferedReader(limited).read() == b"one"
     assert limited.trouble == f"the {name} data have too many members"
     wide = zstandard.ZstdCompressor(compression_params=zstandard.ZstdCompressionParameters(window_log=24))
     data = wide.compress(os.urandom(1_000) * 20_000)
-    narrow = Plain(cast("io.RawIOBase", io.BytesIO(data)), "zstd", window_bytes=8 * 1024 * 1024)
+    narrow = Decompressed(cast("io.RawIOBase", io.BytesIO(data)), "zstd", window_bytes=8 * 1024 * 1024)
     assert io.BufferedReader(narrow).read() == b""
     assert narrow.trouble.startswith("the zstd data are broken")
 

@@ -1,4 +1,4 @@
-"""Where the ports may listen: on loopback as one likes, elsewhere with keys, a password and TLS."""
+"""The rule for listening beyond loopback: it needs API keys, a password and TLS."""
 
 from __future__ import annotations
 
@@ -12,28 +12,30 @@ from tillstream.config.settings import Settings
 from tillstream.errors import AccessError
 
 
-class Lack(NamedTuple):
-    """Something that protects and is missing: what, how it is had, and what others can do without it."""
+class MissingProtection(NamedTuple):
+    """A missing protection: its name, how to add it, and what anyone can do without it."""
 
-    what: str
+    name: str
     remedy: str
     danger: str
 
 
-KEYS = Lack("no keys", "`tillstream keys add --store ID`", "post receipts")
-PASSWORD = Lack("no password", "`tillstream password set`", "read receipts")
-TLS = Lack("no TLS", "the settings tls_certificate_file and tls_key_file", "listen in")
+KEYS = MissingProtection("no keys", "`tillstream keys add --store ID`", "post receipts")
+PASSWORD = MissingProtection("no password", "`tillstream password set`", "read receipts")
+TLS = MissingProtection("no TLS", "the settings tls_certificate_file and tls_key_file", "listen in")
 
 
-def asks_always(settings: Settings) -> bool:
-    """Whether the ports ask for keys and password even while there are none."""
+def always_required(settings: Settings) -> bool:
+    """Whether the ports require keys and a password even while none exist."""
     return settings.access == "on" or not (ports.is_loopback(settings.host) or settings.insecure)
 
 
-def lacks(directory: DataDirectory, settings: Settings, *, ingest: bool, dashboard: bool) -> list[Lack]:
-    """What is missing of the protection of these ports. Raises `AccessError` where it is there and cannot be used."""
+def missing_protections(
+    directory: DataDirectory, settings: Settings, *, ingest: bool, dashboard: bool
+) -> list[MissingProtection]:
+    """The protections that these ports lack. Raises `AccessError` if one exists but is unusable."""
     found = []
-    if not key_file.read(key_file.place(directory, settings)).guard_ingest and ingest:
+    if not key_file.read(key_file.path(directory, settings)).guard_ingest and ingest:
         found.append(KEYS)
     if password.read(directory.password) is None and dashboard:
         found.append(PASSWORD)
@@ -43,18 +45,18 @@ def lacks(directory: DataDirectory, settings: Settings, *, ingest: bool, dashboa
 
 
 def check(directory: DataDirectory, settings: Settings, *, ingest: bool = True, dashboard: bool = True) -> str:
-    """What to warn of, empty where all is well. Raises `AccessError` where these ports must not listen like that."""
-    found = lacks(directory, settings, ingest=ingest, dashboard=dashboard)
+    """A warning, empty if the ports are protected. Raises `AccessError` if they must not listen without protection."""
+    found = missing_protections(directory, settings, ingest=ingest, dashboard=dashboard)
     if not found or ports.is_loopback(settings.host):
         return ""
     if settings.insecure:
-        # Keys and a password that are always asked for let nobody in while there are none.
-        dangers = [lack.danger for lack in found if lack is TLS or settings.access != "on"]
+        # With access = on, nobody gets in while there are no keys and no password.
+        dangers = [missing.danger for missing in found if missing is TLS or settings.access != "on"]
         if not dangers:
             return ""
-        return f"warning: on {settings.host} everyone who reaches this machine can {_listed(dangers)} (--insecure)"
-    because = f"others can reach it, and it has {_listed([lack.what for lack in found])}"
-    remedies = _listed([lack.remedy for lack in found])
+        return f"warning: on {settings.host} anyone who reaches this machine can {_listed(dangers)} (--insecure)"
+    because = f"others can reach it, and it has {_listed([missing.name for missing in found])}"
+    remedies = _listed([missing.remedy for missing in found])
     raise AccessError("listen on", settings.host, because, f"use {remedies}, or --insecure")
 
 

@@ -1,4 +1,4 @@
-"""The file of the API keys: kept durably, shared by those that it is named to, and seen anew while it is in use."""
+"""The file of the API keys: durable, shared by several ingests, and watched for changes."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from tillstream.config.watched import Watched
 from tillstream.errors import AccessError
 
 VERSION = 1
-"""Of the file; a newer one is left as it is."""
+"""Version of the file; a newer file is refused and left unchanged."""
 
 KEYS_LIMIT = 10_000
-"""Most keys in a file. Of more the revoked ones go, the oldest first."""
+"""Maximum keys in a file. Above it the oldest revoked keys are removed."""
 
 
-class _Kept(Struct):
+class _File(Struct):
     version: int
     keys: list[Key]
 
 
-def place(directory: DataDirectory, settings: Settings) -> Path:
-    """Where the keys are kept."""
+def path(directory: DataDirectory, settings: Settings) -> Path:
+    """The path of the key file."""
     return Path(settings.keys_file) if settings.keys_file else directory.keys
 
 
 def read(file: Path) -> Keys:
-    """The keys in the file; none where there is no file. Raises `AccessError`."""
+    """Read the keys; a missing file holds none. Raises `AccessError`."""
     try:
         text = file.read_bytes()
     except FileNotFoundError:
         return Keys()
     except OSError as error:
-        raise _refuse(file, error.strerror or error, "check who may read it") from error
+        raise _refuse(file, error.strerror or error, "check its permissions") from error
     try:
-        return Keys.of(decode(text, _Kept, VERSION, "restore it, or remove it and make new keys").keys)
+        return Keys.of(decode(text, _File, VERSION, "restore it, or remove it and make new keys").keys)
     except Unusable as error:
         raise _refuse(file, error.because, error.hint) from error
 
@@ -54,7 +54,7 @@ def _refuse(file: Path, because: object, hint: str) -> AccessError:
 
 @contextmanager
 def changing(file: Path) -> Iterator[tuple[Keys, Callable[[Keys], None]]]:
-    """The keys as they are, and what keeps others in their place; one at a time changes them.
+    """Lock the file; yield its keys and a function that saves new ones.
 
     Raises `AccessError` and `DataDirectoryError`.
     """
@@ -62,28 +62,28 @@ def changing(file: Path) -> Iterator[tuple[Keys, Callable[[Keys], None]]]:
         with locked(file.parent, "keys") as _:
             yield read(file), lambda keys: _write(file, keys)
     except OSError as error:
-        raise AccessError("keep keys in", file, error.strerror or error, "check who may write there") from error
+        raise AccessError("save keys in", file, error.strerror or error, "check its permissions") from error
 
 
 def _write(file: Path, keys: Keys) -> None:
-    kept = list(keys.by_id.values())
-    for key in [key for key in kept if key.revoked][: max(0, len(kept) - KEYS_LIMIT)]:
-        kept.remove(key)
-    if len(kept) > KEYS_LIMIT:
-        raise AccessError("keep keys in", file, f"there are {KEYS_LIMIT:,} already", "revoke some first")
-    replace_secret(file, msgspec.json.format(msgspec.json.encode(_Kept(VERSION, kept)), indent=1) + b"\n")
+    saved = list(keys.by_id.values())
+    for key in [key for key in saved if key.revoked][: max(0, len(saved) - KEYS_LIMIT)]:
+        saved.remove(key)
+    if len(saved) > KEYS_LIMIT:
+        raise AccessError("save keys in", file, f"there are already {KEYS_LIMIT:,} keys", "revoke some first")
+    replace_secret(file, msgspec.json.format(msgspec.json.encode(_File(VERSION, saved)), indent=1) + b"\n")
 
 
 class KeyRepository(Watched[Keys]):
-    """Called, it gives the keys as they are now. What cannot be read leaves the last ones in force."""
+    """A callable that returns the current keys. If the file becomes unreadable, the last keys stay valid."""
 
     def __init__(self, file: Path, clock: Clock) -> None:
-        """Raises `AccessError`: where no keys were read yet, none could stay in force."""
+        """Raises `AccessError` if the first read fails, since there are no earlier keys to keep."""
         super().__init__(file, clock, self._read_again, read(file), "keys", lambda keys: {"keys": len(keys.by_id)})
 
     def _read_again(self, file: Path) -> Keys:
         keys = read(file)
         if self._content.by_id and not keys.by_id:
-            # A file that is gone must not open a door; nobody empties it by the command line.
-            raise _refuse(file, "they are gone", "restore it; to have no keys any more, restart without it")
+            # A lost file must not open the ports. The command line never empties the file.
+            raise _refuse(file, "the keys are gone", "restore it; to run without keys, restart without the file")
         return keys

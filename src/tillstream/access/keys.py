@@ -1,4 +1,4 @@
-"""API keys: how one is made, what it may do, and whether a text is one that is known."""
+"""API keys: creation, permissions and lookup."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ SECRET_BYTES = 32
 ID_BYTES = 4
 
 KEY = re.compile(r"ts_([0-9a-f]{8})_[A-Za-z0-9_-]{43}")
-"""A key as it is written: a mark by which scanners of published files know it, its id, and 256 random bits."""
+"""The text of a key: a prefix that secret scanners recognise, the key's id, and 256 random bits."""
 
 Entropy = Callable[[int], bytes]
-"""So many random bytes; `secrets.token_bytes` but for tests."""
+"""Returns the given number of random bytes; `secrets.token_bytes` except in tests."""
 
 
 class Key(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What is kept of a key. `made` and `revoked` are times in UTC, ISO 8601; `digest` is hexadecimal."""
+    """A stored key. `made` and `revoked` are times in UTC, ISO 8601; `digest` is hexadecimal."""
 
     id: str
     digest: str
@@ -35,13 +35,13 @@ class Key(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
 
     @property
     def posts(self) -> bool:
-        """Whether it is for receipts at all."""
+        """Whether the key may post receipts."""
         return self.all_stores or bool(self.stores)
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """All keys by their ids, those that were revoked too: access stays on when the last one is gone."""
+    """All keys by id. Revoked keys stay, so that access control stays on after the last key is revoked."""
 
     by_id: Mapping[str, Key] = field(default_factory=dict)
 
@@ -51,11 +51,11 @@ class Keys:
 
     @property
     def guard_ingest(self) -> bool:
-        """Whether a key for receipts was ever made."""
+        """Whether a key that may post receipts was ever created."""
         return any(key.posts for key in self.by_id.values())
 
     def find(self, text: str) -> Key | None:
-        """The key that the text is; None for one that is unknown or revoked."""
+        """The valid key with this text; None if it is unknown or revoked."""
         written = KEY.fullmatch(text)
         if written is None:
             return None
@@ -64,9 +64,9 @@ class Keys:
         return key if key is not None and same and not key.revoked else None
 
 
-def make(entropy: Entropy, taken: Mapping[str, Key]) -> tuple[str, str]:
-    """The text of a new key, and its id, which none of those taken has."""
-    while (number := entropy(ID_BYTES).hex()) in taken:
+def create(entropy: Entropy, existing: Mapping[str, Key]) -> tuple[str, str]:
+    """The text and the unique id of a new key."""
+    while (number := entropy(ID_BYTES).hex()) in existing:
         pass
     secret = urlsafe_b64encode(entropy(SECRET_BYTES)).rstrip(b"=").decode()
     return f"ts_{number}_{secret}", number
@@ -75,8 +75,7 @@ def make(entropy: Entropy, taken: Mapping[str, Key]) -> tuple[str, str]:
 def digest(text: str) -> str:
     """BLAKE2b-256 of a key.
 
-    One fast hash is enough, and a request cannot wait for a slow one: slow hashes make up for
-    passwords that can be guessed, and nobody guesses 256 random bits.
+    A fast hash is enough: slow hashes protect guessable passwords, and a key has 256 random bits.
     """
     return blake2b(text.encode(), digest_size=32, person=b"tillstream key").hexdigest()
 
@@ -84,19 +83,19 @@ def digest(text: str) -> str:
 _NO_DIGEST = "0" * 64
 
 
-def carried(authorization: str) -> str:
-    """The key that an `Authorization` header carries; empty where it carries none.
+def bearer_or_basic(authorization: str) -> str:
+    """The key in an `Authorization` header; empty if there is none.
 
-    Programs send it by the scheme Bearer (RFC 6750). Browsers ask people for a name and a password and send both by
-    the scheme Basic (RFC 7617): the key is the password, and the name may be any.
+    Programs use the scheme Bearer (RFC 6750). Browsers ask for a name and a password and use the scheme Basic
+    (RFC 7617); the password is then the key, and the name is ignored.
     """
-    scheme, _, given = authorization.strip().partition(" ")
-    given = given.strip()
+    scheme, _, credentials = authorization.strip().partition(" ")
+    credentials = credentials.strip()
     if scheme.lower() == "bearer":
-        return given
+        return credentials
     if scheme.lower() != "basic":
         return ""
     try:
-        return b64decode(given, validate=True).decode().partition(":")[2]
+        return b64decode(credentials, validate=True).decode().partition(":")[2]
     except ValueError:
         return ""

@@ -1,4 +1,4 @@
-"""The token of this machine: who can read the data directory needs no key and no password on either port."""
+"""The machine token: users who can read the data directory need no key and no password on either port."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ TOKEN_BYTES = 32
 
 
 def token(directory: DataDirectory, entropy: Entropy) -> str:
-    """The directory's token; it is made where there is none. Raises `AccessError`."""
+    """The directory's token, created if it is missing. Raises `AccessError`."""
     file = directory.machine_token
     try:
         if not file.exists():
-            _make(file, entropy)
+            _create(file, entropy)
         found = file.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise AccessError("read the machine's token in", file, error, "check who may read it, or remove it") from error
+        raise AccessError("read the machine token in", file, error, "check its permissions, or remove it") from error
     if len(found) < TOKEN_BYTES:
-        raise AccessError("read the machine's token in", file, "it is too short", "remove it; the next start makes one")
+        raise AccessError("read the machine token in", file, "it is too short", "remove it; the next start creates one")
     return found
 
 
-def _make(file: Path, entropy: Entropy) -> None:
+def _create(file: Path, entropy: Entropy) -> None:
     own = file.with_name(f"{file.name}.{os.getpid()}")
     replace_secret(own, f"{entropy(TOKEN_BYTES).hex()}\n".encode())
     try:
-        # Of two processes that make one at the same time the first has made it.
+        # If two processes create the token at the same time, the first one wins.
         with suppress(FileExistsError):
             os.link(own, file)
     finally:
@@ -42,7 +42,7 @@ def _make(file: Path, entropy: Entropy) -> None:
 
 
 def known(directory: DataDirectory) -> str:
-    """The directory's token; empty where there is none, or none that may be read."""
+    """The directory's token; empty if it is missing or unreadable."""
     try:
         return directory.machine_token.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
@@ -50,26 +50,26 @@ def known(directory: DataDirectory) -> str:
 
 
 def authorization(directory: DataDirectory) -> dict[str, str]:
-    """The header that opens a port of this directory's processes; none where the token cannot be read."""
+    """The header that authorizes requests to the processes of this directory; none if the token is unreadable."""
     found = known(directory)
     return {"Authorization": f"Bearer {found}"} if found else {}
 
 
 def is_token(text: str, known: str) -> bool:
-    """Whether the text is the token, in constant time; an empty token is none."""
+    """Compare a text with the token in constant time; an empty token matches nothing."""
     return bool(known) and compare_digest(text.encode("utf-8", "surrogatepass"), known.encode())
 
 
 def opener() -> OpenerDirector:
-    """What asks a process of this machine: no proxy lies between, and its certificate is for the name that others use.
+    """A client for processes of this machine: without a proxy, and without a check of the certificate's name.
 
-    The address comes from the lock that the process holds, so nobody else can listen there.
+    The address comes from the lock that the process holds, so no other program can listen there.
     """
     return build_opener(ProxyHandler({}), HTTPSHandler(context=trusting()))
 
 
 def trusting() -> ssl.SSLContext:
-    """TLS that asks for no name; for connections that do not leave this machine."""
+    """TLS without certificate checks, for connections within this machine."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -1,4 +1,4 @@
-"""The dashboard's one password: hashed so that guessing is slow, kept in the data directory, seen anew while in use."""
+"""The password of the dashboard: slowly hashed, stored in the data directory, and watched for changes."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tillstream.config.watched import Watched
 from tillstream.errors import AccessError
 
 VERSION = 1
-LEAST_CHARACTERS = 10
-LIMIT_CHARACTERS = 1_000
+MIN_CHARACTERS = 10
+MAX_CHARACTERS = 1_000
 
-# Cost of one guess: 32 MiB, and some 0.2 s; OWASP's Password Storage Cheat Sheet (2024) has these three as one choice.
+# One guess costs 32 MiB and about 0.2 s. The parameters are from OWASP's Password Storage Cheat Sheet (2024).
 COST, BLOCK, PARALLEL = 2**15, 8, 3
 _MEMORY_BYTES = 64 * 1024 * 1024
 
 
 class Password(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is kept of the password; `salt` tells it from any other one, also from the same set again."""
+    """The stored hash of the password. `salt` is new each time a password is set, even for the same text."""
 
     version: int
     salt: str
@@ -37,35 +37,35 @@ class Password(Struct, frozen=True, forbid_unknown_fields=True):
     parallel: int
 
     def matches(self, text: str) -> bool:
-        """Whether it is this one. Slow on purpose: not on an event loop."""
+        """Whether the text is the password. Slow on purpose; do not call it on an event loop."""
         return compare_digest(_digest(text, self.salt, self.cost, self.block, self.parallel), self.digest)
 
 
-def make(text: str, entropy: Entropy) -> Password:
-    """The password to be kept. Raises `AccessError` for one that is too short or too long."""
-    if not LEAST_CHARACTERS <= len(text) <= LIMIT_CHARACTERS:
+def create(text: str, entropy: Entropy) -> Password:
+    """Hash a new password. Raises `AccessError` if it is too short or too long."""
+    if not MIN_CHARACTERS <= len(text) <= MAX_CHARACTERS:
         because = f"it has {len(text)} characters"
-        hint = f"take {LEAST_CHARACTERS} to {LIMIT_CHARACTERS:,}; a few words make a good one"
+        hint = f"use {MIN_CHARACTERS} to {MAX_CHARACTERS:,}; a few words make a good password"
         raise AccessError("set", "the password", because, hint)
     salt = entropy(16).hex()
     return Password(VERSION, salt, _digest(text, salt, COST, BLOCK, PARALLEL), COST, BLOCK, PARALLEL)
 
 
 def _digest(text: str, salt: str, cost: int, block: int, parallel: int) -> str:
-    # The same letters may be typed in more than one way, by keyboard and system.
+    # Keyboards and systems encode the same letters in different ways.
     typed = unicodedata.normalize("NFKC", text).encode("utf-8", "surrogatepass")
     made = scrypt(typed, salt=bytes.fromhex(salt), n=cost, r=block, p=parallel, maxmem=_MEMORY_BYTES, dklen=32)
     return made.hex()
 
 
 def read(file: Path) -> Password | None:
-    """The password that is kept; None where there is none. Raises `AccessError`."""
+    """Read the stored password; None if none is set. Raises `AccessError`."""
     try:
         return decode(file.read_bytes(), Password, VERSION, "set the password again with `tillstream password set`")
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise _refuse(file, error.strerror or error, "check who may read it") from error
+        raise _refuse(file, error.strerror or error, "check its permissions") from error
     except Unusable as error:
         raise _refuse(file, error.because, error.hint) from error
 
@@ -75,31 +75,31 @@ def _refuse(file: Path, because: object, hint: str) -> AccessError:
 
 
 def write(file: Path, password: Password) -> None:
-    """Keep the password. Raises `AccessError`."""
+    """Save the password. Raises `AccessError`."""
     try:
         replace_secret(file, msgspec.json.encode(password) + b"\n")
     except OSError as error:
-        raise AccessError("keep the password in", file, error.strerror or error, "mend that, try again") from error
+        raise AccessError(
+            "save the password in", file, error.strerror or error, "fix the cause and try again"
+        ) from error
 
 
 def clear(file: Path) -> bool:
-    """Have no password any more; whether there was one. Raises `AccessError`."""
+    """Remove the password; return whether one was set. Raises `AccessError`."""
     try:
         file.unlink()
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise AccessError(
-            "remove the password in", file, error.strerror or error, "check who may write there"
-        ) from error
+        raise AccessError("remove the password in", file, error.strerror or error, "check its permissions") from error
     return True
 
 
 class PasswordRepository(Watched[Password | None]):
-    """Called, it gives the password as it is now. What cannot be read leaves the last one in force."""
+    """A callable that returns the current password. If the file becomes unreadable, the last password stays valid."""
 
     def __init__(self, file: Path, clock: Clock) -> None:
-        """Raises `AccessError`: where no password was read yet, none could stay in force."""
+        """Raises `AccessError` if the first read fails, since there is no earlier password to keep."""
         super().__init__(
             file, clock, read, read(file), "password", lambda password: {"passwords": int(password is not None)}
         )

@@ -1,4 +1,4 @@
-"""Who is logged in to the dashboard: random tokens, of which only digests are kept, over a restart too."""
+"""Sessions of the dashboard: random tokens, of which only digests are stored; they survive a restart."""
 
 from __future__ import annotations
 
@@ -19,84 +19,84 @@ VERSION = 1
 TOKEN_BYTES = 32
 
 SESSIONS_LIMIT = 1_000
-"""Most that are logged in at a time; the oldest login ends for one more."""
+"""Maximum simultaneous sessions; a new one replaces the oldest."""
 
 logger = structlog.get_logger()
 
 
 class Session(Struct, frozen=True):
-    """`password` is the salt of the one that opened it: a new password ends every session."""
+    """A session. `password` is the salt of the password that opened it, so a new password ends every session."""
 
     until_us: int
     password: str
 
 
-class _Kept(Struct):
+class _File(Struct):
     version: int
     sessions: dict[str, Session]
 
 
 class Sessions:
-    """Sessions by the digests of their tokens, the oldest first. Safe from any thread."""
+    """Sessions by the digest of their token, the oldest first. Thread-safe."""
 
     def __init__(self, file: Path, clock: Clock, entropy: Entropy, hours: int) -> None:
         self._file = file
         self._clock = clock
         self._entropy = entropy
-        self._lasts_us = hours * 3_600_000_000
+        self._lifetime_us = hours * 3_600_000_000
         self._changing = Lock()
         self._sessions = _read(file)
 
     @property
-    def lasts_s(self) -> int:
-        return self._lasts_us // 1_000_000
+    def lifetime_s(self) -> int:
+        return self._lifetime_us // 1_000_000
 
     def open(self, password: str) -> str:
-        """The token of a new session; `password` is the salt of the one that was given. Waits for the disk."""
+        """Open a session and return its token; `password` is the salt of the current password. Waits for the disk."""
         token = urlsafe_b64encode(self._entropy(TOKEN_BYTES)).rstrip(b"=").decode()
         now_us = self._clock.now_us()
         with self._changing:
-            lasting = {
+            active = {
                 digest: session
                 for digest, session in self._sessions.items()
                 if session.until_us > now_us and session.password == password
             }
-            lasting[_digest(token)] = Session(now_us + self._lasts_us, password)
-            for digest in list(lasting)[:-SESSIONS_LIMIT]:
-                del lasting[digest]
-            self._keep(lasting)
+            active[_digest(token)] = Session(now_us + self._lifetime_us, password)
+            for digest in list(active)[:-SESSIONS_LIMIT]:
+                del active[digest]
+            self._save(active)
         return token
 
-    def lasts(self, token: str, password: str) -> bool:
-        """Whether the token opens a session now, while the password has this salt."""
-        # A digest is looked up, so how long that takes says nothing of a token.
+    def is_active(self, token: str, password: str) -> bool:
+        """Whether the token belongs to an active session under the password with this salt."""
+        # The lookup is by digest, so its duration reveals nothing about a token.
         session = self._sessions.get(_digest(token))
         return session is not None and session.password == password and self._clock.now_us() < session.until_us
 
     def close(self, token: str) -> None:
-        """End a session, where there is one. Waits for the disk."""
+        """End the session of a token, if it exists. Waits for the disk."""
         with self._changing:
             digest = _digest(token)
             if digest in self._sessions:
-                self._keep({known: session for known, session in self._sessions.items() if known != digest})
+                self._save({known: session for known, session in self._sessions.items() if known != digest})
 
-    def _keep(self, sessions: dict[str, Session]) -> None:
+    def _save(self, sessions: dict[str, Session]) -> None:
         self._sessions = sessions
         try:
-            replace_secret(self._file, msgspec.json.encode(_Kept(VERSION, sessions)) + b"\n")
+            replace_secret(self._file, msgspec.json.encode(_File(VERSION, sessions)) + b"\n")
         except OSError as error:
-            logger.warning("sessions_not_kept", file=str(self._file), reason=error.strerror or str(error))
+            logger.warning("sessions.not_saved", file=str(self._file), reason=error.strerror or str(error))
 
 
 def _read(file: Path) -> dict[str, Session]:
-    """The sessions of before; where they cannot be read, people log in again."""
+    """Read the stored sessions. If they are unreadable, users log in again."""
     try:
-        kept = msgspec.json.decode(file.read_bytes(), type=_Kept)
-        return kept.sessions if kept.version == VERSION else {}
+        stored = msgspec.json.decode(file.read_bytes(), type=_File)
+        return stored.sessions if stored.version == VERSION else {}
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        logger.warning("sessions_unreadable", file=str(file), reason=str(error))
+        logger.warning("sessions.unreadable", file=str(file), reason=str(error))
         return {}
 
 

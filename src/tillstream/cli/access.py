@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from tillstream import telemetry
 from tillstream.access import exposure, key_file, password
-from tillstream.access.keys import Key, Keys, digest, make
+from tillstream.access.keys import Key, Keys, create, digest
 from tillstream.clock import SystemClock, utc
 from tillstream.config.data_directory import open_directory
 from tillstream.config.options import EPILOG, resolve, with_settings
@@ -61,8 +61,8 @@ def add(stores: tuple[str, ...], all_stores: bool, reads: bool, name: str, **giv
     values, _ = resolve(given)
     telemetry.configure(values, "keys")
     directory = open_directory(values.data_path)
-    with key_file.changing(key_file.place(directory, values)) as (known, keep):
-        text, number = make(secrets.token_bytes, known.by_id)
+    with key_file.changing(key_file.path(directory, values)) as (known, keep):
+        text, number = create(secrets.token_bytes, known.by_id)
         made = Key(number, digest(text), _now(), name, tuple(dict.fromkeys(stores)), all_stores, reads)
         keep(Keys({**known.by_id, number: made}))
     click.echo(text)
@@ -81,7 +81,7 @@ def show(**given: Any) -> None:
 
     values, _ = resolve(given)
     telemetry.configure(values, "keys")
-    known = key_file.read(key_file.place(open_directory(values.data_path, create=False), values))
+    known = key_file.read(key_file.path(open_directory(values.data_path, create=False), values))
     if not known.by_id:
         click.echo("there are no keys yet; make one with `tillstream keys add --store ID`")
         return
@@ -98,7 +98,7 @@ def revoke(key_id: str, **given: Any) -> None:
     """Revoke the key with this ID, which `keys list` shows: it is refused within a second."""
     values, _ = resolve(given)
     telemetry.configure(values, "keys")
-    file = key_file.place(open_directory(values.data_path, create=False), values)
+    file = key_file.path(open_directory(values.data_path, create=False), values)
     with key_file.changing(file) as (known, keep):
         key = known.by_id.get(key_id)
         if key is None or key.revoked:
@@ -123,7 +123,7 @@ def set_password(**given: Any) -> None:
     values, _ = resolve(given)
     telemetry.configure(values, "password")
     directory = open_directory(values.data_path)
-    made = password.make(_asked(), secrets.token_bytes)
+    made = password.create(_asked(), secrets.token_bytes)
     password.write(directory.password, made)
     click.echo("the password is set; the dashboard asks for it")
 
@@ -141,7 +141,7 @@ def clear(**given: Any) -> None:
 
 
 def _without_password(settings: Settings) -> str:
-    if exposure.asks_always(settings):
+    if exposure.always_required(settings):
         return "nobody can log in until another is set"
     return "the dashboard is open to whoever reaches it"
 

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tillstream.client.tally import Tally
 from tillstream.config import settings
-from tillstream.config.options import giving_up, key_file
+from tillstream.config.options import give_up, key_file
 from tillstream.generator import run
 from tillstream.generator.plan import Options
 from tillstream.generator.report import NoAnswer, Report
@@ -90,7 +90,7 @@ class _Zone(click.ParamType[str]):
     "--batch", type=click.IntRange(1), default=1, show_default=True, help="Receipts in a request; NDJSON above 1."
 )
 @click.option("--connections", type=click.IntRange(1, 10_000), help="Connections kept open.  [default: 64, batches: 4]")
-@giving_up
+@give_up
 @click.option(
     "--zone",
     type=_Zone(),

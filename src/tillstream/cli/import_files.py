@@ -10,7 +10,7 @@ import click
 
 from tillstream import telemetry
 from tillstream.clock import SystemClock
-from tillstream.config.options import EPILOG, giving_up, key_file, resolve, with_settings
+from tillstream.config.options import EPILOG, give_up, key_file, resolve, with_settings
 
 if TYPE_CHECKING:
     from tillstream.importing.run import Run
@@ -43,7 +43,7 @@ Exit code: 0 when all was taken, 1 when there were faults, 2 when something coul
 @click.option("--restart", is_flag=True, help="Begin anew with files that were imported before, or in part.")
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write everything as JSON there.")
 @click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Where it is kept how far it came.")
-@giving_up
+@give_up
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @with_settings("data", "currency", "zone")
 @click.pass_context

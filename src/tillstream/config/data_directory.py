@@ -1,4 +1,4 @@
-"""The data directory: what lies where, which version and kind it is, and who uses it now."""
+"""The data directory: its files, version, kind and locks."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from tillstream.errors import DataDirectoryError
 logger = structlog.get_logger()
 
 VERSION = 1
-"""Of the directory's layout and of the log in it."""
+"""Version of the directory's layout and of its log."""
 
-PATIENCE_S = 2.0
-"""How long a lock is waited for before it counts as held."""
+LOCK_WAIT_S = 2.0
+"""Longest wait for a lock that another process holds."""
 
 FORMAT_FILE = "format.json"
 
 Migration = Callable[[Path], None]
 
 MIGRATIONS: dict[int, Migration] = {}
-"""By the version that a step starts from; it leads to the next one.
+"""Migration steps by the version they start from; each leads to the next version.
 
-A step may die at any point and is then run again from its start, so it must bear to find its own
-work half done; the version moves, atomically, once the step has returned.
+A step that was interrupted runs again from its start, so it must handle its own half-done work. The version
+changes atomically after the step returns.
 """
 
 
 class Kind(StrEnum):
-    """Whether the receipts in a directory are real or invented for the demo."""
+    """Whether the directory holds real receipts or those of the demo."""
 
     REAL = "real"
     DEMO = "demo"
@@ -46,12 +46,12 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """A role's hold on the directory. The system lets go of it when the process ends, however it ends."""
+    """A role's lock on the directory. The operating system releases it when the process ends."""
 
     descriptor: int
 
-    def tell(self, address: str) -> None:
-        """Leave the address that the role serves at for those who find the lock held."""
+    def publish(self, address: str) -> None:
+        """Publish the address that the role serves at to processes that find the lock held."""
         self._write(f"{os.getpid()}\n{address}\n")
 
     def _write(self, text: str) -> None:
@@ -61,7 +61,7 @@ class Lock:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a lock: its process, and the address it serves at, empty while it starts."""
+    """The holder of a lock: its process id, and its address, which is empty while it starts."""
 
     pid: str
     address: str
@@ -69,7 +69,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class DataDirectory:
-    """An opened data directory, of this version."""
+    """An open data directory of the current version."""
 
     path: Path
     kind: Kind
@@ -79,8 +79,8 @@ class DataDirectory:
         return self.path / "log.sqlite3"
 
     @property
-    def elsewhere(self) -> Path:
-        """An empty file that says that the directory's log is on a broker."""
+    def broker_marker(self) -> Path:
+        """An empty file that marks a directory whose log is on a broker."""
         return self.path / "log.rabbitmq"
 
     @property
@@ -89,27 +89,27 @@ class DataDirectory:
 
     @property
     def new_database(self) -> Path:
-        """Where a rebuilt database grows until it takes the place of the old one."""
+        """The file in which a rebuilt database grows until it takes the place of the old one."""
         return self.path / "store.duckdb.new"
 
     @property
     def demo_loaded(self) -> Path:
-        """Names the last day up to which the demo's past is loaded."""
+        """Holds the last day of the demo's history that is loaded."""
         return self.path / "demo.loaded"
 
     @property
     def shops(self) -> Path:
-        """The list of shops; there is none until one is imported."""
+        """The list of stores; absent until one is imported."""
         return self.path / "shops.json"
 
     @property
     def told_alerts(self) -> Path:
-        """The alerts that the webhook was told of and that have not cleared."""
+        """The active alerts that the webhook was notified of."""
         return self.path / "alerts.json"
 
     @property
     def decisions(self) -> Path:
-        """What people decided about the quarantine; there is none until they do."""
+        """The decisions about quarantined entries; absent until there is one."""
         return self.path / "decisions.ndjson"
 
     @property
@@ -119,30 +119,30 @@ class DataDirectory:
 
     @property
     def password(self) -> Path:
-        """The dashboard's password, as a hash; there is none until one is set."""
+        """The hash of the dashboard's password; absent until one is set."""
         return self.path / "password.json"
 
     @property
     def sessions(self) -> Path:
-        """Who is logged in to the dashboard."""
+        """The sessions of the dashboard."""
         return self.path / "sessions.json"
 
     @property
     def machine_token(self) -> Path:
-        """What opens both ports to those who can read this directory."""
+        """A token that gives access to both ports to users who can read this directory."""
         return self.path / "machine.token"
 
     @contextmanager
     def lock(self, role: str) -> Iterator[Lock]:
-        """Hold the directory as `role` (ingest, engine, up, stores) within the block.
+        """Lock the directory for `role` (ingest, engine, up, stores) within the block.
 
-        Raises `DataDirectoryError` that names the process which holds it already.
+        Raises `DataDirectoryError`, which names the process that holds the lock.
         """
         with locked(self.path, role) as lock:
             yield lock
 
     def holder(self, role: str) -> Holder | None:
-        """Who holds the directory as `role`; None where nobody does."""
+        """The process that holds the lock of `role`; None if it is free."""
         try:
             descriptor = os.open(self.path / f"{role}.lock", os.O_RDONLY)
         except FileNotFoundError:
@@ -164,10 +164,10 @@ def open_directory(
     version: int = VERSION,
     migrations: Mapping[int, Migration] | None = None,
 ) -> DataDirectory:
-    """Create the directory where it is missing (as `kind`, or as a real one), migrate an older one.
+    """Open the directory: create it if it is missing (as `kind`, by default real), or migrate an older one.
 
-    Raises `DataDirectoryError` for one of a newer version, of another kind than `kind`, that cannot
-    be written, that holds other things, or that is missing while `create` is off.
+    Raises `DataDirectoryError` if the directory has a newer version or another kind than `kind`, is not writable,
+    holds foreign files, or is missing while `create` is false.
     """
     try:
         _make(path, create=create)
@@ -194,19 +194,19 @@ def _make(path: Path, *, create: bool) -> None:
 
 
 def _read_format(path: Path) -> dict[str, Any] | None:
-    """What the format file says; None in a directory without anything of ours or of others."""
+    """The content of the format file; None in an empty directory."""
     file = path / FORMAT_FILE
     if not file.exists():
         others = [entry.name for entry in path.iterdir() if not _negligible(entry.name)]
         if others:
-            raise _refuse(path, f"it holds {min(others)} but no {FORMAT_FILE}", "name a new or an empty directory")
+            raise _refuse(path, f"it holds {min(others)} but no {FORMAT_FILE}", "name a new or empty directory")
         return None
     try:
         found = json.loads(file.read_bytes())
         Kind(found["kind"])
         return {"version": int(found["version"]), "kind": found["kind"]}
     except (ValueError, TypeError, KeyError) as error:
-        raise _refuse(path, f"its {FORMAT_FILE} cannot be understood ({error})", "restore that file") from error
+        raise _refuse(path, f"its {FORMAT_FILE} is not readable ({error})", "restore that file") from error
 
 
 def _negligible(name: str) -> bool:
@@ -218,7 +218,7 @@ def _write_format(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Replace a file so that after a crash either the old or the new one stands there."""
+    """Replace a file atomically and durably: a crash leaves either the old or the new content."""
     fresh = path.with_name(f"{path.name}.new")
     with fresh.open("wb") as file:
         _fill(file, content)
@@ -226,7 +226,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def replace_secret(path: Path, content: bytes) -> None:
-    """The same for a file that nobody else may read. One that stands there already hands on its mode and owner."""
+    """Replace a file that only its owner may read; an existing file keeps its mode and owner."""
     fresh = path.with_name(f"{path.name}.new")
     fresh.unlink(missing_ok=True)
     with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
@@ -239,7 +239,7 @@ def _keep_owner(descriptor: int, path: Path) -> None:
     if path.exists():
         os.fchmod(descriptor, path.stat().st_mode & 0o660)
     if os.geteuid() == 0:
-        # What an administrator writes is read by a service of another user.
+        # An administrator may write a file that a service reads as another user.
         owner = (path if path.exists() else path.parent).stat()
         os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
@@ -256,7 +256,7 @@ def _put(fresh: Path, path: Path) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable, as fsync makes the content of a file."""
+    """Make the entries of a directory durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -268,7 +268,7 @@ def _migrate(path: Path, found: dict[str, Any], version: int, migrations: Mappin
     if found["version"] > version:
         raise _refuse(
             path,
-            f"it is of version {found['version']}, and this tillstream knows versions up to {version}",
+            f"its version is {found['version']}, and this tillstream reads versions up to {version}",
             "install a newer tillstream",
         )
     if found["version"] == version:
@@ -277,18 +277,16 @@ def _migrate(path: Path, found: dict[str, Any], version: int, migrations: Mappin
         while found["version"] < version:
             start = found["version"]
             if start not in migrations:
-                raise _refuse(path, f"it is of version {start}, which is no longer understood", "migrate it in steps")
+                raise _refuse(path, f"its version is {start}, which is no longer supported", "migrate it in steps")
             migrations[start](path)
             found["version"] = start + 1
             _write_format(path, found)
-            logger.info("data directory migrated", path=str(path), version=found["version"])
+            logger.info("data_directory.migrated", path=str(path), version=found["version"])
 
 
 def _check_kind(path: Path, found: Kind, wanted: Kind | None) -> Kind:
     if wanted is Kind.DEMO and found is Kind.REAL:
-        raise _refuse(
-            path, "it is for real receipts, and the demo would mix in invented ones", "name another with --data"
-        )
+        raise _refuse(path, "it holds real receipts, and the demo would add invented ones", "name another with --data")
     if wanted is Kind.REAL and found is Kind.DEMO:
         raise _refuse(path, "it holds the invented receipts of a demo", "add --demo, or name another with --data")
     return found
@@ -296,9 +294,9 @@ def _check_kind(path: Path, found: Kind, wanted: Kind | None) -> Kind:
 
 @contextmanager
 def locked(path: Path, role: str, *, wait: bool = False) -> Iterator[Lock]:
-    """Hold any directory as `role` within the block; `wait`: for as long as it takes.
+    """Lock a directory for `role` within the block; with `wait`, wait for the lock without a limit.
 
-    Raises `DataDirectoryError` that names the process which holds it already.
+    Raises `DataDirectoryError`, which names the process that holds the lock.
     """
     descriptor = os.open(path / f"{role}.lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -306,17 +304,17 @@ def locked(path: Path, role: str, *, wait: bool = False) -> Iterator[Lock]:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         elif not _try_lock(descriptor):
             pid = _read_holder(descriptor).pid
-            raise _refuse(path, f"it is already in use by process {pid} ({role})", "stop that one first")
+            raise _refuse(path, f"process {pid} already uses it ({role})", "stop that process first")
         lock = Lock(descriptor)
-        lock.tell("")
+        lock.publish("")
         yield lock
     finally:
         os.close(descriptor)
 
 
 def _try_lock(descriptor: int) -> bool:
-    """Take the lock, with some patience: roles whose supervisor was killed are gone a moment later."""
-    deadline = time.monotonic() + PATIENCE_S
+    """Acquire the lock; wait briefly, because roles whose supervisor was killed end a moment later."""
+    deadline = time.monotonic() + LOCK_WAIT_S
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

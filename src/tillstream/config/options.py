@@ -1,4 +1,4 @@
-"""Command-line options made from the settings: name, type, default and help stand in `Settings` alone."""
+"""Command-line options generated from `Settings`, which alone declares name, type, default and help."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tillstream.config.settings import Settings
 CONFIG_VARIABLE = f"{declared.ENVIRONMENT_PREFIX}CONFIG"
 TOML_ONLY = frozenset({"metrics"})
 BASIC = ("data", "host", "ingest_port", "dashboard_port", "tls_certificate_file", "tls_key_file", "insecure")
-"""Settings that `--help` shows; the others are options too, and `tillstream settings` lists them."""
+"""Settings that `--help` shows; the other settings are hidden options, listed by `tillstream settings`."""
 
-EPILOG = "Every setting that `tillstream settings` lists is an option too."
+EPILOG = "Every setting listed by `tillstream settings` is also an option."
 
 _TYPES: dict[Any, click.ParamType[Any]] = {int: click.INT, str: click.STRING}
 _METAVARS = {list: "A,B", dict: "NAME=VALUE,…"}
@@ -25,16 +25,16 @@ _METAVARS = {list: "A,B", dict: "NAME=VALUE,…"}
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-giving_up = click.option(
+give_up = click.option(
     "--give-up",
     "give_up_s",
     type=click.FloatRange(0, min_open=True),
     default=60.0,
     show_default=True,
     metavar="SECONDS",
-    help="End when nothing was acknowledged for that long.",
+    help="Stop when nothing was acknowledged for this long.",
 )
-"""Of the verbs that send receipts to ingest."""
+"""Option of the commands that send receipts to ingest."""
 
 key_file = click.option(
     "--key-file",
@@ -46,7 +46,7 @@ key_file = click.option(
 
 
 def with_settings(*shown: str) -> Callable[[Command], Command]:
-    """Every setting as an option, of which `--help` shows those named, and `--config`."""
+    """Add every setting as an option, and `--config`; `--help` shows only the `shown` settings."""
 
     def decorate(command: Command) -> Command:
         for name in reversed(Settings.__struct_fields__):
@@ -82,7 +82,7 @@ def flag(name: str) -> str:
 
 
 def text(value: Any) -> str:
-    """A value as it is written in an option or a variable."""
+    """A value in the syntax of an option or an environment variable."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
@@ -93,9 +93,9 @@ def text(value: Any) -> str:
 
 
 def resolve(given: dict[str, Any]) -> tuple[Settings, dict[str, str]]:
-    """The settings that the options of a verb lead to, and where each comes from that is not a default.
+    """The settings that result from a command's options, and the origin of each that is not a default.
 
-    Takes the settings and `config` out of `given`. Raises `SettingsError`.
+    Removes the settings and `config` from `given`. Raises `SettingsError`.
     """
     file = given.pop("config") or _config_of_environment()
     flags = {name: given.pop(name) for name in Settings.__struct_fields__ if name in given}

@@ -1,4 +1,4 @@
-"""Small files of ours in JSON that name their version: an older tillstream leaves a newer one's as it is."""
+"""Small JSON files that carry a version, so that an older tillstream refuses a newer file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Content = TypeVar("Content", bound=msgspec.Struct)
 
 
 class Unusable(Exception):
-    """Why a file cannot be used, and what to try."""
+    """A file cannot be used; carries the reason and what to try."""
 
     def __init__(self, because: object, hint: str) -> None:
         self.because = because
@@ -23,14 +23,14 @@ class _Versioned(msgspec.Struct):
 
 
 def decode(text: bytes, kind: type[Content], newest: int, remedy: str) -> Content:
-    """What a file of any version up to the newest holds.
+    """Decode a file of any version up to `newest`.
 
-    Raises `Unusable`, with the remedy where it is damaged.
+    Raises `Unusable`; its hint is `remedy` if the file is damaged.
     """
     try:
         version = msgspec.json.decode(text, type=_Versioned).version
         if version > newest:
-            because = f"it is of version {version}, and this tillstream knows versions up to {newest}"
+            because = f"its version is {version}, and this tillstream reads versions up to {newest}"
             raise Unusable(because, "install a newer tillstream")
         return msgspec.json.decode(text, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""A file that others replace while it is in use: looked at now and then, and read anew when it has changed."""
+"""A file that another process may replace: checked at intervals and read again after a change."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import structlog
 from tillstream.clock import Clock
 from tillstream.errors import OperationalError
 
-LOOK_AGAIN_US = 1_000_000
-"""For how long a look at the file holds."""
+CHECK_INTERVAL_US = 1_000_000
+"""Minimum interval between two checks of the file."""
 
 Content = TypeVar("Content")
 
@@ -21,10 +21,10 @@ logger = structlog.get_logger()
 
 
 class Watched(Generic[Content]):
-    """Called, it gives what the file holds now. Safe from any thread.
+    """A callable that returns the current content of a file. Thread-safe.
 
-    The file is looked at once a second at most, and read when it has changed. One that cannot be
-    read is reported once, and what was read last stays in force.
+    It checks the file at most once a second and reads it after a change. If the file cannot be read,
+    it logs that once and keeps the last content.
     """
 
     def __init__(
@@ -36,42 +36,42 @@ class Watched(Generic[Content]):
         name: str,
         counts: Callable[[Content], Mapping[str, int]],
     ) -> None:
-        """`content` holds until the first look; `name` and `counts` tell of it in log lines."""
+        """`content` is valid until the first check; `name` and `counts` describe the content in log events."""
         self._file = file
         self._clock = clock
         self._read = read
         self._content = content
         self._name = name
         self._counts = counts
-        self._looking = Lock()
-        self._looked_us: int | None = None
+        self._checking = Lock()
+        self._checked_us: int | None = None
         self._seen: tuple[int, ...] = ()
 
     def __call__(self) -> Content:
-        return self.look() if self.due else self._content
+        return self.check() if self.due else self._content
 
     @property
     def latest(self) -> Content:
-        """What was read last, without a look at the file."""
+        """The last content, without a check of the file."""
         return self._content
 
     @property
     def due(self) -> bool:
-        """Whether the next call looks at the file."""
-        return self._looked_us is None or abs(self._clock.now_us() - self._looked_us) >= LOOK_AGAIN_US
+        """Whether the next call checks the file."""
+        return self._checked_us is None or abs(self._clock.now_us() - self._checked_us) >= CHECK_INTERVAL_US
 
-    def look(self) -> Content:
-        """What the file holds, looked at whether or not that is due."""
-        # Whoever comes while another reads has what was before rather than a wait.
-        if self._looking.acquire(blocking=False):
+    def check(self) -> Content:
+        """Check the file now and return its content."""
+        # A caller does not wait for another thread that is reading; it gets the last content.
+        if self._checking.acquire(blocking=False):
             try:
-                self._look()
+                self._check()
             finally:
-                self._looking.release()
+                self._checking.release()
         return self._content
 
-    def _look(self) -> None:
-        self._looked_us = self._clock.now_us()
+    def _check(self) -> None:
+        self._checked_us = self._clock.now_us()
         try:
             status = self._file.stat()
             seen: tuple[int, ...] = status.st_mtime_ns, status.st_size, status.st_ino
@@ -81,12 +81,12 @@ class Watched(Generic[Content]):
             seen = (error.errno or 0,)
         if seen == self._seen:
             return
-        # The stat comes first: what is replaced between it and the reading is read again.
+        # Because the stat comes first, a replacement between stat and read is noticed at the next check.
         self._seen = seen
         try:
             self._content = self._read(self._file)
         except OperationalError as error:
             in_force = {f"{what}_in_force": count for what, count in self._counts(self._content).items()}
-            logger.error(f"{self._name}_unreadable", error=str(error), **in_force)
+            logger.error(f"{self._name}.unreadable", error=str(error), **in_force)
         else:
-            logger.info(f"{self._name}_read", file=str(self._file), **self._counts(self._content))
+            logger.info(f"{self._name}.read", file=str(self._file), **self._counts(self._content))

@@ -48,9 +48,9 @@ class SourceFile:
         self._counted = _Counted(file)
         head = _head(self._counted, HEAD_BYTES)
         self._raw: io.RawIOBase = _Again(head, self._counted)
-        self._plain: compression.Plain | None = None
+        self._plain: compression.Decompressed | None = None
         if compressed := compression.kind(head):
-            self._plain = compression.Plain(self._raw, compressed)
+            self._plain = compression.Decompressed(self._raw, compressed)
             head = _head(self._plain, HEAD_BYTES)
             self._raw = _Again(head, self._plain)
             name = _without_compression(name)

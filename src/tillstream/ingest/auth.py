@@ -6,7 +6,7 @@ import asyncio
 from typing import NamedTuple
 
 from tillstream.access.key_file import KeyRepository
-from tillstream.access.keys import Keys, carried
+from tillstream.access.keys import Keys, bearer_or_basic
 from tillstream.access.machine_token import is_token
 from tillstream.http.messages import Headers
 from tillstream.ingest import responses
@@ -74,7 +74,7 @@ class Authorizer:
         """Reload changed keys until cancelled. The file may be on a network drive, so a thread reads it."""
         while self._repository is not None:
             await asyncio.sleep(RELOAD_INTERVAL_S)
-            keys = await asyncio.to_thread(self._repository.look)
+            keys = await asyncio.to_thread(self._repository.check)
             if keys is not self._keys:
                 self._use(keys)
         await asyncio.Event().wait()
@@ -88,7 +88,7 @@ class Authorizer:
         api_key = headers.get(b"x-api-key")
         credentials = api_key or headers.get(b"authorization", b"")
         text = credentials.decode("latin-1")
-        grant = self._grant(text.strip() if api_key else carried(text))
+        grant = self._grant(text.strip() if api_key else bearer_or_basic(text))
         if grant is None:
             browser = b"text/html" in headers.get(b"accept", b"")
             raise Refused(responses.unauthorized(provided=bool(credentials), browser=browser))

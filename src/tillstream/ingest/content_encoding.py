@@ -36,7 +36,7 @@ def decompress(encoding: str, payload: bytes, limit_bytes: int) -> bytes:
     if payload and compression.kind(payload) != name:
         raise BrokenEncoding(f"the body is not {name}")
     raw = cast("io.RawIOBase", io.BytesIO(payload))
-    stream = compression.Plain(raw, name, _WINDOW_BYTES, MEMBERS_LIMIT)
+    stream = compression.Decompressed(raw, name, _WINDOW_BYTES, MEMBERS_LIMIT)
     chunks, size = [], 0
     while chunk := stream.read(min(_CHUNK_BYTES, limit_bytes + 1)):
         chunks.append(chunk)

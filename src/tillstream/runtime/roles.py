@@ -61,9 +61,9 @@ def ingest(
     directory, clock = open_directory(settings.data_path, None if supervised else Kind.REAL), SystemClock()
     _check_exposure(directory, settings, ingest=True, supervised=supervised)
     authorizer = Authorizer(
-        KeyRepository(key_file.place(directory, settings), clock),
+        KeyRepository(key_file.path(directory, settings), clock),
         machine_token.token(directory, secrets.token_bytes),
-        required=exposure.asks_always(settings),
+        required=exposure.always_required(settings),
     )
     settings, _ = settings_in_force(directory, settings, clock)
     with directory.lock("ingest") as lock, closing(open_log(directory, settings)) as log:
@@ -219,7 +219,7 @@ def _check_exposure(directory: DataDirectory, settings: Settings, *, ingest: boo
 def _announce(settings: Settings, lock: Lock, ready: Ready) -> Callable[[int], None]:
     def announce(port: int) -> None:
         address = ports.address(settings.host, port, tls=settings.tls)
-        lock.tell(address)
+        lock.publish(address)
         ready(address)
 
     return announce

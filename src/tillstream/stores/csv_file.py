@@ -149,7 +149,7 @@ def _shop(line: int, given: dict[str, str]) -> tuple[Store, list[Fault]]:
         faults.append(Fault(line, "id", "it is missing"))
     zone, tills, openings = texts.get("zone", ""), texts.get("tills", ""), texts.get("hours", "")
     if zone and not is_zone(zone):
-        faults.append(Fault(line, "zone", f"{zone!r} is no time zone", "use an IANA name such as Europe/Paris"))
+        faults.append(Fault(line, "zone", f"{zone!r} is not a time zone", "use an IANA name such as Europe/Paris"))
     if tills and not re.fullmatch(r"[0-9]{1,3}", tills):
         faults.append(Fault(line, "tills", f"{tills!r} is no number of tills", f"write 0 to {TILL_LIMIT}, or nothing"))
         tills = ""

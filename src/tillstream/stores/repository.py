@@ -80,7 +80,7 @@ def _decode(file: Path, text: bytes) -> StoreList:
         raise _refuse(file, error, AGAIN) from error
     for shop in shops:
         if shop.zone and not is_zone(shop.zone):
-            raise _refuse(file, f"shop {shop.id}: {shop.zone!r} is no time zone", AGAIN)
+            raise _refuse(file, f"shop {shop.id}: {shop.zone!r} is not a time zone", AGAIN)
     return StoreList({shop.id: shop for shop in shops})
 
 
@@ -104,7 +104,7 @@ class StoreRepository(Watched[StoreList]):
     """Called, it gives the list as it is now; one that cannot be read leaves the last one in force."""
 
     def __init__(self, file: Path, clock: Clock) -> None:
-        super().__init__(file, clock, read, StoreList(), "shop_list", lambda shops: {"shops": len(shops.by_id)})
+        super().__init__(file, clock, read, StoreList(), "store_list", lambda shops: {"shops": len(shops.by_id)})
 
 
 def settings_in_force(directory: DataDirectory, settings: Settings, clock: Clock) -> tuple[Settings, StoreRepository]:

@@ -31,7 +31,7 @@ def give_key(directory: DataDirectory, **changes: object) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.0.0.2"])
 def test_on_loopback_nothing_is_needed(directory: DataDirectory, host: str) -> None:
     assert exposure.check(directory, Settings(host=host)) == ""
-    assert not exposure.asks_always(Settings(host=host))
+    assert not exposure.always_required(Settings(host=host))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "till.example"])
@@ -43,7 +43,7 @@ def test_elsewhere_everything_is_needed_and_one_line_says_how(directory: DataDir
         "use `tillstream keys add --store ID`, `tillstream password set` and the settings tls_certificate_file and "
         "tls_key_file, or --insecure"
     )
-    assert exposure.asks_always(Settings(host=host))
+    assert exposure.always_required(Settings(host=host))
 
 
 def test_only_what_is_missing_for_the_port_is_asked_for(directory: DataDirectory) -> None:
@@ -64,19 +64,19 @@ def test_a_key_for_reading_does_not_protect_ingest(directory: DataDirectory) -> 
 
 def test_with_all_three_it_may_listen_anywhere(directory: DataDirectory, tmp_path: Path) -> None:
     give_key(directory)
-    password.write(directory.password, password.make("pain au levain", secrets.token_bytes))
+    password.write(directory.password, password.create("pain au levain", secrets.token_bytes))
     settings = Settings(host="0.0.0.0", **certificate(tmp_path).settings)
     assert exposure.check(directory, settings) == ""
-    assert exposure.asks_always(settings)
+    assert exposure.always_required(settings)
 
 
 def test_who_insists_is_warned_of_what_is_missing(directory: DataDirectory) -> None:
     insecure = Settings(host="0.0.0.0", insecure=True)
     assert exposure.check(directory, insecure) == (
-        "warning: on 0.0.0.0 everyone who reaches this machine can post receipts, read receipts and listen in (--insecure)"
+        "warning: on 0.0.0.0 anyone who reaches this machine can post receipts, read receipts and listen in (--insecure)"
     )
-    assert not exposure.asks_always(insecure)
-    assert exposure.asks_always(Settings(access="on"))
+    assert not exposure.always_required(insecure)
+    assert exposure.always_required(Settings(access="on"))
 
 
 def test_who_insists_and_has_keys_always_asked_for_is_warned_of_plain_text_alone(
@@ -84,9 +84,9 @@ def test_who_insists_and_has_keys_always_asked_for_is_warned_of_plain_text_alone
 ) -> None:
     guarded = Settings(host="0.0.0.0", insecure=True, access="on")
     assert exposure.check(directory, guarded) == (
-        "warning: on 0.0.0.0 everyone who reaches this machine can listen in (--insecure)"
+        "warning: on 0.0.0.0 anyone who reaches this machine can listen in (--insecure)"
     )
-    assert exposure.asks_always(guarded)
+    assert exposure.always_required(guarded)
     encrypted = Settings(host="0.0.0.0", insecure=True, access="on", **certificate(tmp_path).settings)
     assert exposure.check(directory, encrypted) == ""
 

@@ -8,7 +8,7 @@ import pytest
 import structlog.testing
 
 from tillstream.access import key_file
-from tillstream.access.key_file import KeyRepository, changing, place, read
+from tillstream.access.key_file import KeyRepository, changing, path, read
 from tillstream.access.keys import Key, Keys
 from tillstream.clock import ManualClock
 from tillstream.config.data_directory import open_directory
@@ -32,8 +32,8 @@ def keep(file: Path, *keys: Key) -> None:
 
 def test_keys_stand_in_the_data_directory_or_where_the_setting_says(tmp_path: Path) -> None:
     directory = open_directory(tmp_path / "data")
-    assert place(directory, Settings()) == directory.keys
-    assert place(directory, Settings(keys_file="/etc/tillstream/keys.json")) == Path("/etc/tillstream/keys.json")
+    assert path(directory, Settings()) == directory.keys
+    assert path(directory, Settings(keys_file="/etc/tillstream/keys.json")) == Path("/etc/tillstream/keys.json")
 
 
 def test_what_is_kept_is_read_and_nobody_else_may_read_it(file: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_file_that_was_shared_with_a_group_stays_shared(file: Path) -> None:
     ("text", "because"),
     [
         ("", "Input data was truncated"),
-        ('{"version": 2, "keys": []}', "it is of version 2, and this tillstream knows versions up to 1; install"),
+        ('{"version": 2, "keys": []}', "its version is 2, and this tillstream reads versions up to 1; install"),
         ('{"version": 1, "keys": [{"id": "1"}]}', "missing required field `digest`"),
         ('{"version": 1, "keys": [{"id": "1", "digest": "", "made": "", "admin": true}]}', "unknown field `admin`"),
     ],
@@ -76,7 +76,7 @@ def test_a_change_that_fails_leaves_the_keys_as_they_were(
     with pytest.raises(AccessError, match="revoke some first"):
         keep(file, key("1"), key("2"))
     assert list(read(file).by_id) == ["1"]
-    with pytest.raises(AccessError, match=r"keep keys in .*: No such file or directory"):
+    with pytest.raises(AccessError, match=r"save keys in .*: No such file or directory"):
         keep(tmp_path / "missing" / "keys.json", key("1"))
 
 
@@ -107,6 +107,6 @@ def test_a_file_that_breaks_or_goes_leaves_the_keys_in_force_and_is_told_once(fi
             for _ in range(3):
                 clock.advance(1)
                 assert list(keys().by_id) == ["1"]
-    assert [entry["event"] for entry in logged] == ["keys_unreadable"] * 2
-    assert "they are gone; restore it" in logged[1]["error"]
+    assert [entry["event"] for entry in logged] == ["keys.unreadable"] * 2
+    assert "the keys are gone; restore it" in logged[1]["error"]
     assert logged[1]["keys_in_force"] == 1

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tillstream.access.keys import KEY, Key, Keys, carried, digest, make
+from tillstream.access.keys import KEY, Key, Keys, bearer_or_basic, create, digest
 
 
 def entropy(*parts: bytes) -> Callable[[int], bytes]:
@@ -26,19 +26,19 @@ def known(text: str, number: str, **changes: object) -> Key:
 
 
 def test_a_new_key_has_a_mark_its_id_and_256_random_bits() -> None:
-    text, number = make(entropy(b"\x01\x02\x03\x04", b"\xff" * 32), {})
+    text, number = create(entropy(b"\x01\x02\x03\x04", b"\xff" * 32), {})
     assert (text, number) == ("ts_01020304_" + "_" * 42 + "8", "01020304")
     assert KEY.fullmatch(text)
 
 
 def test_an_id_is_never_given_twice() -> None:
     taken = {"01020304": known("x", "01020304")}
-    _, number = make(entropy(b"\x01\x02\x03\x04", b"\x01\x02\x03\x05", b"\x00" * 32), taken)
+    _, number = create(entropy(b"\x01\x02\x03\x04", b"\x01\x02\x03\x05", b"\x00" * 32), taken)
     assert number == "01020305"
 
 
 def test_a_key_is_found_by_its_text_alone() -> None:
-    (first, one), (second, two) = (make(secrets.token_bytes, {}) for _ in range(2))
+    (first, one), (second, two) = (create(secrets.token_bytes, {}) for _ in range(2))
     keys = Keys.of([known(first, one), known(second, two)])
     assert keys.find(first) is keys.by_id[one]
     assert keys.find(second) is keys.by_id[two]
@@ -48,26 +48,26 @@ def test_a_key_is_found_by_its_text_alone() -> None:
     "change", [str.upper, lambda text: text[:-1], lambda text: text + "a", lambda text: " " + text]
 )
 def test_a_text_that_is_not_the_key_to_the_letter_finds_nothing(change: Callable[[str], str]) -> None:
-    text, number = make(secrets.token_bytes, {})
+    text, number = create(secrets.token_bytes, {})
     assert Keys.of([known(text, number)]).find(change(text)) is None
 
 
 def test_the_secret_of_another_key_opens_nothing() -> None:
-    (first, one), (second, two) = (make(secrets.token_bytes, {}) for _ in range(2))
+    (first, one), (second, two) = (create(secrets.token_bytes, {}) for _ in range(2))
     mixed = f"ts_{one}_{second.split('_', 2)[2]}"
     assert Keys.of([known(first, one), known(second, two)]).find(mixed) is None
     assert Keys.of([known(first, one)]).find(second) is None
 
 
 def test_what_is_kept_does_not_open() -> None:
-    text, number = make(secrets.token_bytes, {})
+    text, number = create(secrets.token_bytes, {})
     key = known(text, number)
     assert Keys.of([key]).find(key.digest) is None
     assert text.split("_", 2)[2] not in repr(key)
 
 
 def test_a_revoked_key_is_none_and_access_stays_on() -> None:
-    text, number = make(secrets.token_bytes, {})
+    text, number = create(secrets.token_bytes, {})
     keys = Keys.of([known(text, number, revoked="2026-11-24T11:00:00Z")])
     assert keys.find(text) is None
     assert keys.guard_ingest
@@ -87,4 +87,4 @@ def test_only_a_key_for_receipts_puts_access_on() -> None:
     ],
 )
 def test_programs_send_a_key_by_bearer_and_browsers_as_a_password(header: str, given: str) -> None:
-    assert carried(header) == given
+    assert bearer_or_basic(header) == given

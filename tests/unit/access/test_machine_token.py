@@ -45,7 +45,7 @@ def test_one_that_cannot_be_read_is_told_where_it_is_needed_and_left_out_where_n
     assert machine_token.authorization(directory) == {}
     directory.machine_token.mkdir()
     assert machine_token.authorization(directory) == {}
-    with pytest.raises(AccessError, match=r"could not read the machine's token in .*machine\.token"):
+    with pytest.raises(AccessError, match=r"could not read the machine token in .*machine\.token"):
         machine_token.token(directory, secrets.token_bytes)
 
 

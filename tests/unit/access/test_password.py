@@ -18,7 +18,7 @@ TEXT = "pain au levain"
 
 @pytest.fixture(scope="module")
 def made() -> Password:
-    return password.make(TEXT, secrets.token_bytes)
+    return password.create(TEXT, secrets.token_bytes)
 
 
 @pytest.fixture
@@ -34,20 +34,20 @@ def test_the_same_text_matches_and_no_other_does(made: Password) -> None:
 
 
 def test_letters_typed_in_another_way_are_the_same(made: Password) -> None:
-    composed = password.make("crème brûlée", secrets.token_bytes)
+    composed = password.create("crème brûlée", secrets.token_bytes)
     assert composed.matches("cre\u0300me bru\u0302le\u0301e")
 
 
 def test_the_same_password_is_kept_differently_each_time(made: Password) -> None:
-    again = password.make(TEXT, secrets.token_bytes)
+    again = password.create(TEXT, secrets.token_bytes)
     assert (again.salt == made.salt, again.digest == made.digest) == (False, False)
     assert TEXT not in repr(made)
 
 
 @pytest.mark.parametrize("text", ["", "brioche", "x" * 1001])
 def test_one_too_short_or_too_long_is_refused_and_not_repeated(text: str) -> None:
-    with pytest.raises(AccessError, match=f"could not set the password: it has {len(text)} characters; take 10 to"):
-        password.make(text, secrets.token_bytes)
+    with pytest.raises(AccessError, match=f"could not set the password: it has {len(text)} characters; use 10 to"):
+        password.create(text, secrets.token_bytes)
 
 
 def test_it_is_kept_for_its_owner_alone_and_cleared(file: Path, made: Password) -> None:
@@ -63,7 +63,7 @@ def test_it_is_kept_for_its_owner_alone_and_cleared(file: Path, made: Password) 
     ("text", "because"),
     [
         ("{", "Input data was truncated"),
-        ('{"version": 2}', "it is of version 2, and this tillstream knows versions up to 1; install"),
+        ('{"version": 2}', "its version is 2, and this tillstream reads versions up to 1; install"),
         ('{"version": 1, "salt": ""}', "missing required field `digest`"),
     ],
 )
@@ -86,9 +86,9 @@ def test_one_set_elsewhere_is_seen_and_a_broken_file_leaves_it_in_force(file: Pa
     clock.advance(1)
     with structlog.testing.capture_logs() as logged:
         assert kept() == made
-    assert [(entry["event"], entry["passwords_in_force"]) for entry in logged] == [("password_unreadable", 1)]
+    assert [(entry["event"], entry["passwords_in_force"]) for entry in logged] == [("password.unreadable", 1)]
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, made: Password) -> None:
-    with pytest.raises(AccessError, match=r"could not keep the password in .*: No such file"):
+    with pytest.raises(AccessError, match=r"could not save the password in .*: No such file"):
         password.write(tmp_path / "missing" / "password.json", made)

@@ -31,25 +31,25 @@ def sessions(file: Path, clock: ManualClock) -> Sessions:
 
 def test_a_session_lasts_for_its_time_and_ends(file: Path, clock: ManualClock) -> None:
     open_ = sessions(file, clock)
-    assert open_.lasts_s == 7_200
+    assert open_.lifetime_s == 7_200
     token = open_.open(SALT)
     clock.advance(7_199)
-    assert open_.lasts(token, SALT)
+    assert open_.is_active(token, SALT)
     clock.advance(1)
-    assert not open_.lasts(token, SALT)
+    assert not open_.is_active(token, SALT)
 
 
 def test_a_token_that_nobody_was_given_is_none(file: Path, clock: ManualClock) -> None:
     open_ = sessions(file, clock)
     token = open_.open(SALT)
-    assert not open_.lasts(token[:-1], SALT)
-    assert not open_.lasts("", SALT)
-    assert not open_.lasts("\ud800", SALT)
+    assert not open_.is_active(token[:-1], SALT)
+    assert not open_.is_active("", SALT)
+    assert not open_.is_active("\ud800", SALT)
 
 
 def test_a_session_outlives_the_process_and_its_token_is_not_kept(file: Path, clock: ManualClock) -> None:
     token = sessions(file, clock).open(SALT)
-    assert sessions(file, clock).lasts(token, SALT)
+    assert sessions(file, clock).is_active(token, SALT)
     assert token not in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o600
 
@@ -60,22 +60,22 @@ def test_who_logs_out_is_out_also_after_a_restart_and_others_stay(file: Path, cl
     open_.close(token)
     open_.close("never opened")
     for each in (open_, sessions(file, clock)):
-        assert (each.lasts(token, SALT), each.lasts(other, SALT)) == (False, True)
+        assert (each.is_active(token, SALT), each.is_active(other, SALT)) == (False, True)
 
 
 def test_a_new_password_ends_every_session(file: Path, clock: ManualClock) -> None:
     open_ = sessions(file, clock)
     token = open_.open(SALT)
-    assert not open_.lasts(token, "b2")
+    assert not open_.is_active(token, "b2")
     open_.open("b2")
-    assert not open_.lasts(token, SALT)
+    assert not open_.is_active(token, SALT)
 
 
 def test_of_too_many_sessions_the_oldest_end(file: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions_module, "SESSIONS_LIMIT", 2)
     open_ = sessions(file, clock)
     first, second, third = (open_.open(SALT) for _ in range(3))
-    assert [open_.lasts(token, SALT) for token in (first, second, third)] == [False, True, True]
+    assert [open_.is_active(token, SALT) for token in (first, second, third)] == [False, True, True]
 
 
 @pytest.mark.parametrize("text", ["{", '{"version": 1}', '{"version": 9, "sessions": {}}'])
@@ -83,12 +83,12 @@ def test_a_file_that_is_not_understood_lets_nobody_in(file: Path, clock: ManualC
     token = sessions(file, clock).open(SALT)
     file.write_text(text)
     open_ = sessions(file, clock)
-    assert not open_.lasts(token, SALT)
-    assert open_.lasts(open_.open(SALT), SALT)
+    assert not open_.is_active(token, SALT)
+    assert open_.is_active(open_.open(SALT), SALT)
 
 
 def test_a_disk_that_takes_nothing_is_told_and_the_session_holds(tmp_path: Path, clock: ManualClock) -> None:
     open_ = sessions(tmp_path / "missing" / "sessions.json", clock)
     with structlog.testing.capture_logs() as logged:
-        assert open_.lasts(open_.open(SALT), SALT)
-    assert [entry["event"] for entry in logged] == ["sessions_not_kept"]
+        assert open_.is_active(open_.open(SALT), SALT)
+    assert [entry["event"] for entry in logged] == ["sessions.not_saved"]

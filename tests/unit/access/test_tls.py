@@ -29,8 +29,8 @@ def test_without_the_settings_there_is_no_tls(own: Certificate) -> None:
 
 
 def test_one_file_alone_is_refused(own: Certificate) -> None:
-    assert "both are needed" in refused(own.certificate, "")
-    assert "both are needed" in refused("", own.key)
+    assert "set both" in refused(own.certificate, "")
+    assert "set both" in refused("", own.key)
 
 
 def test_a_missing_file_is_named(own: Certificate, tmp_path: Path) -> None:
@@ -54,4 +54,4 @@ def test_the_key_of_another_certificate_is_refused(own: Certificate, tmp_path: P
 def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked_for_it(own: Certificate, tmp_path: Path) -> None:
     locked = tmp_path / "locked.key"
     openssl("pkey", "-in", own.key, "-aes256", "-passout", "pass:secret", "-out", locked)
-    assert "it has a passphrase; take it off: openssl pkey" in refused(own.certificate, locked)
+    assert "it has a passphrase; remove it: openssl pkey" in refused(own.certificate, locked)

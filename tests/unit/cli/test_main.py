@@ -73,7 +73,7 @@ def test_readers_of_a_missing_directory_are_told_in_one_line(verb: str, tmp_path
     [
         (DatabaseUnavailable("open the database", "x.duckdb", "it is locked", "stop the other one"), 3),
         (LogUnavailable("open the log", "x", "input/output error"), 3),
-        (PortTaken("listen on", "127.0.0.1:3000", "another program listens there already"), 2),
+        (PortTaken("listen on", "127.0.0.1:3000", "another program already listens there"), 2),
     ],
 )
 def test_an_operational_error_ends_with_its_line_and_a_code_that_says_whether_to_try_again(

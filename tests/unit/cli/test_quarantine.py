@@ -39,7 +39,7 @@ def ingest(data: Path) -> Iterator[Ingest]:
     """An ingest that holds the lock of the directory."""
     ingest = Ingest(data)
     with open_directory(data).lock("ingest") as lock:
-        lock.tell(f"http://127.0.0.1:{ingest.port}")
+        lock.publish(f"http://127.0.0.1:{ingest.port}")
         yield ingest
     ingest.close()
 

@@ -25,7 +25,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data_directory, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(data_directory, "LOCK_WAIT_S", 0.1)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_an_empty_directory_and_one_whose_making_was_cut_off_are_taken(data: Pat
 
 @pytest.mark.parametrize(
     ("found", "wanted", "because"),
-    [(Kind.REAL, Kind.DEMO, "it is for real receipts"), (Kind.DEMO, Kind.REAL, "invented receipts of a demo")],
+    [(Kind.REAL, Kind.DEMO, "it holds real receipts"), (Kind.DEMO, Kind.REAL, "invented receipts of a demo")],
 )
 def test_a_directory_of_the_other_kind_is_refused(data: Path, found: Kind, wanted: Kind, because: str) -> None:
     open_directory(data, found)
@@ -120,7 +120,7 @@ def test_one_that_cannot_be_written_is_refused() -> None:
 def test_a_format_file_that_says_nothing_is_refused(data: Path, text: str) -> None:
     data.mkdir()
     (data / FORMAT_FILE).write_text(text)
-    with pytest.raises(DataDirectoryError, match=r"its format.json cannot be understood"):
+    with pytest.raises(DataDirectoryError, match=r"its format.json is not readable"):
         open_directory(data)
 
 
@@ -129,7 +129,7 @@ def test_a_newer_version_is_refused_in_one_line(data: Path) -> None:
     with pytest.raises(DataDirectoryError) as caught:
         open_directory(data)
     assert str(caught.value) == (
-        f"could not use the data directory {data}: it is of version {VERSION + 1}, and this tillstream "
+        f"could not use the data directory {data}: its version is {VERSION + 1}, and this tillstream "
         f"knows versions up to {VERSION}; install a newer tillstream"
     )
 
@@ -160,14 +160,14 @@ def test_a_migration_that_dies_goes_on_where_it_was(data: Path) -> None:
 
 def test_a_version_that_no_step_leads_from_is_refused(data: Path) -> None:
     write_format(data, version=1, kind="real")
-    with pytest.raises(DataDirectoryError, match="no longer understood"):
+    with pytest.raises(DataDirectoryError, match="no longer supported"):
         open_directory(data, version=2, migrations={})
 
 
 @pytest.mark.usefixtures("impatient")
 def test_nothing_is_migrated_while_a_role_runs(data: Path) -> None:
     older = open_directory(data)
-    with older.lock("ingest"), pytest.raises(DataDirectoryError, match="already in use"):
+    with older.lock("ingest"), pytest.raises(DataDirectoryError, match="already uses it"):
         open_directory(data, version=2, migrations={1: lambda path: None})
     assert read_format(data) == {"version": 1, "kind": "real"}
 
@@ -176,7 +176,7 @@ def test_nothing_is_migrated_while_a_role_runs(data: Path) -> None:
 def test_a_second_holder_of_a_role_is_told_the_first_ones_process(data: Path) -> None:
     directory = open_directory(data)
     with directory.lock("engine"):
-        mine = rf"already in use by process {os.getpid()} \(engine\)"
+        mine = rf"process {os.getpid()} already uses it \(engine\)"
         with pytest.raises(DataDirectoryError, match=mine), directory.lock("engine"):
             pytest.fail("two held one lock")
         with directory.lock("ingest"):
@@ -190,7 +190,7 @@ def test_readers_learn_who_holds_a_role_and_where_it_serves(data: Path) -> None:
     assert directory.holder("engine") is None
     with directory.lock("engine") as lock:
         assert directory.holder("engine") == data_directory.Holder(str(os.getpid()), "")
-        lock.tell("http://127.0.0.1:8050")
+        lock.publish("http://127.0.0.1:8050")
         assert directory.holder("engine") == data_directory.Holder(str(os.getpid()), "http://127.0.0.1:8050")
     assert directory.holder("engine") is None
 

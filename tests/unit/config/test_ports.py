@@ -36,7 +36,7 @@ def test_a_port_that_another_listens_on_is_taken_even_if_it_would_share() -> Non
         with pytest.raises(PortTaken) as caught:
             ensure_free("127.0.0.1", port, "--ingest-port")
     assert str(caught.value) == (
-        f"could not listen on 127.0.0.1:{port}: another program listens there already; "
+        f"could not listen on 127.0.0.1:{port}: another program already listens there; "
         "stop it, or choose another port with --ingest-port"
     )
 

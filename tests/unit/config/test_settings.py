@@ -61,30 +61,30 @@ def test_metrics_of_ones_own_are_kept_as_they_stand(file: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ({"speed": 1}, "speed of the command line: there is none of that name"),
+        ({"speed": 1}, "speed of the command line: it does not exist"),
         ({"ingest_port": 70_000}, "ingest_port of the command line: Expected `int` <= 65535"),
         ({"ingest_port": "many"}, "ingest_port of the command line: Expected `int`"),
         ({"currency": "euro"}, "currency of the command line"),
         ({"day_start": "25:00"}, "day_start of the command line"),
         ({"log_level": "loud"}, "log_level of the command line"),
-        ({"zone": "Mars"}, "zone of the command line: 'Mars' is no time zone"),
-        ({"store_zones": "7=Mars"}, "store_zones of the command line: 'Mars' is no time zone"),
+        ({"zone": "Mars"}, "zone of the command line: 'Mars' is not a time zone"),
+        ({"store_zones": "7=Mars"}, "store_zones of the command line: 'Mars' is not a time zone"),
         ({"body_limit_bytes": 0}, "body_limit_bytes of the command line"),
         ({"alert_refund_percent": 101}, "alert_refund_percent of the command line"),
         ({"alert_lag_seconds": -1}, "alert_lag_seconds of the command line"),
-        ({"alert_webhook_url": "ftp://example.org/x"}, "alert_webhook_url of the command line: it is no address"),
-        ({"alert_webhook_url": "https://"}, "alert_webhook_url of the command line: it is no address"),
-        ({"alert_webhook_url": "http://x:99999/"}, "alert_webhook_url of the command line: it is no address"),
-        ({"alert_webhook_url": "http://me:pass@x/"}, "alert_webhook_url of the command line: it has a user"),
-        ({"alert_webhook_url": "http://x/a b"}, "alert_webhook_url of the command line: it has a user, a space"),
+        ({"alert_webhook_url": "ftp://example.org/x"}, "alert_webhook_url of the command line: it is not an"),
+        ({"alert_webhook_url": "https://"}, "alert_webhook_url of the command line: it is not an"),
+        ({"alert_webhook_url": "http://x:99999/"}, "alert_webhook_url of the command line: it is not an"),
+        ({"alert_webhook_url": "http://me:pass@x/"}, "alert_webhook_url of the command line: it contains a user"),
+        ({"alert_webhook_url": "http://x/a b"}, "alert_webhook_url of the command line: it contains a user, a space"),
         ({"log": "paper"}, "log of the command line"),
         ({"rabbitmq_partitions": 65}, "rabbitmq_partitions of the command line"),
-        ({"rabbitmq_url": "http://broker/"}, "rabbitmq_url of the command line: it is no address of amqp or amqps"),
-        ({"rabbitmq_url": "amqp://"}, "rabbitmq_url of the command line: it is no address"),
-        ({"rabbitmq_url": "amqp://x:99999/"}, "rabbitmq_url of the command line: it is no address"),
-        ({"ingest_url": "example.org"}, "ingest_url of the command line: it is no address"),
-        ({"proxies": "10.0.0.1/8"}, "'10.0.0.1/8' is no address and no network"),
-        ({"alert_page_url": "example.org"}, "alert_page_url of the command line: it is no address"),
+        ({"rabbitmq_url": "http://broker/"}, "rabbitmq_url of the command line: it is not an amqp or amqps address"),
+        ({"rabbitmq_url": "amqp://"}, "rabbitmq_url of the command line: it is not an"),
+        ({"rabbitmq_url": "amqp://x:99999/"}, "rabbitmq_url of the command line: it is not an"),
+        ({"ingest_url": "example.org"}, "ingest_url of the command line: it is not an"),
+        ({"proxies": "10.0.0.1/8"}, "'10.0.0.1/8' is not an address or network"),
+        ({"alert_page_url": "example.org"}, "alert_page_url of the command line: it is not an"),
     ],
 )
 def test_what_cannot_be_names_the_setting_and_its_origin(flags: dict[str, Any], said: str) -> None:
@@ -96,7 +96,7 @@ def test_what_cannot_be_names_the_setting_and_its_origin(flags: dict[str, Any], 
 @pytest.mark.parametrize("text", ["zone = ", "\xff"])
 def test_a_file_that_is_no_toml_is_refused(file: Path, text: str) -> None:
     file.write_text(text, encoding="latin-1")
-    with pytest.raises(SettingsError, match="it must be TOML"):
+    with pytest.raises(SettingsError, match="it must be a TOML file"):
         settings.load(file, {})
 
 

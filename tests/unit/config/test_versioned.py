@@ -20,7 +20,7 @@ def test_what_it_holds_is_read_in_any_version_up_to_the_newest() -> None:
 @pytest.mark.parametrize(
     ("text", "because", "hint"),
     [
-        (b'{"version": 3, "people": []}', "it is of version 3, and this tillstream knows versions up to 2", "newer"),
+        (b'{"version": 3, "people": []}', "its version is 3, and this tillstream reads versions up to 2", "newer"),
         (b'{"version": 2, "names": [1]}', "Expected `str`, got `int`", "mend it"),
         (b"{", "truncated", "mend it"),
         (b'{"version": 1, "names": ["\xff"]}', "utf-8", "mend it"),

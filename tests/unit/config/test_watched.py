@@ -52,7 +52,7 @@ def test_who_cannot_wait_looks_at_once(file: Path, clock: ManualClock) -> None:
     asked = watched(file, clock)
     asked()
     file.write_text("now")
-    assert asked.look() == "now"
+    assert asked.check() == "now"
 
 
 def test_what_is_broken_is_told_once_and_the_last_good_stays(file: Path, clock: ManualClock) -> None:
@@ -67,7 +67,7 @@ def test_what_is_broken_is_told_once_and_the_last_good_stays(file: Path, clock: 
         file.unlink()
         clock.advance(1)
         assert asked() == "none"
-    assert [entry["event"] for entry in logged] == ["thing_unreadable", "thing_read"]
+    assert [entry["event"] for entry in logged] == ["thing.unreadable", "thing.read"]
     assert (logged[0]["letters_in_force"], logged[1]["letters"]) == (4, 4)
 
 

@@ -22,7 +22,7 @@ def test_a_named_one_is_taken_as_it_is(tmp_path: Path) -> None:
 def test_the_one_that_runs_on_the_data_directory_is_found_with_a_mark_of_its_log(tmp_path: Path) -> None:
     settings = Settings(data=str(tmp_path / "data"))
     with open_directory(settings.data_path).lock("ingest") as lock:
-        lock.tell("http://127.0.0.1:4321")
+        lock.publish("http://127.0.0.1:4321")
         found = find(settings)
     assert found == Destination("http://127.0.0.1:4321", destination.mark(settings), same_machine=True)
     assert found.mark
@@ -32,7 +32,7 @@ def test_each_key_has_a_mark_of_its_own_that_tells_nothing_of_its_secret(tmp_pat
     settings = Settings(data=str(tmp_path / "data"))
     one, other = f"ts_00000001_{'A' * 43}", f"ts_00000002_{'A' * 43}"
     with open_directory(settings.data_path).lock("ingest") as lock:
-        lock.tell("http://127.0.0.1:4321")
+        lock.publish("http://127.0.0.1:4321")
         for to in ("", "http://x:1"):
             found = [find(settings, to, key) for key in ("", one, other)]
             assert [each.key for each in found] == ["", one, other]
@@ -53,7 +53,7 @@ def test_the_machines_token_goes_to_the_ingest_of_the_directory_and_to_nobody_el
     token = machine_token.token(directory, secrets.token_bytes)
     assert (find(settings).key, find(settings).same_machine) == ("", False)
     with directory.lock("ingest") as lock:
-        lock.tell("http://127.0.0.1:4321")
+        lock.publish("http://127.0.0.1:4321")
         assert (find(settings).key, find(settings).same_machine) == (token, True)
 
 

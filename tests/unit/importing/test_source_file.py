@@ -54,7 +54,7 @@ def test_compressed_data_that_break_off_are_a_fault_behind_what_came(tmp_path: P
         *records, last = file.items()
     assert len(records) == 2
     assert isinstance(last, Unreadable)
-    assert (last.where, last.faults[0].error) == ("the end of the file", "the gzip data break off")
+    assert (last.where, last.faults[0].error) == ("the end of the file", "the gzip data end too early")
 
 
 def test_a_pipe_has_neither_size_nor_identity(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tests.support.ingest import JSON, NDJSON, Answer, encoded, head
 from tests.support.waiting import wait_until
 from tillstream.access import key_file
 from tillstream.access.key_file import KeyRepository
-from tillstream.access.keys import Key, Keys, digest, make
+from tillstream.access.keys import Key, Keys, digest, create
 from tillstream.clock import SystemClock
 from tillstream.config.settings import Settings
 from tillstream.formats import registry
@@ -37,7 +37,7 @@ class KeyFile:
 
     def add(self, *stores: str, all_stores: bool = False, reads: bool = False) -> str:
         with key_file.changing(self.file) as (known, replace):
-            text, number = make(secrets.token_bytes, known.by_id)
+            text, number = create(secrets.token_bytes, known.by_id)
             replace(Keys({**known.by_id, number: Key(number, digest(text), "", "", stores, all_stores, reads)}))
         return text
 

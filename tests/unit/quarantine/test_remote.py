@@ -38,7 +38,7 @@ def pipeline(directory: DataDirectory) -> Iterator[Pipeline]:
 def test_a_running_engine_answers_like_its_own_service(directory: DataDirectory, pipeline: Pipeline) -> None:
     local = quarantine_service_of(pipeline, queries_of(pipeline))
     with served(pipeline) as server, directory.lock("engine") as lock:
-        lock.tell(server.address)
+        lock.publish(server.address)
         with open_service(directory, Settings()) as service:
             assert isinstance(service, RemoteQuarantineService)
             filters = {"reason": 'ärgerlich & "so"', "limit": "2"}

@@ -53,7 +53,7 @@ def test_the_demo_keeps_a_port_that_was_asked_for(taken: int) -> None:
 
 def test_ports_are_checked_before_anything_starts(tmp_path: Path, taken: int, free: int) -> None:
     data = str(tmp_path / "data")
-    with pytest.raises(PortTaken, match=f":{taken}: another program listens there already.*--dashboard-port"):
+    with pytest.raises(PortTaken, match=f":{taken}: another program already listens there.*--dashboard-port"):
         run(Settings(data=data, ingest_port=free, dashboard_port=taken))
     with pytest.raises(SettingsError, match="it is ingest's port too"):
         run(Settings(data=data, ingest_port=free, dashboard_port=free))
@@ -66,7 +66,7 @@ def test_the_inbox_is_checked_before_anything_starts(tmp_path: Path) -> None:
 
 
 def test_the_directory_is_checked_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data_directory, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(data_directory, "LOCK_WAIT_S", 0.1)
     settings = Settings(data=str(tmp_path / "data"), ingest_port=0, dashboard_port=0)
     directory = open_directory(settings.data_path, Kind.DEMO)
     with pytest.raises(DataDirectoryError, match="invented receipts of a demo"):

@@ -62,7 +62,7 @@ def test_every_fault_is_named_by_its_line() -> None:
         "3,short\n"
     )
     assert faults(text) == [
-        "line 4, zone: 'Mars' is no time zone; use an IANA name such as Europe/Paris",
+        "line 4, zone: 'Mars' is not a time zone; use an IANA name such as Europe/Paris",
         "line 4, tills: 'four' is no number of tills; write 0 to 999, or nothing",
         f"line 4, hours: '7am' is no opening hours; {HINT}",
         "line 6, id: '1' stands in line 2 already",

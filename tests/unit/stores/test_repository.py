@@ -56,10 +56,10 @@ def test_a_list_that_cannot_be_kept_leaves_the_one_before(file: Path, monkeypatc
     [
         ("", "Input data was truncated"),
         ("[]", "Expected `object`"),
-        ('{"version": 2, "stores": []}', "it is of version 2, and this tillstream knows versions up to 1; install"),
+        ('{"version": 2, "stores": []}', "its version is 2, and this tillstream reads versions up to 1; install"),
         ('{"version": 1}', "missing required field `shops`"),
         ('{"version": 1, "shops": [{"id": "1", "hours": "always"}]}', "'always' is no opening hours"),
-        ('{"version": 1, "shops": [{"id": "1", "zone": "Mars"}]}', "shop 1: 'Mars' is no time zone"),
+        ('{"version": 1, "shops": [{"id": "1", "zone": "Mars"}]}', "shop 1: 'Mars' is not a time zone"),
         ('{"version": 1, "shops": [{"id": "1", "phone": "3"}]}', "unknown field `phone`"),
     ],
 )
@@ -115,8 +115,8 @@ def test_a_broken_file_is_reported_once_and_the_last_good_list_stays(file: Path,
         clock.advance(1)
         assert len(shops().by_id) == 2
     assert [(entry["log_level"], entry["event"]) for entry in logged] == [
-        ("error", "shop_list_unreadable"),
-        ("info", "shop_list_read"),
+        ("error", "store_list.unreadable"),
+        ("info", "store_list.read"),
     ]
     assert logged[0]["shops_in_force"] == 1
     assert f"could not read the list of shops in {file}: Input data was truncated" in logged[0]["error"]

@@ -141,7 +141,7 @@ def test_an_engine_that_runs_is_asked(tmp_path: Path) -> None:
     with directory.lock("engine") as lock, HTTPServer(("127.0.0.1", 0), Handler) as server:
         with pytest.raises(DatabaseUnavailable, match="it is only starting"):
             check.check(settings, open_read_side)
-        lock.tell(f"http://127.0.0.1:{server.server_port}")
+        lock.publish(f"http://127.0.0.1:{server.server_port}")
         serving = Thread(target=server.handle_request)
         serving.start()
         assert check.check(settings, open_read_side) == told
@@ -153,7 +153,7 @@ def test_an_engine_that_runs_is_asked(tmp_path: Path) -> None:
             check.check(settings, open_read_side)
         serving.join()
     with directory.lock("engine") as lock:
-        lock.tell(f"http://127.0.0.1:{server.server_port}")
+        lock.publish(f"http://127.0.0.1:{server.server_port}")
         with pytest.raises(DatabaseUnavailable, match="Connection refused"):
             check.check(settings, open_read_side)
 

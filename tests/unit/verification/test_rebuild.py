@@ -125,7 +125,7 @@ def test_what_people_decided_survives_also_a_lost_database(directory: DataDirect
 def test_no_database_is_made_anew_under_a_running_engine(
     directory: DataDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data_directory, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(data_directory, "LOCK_WAIT_S", 0.1)
     with directory.lock("engine"):
         with pytest.raises(DataDirectoryError, match="already in use by process"):
             rebuild.rebuild_database(directory, new(directory), lambda *_: None)

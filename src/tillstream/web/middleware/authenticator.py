@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from tillstream.access import exposure, key_file, machine_token
 from tillstream.access.key_file import KeyRepository
-from tillstream.access.keys import Entropy, carried
+from tillstream.access.keys import Entropy, bearer_or_basic
 from tillstream.access.login_attempts import LoginAttempts
 from tillstream.access.password import Password, PasswordRepository
 from tillstream.access.sessions import Sessions
@@ -67,12 +67,12 @@ class Entrance:
         """The one that the directory and the settings lead to. Raises `AccessError`."""
         files = Files(
             PasswordRepository(directory.password, clock),
-            KeyRepository(key_file.place(directory, settings), clock),
+            KeyRepository(key_file.path(directory, settings), clock),
             machine_token.token(directory, entropy),
             Sessions(directory.sessions, clock, entropy, settings.session_hours),
             LoginAttempts(clock),
         )
-        required = exposure.asks_always(settings)
+        required = exposure.always_required(settings)
         return cls(files, required=required, tls=settings.tls, proxies=settings.proxies, any_name=settings.insecure)
 
     async def refresh(self) -> None:
@@ -102,7 +102,7 @@ class Entrance:
     @property
     def lasts_s(self) -> int:
         """How long a session lasts."""
-        return self._files.sessions.lasts_s if self._files is not None else 0
+        return self._files.sessions.lifetime_s if self._files is not None else 0
 
     @property
     def _password(self) -> Password | None:
@@ -129,7 +129,7 @@ class Entrance:
         token, password = _session(request), self._password
         if not token or password is None or self._files is None:
             return False
-        return self._files.sessions.lasts(token, password.salt)
+        return self._files.sessions.is_active(token, password.salt)
 
     def wait_s(self, request: Request) -> int:
         """0 where the password may be tried now, and the try counts; else how many seconds to wait."""
@@ -162,7 +162,7 @@ class Entrance:
 
 
 def _given(request: Request) -> str:
-    return carried(request.headers.get("authorization", "")) or request.headers.get("x-api-key", "")
+    return bearer_or_basic(request.headers.get("authorization", "")) or request.headers.get("x-api-key", "")
 
 
 def _session(request: Request) -> str:
