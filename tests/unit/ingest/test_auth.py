@@ -15,7 +15,7 @@ from tests.support.ingest import JSON, NDJSON, Answer, encoded, head
 from tests.support.waiting import wait_until
 from tillstream.access import key_file
 from tillstream.access.key_file import KeyRepository
-from tillstream.access.keys import Key, Keys, digest, create
+from tillstream.access.keys import Key, Keys, create, digest
 from tillstream.clock import SystemClock
 from tillstream.config.settings import Settings
 from tillstream.formats import registry
