@@ -130,7 +130,7 @@ def test_a_newer_version_is_refused_in_one_line(data: Path) -> None:
         open_directory(data)
     assert str(caught.value) == (
         f"could not use the data directory {data}: its version is {VERSION + 1}, and this tillstream "
-        f"knows versions up to {VERSION}; install a newer tillstream"
+        f"reads versions up to {VERSION}; install a newer tillstream"
     )
 
 
