@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tillstream.access import machine_token
 from tillstream.clock import Clock, SystemClock
@@ -18,8 +19,10 @@ from tillstream.config.settings import Settings
 from tillstream.errors import DataDirectoryError, IngestUnavailable, SettingsError
 from tillstream.log.base import Log
 from tillstream.metrics.catalogue import catalogue
-from tillstream.runtime.read_side import ReadSide
 from tillstream.stores.repository import settings_in_force
+
+if TYPE_CHECKING:
+    from tillstream.runtime.read_side import ReadSide
 
 
 def open_log(directory: DataDirectory, settings: Settings, *, writer: bool) -> Log:
@@ -72,6 +75,7 @@ def open_read_side(
     from tillstream.quarantine.replay import Replayer
     from tillstream.quarantine.service import LocalQuarantineService
     from tillstream.queries.queries import Queries
+    from tillstream.runtime.read_side import ReadSide
 
     settings, shops = settings_in_force(directory, settings, clock)
     metrics = catalogue(settings.metrics)

@@ -57,6 +57,14 @@ def test_what_was_accepted_just_before_the_stop_is_there_afterwards(data: Path) 
         second.wait_for_receipts(500, DAY)
 
 
+def test_ingest_accepts_receipts_without_loading_the_libraries_of_the_database(data: Path) -> None:
+    with serving("ingest", data) as (command, address):
+        answer = httpx.post(f"{address}/receipt", content=EXAMPLE, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 202
+        loaded = {Path(each.path).name for each in psutil.Process(command.pid).memory_maps()}
+    assert not [name for name in loaded if "duckdb" in name or "arrow" in name]
+
+
 def test_the_address_stays_the_same_when_a_part_is_killed(data: Path) -> None:
     with up(data) as running_up:
         running_up.post(EXAMPLE)
