@@ -21,7 +21,7 @@ if threading.current_thread() is threading.main_thread():
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """A RabbitMQ of this session's own, or the one that `make services` left running."""
     services.or_skip(missing())
-    running = services.left_running()
+    running = services.running_node()
     if running is not None:
         yield running
         return

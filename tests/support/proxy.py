@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that can be cut off without a word, as a network is."""
+"""A TCP proxy on loopback that can simulate a network partition."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ WAIT_S = 10.0
 
 
 class Proxy:
-    """Forwards to `target_port` while it is `open`; while `partitioned` it accepts, and passes nothing on."""
+    """Forwards to `target_port` once it is open. During a partition it accepts connections and forwards nothing."""
 
     def __init__(self, target_port: int) -> None:
         self.port = spare_port()
         self._target_port = target_port
-        self._passing = asyncio.Event()
-        self._passing.set()
+        self._connected = asyncio.Event()
+        self._connected.set()
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -25,38 +25,38 @@ class Proxy:
         self._thread.start()
 
     def open(self) -> None:
-        """Listen, and forward what comes from now on."""
+        """Listen, and forward new connections."""
         asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(WAIT_S)
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
 
     def partition(self) -> None:
-        self._loop.call_soon_threadsafe(self._passing.clear)
+        self._loop.call_soon_threadsafe(self._connected.clear)
 
     def heal(self) -> None:
-        """New connections pass again; what the old ones held back is lost with them."""
-        self._loop.call_soon_threadsafe(self._passing.set)
+        """End the partition: connections forward again."""
+        self._loop.call_soon_threadsafe(self._connected.set)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
         try:
-            onward_reader, onward_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+            target_reader, target_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
             try:
-                await asyncio.gather(self._pass(reader, onward_writer), self._pass(onward_reader, writer))
+                await asyncio.gather(self._forward(reader, target_writer), self._forward(target_reader, writer))
             finally:
-                onward_writer.close()
+                target_writer.close()
         except OSError:
             pass
         finally:
             writer.close()
             self._tasks.discard(task)
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65_536):
-            await self._passing.wait()
+            await self._connected.wait()
             writer.write(data)
             await writer.drain()
         writer.close()

@@ -1,4 +1,4 @@
-"""RabbitMQ of Debian's package as a private node: its own name, ports, cookie and data, on loopback only."""
+"""A private RabbitMQ node from Debian's package, with its own name, ports, cookie and data, on loopback."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.support.waiting import wait_until
 PROGRAMS = Path("/usr/lib/rabbitmq/bin")
 START_S = 60.0
 STOP_S = 20.0
-VHOSTS_AT_ONCE = 24
-"""One call of `rabbitmqctl` takes half a second, however much it is asked to do."""
+VHOSTS_PER_CALL = 24
+"""A call of `rabbitmqctl` takes half a second, so one call makes many virtual hosts."""
 
 _ADD_VHOSTS = """lists:foreach(fun(Number) ->
   Name = iolist_to_binary(["{prefix}", integer_to_list(Number)]),
@@ -32,24 +32,24 @@ end, lists:seq({first}, {last}))."""
 
 
 def missing() -> str:
-    """What is not installed, and how it gets there; empty where all is."""
+    """The reason why RabbitMQ cannot run here, with a hint; empty if it is installed."""
     if (PROGRAMS / "rabbitmq-server").exists() and shutil.which("epmd"):
         return ""
     return "RabbitMQ is missing: `make debian` installs it as root, or apt-get install rabbitmq-server"
 
 
 class Node:
-    """One broker, known by its directory alone: whoever has the directory can use, kill and stop it."""
+    """A broker with its state in a directory. Any process with the directory can use, kill and stop it."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._state = directory / "node.json"
         self._vhosts = 0
-        # Kept, or Python warns of a child that is dropped while it runs.
+        # References to running children, because Python warns when one is garbage-collected.
         self._children: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
-        """Run it, on the ports and the data that it had if it ran before; returns once it serves."""
+        """Start the broker with its earlier ports and data, if it has any, and wait until it serves."""
         if not self._state.exists():
             self._make()
         if psutil.pid_exists(self._read()["epmd"]):
@@ -75,21 +75,21 @@ class Node:
         )
 
     def _spawn_server(self) -> None:
-        with (self.directory / "said").open("ab") as said:
+        with (self.directory / "output").open("ab") as output:
             server = subprocess.Popen(
                 [str(PROGRAMS / "rabbitmq-server")],
-                stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                 start_new_session=True, cwd=self.directory, env=self._environment(),
             )  # fmt: skip
         self._children.append(server)
         self._write(self._read() | {"server": server.pid})
-        wait_until(lambda: self._serves(server), f"RabbitMQ in {self.directory} serves", START_S)
+        wait_until(lambda: self._is_serving(server), f"RabbitMQ in {self.directory} serves", START_S)
 
-    def _serves(self, server: subprocess.Popen[bytes]) -> bool:
+    def _is_serving(self, server: subprocess.Popen[bytes]) -> bool:
         if server.poll() is not None:
             raise AssertionError(f"RabbitMQ ended: {(self.directory / 'said').read_text()[-2_000:]}")
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1.0) as probe:
-            # A protocol it does not speak is answered with the one it does, once the broker is up.
+            # A running broker answers an unknown protocol version with the one that it supports.
             probe.sendall(b"AMQP\x00\x00\x00\x00")
             return probe.recv(4) == b"AMQP"
         return False
@@ -102,17 +102,17 @@ class Node:
         return f"amqp://{user}:{password}@127.0.0.1:{port or self.port}/{quote(vhost, safe='')}"
 
     def fresh_vhost(self) -> str:
-        """The name of a virtual host that nobody has used yet."""
+        """The name of an unused virtual host."""
         number = self._vhosts
         self._vhosts += 1
         prefix = f"t{os.getpid()}-"
-        if number % VHOSTS_AT_ONCE == 0:
-            last = number + VHOSTS_AT_ONCE - 1
+        if number % VHOSTS_PER_CALL == 0:
+            last = number + VHOSTS_PER_CALL - 1
             self.control("eval", _ADD_VHOSTS.format(prefix=prefix, first=number, last=last))
         return f"{prefix}{number}"
 
     def control(self, *arguments: str) -> str:
-        """What `rabbitmqctl` says to these arguments."""
+        """Run `rabbitmqctl`, and return its output."""
         done = subprocess.run(
             [str(PROGRAMS / "rabbitmqctl"), "--quiet", "-n", self._name, *arguments],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, env=self._environment(), timeout=START_S,
@@ -121,21 +121,21 @@ class Node:
         return done.stdout
 
     def kill(self) -> None:
-        """As a crash of the broker's process ends it: nothing is flushed, nobody is told."""
+        """Kill the broker's process, as a crash does: nothing is flushed, and no connection is closed properly."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """End the broker and its name server; the data stays."""
+        """Stop the broker and its name server; the data stays."""
         self._end(signal.SIGTERM)
         self._end_process(int(self._read()["epmd"]))
 
     def discard(self) -> None:
-        """End both at once: nobody needs the data any more."""
+        """Kill the broker and its name server; the data is no longer needed."""
         self.kill()
         self._end_process(int(self._read()["epmd"]))
 
     def cpu_s(self) -> float:
-        """The processor time that the broker has used."""
+        """The processor time of the broker in seconds."""
         leader = psutil.Process(int(self._read()["server"]))
         return sum(sum(part.cpu_times()[:2]) for part in (leader, *leader.children(recursive=True)))
 
@@ -143,10 +143,10 @@ class Node:
         return self._state.exists() and psutil.pid_exists(int(self._read()["server"]))
 
     def _end(self, number: signal.Signals) -> None:
-        """The server is a shell that waits for Erlang: both are of one process group."""
+        """Signal the process group of the server: a shell that waits for Erlang."""
         leader = int(self._read()["server"])
         if not leader:
-            # It was ended before; and the process group 0 would be our own.
+            # The server is not running. Process group 0 would be this process's own.
             return
         family: list[psutil.Process] = []
         with suppress(psutil.NoSuchProcess):

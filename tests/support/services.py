@@ -1,4 +1,4 @@
-"""`python -m tests.support.services start | stop`: the servers that tests use, left running."""
+"""Start or stop servers that stay up between test runs: `python -m tests.support.services start | stop`."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import pytest
 from tests.support.rabbitmq import Node, missing
 
 DIRECTORY = Path(tempfile.gettempdir()) / f"tillstream-services-{os.getuid()}"
-"""Of what `make services` started: found again by later commands of the same user."""
+"""The directory of the servers that `make services` starts; the same for every command of a user."""
 
 
-def left_running() -> Node | None:
-    """The node that `make services` started, where it runs."""
+def running_node() -> Node | None:
+    """The running node that `make services` started, if there is one."""
     node = Node(DIRECTORY / "rabbitmq")
     return node if node.runs() else None
 
 
 def start() -> Node:
-    node = left_running()
+    node = running_node()
     if node is None:
         shutil.rmtree(DIRECTORY, ignore_errors=True)
         DIRECTORY.mkdir(mode=0o700)
@@ -33,14 +33,14 @@ def start() -> Node:
 
 
 def stop() -> None:
-    node = left_running()
+    node = running_node()
     if node is not None:
         node.discard()
     shutil.rmtree(DIRECTORY, ignore_errors=True)
 
 
 def or_skip(reason: str) -> None:
-    """Skip the test for this reason, if there is one; with CI=true it fails."""
+    """Skip the test if there is a reason to; with CI=true, fail it."""
     if reason and os.environ.get("CI") == "true":
         pytest.fail(reason)
     if reason:

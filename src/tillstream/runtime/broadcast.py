@@ -1,4 +1,4 @@
-"""Tells the broker's subscribers the running figures, at the seed's pace."""
+"""Publishes the running figures of the day to the subscribers on the broker."""
 
 from __future__ import annotations
 
@@ -10,48 +10,48 @@ import msgspec
 import structlog
 
 INTERVAL_S = 0.4
-"""Between two messages while receipts flow: a subscriber hears of them every half second at least."""
+"""Time between two messages while receipts arrive. Subscribers expect one at least every 0.5 s."""
 
-LAST_TICKS = 5
-"""So often the same is told behind the last commit: what flows slowly is heard as well."""
+REPEATS = 5
+"""The number of messages after the last commit, so that subscribers also see figures that change slowly."""
 
 logger = structlog.get_logger()
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 Send = Callable[[Mapping[str, bytes]], None]
-"""Takes JSON by the names of exchanges."""
+"""Publishes JSON messages by name of exchange."""
 
 
 class Broadcast:
-    """Reads figures and sends them, in a thread of its own that nobody waits for. `notify` may come from any thread."""
+    """Reads the figures and publishes them in its own thread. `notify` is safe from any thread."""
 
     def __init__(self, read: Callable[[], Mapping[str, Any]], send: Send) -> None:
         self._read = read
         self._send = send
-        self._ticks = 0
+        self._remaining = 0
         self._failing = False
 
     def notify(self) -> None:
-        """There is something new."""
-        self._ticks = LAST_TICKS
+        """Request messages after a commit."""
+        self._remaining = REPEATS
 
     def run(self, stop: Event) -> None:
-        """Send every `INTERVAL_S` while there is something new, until `stop` is set."""
+        """Publish every `INTERVAL_S` after a commit, until `stop` is set."""
         while not stop.wait(INTERVAL_S):
-            if self._ticks:
-                self._ticks -= 1
-                self.tell()
+            if self._remaining:
+                self._remaining -= 1
+                self.publish()
 
-    def tell(self) -> None:
-        """Send the figures as they are; what fails is said once, until it works again, and the next ones are sent."""
+    def publish(self) -> None:
+        """Publish the current figures. Only the first of several failures in a row is logged."""
         try:
             self._send({name: _encode(each) for name, each in self._read().items()})
-        except Exception as error:  # noqa: BLE001 - whatever it is, it says so and goes on: figures are told again
+        except Exception as error:  # noqa: BLE001 - the next message replaces this one, whatever failed
             if not self._failing:
-                logger.warning("broadcast_failed", reason=str(error))
+                logger.warning("broadcast.failed", reason=str(error))
             self._failing = True
             return
         if self._failing:
-            logger.info("broadcast_back")
+            logger.info("broadcast.recovered")
         self._failing = False

@@ -145,12 +145,12 @@ async def _fold_and_show(
         pages.append(settings.alert_page_url or ports.address(settings.host, port, tls=settings.tls))
         ready(port)
 
-    telling = Broadcast(reading.queries.ticker, reading.broadcast) if reading.broadcast is not None else None
+    broadcast = Broadcast(reading.queries.ticker, reading.broadcast) if reading.broadcast is not None else None
 
     def on_commit(_: Step) -> None:
         live.notify()
-        if telling is not None:
-            telling.notify()
+        if broadcast is not None:
+            broadcast.notify()
 
     with ThreadPoolExecutor(3, "engine") as executor, _posting(settings) as offer:
         folding = loop.run_in_executor(executor, _fold, reading.engine, halt, on_commit)
@@ -158,8 +158,8 @@ async def _fold_and_show(
         folding.add_done_callback(lambda _: stop.set())
         watch = Notifier(reading.alerts.standing, offer, lambda: pages[0] if pages else "", SystemClock(), told)
         loop.run_in_executor(executor, watch.run, halt)
-        if telling is not None:
-            loop.run_in_executor(executor, telling.run, halt)
+        if broadcast is not None:
+            loop.run_in_executor(executor, broadcast.run, halt)
         try:
             await serve(
                 reading.queries,

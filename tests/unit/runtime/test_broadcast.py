@@ -1,4 +1,4 @@
-"""Given figures to tell; when receipts come, stop or cannot be told; then subscribers hear of them at the pace."""
+"""Publishing the running figures: the interval, the repeats after the last commit, and failures."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from tillstream.runtime.broadcast import INTERVAL_S, LAST_TICKS, Broadcast
+from tillstream.runtime.broadcast import INTERVAL_S, REPEATS, Broadcast
 
 
 class Ticks(Event):
-    """A stop that lets so many intervals pass, doing something at some of them."""
+    """A stop event that is set after a number of intervals, and calls a function in some of them."""
 
     def __init__(self, count: int, at: Mapping[int, Any]) -> None:
         super().__init__()
@@ -28,32 +28,32 @@ class Ticks(Event):
         return number > self.count
 
 
-def test_while_receipts_come_it_is_told_twice_a_second_and_then_a_little_longer() -> None:
-    told: list[Mapping[str, bytes]] = []
-    broadcast = Broadcast(lambda: {"count": {"sum": Decimal("277681.60"), "count": 60620}}, told.append)
+def test_figures_are_published_at_each_interval_and_repeated_after_the_last_commit() -> None:
+    published: list[Mapping[str, bytes]] = []
+    broadcast = Broadcast(lambda: {"count": {"sum": Decimal("277681.60"), "count": 60620}}, published.append)
     ticks = Ticks(30, dict.fromkeys(range(4, 11), broadcast.notify))
     broadcast.run(ticks)
-    assert told == [{"count": b'{"sum":277681.60,"count":60620}'}] * (7 + LAST_TICKS - 1)
+    assert published == [{"count": b'{"sum":277681.60,"count":60620}'}] * (7 + REPEATS - 1)
     assert set(ticks.waited) == {INTERVAL_S}
     assert INTERVAL_S < 0.5
 
 
-def test_what_cannot_be_told_is_said_once_and_the_next_is_told() -> None:
-    def answers() -> Iterator[OSError | None]:
+def test_a_failure_is_logged_once_and_the_next_figures_are_published() -> None:
+    def outcomes() -> Iterator[OSError | None]:
         yield from (OSError("the broker is away"), OSError("the broker is away"), None, OSError("again"))
 
-    coming = answers()
+    outcome = outcomes()
 
     def send(_: Mapping[str, bytes]) -> None:
-        if (error := next(coming)) is not None:
+        if (error := next(outcome)) is not None:
             raise error
 
     broadcast = Broadcast(lambda: {"count": {}}, send)
     with capture_logs() as logged:
         for _ in range(4):
-            broadcast.tell()
+            broadcast.publish()
     assert [(each["event"], each.get("reason")) for each in logged] == [
-        ("broadcast_failed", "the broker is away"),
-        ("broadcast_back", None),
-        ("broadcast_failed", "again"),
+        ("broadcast.failed", "the broker is away"),
+        ("broadcast.recovered", None),
+        ("broadcast.failed", "again"),
     ]
