@@ -132,52 +132,43 @@ class _CoalescingConnection(AsyncioConnection):  # type: ignore[misc]
 
 
 class Connection:
-    """An open connection. `ended` has a reason once it is unusable, and `closed` is set with the socket closed."""
+    """An AMQP connection. `ended` holds the reason once it is unusable; `closed` is set when its socket is closed."""
 
-    def __init__(self, raw: AsyncioConnection) -> None:
-        self.raw = raw
+    def __init__(self, parameters: pika.connection.Parameters) -> None:
         self.loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[str] = self.loop.create_future()
         self.closed: asyncio.Future[None] = self.loop.create_future()
         self.blocked_reason = ""
-        raw.add_on_connection_blocked_callback(self._block)
-        raw.add_on_connection_unblocked_callback(self._unblock)
+        self._opened: asyncio.Future[None] = self.loop.create_future()
+        self.raw = _CoalescingConnection(
+            parameters,
+            on_open_callback=lambda _: _set_reply(self._opened, None),
+            on_open_error_callback=self._on_open_error,
+            on_close_callback=self._on_close,
+            custom_ioloop=self.loop,
+        )
+        self.raw.add_on_connection_blocked_callback(self._on_blocked)
+        self.raw.add_on_connection_unblocked_callback(self._on_unblocked)
 
     @classmethod
     async def open(cls, parameters: pika.connection.Parameters) -> Connection:
         """Raises `ConnectionLost` with the reason: no listener, wrong credentials, no such virtual host…"""
-        loop = asyncio.get_running_loop()
-        opened: asyncio.Future[AsyncioConnection] = loop.create_future()
-        connections: list[Connection] = []
-
-        def done(result: Any) -> None:
-            if opened.done():
-                return
-            if isinstance(result, BaseException):
-                opened.set_exception(ConnectionLost(reason_of(result)))
-            else:
-                opened.set_result(result)
-
-        def closed(_: Any, reason: Exception) -> None:
-            for connection in connections:
-                connection.end(reason_of(reason))
-                connection.closed.set_result(None)
-
-        _CoalescingConnection(
-            parameters,
-            on_open_callback=done,
-            on_open_error_callback=lambda _, error: done(error),
-            on_close_callback=closed,
-            custom_ioloop=loop,
-        )
-        connection = cls(await opened)
-        connections.append(connection)
+        connection = cls(parameters)
+        await connection._opened
         return connection
 
-    def _block(self, _: Any, frame: Any) -> None:
+    def _on_open_error(self, _: Any, error: BaseException) -> None:
+        if not self._opened.done():
+            self._opened.set_exception(ConnectionLost(reason_of(error)))
+
+    def _on_close(self, _: Any, reason: Exception) -> None:
+        self.end(reason_of(reason))
+        self.closed.set_result(None)
+
+    def _on_blocked(self, _: Any, frame: Any) -> None:
         self.blocked_reason = frame.method.reason or "an alarm"
 
-    def _unblock(self, *_: Any) -> None:
+    def _on_unblocked(self, *_: Any) -> None:
         self.blocked_reason = ""
 
     async def channel(self) -> Channel:

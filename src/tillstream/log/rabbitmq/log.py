@@ -16,29 +16,13 @@ from tillstream.clock import Clock
 from tillstream.config.settings import Settings
 from tillstream.errors import LogFull, LogUnavailable
 from tillstream.log.base import EMPTY, MAX_CHUNK_RECORDS, Batch, Chunk, Frame, Log, Position, unpack_record_id
+from tillstream.log.rabbitmq import messages
 from tillstream.log.rabbitmq.connection import Connection
-from tillstream.log.rabbitmq.messages import (
-    HEAD_HEADER,
-    JSON,
-    ExternalMessages,
-    InvalidMessage,
-    Message,
-    Record,
-    encode_batch,
-    remove_members,
-    unpack,
-)
+from tillstream.log.rabbitmq.messages import ExternalMessages, Message, Record
 from tillstream.log.rabbitmq.reconnecting_connection import ReconnectingConnection
 from tillstream.log.rabbitmq.session import PartitionRead, Session
 from tillstream.log.rabbitmq.streams import Delivery
-from tillstream.log.rabbitmq.topology import (
-    PACKED_PARTITION,
-    Directory,
-    Progress,
-    Retention,
-    offset_of,
-    position_of,
-)
+from tillstream.log.rabbitmq.topology import PACKED_PARTITION, Directory, Progress, Retention, offset_of, position_of
 from tillstream.receipt.validation import Validator
 
 CAPACITY_CHECK_S = 1.0
@@ -89,8 +73,8 @@ class RabbitLog(Log):
                 self._connection.call("append to the log", lambda session: session.check())
                 return
             self._check_capacity(batch)
-            messages = encode_batch(batch, self._connection.user, next(self._batch_ids))
-            self._connection.call("append to the log", lambda session: session.publisher.publish(messages))
+            encoded = messages.encode_batch(batch, self._connection.user, next(self._batch_ids))
+            self._connection.call("append to the log", lambda session: session.publisher.publish(encoded))
 
     def _check_capacity(self, batch: Batch) -> None:
         if not self._retention:
@@ -152,11 +136,11 @@ class RabbitLog(Log):
         if properties.user_id == self._trusted_user:
             try:
                 if partition == PACKED_PARTITION:
-                    return unpack(body)
-                head = properties.headers.get(HEAD_HEADER)
+                    return messages.unpack(body)
+                head = properties.headers.get(messages.HEAD_HEADER)
                 if isinstance(head, bytes):
-                    return Record(head, remove_members(body, head), b"")
-            except InvalidMessage:
+                    return Record(head, messages.remove_members(body, head), b"")
+            except messages.InvalidMessage:
                 pass
         return self._external.record(method, properties, body)
 
@@ -205,9 +189,9 @@ class RabbitLog(Log):
 
     def broadcast(self, figures: Mapping[str, bytes]) -> None:
         """Publish JSON to the subscribers of some exchanges, by name. Raises `LogUnavailable`."""
-        properties = BasicProperties(JSON, user_id=self._connection.user)
-        messages = [Message(name, "", properties, body, mandatory=False) for name, body in figures.items()]
-        self._connection.call("publish figures to", lambda session: session.publisher.publish(messages))
+        properties = BasicProperties(messages.JSON, user_id=self._connection.user)
+        encoded = [Message(name, "", properties, body, mandatory=False) for name, body in figures.items()]
+        self._connection.call("publish figures to", lambda session: session.publisher.publish(encoded))
 
     def lag(self) -> int:
         return sum(self._lags().values())
