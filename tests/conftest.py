@@ -1,4 +1,4 @@
-"""What holds for every test, and servers that tests share: started once, by the first test that asks."""
+"""Setup for all tests, and servers that tests share."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 from tests.support import services
 from tests.support.rabbitmq import Node, missing
 
-# A shell starts what it runs in the background with SIGINT ignored, and so would every process that tests start.
+# A shell ignores SIGINT for its background jobs, and all processes that tests start would inherit that.
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """A RabbitMQ of this session's own, or the one that `make services` left running."""
+    """The RabbitMQ that `make services` started, or a new one for this session."""
     services.or_skip(missing())
     running = services.running_node()
     if running is not None:
@@ -44,7 +44,7 @@ def broker_url(node: Node, vhost: str) -> str:
 
 @pytest.fixture
 def own_node(tmp_path: Path) -> Iterator[Node]:
-    """A RabbitMQ for one test that kills it: with few streams in it, it is soon back."""
+    """A RabbitMQ for a test that kills it. It restarts quickly because it has few streams."""
     services.or_skip(missing())
     started = Node(tmp_path / "node")
     started.start()

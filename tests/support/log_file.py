@@ -1,8 +1,9 @@
-"""Independent reader of the SQLite log, made from its documented format alone.
+"""An independent reader of the SQLite log that uses only the documented format.
 
-A row is one group commit: `rowid`, the records in it, the records up to and with it, a checksum, and three frames
-packed by zstd. The checksum is CRC-32 over the three numbers (little-endian, 64 bits) and the packed frames. A frame
-is the number of its items and the end of each item in the data (little-endian, 32 bits), and then the data.
+A row is one group commit: `rowid`, its number of records, the number of records up to and including it, a checksum,
+and three frames compressed with zstd. The checksum is the CRC-32 of the three numbers (little-endian, 64 bits) and the
+compressed frames. A frame is the number of its items, the end of each item in the data (both little-endian, 32 bits),
+and the data.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from zlib import crc32
 import zstandard
 
 COLUMNS = ("kind", "key", "received_us", "day", "date", "store", "terminal", "receipt", "source", "notes")
-"""Of a head: one line, parted by tabs."""
+"""The columns of a head, which is one line separated by tabs."""
 
 
 class Record(NamedTuple):
@@ -28,13 +29,13 @@ class Record(NamedTuple):
 
     @property
     def columns(self) -> dict[str, str]:
-        """The head's columns by their names."""
+        """The head's columns by name."""
         assert self.head.endswith(b"\n")
         return dict(zip(COLUMNS, self.head.decode()[:-1].split("\t"), strict=True))
 
 
 def records(path: Path, after: int = 0) -> tuple[int, list[Record]]:
-    """The last rowid, and the records of all rows behind `after`."""
+    """The last rowid, and the records of all rows after a rowid."""
     found: list[Record] = []
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
         sql = "SELECT rowid, count, total, checksum, heads, bodies, originals FROM log WHERE rowid > ? ORDER BY rowid"

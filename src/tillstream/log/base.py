@@ -147,7 +147,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Records that a read returned, or a fault that stands for unreadable ones.
+    """Records that a read returned, or a fault in place of unreadable records.
 
     `position` is the reader's position after the chunk. If `fault` is set, `count` records cannot be
     read and the frames are empty. With `own_offsets` the records have consecutive offsets from

@@ -47,7 +47,7 @@ class Broadcast:
         """Publish the current figures. Only the first of several failures in a row is logged."""
         try:
             self._send({name: _encode(each) for name, each in self._read().items()})
-        except Exception as error:  # noqa: BLE001 - the next message replaces this one, whatever failed
+        except Exception as error:  # noqa: BLE001 - any error is logged, and the next message has the figures again
             if not self._failing:
                 logger.warning("broadcast.failed", reason=str(error))
             self._failing = True

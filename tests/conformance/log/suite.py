@@ -64,7 +64,7 @@ def numbers(chunks: Iterator[Chunk]) -> list[int]:
 
 
 class LogSuite:
-    """Every reader finds all appended records in order, whatever happens in between."""
+    """Every reader finds all appended records in order, across restarts, crashes and concurrent calls."""
 
     @pytest.fixture
     def open_log(self) -> Iterator[Open]:

@@ -1,14 +1,14 @@
-"""The log on RabbitMQ: durable streams behind the public exchange `receipts`."""
+"""The log on RabbitMQ: durable streams that are bound to the public exchange `receipts`."""
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from threading import Lock
-from typing import Any
 
 from pika import BasicProperties
 
@@ -114,7 +114,10 @@ class RabbitLog(Log):
         """What all connections read after the position. Only the first one's directory has all holes."""
         count = len(self._connections)
         pending = [
-            connection.submit("read the log", _read(position, -(-limit // count), number, count))
+            connection.submit(
+                "read the log",
+                partial(Session.read, after=position, limit=-(-limit // count), reader=number, readers=count),
+            )
             for number, connection in enumerate(self._connections)
         ]
         results = [wait() for wait in pending]
@@ -254,12 +257,3 @@ class _ChunkBuilder:
         offsets[partition - 1] = offset
         self.position = position_of(offsets)
         return self.position
-
-
-def _read(
-    position: Position, limit: int, reader: int, readers: int
-) -> Callable[[Session], Coroutine[Any, Any, tuple[Directory, list[PartitionRead]]]]:
-    async def read(session: Session) -> tuple[Directory, list[PartitionRead]]:
-        return session.directory, await session.read(position, limit, reader, readers)
-
-    return read

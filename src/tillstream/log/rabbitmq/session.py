@@ -189,10 +189,12 @@ class Session:
                 await self._publish(topology.DIRECTORY_STREAM, message)
                 self.directory.add(message)
 
-    async def read(self, after: Position, limit: int, reader: int = 0, readers: int = 1) -> list[PartitionRead]:
-        """About `limit` messages after a position, from every stream that has any.
+    async def read(
+        self, after: Position, limit: int, reader: int, readers: int
+    ) -> tuple[Directory, list[PartitionRead]]:
+        """The directory, and about `limit` messages after a position from all streams that have any.
 
-        With several `readers`, this one reads its share of the partitions.
+        With several `readers`, the one with number `reader` reads only its share of the partitions.
         """
         async with self._read_lock:
             # The partition's number decides who reads it: every reader knows it, and no stream is read twice.
@@ -202,7 +204,8 @@ class Session:
             share = -(-limit // len(busy)) if busy else 0
             # A stream with fewer messages than its share is not waited for.
             taken = {partition: _pop(self._consumers[partition], share) for partition in busy}
-            return [each._replace(deliveries=taken.get(each.generation.partition, ())) for each in found]
+            reads = [each._replace(deliveries=taken.get(each.generation.partition, ())) for each in found]
+            return self.directory, reads
 
     async def _seek(self, partition: int, after: int) -> PartitionRead:
         generation, following = self.directory.find(partition, after + 1)

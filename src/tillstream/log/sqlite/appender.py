@@ -13,12 +13,12 @@ from tillstream.errors import OperationalError
 from tillstream.log.sqlite.row import Row
 from tillstream.log.sqlite.segment import (
     APPLICATION_ID,
-    BUSY_TIMEOUT_S,
     CHECK_HINT,
     ERRORS,
     VERSION,
     LogDamaged,
     check_version,
+    connect,
     log_error,
 )
 
@@ -51,12 +51,7 @@ class Appender:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            self.connection = sqlite3.connect(
-                path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-            )
-        except sqlite3.Error as error:
-            raise log_error("open", path, error) from error
+        self.connection = connect(path, mode="rwc")
         try:
             self._prepare()
         except ERRORS as error:
@@ -70,7 +65,6 @@ class Appender:
             raise
 
     def _prepare(self) -> None:
-        self.connection.text_factory = bytes
         is_log = check_version(self.connection, self.path)
         for statement in (
             f"PRAGMA page_size={PAGE_BYTES}",

@@ -80,6 +80,19 @@ def log_error(doing: str, path: Path, error: Exception) -> LogUnavailable:
     return LogUnavailable(f"{doing} the log", path, error, _DISK_HINT)
 
 
+def connect(path: Path, *, mode: str) -> sqlite3.Connection:
+    """Open the file in a mode of SQLite's URIs. Raises `LogUnavailable`."""
+    uri = f"{path.resolve().as_uri()}?mode={mode}"
+    try:
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+    except sqlite3.Error as error:
+        raise log_error("open", path, error) from error
+    connection.text_factory = bytes
+    return connection
+
+
 def check_version(connection: sqlite3.Connection, path: Path) -> bool:
     """Whether the file has the log's table. Raises `DataDirectoryError` if it belongs to another program."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
@@ -226,16 +239,9 @@ class Segment:
     def _open(self) -> sqlite3.Connection | None:
         """The connection; None until a writer has created the file."""
         if self._connection is None and self.path.exists():
-            uri = f"{self.path.resolve().as_uri()}?mode=ro"
-            try:
-                reader = sqlite3.connect(
-                    uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-                )
-            except sqlite3.Error as error:
-                raise log_error("open", self.path, error) from error
+            reader = connect(self.path, mode="ro")
             try:
                 reader.execute("PRAGMA query_only=ON")
-                reader.text_factory = bytes
                 if check_version(reader, self.path):
                     self._connection = reader
             except ERRORS as error:
