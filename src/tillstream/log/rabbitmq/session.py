@@ -202,7 +202,7 @@ class Session:
             found = await asyncio.gather(*(self._seek(each, offset_of(after, each)) for each in partitions))
             busy = [partition for partition in partitions if self._consumers[partition].ready]
             share = -(-limit // len(busy)) if busy else 0
-            # A stream with fewer messages than its share is not waited for.
+            # A stream with fewer messages than its share does not delay the others.
             taken = {partition: _pop(self._consumers[partition], share) for partition in busy}
             reads = [each._replace(deliveries=taken.get(each.generation.partition, ())) for each in found]
             return self.directory, reads

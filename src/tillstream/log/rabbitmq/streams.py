@@ -16,7 +16,7 @@ CONFIRM_TIMEOUT_S = 1.0
 
 LOOKUP_PREFETCH = 1_000
 FOLLOW_PREFETCH = 2_000
-"""The messages that the broker sends ahead for one stream, and so the most that are buffered for it."""
+"""The number of messages that the broker sends ahead for one stream; no more are buffered."""
 
 MAX_SPAN_GAP = 200
 """Offsets that are closer together are looked up with one consumer."""
