@@ -34,7 +34,7 @@ def queries_of(pipeline: Pipeline) -> Queries:
         pipeline.settings,
         pipeline.clock,
         pipeline.engine.trouble,
-        shops=pipeline.shops,
+        stores=pipeline.shops,
     )
 
 

@@ -46,11 +46,11 @@ class Trading:
             self._sell(day, day + timedelta(days=1), (), body)
 
     def open(self, clock: str = "09:00", *without: str) -> AlertEvaluator:
-        """Trade up to that time of today, and alerts that begin two minutes before it."""
+        """StoreBaseline up to that time of today, and alerts that begin two minutes before it."""
         moment = self._moment(clock)
         self.until((moment - timedelta(minutes=3)).time().isoformat(), *without)
         alerts = self.alerts()
-        alerts.standing()
+        alerts.active()
         self.until(clock, *without)
         return alerts
 
@@ -110,4 +110,4 @@ def _moments(start: datetime, end: datetime, every: timedelta) -> Iterator[datet
 
 def of_rule(alerts: AlertEvaluator, rule: str) -> list[Row]:
     """The alerts of one rule that stand."""
-    return [row for row in alerts.standing() if row["rule"] == rule]
+    return [row for row in alerts.active() if row["rule"] == rule]

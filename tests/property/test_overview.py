@@ -91,7 +91,7 @@ class World:
             {"2": Store("2", region="South"), "3": Store("3", region="South"), "5": Store("5", region="South")}
         )
         self.queries = Queries(self.pipeline.database, self.pipeline.log, self.pipeline.metrics, self.pipeline.settings,
-                           self.pipeline.clock, shops=lambda: self.shops)  # fmt: skip
+                           self.pipeline.clock, stores=lambda: self.shops)  # fmt: skip
 
     def sell(self, count: int) -> None:
         """Receipts of the days asked, of those before and of some in between, in a few commits of mixed days."""

@@ -1,4 +1,4 @@
-"""What is usual on a weekday: how the chain, its shops, tills and products sold hour by hour in the past weeks."""
+"""Baseline of a weekday: the hourly sales of the chain, its stores, tills and products in the past weeks."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from tillstream.receipt.model import UNALLOCATED, UNNAMED
 
 HOUR = timedelta(hours=1)
 
-_KEPT_DAYS = 3
+_CACHED_DAYS = 3
 
 
 @dataclass(slots=True)
-class Habit:
-    """Receipts (a product's: lines) by hour of the clock, summed over so many weeks; `last` is the last of their days
-    on which there were any."""
+class HourlyBaseline:
+    """Receipts by hour of the clock, summed over `weeks`. Those of a product are its lines.
+
+    `last` is the last of the past days with any receipt.
+    """
 
     weeks: int
     last: date
@@ -28,7 +30,7 @@ class Habit:
     receipts: list[int] = field(default_factory=lambda: [0] * 24)
 
     def expected(self, start: datetime, end: datetime) -> float:
-        """How many usually come between two wall-clock times of one business day."""
+        """The mean number of receipts between two wall-clock times of one business day."""
         total = 0.0
         while start < end:
             upto = min(end, start.replace(minute=0, second=0, microsecond=0) + HOUR)
@@ -38,172 +40,176 @@ class Habit:
 
 
 @dataclass(slots=True)
-class Trade(Habit):
-    """The habit of a shop or the chain: with its revenue, and in how many of the weeks it sold in each hour.
+class StoreBaseline(HourlyBaseline):
+    """The baseline of a store or of the chain, with revenue and the number of weeks with sales in each hour.
 
-    `first_hour` is that in which a business day begins.
+    `first_hour` is the hour in which a business day begins. An hour is usual if at least half of the weeks have
+    sales in it.
     """
 
     first_hour: int = 0
     revenue: list[Decimal] = field(default_factory=lambda: [Decimal(0)] * 24)
-    sold: list[int] = field(default_factory=lambda: [0] * 24)
+    weeks_sold: list[int] = field(default_factory=lambda: [0] * 24)
 
     def opened(self, local: datetime) -> datetime | None:
-        """When the usual hours began that it is in; None outside of them.
+        """The start of the current run of usual hours; None outside of them.
 
-        The hours in which it opens and closes stay out: nobody knows at which minute it does.
+        The first and the last hour of a run are left out, because the minute of opening and closing is unknown.
         """
-        if not self._inner(local.hour):
+        if not self._is_inner(local.hour):
             return None
         start = local.replace(minute=0, second=0, microsecond=0)
-        while self._inner((start.hour - 1) % 24):
+        while self._is_inner((start.hour - 1) % 24):
             start -= HOUR
         return start
 
     def sells_later(self, local: datetime) -> bool:
-        """Whether it usually sells in this hour or in a later one of the business day."""
-        return any(self._usual(hour) for hour in range(24) if self.order(hour) >= self.order(local.hour))
+        """Whether this hour or a later one of the business day is usual."""
+        return any(self._is_usual(hour) for hour in range(24) if self._index(hour) >= self._index(local.hour))
 
-    def until(self, hours: int) -> tuple[Decimal, int]:
+    def first_hours(self, count: int) -> tuple[Decimal, int]:
         """Revenue and receipts of the first hours of the business day, summed over the weeks."""
-        early = [hour for hour in range(24) if self.order(hour) < hours]
+        early = [hour for hour in range(24) if self._index(hour) < count]
         return sum((self.revenue[hour] for hour in early), Decimal(0)), sum(self.receipts[hour] for hour in early)
 
-    def order(self, hour: int) -> int:
-        """The how-manieth hour of the business day it is, from 0."""
+    def _index(self, hour: int) -> int:
+        """The position of an hour in the business day, from 0."""
         return (hour - self.first_hour) % 24
 
-    def _usual(self, hour: int) -> bool:
-        return 2 * self.sold[hour] >= self.weeks
+    def _is_usual(self, hour: int) -> bool:
+        return 2 * self.weeks_sold[hour] >= self.weeks
 
-    def _inner(self, hour: int) -> bool:
-        if self.order(hour) in (0, 23):
+    def _is_inner(self, hour: int) -> bool:
+        if self._index(hour) in (0, 23):
             return False
-        return all(self._usual(each % 24) for each in (hour - 1, hour, hour + 1))
+        return all(self._is_usual(each % 24) for each in (hour - 1, hour, hour + 1))
 
 
 @dataclass(slots=True)
 class Baseline:
-    """Everybody's habits on a business day; `tills` by store. `chain` is None where nothing was sold on its past weekdays."""
+    """The baselines of one business day, computed from `receipts` receipts; `tills` are by store and till.
 
-    counted: int
-    chain: Trade | None = None
-    shops: dict[str, Trade] = field(default_factory=dict)
-    tills: dict[str, dict[str, Habit]] = field(default_factory=dict)
-    products: dict[str, Habit] = field(default_factory=dict)
+    `chain` is None if nothing was sold on the same weekdays before.
+    """
+
+    receipts: int
+    chain: StoreBaseline | None = None
+    stores: dict[str, StoreBaseline] = field(default_factory=dict)
+    tills: dict[str, dict[str, HourlyBaseline]] = field(default_factory=dict)
+    products: dict[str, HourlyBaseline] = field(default_factory=dict)
 
 
 class Baselines:
-    """The usual of the last few business days that were asked for.
+    """Reads baselines and caches those of the last few business days.
 
-    It is read once a day, and again where more than a percent of the receipts behind it changed: a past that is
-    loaded while one looks.
+    A baseline is read once a day, and again if the number of its receipts changed by more than one percent, for
+    example because past sales were imported.
     """
 
     def __init__(self, first_hour: int) -> None:
         self._first_hour = first_hour
-        self._kept: dict[date, Baseline] = {}
+        self._cache: dict[date, Baseline] = {}
 
     def of(self, reader: Reader, day: date) -> Baseline:
-        """The usual of a business day, as this reader sees its past."""
+        """The baseline of a business day."""
         days = [day - timedelta(weeks=week) for week in range(1, WEEKS + 1)]
+        among = f"day IN ({', '.join('?' for _ in days)})"
         [row] = reader.query(
-            f"SELECT coalesce(sum(receipts), 0) AS counted FROM {metric_table('sales')} WHERE {_among(days)}", days
+            f"SELECT coalesce(sum(receipts), 0) AS receipts FROM {metric_table('sales')} WHERE {among}", days
         )
-        counted = int(row["counted"])
-        kept = self._kept.get(day)
-        if kept is None or abs(counted - kept.counted) * 100 > kept.counted:
-            kept = self._kept[day] = _Reading(reader, days, self._first_hour).usual(counted)
-            for old in sorted(self._kept)[:-_KEPT_DAYS]:
-                del self._kept[old]
-        return kept
+        receipts = int(row["receipts"])
+        baseline = self._cache.get(day)
+        if baseline is None or abs(receipts - baseline.receipts) * 100 > baseline.receipts:
+            baseline = self._cache[day] = _BaselineReader(reader, days, among, self._first_hour).read(receipts)
+            for old in sorted(self._cache)[:-_CACHED_DAYS]:
+                del self._cache[old]
+        return baseline
 
 
-def _among(days: Sequence[date]) -> str:
-    return f"day IN ({', '.join('?' for _ in days)})"
+class _BaselineReader:
+    """Reads the baseline of one business day from its past weekdays, which the condition `among` selects."""
 
-
-class _Reading:
-    """The past weekdays of one business day, read by one reader."""
-
-    def __init__(self, reader: Reader, days: Sequence[date], first_hour: int) -> None:
+    def __init__(self, reader: Reader, days: Sequence[date], among: str, first_hour: int) -> None:
         self._reader = reader
         self._days = days
+        self._among = among
         self._first_hour = first_hour
 
-    def usual(self, counted: int) -> Baseline:
-        usual = Baseline(counted, self._chain())
-        if usual.chain is not None:
-            usual.shops = self._shops()
-            usual.tills = self._tills(usual.shops)
-            usual.products = self._products(usual.chain)
-        return usual
+    def read(self, receipts: int) -> Baseline:
+        baseline = Baseline(receipts, self._chain())
+        if baseline.chain is not None:
+            baseline.stores = self._stores()
+            baseline.tills = self._tills(baseline.stores)
+            baseline.products = self._products(baseline.chain)
+        return baseline
 
-    def _chain(self) -> Trade | None:
-        [row] = self._reader.query(
-            f"SELECT count(*) AS weeks, max(day) AS last FROM {metric_table('sales')} WHERE {_among(self._days)}",
-            self._days,
+    def _query(self, sql: str, *values: str) -> list[Row]:
+        return self._reader.query(sql, [*self._days, *values])
+
+    def _chain(self) -> StoreBaseline | None:
+        [row] = self._query(
+            f"SELECT count(*) AS weeks, max(day) AS last FROM {metric_table('sales')} WHERE {self._among}"
         )
         if not row["weeks"]:
             return None
-        trade = Trade(row["weeks"], row["last"], first_hour=self._first_hour)
-        rows = self._reader.query(
-            f"""SELECT hour, sum(receipts) AS receipts, sum(revenue) AS revenue, count(DISTINCT day) AS sold
-            FROM {metric_table("sales_by_store_and_hour")} WHERE {_among(self._days)} GROUP BY hour""",
-            self._days,
+        baseline = StoreBaseline(row["weeks"], row["last"], first_hour=self._first_hour)
+        rows = self._query(
+            f"""SELECT hour, sum(receipts) AS receipts, sum(revenue) AS revenue, count(DISTINCT day) AS weeks
+            FROM {metric_table("sales_by_store_and_hour")} WHERE {self._among} GROUP BY hour"""
         )
         for row in rows:
-            _put(trade, row)
-        return trade
+            _set_hour(baseline, row)
+        return baseline
 
-    def _shops(self) -> dict[str, Trade]:
-        rows = self._reader.query(
+    def _stores(self) -> dict[str, StoreBaseline]:
+        rows = self._query(
             f"""SELECT store, count(*) AS weeks, max(day) AS last FROM {metric_table("sales_by_store")}
-            WHERE {_among(self._days)} GROUP BY store""",
-            self._days,
+            WHERE {self._among} GROUP BY store"""
         )
-        shops = {row["store"]: Trade(row["weeks"], row["last"], first_hour=self._first_hour) for row in rows}
-        rows = self._reader.query(
-            f"""SELECT store, hour, sum(receipts) AS receipts, sum(revenue) AS revenue, count(*) AS sold
-            FROM {metric_table("sales_by_store_and_hour")} WHERE {_among(self._days)} GROUP BY store, hour""",
-            self._days,
+        stores = {row["store"]: StoreBaseline(row["weeks"], row["last"], first_hour=self._first_hour) for row in rows}
+        rows = self._query(
+            f"""SELECT store, hour, sum(receipts) AS receipts, sum(revenue) AS revenue, count(*) AS weeks
+            FROM {metric_table("sales_by_store_and_hour")} WHERE {self._among} GROUP BY store, hour"""
         )
         for row in rows:
-            _put(shops[row["store"]], row)
-        return shops
+            _set_hour(stores[row["store"]], row)
+        return stores
 
-    def _tills(self, shops: dict[str, Trade]) -> dict[str, dict[str, Habit]]:
-        """By the stored receipts: a metric of every till and hour would cost more than reading them once a day."""
-        rows = self._reader.query(
+    def _tills(self, stores: dict[str, StoreBaseline]) -> dict[str, dict[str, HourlyBaseline]]:
+        """Tills from the stored receipts: a metric by till and hour would cost more than this query once a day."""
+        rows = self._query(
             f"""SELECT store, till, CAST(extract(hour FROM sold_local) AS INTEGER) AS hour, count(*) AS receipts,
                 max(day) AS last
-            FROM receipts WHERE {_among(self._days)} GROUP BY store, till, hour""",
-            self._days,
+            FROM receipts WHERE {self._among} GROUP BY store, till, hour"""
         )
-        tills: dict[str, dict[str, Habit]] = {}
+        tills: dict[str, dict[str, HourlyBaseline]] = {}
         for row in rows:
-            of_shop = tills.setdefault(row["store"], {})
-            habit = of_shop.setdefault(row["till"], Habit(shops[row["store"]].weeks, row["last"]))
-            habit.last = max(habit.last, row["last"])
-            habit.receipts[row["hour"]] += row["receipts"]
+            of_store = tills.setdefault(row["store"], {})
+            new = HourlyBaseline(stores[row["store"]].weeks, row["last"])
+            _add_hour(of_store.setdefault(row["till"], new), row)
         return tills
 
-    def _products(self, chain: Trade) -> dict[str, Habit]:
-        rows = self._reader.query(
+    def _products(self, chain: StoreBaseline) -> dict[str, HourlyBaseline]:
+        rows = self._query(
             f"""SELECT product, CAST(extract(hour FROM sold_local) AS INTEGER) AS hour, count(*) AS receipts,
                 max(day) AS last, max(description) AS description
-            FROM lines WHERE {_among(self._days)} AND product NOT IN (?, ?) GROUP BY product, hour""",
-            [*self._days, UNALLOCATED, UNNAMED],
+            FROM lines WHERE {self._among} AND product NOT IN (?, ?) GROUP BY product, hour""",
+            UNALLOCATED,
+            UNNAMED,
         )
-        products: dict[str, Habit] = {}
+        products: dict[str, HourlyBaseline] = {}
         for row in rows:
-            habit = products.setdefault(row["product"], Habit(chain.weeks, row["last"], row["description"]))
-            habit.last = max(habit.last, row["last"])
-            habit.receipts[row["hour"]] += row["receipts"]
+            new = HourlyBaseline(chain.weeks, row["last"], row["description"])
+            _add_hour(products.setdefault(row["product"], new), row)
         return products
 
 
-def _put(trade: Trade, row: Row) -> None:
-    trade.receipts[row["hour"]] = int(row["receipts"])
-    trade.revenue[row["hour"]] = row["revenue"]
-    trade.sold[row["hour"]] = row["sold"]
+def _set_hour(baseline: StoreBaseline, row: Row) -> None:
+    baseline.receipts[row["hour"]] = int(row["receipts"])
+    baseline.revenue[row["hour"]] = row["revenue"]
+    baseline.weeks_sold[row["hour"]] = row["weeks"]
+
+
+def _add_hour(baseline: HourlyBaseline, row: Row) -> None:
+    baseline.last = max(baseline.last, row["last"])
+    baseline.receipts[row["hour"]] += row["receipts"]

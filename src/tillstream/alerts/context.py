@@ -1,86 +1,105 @@
-"""What the alerts are judged by: the chain's day so far, beside what is usual, at one moment and of one commit."""
+"""Context of the alerts: the sales of the day so far and their baselines, at one moment and of one commit."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from tillstream.alerts.baseline import Baseline, Baselines
+from tillstream.alerts.baseline import HOUR, Baseline, Baselines
 from tillstream.clock import utc
 from tillstream.config.settings import Settings
 from tillstream.database.base import Reader, Row
 from tillstream.log.base import PARTITION_SHIFT
 from tillstream.metrics.folding import metric_table
-from tillstream.receipt.business_day import BusinessDays
-from tillstream.stores.model import Store, StoreList
+from tillstream.receipt.business_day import Calendar
+from tillstream.stores.model import StoreList, zone_of
 
-HOUR = timedelta(hours=1)
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far the figures are behind the acknowledged records."""
+
+    seconds: int = 0
+    records: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSilence:
+    """The last time in which the whole chain was silent, in UTC. It does not count for single stores."""
+
+    since: datetime
+    until: datetime
 
 
 @dataclass(slots=True)
-class Sold:
-    """What one shop sold today so far. Times are UTC; `recent` and `anomalies` are of the last hour."""
+class StoreSales:
+    """Sales of one store today. Times are in UTC; `recent` and `anomalies` are receipts of the last hour."""
 
     receipts: int = 0
     refunds: int = 0
     recent: int = 0
     anomalies: int = 0
-    last: datetime = datetime.min  # noqa: DTZ901 - before any other
+    last: datetime = datetime.min  # noqa: DTZ901 - earlier than any other time
     tills: dict[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A time zone at the moment: wall-clock time, business day, what is usual on it.
+class ZoneContext:
+    """One time zone at the moment: its wall-clock time, its business day and the baseline of that day.
 
-    `revenue` is that of each shop up to the last full hour; `hours` says how many these are.
+    `hours` is the number of full hours of the business day so far, `revenue` that of each store in these hours.
     """
 
     zone: ZoneInfo
     local: datetime
     day: date
-    usual: Baseline
+    baseline: Baseline
     hours: int
     revenue: dict[str, Decimal]
 
     def utc(self, local: datetime) -> datetime:
         return local.replace(tzinfo=self.zone).astimezone(UTC).replace(tzinfo=None)
 
-    def at(self, instant: datetime) -> datetime:
+    def wall_clock(self, instant: datetime) -> datetime:
         """The wall-clock time at a UTC time."""
         return instant.replace(tzinfo=UTC).astimezone(self.zone).replace(tzinfo=None)
 
 
 @dataclass(slots=True)
 class AlertContext:
-    """All that the conditions ask. `moment` (UTC) is the time up to which the figures know of what was sold."""
+    """Everything that the conditions read. The figures are complete up to `moment` (UTC).
+
+    `products` has the time of the last receipt with each product.
+    """
 
     moment: datetime
     settings: Settings
-    shops: StoreList
+    stores: StoreList
     reader: Reader
-    places: dict[str, Place]
-    sold: dict[str, Sold]
-    products: dict[str, datetime]
+    zones: dict[str, ZoneContext]
+    lag: Lag
+    silence: ChainSilence | None
+    sales: dict[str, StoreSales] = field(default_factory=dict)
+    products: dict[str, datetime] = field(default_factory=dict)
 
-    def place(self, store: str) -> Place:
-        """Where the shop stands."""
-        return self.places[zone_of(self.settings, self.shops.get(store))]
+    def zone(self, store: str) -> ZoneContext:
+        """The time zone of a store."""
+        return self.zones[zone_of(self.settings, self.stores.get(store))]
 
     @property
-    def chain(self) -> Place:
-        """The chain's own zone."""
-        return self.places[self.settings.zone]
+    def chain(self) -> ZoneContext:
+        """The time zone of the chain."""
+        return self.zones[self.settings.zone]
 
-    def known(self) -> set[str]:
-        """Every shop that sold today or usually does."""
-        return set(self.sold).union(*(place.usual.shops for place in self.places.values()))
+    def active_stores(self) -> set[str]:
+        """The stores with sales today or with a baseline."""
+        return set(self.sales).union(*(zone.baseline.stores for zone in self.zones.values()))
 
     def receipts_since(self, local: datetime) -> int:
-        """How many receipts the whole chain printed from a minute of today on."""
+        """The number of receipts of the whole chain from a minute of today on."""
         [row] = self.reader.query(
             f"SELECT coalesce(sum(receipts), 0) AS receipts FROM {metric_table('sales_by_minute')} "
             "WHERE day = ? AND minute >= ?",
@@ -89,72 +108,77 @@ class AlertContext:
         return int(row["receipts"])
 
 
-def zone_of(settings: Settings, shop: Store) -> str:
-    """The name of the zone that a shop stands in: by the settings, by the list, or the chain's."""
-    return settings.store_zones.get(shop.id) or shop.zone or settings.zone
-
-
 class AlertContexts:
-    """Reads scenes; what is usual is kept in between."""
+    """Reads the context of each evaluation and caches the baselines."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, calendar: Calendar) -> None:
         self._settings = settings
-        self._days = BusinessDays(settings)
-        self._usual = Baselines(self._days.first_hour)
+        self._calendar = calendar
+        self._baselines = Baselines(calendar.first_hour)
 
-    def read(self, reader: Reader, moment_us: int, shops: StoreList) -> AlertContext:
-        """The scene at a moment, as this reader sees it."""
-        moment = utc(moment_us).replace(tzinfo=None)
-        names = {zone_of(self._settings, shop) for shop in shops.by_id.values()}
+    def read(
+        self,
+        reader: Reader,
+        moment_us: int,
+        stores: StoreList,
+        lag: Lag = Lag(),
+        silence: ChainSilence | None = None,
+    ) -> AlertContext:
+        """The context at a moment."""
+        names = {zone_of(self._settings, store) for store in stores.by_id.values()}
         names |= {self._settings.zone, *self._settings.store_zones.values()}
-        places = {name: self._place(reader, ZoneInfo(name), moment) for name in names}
-        scene = AlertContext(moment, self._settings, shops, reader, places, {}, {})
-        self._read_sold(scene)
+        zones = {name: self._zone(reader, name, moment_us) for name in names}
+        moment = utc(moment_us).replace(tzinfo=None)
+        context = AlertContext(moment, self._settings, stores, reader, zones, lag, silence)
+        _add_sales(context)
         if self._settings.alert_silent_product_minutes:
-            scene.products = _products(reader, scene.chain.day)
-        return scene
+            context.products = _products(reader, context.chain.day)
+        return context
 
-    def _place(self, reader: Reader, zone: ZoneInfo, moment: datetime) -> Place:
-        local = moment.replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None)
-        day = self._days.day_of(local)
-        hours = (local.hour - self._days.first_hour) % 24
+    def _zone(self, reader: Reader, name: str, moment_us: int) -> ZoneContext:
+        local = self._calendar.local(moment_us, name)
+        day, first_hour = self._calendar.day_of(local), self._calendar.first_hour
+        hours = (local.hour - first_hour) % 24
         rows = reader.query(
             f"SELECT store, sum(revenue) AS revenue FROM {metric_table('sales_by_store_and_hour')} "
             "WHERE day = ? AND (hour - ? + 24) % 24 < ? GROUP BY store",
-            [day, self._days.first_hour, hours],
+            [day, first_hour, hours],
         )
-        usual = self._usual.of(reader, day)
-        return Place(zone, local, day, usual, hours, {row["store"]: row["revenue"] for row in rows})
+        revenue = {row["store"]: row["revenue"] for row in rows}
+        return ZoneContext(ZoneInfo(name), local, day, self._baselines.of(reader, day), hours, revenue)
 
-    def _read_sold(self, scene: AlertContext) -> None:
-        """By the stored receipts: when one came is what no till's wrong clock can hide."""
-        days = {place.day for place in scene.places.values()}
-        for row in _tills(scene.reader, days, scene.moment - HOUR):
-            place = scene.place(row["store"])
-            if row["day"] != place.day:
-                continue
-            sold = scene.sold.setdefault(row["store"], Sold())
-            sold.receipts += row["receipts"]
-            sold.refunds += row["refunds"]
-            sold.recent += row["recent"]
-            sold.anomalies += int(row["anomalies"])
-            sold.last = max(sold.last, row["last"])
-            sold.tills[row["till"]] = row["last"]
+
+def _add_sales(context: AlertContext) -> None:
+    """Add the sales of each store by the time of arrival, which a wrong clock of a till cannot change."""
+    days = {zone.day for zone in context.zones.values()}
+    for row in _tills(context.reader, days, context.moment - HOUR):
+        if row["day"] != context.zone(row["store"]).day:
+            continue
+        sales = context.sales.setdefault(row["store"], StoreSales())
+        sales.receipts += row["receipts"]
+        sales.refunds += row["refunds"]
+        sales.recent += row["recent"]
+        sales.anomalies += int(row["anomalies"])
+        sales.last = max(sales.last, row["last"])
+        sales.tills[row["till"]] = row["last"]
 
 
 def _tills(reader: Reader, days: Iterable[date], recent: datetime) -> list[Row]:
-    asked = sorted(days)
+    days = sorted(days)
     return reader.query(
         f"""SELECT day, store, till, max(received_at) AS last, count(*) AS receipts,
             count(*) FILTER (WHERE gross < 0) AS refunds, count(*) FILTER (WHERE received_at > ?) AS recent,
             coalesce(sum(anomalous) FILTER (WHERE received_at > ?), 0) AS anomalies
-        FROM receipts WHERE day IN ({", ".join("?" for _ in asked)}) GROUP BY day, store, till""",
-        [recent, recent, *asked],
+        FROM receipts WHERE day IN ({", ".join("?" for _ in days)}) GROUP BY day, store, till""",
+        [recent, recent, *days],
     )
 
 
 def _products(reader: Reader, day: date) -> dict[str, datetime]:
-    """When the last receipt with each product came. Lines don't know it, but places ascend in each partition."""
+    """The arrival of the last receipt with each product.
+
+    Lines have no time of arrival, but record ids ascend in each partition of the log.
+    """
     rows = reader.query(
         f"""WITH newest AS (
             SELECT product, max(place) AS place FROM lines WHERE day = ? GROUP BY product, place >> {PARTITION_SHIFT})

@@ -1,4 +1,4 @@
-"""The alerts that stand: the rules of `tillstream.alerts`, evaluated over the database now and then."""
+"""Evaluation of the alert rules: which alerts are active, and since when."""
 
 from __future__ import annotations
 
@@ -9,42 +9,47 @@ from datetime import datetime
 from decimal import Decimal
 from threading import Lock
 
-from tillstream.alerts.conditions import MINUTE, Behind, Case, Finding, Quiet, findings, threshold
-from tillstream.alerts.context import AlertContexts
-from tillstream.alerts.rules import BY_NAME, CLEAR_PERCENT, GRACE_S, INTERVAL_S, LIMIT, RULES
+from tillstream.alerts.conditions import MINUTE, Finding, findings
+from tillstream.alerts.context import AlertContexts, ChainSilence, Lag
+from tillstream.alerts.rules import CLEAR_PERCENT, GRACE_S, INTERVAL_S, LIMIT, RULES
 from tillstream.config.settings import Settings
 from tillstream.database.base import Database, Reader, Row
 from tillstream.log.base import Log
 from tillstream.receipt.business_day import Calendar
 from tillstream.stores.model import StoreList
 
-_NOTES = 1_000
+_LAG_NOTES = 1_000
 _ORDER = {rule.name: number for number, rule in enumerate(RULES)}
 
 
 @dataclass(frozen=True, slots=True)
 class _Alert:
-    """A finding that stands, and since when, in the chain's zone."""
+    """An active finding and the time, in the zone of the chain, at which it fired."""
 
     finding: Finding
     since: datetime
 
     def row(self) -> Row:
-        found = self.finding
+        finding = self.finding
         return {
-            "rule": found.rule.name,
-            "level": found.rule.level,
+            "rule": finding.rule.name,
+            "level": finding.rule.level,
             "since": self.since.isoformat(timespec="seconds"),
-            "subject": found.subject,
-            "title": found.title,
-            "values": found.values,
-            "link": found.link,
+            "subject": finding.subject,
+            "title": finding.title,
+            "values": finding.values,
+            "link": finding.link,
         }
+
+    def order(self) -> tuple[int, int | Decimal, str]:
+        """Sort key that puts the worst alert first."""
+        return _ORDER[self.finding.rule.name], -self.finding.figure, self.finding.subject
 
 
 class AlertEvaluator:
-    """The alerts as of the last evaluation, which is made at most every `INTERVAL_S`, whoever asks. Safe from any
-    thread. Raises `DatabaseUnavailable` and `LogUnavailable`.
+    """Evaluates the rules at most every `INTERVAL_S` seconds, for all callers together. Thread-safe.
+
+    Raises `DatabaseUnavailable` and `LogUnavailable`.
     """
 
     def __init__(
@@ -53,33 +58,33 @@ class AlertEvaluator:
         log: Log,
         settings: Settings,
         calendar: Calendar,
-        shops: Callable[[], StoreList] = StoreList,
+        stores: Callable[[], StoreList] = StoreList,
     ) -> None:
         self._database = database
         self._log = log
         self._settings = settings
         self._calendar = calendar
-        self._shops = shops
-        self._scenes = AlertContexts(settings)
-        self._lag = LagClock()
+        self._stores = stores
+        self._contexts = AlertContexts(settings, calendar)
+        self._lag = LagMeter()
         self._started_us = calendar.now_us()
         self._evaluated_us: int | None = None
-        self._quiet: Quiet | None = None
-        self._standing: dict[tuple[str, str], _Alert] = {}
+        self._silence: ChainSilence | None = None
+        self._active: dict[tuple[str, str], _Alert] = {}
         self._rows: list[Row] = []
         self._evaluating = Lock()
 
     def current(self) -> Row:
-        """`alerts`, the worst first and at most `LIMIT`, and how many `more` stand."""
-        rows = self.standing()
+        """The worst `alerts`, at most `LIMIT`, and how many `more` are active."""
+        rows = self.active()
         return {"alerts": rows[:LIMIT], "more": max(0, len(rows) - LIMIT)}
 
-    def standing(self) -> list[Row]:
-        """All alerts, the worst first: `rule, level, since, subject, title, values, link`.
+    def active(self) -> list[Row]:
+        """All active alerts, worst first: `rule`, `level`, `since`, `subject`, `title`, `values` and `link`.
 
-        `subject` is a shop's or product's id, `shop/till`, or empty for the whole chain.
+        `subject` is the id of a store or a product, `store/till`, or empty for the whole chain.
         """
-        # Who comes while another evaluates takes the last result, if there is one.
+        # During an evaluation other threads get the last result, if there is one.
         if not self._evaluating.acquire(blocking=self._evaluated_us is None):
             return self._rows
         try:
@@ -93,59 +98,56 @@ class AlertEvaluator:
             self._evaluating.release()
 
     def counts(self) -> dict[str, int]:
-        """How many alerts of each rule that is on stood at the last evaluation."""
-        found = Counter(row["rule"] for row in self._rows)
-        return {rule.name: found[rule.name] for rule in RULES if threshold(self._settings, rule)}
+        """The number of active alerts of each enabled rule at the last evaluation."""
+        counts = Counter(row["rule"] for row in self._rows)
+        return {rule.name: counts[rule.name] for rule in RULES if rule.threshold(self._settings)}
 
     def _evaluate(self, reader: Reader, now_us: int) -> None:
-        behind = self._lag.behind(reader, self._log, now_us)
-        scene = self._scenes.read(reader, now_us - behind.seconds * 1_000_000, self._shops())
+        lag = self._lag.measure(reader, self._log, now_us)
+        moment_us = now_us - lag.seconds * 1_000_000
+        context = self._contexts.read(reader, moment_us, self._stores(), lag, self._silence)
         silences = now_us - self._started_us >= GRACE_S * 1_000_000
-        found = list(findings(Case(scene, behind, self._quiet), silences))
-        self._standing = self._stand(found)
-        silent = self._standing.get(("silent_chain", ""))
-        if silent is not None:
-            minutes = silent.finding.values["minutes"]
-            self._quiet = Quiet(scene.moment - minutes * MINUTE, scene.moment)
-        self._rows = [alert.row() for alert in sorted(self._standing.values(), key=self._worst_first)]
+        self._active = self._activate(list(findings(context, silences)))
+        silent_chain = self._active.get(("silent_chain", ""))
+        if silent_chain is not None:
+            minutes = silent_chain.finding.values["minutes"]
+            self._silence = ChainSilence(context.moment - minutes * MINUTE, context.moment)
+        self._rows = [alert.row() for alert in sorted(self._active.values(), key=_Alert.order)]
 
-    def _stand(self, found: list[Finding]) -> dict[tuple[str, str], _Alert]:
-        """Those that fire now, and those that fired before and are not below their clearing."""
+    def _activate(self, found: list[Finding]) -> dict[tuple[str, str], _Alert]:
+        """The findings that fire now, and those that fired before and have not cleared."""
         now = self._calendar.local_now()
-        standing: dict[tuple[str, str], _Alert] = {}
+        active: dict[tuple[str, str], _Alert] = {}
         covered: set[str] = set()
         for finding in sorted(found, key=lambda each: _ORDER[each.rule.name]):
-            key = (finding.rule.name, finding.subject)
-            least = threshold(self._settings, finding.rule)
-            before = self._standing.get(key)
-            fires = finding.enough and finding.figure >= least and finding.rule.name not in covered
-            if fires or (before is not None and finding.figure * 100 >= least * CLEAR_PERCENT):
-                standing[key] = _Alert(finding, before.since if before else now)
-                covered.update(BY_NAME[finding.rule.name].covers)
-        return standing
-
-    def _worst_first(self, alert: _Alert) -> tuple[int, int | Decimal, str]:
-        found = alert.finding
-        return _ORDER[found.rule.name], -found.figure, found.subject
+            rule = finding.rule
+            key, threshold = (rule.name, finding.subject), rule.threshold(self._settings)
+            before = self._active.get(key)
+            fires = finding.significant and finding.figure >= threshold and rule.name not in covered
+            if fires or (before is not None and finding.figure * 100 >= threshold * CLEAR_PERCENT):
+                active[key] = _Alert(finding, before.since if before else now)
+                covered.update(rule.covers)
+        return active
 
 
-class LagClock:
-    """Tells since when something acknowledged has not been in the figures, by looking now and then.
+class LagMeter:
+    """Measures how long acknowledged records have been missing from the figures, by regular notes.
 
-    Receipts' own times don't tell it: one that comes after a quiet hour is not an hour late.
+    The time of a receipt cannot show this: the first receipt after a quiet hour is not an hour late.
     """
 
     def __init__(self) -> None:
+        # Each note has a time and the number of records acknowledged by then.
         self._notes: list[tuple[int, int]] = []
 
-    def behind(self, reader: Reader, log: Log, now_us: int) -> Behind:
-        """How far this reader's figures are behind; exact to the time between two looks, and never too much."""
+    def measure(self, reader: Reader, log: Log, now_us: int) -> Lag:
+        """The lag of the figures. It may be too short by the time between two measurements, but is never too long."""
         records, lag = int(reader.query("SELECT records FROM state")[0]["records"]), log.lag()
-        if len(self._notes) >= _NOTES:
+        if len(self._notes) >= _LAG_NOTES:
             self._notes = self._notes[::2]
         self._notes = [note for note in self._notes if note[1] > records]
         if not lag:
             self._notes = []
         elif not self._notes or self._notes[-1][1] < records + lag:
             self._notes.append((now_us, records + lag))
-        return Behind((now_us - self._notes[0][0]) // 1_000_000 if self._notes else 0, lag)
+        return Lag((now_us - self._notes[0][0]) // 1_000_000 if self._notes else 0, lag)

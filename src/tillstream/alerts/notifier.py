@@ -1,11 +1,10 @@
-"""Watches the alerts while nobody looks, and tells the webhook which of them fired and cleared."""
+"""Notifications: evaluates the alerts regularly and reports each one that fires or clears, for the webhook."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 import msgspec
 import structlog
@@ -13,89 +12,88 @@ import structlog
 from tillstream.alerts.rules import GRACE_S, INTERVAL_S
 from tillstream.clock import Clock, utc
 from tillstream.config.data_directory import replace_file
-
-Row = dict[str, Any]
+from tillstream.database.base import Row
+from tillstream.queries.serialization import zulu
 
 logger = structlog.get_logger()
 
 
 class Notifier:
-    """Evaluates the alerts every `INTERVAL_S`. `page` is the page's address, which links are behind.
+    """Sends an event for each alert that fires or clears. `page` returns the address of the page, for links.
 
-    What was told stands in the file `kept` too: an alert that goes on over a restart is told once, and
-    one that ended meanwhile is told to have cleared, as soon as silence means something again.
+    The reported alerts are saved in `state_file`. After a restart an alert that is still active is not reported
+    again; one that ended in between is reported as cleared once silence can be judged again.
     """
 
     def __init__(
         self,
-        standing: Callable[[], list[Row]],
-        offer: Callable[[Row], None],
+        active: Callable[[], list[Row]],
+        send: Callable[[Row], None],
         page: Callable[[], str],
         clock: Clock,
-        kept: Path,
+        state_file: Path,
     ) -> None:
-        self._standing = standing
-        self._offer = offer
+        self._active = active
+        self._send = send
         self._page = page
         self._clock = clock
-        self._kept = kept
-        self._earlier = {(row["rule"], row["subject"]): row for row in _read(kept)}
-        self._patient_until_us = clock.now_us() + (GRACE_S + INTERVAL_S) * 1_000_000
-        self._told: dict[tuple[str, str, str], Row] = {}
+        self._state_file = state_file
+        self._before_restart = {(row["rule"], row["subject"]): row for row in _read(state_file)}
+        self._grace_ends_us = clock.now_us() + (GRACE_S + INTERVAL_S) * 1_000_000
+        self._reported: dict[tuple[str, str, str], Row] = {}
         self._failing = False
 
     def run(self, stop: Event) -> None:
-        """Look until `stop` is set."""
+        """Check every `INTERVAL_S` seconds until `stop` is set."""
         while not stop.wait(INTERVAL_S):
-            self.look()
+            self.check()
 
-    def look(self) -> None:
-        """Evaluate once; whatever fails there is said once, until it works again."""
+    def check(self) -> None:
+        """Evaluate once and report the changes. The first of several failures in a row is logged."""
         try:
-            standing = {(row["rule"], row["subject"], row["since"]): row for row in self._standing()}
-        except Exception as error:  # noqa: BLE001 - whatever it is, the watch goes on and says so
+            active = {(row["rule"], row["subject"], row["since"]): row for row in self._active()}
+        except Exception as error:  # noqa: BLE001 - the notifier must survive any failure
             if not self._failing:
-                logger.warning("alerts.failed", reason=str(error))
+                logger.warning("alerts.evaluation_failed", reason=str(error))
             self._failing = True
             return
         self._failing = False
-        before = self._known()
-        for key in self._told.keys() - standing.keys():
-            self._tell("cleared", self._told[key])
-        for key, row in standing.items():
-            if key not in self._told and self._earlier.pop(key[:2], None) is None:
-                self._tell("fired", row)
-        self._told = standing
-        if self._clock.now_us() >= self._patient_until_us:
-            for row in self._earlier.values():
-                self._tell("cleared", row)
-            self._earlier = {}
-        if self._known() != before:
-            self._keep()
+        before = self._state()
+        for key in self._reported.keys() - active.keys():
+            self._report("cleared", self._reported[key])
+        for key, row in active.items():
+            if key not in self._reported and self._before_restart.pop(key[:2], None) is None:
+                self._report("fired", row)
+        self._reported = active
+        if self._clock.now_us() >= self._grace_ends_us:
+            for row in self._before_restart.values():
+                self._report("cleared", row)
+            self._before_restart = {}
+        if self._state() != before:
+            self._save()
 
-    def _known(self) -> set[tuple[str, ...]]:
-        return {*self._told, *self._earlier}
+    def _state(self) -> set[tuple[str, ...]]:
+        return {*self._reported, *self._before_restart}
 
-    def _keep(self) -> None:
+    def _save(self) -> None:
+        rows = [*self._before_restart.values(), *self._reported.values()]
         try:
-            replace_file(self._kept, msgspec.json.encode([*self._earlier.values(), *self._told.values()]))
+            replace_file(self._state_file, msgspec.json.encode(rows))
         except OSError as error:
-            logger.warning("alerts.not_kept", file=str(self._kept), reason=str(error))
+            logger.warning("alerts.state_not_saved", file=str(self._state_file), reason=str(error))
 
-    def _tell(self, event: str, alert: Row) -> None:
-        at = utc(self._clock.now_us()).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    def _report(self, event: str, alert: Row) -> None:
         page = self._page().rstrip("/") + alert["link"]
-        self._offer({"event": event, "alert": alert, "at": at, "page": page})
+        self._send({"event": event, "alert": alert, "at": zulu(utc(self._clock.now_us())), "page": page})
 
 
-def _read(kept: Path) -> list[Row]:
-    """What was told before; of a file that cannot be read nothing, and that is said."""
+def _read(state_file: Path) -> list[Row]:
+    """The alerts that were reported before the restart; none if the file cannot be read."""
     try:
-        return [
-            row for row in msgspec.json.decode(kept.read_bytes(), type=list[Row]) if {"rule", "subject"} <= set(row)
-        ]
+        rows = msgspec.json.decode(state_file.read_bytes(), type=list[Row])
+        return [row for row in rows if {"rule", "subject"} <= set(row)]
     except FileNotFoundError:
         return []
     except (OSError, msgspec.DecodeError) as error:
-        logger.warning("alerts.forgotten", file=str(kept), reason=str(error))
+        logger.warning("alerts.state_unreadable", file=str(state_file), reason=str(error))
         return []

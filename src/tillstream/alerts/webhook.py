@@ -1,4 +1,4 @@
-"""The webhook: posts alerts to another program as they fire and clear, in a thread that nobody waits for."""
+"""The webhook: posts alert events to another program, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -27,36 +27,35 @@ import structlog
 from tillstream import __version__
 from tillstream.config.settings import Settings
 
-WAITING_LIMIT = 1_000
-"""Most events that wait for the receiver; the oldest go first."""
+QUEUE_LIMIT = 1_000
+"""Maximum number of events in the queue. The oldest are dropped first."""
 
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
-"""Between two tries; the last again and again."""
+"""Pauses between two attempts. The last one repeats."""
 
-KEPT_S = 3_600.0
-"""How long an event is tried."""
+MAX_AGE_S = 3_600.0
+"""Age after which an event is dropped."""
 
-COMPLAINT_INTERVAL_S = 600.0
-"""How often at most it says that nothing gets through."""
+WARNING_INTERVAL_S = 600.0
+"""Minimum interval between two log events about failures."""
 
-_TRY_AGAIN = (408, 429)
+_RETRY_STATUSES = (408, 429)
 
 logger = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class _Event:
+class _QueuedEvent:
     body: bytes
-    taken: float
+    queued_s: float
 
 
 class _Refused(Exception):
-    """The receiver doesn't want the event; it would not want it later either."""
+    """The receiver refused the event, so another attempt would be pointless."""
 
 
 def _opener() -> OpenerDirector:
-    """What speaks HTTP and HTTPS, by a proxy where the environment names one, and follows no redirect: that would be a
-    GET without the event."""
+    """An HTTP client with proxies from the environment. It follows no redirect, which would drop the event."""
     opener = OpenerDirector()
     for handler in (ProxyHandler, HTTPHandler, HTTPSHandler, HTTPDefaultErrorHandler, HTTPErrorProcessor):
         opener.add_handler(handler())
@@ -64,9 +63,9 @@ def _opener() -> OpenerDirector:
 
 
 class Webhook:
-    """Posts events in order, each until it is taken, refused or too old. `offer` never waits.
+    """Posts events in order, each one until it is accepted, refused or too old.
 
-    Its log lines name the receiver's host alone: the rest of the address is a secret.
+    Log events name only the host of the receiver, because the rest of the address is a secret.
     """
 
     def __init__(
@@ -74,35 +73,35 @@ class Webhook:
         settings: Settings,
         *,
         pauses_s: tuple[float, ...] = PAUSES_S,
-        kept_s: float = KEPT_S,
+        max_age_s: float = MAX_AGE_S,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = settings.alert_webhook_url
         self._host = urlsplit(self._url).netloc
         self._timeout_s = settings.alert_webhook_timeout_ms / 1_000
         self._pauses_s = pauses_s
-        self._kept_s = kept_s
+        self._max_age_s = max_age_s
         self._now = now
         self._opener = _opener()
-        self._events: deque[_Event] = deque(maxlen=WAITING_LIMIT)
+        self._queue: deque[_QueuedEvent] = deque(maxlen=QUEUE_LIMIT)
         self._changed = Condition()
         self._closed = False
         self._dropped = 0
-        self._complained: float | None = None
-        # A daemon: a receiver that lets it wait must not hold up the end of the process.
+        self._warned_s: float | None = None
+        # A daemon thread, because a receiver that hangs must not delay the end of the process.
         self._thread = Thread(target=self._run, name="webhook", daemon=True)
         self._thread.start()
 
-    def offer(self, event: dict[str, Any]) -> None:
-        """Have the event posted as JSON, behind those that wait."""
+    def send(self, event: dict[str, Any]) -> None:
+        """Queue an event, which is posted as JSON. Never blocks."""
         with self._changed:
-            if len(self._events) == WAITING_LIMIT:
+            if len(self._queue) == QUEUE_LIMIT:
                 self._dropped += 1
-            self._events.append(_Event(msgspec.json.encode(event), self._now()))
+            self._queue.append(_QueuedEvent(msgspec.json.encode(event), self._now()))
             self._changed.notify()
 
     def close(self, timeout_s: float = 1.0) -> None:
-        """Stop, once what is being posted is through, or after the time."""
+        """Stop after the current attempt, or after the time-out."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -112,15 +111,15 @@ class Webhook:
         while (event := self._next()) is not None:
             self._deliver(event)
 
-    def _next(self) -> _Event | None:
+    def _next(self) -> _QueuedEvent | None:
         with self._changed:
-            while not self._events and not self._closed:
+            while not self._queue and not self._closed:
                 self._changed.wait()
-            return None if self._closed else self._events[0]
+            return None if self._closed else self._queue[0]
 
-    def _deliver(self, event: _Event) -> None:
-        """Try until it is taken, refused, too old, or pushed out by newer ones."""
-        tries = 0
+    def _deliver(self, event: _QueuedEvent) -> None:
+        """Attempt until the event is accepted, refused, too old, or dropped from the queue."""
+        attempts = 0
         while not self._closed:
             try:
                 self._post(event.body)
@@ -128,19 +127,19 @@ class Webhook:
                 logger.warning("webhook.refused", host=self._host, reason=str(error))
                 break
             except (OSError, HTTPException, ValueError) as error:
-                self._complain(error)
+                self._warn(error)
             else:
-                self._recovered()
+                self._report_recovery()
                 break
-            if self._now() - event.taken >= self._kept_s or not self._pause(event, tries):
+            if self._now() - event.queued_s >= self._max_age_s or not self._pause(event, attempts):
                 break
-            tries += 1
+            attempts += 1
         with self._changed:
-            if self._events and self._events[0] is event:
-                self._events.popleft()
+            if self._queue and self._queue[0] is event:
+                self._queue.popleft()
 
     def _post(self, body: bytes) -> None:
-        """Raises `_Refused` where trying again is no use, `OSError` and `HTTPException` where it is."""
+        """Raises `_Refused`, or `OSError` and `HTTPException` if another attempt may succeed."""
         headers = {"Content-Type": "application/json", "User-Agent": f"tillstream/{__version__}"}
         request = Request(self._url, body, headers, method="POST")
         try:
@@ -148,28 +147,28 @@ class Webhook:
                 return
         except HTTPError as error:
             with error:
-                if error.code < 500 and error.code not in _TRY_AGAIN:
+                if error.code < 500 and error.code not in _RETRY_STATUSES:
                     raise _Refused(f"it answered {error.code}") from None
                 raise OSError(f"it answered {error.code}") from None
 
-    def _pause(self, event: _Event, tries: int) -> bool:
-        """Wait before the next try; whether the event still is the one to be tried."""
+    def _pause(self, event: _QueuedEvent, attempts: int) -> bool:
+        """Wait for the next attempt. Returns whether the event is still the first in the queue."""
         with self._changed:
             self._changed.wait_for(
-                lambda: self._closed or self._events[0] is not event,
-                self._pauses_s[min(tries, len(self._pauses_s) - 1)],
+                lambda: self._closed or self._queue[0] is not event,
+                self._pauses_s[min(attempts, len(self._pauses_s) - 1)],
             )
-            return self._events[0] is event
+            return self._queue[0] is event
 
-    def _complain(self, error: Exception) -> None:
+    def _warn(self, error: Exception) -> None:
         now = self._now()
-        if self._complained is None or now - self._complained >= COMPLAINT_INTERVAL_S:
-            self._complained = now
+        if self._warned_s is None or now - self._warned_s >= WARNING_INTERVAL_S:
+            self._warned_s = now
             with self._changed:
-                waiting, dropped = len(self._events), self._dropped
+                waiting, dropped = len(self._queue), self._dropped
             logger.warning("webhook.failed", host=self._host, reason=str(error), waiting=waiting, dropped=dropped)
 
-    def _recovered(self) -> None:
-        if self._complained is not None:
-            self._complained = None
-            logger.info("webhook.goes_on", host=self._host, dropped=self._dropped)
+    def _report_recovery(self) -> None:
+        if self._warned_s is not None:
+            self._warned_s = None
+            logger.info("webhook.recovered", host=self._host, dropped=self._dropped)

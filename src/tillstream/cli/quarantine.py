@@ -212,11 +212,11 @@ def _settings(options: dict[str, Any]) -> Settings:
 
 def _raw(entry: str, options: dict[str, Any]) -> bytes:
     """The original from the log. It names persons, which the API of the engine masks."""
-    from tillstream.queries.quarantine import place_of
+    from tillstream.queries.quarantine import parse_entry_id
 
     settings = _settings(options)
     try:
-        record_id = place_of(entry)
+        record_id = parse_entry_id(entry)
     except BadQuery as error:
         raise click.BadParameter(str(error), param_hint="ENTRY") from error
     directory = open_directory(settings.data_path, create=False)

@@ -153,6 +153,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return Path(self.data)
 
     @property
+    def silent_shop_minutes(self) -> int:
+        """Minutes without a receipt after which an open store is silent, also if its alert is off."""
+        silent_minutes: int = self.alert_silent_shop_minutes or default("alert_silent_shop_minutes")
+        return silent_minutes
+
+    @property
     def tls(self) -> bool:
         return bool(self.tls_certificate_file)
 

@@ -18,7 +18,7 @@ from tillstream.database.base import Row
 from tillstream.errors import BadQuery, DatabaseUnavailable, IngestUnavailable
 from tillstream.quarantine.replay import RESPONSE_TIMEOUT_S
 from tillstream.quarantine.service import Edit, Outcome, QuarantineService
-from tillstream.queries.quarantine import place_of
+from tillstream.queries.quarantine import parse_entry_id
 
 _PATH = "/api/v1/quarantine"
 _OUTCOME_STATUSES = (404, 409, 422)
@@ -46,11 +46,11 @@ class RemoteQuarantineService(QuarantineService):
         return self._decode(*self._send(f"?{urlencode(filters)}"), Row)
 
     def one(self, entry: str) -> Row | None:
-        status, body = self._send(f"/{place_of(entry)}")
+        status, body = self._send(f"/{parse_entry_id(entry)}")
         return None if status == HTTPStatus.NOT_FOUND else self._decode(status, body, Row)
 
     def replay(self, entry: str, edit: Edit | None = None) -> Outcome:
-        status, body = self._send(f"/{place_of(entry)}/replay", msgspec.json.encode(edit or Edit()))
+        status, body = self._send(f"/{parse_entry_id(entry)}/replay", msgspec.json.encode(edit or Edit()))
         if status in _OUTCOME_STATUSES:
             status = HTTPStatus.OK
         return self._decode(status, body, Outcome)

@@ -14,7 +14,7 @@ from tillstream.database.base import Database, Row
 from tillstream.log.base import Log
 from tillstream.quarantine.decisions import DISCARDED, REPLAYED, Decision, Decisions, write_decisions
 from tillstream.quarantine.replay import Replayer
-from tillstream.queries.quarantine import place_of
+from tillstream.queries.quarantine import parse_entry_id
 from tillstream.queries.queries import Queries
 from tillstream.receipt.reasons import has_only_begun
 
@@ -139,7 +139,7 @@ class LocalQuarantineService(QuarantineService):
 
     def _rows(self, entries: Sequence[str]) -> dict[str, Row]:
         """The rows of those entries that exist, by their ids."""
-        ids = [place_of(entry) for entry in entries]
+        ids = [parse_entry_id(entry) for entry in entries]
         rows = self._database.query(
             "SELECT place, day, kind, source, reasons, decision FROM quarantine LEFT JOIN decisions USING (place) "
             f"WHERE place IN ({', '.join('?' * len(ids))})",
@@ -149,7 +149,7 @@ class LocalQuarantineService(QuarantineService):
         return {entry: by_id[number] for entry, number in zip(entries, ids, strict=True) if number in by_id}
 
     def _original(self, entry: str) -> bytes:
-        record_id = place_of(entry)
+        record_id = parse_entry_id(entry)
         _, body, original = self._log.fetch([record_id]).get(record_id, (b"", b"", b""))
         return original or body
 

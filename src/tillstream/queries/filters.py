@@ -1,15 +1,15 @@
-"""What readers may ask by: days, keys, amounts, limits and cursors, read from text with a clear refusal."""
+"""Filters of requests: days, keys, amounts, limits and cursors, parsed into SQL conditions and pages of rows."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from tillstream.database.base import Row
+from tillstream.database.base import Database, Reader, Row
 from tillstream.errors import BadQuery
 from tillstream.metrics.catalogue import Key
 from tillstream.receipt.amounts import AMOUNT_LIMIT
@@ -17,16 +17,19 @@ from tillstream.receipt.business_day import Calendar
 from tillstream.receipt.model import SIMULATED
 
 LIMIT = 1_000
-"""Most rows of one answer that is read page by page."""
+"""Maximum number of rows on one page."""
 
 DEFAULT_LIMIT = 100
+
+Conditions = tuple[list[str], list[Any]]
+"""SQL conditions and their parameters."""
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _AMOUNT = re.compile(r"[+-]?[0-9]{1,15}(?:\.[0-9]{0,15})?")
 _CURSOR = re.compile(r"(\d{1,17})-(\d{1,19})", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 
-# Each takes one parameter; both DuckDB and PostgreSQL know `position`.
+# Each condition has one parameter. `position` exists in both DuckDB and PostgreSQL.
 _RECEIPT_FILTERS = {
     "day": "day = ?",
     "store": "store = ?",
@@ -46,6 +49,30 @@ _QUARANTINE_FILTERS = {
 }
 
 
+def read_page(
+    database: Database | Reader,
+    select: str,
+    filters: Mapping[str, str] | None,
+    parse: Callable[[Mapping[str, str]], Conditions],
+) -> tuple[list[Row], str | None]:
+    """One page of rows, newest first, and the cursor of the next page (None on the last page).
+
+    The cursor stays valid while more rows arrive. `select` names columns, `received_at` and `place` among them, and
+    a table. `parse` turns the filters, without `limit` and `cursor`, into conditions. Raises `BadQuery`.
+    """
+    given = dict(filters or {})
+    limit, cursor = parse_limit(given.pop("limit", None)), given.pop("cursor", None)
+    conditions, values = parse(given)
+    if cursor is not None:
+        conditions.append("(received_at, place) < (?, ?)")
+        values.extend(parse_cursor(cursor))
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    rows = database.query(
+        f"SELECT {select} {where} ORDER BY received_at DESC, place DESC LIMIT ?", [*values, limit + 1]
+    )
+    return rows[:limit], format_cursor(rows[limit - 1]) if len(rows) > limit else None
+
+
 def parse_day(text: str, name: str = "day") -> date:
     """A day from `YYYY-MM-DD`. Raises `BadQuery`."""
     try:
@@ -57,13 +84,13 @@ def parse_day(text: str, name: str = "day") -> date:
 
 
 def parse_time(text: str, name: str) -> datetime:
-    """A wall-clock time from ISO 8601 without a zone. Raises `BadQuery`."""
+    """A wall-clock time from ISO 8601 without a time zone. Raises `BadQuery`."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
         raise BadQuery(name, f"expected a time, got {text!r}", "write it as YYYY-MM-DDTHH:MM:SS") from None
     if time.tzinfo is not None:
-        raise BadQuery(name, f"expected the till's own time, got {text!r}", "leave the zone out")
+        raise BadQuery(name, f"expected the till's own time, got {text!r}", "leave the time zone out")
     return time
 
 
@@ -75,7 +102,7 @@ def parse_amount(text: str, name: str) -> Decimal:
 
 
 def parse_limit(text: str | None) -> int:
-    """How many rows are wanted, 1 to `LIMIT`. Raises `BadQuery`."""
+    """A number of rows from 1 to `LIMIT`. Raises `BadQuery`."""
     if text is None:
         return DEFAULT_LIMIT
     if not (text.isascii() and text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= LIMIT):
@@ -84,7 +111,7 @@ def parse_limit(text: str | None) -> int:
 
 
 def key_value(key: Key, text: str) -> Any:
-    """What a key column is compared with. Raises `BadQuery`."""
+    """The value of a metric's key, in the type of its column. Raises `BadQuery`."""
     if key.type == "DATE":
         return parse_day(text, key.name)
     if key.type == "TIMESTAMP":
@@ -96,59 +123,24 @@ def key_value(key: Key, text: str) -> Any:
     return text
 
 
-def receipt_conditions(calendar: Calendar, filters: Mapping[str, str]) -> tuple[list[str], list[Any]]:
-    """SQL conditions over the table of receipts, and their parameters. Raises `BadQuery`."""
+def receipt_conditions(calendar: Calendar, filters: Mapping[str, str]) -> Conditions:
+    """Conditions on the table of receipts. Raises `BadQuery`."""
     conditions: list[str] = []
     values: list[Any] = []
     for name, text in filters.items():
         if name == "anomaly":
             conditions.append("anomalous = ?" if text == "any" else "position(? IN ',' || anomalies || ',') > 0")
             values.append(1 if text == "any" else f",{text},")
-            continue
-        if name == "arrived":
+        elif name == "arrived":
             condition, parameters = other_days_condition(calendar, parse_day(text, name))
             conditions.append(condition)
             values.extend(parameters)
-            continue
-        if name not in _RECEIPT_FILTERS:
-            known = ", ".join([*_RECEIPT_FILTERS, "anomaly", "arrived", "cursor", "limit"])
-            raise BadQuery(name, "receipts have no such filter", f"filter by {known}")
-        conditions.append(_RECEIPT_FILTERS[name])
-        values.append(_receipt_value(name, text))
-    return conditions, values
-
-
-def other_days_condition(calendar: Calendar, day: date) -> tuple[str, list[Any]]:
-    """SQL condition on receipts that arrived on one business day and belong to another, and its parameters.
-
-    Those of a simulated clock stay out: their days are invented.
-    """
-    condition = "received_at >= ? AND received_at < ? AND day <> ? AND source NOT LIKE ?"
-    try:
-        return condition, [*calendar.span(day), day, f"%/{SIMULATED}"]
-    except OverflowError:
-        # The ends of the calendar are no instants in some zones, and nothing arrives then.
-        return "false", []
-
-
-def quarantine_conditions(filters: Mapping[str, str]) -> tuple[list[str], list[Any]]:
-    """SQL conditions over the quarantine and its decisions, and their parameters. Raises `BadQuery`."""
-    asked = dict(filters)
-    settled = asked.pop("settled", "0")
-    if settled not in ("0", "1"):
-        raise BadQuery("settled", f"expected 0 or 1, got {settled!r}", "1: those that were replayed or discarded")
-    values: list[Any] = []
-    conditions = [f"decision IS {'NOT ' if settled == '1' else ''}NULL"]
-    for name, text in asked.items():
-        if name not in _QUARANTINE_FILTERS:
-            known = ", ".join([*_QUARANTINE_FILTERS, "settled", "cursor", "limit"])
-            raise BadQuery(name, "quarantine has no such filter", f"filter by {known}")
-        conditions.append(_QUARANTINE_FILTERS[name])
-        if name == "reason":
-            # The reasons are JSON, so what is looked for is written as JSON writes it.
-            values += [text, json.dumps(text.lower(), ensure_ascii=False)[1:-1]]
+        elif name in _RECEIPT_FILTERS:
+            conditions.append(_RECEIPT_FILTERS[name])
+            values.append(_receipt_value(name, text))
         else:
-            values.append(parse_day(text) if name == "day" else text)
+            names = ", ".join([*_RECEIPT_FILTERS, "anomaly", "arrived", "cursor", "limit"])
+            raise BadQuery(name, "receipts have no such filter", f"filter by {names}")
     return conditions, values
 
 
@@ -160,24 +152,53 @@ def _receipt_value(name: str, text: str) -> Any:
     return parse_amount(text, name) if name in ("min", "max") else text
 
 
-def where(conditions: list[str]) -> str:
-    """The WHERE of all the conditions; nothing where there are none."""
-    return f"WHERE {' AND '.join(conditions)}" if conditions else ""
+def other_days_condition(calendar: Calendar, day: date) -> tuple[str, list[Any]]:
+    """Condition on receipts that arrived on this business day and belong to another one.
+
+    Receipts with a simulated clock are excluded, because their days are invented.
+    """
+    condition = "received_at >= ? AND received_at < ? AND day <> ? AND source NOT LIKE ?"
+    try:
+        return condition, [*calendar.span(day), day, f"%/{SIMULATED}"]
+    except OverflowError:
+        # The first and the last day of the calendar have no UTC time in some time zones.
+        return "false", []
 
 
-def cursor_of(row: Row) -> str:
-    """The cursor behind a row that has `received_at` and `place`."""
+def quarantine_conditions(filters: Mapping[str, str]) -> Conditions:
+    """Conditions on the quarantine and its decisions. Raises `BadQuery`."""
+    given = dict(filters)
+    settled = given.pop("settled", "0")
+    if settled not in ("0", "1"):
+        raise BadQuery("settled", f"expected 0 or 1, got {settled!r}", "1: entries that were replayed or discarded")
+    values: list[Any] = []
+    conditions = [f"decision IS {'NOT ' if settled == '1' else ''}NULL"]
+    for name, text in given.items():
+        if name not in _QUARANTINE_FILTERS:
+            names = ", ".join([*_QUARANTINE_FILTERS, "settled", "cursor", "limit"])
+            raise BadQuery(name, "quarantine has no such filter", f"filter by {names}")
+        conditions.append(_QUARANTINE_FILTERS[name])
+        if name == "reason":
+            # The reasons are stored as JSON, so the text is escaped as in JSON.
+            values += [text, json.dumps(text.lower(), ensure_ascii=False)[1:-1]]
+        else:
+            values.append(parse_day(text) if name == "day" else text)
+    return conditions, values
+
+
+def format_cursor(row: Row) -> str:
+    """The cursor after a row with `received_at` and `place`."""
     return f"{microseconds(row['received_at'])}-{row['place']}"
 
 
 def parse_cursor(text: str) -> tuple[datetime, int]:
-    """The time of receipt and the place that `cursor_of` took. Raises `BadQuery`."""
+    """The time of arrival and the record id in a cursor. Raises `BadQuery`."""
     match = _CURSOR.fullmatch(text)
     if match is None or int(match[2]) >= 2**63:
-        raise BadQuery("cursor", f"{text!r} is no cursor", "take `next` of the answer before, as it is")
+        raise BadQuery("cursor", f"{text!r} is not a cursor", "use `next` of the previous answer unchanged")
     return _EPOCH + timedelta(microseconds=int(match[1])), int(match[2])
 
 
 def microseconds(instant: datetime) -> int:
-    """Microseconds since the epoch of a UTC time without a zone."""
+    """Microseconds since the epoch of a UTC time without a time zone."""
     return (instant - _EPOCH) // timedelta(microseconds=1)

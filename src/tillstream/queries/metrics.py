@@ -1,4 +1,4 @@
-"""The metrics of the catalogue: what each of them is, and its rows."""
+"""The metrics of the catalogue: their descriptions and their rows."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tillstream.errors import BadQuery, UnknownMetric
 from tillstream.metrics.catalogue import Metric
 from tillstream.metrics.folding import metric_table
 from tillstream.queries.filters import key_value
-from tillstream.queries.stores import STORE_NAME, named
+from tillstream.queries.serialization import STORE_NAME, with_store_names
 from tillstream.receipt.business_day import Calendar
 from tillstream.stores.model import StoreList
 
 
-class Figures:
-    """Every metric, described and read."""
+class Metrics:
+    """Describes and reads every metric."""
 
     def __init__(
         self,
@@ -24,16 +24,16 @@ class Figures:
         catalogue: Sequence[Metric],
         calendar: Calendar,
         currency: str,
-        shops: Callable[[], StoreList],
+        stores: Callable[[], StoreList],
     ) -> None:
         self._database = database
         self._metrics = {metric.name: metric for metric in catalogue}
         self._calendar = calendar
         self._currency = currency
-        self._shops = shops
+        self._stores = stores
 
     def described(self) -> list[Row]:
-        """Every metric: its keys, its measures and what each of them is."""
+        """Every metric with its keys and measures."""
         return [
             {
                 "name": metric.name,
@@ -47,9 +47,9 @@ class Figures:
         ]
 
     def rows(self, name: str, filters: Mapping[str, str] | None = None) -> Row:
-        """The rows of one metric of one day; any key column may be a filter.
+        """The rows of a metric on one day, filtered by its keys. A key `store` is followed by `store_name`.
 
-        Beside a key `store` stands `store_name`. Raises `UnknownMetric`, `BadQuery`.
+        Raises `UnknownMetric` and `BadQuery`.
         """
         if name not in self._metrics:
             raise UnknownMetric(f"there is no metric {name!r}; there are {', '.join(self._metrics)}")
@@ -61,7 +61,7 @@ class Figures:
                 raise BadQuery(column, f"{name} has no such key", f"filter by {', '.join(keys)}")
             wanted[column] = key_value(keys[column], text)
         columns = [*keys, *(measure.name for measure in metric.measures)]
-        # Written by the database: a chain's shops and hours are more amounts than Python writes in a blink.
+        # The database formats the amounts: the stores and hours of a chain are too many for Python.
         money = [measure.name for measure in metric.measures if measure.kind == "money"]
         select = ", ".join(f"CAST({each} AS VARCHAR) AS {each}" if each in money else each for each in columns)
         rows = self._database.query(
@@ -75,7 +75,7 @@ class Figures:
                 row[moment] = row[moment].isoformat()
         if "store" in keys:
             columns.insert(columns.index("store") + 1, STORE_NAME)
-            rows = named(rows, self._shops())
+            rows = with_store_names(rows, self._stores())
         return {
             "metric": name,
             "help": metric.help,

@@ -1,7 +1,7 @@
-"""Hides whom a receipt names: who bought and who sold never leaves the log by the page or the API.
+"""Redaction of personal data: hides who bought and who sold in the original text of a record.
 
-What came is a text of any format, and may be broken. What can be read is masked by what it is and is otherwise as it
-came; of the rest more is hidden than need be.
+The text may be in any format and may be broken. Text that can be parsed is redacted by its format and is otherwise
+unchanged. Of other text, more than necessary is hidden.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from tillstream.formats.fields import find_field
 from tillstream.receipt.model import PERSONAL
 
 MASK = "•••"
-_QUOTED = f'"{MASK}"'
+_QUOTED_MASK = f'"{MASK}"'
+_SPACE = "\ufeff \t\r\n"
 
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"(?P<colon>\s*:\s*)?', re.DOTALL)
 _JSON = json.JSONDecoder(strict=False)
@@ -26,54 +27,54 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")
 _VALUE = re.compile(r"\"[^\"\r\n]*+\"?|'[^'\r\n]*+'?|[\[{(].*+|[^\r\n,;&<>{}|\t]*+", re.DOTALL)
 _ATTRIBUTE = re.compile(r"(\s(?!xmlns)[^\s=<>\"']++\s*+=\s*+)(?:\"[^\"]*+\"|'[^']*+')")
 _DELIMITERS = ",;\t"
-_LEAST_COLUMNS = 4
+_MIN_COLUMNS = 4
 _PATH = re.compile(r"[.\[\]]")
 
 
-class _Names(NamedTuple):
-    """The names of personal fields: as they are compared, and what to look for in a text."""
+class _PersonalNames(NamedTuple):
+    """The names of personal fields in lower case, and patterns that find them in a text."""
 
     folded: frozenset[str]
     element: re.Pattern[str]
     attribute: re.Pattern[str]
     word: re.Pattern[str]
 
-    def hides(self, path: str) -> bool:
-        """Whether a name, or the last part of a path, is one of them."""
+    def has(self, path: str) -> bool:
+        """Whether the last part of a path is one of them."""
         return next(filter(None, reversed(_PATH.split(path.strip(' "')))), "").casefold() in self.folded
 
 
 @lru_cache(maxsize=64)
-def _names(names: frozenset[str]) -> _Names:
+def _personal_names(names: frozenset[str]) -> _PersonalNames:
     either = "|".join(sorted(map(re.escape, names), key=len, reverse=True))
-    apart = "|".join(
+    words = "|".join(
         "[-_ .]?".join(map(re.escape, _WORD.findall(name))) for name in sorted(names, key=len, reverse=True)
     )
     tag = rf"(?:[^\s<>/:&]{{0,64}}+:)?({either})(?=[\s/>])([^<>\"']*(?:(?:\"[^\"<]*\"|'[^'<]*')[^<>\"']*)*)>"
     value = r"(?:\"[^\"<]*+\"?|'[^'<]*+'?|[^\s<>\"']++)"
-    return _Names(
+    return _PersonalNames(
         frozenset(name.casefold() for name in names),
         re.compile(rf"<(/?){tag}", re.IGNORECASE),
         re.compile(rf"(\s(?:[^\s=<>\"':]{{0,64}}+:)?(?:{either})\s*+=\s*+){value}", re.IGNORECASE),
-        re.compile(rf"(?:{apart})[\"'\])\s\\]*+[:=>]++\s*+", re.IGNORECASE),
+        re.compile(rf"(?:{words})[\"'\])\s\\]*+[:=>]++\s*+", re.IGNORECASE),
     )
 
 
-def mask(text: str, personal: Iterable[str] = PERSONAL) -> str:
-    """The text with what the personal fields hold hidden, whatever its format is; as it is where there are none."""
-    names = _names(frozenset(personal))
+def redact(text: str, personal: Iterable[str] = PERSONAL) -> str:
+    """The text with the values of these personal fields hidden. Without any such field it is unchanged."""
+    names = _personal_names(frozenset(personal))
     if not names.folded:
         return text
     if _is_json(text):
-        return _in_json(text, names)
+        return _redact_json(text, names)
     if _is_xml(text):
-        return _in_xml(text, names)
-    return _in_table(text, names) or _in_form(text, names) or _anywhere(text, names)
+        return _redact_xml(text, names)
+    return _redact_table(text, names) or _redact_form(text, names) or _redact_anything(text, names)
 
 
-def _anywhere(text: str, names: _Names) -> str:
-    """Of what cannot be read as anything: where a name stands, up to where its value may end."""
-    text = _in_xml(_in_json(text, names), names)
+def _redact_anything(text: str, names: _PersonalNames) -> str:
+    """Text in no known format: hides everything after a personal name up to where its value may end."""
+    text = _redact_xml(_redact_json(text, names), names)
     parts, start = [], 0
     for found in names.word.finditer(text):
         if found.start() >= start:
@@ -84,29 +85,28 @@ def _anywhere(text: str, names: _Names) -> str:
     return "".join([*parts, text[start:]])
 
 
-# -- JSON
-
-
 def _is_json(text: str) -> bool:
-    """Whether it is JSON, or JSON in every line."""
-    return _reads(text) or ("\n" in text and all(_reads(line) for line in text.splitlines() if line.strip()))
+    """Whether the text, or each of its lines, is JSON."""
+    return _parses(text) or ("\n" in text and all(_parses(line) for line in text.splitlines() if line.strip()))
 
 
-def _reads(text: str) -> bool:
+def _parses(text: str) -> bool:
     try:
-        return not text[_JSON.raw_decode(text, len(text) - len(text.lstrip("\ufeff \t\r\n")))[1] :].strip()
+        return not text[_JSON.raw_decode(text, len(text) - len(text.lstrip(_SPACE)))[1] :].strip()
     except (ValueError, RecursionError):
         return False
 
 
-def _in_json(text: str, names: _Names) -> str:
-    """Where it breaks off or cannot be read behind a personal field, all that follows is hidden."""
+def _redact_json(text: str, names: _PersonalNames) -> str:
+    """JSON that may be broken. If the value of a personal field cannot be parsed, everything after it is hidden."""
     parts: list[str] = []
     start = 0
     for match in _STRING.finditer(text):
-        if match.start() < start or match["colon"] is None or not _hides(match.group().rstrip(": \t\r\n"), names):
+        if match.start() < start or match["colon"] is None:
             continue
-        parts += [text[start : match.end()], _QUOTED]
+        if not _is_personal(match.group().rstrip(": \t\r\n"), names):
+            continue
+        parts += [text[start : match.end()], _QUOTED_MASK]
         try:
             start = _JSON.raw_decode(text, match.end())[1]
         except (ValueError, RecursionError):
@@ -114,29 +114,30 @@ def _in_json(text: str, names: _Names) -> str:
     return "".join([*parts, text[start:]])
 
 
-def _hides(key: str, names: _Names) -> bool:
+def _is_personal(key: str, names: _PersonalNames) -> bool:
     try:
         return json.loads(key, strict=False).casefold() in names.folded
     except ValueError:
         return False
 
 
-# -- XML
-
-
 def _is_xml(text: str) -> bool:
-    """Whether it is one element that is well-formed, whatever its prefixes; what declares entities isn't looked at."""
-    if not text.lstrip("\ufeff \t\r\n").startswith("<") or "<!DOCTYPE" in text or "<!ENTITY" in text:
+    """Whether the text is one well-formed element with any prefixes. Text that may declare entities is not parsed."""
+    stripped = text.lstrip(_SPACE)
+    if not stripped.startswith("<") or "<!DOCTYPE" in text or "<!ENTITY" in text:
         return False
     try:
-        expat.ParserCreate("utf-8").Parse(text.lstrip("\ufeff \t\r\n").encode("utf-8", "replace"), True)
+        expat.ParserCreate("utf-8").Parse(stripped.encode("utf-8", "replace"), True)
     except expat.ExpatError:
         return False
     return True
 
 
-def _in_xml(text: str, names: _Names) -> str:
-    """All that such an element holds, and such attributes; to the end where the element isn't closed."""
+def _redact_xml(text: str, names: _PersonalNames) -> str:
+    """Hides the content of personal elements, their attributes, and personal attributes of other elements.
+
+    Everything after an element that is not closed is hidden.
+    """
     parts: list[str] = []
     start = 0
     while found := names.element.search(text, start):
@@ -144,18 +145,18 @@ def _in_xml(text: str, names: _Names) -> str:
             parts.append(text[start : found.end()])
             start = found.end()
             continue
-        opened = found[0]
-        parts += [text[start : found.start()], _ATTRIBUTE.sub(rf"\g<1>{_QUOTED}", opened)]
+        tag = found[0]
+        parts += [text[start : found.start()], _ATTRIBUTE.sub(rf"\g<1>{_QUOTED_MASK}", tag)]
         start = found.end()
-        if opened.endswith("/>"):
+        if tag.endswith("/>"):
             continue
         end = _end_of_element(text, found, names)
         parts.append(MASK if text[start:end].strip() else text[start:end])
         start = end
-    return names.attribute.sub(rf"\g<1>{_QUOTED}", "".join([*parts, text[start:]]))
+    return names.attribute.sub(rf"\g<1>{_QUOTED_MASK}", "".join([*parts, text[start:]]))
 
 
-def _end_of_element(text: str, opened: re.Match[str], names: _Names) -> int:
+def _end_of_element(text: str, opened: re.Match[str], names: _PersonalNames) -> int:
     depth = 1
     for tag in names.element.finditer(text, opened.end()):
         if tag[2] != opened[2] or tag[0].endswith("/>"):
@@ -166,20 +167,17 @@ def _end_of_element(text: str, opened: re.Match[str], names: _Names) -> int:
     return len(text)
 
 
-# -- tables and forms
+def _redact_table(text: str, names: _PersonalNames) -> str:
+    """Hides the cells of personal columns, or all cells if there is no header. Empty if the text has none of these.
 
-
-def _in_table(text: str, names: _Names) -> str:
-    """Cells of personal columns, and all of a table that has no header; empty where it is no table with any.
-
-    In a row that is longer or shorter than the header, columns stand elsewhere: all that may be meant is hidden.
+    The columns of a row that is longer or shorter than the header may be shifted, so all possible cells are hidden.
     """
     header, _, _ = text.partition("\n")
     delimiter = max(_DELIMITERS, key=header.count)
     columns = [name.strip(' "') for name in header.strip("\ufeff\r").split(delimiter)]
-    hidden = [at for at, name in enumerate(columns) if names.hides(name)]
+    hidden = [index for index, name in enumerate(columns) if names.has(name)]
     headless = not any((known := find_field(name)) and known.known for name in columns)
-    if len(columns) < _LEAST_COLUMNS or not (hidden or headless) or columns[0].startswith(("{", "[", "<")):
+    if len(columns) < _MIN_COLUMNS or not (hidden or headless) or columns[0].startswith(("{", "[", "<")):
         return ""
     cell = re.compile(rf" *+(?:\"[^\"]*(?:\"\"[^\"]*)*\"[^{delimiter}\r\n]*+|[^{delimiter}\r\n]*+)")
     if headless:
@@ -192,24 +190,24 @@ def _in_table(text: str, names: _Names) -> str:
             start = found.end()
             if text[start : start + 1] != delimiter:
                 break
-        off = abs(len(cells) - len(columns))
-        hide = range(min(hidden) - off, len(cells)) if off else hidden
-        parts += [_hidden_cell(each) if at in hide else each for at, each in enumerate(cells)]
+        shift = abs(len(cells) - len(columns))
+        indexes = range(min(hidden) - shift, len(cells)) if shift else hidden
+        parts += [_redact_cell(each) if index in indexes else each for index, each in enumerate(cells)]
     return "".join(parts).removeprefix("\n") if headless else "".join(parts)
 
 
-def _hidden_cell(cell: str) -> str:
-    """A cell with the sign before it."""
+def _redact_cell(cell: str) -> str:
+    """A cell after its delimiter."""
     return cell[0] + MASK if cell[1:].strip() else cell
 
 
-def _in_form(text: str, names: _Names) -> str:
-    """Values of personal fields; empty where it is no form."""
+def _redact_form(text: str, names: _PersonalNames) -> str:
+    """Hides the values of personal fields. Empty if the text is not a form."""
     fields = text.strip().split("&")
     if any(sign in text.strip() for sign in " \r\n<>{}") or not all("=" in each or not each for each in fields):
         return ""
-    shown = (each.partition("=") for each in fields)
+    pairs = (each.partition("=") for each in fields)
     return "&".join(
-        f"{name}={MASK}" if value and names.hides(unquote_plus(name)) else f"{name}{equals}{value}"
-        for name, equals, value in shown
+        f"{name}={MASK}" if value and names.has(unquote_plus(name)) else f"{name}{equals}{value}"
+        for name, equals, value in pairs
     )

@@ -156,7 +156,7 @@ async def _fold_and_show(
         folding = loop.run_in_executor(executor, _fold, reading.engine, halt, on_commit)
         # Whatever ends the folding ends the process too: figures that stand still must not look live.
         folding.add_done_callback(lambda _: stop.set())
-        watch = Notifier(reading.alerts.standing, offer, lambda: pages[0] if pages else "", SystemClock(), told)
+        watch = Notifier(reading.alerts.active, offer, lambda: pages[0] if pages else "", SystemClock(), told)
         loop.run_in_executor(executor, watch.run, halt)
         if broadcast is not None:
             loop.run_in_executor(executor, broadcast.run, halt)
@@ -187,7 +187,7 @@ def _posting(settings: Settings) -> Iterator[Callable[[dict[str, Any]], None]]:
         yield lambda _: None
         return
     with closing(Webhook(settings)) as webhook:
-        yield webhook.offer
+        yield webhook.send
 
 
 def _fold(engine: Engine, halt: threading.Event, on_commit: Callable[[Step], None]) -> None:

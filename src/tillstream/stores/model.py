@@ -7,6 +7,8 @@ from datetime import datetime, time
 
 from msgspec import Struct
 
+from tillstream.config.settings import Settings
+
 
 class Opening(Struct, frozen=True):
     """One span of opening hours by the shop's own clock; `weekday` is 0 on Monday."""
@@ -34,9 +36,19 @@ class Store(Struct, frozen=True):
 
     def is_open(self, local: datetime) -> bool | None:
         """Whether it is open at this wall-clock time of its own; None where its hours are unknown."""
-        if not self.hours:
-            return None
-        return any(each.weekday == local.weekday() and each.opens <= local.time() < each.closes for each in self.hours)
+        return self.opening_at(local) is not None if self.hours else None
+
+    def opening_at(self, local: datetime) -> Opening | None:
+        """The opening hours that include this wall-clock time of its own."""
+        weekday, clock = local.weekday(), local.time()
+        return next(
+            (each for each in self.hours if each.weekday == weekday and each.opens <= clock < each.closes), None
+        )
+
+
+def zone_of(settings: Settings, store: Store) -> str:
+    """The time zone of a store: from the settings, from the list of stores, or that of the chain."""
+    return settings.store_zones.get(store.id) or store.zone or settings.zone
 
 
 class StoreList:

@@ -85,7 +85,7 @@ def test_given_a_shop_when_it_falls_silent_in_its_usual_hours_then_its_alert_fir
     [later] = of_rule(alerts, "silent_shop")
     assert (later["since"], later["values"]) == (alert["since"], {"minutes": 31})
     trading.until("12:32")
-    assert alerts.standing() == []
+    assert alerts.active() == []
 
 
 def test_given_a_shop_that_never_opens_when_its_usual_hours_run_then_silence_counts_from_the_hour_behind_its_first(
@@ -179,7 +179,7 @@ def test_given_a_till_when_it_falls_silent_while_its_shop_sells_then_its_alert_f
     assert (alert["subject"], alert["level"], alert["link"]) == ("1/2", "warn", "/shops/1/tills/2?day=2026-11-23")
     assert alert["values"] == {"minutes": 45, "store": "1", "till": "2"}
     trading.until("12:45:10")
-    assert alerts.standing() == []
+    assert alerts.active() == []
 
 
 def test_given_a_silent_shop_when_its_tills_are_silent_for_long_then_only_the_shop_has_an_alert(make: Make) -> None:
@@ -187,7 +187,7 @@ def test_given_a_silent_shop_when_its_tills_are_silent_for_long_then_only_the_sh
     trading.past()
     alerts = trading.open("12:00")
     trading.until("13:30", "1")
-    assert [(row["rule"], row["subject"]) for row in alerts.standing()] == [("silent_shop", "1")]
+    assert [(row["rule"], row["subject"]) for row in alerts.active()] == [("silent_shop", "1")]
 
 
 def test_given_a_silent_till_when_its_shop_is_quiet_for_a_while_too_then_its_alert_stands(make: Make) -> None:
@@ -199,7 +199,7 @@ def test_given_a_silent_till_when_its_shop_is_quiet_for_a_while_too_then_its_ale
     trading.until("13:15", "1")
     assert [row["since"] for row in of_rule(alerts, "silent_till")] == [alert["since"]]
     trading.until("14:10", "1")
-    assert [row["rule"] for row in alerts.standing() if row["subject"].startswith("1")] == ["silent_shop"]
+    assert [row["rule"] for row in alerts.active() if row["subject"].startswith("1")] == ["silent_shop"]
 
 
 def test_given_a_till_that_was_gone_last_week_when_it_is_silent_then_nobody_waits_for_it(make: Make) -> None:
@@ -273,7 +273,7 @@ def test_given_a_shop_below_its_pace_when_it_has_closed_then_its_alert_clears(ma
     alerts = trading.alerts()
     assert len(of_rule(alerts, "below_pace")) == 3
     trading.until("19:00", made=of_total(1.0))
-    assert alerts.standing() == []
+    assert alerts.active() == []
 
 
 def test_given_a_shop_when_its_refunds_reach_the_threshold_then_its_alert_fires_and_clears(make: Make) -> None:
@@ -357,7 +357,7 @@ def test_given_anomalies_all_over_the_chain_when_asked_then_it_has_one_alert_and
     assert (alert["subject"], alert["link"]) == ("", "/receipts?day=2026-11-23&anomaly=any")
     assert of_rule(alerts, "shop_anomalies") == []
     trading.until("13:10")
-    assert alerts.standing() == []
+    assert alerts.active() == []
 
 
 def test_given_a_chain_when_nothing_comes_at_all_then_it_has_one_alert_and_its_shops_none(make: Make) -> None:
@@ -366,17 +366,17 @@ def test_given_a_chain_when_nothing_comes_at_all_then_it_has_one_alert_and_its_s
     alerts = trading.open("12:00")
     everything = ("1", "2", "3")
     trading.until("12:03:20", *everything)
-    assert alerts.standing() == []
+    assert alerts.active() == []
     trading.until("12:03:40", *everything)
-    [alert] = alerts.standing()
+    [alert] = alerts.active()
     assert (alert["rule"], alert["level"], alert["values"]) == ("silent_chain", "bad", {"minutes": 5})
     trading.until("12:50", *everything)
-    assert [row["rule"] for row in alerts.standing()] == ["silent_chain"]
+    assert [row["rule"] for row in alerts.active()] == ["silent_chain"]
     # Shop 1 is there again at once, and the others have their time to come.
     trading.until("12:52", "2", "3")
-    assert alerts.standing() == []
+    assert alerts.active() == []
     trading.until("13:12", "2")
-    assert [(row["rule"], row["subject"]) for row in alerts.standing()] == [("silent_shop", "2")]
+    assert [(row["rule"], row["subject"]) for row in alerts.active()] == [("silent_shop", "2")]
 
 
 def test_given_the_figures_are_behind_when_it_lasts_then_the_lag_fires_and_no_shop_counts_as_silent(make: Make) -> None:
@@ -386,17 +386,17 @@ def test_given_the_figures_are_behind_when_it_lasts_then_the_lag_fires_and_no_sh
     everything = ("1", "2", "3")
     trading.until("12:00:10", *everything)
     trading.pipeline.append(body(cashReceiptID="unread", date="2026-11-23 12:00:05"))
-    assert alerts.standing() == []
+    assert alerts.active() == []
     trading.until("12:00:39", *everything)
-    assert alerts.standing() == []
+    assert alerts.active() == []
     trading.until("12:00:50", *everything)
-    [alert] = alerts.standing()
+    [alert] = alerts.active()
     assert (alert["rule"], alert["level"], alert["link"]) == ("engine_lag", "bad", "/health/ready")
     assert alert["values"] == {"seconds": 40, "records": 1}
     trading.until("12:45", *everything)
-    assert [row["rule"] for row in alerts.standing()] == ["engine_lag"]
+    assert [row["rule"] for row in alerts.active()] == ["engine_lag"]
     trading.until("12:47")
-    assert alerts.standing() == []
+    assert alerts.active() == []
 
 
 def test_given_a_chain_that_sells_nothing_when_asked_then_no_till_and_no_product_is_singled_out(make: Make) -> None:
@@ -404,7 +404,7 @@ def test_given_a_chain_that_sells_nothing_when_asked_then_no_till_and_no_product
     trading.past()
     alerts = trading.open("12:00")
     trading.until("13:30", "1", "2", "3")
-    assert [(row["rule"], row["subject"]) for row in alerts.standing()] == [
+    assert [(row["rule"], row["subject"]) for row in alerts.active()] == [
         ("silent_shop", "1"),
         ("silent_shop", "2"),
         ("silent_shop", "3"),
@@ -452,5 +452,5 @@ def test_given_a_threshold_of_zero_when_asked_then_its_rule_is_off(make: Make, s
     trading = make(**{setting: 0})
     trading.past()
     alerts = trading.open("12:00")
-    assert alerts.standing() == []
+    assert alerts.active() == []
     assert all(f"alert_{name}" != setting for name in alerts.counts())

@@ -1,4 +1,4 @@
-"""The scene: the day so far of every shop, by its own zone, and by when receipts arrived."""
+"""Context of the alerts: the sales of each store today, in its own time zone and by the time of arrival."""
 
 from __future__ import annotations
 
@@ -9,36 +9,39 @@ from pathlib import Path
 from tests.inprocess.pipeline import Pipeline
 from tests.inprocess.sales import sell, total
 from tests.support.receipts import NOON_US, body
-from tillstream.alerts.context import AlertContext, AlertContexts, zone_of
+from tillstream.alerts.context import AlertContext, AlertContexts
 from tillstream.config.settings import Settings
+from tillstream.receipt.business_day import Calendar
 from tillstream.stores.model import Store, StoreList
 
 NOON = datetime.fromisoformat("2026-11-23T11:00:00")
 
 
-def scene_of(pipeline: Pipeline, shops: StoreList | None = None, **settings: object) -> AlertContext:
+def context_of(pipeline: Pipeline, shops: StoreList | None = None, **settings: object) -> AlertContext:
     known = Settings(**settings)  # type: ignore[arg-type]
     with pipeline.database.snapshot() as reader:
-        return AlertContexts(known).read(reader, pipeline.clock.now_us(), shops or StoreList())
+        return AlertContexts(known, Calendar(known, pipeline.clock)).read(
+            reader, pipeline.clock.now_us(), shops or StoreList()
+        )
 
 
 def test_given_sales_when_read_then_each_shop_has_its_receipts_refunds_and_tills(pipeline: Pipeline) -> None:
     sell(pipeline, total("5.00", date="2026-11-23 09:00:00"), total("-5.00", cashReceiptID="2", terminalID="4"))
     pipeline.clock.advance(60)
     sell(pipeline, total("5.00", cashReceiptID="3", storeID="13"))
-    scene = scene_of(pipeline)
-    assert scene.known() == {"12", "13"}
-    sold = scene.sold["12"]
+    context = context_of(pipeline)
+    assert context.active_stores() == {"12", "13"}
+    sold = context.sales["12"]
     assert (sold.receipts, sold.refunds, sold.recent, sold.last) == (2, 1, 2, NOON)
     assert sold.tills == {"3": NOON, "4": NOON}
-    assert (scene.sold["13"].last - NOON).total_seconds() == 60
-    assert scene.chain.revenue == {"12": Decimal("0.00") + Decimal("5.00") - Decimal("5.00"), "13": Decimal("5.00")}
-    assert scene.chain.hours == 12
+    assert (context.sales["13"].last - NOON).total_seconds() == 60
+    assert context.chain.revenue == {"12": Decimal("0.00") + Decimal("5.00") - Decimal("5.00"), "13": Decimal("5.00")}
+    assert context.chain.hours == 12
 
 
 def test_given_a_till_whose_clock_is_ahead_when_read_then_its_last_receipt_is_when_it_came(pipeline: Pipeline) -> None:
     sell(pipeline, total("5.00", date="2026-11-23 18:00:00"))
-    assert scene_of(pipeline).sold["12"].last == NOON
+    assert context_of(pipeline).sales["12"].last == NOON
 
 
 def test_given_anomalies_when_they_came_more_than_an_hour_ago_then_they_do_not_count(pipeline: Pipeline) -> None:
@@ -47,7 +50,7 @@ def test_given_anomalies_when_they_came_more_than_an_hour_ago_then_they_do_not_c
     pipeline.clock.advance(3_000)
     sell(pipeline, body(cashReceiptID="2", **short), body(cashReceiptID="3"))
     pipeline.clock.advance(1_000)
-    sold = scene_of(pipeline).sold["12"]
+    sold = context_of(pipeline).sales["12"]
     assert (sold.receipts, sold.recent, sold.anomalies) == (3, 2, 1)
 
 
@@ -61,45 +64,38 @@ def test_given_shops_in_two_zones_when_their_days_differ_then_each_has_its_own_t
         total("5.00", cashReceiptID="3", storeID="9", date="2026-11-23 11:00:00"),
     )
     shops = StoreList({"7": Store("7", zone="America/Guadeloupe")})
-    scene = scene_of(pipeline, shops, store_zones={"9": "Pacific/Auckland"})
-    assert {name: place.day for name, place in scene.places.items()} == {
+    context = context_of(pipeline, shops, store_zones={"9": "Pacific/Auckland"})
+    assert {name: zone.day for name, zone in context.zones.items()} == {
         "Europe/Paris": date(2026, 11, 23),
         "Pacific/Auckland": date(2026, 11, 24),
         "America/Guadeloupe": date(2026, 11, 23),
     }
-    assert scene.sold["9"].receipts == 1
-    place = scene.place("9")
-    assert place.local == datetime.fromisoformat("2026-11-24T11:50:00")
-    assert place.at(place.utc(place.local)) == place.local
+    assert context.sales["9"].receipts == 1
+    zone = context.zone("9")
+    assert zone.local == datetime.fromisoformat("2026-11-24T11:50:00")
+    assert zone.wall_clock(zone.utc(zone.local)) == zone.local
     pipeline.close()
-
-
-def test_given_a_zone_in_the_settings_and_one_in_the_list_when_asked_then_the_settings_win() -> None:
-    settings = Settings(store_zones={"1": "Europe/London"})
-    assert zone_of(settings, Store("1", zone="Asia/Tokyo")) == "Europe/London"
-    assert zone_of(settings, Store("2", zone="Asia/Tokyo")) == "Asia/Tokyo"
-    assert zone_of(settings, Store("3")) == "Europe/Paris"
 
 
 def test_given_a_business_day_that_begins_at_half_past_four_when_it_is_earlier_then_it_is_still_yesterday(
     pipeline: Pipeline,
 ) -> None:
     pipeline.clock.advance(-8 * 3_600)
-    place = scene_of(pipeline, day_start="04:30").chain
-    assert (place.day, place.local.hour) == (date(2026, 11, 22), 4)
+    zone = context_of(pipeline, day_start="04:30").chain
+    assert (zone.day, zone.local.hour) == (date(2026, 11, 22), 4)
 
 
 def test_given_products_when_read_then_each_has_the_time_of_its_last_receipt(pipeline: Pipeline) -> None:
     sell(pipeline, body())
     pipeline.clock.advance(600)
     sell(pipeline, total("5.00", cashReceiptID="2"))
-    assert scene_of(pipeline).products["SAN"] == NOON
-    assert scene_of(pipeline, alert_silent_product_minutes=0).products == {}
+    assert context_of(pipeline).products["SAN"] == NOON
+    assert context_of(pipeline, alert_silent_product_minutes=0).products == {}
 
 
 def test_given_minutes_of_today_when_asked_then_the_receipts_from_then_on_are_counted(pipeline: Pipeline) -> None:
     assert pipeline.clock.now_us() == NOON_US
     sell(pipeline, body(date="2026-11-23 10:00:00"), body(cashReceiptID="2", date="2026-11-23 11:30:00"))
     with pipeline.database.snapshot() as reader:
-        scene = AlertContexts(Settings()).read(reader, NOON_US, StoreList())
-        assert scene.receipts_since(datetime.fromisoformat("2026-11-23T11:00:00")) == 1
+        context = AlertContexts(Settings(), Calendar(Settings(), pipeline.clock)).read(reader, NOON_US, StoreList())
+        assert context.receipts_since(datetime.fromisoformat("2026-11-23T11:00:00")) == 1

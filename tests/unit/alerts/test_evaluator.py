@@ -12,7 +12,7 @@ import pytest
 from tests.inprocess.pipeline import Pipeline
 from tests.inprocess.trading import Trading, of_rule
 from tests.support.receipts import body
-from tillstream.alerts.evaluator import LagClock
+from tillstream.alerts.evaluator import LagMeter
 from tillstream.alerts.rules import GRACE_S, INTERVAL_S, LIMIT, RULES
 from tillstream.config.settings import Settings
 from tillstream.database.base import Reader
@@ -40,12 +40,12 @@ def test_given_an_empty_store_when_asked_then_nothing_stands_and_every_rule_coun
 
 def test_given_a_result_when_asked_again_within_the_interval_then_it_is_not_evaluated_again(pipeline: Pipeline) -> None:
     alerts = Trading(pipeline).alerts()
-    assert alerts.standing() == []
+    assert alerts.active() == []
     refuse(pipeline, 10)
     pipeline.clock.advance(INTERVAL_S - 1)
-    assert alerts.standing() == []
+    assert alerts.active() == []
     pipeline.clock.advance(1)
-    assert [row["rule"] for row in alerts.standing()] == ["quarantine"]
+    assert [row["rule"] for row in alerts.active()] == ["quarantine"]
     assert alerts.counts()["quarantine"] == 1
 
 
@@ -58,20 +58,20 @@ def test_given_an_alert_when_its_figure_falls_a_little_then_it_stands_until_it_i
     refuse(pipeline, 1)
     pipeline.clock.advance(1_000)
     refuse(pipeline, 7)
-    [fired] = alerts.standing()
+    [fired] = alerts.active()
     # The first two are older than an hour: eight are left. Then seven.
     pipeline.clock.advance(1_700)
-    [standing] = alerts.standing()
+    [standing] = alerts.active()
     assert (standing["values"], standing["since"]) == ({"entries": 8}, fired["since"])
     pipeline.clock.advance(1_000)
-    assert alerts.standing() == []
+    assert alerts.active() == []
     pipeline.clock.advance(10)
-    assert alerts.standing() == []
+    assert alerts.active() == []
 
 
 def test_given_eight_of_ten_when_nothing_stood_before_then_nothing_fires(pipeline: Pipeline) -> None:
     refuse(pipeline, 8)
-    assert Trading(pipeline).alerts().standing() == []
+    assert Trading(pipeline).alerts().active() == []
 
 
 def test_given_more_alerts_than_are_shown_when_asked_then_the_worst_come_first_and_the_rest_is_counted(
@@ -107,7 +107,7 @@ def test_given_the_program_started_just_now_when_a_shop_is_silent_then_it_has_it
     trading.until("12:00")
     trading.until("12:30", "2")
     alerts = trading.alerts()
-    assert alerts.standing() == []
+    assert alerts.active() == []
     pipeline.clock.advance(GRACE_S - 1)
     assert of_rule(alerts, "silent_shop") == []
     pipeline.clock.advance(INTERVAL_S)
@@ -118,7 +118,7 @@ def test_given_another_thread_evaluates_when_asked_then_the_last_result_comes_at
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alerts = Trading(pipeline).alerts()
-    assert alerts.standing() == []
+    assert alerts.active() == []
     refuse(pipeline, 10)
     pipeline.clock.advance(INTERVAL_S)
     begun, go_on = Event(), Event()
@@ -130,13 +130,13 @@ def test_given_another_thread_evaluates_when_asked_then_the_last_result_comes_at
         evaluate(reader, now_us)
 
     monkeypatch.setattr(alerts, "_evaluate", slowly)
-    thread = Thread(target=alerts.standing)
+    thread = Thread(target=alerts.active)
     thread.start()
     assert begun.wait(30)
-    assert alerts.standing() == []
+    assert alerts.active() == []
     go_on.set()
     thread.join(30)
-    assert [row["rule"] for row in alerts.standing()] == ["quarantine"]
+    assert [row["rule"] for row in alerts.active()] == ["quarantine"]
 
 
 def test_given_a_store_that_is_closed_when_asked_then_it_says_so_and_can_be_asked_again(pipeline: Pipeline) -> None:
@@ -144,50 +144,50 @@ def test_given_a_store_that_is_closed_when_asked_then_it_says_so_and_can_be_aske
     pipeline.database.close()
     for _ in range(2):
         with pytest.raises(DatabaseUnavailable):
-            alerts.standing()
+            alerts.active()
     pipeline.reopen()
 
 
 def test_given_a_quiet_hour_when_one_receipt_comes_then_it_is_not_an_hour_behind(pipeline: Pipeline) -> None:
-    clock, lag = pipeline.clock, LagClock()
+    clock, lag = pipeline.clock, LagMeter()
     pipeline.append(body())
     pipeline.drain()
     clock.advance(3_600)
     pipeline.append(body(cashReceiptID="2"))
     with pipeline.database.snapshot() as reader:
-        assert lag.behind(reader, pipeline.log, clock.now_us()).seconds == 0
+        assert lag.measure(reader, pipeline.log, clock.now_us()).seconds == 0
         clock.advance(7)
         pipeline.append(body(cashReceiptID="3"))
-        behind = lag.behind(reader, pipeline.log, clock.now_us())
+        behind = lag.measure(reader, pipeline.log, clock.now_us())
     assert (behind.seconds, behind.records) == (7, 2)
 
 
 def test_given_an_engine_that_catches_up_when_more_comes_all_the_time_then_only_what_is_unread_counts(
     pipeline: Pipeline,
 ) -> None:
-    clock, lag = pipeline.clock, LagClock()
+    clock, lag = pipeline.clock, LagMeter()
     for number in range(5):
         pipeline.append(body(cashReceiptID=str(number)))
         with pipeline.database.snapshot() as reader:
-            assert lag.behind(reader, pipeline.log, clock.now_us()).seconds == 0
+            assert lag.measure(reader, pipeline.log, clock.now_us()).seconds == 0
         pipeline.drain()
         pipeline.append(body(cashReceiptID=f"late {number}"))
         clock.advance(60)
     pipeline.drain()
     with pipeline.database.snapshot() as reader:
-        behind = lag.behind(reader, pipeline.log, clock.now_us())
+        behind = lag.measure(reader, pipeline.log, clock.now_us())
     assert (behind.seconds, behind.records) == (0, 0)
 
 
 def test_given_a_lag_that_grows_for_a_day_when_noted_then_the_notes_stay_few_and_tell_its_age(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lag, clock = LagClock(), pipeline.clock
+    lag, clock = LagMeter(), pipeline.clock
     seconds = 0
     with pipeline.database.snapshot() as reader:
         for number in range(8_640):
             monkeypatch.setattr(pipeline.log, "lag", lambda number=number: number + 1)
-            seconds = lag.behind(reader, pipeline.log, clock.now_us()).seconds
+            seconds = lag.measure(reader, pipeline.log, clock.now_us()).seconds
             clock.advance(10)
     assert seconds == 86_390
     assert len(lag._notes) <= 1_001

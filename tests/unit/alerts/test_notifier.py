@@ -45,10 +45,10 @@ def test_given_alerts_that_come_and_go_when_looked_at_then_each_is_told_once_as_
 ) -> None:
     standing: Rows = []
     watch_, told = watch(lambda: standing, kept)
-    watch_.look()
+    watch_.check()
     assert told == []
     standing = [alert("12", minutes=20)]
-    watch_.look()
+    watch_.check()
     assert told == [
         {
             "event": "fired",
@@ -58,19 +58,19 @@ def test_given_alerts_that_come_and_go_when_looked_at_then_each_is_told_once_as_
         }
     ]
     standing = [alert("12", minutes=21), alert("13", minutes=20)]
-    watch_.look()
+    watch_.check()
     assert [(each["event"], each["alert"]["subject"]) for each in told[1:]] == [("fired", "13")]
     standing = [alert("13", minutes=21)]
-    watch_.look()
+    watch_.check()
     assert told[2:] == [{**told[0], "event": "cleared", "alert": alert("12", minutes=21)}]
 
 
 def test_given_an_alert_that_cleared_and_fired_again_when_looked_at_then_both_are_told(kept: Path) -> None:
     standing = [alert("12")]
     watch_, told = watch(lambda: standing, kept)
-    watch_.look()
+    watch_.check()
     standing = [alert("12", since="2026-11-23T13:00:00")]
-    watch_.look()
+    watch_.check()
     assert [(each["event"], each["alert"]["since"]) for each in told[1:]] == [
         ("cleared", "2026-11-23T12:00:00"),
         ("fired", "2026-11-23T13:00:00"),
@@ -88,14 +88,14 @@ def test_given_alerts_that_cannot_be_evaluated_when_looked_at_then_it_says_so_on
         return [alert("12")]
 
     watch_, told = watch(standing, kept)
-    watch_.look()
+    watch_.check()
     failing = True
     with capture_logs() as said:
-        watch_.look()
-        watch_.look()
+        watch_.check()
+        watch_.check()
         failing = False
-        watch_.look()
-    assert [(line["event"], line["reason"]) for line in said] == [("alerts.failed", "the disk is gone")]
+        watch_.check()
+    assert [(line["event"], line["reason"]) for line in said] == [("alerts.evaluation_failed", "the disk is gone")]
     assert len(told) == 1
 
 
@@ -121,14 +121,12 @@ def test_given_a_shop_that_falls_silent_when_it_sells_again_then_the_receiver_he
     alerts = trading.open("12:00")
     with receiving() as receiver:
         hook = Webhook(Settings(alert_webhook_url=receiver.url()))
-        watch_ = Notifier(
-            alerts.standing, hook.offer, lambda: "http://127.0.0.1:8050", pipeline.clock, tmp_path / "told"
-        )
-        watch_.look()
+        watch_ = Notifier(alerts.active, hook.send, lambda: "http://127.0.0.1:8050", pipeline.clock, tmp_path / "told")
+        watch_.check()
         trading.until("12:30", "2")
-        watch_.look()
+        watch_.check()
         trading.until("12:35")
-        watch_.look()
+        watch_.check()
         wait_until(lambda: len(receiver.taken) == 2, "both are taken")
         hook.close(30)
     assert [(each["event"], each["alert"]["rule"], each["page"]) for each in receiver.taken] == [
@@ -140,24 +138,24 @@ def test_given_a_shop_that_falls_silent_when_it_sells_again_then_the_receiver_he
 
 def test_given_an_alert_over_a_restart_when_it_goes_on_then_it_is_told_once_and_so_is_its_clearing(kept: Path) -> None:
     first, _ = watch(lambda: [alert("12"), alert("13")], kept)
-    first.look()
+    first.check()
     clock = ManualClock(NOON_US)
     standing: Rows = []
     second, told = watch(lambda: standing, kept, clock)
-    second.look()
+    second.check()
     standing = [alert("12", since="2026-11-23T12:02:00")]
     clock.advance(GRACE_S)
-    second.look()
+    second.check()
     assert told == []
     clock.advance(INTERVAL_S)
-    second.look()
+    second.check()
     assert [(each["event"], each["alert"]["subject"]) for each in told] == [("cleared", "13")]
     standing = []
-    second.look()
+    second.check()
     assert [(each["event"], each["alert"]["subject"]) for each in told[1:]] == [("cleared", "12")]
     third, told = watch(list, kept, clock)
     clock.advance(GRACE_S + INTERVAL_S)
-    third.look()
+    third.check()
     assert told == []
 
 
@@ -165,14 +163,14 @@ def test_given_a_file_that_cannot_be_read_when_the_watch_starts_then_it_says_so_
     kept.write_bytes(b"[{")
     with capture_logs() as said:
         watch_, told = watch(lambda: [alert("12")], kept)
-    assert [line["event"] for line in said] == ["alerts.forgotten"]
-    watch_.look()
+    assert [line["event"] for line in said] == ["alerts.state_unreadable"]
+    watch_.check()
     assert [each["event"] for each in told] == ["fired"]
 
 
 def test_given_a_file_that_cannot_be_written_when_an_alert_fires_then_it_is_told_all_the_same(tmp_path: Path) -> None:
     watch_, told = watch(lambda: [alert("12")], tmp_path / "missing" / "alerts.json")
     with capture_logs() as said:
-        watch_.look()
-    assert [line["event"] for line in said] == ["alerts.not_kept"]
+        watch_.check()
+    assert [line["event"] for line in said] == ["alerts.state_not_saved"]
     assert [each["event"] for each in told] == ["fired"]

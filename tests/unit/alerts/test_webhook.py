@@ -40,7 +40,7 @@ def posting(url: str, timeout_ms: int = 5_000, **options: Any) -> Iterator[Webho
 def test_given_a_receiver_when_events_are_offered_then_it_gets_them_as_json_in_order() -> None:
     with receiving() as receiver, posting(receiver.url()) as hook:
         for number in range(20):
-            hook.offer(event(subject=str(number)))
+            hook.send(event(subject=str(number)))
         wait_until(lambda: len(receiver.taken) == 20, "all are taken")
         assert subjects(receiver) == [str(number) for number in range(20)]
         assert receiver.taken[0] == event(subject="0")
@@ -54,7 +54,7 @@ def test_given_a_receiver_that_fails_when_it_recovers_then_every_event_comes_onc
     with receiving() as receiver, posting(receiver.url()) as hook:
         receiver.status = status
         for number in range(3):
-            hook.offer(event(subject=str(number)))
+            hook.send(event(subject=str(number)))
         wait_until(lambda: len(receiver.asked) >= 3, "it is tried again")
         assert receiver.taken == []
         receiver.status = 200
@@ -67,7 +67,7 @@ def test_given_no_receiver_when_one_starts_then_what_waited_is_posted() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with capture_logs() as said, posting(f"http://127.0.0.1:{port}/t0ken/hook") as hook:
-        hook.offer(event(subject="waited"))
+        hook.send(event(subject="waited"))
         wait_until(lambda: said, "it says so")
         with receiving(port) as receiver:
             wait_until(lambda: subjects(receiver) == ["waited"], "it is posted")
@@ -76,8 +76,8 @@ def test_given_no_receiver_when_one_starts_then_what_waited_is_posted() -> None:
 def test_given_a_receiver_that_refuses_one_event_when_others_follow_then_they_are_not_held_up() -> None:
     with receiving() as receiver, capture_logs() as said, posting(receiver.url()) as hook:
         receiver.refused = {"refunds"}
-        hook.offer(event("refunds", "1"))
-        hook.offer(event(subject="2"))
+        hook.send(event("refunds", "1"))
+        hook.send(event(subject="2"))
         wait_until(lambda: subjects(receiver) == ["2"], "the other is taken")
         assert len(receiver.asked) == 2
         assert [(line["event"], line["reason"]) for line in said] == [("webhook.refused", "it answered 400")]
@@ -86,7 +86,7 @@ def test_given_a_receiver_that_refuses_one_event_when_others_follow_then_they_ar
 def test_given_a_redirect_when_posted_then_it_is_no_delivery_and_is_not_followed() -> None:
     with receiving() as receiver, capture_logs() as said, posting(receiver.url()) as hook:
         receiver.status, receiver.headers = 302, {"Location": receiver.url("/elsewhere")}
-        hook.offer(event())
+        hook.send(event())
         wait_until(lambda: said, "it says so")
         assert said[0]["reason"] == "it answered 302"
         assert [asked[:2] for asked in receiver.asked] == [("POST", "/t0ken/hook")]
@@ -96,7 +96,7 @@ def test_given_a_receiver_that_never_answers_when_offered_then_nobody_waits_and_
     with receiving() as receiver, capture_logs() as said:
         with posting(receiver.url(), timeout_ms=50) as hook:
             receiver.status = None
-            hook.offer(event())
+            hook.send(event())
             wait_until(lambda: len(receiver.asked) >= 2, "it is tried again")
         assert "timed out" in said[0]["reason"]
 
@@ -105,18 +105,18 @@ def test_given_a_receiver_that_hangs_when_closed_then_it_does_not_hold_up_the_en
     with receiving() as receiver:
         receiver.status = None
         hook = Webhook(Settings(alert_webhook_url=receiver.url()), pauses_s=(0.01,))
-        hook.offer(event())
+        hook.send(event())
         wait_until(lambda: receiver.asked, "it is asked")
         hook.close(0.01)
         receiver.closing.set()
 
 
 def test_given_more_events_than_may_wait_when_offered_then_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhook, "WAITING_LIMIT", 5)
+    monkeypatch.setattr(webhook, "QUEUE_LIMIT", 5)
     with receiving() as receiver, posting(receiver.url()) as hook:
         receiver.status = 503
         for number in range(12):
-            hook.offer(event(subject=str(number)))
+            hook.send(event(subject=str(number)))
         receiver.status = 200
         wait_until(lambda: len(receiver.taken) >= 5 and subjects(receiver)[-1] == "11", "the newest are taken")
         assert subjects(receiver)[-5:] == ["7", "8", "9", "10", "11"]
@@ -124,12 +124,12 @@ def test_given_more_events_than_may_wait_when_offered_then_the_oldest_go_first(m
 
 def test_given_an_event_that_is_too_old_when_it_fails_again_then_the_next_one_has_its_turn() -> None:
     now = [0.0]
-    with receiving() as receiver, posting(receiver.url(), now=lambda: now[0], kept_s=60.0) as hook:
+    with receiving() as receiver, posting(receiver.url(), now=lambda: now[0], max_age_s=60.0) as hook:
         receiver.status = 500
-        hook.offer(event(subject="old"))
+        hook.send(event(subject="old"))
         wait_until(lambda: receiver.asked, "it is tried")
         now[0] = 100.0
-        hook.offer(event(subject="new"))
+        hook.send(event(subject="new"))
         tried = len(receiver.asked)
         wait_until(lambda: len(receiver.asked) > tried + 2, "it goes on")
         receiver.status = 200
@@ -141,14 +141,14 @@ def test_given_a_receiver_that_is_away_for_long_when_tried_then_it_says_so_once_
     now = [0.0]
     with receiving() as receiver, capture_logs() as said, posting(receiver.url(), now=lambda: now[0]) as hook:
         receiver.status = 500
-        hook.offer(event())
+        hook.send(event())
         wait_until(lambda: len(receiver.asked) >= 5, "it is tried often")
         assert len(said) == 1
-        now[0] = webhook.COMPLAINT_INTERVAL_S
+        now[0] = webhook.WARNING_INTERVAL_S
         wait_until(lambda: len(said) == 2, "it says so again")
         receiver.status = 200
         wait_until(lambda: len(said) == 3, "it tells that it goes on")
-    assert [line["event"] for line in said] == ["webhook.failed", "webhook.failed", "webhook.goes_on"]
+    assert [line["event"] for line in said] == ["webhook.failed", "webhook.failed", "webhook.recovered"]
     assert said[0]["host"] == f"127.0.0.1:{receiver.port}"
     assert "t0ken" not in str(said)
 
@@ -157,7 +157,7 @@ def test_given_longer_and_longer_pauses_when_it_fails_again_and_again_then_the_l
     with receiving() as receiver, posting(receiver.url(), pauses_s=(0.0, 0.05, 0.3)) as hook:
         receiver.status = 500
         began = time.monotonic()
-        hook.offer(event())
+        hook.send(event())
         wait_until(lambda: len(receiver.asked) >= 5, "five tries", pause_s=0.005)
         assert time.monotonic() - began >= 0.0 + 0.05 + 0.3 + 0.3
 
@@ -166,7 +166,7 @@ def test_given_a_closed_hook_when_it_waits_between_two_tries_then_it_ends_at_onc
     with receiving() as receiver:
         hook = Webhook(Settings(alert_webhook_url=receiver.url()), pauses_s=(3_600.0,))
         receiver.status = 500
-        hook.offer(event())
+        hook.send(event())
         wait_until(lambda: receiver.asked, "it is tried")
         hook.close(30)
         assert not [thread for thread in threading.enumerate() if thread.name == "webhook" and thread is hook._thread]

@@ -1,4 +1,4 @@
-"""What readers ask by is read exactly or refused with the parameter's name."""
+"""Filters of requests, and the pages that they select."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from tests.support.receipts import NOON_US
+from tests.inprocess.pipeline import Pipeline
+from tests.support.receipts import NOON_US, body
 from tillstream.clock import ManualClock
 from tillstream.config.settings import Settings
 from tillstream.errors import BadQuery
 from tillstream.metrics.catalogue import KEYS
 from tillstream.queries import filters
+from tillstream.queries.queries import Queries
 from tillstream.receipt.business_day import Calendar
 
 
@@ -80,13 +82,13 @@ def test_given_keys_as_text_when_read_then_they_have_the_columns_types() -> None
 
 def test_given_a_cursor_when_read_then_it_is_where_it_was_made() -> None:
     received = datetime.fromisoformat("2026-11-23T11:00:00.123456")
-    text = filters.cursor_of({"received_at": received, "place": 2**62})
+    text = filters.format_cursor({"received_at": received, "place": 2**62})
     assert filters.parse_cursor(text) == (received, 2**62)
 
 
 @pytest.mark.parametrize("text", ["", "1", "a-b", "1-99999999999999999999", f"1-{2**63}", "-1-1"])
 def test_given_what_is_no_cursor_when_read_then_it_is_refused(text: str) -> None:
-    with pytest.raises(BadQuery, match="is no cursor"):
+    with pytest.raises(BadQuery, match="is not a cursor"):
         filters.parse_cursor(text)
 
 
@@ -99,3 +101,23 @@ def test_given_an_unknown_filter_when_read_then_the_known_ones_are_told(
 ) -> None:
     with pytest.raises(BadQuery, match="no such filter; filter by day"):
         read({"colour": "brown"})
+
+
+TODAY = "2026-11-23"
+
+
+def test_given_many_receipts_when_read_page_by_page_then_each_comes_once_the_newest_first(
+    pipeline: Pipeline, queries: Queries
+) -> None:
+    for number in range(1, 8):
+        pipeline.append(body(cashReceiptID=str(number)), body(cashReceiptID=str(number), terminalID="9"))
+        pipeline.clock.advance(number % 2)
+    pipeline.drain()
+    seen: list[str] = []
+    page = queries.receipts({"limit": "4"})
+    while True:
+        seen += [f"{each['receipt']}/{each['till']}" for each in page["receipts"]]
+        if page["next"] is None:
+            break
+        page = queries.receipts({"limit": "4", "cursor": page["next"]})
+    assert seen == [f"{number}/{till}" for number in range(7, 0, -1) for till in ("9", "3")]

@@ -1,4 +1,4 @@
-"""One way for every reader, over the real log, engine and store."""
+"""Queries: each answer shows one commit, and the stores have their names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from tests.inprocess.pipeline import Pipeline
 from tests.inprocess.sales import sell, total
 from tests.support.receipts import body
 from tillstream.config.settings import Settings
-from tillstream.queries.queries import Queries
+from tillstream.queries.queries import STORE_COLUMNS, Queries
+from tillstream.stores.model import Store
+from tillstream.stores.opening_hours import parse
 
 
 def test_given_a_currency_without_decimals_when_asked_then_money_has_none(tmp_path: Path) -> None:
@@ -48,3 +50,29 @@ def test_given_records_that_wait_when_asked_then_the_lag_is_told(pipeline: Pipel
     assert queries.lag() == 2
     pipeline.drain()
     assert queries.lag() == 0
+
+
+OPERA = Store("12", "Paris Opéra", "Paris", "Île-de-France", "", 3, parse("Mo-Sa 07:00-19:30; Su 07:00-13:00"))
+
+
+def test_given_a_list_and_sales_when_shops_are_asked_then_those_without_a_name_follow(
+    pipeline: Pipeline, queries: Queries
+) -> None:
+    sell(pipeline, body(), body(cashReceiptID="2", storeID="13", date="2017-11-18 20:39:32"), body(storeID="11"))
+    assert [(row["id"], row["name"], row["listed"]) for row in queries.stores()] == [
+        ("11", "11", False),
+        ("12", "12", False),
+        ("13", "13", False),
+    ]
+    pipeline.list_shops(Store("99", zone="Indian/Reunion"), OPERA)
+    rows = queries.stores()
+    assert [row["id"] for row in rows] == ["99", "12", "11", "13"]
+    assert all(tuple(row) == STORE_COLUMNS for row in rows)
+    assert rows[0] == {
+        "id": "99", "name": "99", "city": "", "region": "", "zone": "Indian/Reunion", "tills": 0, "hours": "",
+        "listed": True,
+    }  # fmt: skip
+    assert rows[1] == {
+        "id": "12", "name": "Paris Opéra", "city": "Paris", "region": "Île-de-France", "zone": "", "tills": 3,
+        "hours": "Mo-Sa 07:00-19:30; Su 07:00-13:00", "listed": True,
+    }  # fmt: skip

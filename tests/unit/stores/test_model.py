@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, time
 
-from tillstream.stores.model import Opening, Store, StoreList
+from tillstream.config.settings import Settings
+from tillstream.stores.model import Opening, Store, StoreList, zone_of
 
 OPERA = Store("12", "Paris Opéra", "Paris", "Île-de-France", tills=4, hours=(Opening(0, time(7), time(13)),))
 
@@ -20,3 +21,10 @@ def test_a_shop_is_open_by_its_own_clock() -> None:
     assert not OPERA.is_open(datetime(2026, 11, 23, 13))
     assert not OPERA.is_open(datetime(2026, 11, 24, 8))
     assert Store("1").is_open(datetime(2026, 11, 23, 8)) is None
+
+
+def test_given_a_zone_in_the_settings_and_one_in_the_list_when_asked_then_the_settings_win() -> None:
+    settings = Settings(store_zones={"1": "Europe/London"})
+    assert zone_of(settings, Store("1", zone="Asia/Tokyo")) == "Europe/London"
+    assert zone_of(settings, Store("2", zone="Asia/Tokyo")) == "Asia/Tokyo"
+    assert zone_of(settings, Store("3")) == "Europe/Paris"

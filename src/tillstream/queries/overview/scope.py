@@ -1,24 +1,33 @@
-"""Whose sales are asked for: the chain's, a region's, a shop's, a till's, a category's or a product's."""
+"""Scope and periods of an overview: the part of the chain and the business days that a request names."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from tillstream.database.base import Row
 from tillstream.errors import BadQuery
 from tillstream.metrics.catalogue import Source
+from tillstream.queries.filters import parse_day
+from tillstream.receipt.business_day import Calendar
 from tillstream.stores.model import StoreList
 
-Kind = Literal["chain", "region", "store", "till", "category", "product"]
+DAYS_LIMIT = 400
+"""Maximum number of days in one period: a year and a month."""
 
-PARAMETERS = ("region", "store", "till", "category", "product")
+WEEK = 7
+
+SCOPE_PARAMETERS = ("region", "store", "till", "category", "product")
+PERIOD_PARAMETERS = ("day", "from", "to", "vs")
+
+Kind = Literal["chain", "region", "store", "till", "category", "product"]
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One part of the chain. `stores` are the region's shops, in their order."""
+    """The whole chain or one part of it. `stores` are the ids of a region's stores, sorted."""
 
     kind: Kind = "chain"
     keys: Mapping[str, str] = field(default_factory=dict)
@@ -26,12 +35,12 @@ class Scope:
 
     @property
     def source(self) -> Source:
-        """What its sales are counted from: whole receipts, or the lines of one kind."""
+        """The rows that its sales are computed from: receipts, or lines for a category or a product."""
         return "lines" if self.kind in ("category", "product") else "receipts"
 
     @property
     def condition(self) -> tuple[str, list[Any]]:
-        """SQL condition over stored rows, and its parameters."""
+        """SQL condition on stored rows, and its parameters."""
         if self.kind == "chain":
             return "true", []
         if self.kind == "region":
@@ -40,60 +49,143 @@ class Scope:
 
     @property
     def columns(self) -> frozenset[str]:
-        """The columns that its condition is about."""
+        """The columns that the condition uses."""
         return frozenset({"store"}) if self.kind == "region" else frozenset(self.keys)
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """What tells it from all others, for a cache."""
+        """A cache key."""
         return (self.kind, *self.keys.items(), *self.stores)
 
     def has(self, store: str) -> bool:
-        """Whether the shop belongs to it; a category and a product are sold everywhere."""
+        """Whether a store is in the scope. Categories and products are sold in every store."""
         if self.kind == "region":
             return store in self.stores
         return "store" not in self.keys or self.keys["store"] == store
 
 
-def parse_scope(shops: StoreList, query: Mapping[str, str]) -> Scope:
-    """The scope that a query's parameters name. Raises `BadQuery`."""
-    keys = {name: query[name] for name in PARAMETERS if name in query}
+def parse_scope(stores: StoreList, query: Mapping[str, str]) -> Scope:
+    """The scope that the parameters of a request name. Raises `BadQuery`."""
+    keys = {name: query[name] for name in SCOPE_PARAMETERS if name in query}
     if "till" in keys and "store" not in keys:
-        raise BadQuery("till", "a till is one of a store", "give `store` too")
+        raise BadQuery("till", "a till belongs to a store", "give `store` too")
     kinds = [name for name in keys if name != "store" or "till" not in keys]
     if not kinds:
         return Scope()
     if len(kinds) > 1:
-        raise BadQuery(kinds[1], f"{kinds[0]} is given too", f"give one of {', '.join(PARAMETERS)}")
+        raise BadQuery(kinds[1], f"{kinds[0]} is given too", f"give one of {', '.join(SCOPE_PARAMETERS)}")
     [kind] = kinds
     if kind != "region":
         return Scope(kind, keys)  # type: ignore[arg-type]
-    stores = tuple(sorted(shops.of_region(keys["region"])))
-    if not stores:
-        known = ", ".join(shops.regions) or "none: `tillstream stores import` takes a list of shops"
-        raise BadQuery("region", f"the list of shops has no region {keys['region']!r}", f"there are {known}")
-    return Scope("region", keys, stores)
+    members = tuple(sorted(stores.of_region(keys["region"])))
+    if not members:
+        regions = ", ".join(stores.regions) or "none: `tillstream stores import` takes a list of shops"
+        raise BadQuery("region", f"the list of shops has no region {keys['region']!r}", f"there are {regions}")
+    return Scope("region", keys, members)
 
 
-def described(scope: Scope, shops: StoreList, title: str | None = None, category: str | None = None) -> Row:
-    """The scope for readers: what it is called and what it is a part of.
+def describe_scope(scope: Scope, stores: StoreList, title: str | None = None, category: str | None = None) -> Row:
+    """The scope as the API shows it, with its title and its parents.
 
-    `title` is a product's description, `category` the one that it is sold in.
+    `title` is the description of a product, `category` the category of a product.
     """
-    keys = {name: scope.keys.get(name) for name in PARAMETERS}
-    shop = shops.get(scope.keys["store"]) if "store" in scope.keys else None
+    store = stores.get(scope.keys["store"]) if "store" in scope.keys else None
     parents: list[Row] = []
-    if shop is not None and shop.region:
-        parents.append({"kind": "region", "title": shop.region, "region": shop.region})
-    if shop is not None and scope.kind == "till":
-        parents.append({"kind": "store", "title": shop.title, "store": shop.id})
+    if store is not None and store.region:
+        parents.append({"kind": "region", "title": store.region, "region": store.region})
+    if store is not None and scope.kind == "till":
+        parents.append({"kind": "store", "title": store.title, "store": store.id})
     if category is not None:
         parents.append({"kind": "category", "title": category, "category": category})
-    own = shop.title if shop is not None and scope.kind == "store" else scope.keys.get(scope.kind)
+    own = store.title if store is not None and scope.kind == "store" else scope.keys.get(scope.kind)
     return {
         "kind": scope.kind,
-        **keys,
+        **{name: scope.keys.get(name) for name in SCOPE_PARAMETERS},
         "title": title or own,
-        "city": shop.city or None if shop is not None else None,
+        "city": store.city or None if store is not None else None,
         "parents": parents,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Business days from `first` to `last`. With a `cutoff`, sales from that time of the last day on are excluded.
+
+    `cutoff` is a whole minute on the clocks of the tills.
+    """
+
+    first: date
+    last: date
+    cutoff: datetime | None = None
+
+    @property
+    def days(self) -> int:
+        return (self.last - self.first).days + 1
+
+    @property
+    def full_days(self) -> Period:
+        """The same days without a cutoff."""
+        return Period(self.first, self.last)
+
+    @property
+    def condition(self) -> tuple[str, list[Any]]:
+        """SQL condition on stored rows, and its parameters."""
+        if self.cutoff is None:
+            return "day BETWEEN ? AND ?", [self.first, self.last]
+        return "day BETWEEN ? AND ? AND (day < ? OR sold_local < ?)", [self.first, self.last, self.last, self.cutoff]
+
+
+@dataclass(frozen=True, slots=True)
+class Periods:
+    """The requested days, and the two periods of the comparison.
+
+    `to_date` is the requested period up to now, `previous` the earlier days up to the same time of day. Neither has
+    a cutoff if the last requested day is not today.
+    """
+
+    requested: Period
+    to_date: Period
+    previous: Period
+
+    @property
+    def live(self) -> bool:
+        return self.to_date.cutoff is not None
+
+
+def parse_periods(calendar: Calendar, now: datetime, query: Mapping[str, str]) -> Periods:
+    """The periods that `day`, `from`, `to` and `vs` name at the wall-clock time `now`. Raises `BadQuery`."""
+    requested = _requested_period(calendar.day_of(now), query)
+    shift = timedelta(days=WEEK * -(-requested.days // WEEK))
+    try:
+        first = parse_day(query["vs"], "vs") if "vs" in query else requested.first - shift
+        previous = Period(first, first + timedelta(days=requested.days - 1))
+    except OverflowError:
+        raise BadQuery("vs", "the calendar has no such days to compare with", "take later ones") from None
+    if requested.last != calendar.day_of(now):
+        return Periods(requested, requested, previous)
+    cutoff = now.replace(second=0, microsecond=0)
+    offset = cutoff - calendar.start(requested.last)
+    return Periods(
+        requested,
+        Period(requested.first, requested.last, cutoff),
+        Period(previous.first, previous.last, calendar.start(previous.last) + offset),
+    )
+
+
+def _requested_period(today: date, query: Mapping[str, str]) -> Period:
+    if "day" in query:
+        if "from" in query or "to" in query:
+            raise BadQuery("day", "both a day and a period are given", "give `day`, or `from` and `to`")
+        day = parse_day(query["day"])
+        return Period(day, day)
+    if "from" not in query and "to" not in query:
+        return Period(today, today)
+    for name, other in (("from", "to"), ("to", "from")):
+        if name not in query:
+            raise BadQuery(name, f"is missing, and `{other}` is given", "give both, or `day`")
+    period = Period(parse_day(query["from"], "from"), parse_day(query["to"], "to"))
+    if period.days < 1:
+        raise BadQuery("to", f"{period.last} is before {period.first}", "give the earlier day as `from`")
+    if period.days > DAYS_LIMIT:
+        raise BadQuery("to", f"a period has at most {DAYS_LIMIT} days, this one has {period.days}", "ask for fewer")
+    return period

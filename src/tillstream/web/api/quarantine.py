@@ -14,8 +14,8 @@ from starlette.exceptions import HTTPException
 from tillstream.config.settings import Settings
 from tillstream.quarantine import service as outcomes
 from tillstream.quarantine.service import ENTRIES_LIMIT, Edit, LocalQuarantineService, Outcome
-from tillstream.queries.anomalies import ANOMALIES
 from tillstream.queries.queries import Queries
+from tillstream.queries.receipts import ANOMALIES
 from tillstream.web.api import schemas
 from tillstream.web.api.description import answered, described
 from tillstream.web.api.routes import PAGED, RECEIPT_FILTERS, REFUSED, TODAY, Answer, given, refusal

@@ -19,9 +19,8 @@ from tillstream.alerts.evaluator import AlertEvaluator
 from tillstream.errors import BadQuery, DatabaseUnavailable, OperationalError, UnknownMetric
 from tillstream.metrics.catalogue import KEYS
 from tillstream.queries.filters import DEFAULT_LIMIT, LIMIT
-from tillstream.queries.overview.span import DAYS_LIMIT
-from tillstream.queries.queries import Queries
-from tillstream.queries.stores import STORE_COLUMNS
+from tillstream.queries.overview.scope import DAYS_LIMIT
+from tillstream.queries.queries import STORE_COLUMNS, Queries
 from tillstream.verification.check import Report
 from tillstream.web.api import schemas
 from tillstream.web.api.csv_panels import PANELS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tillstream.queries.anomalies import ANOMALIES
+from tillstream.queries.receipts import ANOMALIES
 
 Shape = dict[str, Any]
 

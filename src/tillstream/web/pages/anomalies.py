@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from tillstream.queries.anomalies import ANOMALIES
 from tillstream.queries.queries import Queries
+from tillstream.queries.receipts import ANOMALIES
 from tillstream.web.api.quarantine import ANOMALY_FILTERS
 from tillstream.web.pages.html import Cell, Pages, Teller, card, filters_of, table
 

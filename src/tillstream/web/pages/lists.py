@@ -50,7 +50,7 @@ def routes(queries: Queries, alerts: AlertEvaluator, *, demo: bool) -> APIRouter
         days = filters_of(request, dict.fromkeys(("day", "from", "to", "vs"), ""))
         found = queries.metric("sales_by_store", {name: days[name] for name in ("day",) if name in days})
         rows = sorted(found["rows"], key=lambda row: (-float(row["receipts"]), row["store"]))
-        known = queries.shops()
+        known = queries.store_list()
         titles = [tell(name) for name in ("store", "region", "receipts", "quantity", "net", "amount")]
         note = f' <span class="quiet">{tell("shops_list_note", day=found["day"])}</span>'
         listed = table(

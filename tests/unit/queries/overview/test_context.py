@@ -1,18 +1,71 @@
-"""What all panels of an overview have in common."""
+"""The context of an overview: the change between two figures, and the cache of earlier days."""
 
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
 
 from tests.inprocess.pipeline import Pipeline
 from tests.inprocess.sales import sell
 from tests.support.receipts import body
-from tillstream.queries.overview.context import version
-from tillstream.queries.overview.span import Span
+from tillstream.queries.overview.context import Comparison, Sales, VersionedCache, version
+from tillstream.queries.overview.scope import Period
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "change"),
+    [
+        (Decimal("106.25"), Decimal(100), "6.3"),
+        (Decimal("106.24"), Decimal(100), "6.2"),
+        (Decimal("93.75"), Decimal(100), "-6.3"),
+        (Decimal("99.99"), Decimal(100), "0.0"),
+        (Decimal(0), Decimal(3), "-100.0"),
+        (Decimal(3), Decimal(0), "new"),
+        (Decimal(-3), Decimal(0), "new"),
+        (Decimal(0), Decimal(0), None),
+        (Decimal(50), Decimal(-100), "150.0"),
+        (Fraction(2, 3), Fraction(1, 3), "100.0"),
+        (10**15 + 1, 10**15, "0.0"),
+        (5, None, "new"),
+        (None, None, None),
+    ],
+)
+def test_given_two_figures_when_compared_then_the_change_is_rounded_half_up(
+    now: Decimal | None, before: Decimal | None, change: str | None
+) -> None:
+    assert Comparison(Sales(), Sales(), False).change(now, before) == change
+
+
+def test_given_days_without_receipts_when_compared_then_there_is_no_change() -> None:
+    nothing = Comparison(Sales(), Sales(), True)
+    assert nothing.change(Decimal(5), Decimal(0)) is None
+    assert nothing.unless_empty("0.00") is None
+
+
+def test_given_an_answer_when_asked_again_then_it_is_kept_until_its_version_changes() -> None:
+    kept, made = VersionedCache(), []
+
+    def answer() -> int:
+        made.append(1)
+        return len(made)
+
+    assert [kept.get("q", version, answer) for version in (1, 1, 2, 2, 1)] == [1, 1, 2, 2, 3]
+    assert kept.get("other", 1, answer) == 4
+
+
+def test_given_more_questions_than_are_kept_when_asked_then_the_one_asked_longest_ago_goes() -> None:
+    kept = VersionedCache(limit=2)
+    for question in ("a", "b", "a", "c"):
+        kept.get(question, 1, question.upper)
+    assert kept.get("a", 1, lambda: "made anew") == "A"
+    assert kept.get("b", 1, lambda: "made anew") == "made anew"
 
 
 def test_given_days_when_receipts_are_added_to_them_then_their_version_changes(pipeline: Pipeline) -> None:
-    span = Span(date(2026, 11, 16), date(2026, 11, 17))
+    span = Period(date(2026, 11, 16), date(2026, 11, 17))
 
     def now() -> int:
         with pipeline.database.snapshot() as reader:

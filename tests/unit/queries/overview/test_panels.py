@@ -1,4 +1,4 @@
-"""Sales by category, hour, means of payment and VAT rate."""
+"""Panels of the overview: sales over time, by category, hour, payment and VAT rate, and the latest receipts."""
 
 from __future__ import annotations
 
@@ -10,8 +10,44 @@ import pytest
 from tests.inprocess.pipeline import Pipeline
 from tests.inprocess.sales import sell, total
 from tests.support.receipts import body
-from tillstream.queries.overview.panels import share
+from tillstream.log.base import PARTITION_SHIFT
+from tillstream.queries.overview.panels import LATEST, line_text, share, summary_text
 from tillstream.queries.queries import Queries
+
+
+def test_given_a_live_day_when_asked_then_its_minutes_stand_beside_the_whole_other_day(
+    pipeline: Pipeline, queries: Queries
+) -> None:
+    sell(pipeline, body(date="2026-11-23 08:15:59"), body(date="2026-11-16 08:14:00"), body(date="2026-11-16 21:00:00"))
+    pace = queries.overview()["pace"]
+    assert {name: pace[name] for name in ("unit", "start", "now", "end")} == {
+        "unit": "minute", "start": "2026-11-23T00:00", "now": 720, "end": 1440,
+    }  # fmt: skip
+    assert (pace["offset"], pace["revenue"], pace["receipts"]) == ([495], ["5.00"], [1])
+    assert pace["before"] == {"offset": [494, 1260], "revenue": ["5.00", "5.00"], "receipts": [1, 1]}
+
+
+def test_given_late_receipts_when_asked_again_then_the_other_day_has_them(pipeline: Pipeline, queries: Queries) -> None:
+    sell(pipeline, body(date="2026-11-16 08:14:00"))
+    assert queries.overview()["pace"]["before"]["receipts"] == [1]
+    sell(pipeline, body(cashReceiptID="late", date="2026-11-16 08:14:00"))
+    assert queries.overview()["pace"]["before"]["receipts"] == [2]
+
+
+def test_given_some_days_when_asked_then_it_goes_by_the_hour_or_by_the_day(
+    pipeline: Pipeline, queries: Queries
+) -> None:
+    sell(pipeline, body(date="2026-11-17 08:15:00"), body(date="2026-11-23 11:59:00"))
+    week = queries.overview({"from": "2026-11-17", "to": "2026-11-23"})["pace"]
+    assert (week["unit"], week["offset"], week["now"], week["end"]) == ("hour", [8, 6 * 24 + 11], 6 * 24 + 12, 168)
+    days = queries.overview({"from": "2026-11-14", "to": "2026-11-23"})["pace"]
+    assert (days["unit"], days["offset"], days["now"], days["end"]) == ("day", [3, 9], 9, 10)
+
+
+def test_given_a_category_when_asked_then_its_course_counts_no_receipts(pipeline: Pipeline, queries: Queries) -> None:
+    sell(pipeline, body())
+    pace = queries.overview({"category": "Pain"})["pace"]
+    assert (pace["offset"], pace["revenue"], pace["receipts"]) == ([719], ["2.50"], None)
 
 
 def line(category: str, amount: float) -> dict[str, Any]:
@@ -78,3 +114,62 @@ def test_given_a_part_when_its_share_is_asked_then_it_is_of_something(
     part: str, whole: str, percent: str | None
 ) -> None:
     assert share(Decimal(part), Decimal(whole)) == percent
+
+
+def test_given_receipts_when_asked_then_the_last_to_come_is_the_first(pipeline: Pipeline, queries: Queries) -> None:
+    for number in range(LATEST + 2):
+        pipeline.clock.advance(1)
+        sell(
+            pipeline, body(cashReceiptID=str(number), date="2026-11-23 11:00:00", documentTotal={"grossTotal": number})
+        )
+    latest = queries.overview()["latest"]
+    assert [row["gross"] for row in latest] == [f"{number}.00" for number in range(LATEST + 1, 1, -1)]
+    receipt = queries.receipt(latest[0]["key"])
+    assert receipt is not None
+    assert (latest[0]["sold"], latest[0]["store"], latest[0]["title"], latest[0]["till"]) == (
+        receipt["sold_local"], "12", "12", "3",
+    )  # fmt: skip
+    assert (latest[0]["what"], latest[0]["anomalous"]) == ("Baguette tradition ×2, Sandwich jambon", True)
+
+
+def test_given_a_product_when_asked_then_only_receipts_that_have_it_come(pipeline: Pipeline, queries: Queries) -> None:
+    sell(pipeline, body(), total(3, cashReceiptID="2"))
+    assert [row["gross"] for row in queries.overview({"product": "BAG"})["latest"]] == ["5.00"]
+    assert [row["what"] for row in queries.overview()["latest"]] == ["", "Baguette tradition ×2, Sandwich jambon"]
+
+
+def test_given_several_partitions_when_a_product_is_asked_then_the_last_to_come_is_the_first_all_the_same(
+    pipeline: Pipeline, queries: Queries
+) -> None:
+    for number in range(LATEST + 2):
+        pipeline.clock.advance(1)
+        sell(pipeline, body(cashReceiptID=str(number)))
+    # All but the last one came over a partition whose places are greater.
+    early = f"SELECT place FROM receipts WHERE receipt <> '{LATEST + 1}'"
+    for table in ("lines", "receipts"):
+        pipeline.database._connection.execute(  # type: ignore[attr-defined]
+            f"UPDATE {table} SET place = place + {1 << PARTITION_SHIFT} WHERE place IN ({early})"
+        )
+    told = queries.overview({"product": "BAG"})["latest"]
+    keys = [row["key"] for row in told]
+    assert [queries.receipt(key)["receipt"] for key in keys] == [str(number) for number in range(LATEST + 1, 1, -1)]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("description", "quantity", "told"),
+    [
+        ("Croissant", "1", "Croissant"),
+        ("Croissant", "2.000000", "Croissant ×2"),
+        ("Flan", "-1", "Flan ×-1"),
+        ("Tomates", "0.350000", "Tomates ×0.35"),
+        ("x" * 41, "1", "x" * 39 + "…"),
+        ("x" * 40, "1", "x" * 40),
+    ],
+)
+def test_given_a_line_when_told_then_it_is_short(description: str, quantity: str, told: str) -> None:
+    assert line_text(description, Decimal(quantity)) == told
+
+
+def test_given_many_lines_when_told_then_the_others_are_counted() -> None:
+    assert summary_text(["a", "b", "c"]) == "a, b, c"
+    assert summary_text(["a", "b", "c", "d", "e"]) == "a, b, c +2"

@@ -1,11 +1,20 @@
-"""The figures on top: so far, on the days compared with, and the change up to the same minute."""
+"""Tiles of the overview, and the stores and tills that report."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import time
+from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.inprocess.pipeline import Pipeline
 from tests.inprocess.sales import sell, total
 from tests.support.receipts import body
+from tillstream.config.settings import Settings
 from tillstream.queries.queries import Queries
+from tillstream.stores.model import Opening, Store, StoreList
 
 
 def test_given_both_days_when_asked_then_the_change_is_up_to_the_same_minute(
@@ -56,3 +65,99 @@ def test_given_a_product_when_asked_then_tiles_that_lines_don_t_tell_are_null(
     told = {name for name, tile in tiles.items() if tile is not None}
     assert told == {"revenue", "net", "tax", "quantity", "lines"}
     assert (tiles["revenue"]["value"], tiles["quantity"]["value"], tiles["lines"]["value"]) == ("2.50", 2, 1)
+
+
+Listed = Callable[..., Queries]
+
+
+@pytest.fixture
+def listed(pipeline: Pipeline) -> Listed:
+    def queries(*shops: Store) -> Queries:
+        known = StoreList({shop.id: shop for shop in shops})
+        return Queries(
+            pipeline.database, pipeline.log, pipeline.metrics, pipeline.settings, pipeline.clock, stores=lambda: known
+        )
+
+    return queries
+
+
+def told(queries: Queries, **query: str) -> tuple[Any, ...]:
+    tiles = queries.overview(query)["tiles"]
+    return (*tiles["shops"].values(), *tiles["tills"].values())
+
+
+def open_on_mondays(opens: int, closes: int, **parts: Any) -> Store:
+    return Store(**{"id": "12", "hours": (Opening(0, time(opens), time(closes)),), **parts})
+
+
+def test_given_no_list_when_asked_then_who_sold_in_two_weeks_is_known(pipeline: Pipeline, queries: Queries) -> None:
+    sell(
+        pipeline, body(), body(storeID="13", date="2026-11-10 10:00:00"), body(storeID="14", date="2026-11-09 10:00:00")
+    )
+    assert told(queries) == (1, 2, 0, 1, 2)
+    sell(pipeline, body(storeID="14", terminalID="9", date="2026-11-12 10:00:00"))
+    assert told(queries) == (1, 3, 0, 1, 3)
+    assert told(queries, day="2026-11-10") == (1, 2, None, 1, 2)
+
+
+def test_given_a_list_when_asked_then_its_shops_and_tills_are_known(pipeline: Pipeline, listed: Listed) -> None:
+    sell(pipeline, body(), body(storeID="77"))
+    queries = listed(Store("12", region="R", tills=4), Store("13", region="R", tills=2))
+    assert told(queries) == (2, 3, 0, 2, 7)
+    assert told(queries, region="R") == (1, 2, 0, 1, 6)
+    assert told(queries, store="12") == (1, 1, 0, 1, 4)
+    assert told(queries, store="12", till="3") == (1, 1, 0, 1, 1)
+
+
+def test_given_a_seller_when_twenty_minutes_pass_then_it_is_silent(pipeline: Pipeline, queries: Queries) -> None:
+    sell(pipeline, body(date="2026-11-23 11:40:00"))
+    assert told(queries)[2] == 0
+    pipeline.clock.advance(1)
+    assert told(queries)[2] == 1
+    sell(pipeline, body(cashReceiptID="2", terminalID="8", date="2026-11-23 11:59:00"))
+    assert told(queries)[2] == 0
+
+
+@pytest.mark.parametrize(
+    ("shop", "silent"),
+    [
+        (open_on_mondays(8, 20), 1),
+        (open_on_mondays(13, 20), 0),
+        (open_on_mondays(6, 11), 0),
+        (Store("12", hours=(Opening(1, time(8), time(20)),)), 0),
+        (open_on_mondays(16, 20, zone="Asia/Kolkata"), 1),
+        (open_on_mondays(8, 15, zone="Asia/Kolkata"), 0),
+        (Store("12"), 0),
+    ],
+)
+def test_given_a_listed_shop_without_a_sale_when_it_is_open_then_it_is_silent(
+    pipeline: Pipeline, listed: Listed, shop: Store, silent: int
+) -> None:
+    assert told(listed(shop))[2] == silent
+
+
+def test_given_a_shop_that_opened_only_just_when_asked_then_it_is_not_silent_yet(
+    pipeline: Pipeline, listed: Listed
+) -> None:
+    pipeline.clock.advance(10 * 60)
+    assert told(listed(open_on_mondays(12, 20)))[2] == 0
+    pipeline.clock.advance(10 * 60)
+    assert told(listed(open_on_mondays(12, 20)))[2] == 1
+
+
+def test_given_a_zone_in_the_settings_when_the_list_names_another_then_the_settings_win(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path, Settings(store_zones={"12": "Atlantic/Canary"}))
+    shops = StoreList({"12": Store("12", zone="Europe/Madrid")})
+    queries = Queries(
+        pipeline.database, pipeline.log, pipeline.metrics, pipeline.settings, pipeline.clock, stores=lambda: shops
+    )
+    sell(pipeline, body(date="2026-11-23 10:59:00"))
+    assert told(queries)[2] == 0
+    pipeline.clock.advance(30 * 60)
+    assert told(queries)[2] == 1
+    pipeline.close()
+
+
+def test_given_the_first_days_of_the_calendar_when_asked_then_nothing_comes_before_them(queries: Queries) -> None:
+    for day in ("0001-01-08", "0001-01-10", "0001-01-13"):
+        assert told(queries, day=day) == (0, 0, None, 0, 0)

@@ -78,7 +78,7 @@ def test_given_alerts_when_metrics_are_asked_then_they_are_counted_by_rule_that_
 def test_given_entries_when_metrics_are_asked_then_they_are_counted_by_reason_and_source_in_bounds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quarantine, "REASONS_TOLD", 2)
+    monkeypatch.setattr(quarantine, "REASONS_LIMIT", 2)
     pipeline = Pipeline(tmp_path)
     for path in ("$.a", "$.a", "$.b", "$.c", "$.d"):
         pipeline.refuse(b"x", [{"path": path, "error": "it is missing", "hint": ""}])

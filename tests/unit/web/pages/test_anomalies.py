@@ -13,7 +13,7 @@ from tests.inprocess.dashboard import Answers
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
 from tillstream.config.settings import Settings
-from tillstream.queries.anomalies import ANOMALIES
+from tillstream.queries.receipts import ANOMALIES
 from tillstream.web.pages.anomalies import MONEY, told
 from tillstream.web.pages.html import Teller
 

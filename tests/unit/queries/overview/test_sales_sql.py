@@ -10,9 +10,8 @@ import pytest
 from tests.inprocess.pipeline import Pipeline
 from tests.inprocess.sales import sell
 from tests.support.receipts import body
-from tillstream.queries.overview.folds import SOLD, SalesSql, total
-from tillstream.queries.overview.scope import Scope, parse_scope
-from tillstream.queries.overview.span import Span
+from tillstream.queries.overview.sales_sql import SOLD, SalesSql, total
+from tillstream.queries.overview.scope import Period, Scope, parse_scope
 from tillstream.receipt.business_day import Calendar
 from tillstream.stores.model import StoreList
 
@@ -22,7 +21,7 @@ STORE = parse_scope(StoreList(), {"store": "12"})
 
 
 @pytest.fixture
-def folds(pipeline: Pipeline) -> SalesSql:
+def sales(pipeline: Pipeline) -> SalesSql:
     times = ["08:59:59", "09:00:00", "10:29:59", "10:30:00", "10:59:59", "23:00:00"]
     sell(pipeline, *(body(cashReceiptID=str(number), date=f"2026-11-23 {time}") for number, time in enumerate(times)))
     pipeline.append(body(cashReceiptID="7", date="2026-11-25 09:10:00"), day="2026-11-23")
@@ -31,8 +30,8 @@ def folds(pipeline: Pipeline) -> SalesSql:
     return SalesSql(2, Calendar(pipeline.settings, pipeline.clock))
 
 
-def revenue(pipeline: Pipeline, folds: SalesSql, name: str, scope: Scope, span: Span) -> Decimal:
-    [row] = pipeline.database.query(*total(folds.select(name, scope, span), [], SOLD))
+def revenue(pipeline: Pipeline, sales: SalesSql, name: str, scope: Scope, span: Period) -> Decimal:
+    [row] = pipeline.database.query(*total(sales.select(name, scope, span), [], SOLD))
     assert row["quantity"] == 3 * row["revenue"] / 5
     return Decimal(row["revenue"])
 
@@ -44,30 +43,30 @@ def revenue(pipeline: Pipeline, folds: SalesSql, name: str, scope: Scope, span: 
     [("00:00", 1), ("08:59", 1), ("09:00", 2), ("10:00", 3), ("10:30", 4), ("11:00", 6), ("23:59", 7)],
 )
 def test_given_a_cut_when_summed_then_just_what_was_sold_before_it_counts(
-    pipeline: Pipeline, folds: SalesSql, scope: Scope, name: str, time: str, receipts: int
+    pipeline: Pipeline, sales: SalesSql, scope: Scope, name: str, time: str, receipts: int
 ) -> None:
     """The till dated two days ahead never does; the one dated before its day always does."""
-    span = Span(DAY, DAY, datetime.fromisoformat(f"2026-11-23 {time}"))
-    assert revenue(pipeline, folds, name, scope, span) == 5 * receipts
-    assert revenue(pipeline, folds, name, scope, span.whole) == 40
+    span = Period(DAY, DAY, datetime.fromisoformat(f"2026-11-23 {time}"))
+    assert revenue(pipeline, sales, name, scope, span) == 5 * receipts
+    assert revenue(pipeline, sales, name, scope, span.full_days) == 40
 
 
-def test_given_a_cut_when_what_lies_behind_it_is_asked_then_it_is_the_rest(pipeline: Pipeline, folds: SalesSql) -> None:
-    span = Span(DAY, DAY, datetime(2026, 11, 23, 10, 30))
+def test_given_a_cut_when_what_lies_behind_it_is_asked_then_it_is_the_rest(pipeline: Pipeline, sales: SalesSql) -> None:
+    span = Period(DAY, DAY, datetime(2026, 11, 23, 10, 30))
     for scope in (CHAIN, STORE):
-        [row] = pipeline.database.query(*total(folds.behind("sales", scope, span), [], SOLD))
+        [row] = pipeline.database.query(*total(sales.after_cutoff("sales", scope, span), [], SOLD))
         assert row["revenue"] == 20
 
 
-def test_given_two_times_when_minutes_are_asked_then_they_lie_between_them(pipeline: Pipeline, folds: SalesSql) -> None:
+def test_given_two_times_when_minutes_are_asked_then_they_lie_between_them(pipeline: Pipeline, sales: SalesSql) -> None:
     since, until = datetime(2026, 11, 23, 9), datetime(2026, 11, 23, 10, 30)
     for scope in (CHAIN, STORE):
-        sql, values = total(folds.minutes(scope, Span(DAY, DAY), since, until), ["minute"], ["receipts"])
+        sql, values = total(sales.by_minute(scope, Period(DAY, DAY), since, until), ["minute"], ["receipts"])
         rows = pipeline.database.query(f"{sql} ORDER BY minute", values)
         assert [row["minute"].hour for row in rows] == [9, 10]
 
 
-def test_given_a_category_when_summed_then_only_its_lines_count(pipeline: Pipeline, folds: SalesSql) -> None:
+def test_given_a_category_when_summed_then_only_its_lines_count(pipeline: Pipeline, sales: SalesSql) -> None:
     scope = parse_scope(StoreList(), {"category": "Pain"})
-    [row] = pipeline.database.query(*total(folds.select("sales", scope, Span(DAY, DAY)), [], ["revenue", "lines"]))
+    [row] = pipeline.database.query(*total(sales.select("sales", scope, Period(DAY, DAY)), [], ["revenue", "lines"]))
     assert (row["revenue"], row["lines"]) == (20, 8)
