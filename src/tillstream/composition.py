@@ -94,7 +94,7 @@ def open_read_side(
         closing(DuckEngine(log, database, settings, clock, rebuilding=rebuilding)) as engine,
     ):
         decisions.apply(database)
-        queries = Queries(database, log, metrics, settings, clock, engine.trouble, stores=shops, formats=formats)
+        queries = Queries(database, log, metrics, settings, clock, engine.failure, stores=shops, formats=formats)
         quarantine_service = LocalQuarantineService(queries, database, log, decisions, replayer, clock)
         alerts = AlertEvaluator(database, log, settings, queries.calendar, shops)
         yield ReadSide(log, database, engine, queries, alerts, metrics, quarantine_service, _broadcast(log, settings))

@@ -33,7 +33,7 @@ def queries_of(pipeline: Pipeline) -> Queries:
         pipeline.metrics,
         pipeline.settings,
         pipeline.clock,
-        pipeline.engine.trouble,
+        pipeline.engine.failure,
         stores=pipeline.shops,
     )
 

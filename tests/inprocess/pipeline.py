@@ -1,4 +1,4 @@
-"""The embedded road without its processes: receipts into a real log, through a real engine, into a real database."""
+"""The pipeline within the test process: a real log, a real engine and a real database."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tillstream.stores.repository import write as write_shops
 
 
 def head(receipt: Mapping[str, Any], received_us: int, **changes: str) -> bytes:
-    """The head that ingest writes for a receipt whose date has no surprises."""
+    """The head that ingest writes for a receipt with a local date."""
     store, till = str(receipt["storeID"]), str(receipt.get("terminalID") or "-")
     number, date = str(receipt["cashReceiptID"]), str(receipt["date"])
     columns = {
@@ -46,7 +46,7 @@ def head(receipt: Mapping[str, Any], received_us: int, **changes: str) -> bytes:
 
 
 class Pipeline:
-    """A data directory with its log (on SQLite unless another is given), engine and database, under a clock of its own."""
+    """A data directory with a log, an engine and a database, under a manual clock. By default, the log is on SQLite."""
 
     def __init__(
         self,
@@ -68,26 +68,26 @@ class Pipeline:
         return DuckDatabase(self.path / "store.duckdb", self.metrics, self.settings, self.clock)
 
     def reopen(self) -> None:
-        """The engine and the database as after a restart of their process."""
+        """Close and open the engine and the database, like a restart of their process."""
         self.engine.close()
         self.database.close()
         self.database = self._open_database()
         self.engine = DuckEngine(self.log, self.database, self.settings, self.clock)
 
     def list_shops(self, *shops: Store) -> None:
-        """From now on these are the list."""
+        """Replace the list of shops."""
         write_shops(self.path / "shops.json", StoreList({shop.id: shop for shop in shops}))
         self.clock.advance(1)
 
     def append(self, *receipts: Mapping[str, Any], **head_changes: str) -> None:
-        """One group commit of these receipts, received now."""
+        """Append the receipts in one group commit, received now."""
         batch = Batch()
         for receipt in receipts:
             batch.add(head(receipt, self.clock.now_us(), **head_changes), json.dumps(receipt).encode())
         self.log.append(batch)
 
     def append_bytes(self, receipt: Mapping[str, Any], written: bytes) -> None:
-        """A record whose head says `receipt` and whose body is `written`."""
+        """Append a record with the head of `receipt` and this body."""
         batch = Batch()
         batch.add(head(receipt, self.clock.now_us()), written)
         self.log.append(batch)
@@ -105,7 +105,7 @@ class Pipeline:
         self.log.append(batch)
 
     def drain(self) -> list[Step]:
-        """Every step until the log has no more."""
+        """Run steps until the end of the log."""
         steps = []
         while (step := self.engine.step()) is not None:
             steps.append(step)
@@ -115,7 +115,7 @@ class Pipeline:
         return self.database.query(f"SELECT * FROM metric_{metric} ORDER BY ALL")
 
     def verify(self, metric: str) -> list[Row]:
-        """Where the metric and a recount of the stored receipts differ."""
+        """Rows where the metric differs from a recount of the stored receipts."""
         with self.database.snapshot() as reader:
             return reader.verify(metric)
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from tillstream.alerts.rules import WEEKS
 from tillstream.database.base import Reader, Row
-from tillstream.metrics.folding import metric_table
+from tillstream.metrics.catalogue import metric_table
 from tillstream.receipt.model import UNALLOCATED, UNNAMED
 
 HOUR = timedelta(hours=1)

@@ -13,7 +13,7 @@ from tillstream.clock import utc
 from tillstream.config.settings import Settings
 from tillstream.database.base import Reader, Row
 from tillstream.log.base import PARTITION_SHIFT
-from tillstream.metrics.folding import metric_table
+from tillstream.metrics.catalogue import metric_table
 from tillstream.receipt.business_day import Calendar
 from tillstream.stores.model import StoreList, zone_of
 

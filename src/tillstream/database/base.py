@@ -1,4 +1,4 @@
-"""The database port: metrics, receipts, quarantine and the position, all of one commit or none."""
+"""The database port: receipts, metrics, quarantine and the log position, changed together in one transaction."""
 
 from __future__ import annotations
 
@@ -17,99 +17,105 @@ Row = dict[str, Any]
 
 @dataclass(slots=True)
 class Changes:
-    """What one step of the engine adds. The tables' columns are those of `tillstream.database.schema`.
+    """Everything that one commit adds: a step of the engine, or decisions about quarantine entries.
 
-    `quarantine` rows are refused, unreadable or conflicting records. `counters` adds to
-    (day of receipt, name): duplicates, conflicts, quarantined. `records` is how many records of
-    the log the step consumed, damaged ones included. `settled` rows are people's decisions on
-    entries of the quarantine; a commit may have nothing else, and then moves nothing.
+    A commit is applied completely or not at all, and moves the position from `from_position` to `to_position`.
+    A commit of decisions only has the same position twice. The columns are those of `tillstream.database.schema`.
     """
 
-    after: Position
-    upto: Position
+    from_position: Position
+    to_position: Position
     records: int
+    """Log records that the step consumed, including damaged ones."""
     receipts: pa.Table | None = None
     lines: pa.Table | None = None
     settlements: pa.Table | None = None
     quarantine: Sequence[Row] = ()
+    """Refused, unreadable and conflicting records."""
     counters: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Increments by (day of receipt, name). The names are duplicates, conflicts and quarantined."""
     faults: Sequence[Row] = ()
-    settled: Sequence[Row] = ()
+    """Damaged parts of the log."""
+    decisions: Sequence[Row] = ()
     committed_us: int = 0
 
 
 class Reader(ABC):
-    """The database as one commit left it: the last one before the first question. For one thread."""
+    """A snapshot of the database: all queries see the same commit, whatever is committed meanwhile.
+
+    A reader is for one thread. It does not block the writer, and the writer does not block it.
+    """
 
     @abstractmethod
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """Rows of one SELECT in the SQL that DuckDB and PostgreSQL share, `?` for a parameter.
+        """Rows of a SELECT in the SQL that DuckDB and PostgreSQL share. `?` marks a parameter.
 
-        Raises `DatabaseUnavailable`, also where the statement would write; no other question can follow then.
+        Raises `DatabaseUnavailable`, also for a statement that writes. The reader cannot be used after an error.
         """
 
     @abstractmethod
     def verify(self, metric: str, limit: int = 20) -> list[Row]:
-        """Rows in which a metric and a recount of the stored receipts differ, both sides shown."""
+        """Rows where a metric differs from a recount of the stored receipts. Both sides are included."""
 
 
 class Database(ABC):
-    """Derived state that readers ask: everything in it follows from the log and can be made anew.
+    """State derived from the log. It can be rebuilt from the log at any time.
 
-    It keeps every metric of the catalogue under `schema.metric_table(name)`, equal at any commit to
-    the fold of the stored rows; when it folds them (at the commit, later, at the reading) is its own.
+    *Each record counts exactly once.* `commit` is compare-and-set: one transaction applies all changes of a
+    step and moves the position, but only if the position is still the one from which the step started.
+    Readers see all of a commit or nothing of it.
 
-    *Exactly once*: `commit` is compare-and-set. It applies all of a step's changes and moves the
-    position, in one transaction, and only if the position is still the one that the step started
-    from. Readers see all of a commit or nothing of it, never wait for the writer, and never hold it up.
+    Every metric of the catalogue is readable as `metric_table(name)`. After any commit it equals the aggregate
+    of the stored rows. A backend may aggregate at the commit, later, or when it is read.
     """
 
     @abstractmethod
     def position(self) -> Position:
-        """The position of the last commit; `START` in an empty database."""
+        """The log position of the last commit. `START` in an empty database."""
 
     @abstractmethod
     def record_ids(self, keys: pa.Table) -> dict[str, int]:
-        """The places of those receipts that are stored already, by key.
+        """Record ids of the receipts that are stored already, by key.
 
         `keys` has the columns `key` (32 hexadecimal digits) and `sold_local` (timestamp).
         """
 
     @abstractmethod
     def commit(self, changes: Changes) -> None:
-        """Apply the changes. Raises `PositionConflict` where `changes.after` is not the position. Safe from any thread.
+        """Apply the changes. They are durable when it returns. Safe from any thread.
 
-        A settled entry takes nothing of the quarantine's quota; the first decision on an entry stands.
+        Raises `PositionConflict` if `changes.from_position` is not the current position, and
+        `DatabaseUnavailable` if the changes cannot be written. Nothing is applied then. The first decision
+        about a quarantine entry wins. Resolved entries do not count towards the quota of the quarantine.
         """
 
     @abstractmethod
     def maintain(self) -> None:
-        """Do what keeps the database quick and may take its time, once the last commit is seen by who waits for it.
+        """Run deferred maintenance, after readers were notified of the last commit. Safe from any thread.
 
-        Where it fails the commits stand all the same, and the next call tries again. Safe from any thread.
+        It does not raise if maintenance fails. Commits stay valid, and the next call tries again.
         """
 
     @abstractmethod
     def snapshot(self) -> AbstractContextManager[Reader]:
-        """Within the block all questions are answered from one commit, whatever is committed meanwhile.
+        """Open a reader on the current commit. Safe from any thread. Raises `DatabaseUnavailable`.
 
-        To be left soon: what was overwritten since is kept until then. Safe from any thread. Raises
-        `DatabaseUnavailable`.
+        Close it soon: the backend keeps all overwritten data until then.
         """
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """One question alone, as `Reader.query` answers it. Safe from any thread."""
+        """Run one query in its own snapshot, as `Reader.query` does. Safe from any thread."""
         with self.snapshot() as reader:
             return reader.query(sql, parameters)
 
     @abstractmethod
     def rebuild(self, metric: str) -> int:
-        """Make one metric anew from the stored receipts, in one transaction; how many rows it has."""
+        """Recompute one metric from the stored receipts, in one transaction. Returns its number of rows."""
 
     @abstractmethod
     def size_bytes(self) -> int:
-        """What the database takes on disk."""
+        """Size of the database on disk."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the database; what was committed stays."""
+        """Close the database. Committed changes stay."""

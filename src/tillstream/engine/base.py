@@ -1,4 +1,4 @@
-"""The engine port: it reads the log, tells new receipts from old, normalises them, and commits."""
+"""The engine port: it reads the log, removes duplicates, normalizes receipts, and commits them to the database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from tillstream.log.base import Position
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one committed step of the engine did; counts are records of the log."""
+    """Result of one committed step. The step's changes and its position are one commit of the database.
+
+    `records` is the number of log records consumed. The other counts say what became of these records.
+    """
 
     position: Position
     records: int
@@ -26,34 +29,39 @@ class Step:
 
 
 OnCommit = Callable[[Step], None]
-"""Told of a step as soon as readers see what it committed."""
+"""Called with a step as soon as readers see its commit."""
 
 
 def ignore(_: Step) -> None:
-    """Tell nobody."""
+    """Do nothing on a commit."""
 
 
 class Engine(ABC):
-    """Folds the log into the database. *Exactly once in effect*: what a step adds and the position
-    behind it are one commit of the database, so a step that died is made again and one that
-    committed is never repeated. A record that cannot be read goes to quarantine; it stops nothing.
+    """Moves records from the log to the database. *Each record counts exactly once.*
+
+    The log may deliver a record again after a crash. A step that was not committed is repeated from the last
+    committed position, and a step that was committed is never repeated. A receipt that clients sent twice is
+    found by its key and counts as a duplicate. Unreadable records go to quarantine and do not stop the engine.
     """
 
     @abstractmethod
     def step(self, on_commit: OnCommit = ignore) -> Step | None:
-        """Fold the next records, commit, tell, and let the database tend itself; None where the log has no more."""
+        """Process the next records: commit them, call `on_commit`, then let the database run its maintenance.
 
-    @abstractmethod
-    def run(self, stop: Event, on_commit: OnCommit) -> None:
-        """Step until `stop` is set, at most every `engine_interval_ms` while there is little to do.
-
-        While the log is unavailable it stands still, says so, and tries again.
+        Returns None at the end of the log. Raises `LogUnavailable`, `DatabaseUnavailable` or `PositionConflict`.
         """
 
     @abstractmethod
-    def trouble(self) -> LogUnavailable | None:
-        """Why the engine stands still; None while it goes on. Safe from any thread."""
+    def run(self, stop: Event, on_commit: OnCommit) -> None:
+        """Run steps until `stop` is set. Under low load, steps start every `engine_interval_ms`.
+
+        While the log is unavailable, the engine logs that it is stalled, and keeps trying.
+        """
+
+    @abstractmethod
+    def failure(self) -> LogUnavailable | None:
+        """Reason why the engine is stalled. None while it works. Safe from any thread."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of what the engine holds, but not of the log and the database."""
+        """Release the engine's resources. The log and the database stay open."""

@@ -1,4 +1,4 @@
-"""Receipts whose key returns: a duplicate has the content of the first, a conflict has another."""
+"""Deduplication by key. A repeated record is a duplicate if its content equals the first one's, else a conflict."""
 
 from __future__ import annotations
 
@@ -8,61 +8,62 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tillstream.engine.duckdb_sql import BatchSql
+from tillstream.engine.batches import BatchSql
 from tillstream.engine.quarantine_rows import QuarantineRows
 from tillstream.log.base import Log
 
-_PAGE = 512
+_PAGE_RECORDS = 512
 
 
 class Repeat(NamedTuple):
-    """A record whose key was there before, and the place of the first with this key."""
+    """A record whose key occurred before, and the record id of the first one with this key."""
 
     record: dict[str, Any]
     first: int
 
 
 class Deduplicator:
-    """Tells the first of a key from those that return, and these by their content."""
+    """Finds repeated keys, and compares the content of repeated records with the first ones."""
 
     def __init__(self, log: Log, sql: BatchSql) -> None:
         self._log = log
         self._sql = sql
 
-    def split(self, table: pa.Table, known: Mapping[str, int]) -> tuple[pa.Table, list[Repeat]]:
-        """The rows that are the first of their key, and the others."""
-        if not known and len(pc.unique(table["key"])) == table.num_rows:
+    def split(self, table: pa.Table, stored: Mapping[str, int]) -> tuple[pa.Table, list[Repeat]]:
+        """Split records into the first of each key and the repeated ones. `stored` are the record ids by key."""
+        if not stored and len(pc.unique(table["key"])) == table.num_rows:
             return table, []
-        first: dict[str, int] = dict(known)
-        keep = []
+        first: dict[str, int] = dict(stored)
+        new_rows = []
         repeated = []
         keys: list[str] = table["key"].to_pylist()
-        places: list[int] = table["place"].to_pylist()
-        for row, (key, place) in enumerate(zip(keys, places, strict=True)):
-            if first.setdefault(key, place) == place:
-                keep.append(row)
+        record_ids: list[int] = table["place"].to_pylist()
+        for row, (key, record_id) in enumerate(zip(keys, record_ids, strict=True)):
+            if first.setdefault(key, record_id) == record_id:
+                new_rows.append(row)
             else:
                 repeated.append((row, first[key]))
-        rows = table.take(pa.array([row for row, _ in repeated], pa.int64()))
-        repeats = [Repeat(*each) for each in zip(rows.to_pylist(), (first for _, first in repeated), strict=True)]
-        return table.take(pa.array(keep, pa.int64())), repeats
+        records = table.take(pa.array([row for row, _ in repeated], pa.int64())).to_pylist()
+        repeats = [Repeat(record, first) for record, (_, first) in zip(records, repeated, strict=True)]
+        return table.take(pa.array(new_rows, pa.int64())), repeats
 
-    def judge(self, repeated: Sequence[Repeat], aside: QuarantineRows) -> None:
-        """Count the duplicates and set the conflicts aside. Reads the firsts back from the log."""
-        for start in range(0, len(repeated), _PAGE):
-            page = repeated[start : start + _PAGE]
-            firsts = self._log.fetch([place for _, place in page])
-            doubtful = []
-            for record, place in page:
-                first = firsts.get(place)
-                # A first that was trimmed or damaged cannot be compared; its key alone decides then.
+    def classify(self, repeated: Sequence[Repeat], quarantine: QuarantineRows) -> None:
+        """Count duplicates, and quarantine conflicts. The first records are read from the log."""
+        for start in range(0, len(repeated), _PAGE_RECORDS):
+            page = repeated[start : start + _PAGE_RECORDS]
+            firsts = self._log.fetch([record_id for _, record_id in page])
+            unequal = []
+            for record, record_id in page:
+                first = firsts.get(record_id)
+                # If the log has lost the first record, there is nothing to compare: an equal key is a duplicate.
                 if first is None or first[1] == record["body"].encode():
-                    aside.duplicate(record["received_us"])
+                    quarantine.add_duplicate(record["received_us"])
                 else:
-                    doubtful.append((record, first[1].decode()))
-            same = self._sql.same_content([(record["body"], first) for record, first in doubtful])
-            for (record, _), alike in zip(doubtful, same, strict=True):
-                if alike:
-                    aside.duplicate(record["received_us"])
+                    unequal.append((record, first[1].decode()))
+            # Bodies that differ in bytes may still have the same content.
+            same = self._sql.same_content([(record["body"], first) for record, first in unequal])
+            for (record, _), is_same in zip(unequal, same, strict=True):
+                if is_same:
+                    quarantine.add_duplicate(record["received_us"])
                 else:
-                    aside.conflict(record)
+                    quarantine.add_conflict(record)

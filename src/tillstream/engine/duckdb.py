@@ -1,4 +1,4 @@
-"""The embedded engine: one loop that folds batches of the log in SQL, in a DuckDB of its own in memory."""
+"""The embedded engine: one loop that normalizes batches of the log in an in-memory DuckDB."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ import structlog
 from tillstream.clock import Clock, utc
 from tillstream.config.settings import Settings
 from tillstream.database.base import Changes, Database, Row
-from tillstream.engine.arrow_batches import ChunkError, records
 from tillstream.engine.base import Engine, OnCommit, Step, ignore
+from tillstream.engine.batches import BatchSql, ChunkError, NormalizedBatch, records
 from tillstream.engine.dedup import Deduplicator, Repeat
-from tillstream.engine.duckdb_sql import BatchSql, Folded
 from tillstream.engine.quarantine_rows import QuarantineRows
 from tillstream.errors import LogUnavailable
 from tillstream.log.base import Chunk, Log, Position
@@ -29,40 +28,41 @@ from tillstream.receipt.normalization import Normalization
 
 _STEP_LIMIT_BYTES = 64 * 1024 * 1024
 
-COMPLAINT_INTERVAL_S = 10.0
-"""How often at most the engine says that it stands still."""
+STALL_LOG_INTERVAL_S = 10.0
+"""Minimum interval between "engine.stalled" log events."""
+
+_RECEIPT_US = 60
+"""Extra time of a step for each extra receipt, on a slow processor."""
 
 logger = structlog.get_logger()
 
 
-_RECEIPT_US = 60
-"""What a receipt more in a step adds to it, on a slow processor."""
-
-
 @dataclass(slots=True)
-class _Pace:
-    """How long it takes from here to the commit. A receipt's `applied_at` is part of the commit that makes it
-    visible, so it is foretold: as long as it took last time, and more where there are more receipts. Most of a
-    small step is the same however many its receipts are."""
+class _CommitForecast:
+    """Predicts when a step will be committed, from the duration of the last step.
+
+    `applied_at` of a receipt is written by the same commit that makes the receipt visible, so it must be known
+    before. A small step takes about the same time for any number of receipts, so only extra receipts add time.
+    """
 
     receipts: int = 0
-    took_us: int = 0
-    _began: float = 0.0
+    duration_us: int = 0
+    _started: float = 0.0
 
-    def begin(self, receipts: int) -> int:
-        """Microseconds that it is expected to take with so many receipts."""
-        expected_us = self.took_us + max(0, receipts - self.receipts) * _RECEIPT_US
-        self.receipts, self._began = receipts, time.perf_counter()
+    def start(self, receipts: int) -> int:
+        """Start to measure a step. Returns its expected duration in microseconds."""
+        expected_us = self.duration_us + max(0, receipts - self.receipts) * _RECEIPT_US
+        self.receipts, self._started = receipts, time.perf_counter()
         return expected_us
 
-    def end(self) -> None:
-        self.took_us = round((time.perf_counter() - self._began) * 1_000_000)
+    def stop(self) -> None:
+        self.duration_us = round((time.perf_counter() - self._started) * 1_000_000)
 
 
 class DuckEngine(Engine):
-    """Reads the log, deduplicates by key, normalises and folds in SQL, commits to the database.
+    """Engine in one thread, with SQL in DuckDB.
 
-    While it rebuilds a database, when a receipt became visible is not known: its delay is not measured.
+    A rebuild does not know when receipts first became visible, so it leaves their ingest delay empty.
     """
 
     def __init__(
@@ -80,45 +80,46 @@ class DuckEngine(Engine):
         self._clock = clock
         self._rebuilding = rebuilding
         self._sql = BatchSql(Normalization(minor_digits(settings.currency), tuple(settings.vat_rates)), settings)
-        self._repeats = Deduplicator(log, self._sql)
-        self._pace = _Pace()
+        self._deduplicator = Deduplicator(log, self._sql)
+        self._forecast = _CommitForecast()
         self._position = database.position()
-        self._told: Position | None = None
-        self._trouble: LogUnavailable | None = None
-        self._complained = 0.0
+        self._published: Position | None = None
+        self._failure: LogUnavailable | None = None
+        self._stall_logged = 0.0
         try:
-            self._tell()
+            self._publish_position()
         except LogUnavailable as error:
-            # It is told again before the first step; until then there are figures to show.
-            self._complain(error)
+            # The first step publishes it again. The stored figures can be shown until then.
+            self._report_stall(error)
 
     def step(self, on_commit: OnCommit = ignore) -> Step | None:
         started = time.perf_counter()
-        self._tell()
+        self._publish_position()
         chunks = self._read()
         if not chunks:
             return None
-        changes = Changes(after=self._position, upto=chunks[-1].position, records=sum(c.count for c in chunks))
-        aside = QuarantineRows(self._settings.zone)
-        table = self._table(chunks, changes, aside)
+        changes = Changes(self._position, chunks[-1].position, records=sum(chunk.count for chunk in chunks))
+        quarantine = QuarantineRows(self._settings.zone)
+        table = self._receipts(chunks, changes, quarantine)
         if table is not None and table.num_rows:
-            self._fold(table, changes, aside)
-        changes.quarantine, changes.counters = aside.rows, aside.counters
+            self._process(table, changes, quarantine)
+        changes.quarantine, changes.counters = quarantine.rows, quarantine.counters
         changes.committed_us = self._clock.now_us()
-        # Were it told behind the commit only, a crash in between could let the log reuse these positions.
-        self._log.publish(changes.upto, committed=False)
+        # The log must know the position before the commit. After a crash in between, it could otherwise
+        # assign these positions to other records.
+        self._log.publish(changes.to_position, committed=False)
         self._database.commit(changes)
         if changes.receipts is not None:
-            self._pace.end()
-        self._position = changes.upto
-        self._tell()
+            self._forecast.stop()
+        self._position = changes.to_position
+        self._publish_position()
         step = Step(
-            position=changes.upto,
+            position=changes.to_position,
             records=changes.records,
             receipts=0 if changes.receipts is None else changes.receipts.num_rows,
-            duplicates=aside.count("duplicates"),
-            conflicts=aside.count("conflicts"),
-            quarantined=aside.count("quarantined"),
+            duplicates=quarantine.count("duplicates"),
+            conflicts=quarantine.count("conflicts"),
+            quarantined=quarantine.count("quarantined"),
             faults=len(changes.faults),
             seconds=time.perf_counter() - started,
         )
@@ -126,14 +127,11 @@ class DuckEngine(Engine):
         self._database.maintain()
         return step
 
-    def _tell(self) -> None:
-        """Publish what is committed, where the log doesn't know it yet.
-
-        A rebuild starts at the beginning: what it has read yet is not how far the log was read.
-        """
-        if self._told != self._position and not self._rebuilding:
+    def _publish_position(self) -> None:
+        """Publish the committed position, unless the log has it already. A rebuild never publishes it."""
+        if self._published != self._position and not self._rebuilding:
             self._log.publish(self._position, committed=True)
-            self._told = self._position
+            self._published = self._position
 
     def _read(self) -> list[Chunk]:
         chunks: list[Chunk] = []
@@ -145,21 +143,21 @@ class DuckEngine(Engine):
                 break
         return chunks
 
-    def _table(self, chunks: Sequence[Chunk], changes: Changes, aside: QuarantineRows) -> pa.Table | None:
-        """The receipts of the chunks; damage goes to `changes.faults`, refusals are set aside."""
-        sound = [chunk for chunk in chunks if not chunk.fault]
-        reasons = [(chunk, chunk.fault) for chunk in chunks if chunk.fault]
+    def _receipts(self, chunks: Sequence[Chunk], changes: Changes, quarantine: QuarantineRows) -> pa.Table | None:
+        """The receipts of the chunks. Damaged chunks go to `changes.faults`, refusals to quarantine."""
+        intact = [chunk for chunk in chunks if not chunk.fault]
+        damaged = [(chunk, chunk.fault) for chunk in chunks if chunk.fault]
         try:
-            table = records(sound) if sound else None
+            table = records(intact) if intact else None
         except ChunkError:
-            table, unreadable = _salvage(sound)
-            reasons += unreadable
-        changes.faults = [self._fault(chunk, reason) for chunk, reason in reasons]
+            table, malformed = _read_each(intact)
+            damaged += malformed
+        changes.faults = [self._fault(chunk, reason) for chunk, reason in damaged]
         if table is None:
             return None
         is_refusal = pc.equal(table["kind"], pa.scalar(REFUSAL))
         if pc.any(is_refusal).as_py():
-            aside.refusals(table.filter(is_refusal), self._log)
+            quarantine.add_refusals(table.filter(is_refusal), self._log)
             table = table.filter(pc.equal(table["kind"], pa.scalar(RECEIPT)))
         return table
 
@@ -172,46 +170,45 @@ class DuckEngine(Engine):
             "found_at": utc(self._clock.now_us()),
         }
 
-    def _fold(self, table: pa.Table, changes: Changes, aside: QuarantineRows) -> None:
-        """Fold the receipts that the database doesn't know; the others are counted, conflicts set aside.
+    def _process(self, table: pa.Table, changes: Changes, quarantine: QuarantineRows) -> None:
+        """Normalize new receipts, count duplicates, and quarantine conflicts and unreadable receipts.
 
-        Of a key the first that can be read stands: behind one that cannot, the next is tried.
+        The first readable receipt of a key counts. If a first one is unreadable, the next one takes its turn.
         """
-        known = self._database.record_ids(self._sql.keys(table))
-        folded: list[Folded] = []
+        stored = self._database.record_ids(self._sql.keys(table))
+        normalized: list[NormalizedBatch] = []
         repeated: list[Repeat] = []
         while table.num_rows:
-            fresh, again = self._repeats.split(table, known)
-            parts = self._parts(fresh, self._applied_at(fresh.num_rows)) if fresh.num_rows else []
-            folded += parts
-            lost = {place for part in parts for place in part.unreadable["place"].to_pylist()}
-            repeated += [repeat for repeat in again if repeat.first not in lost]
-            tried = [repeat.record["place"] for repeat in again if repeat.first in lost]
-            table = table.filter(pc.is_in(table["place"], pa.array(tried, pa.int64())))
-        self._repeats.judge(repeated, aside)
-        for part in folded:
-            aside.unreadable(part.unreadable)
-        if any(part.receipts.num_rows for part in folded):
+            new, repeats = self._deduplicator.split(table, stored)
+            batches = self._normalize(new, self._applied_at(new.num_rows)) if new.num_rows else []
+            normalized += batches
+            unreadable = {record_id for batch in batches for record_id in batch.unreadable["place"].to_pylist()}
+            repeated += [repeat for repeat in repeats if repeat.first not in unreadable]
+            retried = [repeat.record["place"] for repeat in repeats if repeat.first in unreadable]
+            table = table.filter(pc.is_in(table["place"], pa.array(retried, pa.int64())))
+        self._deduplicator.classify(repeated, quarantine)
+        for batch in normalized:
+            quarantine.add_unreadable(batch.unreadable)
+        if any(batch.receipts.num_rows for batch in normalized):
             changes.receipts, changes.lines, changes.settlements = (
-                pa.concat_tables([part[column] for part in folded]) for column in range(3)
+                pa.concat_tables([batch[column] for batch in normalized]) for column in range(3)
             )
 
     def _applied_at(self, receipts: int) -> datetime | None:
-        """When so many receipts will be visible; None: it is not measured."""
-        expected_us = self._pace.begin(receipts)
+        """Expected time at which the receipts become visible. None in a rebuild."""
+        expected_us = self._forecast.start(receipts)
         return None if self._rebuilding else utc(self._clock.now_us() + expected_us)
 
-    def _parts(self, table: pa.Table, applied_at: datetime | None) -> list[Folded]:
-        """The records folded, together or, where that is not possible, by halves: neither a record that nobody
-        can read nor one that takes too much memory may stop the road."""
+    def _normalize(self, table: pa.Table, applied_at: datetime | None) -> list[NormalizedBatch]:
+        """Normalize the records. If that fails, split them in halves until the failing records are isolated."""
         try:
-            return [self._sql.fold(table, applied_at)]
+            return [self._sql.normalize(table, applied_at)]
         except duckdb.Error as error:
             logger.warning("engine.batch_unreadable", receipts=table.num_rows, reason=str(error).split("\n")[0])
         if table.num_rows == 1:
-            return [self._sql.nothing(table)]
+            return [self._sql.unreadable(table)]
         half = table.num_rows // 2
-        return self._parts(table.slice(0, half), applied_at) + self._parts(table.slice(half), applied_at)
+        return self._normalize(table.slice(0, half), applied_at) + self._normalize(table.slice(half), applied_at)
 
     def run(self, stop: Event, on_commit: OnCommit) -> None:
         interval = self._settings.engine_interval_ms / 1000
@@ -225,22 +222,22 @@ class DuckEngine(Engine):
         try:
             step = self.step(on_commit)
         except LogUnavailable as error:
-            self._complain(error)
+            self._report_stall(error)
             return None
-        if self._trouble is not None:
-            self._trouble = None
-            logger.info("engine_goes_on", position=str(self._position))
+        if self._failure is not None:
+            self._failure = None
+            logger.info("engine.resumed", position=str(self._position))
         return step
 
-    def _complain(self, error: LogUnavailable) -> None:
+    def _report_stall(self, error: LogUnavailable) -> None:
         now = time.monotonic()
-        if self._trouble is None or now - self._complained >= COMPLAINT_INTERVAL_S:
-            self._complained = now
-            logger.error("engine_stands_still", position=str(self._position), error=str(error))
-        self._trouble = error
+        if self._failure is None or now - self._stall_logged >= STALL_LOG_INTERVAL_S:
+            self._stall_logged = now
+            logger.error("engine.stalled", position=str(self._position), error=str(error))
+        self._failure = error
 
-    def trouble(self) -> LogUnavailable | None:
-        return self._trouble
+    def failure(self) -> LogUnavailable | None:
+        return self._failure
 
     def close(self) -> None:
         self._sql.close()
@@ -251,13 +248,13 @@ class DuckEngine(Engine):
         return self._position
 
 
-def _salvage(chunks: Sequence[Chunk]) -> tuple[pa.Table | None, list[tuple[Chunk, str]]]:
-    """Chunk by chunk: the records of those that can be read, and why each other cannot."""
+def _read_each(chunks: Sequence[Chunk]) -> tuple[pa.Table | None, list[tuple[Chunk, str]]]:
+    """Read chunks one by one. Returns the records of the readable ones, and the others with the reason."""
     tables = []
-    unreadable = []
+    malformed = []
     for chunk in chunks:
         try:
             tables.append(records([chunk]))
         except ChunkError as error:
-            unreadable.append((chunk, str(error)))
-    return pa.concat_tables(tables) if tables else None, unreadable
+            malformed.append((chunk, str(error)))
+    return pa.concat_tables(tables) if tables else None, malformed

@@ -1,4 +1,4 @@
-"""What a step sets aside: duplicates are counted; refusals, conflicts and the unreadable go to quarantine."""
+"""Quarantine rows and counters of one step: duplicates are counted, all other rejected records are quarantined."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _zone(name: str) -> ZoneInfo:
 
 
 class QuarantineRows:
-    """Rows for quarantine and counts per day of receipt (in the chain's zone)."""
+    """Collects quarantine rows, and counters by the day of receipt in the chain's zone."""
 
     def __init__(self, zone: str) -> None:
         self.rows: list[Row] = []
@@ -41,23 +41,23 @@ class QuarantineRows:
     def count(self, name: str) -> int:
         return sum(value for (_, each), value in self.counters.items() if each == name)
 
-    def duplicate(self, received_us: int) -> None:
+    def add_duplicate(self, received_us: int) -> None:
         self.counters[self._day(received_us), "duplicates"] += 1
 
-    def conflict(self, record: dict[str, Any]) -> None:
-        self._set_aside("conflict", "conflicts", record, _json(CONFLICT), len(record["body"].encode()))
+    def add_conflict(self, record: dict[str, Any]) -> None:
+        self._add("conflict", "conflicts", record, _json(CONFLICT), len(record["body"].encode()))
 
-    def unreadable(self, table: pa.Table) -> None:
+    def add_unreadable(self, table: pa.Table) -> None:
         for record in table.to_pylist():
-            self._set_aside("unreadable", "quarantined", record, _json(UNREADABLE), len(record["body"].encode()))
+            self._add("unreadable", "quarantined", record, _json(UNREADABLE), len(record["body"].encode()))
 
-    def refusals(self, table: pa.Table, log: Log) -> None:
+    def add_refusals(self, table: pa.Table, log: Log) -> None:
         originals = log.fetch(table["place"].to_pylist())
         for record in table.to_pylist():
             size = len(originals.get(record["place"], (b"", b"", b""))[2])
-            self._set_aside("refused", "quarantined", record, record["notes"], size)
+            self._add("refused", "quarantined", record, record["notes"], size)
 
-    def _set_aside(self, kind: str, counter: str, record: dict[str, Any], reasons: str, size: int) -> None:
+    def _add(self, kind: str, counter: str, record: dict[str, Any], reasons: str, size: int) -> None:
         day = self._day(record["received_us"])
         self.counters[day, counter] += 1
         self.rows.append(
@@ -69,7 +69,7 @@ class QuarantineRows:
                 "source": record["source"],
                 "key": record["key"],
                 "reasons": reasons,
-                "reason": group(_read(reasons)),
+                "reason": group(_parse(reasons)),
                 "size_bytes": size,
             }
         )
@@ -78,7 +78,7 @@ class QuarantineRows:
         return datetime.fromtimestamp(received_us / 1_000_000, self._zone).date().isoformat()
 
 
-def _read(reasons: str) -> list[dict[str, object]]:
+def _parse(reasons: str) -> list[dict[str, object]]:
     try:
         return msgspec.json.decode(reasons, type=list[dict[str, object]])
     except msgspec.MsgspecError:

@@ -1,5 +1,4 @@
-"""The catalogue: every metric declared once, as data. Its table, its fold and merge, its API, its
-docs and a default plot all follow from the declaration."""
+"""The catalogue of metrics: each one is declared once, as data, and its SQL follows from the declaration."""
 
 from __future__ import annotations
 
@@ -20,9 +19,9 @@ ENTRY_POINT_GROUP = "tillstream.metrics"
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A column that rows of a metric are told apart by: an expression over the columns of a source.
+    """A column that a metric is grouped by: an expression over the columns of a source.
 
-    `type` and `expression` are of the SQL that DuckDB, PostgreSQL and Spark have in common.
+    `type` and `expression` use the SQL that DuckDB, PostgreSQL and Spark share.
     """
 
     name: str
@@ -33,10 +32,10 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A figure of a metric: a fold over a column of its source, mergeable by the same fold.
+    """A figure of a metric: an aggregate (`fold`) of a column of the metric's source.
 
-    `count` merges by sum. `kind` decides how it is shown: `money` in the chain's currency, `time`
-    as the till's own wall-clock time.
+    Partial results merge by the same aggregate, counts by their sum. `kind` decides how the figure is
+    shown: `money` in the chain's currency, `time` as local time of the till.
     """
 
     name: str
@@ -50,13 +49,13 @@ class Measure:
 
     @property
     def expression(self) -> str:
-        """What is folded, in SQL over the columns of the source."""
+        """SQL of the aggregated values, over the columns of the source."""
         return DERIVED.get(self.column, self.column) or "*"
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A figure of the day: rows told apart by `keys` (the first is always `day`), each with `measures`."""
+    """A table of figures: one row for each combination of `keys`, with `measures`. The first key is always `day`."""
 
     name: str
     help: str
@@ -67,7 +66,7 @@ class Metric:
 
     @property
     def digest(self) -> str:
-        """Changes with whatever changes the figures, so a database can tell that its own are of another make."""
+        """A hash of the declaration. If it differs from the stored one, the database rebuilds the metric."""
         derived = [each.expression for each in self.measures if each.column in DERIVED]
         parts = [self.source, *map(repr, self.keys), *map(repr, self.measures), *derived]
         return blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
@@ -78,20 +77,20 @@ COLUMNS: dict[Source, tuple[str, ...]] = {
     "lines": ("gross", "net", "tax", "items", "is_line", "quantity", "description", "sold_local"),
     "settlements": ("amount", "sold_local"),
 }
-"""What a measure may fold, per source; `tillstream.receipt.normalization` says what each column means."""
+"""Columns that a measure may aggregate, by source. `tillstream.receipt.normalization` defines them."""
 
 DERIVED = {
     "refund": "CASE WHEN gross < 0 THEN gross ELSE 0 END",
     "is_refund": "CASE WHEN gross < 0 THEN 1 ELSE 0 END",
 }
-"""Columns that are not stored but follow from those that are."""
+"""Columns that are computed from stored columns."""
 
 _COLUMN_KINDS: dict[str, Kind] = {
     **dict.fromkeys(("gross", "net", "tax", "amount", "refund"), "money"),
     "description": "text",
     "sold_local": "time",
 }
-"""What is neither is a count."""
+"""Kinds of the columns. All other columns are counts."""
 
 KEYS = {
     key.name: key
@@ -156,7 +155,7 @@ MEASURES: dict[Source, dict[str, Measure]] = {
         "last": _LAST,
     },
 }
-"""The measures that a declaration may name instead of spelling them out."""
+"""Predefined measures, which a declaration may name."""
 
 
 def declare(
@@ -167,51 +166,50 @@ def declare(
     measures: Sequence[str | Mapping[str, str]],
     unit: str = "currency",
 ) -> Metric:
-    """A metric from plain data: names of `KEYS` and of `MEASURES[source]`, or a measure spelt out
-    as `{"name", "fold", "column", "kind"}`.
+    """Declare a metric by names of `KEYS` and `MEASURES[source]`.
 
-    Raises `CatalogueError` where the declaration contradicts itself.
+    A measure can also be defined in place, as `{"name", "fold", "column", "kind"}`.
+    Raises `CatalogueError` if the declaration is not valid.
     """
     if not name.isidentifier() or not name.islower():
-        raise _refuse(name, "its name must be a lower-case identifier")
+        raise _invalid(name, "its name must be a lower-case identifier")
     if source not in COLUMNS:
-        raise _refuse(name, f"there is no source {source!r}", f"take one of {', '.join(COLUMNS)}")
+        raise _invalid(name, f"there is no source {source!r}", f"use one of {', '.join(COLUMNS)}")
     if not keys or keys[0] != "day" or len(set(keys)) != len(keys):
-        raise _refuse(name, "its keys must begin with `day` and be told apart")
+        raise _invalid(name, "its keys must begin with `day` and differ from each other")
     for key in keys:
         if key not in KEYS or source not in KEYS[key].sources:
-            known = ", ".join(each.name for each in KEYS.values() if source in each.sources)
-            raise _refuse(name, f"{source} have no key {key!r}", f"take some of {known}")
+            available = ", ".join(each.name for each in KEYS.values() if source in each.sources)
+            raise _invalid(name, f"{source} have no key {key!r}", f"use {available}")
     if not measures:
-        raise _refuse(name, "it has no measures")
+        raise _invalid(name, "it has no measures")
     chosen = tuple(_measure(name, source, measure) for measure in measures)
     names = [*keys, *(measure.name for measure in chosen)]
     if len(set(names)) != len(names):
-        raise _refuse(name, "two of its columns have one name")
+        raise _invalid(name, "two of its columns have one name")
     return Metric(name, help, source, tuple(KEYS[key] for key in keys), chosen, unit)
 
 
 def _measure(metric: str, source: Source, measure: str | Mapping[str, str]) -> Measure:
-    known = MEASURES[source]
+    predefined = MEASURES[source]
     if isinstance(measure, str):
-        if measure not in known:
-            raise _refuse(metric, f"{source} have no measure {measure!r}", f"take some of {', '.join(known)}")
-        return known[measure]
-    spelt = dict(measure)
-    fold, column = spelt.get("fold", ""), spelt.get("column", "")
-    if set(spelt) - {"name", "fold", "column", "kind"} or not spelt.get("name", "").isidentifier():
-        raise _refuse(metric, f"the measure {spelt!r} is not understood", "give it a name, a fold and a column")
+        if measure not in predefined:
+            raise _invalid(metric, f"{source} have no measure {measure!r}", f"use {', '.join(predefined)}")
+        return predefined[measure]
+    name, fold, column = (measure.get(part, "") for part in ("name", "fold", "column"))
+    if set(measure) - {"name", "fold", "column", "kind"} or not name.isidentifier():
+        raise _invalid(metric, f"the measure {dict(measure)!r} is not valid", "give it a name, a fold and a column")
     if fold not in ("sum", "count", "min", "max"):
-        raise _refuse(metric, f"there is no fold {fold!r}", "take sum, count, min or max")
+        raise _invalid(metric, f"there is no fold {fold!r}", "use sum, count, min or max")
     if (fold != "count") != bool(column) or (column and column not in COLUMNS[source]):
-        raise _refuse(metric, f"{fold} cannot fold {column!r}", f"take one of {', '.join(COLUMNS[source])}")
+        raise _invalid(metric, f"{fold} cannot fold {column!r}", f"use one of {', '.join(COLUMNS[source])}")
     kind = _COLUMN_KINDS.get(column, "count")
     if fold == "sum" and kind in ("text", "time"):
-        raise _refuse(metric, f"sum cannot fold {column!r}", "take min or max")
-    return Measure(spelt["name"], fold, column, kind)  # type: ignore[arg-type]
+        raise _invalid(metric, f"sum cannot fold {column!r}", "use min or max")
+    return Measure(name, fold, column, kind)  # type: ignore[arg-type]
 
 
-def _refuse(metric: str, because: str, hint: str = "see docs/metrics.md") -> CatalogueError:
+def _invalid(metric: str, because: str, hint: str = "see docs/metrics.md") -> CatalogueError:
     return CatalogueError("declare the metric", metric, because, hint)
 
 
@@ -246,11 +244,10 @@ BUILT_IN = (
 
 
 def catalogue(own: Iterable[Mapping[str, Any]] = ()) -> tuple[Metric, ...]:
-    """The built-in metrics, those of installed packages, and the user's own, in that order.
+    """All metrics: the built-in ones, those of installed packages, and those of the settings file (`own`).
 
-    `own` are declarations as in the settings file: mappings with the arguments of `declare`. An
-    entry point of the group `tillstream.metrics` names a `Metric`, or several in a sequence.
-    Raises `CatalogueError` where one is wrong or a name comes twice.
+    `own` are mappings with the arguments of `declare`. An entry point of the group `tillstream.metrics`
+    is a `Metric` or a sequence of them. Raises `CatalogueError` if a declaration is not valid or a name repeats.
     """
     metrics = list(BUILT_IN)
     for entry in entry_points(group=ENTRY_POINT_GROUP):
@@ -260,9 +257,44 @@ def catalogue(own: Iterable[Mapping[str, Any]] = ()) -> tuple[Metric, ...]:
         try:
             metrics.append(declare(**{"help": "", **declaration}))
         except TypeError as error:
-            raise _refuse(str(declaration.get("name", "?")), str(error).removeprefix("declare() ")) from error
+            raise _invalid(str(declaration.get("name", "?")), str(error).removeprefix("declare() ")) from error
     names = [metric.name for metric in metrics]
     for name in names:
         if names.count(name) > 1:
-            raise _refuse(name, "there is a metric of that name already")
+            raise _invalid(name, "another metric has the same name")
     return tuple(metrics)
+
+
+def metric_columns(metric: Metric, digits: int) -> dict[str, str]:
+    """Column types of a metric: its keys, then its measures. `digits` are the decimals of the currency."""
+    # Wide enough for sums of the largest accepted amounts.
+    kinds = {"money": f"DECIMAL(38,{digits})", "count": "BIGINT", "text": "VARCHAR", "time": "TIMESTAMP"}
+    keys = {key.name: key.type for key in metric.keys}
+    return keys | {measure.name: kinds[measure.kind] for measure in metric.measures}
+
+
+def metric_table(name: str) -> str:
+    """Name of the table or view of a metric. No other table has such a name."""
+    return f"metric_{name}"
+
+
+def aggregate(metric: Metric, source: str, digits: int, where: str = "true") -> str:
+    """SQL that aggregates a relation with the columns of the metric's source."""
+    types = metric_columns(metric, digits)
+    keys = ", ".join(f"CAST({key.expression} AS {key.type}) AS {key.name}" for key in metric.keys)
+    measures = ", ".join(
+        f"CAST({measure.fold}({measure.expression}) AS {types[measure.name]}) AS {measure.name}"
+        for measure in metric.measures
+    )
+    return f"SELECT {keys}, {measures} FROM {source} WHERE {where} GROUP BY ALL"
+
+
+def merge(metric: Metric, parts: str, digits: int) -> str:
+    """SQL that merges relations made by `aggregate` into one row per combination of keys."""
+    types = metric_columns(metric, digits)
+    keys = ", ".join(key.name for key in metric.keys)
+    measures = ", ".join(
+        f"CAST({measure.merge}({measure.name}) AS {types[measure.name]}) AS {measure.name}"
+        for measure in metric.measures
+    )
+    return f"SELECT {keys}, {measures} FROM ({parts}) AS parts GROUP BY ALL"

@@ -105,7 +105,7 @@ def write_decisions(database: Database, decisions: Sequence[Decision]) -> None:
     for attempt in range(1, _COMMIT_ATTEMPTS + 1):
         position = database.position()
         try:
-            database.commit(Changes(position, position, records=0, settled=rows))
+            database.commit(Changes(position, position, records=0, decisions=rows))
         except PositionConflict:
             # The engine commits a few times per second, so it may have committed after the position was read.
             if attempt == _COMMIT_ATTEMPTS:

@@ -7,8 +7,7 @@ from typing import Any
 
 from tillstream.database.base import Database, Row
 from tillstream.errors import BadQuery, UnknownMetric
-from tillstream.metrics.catalogue import Metric
-from tillstream.metrics.folding import metric_table
+from tillstream.metrics.catalogue import Metric, metric_table
 from tillstream.queries.filters import key_value
 from tillstream.queries.serialization import STORE_NAME, with_store_names
 from tillstream.receipt.business_day import Calendar

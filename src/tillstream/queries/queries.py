@@ -15,8 +15,7 @@ from tillstream.errors import OperationalError
 from tillstream.formats.base import Decoder
 from tillstream.formats.registry import BUILT_IN
 from tillstream.log.base import Log
-from tillstream.metrics.catalogue import Metric
-from tillstream.metrics.folding import metric_table
+from tillstream.metrics.catalogue import Metric, metric_table
 from tillstream.queries.filters import parse_day
 from tillstream.queries.metrics import Metrics
 from tillstream.queries.originals import Originals

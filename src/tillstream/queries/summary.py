@@ -10,8 +10,8 @@ from typing import Any
 from tillstream.clock import utc
 from tillstream.database.base import Reader, Row
 from tillstream.log.base import Log
+from tillstream.metrics.catalogue import metric_table
 from tillstream.metrics.delays import average_ms, percentiles
-from tillstream.metrics.folding import metric_table
 from tillstream.queries.filters import microseconds, other_days_condition
 from tillstream.queries.serialization import amount, serialize, zulu
 from tillstream.receipt.amounts import minor_unit, round_half_up

@@ -1,4 +1,4 @@
-"""What every database promises, whatever keeps it. A backend's class inherits the suite."""
+"""The contract of the database port. The test class of each backend inherits this suite."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.receipts import NOON_US, body
 from tillstream.config.settings import Settings
 from tillstream.database.base import Changes, Database
 from tillstream.database.schema import VERSION
-from tillstream.engine.arrow_batches import records
+from tillstream.engine.batches import records
 from tillstream.errors import DatabaseUnavailable, PositionConflict, UnknownMetric
 from tillstream.log.base import START, Position
 from tillstream.metrics.catalogue import BUILT_IN, Metric, declare
@@ -38,8 +38,8 @@ TOP = declare(
 )
 
 
-class StoreSuite:
-    """Given commits of an engine, then the database has all of each or nothing of it."""
+class DatabaseSuite:
+    """Given commits of an engine, then the database has all of each commit or nothing of it."""
 
     def open(self, path: Path, settings: Settings | None = None, metrics: Sequence[Metric] = BUILT_IN) -> Database:
         raise NotImplementedError
@@ -52,7 +52,7 @@ class StoreSuite:
 
     @pytest.fixture
     def pipeline(self, tmp_path: Path) -> Iterator[Pipeline]:
-        """A road whose database is of this backend, with one receipt of 5.00 € in it."""
+        """A pipeline with one receipt of 5.00 € in a database of this backend."""
         pipeline = Pipeline(tmp_path, metrics=[*BUILT_IN, TOP])
         pipeline.append(body())
         pipeline.drain()
@@ -82,7 +82,7 @@ class StoreSuite:
         database.commit(Changes(START, Position((1,)), records=1))
         assert database.position() == Position((1,))
 
-    def test_what_was_committed_is_there_after_a_restart(self, pipeline: Pipeline) -> None:
+    def test_commits_survive_a_restart(self, pipeline: Pipeline) -> None:
         before = {metric.name: pipeline.rows(metric.name) for metric in pipeline.metrics}
         position = pipeline.database.position()
         pipeline.reopen()
@@ -93,10 +93,10 @@ class StoreSuite:
         [chunk] = pipeline.log.read(START, 10)
         table = records([chunk])
         key = table["key"][0].as_py()
-        asked = pa.table({"key": [key, "0" * 32], "sold_local": pa.array([datetime(2026, 11, 23, 11, 59, 58)] * 2)})
-        assert pipeline.database.record_ids(asked) == {key: table["place"][0].as_py()}
+        keys = pa.table({"key": [key, "0" * 32], "sold_local": pa.array([datetime(2026, 11, 23, 11, 59, 58)] * 2)})
+        assert pipeline.database.record_ids(keys) == {key: table["place"][0].as_py()}
 
-    def test_partial_figures_merge_by_their_folds(self, pipeline: Pipeline) -> None:
+    def test_partial_figures_merge_by_their_aggregate(self, pipeline: Pipeline) -> None:
         pipeline.append(body(cashReceiptID="2", documentTotal={"grossTotal": 7}))
         pipeline.drain()
         pipeline.append(body(cashReceiptID="3", documentTotal={"grossTotal": -1}))
@@ -116,7 +116,7 @@ class StoreSuite:
         assert pipeline.database.rebuild("sales_by_category") == 2
         assert pipeline.verify("sales_by_category") == []
 
-    def test_a_metric_that_is_new_or_changed_is_filled_at_the_next_start(self, tmp_path: Path) -> None:
+    def test_a_new_or_changed_metric_is_rebuilt_at_the_next_start(self, tmp_path: Path) -> None:
         pipeline = Pipeline(tmp_path, metrics=BUILT_IN)
         pipeline.append(body())
         pipeline.drain()
@@ -135,11 +135,11 @@ class StoreSuite:
             pipeline.rows("top")
         pipeline.close()
 
-    def test_an_unknown_metric_is_named(self, database: Database) -> None:
+    def test_an_unknown_metric_is_an_error_that_lists_the_known_ones(self, database: Database) -> None:
         with pytest.raises(UnknownMetric, match="no metric 'sails'; there are sales,"):
             database.rebuild("sails")
 
-    def test_a_query_that_cannot_be_read_says_so(self, database: Database) -> None:
+    def test_an_invalid_query_is_an_error(self, database: Database) -> None:
         with pytest.raises(DatabaseUnavailable, match="could not read the database"):
             database.query("SELECT nothing FROM nowhere")
 
@@ -149,13 +149,13 @@ class StoreSuite:
             pipeline.refuse(b"x" * 100, [{"path": "$", "error": str(number)}])
             pipeline.drain()
             pipeline.clock.advance(1)
-        kept = pipeline.database.query("SELECT reasons FROM quarantine ORDER BY place")
-        assert [json.loads(row["reasons"])[0]["error"] for row in kept] == ["2", "3"]
+        stored = pipeline.database.query("SELECT reasons FROM quarantine ORDER BY place")
+        assert [json.loads(row["reasons"])[0]["error"] for row in stored] == ["2", "3"]
         assert pipeline.counter("quarantine_dropped") == 2
         assert pipeline.counter("quarantined") == 4
         pipeline.close()
 
-    def test_a_settled_entry_leaves_its_bytes_to_others_and_its_first_decision_stands(self, tmp_path: Path) -> None:
+    def test_a_resolved_entry_uses_no_quota_and_its_first_decision_wins(self, tmp_path: Path) -> None:
         pipeline = Pipeline(tmp_path, Settings(quarantine_limit_bytes=550))
         for number in range(4):
             pipeline.refuse(b"x" * 100, [{"path": "$", "error": str(number)}])
@@ -165,11 +165,11 @@ class StoreSuite:
             write_decisions(pipeline.database, [decision])
             write_decisions(pipeline.database, [replace(decision, decision="another")])
             pipeline.clock.advance(1)
-        kept = pipeline.database.query(
+        stored = pipeline.database.query(
             "SELECT decision, settled_day FROM quarantine JOIN decisions USING (place) ORDER BY place"
         )
-        assert [row["decision"] for row in kept] == [DISCARDED, REPLAYED, REPLAYED, REPLAYED]
-        assert {row["settled_day"] for row in kept} == {date(2026, 11, 23)}
+        assert [row["decision"] for row in stored] == [DISCARDED, REPLAYED, REPLAYED, REPLAYED]
+        assert {row["settled_day"] for row in stored} == {date(2026, 11, 23)}
         assert pipeline.counter("quarantine_dropped") == 0
         pipeline.close()
 
@@ -180,23 +180,23 @@ class StoreSuite:
         pipeline.drain()
         pipeline.refuse(b"x", [{"path": "$.lines[8].quantity", "error": "it is missing"}])
         pipeline.drain()
-        counted = pipeline.database.query("SELECT day, kind, reason, source, entries FROM set_aside ORDER BY kind")
-        assert [tuple(row.values()) for row in counted] == [
+        counts = pipeline.database.query("SELECT day, kind, reason, source, entries FROM set_aside ORDER BY kind")
+        assert [tuple(row.values()) for row in counts] == [
             (date(2026, 11, 23), "conflict", "$ conflict", "json/http", 1),
             (date(2026, 11, 23), "refused", "$.lines[].quantity missing", "json/http", 3),
         ]
 
-    def test_a_commit_of_decisions_moves_nothing_and_is_compared_and_set_too(self, pipeline: Pipeline) -> None:
+    def test_a_commit_of_decisions_keeps_the_position_and_is_compare_and_set_too(self, pipeline: Pipeline) -> None:
         [before] = pipeline.database.query("SELECT position, records, committed_at FROM state")
         decision = Decision(7, date(2026, 11, 23), DISCARDED, NOON_US)
         write_decisions(pipeline.database, [decision])
         assert pipeline.database.query("SELECT position, records, committed_at FROM state") == [before]
         with pytest.raises(PositionConflict):
-            pipeline.database.commit(Changes(START, START, records=0, settled=[replace(decision, record_id=8).row()]))
+            pipeline.database.commit(Changes(START, START, records=0, decisions=[replace(decision, record_id=8).row()]))
         assert pipeline.database.query("SELECT place FROM decisions") == [{"place": 7}]
 
-    def test_decisions_come_while_the_engine_commits(self, pipeline: Pipeline) -> None:
-        decisions = [Decision(place, date(2026, 11, 23), DISCARDED, NOON_US) for place in range(1, 6)]
+    def test_decisions_can_be_committed_beside_the_engine(self, pipeline: Pipeline) -> None:
+        decisions = [Decision(number, date(2026, 11, 23), DISCARDED, NOON_US) for number in range(1, 6)]
 
         def decide() -> None:
             for each in decisions:
@@ -240,8 +240,8 @@ class StoreSuite:
         reader.join()
         assert torn == []
 
-    def test_a_reader_sees_one_commit_whatever_is_committed_meanwhile(self, pipeline: Pipeline) -> None:
-        """What it asks for late comes from that commit too; no commit and no merge waits for it."""
+    def test_a_reader_sees_one_commit_during_later_commits(self, pipeline: Pipeline) -> None:
+        """A query long after the snapshot sees the same commit. No commit and no merge waits for the reader."""
         position = pipeline.database.position()
         with pipeline.database.snapshot() as reader:
             [before] = reader.query("SELECT receipts, revenue FROM metric_sales")
@@ -281,14 +281,13 @@ class StoreSuite:
         with pytest.raises(DatabaseUnavailable, match="its receipts are in EUR, the setting `currency` says USD"):
             self.open(tmp_path, Settings(currency="USD"))
 
-    def test_another_version_is_refused_with_what_to_do(self, database: Database, tmp_path: Path) -> None:
+    def test_another_version_is_refused_with_a_hint(self, database: Database, tmp_path: Path) -> None:
         self.tamper(database, f"UPDATE meta SET value = '{VERSION + 1}' WHERE name = 'version'")
         database.close()
         with pytest.raises(DatabaseUnavailable, match="tillstream rebuild"):
             self.open(tmp_path)
 
-    def test_rows_merge_into_metrics_at_once_and_later_alike(self, pipeline: Pipeline) -> None:
-        """Some commits come before a metric is merged anew and some after; nobody can tell."""
+    def test_merged_and_unmerged_commits_give_the_same_figures(self, pipeline: Pipeline) -> None:
         for number in range(2, 14):
             pipeline.append(body(cashReceiptID=str(number)))
             pipeline.clock.advance(1)

@@ -1,4 +1,4 @@
-"""What every engine promises, whatever it runs on. A backend's class inherits the suite."""
+"""The contract of the engine port. The test class of each backend inherits this suite."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def numbered(count: int, **changes: object) -> list[dict[str, object]]:
 
 
 class EngineSuite:
-    """Given receipts in a log, when the engine has read them, then the database says so."""
+    """Given receipts in a log, when the engine has processed them, then the database has their figures."""
 
     def make(self, path: Path, settings: Settings | None = None) -> Pipeline:
         raise NotImplementedError
@@ -63,7 +63,7 @@ class EngineSuite:
         assert pipeline.rows("sales")[0]["receipts"] == 35
         pipeline.close()
 
-    def test_a_receipt_that_returns_counts_once(self, pipeline: Pipeline) -> None:
+    def test_a_repeated_receipt_counts_once(self, pipeline: Pipeline) -> None:
         pipeline.append(*numbered(3), *numbered(3))
         pipeline.drain()
         pipeline.append(*reversed(numbered(3)))
@@ -75,7 +75,7 @@ class EngineSuite:
         assert pipeline.counter("duplicates") == 9
         assert pipeline.counter("conflicts") == 0
 
-    def test_the_same_content_written_otherwise_is_a_duplicate(self, pipeline: Pipeline) -> None:
+    def test_the_same_content_in_another_notation_is_a_duplicate(self, pipeline: Pipeline) -> None:
         receipt = body()
         reordered = dict(reversed(list(receipt.items()))) | {"storeID": 12, "extra": [1, {"deep": None}]}
         reordered["documentTotal"] = {"taxPayable": "0.36", "grossTotal": "5.000000000000001", "netTotal": 4.64}
@@ -84,12 +84,12 @@ class EngineSuite:
         pipeline.drain()
         assert pipeline.counter("duplicates") == 1
 
-    def test_another_content_under_one_key_is_a_conflict_and_the_first_stands(self, pipeline: Pipeline) -> None:
+    def test_other_content_under_the_same_key_is_a_conflict_and_the_first_counts(self, pipeline: Pipeline) -> None:
         pipeline.append(body())
         pipeline.append(body(customerID="43"), body(documentTotal={"grossTotal": 6}))
         pipeline.drain()
-        kept = pipeline.database.query("SELECT kind, key FROM quarantine")
-        assert [row["kind"] for row in kept] == ["conflict", "conflict"]
+        entries = pipeline.database.query("SELECT kind, key FROM quarantine")
+        assert [row["kind"] for row in entries] == ["conflict", "conflict"]
         assert pipeline.counter("conflicts") == 2
         assert pipeline.rows("sales")[0]["revenue"] == EUR("5.00")
 
@@ -108,8 +108,8 @@ class EngineSuite:
         pipeline.refuse(b"{}", reasons)
         pipeline.append(body())
         pipeline.drain()
-        [kept] = pipeline.database.query("SELECT * FROM quarantine")
-        assert (kept["kind"], json.loads(kept["reasons"]), kept["size_bytes"]) == ("refused", reasons, 2)
+        [entry] = pipeline.database.query("SELECT * FROM quarantine")
+        assert (entry["kind"], json.loads(entry["reasons"]), entry["size_bytes"]) == ("refused", reasons, 2)
         assert pipeline.counter("quarantined") == 1
         assert pipeline.rows("sales")[0]["receipts"] == 1
 
@@ -117,7 +117,9 @@ class EngineSuite:
         "written",
         [b"{broken", b'{"documentTotal": {"grossTotal": "abc"}}', b"[]", b"null", b"", b'"text"'],
     )
-    def test_what_it_cannot_read_goes_to_quarantine_and_stops_nothing(self, pipeline: Pipeline, written: bytes) -> None:
+    def test_an_unreadable_record_goes_to_quarantine_and_does_not_stop_the_engine(
+        self, pipeline: Pipeline, written: bytes
+    ) -> None:
         pipeline.append(body(cashReceiptID="1"))
         pipeline.append_bytes(body(cashReceiptID="2"), written)
         pipeline.append(body(cashReceiptID="3"))
@@ -133,16 +135,16 @@ class EngineSuite:
             [{"quantity": 9999999999999}] * 1_000,
         ],
     )
-    def test_absurd_amounts_stop_nothing(self, pipeline: Pipeline, lines: list[dict[str, object]]) -> None:
+    def test_absurd_amounts_do_not_stop_the_engine(self, pipeline: Pipeline, lines: list[dict[str, object]]) -> None:
         pipeline.append(body(cashReceiptID="1"), body(cashReceiptID="2", lines=lines), body(cashReceiptID="3"))
         pipeline.drain()
-        counted = pipeline.rows("sales")[0]["receipts"]
-        set_aside = len(pipeline.database.query("SELECT kind FROM quarantine"))
-        assert counted + set_aside == 3
-        assert counted >= 2
+        receipts = pipeline.rows("sales")[0]["receipts"]
+        quarantined = len(pipeline.database.query("SELECT kind FROM quarantine"))
+        assert receipts + quarantined == 3
+        assert receipts >= 2
         assert all(pipeline.verify(metric.name) == [] for metric in pipeline.metrics)
 
-    def test_a_day_may_hold_more_than_its_largest_receipts_can(self, pipeline: Pipeline) -> None:
+    def test_the_total_of_a_day_may_exceed_the_limit_of_an_amount(self, pipeline: Pipeline) -> None:
         large = {"grossTotal": "9999999999999.99", "netTotal": 0, "taxPayable": 0}
         for start in (0, 600):
             pipeline.append(
@@ -151,7 +153,7 @@ class EngineSuite:
             pipeline.drain()
         assert pipeline.rows("sales")[0]["revenue"] == EUR("9999999999999.99") * 1_200
 
-    def test_what_the_lines_do_not_cover_is_unallocated(self, pipeline: Pipeline) -> None:
+    def test_the_rest_of_a_total_that_lines_do_not_cover_is_unallocated(self, pipeline: Pipeline) -> None:
         pipeline.append(body(documentTotal={"grossTotal": 7.5, "netTotal": 7, "taxPayable": 0.5}))
         pipeline.drain()
         categories = {row["category"]: row for row in pipeline.rows("sales_by_category")}
@@ -168,7 +170,7 @@ class EngineSuite:
         [row] = pipeline.rows("sales")
         assert (row["revenue"], row["net"], row["tax"]) == (EUR("0.30"), EUR("0.30"), EUR("0.00"))
 
-    def test_ids_beyond_64_bits_stay_whole(self, pipeline: Pipeline) -> None:
+    def test_ids_may_exceed_64_bits(self, pipeline: Pipeline) -> None:
         number = 123456789012345678901234567890
         pipeline.append(body(cashReceiptID=number))
         pipeline.drain()
@@ -182,7 +184,7 @@ class EngineSuite:
         assert pipeline.rows("sales")[0]["revenue"] == EUR("0.00")
         assert max(row["gross"] for row in pipeline.database.query("SELECT gross FROM receipts")) == EUR(large)
 
-    def test_a_weighed_line_counts_one_and_a_return_its_sign(self, pipeline: Pipeline) -> None:
+    def test_a_weighed_line_counts_as_one_item_and_a_return_as_negative(self, pipeline: Pipeline) -> None:
         line = body()["lines"][0]
         weighed = [line | {"quantity": 0.42}, line | {"quantity": 3, "unitOfMeasure": "kg"}, line | {"quantity": -0.5}]
         pipeline.append(body(lines=[*weighed, line | {"quantity": -2}]))
@@ -211,7 +213,7 @@ class EngineSuite:
         pipeline.append(body(**changes))
         assert self.anomalies(pipeline) == [found]
 
-    def test_a_simulated_clock_is_no_anomaly_and_has_no_delay(self, pipeline: Pipeline) -> None:
+    def test_a_simulated_receipt_has_no_clock_anomaly_and_no_delay(self, pipeline: Pipeline) -> None:
         pipeline.append(body(date="2026-11-23 18:00:00"), source="json/http/simulated")
         assert self.anomalies(pipeline) == [""]
         [row] = pipeline.rows("delays")
@@ -222,7 +224,7 @@ class EngineSuite:
         assert self.anomalies(pipeline) == ["clock_ahead,clock_ahead_a_day"]
         assert str(pipeline.rows("sales")[0]["day"]) == "2026-11-23"
 
-    def test_a_foreign_vat_rate_is_flagged_where_rates_are_set(self, tmp_path: Path) -> None:
+    def test_an_unlisted_vat_rate_is_an_anomaly_if_rates_are_set(self, tmp_path: Path) -> None:
         pipeline = self.make(tmp_path, Settings(vat_rates=["5.5", "20"]))
         line = body()["lines"][0]
         pipeline.append(body(), body(cashReceiptID="2", lines=[line | {"settlementAmount": 5, "creditAmount": 4.64}]))
@@ -233,7 +235,7 @@ class EngineSuite:
         ("received", "sold_at"),
         [("2026-10-25T00:31:00+00:00", "2026-10-25 00:30:00"), ("2026-10-25T01:31:00+00:00", "2026-10-25 01:30:00")],
     )
-    def test_an_hour_that_comes_twice_is_the_one_nearest_receipt(
+    def test_a_local_hour_that_occurs_twice_is_resolved_by_the_time_of_receipt(
         self, pipeline: Pipeline, received: str, sold_at: str
     ) -> None:
         receipt = body(date="2026-10-25 02:30:00")
@@ -242,7 +244,7 @@ class EngineSuite:
         pipeline.drain()
         assert str(pipeline.database.query("SELECT sold_at FROM receipts")[0]["sold_at"]) == sold_at
 
-    def test_a_store_in_another_zone_has_its_own_clock(self, tmp_path: Path) -> None:
+    def test_a_store_may_have_its_own_time_zone(self, tmp_path: Path) -> None:
         pipeline = self.make(tmp_path, Settings(store_zones={"12": "Indian/Reunion"}))
         pipeline.append(body(), body(storeID="13"))
         pipeline.drain()
@@ -262,21 +264,21 @@ class EngineSuite:
             stale.step()
         assert pipeline.rows("sales")[0]["receipts"] == 4
 
-    def test_a_crash_between_the_commit_and_its_telling_leaves_no_position_to_reuse(
+    def test_a_crash_between_a_commit_and_its_publication_leaves_no_position_to_reuse(
         self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         pipeline.append(*numbered(2))
-        told: list[tuple[Position, bool]] = []
+        published: list[tuple[Position, bool]] = []
 
         def die(position: Position, *, committed: bool) -> None:
-            told.append((position, committed))
+            published.append((position, committed))
             if committed:
                 raise LogUnavailable("publish a position in", "the log", "the power is gone")
 
         monkeypatch.setattr(pipeline.log, "publish", die)
         with pytest.raises(LogUnavailable):
             pipeline.engine.step()
-        assert told == [(pipeline.database.position(), False), (pipeline.database.position(), True)]
+        assert published == [(pipeline.database.position(), False), (pipeline.database.position(), True)]
         monkeypatch.undo()
         assert pipeline.log.lag() == 2
         pipeline.reopen()
@@ -284,7 +286,7 @@ class EngineSuite:
         assert pipeline.engine.step() is None
         assert pipeline.rows("sales")[0]["receipts"] == 2
 
-    def test_a_crash_before_the_commit_is_made_good_by_the_same_step(
+    def test_a_step_that_crashed_before_its_commit_is_repeated(
         self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         pipeline.append(*numbered(2))
@@ -301,7 +303,7 @@ class EngineSuite:
         pipeline.drain()
         assert (pipeline.log.lag(), pipeline.rows("sales")[0]["receipts"]) == (0, 2)
 
-    def test_it_stands_still_while_the_log_cannot_be_read_and_goes_on_by_itself(
+    def test_it_stalls_while_the_log_cannot_be_read_and_resumes_by_itself(
         self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         pipeline.append(*numbered(2))
@@ -312,22 +314,22 @@ class EngineSuite:
             raise LogUnavailable("read the log", "a file", "disk I/O error", "look at the disk")
 
         monkeypatch.setattr(pipeline.log, "read", fail)
-        assert pipeline.engine.trouble() is None
+        assert pipeline.engine.failure() is None
         runner = Thread(target=pipeline.engine.run, args=(stop, lambda _: committed.set()))
         runner.start()
         try:
             assert failing.wait(30)
-            wait_until(lambda: pipeline.engine.trouble() is not None, "it says that it stands still")
-            assert "disk I/O error" in str(pipeline.engine.trouble())
+            wait_until(lambda: pipeline.engine.failure() is not None, "it reports that it is stalled")
+            assert "disk I/O error" in str(pipeline.engine.failure())
             monkeypatch.undo()
             assert committed.wait(30)
-            wait_until(lambda: pipeline.engine.trouble() is None, "it goes on")
+            wait_until(lambda: pipeline.engine.failure() is None, "it resumes")
         finally:
             stop.set()
             runner.join(30)
         assert pipeline.rows("sales")[0]["receipts"] == 2
 
-    def test_every_metric_passes_its_own_recount(self, pipeline: Pipeline) -> None:
+    def test_every_metric_equals_its_recount(self, pipeline: Pipeline) -> None:
         pipeline.append(*numbered(20))
         pipeline.drain()
         assert all(pipeline.verify(metric.name) == [] for metric in pipeline.metrics)

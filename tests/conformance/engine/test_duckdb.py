@@ -1,4 +1,4 @@
-"""The embedded engine keeps what engines promise."""
+"""The embedded engine passes the suite of the engine port."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded engine keeps what engines promise when the log is on RabbitMQ."""
+"""The embedded engine passes the suite of the engine port with the log on RabbitMQ."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_chain_of_bakeries_has_the_same_figures_on_either_log(node: Node, tmp_
             pipeline.log.append(batch)
         pipeline.drain()
     for metric in pipelines[0].metrics:
-        # How long a receipt took to be seen is each log's own.
+        # The delay of a receipt depends on the log.
         if metric.name != "delays":
             assert pipelines[0].rows(metric.name) == pipelines[1].rows(metric.name), metric.name
     assert sum(row["receipts"] for row in pipelines[1].rows("sales")) == 1_500

@@ -1,4 +1,4 @@
-"""Tables and columns that every database has."""
+"""The tables have the columns that metrics need, in the decimals of the currency."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def test_amounts_have_the_decimals_of_the_currency() -> None:
     assert tables(3)["lines"]["net"] == "DECIMAL(18,3)"
 
 
-def test_every_column_that_measures_fold_is_stored_or_made_of_what_is() -> None:
+def test_every_column_of_a_measure_is_stored_or_derived_from_stored_columns() -> None:
     connection = duckdb.connect()
     for source, columns in COLUMNS.items():
         declared = ", ".join(f"{name} {kind}" for name, kind in tables(2)[source].items())

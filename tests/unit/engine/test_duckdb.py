@@ -1,4 +1,4 @@
-"""The embedded engine's loop, and what it does with a log that is damaged."""
+"""The loop of the embedded engine, and its handling of a damaged log."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
 
 
 class Damaged:
-    """The pipeline's own log, with the chunk at one offset replaced."""
+    """The log of the pipeline, with the chunk at one offset replaced."""
 
     def __init__(self, pipeline: Pipeline, offset: int, **changes: object) -> None:
         self._log = pipeline.log
@@ -58,7 +58,7 @@ class Damaged:
         ({"heads": Frame.of([b"nonsense\n"])}, "CSV parse error"),
     ],
 )
-def test_a_damaged_chunk_is_recorded_and_what_stands_around_it_counts(
+def test_a_damaged_chunk_is_recorded_and_all_others_count(
     pipeline: Pipeline, changes: dict[str, object], reason: str
 ) -> None:
     offsets = []
@@ -76,21 +76,21 @@ def test_a_damaged_chunk_is_recorded_and_what_stands_around_it_counts(
     assert reason in fault["reason"]
 
 
-def test_it_runs_until_it_is_stopped_and_tells_of_each_commit(pipeline: Pipeline) -> None:
+def test_it_runs_until_it_is_stopped_and_reports_each_commit(pipeline: Pipeline) -> None:
     steps: list[Step] = []
-    came, stop = Event(), Event()
+    committed, stop = Event(), Event()
 
     def note(step: Step) -> None:
         steps.append(step)
-        came.set()
+        committed.set()
 
     runner = Thread(target=pipeline.engine.run, args=(stop, note))
     runner.start()
     try:
         for number in range(3):
-            came.clear()
+            committed.clear()
             pipeline.append(body(cashReceiptID=str(number)))
-            assert came.wait(30)
+            assert committed.wait(30)
     finally:
         stop.set()
         runner.join(30)
@@ -98,14 +98,14 @@ def test_it_runs_until_it_is_stopped_and_tells_of_each_commit(pipeline: Pipeline
     assert sum(step.receipts for step in steps) == 3
 
 
-class Slow:
-    """The pipeline's own database, whose commits and tending take their seconds of `perf_counter`."""
+class SlowDatabase:
+    """The database of the pipeline, with a fixed duration of commits and maintenance by `perf_counter`."""
 
     def __init__(self, pipeline: Pipeline, commit_s: float, maintain_s: float) -> None:
         self._database = pipeline.database
         self._commit_s, self._maintain_s = commit_s, maintain_s
         self.now = 0.0
-        self.did: list[str] = []
+        self.calls: list[str] = []
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._database, name)
@@ -116,29 +116,29 @@ class Slow:
     def commit(self, changes: Changes) -> None:
         self._database.commit(changes)
         self.now += self._commit_s
-        self.did.append("commit")
+        self.calls.append("commit")
 
     def maintain(self) -> None:
         self._database.maintain()
         self.now += self._maintain_s
-        self.did.append("maintain")
+        self.calls.append("maintain")
 
 
-def test_who_waits_for_a_commit_is_told_before_the_database_is_maintained(
+def test_readers_are_notified_of_a_commit_before_maintenance(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    database = Slow(pipeline, commit_s=2, maintain_s=7)
+    database = SlowDatabase(pipeline, commit_s=2, maintain_s=7)
     monkeypatch.setattr("tillstream.engine.duckdb.time", database)
     engine = DuckEngine(pipeline.log, database, pipeline.settings, pipeline.clock)  # type: ignore[arg-type]
     for number in range(2):
         pipeline.append(body(cashReceiptID=str(number)))
-        step = engine.step(lambda _: database.did.append("told"))
+        step = engine.step(lambda _: database.calls.append("on_commit"))
         assert step is not None
         assert step.seconds == 2
     engine.close()
-    assert database.did == ["commit", "told", "maintain"] * 2
+    assert database.calls == ["commit", "on_commit", "maintain"] * 2
     [first, second] = pipeline.database.query("SELECT epoch_us(applied_at) AS us FROM receipts ORDER BY receipt")
-    # Of the first one nothing is known yet; the second takes as long as the first did.
+    # The first forecast has no duration to go by. The second one has that of the first step.
     assert (first["us"], second["us"]) == (pipeline.clock.now_us() + 60, pipeline.clock.now_us() + 2_000_000)
 
 
@@ -151,19 +151,21 @@ def test_its_position_is_published_to_the_log_at_start_and_with_every_commit(pip
     assert pipeline.log.lag() == 0
 
 
-def test_a_receipt_taken_after_a_crash_and_a_lost_end_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_receipt_accepted_after_a_crash_that_lost_the_end_of_the_log_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pipeline = Pipeline(tmp_path)
     pipeline.append(body())
     pipeline.drain()
     pipeline.append(body(cashReceiptID="2"))
     publish = pipeline.log.publish
 
-    def die_behind_the_commit(position: Position, *, committed: bool) -> None:
+    def die_after_the_commit(position: Position, *, committed: bool) -> None:
         if committed:
             raise LogUnavailable("publish a position in", "the log", "the power is gone")
         publish(position, committed=committed)
 
-    monkeypatch.setattr(pipeline.log, "publish", die_behind_the_commit)
+    monkeypatch.setattr(pipeline.log, "publish", die_after_the_commit)
     with pytest.raises(LogUnavailable):
         pipeline.engine.step()
     pipeline.close()
@@ -176,7 +178,7 @@ def test_a_receipt_taken_after_a_crash_and_a_lost_end_is_read(tmp_path: Path, mo
     again.close()
 
 
-def test_a_rebuild_publishes_only_how_far_it_may_have_come(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_a_rebuild_publishes_its_prepared_position_only(pipeline: Pipeline, tmp_path: Path) -> None:
     pipeline.append(body())
     fresh = DuckDatabase(tmp_path / "new.duckdb", pipeline.metrics, pipeline.settings, pipeline.clock)
     engine = DuckEngine(pipeline.log, fresh, pipeline.settings, pipeline.clock, rebuilding=True)
@@ -187,26 +189,24 @@ def test_a_rebuild_publishes_only_how_far_it_may_have_come(pipeline: Pipeline, t
     assert (tmp_path / "engine.reach").read_text() == str(pipeline.log.end())
 
 
-def test_standing_still_is_said_now_and_then_and_its_end_once(
-    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stall_is_logged_at_intervals_and_its_end_once(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(after: Position, limit: int) -> NoReturn:
         raise LogUnavailable("read the log", "a file", "disk I/O error", "look at the disk")
 
     monkeypatch.setattr(pipeline.log, "read", fail)
-    with capture_logs() as said:
+    with capture_logs() as logs:
         for _ in range(3):
             assert pipeline.engine._try_step() is None
-        monkeypatch.setattr("tillstream.engine.duckdb.COMPLAINT_INTERVAL_S", 0.0)
+        monkeypatch.setattr("tillstream.engine.duckdb.STALL_LOG_INTERVAL_S", 0.0)
         pipeline.engine._try_step()
         monkeypatch.undo()
         for _ in range(2):
             pipeline.engine._try_step()
-    assert [entry["event"] for entry in said] == ["engine_stands_still"] * 2 + ["engine_goes_on"]
-    assert said[0]["error"] == "could not read the log a file: disk I/O error; look at the disk"
+    assert [entry["event"] for entry in logs] == ["engine.stalled"] * 2 + ["engine.resumed"]
+    assert logs[0]["error"] == "could not read the log a file: disk I/O error; look at the disk"
 
 
-def test_a_commit_that_could_not_be_told_is_told_by_the_next_step(
+def test_a_position_that_could_not_be_published_is_published_by_the_next_step(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline.append(body())
@@ -234,7 +234,7 @@ def test_a_step_is_bounded_by_bytes_too(pipeline: Pipeline, monkeypatch: pytest.
     assert [step.records for step in pipeline.drain()] == [1, 1, 1]
 
 
-def test_given_a_small_step_when_a_large_one_follows_then_it_is_not_foretold_in_proportion(pipeline: Pipeline) -> None:
+def test_given_a_small_step_when_a_large_one_follows_then_its_forecast_is_not_proportional(pipeline: Pipeline) -> None:
     pipeline.append(body(cashReceiptID="0"))
     pipeline.drain()
     pipeline.append(*(body(cashReceiptID=str(number)) for number in range(1, 1_001)))
@@ -244,7 +244,7 @@ def test_given_a_small_step_when_a_large_one_follows_then_it_is_not_foretold_in_
     assert 0 < pipeline.database.query(sql)[0]["most"] < 5_000
 
 
-def test_receipts_that_together_take_too_much_memory_are_folded_in_parts(tmp_path: Path) -> None:
+def test_a_batch_that_needs_too_much_memory_is_processed_in_parts(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path, Settings(engine_memory_bytes=96 * 1024 * 1024))
     empty: list[dict[str, object]] = [{} for _ in range(10_000)]
     pipeline.append(*(body(cashReceiptID=str(number), lines=empty) for number in range(40)))
@@ -259,7 +259,7 @@ def test_receipts_that_together_take_too_much_memory_are_folded_in_parts(tmp_pat
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_behind_a_receipt_that_cannot_be_read_the_next_of_its_key_stands(pipeline: Pipeline, together: bool) -> None:
+def test_after_an_unreadable_receipt_the_next_one_of_its_key_counts(pipeline: Pipeline, together: bool) -> None:
     unreadable, good = body(), body(customerID="8")
     pipeline.append_bytes(unreadable, b"{broken")
     if not together:
@@ -271,5 +271,5 @@ def test_behind_a_receipt_that_cannot_be_read_the_next_of_its_key_stands(pipelin
     assert kinds == ["unreadable", "unreadable", "conflict"]
     [sales] = pipeline.rows("sales")
     assert (sales["receipts"], str(sales["revenue"])) == (1, "5.00")
-    counted = {row["name"]: row["value"] for row in pipeline.database.query("SELECT name, value FROM counters")}
-    assert counted == {"duplicates": 1, "conflicts": 1, "quarantined": 2}
+    counters = {row["name"]: row["value"] for row in pipeline.database.query("SELECT name, value FROM counters")}
+    assert counters == {"duplicates": 1, "conflicts": 1, "quarantined": 2}

@@ -1,4 +1,4 @@
-"""What a step sets aside belongs to the day of receipt in the chain's zone."""
+"""Quarantine rows and counters belong to the day of receipt in the chain's zone."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ def record(**changes: object) -> dict[str, object]:
 
 
 def test_counters_are_per_day_of_receipt_in_the_chain_s_zone() -> None:
-    aside = QuarantineRows("Europe/Paris")
-    aside.duplicate(LATE_US)
-    aside.duplicate(LATE_US - 3_600_000_000)
-    assert dict(aside.counters) == {("2026-11-24", "duplicates"): 1, ("2026-11-23", "duplicates"): 1}
+    quarantine = QuarantineRows("Europe/Paris")
+    quarantine.add_duplicate(LATE_US)
+    quarantine.add_duplicate(LATE_US - 3_600_000_000)
+    assert dict(quarantine.counters) == {("2026-11-24", "duplicates"): 1, ("2026-11-23", "duplicates"): 1}
 
 
-def test_a_conflict_is_a_row_with_its_size_in_bytes() -> None:
-    aside = QuarantineRows("Europe/Paris")
-    aside.conflict(record())
-    [row] = aside.rows
+def test_a_conflict_becomes_a_row_with_its_size_in_bytes() -> None:
+    quarantine = QuarantineRows("Europe/Paris")
+    quarantine.add_conflict(record())
+    [row] = quarantine.rows
     assert (row["kind"], row["day"], row["size_bytes"]) == ("conflict", "2026-11-24", 2)
-    assert aside.count("conflicts") == 1
-    assert aside.count("quarantined") == 0
+    assert quarantine.count("conflicts") == 1
+    assert quarantine.count("quarantined") == 0

@@ -1,18 +1,20 @@
-"""Declaring metrics: one entry is all it takes, and a wrong one says what is wrong."""
+"""A declaration is all that a metric needs, and an invalid one is refused with the reason."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
 from tillstream.errors import CatalogueError
-from tillstream.metrics.catalogue import BUILT_IN, DERIVED, Measure, catalogue, declare
+from tillstream.metrics.catalogue import BUILT_IN, DERIVED, Measure, aggregate, catalogue, declare, metric_columns
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
     pipeline.close()
 
 
-def test_one_entry_gives_a_metric_its_table_its_figures_and_its_api(tmp_path: Path) -> None:
+def test_a_declared_metric_has_a_table_and_figures(tmp_path: Path) -> None:
     own = [
         {
             "name": "sales_by_till_and_hour",
@@ -55,20 +57,20 @@ def test_one_entry_gives_a_metric_its_table_its_figures_and_its_api(tmp_path: Pa
         ({"measures": [{"name": "x", "fold": "max", "column": "key"}]}, "max cannot fold 'key'"),
         ({"measures": [{"name": "x", "fold": "sum"}]}, "sum cannot fold ''"),
         ({"measures": [{"name": "x", "fold": "sum", "column": "sold_local"}]}, "sum cannot fold 'sold_local'"),
-        ({"measures": [{"name": "x; drop", "fold": "count"}]}, "not understood"),
+        ({"measures": [{"name": "x; drop", "fold": "count"}]}, "is not valid"),
         ({"measures": ["revenue", "revenue"]}, "two of its columns have one name"),
     ],
 )
-def test_a_wrong_declaration_says_what_is_wrong(changes: dict[str, Any], reason: str) -> None:
+def test_an_invalid_declaration_is_refused_with_the_reason(changes: dict[str, Any], reason: str) -> None:
     declaration = {"name": "own", "help": "", "source": "receipts", "keys": ["day"], "measures": ["revenue"]}
     with pytest.raises(CatalogueError) as caught:
         declare(**{**declaration, **changes})
     assert reason in str(caught.value)
 
 
-def test_a_name_that_is_taken_is_refused() -> None:
+def test_a_name_in_use_is_refused() -> None:
     own = {"name": "sales", "source": "receipts", "keys": ["day"], "measures": ["revenue"]}
-    with pytest.raises(CatalogueError, match="a metric of that name already"):
+    with pytest.raises(CatalogueError, match="another metric has the same name"):
         catalogue([own])
 
 
@@ -88,7 +90,7 @@ def test_a_digest_changes_with_the_figures_and_not_with_the_help() -> None:
     assert first.digest != declare("own", "a", "receipts", ["day"], ["net"]).digest
 
 
-def test_a_digest_changes_with_what_a_derived_column_means(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_digest_changes_with_the_definition_of_a_derived_column(monkeypatch: pytest.MonkeyPatch) -> None:
     refunds = declare("own", "", "receipts", ["day"], ["refunds"])
     before, sales = refunds.digest, declare("own", "", "receipts", ["day"], ["revenue"]).digest
     monkeypatch.setitem(DERIVED, "refund", "CASE WHEN gross < -1 THEN gross ELSE 0 END")
@@ -96,7 +98,7 @@ def test_a_digest_changes_with_what_a_derived_column_means(monkeypatch: pytest.M
     assert declare("own", "", "receipts", ["day"], ["revenue"]).digest == sales
 
 
-def test_refunds_are_the_receipts_below_zero_and_times_are_the_till_s_own(pipeline: Pipeline) -> None:
+def test_refunds_are_receipts_below_zero_and_times_are_local(pipeline: Pipeline) -> None:
     pipeline.append(
         body(),
         body(cashReceiptID="2", date="2026-11-23 09:30:01", documentTotal={"grossTotal": -2.5}),
@@ -115,3 +117,31 @@ def test_refunds_are_the_receipts_below_zero_and_times_are_the_till_s_own(pipeli
 
 def test_every_built_in_metric_has_a_help() -> None:
     assert all(metric.help for metric in BUILT_IN)
+
+
+def test_the_columns_of_a_metric_are_its_keys_and_then_its_measures() -> None:
+    [by_till] = [metric for metric in BUILT_IN if metric.name == "sales_by_till"]
+    assert metric_columns(by_till, 2) == {
+        "day": "DATE",
+        "store": "VARCHAR",
+        "till": "VARCHAR",
+        "revenue": "DECIMAL(38,2)",
+        "receipts": "BIGINT",
+        "refunds": "DECIMAL(38,2)",
+        "refund_count": "BIGINT",
+        "first": "TIMESTAMP",
+        "last": "TIMESTAMP",
+    }
+
+
+def test_an_aggregate_groups_by_the_keys_of_the_metric() -> None:
+    [by_store] = [metric for metric in BUILT_IN if metric.name == "sales_by_store"]
+    duckdb.execute("CREATE OR REPLACE TEMP TABLE receipt AS SELECT DATE '2026-11-23' AS day, unnest(['a', 'a', 'b']) AS "
+               "store, 1.10 AS gross, 1.00 AS net, 0.10 AS tax, 2 AS items, 1 AS line_count, 0 AS anomalous, TIMESTAMP '2026-11-23 10:00:00' AS sold_local")  # fmt: skip
+    rows = duckdb.execute(aggregate(by_store, "receipt", 2) + " ORDER BY store").fetchall()
+    names = ["day", "store", *(measure.name for measure in by_store.measures)]
+    shown = [dict(zip(names, row, strict=True)) for row in rows]
+    assert [(row["store"], row["revenue"], row["receipts"], row["quantity"]) for row in shown] == [
+        ("a", Decimal("2.20"), 2, 4),
+        ("b", Decimal("1.10"), 1, 2),
+    ]

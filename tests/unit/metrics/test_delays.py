@@ -1,4 +1,4 @@
-"""Buckets of delays, and the percentiles that they tell."""
+"""Delays are counted in buckets, and percentiles are computed from them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_a_bucket_holds_delays_up_to_its_bound_and_not_a_quarter_octave_less(mil
     assert number == 0 or milliseconds > bound_ms(number - 1) * (1 - 1e-12)
 
 
-def test_a_delay_that_is_unknown_has_a_bucket_of_its_own() -> None:
+def test_an_unknown_delay_has_its_own_bucket() -> None:
     assert duckdb.execute(f"SELECT {bucket('CAST(NULL AS DOUBLE)')}").fetchall() == [(NOT_MEASURED,)]
 
 

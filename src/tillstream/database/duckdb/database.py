@@ -1,4 +1,4 @@
-"""The embedded database: one DuckDB file, one writer, readers that never wait for it."""
+"""The embedded database: one DuckDB file with one writer, and readers that do not wait for it."""
 
 from __future__ import annotations
 
@@ -18,27 +18,37 @@ from tillstream.clock import Clock
 from tillstream.config.settings import Settings
 from tillstream.database.base import Changes, Database, Reader, Row
 from tillstream.database.duckdb.metric_tables import MetricTables
-from tillstream.database.duckdb.quarantine_tables import note
+from tillstream.database.duckdb.quarantine_tables import ADD_COUNTER, write_quarantine
 from tillstream.database.schema import VERSION, tables
 from tillstream.errors import DatabaseUnavailable, PositionConflict
 from tillstream.log.base import START, Position
 from tillstream.metrics.catalogue import Metric
 from tillstream.receipt.amounts import minor_digits
 
-_RECEIVED_KEPT_SECONDS = 300
+_RECEIVED_RETENTION_US = 300 * 1_000_000
 
-_MERGE_AFTER = ((10_000_000, 1), (2_000_000, 4_000), (0, 30_000))
-"""Merge the metrics so many microseconds after the last time, with so many receipts or more: a merge costs tens of
-milliseconds however few they are, and readers fold at each query what is not merged yet."""
+_MERGE_RULES = ((10_000_000, 1), (2_000_000, 4_000), (0, 30_000))
+"""Merge the metrics after so many microseconds if there are at least so many unmerged receipts.
+
+A merge takes tens of milliseconds for any number of receipts. Readers aggregate unmerged receipts in each query."""
 
 _CHECKPOINT_BYTES = 128 * 1024 * 1024
-"""From so much of a write-ahead log on there is a checkpoint, once nobody waits for what was committed. Most of its time
-goes into what stands in the file already, so half as many take half the time, while an opening replays more."""
+"""Size of the write-ahead log from which maintenance makes a checkpoint.
+
+A checkpoint spends most of its time on data that is in the file already, so fewer checkpoints cost less time.
+A larger write-ahead log takes longer to replay when the database is opened."""
 
 _CHECKPOINT_LIMIT_BYTES = 2 * _CHECKPOINT_BYTES
-"""And here in any case, within a commit."""
+"""Size of the write-ahead log from which DuckDB makes a checkpoint within a commit."""
 
-_FIGURES = re.compile(r"[0-9.]+")
+_NUMBERS = re.compile(r"[0-9.]+")
+
+_PRIMARY_KEYS = {
+    "counters": ", PRIMARY KEY (day, name)",
+    "set_aside": ", PRIMARY KEY (day, kind, reason, source)",
+}
+_SOURCES = ("receipts", "lines", "settlements")
+"""Tables that metrics aggregate. Their extra column `step` is the number of the commit."""
 
 logger = structlog.get_logger()
 
@@ -46,12 +56,13 @@ logger = structlog.get_logger()
 class DuckDatabase(Database):
     """Tables of `tillstream.database.schema` in a DuckDB file.
 
-    Receipts have no index: a key is looked up among the rows of its own second, which the
-    column's zone maps find, because the date is part of the key.
+    Receipts have no index. The date is part of the key, so a key is looked up among the rows of its second,
+    which DuckDB finds by the zone maps of `sold_local`.
     """
 
     def __init__(self, path: Path, catalogue: Sequence[Metric], settings: Settings, clock: Clock) -> None:
         self._path = path
+        self._wal = path.with_name(f"{path.name}.wal")
         self._clock = clock
         self._settings = settings
         self._digits = minor_digits(settings.currency)
@@ -62,7 +73,7 @@ class DuckDatabase(Database):
         self._merged_us = 0
         self._unmerged = 0
         self._maintenance_error = ""
-        try:
+        with _convert_errors("open the database", path, "is another engine running on it?"):
             self._connection = duckdb.connect(
                 str(path),
                 config={
@@ -71,51 +82,46 @@ class DuckDatabase(Database):
                     "wal_autocheckpoint": f"{_CHECKPOINT_LIMIT_BYTES}B",
                 },
             )
-        except duckdb.Error as error:
-            raise _unavailable("open the database", path, error, "is another engine running on it?") from error
         self._connection.execute("SET TimeZone = 'UTC'")
-        self._create()
+        self._create_tables()
 
-    def _create(self) -> None:
+    def _create_tables(self) -> None:
         with self._transaction() as run:
             for name, columns in tables(self._digits).items():
-                own = {"step": "BIGINT"} if name in _STEPPED else {}
-                run(f"CREATE TABLE IF NOT EXISTS {name} ({_columns(columns | own)}{_PRIMARY_KEYS.get(name, '')})")
+                declared = ", ".join(f"{column} {kind}" for column, kind in columns.items())
+                step = ", step BIGINT" if name in _SOURCES else ""
+                run(f"CREATE TABLE IF NOT EXISTS {name} ({declared}{step}{_PRIMARY_KEYS.get(name, '')})")
             if not run("SELECT count(*) FROM state").fetchone()[0]:
                 run("INSERT INTO state VALUES (?, 0, NULL, 0, 0)", [str(START)])
-                meta = {"version": str(VERSION), "currency": self._settings.currency}
-                for name, value in meta.items():
-                    run("INSERT INTO meta VALUES (?, ?)", [name, value])
-            found = dict(run("SELECT name, value FROM meta").fetchall())
-        if found["currency"] != self._settings.currency:
+                for entry in {"version": str(VERSION), "currency": self._settings.currency}.items():
+                    run("INSERT INTO meta VALUES (?, ?)", list(entry))
+            meta = dict(run("SELECT name, value FROM meta").fetchall())
+        if meta["currency"] != self._settings.currency:
             raise DatabaseUnavailable(
                 "open the database",
                 self._path,
-                f"its receipts are in {found['currency']}, the setting `currency` says {self._settings.currency}",
+                f"its receipts are in {meta['currency']}, the setting `currency` says {self._settings.currency}",
                 "a chain has one currency: set it back or use another data directory",
             )
-        if found["version"] != str(VERSION):
+        if meta["version"] != str(VERSION):
             raise DatabaseUnavailable(
                 "open the database",
                 self._path,
-                f"it has version {found['version']}, this program needs {VERSION}",
-                "make it anew with `tillstream rebuild`",
+                f"it has version {meta['version']}, this program needs {VERSION}",
+                "rebuild it with `tillstream rebuild`",
             )
         [state] = self.query("SELECT step, merged FROM state")
         self._step, self._merged = state["step"], state["merged"]
         with self._transaction() as run:
-            self._tables.align(run, self._merged)
+            self._tables.rebuild_changed(run, self._merged)
 
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
-        with self._writing:
+        with self._writing, _convert_errors("write to the database", self._path, "is the disk full?"):
             try:
                 self._connection.execute("BEGIN")
                 yield self._connection.execute
                 self._connection.execute("COMMIT")
-            except duckdb.Error as error:
-                self._roll_back()
-                raise _unavailable("write to the database", self._path, error, "is the disk full?") from error
             except BaseException:
                 self._roll_back()
                 raise
@@ -124,7 +130,7 @@ class DuckDatabase(Database):
         try:
             self._connection.execute("ROLLBACK")
         except duckdb.Error as error:
-            # A failed COMMIT has ended the transaction already.
+            # A failed COMMIT has already ended the transaction.
             logger.debug("database.rollback_failed", reason=str(error))
 
     def position(self) -> Position:
@@ -132,58 +138,65 @@ class DuckDatabase(Database):
 
     def record_ids(self, keys: pa.Table) -> dict[str, int]:
         span = pc.min_max(keys["sold_local"])
-        with self._writing, self._registered("asked", keys) as run:
+        with self._writing, self._registered("wanted", keys) as run:
             rows = run(
                 """SELECT replace(CAST(key AS VARCHAR), '-', ''), place FROM receipts
-                WHERE sold_local BETWEEN ? AND ? AND key IN (SELECT CAST(key AS UUID) FROM asked)""",
+                WHERE sold_local BETWEEN ? AND ? AND key IN (SELECT CAST(key AS UUID) FROM wanted)""",
                 [span["min"].as_py(), span["max"].as_py()],
             ).fetchall()
         return dict(rows)
 
     def commit(self, changes: Changes) -> None:
-        # The engine is not alone: who settles entries of the quarantine commits too.
+        # The quarantine service commits decisions while the engine commits steps.
         with self._committing:
             self._commit(changes)
 
     def _commit(self, changes: Changes) -> None:
         step = self._step + 1
         with self._transaction() as run:
-            self._move(run, changes, step)
+            self._move_position(run, changes, step)
             if changes.receipts is not None:
                 self._insert("receipts", changes.receipts, f"* REPLACE (CAST(key AS UUID) AS key), {step} AS step")
                 self._insert("lines", changes.lines, f"*, {step} AS step")
                 self._insert("settlements", changes.settlements, f"*, {step} AS step")
-                self._count_received(run, changes)
-            self._note(run, changes)
+                self._count_received(run, changes.receipts, changes.committed_us)
+            self._write_small_tables(run, changes)
         self._step = step
         self._unmerged += 0 if changes.receipts is None else changes.receipts.num_rows
 
-    def _move(self, run: Any, changes: Changes, step: int) -> None:
-        """Compare and set the position. One that stays says nothing of how old the figures are."""
-        stays = changes.after == changes.upto
+    def _move_position(self, run: Any, changes: Changes, step: int) -> None:
+        # A commit of decisions leaves the position and the age of the figures as they are.
+        same_position = changes.from_position == changes.to_position
         moved = run(
             """UPDATE state SET position = ?, records = records + ?, step = ?,
                 committed_at = CASE WHEN ? THEN committed_at ELSE make_timestamp(?) END
             WHERE position = ? RETURNING position""",
-            [str(changes.upto), changes.records, step, stays, changes.committed_us, str(changes.after)],
+            [
+                str(changes.to_position),
+                changes.records,
+                step,
+                same_position,
+                changes.committed_us,
+                str(changes.from_position),
+            ],
         ).fetchall()
         if not moved:
             raise PositionConflict(
                 "commit to the database",
                 self._path,
-                f"its position is no longer {changes.after}",
+                f"its position is no longer {changes.from_position}",
                 "another engine writes to it: end one of them",
             )
 
     def maintain(self) -> None:
         try:
-            # No commit may come between what is merged and what is said of it.
+            # A commit in between would not be in the merged tables, although `merged` includes its step.
             with self._committing:
                 self._merge()
             self._checkpoint()
         except DatabaseUnavailable as error:
-            # There are several commits a second, and their figures may differ where the cause doesn't.
-            cause = _FIGURES.sub("", str(error))
+            # Commits come several times per second. Log a cause once, even if the numbers in its text change.
+            cause = _NUMBERS.sub("", str(error))
             if cause != self._maintenance_error:
                 logger.warning("database.maintenance_failed", error=str(error))
             self._maintenance_error = cause
@@ -195,26 +208,22 @@ class DuckDatabase(Database):
     def _merge(self) -> None:
         now_us = self._clock.now_us()
         elapsed_us = now_us - self._merged_us
-        if any(elapsed_us >= least_us and self._unmerged >= receipts for least_us, receipts in _MERGE_AFTER):
+        if any(elapsed_us >= least_us and self._unmerged >= receipts for least_us, receipts in _MERGE_RULES):
             with self._transaction() as run:
                 self._tables.merge(run, self._merged, self._step)
                 run("UPDATE state SET merged = ?", [self._step])
             self._merged, self._merged_us, self._unmerged = self._step, now_us, 0
 
     def _checkpoint(self) -> None:
-        wal = self._path.with_name(f"{self._path.name}.wal")
-        if not wal.exists() or wal.stat().st_size < _CHECKPOINT_BYTES:
+        if not self._wal.exists() or self._wal.stat().st_size < _CHECKPOINT_BYTES:
             return
-        with self._writing:
+        hint = "is the disk full?"
+        with self._writing, _convert_errors("make a checkpoint of the database", self._path, hint):
             try:
                 self._connection.execute("CHECKPOINT")
             except duckdb.TransactionException as error:
-                # Somebody reads an older state: a later commit tries again.
+                # A reader uses an older snapshot. The next call tries again.
                 logger.debug("database.checkpoint_deferred", reason=str(error))
-            except duckdb.Error as error:
-                raise _unavailable(
-                    "make a checkpoint of the database", self._path, error, "is the disk full?"
-                ) from error
 
     @contextmanager
     def _registered(self, name: str, rows: pa.Table) -> Iterator[Any]:
@@ -229,38 +238,28 @@ class DuckDatabase(Database):
             with self._registered("added", rows) as run:
                 run(f"INSERT INTO {table} BY NAME SELECT {columns} FROM added")
 
-    def _count_received(self, run: Any, changes: Changes) -> None:
-        assert changes.receipts is not None
-        second = pc.floor_temporal(changes.receipts["received_at"], unit="second")
-        counted = pa.table({"second": second, "day": changes.receipts["day"]}).group_by(["second", "day"])
-        self._insert("received", counted.aggregate([([], "count_all")]).rename_columns(["second", "day", "receipts"]))
-        if changes.committed_us - self._pruned_us > _RECEIVED_KEPT_SECONDS * 1_000_000:
-            oldest = changes.committed_us - _RECEIVED_KEPT_SECONDS * 1_000_000
-            run("DELETE FROM received WHERE second < make_timestamp(?)", [oldest])
-            self._pruned_us = changes.committed_us
+    def _count_received(self, run: Any, receipts: pa.Table, committed_us: int) -> None:
+        second = pc.floor_temporal(receipts["received_at"], unit="second")
+        groups = pa.table({"second": second, "day": receipts["day"]}).group_by(["second", "day"])
+        self._insert("received", groups.aggregate([([], "count_all")]).rename_columns(["second", "day", "receipts"]))
+        if committed_us - self._pruned_us > _RECEIVED_RETENTION_US:
+            run("DELETE FROM received WHERE second < make_timestamp(?)", [committed_us - _RECEIVED_RETENTION_US])
+            self._pruned_us = committed_us
 
-    def _note(self, run: Any, changes: Changes) -> None:
-        """Quarantine, decisions, counters and faults: few rows."""
+    def _write_small_tables(self, run: Any, changes: Changes) -> None:
         for (day, name), value in changes.counters.items():
-            run(
-                """INSERT INTO counters VALUES (?, ?, ?)
-                ON CONFLICT (day, name) DO UPDATE SET value = counters.value + excluded.value""",
-                [day, name, value],
-            )
-        note(run, self._insert, changes, self._settings.quarantine_limit_bytes)
+            run(ADD_COUNTER, [day, name, value])
+        write_quarantine(run, self._insert, changes, self._settings.quarantine_limit_bytes)
         for fault in changes.faults:
             found_at = fault["found_at"].replace(tzinfo=None)
             run("INSERT INTO faults VALUES (?, ?, ?, ?)", [*list(fault.values())[:3], found_at])
 
     @contextmanager
     def snapshot(self) -> Iterator[DuckReader]:
-        try:
+        with _convert_errors("read the database", self._path):
             cursor = self._connection.cursor()
             cursor.execute("SET TimeZone = 'UTC'")
-            # A checkpoint that a reader stands in the way of is not waited for: a later commit makes it.
             cursor.execute("BEGIN TRANSACTION READ ONLY")
-        except duckdb.Error as error:
-            raise _unavailable("read the database", self._path, error) from error
         with cursor:
             yield DuckReader(self._path, cursor, self._tables)
 
@@ -269,8 +268,7 @@ class DuckDatabase(Database):
             return self._tables.rebuild(run, metric, self._merged)
 
     def size_bytes(self) -> int:
-        wal = self._path.with_name(self._path.name + ".wal")
-        return sum(file.stat().st_size for file in (self._path, wal) if file.exists())
+        return sum(file.stat().st_size for file in (self._path, self._wal) if file.exists())
 
     def close(self) -> None:
         with self._writing:
@@ -278,7 +276,7 @@ class DuckDatabase(Database):
 
 
 class DuckReader(Reader):
-    """A read-only transaction of its own on the database file: DuckDB gives it a snapshot."""
+    """A read-only transaction, for which DuckDB keeps a snapshot."""
 
     def __init__(self, path: Path, cursor: duckdb.DuckDBPyConnection, tables: MetricTables) -> None:
         self._path = path
@@ -286,27 +284,19 @@ class DuckReader(Reader):
         self._tables = tables
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        try:
+        with _convert_errors("read the database", self._path):
             self._cursor.execute(sql, list(parameters))
             names = [column[0] for column in self._cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in self._cursor.fetchall()]
-        except duckdb.Error as error:
-            raise _unavailable("read the database", self._path, error) from error
 
     def verify(self, metric: str, limit: int = 20) -> list[Row]:
         return self.query(self._tables.differences(metric, limit))
 
 
-def _unavailable(doing: str, path: Path, error: Exception, hint: str = "") -> DatabaseUnavailable:
-    return DatabaseUnavailable(doing, path, str(error).split("\n")[0], hint)
-
-
-_PRIMARY_KEYS = {
-    "counters": ", PRIMARY KEY (day, name)",
-    "set_aside": ", PRIMARY KEY (day, kind, reason, source)",
-}
-_STEPPED = ("receipts", "lines", "settlements")
-
-
-def _columns(columns: dict[str, str]) -> str:
-    return ", ".join(f"{name} {kind}" for name, kind in columns.items())
+@contextmanager
+def _convert_errors(doing: str, path: Path, hint: str = "") -> Iterator[None]:
+    """Raise DuckDB's errors as `DatabaseUnavailable`."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise DatabaseUnavailable(doing, path, str(error).split("\n")[0], hint) from error

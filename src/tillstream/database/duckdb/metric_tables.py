@@ -1,4 +1,4 @@
-"""Metrics over stored rows in DuckDB: merged now and then, and folded at the reading in between."""
+"""Metric tables in DuckDB: merged from time to time, and aggregated at read time in between."""
 
 from __future__ import annotations
 
@@ -6,87 +6,83 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tillstream.errors import UnknownMetric
-from tillstream.metrics.catalogue import Metric
-from tillstream.metrics.folding import fold, merge, metric_columns, metric_table
+from tillstream.metrics.catalogue import Metric, aggregate, merge, metric_columns, metric_table
 
 Run = Callable[..., Any]
-"""Runs one statement within the database's transaction; returns what has `fetchall`."""
+"""Runs one statement within the current transaction. The result has `fetchall`."""
 
 
 class MetricTables:
-    """Each metric is a view over its merged rows and the fold of the rows stored since.
+    """Each metric is a view over its merged table and the aggregate of the rows stored since the last merge.
 
-    A merge costs some milliseconds a metric however few the rows are, so a commit of fifty receipts
-    would be nearly all merging. `step` numbers the commits; rows of the steps up to the database's
-    `merged` step are in the merged tables, and the views fold the few that came later.
+    A merge takes some milliseconds per metric, even for few rows. With a merge in every commit, a commit
+    of fifty receipts would spend nearly all its time there. `step` is the number of a commit. The merged
+    tables include all steps up to the `merged` step of the database.
     """
 
     def __init__(self, catalogue: Sequence[Metric], digits: int) -> None:
         self._digits = digits
-        self.metrics: Mapping[str, Metric] = {metric.name: metric for metric in catalogue}
+        self._metrics: Mapping[str, Metric] = {metric.name: metric for metric in catalogue}
 
-    def named(self, name: str) -> Metric:
-        """Raises `UnknownMetric`."""
-        if name not in self.metrics:
-            raise UnknownMetric(f"there is no metric {name!r}; there are {', '.join(self.metrics)}")
-        return self.metrics[name]
+    def _metric(self, name: str) -> Metric:
+        if name not in self._metrics:
+            raise UnknownMetric(f"there is no metric {name!r}; there are {', '.join(self._metrics)}")
+        return self._metrics[name]
 
-    def _fold(self, metric: Metric, where: str = "true") -> str:
-        return fold(metric, metric.source, self._digits, where)
+    def _aggregate(self, metric: Metric, where: str = "true") -> str:
+        return aggregate(metric, metric.source, self._digits, where)
 
-    def align(self, run: Run, merged: int) -> None:
-        """Make the tables of new or changed metrics from the stored rows."""
-        stored = dict(run("SELECT metric, digest FROM catalogue").fetchall())
-        for name, metric in self.metrics.items():
-            if stored.get(name) != metric.digest:
+    def rebuild_changed(self, run: Run, merged: int) -> None:
+        """Rebuild the metrics that are new or whose declaration has changed."""
+        digests = dict(run("SELECT metric, digest FROM catalogue").fetchall())
+        for name, metric in self._metrics.items():
+            if digests.get(name) != metric.digest:
                 self.rebuild(run, name, merged)
 
     def rebuild(self, run: Run, name: str, merged: int) -> int:
-        """Make one metric anew from the stored rows; how many rows it has."""
-        metric = self.named(name)
+        """Recompute one metric from the stored rows. Returns its number of rows. Raises `UnknownMetric`."""
+        metric = self._metric(name)
         self._drop(run, name)
         columns = metric_columns(metric, self._digits)
         declared = ", ".join(f"{column} {kind}" for column, kind in columns.items())
         run(f"CREATE TABLE {_merged(name)} ({declared}, PRIMARY KEY ({_keys(metric)}))")
-        run(f"INSERT INTO {_merged(name)} BY NAME {self._fold(metric, f'step <= {merged}')}")
-        self._show(run, metric, merged)
+        run(f"INSERT INTO {_merged(name)} BY NAME {self._aggregate(metric, f'step <= {merged}')}")
+        self._create_view(run, metric, merged)
         run("INSERT INTO catalogue VALUES (?, ?)", [name, metric.digest])
         count: int = run(f"SELECT count(*) FROM {metric_table(name)}").fetchone()[0]
         return count
 
     def merge(self, run: Run, merged: int, step: int) -> None:
-        """Move the rows of the steps behind `merged`, up to and with `step`, into the merged tables.
-
-        A metric that the catalogue has no more would be left behind: it is dropped, here and not at
-        the opening, which a mere reader with other settings does too.
-        """
+        """Merge the rows of the steps after `merged`, up to and including `step`."""
+        # Metrics that left the catalogue are dropped here and not when the database is opened,
+        # because a reader with other settings opens it too.
         for (name,) in run("SELECT metric FROM catalogue").fetchall():
-            if name not in self.metrics:
+            if name not in self._metrics:
                 self._drop(run, name)
-        for metric in self.metrics.values():
+        for metric in self._metrics.values():
             table = _merged(metric.name)
-            folded = self._fold(metric, f"step > {merged} AND step <= {step}")
+            rows = self._aggregate(metric, f"step > {merged} AND step <= {step}")
             sums = ", ".join(f"{m.name} = {_MERGE[m.merge].format(table=table, name=m.name)}" for m in metric.measures)
-            run(f"INSERT INTO {table} BY NAME {folded} ON CONFLICT ({_keys(metric)}) DO UPDATE SET {sums}")
-            self._show(run, metric, step)
+            run(f"INSERT INTO {table} BY NAME {rows} ON CONFLICT ({_keys(metric)}) DO UPDATE SET {sums}")
+            self._create_view(run, metric, step)
 
     def differences(self, name: str, limit: int) -> str:
         """SQL of the rows in which the metric and a recount of all stored rows differ."""
-        metric = self.named(name)
+        metric = self._metric(name)
         columns = ", ".join(metric_columns(metric, self._digits))
         return f"""
-            WITH recount AS ({self._fold(metric)}), kept AS (FROM {metric_table(name)}),
+            WITH recount AS ({self._aggregate(metric)}), shown AS (FROM {metric_table(name)}),
             differing AS (
-                SELECT 'recount' AS side, * FROM (SELECT {columns} FROM recount EXCEPT SELECT {columns} FROM kept)
+                SELECT 'recount' AS side, * FROM (SELECT {columns} FROM recount EXCEPT SELECT {columns} FROM shown)
                 UNION ALL
-                SELECT 'metric' AS side, * FROM (SELECT {columns} FROM kept EXCEPT SELECT {columns} FROM recount))
+                SELECT 'metric' AS side, * FROM (SELECT {columns} FROM shown EXCEPT SELECT {columns} FROM recount))
             SELECT * FROM differing ORDER BY {_keys(metric)}, side LIMIT {int(limit)}"""
 
-    def _show(self, run: Run, metric: Metric, merged: int) -> None:
-        """The step stands in the view as a number, so that a reader's scan skips all that is merged."""
+    def _create_view(self, run: Run, metric: Metric, merged: int) -> None:
         columns = ", ".join(metric_columns(metric, self._digits))
-        tail = self._fold(metric, f"step > {merged}")
-        parts = f"SELECT {columns} FROM {_merged(metric.name)} UNION ALL {tail}"
+        # The view has the step as a literal number, so that DuckDB skips merged rows by its zone maps.
+        unmerged = self._aggregate(metric, f"step > {merged}")
+        parts = f"SELECT {columns} FROM {_merged(metric.name)} UNION ALL {unmerged}"
         run(f"CREATE OR REPLACE VIEW {metric_table(metric.name)} AS {merge(metric, parts, self._digits)}")
 
     def _drop(self, run: Run, name: str) -> None:

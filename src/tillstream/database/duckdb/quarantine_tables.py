@@ -1,4 +1,4 @@
-"""The embedded database's quarantine: entries within their quota, counts of all that came, and what people decided."""
+"""Quarantine tables in DuckDB: entries within their quota, counts of all entries, and decisions."""
 
 from __future__ import annotations
 
@@ -12,63 +12,65 @@ from tillstream.database.base import Changes, Row
 from tillstream.receipt.reasons import OTHER
 
 GROUPS_LIMIT = 1_000
-"""Most combinations of kind, reason and source that a day is counted by; the rest counts under (other)."""
+"""Limit of combinations of kind, reason and source that are counted per day. All others count as (other)."""
 
-SETTLED_LIMIT = 10_000
-"""Most settled entries that can still be shown; the oldest go first."""
+RESOLVED_LIMIT = 10_000
+"""Limit of resolved entries that are stored. The oldest are removed first."""
 
 Insert = Callable[[str, pa.Table, str], None]
 
-_BESIDE_BYTES = 100
-"""What an entry takes beside its original and its reasons."""
+_ENTRY_OVERHEAD_BYTES = 100
+"""Size of an entry without its original and its reasons."""
 
-_ADD = """INSERT INTO counters VALUES (?, ?, ?)
+ADD_COUNTER = """INSERT INTO counters VALUES (?, ?, ?)
     ON CONFLICT (day, name) DO UPDATE SET value = counters.value + excluded.value"""
-_COUNT = """INSERT INTO set_aside VALUES (?, ?, ?, ?, ?)
+_ADD_ENTRIES = """INSERT INTO set_aside VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (day, kind, reason, source) DO UPDATE SET entries = set_aside.entries + excluded.entries"""
 
-# Settled entries take nothing of the quota, and have a limit of their own.
-_SURPLUS = f"""
+# Resolved entries have their own limit instead of the quota.
+_OVER_QUOTA = f"""
     WITH entry AS (
-        SELECT place, d.place IS NOT NULL AS settled,
-            sum(size_bytes + length(reasons) + {_BESIDE_BYTES}) OVER newest AS kept_bytes, row_number() OVER newest AS rank
+        SELECT place, d.place IS NOT NULL AS resolved, row_number() OVER newest AS rank,
+            sum(size_bytes + length(reasons) + {_ENTRY_OVERHEAD_BYTES}) OVER newest AS total_bytes
         FROM quarantine LEFT JOIN decisions AS d USING (place)
         WINDOW newest AS (PARTITION BY d.place IS NOT NULL ORDER BY received_at DESC, place DESC))
-    SELECT place, settled FROM entry WHERE CASE WHEN settled THEN rank > {SETTLED_LIMIT} ELSE kept_bytes > ? END"""
+    SELECT place, resolved FROM entry
+    WHERE CASE WHEN resolved THEN rank > {RESOLVED_LIMIT} ELSE total_bytes > ? END"""
 
 
-def note(run: Any, insert: Insert, changes: Changes, limit_bytes: int) -> None:
-    """Write what a commit has of entries and decisions, within its transaction."""
-    if changes.settled:
-        rows = pa.Table.from_pylist(list(changes.settled))
-        known = run("SELECT place FROM decisions WHERE place IN (SELECT unnest(?))", [rows["place"].to_pylist()])
-        _insert_new(insert, changes.settled, {place for (place,) in known.fetchall()})
+def write_quarantine(run: Any, insert: Insert, changes: Changes, limit_bytes: int) -> None:
+    """Write the entries and decisions of a commit, and remove entries over the quota, within its transaction."""
+    if changes.decisions:
+        _insert_decisions(run, insert, changes.decisions)
     if not changes.quarantine:
         return
     insert("quarantine", pa.Table.from_pylist(list(changes.quarantine)), "* REPLACE (CAST(day AS DATE) AS day)")
-    _count(run, changes.quarantine)
-    gone = run(_SURPLUS, [limit_bytes]).fetchall()
-    run("DELETE FROM quarantine WHERE place IN (SELECT unnest(?))", [[place for place, _ in gone]])
-    for name, number in Counter("settled_dropped" if settled else "quarantine_dropped" for _, settled in gone).items():
-        run(_ADD, [str(changes.quarantine[-1]["day"]), name, number])
+    _count_entries(run, changes.quarantine)
+    removed = run(_OVER_QUOTA, [limit_bytes]).fetchall()
+    run("DELETE FROM quarantine WHERE place IN (SELECT unnest(?))", [[record_id for record_id, _ in removed]])
+    names = Counter("settled_dropped" if resolved else "quarantine_dropped" for _, resolved in removed)
+    for name, number in names.items():
+        run(ADD_COUNTER, [str(changes.quarantine[-1]["day"]), name, number])
 
 
-def _insert_new(insert: Insert, rows: Sequence[Row], known: set[int]) -> None:
+def _insert_decisions(run: Any, insert: Insert, decisions: Sequence[Row]) -> None:
     first: dict[int, Row] = {}
-    for row in rows:
-        if row["place"] not in known:
-            first.setdefault(row["place"], row)
+    for row in decisions:
+        first.setdefault(row["place"], row)
+    stored = run("SELECT place FROM decisions WHERE place IN (SELECT unnest(?))", [list(first)]).fetchall()
+    for (record_id,) in stored:
+        del first[record_id]
     if first:
         insert("decisions", pa.Table.from_pylist(list(first.values())), "*")
 
 
-def _count(run: Any, rows: Sequence[Row]) -> None:
-    counted = Counter((str(row["day"]), row["kind"], row["reason"], row["source"]) for row in rows)
-    for (day, kind, reason, source), entries in counted.items():
+def _count_entries(run: Any, rows: Sequence[Row]) -> None:
+    counts = Counter((str(row["day"]), row["kind"], row["reason"], row["source"]) for row in rows)
+    for (day, kind, reason, source), entries in counts.items():
         fits = run(
             """SELECT count(*) < ? OR count(*) FILTER (kind = ? AND reason = ? AND source = ?) > 0
             FROM set_aside WHERE day = ?""",
             [GROUPS_LIMIT, kind, reason, source, day],
         ).fetchone()[0]
-        named = (reason, source) if fits else (f"{OTHER} other", OTHER)
-        run(_COUNT, [day, kind, *named, entries])
+        group = (reason, source) if fits else (f"{OTHER} other", OTHER)
+        run(_ADD_ENTRIES, [day, kind, *group, entries])

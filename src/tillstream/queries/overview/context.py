@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from tillstream.config.settings import Settings
 from tillstream.database.base import Reader, Row
-from tillstream.metrics.folding import metric_table
+from tillstream.metrics.catalogue import metric_table
 from tillstream.queries.overview.sales_sql import LINE_TOTALS, TOTALS, SalesSql, Select, total
 from tillstream.queries.overview.scope import Period, Periods, Scope
 from tillstream.queries.serialization import amount

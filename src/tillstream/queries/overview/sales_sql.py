@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from tillstream.metrics.catalogue import BUILT_IN, KEYS, Metric, declare
-from tillstream.metrics.folding import fold, metric_table
+from tillstream.metrics.catalogue import BUILT_IN, KEYS, Metric, aggregate, declare, metric_table
 from tillstream.queries.overview.scope import Period, Scope
 from tillstream.receipt.business_day import Calendar
 
@@ -99,7 +98,7 @@ class SalesSql:
     def _compute(self, metric: Metric, scope: Scope, condition: str, values: Sequence[Any]) -> Select:
         """The metric, computed from stored rows."""
         in_scope, scope_values = scope.condition
-        sql = fold(metric, metric.source, self._digits, f"{condition} AND {in_scope}")
+        sql = aggregate(metric, metric.source, self._digits, f"{condition} AND {in_scope}")
         return sql, [*values, *scope_values]
 
     def _last_day(self, name: str, scope: Scope, cutoff: datetime, period: Period) -> list[Select]:

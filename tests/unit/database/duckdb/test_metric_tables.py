@@ -1,4 +1,4 @@
-"""Merging now and then: what is merged, what is folded at the reading, and that nobody can tell."""
+"""Metrics are merged from time to time and aggregated at read time in between, with the same figures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def merged(pipeline: Pipeline) -> list[dict[str, Any]]:
     return pipeline.database.query("SELECT receipts FROM merged_sales")
 
 
-def test_a_commit_soon_after_a_merge_is_folded_at_the_reading(pipeline: Pipeline) -> None:
+def test_a_commit_soon_after_a_merge_is_aggregated_at_read_time(pipeline: Pipeline) -> None:
     pipeline.append(body())
     pipeline.drain()
     pipeline.append(body(cashReceiptID="2"))
@@ -36,7 +36,7 @@ def test_a_commit_soon_after_a_merge_is_folded_at_the_reading(pipeline: Pipeline
     assert pipeline.rows("sales")[0]["receipts"] == 2
 
 
-def test_a_commit_long_after_a_merge_merges_all_that_came_since(pipeline: Pipeline) -> None:
+def test_a_commit_long_after_a_merge_merges_all_later_receipts(pipeline: Pipeline) -> None:
     for number in range(3):
         pipeline.append(body(cashReceiptID=str(number)))
         pipeline.drain()

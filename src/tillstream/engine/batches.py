@@ -1,0 +1,223 @@
+"""Batches of log records: read from chunks into Arrow tables, and normalized by SQL in an in-memory DuckDB."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from datetime import date, datetime
+from itertools import chain
+from typing import NamedTuple
+
+import duckdb
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+
+from tillstream.config.settings import Settings
+from tillstream.errors import TillstreamError
+from tillstream.log.base import Chunk, Frame
+from tillstream.receipt.model import HEAD_COLUMNS
+from tillstream.receipt.normalization import BODY_SCHEMA, CONTENT_SCHEMA, Normalization
+from tillstream.receipt.time_zones import offsets
+
+_HEAD_PARSE = csv.ParseOptions(delimiter="\t", quote_char=False, escape_char=False, newlines_in_values=False)
+_HEAD_CONVERT = csv.ConvertOptions(
+    column_types={name: pa.int64() if name == "received_us" else pa.string() for name in HEAD_COLUMNS},
+    null_values=[],
+    strings_can_be_null=False,
+)
+
+RECORD_COLUMNS = ("place", *HEAD_COLUMNS, "body")
+
+
+_BODY_SCHEMA = msgspec.json.encode(BODY_SCHEMA).decode()
+_CONTENT_SCHEMA = msgspec.json.encode(CONTENT_SCHEMA).decode()
+
+_NO_RECORDS = pa.table(
+    {name: pa.array([], pa.int64() if name in ("place", "received_us") else pa.string()) for name in RECORD_COLUMNS}
+)
+
+
+class ChunkError(TillstreamError):
+    """The heads or bodies of a chunk are malformed, although its checksum is right."""
+
+
+def records(chunks: Sequence[Chunk]) -> pa.Table:
+    """Read chunks into a table with the columns `RECORD_COLUMNS`. Raises `ChunkError`.
+
+    The column of bodies shares the memory of the chunks.
+    """
+    count = sum(chunk.count for chunk in chunks)
+    written = b"".join(chunk.heads.data for chunk in chunks)
+    try:
+        heads = csv.read_csv(io.BytesIO(written), _read_options(len(written)), _HEAD_PARSE, _HEAD_CONVERT)
+        bodies = pa.chunked_array([_strings(chunk.bodies) for chunk in chunks])
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise ChunkError(str(error)) from error
+    if heads.num_rows != count or len(bodies) != count:
+        raise ChunkError(f"{heads.num_rows} heads and {len(bodies)} bodies for {count} records")
+    record_ids = pa.array(chain.from_iterable(chunk.record_ids for chunk in chunks), pa.int64())
+    return heads.add_column(0, "place", record_ids).append_column("body", bodies)
+
+
+def _read_options(size_bytes: int) -> csv.ReadOptions:
+    # Arrow's CSV reader needs every line within one block. The reasons of a refusal are in one line.
+    block_size = max(csv.ReadOptions().block_size, size_bytes + 1)
+    return csv.ReadOptions(column_names=list(HEAD_COLUMNS), use_threads=False, block_size=block_size)
+
+
+def _strings(frame: Frame) -> pa.Array:
+    """An Arrow string column that shares the memory of the frame."""
+    column = pa.StringArray.from_buffers(len(frame), pa.py_buffer(frame.offsets), pa.py_buffer(frame.data))
+    column.validate(full=True)
+    return column
+
+
+def zone_table(pairs: Sequence[tuple[str, str]]) -> pa.Table:
+    """UTC offsets of each (zone, local date as YYYY-MM-DD), in the columns that `Normalization.sales` joins."""
+    found = [offsets(zone, date.fromisoformat(day)) for zone, day in pairs]
+    return pa.table(
+        {
+            "zone_name": pa.array([zone for zone, _ in pairs], pa.string()),
+            "local_date": pa.array([day for _, day in pairs], pa.string()),
+            "before_seconds": pa.array([int(each.before.total_seconds()) for each in found], pa.int64()),
+            "after_seconds": pa.array([int(each.after.total_seconds()) for each in found], pa.int64()),
+            "from_local": pa.array([each.from_local for each in found], pa.timestamp("us")),
+            "to_local": pa.array([each.to_local for each in found], pa.timestamp("us")),
+        }
+    )
+
+
+class NormalizedBatch(NamedTuple):
+    """Rows of a batch in the columns of the database, and the records that cannot be read."""
+
+    receipts: pa.Table
+    lines: pa.Table
+    settlements: pa.Table
+    unreadable: pa.Table
+
+
+class BatchSql:
+    """Normalizes one batch at a time in temporary tables. No state is kept between batches.
+
+    Statements never filter a scan of an Arrow table: filters pushed down into such scans gave wrong
+    results in several versions of DuckDB.
+    """
+
+    def __init__(self, normalization: Normalization, settings: Settings) -> None:
+        self._normalization = normalization
+        self._settings = settings
+        self._connection = duckdb.connect(
+            ":memory:",
+            config={"threads": 1, "memory_limit": f"{settings.engine_memory_bytes}B", "temp_directory": ""},
+        )
+        self._connection.execute("SET TimeZone = 'UTC'")
+        self._connection.register("zones_of_stores", _store_zones(settings))
+        self._connection.execute("CREATE TABLE store_zone AS SELECT * FROM zones_of_stores")
+        self._create_views()
+        self._empty = self.normalize(_NO_RECORDS, None)
+
+    def _create_views(self) -> None:
+        # Views save parsing the long statements again, which takes most of the time of a small batch.
+        self._connection.register("arrived", _NO_RECORDS)
+        self._connection.register("zone", zone_table([]))
+        read = f"""
+            SELECT place, day, CAST(date AS TIMESTAMP) AS sold_local, key, make_timestamp(received_us) AS received_at,
+                arrived.store, terminal, receipt, source, notes, before_seconds, after_seconds, from_local, to_local,
+                from_json(body, '{_BODY_SCHEMA}') AS r
+            FROM arrived LEFT JOIN store_zone USING (store)
+            LEFT JOIN zone ON zone.local_date = substr(date, 1, 10)
+                AND zone.zone_name = coalesce(store_zone.zone_name, '{self._settings.zone}')"""
+        run = self._connection.execute
+        run("SET VARIABLE applied_at = CAST(NULL AS TIMESTAMP)")
+        sale = self._normalization.sales(read)
+        receipts = self._normalization.receipts(sale, applied_at="CAST(getvariable('applied_at') AS TIMESTAMP)")
+        run(f"CREATE TEMP VIEW every_receipt AS {receipts}")
+        run("CREATE TEMP TABLE receipt AS SELECT * FROM every_receipt")
+        run(f"CREATE TEMP VIEW receipt_row AS {self._normalization.receipt_rows()}")
+        run(f"CREATE TEMP VIEW line AS {self._normalization.lines()}")
+        run(f"CREATE TEMP VIEW settlement AS {self._normalization.settlements()}")
+
+    def keys(self, table: pa.Table) -> pa.Table:
+        """The argument of `Database.record_ids`: columns `key` and `sold_local`."""
+        return pa.table({"key": table["key"], "sold_local": table["date"].cast(pa.timestamp("us"))})
+
+    def normalize(self, table: pa.Table, applied_at: datetime | None) -> NormalizedBatch:
+        """Normalize the records. Those without a readable total are `unreadable`.
+
+        Raises `duckdb.Error` if a body is not JSON, or if the memory limit is too small for the batch.
+        """
+        run = self._connection.execute
+        self._connection.register("arrived", table)
+        self._load_zones(table)
+        moment = None if applied_at is None else applied_at.replace(tzinfo=None)
+        run("SET VARIABLE applied_at = CAST(? AS TIMESTAMP)", [moment])
+        run("CREATE OR REPLACE TEMP TABLE receipt AS SELECT * FROM every_receipt")
+        # A filter in the same statement would be pushed below the JSON parsing, which would parse every body twice.
+        receipts, unreadable = self._arrow("SELECT * FROM receipt_row"), table.slice(0, 0)
+        if receipts["gross"].null_count:
+            without_total = pc.is_null(receipts["gross"])
+            unreadable = _only(table, receipts.filter(without_total)["place"])
+            receipts = receipts.filter(pc.invert(without_total))
+            run("DELETE FROM receipt WHERE gross IS NULL")
+        return NormalizedBatch(
+            receipts, self._arrow("SELECT * FROM line"), self._arrow("SELECT * FROM settlement"), unreadable
+        )
+
+    def unreadable(self, records: pa.Table) -> NormalizedBatch:
+        """The result of a batch in which no record can be read."""
+        return self._empty._replace(unreadable=records)
+
+    def same_content(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
+        """Compare the known fields of each pair of bodies, as `Normalization` reads them.
+
+        An unreadable body equals no other body.
+        """
+        if not pairs:
+            return []
+        try:
+            return self._compare(pairs)
+        except duckdb.Error:
+            if len(pairs) == 1:
+                return [False]
+            return [same for pair in pairs for same in self.same_content([pair])]
+
+    def _compare(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
+        table = pa.table({"a": [a for a, _ in pairs], "b": [b for _, b in pairs]})
+        self._connection.register("pairs", table)
+        rows = self._connection.execute(f"""
+            WITH read AS (SELECT from_json(a, '{_CONTENT_SCHEMA}') AS a, from_json(b, '{_CONTENT_SCHEMA}') AS b FROM pairs)
+            SELECT {" AND ".join(_is_same(each) for each in CONTENT_SCHEMA)} FROM read""").fetchall()
+        return [bool(same) for (same,) in rows]
+
+    def _load_zones(self, table: pa.Table) -> None:
+        dates: list[str] = pc.unique(pc.utf8_slice_codeunits(table["date"], 0, 10)).to_pylist()
+        names = {self._settings.zone, *self._settings.store_zones.values()}
+        self._connection.register("zone", zone_table([(name, date) for name in names for date in dates]))
+
+    def _arrow(self, sql: str) -> pa.Table:
+        table: pa.Table = self._connection.sql(sql).to_arrow_table()
+        return table
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _is_same(field: str) -> str:
+    if field in ("lines", "settlements"):
+        return f"coalesce(a.{field}, []) = coalesce(b.{field}, [])"
+    return f"a.{field} IS NOT DISTINCT FROM b.{field}"
+
+
+def _only(table: pa.Table, record_ids: pa.ChunkedArray) -> pa.Table:
+    return table.filter(pc.is_in(table["place"], value_set=record_ids.combine_chunks()))
+
+
+def _store_zones(settings: Settings) -> pa.Table:
+    return pa.table(
+        {
+            "store": pa.array(list(settings.store_zones), pa.string()),
+            "zone_name": pa.array(list(settings.store_zones.values()), pa.string()),
+        }
+    )
