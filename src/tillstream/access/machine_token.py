@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import ssl
 from contextlib import suppress
 from hmac import compare_digest
 from pathlib import Path
-from urllib.request import HTTPSHandler, OpenerDirector, ProxyHandler, build_opener
 
 from tillstream.access.keys import Entropy
 from tillstream.config.data_directory import DataDirectory, replace_secret
@@ -58,19 +56,3 @@ def authorization(directory: DataDirectory) -> dict[str, str]:
 def is_token(text: str, known: str) -> bool:
     """Compare a text with the token in constant time; an empty token matches nothing."""
     return bool(known) and compare_digest(text.encode("utf-8", "surrogatepass"), known.encode())
-
-
-def opener() -> OpenerDirector:
-    """A client for processes of this machine: without a proxy, and without a check of the certificate's name.
-
-    The address comes from the lock that the process holds, so no other program can listen there.
-    """
-    return build_opener(ProxyHandler({}), HTTPSHandler(context=trusting()))
-
-
-def trusting() -> ssl.SSLContext:
-    """TLS without certificate checks, for connections within this machine."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context

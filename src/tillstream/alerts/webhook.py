@@ -6,25 +6,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPException
 from threading import Condition, Thread
 from typing import Any
-from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import (
-    HTTPDefaultErrorHandler,
-    HTTPErrorProcessor,
-    HTTPHandler,
-    HTTPSHandler,
-    OpenerDirector,
-    ProxyHandler,
-    Request,
-)
 
 import msgspec
 import structlog
 
-from tillstream import __version__
+from tillstream.client.control import ControlClient, RequestFailed
 from tillstream.config.settings import Settings
 
 QUEUE_LIMIT = 1_000
@@ -39,8 +28,6 @@ MAX_AGE_S = 3_600.0
 WARNING_INTERVAL_S = 600.0
 """Minimum interval between two log events about failures."""
 
-_RETRY_STATUSES = (408, 429)
-
 logger = structlog.get_logger()
 
 
@@ -48,18 +35,6 @@ logger = structlog.get_logger()
 class _QueuedEvent:
     body: bytes
     queued_s: float
-
-
-class _Refused(Exception):
-    """The receiver refused the event, so another attempt would be pointless."""
-
-
-def _opener() -> OpenerDirector:
-    """An HTTP client with proxies from the environment. It follows no redirect, which would drop the event."""
-    opener = OpenerDirector()
-    for handler in (ProxyHandler, HTTPHandler, HTTPSHandler, HTTPDefaultErrorHandler, HTTPErrorProcessor):
-        opener.add_handler(handler())
-    return opener
 
 
 class Webhook:
@@ -78,11 +53,10 @@ class Webhook:
     ) -> None:
         self._url = settings.alert_webhook_url
         self._host = urlsplit(self._url).netloc
-        self._timeout_s = settings.alert_webhook_timeout_ms / 1_000
-        self._pauses_s = pauses_s
+        timeout_s = settings.alert_webhook_timeout_ms / 1_000
+        self._client = ControlClient(timeout_s, attempts=None, pauses_s=pauses_s, limit_bytes=0)
         self._max_age_s = max_age_s
         self._now = now
-        self._opener = _opener()
         self._queue: deque[_QueuedEvent] = deque(maxlen=QUEUE_LIMIT)
         self._changed = Condition()
         self._closed = False
@@ -118,55 +92,37 @@ class Webhook:
             return None if self._closed else self._queue[0]
 
     def _deliver(self, event: _QueuedEvent) -> None:
-        """Attempt until the event is accepted, refused, too old, or dropped from the queue."""
-        attempts = 0
-        while not self._closed:
-            try:
-                self._post(event.body)
-            except _Refused as error:
-                logger.warning("webhook.refused", host=self._host, reason=str(error))
-                break
-            except (OSError, HTTPException, ValueError) as error:
-                self._warn(error)
-            else:
+        """Post the event until it is accepted, refused, too old, or dropped from the queue."""
+
+        def wait(reason: str, pause_s: float) -> bool:
+            self._warn(reason)
+            return self._now() - event.queued_s < self._max_age_s and self._pause(event, pause_s)
+
+        try:
+            response = self._client.send(self._url, event.body, {"Content-Type": "application/json"}, wait)
+        except RequestFailed:
+            pass
+        else:
+            if 200 <= response.status < 300:
                 self._report_recovery()
-                break
-            if self._now() - event.queued_s >= self._max_age_s or not self._pause(event, attempts):
-                break
-            attempts += 1
+            elif not response.retryable:
+                logger.warning("webhook.refused", host=self._host, reason=f"it answered {response.status}")
         with self._changed:
             if self._queue and self._queue[0] is event:
                 self._queue.popleft()
 
-    def _post(self, body: bytes) -> None:
-        """Raises `_Refused`, or `OSError` and `HTTPException` if another attempt may succeed."""
-        headers = {"Content-Type": "application/json", "User-Agent": f"tillstream/{__version__}"}
-        request = Request(self._url, body, headers, method="POST")
-        try:
-            with self._opener.open(request, timeout=self._timeout_s):
-                return
-        except HTTPError as error:
-            with error:
-                if error.code < 500 and error.code not in _RETRY_STATUSES:
-                    raise _Refused(f"it answered {error.code}") from None
-                raise OSError(f"it answered {error.code}") from None
-
-    def _pause(self, event: _QueuedEvent, attempts: int) -> bool:
-        """Wait for the next attempt. Returns whether the event is still the first in the queue."""
+    def _pause(self, event: _QueuedEvent, pause_s: float) -> bool:
+        """Wait for the next attempt. Returns whether the event is still the first in an open queue."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._closed or self._queue[0] is not event,
-                self._pauses_s[min(attempts, len(self._pauses_s) - 1)],
-            )
-            return self._queue[0] is event
+            return not self._changed.wait_for(lambda: self._closed or self._queue[0] is not event, pause_s)
 
-    def _warn(self, error: Exception) -> None:
+    def _warn(self, reason: str) -> None:
         now = self._now()
         if self._warned_s is None or now - self._warned_s >= WARNING_INTERVAL_S:
             self._warned_s = now
             with self._changed:
                 waiting, dropped = len(self._queue), self._dropped
-            logger.warning("webhook.failed", host=self._host, reason=str(error), waiting=waiting, dropped=dropped)
+            logger.warning("webhook.failed", host=self._host, reason=reason, waiting=waiting, dropped=dropped)
 
     def _report_recovery(self) -> None:
         if self._warned_s is not None:

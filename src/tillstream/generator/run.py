@@ -12,7 +12,7 @@ from random import Random
 
 import uvloop
 
-from tillstream.access.machine_token import trusting
+from tillstream.client.control import unverified_tls
 from tillstream.client.messages import NDJSON, Target, head, target
 from tillstream.client.sender import Request, Sender
 from tillstream.client.tally import Tally
@@ -98,7 +98,7 @@ class _Shift:
         single = phase.batch == 1
         self._path = "/receipt" if single else "/receipts"
         self._head = head(to, self._path, "application/json" if single else NDJSON, phase.simulated, options.key)
-        tls = trusting() if options.same_machine and to.tls else None
+        tls = unverified_tls() if options.same_machine and to.tls else None
         self._sender = Sender(to, phase.connections, tally, Random(f"{options.seed} waits"), tls=tls)
         self._started_ns = time.perf_counter_ns()
         self._ticked_ns = 0

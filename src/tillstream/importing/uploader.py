@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tillstream.access.machine_token import trusting
+from tillstream.client.control import unverified_tls
 from tillstream.client.messages import Answer, head, target
 from tillstream.client.sender import Request, Sender
 from tillstream.client.tally import Tally
@@ -95,7 +95,7 @@ class Uploader:
         self._settled: list[tuple[object, Batch, Taken]] = []
         self._refused: OperationalError | None = None
         self._tally = Tally()
-        tls = trusting() if destination.same_machine and to.tls else None
+        tls = unverified_tls() if destination.same_machine and to.tls else None
         self._sender = Sender(to, CONNECTIONS, self._tally, random, self._answered, tls)
 
     @property

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from http.client import HTTPException
 from typing import TypeVar
-from urllib.error import HTTPError
 from urllib.parse import urlencode
-from urllib.request import Request
 
 import msgspec
 
-from tillstream.access import machine_token
+from tillstream.client.control import ControlClient, RequestFailed, Response
 from tillstream.config.data_directory import Holder
 from tillstream.database.base import Row
 from tillstream.errors import BadQuery, DatabaseUnavailable, IngestUnavailable
@@ -40,7 +37,8 @@ class RemoteQuarantineService(QuarantineService):
             raise DatabaseUnavailable("ask", self._target, "it is only starting", "try again in a moment")
         self._address = holder.address
         self._authorization = authorization
-        self._opener = machine_token.opener()
+        # During a replay the engine itself waits for ingest.
+        self._client = ControlClient(2 * RESPONSE_TIMEOUT_S, same_machine=True)
 
     def page(self, filters: Mapping[str, str]) -> Row:
         return self._decode(*self._send(f"?{urlencode(filters)}"), Row)
@@ -58,17 +56,11 @@ class RemoteQuarantineService(QuarantineService):
     def discard(self, entries: Sequence[str]) -> list[Outcome]:
         return self._decode(*self._send("/discard", msgspec.json.encode({"entries": entries})), _Outcomes).entries
 
-    def _send(self, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+    def _send(self, path: str, body: bytes | None = None) -> Response:
         headers = {"Content-Type": "application/json"} if body is not None else {}
-        request = Request(f"{self._address}{_PATH}{path}", body, {**headers, **self._authorization})
         try:
-            # During a replay the engine itself waits for ingest.
-            with self._opener.open(request, timeout=2 * RESPONSE_TIMEOUT_S) as response:
-                return response.status, response.read()
-        except HTTPError as error:
-            with error:
-                return error.code, error.read()
-        except (OSError, HTTPException) as error:
+            return self._client.send(f"{self._address}{_PATH}{path}", body, {**headers, **self._authorization})
+        except RequestFailed as error:
             raise DatabaseUnavailable("ask", f"{self._target} at {self._address}", error, "see its log") from error
 
     def _decode(self, status: int, body: bytes, kind: type[T]) -> T:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from http.client import HTTPException
 from itertools import islice
 from threading import Lock
 from typing import Any, NamedTuple
-from urllib.error import HTTPError
-from urllib.request import Request, build_opener
 
 import msgspec
 
-from tillstream.access import machine_token
+from tillstream.client.control import ControlClient, RequestFailed
 from tillstream.errors import IngestUnavailable
 from tillstream.formats.base import Decoder, Skip
 from tillstream.formats.registry import Formats
@@ -22,9 +19,7 @@ from tillstream.receipt.model import REPLAY, SIMULATED
 
 RESPONSE_TIMEOUT_S = 30.0
 
-_RESPONSE_LIMIT_BYTES = 16 * 1024 * 1024
 _BLANK = b"\xef\xbb\xbf \t\r\n"
-_RETRYABLE = (408, 429, 503)
 
 
 class ReplayResult(NamedTuple):
@@ -54,7 +49,7 @@ class Replayer:
         self._authorization = authorization
         self._formats = formats
         self._decoding = Lock()
-        self._opener = build_opener() if remote else machine_token.opener()
+        self._client = ControlClient(RESPONSE_TIMEOUT_S, same_machine=not remote)
 
     @property
     def media_types(self) -> list[str]:
@@ -80,24 +75,18 @@ class Replayer:
         replay = f"{REPLAY}/{SIMULATED}" if source.endswith(f"/{SIMULATED}") else REPLAY
         headers = {"Content-Type": media_type, "Tillstream-Source": replay, **self._authorization()}
         address = self._address()
-        status, response = self._send(Request(f"{address}{path}", content, headers, method="POST"))
-        if status == HTTPStatus.UNAUTHORIZED:
-            # The key is wrong for all entries, so this says nothing about the content.
-            raise IngestUnavailable("replay to", address, _reason(response, status), "see the setting ingest_key_file")
-        if status in _RETRYABLE or status >= 500:
-            raise IngestUnavailable("replay to", address, _reason(response, status), "try again in a moment")
-        return _result(status, response)
-
-    def _send(self, request: Request) -> tuple[int, dict[str, Any]]:
         try:
-            with self._opener.open(request, timeout=RESPONSE_TIMEOUT_S) as response:
-                return response.status, _decoded(response.read(_RESPONSE_LIMIT_BYTES))
-        except HTTPError as error:
-            with error:
-                return error.code, _decoded(error.read(_RESPONSE_LIMIT_BYTES))
-        except (OSError, HTTPException) as error:
-            reason = getattr(error, "reason", None) or error
-            raise IngestUnavailable("reach ingest at", request.full_url, reason, "see its log, try again") from error
+            response = self._client.send(f"{address}{path}", content, headers)
+        except RequestFailed as error:
+            raise IngestUnavailable("reach ingest at", f"{address}{path}", error, "see its log, try again") from error
+        answer = _decoded(response.body)
+        if response.status == HTTPStatus.UNAUTHORIZED:
+            # The key is wrong for all entries, so this says nothing about the content.
+            reason, hint = _reason(answer, response.status), "see the setting ingest_key_file"
+            raise IngestUnavailable("replay to", address, reason, hint)
+        if response.retryable:
+            raise IngestUnavailable("replay to", address, _reason(answer, response.status), "try again in a moment")
+        return _result(response.status, answer)
 
 
 def _has_several(decoder: Decoder, content: bytes) -> bool:

@@ -8,13 +8,12 @@ from datetime import date
 from decimal import Decimal
 from http import HTTPStatus
 from typing import Any, Protocol
-from urllib.error import HTTPError
-from urllib.request import Request
 
 import msgspec
 from msgspec import Struct
 
 from tillstream.access import machine_token
+from tillstream.client.control import ControlClient, RequestFailed
 from tillstream.clock import Clock, SystemClock
 from tillstream.config.data_directory import DataDirectory, Holder, open_directory
 from tillstream.config.settings import Settings
@@ -27,8 +26,8 @@ from tillstream.queries.queries import Queries
 from tillstream.queries.summary import COUNTERS
 from tillstream.receipt.amounts import minor_unit, round_half_up
 
-ANSWER_LIMIT_S = 600
-"""How long a running engine may take to recount."""
+RESPONSE_TIMEOUT_S = 600.0
+"""Longest time that a running engine may take to recount."""
 
 _RECOUNT = """SELECT sum(gross) AS revenue, sum(net) AS net, sum(tax) AS tax, count(*) AS receipts,
     CAST(sum(items) AS BIGINT) AS items, count(DISTINCT store) AS stores_active,
@@ -101,14 +100,17 @@ def _ask(holder: Holder, authorization: dict[str, str]) -> Report:
     target = f"the engine of process {holder.pid}"
     if not holder.address:
         raise DatabaseUnavailable("ask", target, "it is only starting", "try again in a moment")
-    asked = Request(f"{holder.address}/api/v1/check", headers=authorization)
+    target = f"{target} at {holder.address}"
+    client = ControlClient(RESPONSE_TIMEOUT_S, same_machine=True)
     try:
-        with machine_token.opener().open(asked, timeout=ANSWER_LIMIT_S) as answer:
-            return msgspec.json.decode(answer.read(), type=Report)
-    except (OSError, msgspec.DecodeError) as error:
-        denied = isinstance(error, HTTPError) and error.code == HTTPStatus.UNAUTHORIZED
-        hint = "run this as the user of the engine" if denied else "see its log"
-        raise DatabaseUnavailable("ask", f"{target} at {holder.address}", error, hint) from error
+        response = client.send(f"{holder.address}/api/v1/check", headers=authorization)
+        if response.status == HTTPStatus.OK:
+            return msgspec.json.decode(response.body, type=Report)
+    except (RequestFailed, msgspec.DecodeError) as error:
+        raise DatabaseUnavailable("ask", target, error, "see its log") from error
+    denied = response.status == HTTPStatus.UNAUTHORIZED
+    hint = "run this as the user of the engine" if denied else "see its log"
+    raise DatabaseUnavailable("ask", target, f"it answered {response.status}", hint)
 
 
 def run(database: Database, queries: Queries, log: Log, metrics: Sequence[Metric]) -> Report:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import ssl
 from pathlib import Path
 
 import pytest
@@ -59,9 +58,3 @@ def test_only_the_whole_token_is_the_token() -> None:
     assert not machine_token.is_token("ab", "abc")
     assert not machine_token.is_token("", "")
     assert not machine_token.is_token("é\ud800", "abc")
-
-
-def test_on_this_machine_no_name_is_asked_for() -> None:
-    context = machine_token.trusting()
-    assert (context.check_hostname, context.verify_mode) == (False, ssl.CERT_NONE)
-    assert machine_token.opener() is not None

@@ -1,0 +1,138 @@
+"""HTTP client of the control plane: the webhook, replays, and requests to a running engine.
+
+Receipts in bulk go through `tillstream.client.sender` instead.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from ipaddress import ip_address
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from tillstream import __version__
+from tillstream.errors import TillstreamError
+
+RESPONSE_LIMIT_BYTES = 256 * 1024 * 1024
+"""Enough for an original of the largest body, escaped in JSON."""
+
+RETRYABLE = frozenset({408, 429})
+"""Statuses below 500 after which the same request may succeed later."""
+
+Wait = Callable[[str, float], bool]
+"""Waits between two attempts, given the reason of the failure and the pause in seconds; False gives up."""
+
+
+class RequestFailed(TillstreamError):
+    """The last attempt got no HTTP response."""
+
+
+class Response(NamedTuple):
+    status: int
+    body: bytes
+
+    @property
+    def retryable(self) -> bool:
+        return self.status in RETRYABLE or self.status >= 500
+
+
+def _sleep(_reason: str, pause_s: float) -> bool:
+    time.sleep(pause_s)
+    return True
+
+
+class ControlClient:
+    """Sends each request over a new connection, retries it, and follows no redirect. Safe from any thread.
+
+    `timeout_s` limits each wait for the peer. `attempts` includes the first one; None sets no limit. `pauses_s` are the
+    waits between attempts; the last one repeats. `same_machine` accepts any certificate, because the address comes
+    from a lock file that only this machine's own processes write. Of a longer body only `limit_bytes` are returned.
+    """
+
+    def __init__(
+        self,
+        timeout_s: float,
+        *,
+        attempts: int | None = 1,
+        pauses_s: tuple[float, ...] = (1.0,),
+        same_machine: bool = False,
+        limit_bytes: int = RESPONSE_LIMIT_BYTES,
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._attempts = attempts
+        self._pauses_s = pauses_s
+        self._same_machine = same_machine
+        self._limit_bytes = limit_bytes
+
+    def send(
+        self, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None, wait: Wait = _sleep
+    ) -> Response:
+        """POST the body, or GET without one. Returns the last response. Raises `RequestFailed` if there was none."""
+        attempt = 0
+        while True:
+            attempt += 1
+            outcome = self._attempt(url, body, headers or {})
+            if isinstance(outcome, Response):
+                if not outcome.retryable:
+                    return outcome
+                reason = f"it answered {outcome.status}"
+            else:
+                reason = str(outcome)
+            pause_s = self._pauses_s[min(attempt, len(self._pauses_s)) - 1]
+            if attempt == self._attempts or not wait(reason, pause_s):
+                break
+        if isinstance(outcome, RequestFailed):
+            raise outcome
+        return outcome
+
+    def _attempt(self, url: str, body: bytes | None, headers: Mapping[str, str]) -> Response | RequestFailed:
+        # The import takes a tenth of a second, and most processes send no such request.
+        import httpx
+
+        # The log of these libraries would show the address of the webhook, which is a secret.
+        for name in ("httpx", "httpcore"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        sent = {"User-Agent": f"tillstream/{__version__}", "Accept-Encoding": "identity", **headers}
+        method = "GET" if body is None else "POST"
+        try:
+            with (
+                httpx.Client(verify=self._tls, trust_env=not self._is_local(url), timeout=self._timeout_s) as client,
+                client.stream(method, url, content=body, headers=sent) as response,
+            ):
+                received = bytearray()
+                for part in response.iter_raw() if self._limit_bytes else ():
+                    received += part
+                    if len(received) >= self._limit_bytes:
+                        break
+                return Response(response.status_code, bytes(received[: self._limit_bytes]))
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            failure = RequestFailed(str(error) or type(error).__name__)
+            failure.__cause__ = error
+            return failure
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return unverified_tls() if self._same_machine else ssl.create_default_context()
+
+    def _is_local(self, url: str) -> bool:
+        """Whether the request stays on this machine, so that no proxy may be used."""
+        host = urlsplit(url).hostname or ""
+        try:
+            return self._same_machine or host == "localhost" or ip_address(host).is_loopback
+        except ValueError:
+            return False
+
+
+def unverified_tls() -> ssl.SSLContext:
+    """TLS that accepts any certificate, for connections that stay on this machine.
+
+    The certificate of its processes is for the name that other machines use.
+    """
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
