@@ -1,4 +1,4 @@
-"""`python -m tillstream` is the `tillstream` command."""
+"""Entry point of `python -m tillstream`, the same as the `tillstream` command."""
 
 from tillstream.cli.main import main
 

@@ -1,7 +1,7 @@
-"""The composition root: from settings to a concrete log, database, engine and views. Nobody else
-imports a backend.
+"""The composition root: creates log, database, engine and queries from the settings.
 
-Backends are imported where they are made, so that ingest never loads the database's libraries.
+Only this module imports backends. It imports each one where it is used, so that ingest never loads the
+libraries of the database.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 
 
 def open_log(directory: DataDirectory, settings: Settings, *, writer: bool) -> Log:
-    """The log, for a role that writes it or for any reader. Raises an `OperationalError`."""
+    """Open the log for the one writer or for a reader. Raises an `OperationalError`."""
     if settings.log == "rabbitmq":
-        return _rabbit_log(directory, settings, writer=writer)
+        return _open_rabbitmq(directory, settings, writer=writer)
     if directory.broker_marker.exists():
-        raise _other_log(directory, "it goes with a log on RabbitMQ", "set log = rabbitmq")
+        raise _other_log(directory, "its log is on RabbitMQ", "set log = rabbitmq")
     from tillstream.log.sqlite.log import SqliteLog
 
     return SqliteLog(directory.log, writer=writer, settings=settings)
 
 
-def _rabbit_log(directory: DataDirectory, settings: Settings, *, writer: bool) -> Log:
+def _open_rabbitmq(directory: DataDirectory, settings: Settings, *, writer: bool) -> Log:
     try:
-        import pika  # noqa: F401 - only whether it is there
+        import pika  # noqa: F401 - checks that it is installed
     except ModuleNotFoundError as error:
         hint = "try: pip install 'tillstream[rabbitmq]'"
         raise SettingsError("use the setting", "log = rabbitmq", "its client library pika is missing", hint) from error
-    # A database's position means something in its own log only.
+    # A position of the database is valid in its own log only.
     if directory.log.exists():
         raise _other_log(directory, f"its log is {directory.log.name}", "set log = sqlite")
     directory.broker_marker.touch()
@@ -62,10 +62,10 @@ def _other_log(directory: DataDirectory, because: str, hint: str) -> DataDirecto
 def open_read_side(
     directory: DataDirectory, settings: Settings, clock: Clock, *, rebuilding: bool = False
 ) -> Iterator[ReadSide]:
-    """The read side of a data directory, closed at the end of the block; `rebuilding`: over the new database.
+    """Open the read side of a data directory, and close it after the block. With `rebuilding`, use the new database.
 
-    Raises `DatabaseUnavailable`, `LogUnavailable` or `CatalogueError`. The caller holds the
-    directory's `engine` lock: one process opens the database file.
+    The caller holds the `engine` lock of the directory, because only one process may open the database
+    file. Raises `DatabaseUnavailable`, `LogUnavailable` or `CatalogueError`.
     """
     from tillstream.alerts.evaluator import AlertEvaluator
     from tillstream.database.duckdb.database import DuckDatabase
@@ -77,13 +77,13 @@ def open_read_side(
     from tillstream.queries.queries import Queries
     from tillstream.runtime.read_side import ReadSide
 
-    settings, shops = settings_in_force(directory, settings, clock)
+    settings, stores = settings_in_force(directory, settings, clock)
     metrics = catalogue(settings.metrics)
     path = directory.new_database if rebuilding else directory.database
     formats = registry.load(settings)
     replayer = Replayer(
-        partial(_ingest, directory, settings),
-        partial(_authorization, directory, settings),
+        partial(_ingest_address, directory, settings),
+        partial(_ingest_headers, directory, settings),
         formats,
         remote=bool(settings.ingest_url),
     )
@@ -94,9 +94,9 @@ def open_read_side(
         closing(DuckEngine(log, database, settings, clock, rebuilding=rebuilding)) as engine,
     ):
         decisions.apply(database)
-        queries = Queries(database, log, metrics, settings, clock, engine.failure, stores=shops, formats=formats)
+        queries = Queries(database, log, metrics, settings, clock, engine.failure, stores=stores, formats=formats)
         quarantine_service = LocalQuarantineService(queries, database, log, decisions, replayer, clock)
-        alerts = AlertEvaluator(database, log, settings, queries.calendar, shops)
+        alerts = AlertEvaluator(database, log, settings, queries.calendar, stores)
         yield ReadSide(log, database, engine, queries, alerts, metrics, quarantine_service, _broadcast(log, settings))
 
 
@@ -109,22 +109,22 @@ def _broadcast(log: Log, settings: Settings) -> Callable[[Mapping[str, bytes]], 
     return log.broadcast
 
 
-def _ingest(directory: DataDirectory, settings: Settings) -> str:
-    """The address of ingest: the one that is set, or of what runs on the directory. Raises `IngestUnavailable`."""
+def _ingest_address(directory: DataDirectory, settings: Settings) -> str:
+    """The address of ingest: from the settings, or of the ingest of the directory. Raises `IngestUnavailable`."""
     if settings.ingest_url:
         return settings.ingest_url.rstrip("/")
     holder = directory.holder("ingest")
     if holder is None:
         raise IngestUnavailable(
-            "replay to ingest on", directory.path, "it does not run", "start `tillstream up`, or set ingest_url"
+            "replay to ingest on", directory.path, "it is not running", "start `tillstream up`, or set ingest_url"
         )
     if not holder.address:
-        raise IngestUnavailable("replay to ingest on", directory.path, "it is only starting", "try again in a moment")
+        raise IngestUnavailable("replay to ingest on", directory.path, "it is still starting", "try again in a moment")
     return holder.address
 
 
-def _authorization(directory: DataDirectory, settings: Settings) -> Mapping[str, str]:
-    """What a request to that ingest must bring. Raises `IngestUnavailable`."""
+def _ingest_headers(directory: DataDirectory, settings: Settings) -> Mapping[str, str]:
+    """The headers that authorize a request to ingest. Raises `IngestUnavailable`."""
     if not settings.ingest_url:
         return machine_token.authorization(directory)
     if not settings.ingest_key_file:

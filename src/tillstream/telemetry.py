@@ -1,4 +1,4 @@
-"""The program's own log lines: structured, on standard error, as text for people or JSON for machines."""
+"""Structured logging of the process to standard error, as text or JSON."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tillstream.config.settings import Settings
 
 
 def configure(settings: Settings, role: str, stream: TextIO | None = None) -> None:
-    """Send every log line of this process, those of its libraries too, to `stream` (standard error).
+    """Send every log line of the process and its libraries to `stream`; the default is standard error.
 
-    A line has a level, a time in UTC, the role and what the caller bound to it. Callers bind counts,
-    places and reasons, never what a receipt says.
+    A line has a level, a time in UTC, the role and the fields that the caller bound. Callers bind
+    counts, positions and reasons, never the content of a receipt.
     """
     target = sys.stderr if stream is None else stream
     shared: list[Processor] = [
@@ -48,7 +48,7 @@ def configure(settings: Settings, role: str, stream: TextIO | None = None) -> No
 
 
 def _renderers(settings: Settings, target: TextIO) -> list[Processor]:
-    # Neither form shows the local variables of a traceback: they may hold receipts.
+    # Neither format shows the local variables of a traceback, because they may contain receipts.
     if settings.log_format == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     return [

@@ -1,4 +1,4 @@
-"""Whatever hours a shop has, what is written of them is read as they were; whatever is typed, it is read or refused."""
+"""Formatted opening hours and CSV files parse back equal; any other input is parsed or refused."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tillstream.stores.csv_file import TEXT_LENGTH, WrongList, read, write
+from tillstream.stores.csv_file import TEXT_LENGTH, InvalidStoreList, read, write
 from tillstream.stores.model import Opening, Store, StoreList
-from tillstream.stores.opening_hours import MIDNIGHT, HoursError, parse, written
+from tillstream.stores.opening_hours import MIDNIGHT, HoursError, format_week, parse
 
 DAY_MINUTES = 24 * 60
 
@@ -21,7 +21,7 @@ def at(minute: int) -> time:
 
 @st.composite
 def weeks(draw: st.DrawFn) -> tuple[Opening, ...]:
-    """Any week: spans of whole minutes in order, which may touch; equal days are frequent."""
+    """Any week of ordered spans of whole minutes. Spans may touch, and equal days are frequent."""
     edges = st.lists(st.integers(0, DAY_MINUTES), min_size=0, max_size=4, unique=True).map(sorted)
     kinds = draw(st.lists(edges, min_size=1, max_size=3))
     openings = []
@@ -37,37 +37,37 @@ texts = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), max
 
 
 @st.composite
-def shops(draw: st.DrawFn) -> Store:
-    hours = draw(weeks().filter(lambda week: len(written(week)) <= TEXT_LENGTH))
+def stores(draw: st.DrawFn) -> Store:
+    hours = draw(weeks().filter(lambda week: len(format_week(week)) <= TEXT_LENGTH))
     zone, tills = draw(st.sampled_from(("", "Indian/Reunion"))), draw(st.integers(0, 999))
     name, city, region = draw(texts), draw(texts), draw(texts)
     return Store(draw(texts.filter(bool)), name, city, region, zone, tills, hours)
 
 
 @given(weeks())
-def test_what_is_written_of_hours_is_read_as_they_were(week: tuple[Opening, ...]) -> None:
-    assert parse(written(week)) == week
+def test_formatted_hours_parse_back_equal(week: tuple[Opening, ...]) -> None:
+    assert parse(format_week(week)) == week
 
 
-@given(st.lists(shops(), min_size=1, max_size=5, unique_by=lambda shop: shop.id))
-def test_what_is_written_of_a_list_is_read_as_it_was(listed: list[Store]) -> None:
-    given_list = StoreList({shop.id: shop for shop in listed})
-    assert read(write(given_list).encode()).by_id == given_list.by_id
+@given(st.lists(stores(), min_size=1, max_size=5, unique_by=lambda store: store.id))
+def test_a_written_list_reads_back_equal(stores: list[Store]) -> None:
+    store_list = StoreList({store.id: store for store in stores})
+    assert read(write(store_list).encode()).by_id == store_list.by_id
 
 
 @given(st.text(alphabet="MoTuSa0123456789:;,-– ", max_size=40))
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
         week = parse(text)
     except HoursError:
         return
-    assert parse(written(week)) == week
+    assert parse(format_week(week)) == week
 
 
 @given(st.binary(max_size=200) | st.text(alphabet='id,;nameours"\r\n 12', max_size=200).map(str.encode))
 def test_any_file_is_read_or_refused(data: bytes) -> None:
     try:
-        found: object = read(data).by_id
-    except WrongList as error:
-        found = error.faults
-    assert found
+        result: object = read(data).by_id
+    except InvalidStoreList as error:
+        result = error.faults
+    assert result

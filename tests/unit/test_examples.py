@@ -39,14 +39,14 @@ def test_the_receipts_are_taken(body: bytes) -> None:
     assert (len(key), day) == (32, "2026-11-23")
 
 
-def test_the_list_of_shops_is_imported_and_has_the_shop_of_the_receipts(tmp_path: Path) -> None:
+def test_the_list_of_stores_is_imported_and_contains_the_store_of_the_receipts(tmp_path: Path) -> None:
     data = tmp_path / "data"
     taken = CliRunner().invoke(main, ["stores", "import", str(EXAMPLES / "stores.csv"), "--data", str(data)])
-    assert (taken.exit_code, taken.output.splitlines()[0]) == (0, "12 shops: 12 new, 0 changed, 0 gone")
-    shops = repository.read(data / "shops.json")
-    assert shops.title("12") == "Strasbourg Krutenau"
-    assert all(shop.name and shop.city and shop.region and shop.hours and shop.tills for shop in shops.by_id.values())
-    assert len(shops.regions) == 9
+    assert (taken.exit_code, taken.output.splitlines()[0]) == (0, "12 stores: 12 new, 0 changed, 0 removed")
+    stores = repository.read(data / "shops.json")
+    assert stores.title("12") == "Strasbourg Krutenau"
+    assert all(each.name and each.city and each.region and each.hours and each.tills for each in stores.by_id.values())
+    assert len(stores.regions) == 9
 
 
 def test_the_client_can_be_copied_alone() -> None:

@@ -1,4 +1,4 @@
-"""Given a log format and level; when the program or a library logs; then lines come out in that form."""
+"""Log lines of the program and its libraries have the format and the minimum level of the settings."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def lines(stream: io.StringIO) -> list[dict[str, object]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_json_lines_carry_level_time_role_and_what_was_bound(stream: io.StringIO) -> None:
+def test_json_lines_have_level_time_role_and_bound_fields(stream: io.StringIO) -> None:
     telemetry.configure(Settings(log_format="json"), "engine", stream)
-    structlog.get_logger().warning("log damaged", records=7)
+    structlog.get_logger().warning("log.damaged", records=7)
     (line,) = lines(stream)
     assert str(line.pop("timestamp")).endswith("Z")
-    assert line == {"event": "log damaged", "level": "warning", "role": "engine", "records": 7}
+    assert line == {"event": "log.damaged", "level": "warning", "role": "engine", "records": 7}
 
 
 def test_libraries_log_the_same_way(stream: io.StringIO) -> None:
@@ -44,10 +44,10 @@ def test_libraries_log_the_same_way(stream: io.StringIO) -> None:
     assert (line["event"], line["level"], line["role"]) == ("it broke", "error", "ingest")
 
 
-def test_lines_under_the_level_stay_out(stream: io.StringIO) -> None:
+def test_lines_below_the_minimum_level_are_dropped(stream: io.StringIO) -> None:
     telemetry.configure(Settings(log_level="error"), "up", stream)
-    structlog.get_logger().warning("unheard")
-    logging.getLogger("some.library").info("unheard")
+    structlog.get_logger().warning("dropped")
+    logging.getLogger("some.library").info("dropped")
     assert stream.getvalue() == ""
 
 
@@ -58,15 +58,15 @@ def test_a_traceback_shows_no_variables(stream: io.StringIO, form: str) -> None:
     try:
         raise RuntimeError(f"broken after {len(receipt)}")
     except RuntimeError:
-        structlog.get_logger().exception("folding ended")
+        structlog.get_logger().exception("engine.stopped")
     assert "broken after 13" in stream.getvalue()
     assert "4711" not in stream.getvalue()
 
 
-def test_text_is_one_plain_line_without_a_terminal(stream: io.StringIO) -> None:
+def test_text_without_a_terminal_is_one_line_without_colors(stream: io.StringIO) -> None:
     telemetry.configure(Settings(), "up", stream)
-    structlog.get_logger().info("part died", part="engine")
+    structlog.get_logger().info("supervisor.part_died", part="engine")
     (line,) = stream.getvalue().splitlines()
-    assert "part died" in line
+    assert "supervisor.part_died" in line
     assert "part=engine" in line
     assert "\x1b" not in line

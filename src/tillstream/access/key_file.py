@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -11,9 +12,9 @@ from msgspec import Struct
 
 from tillstream.access.keys import Key, Keys
 from tillstream.clock import Clock
+from tillstream.config import versioned
 from tillstream.config.data_directory import DataDirectory, locked, replace_secret
 from tillstream.config.settings import Settings
-from tillstream.config.versioned import Unusable, decode
 from tillstream.config.watched import Watched
 from tillstream.errors import AccessError
 
@@ -22,6 +23,9 @@ VERSION = 1
 
 KEYS_LIMIT = 10_000
 """Maximum keys in a file. Above it the oldest revoked keys are removed."""
+
+
+_refuse = partial(AccessError, "read the keys in")
 
 
 class _File(Struct):
@@ -36,20 +40,8 @@ def path(directory: DataDirectory, settings: Settings) -> Path:
 
 def read(file: Path) -> Keys:
     """Read the keys; a missing file holds none. Raises `AccessError`."""
-    try:
-        text = file.read_bytes()
-    except FileNotFoundError:
-        return Keys()
-    except OSError as error:
-        raise _refuse(file, error.strerror or error, "check its permissions") from error
-    try:
-        return Keys.of(decode(text, _File, VERSION, "restore it, or remove it and make new keys").keys)
-    except Unusable as error:
-        raise _refuse(file, error.because, error.hint) from error
-
-
-def _refuse(file: Path, because: object, hint: str) -> AccessError:
-    return AccessError("read the keys in", file, because, hint)
+    content = versioned.read(file, _File, VERSION, _refuse, "restore it, or remove it and make new keys")
+    return Keys() if content is None else Keys.of(content.keys)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Limits on password attempts: for each address, and for all addresses together because a check costs CPU time."""
+"""Limits on password attempts: one for each address, and a total one, because a check costs CPU time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TOTAL = ""
 
 
 class LoginAttempts:
-    """Counts password attempts; used on one event loop."""
+    """Counts password attempts. Not thread-safe."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -42,13 +42,13 @@ class LoginAttempts:
         return 0
 
     def forgive(self, address: str) -> None:
-        """Forget this attempt and the earlier ones of the address, because the password was right."""
+        """Undo this attempt and reset the address, after a correct password."""
         self._total.put_back(_TOTAL)
         self._by_address.fill(_network(address))
 
 
 def _network(address: str) -> str:
-    """An IPv4 address, or the IPv6 network that a provider gives to one customer."""
+    """An IPv4 address, or the /64 network of an IPv6 address: providers assign a whole network to one customer."""
     try:
         parsed = ip_address(address)
     except ValueError:

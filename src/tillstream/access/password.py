@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import partial
 from hashlib import scrypt
 from hmac import compare_digest
 from pathlib import Path
@@ -12,8 +13,8 @@ from msgspec import Struct
 
 from tillstream.access.keys import Entropy
 from tillstream.clock import Clock
+from tillstream.config import versioned
 from tillstream.config.data_directory import replace_secret
-from tillstream.config.versioned import Unusable, decode
 from tillstream.config.watched import Watched
 from tillstream.errors import AccessError
 
@@ -60,18 +61,8 @@ def _digest(text: str, salt: str, cost: int, block: int, parallel: int) -> str:
 
 def read(file: Path) -> Password | None:
     """Read the stored password; None if none is set. Raises `AccessError`."""
-    try:
-        return decode(file.read_bytes(), Password, VERSION, "set the password again with `tillstream password set`")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise _refuse(file, error.strerror or error, "check its permissions") from error
-    except Unusable as error:
-        raise _refuse(file, error.because, error.hint) from error
-
-
-def _refuse(file: Path, because: object, hint: str) -> AccessError:
-    return AccessError("read the password in", file, because, hint)
+    refuse = partial(AccessError, "read the password in")
+    return versioned.read(file, Password, VERSION, refuse, "set the password again with `tillstream password set`")
 
 
 def write(file: Path, password: Password) -> None:

@@ -1,4 +1,4 @@
-"""`tillstream keys` and `tillstream password`: who may post receipts, and who may read them."""
+"""`tillstream keys` and `tillstream password`: access control for receipts and the dashboard."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
-from tillstream import telemetry
 from tillstream.access import exposure, key_file, password
 from tillstream.access.keys import Key, Keys, create, digest
+from tillstream.cli.common import configure, print_table
 from tillstream.clock import SystemClock, utc
 from tillstream.config.data_directory import open_directory
-from tillstream.config.options import EPILOG, resolve, with_settings
-from tillstream.config.settings import Settings
+from tillstream.config.options import EPILOG, with_settings
 from tillstream.errors import AccessError
 
 KEYS_EXAMPLES = f"""\b
 Examples:
   tillstream keys add --store 12 --name "Rennes"   a key that posts receipts of store 12 only
-  tillstream keys add --all-stores                 one for every store
-  tillstream keys add --read --name prometheus     one that reads the dashboard's API and /metrics
+  tillstream keys add --all-stores                 a key that posts receipts of every store
+  tillstream keys add --read --name prometheus     a key that reads the dashboard's API and /metrics
   tillstream keys list
   tillstream keys revoke 1f09c3d2
 
@@ -30,81 +29,74 @@ Examples:
 
 PASSWORD_EXAMPLES = f"""\b
 Examples:
-  tillstream password set      asks for it twice
-  tillstream password clear    the dashboard asks for none any more
+  tillstream password set      ask for the new password twice
+  tillstream password clear    remove the password
 
 {EPILOG}"""
 
 
 @click.group(epilog=KEYS_EXAMPLES)
 def keys() -> None:
-    """Make, list and revoke API keys. Once there is one for receipts, ingest takes none without."""
+    """Create, list and revoke API keys. After the first key for receipts, ingest refuses requests without a key."""
 
 
 @keys.command(epilog=KEYS_EXAMPLES)
-@click.option("--store", "stores", multiple=True, metavar="ID", help="A store that it posts for; several may be named.")
-@click.option("--all-stores", is_flag=True, help="It posts for every store.")
-@click.option("--read", "reads", is_flag=True, help="It reads the dashboard's API and /metrics.")
-@click.option("--name", default="", metavar="LABEL", help="What you know it by.")
+@click.option("--store", "stores", multiple=True, metavar="ID", help="Store whose receipts the key posts; repeatable.")
+@click.option("--all-stores", is_flag=True, help="The key posts receipts of every store.")
+@click.option("--read", "reads", is_flag=True, help="The key reads the dashboard's API and /metrics.")
+@click.option("--name", default="", metavar="LABEL", help="Label of the key in the list.")
 @with_settings("data", "keys_file")
-def add(stores: tuple[str, ...], all_stores: bool, reads: bool, name: str, **given: Any) -> None:
-    """Make a key and show it, this once: only its hash is kept.
+def add(stores: tuple[str, ...], all_stores: bool, reads: bool, name: str, **options: Any) -> None:
+    """Create a key and print it once; only its hash is stored.
 
-    What runs knows it within a second.
+    A running tillstream accepts the key within a second.
     """
     if not (stores or all_stores or reads):
-        raise click.UsageError("name what it is for: --store ID, --all-stores or --read")
+        raise click.UsageError("a key needs a purpose: --store ID, --all-stores or --read")
     if stores and all_stores:
-        raise click.UsageError("choose one of --store and --all-stores")
+        raise click.UsageError("--store and --all-stores exclude each other")
     if not all(store and store.isprintable() for store in (*stores, name or "-")):
-        raise click.UsageError("a store and a name are printable texts")
-    values, _ = resolve(given)
-    telemetry.configure(values, "keys")
-    directory = open_directory(values.data_path)
-    with key_file.changing(key_file.path(directory, values)) as (known, keep):
-        text, number = create(secrets.token_bytes, known.by_id)
-        made = Key(number, digest(text), _now(), name, tuple(dict.fromkeys(stores)), all_stores, reads)
-        keep(Keys({**known.by_id, number: made}))
+        raise click.UsageError("a store and a name must be printable")
+    settings = configure(options, "keys")
+    directory = open_directory(settings.data_path)
+    with key_file.changing(key_file.path(directory, settings)) as (existing, save):
+        text, key_id = create(secrets.token_bytes, existing.by_id)
+        key = Key(key_id, digest(text), _now(), name, tuple(dict.fromkeys(stores)), all_stores, reads)
+        save(Keys({**existing.by_id, key_id: key}))
     click.echo(text)
-    click.echo(f"key {number} {_purpose(made)}; it is shown this once, so keep it safe", err=True)
-    if made.posts and not known.guard_ingest:
-        click.echo("from now on ingest takes no receipt without a key", err=True)
+    click.echo(f"key {key_id} {_purpose(key)}; it is not shown again, so store it safely", err=True)
+    if key.posts and not existing.guard_ingest:
+        click.echo("ingest now refuses receipts without a key", err=True)
 
 
 @keys.command("list", epilog=KEYS_EXAMPLES)
 @with_settings("data", "keys_file")
-def show(**given: Any) -> None:
-    """List the keys: what each is for, when it was made and revoked. The keys themselves are kept nowhere."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    values, _ = resolve(given)
-    telemetry.configure(values, "keys")
-    known = key_file.read(key_file.path(open_directory(values.data_path, create=False), values))
-    if not known.by_id:
-        click.echo("there are no keys yet; make one with `tillstream keys add --store ID`")
+def show(**options: Any) -> None:
+    """List the keys with their purposes and the times of creation and revocation. Their texts are not stored."""
+    settings = configure(options, "keys")
+    existing = key_file.read(key_file.path(open_directory(settings.data_path, create=False), settings))
+    if not existing.by_id:
+        click.echo("there are no keys yet; create one with `tillstream keys add --store ID`")
         return
-    shown = Table("id", "name", "what it does", "made", "revoked")
-    for key in known.by_id.values():
-        shown.add_row(key.id, escape(key.name), escape(_purpose(key)), key.made, key.revoked)
-    Console(width=None if sys.stdout.isatty() else 200).print(shown)
+    print_table(
+        ("id", "name", "purpose", "created", "revoked"),
+        ((key.id, key.name, _purpose(key), key.made, key.revoked) for key in existing.by_id.values()),
+    )
 
 
 @keys.command(epilog=KEYS_EXAMPLES)
 @click.argument("key_id", metavar="ID")
 @with_settings("data", "keys_file")
-def revoke(key_id: str, **given: Any) -> None:
-    """Revoke the key with this ID, which `keys list` shows: it is refused within a second."""
-    values, _ = resolve(given)
-    telemetry.configure(values, "keys")
-    file = key_file.path(open_directory(values.data_path, create=False), values)
-    with key_file.changing(file) as (known, keep):
-        key = known.by_id.get(key_id)
+def revoke(key_id: str, **options: Any) -> None:
+    """Revoke the key with this ID, as shown by `keys list`. A running tillstream refuses it within a second."""
+    settings = configure(options, "keys")
+    file = key_file.path(open_directory(settings.data_path, create=False), settings)
+    with key_file.changing(file) as (existing, save):
+        key = existing.by_id.get(key_id)
         if key is None or key.revoked:
-            because = "there is none of that id" if key is None else f"it was revoked at {key.revoked} already"
-            raise AccessError("revoke the key", key_id, because, "`tillstream keys list` shows them")
-        keep(Keys({**known.by_id, key_id: replace(key, revoked=_now())}))
+            because = "it does not exist" if key is None else f"it was already revoked at {key.revoked}"
+            raise AccessError("revoke the key", key_id, because, "see `tillstream keys list`")
+        save(Keys({**existing.by_id, key_id: replace(key, revoked=_now())}))
     click.echo(f"key {key_id} is revoked")
 
 
@@ -115,38 +107,31 @@ def password_group() -> None:
 
 @password_group.command("set", epilog=PASSWORD_EXAMPLES)
 @with_settings("data")
-def set_password(**given: Any) -> None:
-    """Ask for the password twice, or read one line where standard input is no terminal.
+def set_password(**options: Any) -> None:
+    """Ask for the password twice, or read one line if standard input is not a terminal.
 
-    Who is logged in has to log in again. What runs knows it within a second.
+    Every session ends. A running tillstream uses the new password within a second.
     """
-    values, _ = resolve(given)
-    telemetry.configure(values, "password")
-    directory = open_directory(values.data_path)
-    made = password.create(_asked(), secrets.token_bytes)
-    password.write(directory.password, made)
-    click.echo("the password is set; the dashboard asks for it")
+    settings = configure(options, "password")
+    directory = open_directory(settings.data_path)
+    password.write(directory.password, password.create(_prompt(), secrets.token_bytes))
+    click.echo("the password is set; the dashboard requires it")
 
 
 @password_group.command(epilog=PASSWORD_EXAMPLES)
 @with_settings("data")
-def clear(**given: Any) -> None:
-    """Have no password any more: on loopback the dashboard is open to everyone on this machine."""
-    values, _ = resolve(given)
-    telemetry.configure(values, "password")
-    if not password.clear(open_directory(values.data_path, create=False).password):
+def clear(**options: Any) -> None:
+    """Remove the password. On loopback the dashboard is then open to everyone on this machine."""
+    settings = configure(options, "password")
+    if not password.clear(open_directory(settings.data_path, create=False).password):
         click.echo("there was no password")
         return
-    click.echo(f"the password is gone; {_without_password(values)}")
+    required = exposure.always_required(settings)
+    effect = "nobody can log in until a new one is set" if required else "the dashboard is open to every client"
+    click.echo(f"the password is removed; {effect}")
 
 
-def _without_password(settings: Settings) -> str:
-    if exposure.always_required(settings):
-        return "nobody can log in until another is set"
-    return "the dashboard is open to whoever reaches it"
-
-
-def _asked() -> str:
+def _prompt() -> str:
     if sys.stdin.isatty():
         text: str = click.prompt("password", hide_input=True, confirmation_prompt=True)
         return text

@@ -6,7 +6,6 @@ import secrets
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 import msgspec
@@ -49,10 +48,9 @@ class _Zone(click.ParamType[str]):
     name = "ZONE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            return ZoneInfo(value).key
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            self.fail(f"{value!r} is no time zone; use an IANA name such as Europe/Paris", param, ctx)
+        if not settings.is_zone(value):
+            self.fail(f"{value!r} is not a time zone; use an IANA name such as Europe/Paris", param, ctx)
+        return str(value)
 
 
 @click.command(epilog=EXAMPLES)

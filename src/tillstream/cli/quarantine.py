@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import msgspec
 
-from tillstream import composition, telemetry
+from tillstream import composition
+from tillstream.cli.common import configure, print_table
 from tillstream.clock import SystemClock
 from tillstream.config.data_directory import DataDirectory, open_directory
-from tillstream.config.options import EPILOG, resolve, with_settings
+from tillstream.config.options import EPILOG, with_settings
 from tillstream.config.settings import Settings
 from tillstream.errors import BadQuery, OperationalError
 
@@ -178,7 +179,7 @@ def _open_ids(service: QuarantineService, filters: Mapping[str, str]) -> Iterato
 
 @contextmanager
 def _opened(options: dict[str, Any]) -> Iterator[QuarantineService]:
-    settings = _settings(options)
+    settings = configure(options, "quarantine")
     directory = open_directory(settings.data_path, create=False)
     try:
         with open_service(directory, settings) as service:
@@ -204,17 +205,11 @@ def open_service(directory: DataDirectory, settings: Settings) -> Iterator[Quara
         yield read_side.quarantine_service
 
 
-def _settings(options: dict[str, Any]) -> Settings:
-    settings, _ = resolve(options)
-    telemetry.configure(settings, "quarantine")
-    return settings
-
-
 def _raw(entry: str, options: dict[str, Any]) -> bytes:
     """The original from the log. It names persons, which the API of the engine masks."""
     from tillstream.queries.quarantine import parse_entry_id
 
-    settings = _settings(options)
+    settings = configure(options, "quarantine")
     try:
         record_id = parse_entry_id(entry)
     except BadQuery as error:
@@ -239,11 +234,7 @@ def _content(file: Path) -> bytes:
 
 
 def _print_table(entries: list[Row]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table("entry", "received (UTC)", "what", "source", "reasons")
+    rows = []
     for entry in entries:
         decision = f" {entry['settled']['decision']}" if entry["settled"] else ""
         lines = [f"{reason['path']}: {reason['error']}" for reason in entry["reasons"]]
@@ -255,8 +246,8 @@ def _print_table(entries: list[Row]) -> None:
             entry["source"],
             "\n".join(lines[:REASONS_SHOWN] + more),
         ]
-        table.add_row(*map(escape, cells))
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+        rows.append(cells)
+    print_table(("entry", "received (UTC)", "what", "source", "reasons"), rows)
 
 
 def _print_entry(entry: Row) -> None:

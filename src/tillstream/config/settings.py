@@ -277,12 +277,8 @@ def _split(text: str, kind: Any) -> Any:
 
 def _check(settings: Settings, origin: Mapping[str, str]) -> None:
     for name, zone in [("zone", settings.zone), *(("store_zones", zone) for zone in settings.store_zones.values())]:
-        try:
-            ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise _invalid(
-                name, origin, f"{zone!r} is not a time zone", "use an IANA name such as Europe/Paris"
-            ) from error
+        if not is_zone(zone):
+            raise _invalid(name, origin, f"{zone!r} is not a time zone", "use an IANA name such as Europe/Paris")
     for name in ("alert_webhook_url", "alert_page_url", "ingest_url"):
         _check_address(name, getattr(settings, name), origin)
     _check_broker(settings.rabbitmq_url, origin)
@@ -291,6 +287,15 @@ def _check(settings: Settings, origin: Mapping[str, str]) -> None:
     for rate in settings.vat_rates:
         if not _RATE.fullmatch(rate):
             raise _invalid("vat_rates", origin, f"{rate!r} is not a rate in percent", 'write ["5.5", "10", "20"]')
+
+
+def is_zone(name: str) -> bool:
+    """Whether this is the IANA name of a time zone."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
 
 
 def _invalid(name: str, origin: Mapping[str, str], because: str, hint: str) -> SettingsError:

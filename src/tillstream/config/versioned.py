@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
+from tillstream.errors import OperationalError
+
 Content = TypeVar("Content", bound=msgspec.Struct)
 
-
-class Unusable(Exception):
-    """A file cannot be used; carries the reason and what to try."""
-
-    def __init__(self, because: object, hint: str) -> None:
-        self.because = because
-        self.hint = hint
-        super().__init__(f"{because}; {hint}")
+Refuse = Callable[[Path, object, str], OperationalError]
+"""Creates the error for a file that cannot be used, from the cause and the hint."""
 
 
 class _Versioned(msgspec.Struct):
     version: int
 
 
-def decode(text: bytes, kind: type[Content], newest: int, remedy: str) -> Content:
-    """Decode a file of any version up to `newest`.
+def read(file: Path, kind: type[Content], newest: int, refuse: Refuse, remedy: str) -> Content | None:
+    """Read a file of any version up to `newest`; None if it does not exist.
 
-    Raises `Unusable`; its hint is `remedy` if the file is damaged.
+    Raises the error that `refuse` creates; its hint is `remedy` if the file is damaged.
     """
     try:
+        text = file.read_bytes()
         version = msgspec.json.decode(text, type=_Versioned).version
         if version > newest:
             because = f"its version is {version}, and this tillstream reads versions up to {newest}"
-            raise Unusable(because, "install a newer tillstream")
+            raise refuse(file, because, "install a newer tillstream")
         return msgspec.json.decode(text, type=kind)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise refuse(file, error.strerror or error, "check its permissions") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Unusable(error, remedy) from error
+        raise refuse(file, error, remedy) from error

@@ -143,7 +143,7 @@ class Queries:
                 "region": store.region,
                 "zone": store.zone,
                 "tills": store.tills,
-                "hours": opening_hours.written(store.hours),
+                "hours": opening_hours.format_week(store.hours),
                 "listed": store.id in stores.by_id,
             }
             for store in [*stores.by_id.values(), *others]

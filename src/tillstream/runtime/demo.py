@@ -1,4 +1,4 @@
-"""The invented chain of `tillstream up --demo`: loads its past two weeks, then sells live."""
+"""The invented chain of `tillstream up --demo`: loads its past days, then sells live."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tillstream.access import machine_token
 from tillstream.client.tally import Tally
 from tillstream.clock import Clock, SystemClock, utc
 from tillstream.config import ports
-from tillstream.config.data_directory import DataDirectory, open_directory
+from tillstream.config.data_directory import DataDirectory, open_directory, replace_file
 from tillstream.config.settings import Settings
 from tillstream.generator import store_list
 from tillstream.generator.chain import Chain
@@ -41,14 +41,14 @@ Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 """Opens a progress display with a title; the block calls it with the accepted and the expected number of receipts."""
 
 
-def list_shops(directory: DataDirectory) -> None:
-    """Write the list of the demo's shops, unless there is a list already. Raises `StoreListError`."""
+def write_store_list(directory: DataDirectory) -> None:
+    """Write the list of the demo's stores, unless a list exists. Raises `StoreListError`."""
     if not directory.shops.exists():
         repository.write(directory.shops, store_list.listed(Chain(STORES, TILLS)))
 
 
 def sell(settings: Settings, ready: Ready, progress: Progress, *, supervised: bool = False) -> None:
-    """Load the missing past days, then sell until SIGINT, SIGTERM or the end of the supervisor.
+    """Load the missing past days, then sell until SIGINT, SIGTERM or the death of the supervisor.
 
     Raises `NoAnswer` if ingest accepts nothing for a minute.
     """
@@ -57,22 +57,23 @@ def sell(settings: Settings, ready: Ready, progress: Progress, *, supervised: bo
     key = machine_token.token(directory, secrets.token_bytes)
     clock = SystemClock()
 
-    async def shops(stop: asyncio.Event) -> None:
-        ready(address)
-        chain = Options(
-            seed=SEED, url=address, stores=STORES, tills=TILLS, zone=settings.zone, key=key, same_machine=True
-        )
-        await _load(directory, chain, progress, clock, stop)
-        # A new seed for each run, so that no live receipt repeats one of an earlier run.
-        await run(replace(chain, seed=clock.now_us(), live=True, rate=RATE), lambda _: None, clock, stop)
+    options = Options(
+        seed=SEED, url=address, stores=STORES, tills=TILLS, zone=settings.zone, key=key, same_machine=True
+    )
 
-    run_until_stopped(shops, supervised=supervised)
+    async def main(stop: asyncio.Event) -> None:
+        ready(address)
+        await _load(directory, options, progress, clock, stop)
+        # Each run has a new seed, so that no live receipt repeats one of an earlier run.
+        await run(replace(options, seed=clock.now_us(), live=True, rate=RATE), lambda _: None, clock, stop)
+
+    run_until_stopped(main, supervised=supervised)
 
 
 async def _load(
-    directory: DataDirectory, chain: Options, progress: Progress, clock: Clock, stop: asyncio.Event
+    directory: DataDirectory, options: Options, progress: Progress, clock: Clock, stop: asyncio.Event
 ) -> None:
-    today = utc(clock.now_us()).astimezone(ZoneInfo(chain.zone)).date()
+    today = utc(clock.now_us()).astimezone(ZoneInfo(options.zone)).date()
     missing = missing_days(directory.demo_loaded, today)
     if not missing:
         return
@@ -83,10 +84,10 @@ async def _load(
         def show(tally: Tally) -> None:
             update(tally.accepted, max(tally.expected or 0, tally.accepted))
 
-        report = await run(replace(chain, backfill_days=missing), show, clock, stop)
+        report = await run(replace(options, backfill_days=missing), show, clock, stop)
     if not stop.is_set():
         logger.info("demo.loaded", receipts=report.accepted, seconds=report.seconds)
-        _remember(directory.demo_loaded, today)
+        replace_file(directory.demo_loaded, f"{today}\n".encode())
 
 
 def missing_days(file: Path, today: date) -> int:
@@ -96,9 +97,3 @@ def missing_days(file: Path, today: date) -> int:
     except (FileNotFoundError, ValueError):
         return PAST_DAYS
     return max(0, min(PAST_DAYS, (today - loaded).days))
-
-
-def _remember(file: Path, day: date) -> None:
-    fresh = file.with_name(f"{file.name}.new")
-    fresh.write_text(f"{day}\n", encoding="ascii")
-    fresh.replace(file)

@@ -1,5 +1,4 @@
-"""The pipe between a supervisor and its parts: the settings come down it, and its end means that the
-supervisor is gone, however it went."""
+"""The pipe from the supervisor to a part. It carries the settings, and its end means that the supervisor died."""
 
 from __future__ import annotations
 
@@ -13,16 +12,16 @@ import msgspec
 from tillstream.config.settings import Settings
 
 GRACE_S = 1.0
-"""How long a part may take to end after its supervisor is gone, so that a new one finds no orphans."""
+"""How long a part may run after its supervisor died; then a new supervisor finds no orphans."""
 
 
 def pack(settings: Settings) -> bytes:
-    """What the supervisor writes first: one line of JSON."""
+    """The settings as the first line that the supervisor writes."""
     return msgspec.json.encode(settings) + b"\n"
 
 
 def receive(descriptor: int = 0) -> Settings:
-    """The settings that the supervisor sent; not one byte beyond them is read."""
+    """Read the settings from the supervisor, and no byte after them. Raises `EOFError`."""
     line = bytearray()
     while not line.endswith(b"\n"):
         byte = os.read(descriptor, 1)
@@ -33,9 +32,9 @@ def receive(descriptor: int = 0) -> Settings:
 
 
 def watch(on_loss: Callable[[], None], descriptor: int = 0) -> None:
-    """Call `on_loss` from a thread of its own once the supervisor is gone; end the process soon after.
+    """Start a thread that waits for the supervisor's death, calls `on_loss`, and ends the process after `GRACE_S`.
 
-    Nothing accepted is lost by the hard end: what was acknowledged is on disk.
+    The hard end loses no receipt: every acknowledged receipt is on disk.
     """
 
     def wait() -> None:
@@ -45,4 +44,4 @@ def watch(on_loss: Callable[[], None], descriptor: int = 0) -> None:
         time.sleep(GRACE_S)
         os._exit(1)
 
-    Thread(target=wait, name="lifeline", daemon=True).start()
+    Thread(target=wait, name="parent-pipe", daemon=True).start()

@@ -1,4 +1,4 @@
-"""Everything that reads the log: the engine, the database it fills, and what answers from the database."""
+"""The read side: everything that reads the log, from the engine and its database to queries and alerts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ReadSide:
     metrics: Sequence[Metric]
     quarantine_service: LocalQuarantineService
     broadcast: Callable[[Mapping[str, bytes]], None] | None
-    """Sends JSON to subscribers by the name of an exchange, where the log has a broker."""
+    """Publishes JSON by name of exchange; None if the log has no broker."""
 
 
 OpenReadSide = Callable[[DataDirectory, Settings, Clock], AbstractContextManager[ReadSide]]

@@ -1,4 +1,4 @@
-"""Runs the parts of `tillstream up` as processes: starts them, restarts one that dies, stops them in order."""
+"""Runs the parts of `tillstream up` as processes: starts them, restarts dead ones and stops them in order."""
 
 from __future__ import annotations
 
@@ -21,30 +21,31 @@ logger = structlog.get_logger()
 FIRST_PAUSE_S = 0.2
 LAST_PAUSE_S = 10.0
 RAN_WELL_S = 30.0
-"""A part that ran for this long is restarted after the first pause again."""
+"""After a part has run this long, the pause before its next restart is the first one again."""
 
 STOP_LIMIT_S = 9.0
-"""From the signal to the end of the last part; whoever needs longer is killed."""
+"""Maximum time from the signal to the end of the last part; a slower part is killed."""
 
 CONFIGURATION_ERROR = 2
-"""Exit code of a part that cannot start as it was told to; trying again would not help."""
+"""Exit code of a part that cannot start with its settings; a restart would not help."""
 
 READY = re.compile(r"(?P<name>\w+) ready at (?P<address>\S+?:(?P<port>\d+))\s*")
 
 
 def command(verb: str) -> tuple[str, ...]:
-    """The command of a part; -P, lest a module in the working directory be taken for one of ours."""
+    """The command line of a part."""
+    # With -P a module in the working directory cannot replace one of tillstream's.
     return (sys.executable, "-P", "-m", "tillstream", verb, "--supervised")
 
 
 def ready_line(name: str, address: str) -> str:
-    """What a part prints once it serves."""
+    """The line that a part prints when it is ready."""
     return f"{name} ready at {address}"
 
 
 @dataclass(slots=True, eq=False)
 class Part:
-    """One supervised process. `port_setting` is fixed to the bound port, so a restart keeps the address."""
+    """A supervised process. A restart keeps its address, because `port_setting` is set to the bound port."""
 
     name: str
     command: Sequence[str]
@@ -57,12 +58,12 @@ class Part:
 
 
 class Supervisor:
-    """Keeps its parts running until SIGINT or SIGTERM, then stops them in the order given.
+    """Keeps its parts running until SIGINT or SIGTERM, then stops them in their order in the list.
 
-    A part begins once those named in its `after` are ready. `stop_share` is the part of the stop
-    limit by which it must have ended. Of what a part prints only its ready line is read; it logs to
-    standard error, which it has from us. A second signal kills what still runs: what was acknowledged
-    is on disk, so nothing of it is lost.
+    A part starts when the parts in its `after` are ready. It must end within `stop_share` of the stop
+    limit. The supervisor reads the ready line from the standard output of a part; parts inherit its
+    standard error and log there. A second signal kills every part. No receipt is lost then, because
+    every acknowledged receipt is on disk.
     """
 
     def __init__(
@@ -76,14 +77,14 @@ class Supervisor:
         self._code = 0
 
     async def run(self) -> int:
-        """Supervise until told to stop; the exit code: 0, or that of a part which cannot start."""
+        """Supervise until a signal; return 0, or the exit code of a part that cannot start."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._signalled)
-        tasks = [asyncio.create_task(self._to_the_end(self._keep(part))) for part in self.parts]
-        tasks.append(asyncio.create_task(self._welcome()))
+            loop.add_signal_handler(number, self._on_signal)
+        tasks = [asyncio.create_task(self._stop_after(self._keep(part))) for part in self.parts]
+        tasks.append(asyncio.create_task(self._report_ready()))
         await self._stop.wait()
-        await self._end()
+        await self._stop_parts()
         for task in tasks:
             task.cancel()
         for result in await asyncio.gather(*tasks, return_exceptions=True):
@@ -91,26 +92,27 @@ class Supervisor:
                 raise result
         return self._code
 
-    def _signalled(self) -> None:
+    def _on_signal(self) -> None:
         if self._stop.is_set():
             for part in self.parts:
                 _send(part, signal.SIGKILL)
         self._stop.set()
 
-    async def _welcome(self) -> None:
+    async def _report_ready(self) -> None:
         serving = [part for part in self.parts if part.port_setting]
         for part in serving:
             await part.ready.wait()
         self._on_ready({part.name: part.address for part in serving})
 
-    async def _to_the_end(self, keeping: Coroutine[None, None, None]) -> None:
+    async def _stop_after(self, keeping: Coroutine[None, None, None]) -> None:
+        """Stop everything when the coroutine ends, even with an error."""
         try:
             await keeping
         finally:
             self._stop.set()
 
     async def _keep(self, part: Part) -> None:
-        """Run a part again and again, with ever longer pauses while it doesn't run well."""
+        """Run a part and restart it when it dies. The pauses grow while it dies early."""
         loop = asyncio.get_running_loop()
         pause = FIRST_PAUSE_S
         for other in part.after:
@@ -126,13 +128,13 @@ class Supervisor:
                 return
             if loop.time() - began >= RAN_WELL_S:
                 pause = FIRST_PAUSE_S
-            logger.warning("part died, restarting it", part=part.name, code=code, pause_s=pause)
+            logger.warning("supervisor.part_died", part=part.name, code=code, pause_s=pause)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), pause)
             pause = min(2 * pause, LAST_PAUSE_S)
 
     async def _run_once(self, part: Part) -> int | None:
-        # The lock keeps a part from being born behind the back of `_end`.
+        # The lock prevents a start while `_stop_parts` runs.
         async with self._starting:
             if self._stop.is_set():
                 return None
@@ -165,8 +167,8 @@ class Supervisor:
                 self.settings = replace(self.settings, **{part.port_setting: int(found["port"])})
             part.ready.set()
 
-    async def _end(self) -> None:
-        """Stop the parts one by one: whoever feeds ends before those whom it feeds."""
+    async def _stop_parts(self) -> None:
+        """Stop the parts one by one, in their order in the list."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         async with self._starting:
@@ -179,7 +181,7 @@ class Supervisor:
                 try:
                     await asyncio.wait_for(process.wait(), left)
                 except TimeoutError:
-                    logger.warning("part did not stop in time, killing it", part=part.name)
+                    logger.warning("supervisor.part_killed", part=part.name, limit_s=STOP_LIMIT_S * part.stop_share)
                     _send(part, signal.SIGKILL)
                     await process.wait()
 

@@ -1,4 +1,4 @@
-"""`tillstream up`: what it checks first, which parts it runs, and what the demo does otherwise."""
+"""`tillstream up`: its checks, its processes, and the changes to the settings for the demo."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from tillstream.config.options import flag
 from tillstream.config.settings import Settings
 from tillstream.errors import PortTaken, SettingsError
 from tillstream.importing.folder import inbox_of
-from tillstream.runtime.demo import list_shops
+from tillstream.runtime.demo import write_store_list
 from tillstream.runtime.supervisor import Part, Supervisor, command
 
-Say = Callable[[str], None]
+Echo = Callable[[str], None]
 
 DEMO_DATA = "tillstream-demo"
 PORT_SETTINGS = ("ingest_port", "dashboard_port")
 
 
-async def up(settings: Settings, *, demo: bool, say: Say) -> int:
-    """Run every part until told to stop; the exit code.
+async def up(settings: Settings, *, demo: bool, echo: Echo) -> int:
+    """Run every part until SIGINT or SIGTERM; return the exit code.
 
-    Raises `AccessError`, `DataDirectoryError`, `PortTaken`, `SettingsError` or `StoreListError` before anything
-    is started.
+    Raises `AccessError`, `DataDirectoryError`, `PortTaken`, `SettingsError` or `StoreListError` before any
+    part starts.
     """
     if demo and settings.log != "sqlite":
         because = "the demo would publish invented receipts to a broker of real ones"
@@ -42,16 +42,16 @@ async def up(settings: Settings, *, demo: bool, say: Say) -> int:
         if settings.inbox:
             inbox_of(settings)
         if demo:
-            list_shops(directory)
-            say("starting an invented chain of bakeries")
+            write_store_list(directory)
+            echo("starting an invented chain of bakeries")
         if warning:
-            say(warning)
+            echo(warning)
         parts = _parts(demo=demo, inbox=bool(settings.inbox))
-        return await Supervisor(settings, parts, lambda addresses: _welcome(settings, addresses, say)).run()
+        return await Supervisor(settings, parts, lambda addresses: _print_addresses(settings, addresses, echo)).run()
 
 
-def prepare_demo(settings: Settings, origins: Mapping[str, str], say: Say) -> Settings:
-    """Choose the demo's own directory, and free ports if the default ones are taken."""
+def prepare_demo(settings: Settings, origins: Mapping[str, str], echo: Echo) -> Settings:
+    """Use the demo's own directory, and free ports if the default ports are taken. Raises `PortTaken`."""
     changes: dict[str, str | int] = {} if "data" in origins else {"data": DEMO_DATA}
     for name in PORT_SETTINGS:
         try:
@@ -60,30 +60,30 @@ def prepare_demo(settings: Settings, origins: Mapping[str, str], say: Say) -> Se
             if name in origins:
                 raise
             changes[name] = ports.free_port(settings.host, other_than=changes.values())
-            say(f"port {getattr(settings, name)} is taken, using {changes[name]} instead ({flag(name)})")
+            echo(f"port {getattr(settings, name)} is taken, using {changes[name]} instead ({flag(name)})")
     return replace(settings, **changes)
 
 
 def _check_ports(settings: Settings) -> None:
     if settings.ingest_port == settings.dashboard_port != 0:
-        raise SettingsError("use the setting", "dashboard_port", "it is ingest's port too", "give each its own")
+        raise SettingsError("use the setting", "dashboard_port", "it equals ingest_port", "set two different ports")
     for name in PORT_SETTINGS:
         ports.ensure_free(settings.host, getattr(settings, name), flag(name))
 
 
 def _parts(*, demo: bool, inbox: bool) -> list[Part]:
-    """In the order in which they stop: whoever feeds ends before those whom it feeds."""
+    """The parts in the order in which they stop: a sender stops before its receiver."""
     ingest = Part("ingest", command("ingest"), port_setting="ingest_port", stop_share=0.7)
-    # The page shows where to post, so the engine starts once ingest's port is known.
+    # The page shows the address of ingest, so the engine starts after ingest's port is known.
     engine = Part("engine", command("engine"), port_setting="dashboard_port", after=(ingest,))
     shops = Part("shops", command("sell"), after=(ingest, engine), stop_share=0.2)
     folder = Part("inbox", command("inbox"), after=(ingest,), stop_share=0.3)
     return [*([shops] if demo else []), *([folder] if inbox else []), ingest, engine]
 
 
-def _welcome(settings: Settings, addresses: Mapping[str, str], say: Say) -> None:
-    say(f"receipts  {addresses['ingest']}/receipt")
-    say(f"dashboard {addresses['engine']}")
+def _print_addresses(settings: Settings, addresses: Mapping[str, str], echo: Echo) -> None:
+    echo(f"receipts  {addresses['ingest']}/receipt")
+    echo(f"dashboard {addresses['engine']}")
     if settings.inbox:
-        say(f"inbox     {Path(settings.inbox).resolve()}")
-    say(f"data in {settings.data_path.resolve()}; Ctrl-C stops")
+        echo(f"inbox     {Path(settings.inbox).resolve()}")
+    echo(f"data in {settings.data_path.resolve()}; Ctrl-C stops")

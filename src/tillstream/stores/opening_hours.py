@@ -1,4 +1,4 @@
-"""Opening hours as people write them: `Mo-Sa 07:00-19:30; Su 07:00-13:00`, read and written."""
+"""Opening hours as text, such as `Mo-Sa 07:00-19:30; Su 07:00-13:00`: parsing and formatting."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tillstream.stores.model import Opening
 
 WEEKDAYS = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
 MIDNIGHT = time.max
-"""What `24:00` is read as: a shop that closes then is open until the day's last moment."""
+"""The time for `24:00`. A store that closes at `24:00` is open until the last moment of the day."""
 
 HINT = "write 07:00-19:30, or 07:00-13:00 16:00-19:30, or Mo-Sa 07:00-19:30; Su 07:00-13:00"
 
@@ -23,32 +23,33 @@ _SPAN = re.compile(r"([0-9]{1,2}):([0-9]{2})-([0-9]{1,2}):([0-9]{2})", re.ASCII)
 
 
 class HoursError(TillstreamError):
-    """The text is no opening hours; the message says which part of it is wrong."""
+    """The text is not valid opening hours; the message names the wrong part."""
 
 
 def parse(text: str) -> tuple[Opening, ...]:
-    """The spans of a week, by weekday and time; none where the text is empty. Raises `HoursError`.
+    """The spans of a week, ordered by weekday and time; an empty text gives none. Raises `HoursError`.
 
-    Parts are parted by `;`, spans by a space or a comma. A part without weekdays is for all seven.
+    A semicolon separates parts; a space or a comma separates the spans of a part. A part without
+    weekdays applies to all seven.
     """
     week: dict[int, tuple[Opening, ...]] = {}
-    for part in filter(None, (_tidy(each) for each in text.split(";"))):
-        found = _PART.fullmatch(part)
-        if found is None or not found["spans"].strip():
-            raise HoursError(f"{part!r} is no opening hours")
-        spans = sorted(_span(each) for each in found["spans"].replace(",", " ").split())
+    for part in filter(None, (_normalize(each) for each in text.split(";"))):
+        match = _PART.fullmatch(part)
+        if match is None or not match["spans"].strip():
+            raise HoursError(f"{part!r} is not opening hours")
+        spans = sorted(_span(each) for each in match["spans"].replace(",", " ").split())
         for (opens, closes), (next_opens, _) in pairwise(spans):
             if next_opens < closes:
-                raise HoursError(f"a span begins before that from {opens:%H:%M} ends")
-        for day in _days(found["days"]) if found["days"] else range(7):
+                raise HoursError(f"the span from {opens:%H:%M} overlaps the next one")
+        for day in _days(match["days"]) if match["days"] else range(7):
             if day in week:
-                raise HoursError(f"{WEEKDAYS[day]} is given twice")
+                raise HoursError(f"{WEEKDAYS[day]} occurs twice")
             week[day] = tuple(Opening(day, *span) for span in spans)
     return tuple(opening for day in sorted(week) for opening in week[day])
 
 
-def written(openings: Sequence[Opening]) -> str:
-    """The openings as `parse` reads them, days of equal hours together. They are of whole minutes."""
+def format_week(openings: Sequence[Opening]) -> str:
+    """Format the openings for `parse`; days with equal hours share a part. Times are whole minutes."""
     week: dict[int, str] = {}
     for each in sorted(openings, key=lambda opening: (opening.weekday, opening.opens)):
         span = f"{each.opens:%H:%M}-{'24:00' if each.closes == MIDNIGHT else format(each.closes, '%H:%M')}"
@@ -56,42 +57,42 @@ def written(openings: Sequence[Opening]) -> str:
     days: dict[str, list[int]] = {}
     for day, spans in week.items():
         days.setdefault(spans, []).append(day)
-    return "; ".join(spans if len(same) == 7 else f"{_named(same)} {spans}" for spans, same in days.items())
+    return "; ".join(spans if len(same) == 7 else f"{_format_days(same)} {spans}" for spans, same in days.items())
 
 
-def _tidy(part: str) -> str:
-    """One space between words, and none around a dash or a comma."""
+def _normalize(part: str) -> str:
+    """Put one space between words and none around a dash or a comma."""
     return re.sub(r" ?([,-]) ?", r"\1", " ".join(part.replace("–", "-").split()))
 
 
 def _span(text: str) -> tuple[time, time]:
-    found = _SPAN.fullmatch(text)
-    if found is None:
-        raise HoursError(f"{text!r} is no span of time")
+    match = _SPAN.fullmatch(text)
+    if match is None:
+        raise HoursError(f"{text!r} is not a span of time")
     try:
-        opens = time(int(found[1]), int(found[2]))
-        closes = MIDNIGHT if (found[3], found[4]) == ("24", "00") else time(int(found[3]), int(found[4]))
+        opens = time(int(match[1]), int(match[2]))
+        closes = MIDNIGHT if (match[3], match[4]) == ("24", "00") else time(int(match[3]), int(match[4]))
     except ValueError:
-        raise HoursError(f"{text!r} has a time that no clock shows") from None
+        raise HoursError(f"{text!r} contains an invalid time") from None
     if closes <= opens:
-        raise HoursError(f"{text!r} ends before it begins; hours past midnight are two spans, 18:00-24:00 one of them")
+        raise HoursError(f"{text!r} ends before it begins; split hours past midnight: Fr 18:00-24:00; Sa 00:00-02:00")
     return opens, closes
 
 
 def _days(text: str) -> list[int]:
-    """Numbers of the weekdays in `Mo-Fr,Su`; a range may run over the end of the week."""
+    """Numbers of the weekdays in a text such as `Mo-Fr,Su`. A range may wrap around: `Sa-Mo`."""
     days: list[int] = []
     for part in text.split(","):
         first, dash, last = part.partition("-")
         numbers = [_NUMBERS.get(name.casefold()) for name in (first, last if dash else first)]
         if numbers[0] is None or numbers[1] is None:
-            raise HoursError(f"{part!r} is no weekday: there are {', '.join(WEEKDAYS)}")
+            raise HoursError(f"{part!r} is not a weekday; weekdays are {', '.join(WEEKDAYS)}")
         days += [(numbers[0] + step) % 7 for step in range((numbers[1] - numbers[0]) % 7 + 1)]
     return days
 
 
-def _named(days: Iterable[int]) -> str:
-    """Weekdays in order as `parse` reads them, neighbours as a range."""
+def _format_days(days: Iterable[int]) -> str:
+    """Format ordered weekdays for `parse`; consecutive days become a range."""
     ranges: list[list[int]] = []
     for day in days:
         if ranges and ranges[-1][-1] == day - 1:

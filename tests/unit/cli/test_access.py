@@ -1,4 +1,4 @@
-"""Given a data directory; when keys and the password are managed; then what is said helps, and secrets are shown once."""
+"""`tillstream keys` and `tillstream password`: secrets are shown at most once, and messages name the next step."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ def added(data: Path, *arguments: str) -> str:
     return result.stdout.strip()
 
 
-def kept(data: Path) -> Keys:
+def stored_keys(data: Path) -> Keys:
     return key_file.read(data / "keys.json")
 
 
 def found(data: Path, text: str) -> Key:
-    key = kept(data).find(text)
+    key = stored_keys(data).find(text)
     assert key is not None
     return key
 
 
-def test_a_key_is_printed_alone_and_its_hash_is_kept(data: Path) -> None:
+def test_a_key_is_printed_alone_and_its_hash_is_stored(data: Path) -> None:
     result = call(data, "keys", "add", "--store", "12", "--store", "13", "--store", "12", "--name", "Rennes")
     text = result.stdout.strip()
     assert KEY.fullmatch(text)
     key = found(data, text)
     assert (key.name, key.stores, key.all_stores, key.reads) == ("Rennes", ("12", "13"), False, False)
     assert result.stderr.splitlines() == [
-        f"key {key.id} posts for store 12, 13; it is shown this once, so keep it safe",
-        "from now on ingest takes no receipt without a key",
+        f"key {key.id} posts for store 12, 13; it is not shown again, so store it safely",
+        "ingest now refuses receipts without a key",
     ]
     assert text.split("_", 2)[2] not in (data / "keys.json").read_text()
 
 
-def test_keys_are_for_all_stores_or_for_reading_too(data: Path) -> None:
+def test_keys_may_post_for_all_stores_and_read(data: Path) -> None:
     reading = found(data, added(data, "--read"))
     assert (reading.posts, reading.reads) == (False, True)
     both = found(data, added(data, "--all-stores", "--read"))
@@ -58,49 +58,47 @@ def test_keys_are_for_all_stores_or_for_reading_too(data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        ((), "name what it is for: --store ID, --all-stores or --read"),
-        (("--store", "1", "--all-stores"), "choose one of --store and --all-stores"),
+        ((), "a key needs a purpose: --store ID, --all-stores or --read"),
+        (("--store", "1", "--all-stores"), "--store and --all-stores exclude each other"),
         (("--store", ""), "printable"),
         (("--store", "1", "--name", "a\nb"), "printable"),
     ],
 )
-def test_a_key_for_nothing_is_not_made(data: Path, arguments: tuple[str, ...], said: str) -> None:
+def test_a_key_without_a_valid_purpose_is_refused(data: Path, arguments: tuple[str, ...], message: str) -> None:
     result = call(data, "keys", "add", *arguments)
-    assert (result.exit_code, said in result.stderr) == (2, True), result.stderr
+    assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
     assert not (data / "keys.json").exists()
 
 
-def test_the_list_shows_what_keys_are_for_and_never_the_keys(data: Path) -> None:
+def test_the_list_shows_purposes_and_never_the_keys(data: Path) -> None:
     text = added(data, "--store", "12", "--name", "[b]Rennes")
-    said = call(data, "keys", "list").stdout
-    assert text.split("_")[1] in said
-    assert "[b]Rennes" in said
-    assert "posts for store 12" in said
-    assert text not in said
+    output = call(data, "keys", "list").stdout
+    assert text.split("_")[1] in output
+    assert "[b]Rennes" in output
+    assert "posts for store 12" in output
+    assert text not in output
 
 
-def test_an_empty_list_says_how_to_begin(data: Path) -> None:
+def test_an_empty_list_says_how_to_create_a_key(data: Path) -> None:
     call(data, "password", "set", typed="pain au levain\n")
-    assert "make one with `tillstream keys add" in call(data, "keys", "list").stdout
+    assert "create one with `tillstream keys add" in call(data, "keys", "list").stdout
 
 
-def test_a_revoked_key_opens_nothing_and_stays_listed(data: Path) -> None:
+def test_a_revoked_key_is_invalid_and_stays_in_the_file(data: Path) -> None:
     text = added(data, "--store", "12")
     number = text.split("_")[1]
     assert call(data, "keys", "revoke", number).stdout == f"key {number} is revoked\n"
-    assert kept(data).find(text) is None
-    assert kept(data).guard_ingest
+    assert stored_keys(data).find(text) is None
+    assert stored_keys(data).guard_ingest
     again = call(data, "keys", "revoke", number)
-    assert (again.exit_code, "it was revoked at " in again.stderr) == (2, True)
+    assert (again.exit_code, "it was already revoked at " in again.stderr) == (2, True)
     unknown = call(data, "keys", "revoke", "nope")
-    assert (
-        "could not revoke the key nope: there is none of that id; `tillstream keys list` shows them" in unknown.stderr
-    )
+    assert "could not revoke the key nope: it does not exist; see `tillstream keys list`" in unknown.stderr
 
 
-def test_keys_may_stand_in_a_file_of_their_own(data: Path, tmp_path: Path) -> None:
+def test_keys_may_be_in_a_shared_file(data: Path, tmp_path: Path) -> None:
     shared = tmp_path / "shared.json"
     text = added(data, "--store", "12", "--keys-file", str(shared))
     assert key_file.read(shared).find(text) is not None
@@ -109,12 +107,12 @@ def test_keys_may_stand_in_a_file_of_their_own(data: Path, tmp_path: Path) -> No
 
 def test_a_password_is_read_from_one_line_and_cleared(data: Path) -> None:
     result = call(data, "password", "set", typed="pain au levain\n")
-    assert (result.exit_code, result.stdout) == (0, "the password is set; the dashboard asks for it\n")
-    made = password.read(data / "password.json")
-    assert made is not None
-    assert made.matches("pain au levain")
-    said = call(data, "password", "clear").stdout
-    assert said == "the password is gone; the dashboard is open to whoever reaches it\n"
+    assert (result.exit_code, result.stdout) == (0, "the password is set; the dashboard requires it\n")
+    stored = password.read(data / "password.json")
+    assert stored is not None
+    assert stored.matches("pain au levain")
+    output = call(data, "password", "clear").stdout
+    assert output == "the password is removed; the dashboard is open to every client\n"
     assert call(data, "password", "clear").stdout == "there was no password\n"
 
 
@@ -126,7 +124,7 @@ def test_a_password_that_is_too_short_changes_nothing(data: Path) -> None:
     assert (data / "password.json").read_bytes() == before
 
 
-def test_where_a_password_is_always_asked_for_clearing_it_locks_the_door(data: Path) -> None:
+def test_clearing_a_required_password_prevents_logins(data: Path) -> None:
     call(data, "password", "set", typed="pain au levain\n")
-    said = call(data, "password", "clear", "--access", "on").stdout
-    assert said == "the password is gone; nobody can log in until another is set\n"
+    output = call(data, "password", "clear", "--access", "on").stdout
+    assert output == "the password is removed; nobody can log in until a new one is set\n"

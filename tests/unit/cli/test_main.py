@@ -1,4 +1,4 @@
-"""Given the command; when verbs are called; then they list, refuse in one line, or show a real fault whole."""
+"""The `tillstream` command: help, settings, exit codes, and errors in one line."""
 
 from __future__ import annotations
 
@@ -10,46 +10,58 @@ import pytest
 from click.testing import CliRunner, Result
 
 import tillstream
-from tillstream.cli.main import Verbs, main
+from tillstream.cli.main import CommandGroup, main
 from tillstream.config import settings
 from tillstream.config.settings import Settings
 from tillstream.errors import DatabaseUnavailable, LogUnavailable, OperationalError, PortTaken
 
-VERBS = ("up", "ingest", "engine", "inbox", "generate", "import", "stores", "check", "rebuild", "settings", "version")
+COMMANDS = (
+    "up",
+    "ingest",
+    "engine",
+    "inbox",
+    "generate",
+    "import",
+    "stores",
+    "check",
+    "rebuild",
+    "settings",
+    "version",
+)
 
 
 def invoke(*arguments: str, command: click.Command = main, **environment: str) -> Result:
     return CliRunner().invoke(command, arguments, env=environment, prog_name="tillstream")
 
 
-def test_all_verbs_are_listed_and_the_inner_ones_are_not() -> None:
-    said = invoke("--help").output
-    assert all(f"\n  {verb} " in said for verb in VERBS)
-    assert "sell" not in said
+def test_help_lists_all_commands_except_the_internal_ones() -> None:
+    output = invoke("--help").output
+    assert all(f"\n  {name} " in output for name in COMMANDS)
+    assert "sell" not in output
     assert "--supervised" not in invoke("engine", "--help").output
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_an_example_in_its_help(verb: str) -> None:
-    result = invoke(verb, "--help")
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_an_example_in_its_help(name: str) -> None:
+    result = invoke(name, "--help")
     assert result.exit_code == 0
-    assert re.search(rf"(^|:) +tillstream {verb}\b", result.output, re.MULTILINE), result.output
+    assert re.search(rf"(^|:) +tillstream {name}\b", result.output, re.MULTILINE), result.output
 
 
-def test_the_version_is_the_packages() -> None:
+def test_version_prints_the_version_of_the_package() -> None:
     assert invoke("version").output == f"{tillstream.__version__}\n"
 
 
-def test_settings_lists_each_with_value_help_origin_and_default() -> None:
-    said = invoke("settings", "--zone", "Europe/Rome", "--store-zones", "7=UTC", TILLSTREAM_LOG_FORMAT="json").output
+def test_settings_lists_values_help_origins_and_defaults() -> None:
+    output = invoke("settings", "--zone", "Europe/Rome", "--store-zones", "7=UTC", TILLSTREAM_LOG_FORMAT="json").output
     for name in Settings.__struct_fields__:
-        assert f"\n{name} = " in f"\n{said}"
-        assert settings.describe(name) in said
-    assert 'zone = "Europe/Rome"\n' in said
-    assert 'from the command line; default "Europe/Paris"' in said
-    assert 'store_zones = {"7" = "UTC"}\n' in said
-    assert 'log_format = "json"\n' in said
-    assert 'from the environment; default "text"' in said
+        assert f"\n{name} = " in f"\n{output}"
+        assert settings.describe(name) in output
+    assert 'zone = "Europe/Rome"\n' in output
+    assert 'from the command line; default "Europe/Paris"' in output
+    assert 'store_zones = {"7" = "UTC"}\n' in output
+    assert 'log_format = "json"\n' in output
+    assert 'from the environment; default "text"' in output
 
 
 def test_an_inbox_needs_a_folder() -> None:
@@ -57,9 +69,9 @@ def test_an_inbox_needs_a_folder() -> None:
     assert (result.exit_code, "name the folder: tillstream inbox DIR" in result.stderr) == (2, True)
 
 
-@pytest.mark.parametrize("verb", ["check", "rebuild"])
-def test_readers_of_a_missing_directory_are_told_in_one_line(verb: str, tmp_path: Path) -> None:
-    result = invoke(verb, "--data", str(tmp_path / "none"))
+@pytest.mark.parametrize("name", ["check", "rebuild"])
+def test_a_missing_directory_is_reported_in_one_line(name: str, tmp_path: Path) -> None:
+    result = invoke(name, "--data", str(tmp_path / "none"))
     assert result.exit_code == 2
     (line,) = result.stderr.splitlines()
     assert line == (
@@ -76,10 +88,10 @@ def test_readers_of_a_missing_directory_are_told_in_one_line(verb: str, tmp_path
         (PortTaken("listen on", "127.0.0.1:3000", "another program already listens there"), 2),
     ],
 )
-def test_an_operational_error_ends_with_its_line_and_a_code_that_says_whether_to_try_again(
+def test_an_operational_error_is_one_line_and_its_exit_code_says_whether_to_retry(
     error: OperationalError, code: int
 ) -> None:
-    @click.group(cls=Verbs)
+    @click.group(cls=CommandGroup)
     def group() -> None: ...
 
     @group.command()
@@ -90,8 +102,8 @@ def test_an_operational_error_ends_with_its_line_and_a_code_that_says_whether_to
     assert (result.exit_code, result.stderr) == (code, f"tillstream: {error}\n")
 
 
-def test_any_other_error_is_not_hidden() -> None:
-    @click.group(cls=Verbs)
+def test_other_errors_are_raised() -> None:
+    @click.group(cls=CommandGroup)
     def group() -> None: ...
 
     @group.command()

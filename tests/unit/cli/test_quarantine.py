@@ -105,7 +105,7 @@ def test_an_edited_file_is_replayed_instead_of_the_original(data: Path, ingest: 
 
 def test_without_an_ingest_nothing_is_replayed(data: Path) -> None:
     refused = run(data, "replay", "--all")
-    assert (refused.exit_code, "it does not run; start `tillstream up`, or set ingest_url" in refused.stderr) == (
+    assert (refused.exit_code, "it is not running; start `tillstream up`, or set ingest_url" in refused.stderr) == (
         2,
         True,
     )

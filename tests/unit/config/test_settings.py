@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tillstream.config import settings
-from tillstream.config.settings import Settings
+from tillstream.config.settings import Settings, is_zone
 from tillstream.errors import SettingsError
 
 
@@ -123,3 +123,10 @@ def test_the_password_of_the_broker_is_not_shown_nor_repeated() -> None:
     with pytest.raises(SettingsError) as caught:
         settings.load(environment={}, flags={"rabbitmq_url": "ftp://till:s3cr3t@broker/"})
     assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "valid"), [("Europe/Paris", True), ("Mars", False), ("../etc/passwd", False), ("Europe", False)]
+)
+def test_a_time_zone_is_an_iana_name(name: str, valid: bool) -> None:
+    assert is_zone(name) is valid

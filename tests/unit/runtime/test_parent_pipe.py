@@ -1,4 +1,4 @@
-"""Given a part on its supervisor's pipe; when settings come down it or it ends; then the part knows."""
+"""The pipe carries the settings, and its end stops the part."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tillstream.config.settings import Settings
 from tillstream.runtime import parent_pipe
 
 
-def test_settings_come_through_whole() -> None:
+def test_settings_arrive_unchanged() -> None:
     sent = Settings(
         data="d\nd", store_zones={"7": "Europe/London"}, vat_rates=["5.5"], metrics=[{"name": "x", "keys": ["day"]}]
     )
@@ -27,7 +27,7 @@ def test_settings_come_through_whole() -> None:
         os.close(writer)
 
 
-def test_a_supervisor_that_sent_nothing_is_an_error() -> None:
+def test_the_end_of_the_pipe_without_settings_is_an_error() -> None:
     reader, writer = os.pipe()
     os.close(writer)
     try:
@@ -37,10 +37,10 @@ def test_a_supervisor_that_sent_nothing_is_an_error() -> None:
         os.close(reader)
 
 
-def test_a_part_that_hangs_ends_soon_after_its_supervisor() -> None:
+def test_a_hanging_part_ends_soon_after_its_supervisor() -> None:
     part = (
-        "import threading; from tillstream.processes import lifeline\n"
-        "lifeline.watch(lambda: print('lost', flush=True))\n"
+        "import threading; from tillstream.runtime import parent_pipe\n"
+        "parent_pipe.watch(lambda: print('lost', flush=True))\n"
         "print('watching', flush=True); threading.Event().wait()"
     )
     with subprocess.Popen(

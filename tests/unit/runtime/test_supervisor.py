@@ -1,4 +1,4 @@
-"""Given small real processes as parts; when they serve, die or hang; then the supervisor does its duty."""
+"""The supervisor with small real processes as parts, which serve, die or hang."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from tillstream.runtime.supervisor import Part, Supervisor, ready_line
 
 SERVING = """
 import signal, sys
-from tillstream.processes import lifeline
+from tillstream.runtime import parent_pipe
 from tillstream.runtime.supervisor import ready_line
-settings = lifeline.receive()
+settings = parent_pipe.receive()
 name, journal = sys.argv[1:]
 def note(text):
     with open(journal, 'a') as file: print(name, text, file=file)
@@ -36,15 +36,15 @@ number = signal.sigwait({signal.SIGTERM, signal.SIGINT})
 note(f'ends by {number.name}')
 """
 BLOCK = "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})\n"
-DEAF = (
+HANGING = (
     BLOCK
     + "import threading; from tillstream.runtime.supervisor import ready_line\n"
-    + ("print(ready_line('deaf', 'http://127.0.0.1:1'), flush=True); threading.Event().wait()")
+    + ("print(ready_line('hanging', 'http://127.0.0.1:1'), flush=True); threading.Event().wait()")
 )
 
 
 class Stage:
-    """Runs a supervisor, waits, and acts on it from within its loop."""
+    """Runs a supervisor and an action on the same event loop."""
 
     def __init__(self, tmp_path: Path) -> None:
         self.journal = tmp_path / "journal"
@@ -59,7 +59,9 @@ class Stage:
 
     def run(self, parts: list[Part], act: Callable[[], Awaitable[None]], settings: Settings | None = None) -> int:
         async def main() -> int:
-            supervising = asyncio.create_task(Supervisor(settings or Settings(ingest_port=0), parts, self._take).run())
+            supervising = asyncio.create_task(
+                Supervisor(settings or Settings(ingest_port=0), parts, self._on_ready).run()
+            )
             acting = asyncio.ensure_future(act())
             code = await supervising
             await acting
@@ -67,7 +69,7 @@ class Stage:
 
         return asyncio.run(main())
 
-    def _take(self, addresses: Mapping[str, str]) -> None:
+    def _on_ready(self, addresses: Mapping[str, str]) -> None:
         self.addresses = addresses
 
 
@@ -89,7 +91,7 @@ def process_of(part: Part) -> psutil.Process:
     return psutil.Process(part.process.pid)
 
 
-def test_parts_get_the_settings_tell_their_address_and_stop_in_order(stage: Stage) -> None:
+def test_parts_get_the_settings_report_their_address_and_stop_in_order(stage: Stage) -> None:
     parts = [stage.part("first", port_setting="ingest_port"), stage.part("second")]
 
     async def act() -> None:
@@ -101,7 +103,7 @@ def test_parts_get_the_settings_tell_their_address_and_stop_in_order(stage: Stag
     assert stage.notes()[-2:] == ["first ends by SIGTERM", "second ends by SIGTERM"]
 
 
-def test_a_killed_part_comes_back_on_the_port_it_had(stage: Stage) -> None:
+def test_a_killed_part_restarts_on_the_same_port(stage: Stage) -> None:
     part = stage.part("first", port_setting="ingest_port")
 
     async def act() -> None:
@@ -114,11 +116,11 @@ def test_a_killed_part_comes_back_on_the_port_it_had(stage: Stage) -> None:
     with structlog.testing.capture_logs() as logged:
         assert stage.run([part], act) == 0
     assert stage.notes() == ["first starts with 0", "first starts with 4321", "first ends by SIGTERM"]
-    (died,) = [line for line in logged if line["event"] == "part died, restarting it"]
+    (died,) = [line for line in logged if line["event"] == "supervisor.part_died"]
     assert (died["part"], died["code"], died["pause_s"]) == ("first", -signal.SIGKILL, supervisor.FIRST_PAUSE_S)
 
 
-def test_a_part_that_keeps_dying_is_started_ever_more_rarely(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pauses_grow_while_a_part_keeps_dying(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "FIRST_PAUSE_S", 0.01)
     monkeypatch.setattr(supervisor, "LAST_PAUSE_S", 0.04)
     with structlog.testing.capture_logs() as logged:
@@ -131,7 +133,7 @@ def test_a_part_that_keeps_dying_is_started_ever_more_rarely(stage: Stage, monke
     assert [line["pause_s"] for line in logged][:5] == [0.01, 0.02, 0.04, 0.04, 0.04]
 
 
-def test_a_part_that_cannot_start_as_told_ends_everything_with_its_code(stage: Stage) -> None:
+def test_a_part_that_cannot_start_with_its_settings_ends_everything_with_its_code(stage: Stage) -> None:
     parts = [stage.part("first"), stage.part("second", "raise SystemExit(2)")]
 
     async def act() -> None:
@@ -141,7 +143,7 @@ def test_a_part_that_cannot_start_as_told_ends_everything_with_its_code(stage: S
     assert parts[0].process is None or parts[0].process.returncode is not None
 
 
-def test_one_that_ran_before_is_restarted_even_if_it_cannot_start_now(stage: Stage) -> None:
+def test_a_part_that_ran_before_is_restarted_even_if_it_cannot_start_now(stage: Stage) -> None:
     once = "import os, sys\nif os.path.getsize(sys.argv[2]): raise SystemExit(2)\n"
     part = stage.part("first", once + BLOCK + SERVING)
     with structlog.testing.capture_logs() as logged:
@@ -149,14 +151,14 @@ def test_one_that_ran_before_is_restarted_even_if_it_cannot_start_now(stage: Sta
         async def act() -> None:
             await soon(part.ready.is_set, "it is ready")
             process_of(part).kill()
-            await soon(lambda: len(logged) >= 3, "it was tried again twice")
+            await soon(lambda: len(logged) >= 3, "two more attempts")
             stop()
 
         assert stage.run([part], act) == 0
     assert [line["code"] for line in logged][:3] == [-signal.SIGKILL, 2, 2]
 
 
-def test_a_part_waits_for_those_it_needs(stage: Stage) -> None:
+def test_a_part_starts_after_the_parts_it_needs(stage: Stage) -> None:
     first = stage.part("first")
     second = stage.part("second", after=(first,))
 
@@ -168,34 +170,34 @@ def test_a_part_waits_for_those_it_needs(stage: Stage) -> None:
     assert [note.split()[0] for note in stage.notes()][:2] == ["first", "second"]
 
 
-def test_a_part_that_will_not_stop_is_killed_at_its_limit(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_that_does_not_stop_is_killed_at_its_limit(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "STOP_LIMIT_S", 0.5)
-    deaf = stage.part("deaf", DEAF)
+    hanging = stage.part("hanging", HANGING)
 
     async def act() -> None:
-        await soon(deaf.ready.is_set, "it is ready")
+        await soon(hanging.ready.is_set, "it is ready")
         stop()
 
     with structlog.testing.capture_logs() as logged:
-        assert stage.run([deaf], act) == 0
-    assert [line["event"] for line in logged] == ["part did not stop in time, killing it"]
+        assert stage.run([hanging], act) == 0
+    assert [line["event"] for line in logged] == ["supervisor.part_killed"]
 
 
 def test_a_second_signal_kills_at_once(stage: Stage) -> None:
-    deaf = stage.part("deaf", DEAF)
+    hanging = stage.part("hanging", HANGING)
     began = time.monotonic()
 
     async def act() -> None:
-        await soon(deaf.ready.is_set, "it is ready")
+        await soon(hanging.ready.is_set, "it is ready")
         os.kill(os.getpid(), signal.SIGINT)
         await asyncio.sleep(0)
         os.kill(os.getpid(), signal.SIGINT)
 
-    assert stage.run([deaf], act) == 0
+    assert stage.run([hanging], act) == 0
     assert time.monotonic() - began < supervisor.STOP_LIMIT_S
 
 
-def test_a_ready_line_is_understood_with_every_kind_of_address() -> None:
+def test_a_ready_line_is_parsed_with_every_kind_of_address() -> None:
     for address in ("http://127.0.0.1:3000", "http://[::1]:3000", "http://till.example:3000"):
         found = supervisor.READY.fullmatch(ready_line("ingest", address))
         assert found is not None
@@ -204,14 +206,14 @@ def test_a_ready_line_is_understood_with_every_kind_of_address() -> None:
 
 def test_no_part_outlives_a_killed_supervisor(tmp_path: Path) -> None:
     program = (
-        "import asyncio, sys; from tillstream.settings import Settings\n"
+        "import asyncio, sys; from tillstream.config.settings import Settings\n"
         "from tillstream.runtime.supervisor import Part, Supervisor\n"
         "part = Part('orphan', (sys.executable, '-c', sys.argv[1]))\n"
         "asyncio.run(Supervisor(Settings(), [part], lambda addresses: None).run())"
     )
     orphan = (
-        "import pathlib, threading; from tillstream.processes import lifeline\n"
-        "lifeline.receive(); lifeline.watch(lambda: None)\n"
+        "import pathlib, threading; from tillstream.runtime import parent_pipe\n"
+        "parent_pipe.receive(); parent_pipe.watch(lambda: None)\n"
         f"pathlib.Path({str(tmp_path / 'up')!r}).touch(); threading.Event().wait()"
     )
     with subprocess.Popen([sys.executable, "-c", program, orphan]) as process:

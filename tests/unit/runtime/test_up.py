@@ -1,4 +1,4 @@
-"""Given settings and ports; when `up` prepares; then the demo gives way, and what cannot be is refused."""
+"""The checks of `up` before anything starts, and the demo's own directory and ports."""
 
 from __future__ import annotations
 
@@ -18,45 +18,45 @@ from tillstream.runtime import up
 
 
 @pytest.fixture
-def taken() -> Iterator[int]:
+def taken_port() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as other:
         yield other.getsockname()[1]
 
 
 @pytest.fixture
-def free() -> int:
+def free_port() -> int:
     return spare_port()
 
 
 def run(settings: Settings, *, demo: bool = False) -> None:
-    asyncio.run(up.up(settings, demo=demo, say=lambda line: pytest.fail(f"it started: {line}")))
+    asyncio.run(up.up(settings, demo=demo, echo=lambda line: pytest.fail(f"it started: {line}")))
 
 
-def test_the_demo_has_a_directory_of_its_own_unless_one_is_named(free: int) -> None:
-    settings = Settings(ingest_port=free, dashboard_port=free)
+def test_the_demo_has_its_own_directory_unless_one_is_set(free_port: int) -> None:
+    settings = Settings(ingest_port=free_port, dashboard_port=free_port)
     assert up.prepare_demo(settings, {}, print).data == up.DEMO_DATA
     assert up.prepare_demo(settings, {"data": "the command line"}, print).data == settings.data
 
 
-def test_the_demo_takes_other_ports_where_default_ones_are_taken_and_tells(taken: int, free: int) -> None:
-    told: list[str] = []
-    prepared = up.prepare_demo(Settings(ingest_port=taken, dashboard_port=free), {}, told.append)
-    assert prepared.dashboard_port == free
-    assert told == [f"port {taken} is taken, using {prepared.ingest_port} instead (--ingest-port)"]
-    assert prepared.ingest_port not in (taken, free)
+def test_the_demo_uses_free_ports_if_the_defaults_are_taken(taken_port: int, free_port: int) -> None:
+    lines: list[str] = []
+    prepared = up.prepare_demo(Settings(ingest_port=taken_port, dashboard_port=free_port), {}, lines.append)
+    assert prepared.dashboard_port == free_port
+    assert lines == [f"port {taken_port} is taken, using {prepared.ingest_port} instead (--ingest-port)"]
+    assert prepared.ingest_port not in (taken_port, free_port)
 
 
-def test_the_demo_keeps_a_port_that_was_asked_for(taken: int) -> None:
+def test_the_demo_refuses_a_taken_port_that_was_set(taken_port: int) -> None:
     with pytest.raises(PortTaken):
-        up.prepare_demo(Settings(ingest_port=taken), {"ingest_port": "the command line"}, print)
+        up.prepare_demo(Settings(ingest_port=taken_port), {"ingest_port": "the command line"}, print)
 
 
-def test_ports_are_checked_before_anything_starts(tmp_path: Path, taken: int, free: int) -> None:
+def test_ports_are_checked_before_anything_starts(tmp_path: Path, taken_port: int, free_port: int) -> None:
     data = str(tmp_path / "data")
-    with pytest.raises(PortTaken, match=f":{taken}: another program already listens there.*--dashboard-port"):
-        run(Settings(data=data, ingest_port=free, dashboard_port=taken))
-    with pytest.raises(SettingsError, match="it is ingest's port too"):
-        run(Settings(data=data, ingest_port=free, dashboard_port=free))
+    with pytest.raises(PortTaken, match=f":{taken_port}: another program already listens there.*--dashboard-port"):
+        run(Settings(data=data, ingest_port=free_port, dashboard_port=taken_port))
+    with pytest.raises(SettingsError, match="it equals ingest_port"):
+        run(Settings(data=data, ingest_port=free_port, dashboard_port=free_port))
 
 
 def test_the_inbox_is_checked_before_anything_starts(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Shops by their id, in the list or not."""
+"""Stores by id, whether the list contains them or not."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tillstream.stores.model import Opening, Store, StoreList, zone_of
 OPERA = Store("12", "Paris Opéra", "Paris", "Île-de-France", tills=4, hours=(Opening(0, time(7), time(13)),))
 
 
-def test_a_shop_is_known_by_its_name_and_any_other_by_its_id() -> None:
-    shops = StoreList({"12": OPERA})
-    assert (shops.title("12"), shops.title("99")) == ("Paris Opéra", "99")
-    assert (shops.regions, shops.of_region("Île-de-France")) == (["Île-de-France"], ["12"])
+def test_the_title_is_the_name_or_else_the_id() -> None:
+    store_list = StoreList({"12": OPERA})
+    assert (store_list.title("12"), store_list.title("99")) == ("Paris Opéra", "99")
+    assert (store_list.regions, store_list.of_region("Île-de-France")) == (["Île-de-France"], ["12"])
 
 
-def test_a_shop_is_open_by_its_own_clock() -> None:
+def test_a_store_is_open_in_its_local_time() -> None:
     assert OPERA.is_open(datetime(2026, 11, 23, 7))
     assert not OPERA.is_open(datetime(2026, 11, 23, 13))
     assert not OPERA.is_open(datetime(2026, 11, 24, 8))
