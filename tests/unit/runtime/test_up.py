@@ -72,5 +72,5 @@ def test_the_directory_is_checked_before_anything_starts(tmp_path: Path, monkeyp
     with pytest.raises(DataDirectoryError, match="invented receipts of a demo"):
         run(settings)
     for role in ("up", "ingest", "engine"):
-        with directory.lock(role), pytest.raises(DataDirectoryError, match=rf"already in use .*\({role}\)"):
+        with directory.lock(role), pytest.raises(DataDirectoryError, match=rf"already uses it \({role}\)"):
             run(settings, demo=True)
