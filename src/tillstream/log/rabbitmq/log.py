@@ -246,11 +246,11 @@ class _ChunkBuilder:
 
     def add_missing(self, partition: int, upto: int) -> None:
         """Add a chunk with a fault for the records that are gone up to an offset."""
-        first = offset_of(self.position, partition) + 1
-        holes = self.directory.holes(partition, upto) - self.directory.holes(partition, first - 1)
-        fault = f"offsets {first} to {upto} of stream {partition} are missing: dropped by its retention, or deleted"
+        last = offset_of(self.position, partition)
+        count = self.directory.records(partition, last, upto)
+        fault = f"offsets {last + 1} to {upto} of stream {partition} are missing: dropped by its retention, or deleted"
         position = self._advance(partition, upto)
-        self.built.append(Chunk(partition, first, upto - first + 1 - holes, position, EMPTY, EMPTY, EMPTY, fault))
+        self.built.append(Chunk(partition, last + 1, count, position, EMPTY, EMPTY, EMPTY, fault))
 
     def _advance(self, partition: int, offset: int) -> Position:
         offsets = list(self.position.offsets) + [-1] * (partition - len(self.position.offsets))

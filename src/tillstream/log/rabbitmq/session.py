@@ -151,12 +151,10 @@ class Session:
     async def lag(self) -> dict[int, int]:
         """The number of uncommitted records by partition."""
         end, progress = await asyncio.gather(self.end(), self.progress())
-        lags = {}
-        for partition, last in enumerate(end.offsets, 1):
-            committed = offset_of(progress.committed, partition)
-            holes = self.directory.holes(partition, last) - self.directory.holes(partition, committed)
-            lags[partition] = max(0, last - committed - holes)
-        return lags
+        return {
+            partition: max(0, self.directory.records(partition, offset_of(progress.committed, partition), last))
+            for partition, last in enumerate(end.offsets, 1)
+        }
 
     async def check(self) -> None:
         """Raises `ConnectionLost` or `BrokerBlocked` if nothing can be appended now."""

@@ -140,16 +140,18 @@ class Directory:
     def partitions(self) -> set[int]:
         return {*self._generations, *self._holes}
 
-    def holes(self, partition: int, upto: int) -> int:
-        """The number of holes at or before an offset."""
-        return bisect_right(self._holes[partition], upto)
+    def records(self, partition: int, after: int, upto: int) -> int:
+        """The number of records after one offset, up to and including another."""
+        holes = self._holes.get(partition, [])
+        return upto - after - bisect_right(holes, upto) + bisect_right(holes, after)
 
     def is_hole(self, partition: int, offset: int) -> bool:
-        return offset in self._holes[partition]
+        return offset in self._holes.get(partition, [])
 
     def count(self, position: Position) -> int:
         """The number of records at or before the position."""
-        return sum(offset + 1 - self.holes(partition, offset) for partition, offset in enumerate(position.offsets, 1))
+        offsets = enumerate(position.offsets, 1)
+        return sum(self.records(partition, NO_OFFSET, offset) for partition, offset in offsets)
 
 
 def encode_generation(generation: Generation) -> bytes:

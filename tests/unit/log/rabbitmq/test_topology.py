@@ -46,7 +46,8 @@ def test_holes_are_not_counted_as_records() -> None:
     directory = Directory()
     for offset in (7, 3, 3):
         directory.add(topology.encode_hole(2, offset))
-    assert [directory.holes(2, upto) for upto in (2, 3, 6, 7)] == [0, 1, 1, 2]
+    assert [directory.records(2, -1, upto) for upto in (2, 3, 6, 7)] == [3, 3, 6, 6]
+    assert directory.records(2, 3, 7) == 3
     assert directory.is_hole(2, 7)
     assert not directory.is_hole(1, 7)
     assert directory.count(Position((4, 9))) == 5 + 10 - 2
