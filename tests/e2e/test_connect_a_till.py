@@ -1,4 +1,4 @@
-"""Given `docs/connect-a-till.md`; when its commands are run on a real server; then each is answered as the page says."""
+"""The commands in `docs/connect-a-till.md` get the responses that the page promises."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,14 +24,14 @@ from tests.support.waiting import wait_until
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "connect-a-till.md").read_text(encoding="utf-8")
 
-# Commands that go on, or whose files are no part of the examples.
+# Commands that do not end, or whose files are not among the examples.
 NOT_RUN = ("tillstream up", "tillstream import monday.csv")
 
 EXPECTED = re.compile(r" +# (?P<status>\d{3})?(?: ?)(?P<text>.*)$")
 
 
 class Step(NamedTuple):
-    """A command of the page: the status to expect (empty: it is no request) and a part of what it says."""
+    """A command of the page, with the expected status (empty if it is not a request) and a part of the expected output."""
 
     command: str
     status: str
@@ -55,14 +56,14 @@ def steps() -> Iterator[Step]:
             if expected:
                 yield Step("\n".join(lines), expected["status"] or "", expected["text"])
                 lines = []
-        assert all("trial-spool" in line for line in lines), f"what is to be expected of {lines}?"
+        assert all("trial-spool" in line for line in lines), f"{lines} have no expected output"
         if lines:
             yield Step("\n".join(lines), "", "")
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A directory in which the page's commands find what they name."""
+    """A directory with the files that the commands use."""
     if shutil.which("curl") is None:
         if os.environ.get("CI"):
             pytest.fail("curl is missing: install it")
@@ -71,7 +72,7 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def said(step: Step, place: Path, ports: dict[str, str]) -> str:
+def output_of(step: Step, place: Path, ports: dict[str, str]) -> str:
     command = step.command
     for written, real in ports.items():
         command = command.replace(written, real)
@@ -89,12 +90,12 @@ def said(step: Step, place: Path, ports: dict[str, str]) -> str:
     return done.stdout.decode()
 
 
-def as_told(step: Step, came: str) -> bool:
-    statuses = re.findall(r"^HTTP/1\.1 (\d{3})", came, re.MULTILINE)
-    return (statuses[-1:] or [""]) == [step.status] and step.text.lower() in came.lower()
+def as_expected(step: Step, output: str) -> bool:
+    statuses = re.findall(r"^HTTP/1\.1 (\d{3})", output, re.MULTILINE)
+    return (statuses[-1:] or [""]) == [step.status] and step.text.lower() in output.lower()
 
 
-def test_every_command_of_the_page_is_answered_as_it_says(place: Path) -> None:
+def test_every_command_of_the_page_has_the_expected_output(place: Path) -> None:
     with (
         up(place / "trial") as server,
         serving("ingest", place / "slow", "--store-limit-receipts-per-s", 1) as (_, slow),
@@ -104,13 +105,17 @@ def test_every_command_of_the_page_is_answered_as_it_says(place: Path) -> None:
             "http://127.0.0.1:8050": server.dashboard,
             "http://127.0.0.1:3001": slow,
         }
+
+        def answered(step: Step) -> bool:
+            return as_expected(step, output_of(step, place, ports))
+
         for step in steps():
             if "/api/v1/" in step.command:
-                # What is acknowledged is shown a moment later.
-                wait_until(lambda step=step: as_told(step, said(step, place, ports)), step.command, timeout_s=20)  # type: ignore[misc]
+                # Figures follow an acknowledged receipt a moment later.
+                wait_until(partial(answered, step), step.command, timeout_s=20)
                 continue
-            came = said(step, place, ports)
-            assert as_told(step, came), f"{step.command}\n{came}"
+            output = output_of(step, place, ports)
+            assert as_expected(step, output), f"{step.command}\n{output}"
 
 
 def test_the_commands_of_the_page_are_found() -> None:
@@ -121,19 +126,19 @@ def test_the_commands_of_the_page_are_found() -> None:
 
 @pytest.fixture(scope="module")
 def ingest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving("ingest", tmp_path_factory.mktemp("taking") / "data") as (_, address):
+    with serving("ingest", tmp_path_factory.mktemp("ingest") / "data") as (_, address):
         yield address
 
 
-def test_its_receipts_are_taken_and_the_whole_one_is_that_of_the_examples(ingest: str) -> None:
-    least, whole = blocks("json")
-    for body in (least, whole):
+def test_the_receipts_of_the_page_are_accepted(ingest: str) -> None:
+    smallest, complete = blocks("json")
+    for body in (smallest, complete):
         answer = httpx.post(f"{ingest}/receipt", content=body, headers={"Content-Type": "application/json"})
         assert (answer.status_code, answer.json()["day"]) == (202, "2026-11-23")
-    assert json.loads(whole) == json.loads((ROOT / "examples" / "receipt.json").read_bytes())
+    assert json.loads(complete) == json.loads((ROOT / "examples" / "receipt.json").read_bytes())
 
 
-def test_it_tells_of_every_status_of_ingest(ingest: str) -> None:
+def test_every_status_of_ingest_is_on_the_page(ingest: str) -> None:
     paths = httpx.get(f"{ingest}/openapi.json").json()["paths"]
     statuses = {status for path in ("/receipt", "/receipts") for status in paths[path]["post"]["responses"]}
     assert len(statuses) > 8
@@ -143,13 +148,13 @@ def test_it_tells_of_every_status_of_ingest(ingest: str) -> None:
         assert re.search(rf"^\| (`\d{{3}}`, )?`{status}`", PAGE, re.MULTILINE), f"{status} is not in the table"
 
 
-def test_its_limits_are_settings_with_their_defaults() -> None:
+def test_the_limits_on_the_page_are_the_defaults_of_their_settings() -> None:
     rows = dict(re.findall(r"^\| [^|`]+ \| `(\w+)` \| ([^|]+) \|$", PAGE, re.MULTILINE))
     assert len(rows) > 6
     shipped = defaults()
     units = {"MiB": 1024 * 1024, "KiB": 1024, "s": 1000}
-    for name, told in rows.items():
-        number, _, unit = told.partition(" ")
+    for name, limit in rows.items():
+        number, _, unit = limit.partition(" ")
         if number == "any":
             assert shipped[name] == 0
         else:

@@ -18,9 +18,9 @@ def receipt(number: str, **changes: Any) -> bytes:
 
 
 def waiting(data: Path, *filters: str) -> list[dict[str, Any]]:
-    code, said = call("quarantine", "list", "--json", *filters, "--data", data)
-    assert code == 0, said
-    entries: list[dict[str, Any]] = json.loads(said)["entries"]
+    code, output = call("quarantine", "list", "--json", *filters, "--data", data)
+    assert code == 0, output
+    entries: list[dict[str, Any]] = json.loads(output)["entries"]
     return entries
 
 
@@ -38,29 +38,29 @@ def test_what_was_refused_counts_once_when_the_cause_is_mended_and_decisions_out
         for number, changes in (("1", {"currency": "EUR"}), ("2", {"date": "x"}), ("3", {"storeID": ""})):
             assert running.post(receipt(number, **changes)).status_code == 422
         refused(running, 3)
-        code, said = call("quarantine", "replay", "--all", "--data", data)
-        assert (code, numbers(said.splitlines()[-1])) == (1, [0, 3]), said
+        code, output = call("quarantine", "replay", "--all", "--data", data)
+        assert (code, numbers(output.splitlines()[-1])) == (1, [0, 3]), output
         [currency] = waiting(data, "--reason", "$.currency")
         assert {error["path"] for error in currency["reasons"]} == {"$.currency"}
         refused(running, 3)
         assert running.stop() == 0
-    # The chain deals in euros after all: a database of another currency is made anew.
+    # The chain uses euros after all. The database has another currency, so it is rebuilt.
     assert call("rebuild", "--data", data)[0] == 0
     with up(data) as running:
         last, second, first = waiting(data)
-        code, said = call("quarantine", "replay", "--all", "--data", data)
-        assert (code, numbers(said.splitlines()[-1])) == (1, [1, 2]), said
+        code, output = call("quarantine", "replay", "--all", "--data", data)
+        assert (code, numbers(output.splitlines()[-1])) == (1, [1, 2]), output
         file.write_bytes(receipt("2"))
-        code, said = call("quarantine", "replay", second["id"], "--from", file, "--data", data)
-        assert (code, numbers(said)) == (0, [1])
+        code, output = call("quarantine", "replay", second["id"], "--from", file, "--data", data)
+        assert (code, numbers(output)) == (0, [1])
         running.wait_for_receipts(2, DAY)
         assert running.post(receipt("1", currency="EUR")).status_code == 202
-        code, said = call("quarantine", "discard", last["id"], "--yes", "--data", data)
-        assert (code, numbers(said)) == (0, [1])
+        code, output = call("quarantine", "discard", last["id"], "--yes", "--data", data)
+        assert (code, numbers(output)) == (0, [1])
         assert waiting(data) == []
         assert running.stop() == 0
     assert call("rebuild", "--data", data)[0] == 0
     assert waiting(data) == []
-    settled = {entry["id"]: entry["settled"]["decision"] for entry in waiting(data, "--settled")}
-    assert settled == {first["id"]: "replayed", second["id"]: "replayed", last["id"]: "discarded"}
+    decisions = {entry["id"]: entry["settled"]["decision"] for entry in waiting(data, "--settled")}
+    assert decisions == {first["id"]: "replayed", second["id"]: "replayed", last["id"]: "discarded"}
     assert checked(data)[1:] == (2, 1, 0, 3)

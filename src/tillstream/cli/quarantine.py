@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import click
 import msgspec
@@ -107,17 +106,20 @@ def show(entry: str, raw: bool, as_json: bool, **options: Any) -> None:
 @click.argument("entries", nargs=-1, metavar="[ENTRY]…")
 @click.option("--all", "every", is_flag=True, help="replay all open entries, or all that match the filters")
 @_with_filters
-@click.option("--from", "file", type=click.Path(path_type=Path, dir_okay=False), help="post this file instead")
+@click.option("--from", "file", type=click.File("rb"), help="post this file instead")
 @click.option("--type", "type_", metavar="TEXT", default="", help="media type or format (csv) of the content")
 @with_settings("data")
-def replay(entries: tuple[str, ...], every: bool, file: Path | None, type_: str, **options: Any) -> None:
+def replay(entries: tuple[str, ...], every: bool, file: BinaryIO | None, type_: str, **options: Any) -> None:
     """Post originals to ingest again. Accepted entries are resolved; refused ones stay, with the reasons."""
     from tillstream.quarantine.service import Edit
 
     filters = _selection(entries, every, options)
     if file is not None and len(entries) != 1:
         raise click.UsageError("--from goes with one ENTRY")
-    edit = Edit(b"" if file is None else _content(file), type_)
+    content = b"" if file is None else file.read()
+    if file is not None and not content:
+        raise OperationalError("replay", file.name, "it is empty")
+    edit = Edit(content, type_)
     unresolved = []
     with _opened(options) as service, _progress("replaying") as progress:
         for entry in entries or _open_ids(service, filters):
@@ -223,16 +225,6 @@ def _raw(entry: str, options: dict[str, Any]) -> bytes:
     return original or body
 
 
-def _content(file: Path) -> bytes:
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise OperationalError("read", file, error.strerror or error, "check the path") from error
-    if not content:
-        raise OperationalError("replay", file, "it is empty")
-    return content
-
-
 def _print_table(entries: list[Row]) -> None:
     rows = []
     for entry in entries:
@@ -287,14 +279,6 @@ def _exit(unresolved: list[bool], done: str) -> None:
 def _progress(title: str) -> Iterator[Callable[[int], None]]:
     """A counter on standard error, if that is a terminal."""
     from rich.console import Console
-    from rich.progress import Progress, TextColumn
 
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.description} {task.completed:,.0f}"),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done: bar.update(task, completed=done)
+    with Console(stderr=True).status(title) as status:
+        yield lambda done: status.update(f"{title} {done:,}")

@@ -44,10 +44,6 @@ class Formats:
         """Create new decoders of the same formats, for another thread."""
         return Formats([type(decoder)(decoder.settings) for decoder in self])
 
-    def counterpart(self, decoder: Decoder) -> Decoder:
-        """The decoder here that has the same format as a decoder of another `Formats`."""
-        return next(each for each in self if type(each) is type(decoder))
-
     @property
     def media_types(self) -> list[str]:
         """All media types but the `+suffix` ones, for the answer to an unknown type."""

@@ -55,6 +55,15 @@ class DecodedRequest:
     response: Response | None = None
 
 
+class Content(NamedTuple):
+    """The decompressed content of a request. `source` is the one of receipts that have no source of their own."""
+
+    decoder: Decoder
+    payload: bytes
+    source: str
+    received_us: int
+
+
 class SingleReceipt(NamedTuple):
     """The receipt of a request that has only one: its head, key and business day, or the error."""
 
@@ -73,30 +82,28 @@ class RequestDecoder:
         self._settings = settings
         self._formats = formats
         self._validator = Validator(settings)
+        # The decoder of a request may belong to another thread. It only names the format.
+        self._own = {type(decoder): decoder for decoder in formats}
 
-    def own(self, decoder: Decoder) -> Decoder:
-        """This request decoder's own decoder of the same format."""
-        return self._formats.counterpart(decoder)
-
-    def decode_one(self, decoder: Decoder, payload: bytes, source: str, received_us: int) -> SingleReceipt:
-        """Decode a payload that has a single receipt. `decoder` must be an own one."""
-        decoded = decoder.one(payload)
+    def decode_one(self, content: Content) -> SingleReceipt:
+        """Decode content that has a single receipt."""
+        decoder = self._own[type(content.decoder)]
+        decoded = decoder.one(content.payload)
         if isinstance(decoded, Skip):
-            return SingleReceipt(decoded, source)
-        source = decoded.source or source
+            return SingleReceipt(decoded, content.source)
+        source = decoded.source or content.source
         try:
             if isinstance(decoded, Unreadable):
                 raise ReceiptError(decoded.faults, parseable=True)
-            checked = self._validator.check(decoded.body, received_us, source, decoded.day)
+            checked = self._validator.check(decoded.body, content.received_us, source, decoded.day)
             return SingleReceipt(decoded, source, checked)
         except ReceiptError as error:
-            return SingleReceipt(decoded, source, error=self._with_advice(error, decoder, payload))
+            return SingleReceipt(decoded, source, error=self._with_advice(error, content))
 
-    def decode_all(
-        self, decoder: Decoder, payload: bytes, source: str, received_us: int, stores: Stores = None
-    ) -> DecodedRequest:
-        """Decode a payload with any number of receipts of these stores. `decoder` must be an own one. Raises `Refused`."""
-        request, only = DecodedRequest(), None
+    def decode_all(self, content: Content, stores: Stores = None) -> DecodedRequest:
+        """Decode content that has any number of receipts, and accept those of these stores. Raises `Refused`."""
+        _, payload, source, received_us = content
+        decoder, request, only = self._own[type(content.decoder)], DecodedRequest(), None
         limit, check, add = self._settings.batch_limit_receipts, self._validator.check, request.batch.add
         for index, decoded in enumerate(decoder.decode(io.BytesIO(payload))):
             if index >= limit:
@@ -120,43 +127,31 @@ class RequestDecoder:
                 add(head, decoded.body, decoded.original)
                 request.accepted += 1
             except ReceiptError as error:
-                self._reject(request, index, error, decoded, received_us, own_source)
+                request.parseable = request.parseable or error.parseable
+                faults = error.faults[: _FAULTS_PER_RECEIPT if request.fault_count < _FAULTS_PER_BATCH else 1]
+                request.fault_count += len(faults)
+                request.rejected.append((index, faults))
+                if not is_replay(own_source):
+                    self.add_refusal(request.batch, faults, original_of(decoded), received_us, own_source)
         if isinstance(only, Unreadable) and not only.source and not is_replay(source):
             # The whole document is unreadable. Its decoder may have returned only a part of the bytes.
             request.batch = Batch()
             self.add_refusal(request.batch, request.rejected[0][1], payload, received_us, source)
-        self._conclude(request, decoder, payload)
+        self._conclude(request, content)
         return request
 
-    def _reject(
-        self,
-        request: DecodedRequest,
-        index: int,
-        error: ReceiptError,
-        decoded: Record | Unreadable,
-        received_us: int,
-        source: str,
-    ) -> None:
-        request.parseable = request.parseable or error.parseable
-        faults = list(error.faults[: _FAULTS_PER_RECEIPT if request.fault_count < _FAULTS_PER_BATCH else 1])
-        request.fault_count += len(faults)
-        request.rejected.append((index, faults))
-        if not is_replay(source):
-            self.add_refusal(request.batch, faults, original_of(decoded), received_us, source)
-
-    def _conclude(self, request: DecodedRequest, decoder: Decoder, payload: bytes) -> None:
+    def _conclude(self, request: DecodedRequest, content: Content) -> None:
         if not request.batch and not request.skipped and not request.rejected:
             fault = Fault("$", "there is no receipt in it", "send at least one")
-            empty = ReceiptError([fault], parseable=bool(payload) and not payload.isspace())
-            request.empty = self._with_advice(empty, decoder, payload)
+            parseable = bool(content.payload) and not content.payload.isspace()
+            request.empty = self._with_advice(ReceiptError([fault], parseable), content)
             return
         if request.foreign and not request.accepted:
             # The key is valid for none of it. Its refusals are not stored, so that it cannot fill the quarantine.
             raise Refused(responses.batch(0, request.rejected, request.skipped, parseable=True, foreign=True))
         if request.rejected and not request.accepted:
             index, faults = request.rejected[-1]
-            error = self._with_advice(ReceiptError(faults, request.parseable), decoder, payload)
-            request.rejected[-1] = index, error.faults
+            request.rejected[-1] = index, self._with_advice(ReceiptError(faults, request.parseable), content).faults
         request.response = responses.batch(
             request.accepted, request.rejected, request.skipped, parseable=request.parseable
         )
@@ -168,13 +163,12 @@ class RequestDecoder:
         head, stored = self._validator.refusal(faults, original, received_us, source)
         batch.add(head, b"", stored)
 
-    def _with_advice(self, error: ReceiptError, decoder: Decoder, payload: bytes) -> ReceiptError:
+    def _with_advice(self, error: ReceiptError, content: Content) -> ReceiptError:
         """The error with one more fault if the payload looks like another format than its media type says."""
-        advice = _archive_or_compressed(payload)
-        likely = self._formats.recognised(payload)
-        if likely is not None and likely is not decoder and likely.media_types:
-            hint = f"send it as {likely.media_types[0]}"
-            advice = Fault("$", f"it looks like {likely.title}, and was taken for {decoder.title}", hint)
+        advice, likely = _archive_or_compressed(content.payload), self._formats.recognised(content.payload)
+        if likely is not None and type(likely) is not type(content.decoder) and likely.media_types:
+            error_text = f"it looks like {likely.title}, but was sent as {content.decoder.title}"
+            advice = Fault("$", error_text, f"send it as {likely.media_types[0]}")
         return error if advice is None else ReceiptError([*error.faults, advice], error.parseable)
 
 

@@ -23,6 +23,7 @@ from tillstream.ingest.content_encoding import ENCODINGS, BrokenEncoding, TooLar
 from tillstream.ingest.counters import Counters
 from tillstream.ingest.decoding import (
     INLINE_BYTES,
+    Content,
     DecodeWorker,
     RequestDecoder,
     SingleReceipt,
@@ -87,10 +88,8 @@ class ReceiptHandlers:
         payload, decoder = request.body, self._select_decoder(request.headers)
         if len(payload) > self._settings.receipt_limit_bytes:
             raise Refused(responses.receipt_too_large(self._settings.receipt_limit_bytes))
-        decoder = decoder or self._recognise(payload)
-        received_us = self._clock.now_us()
-        receipt = self._decoder.decode_one(decoder, payload, _source(decoder, request.headers), received_us)
-        self._accept(receipt, payload, received_us, stores, reply)
+        content = self._content(decoder, payload, request.headers)
+        self._accept(self._decoder.decode_one(content), content, stores, reply)
 
     async def post_large_receipt(self, request: Request, stores: Stores = None) -> Response:
         """Accept a receipt whose body is compressed, truncated or larger than `INLINE_BYTES`. Raises `Refused`."""
@@ -105,15 +104,12 @@ class ReceiptHandlers:
                 return await self._refuse_and_wait(error, request.body, _source(decoder, headers))
             if len(payload) > limit_bytes:
                 raise Refused(too_large)
-            decoder = decoder or self._recognise(payload)
-            source, received_us = _source(decoder, headers), self._clock.now_us()
-            receipt = await self._decode(
-                payload, lambda target, payload: target.decode_one(target.own(decoder), payload, source, received_us)
-            )
+            content = self._content(decoder, payload, headers)
+            receipt = await self._decode(content, RequestDecoder.decode_one)
         response: asyncio.Future[Response] = self._loop.create_future()
-        self._accept(receipt, payload, received_us, stores, response.set_result)
+        self._accept(receipt, content, stores, response.set_result)
         # The committer has reserved memory for the parts that it needs. The others can be freed now.
-        del request, payload, receipt
+        del request, payload, content, receipt
         return await response
 
     async def post_receipts(self, request: Request, stores: Stores = None) -> Response:
@@ -125,17 +121,13 @@ class ReceiptHandlers:
                 payload = await self._payload(request, reservation, limit_bytes, responses.body_too_large(limit_bytes))
             except ReceiptError as error:
                 return await self._refuse_and_wait(error, request.body, _source(decoder, request.headers))
-            decoder = decoder or self._recognise(payload)
-            source, received_us = _source(decoder, request.headers), self._clock.now_us()
+            content = self._content(decoder, payload, request.headers)
             # The reservation no longer covers the compressed body.
             del request
-            decoded = await self._decode(
-                payload,
-                lambda target, payload: target.decode_all(target.own(decoder), payload, source, received_us, stores),
-            )
+            decoded = await self._decode(content, partial(RequestDecoder.decode_all, stores=stores))
             if decoded.empty is not None:
-                return await self._refuse_and_wait(decoded.empty, payload, source)
-            del payload
+                return await self._refuse_and_wait(decoded.empty, payload, content.source)
+            del payload, content
         if self._rates is not None:
             self._check_rates(self._rates, decoded.batch.heads)
         if decoded.batch:
@@ -151,7 +143,7 @@ class ReceiptHandlers:
         assert decoded.response is not None
         return decoded.response
 
-    def _accept(self, receipt: SingleReceipt, payload: bytes, received_us: int, stores: Stores, reply: Reply) -> None:
+    def _accept(self, receipt: SingleReceipt, content: Content, stores: Stores, reply: Reply) -> None:
         decoded, source, checked, error = receipt
         if isinstance(decoded, Skip):
             self._counters.count_skipped(decoded.kind)
@@ -159,7 +151,7 @@ class ReceiptHandlers:
             return
         if checked is None or isinstance(decoded, Unreadable):
             assert error is not None
-            self._refuse(error, original_of(decoded) or payload, received_us, source, reply)
+            self._refuse(error, original_of(decoded) or content.payload, content.received_us, source, reply)
             return
         head, key, day = checked
         if stores is not None and (store := store_of(head)) not in stores:
@@ -200,11 +192,11 @@ class ReceiptHandlers:
         self._refuse(error, original, self._clock.now_us(), source, response.set_result)
         return await response
 
-    async def _decode(self, payload: bytes, work: Callable[[RequestDecoder, bytes], T]) -> T:
-        """Run the work on the event loop if the payload is small, or else in the worker's thread."""
-        if len(payload) <= INLINE_BYTES:
-            return work(self._decoder, payload)
-        return await self._worker.run(partial(work, self._worker.decoder, payload))
+    async def _decode(self, content: Content, decode: Callable[[RequestDecoder, Content], T]) -> T:
+        """Decode on the event loop if the payload is small, or else in the worker's thread."""
+        if len(content.payload) <= INLINE_BYTES:
+            return decode(self._decoder, content)
+        return await self._worker.run(partial(decode, self._worker.decoder, content))
 
     def _reserve(self, request: Request) -> Reservation:
         """Reserve memory for the whole body of a request. Raises `Refused`."""
@@ -270,12 +262,14 @@ class ReceiptHandlers:
             raise Refused(responses.cross_site())
         return decoder
 
-    def _recognise(self, payload: bytes) -> Decoder:
-        """The decoder for the content of the payload. Raises `Refused`."""
-        decoder = self._formats.recognised(payload) or (None if payload else self._formats.decoder(JSON_TYPE))
+    def _content(self, decoder: Decoder | None, payload: bytes, headers: Headers) -> Content:
+        """The content for a decoder. Without a decoder, the payload decides on it. Raises `Refused`."""
+        decoder = decoder or self._formats.recognised(payload)
+        if decoder is None and not payload:
+            decoder = self._formats.decoder(JSON_TYPE)
         if decoder is None:
             raise Refused(responses.unsupported_type(self._formats.media_types))
-        return decoder
+        return Content(decoder, payload, _source(decoder, headers), self._clock.now_us())
 
 
 def _source(decoder: Decoder | None, headers: Headers) -> str:
@@ -286,7 +280,7 @@ def _source(decoder: Decoder | None, headers: Headers) -> str:
 
 
 def _over_budget() -> Refused:
-    return Refused(responses.unavailable("too much waits for the disk"))
+    return Refused(responses.unavailable("too many receipts wait for the disk"))
 
 
 def problem(error: Exception) -> str:

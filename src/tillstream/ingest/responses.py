@@ -130,13 +130,13 @@ def unsupported_encoding() -> Response:
 def rate_limited(store: str, limit_per_s: int, wait_s: int) -> Response:
     """A store exceeds its rate limit. Nothing was stored."""
     problem = f"store {store} sends more than {limit_per_s} receipts a second"
-    hint = "nothing was taken; send it again after Retry-After seconds, it will count once"
+    hint = "nothing was stored; send it again after Retry-After seconds, it will count once"
     return error(429, problem, hint, f"retry-after: {wait_s}\r\n".encode())
 
 
 def unavailable(reason: str) -> Response:
     """Nothing was stored, and the client should send the same request again."""
-    return error(503, reason, "nothing was taken; send it again, it will count once", RETRY)
+    return error(503, reason, "nothing was stored; send it again, it will count once", RETRY)
 
 
 def internal_error() -> Response:

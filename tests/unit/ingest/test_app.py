@@ -86,7 +86,7 @@ def test_a_taken_port_is_an_error_that_names_the_option(tmp_path: Path) -> None:
         port = other.getsockname()[1]
         with pytest.raises(PortTaken) as caught:
             Ingest(tmp_path, ingest_port=port)
-    assert f"could not listen on 127.0.0.1:{port}: another program listens there already" in str(caught.value)
+    assert f"could not listen on 127.0.0.1:{port}: another program already listens there" in str(caught.value)
     assert "--ingest-port" in str(caught.value)
 
 
@@ -201,5 +201,5 @@ def test_a_server_with_tls_stops_while_connections_are_open(secured: Ingest, own
 
 
 def test_an_unusable_certificate_is_an_error_at_the_start(tmp_path: Path, own: Certificate) -> None:
-    with pytest.raises(AccessError, match="both are needed"):
+    with pytest.raises(AccessError, match="one of the two files is missing"):
         Ingest(tmp_path / "data", tls_certificate_file=str(own.certificate))

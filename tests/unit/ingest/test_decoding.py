@@ -15,7 +15,7 @@ from tillstream.config.settings import Settings
 from tillstream.formats import registry
 from tillstream.formats.base import Record
 from tillstream.formats.registry import Formats
-from tillstream.ingest.decoding import DecodedRequest, DecodeWorker, RequestDecoder, is_replay, original_of
+from tillstream.ingest.decoding import Content, DecodedRequest, DecodeWorker, RequestDecoder, is_replay, original_of
 from tillstream.ingest.responses import Refused
 
 
@@ -29,7 +29,7 @@ def decode(payload: bytes, media_type: str = NDJSON, **settings: Any) -> Decoded
     requests, formats = request_decoder(**settings)
     decoder = formats.decoder(media_type)
     assert decoder is not None
-    return requests.decode_all(decoder, payload, "json/http", RECEIVED_US)
+    return requests.decode_all(Content(decoder, payload, "json/http", RECEIVED_US))
 
 
 def test_valid_receipts_get_a_record_and_invalid_ones_are_rejected_by_their_index() -> None:
@@ -45,11 +45,11 @@ def test_receipts_of_other_stores_are_rejected_without_a_record() -> None:
     decoder = formats.decoder(NDJSON)
     assert decoder is not None
     payload = encoded(1) + b"\n" + encoded(2, storeID="13") + b"\n{"
-    found = requests.decode_all(decoder, payload, "json/http", RECEIVED_US, frozenset({b"S-1"}))
+    found = requests.decode_all(Content(decoder, payload, "json/http", RECEIVED_US), frozenset({b"S-1"}))
     assert (found.accepted, found.foreign, [index for index, _ in found.rejected]) == (1, 1, [1, 2])
     assert list(found.batch.bodies) == [encoded(1), b""]
     with pytest.raises(Refused) as refusal:
-        requests.decode_all(decoder, payload, "json/http", RECEIVED_US, frozenset({b"14"}))
+        requests.decode_all(Content(decoder, payload, "json/http", RECEIVED_US), frozenset({b"14"}))
     assert refusal.value.response.status == 403
 
 
@@ -74,7 +74,7 @@ def test_stopping_ends_the_decoding_in_progress() -> None:
     requests, formats = request_decoder()
     requests.stopping = True
     with pytest.raises(Refused) as refused:
-        requests.decode_all(next(iter(formats)), encoded(), "json/http", RECEIVED_US)
+        requests.decode_all(Content(next(iter(formats)), encoded(), "json/http", RECEIVED_US))
     assert refused.value.response.status == 503
 
 
@@ -84,7 +84,7 @@ def test_stopping_ends_the_decoding_in_progress() -> None:
         (b"PK\x03\x04rest", "it looks like a zip archive", "send the files that are in it"),
         (gzip.compress(encoded()), "it looks like gzip data", "send it with Content-Encoding: gzip"),
         (b"\x28\xb5\x2f\xfdrest", "it looks like zstd data", "send it with Content-Encoding: zstd"),
-        (b"<receipt/>", "it looks like XML, and was taken for NDJSON", "send it as application/xml"),
+        (b"<receipt/>", "it looks like XML, but was sent as NDJSON", "send it as application/xml"),
     ],
 )
 def test_the_likely_format_of_a_payload_is_the_last_fault(payload: bytes, error: str, hint: str) -> None:
@@ -101,7 +101,7 @@ def test_the_worker_decodes_in_one_thread_with_decoders_of_its_own() -> None:
         threads = await asyncio.gather(*(worker.run(threading.get_ident) for _ in range(5)))
         decoder = next(iter(formats))
         single = await worker.run(
-            lambda: worker.decoder.decode_one(worker.decoder.own(decoder), encoded(), "json/http", RECEIVED_US)
+            lambda: worker.decoder.decode_one(Content(decoder, encoded(), "json/http", RECEIVED_US))
         )
         worker.close()
         return set(threads), single.decoded == Record(encoded()) and worker.decoder.stopping
