@@ -20,7 +20,7 @@ MAX_CHUNK_RECORDS = 1 << _INDEX_BITS
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The last offset that a reader has read in every partition; -1 means none.
+    """The last offset that a reader has read in each partition; -1 means none.
 
     Only the log that made a position may interpret it. The database stores its text.
     """
@@ -55,7 +55,8 @@ def unpack_record_id(record_id: int) -> tuple[int, int, int]:
 def current_record_id(record_id: int) -> int:
     """Convert a record id that an older version wrote.
 
-    Older versions gave records of a stream (partition 1 and up) the offset of the read and an index in it.
+    In older versions, a record of a stream (partition 1 and up) had the first offset of its read and an
+    index. Their sum is the record's own offset.
     """
     partition, offset, index = unpack_record_id(record_id)
     return pack_record_id(partition, offset + index, 0) if partition else record_id

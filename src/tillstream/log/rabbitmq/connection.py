@@ -197,7 +197,7 @@ def _set_reply(reply: asyncio.Future[Any], frame: Any) -> None:
 
 
 async def wait_for_reply(reply: asyncio.Future[Any], raw: AsyncioConnection) -> Any:
-    """The reply. There is no limit while the broker sends anything; raises `ConnectionLost` once it is silent."""
+    """Wait for the reply while the broker sends anything. Raises `ConnectionLost` when it is silent."""
     received = -1
     while not reply.done():
         if raw.bytes_received == received or raw.is_closed:

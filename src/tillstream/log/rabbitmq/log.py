@@ -99,7 +99,7 @@ class RabbitLog(Log):
                     self._add_read(each, chunks)
                 self._publish_holes(chunks.holes)
             except LogUnavailable:
-                # Chunks that were already yielded must not be lost with this error.
+                # The caller keeps the chunks that it already has; the next read raises the error.
                 if position == after:
                     raise
                 return
@@ -111,7 +111,7 @@ class RabbitLog(Log):
                 wanted -= max(1, chunk.count)
 
     def _read_partitions(self, position: Position, limit: int) -> tuple[Directory, list[PartitionRead]]:
-        """What all connections read after the position. Only the first one's directory has all holes."""
+        """Read on all connections, and return the directory of the first one, which has all holes."""
         count = len(self._connections)
         pending = [
             connection.submit(

@@ -195,7 +195,7 @@ class Session:
         With several `readers`, the one with number `reader` reads only its share of the partitions.
         """
         async with self._read_lock:
-            # The partition's number decides who reads it: every reader knows it, and no stream is read twice.
+            # Partitions are assigned by number, so no stream is read twice.
             partitions = [partition for partition in self._partitions() if partition % readers == reader]
             found = await asyncio.gather(*(self._seek(each, offset_of(after, each)) for each in partitions))
             busy = [partition for partition in partitions if self._consumers[partition].ready]
@@ -216,7 +216,7 @@ class Session:
         return PartitionRead(generation, (), following.after if following is not None and missing else None)
 
     async def fetch(self, wanted: Mapping[int, Sequence[int]]) -> dict[tuple[int, int], Delivery]:
-        """The messages at some log offsets per partition, by partition and offset."""
+        """The messages by partition and log offset, for the wanted offsets of each partition."""
         found: dict[tuple[int, int], Delivery] = {}
         for partition, offsets in wanted.items():
             by_stream: dict[Generation, list[int]] = {}
@@ -230,7 +230,10 @@ class Session:
         return found
 
     async def watch_deletions(self) -> None:
-        """Attach a consumer to each stream for appends: the broker cancels it when the stream is deleted."""
+        """Attach a consumer to each stream that receives appends.
+
+        When a stream is deleted, the broker cancels its consumer, and that ends the connection.
+        """
         channel = await self._connection.channel()
         for partition in topology.partitions(self._settings):
             await channel.consume(self.directory.current(partition).name, 1, "next", lambda *_: None)

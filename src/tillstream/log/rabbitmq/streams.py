@@ -19,7 +19,7 @@ FOLLOW_PREFETCH = 2_000
 """The number of messages that the broker sends ahead for one stream; no more are buffered."""
 
 MAX_SPAN_GAP = 200
-"""Offsets that are closer together are looked up with one consumer."""
+"""Two offsets at most this far apart are looked up with one consumer."""
 
 _OFFSET_HEADER = "x-stream-offset"
 _MESSAGES_PER_TURN = 250

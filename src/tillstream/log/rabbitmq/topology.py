@@ -26,7 +26,7 @@ COPIES = "tillstream.copies"
 PARTITIONER = "tillstream.spread"
 
 PACKED = "tillstream.aside"
-"""The exchange and the stream of packed records: refusals, and receipts with an original that is not JSON."""
+"""The exchange and the stream of packed records: refusals, and receipts with an original."""
 
 COPY_HEADER = "tillstream-copy"
 """Marks a message for subscribers whose record is in the packed stream."""
@@ -69,7 +69,7 @@ class Exchange:
 INTERNAL_EXCHANGES: Final = (
     Exchange(PARTITIONER, "x-consistent-hash"),
     Exchange(COPIES, "fanout"),
-    # Copies match the binding to an exchange without a queue. Other messages take the alternate exchange.
+    # Copies match its binding to an exchange without a queue. All other messages go to the alternate exchange.
     Exchange(FILTER, "headers", arguments={"alternate-exchange": PARTITIONER}),
     Exchange(PACKED, "fanout", internal=False),
 )
@@ -213,7 +213,7 @@ def _maximum(one: Position, other: Position) -> Position:
 class Retention:
     """Decides when the log is full: before the broker would drop records that the engine has not read.
 
-    It is false, and the log never full, if the settings limit neither size nor age.
+    It is false if the settings limit neither size nor age; then the log is never full.
     """
 
     def __init__(self, settings: Settings, now_s: Callable[[], float] = time.monotonic) -> None:

@@ -27,7 +27,7 @@ MAX_CACHED_ROW_BYTES = 4 * 1024 * 1024
 CAPACITY_CHECK_S = 1.0
 
 SKIPPED_POSITIONS = 1_000_000
-"""Positions left out when an append fails and a new file starts: the failed append may be in the old file."""
+"""The gap before a new file that starts after a failed append, because the old file may contain that append."""
 
 _logger = structlog.get_logger()
 
@@ -186,7 +186,7 @@ class SqliteLog(Log):
             try:
                 rows = self._rows_after(last, wanted)
             except LogUnavailable:
-                # Chunks that were already yielded must not be lost with this error.
+                # The caller keeps the chunks that it already has; the next read raises the error.
                 if last == after.offsets[0]:
                     raise
                 return
@@ -326,7 +326,7 @@ class SqliteLog(Log):
 
 
 def _end_of(segment: Segment, rows: Sequence[Row], prepared: int) -> tuple[int, int]:
-    """The greatest position that a row of the file may have, and its number of records, from its last rows."""
+    """The last position and the number of records of a file, from its last rows."""
     last, total = segment.after, 0
     if rows and is_intact(rows[0]):
         last, total, rows = rows[0].position, rows[0].total, rows[1:]

@@ -43,7 +43,7 @@ class Progress:
                 self._published = position.offsets[0]
             if committed:
                 path = self._committed_path
-                # A sync here would cost as much as one of the commit.
+                # This position may be lost, so it needs no sync.
                 new = path.with_name(f"{path.name}.new")
                 new.write_bytes(content)
                 new.replace(path)

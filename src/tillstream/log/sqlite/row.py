@@ -14,7 +14,7 @@ from tillstream.log.base import EMPTY, MAX_CHUNK_RECORDS, Chunk, Frame, FrameErr
 _NUMBERS = struct.Struct("<qqq")
 
 MIN_ROW_BYTES = 32
-"""The size of the numbers and two empty zstd frames. With it, a file's size bounds its number of rows."""
+"""The size of the numbers and two empty zstd frames. It limits the number of rows in a file of a known size."""
 
 MAX_FRAME_BYTES = 1 << 32
 """The largest unpacked frame, because its offsets have 32 bits."""

@@ -26,21 +26,21 @@ COLUMNS = "rowid, count, total, checksum, heads, bodies, originals"
 NUMBERS = "rowid, count, total, 0, x'', x'', NULL"
 
 ERRORS = (sqlite3.Error, UnicodeDecodeError)
-"""The exceptions of SQLite: it fails to decode a message that quotes a damaged schema."""
+"""Errors from SQLite. A message that quotes a damaged schema may not be valid UTF-8."""
 
 BUSY_TIMEOUT_S = 5.0
 MAX_READ_BYTES = 8 * 1024 * 1024
 MAX_LOOKUPS = 20_000
-"""The most positions of a gap that are looked up one by one."""
+"""The maximum number of positions of a gap that are looked up one by one."""
 
 LINEAR_LOOKUPS = 1_000
-"""The positions after damage that are looked up one by one, before a search by doubling."""
+"""The number of positions after damage that are looked up one by one. Then a search doubles its step."""
 
 MAX_POSITION = 1 << 36
 """The limit of the offset in a record id."""
 
 IO_RETRY_S = 60.0
-"""How long a read that the disk fails is retried, before the rows count as damaged."""
+"""The time to retry a failed disk read before its rows count as damaged."""
 
 DAMAGE_SEARCH_INTERVAL_S = 10.0
 
@@ -124,7 +124,7 @@ class Segment:
         self._lock = Lock()
         self._connection: sqlite3.Connection | None = None
         self._failing: tuple[int, float] | None = None
-        """The position of a read that the disk fails, and the time of the first failure."""
+        """The position of a failed disk read, and the time of its first failure."""
         self._searched: tuple[int, float] | None = None
         """The position of a search that found no rows, and its time."""
 
@@ -281,7 +281,7 @@ def _scan_back(connection: sqlite3.Connection, position: int, after: int) -> Ite
 
 
 def _until_intact(rows: Iterable[Row]) -> list[Row]:
-    """The descending rows up to the first intact one, in ascending order; damaged rows lose their blobs."""
+    """The rows up to the first intact one, in reverse order. Damaged rows lose their blobs."""
     found: list[Row] = []
     for row in islice(rows, LINEAR_LOOKUPS):
         if is_intact(row):
