@@ -18,7 +18,7 @@ import psutil
 
 from benchmarks.harness import CannotRun, Load, Plan, Server, module, serving, wait_until, wrk
 from benchmarks.postgresql import Cluster
-from tests.support.spare import spare_port
+from tests.support.free_ports import free_port
 
 TILLSTREAM = (sys.executable, "-P", "-m", "tillstream")
 DIED = "part died"
@@ -28,7 +28,7 @@ ACCEPTED = re.compile(r'^tillstream_receipts_total\{outcome="accepted"\} (\S+)$'
 @contextmanager
 def floor(directory: Path, kind: str = "granian") -> Iterator[str]:
     """The address of a server that only reads and answers."""
-    port = spare_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     with serving([*module("benchmarks.floor"), kind, port], directory / "floor.out") as server:
         server.answers(url)
@@ -38,7 +38,7 @@ def floor(directory: Path, kind: str = "granian") -> Iterator[str]:
 @contextmanager
 def ingest(directory: Path, **settings: object) -> Iterator[str]:
     """The address of `tillstream ingest` with these settings on a new data directory."""
-    command = [*TILLSTREAM, "ingest", "--data", directory / "data", "--ingest-port", spare_port()]
+    command = [*TILLSTREAM, "ingest", "--data", directory / "data", "--ingest-port", free_port()]
     with serving(command, directory / "ingest.out", _environment(settings)) as server:
         yield server.hear(r"^ingest ready at (http://\S+)$")[1]
 
@@ -46,7 +46,7 @@ def ingest(directory: Path, **settings: object) -> Iterator[str]:
 @contextmanager
 def service(name: str, cluster: Cluster, directory: Path) -> Iterator[str]:
     """The address of a comparison service in one uvicorn, its database empty but for former runs."""
-    port = spare_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     quiet = ["--no-access-log", "--log-level", "warning"]
     tuned = ["--loop", "uvloop", "--http", "httptools", "--backlog", "4096"]
@@ -94,8 +94,8 @@ def up(directory: Path, **settings: object) -> Iterator[Up]:
     """`tillstream up` with these settings on the data directory below `directory`, new or not; `ready_s` is how long
     it took."""
     started = time.monotonic()
-    command = [*TILLSTREAM, "up", "--data", directory / "data", "--ingest-port", spare_port()]
-    command += ["--dashboard-port", spare_port()]
+    command = [*TILLSTREAM, "up", "--data", directory / "data", "--ingest-port", free_port()]
+    command += ["--dashboard-port", free_port()]
     with serving(command, directory / "up.out", _environment(settings)) as server:
         server.hear(r"^dashboard +http://\S+$")
         addresses = [server.hear(rf"^{name} +(http://[^/\s]+)")[1] for name in ("receipts", "dashboard")]

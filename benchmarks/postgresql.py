@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.harness import CannotRun
-from tests.support.spare import spare_port
+from tests.support.free_ports import free_port
 
 OWNER = "postgres"
 """Who runs the server where the bench runs as root, which PostgreSQL refuses."""
@@ -31,7 +31,7 @@ class Cluster:
             directory.chmod(0o755)
             shutil.chown(self._home, OWNER, OWNER)
         self._run("initdb", "--pgdata", self._data, "--username", OWNER, "--auth", "trust", "--encoding", "UTF8")
-        self.port = spare_port()
+        self.port = free_port()
 
     @property
     def url(self) -> str:

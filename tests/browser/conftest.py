@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.support.page import sell
-from tests.support.processes import Up, up
+from tests.support.dashboard_page import post_receipt
+from tests.support.processes import RunningTillstream, running_tillstream
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = (
@@ -52,16 +52,16 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 @pytest.fixture
-def road(tmp_path: Path) -> Iterator[Up]:
-    with up(tmp_path / "data") as road:
-        yield road
+def tillstream(tmp_path: Path) -> Iterator[RunningTillstream]:
+    with running_tillstream(tmp_path / "data") as tillstream:
+        yield tillstream
 
 
 @pytest.fixture(scope="module")
-def shared_road(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """A road with one receipt, for tests that only look."""
-    with up(tmp_path_factory.mktemp("road") / "data") as road:
-        sell(road, 1)
-        road.post(b"{")
-        road.wait_for_receipts(1)
-        yield road
+def shared_tillstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTillstream]:
+    """A tillstream with one receipt, for tests that only look."""
+    with running_tillstream(tmp_path_factory.mktemp("road") / "data") as tillstream:
+        post_receipt(tillstream, 1)
+        tillstream.post(b"{")
+        tillstream.wait_for_receipts(1)
+        yield tillstream

@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-from tests.support.processes import Up
+from tests.support.processes import RunningTillstream
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.browser
@@ -24,13 +24,13 @@ def fill(page: Page, **values: str) -> None:
         page.locator(f"[name='{name}']").fill(value)
 
 
-def refused(road: Up) -> list[dict[str, Any]]:
-    entries: list[dict[str, Any]] = road.get("/api/v1/quarantine").json()["entries"]
+def refused(tillstream: RunningTillstream) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = tillstream.get("/api/v1/quarantine").json()["entries"]
     return entries
 
 
-def test_a_receipt_is_typed_corrected_and_taken(road: Up, page: Page) -> None:
-    page.goto(f"{road.ingest}/receipt")
+def test_a_receipt_is_typed_corrected_and_taken(tillstream: RunningTillstream, page: Page) -> None:
+    page.goto(f"{tillstream.ingest}/receipt")
     assert page.locator("[name=date]").input_value()
     assert Axe().run(page).response["violations"] == []
     fill(page, storeID="12", cashReceiptID="1047", date=f"{DAY}T10:15:30")
@@ -49,43 +49,45 @@ def test_a_receipt_is_typed_corrected_and_taken(road: Up, page: Page) -> None:
     page.locator(SEND).click()
     page.get_by_role("status").wait_for()
     assert Axe().run(page).response["violations"] == []
-    road.wait_for_receipts(1, DAY)
-    (fault,) = wait_until(lambda: refused(road), "what was refused is in quarantine")
+    tillstream.wait_for_receipts(1, DAY)
+    (fault,) = wait_until(lambda: refused(tillstream), "what was refused is in quarantine")
     assert fault["kind"] == "refused"
-    (listed,) = road.get("/api/v1/receipts").json()["receipts"]
+    (listed,) = tillstream.get("/api/v1/receipts").json()["receipts"]
     assert listed["sold_local"] == f"{DAY}T10:15:30"
     assert listed["key"] in page.get_by_role("status").inner_text()
-    lines = road.get(f"/api/v1/receipts/{listed['key']}").json()["lines"]
+    lines = tillstream.get(f"/api/v1/receipts/{listed['key']}").json()["lines"]
     assert [line["gross"] for line in lines] == ["2.40", "1.20"]
 
 
-def test_without_scripts_a_receipt_of_one_line_is_typed_all_the_same(road: Up, page: Page) -> None:
+def test_without_scripts_a_receipt_of_one_line_is_typed_all_the_same(tillstream: RunningTillstream, page: Page) -> None:
     context = page.context.browser
     assert context is not None
     plain = context.new_context(java_script_enabled=False)
     typed = plain.new_page()
-    typed.goto(f"{road.ingest}/receipt")
+    typed.goto(f"{tillstream.ingest}/receipt")
     fill(typed, storeID="12", cashReceiptID="1", date=f"{DAY}T10:15:30")
     fill(typed, **{"lines[0].settlementAmount": "2.40", "documentTotal.grossTotal": "2.40"})
     typed.locator(SEND).click()
     typed.get_by_role("status").wait_for()
     plain.close()
-    assert road.wait_for_receipts(1, DAY)["revenue"] == "2.40"
+    assert tillstream.wait_for_receipts(1, DAY)["revenue"] == "2.40"
 
 
-def test_a_page_of_another_address_cannot_send_a_receipt(road: Up, page: Page, tmp_path: Path) -> None:
+def test_a_page_of_another_address_cannot_send_a_receipt(
+    tillstream: RunningTillstream, page: Page, tmp_path: Path
+) -> None:
     evil = tmp_path / "evil.html"
     evil.write_text(
-        f'<form method="post" action="{road.ingest}/receipt">'
+        f'<form method="post" action="{tillstream.ingest}/receipt">'
         '<input name="storeID" value="12"><input name="cashReceiptID" value="1">'
         f'<input name="date" value="{DAY} 10:15:00"><input name="grossTotal" value="1"><button>Win</button></form>'
     )
     page.goto(evil.as_uri())
-    with page.expect_response(f"{road.ingest}/receipt") as sent:
+    with page.expect_response(f"{tillstream.ingest}/receipt") as sent:
         page.get_by_role("button").click()
     assert sent.value.status == 403
     page.get_by_role("alert").wait_for()
     # What comes after it is counted, so it would be too.
-    road.post(b"{")
-    wait_until(lambda: [each["size_bytes"] for each in refused(road)] == [1], "nothing else was kept")
-    assert road.summary(DAY)["receipts"] == 0
+    tillstream.post(b"{")
+    wait_until(lambda: [each["size_bytes"] for each in refused(tillstream)] == [1], "nothing else was kept")
+    assert tillstream.summary(DAY)["receipts"] == 0

@@ -8,8 +8,17 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.page import FED, LIVE, STALE, drawn, grouped, opened, sell, tile
-from tests.support.processes import Up
+from tests.support.dashboard_page import (
+    FEED_CONTROL_SCRIPT,
+    LIVE,
+    STALE,
+    euro_text,
+    open_live_page,
+    open_page,
+    post_receipt,
+    tile,
+)
+from tests.support.processes import RunningTillstream
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.browser
@@ -28,12 +37,14 @@ window.feed = async (overview, updates) => {
 NOT_NOW = {"errors": [{"path": "", "error": "not now", "hint": "try again"}]}
 
 
-def test_given_an_open_page_when_a_receipt_is_posted_then_it_appears_without_a_reload(page: Page, road: Up) -> None:
-    opened(page, road)
+def test_given_an_open_page_when_a_receipt_is_posted_then_it_appears_without_a_reload(
+    page: Page, tillstream: RunningTillstream
+) -> None:
+    open_live_page(page, tillstream)
     page.evaluate("() => { window.opened = true; }")
     expect(page.locator("#welcome")).to_be_visible()
-    expect(page.locator("#curl")).to_contain_text(f":{urlsplit(road.ingest).port}/receipt")
-    sell(road, 1)
+    expect(page.locator("#curl")).to_contain_text(f":{urlsplit(tillstream.ingest).port}/receipt")
+    post_receipt(tillstream, 1)
     expect(tile(page, "receipts")).to_have_text("1", timeout=3_000)
     expect(page.locator("#revenue")).to_have_text("€5.00")
     expect(tile(page, "receipts-per-minute")).to_have_text("1")
@@ -45,57 +56,69 @@ def test_given_an_open_page_when_a_receipt_is_posted_then_it_appears_without_a_r
 
 
 def test_given_receipts_when_the_page_shows_them_then_its_figures_are_those_of_the_summary(
-    page: Page, road: Up
+    page: Page, tillstream: RunningTillstream
 ) -> None:
     for number in range(1, 4):
-        sell(road, number, documentTotal={"grossTotal": 1234567.89, "netTotal": 1000000.01, "taxPayable": 234567.88})
-    summary = road.wait_for_receipts(3)
-    opened(page, road)
+        post_receipt(
+            tillstream,
+            number,
+            documentTotal={"grossTotal": 1234567.89, "netTotal": 1000000.01, "taxPayable": 234567.88},
+        )
+    summary = tillstream.wait_for_receipts(3)
+    open_live_page(page, tillstream)
     expect(page.locator("#revenue")).to_have_text("€3,703,703.67")
     for element, name in (("#revenue", "revenue"), ("#net", "net"), ("#vat", "tax")):
-        expect(page.locator(element)).to_have_text(grouped(str(summary[name])))
-    expect(tile(page, "average-ticket")).to_have_text(grouped(str(summary["average_ticket"])))
+        expect(page.locator(element)).to_have_text(euro_text(str(summary[name])))
+    expect(tile(page, "average-ticket")).to_have_text(euro_text(str(summary["average_ticket"])))
     expect(tile(page, "receipts")).to_have_text(str(summary["receipts"]))
     expect(tile(page, "shops")).to_have_text(f"{summary['stores_active']} / 1")
 
 
-def test_given_the_page_of_a_shop_when_it_sells_then_its_figures_follow(page: Page, road: Up) -> None:
-    sell(road, 1)
-    road.wait_for_receipts(1)
-    drawn(page, road, "/shops/12")
+def test_given_the_page_of_a_shop_when_it_sells_then_its_figures_follow(
+    page: Page, tillstream: RunningTillstream
+) -> None:
+    post_receipt(tillstream, 1)
+    tillstream.wait_for_receipts(1)
+    open_page(page, tillstream, "/shops/12")
     expect(tile(page, "receipts")).to_have_text("1")
-    sell(road, 2)
+    post_receipt(tillstream, 2)
     expect(tile(page, "receipts")).to_have_text("2", timeout=8_000)
 
 
-def test_given_an_open_page_when_the_server_stops_then_the_page_says_that_it_is_not_live(page: Page, road: Up) -> None:
-    sell(road, 1)
-    opened(page, road)
+def test_given_an_open_page_when_the_server_stops_then_the_page_says_that_it_is_not_live(
+    page: Page, tillstream: RunningTillstream
+) -> None:
+    post_receipt(tillstream, 1)
+    open_live_page(page, tillstream)
     expect(tile(page, "receipts")).to_have_text("1")
     expect(page.locator("main")).to_have_css("opacity", "1")
     announced = page.get_by_role("status").inner_text()
-    assert road.stop() == 0
+    assert tillstream.stop() == 0
     page.locator(STALE).wait_for(timeout=15_000)
     expect(page.get_by_role("status")).not_to_have_text(announced)
     expect(page.locator("main")).not_to_have_css("opacity", "1")
     expect(tile(page, "receipts")).to_have_text("1")
 
 
-def test_given_an_open_page_when_the_engine_is_killed_then_it_comes_back_by_itself(page: Page, road: Up) -> None:
-    sell(road, 1)
-    opened(page, road)
-    road.command.part("engine").kill()
+def test_given_an_open_page_when_the_engine_is_killed_then_it_comes_back_by_itself(
+    page: Page, tillstream: RunningTillstream
+) -> None:
+    post_receipt(tillstream, 1)
+    open_live_page(page, tillstream)
+    tillstream.command.child("engine").kill()
     page.locator(STALE).wait_for(timeout=15_000)
-    sell(road, 2)
+    post_receipt(tillstream, 2)
     page.locator(LIVE).wait_for(timeout=30_000)
     expect(tile(page, "receipts")).to_have_text("2", timeout=30_000)
 
 
-def test_given_a_page_when_it_is_left_open_then_it_does_not_grow(page: Page, shared_road: Up) -> None:
+def test_given_a_page_when_it_is_left_open_then_it_does_not_grow(
+    page: Page, shared_tillstream: RunningTillstream
+) -> None:
     # Updates are handed to the page as fast as it draws them: so many are some minutes of a shop's day.
-    page.add_init_script(FED + FEED)
-    drawn(page, shared_road)
-    overview = {**shared_road.get("/api/v1/overview").json(), "alerts": []}
+    page.add_init_script(FEED_CONTROL_SCRIPT + FEED)
+    open_page(page, shared_tillstream)
+    overview = {**shared_tillstream.get("/api/v1/overview").json(), "alerts": []}
     devtools = page.context.new_cdp_session(page)
 
     def held() -> dict[str, int]:
@@ -124,18 +147,18 @@ def test_given_a_page_when_it_is_left_open_then_it_does_not_grow(page: Page, sha
 
 
 def test_given_a_link_with_the_focus_or_pressed_when_its_list_is_drawn_anew_then_neither_is_lost(
-    page: Page, road: Up
+    page: Page, tillstream: RunningTillstream
 ) -> None:
-    opened(page, road)
-    sell(road, 1)
+    open_live_page(page, tillstream)
+    post_receipt(tillstream, 1)
     link = page.locator("#shops a", has_text="12")
     link.focus()
-    sell(road, 2)
+    post_receipt(tillstream, 2)
     expect(tile(page, "receipts")).to_have_text("2")
     expect(link).to_be_focused()
     link.hover()
     page.mouse.down()
-    sell(road, 3)
+    post_receipt(tillstream, 3)
     expect(tile(page, "receipts")).to_have_text("3")
     page.mouse.up()
     page.wait_for_url("**/shops/12")
@@ -143,11 +166,11 @@ def test_given_a_link_with_the_focus_or_pressed_when_its_list_is_drawn_anew_then
 
 @pytest.mark.parametrize("path", ["/shops/12", "/?day=2017-11-18"])
 def test_given_a_page_that_met_trouble_when_all_is_well_again_then_it_says_so_by_itself(
-    page: Page, shared_road: Up, path: str
+    page: Page, shared_tillstream: RunningTillstream, path: str
 ) -> None:
-    page.add_init_script(FED)
+    page.add_init_script(FEED_CONTROL_SCRIPT)
     page.route("**/api/v1/overview?*", lambda route: route.fulfill(status=503, json=NOT_NOW), times=1)
-    page.goto(shared_road.dashboard + path)
+    page.goto(shared_tillstream.dashboard + path)
     page.locator("#page[data-drawn]").wait_for()
     stale = page.locator(STALE)
     expect(stale).to_have_count(0)

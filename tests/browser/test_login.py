@@ -14,8 +14,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.support.access import PASSWORD, set_password
 from tests.support.certificate import certificate
-from tests.support.page import LIVE
-from tests.support.processes import Up, up
+from tests.support.dashboard_page import LIVE
+from tests.support.processes import RunningTillstream, running_tillstream
 
 pytestmark = pytest.mark.browser
 
@@ -25,10 +25,10 @@ SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 
 @dataclass(frozen=True)
 class Locked:
-    """A road with a password, by TLS."""
+    """A tillstream with a password, by TLS."""
 
     data: Path
-    road: Up
+    tillstream: RunningTillstream
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +36,8 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locked]:
     folder = tmp_path_factory.mktemp("locked")
     data = folder / "data"
     set_password(data)
-    with up(data, *certificate(folder).options) as road:
-        yield Locked(data, road)
+    with running_tillstream(data, *certificate(folder).options) as tillstream:
+        yield Locked(data, tillstream)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def log_in(page: Page, password: str) -> int:
 
 
 def test_a_stranger_logs_in_and_leaves(stranger: Page, locked: Locked) -> None:
-    home = f"{locked.road.dashboard}/?lang=en"
+    home = f"{locked.tillstream.dashboard}/?lang=en"
     stranger.goto(home)
     expect(stranger.locator("input[name=password]")).to_be_visible()
     assert log_in(stranger, "croissant") == 403
@@ -79,7 +79,7 @@ def test_a_stranger_logs_in_and_leaves(stranger: Page, locked: Locked) -> None:
 
 
 def test_a_page_whose_session_ends_asks_to_log_in_and_comes_back(stranger: Page, locked: Locked) -> None:
-    home = f"{locked.road.dashboard}/?lang=en"
+    home = f"{locked.tillstream.dashboard}/?lang=en"
     stranger.goto(home)
     log_in(stranger, PASSWORD)
     stranger.locator(LIVE).wait_for()

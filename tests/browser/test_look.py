@@ -10,8 +10,17 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from tests.support.page import FED, FITS, attention, drawn, now, opened, sell, tile
-from tests.support.processes import Up, call
+from tests.support.dashboard_page import (
+    FEED_CONTROL_SCRIPT,
+    PAGE_FITS,
+    attention_links,
+    local_time_text,
+    open_live_page,
+    open_page,
+    post_receipt,
+    tile,
+)
+from tests.support.processes import RunningTillstream, run_command
 from tests.support.receipts import body
 from tests.support.waiting import wait_until
 
@@ -28,10 +37,12 @@ LONG = "Boulangerie".ljust(60, "m")
 LARGE = 999_999_999.99
 
 
-def test_given_two_languages_when_one_is_chosen_then_every_page_speaks_it(page: Page, shared_road: Up) -> None:
-    page.goto(shared_road.dashboard + "/receipts")
+def test_given_two_languages_when_one_is_chosen_then_every_page_speaks_it(
+    page: Page, shared_tillstream: RunningTillstream
+) -> None:
+    page.goto(shared_tillstream.dashboard + "/receipts")
     listed = page.locator("main h2").inner_text()
-    opened(page, shared_road)
+    open_live_page(page, shared_tillstream)
     title, pages = page.locator("#revenue-title"), page.get_by_role("navigation")
     expect(page.locator("html")).to_have_attribute("lang", "en")
     expect(page.locator("#revenue")).to_have_text("€5.00")
@@ -41,30 +52,32 @@ def test_given_two_languages_when_one_is_chosen_then_every_page_speaks_it(page: 
     expect(page.locator("#revenue")).to_have_text("5,00\u00a0€")
     expect(title).not_to_have_text(told)
     expect(pages).not_to_have_text(named)
-    page.goto(shared_road.dashboard + "/receipts")
+    page.goto(shared_tillstream.dashboard + "/receipts")
     expect(page.locator("html")).to_have_attribute("lang", "fr")
     expect(page.locator("main h2")).not_to_have_text(listed)
-    page.goto(shared_road.dashboard + "/?lang=en")
+    page.goto(shared_tillstream.dashboard + "/?lang=en")
     expect(page.locator("html")).to_have_attribute("lang", "en")
     expect(title).to_have_text(told)
 
 
-def test_given_a_browser_in_french_when_the_page_is_opened_then_it_is_french(browser: Browser, shared_road: Up) -> None:
+def test_given_a_browser_in_french_when_the_page_is_opened_then_it_is_french(
+    browser: Browser, shared_tillstream: RunningTillstream
+) -> None:
     context = browser.new_context(locale="fr-FR")
     page = context.new_page()
-    opened(page, shared_road)
+    open_live_page(page, shared_tillstream)
     expect(page.locator("html")).to_have_attribute("lang", "fr")
     expect(page.locator("#revenue")).to_have_text("5,00\u00a0€")
     context.close()
 
 
 def test_given_a_wall_when_the_page_is_shown_then_it_has_no_chrome_and_larger_figures(
-    page: Page, shared_road: Up
+    page: Page, shared_tillstream: RunningTillstream
 ) -> None:
-    opened(page, shared_road)
+    open_live_page(page, shared_tillstream)
     size = "() => parseFloat(getComputedStyle(document.getElementById('revenue')).fontSize)"
     usual = page.evaluate(size)
-    opened(page, shared_road, "/?wall=1")
+    open_live_page(page, shared_tillstream, "/?wall=1")
     expect(page.locator("#revenue")).to_have_text("€5.00")
     assert page.evaluate(size) > 1.5 * usual
     expect(page.locator("#period")).to_be_hidden()
@@ -76,12 +89,12 @@ def test_given_a_wall_when_the_page_is_shown_then_it_has_no_chrome_and_larger_fi
     "path", ["/", "/shops/12", "/receipts", "/receipts/KEY", "/quarantine", "/shops", "/figures/sales"]
 )
 def test_given_a_page_when_axe_looks_at_it_then_it_finds_no_serious_fault(
-    browser: Browser, shared_road: Up, path: str, scheme: str
+    browser: Browser, shared_tillstream: RunningTillstream, path: str, scheme: str
 ) -> None:
-    key = shared_road.get("/api/v1/receipts").json()["receipts"][0]["key"]
+    key = shared_tillstream.get("/api/v1/receipts").json()["receipts"][0]["key"]
     context = browser.new_context(color_scheme="dark" if scheme == "dark" else "light", locale="en-GB")
     page = context.new_page()
-    page.goto(shared_road.dashboard + path.replace("KEY", key))
+    page.goto(shared_tillstream.dashboard + path.replace("KEY", key))
     if path in ("/", "/shops/12"):
         page.locator("#page[data-drawn]").wait_for()
     found = Axe().run(page).response["violations"]
@@ -94,55 +107,66 @@ def test_given_a_page_when_axe_looks_at_it_then_it_finds_no_serious_fault(
     assert serious == []
 
 
-def test_given_a_phone_when_the_page_is_shown_then_nothing_is_wider_than_it(browser: Browser, shared_road: Up) -> None:
-    sell(shared_road, 2, documentTotal={"grossTotal": 999999999.99})
-    shared_road.wait_for_receipts(2)
+def test_given_a_phone_when_the_page_is_shown_then_nothing_is_wider_than_it(
+    browser: Browser, shared_tillstream: RunningTillstream
+) -> None:
+    post_receipt(shared_tillstream, 2, documentTotal={"grossTotal": 999999999.99})
+    shared_tillstream.wait_for_receipts(2)
     for scheme in ("light", "dark"):
         context = browser.new_context(viewport=PHONE, color_scheme=scheme)
         page = context.new_page()
-        opened(page, shared_road)
+        open_live_page(page, shared_tillstream)
         expect(page.locator("#revenue")).to_have_text("€1,000,000,004.99")
         expect(tile(page, "average-ticket")).to_have_text("€500,000,002.50")
-        assert page.evaluate(FITS) is True
+        assert page.evaluate(PAGE_FITS) is True
         context.close()
 
 
 @pytest.fixture
-def wordy_road(road: Up, tmp_path: Path) -> Up:
+def wordy_tillstream(tillstream: RunningTillstream, tmp_path: Path) -> RunningTillstream:
     """All that has a name has one of 60 letters without a space, and amounts are as large as a till's can be."""
     listed = tmp_path / "stores.csv"
     listed.write_text(f"id,name,city,region\n12,{LONG},{LONG},{LONG}\n")
-    code, said = call("stores", "import", listed, "--data", tmp_path / "data")
+    code, said = run_command("stores", "import", listed, "--data", tmp_path / "data")
     assert code == 0, said
     line = {**body()["lines"][0], "productCategoryName": LONG, "productDescription": LONG, "productCode": LONG}
     line |= {"quantity": 1, "unitPrice": LARGE, "creditAmount": LARGE, "settlementAmount": LARGE}
     paid = {"paymentMechanism": LONG, "settlementAmount": LARGE}
-    receipt = {"date": now(), "terminalID": LONG, "customerID": LONG, "documentTotal": {"grossTotal": LARGE}}
+    receipt = {
+        "date": local_time_text(),
+        "terminalID": LONG,
+        "customerID": LONG,
+        "documentTotal": {"grossTotal": LARGE},
+    }
     for total in (LARGE, 1):
-        sell(road, 1, **{**receipt, "documentTotal": {"grossTotal": total}}, lines=[line], settlements=[paid])
-    assert road.post(json.dumps({"storeID": [LONG], LONG: LONG}).encode()).status_code == 422
-    road.wait_for_receipts(1)
-    wait_until(lambda: len(road.get("/api/v1/quarantine").json()["entries"]) == 2, "what was set aside is told of too")
-    return road
+        post_receipt(
+            tillstream, 1, **{**receipt, "documentTotal": {"grossTotal": total}}, lines=[line], settlements=[paid]
+        )
+    assert tillstream.post(json.dumps({"storeID": [LONG], LONG: LONG}).encode()).status_code == 422
+    tillstream.wait_for_receipts(1)
+    wait_until(
+        lambda: len(tillstream.get("/api/v1/quarantine").json()["entries"]) == 2, "what was set aside is told of too"
+    )
+    return tillstream
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
 def test_given_any_width_above_a_phone_s_when_the_header_is_shown_then_its_parts_stand_in_one_row_and_so_do_the_places(
-    page: Page, shared_road: Up, language: str
+    page: Page, shared_tillstream: RunningTillstream, language: str
 ) -> None:
-    opened(page, shared_road, f"/?lang={language}")
+    open_live_page(page, shared_tillstream, f"/?lang={language}")
     for width in (761, 861, 1181, 1361, 1600):
         page.set_viewport_size({"width": width, "height": 600})
         assert (width, page.evaluate(ROWS)) == (width, [1, 1])
 
 
 def test_given_long_names_and_large_amounts_when_a_phone_shows_any_page_then_nothing_is_wider_than_it(
-    browser: Browser, wordy_road: Up
+    browser: Browser, wordy_tillstream: RunningTillstream
 ) -> None:
-    key = wordy_road.get("/api/v1/receipts").json()["receipts"][0]["key"]
-    entries = wordy_road.get("/api/v1/quarantine").json()["entries"]
+    key = wordy_tillstream.get("/api/v1/receipts").json()["receipts"][0]["key"]
+    entries = wordy_tillstream.get("/api/v1/quarantine").json()["entries"]
     assert {each["kind"] for each in entries} == {"refused", "conflict"}
-    metrics = wordy_road.get("/api/v1/metrics").json()["metrics"]
+    metrics = wordy_tillstream.get("/api/v1/metrics").json()["metrics"]
     live = ("", "shops/12", f"shops/12/tills/{LONG}", f"regions/{LONG}", f"categories/{LONG}", f"products/{LONG}")
     lists = ("shops", "receipts", f"receipts/{key}", "receipts?day=none", "quarantine", "quarantine?settled=1")
     more = ("anomalies", "alerts", "figures", *(f"figures/{each['name']}" for each in metrics))
@@ -150,24 +174,24 @@ def test_given_long_names_and_large_amounts_when_a_phone_shows_any_page_then_not
         context = browser.new_context(viewport=PHONE, locale=language)
         page = context.new_page()
         for path in (*live, "?wall=1"):
-            drawn(page, wordy_road, f"/{path}")
+            open_page(page, wordy_tillstream, f"/{path}")
             expect(page.locator("#revenue")).to_contain_text("999")
-            assert page.evaluate(FITS) is True, path
+            assert page.evaluate(PAGE_FITS) is True, path
         for path in (*lists, *(f"quarantine/{each['id']}" for each in entries), *more):
-            page.goto(f"{wordy_road.dashboard}/{path}")
-            assert page.evaluate(FITS) is True, path
-        page.goto(f"{wordy_road.dashboard}/docs")
+            page.goto(f"{wordy_tillstream.dashboard}/{path}")
+            assert page.evaluate(PAGE_FITS) is True, path
+        page.goto(f"{wordy_tillstream.dashboard}/docs")
         page.locator("[data-path='/api/v1/summary']").wait_for()
-        assert page.evaluate(FITS) is True
+        assert page.evaluate(PAGE_FITS) is True
         context.close()
 
 
 def test_given_the_page_when_heard_then_it_tells_where_one_is_and_which_days_are_chosen(
-    page: Page, shared_road: Up
+    page: Page, shared_tillstream: RunningTillstream
 ) -> None:
-    opened(page, shared_road)
+    open_live_page(page, shared_tillstream)
     expect(page.locator("#nav-today")).to_have_attribute("aria-current", "page")
-    drawn(page, shared_road, "/?day=2017-11-18")
+    open_page(page, shared_tillstream, "/?day=2017-11-18")
     expect(page.locator("#nav-today")).not_to_have_attribute("aria-current", re.compile(".*"))
     expect(page.locator("#period")).to_have_accessible_name(re.compile("18 Nov 2017.* 11 Nov 2017"))
     expect(page.locator("#period")).to_have_attribute("title", re.compile(r"\S"))
@@ -175,20 +199,22 @@ def test_given_the_page_when_heard_then_it_tells_where_one_is_and_which_days_are
     expect(page.locator("#period")).to_have_accessible_name(re.compile("18 nov. 2017.* 11 nov. 2017"))
 
 
-def test_given_several_days_when_something_needs_a_look_then_it_leads_to_all_of_it(page: Page, shared_road: Up) -> None:
-    today = now()[:10]
-    drawn(page, shared_road)
-    expect(attention(page, "/quarantine")).to_have_attribute("href", f"/quarantine?day={today}")
-    drawn(page, shared_road, f"/?from=2026-11-01&to={today}")
-    expect(attention(page, "/quarantine")).to_have_attribute("href", "/quarantine")
+def test_given_several_days_when_something_needs_a_look_then_it_leads_to_all_of_it(
+    page: Page, shared_tillstream: RunningTillstream
+) -> None:
+    today = local_time_text()[:10]
+    open_page(page, shared_tillstream)
+    expect(attention_links(page, "/quarantine")).to_have_attribute("href", f"/quarantine?day={today}")
+    open_page(page, shared_tillstream, f"/?from=2026-11-01&to={today}")
+    expect(attention_links(page, "/quarantine")).to_have_attribute("href", "/quarantine")
 
 
 def test_given_minutes_before_the_day_begins_when_told_as_a_time_then_it_is_one_of_the_evening(
-    page: Page, shared_road: Up
+    page: Page, shared_tillstream: RunningTillstream
 ) -> None:
-    page.add_init_script(FED)
-    opened(page, shared_road)
-    overview = shared_road.get("/api/v1/overview").json() | {"alerts": []}
+    page.add_init_script(FEED_CONTROL_SCRIPT)
+    open_live_page(page, shared_tillstream)
+    overview = shared_tillstream.get("/api/v1/overview").json() | {"alerts": []}
     pace = {"unit": "minute", "start": "2026-11-23T00:00", "end": 1440, "revenue": ["5.00"], "receipts": [1]}
     pace["before"] = {"offset": [], "revenue": [], "receipts": []}
     for offset, time in ((-75, "22:45"), (0, "00:00"), (615, "10:15"), (1440, "00:00")):

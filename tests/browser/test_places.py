@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.page import attention, counting, opened, sell, tile
-from tests.support.processes import Up
+from tests.support.dashboard_page import attention_links, number_pattern, open_live_page, post_receipt, tile
+from tests.support.processes import RunningTillstream
 from tests.support.receipts import body
 
 pytestmark = pytest.mark.browser
@@ -18,13 +18,13 @@ SCRIPT = "<script>window.hacked = true</script>"
 
 
 def test_given_receipts_of_2017_when_the_page_is_open_then_it_tells_of_them_and_leads_to_their_day(
-    page: Page, road: Up
+    page: Page, tillstream: RunningTillstream
 ) -> None:
-    opened(page, road)
+    open_live_page(page, tillstream)
     for number in range(3):
-        sell(road, number, date="2017-11-18 20:39:32")
-    line = attention(page, "/?day=2017-11-18")
-    expect(line).to_have_text(counting(3), timeout=5_000)
+        post_receipt(tillstream, number, date="2017-11-18 20:39:32")
+    line = attention_links(page, "/?day=2017-11-18")
+    expect(line).to_have_text(number_pattern(3), timeout=5_000)
     expect(tile(page, "receipts")).to_have_text("0")
     line.click()
     page.wait_for_url("**/?day=2017-11-18")
@@ -38,28 +38,30 @@ def test_given_receipts_of_2017_when_the_page_is_open_then_it_tells_of_them_and_
 
 
 def test_given_receipts_of_several_other_days_when_the_notice_is_followed_then_it_lists_them(
-    page: Page, road: Up
+    page: Page, tillstream: RunningTillstream
 ) -> None:
-    opened(page, road)
-    sell(road, 1)
-    sell(road, 2, date="2017-11-18 20:39:32")
-    sell(road, 3, date="2017-11-19 20:39:32")
-    line = attention(page, "/receipts?arrived=")
-    expect(line).to_have_text(counting(2), timeout=5_000)
-    expect(attention(page, "/?day=2017-11-19")).to_contain_text("19 Nov 2017")
+    open_live_page(page, tillstream)
+    post_receipt(tillstream, 1)
+    post_receipt(tillstream, 2, date="2017-11-18 20:39:32")
+    post_receipt(tillstream, 3, date="2017-11-19 20:39:32")
+    line = attention_links(page, "/receipts?arrived=")
+    expect(line).to_have_text(number_pattern(2), timeout=5_000)
+    expect(attention_links(page, "/?day=2017-11-19")).to_contain_text("19 Nov 2017")
     line.click()
     page.wait_for_url("**/receipts?arrived=*")
     expect(page.locator("main tbody tr")).to_have_count(2)
 
 
-def test_given_days_when_another_is_picked_then_all_panels_follow_and_back_returns(page: Page, road: Up) -> None:
+def test_given_days_when_another_is_picked_then_all_panels_follow_and_back_returns(
+    page: Page, tillstream: RunningTillstream
+) -> None:
     line = body()["lines"][0] | {"productCategoryName": "Pizza"}
-    sell(road, 1, date="2026-11-20 10:00:00", lines=[line], documentTotal={"grossTotal": 7})
-    sell(road, 2, date="2026-11-21 11:00:00", documentTotal={"grossTotal": 8})
+    post_receipt(tillstream, 1, date="2026-11-20 10:00:00", lines=[line], documentTotal={"grossTotal": 7})
+    post_receipt(tillstream, 2, date="2026-11-21 11:00:00", documentTotal={"grossTotal": 8})
     # The page of a day that is over is not told what still comes.
-    sell(road, 3)
-    road.wait_for_receipts(1)
-    opened(page, road)
+    post_receipt(tillstream, 3)
+    tillstream.wait_for_receipts(1)
+    open_live_page(page, tillstream)
     expect(page.locator("#revenue")).to_have_text("€5.00")
     page.evaluate("() => { window.opened = true; }")
     page.locator("#period").click()
@@ -81,11 +83,13 @@ def test_given_days_when_another_is_picked_then_all_panels_follow_and_back_retur
     assert page.evaluate("() => window.opened") is True
 
 
-def test_given_a_receipt_when_its_figures_are_followed_then_they_lead_to_it(page: Page, road: Up) -> None:
-    sell(road, 1)
-    sell(road, 2, storeID="13", documentTotal={"grossTotal": 9})
-    road.wait_for_receipts(2)
-    opened(page, road)
+def test_given_a_receipt_when_its_figures_are_followed_then_they_lead_to_it(
+    page: Page, tillstream: RunningTillstream
+) -> None:
+    post_receipt(tillstream, 1)
+    post_receipt(tillstream, 2, storeID="13", documentTotal={"grossTotal": 9})
+    tillstream.wait_for_receipts(2)
+    open_live_page(page, tillstream)
     page.locator("#shops a", has_text="12").click()
     page.wait_for_url("**/shops/12")
     expect(page.locator("#crumbs").get_by_role("heading")).to_have_text("12")
@@ -110,35 +114,39 @@ def test_given_a_receipt_when_its_figures_are_followed_then_they_lead_to_it(page
     expect(page.locator("#tile-quantity")).to_be_visible()
 
 
-def test_given_the_pages_when_they_are_used_then_no_other_host_is_asked(browser: Browser, shared_road: Up) -> None:
+def test_given_the_pages_when_they_are_used_then_no_other_host_is_asked(
+    browser: Browser, shared_tillstream: RunningTillstream
+) -> None:
     context = browser.new_context()
     asked: list[str] = []
     context.on("request", lambda request: asked.append(request.url))
     page = context.new_page()
-    opened(page, shared_road)
+    open_live_page(page, shared_tillstream)
     for path in ("/receipts", "/quarantine", "/shops", "/?day=2017-11-18", "/docs"):
-        page.goto(shared_road.dashboard + path, wait_until="load")
+        page.goto(shared_tillstream.dashboard + path, wait_until="load")
     page.locator("[data-path='/api/v1/summary']").wait_for()
     context.close()
     hosts = {urlsplit(url).netloc for url in asked if not url.startswith(("data:", "blob:"))}
     assert len(asked) > 20
-    assert hosts == {urlsplit(shared_road.dashboard).netloc}
+    assert hosts == {urlsplit(shared_tillstream.dashboard).netloc}
 
 
-def test_given_scripts_in_a_receipt_when_it_is_shown_then_they_stay_text(page: Page, road: Up) -> None:
+def test_given_scripts_in_a_receipt_when_it_is_shown_then_they_stay_text(
+    page: Page, tillstream: RunningTillstream
+) -> None:
     line = body()["lines"][0] | {"productDescription": SCRIPT, "productCategoryName": SCRIPT}
-    sell(road, 1, storeID=SCRIPT, lines=[line], note=SCRIPT)
-    assert road.post(json.dumps({"storeID": SCRIPT, "cashReceiptID": [SCRIPT]}).encode()).status_code == 422
-    road.wait_for_receipts(1)
-    opened(page, road)
+    post_receipt(tillstream, 1, storeID=SCRIPT, lines=[line], note=SCRIPT)
+    assert tillstream.post(json.dumps({"storeID": SCRIPT, "cashReceiptID": [SCRIPT]}).encode()).status_code == 422
+    tillstream.wait_for_receipts(1)
+    open_live_page(page, tillstream)
     expect(page.locator("#categories")).to_contain_text("<script>window")
     expect(page.locator("#shops")).to_contain_text("<script>window")
     expect(page.locator("#top")).to_contain_text("<script>window")
-    expect(attention(page, "/quarantine")).to_have_text(counting(1))
+    expect(attention_links(page, "/quarantine")).to_have_text(number_pattern(1))
     page.locator("#shops a").first.click()
     expect(page.locator("#crumbs").get_by_role("heading")).to_have_text(SCRIPT)
     for path in ("/receipts", "/quarantine"):
-        page.goto(road.dashboard + path)
+        page.goto(tillstream.dashboard + path)
         page.locator("main tbody a").first.click()
         expect(page.locator("main pre")).to_contain_text(SCRIPT)
         assert page.evaluate("() => window.hacked === undefined") is True

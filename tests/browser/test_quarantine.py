@@ -10,8 +10,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.support.page import FITS, attention
-from tests.support.processes import Up, up
+from tests.support.dashboard_page import PAGE_FITS, attention_links
+from tests.support.processes import RunningTillstream, running_tillstream
 from tests.support.receipts import body
 from tests.support.waiting import wait_until
 
@@ -21,19 +21,19 @@ DAY = "2026-11-23"
 
 
 @pytest.fixture
-def road(tmp_path: Path) -> Iterator[Up]:
-    """A road on which a receipt stands, one conflicts with it, one falls short, and two were refused."""
-    with up(tmp_path / "data") as road:
-        road.post(json.dumps(body()).encode())
-        road.wait_for_receipts(1, DAY)
-        road.post(json.dumps(body(documentTotal={"grossTotal": 9})).encode())
-        road.post(json.dumps(body(cashReceiptID="2", settlements=[{"settlementAmount": 1}])).encode())
+def tillstream(tmp_path: Path) -> Iterator[RunningTillstream]:
+    """A tillstream on which a receipt stands, one conflicts with it, one falls short, and two were refused."""
+    with running_tillstream(tmp_path / "data") as tillstream:
+        tillstream.post(json.dumps(body()).encode())
+        tillstream.wait_for_receipts(1, DAY)
+        tillstream.post(json.dumps(body(documentTotal={"grossTotal": 9})).encode())
+        tillstream.post(json.dumps(body(cashReceiptID="2", settlements=[{"settlementAmount": 1}])).encode())
         # Of the wrong type, so it is right as soon as somebody says what it is.
-        road.post(b"\n".join([json.dumps(body(cashReceiptID=str(number))).encode() for number in (3, 4)]))
-        road.post(b"{broken")
-        wait_until(lambda: len(road.get("/api/v1/quarantine").json()["entries"]) == 3, "three entries")
-        road.wait_for_receipts(2, DAY)
-        yield road
+        tillstream.post(b"\n".join([json.dumps(body(cashReceiptID=str(number))).encode() for number in (3, 4)]))
+        tillstream.post(b"{broken")
+        wait_until(lambda: len(tillstream.get("/api/v1/quarantine").json()["entries"]) == 3, "three entries")
+        tillstream.wait_for_receipts(2, DAY)
+        yield tillstream
 
 
 REPLAY = "form[action='/quarantine/replay'] button:not([formaction])"
@@ -51,13 +51,13 @@ def press(page: Page, control: str) -> None:
     raise AssertionError(f"Tab does not reach {control}")
 
 
-def settled(page: Page, road: Up, *entries: str) -> list[str]:
+def settled(page: Page, tillstream: RunningTillstream, *entries: str) -> list[str]:
     """What was decided about these entries, once the page lists them and nothing else as its outcome."""
     expect(page.locator("main tbody tr")).to_have_count(len(entries))
     for entry in entries:
         expect(page.locator(f"main tbody a[href='/quarantine/{entry}']")).to_be_visible()
     assert page.get_by_role("alert").count() == 0
-    return [road.get(f"/api/v1/quarantine/{entry}").json()["settled"]["decision"] for entry in entries]
+    return [tillstream.get(f"/api/v1/quarantine/{entry}").json()["settled"]["decision"] for entry in entries]
 
 
 def serious(page: Page) -> list[str]:
@@ -65,29 +65,31 @@ def serious(page: Page) -> list[str]:
     return [each["id"] for each in found if each["impact"] in ("serious", "critical")]
 
 
-def test_given_entries_when_dealt_with_by_keyboard_then_they_are_replayed_and_discarded(page: Page, road: Up) -> None:
-    entries = road.get("/api/v1/quarantine?kind=refused").json()["entries"]
+def test_given_entries_when_dealt_with_by_keyboard_then_they_are_replayed_and_discarded(
+    page: Page, tillstream: RunningTillstream
+) -> None:
+    entries = tillstream.get("/api/v1/quarantine?kind=refused").json()["entries"]
     broken, several = entries[0]["id"], entries[1]["id"]
-    page.goto(f"{road.dashboard}/quarantine")
+    page.goto(f"{tillstream.dashboard}/quarantine")
     assert serious(page) == []
     expect(page.locator("main tbody tr")).to_have_count(3)
-    page.goto(f"{road.dashboard}/quarantine/{several}")
+    page.goto(f"{tillstream.dashboard}/quarantine/{several}")
     assert serious(page) == []
     page.locator("select[name=type]").select_option("application/x-ndjson")
     press(page, REPLAY)
-    assert settled(page, road, several) == ["replayed"]
-    road.wait_for_receipts(4, DAY)
-    page.goto(f"{road.dashboard}/quarantine/{broken}?lang=fr")
+    assert settled(page, tillstream, several) == ["replayed"]
+    tillstream.wait_for_receipts(4, DAY)
+    page.goto(f"{tillstream.dashboard}/quarantine/{broken}?lang=fr")
     expect(page.locator("html")).to_have_attribute("lang", "fr")
     expect(page.locator(DISCARD)).to_be_hidden()
     press(page, "summary")
     press(page, DISCARD)
-    assert settled(page, road, broken) == ["discarded"]
-    page.goto(f"{road.dashboard}/quarantine")
+    assert settled(page, tillstream, broken) == ["discarded"]
+    page.goto(f"{tillstream.dashboard}/quarantine")
     expect(page.locator("main tbody tr")).to_have_count(1)
     page.locator("main tbody a").click()
-    (conflict,) = road.get("/api/v1/quarantine").json()["entries"]
-    fields = road.get(f"/api/v1/quarantine/{conflict['id']}").json()["conflict"]["fields"]
+    (conflict,) = tillstream.get("/api/v1/quarantine").json()["entries"]
+    fields = tillstream.get(f"/api/v1/quarantine/{conflict['id']}").json()["conflict"]["fields"]
     expect(page.locator("main tbody tr")).to_have_count(len(fields))
     differing = [each["path"] for each in fields if each["differs"]]
     assert len(differing) == 3
@@ -95,30 +97,36 @@ def test_given_entries_when_dealt_with_by_keyboard_then_they_are_replayed_and_di
     assert serious(page) == []
 
 
-def test_given_chosen_entries_when_discarded_then_the_list_is_shorter(page: Page, road: Up) -> None:
-    page.goto(f"{road.dashboard}/quarantine?kind=refused")
-    entries = [each["id"] for each in road.get("/api/v1/quarantine?kind=refused").json()["entries"]]
+def test_given_chosen_entries_when_discarded_then_the_list_is_shorter(
+    page: Page, tillstream: RunningTillstream
+) -> None:
+    page.goto(f"{tillstream.dashboard}/quarantine?kind=refused")
+    entries = [each["id"] for each in tillstream.get("/api/v1/quarantine?kind=refused").json()["entries"]]
     for box in page.get_by_role("checkbox").all():
         box.check()
     page.locator("summary").click()
     page.locator(DISCARD).click()
-    assert settled(page, road, *entries) == ["discarded", "discarded"]
+    assert settled(page, tillstream, *entries) == ["discarded", "discarded"]
     page.locator("main a[href='/quarantine']").click()
     expect(page.locator("main tbody tr")).to_have_count(1)
 
 
-def test_given_odd_receipts_when_the_notice_is_followed_then_the_figures_are_told(page: Page, road: Up) -> None:
-    page.goto(f"{road.dashboard}/?day={DAY}")
-    attention(page, "/anomalies").click()
+def test_given_odd_receipts_when_the_notice_is_followed_then_the_figures_are_told(
+    page: Page, tillstream: RunningTillstream
+) -> None:
+    page.goto(f"{tillstream.dashboard}/?day={DAY}")
+    attention_links(page, "/anomalies").click()
     page.wait_for_url(f"**/anomalies?day={DAY}")
     for amount in ("€1.00", "€5.00"):
         expect(page.locator("main tbody").get_by_role("listitem")).to_contain_text(amount)
     assert serious(page) == []
 
 
-def test_given_a_phone_when_the_pages_are_shown_then_nothing_is_wider_than_it(page: Page, road: Up) -> None:
+def test_given_a_phone_when_the_pages_are_shown_then_nothing_is_wider_than_it(
+    page: Page, tillstream: RunningTillstream
+) -> None:
     page.set_viewport_size({"width": 380, "height": 800})
-    entries = road.get("/api/v1/quarantine").json()["entries"]
+    entries = tillstream.get("/api/v1/quarantine").json()["entries"]
     for path in ("/quarantine", f"/anomalies?day={DAY}", *(f"/quarantine/{entry['id']}" for entry in entries)):
-        page.goto(road.dashboard + path)
-        assert page.evaluate(FITS) is True, path
+        page.goto(tillstream.dashboard + path)
+        assert page.evaluate(PAGE_FITS) is True, path

@@ -16,7 +16,7 @@ import pika
 from tests.compatibility import corpus, figures, sales
 from tests.compatibility.data_directory import verb
 from tests.support.log_file import Record
-from tests.support.processes import Up, up
+from tests.support.processes import RunningTillstream, running_tillstream
 from tests.support.rabbitmq import Node
 from tests.support.waiting import wait_until
 
@@ -57,7 +57,10 @@ def record(directory: Path) -> None:
     try:
         vhost = node.fresh_vhost()
         url = node.url(vhost)
-        with up(directory / "data", *options(url)) as running, httpx.Client(base_url=running.dashboard) as client:
+        with (
+            running_tillstream(directory / "data", *options(url)) as running,
+            httpx.Client(base_url=running.dashboard) as client,
+        ):
             subscriber = sell(running, url)
             _publish_as_another(url)
             wait_until(
@@ -78,7 +81,7 @@ def record(directory: Path) -> None:
     corpus.write_lines(RECORDED, {f"stream {name}": each for name, each in messages.items()} | told)
 
 
-def sell(running: Up, url: str) -> list[Message]:
+def sell(running: RunningTillstream, url: str) -> list[Message]:
     """Post the inputs, and return what a subscriber of `receipts` is sent meanwhile."""
     with channel(url) as subscriber, httpx.Client(base_url=running.ingest) as client:
         queue = subscriber.queue_declare("", exclusive=True).method.queue

@@ -18,7 +18,7 @@ import httpx
 
 from tests.support import log_file
 from tests.support.log_file import Record
-from tests.support.processes import running
+from tests.support.processes import running_command
 
 HERE = Path(__file__).parent
 INPUTS = HERE / "inputs"
@@ -80,8 +80,8 @@ class Ingest:
 def ingest(data: Path) -> Iterator[Ingest]:
     """Run `tillstream ingest` on a fresh data directory."""
     with (
-        running("ingest", "--data", data, "--ingest-port", 0, "--commit-linger-ms", 0) as command,
-        httpx.Client(base_url=command.hear(r"^ingest ready at (\S+)$")[1], timeout=30.0) as client,
+        running_command("ingest", "--data", data, "--ingest-port", 0, "--commit-linger-ms", 0) as command,
+        httpx.Client(base_url=command.wait_for_output(r"^ingest ready at (\S+)$")[1], timeout=30.0) as client,
     ):
         yield Ingest(client, data / "log.sqlite3")
 

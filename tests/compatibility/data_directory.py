@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from tests.compatibility import corpus, figures, sales
-from tests.support.processes import TILLSTREAM, Up, call, up
+from tests.support.processes import TILLSTREAM, RunningTillstream, run_command, running_tillstream
 from tests.support.waiting import wait_until
 
 HERE = Path(__file__).parent
@@ -29,22 +29,22 @@ STARTS = ("2025-03-01", "2025-03-30", "2025-06-14", "2025-10-26")
 class Open(NamedTuple):
     """A running `tillstream up`, and a client that may read."""
 
-    up: Up
+    tillstream: RunningTillstream
     reading: httpx.Client
 
 
 @contextmanager
 def opened(data: Path, read_key: str) -> Iterator[Open]:
-    with up(data) as running, reader(running, read_key) as client:
+    with running_tillstream(data) as running, reader(running, read_key) as client:
         yield Open(running, client)
 
 
-def reader(running: Up, key: str) -> httpx.Client:
+def reader(running: RunningTillstream, key: str) -> httpx.Client:
     headers = {"Authorization": f"Bearer {key}"}
     return httpx.Client(base_url=running.dashboard, headers=headers, timeout=60.0)
 
 
-def wait_until_read(running: Up) -> None:
+def wait_until_read(running: RunningTillstream) -> None:
     """Wait until the engine has read the whole log."""
     wait_until(lambda: running.get("/health/ready").json() == {"status": "ready", "lag": 0}, "the engine reads all")
 
@@ -67,7 +67,7 @@ def record(directory: Path) -> None:
     """Write the archive and what must be seen in it."""
     data = directory / "data"
     verb("stores", "import", STORES, "--data", data)
-    with up(data) as running:
+    with running_tillstream(data) as running:
         _sell(running)
         _decide(running, data, directory)
         read_key = verb("keys", "add", "--read", "--name", "reader", "--data", data)
@@ -84,14 +84,14 @@ def record(directory: Path) -> None:
             counts = client.get("/api/v1/check").json()
         assert counts["differences"] == [], counts
         assert running.stop() == 0
-    assert call("check", "--data", data)[0] == 0
+    assert run_command("check", "--data", data)[0] == 0
     with tarfile.open(ARCHIVE, "w:gz") as archive:
         archive.add(data, "data")
     told = {"password": PASSWORD, "post_key": post_key, "read_key": read_key, "check": counts}
     corpus.write_lines(RECORDED, told | shown)
 
 
-def _sell(running: Up) -> None:
+def _sell(running: RunningTillstream) -> None:
     for start, batch in zip(STARTS, (1, 1, 20, 7), strict=True):
         arguments = ("--burst", 70, "--seed", 7, "--start-date", start, "--stores", 6, "--tills", 2, "--batch", batch)
         verb("generate", "--url", running.ingest, "--quiet", "--connections", 2, *arguments)
@@ -108,7 +108,7 @@ def _sell(running: Up) -> None:
     wait_until_read(running)
 
 
-def _decide(running: Up, data: Path, directory: Path) -> None:
+def _decide(running: RunningTillstream, data: Path, directory: Path) -> None:
     """Discard one entry of the quarantine, and replay another one with a right currency."""
     entries: list[dict[str, Any]] = running.get("/api/v1/quarantine").json()["entries"]
     currency = next(each["id"] for each in entries if "$.currency" in json.dumps(each["reasons"]))

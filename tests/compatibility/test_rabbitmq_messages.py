@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from tests.compatibility import broker, corpus, figures
-from tests.support.processes import call, up
+from tests.support.processes import run_command, running_tillstream
 from tests.support.rabbitmq import Node
 from tests.support.waiting import wait_until
 
@@ -23,7 +23,10 @@ LOG = ("tillstream.aside", "tillstream.receipts.")
 def test_recorded_messages_are_read(tmp_path: Path, broker_url: str) -> None:
     broker.publish(broker_url, TOLD)
     data, options = tmp_path / "data", broker.options(broker_url)
-    with up(data, *options) as running, httpx.Client(base_url=running.dashboard, timeout=60.0) as client:
+    with (
+        running_tillstream(data, *options) as running,
+        httpx.Client(base_url=running.dashboard, timeout=60.0) as client,
+    ):
         wait_until(lambda: client.get("/api/v1/check").json()["records"] == TOLD["check"]["records"], "all are read")
         assert client.get("/api/v1/check").json() == TOLD["check"]
         shown = broker.without_foreign(figures.read(client, also=tuple(TOLD["summaries"])))
@@ -32,12 +35,12 @@ def test_recorded_messages_are_read(tmp_path: Path, broker_url: str) -> None:
         foreign = client.get("/api/v1/summary", params={"day": broker.FOREIGN_DAY}).json()
         assert (foreign["receipts"], foreign["revenue"]) == (1, "2.40")
         assert running.stop() == 0
-    code, said = call("check", "--data", data, *options)
+    code, said = run_command("check", "--data", data, *options)
     assert (code, "everything agrees" in said) == (0, True), said
 
 
 def test_messages_and_objects_are_the_recorded_ones(tmp_path: Path, node: Node, vhost: str, broker_url: str) -> None:
-    with up(tmp_path / "data", *broker.options(broker_url)) as running:
+    with running_tillstream(tmp_path / "data", *broker.options(broker_url)) as running:
         subscriber = broker.sell(running, broker_url)
         objects = broker.declared(node, vhost)
         assert running.stop() == 0

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.inprocess.patience import patient
+from tests.inprocess.rabbitmq_timeouts import long_broker_timeouts
 
-__all__ = ["patient"]
+__all__ = ["long_broker_timeouts"]

@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.access import PASSWORD, add_key, set_password, told
+from tests.support.access import PASSWORD, add_key, set_password, verb_output
 from tests.support.certificate import Certificate, certificate
-from tests.support.processes import Up, call, checked, refused, up
+from tests.support.processes import RunningTillstream, assert_usage_error, run_check, run_command, running_tillstream
 from tests.support.receipts import body
 from tests.support.waiting import wait_until
 
@@ -25,11 +25,11 @@ class Guarded:
 
     data: Path
     own: Certificate
-    road: Up
+    tillstream: RunningTillstream
     key: str
 
     def client(self) -> httpx.Client:
-        return httpx.Client(verify=self.own.trusted, base_url=self.road.dashboard)
+        return httpx.Client(verify=self.own.trusted, base_url=self.tillstream.dashboard)
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     data, own = folder / "data", certificate(folder)
     key = add_key(data, "--store", 12)
     set_password(data)
-    with up(data, "--host", "0.0.0.0", *own.options) as road:
-        yield Guarded(data, own, road, key)
+    with running_tillstream(data, "--host", "0.0.0.0", *own.options) as tillstream:
+        yield Guarded(data, own, tillstream, key)
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -63,23 +63,23 @@ def test_without_keys_password_and_tls_only_loopback_is_listened_on(tmp_path: Pa
     ):
         options = ("--data", tmp_path / "data", "--host", "0.0.0.0")
         for named in (*needs, "0.0.0.0", "tls_certificate_file", "tls_key_file", "--insecure"):
-            refused(verb, *options, naming=named)
+            assert_usage_error(verb, *options, naming=named)
 
 
 def test_who_insists_is_warned_once(tmp_path: Path) -> None:
     lines = {}
     for options in ((), ("--host", "0.0.0.0", "--insecure")):
-        with up(tmp_path / f"data{len(options)}", *options) as serving:
+        with running_tillstream(tmp_path / f"data{len(options)}", *options) as serving:
             assert serving.post(receipt("12")).status_code == 202
             assert serving.get("/api/v1/summary").status_code == 200
             assert serving.stop() == 0
-        lines[options] = len(serving.command.said.splitlines())
+        lines[options] = len(serving.command.output.splitlines())
     assert lines["--host", "0.0.0.0", "--insecure"] == lines[()] + 1
 
 
 def test_a_certificate_that_is_missing_is_one_line(tmp_path: Path) -> None:
     files = ("--tls-certificate-file", "none.crt", "--tls-key-file", "none.key")
-    refused("up", "--data", tmp_path / "data", *files, naming="none.crt")
+    assert_usage_error("up", "--data", tmp_path / "data", *files, naming="none.crt")
 
 
 def test_a_key_posts_for_its_store_alone_and_a_stranger_for_none(guarded: Guarded) -> None:
@@ -87,13 +87,15 @@ def test_a_key_posts_for_its_store_alone_and_a_stranger_for_none(guarded: Guarde
     with guarded.client() as client:
 
         def post(store: str, **headers: str) -> int:
-            return client.post(f"{guarded.road.ingest}/receipt", content=receipt(store), headers=headers).status_code
+            return client.post(
+                f"{guarded.tillstream.ingest}/receipt", content=receipt(store), headers=headers
+            ).status_code
 
         own = bearer(guarded.key)
         assert (post("12"), post("12", **bearer("nonsense")), post("13", **own)) == (401, 401, 403)
         assert post("12", **own) == 202
-        assert checked(data) == (1, 1, 0, 0, 0)
-        told("keys", "revoke", guarded.key.split("_")[1], "--data", data)
+        assert run_check(data) == (1, 1, 0, 0, 0)
+        verb_output("keys", "revoke", guarded.key.split("_")[1], "--data", data)
         wait_until(lambda: post("12", **own) == 401, "the revoked key is refused", 3)
 
 
@@ -117,28 +119,28 @@ def test_files_are_imported_with_a_key(guarded: Guarded, tmp_path: Path) -> None
     key.write_text(add_key(guarded.data, "--store", 21) + "\n")
     file = tmp_path / "day.ndjson"
     file.write_bytes(receipt("21", 1) + b"\n" + receipt("21", 2) + b"\n")
-    there = ("--to", guarded.road.ingest, "--state", tmp_path / "state", "--quiet")
+    there = ("--to", guarded.tillstream.ingest, "--state", tmp_path / "state", "--quiet")
     trusted = str(guarded.own.certificate)
-    code, said = call("import", file, *there, SSL_CERT_FILE=trusted)
+    code, said = run_command("import", file, *there, SSL_CERT_FILE=trusted)
     assert (code, has_number(said, 401)) == (2, True), said
-    code, said = call("import", file, *there, "--key-file", key, SSL_CERT_FILE=trusted)
+    code, said = run_command("import", file, *there, "--key-file", key, SSL_CERT_FILE=trusted)
     assert code == 0, said
     file.write_bytes(receipt("22", 1) + b"\n")
-    code, said = call("import", file, *there, "--key-file", key, SSL_CERT_FILE=trusted)
+    code, said = run_command("import", file, *there, "--key-file", key, SSL_CERT_FILE=trusted)
     assert (code, has_number(said, 22)) == (2, True), said
     # What one key is not for is kept nowhere, and another key sends it.
     every = tmp_path / "every"
     every.write_text(add_key(guarded.data, "--all-stores") + "\n")
     file.write_bytes(receipt("21", 3) + b"\n" + receipt("23", 1) + b"\n")
-    code, said = call("import", file, *there, "--key-file", key, SSL_CERT_FILE=trusted)
+    code, said = run_command("import", file, *there, "--key-file", key, SSL_CERT_FILE=trusted)
     assert (code, has_number(said, 23)) == (1, True), said
 
     def taken() -> bool:
-        return call("import", file, *there, "--key-file", every, SSL_CERT_FILE=trusted)[0] == 0
+        return run_command("import", file, *there, "--key-file", every, SSL_CERT_FILE=trusted)[0] == 0
 
     wait_until(taken, "the other key is known and sends the rest", 10)
     # Who may read the data directory needs no key.
-    code, said = call("import", file, "--data", guarded.data, "--state", tmp_path / "here", "--quiet")
+    code, said = run_command("import", file, "--data", guarded.data, "--state", tmp_path / "here", "--quiet")
     assert code == 0, said
 
 
@@ -146,11 +148,11 @@ def test_what_was_set_aside_is_replayed_by_those_who_log_in_and_by_verbs_on_the_
     own = bearer(add_key(guarded.data, "--store", 31))
     with guarded.client() as client:
 
-        def refused(number: int) -> int:
+        def post_malformed(number: int) -> int:
             content = receipt("31", number).replace(b"}", b"", 1)
-            return client.post(f"{guarded.road.ingest}/receipt", content=content, headers=own).status_code
+            return client.post(f"{guarded.tillstream.ingest}/receipt", content=content, headers=own).status_code
 
-        wait_until(lambda: refused(1) == 400, "the key is known", 3)
+        wait_until(lambda: post_malformed(1) == 400, "the key is known", 3)
         code, said = wait_until(lambda: _listed(guarded.data), "the entry is listed")
         entry = str(json.loads(said)["entries"][0]["id"])
         as_json = {"content": b64encode(receipt("31", 1)).decode()}
@@ -163,23 +165,23 @@ def test_what_was_set_aside_is_replayed_by_those_who_log_in_and_by_verbs_on_the_
         wait_until(log_in, "the password is known", 5)
         done = client.post(f"/api/v1/quarantine/{entry}/replay", json=as_json)
         assert (done.status_code, done.json()["became"]) == (200, "replayed"), done.text
-        assert refused(2) == 400
+        assert post_malformed(2) == 400
         code, said = wait_until(lambda: _listed(guarded.data), "the entry is listed")
-    code, said = call("quarantine", "discard", "--all", "--yes", "--data", guarded.data)
+    code, said = run_command("quarantine", "discard", "--all", "--yes", "--data", guarded.data)
     assert code == 0, said
 
 
 def _listed(data: Path) -> tuple[int, str] | None:
-    code, said = call("quarantine", "list", "--json", "--data", data)
+    code, said = run_command("quarantine", "list", "--json", "--data", data)
     return (code, said) if json.loads(said)["entries"] else None
 
 
 def test_generated_receipts_come_with_a_key_too(guarded: Guarded, tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text(add_key(guarded.data, "--all-stores") + "\n")
-    arguments = ("generate", "--url", guarded.road.ingest, "--burst", 5, "--quiet")
+    arguments = ("generate", "--url", guarded.tillstream.ingest, "--burst", 5, "--quiet")
     trusted = str(guarded.own.certificate)
-    code, said = call(*arguments, SSL_CERT_FILE=trusted)
+    code, said = run_command(*arguments, SSL_CERT_FILE=trusted)
     assert (code, has_number(said, 401)) == (1, True), said
-    code, said = call(*arguments, "--key-file", file, SSL_CERT_FILE=trusted)
+    code, said = run_command(*arguments, "--key-file", file, SSL_CERT_FILE=trusted)
     assert code == 0, said

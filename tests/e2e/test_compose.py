@@ -14,8 +14,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.support import composed
-from tests.support.composed import Composed, Service
+from tests.support import compose
+from tests.support.compose import ComposeServices, Service
 from tests.support.rabbitmq import Node
 from tests.support.receipts import body
 from tests.support.services import or_skip
@@ -37,17 +37,19 @@ def bearer(key: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def services() -> dict[str, Service]:
-    or_skip(composed.missing())
-    return composed.services(RABBITMQ_PASSWORD=BROKER_PASSWORD)
+    or_skip(compose.missing_programs())
+    return compose.compose_services(RABBITMQ_PASSWORD=BROKER_PASSWORD)
 
 
 @pytest.fixture(scope="module")
-def running(services: dict[str, Service], node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
+def running(
+    services: dict[str, Service], node: Node, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ComposeServices]:
     vhost, user = node.fresh_vhost(), services["rabbitmq"]["environment"]
     node.control("add_user", user["RABBITMQ_DEFAULT_USER"], user["RABBITMQ_DEFAULT_PASS"])
     node.control("set_permissions", "-p", vhost, user["RABBITMQ_DEFAULT_USER"], ".*", ".*", ".*")
     broker = f"127.0.0.1:{node.port}/{quote(vhost, safe='')}"
-    started = Composed(tmp_path_factory.mktemp("composed"), services, broker)
+    started = ComposeServices(tmp_path_factory.mktemp("composed"), services, broker)
     for service in (*TILLSTREAM, "balancer"):
         started.start(service)
     yield started
@@ -56,8 +58,8 @@ def running(services: dict[str, Service], node: Node, tmp_path_factory: pytest.T
 
 
 def test_without_a_password_for_the_broker_nothing_is_started() -> None:
-    or_skip(composed.missing())
-    code, _, said = composed.config()
+    or_skip(compose.missing_programs())
+    code, _, said = compose.compose_config()
     assert (code, "RABBITMQ_PASSWORD" in said) == (1, True)
 
 
@@ -65,7 +67,9 @@ def test_only_the_balancer_is_reached_from_outside_and_from_this_machine_alone(s
     published = {name: service.get("ports", []) for name, service in services.items()}
     assert published.pop("balancer") == ["127.0.0.1:3000:3000/tcp", "127.0.0.1:8050:8050/tcp"]
     assert not any(published.values())
-    outside = composed.services(RABBITMQ_PASSWORD=BROKER_PASSWORD, BALANCER_HOST="0.0.0.0", BALANCER_TLS="ssl crt x")
+    outside = compose.compose_services(
+        RABBITMQ_PASSWORD=BROKER_PASSWORD, BALANCER_HOST="0.0.0.0", BALANCER_TLS="ssl crt x"
+    )
     assert outside["balancer"]["environment"]["RECEIPTS_TLS"] == "ssl crt x"
     assert outside["balancer"]["ports"] == ["0.0.0.0:3000:3000/tcp", "0.0.0.0:8050:8050/tcp"]
 
@@ -82,7 +86,7 @@ def test_every_service_says_whether_it_is_well_and_keeps_its_data_in_a_volume(se
     assert Path(plugins).read_text() == "[rabbitmq_consistent_hash_exchange].\n"
 
 
-def test_a_receipt_comes_through_the_balancer_to_the_dashboard(running: Composed) -> None:
+def test_a_receipt_comes_through_the_balancer_to_the_dashboard(running: ComposeServices) -> None:
     key = running.call("engine", "tillstream", "keys", "add", "--store", "12").strip()
     running.call("engine", "tillstream", "password", "set", typed=f"{PASSWORD}\n")
     receipts, dashboard = running.url("balancer", 3000), running.url("balancer", 8050)
@@ -100,7 +104,7 @@ def test_a_receipt_comes_through_the_balancer_to_the_dashboard(running: Composed
         wait_until(lambda: revenue(browser) == "5.00", "the dashboard shows the receipt")
 
 
-def test_what_was_refused_is_replayed_through_the_balancer(running: Composed) -> None:
+def test_what_was_refused_is_replayed_through_the_balancer(running: ComposeServices) -> None:
     key = running.call("engine", "tillstream", "keys", "add", "--all-stores", "--name", "replay").strip()
     running.call("engine", "sh", "-c", "cat > /var/lib/tillstream-access/replay.key", typed=f"{key}\n")
     wait_until_known(running, key)
@@ -115,7 +119,7 @@ def test_what_was_refused_is_replayed_through_the_balancer(running: Composed) ->
         wait_until(lambda: revenue(browser) == "10.00", "the dashboard shows what was replayed")
 
 
-def wait_until_known(running: Composed, key: str) -> None:
+def wait_until_known(running: ComposeServices, key: str) -> None:
     """Until each ingest, whichever the balancer takes, has seen a key that is new."""
     for service in ("ingest1", "ingest2"):
         figures = f"{running.url(service, 3000)}/metrics"
@@ -124,7 +128,7 @@ def wait_until_known(running: Composed, key: str) -> None:
 
 
 @contextmanager
-def logged_in(running: Composed) -> Iterator[httpx.Client]:
+def logged_in(running: ComposeServices) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=running.url("balancer", 8050), timeout=30) as browser:
         assert browser.post("/login", data={"password": PASSWORD}).status_code == 303
         yield browser

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from tests.support.processes import serving, up
-from tests.support.settings import defaults
+from tests.support.processes import running_role, running_tillstream
+from tests.support.settings import default_settings
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -97,8 +97,8 @@ def as_expected(step: Step, output: str) -> bool:
 
 def test_every_command_of_the_page_has_the_expected_output(place: Path) -> None:
     with (
-        up(place / "trial") as server,
-        serving("ingest", place / "slow", "--store-limit-receipts-per-s", 1) as (_, slow),
+        running_tillstream(place / "trial") as server,
+        running_role("ingest", place / "slow", "--store-limit-receipts-per-s", 1) as (_, slow),
     ):
         ports = {
             "http://127.0.0.1:3000": server.ingest,
@@ -126,7 +126,7 @@ def test_the_commands_of_the_page_are_found() -> None:
 
 @pytest.fixture(scope="module")
 def ingest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving("ingest", tmp_path_factory.mktemp("ingest") / "data") as (_, address):
+    with running_role("ingest", tmp_path_factory.mktemp("ingest") / "data") as (_, address):
         yield address
 
 
@@ -151,7 +151,7 @@ def test_every_status_of_ingest_is_on_the_page(ingest: str) -> None:
 def test_the_limits_on_the_page_are_the_defaults_of_their_settings() -> None:
     rows = dict(re.findall(r"^\| [^|`]+ \| `(\w+)` \| ([^|]+) \|$", PAGE, re.MULTILINE))
     assert len(rows) > 6
-    shipped = defaults()
+    shipped = default_settings()
     units = {"MiB": 1024 * 1024, "KiB": 1024, "s": 1000}
     for name, limit in rows.items():
         number, _, unit = limit.partition(" ")

@@ -11,8 +11,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.processes import Up, checked, refused, running, up
-from tests.support.settings import defaults
+from tests.support.processes import (
+    RunningTillstream,
+    assert_usage_error,
+    run_check,
+    running_command,
+    running_tillstream,
+)
+from tests.support.settings import default_settings
 from tests.support.waiting import wait_until
 
 PAST_DAYS = 15
@@ -28,7 +34,7 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def taken_ports() -> Iterator[list[int]]:
     """The default ports, in use: by us, or by whoever has them already."""
-    ports = [defaults()[name] for name in ("ingest_port", "dashboard_port")]
+    ports = [default_settings()[name] for name in ("ingest_port", "dashboard_port")]
     with ExitStack() as stack:
         for port in ports:
             listener = stack.enter_context(socket.socket())
@@ -41,14 +47,14 @@ def taken_ports() -> Iterator[list[int]]:
         yield ports
 
 
-def receipts_of(demo: Up, day: date) -> int:
+def receipts_of(demo: RunningTillstream, day: date) -> int:
     return int(str(demo.summary(day.isoformat())["receipts"]))
 
 
 def test_a_past_is_loaded_once_and_today_moves(data: Path) -> None:
     loaded = data / "demo.loaded"
-    with up(data, "--demo") as demo:
-        demo.command.hear(r"\b[1-9]0 %$", LOADED_S)
+    with running_tillstream(data, "--demo") as demo:
+        demo.command.wait_for_output(r"\b[1-9]0 %$", LOADED_S)
         wait_until(loaded.exists, "the past days are loaded", LOADED_S)
         today = date.fromisoformat(str(demo.summary()["day"]))
         past = [today - timedelta(days=days) for days in range(1, PAST_DAYS + 1)]
@@ -60,10 +66,10 @@ def test_a_past_is_loaded_once_and_today_moves(data: Path) -> None:
         assert all(store["listed"] and store["city"] for store in stores)
         assert "DEMO" in httpx.get(f"{demo.dashboard}/receipts").text
         assert demo.stop() == 0
-        assert "Traceback" not in demo.command.said
-    assert checked(data).receipts > 0
+        assert "Traceback" not in demo.command.output
+    assert run_check(data).receipts > 0
     written_ns = loaded.stat().st_mtime_ns
-    with up(data, "--demo") as again:
+    with running_tillstream(data, "--demo") as again:
         before = again.summary()
         wait_until(lambda: again.summary()["receipts"] != before["receipts"], "it sells again")
         assert again.summary()["duplicates"] == 0
@@ -71,20 +77,20 @@ def test_a_past_is_loaded_once_and_today_moves(data: Path) -> None:
 
 
 def test_a_directory_of_real_receipts_is_refused(data: Path) -> None:
-    with up(data) as real:
+    with running_tillstream(data) as real:
         real.stop()
-    refused("up", "--demo", "--data", data, "--ingest-port", 0, "--dashboard-port", 0, naming=data)
+    assert_usage_error("up", "--demo", "--data", data, "--ingest-port", 0, "--dashboard-port", 0, naming=data)
 
 
 def test_it_has_its_own_directory_and_other_ports_where_the_default_ones_are_taken(
     tmp_path: Path, taken_ports: list[int]
 ) -> None:
-    with running("up", "--demo", cwd=tmp_path) as command:
-        demo = Up(command)
+    with running_command("up", "--demo", cwd=tmp_path) as command:
+        demo = RunningTillstream(command)
         for port, address in zip(taken_ports, (demo.ingest, demo.dashboard), strict=True):
-            said = command.hear(rf"^.*\b{port}\b.*\b{address.rpartition(':')[2]}\b.*--\w+-port\b.*$")
+            said = command.wait_for_output(rf"^.*\b{port}\b.*\b{address.rpartition(':')[2]}\b.*--\w+-port\b.*$")
             assert not address.endswith(f":{port}"), said
-        command.hear(r"^.*/tillstream-demo\b.*$")
+        command.wait_for_output(r"^.*/tillstream-demo\b.*$")
         assert command.stop() == 0
     assert (tmp_path / "tillstream-demo" / "format.json").read_text() == '{"version": 1, "kind": "demo"}\n'
 
@@ -92,4 +98,4 @@ def test_it_has_its_own_directory_and_other_ports_where_the_default_ones_are_tak
 def test_a_port_that_was_asked_for_is_not_exchanged(data: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        refused("up", "--demo", "--data", data, "--ingest-port", port, naming=f"127.0.0.1:{port}")
+        assert_usage_error("up", "--demo", "--data", data, "--ingest-port", port, naming=f"127.0.0.1:{port}")

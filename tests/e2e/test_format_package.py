@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.formats import described
-from tests.support.processes import call, serving
+from tests.support.formats import described_examples
+from tests.support.processes import run_command, running_role
 
 PACKAGE = Path(__file__).parents[2] / "examples" / "format-package"
 MEDIA_TYPE = "text/vnd.example.oldtill"
@@ -36,7 +36,7 @@ def python_path(tmp_path_factory: pytest.TempPathFactory) -> str:
 def ingest(python_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an ingest that runs with the package."""
     data = tmp_path_factory.mktemp("chain") / "data"
-    with serving("ingest", data, PYTHONPATH=python_path) as (_, address):
+    with running_role("ingest", data, PYTHONPATH=python_path) as (_, address):
         yield address
 
 
@@ -69,12 +69,12 @@ def test_the_format_is_told_to_who_asks_and_to_who_sends_another(ingest: str) ->
 def test_its_example_is_right_and_its_files_are_known_by_their_names(
     ingest: str, python_path: str, tmp_path: Path
 ) -> None:
-    example = described(ingest)[MEDIA_TYPE].encode()
+    example = described_examples(ingest)[MEDIA_TYPE].encode()
     answer = httpx.post(f"{ingest}/receipt", content=example, headers={"content-type": MEDIA_TYPE})
     assert (answer.status_code, answer.json()["day"]) == (202, "2026-11-23")
     file, report = tmp_path / "monday.old", tmp_path / "report.json"
     file.write_bytes(example)
-    code, said = call("import", file, "--dry-run", "--report", report, PYTHONPATH=python_path)
+    code, said = run_command("import", file, "--dry-run", "--report", report, PYTHONPATH=python_path)
     assert code == 0, said
     [told] = json.loads(report.read_bytes())["files"]
     assert (told["format"], told["receipts"], told["refused"]) == ("Old till", 1, 0)

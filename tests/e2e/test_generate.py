@@ -8,8 +8,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.support.paper_receipts import gross, read
-from tests.support.processes import call, checked, running, up
+from tests.support.decimal_receipts import gross_cents, parse_receipt
+from tests.support.processes import run_check, run_command, running_command, running_tillstream
 from tests.support.scripted_ingest import scripted_ingest
 from tests.support.waiting import wait_until
 
@@ -21,7 +21,7 @@ BURST = ("--burst", COUNT, "--seed", 7, "--start-date", DAY, "--json")
 def printed() -> list[bytes]:
     """The receipts that the verb sends: the same with each run."""
     with scripted_ingest() as server:
-        code, said = call("generate", "--url", server.url, *BURST)
+        code, said = run_command("generate", "--url", server.url, *BURST)
         assert code == 0, said
         return [request.body for request in server.requests]
 
@@ -35,36 +35,36 @@ def accepted(ingest: str) -> int:
 
 
 def test_receipts_sent_while_ingest_is_killed_count_once_each_and_to_the_cent(tmp_path: Path) -> None:
-    with up(tmp_path / "data") as chain:
-        with running("generate", "--url", chain.ingest, *BURST) as sending:
+    with running_tillstream(tmp_path / "data") as chain:
+        with running_command("generate", "--url", chain.ingest, *BURST) as sending:
             wait_until(lambda: accepted(chain.ingest) > COUNT / 10, "receipts are under way")
-            chain.command.part("ingest").kill()
-            assert sending.wait(60) == 0, sending.said
-        report = json.loads(sending.said)
+            chain.command.child("ingest").kill()
+            assert sending.wait(60) == 0, sending.output
+        report = json.loads(sending.output)
         assert (report["accepted"], report["refused"], report["unacknowledged"]) == (COUNT, 0, 0)
         assert report["retried"] > 0
-        revenue = sum(gross(read(receipt)) for receipt in printed())
+        revenue = sum(gross_cents(parse_receipt(receipt)) for receipt in printed())
         summary = chain.wait_for_receipts(COUNT, DAY)
         assert summary["revenue"] == f"{revenue // 100}.{revenue % 100:02d}"
         assert summary["anomalies"] == 0
-        assert checked(tmp_path / "data").receipts == COUNT
+        assert run_check(tmp_path / "data").receipts == COUNT
 
 
 def test_the_verb_sends_and_reports(tmp_path: Path) -> None:
-    with up(tmp_path / "data") as chain:
+    with running_tillstream(tmp_path / "data") as chain:
         arguments = ("--url", chain.ingest, "--burst", 300, "--batch", 100, "--seed", 7, "--json")
-        with running("generate", *arguments) as generate_verb:
+        with running_command("generate", *arguments) as generate_verb:
             assert generate_verb.wait(60) == 0
-            report = json.loads(generate_verb.said)
+            report = json.loads(generate_verb.output)
         assert (report["sent"], report["accepted"], report["refused"]) == (300, 300, 0)
         chain.wait_for_receipts(300)
 
 
 def test_without_a_server_the_verb_ends_with_one_line_of_what_to_try(tmp_path: Path) -> None:
-    with up(tmp_path / "data") as gone:
+    with running_tillstream(tmp_path / "data") as gone:
         url = gone.ingest
     arguments = ("generate", "--url", url, "--burst", 5, "--seed", 7, "--give-up", 0.5)
-    code, said = call(*arguments)
+    code, said = run_command(*arguments)
     assert code == 2
     last = said.splitlines()[-1]
     assert f"{url}/receipt" in last

@@ -21,9 +21,9 @@ import pytest
 import zstandard
 
 from tests.support import formats
-from tests.support.formats import FORMATS, Format, described
+from tests.support.formats import FORMATS, Format, described_examples
 from tests.support.ingest import JSON, NDJSON, encoded
-from tests.support.processes import Command, address_of, numbers, running
+from tests.support.processes import Command, address_of, integers_in, running_command
 from tests.support.waiting import wait_until
 
 XML, CSV, FORM = formats.XML.media_type, formats.CSV.media_type, formats.FORM.media_type
@@ -48,7 +48,7 @@ class Server:
 
     def __init__(self, command: Command) -> None:
         self.address = address_of(command)
-        self.examples = described(self.address)
+        self.examples = described_examples(self.address)
         self.process = psutil.Process(command.pid)
         self.command = command
 
@@ -62,7 +62,7 @@ class Server:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     data = tmp_path_factory.mktemp("hostile") / "data"
-    with running("ingest", "--data", data, "--ingest-port", 0) as command:
+    with running_command("ingest", "--data", data, "--ingest-port", 0) as command:
         serving = Server(command)
         # The first of everything takes memory and time that is not the body's.
         for known in FORMATS:
@@ -71,7 +71,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield serving
         assert httpx.get(f"{serving.address}/health/ready").json() == {"status": "ready"}
         assert command.stop() == 0
-        assert "Traceback" not in command.said
+        assert "Traceback" not in command.output
 
 
 class Beside:
@@ -201,7 +201,7 @@ def test_what_takes_long_holds_up_no_other_till_and_takes_little_memory(server: 
     assert answer.status_code == status, answer.text[:2_000]
     first = answer.json()["errors"][0]
     assert first["path"] == path
-    assert limit is None or limit in numbers(first["error"])
+    assert limit is None or limit in integers_in(first["error"])
     assert len(answer.content) < 16 * MB
     assert beside.statuses == {202}
     assert not beside.held_up
@@ -245,7 +245,7 @@ def test_a_file_that_is_one_line_of_a_gigabyte_is_imported_in_little_memory(tmp_
         for _ in range(1_024):
             out.write(b"a," * (MB // 2))
     peak = 0
-    with running("import", file, "--dry-run", "--data", tmp_path / "data") as command:
+    with running_command("import", file, "--dry-run", "--data", tmp_path / "data") as command:
         process = psutil.Process(command.pid)
 
         def ended() -> bool:
@@ -256,8 +256,8 @@ def test_a_file_that_is_one_line_of_a_gigabyte_is_imported_in_little_memory(tmp_
             return True
 
         wait_until(ended, "the end of the import", WAIT_S, pause_s=0.02)
-        assert command.wait() == 1, command.said
-        assert 1024 * MB in numbers(command.said)
+        assert command.wait() == 1, command.output
+        assert 1024 * MB in integers_in(command.output)
     assert peak < 200 * MB
 
 
@@ -443,7 +443,7 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "zstd": 
 @pytest.mark.parametrize("name", COMPRESS)
 def test_one_receipt_is_unpacked_up_to_its_own_limit(server: Server, name: str) -> None:
     answer = server.post("/receipt", COMPRESS[name](bytes(2 * MB)), JSON, Content_Encoding=name)
-    assert (answer.status_code, MB in numbers(answer.json()["errors"][0]["error"])) == (413, True)
+    assert (answer.status_code, MB in integers_in(answer.json()["errors"][0]["error"])) == (413, True)
     answer = server.post("/receipt", COMPRESS[name](encoded() + b" " * 900_000), JSON, Content_Encoding=name)
     assert answer.status_code == 202
 
@@ -503,7 +503,7 @@ def test_the_formats_are_all_there_are(server: Server) -> None:
 
 
 def test_a_body_that_is_worked_on_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    with running("ingest", "--data", tmp_path / "data", "--ingest-port", 0) as command:
+    with running_command("ingest", "--data", tmp_path / "data", "--ingest-port", 0) as command:
         server = Server(command)
         ends: list[object] = []
 

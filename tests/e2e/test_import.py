@@ -14,8 +14,17 @@ import psutil
 import pytest
 import zstandard
 
-from tests.support.processes import TILLSTREAM, Command, Up, call, checked, numbers, running, up
-from tests.support.sold import MANY, PER_STORE, ndjson, ndjson_file, revenue, sold
+from tests.support.numbered_receipts import MANY_RECEIPTS, PER_STORE, ndjson, ndjson_file, numbered_receipt, revenue
+from tests.support.processes import (
+    TILLSTREAM,
+    Command,
+    RunningTillstream,
+    integers_in,
+    run_check,
+    run_command,
+    running_command,
+    running_tillstream,
+)
 from tests.support.waiting import wait_until
 
 
@@ -25,9 +34,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def chain(data: Path) -> Iterator[Up]:
+def chain(data: Path) -> Iterator[RunningTillstream]:
     """One for all tests, of which each has a day of its own."""
-    with up(data, "--store-limit-receipts-per-s", PER_STORE) as running_up:
+    with running_tillstream(data, "--store-limit-receipts-per-s", PER_STORE) as running_up:
         yield running_up
 
 
@@ -36,23 +45,25 @@ def state(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
-def importing(chain: Up, state: Path, *arguments: object, code: int = 0) -> list[dict[str, Any]]:
+def importing(chain: RunningTillstream, state: Path, *arguments: object, code: int = 0) -> list[dict[str, Any]]:
     """What is reported of each file by an import that ends with this code."""
     report = state.with_name("report.json")
     report.unlink(missing_ok=True)
-    ended, said = call("import", *arguments, "--to", chain.ingest, "--state", state, "--report", report)
+    ended, said = run_command("import", *arguments, "--to", chain.ingest, "--state", state, "--report", report)
     assert ended == code, said
     files: list[dict[str, Any]] = json.loads(report.read_bytes())["files"]
     return files
 
 
 def test_files_of_every_kind_and_standard_input_count_once_and_to_the_cent(
-    chain: Up, state: Path, tmp_path: Path, day: str, data: Path
+    chain: RunningTillstream, state: Path, tmp_path: Path, day: str, data: Path
 ) -> None:
     folder = tmp_path / "exports"
     (folder / "older").mkdir(parents=True)
     ndjson_file(folder / "one.ndjson", range(1_500), day)
-    (folder / "two.json").write_text(json.dumps([sold(number, day) for number in range(1_500, 1_600)], indent=2))
+    (folder / "two.json").write_text(
+        json.dumps([numbered_receipt(number, day) for number in range(1_500, 1_600)], indent=2)
+    )
     (folder / "three.ndjson.gz").write_bytes(gzip.compress(ndjson(range(1_600, 1_700), day)))
     (folder / "older" / "four").write_bytes(zstandard.compress(ndjson(range(1_700, 1_750), day)))
     (folder / "five.ndjson.part").write_bytes(ndjson(range(9_000, 9_100), day))
@@ -62,16 +73,16 @@ def test_files_of_every_kind_and_standard_input_count_once_and_to_the_cent(
     piped = subprocess.run(
         [*TILLSTREAM, "import", "-", "--to", chain.ingest], input=ndjson(range(1_750, 2_000), day), capture_output=True
     )
-    assert (piped.returncode, 250 in numbers(piped.stdout.decode())) == (0, True), piped
+    assert (piped.returncode, 250 in integers_in(piped.stdout.decode())) == (0, True), piped
     summary = chain.wait_for_receipts(2_000, day)
     assert summary["revenue"] == revenue(2_000)
     (receipt, *_) = chain.get(f"/api/v1/receipts?day={day}&limit=1").json()["receipts"]
     assert receipt["receipt"] == "1999"
-    assert checked(data).receipts >= 2_000
+    assert run_check(data).receipts >= 2_000
 
 
 def test_a_file_that_was_taken_is_not_sent_again_and_counts_once_if_it_is(
-    chain: Up, state: Path, tmp_path: Path, day: str
+    chain: RunningTillstream, state: Path, tmp_path: Path, day: str
 ) -> None:
     file = ndjson_file(tmp_path / "day.ndjson", range(300), day)
     before = chain.summary()["duplicates"]
@@ -91,10 +102,10 @@ def test_a_file_that_was_taken_is_not_sent_again_and_counts_once_if_it_is(
 
 
 def test_faults_are_told_with_their_place_kept_in_quarantine_and_stop_nothing(
-    chain: Up, state: Path, tmp_path: Path, day: str
+    chain: RunningTillstream, state: Path, tmp_path: Path, day: str
 ) -> None:
     file = tmp_path / "mixed.ndjson"
-    wrong = json.dumps(sold(7, day, documentTotal={"grossTotal": "abc"})).encode()
+    wrong = json.dumps(numbered_receipt(7, day, documentTotal={"grossTotal": "abc"})).encode()
     file.write_bytes(ndjson(range(3), day) + b'{"storeID": \n' + wrong + b"\n" + ndjson(range(3, 5), day))
 
     (entry,) = importing(chain, state, file, code=1)
@@ -110,18 +121,20 @@ def test_faults_are_told_with_their_place_kept_in_quarantine_and_stop_nothing(
     wait_until(lambda: sources() == ["json/import"] * 2, "they are in quarantine")
 
 
-def test_an_import_that_is_killed_goes_on_where_it_was(chain: Up, state: Path, tmp_path: Path, day: str) -> None:
-    file = ndjson_file(tmp_path / "day.ndjson", range(MANY), day)
-    with running("import", file, "--to", chain.ingest, "--state", state) as killed:
+def test_an_import_that_is_killed_goes_on_where_it_was(
+    chain: RunningTillstream, state: Path, tmp_path: Path, day: str
+) -> None:
+    file = ndjson_file(tmp_path / "day.ndjson", range(MANY_RECEIPTS), day)
+    with running_command("import", file, "--to", chain.ingest, "--state", state) as killed:
         remembered = wait_until(lambda: _done(state), "some of it is remembered")
         killed.process.send_signal(signal.SIGKILL)
         assert killed.wait() == -signal.SIGKILL
-    assert 0 < remembered < MANY
+    assert 0 < remembered < MANY_RECEIPTS
 
     [told] = importing(chain, state, file)
 
     assert told["resumed_at"] >= remembered
-    assert chain.wait_for_receipts(MANY, day)["revenue"] == revenue(MANY)
+    assert chain.wait_for_receipts(MANY_RECEIPTS, day)["revenue"] == revenue(MANY_RECEIPTS)
 
 
 def _done(state: Path) -> int:
@@ -130,36 +143,38 @@ def _done(state: Path) -> int:
     return 0
 
 
-def test_ctrl_c_ends_it_with_a_line_on_how_to_go_on(chain: Up, state: Path, tmp_path: Path, day: str) -> None:
-    file = ndjson_file(tmp_path / "day.ndjson", range(MANY), day)
+def test_ctrl_c_ends_it_with_a_line_on_how_to_go_on(
+    chain: RunningTillstream, state: Path, tmp_path: Path, day: str
+) -> None:
+    file = ndjson_file(tmp_path / "day.ndjson", range(MANY_RECEIPTS), day)
     report = tmp_path / "report.json"
-    with running("import", file, "--to", chain.ingest, "--state", state, "--report", report) as stopped:
+    with running_command("import", file, "--to", chain.ingest, "--state", state, "--report", report) as stopped:
         wait_until(lambda: _done(state), "some of it is remembered")
-        assert stopped.stop(signal.SIGINT) == 130, stopped.said
-        said = stopped.said.splitlines()
-    assert "Traceback" not in stopped.said
+        assert stopped.stop(signal.SIGINT) == 130, stopped.output
+        said = stopped.output.splitlines()
+    assert "Traceback" not in stopped.output
     assert said
     assert json.loads(report.read_bytes())["interrupted"] is True
 
     [told] = importing(chain, state, file)
     assert told["resumed_at"] > 0
-    chain.wait_for_receipts(MANY, day)
+    chain.wait_for_receipts(MANY_RECEIPTS, day)
 
 
 def test_an_ingest_that_goes_and_comes_back_loses_and_doubles_nothing(
-    chain: Up, state: Path, tmp_path: Path, day: str
+    chain: RunningTillstream, state: Path, tmp_path: Path, day: str
 ) -> None:
-    file = ndjson_file(tmp_path / "day.ndjson", range(MANY), day)
-    with running("import", file, "--to", chain.ingest, "--state", state) as command:
+    file = ndjson_file(tmp_path / "day.ndjson", range(MANY_RECEIPTS), day)
+    with running_command("import", file, "--to", chain.ingest, "--state", state) as command:
         wait_until(lambda: _done(state), "some of it is remembered")
-        chain.command.part("ingest").kill()
-        assert command.wait(60) == 0, command.said
-    assert chain.wait_for_receipts(MANY, day)["revenue"] == revenue(MANY)
+        chain.command.child("ingest").kill()
+        assert command.wait(60) == 0, command.output
+    assert chain.wait_for_receipts(MANY_RECEIPTS, day)["revenue"] == revenue(MANY_RECEIPTS)
 
 
 def test_without_ingest_it_says_so_at_once_and_ends(state: Path, tmp_path: Path, day: str) -> None:
     file = ndjson_file(tmp_path / "day.ndjson", range(3), day)
-    code, said = call("import", file, "--to", "http://127.0.0.1:9", "--state", state, "--give-up", 3)
+    code, said = run_command("import", file, "--to", "http://127.0.0.1:9", "--state", state, "--give-up", 3)
     assert code == 2
     waiting, last = said.splitlines()
     assert "http://127.0.0.1:9/receipts" in waiting
@@ -169,14 +184,16 @@ def test_without_ingest_it_says_so_at_once_and_ends(state: Path, tmp_path: Path,
 
 def test_a_dry_run_counts_and_adds_up_and_sends_nothing(tmp_path: Path, day: str) -> None:
     file = ndjson_file(tmp_path / "day.ndjson", range(1_001), day)
-    code, said = call("import", file, "--dry-run", "--to", "http://127.0.0.1:9", XDG_STATE_HOME=str(tmp_path / "state"))
+    code, said = run_command(
+        "import", file, "--dry-run", "--to", "http://127.0.0.1:9", XDG_STATE_HOME=str(tmp_path / "state")
+    )
     assert code == 0
-    assert 1_001 in numbers(said)
+    assert 1_001 in integers_in(said)
     assert f"{revenue(1_001)} EUR" in said
     assert not (tmp_path / "state").exists()
 
 
-def test_a_pipe_that_gives_nothing_more_is_left_at_ctrl_c(chain: Up) -> None:
+def test_a_pipe_that_gives_nothing_more_is_left_at_ctrl_c(chain: RunningTillstream) -> None:
     process = subprocess.Popen([*TILLSTREAM, "import", "-", "--to", chain.ingest], stdin=subprocess.PIPE)
     try:
         assert process.stdin is not None
@@ -191,7 +208,7 @@ def test_a_pipe_that_gives_nothing_more_is_left_at_ctrl_c(chain: Up) -> None:
 
 
 def test_the_running_ingest_of_the_data_directory_is_found(
-    chain: Up, state: Path, tmp_path: Path, day: str, data: Path
+    chain: RunningTillstream, state: Path, tmp_path: Path, day: str, data: Path
 ) -> None:
     file = ndjson_file(tmp_path / "day.ndjson", range(10), day)
     with Command("import", file, "--data", data, "--state", state).process as process:

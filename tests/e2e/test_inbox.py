@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.processes import Up, checked, running, up
-from tests.support.sold import MANY, PER_STORE, ndjson, ndjson_file, revenue
+from tests.support.numbered_receipts import MANY_RECEIPTS, PER_STORE, ndjson, ndjson_file, revenue
+from tests.support.processes import RunningTillstream, run_check, running_command, running_tillstream
 from tests.support.waiting import wait_until
 
 SETTLED_S = 1.8
@@ -24,9 +24,11 @@ def inbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def chain(inbox: Path) -> Iterator[Up]:
+def chain(inbox: Path) -> Iterator[RunningTillstream]:
     """One for all tests, of which each has a day and names of its own."""
-    with up(inbox.parent / "data", "--inbox", inbox, "--store-limit-receipts-per-s", PER_STORE) as running_up:
+    with running_tillstream(
+        inbox.parent / "data", "--inbox", inbox, "--store-limit-receipts-per-s", PER_STORE
+    ) as running_up:
         wait_until((inbox / "failed").is_dir, "the inbox is there")
         yield running_up
 
@@ -45,7 +47,7 @@ def report_of(inbox: Path, target: str) -> dict[str, Any]:
     return report
 
 
-def test_files_are_taken_filed_away_and_reported(chain: Up, inbox: Path, day: str) -> None:
+def test_files_are_taken_filed_away_and_reported(chain: RunningTillstream, inbox: Path, day: str) -> None:
     put(inbox, "good.ndjson", ndjson(range(100), day))
     put(inbox, "partly.ndjson", b'{"storeID": 1}\n' + ndjson(range(100, 110), day))
     put(inbox, "bad.ndjson", b'{"storeID": 1}\n{"storeID": 2}\n')
@@ -66,7 +68,7 @@ def test_files_are_taken_filed_away_and_reported(chain: Up, inbox: Path, day: st
     assert list((inbox / ".tillstream").iterdir()) == []
 
 
-def test_a_name_that_is_taken_gets_a_number(chain: Up, inbox: Path, day: str) -> None:
+def test_a_name_that_is_taken_gets_a_number(chain: RunningTillstream, inbox: Path, day: str) -> None:
     put(inbox, "day.ndjson", ndjson(range(5), day))
     report_of(inbox, "done/day.ndjson")
     put(inbox, "day.ndjson", ndjson(range(5, 9), day))
@@ -74,7 +76,9 @@ def test_a_name_that_is_taken_gets_a_number(chain: Up, inbox: Path, day: str) ->
     chain.wait_for_receipts(9, day)
 
 
-def test_a_file_that_is_still_written_waits_until_it_is_complete(chain: Up, inbox: Path, day: str) -> None:
+def test_a_file_that_is_still_written_waits_until_it_is_complete(
+    chain: RunningTillstream, inbox: Path, day: str
+) -> None:
     lines = ndjson(range(6), day).splitlines(keepends=True)
     # A machine that stands still for two seconds is a writer that has ended: then it is tried again.
     name = next(
@@ -84,7 +88,7 @@ def test_a_file_that_is_still_written_waits_until_it_is_complete(chain: Up, inbo
     chain.wait_for_receipts(6, day)
 
 
-def _steady(chain: Up, path: Path, lines: list[bytes]) -> bool:
+def _steady(chain: RunningTillstream, path: Path, lines: list[bytes]) -> bool:
     """Write line by line, a look of the inbox between two; whether no pause was long enough to be the end."""
     longest_s = 0.0
     with path.open("wb", buffering=0) as file:
@@ -98,22 +102,22 @@ def _steady(chain: Up, path: Path, lines: list[bytes]) -> bool:
     return longest_s < SETTLED_S
 
 
-def _looks(chain: Up) -> int:
+def _looks(chain: RunningTillstream) -> int:
     """Times that the inbox's process went to sleep by itself: once a look at least."""
-    return chain.command.part("inbox").num_ctx_switches().voluntary
+    return chain.command.child("inbox").num_ctx_switches().voluntary
 
 
 @pytest.mark.parametrize("part", ["inbox", "ingest"])
 def test_a_process_that_is_killed_in_the_middle_loses_and_doubles_nothing(
-    chain: Up, inbox: Path, day: str, part: str
+    chain: RunningTillstream, inbox: Path, day: str, part: str
 ) -> None:
-    put(inbox, f"{part}.ndjson", ndjson(range(MANY), day))
+    put(inbox, f"{part}.ndjson", ndjson(range(MANY_RECEIPTS), day))
     wait_until(lambda: _done(inbox), "some of it is taken")
-    chain.command.part(part).kill()
+    chain.command.child(part).kill()
 
-    assert report_of(inbox, f"done/{part}.ndjson")["receipts"] == MANY
-    assert chain.wait_for_receipts(MANY, day)["revenue"] == revenue(MANY)
-    assert checked(inbox.parent / "data").receipts >= MANY
+    assert report_of(inbox, f"done/{part}.ndjson")["receipts"] == MANY_RECEIPTS
+    assert chain.wait_for_receipts(MANY_RECEIPTS, day)["revenue"] == revenue(MANY_RECEIPTS)
+    assert run_check(inbox.parent / "data").receipts >= MANY_RECEIPTS
 
 
 def _done(inbox: Path) -> int:
@@ -124,20 +128,20 @@ def _done(inbox: Path) -> int:
 
 def test_the_verb_waits_for_ingest_says_so_once_and_ends_at_a_signal(tmp_path: Path) -> None:
     folder = tmp_path / "in"
-    with running("inbox", folder, "--to", "http://127.0.0.1:9") as command:
+    with running_command("inbox", folder, "--to", "http://127.0.0.1:9") as command:
         wait_until((folder / "done").is_dir, "the inbox is there")
         ndjson_file(folder / "day.ndjson", range(3))
-        command.hear("127.0.0.1:9")
+        command.wait_for_output("127.0.0.1:9")
         assert command.stop() == 0
-    assert command.said.count("127.0.0.1:9") == 1
+    assert command.output.count("127.0.0.1:9") == 1
     assert (folder / "day.ndjson").exists()
 
 
 def test_a_missing_folder_is_told_once_and_waited_for(tmp_path: Path) -> None:
     drive = tmp_path / "drive"
-    with running("inbox", drive / "in", "--to", "http://127.0.0.1:9", "--log-format", "json") as command:
-        command.hear(re.escape(str(drive / "in")))
+    with running_command("inbox", drive / "in", "--to", "http://127.0.0.1:9", "--log-format", "json") as command:
+        command.wait_for_output(re.escape(str(drive / "in")))
         drive.mkdir()
         wait_until((drive / "in" / "done").is_dir, "the inbox is there")
         assert command.stop() == 0
-    assert [entry["level"] for entry in command.logged() if entry["level"] != "info"] == ["warning"]
+    assert [entry["level"] for entry in command.log_entries() if entry["level"] != "info"] == ["warning"]

@@ -16,9 +16,9 @@ import httpx
 import pytest
 
 from tests.support import documents
-from tests.support.formats import FORMATS, described
+from tests.support.formats import FORMATS, described_examples
 from tests.support.ingest import encoded
-from tests.support.processes import Up, call, serving, up
+from tests.support.processes import RunningTillstream, run_command, running_role, running_tillstream
 from tests.support.receipts import body
 from tests.support.waiting import wait_until
 
@@ -29,7 +29,7 @@ EXAMPLES = int(os.environ.get("TILLSTREAM_EXAMPLES", "20"))
 """Of each operation; `make fuzz` asks for more."""
 
 CONFIG = """
-hooks = "tests.support.hooks_of_schemathesis"
+hooks = "tests.support.schemathesis_hooks"
 max-stream-events = 1
 continue-on-failure = true
 seed = {seed}
@@ -77,15 +77,15 @@ expected-statuses = ["2xx", 404, 409, 422]
 """Where a check cannot know what is right."""
 
 
-def ids(running: Up, path: str, rows: str, name: str) -> list[str]:
+def ids(running: RunningTillstream, path: str, rows: str, name: str) -> list[str]:
     """What the dashboard's API lists there."""
     return [each[name] for each in running.get(f"/api/v1/{path}").json()[rows]]
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTillstream]:
     """Receipts of today and of other days, odd ones among them, and what was set aside."""
-    with up(tmp_path_factory.mktemp("openapi") / "data") as started:
+    with running_tillstream(tmp_path_factory.mktemp("openapi") / "data") as started:
         today = datetime.now().isoformat(" ", "seconds")  # noqa: DTZ005 - whatever day it is here will do
         odd = body(date=today, cashReceiptID="odd", documentTotal={"grossTotal": 7})
         for receipt in (body(date=today), odd, body(cashReceiptID="2")):
@@ -102,9 +102,9 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with the documents, by media type, that ingest takes as one receipt."""
     folder = tmp_path_factory.mktemp("right")
     found: dict[str, list[str]] = {}
-    with serving("ingest", folder / "data") as (_, address):
+    with running_role("ingest", folder / "data") as (_, address):
         for known in FORMATS:
-            examples = described(address)
+            examples = described_examples(address)
             for media_type in known.media_types:
                 found[media_type] = [
                     b64encode(document).decode()
@@ -123,7 +123,7 @@ def is_one_receipt(ingest: str, document: bytes, media_type: str) -> bool:
 
 
 @pytest.mark.parametrize("port", ["dashboard", "ingest"])
-def test_every_answer_is_as_described(running: Up, right: Path, port: str, tmp_path: Path) -> None:
+def test_every_answer_is_as_described(running: RunningTillstream, right: Path, port: str, tmp_path: Path) -> None:
     config = tmp_path / "schemathesis.toml"
     entries = ids(running, "quarantine", "entries", "id") or ids(running, "quarantine?settled=1", "entries", "id")
     keys = ids(running, "receipts", "receipts", "key")
@@ -132,7 +132,7 @@ def test_every_answer_is_as_described(running: Up, right: Path, port: str, tmp_p
     )
     config.write_text(common + EXPECTED[port], encoding="utf-8")
     program = (sys.executable, "-P", "-m", "schemathesis.cli", "--config-file", config, "run")
-    code, said = call(
+    code, said = run_command(
         f"{running.ingest if port == 'ingest' else running.dashboard}/openapi.json",
         "--no-color",
         program=program,
@@ -142,5 +142,5 @@ def test_every_answer_is_as_described(running: Up, right: Path, port: str, tmp_p
         RIGHT_DOCUMENTS=str(right),
     )
     assert code == 0, said
-    assert "Traceback" not in running.command.said
+    assert "Traceback" not in running.command.output
     assert running.get("/health/ready").status_code == 200

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.support.processes import Up, call, checked, numbers, up
+from tests.support.processes import RunningTillstream, integers_in, run_check, run_command, running_tillstream
 from tests.support.receipts import body
 from tests.support.waiting import wait_until
 
@@ -18,13 +18,13 @@ def receipt(number: str, **changes: Any) -> bytes:
 
 
 def waiting(data: Path, *filters: str) -> list[dict[str, Any]]:
-    code, output = call("quarantine", "list", "--json", *filters, "--data", data)
+    code, output = run_command("quarantine", "list", "--json", *filters, "--data", data)
     assert code == 0, output
     entries: list[dict[str, Any]] = json.loads(output)["entries"]
     return entries
 
 
-def refused(running: Up, count: int) -> None:
+def refused(running: RunningTillstream, count: int) -> None:
     wait_until(
         lambda: len(running.get("/api/v1/quarantine").json()["entries"]) == count, f"{count} entries of the quarantine"
     )
@@ -34,33 +34,33 @@ def test_what_was_refused_counts_once_when_the_cause_is_mended_and_decisions_out
     tmp_path: Path,
 ) -> None:
     data, file = tmp_path / "data", tmp_path / "edited.json"
-    with up(data, "--currency", "USD") as running:
+    with running_tillstream(data, "--currency", "USD") as running:
         for number, changes in (("1", {"currency": "EUR"}), ("2", {"date": "x"}), ("3", {"storeID": ""})):
             assert running.post(receipt(number, **changes)).status_code == 422
         refused(running, 3)
-        code, output = call("quarantine", "replay", "--all", "--data", data)
-        assert (code, numbers(output.splitlines()[-1])) == (1, [0, 3]), output
+        code, output = run_command("quarantine", "replay", "--all", "--data", data)
+        assert (code, integers_in(output.splitlines()[-1])) == (1, [0, 3]), output
         [currency] = waiting(data, "--reason", "$.currency")
         assert {error["path"] for error in currency["reasons"]} == {"$.currency"}
         refused(running, 3)
         assert running.stop() == 0
     # The chain uses euros after all. The database has another currency, so it is rebuilt.
-    assert call("rebuild", "--data", data)[0] == 0
-    with up(data) as running:
+    assert run_command("rebuild", "--data", data)[0] == 0
+    with running_tillstream(data) as running:
         last, second, first = waiting(data)
-        code, output = call("quarantine", "replay", "--all", "--data", data)
-        assert (code, numbers(output.splitlines()[-1])) == (1, [1, 2]), output
+        code, output = run_command("quarantine", "replay", "--all", "--data", data)
+        assert (code, integers_in(output.splitlines()[-1])) == (1, [1, 2]), output
         file.write_bytes(receipt("2"))
-        code, output = call("quarantine", "replay", second["id"], "--from", file, "--data", data)
-        assert (code, numbers(output)) == (0, [1])
+        code, output = run_command("quarantine", "replay", second["id"], "--from", file, "--data", data)
+        assert (code, integers_in(output)) == (0, [1])
         running.wait_for_receipts(2, DAY)
         assert running.post(receipt("1", currency="EUR")).status_code == 202
-        code, output = call("quarantine", "discard", last["id"], "--yes", "--data", data)
-        assert (code, numbers(output)) == (0, [1])
+        code, output = run_command("quarantine", "discard", last["id"], "--yes", "--data", data)
+        assert (code, integers_in(output)) == (0, [1])
         assert waiting(data) == []
         assert running.stop() == 0
-    assert call("rebuild", "--data", data)[0] == 0
+    assert run_command("rebuild", "--data", data)[0] == 0
     assert waiting(data) == []
     decisions = {entry["id"]: entry["settled"]["decision"] for entry in waiting(data, "--settled")}
     assert decisions == {first["id"]: "replayed", second["id"]: "replayed", last["id"]: "discarded"}
-    assert checked(data)[1:] == (2, 1, 0, 3)
+    assert run_check(data)[1:] == (2, 1, 0, 3)

@@ -14,7 +14,15 @@ import httpx
 import pika
 import pytest
 
-from tests.support.processes import Up, call, checked, numbers, refused, serving, up
+from tests.support.processes import (
+    RunningTillstream,
+    assert_usage_error,
+    integers_in,
+    run_check,
+    run_command,
+    running_role,
+    running_tillstream,
+)
 from tests.support.waiting import wait_until
 
 EXAMPLE = json.loads((Path(__file__).parent / "receipt-of-2017.json").read_bytes())
@@ -42,27 +50,27 @@ def client(url: str) -> Iterator[Any]:
 
 
 def test_a_receipt_is_seen_and_still_there_after_a_restart(data: Path, options: tuple[str, ...]) -> None:
-    with up(data, *options) as first:
+    with running_tillstream(data, *options) as first:
         answer = first.post(json.dumps(EXAMPLE).encode())
         assert (answer.status_code, answer.json()["day"]) == (202, DAY)
         assert first.wait_for_receipts(1, DAY)["revenue"] == "4.86"
         assert first.post(b"{").status_code == 400
         assert first.stop() == 0
     assert not (data / "log.sqlite3").exists()
-    with up(data, *options) as second:
+    with running_tillstream(data, *options) as second:
         assert second.wait_for_receipts(1, DAY)["revenue"] == "4.86"
         second.post(json.dumps(EXAMPLE).encode())
         wait_until(lambda: second.summary()["duplicates"] == 1, "the duplicate is counted")
-        assert checked(data, *options)[:3] == (3, 1, 1)
+        assert run_check(data, *options)[:3] == (3, 1, 1)
         assert second.stop() == 0
-    code, said = call("rebuild", "--data", data, *options)
-    assert (code, numbers(said)) == (0, [3]), said
+    code, said = run_command("rebuild", "--data", data, *options)
+    assert (code, integers_in(said)) == (0, [3]), said
 
 
 def test_other_clients_of_the_broker_publish_and_subscribe(
     data: Path, options: tuple[str, ...], broker_url: str
 ) -> None:
-    with up(data, *options) as running, client(broker_url) as channel:
+    with running_tillstream(data, *options) as running, client(broker_url) as channel:
         queue = channel.queue_declare("", exclusive=True).method.queue
         channel.queue_bind(queue, "receipts")
         posted = running.post(json.dumps(EXAMPLE).encode()).json()
@@ -85,7 +93,7 @@ def test_other_clients_of_the_broker_publish_and_subscribe(
 def test_what_people_decided_about_the_quarantine_outlives_the_database(
     data: Path, options: tuple[str, ...], broker_url: str
 ) -> None:
-    with up(data, *options) as running, client(broker_url) as channel:
+    with running_tillstream(data, *options) as running, client(broker_url) as channel:
         running.post(json.dumps(EXAMPLE).encode())
         running.wait_for_receipts(1, DAY)
         for count in (1, 2):
@@ -96,10 +104,10 @@ def test_what_people_decided_about_the_quarantine_outlives_the_database(
         _wait_for_entries(running, 3)
         assert running.post(b"{").status_code == 400
         waiting, *others = sorted(entry["id"] for entry in _wait_for_entries(running, 4))
-        code, said = call("quarantine", "discard", *others, "--yes", "--data", data, *options)
-        assert (code, numbers(said)) == (0, [3])
+        code, said = run_command("quarantine", "discard", *others, "--yes", "--data", data, *options)
+        assert (code, integers_in(said)) == (0, [3])
         assert running.stop() == 0
-    code, said = call("rebuild", "--data", data, *options)
+    code, said = run_command("rebuild", "--data", data, *options)
     assert code == 0, said
     assert _listed(data, *options) == [waiting]
     assert sorted(_listed(data, "--settled", *options)) == others
@@ -108,22 +116,22 @@ def test_what_people_decided_about_the_quarantine_outlives_the_database(
 def test_a_missing_client_library_is_told_in_one_line(data: Path, tmp_path: Path) -> None:
     (tmp_path / "pika.py").write_text("raise ModuleNotFoundError(f'No module named {__name__!r}', name=__name__)\n")
     path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
-    refused("ingest", "--log", "rabbitmq", "--data", data, naming="tillstream[rabbitmq]", PYTHONPATH=path)
+    assert_usage_error("ingest", "--log", "rabbitmq", "--data", data, naming="tillstream[rabbitmq]", PYTHONPATH=path)
 
 
 def test_a_store_is_not_mixed_up_with_another_log(tmp_path: Path, options: tuple[str, ...]) -> None:
     settings = {"sqlite": (), "rabbitmq": options}
     for mine, other in (("sqlite", "rabbitmq"), ("rabbitmq", "sqlite")):
-        with serving("ingest", tmp_path / mine, *settings[mine]) as (command, _):
+        with running_role("ingest", tmp_path / mine, *settings[mine]) as (command, _):
             assert command.stop() == 0
-        refused("ingest", "--data", tmp_path / mine, *settings[other], naming=f"log = {mine}")
+        assert_usage_error("ingest", "--data", tmp_path / mine, *settings[other], naming=f"log = {mine}")
 
 
 def test_the_demo_keeps_away_from_the_broker(data: Path, options: tuple[str, ...]) -> None:
-    refused("up", "--demo", "--data", data, *options, naming="--log sqlite")
+    assert_usage_error("up", "--demo", "--data", data, *options, naming="--log sqlite")
 
 
-def _wait_for_entries(running: Up, count: int) -> list[dict[str, Any]]:
+def _wait_for_entries(running: RunningTillstream, count: int) -> list[dict[str, Any]]:
     def come() -> list[dict[str, Any]]:
         entries = _quarantine(running)
         return entries if len(entries) == count else []
@@ -132,7 +140,7 @@ def _wait_for_entries(running: Up, count: int) -> list[dict[str, Any]]:
 
 
 def _listed(data: Path, *arguments: str) -> list[str]:
-    code, said = call("quarantine", "list", "--json", *arguments, "--data", data)
+    code, said = run_command("quarantine", "list", "--json", *arguments, "--data", data)
     assert code == 0, said
     return [entry["id"] for entry in json.loads(said)["entries"]]
 
@@ -142,7 +150,7 @@ def _taken(channel: Any, queue: str) -> list[dict[str, Any]]:
     return [json.loads(body)] if body else []
 
 
-def _quarantine(running: Up) -> list[dict[str, Any]]:
+def _quarantine(running: RunningTillstream) -> list[dict[str, Any]]:
     answer = httpx.get(f"{running.dashboard}/api/v1/quarantine").json()
     entries: list[dict[str, Any]] = next(value for value in answer.values() if isinstance(value, list))
     return entries

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.processes import Up, call, checked, up
+from tests.support.processes import RunningTillstream, run_check, run_command, running_tillstream
 
 DAY = "2026-03-02"
 COUNT = 300
@@ -31,7 +31,7 @@ def receipts() -> list[dict[str, Any]]:
     ]
 
 
-def figures(serving: Up, *left_out: str) -> dict[str, Any]:
+def figures(serving: RunningTillstream, *left_out: str) -> dict[str, Any]:
     """Every metric of the day, row by row."""
     with httpx.Client(base_url=f"{serving.dashboard}/api/v1") as api:
         names = [metric["name"] for metric in api.get("/metrics").json()["metrics"]]
@@ -48,12 +48,12 @@ def test_receipts_that_come_three_times_out_of_order_change_only_the_duplicates(
     pile = receipts()
     found = []
     for turn in range(3):
-        with up(data) as serving:
+        with running_tillstream(data) as serving:
             answer = serving.post(json.dumps(pile).encode(), path="/receipts")
             assert answer.json()["accepted"] == COUNT
             serving.wait_for_receipts(COUNT, DAY)
             serving.stop()
-        with up(data) as serving:
+        with running_tillstream(data) as serving:
             summary = serving.summary()
             assert (summary["duplicates"], summary["conflicts"]) == (turn * COUNT, 0)
             found.append(figures(serving))
@@ -61,15 +61,15 @@ def test_receipts_that_come_three_times_out_of_order_change_only_the_duplicates(
     assert found[0]["sales"][0]["revenue"] == "330.00"
     assert found[1] == found[0]
     assert found[2] == found[0]
-    assert checked(data)[:4] == (3 * COUNT, COUNT, 2 * COUNT, 0)
+    assert run_check(data)[:4] == (3 * COUNT, COUNT, 2 * COUNT, 0)
 
 
 def test_two_runs_with_one_seed_give_the_same_totals(tmp_path: Path) -> None:
     found = []
     for run in ("first", "second"):
-        with up(tmp_path / run) as serving:
+        with running_tillstream(tmp_path / run) as serving:
             arguments = ("--burst", 2000, "--seed", 7, "--start-date", DAY, "--url", serving.ingest, "--quiet")
-            code, said = call("generate", *arguments)
+            code, said = run_command("generate", *arguments)
             assert code == 0, said
             serving.wait_for_receipts(2000, DAY)
             found.append(figures(serving, "delays"))

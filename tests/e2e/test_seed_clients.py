@@ -16,7 +16,7 @@ import pika
 import pytest
 from pika.exceptions import AMQPError, UnroutableError
 
-from tests.support.processes import Up, checked, up
+from tests.support.processes import RunningTillstream, run_check, running_tillstream
 from tests.support.rabbitmq import Node
 from tests.support.receipts import body
 from tests.support.waiting import wait_until
@@ -73,7 +73,7 @@ def receipt(number: int) -> bytes:
     return json.dumps(body(cashReceiptID=str(number), date=f"{today} 00:00:00")).encode()
 
 
-def sold(running: Up, heard: dict[str, Subscriber], count: int) -> None:
+def sold(running: RunningTillstream, heard: dict[str, Subscriber], count: int) -> None:
     """Every subscriber has heard what the page shows, of so many receipts of five euros each."""
     running.wait_for_receipts(count)
     total = {"sum": Decimal("5.00") * count, "count": count}
@@ -92,7 +92,7 @@ def test_the_seeds_publishers_and_subscribers_work_across_a_restart_of_the_broke
 ) -> None:
     url, data = own_node.url(), tmp_path / "data"
     options = ("--log", "rabbitmq", "--rabbitmq-url", url)
-    with up(data, *options) as running:
+    with running_tillstream(data, *options) as running:
         with subscribed(url) as heard, publisher(url) as publish:
             publish(receipt(1))
             assert running.post(receipt(2)).status_code == 202
@@ -110,7 +110,7 @@ def test_the_seeds_publishers_and_subscribers_work_across_a_restart_of_the_broke
             publish(receipt(1))
             sold(running, heard, 4)
             wait_until(lambda: running.summary()["duplicates"] == 1, "what came twice counts once")
-        assert checked(data, *options).receipts == 4
+        assert run_check(data, *options).receipts == 4
 
 
 def test_what_leads_to_no_log_comes_back_to_who_asks_for_it(broker_url: str, tmp_path: Path) -> None:
@@ -120,14 +120,14 @@ def test_what_leads_to_no_log_comes_back_to_who_asks_for_it(broker_url: str, tmp
         channel.exchange_declare("receipts", "fanout")
         with pytest.raises(UnroutableError):
             channel.basic_publish("receipts", "", receipt(1), mandatory=True)
-        with up(tmp_path / "data", "--log", "rabbitmq", "--rabbitmq-url", broker_url) as running:
+        with running_tillstream(tmp_path / "data", "--log", "rabbitmq", "--rabbitmq-url", broker_url) as running:
             channel.basic_publish("receipts", "", receipt(1), mandatory=True)
             running.wait_for_receipts(1)
 
 
 def test_a_client_that_declares_another_kind_is_told_by_the_broker(broker_url: str, tmp_path: Path) -> None:
     url = broker_url
-    with up(tmp_path / "data", "--log", "rabbitmq", "--rabbitmq-url", url):
+    with running_tillstream(tmp_path / "data", "--log", "rabbitmq", "--rabbitmq-url", url):
         for exchange in HEARD:
             with (
                 pika.BlockingConnection(pika.URLParameters(url)) as connection,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.formats import FORMATS, POSLOG, SQUARE, XML, Format
-from tests.support.processes import Up, call, up
+from tests.support.processes import RunningTillstream, run_command, running_tillstream
 from tests.support.waiting import wait_until
 
 FILES = Path(__file__).parents[2].parent / "shared" / "formats"
@@ -28,9 +28,9 @@ SQUARE_TOTAL, SQUARE_TAX = "61.76", "5.10"
 
 
 @pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTillstream]:
     data = tmp_path_factory.mktemp("shared") / "data"
-    with up(data, "--currency", "USD", "--zone", ZONE) as running:
+    with running_tillstream(data, "--currency", "USD", "--zone", ZONE) as running:
         yield running
 
 
@@ -38,7 +38,7 @@ def report(path: Path, *arguments: object, code: int = 0) -> dict[str, Any]:
     """What an import says of its only file."""
     file = path / "report.json"
     options = ("--currency", "USD", "--zone", ZONE, "--state", path / "state", "--report", file)
-    ended, said = call("import", *arguments, *options)
+    ended, said = run_command("import", *arguments, *options)
     assert ended == code, said
     [told] = json.loads(file.read_bytes())["files"]
     assert told["finished"]
@@ -73,7 +73,7 @@ def completed(path: Path) -> Path:
     return file
 
 
-def shown(chain: Up, day: str) -> dict[str, Any]:
+def shown(chain: RunningTillstream, day: str) -> dict[str, Any]:
     """The only receipt of a day."""
     chain.wait_for_receipts(1, day)
     [row] = chain.get(f"/api/v1/receipts?day={day}").json()["receipts"]
@@ -81,7 +81,7 @@ def shown(chain: Up, day: str) -> dict[str, Any]:
     return found
 
 
-def test_a_poslog_comes_through_to_the_cent_and_names_nobody(chain: Up, tmp_path: Path) -> None:
+def test_a_poslog_comes_through_to_the_cent_and_names_nobody(chain: RunningTillstream, tmp_path: Path) -> None:
     told = report(tmp_path, ONE_SALE, "--to", chain.ingest)
     assert counts(told) == ("ARTS POSLog", 1, 0, {"ControlTransaction": 1})
     receipt = shown(chain, POSLOG_DAY)
@@ -100,7 +100,9 @@ def test_a_poslog_comes_through_to_the_cent_and_names_nobody(chain: Up, tmp_path
         assert person not in receipt["original"]
 
 
-def test_an_open_order_is_skipped_and_a_completed_one_comes_through_to_the_cent(chain: Up, tmp_path: Path) -> None:
+def test_an_open_order_is_skipped_and_a_completed_one_comes_through_to_the_cent(
+    chain: RunningTillstream, tmp_path: Path
+) -> None:
     assert counts(report(tmp_path, ORDER, "--to", chain.ingest)) == ("Square Orders", 0, 0, {"OPEN": 1})
     told = report(tmp_path, completed(tmp_path), "--to", chain.ingest)
     assert counts(told) == ("Square Orders", 1, 0, {})
@@ -112,7 +114,7 @@ def test_an_open_order_is_skipped_and_a_completed_one_comes_through_to_the_cent(
 
 
 @pytest.mark.parametrize("path", ["/receipt", "/receipts"])
-def test_over_http_they_are_known_by_their_type_or_their_content(chain: Up, path: str) -> None:
+def test_over_http_they_are_known_by_their_type_or_their_content(chain: RunningTillstream, path: str) -> None:
     for file, known, skipped in ((ONE_SALE, POSLOG, {"ControlTransaction": 1}), (ORDER, SQUARE, {"OPEN": 1})):
         for media_type in (known.media_type, ""):
             answer = chain.post(file.read_bytes(), media_type, path)
@@ -122,7 +124,7 @@ def test_over_http_they_are_known_by_their_type_or_their_content(chain: Up, path
 
 
 @pytest.mark.parametrize("wrong", FORMATS, ids=lambda each: each.title)
-def test_with_a_wrong_content_type_the_answer_names_the_right_one(chain: Up, wrong: Format) -> None:
+def test_with_a_wrong_content_type_the_answer_names_the_right_one(chain: RunningTillstream, wrong: Format) -> None:
     for file, known in ((ONE_SALE, POSLOG), (ORDER, SQUARE)):
         # A POSLog is XML too.
         if wrong is known or (known, wrong) == (POSLOG, XML):
@@ -136,7 +138,7 @@ def test_with_a_wrong_content_type_the_answer_names_the_right_one(chain: Up, wro
             assert known.media_type in last["hint"]
 
 
-def test_the_schema_of_orders_is_no_receipt_and_is_told_so(chain: Up, tmp_path: Path) -> None:
+def test_the_schema_of_orders_is_no_receipt_and_is_told_so(chain: RunningTillstream, tmp_path: Path) -> None:
     told = report(tmp_path, FILES / "square" / "order-schema.json", "--to", chain.ingest, code=1)
     assert counts(told) == ("JSON", 0, 1, {})
     required = {"$.cashReceiptID", "$.storeID", "$.date", "$.documentTotal"}

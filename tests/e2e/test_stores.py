@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.processes import Up, call, checked, numbers, up
+from tests.support.processes import RunningTillstream, integers_in, run_check, run_command, running_tillstream
 from tests.support.waiting import wait_until
 
 SEEN_S = 2.0
@@ -22,7 +22,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "stores.csv"
 
 
-def name_of(running: Up, day: str = DAY) -> str:
+def name_of(running: RunningTillstream, day: str = DAY) -> str:
     answer = httpx.get(f"{running.dashboard}/api/v1/metrics/sales_by_store", params={"day": day})
     return str(answer.json()["rows"][0]["store_name"])
 
@@ -30,43 +30,43 @@ def name_of(running: Up, day: str = DAY) -> str:
 def test_a_name_is_seen_without_a_restart_and_a_broken_list_changes_nothing(tmp_path: Path, file: Path) -> None:
     data = tmp_path / "data"
     file.write_text(f"id;name;city\n{STORE};Paris Opéra;Paris\n", encoding="utf-8")
-    with up(data, "--log-format", "json") as running:
+    with running_tillstream(data, "--log-format", "json") as running:
         running.post(json.dumps(EXAMPLE).encode())
         running.wait_for_receipts(1, DAY)
         assert name_of(running) == STORE
-        code, said = call("stores", "import", file, "--data", data)
-        assert (code, numbers(said)) == (0, [1, 1, 0, 0])
+        code, said = run_command("stores", "import", file, "--data", data)
+        assert (code, integers_in(said)) == (0, [1, 1, 0, 0])
         wait_until(lambda: name_of(running) == "Paris Opéra", "the shop's name", SEEN_S)
         (receipt,) = httpx.get(f"{running.dashboard}/api/v1/receipts").json()["receipts"]
         assert receipt["store_name"] == "Paris Opéra"
         (data / "shops.json").write_text("{")
         wait_until(
-            lambda: name_of(running) == "Paris Opéra" and "shops.json" in running.command.said,
+            lambda: name_of(running) == "Paris Opéra" and "shops.json" in running.command.output,
             "the broken list is reported",
             SEEN_S,
         )
-        assert call("stores", "import", file, "--data", data)[0] == 0
+        assert run_command("stores", "import", file, "--data", data)[0] == 0
         assert running.stop() == 0
-    assert [entry["level"] for entry in running.command.logged() if entry["level"] != "info"] == ["error"]
+    assert [entry["level"] for entry in running.command.log_entries() if entry["level"] != "info"] == ["error"]
 
 
 def test_a_zone_of_the_list_counts_from_the_next_start(tmp_path: Path, file: Path) -> None:
     data = tmp_path / "data"
     file.write_text(f"id,zone\n{STORE},Indian/Reunion\n")
 
-    def day_of(running: Up, number: int) -> str:
+    def day_of(running: RunningTillstream, number: int) -> str:
         receipt = EXAMPLE | {"cashReceiptID": number, "date": "2017-11-18T21:30:00Z"}
         return str(running.post(json.dumps(receipt).encode()).json()["day"])
 
-    with up(data) as first:
-        code, said = call("stores", "import", file, "--data", data)
-        assert (code, numbers(said)) == (0, [1, 1, 0, 0, 1])
+    with running_tillstream(data) as first:
+        code, said = run_command("stores", "import", file, "--data", data)
+        assert (code, integers_in(said)) == (0, [1, 1, 0, 0, 1])
         assert day_of(first, 1) == "2017-11-18"
         first.wait_for_receipts(1, "2017-11-18")
         first.stop()
-    with up(data) as second:
+    with running_tillstream(data) as second:
         assert day_of(second, 2) == "2017-11-19"
         second.wait_for_receipts(1, "2017-11-19")
         receipts = httpx.get(f"{second.dashboard}/api/v1/receipts").json()["receipts"]
         assert [receipt["sold_local"] for receipt in receipts] == ["2017-11-19T01:30:00", "2017-11-18T22:30:00"]
-        assert checked(data).receipts == 2
+        assert run_check(data).receipts == 2

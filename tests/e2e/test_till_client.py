@@ -23,15 +23,15 @@ import pytest
 
 from examples import till_client
 from examples.till_client import Forwarder, InUse, Spool, SpoolError, SpoolFull
-from tests.support.processes import Command, call, checked, numbers, running, up
+from tests.support.free_ports import free_port
+from tests.support.processes import Command, integers_in, run_check, run_command, running_command, running_tillstream
 from tests.support.scripted_ingest import DROP, GARBAGE, SILENCE, ScriptedIngest, scripted_ingest
-from tests.support.selling_till import DAY, cents, receipt
-from tests.support.spare import spare_port
+from tests.support.till_process import DAY, cents, receipt
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 CLIENT = (sys.executable, ROOT / "examples" / "till_client.py")
-TILL = (sys.executable, "-m", "tests.support.selling_till")
+TILL = (sys.executable, "-m", "tests.support.till_process")
 
 TAKEN = '202 - {"accepted": 1, "rejected": []}'
 ERRORS = [{"path": "$.storeID", "error": "it is missing", "hint": ""}]
@@ -155,7 +155,7 @@ def test_an_answer_without_end_is_not_read_to_its_end(tmp_path: Path, monkeypatc
 
 
 def test_pauses_double_up_to_a_minute_and_are_spread_by_chance(tmp_path: Path) -> None:
-    away = f"http://127.0.0.1:{spare_port()}"
+    away = f"http://127.0.0.1:{free_port()}"
     for chance, shares in ((0.0, 0.5), (1.0, 1.0)):
         with closing(Till(tmp_path / "spool", away, chance)) as selling:
             selling.sell(1)
@@ -298,11 +298,11 @@ def test_a_batch_is_bounded_in_bytes(tmp_path: Path) -> None:
 
 
 def test_a_second_forwarder_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
-    away = f"http://127.0.0.1:{spare_port()}"
+    away = f"http://127.0.0.1:{free_port()}"
     with closing(Till(tmp_path / "spool", away)) as first:
         with pytest.raises(InUse, match=re.escape(str(tmp_path / "spool"))):
             Till(tmp_path / "spool", away)
-        code, said = call("run", "--spool", tmp_path / "spool", "--to", away, program=CLIENT)
+        code, said = run_command("run", "--spool", tmp_path / "spool", "--to", away, program=CLIENT)
         assert (code, said.count("\n"), f"{tmp_path}/spool" in said) == (2, 1, True), said
         first.sell(1)
     with closing(Till(tmp_path / "spool", away)) as second:
@@ -357,7 +357,7 @@ def test_nothing_counts_as_stored_before_all_of_it_was_synced(tmp_path: Path) ->
         pytest.skip("needs strace")
     calls = "trace=write,pwrite64,unlink,fsync,fdatasync"
     strace = ("strace", "-f", "-y", "-s", "16", "-e", calls, "-o", tmp_path / "trace", sys.executable, "-c", STORING)
-    code, said = call(tmp_path / "spool", program=strace, cwd=ROOT)
+    code, said = run_command(tmp_path / "spool", program=strace, cwd=ROOT)
     assert (code, said) == (0, "stored\n" * 3)
     unsynced: set[str] = set()
     stored = 0
@@ -406,7 +406,7 @@ def test_a_spool_that_cannot_be_written_sends_again_later(tmp_path: Path, monkey
 def test_of_a_backlog_the_real_server_refuses_the_wrong_ones_alone(tmp_path: Path) -> None:
     wrong = receipt(2) | {"documentTotal": {"grossTotal": "two"}}
     with (
-        up(tmp_path / "data", "--receipt-limit-bytes", 2_000) as server,
+        running_tillstream(tmp_path / "data", "--receipt-limit-bytes", 2_000) as server,
         closing(Till(tmp_path / "spool", server.ingest)) as selling,
     ):
         selling.sell(1)
@@ -439,34 +439,34 @@ def test_the_command_stores_sends_and_tells(tmp_path: Path) -> None:
     (tmp_path / "wrong.json").write_text('{"cashReceiptID": "9"}')
     (tmp_path / "none.json").write_text("[]")
     example = ROOT / "examples" / "receipt.json"
-    away = f"http://127.0.0.1:{spare_port()}"
+    away = f"http://127.0.0.1:{free_port()}"
     spool = ("--spool", tmp_path / "spool")
-    code, said = call("send", example, *spool, "--to", away, program=CLIENT)
-    assert (code, numbers(said.splitlines()[-1])) == (0, [1, 4711, 0]), said
-    with up(tmp_path / "data") as server:
+    code, said = run_command("send", example, *spool, "--to", away, program=CLIENT)
+    assert (code, integers_in(said.splitlines()[-1])) == (0, [1, 4711, 0]), said
+    with running_tillstream(tmp_path / "data") as server:
         address = server.ingest
-        code, said = call("send", example, tmp_path / "wrong.json", *spool, "--to", address, program=CLIENT)
-        assert (code, "202" in said, numbers(said.splitlines()[-1])[0]) == (1, True, 0), said
+        code, said = run_command("send", example, tmp_path / "wrong.json", *spool, "--to", address, program=CLIENT)
+        assert (code, "202" in said, integers_in(said.splitlines()[-1])[0]) == (1, True, 0), said
         server.wait_for_receipts(1, "2026-11-23")
         wait_until(lambda: server.get("/api/v1/quarantine").json()["entries"], "what was refused is in quarantine")
-        assert checked(tmp_path / "data") == (3, 1, 1, 0, 1)
-    code, said = call("status", *spool, program=CLIENT)
-    assert (code, numbers(said)[0]) == (0, 0)
-    code, said = call("send", tmp_path / "none.json", *spool, program=CLIENT)
+        assert run_check(tmp_path / "data") == (3, 1, 1, 0, 1)
+    code, said = run_command("status", *spool, program=CLIENT)
+    assert (code, integers_in(said)[0]) == (0, 0)
+    code, said = run_command("send", tmp_path / "none.json", *spool, program=CLIENT)
     assert (code, said.count("\n")) == (2, 1), said
 
 
 def test_while_one_program_forwards_another_may_store(tmp_path: Path) -> None:
     example, spool = ROOT / "examples" / "receipt.json", ("--spool", tmp_path / "spool")
-    with up(tmp_path / "data") as server:
+    with running_tillstream(tmp_path / "data") as server:
         to = ("--to", server.ingest)
-        with running("run", *spool, *to, program=CLIENT) as forwarding:
+        with running_command("run", *spool, *to, program=CLIENT) as forwarding:
             wait_until(lambda: forwards(tmp_path / "spool"), "it forwards")
-            code, said = call("send", example, *spool, *to, program=CLIENT)
+            code, said = run_command("send", example, *spool, *to, program=CLIENT)
             assert code == 0, said
             server.wait_for_receipts(1, "2026-11-23")
             assert forwarding.stop(signal.SIGINT) == 130
-            assert "Traceback" not in forwarding.said
+            assert "Traceback" not in forwarding.output
     with closing(Spool(tmp_path / "spool")) as left:
         assert left.waiting() == 0
 
@@ -483,14 +483,14 @@ def forwards(folder: Path) -> bool:
 def sold(command: Command, default: int) -> int:
     """The last number that the till said to be on its disk."""
     stored = [
-        line for line in command.said.splitlines(keepends=True) if line.startswith("stored ") and line[-1] == "\n"
+        line for line in command.output.splitlines(keepends=True) if line.startswith("stored ") and line[-1] == "\n"
     ]
     return int(stored[-1].split()[1]) if stored else default
 
 
 def test_a_till_and_a_server_that_are_killed_again_and_again_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
     chance = random.Random(20261124)
-    taking, showing = spare_port(), spare_port()
+    taking, showing = free_port(), free_port()
     url, spool, data = f"http://127.0.0.1:{taking}", tmp_path / "spool", tmp_path / "data"
     options = ("--ingest-port", taking, "--dashboard-port", showing)
     last = 0
@@ -498,26 +498,26 @@ def test_a_till_and_a_server_that_are_killed_again_and_again_lose_nothing_and_do
     def live(during: Callable[[], object] = lambda: None) -> None:
         """A till sells from where it stands on its disk, and is killed at a random moment."""
         nonlocal last
-        with running(spool, url, last + 1, 10**6, program=TILL, cwd=ROOT) as life:
-            life.hear(rf"^stored {last + chance.randrange(1, 80)}$")
+        with running_command(spool, url, last + 1, 10**6, program=TILL, cwd=ROOT) as life:
+            life.wait_for_output(rf"^stored {last + chance.randrange(1, 80)}$")
             during()
             life.process.send_signal(signal.SIGKILL)
             life.wait()
             last = sold(life, last)
 
     live()
-    with up(data, *options) as first:
+    with running_tillstream(data, *options) as first:
         for _ in range(3):
             live()
-        live(lambda: first.command.part("ingest").kill())
+        live(lambda: first.command.child("ingest").kill())
         live(first.stop)
     for _ in range(2):
         live()
-    with up(data, *options) as second:
+    with running_tillstream(data, *options) as second:
         live()
         count = last + 20
-        with running(spool, url, last + 1, count, program=TILL, cwd=ROOT) as healthy:
-            assert healthy.wait(30) == 0, healthy.said
+        with running_command(spool, url, last + 1, count, program=TILL, cwd=ROOT) as healthy:
+            assert healthy.wait(30) == 0, healthy.output
         summary = second.wait_for_receipts(count, DAY)
         revenue = sum(cents(number) for number in range(1, count + 1))
         assert (summary["revenue"], summary["conflicts"]) == (f"{revenue // 100}.{revenue % 100:02}", 0)
@@ -529,5 +529,5 @@ def test_a_till_and_a_server_that_are_killed_again_and_again_lose_nothing_and_do
         assert second.summary(DAY)["receipts"] == count
         assert not (spool / "refused.ndjson").exists()
         assert second.stop() == 0
-    counted = checked(data)
+    counted = run_check(data)
     assert (counted.receipts, counted.conflicts) == (count, 0)

@@ -14,9 +14,16 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.hook import receiving
-from tests.support.processes import call, checked, numbers, refused, serving, up
+from tests.support.processes import (
+    assert_usage_error,
+    integers_in,
+    run_check,
+    run_command,
+    running_role,
+    running_tillstream,
+)
 from tests.support.waiting import wait_until
+from tests.support.webhook_receiver import webhook_receiver
 
 EXAMPLE = (Path(__file__).parent / "receipt-of-2017.json").read_bytes()
 DAY = "2017-11-18"
@@ -28,7 +35,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_a_receipt_is_seen_and_still_there_after_a_restart(data: Path) -> None:
-    with up(data) as first:
+    with running_tillstream(data) as first:
         answer = first.post(EXAMPLE)
         assert answer.status_code == 202
         assert answer.json()["day"] == DAY
@@ -37,28 +44,28 @@ def test_a_receipt_is_seen_and_still_there_after_a_restart(data: Path) -> None:
         began = time.monotonic()
         assert first.stop() == 0
         assert time.monotonic() - began < 10
-    with up(data) as second:
+    with running_tillstream(data) as second:
         again = second.wait_for_receipts(1, DAY)
         assert again["revenue"] == "4.86"
         second.post(EXAMPLE)
         wait_until(lambda: second.summary()["duplicates"] == 1, "the duplicate is counted")
-        assert checked(data) == (2, 1, 1, 0, 0)
+        assert run_check(data) == (2, 1, 1, 0, 0)
         assert second.command.stop(signal.SIGINT) == 0
-    assert checked(data) == (2, 1, 1, 0, 0)
+    assert run_check(data) == (2, 1, 1, 0, 0)
 
 
 def test_what_was_accepted_just_before_the_stop_is_there_afterwards(data: Path) -> None:
     receipts = [json.loads(EXAMPLE) | {"cashReceiptID": number} for number in range(500)]
-    with up(data) as first:
+    with running_tillstream(data) as first:
         answer = first.post(json.dumps(receipts).encode(), path="/receipts")
         assert answer.json()["accepted"] == 500
         first.stop()
-    with up(data) as second:
+    with running_tillstream(data) as second:
         second.wait_for_receipts(500, DAY)
 
 
 def test_ingest_accepts_receipts_without_loading_the_libraries_of_the_database(data: Path) -> None:
-    with serving("ingest", data) as (command, address):
+    with running_role("ingest", data) as (command, address):
         answer = httpx.post(f"{address}/receipt", content=EXAMPLE, headers={"Content-Type": "application/json"})
         assert answer.status_code == 202
         loaded = {Path(each.path).name for each in psutil.Process(command.pid).memory_maps()}
@@ -66,10 +73,10 @@ def test_ingest_accepts_receipts_without_loading_the_libraries_of_the_database(d
 
 
 def test_the_address_stays_the_same_when_a_part_is_killed(data: Path) -> None:
-    with up(data) as running_up:
+    with running_tillstream(data) as running_up:
         running_up.post(EXAMPLE)
         running_up.wait_for_receipts(1, DAY)
-        killed = [running_up.command.part(name) for name in ("ingest", "engine")]
+        killed = [running_up.command.child(name) for name in ("ingest", "engine")]
         for part in killed:
             part.kill()
             wait_until(lambda part=part: not part.is_running(), "it is gone")  # type: ignore[misc]
@@ -77,22 +84,22 @@ def test_the_address_stays_the_same_when_a_part_is_killed(data: Path) -> None:
             receipt = json.dumps(json.loads(EXAMPLE) | {"cashReceiptID": number}).encode()
             answer = wait_until(lambda receipt=receipt: running_up.post(receipt), "ingest is back")  # type: ignore[misc]
             assert answer.status_code == 202
-        back = [running_up.command.part(name) for name in ("ingest", "engine")]
+        back = [running_up.command.child(name) for name in ("ingest", "engine")]
         assert not {part.pid for part in back} & {part.pid for part in killed}
         running_up.wait_for_receipts(3, DAY)
-        assert checked(data).receipts == 3
+        assert run_check(data).receipts == 3
         # Each was started again once.
         assert all(part.is_running() for part in back)
 
 
 def test_an_engine_that_cannot_go_on_says_so_and_does_once_it_can(data: Path) -> None:
-    with up(data) as running_up:
+    with running_tillstream(data) as running_up:
         # The engine cannot publish its reach while a directory stands in the way.
         obstacle = data / "engine.reach.new"
         obstacle.mkdir()
-        engine = running_up.command.part("engine")
+        engine = running_up.command.child("engine")
         assert running_up.post(EXAMPLE).status_code == 202
-        running_up.command.hear(re.escape(str(data / "engine.reach")))
+        running_up.command.wait_for_output(re.escape(str(data / "engine.reach")))
         ready = httpx.get(f"{running_up.dashboard}/health/ready")
         assert (ready.status_code, len(ready.json()["errors"])) == (503, 1)
         receipt = json.dumps(json.loads(EXAMPLE) | {"cashReceiptID": 2}).encode()
@@ -100,28 +107,28 @@ def test_an_engine_that_cannot_go_on_says_so_and_does_once_it_can(data: Path) ->
         obstacle.rmdir()
         running_up.wait_for_receipts(2, DAY)
         wait_until(lambda: running_up.get("/health/ready").status_code == 200, "the engine goes on")
-        assert running_up.command.part("engine") == engine
+        assert running_up.command.child("engine") == engine
 
 
 def test_a_killed_supervisor_leaves_no_orphans_and_its_directory_free(data: Path) -> None:
-    with up(data) as first:
+    with running_tillstream(data) as first:
         first.post(EXAMPLE)
-        parts = [first.command.part(name) for name in ("ingest", "engine")]
+        parts = [first.command.child(name) for name in ("ingest", "engine")]
         first.command.process.kill()
         _, alive = psutil.wait_procs(parts, timeout=10)
         assert alive == []
-    with up(data) as second:
+    with running_tillstream(data) as second:
         second.wait_for_receipts(1, DAY)
 
 
 def test_a_second_interrupt_harms_nothing(data: Path) -> None:
-    with up(data) as first:
+    with running_tillstream(data) as first:
         first.post(EXAMPLE)
         first.command.process.send_signal(signal.SIGINT)
         assert first.command.stop(signal.SIGINT) == 0
-    with up(data) as second:
+    with running_tillstream(data) as second:
         second.wait_for_receipts(1, DAY)
-    assert checked(data).receipts == 1
+    assert run_check(data).receipts == 1
 
 
 def test_a_port_that_is_taken_is_told(data: Path) -> None:
@@ -129,36 +136,36 @@ def test_a_port_that_is_taken_is_told(data: Path) -> None:
         port = other.getsockname()[1]
         for option in ("--ingest-port", "--dashboard-port"):
             arguments = ("up", "--data", data, "--ingest-port", 0, "--dashboard-port", 0, option, port)
-            refused(*arguments, naming=f"127.0.0.1:{port}")
-            refused(*arguments, naming=option)
+            assert_usage_error(*arguments, naming=f"127.0.0.1:{port}")
+            assert_usage_error(*arguments, naming=option)
 
 
 def test_a_directory_in_use_is_told(data: Path) -> None:
-    with up(data) as first:
+    with running_tillstream(data) as first:
         ports = ("--ingest-port", 0, "--dashboard-port", 0)
-        refused("up", "--data", data, *ports, naming=first.command.pid)
-        refused("ingest", "--data", data, "--ingest-port", 0, naming=first.command.part("ingest").pid)
-        refused("rebuild", "--data", data, naming=first.command.part("engine").pid)
+        assert_usage_error("up", "--data", data, *ports, naming=first.command.pid)
+        assert_usage_error("ingest", "--data", data, "--ingest-port", 0, naming=first.command.child("ingest").pid)
+        assert_usage_error("rebuild", "--data", data, naming=first.command.child("engine").pid)
 
 
 def test_data_of_a_newer_version_and_of_a_demo_are_refused(data: Path) -> None:
     data.mkdir()
     (data / "format.json").write_text('{"version": 99, "kind": "real"}')
-    refused("up", "--data", data, naming=99)
+    assert_usage_error("up", "--data", data, naming=99)
     (data / "format.json").write_text('{"version": 1, "kind": "demo"}')
-    refused("up", "--data", data, naming=data)
+    assert_usage_error("up", "--data", data, naming=data)
 
 
 def test_a_wrong_setting_ends_it_at_once(data: Path) -> None:
-    refused("up", "--data", data, "--zone", "Mars", naming="Mars")
+    assert_usage_error("up", "--data", data, "--zone", "Mars", naming="Mars")
     config = data.parent / "tillstream.toml"
     config.write_text('[[metrics]]\nname = "x"\nsource = "receipts"\nkeys = ["day", "moon"]\nmeasures = ["receipts"]\n')
-    code, said = call("up", "--config", config, "--data", data, "--ingest-port", 0, "--dashboard-port", 0)
+    code, said = run_command("up", "--config", config, "--data", data, "--ingest-port", 0, "--dashboard-port", 0)
     assert (code, "moon" in said, "Traceback" in said) == (2, True, False), said
 
 
 def test_each_role_runs_by_itself(data: Path) -> None:
-    with serving("ingest", data) as (ingest, taking), serving("engine", data) as (engine, showing):
+    with running_role("ingest", data) as (ingest, taking), running_role("engine", data) as (engine, showing):
         assert httpx.post(f"{taking}/receipt", content=EXAMPLE).status_code == 202
 
         def shown() -> bool:
@@ -170,7 +177,7 @@ def test_each_role_runs_by_itself(data: Path) -> None:
 
 
 def test_a_dead_engine_does_not_stop_ingest(data: Path) -> None:
-    with serving("ingest", data) as (_, taking):
+    with running_role("ingest", data) as (_, taking):
         assert httpx.post(f"{taking}/receipt", content=EXAMPLE).status_code == 202
 
 
@@ -180,7 +187,7 @@ def test_a_metric_of_ones_own_is_served(data: Path, tmp_path: Path) -> None:
         '[[metrics]]\nname = "biggest_receipt"\nhelp = "The biggest receipt"\nsource = "receipts"\nkeys = ["day"]\n'
         'measures = [{name = "biggest", fold = "max", column = "gross"}]\n'
     )
-    with up(data, TILLSTREAM_CONFIG=str(config)) as running_up:
+    with running_tillstream(data, TILLSTREAM_CONFIG=str(config)) as running_up:
         running_up.post(EXAMPLE)
         running_up.wait_for_receipts(1, DAY)
         answer = httpx.get(f"{running_up.dashboard}/api/v1/metrics/biggest_receipt", params={"day": DAY})
@@ -189,22 +196,22 @@ def test_a_metric_of_ones_own_is_served(data: Path, tmp_path: Path) -> None:
 
 def test_verbs_show_an_example(data: Path) -> None:
     for verb in ("up", "ingest", "engine", "check", "rebuild", "settings", "version", "generate"):
-        code, said = call(verb, "--help")
+        code, said = run_command(verb, "--help")
         assert code == 0
         assert f"tillstream {verb}" in said, said
 
 
 def test_rebuild_makes_the_same_figures(data: Path) -> None:
-    with up(data) as first:
+    with running_tillstream(data) as first:
         first.post(EXAMPLE)
         first.post(EXAMPLE)
         before = first.wait_for_receipts(1, DAY)
         first.stop()
-    code, said = call("rebuild", "--data", data)
-    assert (code, numbers(said)) == (0, [2]), said
-    code, said = call("rebuild", "--data", data, "sales")
-    assert (code, numbers(said)) == (0, [1]), said
-    with up(data) as second:
+    code, said = run_command("rebuild", "--data", data)
+    assert (code, integers_in(said)) == (0, [2]), said
+    code, said = run_command("rebuild", "--data", data, "sales")
+    assert (code, integers_in(said)) == (0, [1]), said
+    with running_tillstream(data) as second:
         after = second.wait_for_receipts(1, DAY)
         for name in ("revenue", "net", "tax", "items", "anomalies", "stores_active"):
             assert after[name] == before[name]
@@ -212,20 +219,20 @@ def test_rebuild_makes_the_same_figures(data: Path) -> None:
 
 
 def test_an_unknown_metric_is_refused_with_those_there_are(data: Path) -> None:
-    with up(data) as first:
+    with running_tillstream(data) as first:
         first.stop()
-    code, said = call("rebuild", "--data", data, "sales_by_moon")
+    code, said = run_command("rebuild", "--data", data, "sales_by_moon")
     assert (code, "sales_by_moon" in said, "sales_by_store" in said, "Traceback" in said) == (2, True, True, False)
 
 
 def test_what_is_shown_differs_from_the_recount_ends_check_with_1(data: Path) -> None:
-    with up(data) as first:
+    with running_tillstream(data) as first:
         first.post(EXAMPLE)
         first.wait_for_receipts(1, DAY)
         first.stop()
     with duckdb.connect(str(data / "store.duckdb")) as database:
         database.execute("UPDATE merged_sales SET revenue = revenue + 0.01")
-    code, said = call("check", "--data", data)
+    code, said = run_command("check", "--data", data)
     assert code == 1, said
     assert "summary.revenue" in said
     assert "4.87" in said
@@ -233,13 +240,13 @@ def test_what_is_shown_differs_from_the_recount_ends_check_with_1(data: Path) ->
 
 def test_an_alert_is_posted_to_the_webhook_with_a_page_that_shows_why(data: Path) -> None:
     with (
-        receiving() as receiver,
-        up(data, "--alert-quarantine-per-hour", 2, "--alert-webhook-url", receiver.url()) as running_,
+        webhook_receiver() as receiver,
+        running_tillstream(data, "--alert-quarantine-per-hour", 2, "--alert-webhook-url", receiver.url()) as running_,
     ):
         for _ in range(2):
             assert running_.post(b'{"storeID"').status_code == 400
-        wait_until(lambda: receiver.taken, "the alert is posted")
-        [event] = receiver.taken
+        wait_until(lambda: receiver.accepted, "the alert is posted")
+        [event] = receiver.accepted
         assert (event["event"], event["alert"]["rule"], event["alert"]["values"]) == (
             "fired",
             "quarantine",

@@ -19,7 +19,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.support.processes import up
+from tests.support.processes import running_tillstream
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -102,7 +102,7 @@ def test_the_wheel_brings_everything_that_is_not_code(environment: Path) -> None
 
 def test_up_runs_from_the_wheel_alone(environment: Path, tmp_path: Path) -> None:
     program = (str(environment / "bin" / "python"), "-P", "-m", "tillstream")
-    with up(tmp_path / "data", program=program, cwd=tmp_path) as serving:
+    with running_tillstream(tmp_path / "data", program=program, cwd=tmp_path) as serving:
         assert serving.post(EXAMPLE).status_code == 202
         serving.wait_for_receipts(1, "2017-11-18")
         page = httpx.get(serving.dashboard)
@@ -112,14 +112,14 @@ def test_up_runs_from_the_wheel_alone(environment: Path, tmp_path: Path) -> None
         for asset in assets:
             assert httpx.get(f"{serving.dashboard}{asset}").status_code == 200
         for name in ("ingest", "engine"):
-            assert str(environment) in serving.command.part(name).cmdline()[0]
+            assert str(environment) in serving.command.child(name).cmdline()[0]
         assert serving.stop() == 0
 
 
 def test_the_demo_runs_from_the_wheel_alone_and_reports_its_progress(environment: Path, tmp_path: Path) -> None:
     program = (str(environment / "bin" / "python"), "-P", "-m", "tillstream")
-    with up(tmp_path / "data", "--demo", program=program, cwd=tmp_path) as demo:
-        demo.command.hear(r"\b[1-9]0 %$", LOADED_S)
+    with running_tillstream(tmp_path / "data", "--demo", program=program, cwd=tmp_path) as demo:
+        demo.command.wait_for_output(r"\b[1-9]0 %$", LOADED_S)
         assert httpx.get(demo.dashboard).status_code == 200
         wait_until((tmp_path / "data" / "demo.loaded").exists, "the past days are loaded", LOADED_S)
         yesterday = date.fromisoformat(str(demo.summary()["day"])) - timedelta(days=1)

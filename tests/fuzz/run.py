@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tests.inprocess.fuzzing import SETTINGS, Fuzz
+from tests.inprocess.decoder_fuzzing import SETTINGS, Fuzz
 from tillstream.formats import registry
 
 CHUNK = 2_000

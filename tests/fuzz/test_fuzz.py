@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.inprocess.fuzzing import RECEIVED_US, SETTINGS, Broken, Fuzz, watchdog
+from tests.inprocess.decoder_fuzzing import RECEIVED_US, SETTINGS, BrokenPromise, Fuzz, watchdog
 from tests.inprocess.ingest import Ingest
 from tests.inprocess.pipeline import Pipeline
 from tests.support.ingest import Connection, encoded
@@ -40,7 +40,7 @@ def test_no_mutation_breaks_a_decoder(kind: type[Decoder]) -> None:
 
 
 def test_the_watchdog_barks() -> None:
-    with pytest.raises(Broken, match="of the processor"), watchdog(limit_s=0.05):
+    with pytest.raises(BrokenPromise, match="of the processor"), watchdog(limit_s=0.05):
         spin()
 
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.inprocess.dashboard import Answers
+from tests.inprocess.dashboard import DashboardClient
 from tests.inprocess.pipeline import Pipeline
 from tillstream.web.pages.live import ASSETS
 
@@ -26,7 +26,7 @@ def generate(*arguments: str) -> int:
     with tempfile.TemporaryDirectory() as folder:
         pipeline = Pipeline(Path(folder))
         try:
-            document = Answers(pipeline).json("/openapi.json")
+            document = DashboardClient(pipeline).json("/openapi.json")
         finally:
             pipeline.close()
         document["paths"] = {path: document["paths"][path] for path in PATHS}

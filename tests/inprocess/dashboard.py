@@ -56,7 +56,7 @@ def feed_of(queries: Queries, alerts: AlertEvaluator, settings: Settings, clock:
     return LiveFeed("overview", update, queries.trouble, settings, clock or SystemClock())
 
 
-class Answers:
+class DashboardClient:
     """Asks the dashboard's application directly."""
 
     def __init__(
@@ -78,7 +78,7 @@ class Answers:
             queries, alerts, quarantine_service, live, pipeline.settings, lambda: gauges, entrance=entrance, demo=demo
         )
 
-    def ask(
+    def request(
         self,
         path: str,
         method: str = "GET",
@@ -99,12 +99,12 @@ class Answers:
         return asyncio.run(asked())
 
     def json(self, path: str, **parameters: str) -> Any:
-        answer = self.ask(path, "GET", None, None, form=None, client_address="127.0.0.1", **parameters)
+        answer = self.request(path, "GET", None, None, form=None, client_address="127.0.0.1", **parameters)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
 
-class Served:
+class DashboardServer:
     """The dashboard's server in a thread with a loop of its own."""
 
     def __init__(
@@ -179,11 +179,11 @@ class Served:
 
 
 @contextmanager
-def served(
+def dashboard_server(
     pipeline: Pipeline, *, live: LiveFeed | None = None, demo: bool = False, entrance: Entrance | None = None
-) -> Iterator[Served]:
+) -> Iterator[DashboardServer]:
     queries = queries_of(pipeline)
-    server = Served(
+    server = DashboardServer(
         queries,
         alerts_of(pipeline, queries),
         quarantine_service_of(pipeline, queries),

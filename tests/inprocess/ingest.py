@@ -87,19 +87,19 @@ class Ingest:
             for head, body, original in zip(chunk.heads, chunk.bodies, chunk.originals, strict=True)
         ]
 
-    def ask_to_stop(self) -> None:
+    def request_stop(self) -> None:
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._stop.set)
 
-    def stopped(self, timeout_s: float = WAIT_S) -> bool:
+    def has_stopped(self, timeout_s: float = WAIT_S) -> bool:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def close(self) -> None:
         for connection in self._connections:
             connection.close()
-        self.ask_to_stop()
-        assert self.stopped()
+        self.request_stop()
+        assert self.has_stopped()
         self.log.close()
 
 

@@ -74,7 +74,7 @@ class Pipeline:
         self.database = self._open_database()
         self.engine = DuckEngine(self.log, self.database, self.settings, self.clock)
 
-    def list_shops(self, *shops: Store) -> None:
+    def set_shops(self, *shops: Store) -> None:
         """Replace the list of shops."""
         write_shops(self.path / "shops.json", StoreList({shop.id: shop for shop in shops}))
         self.clock.advance(1)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.inprocess.road import Road, road
-from tests.support.any_receipt import receipts
-from tests.support.written import as_csv, as_form, as_xml
+from tests.inprocess.pipeline_harness import PipelineHarness, pipeline_harness
+from tests.support.encoders import to_csv, to_form, to_xml
+from tests.support.receipt_strategies import valid_receipts
 from tillstream.formats import envelope
 from tillstream.formats.base import Record
 from tillstream.formats.canonical import encode
@@ -26,37 +26,39 @@ WRITTEN: dict[str, tuple[str, Callable[[Receipts], bytes]]] = {
         envelope.MEDIA_TYPE,
         lambda several: b"\n".join(envelope.receipt(Record(encode(each)), "mine/gateway") for each in several),
     ),
-    "CSV": ("text/csv", as_csv),
-    "CSV as in France": ("text/csv", lambda several: as_csv(several, ";", comma=True)),
-    "XML": ("application/xml", lambda several: b"<receipts>" + b"\n".join(map(as_xml, several)) + b"</receipts>"),
+    "CSV": ("text/csv", to_csv),
+    "CSV as in France": ("text/csv", lambda several: to_csv(several, ";", comma=True)),
+    "XML": ("application/xml", lambda several: b"<receipts>" + b"\n".join(map(to_xml, several)) + b"</receipts>"),
 }
 FORM = "application/x-www-form-urlencoded"
 
 stores = count(1)
 several = st.lists(
-    receipts(blanks=False, controls=False), min_size=1, max_size=3, unique_by=lambda each: each["cashReceiptID"]
+    valid_receipts(blanks=False, controls=False), min_size=1, max_size=3, unique_by=lambda each: each["cashReceiptID"]
 )
 
 
 @pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Road]:
-    with road(tmp_path_factory.mktemp("road")) as running:
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PipelineHarness]:
+    with pipeline_harness(tmp_path_factory.mktemp("road")) as running:
         yield running
 
 
-def stored(chain: Road) -> int:
+def stored(chain: PipelineHarness) -> int:
     [row] = chain.pipeline.database.query("SELECT count(*) AS receipts FROM receipts")
     return int(row["receipts"])
 
 
-def quarantined(chain: Road) -> int:
+def quarantined(chain: PipelineHarness) -> int:
     """Number of quarantined entries, including conflicts."""
     return len(chain.pipeline.database.query("SELECT place FROM quarantine"))
 
 
 @settings(deadline=None, max_examples=20)
 @given(several, st.permutations([*WRITTEN, "form"]), st.booleans())
-def test_all_but_the_first_are_duplicates(chain: Road, drawn: Receipts, order: Sequence[str], one_step: bool) -> None:
+def test_all_but_the_first_are_duplicates(
+    chain: PipelineHarness, drawn: Receipts, order: Sequence[str], one_step: bool
+) -> None:
     # Each run has its own stores, because hypothesis may repeat an example.
     written = [{**receipt, "storeID": f"S{next(stores)}"} for receipt in drawn]
     before, duplicates, set_aside = stored(chain), chain.pipeline.counter("duplicates"), quarantined(chain)
@@ -64,7 +66,7 @@ def test_all_but_the_first_are_duplicates(chain: Road, drawn: Receipts, order: S
     for name in order:
         if name == "form":
             for receipt in written:
-                assert post("/receipt", as_form(receipt), FORM).status == 202
+                assert post("/receipt", to_form(receipt), FORM).status == 202
             continue
         media_type, write = WRITTEN[name]
         answer = post("/receipts", write(written), media_type)
@@ -75,16 +77,16 @@ def test_all_but_the_first_are_duplicates(chain: Road, drawn: Receipts, order: S
     assert quarantined(chain) == set_aside
 
 
-def test_other_content_is_a_conflict_in_any_format(chain: Road) -> None:
+def test_other_content_is_a_conflict_in_any_format(chain: PipelineHarness) -> None:
     receipt = {
         "cashReceiptID": "1",
         "storeID": f"S{next(stores)}",
         "date": "2026-11-23 10:15:00",
         "documentTotal": {"grossTotal": "1.20"},
     }
-    assert chain.post("/receipts", as_xml(receipt), "application/xml").status == 202
+    assert chain.post("/receipts", to_xml(receipt), "application/xml").status == 202
     conflicts = chain.pipeline.counter("conflicts")
     other = {**receipt, "documentTotal": {"grossTotal": "1.30"}}
-    assert chain.post("/receipt", as_form(other), FORM).status == 202
-    assert chain.post("/receipts", as_csv([other]), "text/csv").status == 202
+    assert chain.post("/receipt", to_form(other), FORM).status == 202
+    assert chain.post("/receipts", to_csv([other]), "text/csv").status == 202
     assert chain.pipeline.counter("conflicts") == conflicts + 2

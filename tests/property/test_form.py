@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.any_receipt import receipts, same
-from tests.support.written import as_csv, as_form
+from tests.support.encoders import to_csv, to_form
+from tests.support.receipt_strategies import has_same_content, valid_receipts
 from tillstream.config.settings import Settings
 from tillstream.formats.base import Record, Unreadable
 from tillstream.formats.csv.decoder import CsvDecoder
@@ -24,23 +24,23 @@ untimed = settings(deadline=None)
 
 
 @untimed
-@given(receipts(blanks=False), st.booleans())
+@given(valid_receipts(blanks=False), st.booleans())
 def test_a_receipt_reads_back_equal_with_the_key_of_its_csv(receipt: dict[str, Any], comma: bool) -> None:
-    payload = as_form(receipt, comma=comma)
+    payload = to_form(receipt, comma=comma)
     record = form.one(payload)
     assert isinstance(record, Record), record
     assert record.original == payload
-    assert same(record.body, receipt)
-    table = CsvDecoder(Settings()).one(as_csv([receipt]))
+    assert has_same_content(record.body, receipt)
+    table = CsvDecoder(Settings()).one(to_csv([receipt]))
     assert isinstance(table, Record), table
     _, key, day = validator.check(record.body, RECEIVED_US, "form/http")
     assert validator.check(table.body, RECEIVED_US, "csv/http")[1:] == (key, day)
 
 
 @untimed
-@given(receipts(), st.data())
+@given(valid_receipts(), st.data())
 def test_broken_forms_are_faults_and_never_raise(receipt: dict[str, Any], data: st.DataObject) -> None:
-    payload = bytearray(as_form(receipt))
+    payload = bytearray(to_form(receipt))
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(payload)))
         piece = st.binary(max_size=3) | st.sampled_from([b"%", b"&", b"=", b"[", b"].", b"%FF", b"+"])

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.paper_receipts import cents, gross, read
+from tests.support.decimal_receipts import cents, gross_cents, parse_receipt
 from tillstream.generator.assortment import Day
 from tillstream.generator.basket import sell
 from tillstream.generator.chain import Chain
@@ -45,10 +45,10 @@ def check(receipt: dict[str, Any]) -> None:
 def test_every_receipt_adds_up(seed: int, day: Day, hour: int, undone: bool) -> None:
     random = Random(seed)
     basket = sell(random, day, hour)
-    receipt = read(b"{" + detail(basket.undone() if undone else basket, random))
+    receipt = parse_receipt(b"{" + detail(basket.undone() if undone else basket, random))
 
     check(receipt)
-    assert (gross(receipt) < 0) is undone
+    assert (gross_cents(receipt) < 0) is undone
 
 
 @given(seed=seeds)
@@ -72,11 +72,11 @@ def test_two_seeds_never_share_a_name(first: int, second: int) -> None:
 def week() -> list[dict[str, Any]]:
     """A sample of a whole week's mixture, as tills would send it."""
     sales = Sales(Chain(100, (4, 4)), any_time, Random(1), run_name(1), None)
-    return [read(sales.print(MONDAY_S)) for _ in range(SAMPLE)]
+    return [parse_receipt(sales.print(MONDAY_S)) for _ in range(SAMPLE)]
 
 
 def sold() -> list[dict[str, Any]]:
-    return [receipt for receipt in week() if gross(receipt) > 0]
+    return [receipt for receipt in week() if gross_cents(receipt) > 0]
 
 
 def items(receipt: dict[str, Any]) -> int:
@@ -102,7 +102,7 @@ def test_items_and_lines_are_those_of_the_measured_shop() -> None:
 
 
 def test_tickets_are_those_of_the_measured_shop() -> None:
-    tickets = [gross(receipt) for receipt in sold()]
+    tickets = [gross_cents(receipt) for receipt in sold()]
     quartiles = statistics.quantiles(tickets, n=4)
 
     assert statistics.mean(tickets) == pytest.approx(414, abs=20)
@@ -185,7 +185,7 @@ def month() -> tuple[Counter[int], Counter[int]]:
     hours: Counter[int] = Counter()
     for day_s in range(MONDAY_S, MONDAY_S + 28 * DAY_S, DAY_S):
         for second_s in trading_day(chain, day_s, Random(day_s), day_s, day_s + DAY_S):
-            amount = gross(read(diary.print(second_s)))
+            amount = gross_cents(parse_receipt(diary.print(second_s)))
             weekdays[weekday_of(second_s)] += amount
             hours[hour_of(second_s)] += amount
     return weekdays, hours

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.support.any_receipt import shaped
+from tests.support.receipt_strategies import receipt_shapes
 from tillstream.config.settings import Settings
 from tillstream.receipt.model import HEAD_COLUMNS
 from tillstream.receipt.normalization import BODY_SCHEMA
@@ -92,7 +92,7 @@ def encode(value: Any) -> bytes:
 
 texts = st.none() | st.text(max_size=8) | st.integers(-(10**20), 10**20)
 needed = st.builds(Digits, amounts) | amounts
-receipts = shaped(
+receipts = receipt_shapes(
     ids=ids,
     dates=dates,
     texts=texts,
@@ -210,7 +210,7 @@ REPEATABLE: dict[str, tuple[str, ...]] = {
 
 
 sound_totals = st.builds(Digits, digits)
-sound_receipts = shaped(
+sound_receipts = receipt_shapes(
     ids=st.sampled_from(["17", 18]),
     dates=st.sampled_from(["2026-11-23 10:15:00", "2026-11-23T10:15:00Z"]),
     texts=texts,

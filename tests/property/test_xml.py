@@ -10,8 +10,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.any_receipt import shaped
-from tests.support.written import as_xml
+from tests.support.encoders import to_xml
+from tests.support.receipt_strategies import receipt_shapes
 from tillstream.config.settings import Settings
 from tillstream.formats.base import Decoded, Record, Skip, Unreadable
 from tillstream.formats.xml import XmlDecoder
@@ -28,7 +28,7 @@ amounts = st.decimals(-(10**9), 10**9, allow_nan=False, allow_infinity=False, pl
     [Decimal("0.3"), Decimal("3.3600000000000003"), Decimal(5), Decimal(0)]
 )
 notes = texts | st.fixed_dictionaries({"a": texts, "b": st.fixed_dictionaries({"receipt": texts})})
-receipts = shaped(ids=texts, dates=texts, texts=texts, amounts=amounts, needed=amounts, note=notes)
+receipts = receipt_shapes(ids=texts, dates=texts, texts=texts, amounts=amounts, needed=amounts, note=notes)
 
 
 def read(document: bytes) -> list[Decoded]:
@@ -43,7 +43,7 @@ def body_of(decoded: Decoded) -> Any:
 @untimed
 @given(st.lists(receipts, min_size=1, max_size=3))
 def test_any_receipt_written_as_xml_reads_back_equal(written: list[dict[str, Any]]) -> None:
-    pieces = [as_xml(receipt) for receipt in written]
+    pieces = [to_xml(receipt) for receipt in written]
     decoded = read(b"<receipts>" + b"\n".join(pieces) + b"</receipts>")
     assert [body_of(each) for each in decoded] == written
     assert [each.original for each in decoded if isinstance(each, Record)] == pieces
@@ -51,7 +51,7 @@ def test_any_receipt_written_as_xml_reads_back_equal(written: list[dict[str, Any
 
 @st.composite
 def broken_documents(draw: st.DrawFn) -> bytes:
-    pieces = [as_xml(receipt) for receipt in draw(st.lists(receipts, max_size=3))]
+    pieces = [to_xml(receipt) for receipt in draw(st.lists(receipts, max_size=3))]
     document = bytearray(b"<receipts>" + b" ".join(pieces) + b"</receipts>")
     marks = [
         b"<receipt>",

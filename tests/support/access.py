@@ -10,7 +10,7 @@ from tests.support.processes import TILLSTREAM
 PASSWORD = "pain au levain"
 
 
-def told(*arguments: object, typed: str = "") -> str:
+def verb_output(*arguments: object, typed: str = "") -> str:
     """What a verb that must succeed prints on standard output when this is typed."""
     done = subprocess.run(
         [*TILLSTREAM, *map(str, arguments)], input=typed, capture_output=True, text=True, check=False, timeout=60
@@ -20,9 +20,9 @@ def told(*arguments: object, typed: str = "") -> str:
 
 
 def set_password(data: Path, text: str = PASSWORD) -> None:
-    told("password", "set", "--data", data, typed=f"{text}\n")
+    verb_output("password", "set", "--data", data, typed=f"{text}\n")
 
 
 def add_key(data: Path, *options: object) -> str:
     """The text of a new key; the options say what it is for: `--store`, `--all-stores` or `--read`."""
-    return told("keys", "add", *options, "--data", data)
+    return verb_output("keys", "add", *options, "--data", data)

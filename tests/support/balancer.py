@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from tests.support.processes import Command, running
-from tests.support.spare import spare_port
+from tests.support.free_ports import free_port
+from tests.support.processes import Command, running_command
 from tests.support.waiting import wait_until
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -56,7 +56,7 @@ def own_user() -> dict[str, str]:
 @contextmanager
 def balancer(ingests: tuple[str, str], engine: str, *, tls: str = "") -> Iterator[Balancer]:
     """In front of these (`host:port`), on free ports; `tls` is the PEM file with which it speaks HTTPS."""
-    receipts, dashboard = (f"127.0.0.1:{spare_port()}" for _ in range(2))
+    receipts, dashboard = (f"127.0.0.1:{free_port()}" for _ in range(2))
     secured = f"ssl crt {tls}" if tls else ""
     scheme = "https" if tls else "http"
     variables = own_user() | {
@@ -68,7 +68,7 @@ def balancer(ingests: tuple[str, str], engine: str, *, tls: str = "") -> Iterato
         "INGEST_2": ingests[1],
         "ENGINE": engine,
     }
-    with running("-db", "-f", CONFIGURATION, program=(program(),), cwd=None, **variables) as command:
+    with running_command("-db", "-f", CONFIGURATION, program=(program(),), cwd=None, **variables) as command:
         found = Balancer(f"{scheme}://{receipts}", f"{scheme}://{dashboard}", command)
         wait_until(lambda: _listens(found), "HAProxy listens")
         yield found
@@ -76,7 +76,7 @@ def balancer(ingests: tuple[str, str], engine: str, *, tls: str = "") -> Iterato
 
 def _listens(found: Balancer) -> bool:
     if found.command.process.poll() is not None:
-        raise AssertionError(f"HAProxy ended: {found.command.said}")
+        raise AssertionError(f"HAProxy ended: {found.command.output}")
     # Any answer will do.
     httpx.get(found.receipts, verify=False)
     return True

@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from tests.support import square_orders
+from tests.support.encoders import to_csv, to_form, to_xml
 from tests.support.receipts import body
-from tests.support.written import as_csv, as_form, as_xml
 
 RECEIPTS: tuple[dict[str, Any], ...] = (
     {"cashReceiptID": "7", "storeID": "1", "date": "2026-11-23 10:15:00", "documentTotal": {"grossTotal": Decimal(0)}},
@@ -51,15 +51,15 @@ def _ndjsons() -> list[bytes]:
 
 def _csvs() -> list[bytes]:
     return [
-        as_csv(RECEIPTS),
-        as_csv(RECEIPTS[:2], ";", comma=True),
-        as_csv([RECEIPTS[2], *RECEIPTS[:2]], "\t"),
-        as_csv([{**RECEIPTS[1], "cashReceiptID": number} for number in range(3)]).replace(b"\r\n", b"\n"),
+        to_csv(RECEIPTS),
+        to_csv(RECEIPTS[:2], ";", comma=True),
+        to_csv([RECEIPTS[2], *RECEIPTS[:2]], "\t"),
+        to_csv([{**RECEIPTS[1], "cashReceiptID": number} for number in range(3)]).replace(b"\r\n", b"\n"),
     ]
 
 
 def _forms() -> list[bytes]:
-    return [as_form(RECEIPTS[0]), as_form(RECEIPTS[1], comma=True), as_form(RECEIPTS[2])]
+    return [to_form(RECEIPTS[0]), to_form(RECEIPTS[1], comma=True), to_form(RECEIPTS[2])]
 
 
 def _envelopes() -> list[bytes]:
@@ -81,8 +81,8 @@ def _orders() -> list[bytes]:
 
 
 def _xmls() -> list[bytes]:
-    first, second, third = map(as_xml, RECEIPTS)
-    alike = b"".join(as_xml({**RECEIPTS[0], "cashReceiptID": number}) for number in range(6))
+    first, second, third = map(to_xml, RECEIPTS)
+    alike = b"".join(to_xml({**RECEIPTS[0], "cashReceiptID": number}) for number in range(6))
     declared = b"<?xml version='1.0' encoding='iso-8859-1'?>\n<!-- of a till -->\n"
     return [
         first,

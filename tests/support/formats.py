@@ -33,7 +33,7 @@ RECORDS = Format("Records", ("application/vnd.tillstream.records+ndjson",))
 FORMATS = (JSON, NDJSON, XML, CSV, FORM, SQUARE, POSLOG, RECORDS)
 
 
-def described(ingest: str) -> dict[str, str]:
+def described_examples(ingest: str) -> dict[str, str]:
     """The example of every media type that ingest at this address describes."""
     operation = httpx.get(f"{ingest}/openapi.json").json()["paths"]["/receipts"]["post"]
     content = operation["requestBody"]["content"]

@@ -36,8 +36,8 @@ class Command:
         cwd: Path | None = None,
         **environment: str,
     ) -> None:
-        self._said: list[str] = []
-        self._heard = Condition()
+        self._lines: list[str] = []
+        self._changed = Condition()
         self.process = subprocess.Popen(
             [*program, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
@@ -53,39 +53,39 @@ class Command:
 
     def _read(self, stream: IO[str]) -> None:
         for line in stream:
-            with self._heard:
-                self._said.append(line)
-                self._heard.notify_all()
-        with self._heard:
-            self._heard.notify_all()
+            with self._changed:
+                self._lines.append(line)
+                self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
 
     @property
     def pid(self) -> int:
         return self.process.pid
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         """Everything it has said until now."""
-        with self._heard:
-            return "".join(self._said)
+        with self._changed:
+            return "".join(self._lines)
 
-    def logged(self) -> list[dict[str, Any]]:
+    def log_entries(self) -> list[dict[str, Any]]:
         """The entries of its log until now, where it is told to write them as JSON."""
-        return [json.loads(line) for line in self.said.splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in self.output.splitlines() if line.startswith("{")]
 
-    def hear(self, pattern: str, timeout_s: float = READY_S) -> re.Match[str]:
+    def wait_for_output(self, pattern: str, timeout_s: float = READY_S) -> re.Match[str]:
         """Wait until it says something that matches."""
         deadline = time.monotonic() + timeout_s
         while True:
-            found = re.search(pattern, self.said, re.MULTILINE)
+            found = re.search(pattern, self.output, re.MULTILINE)
             if found:
                 return found
             if self.process.poll() is not None and not self._reader.is_alive():
-                raise AssertionError(f"ended with {self.process.returncode} before {pattern!r}:\n{self.said}")
+                raise AssertionError(f"ended with {self.process.returncode} before {pattern!r}:\n{self.output}")
             if time.monotonic() > deadline:
-                raise AssertionError(f"no {pattern!r} within {timeout_s} s:\n{self.said}")
-            with self._heard:
-                self._heard.wait(0.05)
+                raise AssertionError(f"no {pattern!r} within {timeout_s} s:\n{self.output}")
+            with self._changed:
+                self._changed.wait(0.05)
 
     def wait(self, timeout_s: float = STOP_S) -> int:
         """The exit code, once it has ended and everything it said is read."""
@@ -97,11 +97,11 @@ class Command:
         self.process.send_signal(number)
         return self.wait(timeout_s)
 
-    def part(self, name: str) -> psutil.Process:
+    def child(self, name: str) -> psutil.Process:
         """The child process that runs this part."""
-        return wait_until(lambda: self._part(name), f"the part {name} runs")
+        return wait_until(lambda: self._child(name), f"the part {name} runs")
 
-    def _part(self, name: str) -> psutil.Process | None:
+    def _child(self, name: str) -> psutil.Process | None:
         for child in psutil.Process(self.pid).children():
             with suppress(psutil.NoSuchProcess):
                 if name in child.cmdline()[1:]:
@@ -125,7 +125,7 @@ class Command:
 
 
 @contextmanager
-def running(
+def running_command(
     *arguments: object, program: Sequence[str | Path] = TILLSTREAM, cwd: Path | None = None, **environment: str
 ) -> Iterator[Command]:
     """A command of `tillstream` that is ended with the block."""
@@ -136,7 +136,7 @@ def running(
         command.close()
 
 
-def call(
+def run_command(
     *arguments: object,
     program: Sequence[str | Path] = TILLSTREAM,
     cwd: Path | None = None,
@@ -144,23 +144,23 @@ def call(
     **environment: str,
 ) -> tuple[int, str]:
     """Run a verb to its end: exit code and what it said."""
-    with running(*arguments, program=program, cwd=cwd, **environment) as command:
-        return command.wait(timeout_s), command.said
+    with running_command(*arguments, program=program, cwd=cwd, **environment) as command:
+        return command.wait(timeout_s), command.output
 
 
-def numbers(said: str) -> list[int]:
+def integers_in(text: str) -> list[int]:
     """The whole numbers among the words, in their order."""
-    return [int(each.replace(",", "")) for each in re.findall(r"(?<![\w.:-])\d[\d,]*(?!\w|[-.:]\d)", said)]
+    return [int(each.replace(",", "")) for each in re.findall(r"(?<![\w.:-])\d[\d,]*(?!\w|[-.:]\d)", text)]
 
 
-def checked(data: Path, *options: object) -> Checked:
+def run_check(data: Path, *options: object) -> CheckCounts:
     """What `check` counted in a data directory; fails where a figure disagrees."""
-    code, said = call("check", "--data", data, *options)
+    code, said = run_command("check", "--data", data, *options)
     assert code == 0, said
-    return Checked(*numbers(said)[: len(Checked._fields)])
+    return CheckCounts(*integers_in(said)[: len(CheckCounts._fields)])
 
 
-class Checked(NamedTuple):
+class CheckCounts(NamedTuple):
     """The records of the log, and what became of them."""
 
     records: int
@@ -170,34 +170,34 @@ class Checked(NamedTuple):
     quarantined: int
 
 
-def refused(*arguments: object, naming: object = "", **environment: str) -> None:
+def assert_usage_error(*arguments: object, naming: object = "", **environment: str) -> None:
     """A verb ends with exit code 2 and one line, without a traceback, that names this."""
-    code, said = call(*arguments, cwd=None, timeout_s=60.0, **environment)
+    code, said = run_command(*arguments, cwd=None, timeout_s=60.0, **environment)
     assert code == 2, said
     (line,) = said.splitlines()
     assert str(naming) in line
 
 
 @contextmanager
-def serving(role: str, data: Path, *options: object, **environment: str) -> Iterator[tuple[Command, str]]:
+def running_role(role: str, data: Path, *options: object, **environment: str) -> Iterator[tuple[Command, str]]:
     """`tillstream ingest` or `tillstream engine` on a free port over a data directory, with its address."""
     port = "--ingest-port" if role == "ingest" else "--dashboard-port"
-    with running(role, "--data", data, port, 0, *options, cwd=None, **environment) as command:
+    with running_command(role, "--data", data, port, 0, *options, cwd=None, **environment) as command:
         yield command, address_of(command)
 
 
 def address_of(command: Command) -> str:
     """The address at which a role says to serve."""
-    return command.hear(r"(https?://[^\s/]+)$")[1]
+    return command.wait_for_output(r"(https?://[^\s/]+)$")[1]
 
 
-class Up:
+class RunningTillstream:
     """A `tillstream up` that serves."""
 
     def __init__(self, command: Command) -> None:
         self.command = command
-        self.ingest = command.hear(r"^\w+ +(https?://[^\s/]+)/receipt$")[1]
-        self.dashboard = command.hear(r"^\w+ +(https?://[^\s/]+)$")[1]
+        self.ingest = command.wait_for_output(r"^\w+ +(https?://[^\s/]+)/receipt$")[1]
+        self.dashboard = command.wait_for_output(r"^\w+ +(https?://[^\s/]+)$")[1]
 
     def summary(self, day: str = "") -> dict[str, object]:
         """What the dashboard's API tells of a day."""
@@ -223,17 +223,17 @@ class Up:
         try:
             return wait_until(enough, f"{count} receipts of {day or 'today'}")
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.command.said}") from error
+            raise AssertionError(f"{error}\n{self.command.output}") from error
 
     def stop(self) -> int:
         return self.command.stop()
 
 
 @contextmanager
-def up(
+def running_tillstream(
     data: Path, *arguments: object, program: Sequence[str] = TILLSTREAM, cwd: Path | None = None, **environment: str
-) -> Iterator[Up]:
+) -> Iterator[RunningTillstream]:
     """`tillstream up` on free ports over a data directory."""
     options = ("--data", data, "--ingest-port", 0, "--dashboard-port", 0)
-    with running("up", *options, *arguments, program=program, cwd=cwd, **environment) as command:
-        yield Up(command)
+    with running_command("up", *options, *arguments, program=program, cwd=cwd, **environment) as command:
+        yield RunningTillstream(command)

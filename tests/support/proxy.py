@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from threading import Event, Thread
 
-from tests.support.spare import spare_port
+from tests.support.free_ports import free_port
 
 WAIT_S = 10.0
 
@@ -14,7 +14,7 @@ class Proxy:
     """Forwards to `target_port` once it is open. During a partition it accepts connections and forwards nothing."""
 
     def __init__(self, target_port: int) -> None:
-        self.port = spare_port()
+        self.port = free_port()
         self._target_port = target_port
         self._connected = asyncio.Event()
         self._connected.set()

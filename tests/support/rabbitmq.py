@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import psutil
 
-from tests.support.spare import spare_port
+from tests.support.free_ports import free_port
 from tests.support.waiting import wait_until
 
 PROGRAMS = Path("/usr/lib/rabbitmq/bin")
@@ -66,7 +66,7 @@ class Node:
 
     def _make(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        amqp, distribution, names = (spare_port() for _ in range(3))
+        amqp, distribution, names = (free_port() for _ in range(3))
         self._write({"amqp": amqp, "distribution": distribution, "epmd_port": names, "epmd": 0, "server": 0})
         (self.directory / "enabled_plugins").write_text("[rabbitmq_consistent_hash_exchange].\n")
         (self.directory / "rabbitmq.conf").write_text(

@@ -11,7 +11,7 @@ from typing import Any
 from tests.support.processes import TILLSTREAM
 
 
-def defaults() -> dict[str, Any]:
+def default_settings() -> dict[str, Any]:
     """Every setting with the value that it has where nobody sets it."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TILLSTREAM_")}
     done = subprocess.run([*TILLSTREAM, "settings"], capture_output=True, text=True, check=True, env=environment)

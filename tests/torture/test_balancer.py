@@ -20,13 +20,13 @@ from tests.support import balancer as haproxy
 from tests.support.balancer import Balancer, balancer, own_answer
 from tests.support.certificate import certificate
 from tests.support.ingest import Connection, head
-from tests.support.machines import Machine, machines
-from tests.support.processes import call
+from tests.support.processes import run_command
 from tests.support.proxy import Proxy
 from tests.support.rabbitmq import Node
 from tests.support.receipts import body
+from tests.support.role_processes import RoleProcess, running_roles
 from tests.support.services import or_skip
-from tests.support.settings import defaults
+from tests.support.settings import default_settings
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.torture
@@ -41,13 +41,13 @@ class Site:
 
     config: Path
     wire: Proxy
-    first: Machine
-    second: Machine
-    engine: Machine
+    first: RoleProcess
+    second: RoleProcess
+    engine: RoleProcess
     front: Balancer
 
     @property
-    def machines(self) -> tuple[Machine, ...]:
+    def machines(self) -> tuple[RoleProcess, ...]:
         return self.first, self.second, self.engine
 
     def readiness(self) -> set[int]:
@@ -74,7 +74,7 @@ def site(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]
     config = folder / "tillstream.toml"
     config.write_text(f'log = "rabbitmq"\nrabbitmq_url = "{node.url(node.fresh_vhost(), port=wire.port)}"\n')
     with (
-        machines(folder, config, "ingest", "ingest", "engine") as (first, second, engine),
+        running_roles(folder, config, "ingest", "ingest", "engine") as (first, second, engine),
         balancer((first.address, second.address), engine.address) as front,
     ):
         found = Site(config, wire, first, second, engine, front)
@@ -86,7 +86,7 @@ def site(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]
     wire.close()
 
 
-def accepted(machine: Machine) -> int:
+def accepted(machine: RoleProcess) -> int:
     """How many receipts an ingest has taken."""
     [line] = [
         line
@@ -174,21 +174,21 @@ def test_when_an_ingest_dies_under_load_the_other_takes_all_and_nothing_is_lost(
         site.first.kill()
         left = accepted(site.second)
         wait_until(lambda: accepted(site.second) > left + 100, "the other one takes all")
-        site.first.start_again()
-        site.first.await_start()
+        site.first.restart()
+        site.first.wait_until_live()
         wait_until(lambda: accepted(site.first) > 20, "the first takes receipts again")
     # Only what was under way in that very moment was without an answer, or got that of the balancer.
     assert len(tills.other_answers) <= AT_A_TIME, tills.other_answers
     assert all(told.startswith(("RemoteProtocolError", "502")) for told in tills.other_answers), tills.other_answers
     assert_counted(site, set(tills.acknowledged), store="14")
-    code, said = call("check", "--config", site.config, "--data", site.engine.data)
+    code, said = run_command("check", "--config", site.config, "--data", site.engine.data)
     assert code == 0, said
 
 
 def test_a_body_over_the_limit_goes_no_further(site: Site) -> None:
     before = accepted(site.first), accepted(site.second)
     connection = Connection(int(site.front.receipts.rpartition(":")[2]))
-    connection.send(head(content_length=defaults()["body_limit_bytes"] + 1))
+    connection.send(head(content_length=default_settings()["body_limit_bytes"] + 1))
     answer = connection.answer()
     connection.close()
     assert (answer.status, answer.json) == (413, own_answer(413))

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.crash_harness import Client, Role, assert_survives, wait_for_progress
 from tests.support.rabbitmq import Node
-from tests.support.torment import Client, Role, assert_survived, go_on
 
 KILLS = 10
 """Of the broker; each time one of the other two may go with it."""
@@ -21,12 +21,12 @@ KILLS = 10
 @pytest.mark.torture
 def test_what_was_acknowledged_survives_a_broker_that_is_killed(own_node: Node, tmp_path: Path, seed: str) -> None:
     options = ("--log", "rabbitmq", "--rabbitmq-url", own_node.url())
-    assert_survived(tmp_path / "data", seed, KILLS, partial(_torment, own_node, seed), *options)
+    assert_survives(tmp_path / "data", seed, KILLS, partial(_torment, own_node, seed), *options)
 
 
 def _torment(node: Node, seed: str, ingest: Role, engine: Role, clients: Sequence[Client]) -> None:
     moments = random.Random(f"{seed} broker")
-    go_on(clients)
+    wait_for_progress(clients)
     for _ in range(KILLS):
         time.sleep(moments.uniform(0.0, 3.0))
         node.kill()
@@ -34,4 +34,4 @@ def _torment(node: Node, seed: str, ingest: Role, engine: Role, clients: Sequenc
             moments.choice((ingest, engine)).kill()
         time.sleep(moments.uniform(0.0, 1.0))
         node.start()
-        go_on(clients[:1])
+        wait_for_progress(clients[:1])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.torment import Client, Role, assert_survived
+from tests.support.crash_harness import Client, Role, assert_survives
 
 KILLS = 26
 """Of each process; at least 25 are asked for."""
@@ -23,7 +23,7 @@ LONGEST_LIFE_S = {"ingest": 2.0, "engine": 5.0}
 
 @pytest.mark.torture
 def test_what_was_acknowledged_survives_being_killed(tmp_path: Path, seed: str) -> None:
-    assert_survived(tmp_path / "data", seed, KILLS, partial(_torment, seed))
+    assert_survives(tmp_path / "data", seed, KILLS, partial(_torment, seed))
 
 
 def _torment(seed: str, ingest: Role, engine: Role, _: Sequence[Client]) -> None:

@@ -14,11 +14,11 @@ import httpx
 import pika
 import pytest
 
+from tests.support.dashboard_api import all_receipts
 from tests.support.ingest import JSON, encoded
-from tests.support.listed import receipts
-from tests.support.machines import Machine
 from tests.support.proxy import Proxy
 from tests.support.rabbitmq import Node
+from tests.support.role_processes import RoleProcess
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.torture
@@ -34,16 +34,16 @@ class Road:
 
     def __init__(self, directory: Path, url: str, engine_url: str = "") -> None:
         self.machines = [
-            Machine(role, _config(directory / f"{role}.toml", at), directory / role)
+            RoleProcess(role, _config(directory / f"{role}.toml", at), directory / role)
             for role, at in (("ingest", url), ("engine", engine_url or url))
         ]
         self.ingest, self.engine = self.machines
         self.acknowledged: set[str] = set()
         self._number = 0
 
-    def await_start(self) -> None:
+    def wait_until_live(self) -> None:
         for machine in self.machines:
-            machine.await_start()
+            machine.wait_until_live()
 
     def post(self, content: bytes = b"") -> httpx.Response:
         """These bytes; or one more receipt, noted once it is acknowledged."""
@@ -99,7 +99,7 @@ class Road:
 
     def stored(self) -> list[str]:
         """The numbers of the receipts that the engine has."""
-        return [each["receipt"] for each in receipts(self.engine.url)]
+        return [each["receipt"] for each in all_receipts(self.engine.url)]
 
     def quarantined(self, kind: str) -> list[dict[str, Any]]:
         entries: list[dict[str, Any]] = self.asked("quarantine", kind=kind, limit=1_000)["entries"]
@@ -130,7 +130,7 @@ def road(tmp_path: Path, node: Node) -> Iterator[Make]:
 
     def make(*urls: str) -> Road:
         made.append(Road(tmp_path, *urls))
-        made[-1].await_start()
+        made[-1].wait_until_live()
         return made[-1]
 
     yield make
@@ -245,7 +245,7 @@ def test_wrong_credentials_are_told_and_right_ones_are_taken_once_they_are(
     node.control("set_permissions", "-p", vhost, user, ".*", ".*", ".*")
     refused.taken_again()
     refused.has_readiness(200, 200)
-    assert not any(password in machine.command.said for machine in refused.machines)
+    assert not any(password in machine.command.output for machine in refused.machines)
 
 
 def test_a_full_disk_of_the_broker_is_told_and_over_once_it_has_room(node: Node, road: Make, broker_url: str) -> None:

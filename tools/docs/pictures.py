@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
-from tests.support.processes import Up, running
+from tests.support.processes import RunningTillstream, running_command
 
 FRAMES = 12
 FRAME_MS = 900
@@ -34,9 +34,9 @@ def main(directory: Path) -> None:
     """Write a PNG of each shot and an animation of the live page."""
     with tempfile.TemporaryDirectory() as data:
         command = ("up", "--demo", "--data", data, "--ingest-port", 0, "--dashboard-port", 0)
-        with running(*command) as process, sync_playwright() as playwright:
-            demo = Up(process)
-            process.hear(r"demo\.loaded", LOADED_S)
+        with running_command(*command) as process, sync_playwright() as playwright:
+            demo = RunningTillstream(process)
+            process.wait_for_output(r"demo\.loaded", LOADED_S)
             # The past days arrived within seconds. A minute later the rate shows the tills alone.
             time.sleep(MINUTE_S)
             browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(ARGUMENTS))
@@ -46,7 +46,7 @@ def main(directory: Path) -> None:
             browser.close()
 
 
-def shoot(browser: Browser, demo: Up, name: str, directory: Path) -> None:
+def shoot(browser: Browser, demo: RunningTillstream, name: str, directory: Path) -> None:
     path, size, scheme = SHOTS[name]
     key = demo.get("/api/v1/receipts?min=9&limit=1").json()["receipts"][0]["key"]
     page = opened(browser, demo, path.replace("KEY", key), size, scheme)
@@ -55,7 +55,7 @@ def shoot(browser: Browser, demo: Up, name: str, directory: Path) -> None:
     print(f"{name}.png")
 
 
-def opened(browser: Browser, demo: Up, path: str, size: dict[str, int], scheme: str) -> Page:
+def opened(browser: Browser, demo: RunningTillstream, path: str, size: dict[str, int], scheme: str) -> Page:
     context = browser.new_context(
         viewport={"width": size["width"], "height": size["height"]},
         color_scheme="dark" if scheme == "dark" else "light",
@@ -68,7 +68,7 @@ def opened(browser: Browser, demo: Up, path: str, size: dict[str, int], scheme: 
     return page
 
 
-def animate(browser: Browser, demo: Up, directory: Path) -> None:
+def animate(browser: Browser, demo: RunningTillstream, directory: Path) -> None:
     page = opened(browser, demo, "/", {"width": 1200, "height": 1060}, "light")
     frames = []
     for _ in range(FRAMES):

@@ -12,8 +12,8 @@ from typing import NoReturn
 
 import pytest
 
-from tests.inprocess.figures import assert_equal
 from tests.inprocess.pipeline import Pipeline
+from tests.inprocess.stored_metrics import assert_metrics_equal
 from tests.support.receipts import NOON_US, body
 from tests.support.recount import recount
 from tests.support.waiting import wait_until
@@ -52,7 +52,7 @@ class EngineSuite:
         for start in range(0, 50, 7):
             pipeline.append(*receipts[start : start + 7])
         pipeline.drain()
-        assert_equal(pipeline, recount((json.dumps(each).encode(), "2026-11-23") for each in receipts))
+        assert_metrics_equal(pipeline, recount((json.dumps(each).encode(), "2026-11-23") for each in receipts))
         assert pipeline.rows("sales")[0]["revenue"] == EUR("250.00")
 
     def test_a_batch_limit_makes_several_steps_with_the_same_figures(self, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.conformance.http.app import app
 from tests.conformance.http.cases import BODY_LIMIT_BYTES, CASES, HEADER_LIMIT_BYTES, TIMEOUT_MS, Case
 from tests.conformance.http.client import run
 from tests.inprocess.asgi import asgi_server
-from tests.support.spare import spare_port
+from tests.support.free_ports import free_port
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
@@ -37,7 +37,7 @@ COMMANDS = {
 @contextmanager
 def started(name: str) -> Iterator[int]:
     """The port of another server that serves the application."""
-    port = spare_port()
+    port = free_port()
     command = [sys.executable, "-m", name, APP, *COMMANDS[name], str(port)]
     process = subprocess.Popen(command, cwd=ROOT)
     try:

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from tests.inprocess.pipeline import Pipeline
-from tests.inprocess.trading import TODAY, Trading
+from tests.inprocess.sales_simulation import TODAY, SalesSimulation
 from tests.support.receipts import body
 from tillstream.alerts.baseline import Baseline, Baselines, HourlyBaseline, StoreBaseline
 from tillstream.receipt.model import UNALLOCATED
@@ -24,8 +24,8 @@ def at(clock: str) -> datetime:
 
 
 def test_given_two_past_weeks_when_read_then_every_habit_is_their_sum_by_the_hour(pipeline: Pipeline) -> None:
-    trading = Trading(pipeline)
-    trading.past(1, 2)
+    simulation = SalesSimulation(pipeline)
+    simulation.sell_past_weeks(1, 2)
     usual = usual_of(pipeline)
     assert usual.chain is not None
     assert (usual.chain.weeks, usual.chain.last) == (2, TODAY - timedelta(weeks=1))
@@ -52,10 +52,10 @@ def test_given_other_weekdays_and_older_weeks_when_read_then_they_do_not_count(p
 
 
 def test_given_a_shop_that_sold_in_one_week_only_when_read_then_its_mean_is_of_that_week(pipeline: Pipeline) -> None:
-    trading = Trading(pipeline)
-    trading.past(1)
-    trading.tills = trading.tills[:-1]
-    trading.past(2)
+    simulation = SalesSimulation(pipeline)
+    simulation.sell_past_weeks(1)
+    simulation.tills = simulation.tills[:-1]
+    simulation.sell_past_weeks(2)
     usual = usual_of(pipeline)
     assert (usual.stores["3"].weeks, usual.stores["2"].weeks) == (1, 2)
     assert usual.stores["3"].expected(at("09:30"), at("10:30")) == pytest.approx(40)
@@ -103,13 +103,13 @@ def test_given_a_business_day_that_begins_at_four_when_asked_then_its_hours_are_
 def test_given_what_was_read_when_a_little_comes_late_then_it_is_kept_and_when_much_does_it_is_read_again(
     pipeline: Pipeline,
 ) -> None:
-    trading, days = Trading(pipeline), Baselines(0)
-    trading.past(1)
+    simulation, days = SalesSimulation(pipeline), Baselines(0)
+    simulation.sell_past_weeks(1)
     first = usual_of(pipeline, days)
     pipeline.append(body(date="2026-11-16 12:00:07"))
     pipeline.drain()
     assert usual_of(pipeline, days) is first
-    trading.past(2)
+    simulation.sell_past_weeks(2)
     again = usual_of(pipeline, days)
     assert again.chain is not None
     assert again.chain.weeks == 2

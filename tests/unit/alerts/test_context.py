@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from tests.inprocess.pipeline import Pipeline
-from tests.inprocess.sales import sell, total
+from tests.inprocess.pipeline_receipts import process_receipts, receipt_with_total
 from tests.support.receipts import NOON_US, body
 from tillstream.alerts.context import AlertContext, AlertContexts
 from tillstream.config.settings import Settings
@@ -26,9 +26,13 @@ def context_of(pipeline: Pipeline, shops: StoreList | None = None, **settings: o
 
 
 def test_given_sales_when_read_then_each_shop_has_its_receipts_refunds_and_tills(pipeline: Pipeline) -> None:
-    sell(pipeline, total("5.00", date="2026-11-23 09:00:00"), total("-5.00", cashReceiptID="2", terminalID="4"))
+    process_receipts(
+        pipeline,
+        receipt_with_total("5.00", date="2026-11-23 09:00:00"),
+        receipt_with_total("-5.00", cashReceiptID="2", terminalID="4"),
+    )
     pipeline.clock.advance(60)
-    sell(pipeline, total("5.00", cashReceiptID="3", storeID="13"))
+    process_receipts(pipeline, receipt_with_total("5.00", cashReceiptID="3", storeID="13"))
     context = context_of(pipeline)
     assert context.active_stores() == {"12", "13"}
     sold = context.sales["12"]
@@ -40,15 +44,15 @@ def test_given_sales_when_read_then_each_shop_has_its_receipts_refunds_and_tills
 
 
 def test_given_a_till_whose_clock_is_ahead_when_read_then_its_last_receipt_is_when_it_came(pipeline: Pipeline) -> None:
-    sell(pipeline, total("5.00", date="2026-11-23 18:00:00"))
+    process_receipts(pipeline, receipt_with_total("5.00", date="2026-11-23 18:00:00"))
     assert context_of(pipeline).sales["12"].last == NOON
 
 
 def test_given_anomalies_when_they_came_more_than_an_hour_ago_then_they_do_not_count(pipeline: Pipeline) -> None:
     short = {"settlements": [{"paymentMechanism": "CB", "settlementAmount": 1.0}]}
-    sell(pipeline, body(**short))
+    process_receipts(pipeline, body(**short))
     pipeline.clock.advance(3_000)
-    sell(pipeline, body(cashReceiptID="2", **short), body(cashReceiptID="3"))
+    process_receipts(pipeline, body(cashReceiptID="2", **short), body(cashReceiptID="3"))
     pipeline.clock.advance(1_000)
     sold = context_of(pipeline).sales["12"]
     assert (sold.receipts, sold.recent, sold.anomalies) == (3, 2, 1)
@@ -57,11 +61,11 @@ def test_given_anomalies_when_they_came_more_than_an_hour_ago_then_they_do_not_c
 def test_given_shops_in_two_zones_when_their_days_differ_then_each_has_its_own_today(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path, Settings(store_zones={"9": "Pacific/Auckland"}))
     pipeline.clock.advance(12 * 3_600 - 600)
-    sell(
+    process_receipts(
         pipeline,
-        total("5.00", date="2026-11-23 23:00:00"),
-        total("5.00", cashReceiptID="2", storeID="9", date="2026-11-24 11:00:00"),
-        total("5.00", cashReceiptID="3", storeID="9", date="2026-11-23 11:00:00"),
+        receipt_with_total("5.00", date="2026-11-23 23:00:00"),
+        receipt_with_total("5.00", cashReceiptID="2", storeID="9", date="2026-11-24 11:00:00"),
+        receipt_with_total("5.00", cashReceiptID="3", storeID="9", date="2026-11-23 11:00:00"),
     )
     shops = StoreList({"7": Store("7", zone="America/Guadeloupe")})
     context = context_of(pipeline, shops, store_zones={"9": "Pacific/Auckland"})
@@ -86,16 +90,16 @@ def test_given_a_business_day_that_begins_at_half_past_four_when_it_is_earlier_t
 
 
 def test_given_products_when_read_then_each_has_the_time_of_its_last_receipt(pipeline: Pipeline) -> None:
-    sell(pipeline, body())
+    process_receipts(pipeline, body())
     pipeline.clock.advance(600)
-    sell(pipeline, total("5.00", cashReceiptID="2"))
+    process_receipts(pipeline, receipt_with_total("5.00", cashReceiptID="2"))
     assert context_of(pipeline).products["SAN"] == NOON
     assert context_of(pipeline, alert_silent_product_minutes=0).products == {}
 
 
 def test_given_minutes_of_today_when_asked_then_the_receipts_from_then_on_are_counted(pipeline: Pipeline) -> None:
     assert pipeline.clock.now_us() == NOON_US
-    sell(pipeline, body(date="2026-11-23 10:00:00"), body(cashReceiptID="2", date="2026-11-23 11:30:00"))
+    process_receipts(pipeline, body(date="2026-11-23 10:00:00"), body(cashReceiptID="2", date="2026-11-23 11:30:00"))
     with pipeline.database.snapshot() as reader:
         context = AlertContexts(Settings(), Calendar(Settings(), pipeline.clock)).read(reader, NOON_US, StoreList())
         assert context.receipts_since(datetime.fromisoformat("2026-11-23T11:00:00")) == 1

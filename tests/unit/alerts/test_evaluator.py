@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.inprocess.pipeline import Pipeline
-from tests.inprocess.trading import Trading, of_rule
+from tests.inprocess.sales_simulation import SalesSimulation, active_alerts
 from tests.support.receipts import body
 from tillstream.alerts.evaluator import LagMeter
 from tillstream.alerts.rules import GRACE_S, INTERVAL_S, LIMIT, RULES
@@ -33,13 +33,13 @@ def refuse(pipeline: Pipeline, number: int) -> None:
 
 
 def test_given_an_empty_store_when_asked_then_nothing_stands_and_every_rule_counts_none(pipeline: Pipeline) -> None:
-    alerts = Trading(pipeline).alerts()
+    alerts = SalesSimulation(pipeline).evaluator()
     assert alerts.current() == {"alerts": [], "more": 0}
     assert alerts.counts() == {rule.name: 0 for rule in RULES}
 
 
 def test_given_a_result_when_asked_again_within_the_interval_then_it_is_not_evaluated_again(pipeline: Pipeline) -> None:
-    alerts = Trading(pipeline).alerts()
+    alerts = SalesSimulation(pipeline).evaluator()
     assert alerts.active() == []
     refuse(pipeline, 10)
     pipeline.clock.advance(INTERVAL_S - 1)
@@ -52,7 +52,7 @@ def test_given_a_result_when_asked_again_within_the_interval_then_it_is_not_eval
 def test_given_an_alert_when_its_figure_falls_a_little_then_it_stands_until_it_is_well_below(
     pipeline: Pipeline,
 ) -> None:
-    alerts = Trading(pipeline).alerts()
+    alerts = SalesSimulation(pipeline).evaluator()
     refuse(pipeline, 2)
     pipeline.clock.advance(1_000)
     refuse(pipeline, 1)
@@ -71,16 +71,16 @@ def test_given_an_alert_when_its_figure_falls_a_little_then_it_stands_until_it_i
 
 def test_given_eight_of_ten_when_nothing_stood_before_then_nothing_fires(pipeline: Pipeline) -> None:
     refuse(pipeline, 8)
-    assert Trading(pipeline).alerts().active() == []
+    assert SalesSimulation(pipeline).evaluator().active() == []
 
 
 def test_given_more_alerts_than_are_shown_when_asked_then_the_worst_come_first_and_the_rest_is_counted(
     tmp_path: Path,
 ) -> None:
     pipeline = Pipeline(tmp_path, Settings(alert_anomaly_percent=50, alert_quarantine_per_hour=1))
-    trading = Trading(pipeline)
+    simulation = SalesSimulation(pipeline)
     bad = [str(number) for number in range(1, LIMIT + 11)]
-    trading.tills = tuple((store, "1") for store in [*bad, *(f"good {number}" for number in range(LIMIT + 11))])
+    simulation.tills = tuple((store, "1") for store in [*bad, *(f"good {number}" for number in range(LIMIT + 11))])
 
     def made(**changes: Any) -> dict[str, Any]:
         short = changes["storeID"] == "7" or (
@@ -88,9 +88,9 @@ def test_given_more_alerts_than_are_shown_when_asked_then_the_worst_come_first_a
         )
         return body(**changes, settlements=[{"paymentMechanism": "CB", "settlementAmount": 4.0 if short else 5.0}])
 
-    trading.until("07:40", made=made)
+    simulation.sell_until("07:40", made=made)
     refuse(pipeline, 1)
-    answer = trading.alerts().current()
+    answer = simulation.evaluator().current()
     assert (len(answer["alerts"]), answer["more"]) == (LIMIT, 11)
     assert [(row["rule"], row["subject"]) for row in answer["alerts"][:2]] == [
         ("quarantine", ""),
@@ -102,22 +102,22 @@ def test_given_more_alerts_than_are_shown_when_asked_then_the_worst_come_first_a
 def test_given_the_program_started_just_now_when_a_shop_is_silent_then_it_has_its_time_to_come(
     pipeline: Pipeline,
 ) -> None:
-    trading = Trading(pipeline)
-    trading.past()
-    trading.until("12:00")
-    trading.until("12:30", "2")
-    alerts = trading.alerts()
+    simulation = SalesSimulation(pipeline)
+    simulation.sell_past_weeks()
+    simulation.sell_until("12:00")
+    simulation.sell_until("12:30", "2")
+    alerts = simulation.evaluator()
     assert alerts.active() == []
     pipeline.clock.advance(GRACE_S - 1)
-    assert of_rule(alerts, "silent_shop") == []
+    assert active_alerts(alerts, "silent_shop") == []
     pipeline.clock.advance(INTERVAL_S)
-    assert [row["subject"] for row in of_rule(alerts, "silent_shop")] == ["2"]
+    assert [row["subject"] for row in active_alerts(alerts, "silent_shop")] == ["2"]
 
 
 def test_given_another_thread_evaluates_when_asked_then_the_last_result_comes_at_once(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alerts = Trading(pipeline).alerts()
+    alerts = SalesSimulation(pipeline).evaluator()
     assert alerts.active() == []
     refuse(pipeline, 10)
     pipeline.clock.advance(INTERVAL_S)
@@ -140,7 +140,7 @@ def test_given_another_thread_evaluates_when_asked_then_the_last_result_comes_at
 
 
 def test_given_a_store_that_is_closed_when_asked_then_it_says_so_and_can_be_asked_again(pipeline: Pipeline) -> None:
-    alerts = Trading(pipeline).alerts()
+    alerts = SalesSimulation(pipeline).evaluator()
     pipeline.database.close()
     for _ in range(2):
         with pytest.raises(DatabaseUnavailable):

@@ -11,10 +11,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.inprocess.pipeline import Pipeline
-from tests.inprocess.trading import Trading
-from tests.support.hook import receiving
+from tests.inprocess.sales_simulation import SalesSimulation
 from tests.support.receipts import NOON_US
 from tests.support.waiting import wait_until
+from tests.support.webhook_receiver import webhook_receiver
 from tillstream.alerts import notifier as watching
 from tillstream.alerts.notifier import Notifier
 from tillstream.alerts.rules import GRACE_S, INTERVAL_S
@@ -116,20 +116,20 @@ def test_given_a_watch_that_runs_when_told_to_stop_then_it_ends(kept: Path, monk
 
 def test_given_a_shop_that_falls_silent_when_it_sells_again_then_the_receiver_hears_of_both(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path)
-    trading = Trading(pipeline)
-    trading.past(1)
-    alerts = trading.open("12:00")
-    with receiving() as receiver:
+    simulation = SalesSimulation(pipeline)
+    simulation.sell_past_weeks(1)
+    alerts = simulation.evaluator_at("12:00")
+    with webhook_receiver() as receiver:
         hook = Webhook(Settings(alert_webhook_url=receiver.url()))
         watch_ = Notifier(alerts.active, hook.send, lambda: "http://127.0.0.1:8050", pipeline.clock, tmp_path / "told")
         watch_.check()
-        trading.until("12:30", "2")
+        simulation.sell_until("12:30", "2")
         watch_.check()
-        trading.until("12:35")
+        simulation.sell_until("12:35")
         watch_.check()
-        wait_until(lambda: len(receiver.taken) == 2, "both are taken")
+        wait_until(lambda: len(receiver.accepted) == 2, "both are taken")
         hook.close(30)
-    assert [(each["event"], each["alert"]["rule"], each["page"]) for each in receiver.taken] == [
+    assert [(each["event"], each["alert"]["rule"], each["page"]) for each in receiver.accepted] == [
         ("fired", "silent_shop", "http://127.0.0.1:8050/shops/2?day=2026-11-23"),
         ("cleared", "silent_shop", "http://127.0.0.1:8050/shops/2?day=2026-11-23"),
     ]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.support.hook import Receiver, receiving
 from tests.support.waiting import wait_until
+from tests.support.webhook_receiver import WebhookReceiver, webhook_receiver
 from tillstream.alerts import webhook
 from tillstream.alerts.webhook import Webhook
 from tillstream.config.settings import Settings
@@ -23,8 +23,8 @@ def event(rule: str = "silent_shop", subject: str = "12") -> dict[str, Any]:
     return {"event": "fired", "alert": {"rule": rule, "subject": subject}, "at": "", "page": ""}
 
 
-def subjects(receiver: Receiver) -> list[str]:
-    return [taken["alert"]["subject"] for taken in receiver.taken]
+def subjects(receiver: WebhookReceiver) -> list[str]:
+    return [taken["alert"]["subject"] for taken in receiver.accepted]
 
 
 @contextmanager
@@ -38,27 +38,27 @@ def posting(url: str, timeout_ms: int = 5_000, **options: Any) -> Iterator[Webho
 
 
 def test_given_a_receiver_when_events_are_offered_then_it_gets_them_as_json_in_order() -> None:
-    with receiving() as receiver, posting(receiver.url()) as hook:
+    with webhook_receiver() as receiver, posting(receiver.url()) as hook:
         for number in range(20):
             hook.send(event(subject=str(number)))
-        wait_until(lambda: len(receiver.taken) == 20, "all are taken")
+        wait_until(lambda: len(receiver.accepted) == 20, "all are taken")
         assert subjects(receiver) == [str(number) for number in range(20)]
-        assert receiver.taken[0] == event(subject="0")
-        method, path, headers = receiver.asked[0]
+        assert receiver.accepted[0] == event(subject="0")
+        method, path, headers = receiver.requests[0]
         assert (method, path, headers["Content-Type"]) == ("POST", "/t0ken/hook", "application/json")
         assert headers["User-Agent"].startswith("tillstream/")
 
 
 @pytest.mark.parametrize("status", [500, 503, 429, 408])
 def test_given_a_receiver_that_fails_when_it_recovers_then_every_event_comes_once_and_in_order(status: int) -> None:
-    with receiving() as receiver, posting(receiver.url()) as hook:
+    with webhook_receiver() as receiver, posting(receiver.url()) as hook:
         receiver.status = status
         for number in range(3):
             hook.send(event(subject=str(number)))
-        wait_until(lambda: len(receiver.asked) >= 3, "it is tried again")
-        assert receiver.taken == []
+        wait_until(lambda: len(receiver.requests) >= 3, "it is tried again")
+        assert receiver.accepted == []
         receiver.status = 200
-        wait_until(lambda: len(receiver.taken) == 3, "all are taken")
+        wait_until(lambda: len(receiver.accepted) == 3, "all are taken")
         assert subjects(receiver) == ["0", "1", "2"]
 
 
@@ -69,80 +69,80 @@ def test_given_no_receiver_when_one_starts_then_what_waited_is_posted() -> None:
     with capture_logs() as said, posting(f"http://127.0.0.1:{port}/t0ken/hook") as hook:
         hook.send(event(subject="waited"))
         wait_until(lambda: said, "it says so")
-        with receiving(port) as receiver:
+        with webhook_receiver(port) as receiver:
             wait_until(lambda: subjects(receiver) == ["waited"], "it is posted")
 
 
 def test_given_a_receiver_that_refuses_one_event_when_others_follow_then_they_are_not_held_up() -> None:
-    with receiving() as receiver, capture_logs() as said, posting(receiver.url()) as hook:
-        receiver.refused = {"refunds"}
+    with webhook_receiver() as receiver, capture_logs() as said, posting(receiver.url()) as hook:
+        receiver.rejected_rules = {"refunds"}
         hook.send(event("refunds", "1"))
         hook.send(event(subject="2"))
         wait_until(lambda: subjects(receiver) == ["2"], "the other is taken")
-        assert len(receiver.asked) == 2
+        assert len(receiver.requests) == 2
         assert [(line["event"], line["reason"]) for line in said] == [("webhook.refused", "it answered 400")]
 
 
 def test_given_a_redirect_when_posted_then_it_is_no_delivery_and_is_not_followed() -> None:
-    with receiving() as receiver, capture_logs() as said, posting(receiver.url()) as hook:
+    with webhook_receiver() as receiver, capture_logs() as said, posting(receiver.url()) as hook:
         receiver.status, receiver.headers = 302, {"Location": receiver.url("/elsewhere")}
         hook.send(event())
         wait_until(lambda: said, "it says so")
         assert said[0]["reason"] == "it answered 302"
-        assert [asked[:2] for asked in receiver.asked] == [("POST", "/t0ken/hook")]
+        assert [asked[:2] for asked in receiver.requests] == [("POST", "/t0ken/hook")]
 
 
 def test_given_a_receiver_that_never_answers_when_offered_then_nobody_waits_and_it_is_tried_again() -> None:
-    with receiving() as receiver, capture_logs() as said:
+    with webhook_receiver() as receiver, capture_logs() as said:
         with posting(receiver.url(), timeout_ms=50) as hook:
             receiver.status = None
             hook.send(event())
-            wait_until(lambda: len(receiver.asked) >= 2, "it is tried again")
+            wait_until(lambda: len(receiver.requests) >= 2, "it is tried again")
         assert "timed out" in said[0]["reason"]
 
 
 def test_given_a_receiver_that_hangs_when_closed_then_it_does_not_hold_up_the_end() -> None:
-    with receiving() as receiver:
+    with webhook_receiver() as receiver:
         receiver.status = None
         hook = Webhook(Settings(alert_webhook_url=receiver.url()), pauses_s=(0.01,))
         hook.send(event())
-        wait_until(lambda: receiver.asked, "it is asked")
+        wait_until(lambda: receiver.requests, "it is asked")
         hook.close(0.01)
         receiver.closing.set()
 
 
 def test_given_more_events_than_may_wait_when_offered_then_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhook, "QUEUE_LIMIT", 5)
-    with receiving() as receiver, posting(receiver.url()) as hook:
+    with webhook_receiver() as receiver, posting(receiver.url()) as hook:
         receiver.status = 503
         for number in range(12):
             hook.send(event(subject=str(number)))
         receiver.status = 200
-        wait_until(lambda: len(receiver.taken) >= 5 and subjects(receiver)[-1] == "11", "the newest are taken")
+        wait_until(lambda: len(receiver.accepted) >= 5 and subjects(receiver)[-1] == "11", "the newest are taken")
         assert subjects(receiver)[-5:] == ["7", "8", "9", "10", "11"]
 
 
 def test_given_an_event_that_is_too_old_when_it_fails_again_then_the_next_one_has_its_turn() -> None:
     now = [0.0]
-    with receiving() as receiver, posting(receiver.url(), now=lambda: now[0], max_age_s=60.0) as hook:
+    with webhook_receiver() as receiver, posting(receiver.url(), now=lambda: now[0], max_age_s=60.0) as hook:
         receiver.status = 500
         hook.send(event(subject="old"))
-        wait_until(lambda: receiver.asked, "it is tried")
+        wait_until(lambda: receiver.requests, "it is tried")
         now[0] = 100.0
         hook.send(event(subject="new"))
-        tried = len(receiver.asked)
-        wait_until(lambda: len(receiver.asked) > tried + 2, "it goes on")
+        tried = len(receiver.requests)
+        wait_until(lambda: len(receiver.requests) > tried + 2, "it goes on")
         receiver.status = 200
-        wait_until(lambda: receiver.taken, "one is taken")
+        wait_until(lambda: receiver.accepted, "one is taken")
         assert subjects(receiver) == ["new"]
 
 
 def test_given_a_receiver_that_is_away_for_long_when_tried_then_it_says_so_once_per_while_without_the_secret() -> None:
     now = [0.0]
-    with receiving() as receiver, capture_logs() as said, posting(receiver.url(), now=lambda: now[0]) as hook:
+    with webhook_receiver() as receiver, capture_logs() as said, posting(receiver.url(), now=lambda: now[0]) as hook:
         receiver.status = 500
         hook.send(event())
-        wait_until(lambda: len(receiver.asked) >= 5, "it is tried often")
+        wait_until(lambda: len(receiver.requests) >= 5, "it is tried often")
         assert len(said) == 1
         now[0] = webhook.WARNING_INTERVAL_S
         wait_until(lambda: len(said) == 2, "it says so again")
@@ -154,19 +154,19 @@ def test_given_a_receiver_that_is_away_for_long_when_tried_then_it_says_so_once_
 
 
 def test_given_longer_and_longer_pauses_when_it_fails_again_and_again_then_the_last_one_is_kept() -> None:
-    with receiving() as receiver, posting(receiver.url(), pauses_s=(0.0, 0.05, 0.3)) as hook:
+    with webhook_receiver() as receiver, posting(receiver.url(), pauses_s=(0.0, 0.05, 0.3)) as hook:
         receiver.status = 500
         began = time.monotonic()
         hook.send(event())
-        wait_until(lambda: len(receiver.asked) >= 5, "five tries", pause_s=0.005)
+        wait_until(lambda: len(receiver.requests) >= 5, "five tries", pause_s=0.005)
         assert time.monotonic() - began >= 0.0 + 0.05 + 0.3 + 0.3
 
 
 def test_given_a_closed_hook_when_it_waits_between_two_tries_then_it_ends_at_once() -> None:
-    with receiving() as receiver:
+    with webhook_receiver() as receiver:
         hook = Webhook(Settings(alert_webhook_url=receiver.url()), pauses_s=(3_600.0,))
         receiver.status = 500
         hook.send(event())
-        wait_until(lambda: receiver.asked, "it is tried")
+        wait_until(lambda: receiver.requests, "it is tried")
         hook.close(30)
         assert not [thread for thread in threading.enumerate() if thread.name == "webhook" and thread is hook._thread]

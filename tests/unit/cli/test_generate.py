@@ -6,7 +6,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from tests.support.paper_receipts import read
+from tests.support.decimal_receipts import parse_receipt
 from tests.support.scripted_ingest import scripted_ingest
 from tillstream.cli.generate import generate
 from tillstream.errors import OperationalError
@@ -85,7 +85,7 @@ def test_every_option_reaches_the_receipts() -> None:
     ]
     with scripted_ingest() as ingest:
         result = CliRunner().invoke(generate, ["--url", ingest.url, *arguments])
-    receipts = [read(request.body) for request in ingest.requests]
+    receipts = [parse_receipt(request.body) for request in ingest.requests]
 
     assert result.exit_code == 0, result.output
     assert {receipt["storeID"] for receipt in receipts} == {"1", "2"}

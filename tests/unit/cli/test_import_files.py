@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.inprocess.ingest import Ingest
-from tests.support.sold import ndjson, ndjson_file
+from tests.support.numbered_receipts import ndjson, ndjson_file
 from tillstream.cli.main import main
 
 

@@ -14,7 +14,7 @@ from threading import Thread
 import pytest
 
 from tests.support.certificate import certificate
-from tests.support.spare import spare_port
+from tests.support.free_ports import free_port
 from tillstream.client.control import ControlClient, RequestFailed, Response, unverified_tls
 
 
@@ -119,7 +119,7 @@ def test_a_server_that_cannot_be_reached_is_an_error_after_the_last_attempt() ->
 
     client = ControlClient(10, attempts=2)
     with pytest.raises(RequestFailed, match="Connection refused"):
-        client.send(f"http://127.0.0.1:{spare_port()}", wait=wait)
+        client.send(f"http://127.0.0.1:{free_port()}", wait=wait)
     assert len(reasons) == 1
 
 
@@ -149,7 +149,7 @@ def test_a_proxy_of_the_environment_is_used_for_other_machines_only(
     monkeypatch.setenv("http_proxy", server.address)
     assert ControlClient(10).send("http://shop.example/alert").body == b"hello"
     assert server.requests == [("GET", "http://shop.example/alert", b"")]
-    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{spare_port()}")
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
     for host in ("127.0.0.1", "localhost"):
         assert ControlClient(10).send(f"http://{host}:{server.server_port}").body == b"hello"
     with pytest.raises(RequestFailed):

@@ -2,7 +2,7 @@ from datetime import datetime
 
 import pytest
 
-from tests.support.paper_receipts import read
+from tests.support.decimal_receipts import parse_receipt
 from tillstream.clock import ManualClock
 from tillstream.generator.plan import Options, Phase, phases
 
@@ -19,7 +19,7 @@ def receipts(phase: Phase) -> list[bytes]:
 
 
 def dates(phase: Phase) -> list[str]:
-    return [read(receipt)["date"] for receipt in receipts(phase)]
+    return [parse_receipt(receipt)["date"] for receipt in receipts(phase)]
 
 
 def test_without_a_mode_it_is_the_seeds_slow_one() -> None:
@@ -52,14 +52,14 @@ def test_with_a_start_date_runs_of_one_seed_are_the_same_bytes_and_marked(mode: 
     assert first.simulated
     sent = receipts(first)
     assert sent == receipts(second)
-    assert read(sent[0])["date"].startswith("2026-01-05 08:")
+    assert parse_receipt(sent[0])["date"].startswith("2026-01-05 08:")
 
 
 def test_a_day_without_a_start_begins_this_morning_and_ends_in_the_evening() -> None:
     (phase,) = plan(day=True, speed=60.0)
 
     moments = list(phase.moments)
-    sold = [read(phase.print(local_s))["date"] for _, local_s in moments]
+    sold = [parse_receipt(phase.print(local_s))["date"] for _, local_s in moments]
 
     assert phase.simulated
     assert sold[0].startswith("2026-03-02 07:")

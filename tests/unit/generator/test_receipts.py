@@ -3,7 +3,7 @@ from random import Random
 
 import pytest
 
-from tests.support.paper_receipts import read
+from tests.support.decimal_receipts import parse_receipt
 from tillstream.generator.assortment import CROISSANT, PRODUCTS, TRADITIONAL
 from tillstream.generator.basket import Basket, Line
 from tillstream.generator.chain import Till
@@ -41,7 +41,7 @@ def test_a_rate_is_written_in_percent(rate: int, text: str) -> None:
 def test_a_stamped_receipt_has_the_seeds_shape() -> None:
     basket = Basket((Line(CROISSANT, 2, 100, 240, 218),), (("CB", 240),))
 
-    receipt = read(stamp(b"X-1", till_part(TILL), b"5", b"2026-03-02 08:00:00", detail(basket, Random(1))))
+    receipt = parse_receipt(stamp(b"X-1", till_part(TILL), b"5", b"2026-03-02 08:00:00", detail(basket, Random(1))))
 
     assert receipt == {
         "cashReceiptID": "X-1",
@@ -73,7 +73,7 @@ def test_a_stamped_receipt_has_the_seeds_shape() -> None:
 def test_without_a_loyalty_card_there_is_no_customer() -> None:
     basket = Basket((Line(TRADITIONAL, 1, 55, 125, 118),), (("CB", 125),))
 
-    receipt = read(stamp(b"X-1", till_part(TILL), b"", b"2026-03-02 08:00:00", detail(basket, Random(1))))
+    receipt = parse_receipt(stamp(b"X-1", till_part(TILL), b"", b"2026-03-02 08:00:00", detail(basket, Random(1))))
 
     assert "customerID" not in receipt
 
@@ -83,6 +83,6 @@ def test_a_weighed_quantity_is_in_kilograms(grams: int, quantity: str) -> None:
     weighed = next(product for product in PRODUCTS if product.weighed)
     basket = Basket((Line(weighed, grams, 55, 300, 284),), (("CB", 300),))
 
-    line = read(b"{" + detail(basket, Random(1)))["lines"][0]
+    line = parse_receipt(b"{" + detail(basket, Random(1)))["lines"][0]
 
     assert (line["quantity"], line["unitOfMeasure"]) == (Decimal(quantity), "kg")

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from tests.support.paper_receipts import gross, read
+from tests.support.decimal_receipts import gross_cents, parse_receipt
 from tests.support.scripted_ingest import SILENCE, scripted_ingest
 from tillstream.client.tally import Tally
 from tillstream.clock import ManualClock, SystemClock
@@ -34,14 +34,14 @@ def test_two_runs_of_one_seed_sell_the_same_to_the_cent_at_any_time() -> None:
     with scripted_ingest() as ingest:
         for now_us in (NOON_US, NOON_US + 50_000_000_000):
             generate(Options(url=ingest.url, seed=7, burst=300), quiet, ManualClock(now_us))
-    receipts = [read(request.body) for request in ingest.requests]
+    receipts = [parse_receipt(request.body) for request in ingest.requests]
 
     first = {
-        (receipt["storeID"], receipt["terminalID"], receipt["cashReceiptID"], gross(receipt))
+        (receipt["storeID"], receipt["terminalID"], receipt["cashReceiptID"], gross_cents(receipt))
         for receipt in receipts[:300]
     }
     second = {
-        (receipt["storeID"], receipt["terminalID"], receipt["cashReceiptID"], gross(receipt))
+        (receipt["storeID"], receipt["terminalID"], receipt["cashReceiptID"], gross_cents(receipt))
         for receipt in receipts[300:]
     }
     assert first == second
@@ -74,7 +74,7 @@ def test_batches_are_ndjson_to_the_path_of_many_and_the_last_holds_the_rest() ->
     assert {(request.path, request.headers["content-type"]) for request in ingest.requests} == {
         ("/receipts", "application/x-ndjson")
     }
-    assert all(read(line) for request in ingest.requests for line in request.body.splitlines())
+    assert all(parse_receipt(line) for request in ingest.requests for line in request.body.splitlines())
 
 
 @pytest.mark.parametrize(("start", "marked"), [(START, True), (None, False)])
@@ -106,7 +106,7 @@ def test_a_compressed_day_is_over_in_its_share_of_the_time() -> None:
 
     assert outcome.accepted > 30
     assert outcome.seconds == pytest.approx(12 * 3600 / 40_000, abs=1)
-    assert {read(request.body)["date"][:10] for request in ingest.requests} == {"2026-03-02"}
+    assert {parse_receipt(request.body)["date"][:10] for request in ingest.requests} == {"2026-03-02"}
 
 
 def test_a_server_in_trouble_delays_but_loses_and_doubles_nothing() -> None:

@@ -3,7 +3,7 @@ from random import Random
 
 import pytest
 
-from tests.support.paper_receipts import gross, read
+from tests.support.decimal_receipts import gross_cents, parse_receipt
 from tillstream.generator.assortment import Day
 from tillstream.generator.chain import Chain
 from tillstream.generator.sales import (
@@ -42,7 +42,7 @@ def test_one_seed_sells_the_same_whenever_it_is_started() -> None:
     morning, night = sales(), sales()
 
     def undated(receipt: bytes) -> dict[str, object]:
-        return {name: value for name, value in read(receipt).items() if name != "date"}
+        return {name: value for name, value in parse_receipt(receipt).items() if name != "date"}
 
     assert [undated(morning.print(MONDAY_S + 9 * 3600)) for _ in range(500)] == [
         undated(night.print(MONDAY_S + 6 * DAY_S)) for _ in range(500)
@@ -65,21 +65,21 @@ def test_no_two_receipts_of_a_run_or_of_two_runs_share_a_number_at_a_till() -> N
     numbers = Counter(
         (receipt["storeID"], receipt["terminalID"], receipt["cashReceiptID"])
         for seed in (1, 2)
-        for receipt in map(read, _printed(sales(seed), 3000))
+        for receipt in map(parse_receipt, _printed(sales(seed), 3000))
     )
 
     assert max(numbers.values()) == 1
 
 
 def test_a_return_undoes_the_receipt_before_it_at_its_till() -> None:
-    receipts = [read(receipt) for receipt in _printed(sales(pooled=False), 10_000)]
+    receipts = [parse_receipt(receipt) for receipt in _printed(sales(pooled=False), 10_000)]
 
-    returns = [number for number, receipt in enumerate(receipts) if gross(receipt) < 0]
+    returns = [number for number, receipt in enumerate(receipts) if gross_cents(receipt) < 0]
 
     assert returns
     for number in returns:
         sold, returned = receipts[number - 1], receipts[number]
-        assert gross(returned) == -gross(sold)
+        assert gross_cents(returned) == -gross_cents(sold)
         assert (returned["storeID"], returned["terminalID"]) == (sold["storeID"], sold["terminalID"])
         assert returned.get("customerID") == sold.get("customerID")
         assert returned["cashReceiptID"] != sold["cashReceiptID"]
@@ -87,7 +87,7 @@ def test_a_return_undoes_the_receipt_before_it_at_its_till() -> None:
 
 
 def test_a_receipt_bears_the_local_second_it_was_printed_at() -> None:
-    assert read(sales().print(MONDAY_S + 8 * 3600 + 61))["date"] == "2026-03-02 08:01:01"
+    assert parse_receipt(sales().print(MONDAY_S + 8 * 3600 + 61))["date"] == "2026-03-02 08:01:01"
 
 
 @pytest.mark.parametrize(("days", "weekday"), [(0, 0), (4, 4), (6, 6), (7, 0)])

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import pytest
 
-from tests.support.sold import ndjson, sold
+from tests.support.numbered_receipts import ndjson, numbered_receipt
 from tillstream.clock import SystemClock
 from tillstream.config.settings import Settings
 from tillstream.formats.base import Decoded, Decoder, Record, Skip, Unreadable
@@ -62,7 +62,7 @@ def read(batch: Batch) -> list[Decoded]:
 
 
 def test_every_item_has_its_place_and_ingest_reads_each_line(tmp_path: Path) -> None:
-    body = json.dumps(sold(1)).encode()
+    body = json.dumps(numbered_receipt(1)).encode()
     content = b"skip control\nwith " + body + b"\nbad torn\nskip control\nis " + body + b"\n"
     *_, batch = cut(tmp_path, content)
     assert (batch.first, batch.end, batch.places, batch.skipped) == (0, 5, [1, 2, 4], {"control": 2})

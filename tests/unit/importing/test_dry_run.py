@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.sold import ndjson, sold
+from tests.support.numbered_receipts import ndjson, numbered_receipt
 from tillstream.clock import SystemClock
 from tillstream.config.settings import Settings
 from tillstream.formats import registry
@@ -32,7 +32,9 @@ def tried(tmp_path: Path, content: bytes, **settings: Any) -> tuple[Outcome, lis
 
 
 def total(tmp_path: Path, *amounts: str, **settings: Any) -> str | None:
-    lines = (json.dumps(sold(number, documentTotal={"grossTotal": "@"})) for number, _ in enumerate(amounts))
+    lines = (
+        json.dumps(numbered_receipt(number, documentTotal={"grossTotal": "@"})) for number, _ in enumerate(amounts)
+    )
     content = "\n".join(line.replace('"@"', amount) for line, amount in zip(lines, amounts, strict=True))
     return tried(tmp_path, content.encode(), **settings)[0].total
 

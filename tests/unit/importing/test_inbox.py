@@ -13,8 +13,8 @@ import pytest
 import structlog.testing
 
 from tests.inprocess.ingest import Ingest
+from tests.support.numbered_receipts import ndjson, ndjson_file
 from tests.support.scripted_ingest import scripted_ingest
-from tests.support.sold import ndjson, ndjson_file
 from tests.support.waiting import wait_until
 from tillstream.clock import ManualClock, SystemClock
 from tillstream.config.settings import Settings

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.inprocess.ingest import Ingest
+from tests.support.numbered_receipts import ndjson_file
 from tests.support.scripted_ingest import scripted_ingest
-from tests.support.sold import ndjson_file
 from tillstream.clock import SystemClock
 from tillstream.errors import OperationalError
 from tillstream.importing.console import Running, Summary

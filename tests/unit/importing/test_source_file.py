@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.sold import ndjson
+from tests.support.numbered_receipts import ndjson
 from tillstream.config.settings import Settings
 from tillstream.formats import registry
 from tillstream.formats.base import Record, Unreadable

@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 from tests.inprocess.ingest import Ingest
-from tests.support.sold import ndjson, ndjson_file
+from tests.support.numbered_receipts import ndjson, ndjson_file
 from tillstream.importing.checkpoint import Checkpoint, Refusal
 from tillstream.importing.destination import Destination
 from tillstream.importing.outcome import Outcome

@@ -12,8 +12,8 @@ from random import Random
 import pytest
 
 from tests.inprocess.ingest import Ingest
+from tests.support.numbered_receipts import ndjson, ndjson_file
 from tests.support.scripted_ingest import SILENCE, scripted_ingest
-from tests.support.sold import ndjson, ndjson_file
 from tillstream.clock import SystemClock
 from tillstream.config.settings import Settings
 from tillstream.formats import registry

@@ -106,8 +106,8 @@ def test_a_port_is_free_again_after_the_stop(tmp_path: Path) -> None:
     first = Ingest(tmp_path / "first")
     connection = first.connect()
     assert connection.request("GET", "/health/live").status == 200
-    first.ask_to_stop()
-    assert first.stopped()
+    first.request_stop()
+    assert first.has_stopped()
     second = Ingest(tmp_path / "second", ingest_port=first.port)
     assert second.request("GET", "/health/live").status == 200
     first.close()
@@ -118,8 +118,8 @@ def test_an_idle_connection_does_not_delay_the_stop(tmp_path: Path) -> None:
     ingest = Ingest(tmp_path)
     silent, idle = ingest.connect(), ingest.connect()
     assert idle.request("GET", "/health/live").status == 200
-    ingest.ask_to_stop()
-    assert ingest.stopped(2.0)
+    ingest.request_stop()
+    assert ingest.has_stopped(2.0)
     assert silent.at_end()
     assert idle.at_end()
     ingest.close()
@@ -134,11 +134,11 @@ def test_pending_receipts_are_committed_and_answered_at_the_stop(gated: Ingest) 
         connection.send(b"POST /receipt HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
     wait_until(log.waiting.is_set, "a commit is under way")
     wait_until(lambda: b"tillstream_requests" in gated.request("GET", "/metrics").body, "the requests were read")
-    gated.ask_to_stop()
-    assert not gated.stopped(0.3)
+    gated.request_stop()
+    assert not gated.has_stopped(0.3)
     log.gate.set()
     assert [connection.answer().status for connection in connections] == [202] * 20
-    assert gated.stopped()
+    assert gated.has_stopped()
     log.close()
     again = SqliteLog(log._path, writer=False, settings=gated.settings)
     assert sum(chunk.count for chunk in again.read(START, 1_000)) == 20
@@ -152,8 +152,8 @@ def test_a_log_that_hangs_does_not_delay_the_stop_beyond_its_limit(gated: Ingest
     body = encoded()
     connection.send(b"POST /receipt HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
     wait_until(log.waiting.is_set, "a commit is under way")
-    gated.ask_to_stop()
-    assert gated.stopped(app.STOP_LIMIT_S + app.COMMIT_LIMIT_S + 4.0)
+    gated.request_stop()
+    assert gated.has_stopped(app.STOP_LIMIT_S + app.COMMIT_LIMIT_S + 4.0)
     log.gate.set()
 
 
@@ -196,8 +196,8 @@ def test_a_response_that_closes_the_connection_arrives_over_tls(secured: Ingest,
 def test_a_server_with_tls_stops_while_connections_are_open(secured: Ingest, own: Certificate) -> None:
     connection = secured.connect(own.trusted)
     assert connection.request("GET", "/health/live").status == 200
-    secured.ask_to_stop()
-    assert secured.stopped()
+    secured.request_stop()
+    assert secured.has_stopped()
 
 
 def test_an_unusable_certificate_is_an_error_at_the_start(tmp_path: Path, own: Certificate) -> None:

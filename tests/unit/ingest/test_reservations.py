@@ -174,8 +174,8 @@ def test_a_waiting_body_is_released_when_its_connection_is_cut_off(
     log.gate.clear()
     ingest.connect().send(b"GET /health/ready HTTP/1.1\r\nhost: x\r\n\r\n" + post("/receipts", PLAIN))
     wait_for(budgets[0], LARGE)
-    ingest.ask_to_stop()
-    assert ingest.stopped()
+    ingest.request_stop()
+    assert ingest.has_stopped()
     assert budgets[0].reserved_bytes == 0
     log.gate.set()
     ingest.close()
@@ -273,8 +273,8 @@ def test_bodies_that_wait_for_the_worker_at_the_stop_are_released(
         ingest.connect().send(post(path, PLAIN))
     worker.wait_for(3)
     assert budgets[0].reserved_bytes == 3 * LARGE
-    ingest.ask_to_stop()
-    assert ingest.stopped()
+    ingest.request_stop()
+    assert ingest.has_stopped()
     assert budgets[0].reserved_bytes == 0
     worker.gate.set()
     ingest.close()

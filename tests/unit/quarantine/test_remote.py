@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.inprocess.dashboard import quarantine_service_of, queries_of, served
+from tests.inprocess.dashboard import dashboard_server, quarantine_service_of, queries_of
 from tests.inprocess.pipeline import Pipeline
+from tests.support.free_ports import free_port
 from tests.support.receipts import body
-from tests.support.spare import spare_port
 from tillstream.cli.quarantine import open_service
 from tillstream.config.data_directory import DataDirectory, Holder, open_directory
 from tillstream.config.settings import Settings
@@ -37,7 +37,7 @@ def pipeline(directory: DataDirectory) -> Iterator[Pipeline]:
 
 def test_a_running_engine_answers_like_its_own_service(directory: DataDirectory, pipeline: Pipeline) -> None:
     local = quarantine_service_of(pipeline, queries_of(pipeline))
-    with served(pipeline) as server, directory.lock("engine") as lock:
+    with dashboard_server(pipeline) as server, directory.lock("engine") as lock:
         lock.publish(server.address)
         with open_service(directory, Settings()) as service:
             assert isinstance(service, RemoteQuarantineService)
@@ -70,6 +70,6 @@ def test_without_an_engine_the_files_are_opened(directory: DataDirectory, pipeli
 def test_an_engine_that_does_not_answer_is_an_error() -> None:
     with pytest.raises(DatabaseUnavailable, match="it is only starting"):
         RemoteQuarantineService(Holder("7", ""), {})
-    service = RemoteQuarantineService(Holder("7", f"http://127.0.0.1:{spare_port()}"), {})
+    service = RemoteQuarantineService(Holder("7", f"http://127.0.0.1:{free_port()}"), {})
     with pytest.raises(DatabaseUnavailable, match="could not ask the engine of process 7"):
         service.page({})

@@ -9,8 +9,8 @@ import pytest
 
 from tests.inprocess.ingest import Ingest
 from tests.support.certificate import certificate
+from tests.support.free_ports import free_port
 from tests.support.ingest import encoded
-from tests.support.spare import spare_port
 from tillstream.access.key_file import KeyRepository
 from tillstream.clock import SystemClock
 from tillstream.config.settings import Settings
@@ -74,7 +74,7 @@ def test_an_array_of_one_receipt_is_accepted(replayer: Replayer) -> None:
 
 
 def test_an_ingest_that_accepts_nothing_now_raises_an_error(tmp_path: Path, replayer: Replayer) -> None:
-    port = spare_port()
+    port = free_port()
     unreachable = Replayer(lambda: f"http://127.0.0.1:{port}", dict, registry.load(Settings()))
     with pytest.raises(IngestUnavailable, match="could not reach ingest at"):
         unreachable.post(encoded(8), JSON, HTTP)

@@ -7,7 +7,7 @@ from itertools import chain
 import pytest
 
 from tests.inprocess.pipeline import Pipeline
-from tests.inprocess.sales import sell
+from tests.inprocess.pipeline_receipts import process_receipts
 from tests.support.receipts import body
 from tillstream.errors import BadQuery, UnknownMetric
 from tillstream.queries.queries import Queries
@@ -19,7 +19,7 @@ TODAY = "2026-11-23"
 def test_given_every_metric_when_asked_then_rows_have_its_columns_and_money_is_text(
     pipeline: Pipeline, queries: Queries
 ) -> None:
-    sell(pipeline, body())
+    process_receipts(pipeline, body())
     for described in queries.catalogue():
         answer = queries.metric(described["name"])
         names = [[key, "store_name"] if key == "store" else [key] for key in described["keys"]]
@@ -37,7 +37,7 @@ def test_given_every_metric_when_asked_then_rows_have_its_columns_and_money_is_t
 def test_given_key_filters_when_a_metric_is_asked_then_only_those_rows_come(
     pipeline: Pipeline, queries: Queries
 ) -> None:
-    sell(pipeline, body(), body(cashReceiptID="2", storeID="13", date="2026-11-23 10:00:00"))
+    process_receipts(pipeline, body(), body(cashReceiptID="2", storeID="13", date="2026-11-23 10:00:00"))
     rows = queries.metric("sales_by_store_and_hour", {"store": "13", "hour": "10"})["rows"]
     row = {"day": TODAY, "store": "13", "store_name": "13", "hour": 10, "revenue": "5.00", "receipts": 1, "quantity": 3}
     assert rows == [row]
@@ -49,8 +49,8 @@ def test_given_key_filters_when_a_metric_is_asked_then_only_those_rows_come(
 def test_given_a_list_of_shops_when_a_metric_by_store_is_asked_then_their_names_are_in_it(
     pipeline: Pipeline, queries: Queries
 ) -> None:
-    sell(pipeline, body(), body(cashReceiptID="2", storeID="13"))
-    pipeline.list_shops(Store("12", "Paris Opéra"))
+    process_receipts(pipeline, body(), body(cashReceiptID="2", storeID="13"))
+    pipeline.set_shops(Store("12", "Paris Opéra"))
     rows = queries.metric("sales_by_till")["rows"]
     assert [(row["store"], row["store_name"]) for row in rows] == [("12", "Paris Opéra"), ("13", "13")]
     assert "store_name" not in queries.metric("sales")["columns"]

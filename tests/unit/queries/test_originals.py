@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.inprocess.pipeline import Pipeline
-from tests.inprocess.road import Road, road
+from tests.inprocess.pipeline_harness import PipelineHarness, pipeline_harness
+from tests.support.encoders import to_csv, to_form, to_xml
 from tests.support.receipts import body
 from tests.support.square_orders import order
-from tests.support.written import as_csv, as_form, as_xml
 from tillstream.formats.csv.decoder import CsvDecoder
 from tillstream.formats.envelope import MEDIA_TYPE
 from tillstream.formats.poslog.decoder import PoslogDecoder
@@ -100,9 +100,9 @@ POSTED: dict[str, tuple[str, bytes]] = {
         "application/vnd.tillstream.records+ndjson",
         json.dumps({"source": "mine/gateway", "receipt": RECEIPT}).encode(),
     ),
-    "CSV": ("text/csv", as_csv([RECEIPT], ";")),
-    "form": ("application/x-www-form-urlencoded", as_form(RECEIPT)),
-    "XML": ("application/xml", as_xml(RECEIPT)),
+    "CSV": ("text/csv", to_csv([RECEIPT], ";")),
+    "form": ("application/x-www-form-urlencoded", to_form(RECEIPT)),
+    "XML": ("application/xml", to_xml(RECEIPT)),
     "POSLog": ("application/vnd.nrf-arts.poslog+xml", POSLOG.encode()),
     "POSLog as XML": ("application/xml", POSLOG.encode()),
     "Square": ("application/vnd.square.orders+json", json.dumps({"order": SQUARE}).encode()),
@@ -111,8 +111,8 @@ every_format = pytest.mark.parametrize("name", POSTED)
 
 
 @pytest.fixture(scope="module")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Road]:
-    with road(tmp_path_factory.mktemp("road")) as running:
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PipelineHarness]:
+    with pipeline_harness(tmp_path_factory.mktemp("road")) as running:
         yield running
 
 
@@ -120,7 +120,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Road]:
 def test_given_a_receipt_in_any_format_when_it_is_shown_then_nobody_is_named(tmp_path: Path, name: str) -> None:
     media_type, payload = POSTED[name]
     assert b"ecret" in payload.replace(b"SECRET", b"Secret")
-    with road(tmp_path) as running:
+    with pipeline_harness(tmp_path) as running:
         answer = running.post("/receipt", payload, media_type)
         assert answer.status == 202, answer.body
         receipt = running.queries.receipt(answer.json["receiptKey"])
@@ -130,7 +130,7 @@ def test_given_a_receipt_in_any_format_when_it_is_shown_then_nobody_is_named(tmp
     assert "aguette" in receipt["original"]
 
 
-def posted(running: Road, payload: bytes, media_type: str) -> str:
+def posted(running: PipelineHarness, payload: bytes, media_type: str) -> str:
     """All that is shown of what became of a payload, which is refused."""
     before = {entry["id"] for entry in running.queries.quarantine({"limit": "100"})["entries"]}
     answer = running.post("/receipts", payload, media_type)
@@ -145,7 +145,7 @@ def posted(running: Road, payload: bytes, media_type: str) -> str:
 @every_format
 @pytest.mark.parametrize("sent_as", POSTED)
 def test_given_a_receipt_that_is_refused_or_sent_as_another_format_when_it_is_shown_then_nobody_is_named(
-    embedded: Road, name: str, sent_as: str
+    embedded: PipelineHarness, name: str, sent_as: str
 ) -> None:
     payload = POSTED[name][1].replace(b"2026-11-23", b"2026-99-99").replace(b"COMPLETED", b"FORGOTTEN")
     shown = posted(embedded, payload, POSTED[sent_as][0])
@@ -155,13 +155,17 @@ def test_given_a_receipt_that_is_refused_or_sent_as_another_format_when_it_is_sh
 
 @every_format
 @pytest.mark.parametrize("part", [0.9, 0.6])
-def test_given_what_breaks_off_when_it_is_shown_then_nobody_is_named(embedded: Road, name: str, part: float) -> None:
+def test_given_what_breaks_off_when_it_is_shown_then_nobody_is_named(
+    embedded: PipelineHarness, name: str, part: float
+) -> None:
     media_type, payload = POSTED[name]
     cut = payload[: int(len(payload) * part)].replace(b"2026-11-23", b"2026-99-99")
     assert "secret" not in posted(embedded, cut, media_type).casefold()
 
 
-def test_given_an_envelope_that_is_none_when_it_is_shown_then_its_original_names_nobody(embedded: Road) -> None:
+def test_given_an_envelope_that_is_none_when_it_is_shown_then_its_original_names_nobody(
+    embedded: PipelineHarness,
+) -> None:
     encoded = b64encode(json.dumps(PERSONS).encode()).decode()
     line = json.dumps({"source": "Mine/gateway", "original": encoded, "receipt": RECEIPT}).encode()
     shown = posted(embedded, line, MEDIA_TYPE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.inprocess.pipeline import Pipeline
-from tests.inprocess.sales import sell, total
+from tests.inprocess.pipeline_receipts import process_receipts, receipt_with_total
 from tests.support.receipts import body
 from tillstream.errors import BadQuery
 from tillstream.queries.queries import Queries
@@ -17,8 +17,8 @@ def test_given_refusals_and_conflicts_when_quarantine_is_asked_then_they_come_wi
     pipeline: Pipeline, queries: Queries
 ) -> None:
     reasons = [{"path": "$.storeID", "error": "is missing", "hint": "name the store"}]
-    sell(pipeline, body())
-    sell(pipeline, total("1"))
+    process_receipts(pipeline, body())
+    process_receipts(pipeline, receipt_with_total("1"))
     pipeline.clock.advance(1)
     pipeline.refuse(b'{"customerID": "Bob", "storeID": null}', reasons)
     pipeline.drain()

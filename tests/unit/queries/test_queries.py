@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.inprocess.dashboard import queries_of
 from tests.inprocess.pipeline import Pipeline
-from tests.inprocess.sales import sell, total
+from tests.inprocess.pipeline_receipts import process_receipts, receipt_with_total
 from tests.support.receipts import body
 from tillstream.config.settings import Settings
 from tillstream.queries.queries import STORE_COLUMNS, Queries
@@ -17,7 +17,7 @@ from tillstream.stores.opening_hours import parse
 
 def test_given_a_currency_without_decimals_when_asked_then_money_has_none(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path, Settings(currency="JPY"))
-    sell(pipeline, total(1200))
+    process_receipts(pipeline, receipt_with_total(1200))
     assert queries_of(pipeline).summary()["revenue"] == "1200"
     pipeline.close()
 
@@ -25,7 +25,7 @@ def test_given_a_currency_without_decimals_when_asked_then_money_has_none(tmp_pa
 def test_given_a_commit_between_two_queries_when_the_summary_is_asked_then_it_is_of_one_commit(
     pipeline: Pipeline, queries: Queries, interrupt: Callable[[str, Callable[[], object]], None]
 ) -> None:
-    sell(pipeline, body())
+    process_receipts(pipeline, body())
     pipeline.append(body(cashReceiptID="2", storeID="13"), body())
     interrupt("metric_delays", pipeline.drain)
     summary = queries.summary()
@@ -37,10 +37,10 @@ def test_given_a_commit_between_two_queries_when_the_summary_is_asked_then_it_is
 def test_given_a_reader_when_the_summary_is_asked_then_it_is_as_that_reader_sees_it(
     pipeline: Pipeline, queries: Queries
 ) -> None:
-    sell(pipeline, body())
+    process_receipts(pipeline, body())
     with pipeline.database.snapshot() as reader:
         assert queries.summary(reader=reader)["receipts"] == 1
-        sell(pipeline, body(cashReceiptID="2"))
+        process_receipts(pipeline, body(cashReceiptID="2"))
         assert queries.summary(reader=reader)["receipts"] == 1
         assert queries.summary()["receipts"] == 2
 
@@ -58,13 +58,15 @@ OPERA = Store("12", "Paris Opéra", "Paris", "Île-de-France", "", 3, parse("Mo-
 def test_given_a_list_and_sales_when_shops_are_asked_then_those_without_a_name_follow(
     pipeline: Pipeline, queries: Queries
 ) -> None:
-    sell(pipeline, body(), body(cashReceiptID="2", storeID="13", date="2017-11-18 20:39:32"), body(storeID="11"))
+    process_receipts(
+        pipeline, body(), body(cashReceiptID="2", storeID="13", date="2017-11-18 20:39:32"), body(storeID="11")
+    )
     assert [(row["id"], row["name"], row["listed"]) for row in queries.stores()] == [
         ("11", "11", False),
         ("12", "12", False),
         ("13", "13", False),
     ]
-    pipeline.list_shops(Store("99", zone="Indian/Reunion"), OPERA)
+    pipeline.set_shops(Store("99", zone="Indian/Reunion"), OPERA)
     rows = queries.stores()
     assert [row["id"] for row in rows] == ["99", "12", "11", "13"]
     assert all(tuple(row) == STORE_COLUMNS for row in rows)

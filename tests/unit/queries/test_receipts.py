@@ -11,7 +11,7 @@ import pytest
 
 from tests.inprocess.dashboard import queries_of
 from tests.inprocess.pipeline import Pipeline
-from tests.inprocess.sales import sell, total
+from tests.inprocess.pipeline_receipts import process_receipts, receipt_with_total
 from tests.support.receipts import body
 from tillstream.config.settings import Settings
 from tillstream.errors import BadQuery
@@ -26,8 +26,8 @@ TODAY = "2026-11-23"
 
 
 def test_given_filters_when_receipts_are_asked_then_only_those_come(pipeline: Pipeline, queries: Queries) -> None:
-    odd = total("9.99", cashReceiptID="odd", settlements=[{"settlementAmount": 1}])
-    pipeline.append(body(), total("-3.20", cashReceiptID="back", storeID="13"), odd)
+    odd = receipt_with_total("9.99", cashReceiptID="odd", settlements=[{"settlementAmount": 1}])
+    pipeline.append(body(), receipt_with_total("-3.20", cashReceiptID="back", storeID="13"), odd)
     pipeline.append(body(cashReceiptID="old", date="2026-11-22 08:30:00"))
     pipeline.drain()
 
@@ -54,7 +54,7 @@ def test_given_filters_when_receipts_are_asked_then_only_those_come(pipeline: Pi
 def test_given_a_key_when_the_receipt_is_asked_then_all_of_it_comes_without_the_persons(
     pipeline: Pipeline, queries: Queries
 ) -> None:
-    sell(pipeline, body(agentID="Ann", customerID="Bob", note="<script>alert(1)</script>"))
+    process_receipts(pipeline, body(agentID="Ann", customerID="Bob", note="<script>alert(1)</script>"))
     found = queries.receipt(receipt_key("12", "3", "1", "2026-11-23 11:59:58"))
     assert found is not None
     assert (found["gross"], found["net"], found["tax"], found["sold_local"]) == (
@@ -81,7 +81,7 @@ def test_given_a_key_that_there_is_not_when_the_receipt_is_asked_then_there_is_n
 def test_given_a_change_between_two_queries_when_the_receipt_is_asked_then_its_parts_are_of_one_commit(
     pipeline: Pipeline, queries: Queries, interrupt: Callable[[str, Callable[[], object]], None]
 ) -> None:
-    sell(pipeline, body())
+    process_receipts(pipeline, body())
     interrupt("FROM lines", lambda: pipeline.tamper("DELETE FROM lines; DELETE FROM settlements"))
     found = queries.receipt(receipt_key("12", "3", "1", "2026-11-23 11:59:58"))
     assert found is not None
@@ -91,8 +91,10 @@ def test_given_a_change_between_two_queries_when_the_receipt_is_asked_then_its_p
 def test_given_receipts_of_other_days_when_those_that_arrived_are_asked_then_they_are_as_many_as_are_told(
     pipeline: Pipeline, queries: Queries
 ) -> None:
-    sell(pipeline, body(), *(body(date="2017-11-18 20:39:32", cashReceiptID=str(number)) for number in range(3)))
-    sell(pipeline, body(date="2026-11-22 20:39:32", cashReceiptID="late"))
+    process_receipts(
+        pipeline, body(), *(body(date="2017-11-18 20:39:32", cashReceiptID=str(number)) for number in range(3))
+    )
+    process_receipts(pipeline, body(date="2026-11-22 20:39:32", cashReceiptID="late"))
     pipeline.append(body(date="2026-11-21 20:39:32", cashReceiptID="invented"), source="json/http/simulated")
     pipeline.drain()
     arrived = queries.receipts({"arrived": "2026-11-23"})["receipts"]
@@ -109,8 +111,8 @@ def test_given_receipts_of_other_days_when_those_that_arrived_are_asked_then_the
 def test_given_a_list_of_shops_when_receipts_are_asked_then_they_have_its_names(
     pipeline: Pipeline, queries: Queries
 ) -> None:
-    sell(pipeline, body(), body(cashReceiptID="2", storeID="13"))
-    pipeline.list_shops(Store("12", "Paris Opéra"))
+    process_receipts(pipeline, body(), body(cashReceiptID="2", storeID="13"))
+    pipeline.set_shops(Store("12", "Paris Opéra"))
     listed = {row["store"]: row for row in queries.receipts()["receipts"]}
     assert {store: row["store_name"] for store, row in listed.items()} == {"12": "Paris Opéra", "13": "13"}
     for row in listed.values():
@@ -178,7 +180,7 @@ def totals(gross: object, net: object, tax: object) -> dict[str, object]:
 def test_given_an_anomaly_then_its_evidence_is_the_figures_that_do_not_fit(
     pipeline: Pipeline, queries: Queries, kind: str, changes: dict[str, Any], values: dict[str, Any]
 ) -> None:
-    sell(pipeline, body(cashReceiptID="odd", **changes), body(cashReceiptID="fine"))
+    process_receipts(pipeline, body(cashReceiptID="odd", **changes), body(cashReceiptID="fine"))
     assert {each["anomaly"]: each["values"] for each in evidence(queries, kind)} == {kind: values}
     assert [each["receipt"] for each in queries.anomalies()["receipts"]] == ["odd"]
 
@@ -192,7 +194,9 @@ def test_given_a_clock_a_day_ahead_then_the_hours_are_told(pipeline: Pipeline, q
 
 def test_given_anomalies_then_they_are_counted_by_kind_and_a_receipt_once(pipeline: Pipeline, queries: Queries) -> None:
     odd = body(cashReceiptID="1", documentTotal=totals(9, 8, 1), settlements=[{"settlementAmount": 1}])
-    sell(pipeline, odd, body(cashReceiptID="2", settlements=[{"settlementAmount": 1}]), body(cashReceiptID="3"))
+    process_receipts(
+        pipeline, odd, body(cashReceiptID="2", settlements=[{"settlementAmount": 1}]), body(cashReceiptID="3")
+    )
     counts = queries.anomaly_counts(TODAY)
     assert (counts["day"], counts["receipts"]) == (TODAY, 2)
     assert {each["anomaly"]: each["receipts"] for each in counts["anomalies"]} == {
@@ -207,7 +211,9 @@ def test_given_anomalies_then_they_are_counted_by_kind_and_a_receipt_once(pipeli
 
 def test_given_many_then_they_come_page_by_page_and_by_the_other_filters(pipeline: Pipeline, queries: Queries) -> None:
     for number in range(3):
-        sell(pipeline, body(cashReceiptID=str(number), storeID=str(number), settlements=[{"settlementAmount": 1}]))
+        process_receipts(
+            pipeline, body(cashReceiptID=str(number), storeID=str(number), settlements=[{"settlementAmount": 1}])
+        )
         pipeline.clock.advance(1)
     page = queries.anomalies({"limit": "2"})
     rest = queries.anomalies({"limit": "2", "cursor": page["next"]})

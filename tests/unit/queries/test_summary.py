@@ -10,7 +10,7 @@ from threading import Event, Thread
 import pytest
 
 from tests.inprocess.pipeline import Pipeline
-from tests.inprocess.sales import sell, total
+from tests.inprocess.pipeline_receipts import process_receipts, receipt_with_total
 from tests.support.receipts import body
 from tillstream.queries.queries import Queries
 
@@ -30,7 +30,7 @@ def test_given_nothing_when_the_summary_is_asked_then_it_is_all_zeros_and_nulls(
 def test_given_receipts_when_the_summary_is_asked_then_it_tells_the_day_to_the_cent(
     pipeline: Pipeline, queries: Queries
 ) -> None:
-    sell(pipeline, body(), body(cashReceiptID="2", storeID="13"), body(cashReceiptID="3", terminalID="4"))
+    process_receipts(pipeline, body(), body(cashReceiptID="2", storeID="13"), body(cashReceiptID="3", terminalID="4"))
     summary = queries.summary()
     assert summary["currency"] == "EUR"
     assert (summary["revenue"], summary["net"], summary["tax"]) == ("15.00", "13.92", "1.08")
@@ -44,14 +44,14 @@ def test_given_receipts_when_the_summary_is_asked_then_it_tells_the_day_to_the_c
 def test_given_an_average_of_half_a_cent_when_the_summary_is_asked_then_it_is_rounded_half_up(
     pipeline: Pipeline, queries: Queries, amounts: tuple[str, str], average: str
 ) -> None:
-    sell(pipeline, *(total(amount, cashReceiptID=amount) for amount in amounts))
+    process_receipts(pipeline, *(receipt_with_total(amount, cashReceiptID=amount) for amount in amounts))
     assert queries.summary()["average_ticket"] == average
 
 
 def test_given_the_minute_has_passed_when_the_summary_is_asked_then_no_receipt_counts_for_it(
     pipeline: Pipeline, queries: Queries
 ) -> None:
-    sell(pipeline, body())
+    process_receipts(pipeline, body())
     pipeline.clock.advance(59)
     assert queries.summary()["receipts_per_minute"] == 1
     pipeline.clock.advance(1)
@@ -61,7 +61,7 @@ def test_given_the_minute_has_passed_when_the_summary_is_asked_then_no_receipt_c
 def test_given_another_day_when_the_summary_is_asked_then_it_is_that_day_without_a_pace(
     pipeline: Pipeline, queries: Queries
 ) -> None:
-    sell(pipeline, body(date="2017-11-18 20:39:32"))
+    process_receipts(pipeline, body(date="2017-11-18 20:39:32"))
     past = queries.summary("2017-11-18")
     assert (past["receipts"], past["receipts_per_minute"]) == (1, None)
     assert queries.summary(date(2017, 11, 18))["revenue"] == "5.00"
@@ -71,9 +71,9 @@ def test_given_another_day_when_the_summary_is_asked_then_it_is_that_day_without
 def test_given_repeats_conflicts_and_refusals_when_the_summary_is_asked_then_each_is_counted(
     pipeline: Pipeline, queries: Queries
 ) -> None:
-    sell(pipeline, body())
-    sell(pipeline, body())
-    sell(pipeline, total(9.99))
+    process_receipts(pipeline, body())
+    process_receipts(pipeline, body())
+    process_receipts(pipeline, receipt_with_total(9.99))
     pipeline.refuse(b"{", [{"path": "$", "error": "broken off", "hint": ""}])
     pipeline.drain()
     summary = queries.summary()
@@ -87,8 +87,8 @@ Interrupt = Callable[[str, Callable[[], object]], None]
 def test_given_receipts_of_other_days_when_asked_then_those_received_today_are_counted(
     pipeline: Pipeline, queries: Queries
 ) -> None:
-    sell(pipeline, body(), *(body(date="2017-11-18 20:39:32", cashReceiptID=str(n)) for n in range(3)))
-    sell(pipeline, body(date="2026-11-22 20:39:32"))
+    process_receipts(pipeline, body(), *(body(date="2017-11-18 20:39:32", cashReceiptID=str(n)) for n in range(3)))
+    process_receipts(pipeline, body(date="2026-11-22 20:39:32"))
     pipeline.append(body(date="2026-11-21 20:39:32"), source="json/http/simulated")
     pipeline.drain()
     assert queries.overview()["other_days"] == [
@@ -100,7 +100,12 @@ def test_given_receipts_of_other_days_when_asked_then_those_received_today_are_c
 
 
 def test_given_receipts_when_a_snapshot_is_asked_then_its_parts_agree(pipeline: Pipeline, queries: Queries) -> None:
-    sell(pipeline, body(), body(cashReceiptID="2", date="2026-11-23 08:15:00"), total("1.00", cashReceiptID="3"))
+    process_receipts(
+        pipeline,
+        body(),
+        body(cashReceiptID="2", date="2026-11-23 08:15:00"),
+        receipt_with_total("1.00", cashReceiptID="3"),
+    )
     snapshot = queries.snapshot()
     assert snapshot["live"] is True
     assert snapshot["summary"] == queries.summary()
@@ -120,7 +125,7 @@ def test_given_receipts_when_a_snapshot_is_asked_then_its_parts_agree(pipeline: 
 
 
 def test_given_a_past_day_when_a_snapshot_is_asked_then_it_is_not_live(pipeline: Pipeline, queries: Queries) -> None:
-    sell(pipeline, body(date="2017-11-18 20:39:32"))
+    process_receipts(pipeline, body(date="2017-11-18 20:39:32"))
     snapshot = queries.snapshot("2017-11-18")
     assert (snapshot["live"], snapshot["summary"]["receipts"], snapshot["other_days"]) == (False, 1, [])
     assert (snapshot["minutes"]["offset"], snapshot["minutes"]["now"]) == ([1239], None)
@@ -129,7 +134,7 @@ def test_given_a_past_day_when_a_snapshot_is_asked_then_it_is_not_live(pipeline:
 def test_given_the_engine_stands_still_when_a_snapshot_is_asked_then_its_age_grows(
     pipeline: Pipeline, queries: Queries
 ) -> None:
-    sell(pipeline, body())
+    process_receipts(pipeline, body())
     pipeline.append(body(cashReceiptID="2"))
     pipeline.clock.advance(7)
     snapshot = queries.snapshot()
@@ -140,7 +145,7 @@ def test_given_the_engine_stands_still_when_a_snapshot_is_asked_then_its_age_gro
 def test_given_a_commit_between_two_queries_when_a_snapshot_is_asked_then_it_is_of_one_commit(
     pipeline: Pipeline, queries: Queries, interrupt: Interrupt
 ) -> None:
-    sell(pipeline, body())
+    process_receipts(pipeline, body())
     pipeline.append(
         body(cashReceiptID="2", date="2026-11-23 08:15:00"), body(cashReceiptID="3", date="2026-11-22 09:00:00")
     )
@@ -170,7 +175,7 @@ def test_given_commits_all_the_time_when_snapshots_are_asked_then_the_parts_of_e
     watcher = Thread(target=watch)
     watcher.start()
     for number in range(15):
-        sell(pipeline, body(cashReceiptID=str(number)))
+        process_receipts(pipeline, body(cashReceiptID=str(number)))
         pipeline.clock.advance(1)
     done.set()
     watcher.join()
@@ -187,7 +192,7 @@ def test_given_nothing_when_asked_then_all_shapes_are_there_with_zeros(queries: 
 
 
 def test_given_receipts_when_asked_then_the_sums_are_those_of_today(pipeline: Pipeline, queries: Queries) -> None:
-    sell(pipeline, body(), body(cashReceiptID="2"), body(cashReceiptID="3", date="2017-11-18 10:00:00"))
+    process_receipts(pipeline, body(), body(cashReceiptID="2"), body(cashReceiptID="3", date="2017-11-18 10:00:00"))
     found = queries.ticker()
     assert found["count"] == {"sum": Decimal("10.00"), "count": 2}
     assert sum(found["categories"].values()) == Decimal("10.00")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.spare import spare_port
+from tests.support import free_ports
 from tillstream.config import data_directory
 from tillstream.config.data_directory import Kind, open_directory
 from tillstream.config.settings import Settings
@@ -25,7 +25,7 @@ def taken_port() -> Iterator[int]:
 
 @pytest.fixture
 def free_port() -> int:
-    return spare_port()
+    return free_ports.free_port()
 
 
 def run(settings: Settings, *, demo: bool = False) -> None:

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.inprocess.dashboard import Served, alerts_of, quarantine_service_of, queries_of, served
+from tests.inprocess.dashboard import DashboardServer, alerts_of, dashboard_server, quarantine_service_of, queries_of
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
 from tests.support.waiting import wait_until
@@ -31,7 +31,7 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
     pipeline.close()
 
 
-def asking(server: Served) -> socket.socket:
+def asking(server: DashboardServer) -> socket.socket:
     """A viewer that never reads: its socket takes little, so the server's side fills."""
     viewer = socket.socket()
     viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
@@ -49,14 +49,17 @@ def updates(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
 
 
 def test_given_port_zero_when_it_serves_then_the_bound_port_is_told_and_answers(pipeline: Pipeline) -> None:
-    with served(pipeline) as server:
+    with dashboard_server(pipeline) as server:
         assert server.port > 0
         assert httpx.get(f"{server.address}/health/ready").json()["status"] == "ready"
         assert "text/html" in httpx.get(f"{server.address}/").headers["content-type"]
 
 
 def test_given_a_watcher_when_a_receipt_is_committed_then_it_comes_over_the_wire(pipeline: Pipeline) -> None:
-    with served(pipeline) as server, httpx.stream("GET", f"{server.address}/api/v1/live", timeout=20) as answer:
+    with (
+        dashboard_server(pipeline) as server,
+        httpx.stream("GET", f"{server.address}/api/v1/live", timeout=20) as answer,
+    ):
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert answer.headers["cache-control"] == "no-store"
         events = updates(answer.iter_lines())
@@ -68,7 +71,7 @@ def test_given_a_watcher_when_a_receipt_is_committed_then_it_comes_over_the_wire
 
 
 def test_given_a_watcher_when_it_leaves_then_it_no_longer_counts(pipeline: Pipeline) -> None:
-    with served(pipeline) as server:
+    with dashboard_server(pipeline) as server:
         with httpx.stream("GET", f"{server.address}/api/v1/live", timeout=20) as answer:
             # Kept, because lines that nobody holds any more close the connection.
             events = updates(answer.iter_lines())
@@ -78,7 +81,10 @@ def test_given_a_watcher_when_it_leaves_then_it_no_longer_counts(pipeline: Pipel
 
 
 def test_given_open_streams_when_it_is_told_to_stop_then_it_does_and_they_end(pipeline: Pipeline) -> None:
-    with served(pipeline) as server, httpx.stream("GET", f"{server.address}/api/v1/live", timeout=20) as answer:
+    with (
+        dashboard_server(pipeline) as server,
+        httpx.stream("GET", f"{server.address}/api/v1/live", timeout=20) as answer,
+    ):
         lines = answer.iter_lines()
         next(updates(lines))
         server.stop(timeout_s=5)
@@ -94,7 +100,7 @@ def test_given_viewers_that_read_nothing_when_updates_are_made_then_they_cost_no
     live = LiveFeed("overview", lambda: state, lambda: None, Settings(live_interval_ms=1), SystemClock())
     stuck, made, allowed_bytes = 20, 60, 100_000_000
     assert stuck * made * len(state["figures"]) > 5 * allowed_bytes
-    with served(pipeline, live=live) as server, ExitStack() as open_sockets:
+    with dashboard_server(pipeline, live=live) as server, ExitStack() as open_sockets:
         for _ in range(stuck):
             open_sockets.enter_context(asking(server))
         wait_until(lambda: live.viewers == stuck, "all of them watch")
@@ -114,7 +120,7 @@ def test_given_viewers_that_read_nothing_when_updates_are_made_then_they_cost_no
 def test_given_viewers_that_read_nothing_when_it_is_told_to_stop_then_it_does(pipeline: Pipeline) -> None:
     state = {"figures": "x" * 5_000_000}
     live = LiveFeed("overview", lambda: state, lambda: None, Settings(live_interval_ms=50), SystemClock())
-    with served(pipeline, live=live) as server, asking(server):
+    with dashboard_server(pipeline, live=live) as server, asking(server):
 
         def stuck() -> bool:
             # A few updates fit between here and there; the next one is on its way for ever.
@@ -130,4 +136,4 @@ def test_given_a_taken_port_when_it_would_serve_then_it_is_refused(pipeline: Pip
         settings = Settings(dashboard_port=taken.getsockname()[1])
         queries = queries_of(pipeline)
         with pytest.raises(PortTaken, match="--dashboard-port"):
-            Served(queries, alerts_of(pipeline, queries), quarantine_service_of(pipeline, queries), settings)
+            DashboardServer(queries, alerts_of(pipeline, queries), quarantine_service_of(pipeline, queries), settings)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.written import as_csv
+from tests.support.encoders import to_csv
 from tillstream.config.settings import Settings
 from tillstream.formats.base import Decoded, Record, Unreadable
 from tillstream.formats.csv.decoder import ROWS_LIMIT, CsvDecoder
@@ -200,7 +200,7 @@ class Slow(io.RawIOBase):
 @pytest.mark.parametrize("step", [1, 3, 7])
 def test_the_size_of_reads_does_not_matter(step: int) -> None:
     receipts = [json.loads(CsvDecoder(Settings()).one(csv.example.encode()).body)]  # type: ignore[union-attr]
-    payload = as_csv(receipts * 2) + b'"open,\n' + as_csv(receipts).split(b"\r\n", 1)[1]
+    payload = to_csv(receipts * 2) + b'"open,\n' + to_csv(receipts).split(b"\r\n", 1)[1]
     whole = list(csv.decode(io.BytesIO(payload)))
     assert list(csv.decode(io.BufferedReader(Slow(payload, step), 16))) == whole
     assert list(csv.decode(Slow(payload, step))) == whole  # type: ignore[arg-type]

@@ -11,8 +11,8 @@ import pika
 import pytest
 from msgspec.structs import replace
 
-from tests.inprocess.patience import impatient, patient
 from tests.inprocess.pipeline import head
+from tests.inprocess.rabbitmq_timeouts import long_broker_timeouts, production_broker_timeouts
 from tests.support.receipts import body
 from tillstream.clock import ManualClock
 from tillstream.config.settings import Settings
@@ -21,7 +21,7 @@ from tillstream.log.rabbitmq.connection import Connection, parameters
 from tillstream.log.rabbitmq.log import RabbitLog
 from tillstream.receipt.validation import Validator
 
-__all__ = ["impatient", "patient"]
+__all__ = ["long_broker_timeouts", "production_broker_timeouts"]
 
 RECEIVED_US = 1_795_431_600_000_000
 

@@ -8,8 +8,8 @@ import socket
 import pytest
 from pika import BasicProperties
 
+from tests.support.free_ports import free_port
 from tests.support.rabbitmq import Node
-from tests.support.spare import spare_port
 from tests.unit.log.rabbitmq.conftest import Run
 from tillstream.log.rabbitmq.connection import Connection, ConnectionLost, address, parameters
 from tillstream.log.rabbitmq.messages import Message
@@ -33,7 +33,7 @@ def test_a_refused_connection_has_the_brokers_reason(node: Node, user: str, vhos
 
 
 def test_a_port_without_a_listener_is_named_as_the_reason() -> None:
-    url = f"amqp://127.0.0.1:{spare_port()}"
+    url = f"amqp://127.0.0.1:{free_port()}"
     with pytest.raises(ConnectionLost, match="nothing listens there"):
         asyncio.run(Connection.open(parameters(url, "test")))
 

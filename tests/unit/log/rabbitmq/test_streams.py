@@ -69,7 +69,7 @@ def test_publishing_to_a_missing_exchange_is_an_error(on_broker: Run) -> None:
 
 
 def test_publishing_fails_within_two_seconds_if_the_broker_confirms_nothing(
-    node: Node, vhost: str, impatient: None
+    node: Node, vhost: str, production_broker_timeouts: None
 ) -> None:
     proxy = Proxy(node.port)
     proxy.open()

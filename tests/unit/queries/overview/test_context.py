@@ -9,7 +9,7 @@ from fractions import Fraction
 import pytest
 
 from tests.inprocess.pipeline import Pipeline
-from tests.inprocess.sales import sell
+from tests.inprocess.pipeline_receipts import process_receipts
 from tests.support.receipts import body
 from tillstream.queries.overview.context import Comparison, Sales, VersionedCache, version
 from tillstream.queries.overview.scope import Period
@@ -72,9 +72,9 @@ def test_given_days_when_receipts_are_added_to_them_then_their_version_changes(p
             return version(reader, span)
 
     assert now() == 0
-    sell(pipeline, body(date="2026-11-16 10:00:00"), body(date="2026-11-17 10:00:00"))
+    process_receipts(pipeline, body(date="2026-11-16 10:00:00"), body(date="2026-11-17 10:00:00"))
     assert now() == 2
-    sell(pipeline, body(date="2026-11-18 10:00:00"))
+    process_receipts(pipeline, body(date="2026-11-18 10:00:00"))
     assert now() == 2
-    sell(pipeline, body(date="2026-11-16 10:00:01", documentTotal={"grossTotal": 0}, lines=[]))
+    process_receipts(pipeline, body(date="2026-11-16 10:00:01", documentTotal={"grossTotal": 0}, lines=[]))
     assert now() == 3

@@ -8,7 +8,7 @@ import pytest
 
 from tests.inprocess.dashboard import quarantine_service_of
 from tests.inprocess.pipeline import Pipeline
-from tests.inprocess.sales import sell
+from tests.inprocess.pipeline_receipts import process_receipts
 from tests.support.receipts import body
 from tillstream.errors import BadQuery
 from tillstream.queries.queries import Queries
@@ -38,8 +38,10 @@ def test_given_nothing_when_asked_then_every_panel_is_there(queries: Queries) ->
 def test_given_receipts_that_come_while_it_is_read_when_asked_then_all_is_of_one_commit(
     pipeline: Pipeline, queries: Queries, interrupt: Interrupt
 ) -> None:
-    sell(pipeline, body())
-    interrupt("metric_sales_by_minute", lambda: sell(pipeline, body(cashReceiptID=str(pipeline.clock.now_us()))))
+    process_receipts(pipeline, body())
+    interrupt(
+        "metric_sales_by_minute", lambda: process_receipts(pipeline, body(cashReceiptID=str(pipeline.clock.now_us())))
+    )
     overview = queries.overview()
     assert overview["tiles"]["receipts"]["value"] == 1
     assert (sum(overview["pace"]["receipts"]), len(overview["latest"])) == (1, 1)
@@ -49,8 +51,8 @@ def test_given_receipts_that_come_while_it_is_read_when_asked_then_all_is_of_one
 def test_given_repeats_and_other_days_when_asked_then_they_are_told_of_the_chain_only(
     pipeline: Pipeline, queries: Queries
 ) -> None:
-    sell(pipeline, body(), body(date="2026-11-20 10:00:00"))
-    sell(pipeline, body())
+    process_receipts(pipeline, body(), body(date="2026-11-20 10:00:00"))
+    process_receipts(pipeline, body())
     overview = queries.overview()
     assert (overview["counters"]["duplicates"], overview["other_days"]) == (1, [{"day": "2026-11-20", "receipts": 1}])
     shop = queries.overview({"store": "12"})
@@ -67,7 +69,7 @@ def test_given_repeats_and_other_days_when_asked_then_they_are_told_of_the_chain
 def test_given_a_product_when_asked_then_it_is_called_what_the_tills_call_it(
     pipeline: Pipeline, queries: Queries
 ) -> None:
-    sell(pipeline, body(date="2026-11-16 10:00:00"))
+    process_receipts(pipeline, body(date="2026-11-16 10:00:00"))
     for query in ({"product": "BAG"}, {"product": "BAG", "day": "2026-11-16"}):
         scope = queries.overview(query)["scope"]
         assert (scope["title"], scope["parents"][0]["category"]) == ("Baguette tradition", "Pain")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.inprocess.pipeline import Pipeline
-from tests.inprocess.sales import sell, total
+from tests.inprocess.pipeline_receipts import process_receipts, receipt_with_total
 from tests.support.receipts import body
 from tillstream.log.base import PARTITION_SHIFT
 from tillstream.queries.overview.panels import LATEST, line_text, share, summary_text
@@ -18,7 +18,9 @@ from tillstream.queries.queries import Queries
 def test_given_a_live_day_when_asked_then_its_minutes_stand_beside_the_whole_other_day(
     pipeline: Pipeline, queries: Queries
 ) -> None:
-    sell(pipeline, body(date="2026-11-23 08:15:59"), body(date="2026-11-16 08:14:00"), body(date="2026-11-16 21:00:00"))
+    process_receipts(
+        pipeline, body(date="2026-11-23 08:15:59"), body(date="2026-11-16 08:14:00"), body(date="2026-11-16 21:00:00")
+    )
     pace = queries.overview()["pace"]
     assert {name: pace[name] for name in ("unit", "start", "now", "end")} == {
         "unit": "minute", "start": "2026-11-23T00:00", "now": 720, "end": 1440,
@@ -28,16 +30,16 @@ def test_given_a_live_day_when_asked_then_its_minutes_stand_beside_the_whole_oth
 
 
 def test_given_late_receipts_when_asked_again_then_the_other_day_has_them(pipeline: Pipeline, queries: Queries) -> None:
-    sell(pipeline, body(date="2026-11-16 08:14:00"))
+    process_receipts(pipeline, body(date="2026-11-16 08:14:00"))
     assert queries.overview()["pace"]["before"]["receipts"] == [1]
-    sell(pipeline, body(cashReceiptID="late", date="2026-11-16 08:14:00"))
+    process_receipts(pipeline, body(cashReceiptID="late", date="2026-11-16 08:14:00"))
     assert queries.overview()["pace"]["before"]["receipts"] == [2]
 
 
 def test_given_some_days_when_asked_then_it_goes_by_the_hour_or_by_the_day(
     pipeline: Pipeline, queries: Queries
 ) -> None:
-    sell(pipeline, body(date="2026-11-17 08:15:00"), body(date="2026-11-23 11:59:00"))
+    process_receipts(pipeline, body(date="2026-11-17 08:15:00"), body(date="2026-11-23 11:59:00"))
     week = queries.overview({"from": "2026-11-17", "to": "2026-11-23"})["pace"]
     assert (week["unit"], week["offset"], week["now"], week["end"]) == ("hour", [8, 6 * 24 + 11], 6 * 24 + 12, 168)
     days = queries.overview({"from": "2026-11-14", "to": "2026-11-23"})["pace"]
@@ -45,7 +47,7 @@ def test_given_some_days_when_asked_then_it_goes_by_the_hour_or_by_the_day(
 
 
 def test_given_a_category_when_asked_then_its_course_counts_no_receipts(pipeline: Pipeline, queries: Queries) -> None:
-    sell(pipeline, body())
+    process_receipts(pipeline, body())
     pace = queries.overview({"category": "Pain"})["pace"]
     assert (pace["offset"], pace["revenue"], pace["receipts"]) == ([719], ["2.50"], None)
 
@@ -57,8 +59,8 @@ def line(category: str, amount: float) -> dict[str, Any]:
 def test_given_two_days_when_asked_then_each_category_has_both_even_if_it_has_gone(
     pipeline: Pipeline, queries: Queries
 ) -> None:
-    sell(pipeline, body(date="2026-11-16 10:00:00", lines=[line("Pizza", 3), line("Pain", 2)]))
-    sell(pipeline, body(lines=[line("Pain", 3), line("Menu", 2)]))
+    process_receipts(pipeline, body(date="2026-11-16 10:00:00", lines=[line("Pizza", 3), line("Pain", 2)]))
+    process_receipts(pipeline, body(lines=[line("Pain", 3), line("Menu", 2)]))
     assert queries.overview()["categories"] == [
         {"category": "Pain", "quantity": 1, "revenue": "3.00", "before": "2.00", "change": "50.0"},
         {"category": "Menu", "quantity": 1, "revenue": "2.00", "before": "0.00", "change": "new"},
@@ -67,7 +69,7 @@ def test_given_two_days_when_asked_then_each_category_has_both_even_if_it_has_go
 
 
 def test_given_many_categories_when_asked_then_only_the_largest_come(pipeline: Pipeline, queries: Queries) -> None:
-    sell(pipeline, body(lines=[line(f"C{number:02}", number) for number in range(1, 31)]))
+    process_receipts(pipeline, body(lines=[line(f"C{number:02}", number) for number in range(1, 31)]))
     overview = queries.overview()
     assert [row["category"] for row in overview["categories"]] == [
         "C30", *(f"C{number:02}" for number in range(29, 10, -1)),
@@ -78,8 +80,8 @@ def test_given_many_categories_when_asked_then_only_the_largest_come(pipeline: P
 def test_given_hours_without_a_sale_when_asked_then_they_are_null_between_the_first_and_the_last(
     pipeline: Pipeline, queries: Queries
 ) -> None:
-    sell(pipeline, body(date="2026-11-23 08:00:00", lines=[line("Pain", 5)], cashReceiptID="1"))
-    sell(pipeline, body(date="2026-11-23 10:00:00", lines=[line("Menu", 4), line("Pain", 1)]))
+    process_receipts(pipeline, body(date="2026-11-23 08:00:00", lines=[line("Pain", 5)], cashReceiptID="1"))
+    process_receipts(pipeline, body(date="2026-11-23 10:00:00", lines=[line("Menu", 4), line("Pain", 1)]))
     assert queries.overview()["hours"] == {
         "hours": [8, 9, 10],
         "rows": [
@@ -91,7 +93,7 @@ def test_given_hours_without_a_sale_when_asked_then_they_are_null_between_the_fi
 
 def test_given_payments_when_asked_then_each_has_its_share(pipeline: Pipeline, queries: Queries) -> None:
     paid = [{"paymentMechanism": "CB", "settlementAmount": 2}, {"paymentMechanism": "ES", "settlementAmount": 1}]
-    sell(pipeline, total(3, settlements=paid))
+    process_receipts(pipeline, receipt_with_total(3, settlements=paid))
     assert queries.overview()["payments"] == [
         {"mechanism": "CB", "revenue": "2.00", "settlements": 1, "share": "66.7"},
         {"mechanism": "ES", "revenue": "1.00", "settlements": 1, "share": "33.3"},
@@ -100,7 +102,7 @@ def test_given_payments_when_asked_then_each_has_its_share(pipeline: Pipeline, q
 
 
 def test_given_lines_when_rates_are_asked_then_revenue_is_net_and_tax(pipeline: Pipeline, queries: Queries) -> None:
-    sell(pipeline, body())
+    process_receipts(pipeline, body())
     assert queries.overview()["vat"] == [
         {"rate": "10", "revenue": "2.50", "net": "2.27", "tax": "0.23"},
         {"rate": "5.5", "revenue": "2.50", "net": "2.37", "tax": "0.13"},
@@ -119,7 +121,7 @@ def test_given_a_part_when_its_share_is_asked_then_it_is_of_something(
 def test_given_receipts_when_asked_then_the_last_to_come_is_the_first(pipeline: Pipeline, queries: Queries) -> None:
     for number in range(LATEST + 2):
         pipeline.clock.advance(1)
-        sell(
+        process_receipts(
             pipeline, body(cashReceiptID=str(number), date="2026-11-23 11:00:00", documentTotal={"grossTotal": number})
         )
     latest = queries.overview()["latest"]
@@ -133,7 +135,7 @@ def test_given_receipts_when_asked_then_the_last_to_come_is_the_first(pipeline: 
 
 
 def test_given_a_product_when_asked_then_only_receipts_that_have_it_come(pipeline: Pipeline, queries: Queries) -> None:
-    sell(pipeline, body(), total(3, cashReceiptID="2"))
+    process_receipts(pipeline, body(), receipt_with_total(3, cashReceiptID="2"))
     assert [row["gross"] for row in queries.overview({"product": "BAG"})["latest"]] == ["5.00"]
     assert [row["what"] for row in queries.overview()["latest"]] == ["", "Baguette tradition ×2, Sandwich jambon"]
 
@@ -143,7 +145,7 @@ def test_given_several_partitions_when_a_product_is_asked_then_the_last_to_come_
 ) -> None:
     for number in range(LATEST + 2):
         pipeline.clock.advance(1)
-        sell(pipeline, body(cashReceiptID=str(number)))
+        process_receipts(pipeline, body(cashReceiptID=str(number)))
     # All but the last one came over a partition whose places are greater.
     early = f"SELECT place FROM receipts WHERE receipt <> '{LATEST + 1}'"
     for table in ("lines", "receipts"):

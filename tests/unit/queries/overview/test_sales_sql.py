@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from tests.inprocess.pipeline import Pipeline
-from tests.inprocess.sales import sell
+from tests.inprocess.pipeline_receipts import process_receipts
 from tests.support.receipts import body
 from tillstream.queries.overview.sales_sql import SOLD, SalesSql, total
 from tillstream.queries.overview.scope import Period, Scope, parse_scope
@@ -23,7 +23,9 @@ STORE = parse_scope(StoreList(), {"store": "12"})
 @pytest.fixture
 def sales(pipeline: Pipeline) -> SalesSql:
     times = ["08:59:59", "09:00:00", "10:29:59", "10:30:00", "10:59:59", "23:00:00"]
-    sell(pipeline, *(body(cashReceiptID=str(number), date=f"2026-11-23 {time}") for number, time in enumerate(times)))
+    process_receipts(
+        pipeline, *(body(cashReceiptID=str(number), date=f"2026-11-23 {time}") for number, time in enumerate(times))
+    )
     pipeline.append(body(cashReceiptID="7", date="2026-11-25 09:10:00"), day="2026-11-23")
     pipeline.append(body(cashReceiptID="8", date="2026-11-22 20:10:00"), day="2026-11-23")
     pipeline.drain()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.inprocess.pipeline import Pipeline
-from tests.inprocess.sales import sell, total
+from tests.inprocess.pipeline_receipts import process_receipts, receipt_with_total
 from tests.support.receipts import body
 from tillstream.config.settings import Settings
 from tillstream.queries.queries import Queries
@@ -20,8 +20,16 @@ from tillstream.stores.model import Opening, Store, StoreList
 def test_given_both_days_when_asked_then_the_change_is_up_to_the_same_minute(
     pipeline: Pipeline, queries: Queries
 ) -> None:
-    sell(pipeline, total(50, cashReceiptID="1", date="2026-11-16 11:59:59"), total(9, date="2026-11-16 12:00:00"))
-    sell(pipeline, total(60, date="2026-11-23 11:59:59"), total(40, cashReceiptID="2", date="2026-11-23 12:00:00"))
+    process_receipts(
+        pipeline,
+        receipt_with_total(50, cashReceiptID="1", date="2026-11-16 11:59:59"),
+        receipt_with_total(9, date="2026-11-16 12:00:00"),
+    )
+    process_receipts(
+        pipeline,
+        receipt_with_total(60, date="2026-11-23 11:59:59"),
+        receipt_with_total(40, cashReceiptID="2", date="2026-11-23 12:00:00"),
+    )
     tiles = queries.overview()["tiles"]
     assert tiles["revenue"] == {"value": "100.00", "before": "50.00", "change": "20.0"}
     assert tiles["receipts"] == {"value": 2, "before": 1, "change": "0.0"}
@@ -29,8 +37,10 @@ def test_given_both_days_when_asked_then_the_change_is_up_to_the_same_minute(
 
 
 def test_given_returns_when_asked_then_more_of_them_is_a_growth(pipeline: Pipeline, queries: Queries) -> None:
-    sell(pipeline, total(-10, date="2026-11-16 10:00:00"))
-    sell(pipeline, total(-15, date="2026-11-23 10:00:00"), total(5, cashReceiptID="2"))
+    process_receipts(pipeline, receipt_with_total(-10, date="2026-11-16 10:00:00"))
+    process_receipts(
+        pipeline, receipt_with_total(-15, date="2026-11-23 10:00:00"), receipt_with_total(5, cashReceiptID="2")
+    )
     refunds = queries.overview()["tiles"]["refunds"]
     assert refunds == {"value": "-15.00", "before": "-10.00", "change": "50.0", "count": 1}
 
@@ -38,7 +48,7 @@ def test_given_returns_when_asked_then_more_of_them_is_a_growth(pipeline: Pipeli
 def test_given_an_empty_day_to_compare_with_when_asked_then_nothing_is_compared(
     pipeline: Pipeline, queries: Queries
 ) -> None:
-    sell(pipeline, body())
+    process_receipts(pipeline, body())
     assert queries.overview()["tiles"]["revenue"] == {"value": "5.00", "before": None, "change": None}
     assert queries.overview({"day": "2026-11-21"})["tiles"]["average_ticket"]["value"] is None
 
@@ -47,7 +57,7 @@ def test_given_the_hour_before_when_asked_live_then_the_trend_has_its_complete_m
     pipeline: Pipeline, queries: Queries
 ) -> None:
     times = ["10:59:59", "11:00:00", "11:59:30", "11:59:31", "12:00:00"]
-    sell(pipeline, *(body(cashReceiptID=time, date=f"2026-11-23 {time}") for time in times))
+    process_receipts(pipeline, *(body(cashReceiptID=time, date=f"2026-11-23 {time}") for time in times))
     for query in ({}, {"store": "12"}):
         rate = queries.overview(query)["tiles"]["receipts_per_minute"]
         assert (rate["value"], rate["trend"]) == (5, [1, *[0] * 58, 2])
@@ -60,7 +70,7 @@ def test_given_the_hour_before_when_asked_live_then_the_trend_has_its_complete_m
 def test_given_a_product_when_asked_then_tiles_that_lines_don_t_tell_are_null(
     pipeline: Pipeline, queries: Queries
 ) -> None:
-    sell(pipeline, body())
+    process_receipts(pipeline, body())
     tiles = queries.overview({"product": "BAG"})["tiles"]
     told = {name for name, tile in tiles.items() if tile is not None}
     assert told == {"revenue", "net", "tax", "quantity", "lines"}
@@ -91,17 +101,17 @@ def open_on_mondays(opens: int, closes: int, **parts: Any) -> Store:
 
 
 def test_given_no_list_when_asked_then_who_sold_in_two_weeks_is_known(pipeline: Pipeline, queries: Queries) -> None:
-    sell(
+    process_receipts(
         pipeline, body(), body(storeID="13", date="2026-11-10 10:00:00"), body(storeID="14", date="2026-11-09 10:00:00")
     )
     assert told(queries) == (1, 2, 0, 1, 2)
-    sell(pipeline, body(storeID="14", terminalID="9", date="2026-11-12 10:00:00"))
+    process_receipts(pipeline, body(storeID="14", terminalID="9", date="2026-11-12 10:00:00"))
     assert told(queries) == (1, 3, 0, 1, 3)
     assert told(queries, day="2026-11-10") == (1, 2, None, 1, 2)
 
 
 def test_given_a_list_when_asked_then_its_shops_and_tills_are_known(pipeline: Pipeline, listed: Listed) -> None:
-    sell(pipeline, body(), body(storeID="77"))
+    process_receipts(pipeline, body(), body(storeID="77"))
     queries = listed(Store("12", region="R", tills=4), Store("13", region="R", tills=2))
     assert told(queries) == (2, 3, 0, 2, 7)
     assert told(queries, region="R") == (1, 2, 0, 1, 6)
@@ -110,11 +120,11 @@ def test_given_a_list_when_asked_then_its_shops_and_tills_are_known(pipeline: Pi
 
 
 def test_given_a_seller_when_twenty_minutes_pass_then_it_is_silent(pipeline: Pipeline, queries: Queries) -> None:
-    sell(pipeline, body(date="2026-11-23 11:40:00"))
+    process_receipts(pipeline, body(date="2026-11-23 11:40:00"))
     assert told(queries)[2] == 0
     pipeline.clock.advance(1)
     assert told(queries)[2] == 1
-    sell(pipeline, body(cashReceiptID="2", terminalID="8", date="2026-11-23 11:59:00"))
+    process_receipts(pipeline, body(cashReceiptID="2", terminalID="8", date="2026-11-23 11:59:00"))
     assert told(queries)[2] == 0
 
 
@@ -151,7 +161,7 @@ def test_given_a_zone_in_the_settings_when_the_list_names_another_then_the_setti
     queries = Queries(
         pipeline.database, pipeline.log, pipeline.metrics, pipeline.settings, pipeline.clock, stores=lambda: shops
     )
-    sell(pipeline, body(date="2026-11-23 10:59:00"))
+    process_receipts(pipeline, body(date="2026-11-23 10:59:00"))
     assert told(queries)[2] == 0
     pipeline.clock.advance(30 * 60)
     assert told(queries)[2] == 1

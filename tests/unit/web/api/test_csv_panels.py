@@ -10,7 +10,7 @@ import pytest
 
 from tests.inprocess.dashboard import queries_of
 from tests.inprocess.pipeline import Pipeline
-from tests.inprocess.sales import sell
+from tests.inprocess.pipeline_receipts import process_receipts
 from tests.support.receipts import body
 from tillstream.web.api.csv_panels import PANELS
 
@@ -18,7 +18,7 @@ from tillstream.web.api.csv_panels import PANELS
 @pytest.fixture
 def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
     pipeline = Pipeline(tmp_path)
-    sell(pipeline, body(), body(date="2026-11-16 10:00:00"))
+    process_receipts(pipeline, body(), body(date="2026-11-16 10:00:00"))
     yield pipeline
     pipeline.close()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.inprocess.dashboard import Answers, quarantine_service_of, queries_of
+from tests.inprocess.dashboard import DashboardClient, quarantine_service_of, queries_of
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
 from tillstream.alerts.rules import RULES
@@ -19,18 +19,18 @@ from tillstream.queries import quarantine
 def test_given_an_open_store_when_asked_then_it_is_live_and_ready(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path)
     pipeline.append(body())
-    answers = Answers(pipeline)
-    assert answers.json("/health/live") == {"status": "live"}
-    assert answers.json("/health/ready") == {"status": "ready", "lag": 1}
+    client = DashboardClient(pipeline)
+    assert client.json("/health/live") == {"status": "live"}
+    assert client.json("/health/ready") == {"status": "ready", "lag": 1}
     pipeline.close()
 
 
 def test_given_a_closed_store_when_asked_then_it_is_live_but_not_ready(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path)
-    answers = Answers(pipeline)
+    client = DashboardClient(pipeline)
     pipeline.close()
-    assert answers.ask("/health/live").status_code == 200
-    assert answers.ask("/health/ready").status_code == 503
+    assert client.request("/health/live").status_code == 200
+    assert client.request("/health/ready").status_code == 503
 
 
 def test_given_an_engine_that_stands_still_when_asked_then_it_is_not_ready_and_says_why(
@@ -40,7 +40,7 @@ def test_given_an_engine_that_stands_still_when_asked_then_it_is_not_ready_and_s
     monkeypatch.setattr(
         pipeline.engine, "trouble", lambda: LogUnavailable("read the log", "x", "disk I/O error", "look")
     )
-    answer = Answers(pipeline).ask("/health/ready")
+    answer = DashboardClient(pipeline).request("/health/ready")
     assert answer.status_code == 503
     assert answer.json()["errors"] == [{"path": "", "error": "the figures stand still: disk I/O error", "hint": "look"}]
     pipeline.close()
@@ -48,7 +48,7 @@ def test_given_an_engine_that_stands_still_when_asked_then_it_is_not_ready_and_s
 
 def test_given_gauges_when_metrics_are_asked_then_prometheus_can_read_them(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path)
-    answer = Answers(pipeline).ask("/metrics")
+    answer = DashboardClient(pipeline).request("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
     found = {
         sample.name: sample.value for family in text_string_to_metric_families(answer.text) for sample in family.samples
@@ -63,11 +63,11 @@ def test_given_alerts_when_metrics_are_asked_then_they_are_counted_by_rule_that_
     pipeline = Pipeline(tmp_path, Settings(alert_quarantine_per_hour=1, alert_lag_seconds=0))
     pipeline.refuse(b"x", [{"path": "$", "error": "broken off", "hint": ""}])
     pipeline.drain()
-    answers = Answers(pipeline)
-    answers.json("/api/v1/alerts")
+    client = DashboardClient(pipeline)
+    client.json("/api/v1/alerts")
     found = {
         sample.labels["rule"]: sample.value
-        for family in text_string_to_metric_families(answers.ask("/metrics").text)
+        for family in text_string_to_metric_families(client.request("/metrics").text)
         for sample in family.samples
         if sample.name == "tillstream_alerts"
     }
@@ -87,7 +87,7 @@ def test_given_entries_when_metrics_are_asked_then_they_are_counted_by_reason_an
     quarantine_service_of(pipeline, queries).discard([queries.quarantine()["entries"][0]["id"]])
     found = {
         (sample.name, *sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(Answers(pipeline).ask("/metrics").text)
+        for family in text_string_to_metric_families(DashboardClient(pipeline).request("/metrics").text)
         for sample in family.samples
         if sample.name.startswith("tillstream_quarantine")
     }

@@ -13,7 +13,7 @@ import httpx
 import msgspec
 import pytest
 
-from tests.inprocess.dashboard import Answers, queries_of
+from tests.inprocess.dashboard import DashboardClient, queries_of
 from tests.inprocess.ingest import Ingest
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
@@ -41,52 +41,52 @@ def refuse(pipeline: Pipeline, content: bytes, path: str = "$.date", error: str 
     return str(queries_of(pipeline).quarantine()["entries"][0]["id"])
 
 
-def post(answers: Answers, path: str, content: Any = None) -> httpx.Response:
+def post(client: DashboardClient, path: str, content: Any = None) -> httpx.Response:
     encoded = content if isinstance(content, bytes) else json.dumps({} if content is None else content).encode()
-    return answers.ask(f"/api/v1/quarantine/{path}", "POST", {"content-type": "application/json"}, encoded)
+    return client.request(f"/api/v1/quarantine/{path}", "POST", {"content-type": "application/json"}, encoded)
 
 
 def test_given_an_entry_when_it_is_replayed_then_the_answer_says_what_it_became(
     pipeline: Pipeline, ingest: Ingest
 ) -> None:
-    answers = Answers(pipeline, ingest=f"http://127.0.0.1:{ingest.port}")
+    client = DashboardClient(pipeline, ingest=f"http://127.0.0.1:{ingest.port}")
     entry = refuse(pipeline, json.dumps(body(cashReceiptID="7")).encode())
-    taken = post(answers, f"{entry}/replay")
+    taken = post(client, f"{entry}/replay")
     assert (taken.status_code, taken.json()["became"], taken.json()["day"]) == (200, "replayed", DAY)
     pipeline.drain()
-    assert answers.json(f"/api/v1/receipts/{taken.json()['key']}")["receipt"] == "7"
-    assert answers.json(f"/api/v1/quarantine/{entry}")["settled"]["key"] == taken.json()["key"]
-    assert answers.json("/api/v1/quarantine")["entries"] == []
-    assert [each["id"] for each in answers.json("/api/v1/quarantine", settled="1")["entries"]] == [entry]
-    assert post(answers, f"{entry}/discard").status_code == 409
+    assert client.json(f"/api/v1/receipts/{taken.json()['key']}")["receipt"] == "7"
+    assert client.json(f"/api/v1/quarantine/{entry}")["settled"]["key"] == taken.json()["key"]
+    assert client.json("/api/v1/quarantine")["entries"] == []
+    assert [each["id"] for each in client.json("/api/v1/quarantine", settled="1")["entries"]] == [entry]
+    assert post(client, f"{entry}/discard").status_code == 409
 
 
 def test_given_an_entry_when_what_was_made_of_it_is_replayed_then_that_is_taken(
     pipeline: Pipeline, ingest: Ingest
 ) -> None:
-    answers = Answers(pipeline, ingest=f"http://127.0.0.1:{ingest.port}")
+    client = DashboardClient(pipeline, ingest=f"http://127.0.0.1:{ingest.port}")
     entry = refuse(pipeline, b"{")
-    again = post(answers, f"{entry}/replay")
+    again = post(client, f"{entry}/replay")
     assert (again.status_code, again.json()["became"]) == (422, "refused")
     assert again.json()["errors"][0]["path"] == "$"
     edited = base64.b64encode(json.dumps(body()).encode()).decode()
-    assert post(answers, f"{entry}/replay", {"content": edited, "type": "json"}).status_code == 200
+    assert post(client, f"{entry}/replay", {"content": edited, "type": "json"}).status_code == 200
 
 
 def test_given_no_ingest_when_replayed_then_it_is_told_when_to_try_again(pipeline: Pipeline) -> None:
     entry = refuse(pipeline, b"{}")
-    answer = post(Answers(pipeline), f"{entry}/replay")
+    answer = post(DashboardClient(pipeline), f"{entry}/replay")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert answer.json()["errors"][0]["error"]
 
 
 def test_given_entries_when_discarded_then_each_is_told(pipeline: Pipeline) -> None:
-    answers = Answers(pipeline)
+    client = DashboardClient(pipeline)
     first, second = refuse(pipeline, b"{"), refuse(pipeline, b"[")
-    assert post(answers, f"{first}/discard").json()["became"] == "discarded"
-    both = post(answers, "discard", {"entries": [first, second]})
+    assert post(client, f"{first}/discard").json()["became"] == "discarded"
+    both = post(client, "discard", {"entries": [first, second]})
     assert [each["became"] for each in both.json()["entries"]] == ["settled", "discarded"]
-    counts = answers.json("/api/v1/quarantine/counts", day=DAY)
+    counts = client.json("/api/v1/quarantine/counts", day=DAY)
     assert (counts["entries"], counts["discarded"], counts["replayed"]) == (2, 2, 0)
 
 
@@ -107,23 +107,25 @@ def test_given_entries_when_discarded_then_each_is_told(pipeline: Pipeline) -> N
 def test_given_what_cannot_be_settled_when_asked_then_the_refusal_says_so(
     pipeline: Pipeline, path: str, content: Any, status: int, named: str
 ) -> None:
-    answer = post(Answers(pipeline), path, content)
+    answer = post(DashboardClient(pipeline), path, content)
     assert answer.status_code == status
     assert [error["path"] for error in answer.json()["errors"]] == [named]
 
 
 def test_given_no_json_when_posted_by_the_own_page_then_the_api_refuses_it(pipeline: Pipeline) -> None:
-    answer = Answers(pipeline).ask("/api/v1/quarantine/1/replay", "POST", {"sec-fetch-site": "same-origin"}, b"a=1")
+    answer = DashboardClient(pipeline).request(
+        "/api/v1/quarantine/1/replay", "POST", {"sec-fetch-site": "same-origin"}, b"a=1"
+    )
     assert answer.status_code == 415
 
 
 def test_given_entries_when_listed_then_they_are_filtered_by_what_and_whence(pipeline: Pipeline) -> None:
-    answers = Answers(pipeline)
+    client = DashboardClient(pipeline)
     missing = refuse(pipeline, b"{}")
     number = refuse(pipeline, b"{}", "$.lines[3].quantity", 'expected a number, got "abc"')
 
     def ids(**filters: str) -> list[str]:
-        return [each["id"] for each in answers.json("/api/v1/quarantine", **filters)["entries"]]
+        return [each["id"] for each in client.json("/api/v1/quarantine", **filters)["entries"]]
 
     assert ids() == [number, missing]
     assert (
@@ -132,20 +134,20 @@ def test_given_entries_when_listed_then_they_are_filtered_by_what_and_whence(pip
     assert ids(reason="$.date missing") == [missing]
     assert ids(source="json/http", day=DAY, kind="refused", limit="1") == [number]
     assert ids(source="csv/http") == ids(kind="conflict") == ids(settled="1") == []
-    refused = answers.ask("/api/v1/quarantine?settled=yes")
+    refused = client.request("/api/v1/quarantine?settled=yes")
     assert (refused.status_code, refused.json()["errors"][0]["path"]) == (400, "settled")
 
 
 def test_given_entries_when_counted_then_the_most_come_first_and_all_add_up(pipeline: Pipeline) -> None:
-    answers = Answers(pipeline)
+    client = DashboardClient(pipeline)
     for _ in range(2):
         refuse(pipeline, b"{}")
     refuse(pipeline, b"{}", "$.lines[3].quantity", 'expected a number, got "abc"')
     pipeline.append(body())
     pipeline.append(body(documentTotal={"grossTotal": 9}), source="xml/http")
     pipeline.drain()
-    counts = answers.json("/api/v1/quarantine/counts", day=DAY)
-    assert counts == answers.json("/api/v1/quarantine/counts")
+    counts = client.json("/api/v1/quarantine/counts", day=DAY)
+    assert counts == client.json("/api/v1/quarantine/counts")
     assert (counts["day"], counts["entries"], counts["dropped"]) == (DAY, 4, 0)
     assert counts["by_kind"] == [{"kind": "refused", "entries": 3}, {"kind": "conflict", "entries": 1}]
     assert counts["by_source"] == [{"source": "json/http", "entries": 3}, {"source": "xml/http", "entries": 1}]
@@ -154,17 +156,17 @@ def test_given_entries_when_counted_then_the_most_come_first_and_all_add_up(pipe
         ("$", "conflict", 1),
         ("$.lines[].quantity", "not_a_number", 1),
     ]
-    assert answers.json("/api/v1/quarantine/counts", day="2026-11-22")["entries"] == 0
+    assert client.json("/api/v1/quarantine/counts", day="2026-11-22")["entries"] == 0
 
 
 def test_given_a_conflict_when_asked_then_both_versions_come_with_what_differs(pipeline: Pipeline) -> None:
-    answers = Answers(pipeline)
+    client = DashboardClient(pipeline)
     pipeline.append(body())
     pipeline.append(body(documentTotal={"grossTotal": 9}))
     pipeline.drain()
-    [entry] = answers.json("/api/v1/quarantine")["entries"]
-    conflict = answers.json(f"/api/v1/quarantine/{entry['id']}")["conflict"]
-    assert answers.json(f"/api/v1/receipts/{conflict['first']['key']}")["gross"] == "5.00"
+    [entry] = client.json("/api/v1/quarantine")["entries"]
+    conflict = client.json(f"/api/v1/quarantine/{entry['id']}")["conflict"]
+    assert client.json(f"/api/v1/receipts/{conflict['first']['key']}")["gross"] == "5.00"
     assert '"grossTotal": 5.0' in conflict["first"]["original"]
     assert {each["path"]: (each["first"], each["second"]) for each in conflict["fields"] if each["differs"]} == {
         "$.documentTotal.grossTotal": ("5", "9"),
@@ -176,14 +178,14 @@ def test_given_a_conflict_when_asked_then_both_versions_come_with_what_differs(p
 def test_given_anomalies_when_asked_then_they_are_those_of_the_views(pipeline: Pipeline) -> None:
     pipeline.append(body(settlements=[{"settlementAmount": 1}]))
     pipeline.drain()
-    answers, queries = Answers(pipeline), queries_of(pipeline)
-    assert answers.json("/api/v1/anomalies", kind="settlements_short") == queries.anomalies()
-    assert answers.json("/api/v1/anomalies/counts", day=DAY) == queries.anomaly_counts(DAY)
-    assert answers.ask("/api/v1/anomalies?kind=x").status_code == 400
+    client, queries = DashboardClient(pipeline), queries_of(pipeline)
+    assert client.json("/api/v1/anomalies", kind="settlements_short") == queries.anomalies()
+    assert client.json("/api/v1/anomalies/counts", day=DAY) == queries.anomaly_counts(DAY)
+    assert client.request("/api/v1/anomalies?kind=x").status_code == 400
 
 
 def test_given_the_description_then_the_routes_that_change_something_say_what_they_take(pipeline: Pipeline) -> None:
-    paths = Answers(pipeline).json("/openapi.json")["paths"]
+    paths = DashboardClient(pipeline).json("/openapi.json")["paths"]
     replay = paths["/api/v1/quarantine/{entry}/replay"]["post"]
     assert set(replay["requestBody"]["content"]["application/json"]["schema"]["properties"]) == {"content", "type"}
     assert {"200", "403", "404", "409", "413", "415", "422", "503"} <= replay["responses"].keys()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.inprocess.dashboard import Answers, queries_of
+from tests.inprocess.dashboard import DashboardClient, queries_of
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
 from tillstream.config.settings import Settings
@@ -30,33 +30,33 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
 
 
 @pytest.fixture
-def answers(pipeline: Pipeline) -> Answers:
-    return Answers(pipeline)
+def client(pipeline: Pipeline) -> DashboardClient:
+    return DashboardClient(pipeline)
 
 
 def test_given_receipts_when_asked_then_the_answers_are_those_of_the_views(
-    pipeline: Pipeline, answers: Answers
+    pipeline: Pipeline, client: DashboardClient
 ) -> None:
     queries = queries_of(pipeline)
-    assert answers.json("/api/v1/summary") == queries.summary()
-    assert answers.json("/api/v1/summary", day="2017-11-18") == queries.summary("2017-11-18")
-    assert answers.json("/api/v1/snapshot") == queries.snapshot()
-    assert answers.json("/api/v1/metrics") == {"metrics": queries.catalogue()}
-    assert answers.json("/api/v1/metrics/sales_by_store", store="13") == queries.metric(
+    assert client.json("/api/v1/summary") == queries.summary()
+    assert client.json("/api/v1/summary", day="2017-11-18") == queries.summary("2017-11-18")
+    assert client.json("/api/v1/snapshot") == queries.snapshot()
+    assert client.json("/api/v1/metrics") == {"metrics": queries.catalogue()}
+    assert client.json("/api/v1/metrics/sales_by_store", store="13") == queries.metric(
         "sales_by_store", {"store": "13"}
     )
-    assert answers.json("/api/v1/receipts", limit="1") == queries.receipts({"limit": "1"})
-    assert answers.json("/api/v1/quarantine") == queries.quarantine()
-    assert answers.json("/api/v1/stores") == {"stores": queries.stores()}
-    assert answers.json("/api/v1/faults") == {"faults": []}
-    assert answers.json("/api/v1/alerts") == {"alerts": [], "more": 0}
+    assert client.json("/api/v1/receipts", limit="1") == queries.receipts({"limit": "1"})
+    assert client.json("/api/v1/quarantine") == queries.quarantine()
+    assert client.json("/api/v1/stores") == {"stores": queries.stores()}
+    assert client.json("/api/v1/faults") == {"faults": []}
+    assert client.json("/api/v1/alerts") == {"alerts": [], "more": 0}
 
 
-def test_given_a_receipt_and_an_entry_when_asked_by_their_names_then_they_come_whole(answers: Answers) -> None:
-    key = answers.json("/api/v1/receipts", store="13")["receipts"][0]["key"]
-    assert answers.json(f"/api/v1/receipts/{key}")["receipt"] == "2"
-    entry = answers.json("/api/v1/quarantine")["entries"][0]["id"]
-    assert answers.json(f"/api/v1/quarantine/{entry}")["original"] == '{"storeID"'
+def test_given_a_receipt_and_an_entry_when_asked_by_their_names_then_they_come_whole(client: DashboardClient) -> None:
+    key = client.json("/api/v1/receipts", store="13")["receipts"][0]["key"]
+    assert client.json(f"/api/v1/receipts/{key}")["receipt"] == "2"
+    entry = client.json("/api/v1/quarantine")["entries"][0]["id"]
+    assert client.json(f"/api/v1/quarantine/{entry}")["original"] == '{"storeID"'
 
 
 @pytest.mark.parametrize(
@@ -91,9 +91,9 @@ def test_given_a_receipt_and_an_entry_when_asked_by_their_names_then_they_come_w
     ],
 )
 def test_given_a_wrong_question_when_asked_then_the_refusal_names_what_is_wrong(
-    answers: Answers, path: str, status: int, named: str
+    client: DashboardClient, path: str, status: int, named: str
 ) -> None:
-    answer = answers.ask(path)
+    answer = client.request(path)
     assert answer.status_code == status
     errors = answer.json()["errors"]
     assert [error["path"] for error in errors] == [named]
@@ -102,29 +102,29 @@ def test_given_a_wrong_question_when_asked_then_the_refusal_names_what_is_wrong(
 
 def test_given_a_closed_store_when_asked_then_it_is_unavailable_and_says_when_to_ask_again(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path)
-    answers = Answers(pipeline)
+    client = DashboardClient(pipeline)
     pipeline.close()
-    answer = answers.ask("/api/v1/summary")
+    answer = client.request("/api/v1/summary")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert answer.json()["errors"][0]["error"]
 
 
-def test_given_a_metric_when_asked_as_csv_then_its_rows_are_those_of_the_json(answers: Answers) -> None:
-    answer = answers.ask("/api/v1/metrics/sales_by_store.csv")
+def test_given_a_metric_when_asked_as_csv_then_its_rows_are_those_of_the_json(client: DashboardClient) -> None:
+    answer = client.request("/api/v1/metrics/sales_by_store.csv")
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert answer.headers["content-disposition"] == 'attachment; filename="sales_by_store-2026-11-23.csv"'
     rows = list(csv.DictReader(io.StringIO(answer.text)))
-    expected = answers.json("/api/v1/metrics/sales_by_store")["rows"]
+    expected = client.json("/api/v1/metrics/sales_by_store")["rows"]
     assert rows == [{name: str(value) for name, value in row.items()} for row in expected]
 
 
 def test_given_a_list_of_shops_when_asked_as_csv_then_names_are_beside_the_ids(
-    pipeline: Pipeline, answers: Answers
+    pipeline: Pipeline, client: DashboardClient
 ) -> None:
-    pipeline.list_shops(Store("12", "Paris Opéra", "Paris", tills=3))
-    tills = answers.ask("/api/v1/metrics/sales_by_till.csv")
+    pipeline.set_shops(Store("12", "Paris Opéra", "Paris", tills=3))
+    tills = client.request("/api/v1/metrics/sales_by_till.csv")
     assert tills.text.splitlines()[1].startswith("2026-11-23,12,Paris Opéra,3,")
-    stores = answers.ask("/api/v1/stores.csv")
+    stores = client.request("/api/v1/stores.csv")
     assert stores.headers["content-disposition"] == 'attachment; filename="stores.csv"'
     assert stores.text.splitlines() == [
         "id,name,city,region,zone,tills,hours,listed",
@@ -133,20 +133,22 @@ def test_given_a_list_of_shops_when_asked_as_csv_then_names_are_beside_the_ids(
     ]
 
 
-def test_given_an_overview_when_asked_then_it_is_what_the_views_say(answers: Answers) -> None:
-    overview = answers.json("/api/v1/overview", store="12", day="2026-11-23")
+def test_given_an_overview_when_asked_then_it_is_what_the_views_say(client: DashboardClient) -> None:
+    overview = client.json("/api/v1/overview", store="12", day="2026-11-23")
     assert (overview["scope"]["kind"], overview["from"], overview["to"]) == ("store", "2026-11-23", "2026-11-23")
     assert overview["tiles"]["revenue"]["value"] == "5.00"
 
 
 @pytest.mark.parametrize("panel", PANELS)
-def test_given_a_panel_when_asked_as_csv_then_its_rows_are_those_of_the_overview(answers: Answers, panel: str) -> None:
-    answer = answers.ask(f"/api/v1/overview/{panel}.csv", store="12")
+def test_given_a_panel_when_asked_as_csv_then_its_rows_are_those_of_the_overview(
+    client: DashboardClient, panel: str
+) -> None:
+    answer = client.request(f"/api/v1/overview/{panel}.csv", store="12")
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert answer.headers["content-disposition"] == f'attachment; filename="{panel}-2026-11-23.csv"'
     columns, rows = PANELS[panel]
-    expected = [[row[name] for name in columns] for row in rows(answers.json("/api/v1/overview", store="12"))]
+    expected = [[row[name] for name in columns] for row in rows(client.json("/api/v1/overview", store="12"))]
     read = list(csv.reader(io.StringIO(answer.text)))
     shown = {None: "", True: "true", False: "false"}
     written = [
@@ -161,16 +163,16 @@ def test_given_a_text_that_a_spreadsheet_would_run_when_written_as_csv_then_it_i
 
 
 def test_given_as_many_viewers_as_may_when_one_more_would_watch_then_it_is_told_to_come_later(
-    answers: Answers, monkeypatch: pytest.MonkeyPatch
+    client: DashboardClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed, "VIEWER_LIMIT", 0)
-    answer = answers.ask("/api/v1/live")
+    answer = client.request("/api/v1/live")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
     assert answer.json()["errors"] == [{"path": "", "error": "as many watch as may", "hint": "try again in 10 s"}]
 
 
-def test_given_the_description_when_asked_then_every_route_and_parameter_is_in_it(answers: Answers) -> None:
-    description = answers.json("/openapi.json")
+def test_given_the_description_when_asked_then_every_route_and_parameter_is_in_it(client: DashboardClient) -> None:
+    description = client.json("/openapi.json")
     assert description["openapi"].startswith("3.0.")
     paths = description["paths"]
     for path in (
@@ -200,9 +202,9 @@ def test_given_an_alert_when_asked_then_it_comes_with_what_the_description_shows
     pipeline = Pipeline(tmp_path, Settings(alert_quarantine_per_hour=1))
     pipeline.refuse(b"x", [{"path": "$", "error": "broken off", "hint": ""}])
     pipeline.drain()
-    answers = Answers(pipeline)
-    answer = answers.json("/api/v1/alerts")
-    described = answers.json("/openapi.json")["paths"]["/api/v1/alerts"]["get"]["responses"]["200"]
+    client = DashboardClient(pipeline)
+    answer = client.json("/api/v1/alerts")
+    described = client.json("/openapi.json")["paths"]["/api/v1/alerts"]["get"]["responses"]["200"]
     example = described["content"]["application/json"]["example"]
     assert answer == {
         "alerts": [

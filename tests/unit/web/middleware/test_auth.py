@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.inprocess.access import PASSWORD, add_key, set_password
-from tests.inprocess.dashboard import Answers, served
+from tests.inprocess.dashboard import DashboardClient, dashboard_server
 from tests.inprocess.pipeline import Pipeline
 from tests.support.waiting import wait_until
 from tillstream.access import login_attempts
@@ -61,12 +61,12 @@ def entrance(directory: DataDirectory) -> Entrance:
 
 
 @pytest.fixture
-def answers(pipeline: Pipeline, directory: DataDirectory) -> Answers:
-    return Answers(pipeline, entrance=entrance(directory))
+def answers(pipeline: Pipeline, directory: DataDirectory) -> DashboardClient:
+    return DashboardClient(pipeline, entrance=entrance(directory))
 
 
-def logged_in(answers: Answers, **headers: str) -> httpx.Response:
-    return answers.ask("/login", "POST", headers, form={"password": PASSWORD, "next": "/shops/12?day=2026-11-24"})
+def logged_in(answers: DashboardClient, **headers: str) -> httpx.Response:
+    return answers.request("/login", "POST", headers, form={"password": PASSWORD, "next": "/shops/12?day=2026-11-24"})
 
 
 def cookie(answer: httpx.Response) -> dict[str, str]:
@@ -74,49 +74,49 @@ def cookie(answer: httpx.Response) -> dict[str, str]:
     return {"Cookie": f"{COOKIE}={morsel.value}"}
 
 
-def test_a_stranger_is_refused_whatever_is_asked_for_but_health(answers: Answers) -> None:
+def test_a_stranger_is_refused_whatever_is_asked_for_but_health(answers: DashboardClient) -> None:
     for path in EVERYTHING:
-        answer = answers.ask(path)
+        answer = answers.request(path)
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, 'Bearer realm="tillstream"'), path
         assert answer.headers["cache-control"] == "no-store"
         assert "log in at /login" in answer.json()["errors"][0]["hint"]
     for path in ("/health/live", "/health/ready"):
-        assert answers.ask(path).status_code == 200
+        assert answers.request(path).status_code == 200
 
 
 def test_without_a_password_only_this_machine_s_own_names_are_answered(pipeline: Pipeline, tmp_path: Path) -> None:
-    answers = Answers(pipeline, entrance=entrance(open_directory(tmp_path / "open")))
+    answers = DashboardClient(pipeline, entrance=entrance(open_directory(tmp_path / "open")))
     for path in ("/", "/api/v1/summary", "/api/v1/live", "/metrics", "/nope"):
-        answer = answers.ask(path, headers={"Host": "shop.example"})
+        answer = answers.request(path, headers={"Host": "shop.example"})
         assert (answer.status_code, answer.json()["errors"][0]["error"]) == (
             421,
             "without a password nobody is let in as shop.example",
         ), path
     for host in ("localhost:8050", "127.0.0.1:8050", "[::1]:8050"):
-        assert answers.ask("/api/v1/summary", headers={"Host": host}).status_code == 200
-    assert answers.ask("/health/ready", headers={"Host": "shop.example"}).status_code == 200
+        assert answers.request("/api/v1/summary", headers={"Host": host}).status_code == 200
+    assert answers.request("/health/ready", headers={"Host": "shop.example"}).status_code == 200
 
 
-def test_a_browser_is_led_to_the_login_and_told_where_it_wanted_to_go(answers: Answers) -> None:
-    answer = answers.ask("/shops/12", headers={"Accept": "text/html,*/*;q=0.8"}, day="2026-11-24")
+def test_a_browser_is_led_to_the_login_and_told_where_it_wanted_to_go(answers: DashboardClient) -> None:
+    answer = answers.request("/shops/12", headers={"Accept": "text/html,*/*;q=0.8"}, day="2026-11-24")
     assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=/shops/12%3Fday%3D2026-11-24")
-    page = answers.ask("/login", next="/shops/12?day=2026-11-24")
+    page = answers.request("/login", next="/shops/12?day=2026-11-24")
     assert page.status_code == 200
     assert 'name="next" value="/shops/12?day=2026-11-24"' in page.text
 
 
-def test_the_password_opens_everything_and_leads_on(answers: Answers) -> None:
+def test_the_password_opens_everything_and_leads_on(answers: DashboardClient) -> None:
     answer = logged_in(answers)
     assert (answer.status_code, answer.headers["location"]) == (303, "/shops/12?day=2026-11-24")
     assert answer.headers["cache-control"] == "no-store"
     inside = cookie(answer)
     for path in ("/", "/receipts", "/api/v1/summary", "/assets/style.css", "/docs", "/metrics"):
-        assert answers.ask(path, headers=inside).status_code == 200
-    assert answers.ask("/api/v1/summary", headers=inside).headers["cache-control"] == "no-store"
-    assert "/logout" in answers.ask("/receipts", headers=inside).text
+        assert answers.request(path, headers=inside).status_code == 200
+    assert answers.request("/api/v1/summary", headers=inside).headers["cache-control"] == "no-store"
+    assert "/logout" in answers.request("/receipts", headers=inside).text
 
 
-def test_the_cookie_is_for_the_browser_alone_and_for_https_where_there_is_any(answers: Answers) -> None:
+def test_the_cookie_is_for_the_browser_alone_and_for_https_where_there_is_any(answers: DashboardClient) -> None:
     for proto, secure in (("https", True), ("http", False)):
         morsel = SimpleCookie(logged_in(answers, **{"X-Forwarded-Proto": proto}).headers["set-cookie"])[COOKIE]
         assert (morsel["httponly"], morsel["samesite"].lower(), morsel["path"]) == (True, "lax", "/")
@@ -124,44 +124,44 @@ def test_the_cookie_is_for_the_browser_alone_and_for_https_where_there_is_any(an
         assert bool(morsel["secure"]) is secure
 
 
-def test_another_password_is_told_and_opens_nothing(answers: Answers) -> None:
+def test_another_password_is_told_and_opens_nothing(answers: DashboardClient) -> None:
     many = {"password": PASSWORD, **{str(number): "" for number in range(10)}}
     for form in ({"password": "croissant"}, {}, {"password": PASSWORD, "x": "y" * 9_000}, many):
-        answer = answers.ask("/login", "POST", form=form, headers={"Accept-Language": "fr"})
+        answer = answers.request("/login", "POST", form=form, headers={"Accept-Language": "fr"})
         assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
         assert "Ce n’est pas le bon mot de passe." in answer.text
 
 
-def test_guessing_becomes_slow(answers: Answers) -> None:
+def test_guessing_becomes_slow(answers: DashboardClient) -> None:
     for _ in range(login_attempts.ADDRESS_BURST):
-        assert answers.ask("/login", "POST", form={}).status_code == 403
+        assert answers.request("/login", "POST", form={}).status_code == 403
     answer = logged_in(answers)
     assert (answer.status_code, "Too many attempts" in answer.text) == (429, True)
     assert 0 < int(answer.headers["retry-after"]) <= 31
-    elsewhere = answers.ask("/login", "POST", form={"password": PASSWORD}, client_address="192.0.2.9")
+    elsewhere = answers.request("/login", "POST", form={"password": PASSWORD}, client_address="192.0.2.9")
     assert elsewhere.status_code == 303
 
 
-def test_who_logs_out_sees_nothing_any_more(answers: Answers) -> None:
+def test_who_logs_out_sees_nothing_any_more(answers: DashboardClient) -> None:
     inside = cookie(logged_in(answers))
-    assert answers.ask("/logout", headers=inside).headers["location"] == "/"
-    assert answers.ask("/api/v1/summary", headers=inside).status_code == 200
-    answer = answers.ask("/logout", "POST", headers=inside)
+    assert answers.request("/logout", headers=inside).headers["location"] == "/"
+    assert answers.request("/api/v1/summary", headers=inside).status_code == 200
+    answer = answers.request("/logout", "POST", headers=inside)
     assert (answer.status_code, answer.headers["location"]) == (303, "/login")
     assert 'tillstream_session=""' in answer.headers["set-cookie"]
-    assert answers.ask("/api/v1/summary", headers=inside).status_code == 401
+    assert answers.request("/api/v1/summary", headers=inside).status_code == 401
 
 
-def test_the_api_takes_a_key_for_reading_and_only_reads(answers: Answers, directory: DataDirectory) -> None:
+def test_the_api_takes_a_key_for_reading_and_only_reads(answers: DashboardClient, directory: DataDirectory) -> None:
     key = {"Authorization": f"Bearer {add_key(directory, reads=True)}"}
-    wait_until(lambda: answers.ask("/api/v1/summary", headers=key).status_code == 200, "the key is known")
-    assert answers.ask("/metrics", headers=key).status_code == 200
-    assert answers.ask("/api/v1/summary", "POST", headers=key).status_code == 405
-    assert "/login" not in answers.ask("/openapi.json", headers=key).json()["paths"]
+    wait_until(lambda: answers.request("/api/v1/summary", headers=key).status_code == 200, "the key is known")
+    assert answers.request("/metrics", headers=key).status_code == 200
+    assert answers.request("/api/v1/summary", "POST", headers=key).status_code == 405
+    assert "/login" not in answers.request("/openapi.json", headers=key).json()["paths"]
 
 
 def test_the_description_names_who_may_ask(pipeline: Pipeline) -> None:
-    described = Answers(pipeline).json("/openapi.json")
+    described = DashboardClient(pipeline).json("/openapi.json")
     schemes = described["components"]["securitySchemes"]
     assert {(each["type"], each.get("name", "")) for each in schemes.values()} == {
         ("http", ""),
@@ -174,10 +174,10 @@ def test_the_description_names_who_may_ask(pipeline: Pipeline) -> None:
 
 
 def test_without_a_password_there_is_nothing_to_log_in_to(pipeline: Pipeline) -> None:
-    open_ = Answers(pipeline)
-    assert (open_.ask("/login").status_code, open_.ask("/login").headers["location"]) == (303, "/")
-    assert open_.ask("/api/v1/summary").headers["cache-control"] == "no-cache"
-    assert "/logout" not in open_.ask("/receipts").text
+    open_ = DashboardClient(pipeline)
+    assert (open_.request("/login").status_code, open_.request("/login").headers["location"]) == (303, "/")
+    assert open_.request("/api/v1/summary").headers["cache-control"] == "no-cache"
+    assert "/logout" not in open_.request("/receipts").text
 
 
 def test_where_a_password_is_required_and_missing_the_page_says_how_to_set_it(
@@ -185,17 +185,20 @@ def test_where_a_password_is_required_and_missing_the_page_says_how_to_set_it(
 ) -> None:
     directory = open_directory(tmp_path / "other")
     required = Entrance.of(directory, Settings(access="on"), SystemClock(), secrets.token_bytes)
-    guarded = Answers(pipeline, entrance=required)
-    assert "tillstream password set" in guarded.ask("/login").text
-    assert guarded.ask("/login", "POST", form={"password": PASSWORD}).status_code == 403
-    assert guarded.ask("/").status_code == 401
+    guarded = DashboardClient(pipeline, entrance=required)
+    assert "tillstream password set" in guarded.request("/login").text
+    assert guarded.request("/login", "POST", form={"password": PASSWORD}).status_code == 403
+    assert guarded.request("/").status_code == 401
 
 
 def test_the_live_feed_ends_for_who_logs_out_and_goes_on_for_others(
     pipeline: Pipeline, directory: DataDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(auth, "ASK_AGAIN_S", 0.05)
-    with served(pipeline, entrance=entrance(directory)) as server, httpx.Client(base_url=server.address) as client:
+    with (
+        dashboard_server(pipeline, entrance=entrance(directory)) as server,
+        httpx.Client(base_url=server.address) as client,
+    ):
         sessions = [cookie(client.post("/login", data={"password": PASSWORD})) for _ in range(2)]
         client.cookies.clear()
         with (
@@ -217,7 +220,10 @@ def test_a_live_feed_from_before_the_password_ends_once_there_is_one(
 ) -> None:
     monkeypatch.setattr(auth, "ASK_AGAIN_S", 0.05)
     directory = open_directory(tmp_path / "open")
-    with served(pipeline, entrance=entrance(directory)) as server, httpx.Client(base_url=server.address) as client:
+    with (
+        dashboard_server(pipeline, entrance=entrance(directory)) as server,
+        httpx.Client(base_url=server.address) as client,
+    ):
         with client.stream("GET", "/api/v1/live") as feed:
             lines = feed.iter_lines()
             next(lines)

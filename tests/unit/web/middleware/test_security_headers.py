@@ -7,21 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.inprocess.dashboard import Answers
+from tests.inprocess.dashboard import DashboardClient
 from tests.inprocess.pipeline import Pipeline
 
 
 @pytest.fixture
-def answers(tmp_path: Path) -> Iterator[Answers]:
+def client(tmp_path: Path) -> Iterator[DashboardClient]:
     pipeline = Pipeline(tmp_path)
-    yield Answers(pipeline)
+    yield DashboardClient(pipeline)
     pipeline.close()
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize("path", ["/", "/api/v1/summary", "/_dash-update-component"])
-def test_given_a_method_that_writes_when_asked_then_it_is_refused(answers: Answers, method: str, path: str) -> None:
-    answer = answers.ask(path, method)
+def test_given_a_method_that_writes_when_asked_then_it_is_refused(
+    client: DashboardClient, method: str, path: str
+) -> None:
+    answer = client.request(path, method)
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
     assert answer.json()["errors"][0]["hint"] == "this port only reads"
 
@@ -38,9 +40,9 @@ FORM = "application/x-www-form-urlencoded"
 @pytest.mark.parametrize("path", CHANGING)
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
 def test_given_another_method_where_something_is_changed_when_asked_then_it_says_so(
-    answers: Answers, path: str, method: str
+    client: DashboardClient, path: str, method: str
 ) -> None:
-    answer = answers.ask(path, method)
+    answer = client.request(path, method)
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
@@ -60,9 +62,9 @@ def test_given_another_method_where_something_is_changed_when_asked_then_it_says
     ],
 )
 def test_given_a_page_of_another_site_when_it_posts_then_nothing_is_changed(
-    answers: Answers, path: str, headers: dict[str, str]
+    client: DashboardClient, path: str, headers: dict[str, str]
 ) -> None:
-    answer = answers.ask(path, "POST", headers, b"{}")
+    answer = client.request(path, "POST", headers, b"{}")
     assert (answer.status_code, answer.json()["errors"][0]["error"]) == (403, "it comes from a page of another site")
 
 
@@ -77,28 +79,30 @@ def test_given_a_page_of_another_site_when_it_posts_then_nothing_is_changed(
     ],
 )
 def test_given_a_program_or_the_own_page_when_it_posts_then_it_is_answered(
-    answers: Answers, path: str, headers: dict[str, str], status: int
+    client: DashboardClient, path: str, headers: dict[str, str], status: int
 ) -> None:
     content = b"entry=1" if path.startswith("/quarantine") else b"{}"
-    assert answers.ask(path, "POST", headers, content).status_code == status
+    assert client.request(path, "POST", headers, content).status_code == status
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "GET"])
 def test_given_another_method_where_something_is_changed_then_it_says_which_one_is_taken(
-    answers: Answers, method: str
+    client: DashboardClient, method: str
 ) -> None:
-    answer = answers.ask("/api/v1/quarantine/1/replay", method)
+    answer = client.request("/api/v1/quarantine/1/replay", method)
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
-def test_given_the_form_of_the_login_when_it_is_sent_then_it_is_taken(answers: Answers) -> None:
-    assert answers.ask("/login", "POST").status_code == 303
-    assert answers.ask("/login", "PUT").status_code == 405
+def test_given_the_form_of_the_login_when_it_is_sent_then_it_is_taken(client: DashboardClient) -> None:
+    assert client.request("/login", "POST").status_code == 303
+    assert client.request("/login", "PUT").status_code == 405
 
 
 @pytest.mark.parametrize("path", ["/", "/api/v1/summary", "/receipts", "/nope", "/docs"])
-def test_given_any_answer_when_read_then_it_allows_no_script_but_its_own_files(answers: Answers, path: str) -> None:
-    headers = answers.ask(path).headers
+def test_given_any_answer_when_read_then_it_allows_no_script_but_its_own_files(
+    client: DashboardClient, path: str
+) -> None:
+    headers = client.request(path).headers
     policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
     assert policy["default-src"] == "'self'"
     assert "unsafe" not in policy["script-src"]
@@ -106,8 +110,10 @@ def test_given_any_answer_when_read_then_it_allows_no_script_but_its_own_files(a
     assert headers["cache-control"] == "no-cache"
 
 
-def test_given_a_file_with_its_version_in_the_name_when_read_then_browsers_may_keep_it(answers: Answers) -> None:
-    page = answers.ask("/").text
+def test_given_a_file_with_its_version_in_the_name_when_read_then_browsers_may_keep_it(
+    client: DashboardClient,
+) -> None:
+    page = client.request("/").text
     renderer = next(part for part in page.split('"') if "dash_renderer.v" in part)
-    answer = answers.ask(renderer)
+    answer = client.request(renderer)
     assert (answer.status_code, "max-age" in answer.headers["cache-control"]) == (200, True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.inprocess.dashboard import Answers
+from tests.inprocess.dashboard import DashboardClient
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
 from tillstream.config.settings import Settings
@@ -27,7 +27,7 @@ VALUES = dict.fromkeys(MONEY, "1.20") | {
 
 
 @pytest.fixture
-def answers(tmp_path: Path) -> Iterator[Answers]:
+def client(tmp_path: Path) -> Iterator[DashboardClient]:
     pipeline = Pipeline(tmp_path, Settings(vat_rates=["5.5", "10"]))
     pipeline.append(
         body(cashReceiptID="short", settlements=[{"settlementAmount": 4.04}]),
@@ -35,36 +35,36 @@ def answers(tmp_path: Path) -> Iterator[Answers]:
         body(cashReceiptID="fine"),
     )
     pipeline.drain()
-    yield Answers(pipeline)
+    yield DashboardClient(pipeline)
     pipeline.close()
 
 
-def test_given_odd_receipts_when_listed_then_each_says_its_figures(answers: Answers) -> None:
-    page = answers.ask("/anomalies").text
+def test_given_odd_receipts_when_listed_then_each_says_its_figures(client: DashboardClient) -> None:
+    page = client.request("/anomalies").text
     assert "payments cover €4.04 of €5.00" in page
     assert "dated 47 minutes ahead" in page
     assert sorted(re.findall(r'href="/receipts/[0-9a-f]{32}">(\w+)<', page)) == ["ahead", "short"]
     assert "<b>13</b>" not in page
-    french = answers.ask("/anomalies", lang="fr").text
+    french = client.request("/anomalies", lang="fr").text
     assert "les paiements couvrent 4,04\u00a0€ sur 5,00\u00a0€" in french
 
 
-def test_given_counts_when_followed_then_the_list_has_that_kind_alone(answers: Answers) -> None:
-    page = answers.ask("/anomalies", day="2026-11-23").text
+def test_given_counts_when_followed_then_the_list_has_that_kind_alone(client: DashboardClient) -> None:
+    page = client.request("/anomalies", day="2026-11-23").text
     links = [unescape(link) for link in re.findall(r'<li><a href="([^"]+)"><b>1</b>', page)]
     assert len(links) == 2
-    short = answers.ask(next(link for link in links if "settlements_short" in link)).text
+    short = client.request(next(link for link in links if "settlements_short" in link)).text
     assert re.findall(r'href="/receipts/[0-9a-f]{32}">(\w+)<', short) == ["short"]
     assert '<option value="settlements_short" selected>' in short
 
 
-def test_given_what_cannot_be_asked_then_the_page_says_so(answers: Answers) -> None:
-    assert answers.ask("/anomalies?kind=nonsense").status_code == 400
+def test_given_what_cannot_be_asked_then_the_page_says_so(client: DashboardClient) -> None:
+    assert client.request("/anomalies?kind=nonsense").status_code == 400
 
 
-def test_given_a_receipt_when_its_page_is_shown_then_it_has_the_evidence(answers: Answers) -> None:
-    [receipt] = answers.json("/api/v1/anomalies", kind="settlements_short")["receipts"]
-    assert "payments cover €4.04 of €5.00" in answers.ask(f"/receipts/{receipt['key']}").text
+def test_given_a_receipt_when_its_page_is_shown_then_it_has_the_evidence(client: DashboardClient) -> None:
+    [receipt] = client.json("/api/v1/anomalies", kind="settlements_short")["receipts"]
+    assert "payments cover €4.04 of €5.00" in client.request(f"/receipts/{receipt['key']}").text
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])

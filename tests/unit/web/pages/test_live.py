@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.inprocess.dashboard import Answers, queries_of
+from tests.inprocess.dashboard import DashboardClient, queries_of
 from tests.inprocess.pipeline import Pipeline
 from tillstream.config.settings import Settings
 from tillstream.web.pages.live import ASSETS, example_curl
@@ -23,19 +23,19 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
 
 
 def test_given_the_page_when_loaded_then_every_file_is_served_here(pipeline: Pipeline) -> None:
-    answers = Answers(pipeline)
-    page = answers.ask("/").text
+    client = DashboardClient(pipeline)
+    page = client.request("/").text
     loaded = re.findall(r'<(?:script|link)[^>]* (?:src|href)="([^"]+)"', page)
     assert len(loaded) > 8
     for path in loaded:
         assert path.startswith("/"), path
-        assert answers.ask(path).status_code == 200, path
+        assert client.request(path).status_code == 200, path
 
 
 def test_given_the_page_when_loaded_then_it_opens_no_websocket_and_asks_for_no_newer_version(
     pipeline: Pipeline,
 ) -> None:
-    page = Answers(pipeline).ask("/").text
+    page = DashboardClient(pipeline).request("/").text
     config = json.loads(re.search(r'id="_dash-config" type="application/json">(.*?)</script>', page)[1])  # type: ignore[index]
     assert "websocket" not in config
     assert config["disable_version_check"] is True
@@ -47,14 +47,14 @@ def test_given_the_page_when_loaded_then_it_opens_no_websocket_and_asks_for_no_n
 def test_given_a_part_of_the_chain_when_its_address_is_opened_then_it_is_the_page(
     pipeline: Pipeline, place: str
 ) -> None:
-    answers = Answers(pipeline)
-    assert '<script type="module" src="/assets/page/main.js">' in answers.ask(place).text
-    assert answers.ask(f"{place}/nothing/else").status_code == 404
+    client = DashboardClient(pipeline)
+    assert '<script type="module" src="/assets/page/main.js">' in client.request(place).text
+    assert client.request(f"{place}/nothing/else").status_code == 404
 
 
 def test_given_a_demo_when_the_page_is_laid_out_then_it_has_a_ribbon(pipeline: Pipeline) -> None:
-    assert "DEMO" in Answers(pipeline, demo=True).ask("/_dash-layout").text
-    assert "DEMO" not in Answers(pipeline).ask("/_dash-layout").text
+    assert "DEMO" in DashboardClient(pipeline, demo=True).request("/_dash-layout").text
+    assert "DEMO" not in DashboardClient(pipeline).request("/_dash-layout").text
 
 
 def test_given_an_ingest_port_when_the_example_is_shown_then_it_posts_a_receipt_of_now_there(

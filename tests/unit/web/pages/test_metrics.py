@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.inprocess.dashboard import Answers
+from tests.inprocess.dashboard import DashboardClient
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
 from tillstream.metrics.catalogue import catalogue
@@ -31,9 +31,9 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
 
 
 def test_given_a_metric_of_ones_own_when_declared_then_it_is_listed_and_plotted(pipeline: Pipeline) -> None:
-    answers = Answers(pipeline)
-    assert '<a href="/figures/largest_by_till">' in answers.ask("/figures").text
-    page = answers.ask("/figures/largest_by_till").text
+    client = DashboardClient(pipeline)
+    assert '<a href="/figures/largest_by_till">' in client.request("/figures").text
+    page = client.request("/figures/largest_by_till").text
     assert "The largest receipt of each till" in page
     assert "€10.00" in page
     assert 'style="width:100%"' in page
@@ -42,8 +42,8 @@ def test_given_a_metric_of_ones_own_when_declared_then_it_is_listed_and_plotted(
 
 
 def test_given_every_metric_when_its_page_is_asked_for_then_it_is_there(pipeline: Pipeline) -> None:
-    answers = Answers(pipeline)
-    assert {metric.name: answers.ask(f"/figures/{metric.name}").status_code for metric in pipeline.metrics} == {
+    client = DashboardClient(pipeline)
+    assert {metric.name: client.request(f"/figures/{metric.name}").status_code for metric in pipeline.metrics} == {
         metric.name: 200 for metric in pipeline.metrics
     }
 
@@ -60,6 +60,6 @@ def test_given_every_metric_when_its_page_is_asked_for_then_it_is_there(pipeline
 def test_given_a_question_without_an_answer_then_the_page_says_so(
     pipeline: Pipeline, path: str, status: int, said: str
 ) -> None:
-    answer = Answers(pipeline).ask(path)
+    answer = DashboardClient(pipeline).request(path)
     assert answer.status_code == status
     assert said in answer.text

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.inprocess.dashboard import Answers
+from tests.inprocess.dashboard import DashboardClient
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
 
@@ -21,9 +21,9 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
 
 def page_of(pipeline: Pipeline, language: str = "en") -> str:
     pipeline.drain()
-    answers = Answers(pipeline)
-    key = answers.json("/api/v1/receipts")["receipts"][0]["key"]
-    return answers.ask(f"/receipts/{key}", lang=language).text
+    client = DashboardClient(pipeline)
+    key = client.json("/api/v1/receipts")["receipts"][0]["key"]
+    return client.request(f"/receipts/{key}", lang=language).text
 
 
 def test_given_a_receipt_when_shown_then_it_says_what_was_sold_paid_and_taxed(pipeline: Pipeline) -> None:

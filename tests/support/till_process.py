@@ -1,6 +1,6 @@
 """A till as a process of its own: it stores receipts by `examples/till_client.py`, says so, and forwards beside it.
 
-    python -m tests.support.selling_till SPOOL URL FIRST LAST
+    python -m tests.support.till_process SPOOL URL FIRST LAST
 
 It ends once it has sold up to LAST and nothing waits any more.
 """

@@ -14,8 +14,8 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 from tests.support import balancer
+from tests.support.free_ports import free_port
 from tests.support.processes import TILLSTREAM, Command
-from tests.support.spare import spare_port
 
 ROOT = Path(__file__).parents[2]
 DEBIAN_PYTHON = "/usr/bin/python3"
@@ -26,14 +26,14 @@ _TO_JSON = "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.std
 Service = dict[str, Any]
 
 
-def missing() -> str:
+def missing_programs() -> str:
     """What is not installed, and how it gets there; empty where all is."""
     if shutil.which("docker-compose"):
         return balancer.missing()
     return "docker-compose is missing: `make debian` installs it as root, or apt-get install docker-compose"
 
 
-def config(**variables: str) -> tuple[int, str, str]:
+def compose_config(**variables: str) -> tuple[int, str, str]:
     """What `docker-compose config` says: exit code, standard output and standard error."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("RABBITMQ", "BALANCER"))}
     # In the place of the file .env that may stand there.
@@ -45,16 +45,16 @@ def config(**variables: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def services(**variables: str) -> dict[str, Service]:
+def compose_services(**variables: str) -> dict[str, Service]:
     """The services with these variables, everything resolved."""
-    code, text, said = config(**variables)
+    code, text, said = compose_config(**variables)
     assert code == 0, said
     done = subprocess.run([DEBIAN_PYTHON, "-c", _TO_JSON], input=text, capture_output=True, text=True, check=True)
     found: dict[str, Service] = json.loads(done.stdout)["services"]
     return found
 
 
-class Composed:
+class ComposeServices:
     """The services but for the broker, which is at `broker` (`host:port/virtual host`).
 
     A container's address becomes a free port of this machine, a volume a directory below `folder`; nothing
@@ -65,7 +65,7 @@ class Composed:
         self._folder = folder
         self._services = found
         self._addresses = {
-            (name, port): f"127.0.0.1:{spare_port()}"
+            (name, port): f"127.0.0.1:{free_port()}"
             for name, port in (("ingest1", 3000), ("ingest2", 3000), ("engine", 8050), ("balancer", 3000), ("balancer", 8050))
         }  # fmt: skip
         self._broker = broker

@@ -10,12 +10,12 @@ from typing import Any
 DAY = "2026-11-23"
 GROSS_CENTS = 250
 
-MANY = 12_000
+MANY_RECEIPTS = 12_000
 PER_STORE = 500
 """Receipts a second of one of the seven stores: so to take so many lasts seconds, and can be met in the middle."""
 
 
-def sold(number: int, day: str = DAY, **fields: Any) -> dict[str, Any]:
+def numbered_receipt(number: int, day: str = DAY, **fields: Any) -> dict[str, Any]:
     """The receipt of that number: 2.50 of the currency."""
     second = number % 50_000
     return {
@@ -29,7 +29,7 @@ def sold(number: int, day: str = DAY, **fields: Any) -> dict[str, Any]:
 
 
 def ndjson(numbers: Iterable[int], day: str = DAY) -> bytes:
-    return b"".join(json.dumps(sold(number, day)).encode() + b"\n" for number in numbers)
+    return b"".join(json.dumps(numbered_receipt(number, day)).encode() + b"\n" for number in numbers)
 
 
 def revenue(count: int) -> str:

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from tests.support.listed import receipts
-from tests.support.processes import Command, call
-from tests.support.spare import spare_port
+from tests.support.dashboard_api import all_receipts
+from tests.support.free_ports import free_port
+from tests.support.processes import Command, run_command
 from tests.support.waiting import wait_until
 
 CLIENTS = 4
@@ -34,18 +34,18 @@ class Role:
 
     def __init__(self, name: str, data: Path, port_option: str, *options: str) -> None:
         self.name = name
-        self.port = spare_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._arguments = (name, "--data", data, port_option, self.port, *options)
         self.command = Command(*self._arguments)
 
-    def await_start(self) -> None:
+    def wait_until_live(self) -> None:
         wait_until(lambda: httpx.get(f"{self.url}/health/live").status_code == 200, f"{self.name} serves", BACK_S)
 
     def kill(self) -> None:
         self.command.process.send_signal(signal.SIGKILL)
         code = self.command.wait()
-        assert code == -signal.SIGKILL, f"{self.name} ended by itself:\n{self.command.said}"
+        assert code == -signal.SIGKILL, f"{self.name} ended by itself:\n{self.command.output}"
         self.command.close()
         self.command = Command(*self._arguments)
 
@@ -118,25 +118,25 @@ def _identity(receipt: dict[str, object]) -> Identity:
     return str(receipt["storeID"]), str(receipt["cashReceiptID"]), str(receipt["date"])
 
 
-Torment = Callable[[Role, Role, Sequence[Client]], None]
+Disturbance = Callable[[Role, Role, Sequence[Client]], None]
 """What ingest, the engine and the clients have to go through, once they run."""
 
 
-def assert_survived(data: Path, seed: str, least: int, torment: Torment, *options: str) -> None:
+def assert_survives(data: Path, seed: str, least: int, disturb: Disturbance, *options: str) -> None:
     """Both roles with these options and clients at work; once the torment is over every figure agrees, and what was
     acknowledged, more than `least` receipts, is there once."""
     ingest = Role("ingest", data, "--ingest-port", *options)
     engine = Role("engine", data, "--dashboard-port", *options)
     clients = [Client(number, ingest.url, f"{seed} client {number}") for number in range(CLIENTS)]
     try:
-        ingest.await_start()
-        engine.await_start()
+        ingest.wait_until_live()
+        engine.wait_until_live()
         for client in clients:
             client.start()
-        torment(ingest, engine, clients)
-        ingest.await_start()
+        disturb(ingest, engine, clients)
+        ingest.wait_until_live()
         # The last stretch is undisturbed, so that at least something is acknowledged for good.
-        go_on(clients)
+        wait_for_progress(clients)
         for client in clients:
             client.stop.set()
         for client in clients:
@@ -149,11 +149,11 @@ def assert_survived(data: Path, seed: str, least: int, torment: Torment, *option
             client.stop.set()
         ingest.command.close()
         engine.command.close()
-    code, said = call("check", "--data", data, *options)
+    code, said = run_command("check", "--data", data, *options)
     assert code == 0, said
 
 
-def go_on(clients: Sequence[Client]) -> None:
+def wait_for_progress(clients: Sequence[Client]) -> None:
     """Wait until something is acknowledged anew."""
     for client in clients:
         before = len(client.acknowledged)
@@ -169,7 +169,7 @@ def _assert_whole(engine: Role, clients: Sequence[Client], least: int) -> None:
     """What the engine has is what was acknowledged, more than `least` receipts, and nothing that was not sent."""
     sent = set().union(*(client.sent for client in clients))
     acknowledged = set().union(*(client.acknowledged for client in clients))
-    listed = receipts(engine.url)
+    listed = all_receipts(engine.url)
     stored = {(each["store"], each["receipt"], each["sold_local"].replace("T", " ")) for each in listed}
     assert [client.unexpected for client in clients] == [[] for _ in clients]
     assert len(acknowledged) > least, "hardly anything was acknowledged"

@@ -11,7 +11,7 @@ PATIENT_S = 10.0
 
 
 @pytest.fixture(autouse=True)
-def patient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def long_broker_timeouts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Long timeouts, as a broker shared by many tests may be slow; no delay for new streams if it is never killed."""
     if "own_node" not in request.fixturenames:
         monkeypatch.setattr(topology, "NEW_STREAM_DELAY_S", 0.0)
@@ -20,7 +20,7 @@ def patient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def impatient(patient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def production_broker_timeouts(long_broker_timeouts: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The timeouts that tillstream uses outside of tests."""
     monkeypatch.setattr(connection, "REPLY_TIMEOUT_S", CONFIRM_TIMEOUT_S)
     monkeypatch.setattr(streams, "CONFIRM_TIMEOUT_S", CONFIRM_TIMEOUT_S)

@@ -10,15 +10,15 @@ from zoneinfo import ZoneInfo
 
 from playwright.sync_api import Locator, Page
 
-from tests.support.processes import Up
+from tests.support.processes import RunningTillstream
 from tests.support.receipts import body
 
 LIVE = "#freshness[data-state=live]"
 STALE = "#freshness[data-state=stale]"
-FITS = "() => document.documentElement.scrollWidth <= innerWidth"
+PAGE_FITS = "() => document.documentElement.scrollWidth <= innerWidth"
 """Whether nothing is wider than the page."""
 
-FED = """
+FEED_CONTROL_SCRIPT = """
 const Real = window.EventSource;
 window.EventSource = class extends Real {
   constructor(address) { super(address); window.source = this; }
@@ -28,13 +28,13 @@ window.heard = (name, data) => window.source.dispatchEvent(new MessageEvent(name
 """A script for the page to begin with: `heard` then hands it events of the live feed."""
 
 
-def now() -> str:
+def local_time_text() -> str:
     return datetime.now(ZoneInfo("Europe/Paris")).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def sell(road: Up, number: int, **changes: Any) -> None:
-    receipt = body(**{"cashReceiptID": str(number), "date": now(), **changes})
-    answer = road.post(json.dumps(receipt).encode())
+def post_receipt(tillstream: RunningTillstream, number: int, **changes: Any) -> None:
+    receipt = body(**{"cashReceiptID": str(number), "date": local_time_text(), **changes})
+    answer = tillstream.post(json.dumps(receipt).encode())
     assert answer.status_code == 202, answer.text
 
 
@@ -42,27 +42,27 @@ def tile(page: Page, name: str) -> Locator:
     return page.locator(f"#tile-{name} .value")
 
 
-def drawn(page: Page, road: Up, path: str = "/") -> None:
+def open_page(page: Page, tillstream: RunningTillstream, path: str = "/") -> None:
     """Open any part of the chain, or another day."""
-    page.goto(road.dashboard + path)
+    page.goto(tillstream.dashboard + path)
     page.locator("#page[data-drawn]").wait_for()
 
 
-def opened(page: Page, road: Up, path: str = "/") -> None:
-    page.goto(road.dashboard + path)
+def open_live_page(page: Page, tillstream: RunningTillstream, path: str = "/") -> None:
+    page.goto(tillstream.dashboard + path)
     page.locator(LIVE).wait_for()
 
 
-def counting(number: int) -> re.Pattern[str]:
+def number_pattern(number: int) -> re.Pattern[str]:
     """The text of something that counts to this number, whatever it says besides."""
     return re.compile(rf"\b{number}\b")
 
 
-def attention(page: Page, path: str) -> Locator:
+def attention_links(page: Page, path: str) -> Locator:
     """Links to this address, or to one that begins with it, in the list of what needs somebody."""
     return page.locator(f"#look a[href^='{path}']")
 
 
-def grouped(amount: str) -> str:
+def euro_text(amount: str) -> str:
     whole, _, cents = amount.partition(".")
     return f"€{int(whole):,}.{cents}"

@@ -11,16 +11,16 @@ from typing import Any
 import msgspec
 
 
-class Receiver:
+class WebhookReceiver:
     """Answers with `status`, or not at all while it is None; `taken` has the bodies that it answered with 2xx."""
 
     def __init__(self, port: int = 0) -> None:
         self.status: int | None = 204
-        self.refused: set[str] = set()
+        self.rejected_rules: set[str] = set()
         """Rules whose events are answered with 400."""
         self.headers: dict[str, str] = {}
-        self.taken: list[dict[str, Any]] = []
-        self.asked: list[tuple[str, str, dict[str, str]]] = []
+        self.accepted: list[dict[str, Any]] = []
+        self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.closing = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self._server.daemon_threads = True
@@ -39,19 +39,19 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                receiver.asked.append(("GET", self.path, dict(self.headers)))
+                receiver.requests.append(("GET", self.path, dict(self.headers)))
                 self._answer(200)
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.asked.append(("POST", self.path, dict(self.headers)))
+                receiver.requests.append(("POST", self.path, dict(self.headers)))
                 event = msgspec.json.decode(body)
                 if receiver.status is None:
                     receiver.closing.wait(30)
                     return
-                status = 400 if event["alert"]["rule"] in receiver.refused else receiver.status
+                status = 400 if event["alert"]["rule"] in receiver.rejected_rules else receiver.status
                 if status < 300:
-                    receiver.taken.append(event)
+                    receiver.accepted.append(event)
                 self._answer(status)
 
             def _answer(self, status: int) -> None:
@@ -74,8 +74,8 @@ class Receiver:
 
 
 @contextmanager
-def receiving(port: int = 0) -> Iterator[Receiver]:
-    receiver = Receiver(port)
+def webhook_receiver(port: int = 0) -> Iterator[WebhookReceiver]:
+    receiver = WebhookReceiver(port)
     try:
         yield receiver
     finally:

@@ -24,7 +24,7 @@ EVERY = timedelta(seconds=90)
 TILLS = (("1", "1"), ("1", "2"), ("2", "1"), ("3", "1"))
 
 
-class Trading:
+class SalesSimulation:
     """Sells a receipt of 5.00 € every 90 seconds at each till, from 7 to 19 by its own clock; it arrives when printed.
 
     `every` holds the shops that sell at another pace.
@@ -39,27 +39,27 @@ class Trading:
         self.every: dict[str, timedelta] = {}
         self.tills: tuple[tuple[str, str], ...] = TILLS
 
-    def past(self, *weeks: int) -> None:
+    def sell_past_weeks(self, *weeks: int) -> None:
         """Whole days of trade so many weeks ago."""
         for week in weeks or (1, 2):
             day = datetime.combine(TODAY - timedelta(weeks=week), time())
             self._sell(day, day + timedelta(days=1), (), body)
 
-    def open(self, clock: str = "09:00", *without: str) -> AlertEvaluator:
+    def evaluator_at(self, clock: str = "09:00", *without: str) -> AlertEvaluator:
         """StoreBaseline up to that time of today, and alerts that begin two minutes before it."""
         moment = self._moment(clock)
-        self.until((moment - timedelta(minutes=3)).time().isoformat(), *without)
-        alerts = self.alerts()
+        self.sell_until((moment - timedelta(minutes=3)).time().isoformat(), *without)
+        alerts = self.evaluator()
         alerts.active()
-        self.until(clock, *without)
+        self.sell_until(clock, *without)
         return alerts
 
-    def alerts(self) -> AlertEvaluator:
+    def evaluator(self) -> AlertEvaluator:
         pipeline = self.pipeline
         calendar = Calendar(pipeline.settings, pipeline.clock)
         return AlertEvaluator(pipeline.database, pipeline.log, pipeline.settings, calendar, lambda: self.shops)
 
-    def until(self, clock: str, *without: str, made: Callable[..., dict[str, Any]] = body) -> None:
+    def sell_until(self, clock: str, *without: str, made: Callable[..., dict[str, Any]] = body) -> None:
         """Go on selling up to a time of the chain's, without some shops (`2`) or tills (`1/2`), and set the clock."""
         moment = self._moment(clock)
         self._sell(self._upto, moment, without, made)
@@ -108,6 +108,6 @@ def _moments(start: datetime, end: datetime, every: timedelta) -> Iterator[datet
         moment += every
 
 
-def of_rule(alerts: AlertEvaluator, rule: str) -> list[Row]:
+def active_alerts(alerts: AlertEvaluator, rule: str) -> list[Row]:
     """The alerts of one rule that stand."""
     return [row for row in alerts.active() if row["rule"] == rule]

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from xml.sax.saxutils import escape
 
 
-def as_csv(receipts: Sequence[dict[str, Any]], delimiter: str = ",", comma: bool = False) -> bytes:
+def to_csv(receipts: Sequence[dict[str, Any]], delimiter: str = ",", comma: bool = False) -> bytes:
     """A row for each line, the n-th settlement in the n-th row; amounts with a decimal comma if asked."""
 
     def cells(receipt: dict[str, Any], row: int) -> Iterator[tuple[str, Any]]:
@@ -42,7 +42,7 @@ def as_csv(receipts: Sequence[dict[str, Any]], delimiter: str = ",", comma: bool
     return "".join(delimiter.join(line) + "\r\n" for line in table).encode()
 
 
-def as_form(receipt: dict[str, Any], *, comma: bool = False) -> bytes:
+def to_form(receipt: dict[str, Any], *, comma: bool = False) -> bytes:
     """As a browser sends it, with a decimal comma if asked."""
 
     def fields(value: Any, path: str) -> Iterator[tuple[str, str]]:
@@ -68,7 +68,7 @@ def _plain(value: Any) -> str:
 _ITEMS = {"lines": "line", "settlements": "settlement"}
 
 
-def as_xml(receipt: dict[str, Any]) -> bytes:
+def to_xml(receipt: dict[str, Any]) -> bytes:
     """A canonical receipt as a `<receipt>`; None and what XML has no sign for can't be written."""
     return _element("receipt", receipt).encode()
 

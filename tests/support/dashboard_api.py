@@ -10,7 +10,7 @@ PAGE = 1_000
 """The most rows that one answer has."""
 
 
-def receipts(dashboard: str, **filters: str) -> list[dict[str, Any]]:
+def all_receipts(dashboard: str, **filters: str) -> list[dict[str, Any]]:
     """Every receipt of the dashboard at this address, the newest first."""
     found: list[dict[str, Any]] = []
     cursor: str | None = ""

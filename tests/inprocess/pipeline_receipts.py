@@ -8,12 +8,12 @@ from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
 
 
-def sell(pipeline: Pipeline, *receipts: dict[str, Any]) -> None:
+def process_receipts(pipeline: Pipeline, *receipts: dict[str, Any]) -> None:
     """One commit of the log with these receipts, and all steps of the engine."""
     pipeline.append(*receipts)
     pipeline.drain()
 
 
-def total(amount: float | str, **changes: Any) -> dict[str, Any]:
+def receipt_with_total(amount: float | str, **changes: Any) -> dict[str, Any]:
     """A receipt of this amount, without lines and payments."""
     return body(**{"documentTotal": {"grossTotal": amount}, "lines": [], "settlements": [], **changes})

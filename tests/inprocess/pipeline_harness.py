@@ -17,7 +17,7 @@ from tillstream.config.settings import Settings
 from tillstream.queries.queries import Queries
 
 
-class Road:
+class PipelineHarness:
     """What is posted is folded and can be read."""
 
     def __init__(self, path: Path, **settings: Any) -> None:
@@ -38,9 +38,9 @@ class Road:
 
 
 @contextmanager
-def road(path: Path, **settings: Any) -> Iterator[Road]:
+def pipeline_harness(path: Path, **settings: Any) -> Iterator[PipelineHarness]:
     """A road over a directory."""
-    running = Road(path, **settings)
+    running = PipelineHarness(path, **settings)
     try:
         yield running
     finally:

@@ -15,7 +15,7 @@ _WORKERS = 16
 _given: set[int] = set()
 
 
-def spare_port() -> int:
+def free_port() -> int:
     """A port of 127.0.0.1 that nobody uses, and that this process was not given before."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
     own = range(_FIRST + worker, _BEHIND, _WORKERS)

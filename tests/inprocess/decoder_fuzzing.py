@@ -45,11 +45,11 @@ TRIES = 400
 SETTINGS = Settings(receipt_limit_bytes=RECEIPT_LIMIT_BYTES, zone="Europe/Paris", currency="EUR")
 
 
-class Broken(AssertionError):
+class BrokenPromise(AssertionError):
     """A decoder did what it must never do."""
 
 
-class Hanging(Broken):
+class EndlessDecoding(BrokenPromise):
     """It came to no end."""
 
 
@@ -77,7 +77,7 @@ class Source(io.BytesIO):
     def _count(self, came: bytes) -> bytes:
         self._behind += not came
         if self._behind > READS_BEHIND_THE_END:
-            raise Hanging(f"it reads on behind the end, {self._behind} times")
+            raise EndlessDecoding(f"it reads on behind the end, {self._behind} times")
         return came
 
 
@@ -86,7 +86,7 @@ def watchdog(limit_s: float = CPU_LIMIT_S) -> Iterator[None]:
     """Ends a block that takes too long with `Broken`: by this process's own time, so that a busy machine is no hang."""
 
     def bark(_signal: int, _frame: FrameType | None) -> None:
-        raise Hanging(f"it takes more than {limit_s} s of the processor")
+        raise EndlessDecoding(f"it takes more than {limit_s} s of the processor")
 
     before = signal.signal(signal.SIGVTALRM, bark)
     signal.setitimer(signal.ITIMER_VIRTUAL, limit_s)
@@ -98,7 +98,7 @@ def watchdog(limit_s: float = CPU_LIMIT_S) -> Iterator[None]:
 
 
 @contextmanager
-def pieces(whole_bytes: int, window_bytes: int) -> Iterator[None]:
+def small_windows(whole_bytes: int, window_bytes: int) -> Iterator[None]:
     """Only what is smaller than `whole_bytes` is read at once, all else in windows, as large files are."""
     sizes = {**dict.fromkeys(_WHOLES, whole_bytes), **dict.fromkeys(_WINDOWS, window_bytes)}
     shipped = {(module, name): getattr(module, name) for module, name in sizes}
@@ -150,7 +150,7 @@ class Fuzz:
         error = self._error(payload, number)
         if error is None:
             return None
-        if not isinstance(error, Hanging):
+        if not isinstance(error, EndlessDecoding):
             payload = _smaller(payload, lambda less: type(self._error(less, number)) is type(error))
         return Finding(payload, error, number)
 
@@ -169,31 +169,31 @@ class Fuzz:
         """Raises whatever is wrong."""
         decoder = self._decoder
         if not isinstance(decoder.recognises(payload[:HEAD_BYTES]), bool):
-            raise Broken("it doesn't know whether it recognises this")
+            raise BrokenPromise("it doesn't know whether it recognises this")
         found = list(_items(decoder, payload))
         for each in found:
             self._judge(each, payload)
         if number % FRESH_EVERY == 1 and list(_items(self._kind(SETTINGS), payload)) != found:
-            raise Broken("a new decoder finds something else than one that was used")
+            raise BrokenPromise("a new decoder finds something else than one that was used")
         if number % ONE_EVERY == 1:
             one = payload[:RECEIPT_LIMIT_BYTES]
             self._judge(decoder.one(one), one)
 
     def _examine_in_pieces(self, payload: bytes) -> None:
         """The same as a large file; whatever the size of the pieces, the same comes of it."""
-        with pieces(WHOLE_BYTES, 64):
+        with small_windows(WHOLE_BYTES, 64):
             found = list(_items(self._decoder, payload))
         for each in found:
             self._judge(each, payload)
-        with pieces(WHOLE_BYTES, 7 if len(payload) < 4_096 else 1_000):
+        with small_windows(WHOLE_BYTES, 7 if len(payload) < 4_096 else 1_000):
             again = list(_items(self._decoder, payload))
         if _until_one_is_too_large(again) != _until_one_is_too_large(found):
-            raise Broken("in pieces of another size it finds something else")
+            raise BrokenPromise("in pieces of another size it finds something else")
 
     def _judge(self, each: Decoded, payload: bytes) -> None:
         if isinstance(each, Skip):
             if not each.kind or len(each.kind) > 100 or not each.kind.isprintable():
-                raise Broken(f"a skip of the kind {each.kind!r}")
+                raise BrokenPromise(f"a skip of the kind {each.kind!r}")
         elif isinstance(each, Unreadable):
             _judge_faults(each.faults)
             _bounded(each.original, payload)
@@ -208,16 +208,16 @@ class Fuzz:
             msgspec.json.decode(each.body, type=msgspec.Raw)
             date.fromisoformat(day)
             if head.count(b"\n") != 1 or len(head.split(b"\t")) != len(HEAD_COLUMNS):
-                raise Broken(f"a head of other columns: {head!r}")
+                raise BrokenPromise(f"a head of other columns: {head!r}")
         else:
-            raise Broken(f"it yields {each!r}")
+            raise BrokenPromise(f"it yields {each!r}")
 
 
 def _items(decoder: Decoder, payload: bytes) -> Iterator[Decoded]:
     """What it yields; of every byte it can make one thing at most."""
     for number, each in enumerate(decoder.decode(Source(payload))):
         if number > len(payload):
-            raise Broken(f"it yields more than there are bytes: {number} of {len(payload)}")
+            raise BrokenPromise(f"it yields more than there are bytes: {number} of {len(payload)}")
         yield each
 
 
@@ -237,17 +237,17 @@ def _without_reasons(each: Decoded) -> Decoded:
 
 def _judge_faults(faults: Sequence[Fault]) -> None:
     if not faults:
-        raise Broken("something is refused without a fault")
+        raise BrokenPromise("something is refused without a fault")
     for fault in faults:
         if not fault.path.startswith("$") or not fault.error:
-            raise Broken(f"a fault without a path or a reason: {fault}")
+            raise BrokenPromise(f"a fault without a path or a reason: {fault}")
         fault.error.encode(), fault.path.encode(), fault.hint.encode()
 
 
 def _bounded(part: bytes, payload: bytes) -> None:
     # A document that is held whole anyway may be handed on as it is.
     if len(part) > LARGEST * RECEIPT_LIMIT_BYTES and part not in payload:
-        raise Broken(f"it makes {len(part)} bytes of {len(payload)}, and the limit is {RECEIPT_LIMIT_BYTES}")
+        raise BrokenPromise(f"it makes {len(part)} bytes of {len(payload)}, and the limit is {RECEIPT_LIMIT_BYTES}")
 
 
 def _smaller(payload: bytes, fails: Callable[[bytes], bool]) -> bytes:

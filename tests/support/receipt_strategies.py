@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 
-def receipts(*, blanks: bool = True, controls: bool = True) -> st.SearchStrategy[dict[str, Any]]:
+def valid_receipts(*, blanks: bool = True, controls: bool = True) -> st.SearchStrategy[dict[str, Any]]:
     """Any receipt that is right, with ids as texts and exact amounts; unless `blanks`, no text begins or ends with one.
 
     Parts and texts that are there are not empty: CSV and forms cannot tell those from what is left out. Without
@@ -55,7 +55,7 @@ def receipts(*, blanks: bool = True, controls: bool = True) -> st.SearchStrategy
 Part = st.SearchStrategy[Any]
 
 
-def shaped(
+def receipt_shapes(
     *, ids: Part, dates: Part, texts: Part, amounts: Part, needed: Part, note: Part, **others: Part
 ) -> st.SearchStrategy[dict[str, Any]]:
     """What has a receipt's shape, whatever its fields say.
@@ -84,7 +84,7 @@ def shaped(
     )
 
 
-def same(body: bytes, receipt: dict[str, Any]) -> bool:
+def has_same_content(body: bytes, receipt: dict[str, Any]) -> bool:
     """Whether the JSON says what the receipt says: texts letter by letter, amounts exactly."""
     read = json.loads(body, parse_float=Decimal, parse_int=Decimal)
     return bool(read == receipt)

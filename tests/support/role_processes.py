@@ -9,16 +9,16 @@ from pathlib import Path
 
 import httpx
 
+from tests.support.free_ports import free_port
 from tests.support.processes import Command
-from tests.support.spare import spare_port
 from tests.support.waiting import wait_until
 
 
-class Machine:
+class RoleProcess:
     """One role with a data directory of its own, on a port that stays the same when it is started again."""
 
     def __init__(self, role: str, config: Path, data: Path, *options: object) -> None:
-        port = spare_port()
+        port = free_port()
         self.role = role
         self.data = data
         self.address = f"127.0.0.1:{port}"
@@ -31,7 +31,7 @@ class Machine:
         """What it answers to the balancer's question."""
         return httpx.get(f"{self.url}/health/ready", timeout=10)
 
-    def await_start(self) -> None:
+    def wait_until_live(self) -> None:
         wait_until(lambda: httpx.get(f"{self.url}/health/live").status_code == 200, f"{self.role} serves")
 
     def kill(self) -> None:
@@ -39,19 +39,19 @@ class Machine:
         self.command.process.send_signal(signal.SIGKILL)
         self.command.wait()
 
-    def start_again(self) -> None:
+    def restart(self) -> None:
         self.command.close()
         self.command = Command(*self._arguments)
 
 
 @contextmanager
-def machines(folder: Path, config: Path, *roles: str) -> Iterator[list[Machine]]:
+def running_roles(folder: Path, config: Path, *roles: str) -> Iterator[list[RoleProcess]]:
     """These roles, each with a directory below the folder, once all serve."""
-    started: list[Machine] = []
+    started: list[RoleProcess] = []
     try:
-        started += [Machine(role, config, folder / f"{role}{number}") for number, role in enumerate(roles, 1)]
+        started += [RoleProcess(role, config, folder / f"{role}{number}") for number, role in enumerate(roles, 1)]
         for machine in started:
-            machine.await_start()
+            machine.wait_until_live()
         yield started
     finally:
         for machine in started:

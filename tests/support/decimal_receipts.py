@@ -7,7 +7,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 
-def read(receipt: bytes) -> dict[str, Any]:
+def parse_receipt(receipt: bytes) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(receipt, parse_float=Decimal)
     return document
 
@@ -20,5 +20,5 @@ def cents(amount: Decimal | int) -> int:
     return int(rounded)
 
 
-def gross(document: dict[str, Any]) -> int:
+def gross_cents(document: dict[str, Any]) -> int:
     return cents(document["documentTotal"]["grossTotal"])
