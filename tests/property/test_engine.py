@@ -1,4 +1,4 @@
-"""Whatever receipts come, in whatever batches, the engine's figures are those of a plain recount."""
+"""For any receipts in any batches, the figures of the engine equal a recount in Python."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def amounts(draw: st.DrawFn, limit: int = 10**12) -> Any:
         return json.loads(f"{value:.2f}5")
     if form == "exponent" and cents % 100 == 0:
         return f"{cents // 100}e0"
-    # Fifteen significant digits are what a binary float keeps; larger amounts travel as text.
+    # A binary float keeps fifteen significant digits. Larger amounts are sent as text.
     return float(value) if abs(cents) < 10**15 else f"{value:f}"
 
 
@@ -91,7 +91,7 @@ def identity(receipt: dict[str, Any]) -> tuple[str, ...]:
 
 @settings(deadline=None, max_examples=25, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.lists(st.lists(RECEIPTS, min_size=1, max_size=6), min_size=1, max_size=4))
-def test_figures_equal_a_plain_recount(commits: list[list[dict[str, Any]]]) -> None:
+def test_figures_equal_a_recount_in_python(commits: list[list[dict[str, Any]]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         pipeline = Pipeline(Path(folder))
         first: dict[tuple[str, ...], dict[str, Any]] = {}

@@ -1,4 +1,4 @@
-"""Generated receipts add up to the cent, always; in numbers they look like a French bakery's."""
+"""Generated receipts always add up to the cent. In large numbers, they resemble those of a French bakery."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ def test_one_seed_makes_the_same_bytes(seed: int) -> None:
 
 
 @given(first=seeds, second=seeds)
-def test_two_seeds_never_share_a_name(first: int, second: int) -> None:
+def test_two_seeds_never_share_a_run_name(first: int, second: int) -> None:
     assert (run_name(first) == run_name(second)) is (first == second)
 
 
 @cache
 def week() -> list[dict[str, Any]]:
-    """A sample of a whole week's mixture, as tills would send it."""
+    """A sample of one week, as tills would send it."""
     sales = Sales(Chain(100, (4, 4)), any_time, Random(1), run_name(1), None)
     return [parse_receipt(sales.print(MONDAY_S)) for _ in range(SAMPLE)]
 
@@ -80,7 +80,7 @@ def sold() -> list[dict[str, Any]]:
 
 
 def items(receipt: dict[str, Any]) -> int:
-    """As the shops count: a weighed line is one item."""
+    """Number of items. A weighed line counts as one."""
     return sum(1 if line["unitOfMeasure"] == "kg" else int(line["quantity"]) for line in receipt["lines"])
 
 

@@ -1,4 +1,4 @@
-"""Whatever comes: the quick look never accepts what the slow one refuses, and the engine reads all that is accepted."""
+"""The fast check accepts only what the full check accepts, and DuckDB reads all accepted receipts."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ dates = st.one_of(
 
 
 class Digits(str):
-    """A number exactly as it is to stand in the JSON."""
+    """A number that is written into JSON with these digits."""
 
     __slots__ = ()
 
@@ -60,10 +60,10 @@ IN_THE_HEAD = frozenset({"cashReceiptID", "storeID", "terminalID", "date"})
 
 
 class Pairs(list[tuple[str, Any]]):
-    """An object with its names in order, some of them more than once."""
+    """A JSON object in which names may repeat."""
 
     def chosen(self, last: bool) -> dict[str, Any]:
-        """The first or the last of each name; of those in the head always the last."""
+        """The first or the last value of each name. Fields of the head always have the last one."""
         found: dict[str, Any] = {}
         for name, value in self:
             if last or name in IN_THE_HEAD or name not in found:
@@ -78,7 +78,7 @@ def choose(value: Any, last: bool) -> Any:
 
 
 def encode(value: Any) -> bytes:
-    """JSON, with `Digits` as bare numbers."""
+    """Encode as JSON, with `Digits` as numbers."""
     if isinstance(value, Digits):
         return value.encode()
     if isinstance(value, Pairs):
@@ -131,13 +131,13 @@ quick = Validator(Settings())
 
 
 class Slow(Validator):
-    """Looks at everything slowly."""
+    """A validator that always uses the full check."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._decode = self._doubt  # type: ignore[assignment]
+        self._decode = self._reject  # type: ignore[assignment]
 
-    def _doubt(self, body: bytes) -> Any:
+    def _reject(self, body: bytes) -> Any:
         raise ValueError
 
 
@@ -145,7 +145,7 @@ slow = Slow(Settings())
 
 
 def outcome(validator: Validator, body: bytes) -> tuple[Any, ...]:
-    """Head, key and day; or the faults and whether the body could be parsed."""
+    """Head, key and day, or the faults and whether the body could be parsed."""
     try:
         return validator.check(body, RECEIVED_US, "json/http")
     except ReceiptError as error:
@@ -154,13 +154,13 @@ def outcome(validator: Validator, body: bytes) -> tuple[Any, ...]:
 
 @untimed
 @given(bodies)
-def test_both_looks_come_to_the_same(body: bytes) -> None:
+def test_both_checks_agree(body: bytes) -> None:
     assert outcome(quick, body) == outcome(slow, body)
 
 
 @untimed
 @given(bodies)
-def test_what_is_accepted_is_one_line_and_is_refused_with_reasons_otherwise(body: bytes) -> None:
+def test_a_body_makes_one_head_line_or_faults(body: bytes) -> None:
     found = outcome(quick, body)
     if len(found) == 3:
         head, key, _ = found
@@ -189,7 +189,7 @@ def accepted_gross(body: bytes) -> Decimal:
 @example(
     encode({"cashReceiptID": 1, "storeID": 1, "date": "2026-11-23 10:15:00", "documentTotal": {"grossTotal": " 1.5 "}})
 )
-def test_the_engine_reads_what_is_accepted_to_the_same_amount(engine: duckdb.DuckDBPyConnection, body: bytes) -> None:
+def test_duckdb_reads_the_same_amounts_from_accepted_receipts(engine: duckdb.DuckDBPyConnection, body: bytes) -> None:
     if len(outcome(quick, body)) == 2:
         return
     valid, read = engine.execute(
@@ -206,7 +206,7 @@ REPEATABLE: dict[str, tuple[str, ...]] = {
     "lines": ("quantity", "settlementAmount", "creditAmount", "productCode"),
     "settlements": ("settlementAmount", "paymentMechanism"),
 }
-"""Known fields by the level at which they stand."""
+"""Known fields by their level."""
 
 
 sound_totals = st.builds(Digits, digits)
@@ -223,7 +223,7 @@ sound_receipts = receipt_shapes(
 
 @st.composite
 def repeating_receipts(draw: st.DrawFn) -> Pairs:
-    """Receipts in which known fields stand twice, one of the times now and then with anything at all."""
+    """Receipts with repeated known fields. Some of the repeated values are arbitrary."""
     other = draw(sound_receipts)
 
     def repeat(level: str, value: Any) -> Any:
@@ -244,9 +244,7 @@ def repeating_receipts(draw: st.DrawFn) -> Pairs:
 
 @untimed
 @given(repeating_receipts())
-def test_a_field_that_stands_twice_is_refused_or_counts_as_it_was_checked(
-    engine: duckdb.DuckDBPyConnection, receipt: Pairs
-) -> None:
+def test_a_repeated_field_is_refused_or_counts_as_checked(engine: duckdb.DuckDBPyConnection, receipt: Pairs) -> None:
     body = encode(receipt)
     found = outcome(quick, body)
     assert found == outcome(slow, body)
@@ -265,7 +263,7 @@ def test_a_field_that_stands_twice_is_refused_or_counts_as_it_was_checked(
 
 @untimed
 @given(receipts)
-def test_the_order_of_the_fields_means_nothing(receipt: dict[str, Any]) -> None:
+def test_the_order_of_fields_does_not_matter(receipt: dict[str, Any]) -> None:
     backwards = dict(reversed(receipt.items()))
     one, other = outcome(quick, encode(receipt)), outcome(quick, encode(backwards))
     if len(one) == 3:
@@ -276,7 +274,7 @@ def test_the_order_of_the_fields_means_nothing(receipt: dict[str, Any]) -> None:
 
 @untimed
 @given(st.recursive(scalars, lambda inner: st.lists(inner, max_size=3), max_leaves=4))
-def test_faults_can_always_be_told_as_json(value: object) -> None:
+def test_faults_can_always_be_encoded_as_json(value: object) -> None:
     with pytest.raises(ReceiptError) as caught:
         quick.check(encode({"lines": value, "documentTotal": value, "storeID": value}), RECEIVED_US, "json/http")
     msgspec.json.encode([fault.as_dict() for fault in caught.value.faults])

@@ -1,4 +1,4 @@
-"""Delays in fixed buckets a quarter of an octave apart, so that counts of any days and machines add up."""
+"""The histogram of delays. Its buckets are fixed, so counts of different days and machines can be added."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 NOT_MEASURED = -1
-"""The bucket of a delay that nobody knows."""
+"""Bucket of an unknown delay."""
 
 
 def bucket(milliseconds: str) -> str:
-    """SQL of a delay's bucket: 0 up to 1 ms, else the quarter octave whose upper bound is 2^(bucket/4) ms."""
+    """SQL of a delay's bucket. The upper bound of a bucket is 2^(bucket/4) ms. Bucket 0 is up to 1 ms."""
     return (
         f"CASE WHEN {milliseconds} IS NULL THEN {NOT_MEASURED} WHEN {milliseconds} <= 1 THEN 0 "
         f"ELSE CAST(ceil(4 * log2({milliseconds})) AS INTEGER) END"
@@ -18,14 +18,14 @@ def bucket(milliseconds: str) -> str:
 
 
 def bound_ms(number: float) -> float:
-    """The upper bound of a bucket, in milliseconds."""
+    """Upper bound of a bucket, in milliseconds."""
     return float(2 ** (number / 4))
 
 
 def average_ms(rows: Sequence[Mapping[str, Any]], column: str) -> float:
-    """The average in milliseconds of rows with `receipts` by bucket, each taken for the middle of its bucket.
+    """Average in milliseconds, from rows with `receipts` by bucket. The middle of a bucket represents its delays.
 
-    What was not measured stays out. 0 where nothing was.
+    Unknown delays are excluded. 0 if there are no others.
     """
     measured = [row for row in rows if row[column] != NOT_MEASURED]
     total = sum(int(row["receipts"]) for row in measured)
@@ -34,9 +34,9 @@ def average_ms(rows: Sequence[Mapping[str, Any]], column: str) -> float:
 
 
 def percentiles(rows: Sequence[Mapping[str, Any]], column: str) -> dict[str, float | None]:
-    """p50 and p99 in milliseconds of rows with `receipts` by bucket: the upper bound of their bucket.
+    """p50 and p99 in milliseconds, from rows with `receipts` by bucket: the upper bounds of their buckets.
 
-    What was not measured stays out. None where nothing was.
+    Unknown delays are excluded. None if there are no others.
     """
     counts: dict[int, int] = {}
     for row in rows:

@@ -16,7 +16,7 @@ from tillstream.quarantine.decisions import DISCARDED, REPLAYED, Decision, Decis
 from tillstream.quarantine.replay import Replayer
 from tillstream.queries.quarantine import parse_entry_id
 from tillstream.queries.queries import Queries
-from tillstream.receipt.reasons import has_only_begun
+from tillstream.receipt.reasons import is_truncated
 
 REFUSED = "refused"
 RESOLVED = "settled"
@@ -166,7 +166,7 @@ def _obstacle(row: Row, edit: Edit, content: bytes) -> tuple[str, str] | None:
         return "it would conflict again: the first receipt counts", hint
     if not content:
         return "the log no longer has the original", "replay a file, or discard it"
-    if not edit.content and has_only_begun(msgspec.json.decode(row["reasons"])):
+    if not edit.content and is_truncated(msgspec.json.decode(row["reasons"])):
         # The cut may have shortened a number, and everything behind it is missing.
         return "only the beginning of the original is stored", "replay the whole file, or discard it"
     return None

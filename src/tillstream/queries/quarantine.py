@@ -14,7 +14,7 @@ from tillstream.log.base import Log
 from tillstream.queries.filters import LIMIT, quarantine_conditions, read_page
 from tillstream.queries.originals import Originals, differences
 from tillstream.queries.serialization import serialize, zulu
-from tillstream.receipt.reasons import OTHER, parts
+from tillstream.receipt.reasons import OTHER, split_group
 
 REASONS_LIMIT = 100
 SOURCES_LIMIT = 30
@@ -81,7 +81,7 @@ class Quarantine:
             "entries": sum(row["entries"] for row in rows),
             "by_kind": _sums(rows, "kind"),
             "by_reason": [
-                {**row, **dict(zip(("path", "error"), parts(row["reason"]), strict=True))}
+                {**row, **dict(zip(("path", "error"), split_group(row["reason"]), strict=True))}
                 for row in _sums(rows, "reason")
             ],
             "by_source": _sums(rows, "source"),

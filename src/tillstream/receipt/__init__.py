@@ -1,4 +1,4 @@
-"""The canonical receipt: its model, validation and the SQL that normalises it. `Fault` is public for plug-ins."""
+"""The canonical receipt: its model, its validation, and the SQL that normalizes it. Plug-ins may import `Fault`."""
 
 from tillstream.receipt.model import Fault
 

@@ -1,4 +1,4 @@
-"""The canonical receipt: its types, its key, and the head that travels beside it in the log."""
+"""The canonical receipt: its types, its key, and the columns of its head in the log."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from hashlib import blake2b
 from msgspec import Struct
 
 NO_TERMINAL = "-"
-"""The terminal of a receipt that names none."""
+"""Terminal of a receipt without a terminal."""
 
 PERSONAL = ("customerID", "agentID")
-"""Fields that tell who bought and who sold."""
+"""Fields that identify the customer and the cashier."""
 
 UNALLOCATED = "(unallocated)"
-"""Category, product and rate of what a receipt's lines don't cover of its total."""
+"""Category, product and rate of the part of a total that the lines do not cover."""
 
 UNNAMED = "(none)"
-"""Category, product, rate or payment mechanism that a till left out."""
+"""Category, product, rate or payment mechanism where a till left it out."""
 
 HEAD_COLUMNS = (
     "kind",  # `receipt` or `refusal`
     "key",  # 32 hexadecimal digits; empty for a refusal
     "received_us",  # microseconds since the epoch
-    "day",  # business day, YYYY-MM-DD; of a refusal the day it was received in the chain's zone
-    "date",  # store-local YYYY-MM-DD HH:MM:SS; empty for a refusal
+    "day",  # business day, YYYY-MM-DD; for a refusal, the day of receipt in the chain's zone
+    "date",  # local time of the store, YYYY-MM-DD HH:MM:SS; empty for a refusal
     "store",
     "terminal",
     "receipt",
-    "source",  # format/entrance, e.g. json/http
-    "notes",  # what ingest flagged, comma-separated; for a refusal its faults as JSON
+    "source",  # format and entry point, for example json/http
+    "notes",  # flags set by ingest, comma-separated; for a refusal, its faults as JSON
 )
 RECEIPT = "receipt"
 REFUSAL = "refusal"
 REPLAY = "replay"
-"""Part of the source of receipts that come out of the quarantine."""
+"""Part of the source of receipts that were replayed from quarantine."""
 
 SIMULATED = "simulated"
-"""Last part of the source of receipts with an invented clock: delays and clock anomalies leave them out."""
+"""Last part of the source of receipts with a simulated clock. Delays and clock anomalies exclude them."""
 
 Text = str | int | None
-"""A text or an id as tills write it: with quotes or, where it is a whole number, without."""
+"""A text or an id. Tills may write it as a JSON string or as an integer."""
 
 
 class Line(Struct, gc=False):
@@ -69,14 +69,14 @@ class DocumentTotal(Struct, gc=False):
 
 
 class Settlement(Struct, gc=False):
-    """One payment: `paymentMechanism` as the till calls it."""
+    """One payment. `paymentMechanism` is the till's own name for it."""
 
     settlementAmount: Decimal
     paymentMechanism: Text = None
 
 
 class Receipt(Struct, gc=False):
-    """The known fields of a receipt as the seed's JSON names them; others stay in the body only."""
+    """The known fields of a receipt, with their JSON names. Other fields stay in the body only."""
 
     cashReceiptID: str | int
     storeID: str | int
@@ -92,7 +92,7 @@ class Receipt(Struct, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why something is no receipt: a JSON path, the reason, and what would be right."""
+    """Reason why bytes are not a valid receipt: a JSON path, the error, and a hint to fix it."""
 
     path: str
     error: str
@@ -103,9 +103,9 @@ class Fault:
 
 
 def receipt_key(store: str, terminal: str, receipt: str, date: str) -> str:
-    """BLAKE2b-128 over the four strings, each behind its length in characters and a colon.
+    """Identity of a receipt, 32 hexadecimal digits. `date` is local time, `YYYY-MM-DD HH:MM:SS`.
 
-    `date` is store-local, `YYYY-MM-DD HH:MM:SS`. 32 hexadecimal digits.
+    It is BLAKE2b-128 over the four strings, each after its length in characters and a colon.
     """
     text = f"{len(store)}:{store}{len(terminal)}:{terminal}{len(receipt)}:{receipt}{len(date)}:{date}"
     return blake2b(text.encode(), digest_size=16).hexdigest()

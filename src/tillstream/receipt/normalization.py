@@ -1,11 +1,8 @@
-"""The SQL that normalises a receipt: how bodies become rows of receipts, lines and settlements.
+"""The SQL that normalizes receipts: heads and bodies become rows of receipts, lines and settlements.
 
-One definition for every engine. It keeps to the SQL that DuckDB and Spark share; what differs
-(reading JSON, unnesting) is in the few functions that the engines' dialects name.
-
-Heads and bodies become `receipt`, with its lines and settlements as lists of structs, and these
-are unnested: nothing is grouped or joined to itself on the way, which small batches would pay for. Amounts are first rounded half-up to `receipt.NOISE_DIGITS`
-decimals, which takes binary-float noise away, then half-up to the currency's minor unit.
+Lines and settlements stay lists of structs within the row of their receipt until the end, where they are
+unnested. This avoids groupings and joins, which are expensive for small batches. Amounts are rounded as in
+`tillstream.receipt.amounts.round_amount`.
 """
 
 from __future__ import annotations
@@ -33,23 +30,24 @@ BODY_SCHEMA = {
     ],
     "settlements": [{"paymentMechanism": "VARCHAR", "settlementAmount": AMOUNT}],
 }
-"""The known fields of a body that figures come from, and the types that they are read as."""
+"""Fields of a body from which figures are computed, with their SQL types."""
 
 CONTENT_SCHEMA = BODY_SCHEMA | {"agentID": "VARCHAR", "customerID": "VARCHAR"}
-"""What two receipts with one key are compared by: the known fields that are not in the key."""
+"""Known fields that are not in the key. Two receipts with the same key are compared by them."""
 
-WEIGHED = ("kg", "g", "gr", "kilogram", "gram", "l", "cl", "ml", "litre", "liter", "lb", "oz", "m")
-"""Units of measure whose lines count as one item, whatever was weighed."""
+WEIGHED_UNITS = ("kg", "g", "gr", "kilogram", "gram", "l", "cl", "ml", "litre", "liter", "lb", "oz", "m")
+"""Units of measure of weighed goods. A line in one of them counts as one item."""
 
-PIECES = 1_000_000
-"""A line of so many pieces counts as one item: nobody sold them over a counter."""
+ITEMS_PER_LINE_LIMIT = 1_000_000
+"""A line with this quantity or more counts as one item, because the quantity is not plausible."""
 
 CLOCK_AHEAD_MINUTES = 10
-"""A till whose clock is further ahead than this is flagged."""
+"""Limit from which a receipt has the anomaly `clock_ahead`."""
 
 
 def _text(*candidates: str) -> str:
-    """The first that isn't blank, trimmed; `(none)` where all are. Trimming costs more than to see that nothing is."""
+    """The first text that is not blank, trimmed. `(none)` if all are blank."""
+    # Most texts need no trimming, and the tests for that are cheaper than trimming.
     filled = ", ".join(f"nullif(trim({each}), '')" for each in candidates)
     first = candidates[0]
     return f"""CASE WHEN {first} <> '' AND {first} NOT LIKE ' %' AND {first} NOT LIKE '% ' THEN {first}
@@ -57,10 +55,10 @@ def _text(*candidates: str) -> str:
 
 
 def receipt_tables(digits: int) -> dict[str, dict[str, str]]:
-    """Column types of `receipts`, `lines` and `settlements`; `digits` are the decimals of the currency's minor unit.
+    """Column types of `receipts`, `lines` and `settlements`. `digits` are the decimals of the currency.
 
     `place` is the receipt's record id (`tillstream.log.base.pack_record_id`) and its surrogate key.
-    Timestamps are UTC, except `sold_local`, which is the till's own wall clock.
+    Timestamps are UTC, except `sold_local`, which is local time of the store.
     """
     money = f"DECIMAL(18,{digits})"
     sale = {"place": "BIGINT", "day": "DATE", "store": "VARCHAR", "till": "VARCHAR", "sold_local": "TIMESTAMP"}
@@ -71,7 +69,7 @@ def receipt_tables(digits: int) -> dict[str, dict[str, str]]:
             "receipt": "VARCHAR",
             "sold_at": "TIMESTAMP",
             "received_at": "TIMESTAMP",
-            "applied_at": "TIMESTAMP",  # when the engine committed it; null after a rebuild
+            "applied_at": "TIMESTAMP",  # expected time of its commit; null after a rebuild
             "gross": money,
             "net": money,
             "tax": money,
@@ -85,7 +83,7 @@ def receipt_tables(digits: int) -> dict[str, dict[str, str]]:
         },
         "lines": {
             **sale,
-            "line": "BIGINT",  # from 1, in the order of the receipt; 0: the unallocated rest
+            "line": "BIGINT",  # from 1, in the order of the receipt; 0 for the unallocated rest
             "is_line": "BIGINT",  # 0 for the unallocated rest
             "category": "VARCHAR",
             "product": "VARCHAR",
@@ -103,7 +101,7 @@ def receipt_tables(digits: int) -> dict[str, dict[str, str]]:
 
 
 class Normalization:
-    """The SQL of one chain: `digits` are its currency's decimals, `vat_rates` its normal rates (none: any)."""
+    """The SQL for one chain. `digits` are the decimals of its currency. No `vat_rates` means that all are allowed."""
 
     def __init__(self, digits: int, vat_rates: tuple[str, ...] = ()) -> None:
         self.money = f"DECIMAL(18,{digits})"
@@ -116,19 +114,19 @@ class Normalization:
         return f"CAST({amount} AS {self.money})"
 
     def _fine(self, *amounts: str) -> str:
-        """Whether one of the amounts is finer than a minor unit."""
+        """Whether one of the amounts has more decimals than the minor unit."""
         return " OR ".join(f"coalesce({each} <> {self._round(each)}, false)" for each in amounts)
 
     @staticmethod
     def each(items: str, name: str, expression: str) -> str:
-        """The list of what `expression` makes of each item, called `name`."""
+        """Apply `expression` to each item of a list. `name` is the item's name in the expression."""
         return f"list_transform({items}, lambda {name}: {expression})"
 
     def sales(self, read: str) -> str:
-        """What every row of a receipt shares, its totals as read, and its lines and settlements as `ls`, `ss`.
+        """Receipts with their totals as read, and with normalized lines and settlements as the lists `ls` and `ss`.
 
-        `read` yields the head's columns, `r` (the body read by `BODY_SCHEMA`), `sold_local`,
-        `received_at` and the columns of `intake.zone_table`, by which the UTC time is told.
+        `read` is a query with the head's columns, `r` (the body by `BODY_SCHEMA`), `sold_local`, `received_at`,
+        and the columns of `tillstream.engine.batches.zone_table`, which give the UTC time.
         """
         return f"""
             SELECT place, CAST(day AS DATE) AS day, store, terminal AS till, sold_local, key, receipt, received_at,
@@ -149,7 +147,7 @@ class Normalization:
         """
 
     def line(self) -> str:
-        """One line of a receipt, normalised: a struct made of `l`, the line as read."""
+        """A struct of a normalized line, made of `l`, the line as read."""
         rate = "CAST(100 + l.taxPercentage AS DECIMAL(10,4))"
         gross = f"""CASE WHEN l.settlementAmount IS NOT NULL THEN {self._round("l.settlementAmount")}
             WHEN l.creditAmount IS NULL THEN CAST(0 AS {self.money})
@@ -166,34 +164,35 @@ class Normalization:
             rate := coalesce(CASE WHEN l.taxPercentage = trunc(l.taxPercentage)
                 THEN CAST(CAST(l.taxPercentage AS INTEGER) AS VARCHAR)
                 ELSE rtrim(CAST(l.taxPercentage AS VARCHAR), '0') END, '{UNNAMED}'),
-            foreign_rate := {self._foreign_rate()},
+            unlisted_rate := {self._unlisted_rate()},
             fine := {self._fine("l.settlementAmount", "l.creditAmount")})"""
 
     @staticmethod
     def _items() -> str:
-        weighed = ", ".join(f"'{unit}'" for unit in WEIGHED)
+        weighed = ", ".join(f"'{unit}'" for unit in WEIGHED_UNITS)
         return f"""CAST(CASE WHEN l.quantity = 1 THEN 1 WHEN lower(trim(l.unitOfMeasure)) IN ({weighed}) OR l.quantity <> trunc(l.quantity)
-            OR abs(l.quantity) >= {PIECES}
+            OR abs(l.quantity) >= {ITEMS_PER_LINE_LIMIT}
             THEN sign(coalesce(l.quantity, 1)) ELSE coalesce(l.quantity, 1) END AS BIGINT)"""
 
     def _net_of_gross(self, gross: str, rate: str) -> str:
-        """Gross · 100 / (100 + rate), half-up to the minor unit, in integers: a division of decimals is binary."""
+        """Gross · 100 / (100 + rate), rounded half-up to the minor unit."""
+        # This uses integers, because DuckDB divides decimals as binary floats.
         parts, divisor = f"CAST(abs({gross}) * {10**self._digits} AS HUGEINT)", f"CAST({rate} * 10000 AS HUGEINT)"
         return f"""CAST(sign({gross}) * (({parts} * 2000000 + {divisor}) // (2 * {divisor})) * {self.unit}
             AS {self.money})"""
 
     def settlement(self) -> str:
-        """One settlement of a receipt, normalised: a struct made of `s`, the settlement as read."""
+        """A struct of a normalized settlement, made of `s`, the settlement as read."""
         return f"""struct_pack(mechanism := {_text("s.paymentMechanism")},
             amount := {self._round("coalesce(s.settlementAmount, 0)")}, fine := {self._fine("s.settlementAmount")})"""
 
     def receipts(self, sale: str, applied_at: str) -> str:
-        """The columns of the database's `receipts`, with `ls` and `ss` (lines and settlements) and
-        `rest_gross`, `rest_net`: what the lines don't cover. Every level names its columns: a small
-        batch costs what the planning of them costs.
+        """Receipts in the columns of the database, with `ls`, `ss`, `rest_gross` and `rest_net`.
 
-        `sale` is what `sales` yields; `applied_at` is an expression, null where unknown.
+        The rest is the part of the total that the lines do not cover. `sale` is the query made by `sales`.
+        `applied_at` is an expression, null if unknown.
         """
+        # Every level names its columns instead of `*`: query planning takes most of the time of a small batch.
         sums = {
             "lines_gross": f"coalesce(list_sum({self.each('ls', 'l', 'l.gross')}), 0)",
             "lines_net": f"coalesce(list_sum({self.each('ls', 'l', 'l.net')}), 0)",
@@ -203,22 +202,22 @@ class Normalization:
             "fine": f"""coalesce(list_bool_or({self.each("ls", "l", "l.fine")}), false)
                 OR coalesce(list_bool_or({self.each("ss", "s", "s.fine")}), false)
                 OR {self._fine("gross_read", "net_read", "tax_read")}""",
-            "foreign_rate": self._any_foreign_rate(),
+            "unlisted_rate": self._any_unlisted_rate(),
         }
-        kept = "place, day, store, till, sold_local, key, receipt, sold_at, received_at, source"
+        columns = "place, day, store, till, sold_local, key, receipt, sold_at, received_at, source"
         return f"""
             WITH summed AS (
-                SELECT {kept}, simulated, notes, net_read, tax_read, ls, ss, {self._round("gross_read")} AS gross,
+                SELECT {columns}, simulated, notes, net_read, tax_read, ls, ss, {self._round("gross_read")} AS gross,
                     {", ".join(f"{expression} AS {name}" for name, expression in sums.items())}
                 FROM ({sale}) AS sale),
             netted AS (
-                SELECT {kept}, simulated, notes, ls, ss, gross, lines_gross, lines_net, items, line_count, paid, fine,
-                    foreign_rate, tax_read,
+                SELECT {columns}, simulated, notes, ls, ss, gross, lines_gross, lines_net, items, line_count, paid, fine,
+                    unlisted_rate, tax_read,
                     CAST(CASE WHEN net_read IS NOT NULL THEN {self._round("net_read")}
                         WHEN tax_read IS NOT NULL THEN gross - {self._round("tax_read")}
                         ELSE gross - lines_gross + lines_net END AS {self.money}) AS net
                 FROM summed)
-            SELECT {kept}, {applied_at} AS applied_at, gross, net, CAST({self._tax()} AS {self.money}) AS tax,
+            SELECT {columns}, {applied_at} AS applied_at, gross, net, CAST({self._tax()} AS {self.money}) AS tax,
                 items, line_count, {self._anomalies()} AS anomalies,
                 {bucket(self._delay_ms("received_at", applied_at))} AS ingest_bucket,
                 {bucket(self._delay_ms("sold_at", "received_at"))} AS till_bucket,
@@ -230,19 +229,18 @@ class Normalization:
     def _tax(self) -> str:
         return f"CASE WHEN tax_read IS NOT NULL THEN {self._round('tax_read')} ELSE gross - net END"
 
-    def _any_foreign_rate(self) -> str:
-        """Nothing is asked of the lines where no rates are set."""
+    def _any_unlisted_rate(self) -> str:
         if not self.vat_rates:
             return "false"
-        return f"coalesce(list_bool_or({self.each('ls', 'l', 'l.foreign_rate')}), false)"
+        return f"coalesce(list_bool_or({self.each('ls', 'l', 'l.unlisted_rate')}), false)"
 
     def receipt_rows(self) -> str:
-        """The columns of the database's `receipts`, out of what `receipts` made."""
+        """Rows of the table `receipts`, from the temporary table `receipt` made by `receipts`."""
         columns = self.columns("receipts").replace("anomalous", "CAST(anomalies <> '' AS BIGINT) AS anomalous")
         return f"SELECT {columns} FROM receipt"
 
     def lines(self) -> str:
-        """The columns of the database's `lines`: those of `receipt`, and a row for what they don't cover."""
+        """Rows of the table `lines`: the lines of `receipt`, and a row for the rest that they do not cover."""
         sale = "place, day, store, till, sold_local"
         return f"""
             SELECT {sale}, line, CAST(1 AS BIGINT) AS is_line, l.category, l.product, l.description,
@@ -256,18 +254,18 @@ class Normalization:
         """
 
     def settlements(self) -> str:
-        """The columns of the database's `settlements`."""
+        """Rows of the table `settlements`."""
         return """SELECT place, day, store, till, sold_local, s.mechanism, s.amount
             FROM (SELECT place, day, store, till, sold_local, unnest(ss) AS s FROM receipt)"""
 
-    def _foreign_rate(self) -> str:
+    def _unlisted_rate(self) -> str:
         if not self.vat_rates:
             return "false"
         rates = ", ".join(f"CAST('{rate}' AS DECIMAL(9,4))" for rate in self.vat_rates)
         return f"coalesce(l.taxPercentage NOT IN ({rates}), false)"
 
     def _anomalies(self) -> str:
-        """Names of the anomalies, comma-separated."""
+        """Names of the receipt's anomalies, comma-separated."""
         found = {
             "lines_total": f"line_count > 0 AND abs(gross - lines_gross) > line_count * {self.unit}",
             "tax_total": f"abs(net + {self._tax()} - gross) > greatest(line_count, 1) * {self.unit}",
@@ -275,7 +273,7 @@ class Normalization:
             "finer_amount": "fine",
             "clock_ahead": f"NOT simulated AND sold_at > received_at + INTERVAL {CLOCK_AHEAD_MINUTES} MINUTE",
             "clock_ahead_a_day": "NOT simulated AND notes LIKE '%clock_ahead_a_day%'",
-            "vat_rate": "foreign_rate",
+            "vat_rate": "unlisted_rate",
         }
         named = ", ".join(f"CASE WHEN {test} THEN '{name}' END" for name, test in found.items())
         return f"concat_ws(',', {named})"
@@ -285,5 +283,5 @@ class Normalization:
         return f"CASE WHEN NOT simulated THEN date_diff('microsecond', {start}, {end}) / 1000.0 END"
 
     def columns(self, table: str) -> str:
-        """The store's columns of a table, for a SELECT list."""
+        """Columns of a table, for a SELECT list."""
         return ", ".join(self._tables[table])

@@ -1,4 +1,4 @@
-"""Groups of reasons: by what entries of the quarantine are counted, the place in the receipt and the kind of error."""
+"""Groups of quarantine reasons: the path in the receipt and the kind of error. Entries are counted by group."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from tillstream.receipt.model import Fault
 
 OTHER = "(other)"
-"""The path, or the kind, of what fits nowhere."""
+"""Path of a reason without a usable path."""
 
-# The first that fits the text of an error is its kind.
+# The kind of an error is the first one whose pattern matches its text.
 _KINDS = tuple(
     (kind, re.compile(pattern, re.IGNORECASE))
     for kind, pattern in (
@@ -38,17 +38,17 @@ _KINDS = tuple(
 )
 
 KINDS = (*(kind for kind, _ in _KINDS), "other")
-"""Every kind of error; the words of the pages have each as `reason_KIND`."""
+"""All kinds of errors. The page has a message `reason_KIND` for each."""
 
-_ONLY_BEGUN = re.compile(r"the first \d+ (of \d+ )?bytes are kept")
+_TRUNCATION = re.compile(r"the first \d+ (of \d+ )?bytes are kept")
 _INDEX = re.compile(r"\[[^\]]*\]")
 _PATH = re.compile(r"[\w$.\[\]@:/#*-]{1,80}", re.ASCII)
 
 
 def group(reasons: Sequence[Mapping[str, object]]) -> str:
-    """The group of an entry: its first reason's path without indexes and its kind of error, `$.lines[].quantity missing`.
+    """Group of an entry: path without indexes and kind of its first reason, `$.lines[].quantity missing`.
 
-    What a sender may write at will is in it only where it looks like a path.
+    A path that does not look like one is replaced, because senders control its text.
     """
     first = reasons[0] if reasons else {}
     error, path = str(first.get("error", "")), _INDEX.sub("[]", str(first.get("path", "")))
@@ -56,18 +56,18 @@ def group(reasons: Sequence[Mapping[str, object]]) -> str:
     return f"{path if _PATH.fullmatch(path) else OTHER} {kind}"
 
 
-def parts(grouped: str) -> tuple[str, str]:
-    """The path and the kind of a group; what is no group is (other)."""
-    path, _, kind = grouped.partition(" ")
+def split_group(text: str) -> tuple[str, str]:
+    """Split a group into path and kind. Any other text gives (other)."""
+    path, _, kind = text.partition(" ")
     return (path, kind) if kind else (OTHER, "other")
 
 
-def only_begun(kept: int, size: int) -> Fault:
-    """What is told of something refused of which only so many bytes are kept; `size` is that where nobody knows more."""
-    of_all = f" of {size}" if size > kept else ""
-    return Fault("$", f"the first {kept}{of_all} bytes are kept")
+def truncation(kept_bytes: int, size_bytes: int) -> Fault:
+    """The fault that says that only the first bytes of an original are stored. Equal sizes mean an unknown size."""
+    of_all = f" of {size_bytes}" if size_bytes > kept_bytes else ""
+    return Fault("$", f"the first {kept_bytes}{of_all} bytes are kept")
 
 
-def has_only_begun(reasons: Sequence[Mapping[str, object]]) -> bool:
-    """Whether one of these faults, as they were kept, is `only_begun`."""
-    return any(_ONLY_BEGUN.fullmatch(str(reason.get("error", ""))) for reason in reasons)
+def is_truncated(reasons: Sequence[Mapping[str, object]]) -> bool:
+    """Whether one of the stored faults is a `truncation`."""
+    return any(_TRUNCATION.fullmatch(str(reason.get("error", ""))) for reason in reasons)

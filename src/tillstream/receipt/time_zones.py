@@ -1,4 +1,4 @@
-"""Local time to UTC as data: the offsets of a zone on one local date, clock changes included."""
+"""Conversion of local times to UTC, by the UTC offsets of a zone on one date. Clock changes are included."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from zoneinfo import ZoneInfo
 
 
 class Offsets(NamedTuple):
-    """A zone's UTC offsets on a local date.
+    """UTC offsets of a zone on a local date.
 
-    Local times before `from_local` have the offset `before`, from `to_local` on `after`. Between
-    them lies an hour that comes twice (`before` > `after`: either may be meant) or never
-    (`before` < `after`: a till that prints one still runs on `before`). Without a change that day
-    both offsets are equal.
+    Local times before `from_local` have the offset `before`, and those from `to_local` have `after`. The local
+    times in between occur twice if `before` > `after`, so either offset may be right. They do not occur if
+    `before` < `after`, and a till that prints one still uses `before`. On most days both offsets are equal.
     """
 
     before: timedelta
@@ -43,7 +42,7 @@ def _offset(zone: ZoneInfo, instant: datetime) -> timedelta:
 
 
 def _change(zone: ZoneInfo, low: datetime, next_midnight: datetime, after: timedelta) -> datetime:
-    """The instant of the change, as a naive UTC time, by bisection to the second."""
+    """Find the clock change by bisection. Returns a naive UTC time, exact to the second."""
     high = next_midnight.replace(tzinfo=UTC) - after
     start = _offset(zone, low)
     while high - low > timedelta(seconds=1):
@@ -56,7 +55,7 @@ def _change(zone: ZoneInfo, low: datetime, next_midnight: datetime, after: timed
 
 
 def to_utc(zone_name: str, local: datetime, near: datetime) -> datetime:
-    """The naive UTC time of a naive local time; of an hour that comes twice, the one nearest `near` (UTC)."""
+    """Convert a naive local time to naive UTC. In an hour that occurs twice, choose the time nearest to `near` (UTC)."""
     found = offsets(zone_name, local.date())
     if local < found.from_local or (found.after > found.before and local < found.to_local):
         return local - found.before

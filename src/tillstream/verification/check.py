@@ -1,4 +1,4 @@
-"""Recounts everything from the stored receipts and from the log, and tells where a figure disagrees."""
+"""The check of all figures: metrics and summaries against the stored receipts, and receipts against the log."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tillstream.queries.summary import COUNTERS
 from tillstream.receipt.amounts import minor_unit, round_half_up
 
 RESPONSE_TIMEOUT_S = 600.0
-"""Longest time that a running engine may take to recount."""
+"""Time limit for the check of a running engine."""
 
 _RECOUNT = """SELECT sum(gross) AS revenue, sum(net) AS net, sum(tax) AS tax, count(*) AS receipts,
     CAST(sum(items) AS BIGINT) AS items, count(DISTINCT store) AS stores_active,
@@ -35,17 +35,17 @@ _RECOUNT = """SELECT sum(gross) AS revenue, sum(net) AS net, sum(tax) AS tax, co
     FROM receipts WHERE day = ?"""
 _BUCKETS = """SELECT ingest_bucket, till_bucket, count(*) AS receipts FROM receipts WHERE day = ?
     GROUP BY ingest_bucket, till_bucket"""
-_ACCOUNTS = """SELECT (SELECT position FROM state) AS position, (SELECT records FROM state) AS records,
+_TOTALS = """SELECT (SELECT position FROM state) AS position, (SELECT records FROM state) AS records,
     (SELECT count(*) FROM receipts) AS receipts,
     (SELECT count(DISTINCT key) FROM receipts) AS keys,
-    (SELECT count(DISTINCT place) FROM receipts) AS places,
-    (SELECT count(*) FROM quarantine) AS kept,
-    (SELECT CAST(coalesce(sum(entries), 0) AS BIGINT) FROM set_aside) AS grouped,
+    (SELECT count(DISTINCT place) FROM receipts) AS record_ids,
+    (SELECT count(*) FROM quarantine) AS stored_entries,
+    (SELECT CAST(coalesce(sum(entries), 0) AS BIGINT) FROM set_aside) AS grouped_entries,
     (SELECT CAST(coalesce(sum(records), 0) AS BIGINT) FROM faults) AS damaged"""
 
 
 class Difference(Struct, frozen=True):
-    """A figure that disagrees: what tillstream shows, and what a recount gives."""
+    """A figure that tillstream shows, and the different result of its recount."""
 
     figure: str
     where: str
@@ -54,7 +54,7 @@ class Difference(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """What was compared, and every difference found."""
+    """What was compared, and all differences."""
 
     days: int
     metrics: int
@@ -68,7 +68,7 @@ class Report(Struct, frozen=True):
 
 
 class Stored(Protocol):
-    """The stored figures of a data directory, and the log that they come from."""
+    """The database, the queries and the log of a data directory."""
 
     @property
     def database(self) -> Database: ...
@@ -83,20 +83,20 @@ class Stored(Protocol):
 def check(
     settings: Settings, open_stored: Callable[[DataDirectory, Settings, Clock], AbstractContextManager[Stored]]
 ) -> Report:
-    """The report on a data directory: from the engine that runs on it, or else from its files by `open_stored`.
+    """Check a data directory. If an engine runs on it, the engine does the check. Otherwise `open_stored` opens it.
 
     Raises `DataDirectoryError` or `DatabaseUnavailable`.
     """
     directory = open_directory(settings.data_path, create=False)
     holder = directory.holder("engine")
     if holder is not None:
-        return _ask(holder, machine_token.authorization(directory))
+        return _request_report(holder, machine_token.authorization(directory))
     with directory.lock("engine"), open_stored(directory, settings, SystemClock()) as stored:
         return run(stored.database, stored.queries, stored.log, stored.metrics)
 
 
-def _ask(holder: Holder, authorization: dict[str, str]) -> Report:
-    """The report of a running engine, which alone can read its database."""
+def _request_report(holder: Holder, authorization: dict[str, str]) -> Report:
+    """Request the report from the running engine, because only one process can open the database."""
     target = f"the engine of process {holder.pid}"
     if not holder.address:
         raise DatabaseUnavailable("ask", target, "it is only starting", "try again in a moment")
@@ -114,10 +114,10 @@ def _ask(holder: Holder, authorization: dict[str, str]) -> Report:
 
 
 def run(database: Database, queries: Queries, log: Log, metrics: Sequence[Metric]) -> Report:
-    """Compare every metric and every day's summary with the stored receipts, and these with the log.
+    """Compare every metric and every day's summary with the stored receipts, and the receipts with the log.
 
-    Safe while the engine runs: both sides of a comparison are of one commit. Each comparison has a
-    reader of its own, because a recount of everything takes long.
+    The engine may run meanwhile, because each comparison uses one snapshot. It is a new snapshot for
+    each comparison, because the whole check may take minutes.
     """
     days = [row["day"] for row in database.query("SELECT DISTINCT day FROM receipts ORDER BY day")]
     differences: list[Difference] = []
@@ -128,14 +128,14 @@ def run(database: Database, queries: Queries, log: Log, metrics: Sequence[Metric
         with database.snapshot() as reader:
             differences += _summary(reader, queries, day)
     with database.snapshot() as reader:
-        accounts = _accounts(reader)
-    differences += _log(accounts, log)
-    counts = {name: accounts[name] for name in ("receipts", *COUNTERS, "damaged")}
-    return Report(len(days), len(metrics), accounts["records"], counts, differences)
+        totals = _totals(reader)
+    differences += _log(totals, log)
+    counts = {name: totals[name] for name in ("receipts", *COUNTERS, "damaged")}
+    return Report(len(days), len(metrics), totals["records"], counts, differences)
 
 
 def _metric(reader: Reader, metric: Metric) -> Iterator[Difference]:
-    """Rows that differ come in pairs told apart by `side`; one that stands alone is missing on the other."""
+    """Differences of a metric. The same row of both sides makes a pair, and a row without a pair is missing."""
     keys = [key.name for key in metric.keys]
     pairs: dict[str, dict[str, str]] = {}
     for row in reader.verify(metric.name):
@@ -151,7 +151,7 @@ def _summary(reader: Reader, queries: Queries, day: date) -> Iterator[Difference
     recount = reader.query(_RECOUNT, [day])[0]
     recount["average_ticket"] = _average(recount, queries.currency)
     buckets = reader.query(_BUCKETS, [day])
-    # The summary rounds what it shows of a bucket's bound, so bounds are compared as it shows them.
+    # The summary shows rounded bounds of buckets, so rounded bounds are compared.
     for name, bucket, scale, decimals in (
         ("ingest_delay_ms", "ingest_bucket", 1, 1),
         ("till_delay_s", "till_bucket", 1000, 3),
@@ -177,32 +177,36 @@ def _same(shown: Any, recounted: Any) -> bool:
     return bool(shown == recounted)
 
 
-def _accounts(reader: Reader) -> Row:
-    """How many records of the log the database consumed, and what became of them."""
-    row = reader.query(_ACCOUNTS)[0]
+def _totals(reader: Reader) -> Row:
+    """Number of log records consumed, and of the rows that they became."""
+    row = reader.query(_TOTALS)[0]
     sums = reader.query("SELECT name, CAST(sum(value) AS BIGINT) AS value FROM counters GROUP BY name")
-    counted = {each["name"]: each["value"] for each in sums}
-    return row | {name: counted.get(name, 0) for name in (*COUNTERS, "quarantine_dropped", "settled_dropped")}
+    counters = {each["name"]: each["value"] for each in sums}
+    return row | {name: counters.get(name, 0) for name in (*COUNTERS, "quarantine_dropped", "settled_dropped")}
 
 
-def _log(accounts: Row, log: Log) -> Iterator[Difference]:
-    where = f"position {accounts['position']}"
+def _log(totals: Row, log: Log) -> Iterator[Difference]:
+    where = f"position {totals['position']}"
     parts = ("receipts", *COUNTERS, "damaged")
-    sum_of_parts = sum(accounts[name] for name in parts)
-    told = " + ".join(f"{accounts[name]} {name}" for name in parts)
-    acknowledged = log.count(Position.parse(accounts["position"]))
+    sum_of_parts = sum(totals[name] for name in parts)
+    sum_text = " + ".join(f"{totals[name]} {name}" for name in parts)
+    acknowledged = log.count(Position.parse(totals["position"]))
     if acknowledged != sum_of_parts:
-        yield Difference("records of the log", where, f"{acknowledged} acknowledged", f"{sum_of_parts} = {told}")
-    if accounts["records"] != acknowledged:
-        yield Difference("records consumed", where, str(accounts["records"]), f"{acknowledged} acknowledged")
-    for name in ("keys", "places"):
-        if accounts[name] != accounts["receipts"]:
-            yield Difference(f"different {name} of receipts", where, str(accounts["receipts"]), str(accounts[name]))
-    entries = accounts["conflicts"] + accounts["quarantined"]
-    kept = accounts["kept"] + accounts["quarantine_dropped"] + accounts["settled_dropped"]
-    if entries != kept:
-        yield Difference("entries of the quarantine", where, str(entries), f"{kept} kept or dropped by its quota")
-    if entries != accounts["grouped"]:
+        yield Difference("records of the log", where, f"{acknowledged} acknowledged", f"{sum_of_parts} = {sum_text}")
+    if totals["records"] != acknowledged:
+        yield Difference("records consumed", where, str(totals["records"]), f"{acknowledged} acknowledged")
+    for name in ("keys", "record_ids"):
+        if totals[name] != totals["receipts"]:
+            yield Difference(
+                f"different {name.replace('_', ' ')} of receipts", where, str(totals["receipts"]), str(totals[name])
+            )
+    entries = totals["conflicts"] + totals["quarantined"]
+    accounted = totals["stored_entries"] + totals["quarantine_dropped"] + totals["settled_dropped"]
+    if entries != accounted:
         yield Difference(
-            "entries of the quarantine", where, str(entries), f"{accounts['grouped']} by reason and source"
+            "entries of the quarantine", where, str(entries), f"{accounted} stored or dropped by its quota"
+        )
+    if entries != totals["grouped_entries"]:
+        yield Difference(
+            "entries of the quarantine", where, str(entries), f"{totals['grouped_entries']} by reason and source"
         )

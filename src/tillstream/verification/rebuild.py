@@ -13,7 +13,7 @@ from tillstream.engine.base import Engine
 from tillstream.log.base import Log
 
 Progress = Callable[[int, int], None]
-"""Called with the number of records folded so far, and their total."""
+"""Called with the number of processed records and their total."""
 
 
 class Rebuilding(Protocol):
@@ -35,9 +35,10 @@ class Stored(Protocol):
 def rebuild_database(
     directory: DataDirectory, open_new: Callable[[], AbstractContextManager[Rebuilding]], progress: Progress
 ) -> int:
-    """Fold the whole log into the new database that `open_new` opens, then replace the old one; how many records.
+    """Process the whole log into a new database, opened by `open_new`, then replace the old one.
 
-    The old database stays until it is replaced. Raises `DataDirectoryError` while an engine runs.
+    Returns the number of records. The old database stays until it is replaced. Raises `DataDirectoryError`
+    while an engine runs.
     """
     with directory.lock("engine"):
         discard(directory.new_database)
@@ -53,7 +54,7 @@ def rebuild_database(
 def rebuild_metric(
     directory: DataDirectory, open_stored: Callable[[], AbstractContextManager[Stored]], metric: str
 ) -> int:
-    """Rebuild one metric from the stored receipts; how many rows it has.
+    """Rebuild one metric from the stored receipts. Returns its number of rows.
 
     Raises `UnknownMetric`, and `DataDirectoryError` while an engine runs.
     """
@@ -68,9 +69,9 @@ def discard(path: Path) -> None:
 
 
 def _replace(new: Path, old: Path) -> None:
-    """Move a closed database into the place of another, atomically and durably."""
-    # A write-ahead log left by a crash would be replayed into the new file. Without it the old database
-    # is only a little older, and what it lacks is in the log.
+    """Replace a closed database by another one, atomically and durably."""
+    # DuckDB would replay a write-ahead log left by a crash into the new file. The old database can lose it,
+    # because all its changes can be read from the log again.
     _write_ahead_log(old).unlink(missing_ok=True)
     new.replace(old)
     sync_directory(old.parent)

@@ -1,4 +1,4 @@
-"""The pieces of SQL that the plan is made of."""
+"""The SQL of normalization rounds amounts half-up."""
 
 from __future__ import annotations
 

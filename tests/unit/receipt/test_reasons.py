@@ -1,4 +1,4 @@
-"""Entries are counted by where and how they are wrong, whatever a sender writes."""
+"""Entries are counted by path and kind of error, independent of texts that senders control."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tillstream.config.settings import Settings
 from tillstream.engine.quarantine_rows import CONFLICT, UNREADABLE
 from tillstream.formats.base import several
-from tillstream.receipt.reasons import KINDS, group, parts
+from tillstream.receipt.reasons import KINDS, group, split_group
 from tillstream.receipt.validation import ReceiptError, Validator
 from tillstream.web.pages.i18n import words
 
@@ -40,9 +40,7 @@ def refused(body: object) -> str:
         ({"lines": {}}, "$.lines wrong_type"),
     ],
 )
-def test_given_a_fault_then_its_group_is_its_place_without_indexes_and_its_kind(
-    change: dict[str, object], grouped: str
-) -> None:
+def test_the_group_of_a_fault_is_its_path_without_indexes_and_its_kind(change: dict[str, object], grouped: str) -> None:
     assert refused(RIGHT | change) == grouped
 
 
@@ -56,7 +54,7 @@ def test_given_a_fault_then_its_group_is_its_place_without_indexes_and_its_kind(
         (b"[]", "several"),
     ],
 )
-def test_given_no_json_then_the_whole_is_at_fault(came: bytes, kind: str) -> None:
+def test_the_path_of_invalid_json_is_the_whole_document(came: bytes, kind: str) -> None:
     assert refused(came) == f"$ {kind}"
 
 
@@ -77,26 +75,26 @@ def test_given_no_json_then_the_whole_is_at_fault(came: bytes, kind: str) -> Non
         ("not an envelope: Object missing required field `source`", "missing"),
     ],
 )
-def test_given_what_other_formats_say_then_it_has_its_kind(error: str, kind: str) -> None:
+def test_errors_of_other_formats_have_a_kind(error: str, kind: str) -> None:
     assert group([{"path": "$", "error": error}]) == f"$ {kind}"
 
 
-def test_given_what_the_engine_and_the_formats_say_then_each_has_its_kind() -> None:
+def test_errors_of_the_engine_have_a_kind() -> None:
     faults = [CONFLICT, UNREADABLE, *several(b"").faults]
     assert [group([fault.as_dict()]) for fault in faults] == ["$ conflict", "$ unreadable", "$ several"]
 
 
 @pytest.mark.parametrize("path", ["<b>", "a b", "x" * 100, ""])
-def test_given_a_path_that_a_sender_made_up_then_it_is_not_counted_by(path: str) -> None:
+def test_a_path_made_up_by_a_sender_is_replaced(path: str) -> None:
     assert group([{"path": path, "error": "beyond all words"}]) == "(other) other"
-    assert parts("(other) other") == ("(other)", "other")
+    assert split_group("(other) other") == ("(other)", "other")
 
 
-def test_given_no_reasons_then_there_is_a_group_all_the_same() -> None:
-    assert parts(group([])) == ("(other)", "other")
-    assert parts("$.lines[].quantity missing") == ("$.lines[].quantity", "missing")
+def test_an_entry_without_reasons_has_a_group() -> None:
+    assert split_group(group([])) == ("(other)", "other")
+    assert split_group("$.lines[].quantity missing") == ("$.lines[].quantity", "missing")
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
-def test_every_kind_has_its_words(language: str) -> None:
+def test_every_kind_has_a_message(language: str) -> None:
     assert {f"reason_{kind}" for kind in KINDS} <= words(language).keys()

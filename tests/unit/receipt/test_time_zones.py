@@ -1,4 +1,4 @@
-"""Local time to UTC on ordinary days and on the two days a year when clocks change."""
+"""Local times become UTC on ordinary days and on the two days of a year with a clock change."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_local_times_around_a_change(local: str, near: str, utc: str) -> None:
     st.sampled_from([PARIS, "America/New_York", "Australia/Lord_Howe", "Indian/Reunion", "Africa/Casablanca"]),
     st.datetimes(datetime(1990, 1, 1), datetime(2035, 1, 1)),
 )
-def test_every_instant_comes_back_from_its_local_time(zone: str, instant: datetime) -> None:
+def test_every_instant_survives_the_conversion_to_local_time_and_back(zone: str, instant: datetime) -> None:
     instant = instant.replace(microsecond=0)
     local = (instant.replace(tzinfo=ZoneInfo("UTC")).astimezone(ZoneInfo(zone))).replace(tzinfo=None, fold=0)
     assert to_utc(zone, local, near=instant) == instant

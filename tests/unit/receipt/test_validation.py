@@ -1,4 +1,4 @@
-"""Given bytes that claim to be a receipt, then they are taken or every fault is named."""
+"""A receipt is either accepted, or refused with every fault."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tillstream.config.settings import Settings
 from tillstream.receipt.model import HEAD_COLUMNS, Fault, receipt_key
-from tillstream.receipt.reasons import has_only_begun
+from tillstream.receipt.reasons import is_truncated
 from tillstream.receipt.validation import (
     CLOCK_AHEAD_A_DAY,
     FAULTS_LIMIT,
@@ -68,7 +68,7 @@ def fault(body: bytes, **settings: Any) -> tuple[str, str]:
     return only.path, only.error
 
 
-def test_the_head_has_what_the_receipt_says() -> None:
+def test_the_head_has_the_fields_of_the_receipt() -> None:
     assert check(changed()) == {
         "kind": "receipt",
         "key": receipt_key("S-1", "2", "17", "2026-11-23 12:59:58"),
@@ -100,7 +100,7 @@ def test_optional_parts_may_be_missing(missing: str) -> None:
     assert check(without(missing))["receipt"] == "17"
 
 
-def test_unknown_fields_and_integers_for_texts_are_welcome() -> None:
+def test_unknown_fields_and_integers_for_texts_are_accepted() -> None:
     lines = [{"productCode": 12, "lineNumber": "1", "note": {"deep": [1, None, 1e400]}}]
     body = changed(lines=lines, extra=[[[]]]).replace(b"Infinity", b"1e400")
     assert check(body)["receipt"] == "17"
@@ -109,7 +109,7 @@ def test_unknown_fields_and_integers_for_texts_are_welcome() -> None:
 @pytest.mark.parametrize(
     "amount", ["0.3", "1e2", " 12.50", "+1", "-0.05", ".5", "5.", 3.3600000000000003, 5.5e-17, -9999999999999.99]
 )
-def test_amounts_may_be_numbers_or_their_texts(amount: object) -> None:
+def test_amounts_may_be_numbers_or_texts(amount: object) -> None:
     assert check(changed(documentTotal={"grossTotal": amount}))["receipt"] == "17"
 
 
@@ -117,7 +117,7 @@ def test_amounts_may_be_numbers_or_their_texts(amount: object) -> None:
     "amount",
     ["NaN", "Infinity", "-inf", "1_0", "١", "", " ", "abc", "0x10", "1,50", "--1", "1e", True, [], {}],
 )
-def test_what_is_no_amount_is_refused_with_its_path(amount: object) -> None:
+def test_an_invalid_amount_is_refused_with_its_path(amount: object) -> None:
     path, error = fault(changed(documentTotal={"grossTotal": amount}))
     assert path == "$.documentTotal.grossTotal"
     assert error.startswith("expected a number, got ")
@@ -133,7 +133,7 @@ def test_amounts_of_ten_billions_and_beyond_are_refused(digits: str) -> None:
     assert "between -10^13 and 10^13" in error
 
 
-def test_the_amount_just_under_the_limit_is_taken() -> None:
+def test_the_amount_just_under_the_limit_is_accepted() -> None:
     body = changed(documentTotal={"grossTotal": "AMOUNT"})
     assert check(body.replace(b'"AMOUNT"', b"9999999999999.9999994"))
     assert check(body.replace(b'"AMOUNT"', b"-9999999999999.99"))
@@ -177,7 +177,7 @@ def test_ids_too_long_or_with_control_characters_are_refused(name: str, value: o
 
 
 @pytest.mark.parametrize("value", ["é", "x" * ID_LIMIT, "non\u00a0breaking", "日本", "𝕏", " "])
-def test_ids_of_any_script_are_taken(value: str) -> None:
+def test_ids_of_any_script_are_accepted(value: str) -> None:
     assert check(changed(storeID=value))["store"] == value
 
 
@@ -225,7 +225,7 @@ def test_dates_become_local_time_to_the_second(given: str, local: str) -> None:
         "1763900000",
     ],
 )
-def test_what_is_no_date_is_refused(date: str) -> None:
+def test_an_invalid_date_is_refused(date: str) -> None:
     assert fault(changed(date=date))[0] == "$.date"
 
 
@@ -241,18 +241,18 @@ def test_the_business_day_begins_at_day_start(date: str, day: str) -> None:
     assert check(changed(date=date), day_start="05:00")["day"] == day
 
 
-def test_up_to_a_day_ahead_counts_in_its_own_day() -> None:
+def test_a_date_up_to_a_day_ahead_counts_on_its_own_day() -> None:
     found = check(changed(date="2026-11-24 13:00:00"))
     assert (found["day"], found["notes"]) == ("2026-11-24", "")
 
 
-def test_over_a_day_ahead_is_filed_under_the_day_received_and_noted() -> None:
+def test_a_date_over_a_day_ahead_counts_on_the_day_received_and_is_noted() -> None:
     found = check(changed(date="2026-11-24 13:00:01"))
     assert (found["day"], found["notes"]) == ("2026-11-23", CLOCK_AHEAD_A_DAY)
     assert found["date"] == "2026-11-24 13:00:01"
 
 
-def test_the_tills_own_business_day_wins() -> None:
+def test_the_tills_own_business_day_overrides_the_date() -> None:
     _, _, day = Validator(Settings()).check(changed(), RECEIVED_US, "poslog/http", "2026-11-22")
     assert day == "2026-11-22"
 
@@ -260,7 +260,7 @@ def test_the_tills_own_business_day_wins() -> None:
 @pytest.mark.parametrize(
     "day", ["2026-02-30", "0000-00-00", "9999-12-31", "1969-12-31", "20261123", "2026-11-23 ", "x"]
 )
-def test_a_business_day_that_there_is_not_is_refused(day: str) -> None:
+def test_an_invalid_business_day_is_refused(day: str) -> None:
     with pytest.raises(ReceiptError) as caught:
         Validator(Settings()).check(changed(), RECEIVED_US, "poslog/http", day)
     (only,) = caught.value.faults
@@ -277,7 +277,7 @@ def test_late_receipts_count_in_their_own_day() -> None:
     assert check(changed(date="2017-11-18 20:39:32"))["day"] == "2017-11-18"
 
 
-def test_the_chains_currency_may_be_named_and_no_other() -> None:
+def test_only_the_chains_currency_is_accepted() -> None:
     assert check(changed(currency="JPY"), currency="JPY")
     assert check(changed(currency=None))
     assert check(changed(currency=""))
@@ -298,7 +298,7 @@ def test_the_chains_currency_may_be_named_and_no_other() -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("amount", ["2.4", '"2.4"'])
-def test_a_field_that_stands_twice_is_checked_twice(path: str, field: str, bad: str, error: str, amount: str) -> None:
+def test_a_repeated_field_is_checked_twice(path: str, field: str, bad: str, error: str, amount: str) -> None:
     sound = changed(currency="EUR", documentTotal={"grossTotal": "AMOUNT"}).replace(b'"AMOUNT"', amount.encode())
     for name in (field, f"\\u{ord(field[0]):04x}{field[1:]}"):
         extra = f'"{name}":{bad}'.encode()
@@ -306,7 +306,7 @@ def test_a_field_that_stands_twice_is_checked_twice(path: str, field: str, bad: 
         assert (path, error) in [(each.path, each.error) for each in faults(sound[:-1] + b"," + extra + b"}")]
 
 
-def test_of_a_sound_field_that_stands_twice_the_head_has_the_last() -> None:
+def test_the_head_has_the_last_value_of_a_repeated_field() -> None:
     again = changed()[:-1] + b',"storeID":"S-2","documentTotal":{"grossTotal":"7","grossTotal":8}}'
     assert check(again) == check(changed(storeID="S-2"))
 
@@ -325,7 +325,7 @@ def test_a_receipt_over_the_size_limit_is_refused() -> None:
     assert "more than" in fault(body, receipt_limit_bytes=len(body) - 1)[1]
 
 
-def test_nothing_is_made_of_a_receipt_over_the_limit() -> None:
+def test_a_receipt_over_the_limit_is_not_decoded() -> None:
     body = without("lines")[:-1] + b',"lines":[' + b"{}," * 1_000_000 + b"{}]}"
     tracemalloc.start()
     assert "more than" in fault(body)[1]
@@ -334,7 +334,7 @@ def test_nothing_is_made_of_a_receipt_over_the_limit() -> None:
     assert peak < len(body)
 
 
-def test_the_number_of_faults_told_is_bounded() -> None:
+def test_the_number_of_reported_faults_is_limited() -> None:
     found = faults(changed(lines=[{"quantity": "x"}] * (FAULTS_LIMIT + 5)))
     assert len(found) == FAULTS_LIMIT + 1
     assert found[-1].error == "there are 5 more faults"
@@ -358,7 +358,7 @@ def test_the_number_of_faults_told_is_bounded() -> None:
         (changed() + changed(), "not JSON"),
     ],
 )
-def test_what_cannot_be_parsed_says_so(body: bytes, reason: str) -> None:
+def test_invalid_json_is_refused_with_the_reason(body: bytes, reason: str) -> None:
     with pytest.raises(ReceiptError) as caught:
         check(body)
     assert not caught.value.parseable
@@ -366,7 +366,7 @@ def test_what_cannot_be_parsed_says_so(body: bytes, reason: str) -> None:
 
 
 @pytest.mark.parametrize(("body", "got"), [(b"[]", "an array"), (b"null", "null"), (b'"x"', '"x"'), (b"7", "7")])
-def test_other_json_is_no_receipt(body: bytes, got: str) -> None:
+def test_other_json_is_refused(body: bytes, got: str) -> None:
     with pytest.raises(ReceiptError) as caught:
         check(body)
     assert caught.value.parseable
@@ -383,19 +383,19 @@ def test_a_refusal_has_its_faults_and_the_day_of_receipt() -> None:
 
 
 @pytest.mark.parametrize("came", [b"x" * 100, b"x" * 101, b"x" * 5_000])
-def test_a_refusal_of_which_only_the_beginning_is_kept_says_so(came: bytes) -> None:
+def test_a_truncated_refusal_has_a_fault_that_says_so(came: bytes) -> None:
     head, kept = Validator(Settings(receipt_limit_bytes=100)).refusal([Fault("$", "no")], came, RECEIVED_US, "csv/http")
     assert kept == came[:100]
     reasons = json.loads(head.decode().split("\t")[-1])
-    assert has_only_begun(reasons)
-    assert not has_only_begun(reasons[:1])
+    assert is_truncated(reasons)
+    assert not is_truncated(reasons[:1])
 
 
 @pytest.mark.parametrize(
     "faults",
     [[Fault("$", "x" * 3_000_000)], [Fault("", "")] * 50_000, [Fault("$.y" * 9_000, "\0" * 9_000, "z" * 9_000)] * 99],
 )
-def test_reasons_are_bounded_whoever_writes_them(faults: list[Fault]) -> None:
+def test_faults_from_other_programs_are_limited(faults: list[Fault]) -> None:
     head, _ = Validator(Settings()).refusal(faults, b"", RECEIVED_US, "mine/gateway")
     assert len(head) < 2_000_000
     reasons = json.loads(head.decode().split("\t")[-1])
@@ -408,7 +408,7 @@ UNWIELDY = ["24000000000000e-13", "-12345678901234567.0E-10"]
 
 
 @pytest.mark.parametrize("written", [*UNWIELDY, *(f'" {number} "' for number in (*UNWIELDY, "00000000000024e0"))])
-def test_a_number_that_the_engine_would_pass_over_is_refused(written: str) -> None:
+def test_a_number_that_duckdb_cannot_read_is_refused(written: str) -> None:
     path, error = fault(changed(lines=[{"settlementAmount": 1, "quantity": "@"}]).replace(b'"@"', written.encode()))
     assert path == "$.lines[0].quantity"
     assert error.startswith("expected a number that is written plainly, got ")
@@ -418,7 +418,7 @@ def test_a_number_that_the_engine_would_pass_over_is_refused(written: str) -> No
 @pytest.mark.parametrize(
     "written", [*UNWIELDY, '"3e5"', '"a1b2c3e4-0000-0000-0000-0000000000e0"', "5.551115123125783e-17"]
 )
-def test_such_a_number_in_a_field_of_the_sender_s_own_means_nothing(written: str) -> None:
+def test_an_unreadable_number_in_an_unknown_field_is_accepted(written: str) -> None:
     assert check(changed(mine="@").replace(b'"@"', written.encode()))["receipt"] == "17"
 
 
@@ -426,7 +426,7 @@ def test_such_a_number_in_a_field_of_the_sender_s_own_means_nothing(written: str
     st.from_regex(r"-?(0|[1-9][0-9]{0,16})(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,4})?", fullmatch=True),
     st.booleans(),
 )
-def test_what_is_taken_as_an_amount_the_engine_reads_to_the_cent(number: str, as_text: bool) -> None:
+def test_duckdb_reads_an_accepted_amount_to_the_cent(number: str, as_text: bool) -> None:
     written = (f'"{number}"' if as_text else number).encode()
     body = changed(documentTotal={"grossTotal": "@"}).replace(b'"@"', written)
     try:

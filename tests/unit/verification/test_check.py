@@ -1,4 +1,4 @@
-"""Given a database that agrees with its log; when anything in it is changed; then the check tells what and where."""
+"""Given a database that agrees with its log; when anything in it is changed; then the check reports the difference."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def run(pipeline: Pipeline) -> Report:
     return check.run(pipeline.database, queries, pipeline.log, pipeline.metrics)
 
 
-def test_all_is_counted_and_agrees(pipeline: Pipeline) -> None:
+def test_all_figures_agree(pipeline: Pipeline) -> None:
     report = run(pipeline)
     assert report.differences == []
     assert report.agrees
@@ -59,14 +59,14 @@ def test_an_empty_database_agrees(tmp_path: Path) -> None:
         pipeline.close()
 
 
-def test_a_cent_too_much_in_a_metric_is_told_with_both_sides(pipeline: Pipeline) -> None:
+def test_a_wrong_cent_in_a_metric_is_reported_with_both_sides(pipeline: Pipeline) -> None:
     pipeline.tamper("UPDATE merged_payments_by_mechanism SET revenue = revenue + 0.01 WHERE day = '2026-11-22'")
     (difference,) = run(pipeline).differences
     assert (difference.figure, difference.where) == ("payments_by_mechanism", "day 2026-11-22, mechanism CB")
     assert ("5.01" in difference.shown, "5.00" in difference.recounted) == (True, True)
 
 
-def test_a_row_that_a_metric_lacks_or_has_too_many_is_told(pipeline: Pipeline) -> None:
+def test_a_missing_or_extra_row_of_a_metric_is_reported(pipeline: Pipeline) -> None:
     pipeline.tamper("DELETE FROM merged_vat_by_rate WHERE day = '2026-11-22' AND rate = '10'")
     pipeline.tamper("INSERT INTO merged_payments_by_mechanism BY NAME SELECT CAST('2026-11-22' AS DATE) AS day, "
            "'X' AS mechanism, 1 AS revenue, 1 AS settlements")  # fmt: skip
@@ -86,7 +86,7 @@ def test_a_row_that_a_metric_lacks_or_has_too_many_is_told(pipeline: Pipeline) -
         ("anomalies", {"summary.anomalies"}),
     ],
 )
-def test_the_summary_that_readers_see_is_recounted(pipeline: Pipeline, column: str, figures: set[str]) -> None:
+def test_the_summary_is_recounted(pipeline: Pipeline, column: str, figures: set[str]) -> None:
     pipeline.tamper(f"UPDATE merged_sales SET {column} = {column} + 1 WHERE day = '{DAY}'")
     told = {difference.figure: difference.where for difference in run(pipeline).differences}
     assert told == {"sales": f"day {DAY}"} | dict.fromkeys(figures, f"day {DAY}")
@@ -107,7 +107,7 @@ def test_shops_tills_and_delays_of_the_summary_are_recounted(pipeline: Pipeline)
         ("UPDATE state SET records = records - 1", "records consumed"),
         ("DELETE FROM receipts WHERE receipt = '3'", "records of the log"),
         ("UPDATE receipts SET key = (SELECT min(key) FROM receipts)", "different keys of receipts"),
-        ("UPDATE receipts SET place = 0", "different places of receipts"),
+        ("UPDATE receipts SET place = 0", "different record ids of receipts"),
     ],
 )
 def test_every_acknowledged_record_is_accounted_for(pipeline: Pipeline, statement: str, figure: str) -> None:
@@ -115,22 +115,22 @@ def test_every_acknowledged_record_is_accounted_for(pipeline: Pipeline, statemen
     assert figure in {difference.figure for difference in run(pipeline).differences}
 
 
-def test_records_that_were_damaged_are_accounted_for(pipeline: Pipeline) -> None:
+def test_damaged_records_are_accounted_for(pipeline: Pipeline) -> None:
     pipeline.tamper("DELETE FROM receipts WHERE receipt = '3'")
     pipeline.tamper("INSERT INTO faults VALUES ('0:1', 1, 'bad checksum', NULL)")
     figures = {difference.figure for difference in run(pipeline).differences}
     assert "records of the log" not in figures
 
 
-def test_an_engine_that_runs_is_asked(tmp_path: Path) -> None:
-    told = Report(1, 2, 3, {"receipts": 3}, [Difference("sales", "day", "1", "2")])
+def test_a_running_engine_does_the_check(tmp_path: Path) -> None:
+    report = Report(1, 2, 3, {"receipts": 3}, [Difference("sales", "day", "1", "2")])
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            known = self.headers["Authorization"] == f"Bearer {token}"
-            self.send_response((200 if known else 401) if self.path == "/api/v1/check" else 404)
+            authorized = self.headers["Authorization"] == f"Bearer {token}"
+            self.send_response((200 if authorized else 401) if self.path == "/api/v1/check" else 404)
             self.end_headers()
-            self.wfile.write(msgspec.json.encode(told))
+            self.wfile.write(msgspec.json.encode(report))
 
         def log_message(self, format: str, *arguments: object) -> None:
             """Say nothing."""
@@ -144,7 +144,7 @@ def test_an_engine_that_runs_is_asked(tmp_path: Path) -> None:
         lock.publish(f"http://127.0.0.1:{server.server_port}")
         serving = Thread(target=server.handle_request)
         serving.start()
-        assert check.check(settings, open_read_side) == told
+        assert check.check(settings, open_read_side) == report
         serving.join()
         directory.machine_token.unlink()
         serving = Thread(target=server.handle_request)
@@ -158,7 +158,7 @@ def test_an_engine_that_runs_is_asked(tmp_path: Path) -> None:
             check.check(settings, open_read_side)
 
 
-def test_a_directory_at_rest_is_read_itself(tmp_path: Path) -> None:
+def test_a_directory_without_an_engine_is_opened(tmp_path: Path) -> None:
     settings = Settings(data=str(tmp_path / "data"))
     with pytest.raises(DataDirectoryError, match="no such directory"):
         check.check(settings, open_read_side)
@@ -170,7 +170,7 @@ def test_a_directory_at_rest_is_read_itself(tmp_path: Path) -> None:
     assert check.check(settings, open_read_side).counts["receipts"] == 1
 
 
-def test_entries_that_are_counted_by_no_reason_are_told(pipeline: Pipeline) -> None:
+def test_an_entry_missing_in_the_counts_by_reason_is_reported(pipeline: Pipeline) -> None:
     pipeline.tamper("DELETE FROM set_aside WHERE kind = 'refused'")
     (difference,) = run(pipeline).differences
     assert (difference.figure, difference.recounted) == ("entries of the quarantine", "1 by reason and source")

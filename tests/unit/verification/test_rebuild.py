@@ -56,7 +56,7 @@ def new(directory: DataDirectory) -> Callable[[], AbstractContextManager[ReadSid
     return partial(open_read_side, directory, settings(directory), SystemClock(), rebuilding=True)
 
 
-def test_the_new_database_says_what_the_old_one_said(directory: DataDirectory) -> None:
+def test_the_new_database_has_the_figures_of_the_old_one(directory: DataDirectory) -> None:
     before = figures(directory)
     told: list[tuple[int, int]] = []
     done = rebuild.rebuild_database(directory, new(directory), lambda *at: told.append(at))
@@ -66,7 +66,7 @@ def test_the_new_database_says_what_the_old_one_said(directory: DataDirectory) -
     assert not directory.new_database.exists()
 
 
-def test_when_receipts_became_visible_is_not_invented(directory: DataDirectory) -> None:
+def test_a_rebuild_leaves_the_ingest_delay_empty(directory: DataDirectory) -> None:
     rebuild.rebuild_database(directory, new(directory), lambda *_: None)
     pipeline = Pipeline(directory.path)
     try:
@@ -75,7 +75,7 @@ def test_when_receipts_became_visible_is_not_invented(directory: DataDirectory) 
         pipeline.close()
 
 
-def test_a_lost_database_and_its_write_ahead_log_are_made_anew(directory: DataDirectory) -> None:
+def test_a_lost_database_and_its_write_ahead_log_are_rebuilt(directory: DataDirectory) -> None:
     before = figures(directory)
     directory.database.write_bytes(b"no database")
     wal = directory.path / "store.duckdb.wal"
@@ -84,14 +84,14 @@ def test_a_lost_database_and_its_write_ahead_log_are_made_anew(directory: DataDi
     assert figures(directory) == before
 
 
-def test_what_a_rebuild_that_died_left_is_thrown_away(directory: DataDirectory) -> None:
+def test_the_rest_of_a_crashed_rebuild_is_removed(directory: DataDirectory) -> None:
     before = figures(directory)
     directory.new_database.write_bytes(b"half of it")
     rebuild.rebuild_database(directory, new(directory), lambda *_: None)
     assert figures(directory) == before
 
 
-def test_a_rebuild_that_dies_leaves_the_old_database(directory: DataDirectory) -> None:
+def test_a_crashed_rebuild_leaves_the_old_database(directory: DataDirectory) -> None:
     before = figures(directory)
 
     def die(done: int, total: int) -> None:
@@ -102,7 +102,7 @@ def test_a_rebuild_that_dies_leaves_the_old_database(directory: DataDirectory) -
     assert figures(directory) == before
 
 
-def test_what_people_decided_survives_also_a_lost_database(directory: DataDirectory) -> None:
+def test_decisions_survive_a_lost_database(directory: DataDirectory) -> None:
     pipeline = Pipeline(directory.path)
     for number in range(3):
         pipeline.refuse(b"x" * 100, [{"path": "$", "error": str(number), "hint": ""}])
@@ -122,18 +122,18 @@ def test_what_people_decided_survives_also_a_lost_database(directory: DataDirect
     assert check.check(settings(directory), open_read_side).agrees
 
 
-def test_no_database_is_made_anew_under_a_running_engine(
+def test_a_database_is_not_rebuilt_while_an_engine_runs(
     directory: DataDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(data_directory, "LOCK_WAIT_S", 0.1)
     with directory.lock("engine"):
-        with pytest.raises(DataDirectoryError, match="already in use by process"):
+        with pytest.raises(DataDirectoryError, match="already uses it"):
             rebuild.rebuild_database(directory, new(directory), lambda *_: None)
-        with pytest.raises(DataDirectoryError, match="already in use by process"):
+        with pytest.raises(DataDirectoryError, match="already uses it"):
             rebuild.rebuild_metric(directory, stored(directory), "sales")
 
 
-def test_one_metric_is_made_anew_from_the_stored_receipts(directory: DataDirectory) -> None:
+def test_one_metric_is_rebuilt_from_the_stored_receipts(directory: DataDirectory) -> None:
     before = figures(directory)
     pipeline = Pipeline(directory.path)
     pipeline.tamper("DELETE FROM merged_sales_by_product")

@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 
 from tillstream.receipt.amounts import AMOUNT_LIMIT
 from tillstream.receipt.model import Fault
-from tillstream.receipt.validation import FAULTS_LIMIT, ITEMS_LIMIT, ReceiptError, parse, walk
+from tillstream.receipt.validation import FAULTS_LIMIT, ITEMS_LIMIT, ReceiptError, find_faults, parse
 
 STATES = ("OPEN", "COMPLETED", "CANCELED", "DRAFT")
 SOLD = "COMPLETED"
@@ -148,7 +148,7 @@ def read(order: bytes) -> Order | list[Fault]:
         return _read(order)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         try:
-            faults = list(islice(walk(_SHAPE, parse(order), "$"), FAULTS_LIMIT))
+            faults = list(islice(find_faults(_SHAPE, parse(order), "$"), FAULTS_LIMIT))
         except ReceiptError as refused:
             return list(refused.faults)
         return faults or [Fault("$", f"not a Square order: {error}")]

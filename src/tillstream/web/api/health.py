@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from tillstream.alerts.evaluator import AlertEvaluator
 from tillstream.errors import OperationalError
 from tillstream.queries.queries import Queries
-from tillstream.receipt.reasons import parts
+from tillstream.receipt.reasons import split_group
 from tillstream.web.api import schemas
 from tillstream.web.api.description import answered
 from tillstream.web.api.routes import Answer, refusal
@@ -64,7 +64,7 @@ class _Quarantine(Collector):
         name = PREFIX + "quarantine"
         by_reason = CounterMetricFamily(f"{name}_by_reason", "entries, by reason", labels=["path", "error"])
         for reason, entries in totals["reason"].items():
-            by_reason.add_metric(list(parts(reason)), entries)
+            by_reason.add_metric(list(split_group(reason)), entries)
         yield by_reason
         for family, text, label, counted in (
             ("by_source", "entries, by source", "source", totals["source"]),

@@ -15,7 +15,7 @@ from tillstream.config.settings import Settings
 from tillstream.errors import BadQuery, OperationalError
 from tillstream.quarantine.service import ENTRIES_LIMIT, Edit, LocalQuarantineService, Outcome
 from tillstream.queries.queries import Queries
-from tillstream.receipt.reasons import parts
+from tillstream.receipt.reasons import split_group
 from tillstream.web.api.quarantine import QUARANTINE_FILTERS, limited
 from tillstream.web.pages.anomalies import tabs
 from tillstream.web.pages.html import Cell, Pages, Teller, card, facts, filters_of, table
@@ -148,7 +148,7 @@ def _counts(tell: Teller, counts: Mapping[str, Any]) -> str:
 
 
 def _group(tell: Teller, reason: str) -> str:
-    path, kind = parts(reason)
+    path, kind = split_group(reason)
     return f"<code>{escape(path)}</code> {tell(f'reason_{kind}')}"
 
 

@@ -38,7 +38,7 @@ def test_given_an_engine_that_stands_still_when_asked_then_it_is_not_ready_and_s
 ) -> None:
     pipeline = Pipeline(tmp_path)
     monkeypatch.setattr(
-        pipeline.engine, "trouble", lambda: LogUnavailable("read the log", "x", "disk I/O error", "look")
+        pipeline.engine, "failure", lambda: LogUnavailable("read the log", "x", "disk I/O error", "look")
     )
     answer = DashboardClient(pipeline).request("/health/ready")
     assert answer.status_code == 503

@@ -278,7 +278,7 @@ def test_given_an_engine_that_stands_still_when_a_viewer_watches_then_it_is_told
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = LogUnavailable("read the log", "a file", "disk I/O error")
-    monkeypatch.setattr(pipeline.engine, "trouble", lambda: error)
+    monkeypatch.setattr(pipeline.engine, "failure", lambda: error)
     feed = feed_of(queries := queries_of(pipeline), alerts_of(pipeline, queries), pipeline.settings)
 
     async def main() -> None:
