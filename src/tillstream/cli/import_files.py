@@ -1,4 +1,4 @@
-"""`tillstream import`: the command line of the import."""
+"""The command `tillstream import`."""
 
 from __future__ import annotations
 
@@ -13,23 +13,22 @@ from tillstream.clock import SystemClock
 from tillstream.config.options import EPILOG, give_up, key_file, resolve, with_settings
 
 if TYPE_CHECKING:
-    from tillstream.importing.run import Run
+    from tillstream.importing.importer import ImportRun
 
-FAULTY = 1
-COULD_NOT = 2
+FAULTS = 1
+FAILED = 2
 INTERRUPTED = 130
 STATE_FOLDER = "tillstream"
 
 EXAMPLES = f"""\b
 Examples:
   tillstream import monday.ndjson.gz            into the tillstream that runs here
-  tillstream import exports/ --dry-run          count and add up, send nothing
-  tillstream import exports/ --report out.json  with every fault and its place
+  tillstream import exports/ --dry-run          show counts and totals, send nothing
+  tillstream import exports/ --report out.json  with every fault and its location
   unzip -p day.zip | tillstream import - --format json
   tillstream import day.json --to http://shop.example:3000
 
-Exit code: 0 when all was taken, 1 when there were faults, 2 when something could not be done,
-130 after Ctrl-C.
+Exit code: 0 if everything was accepted, 1 if there were faults, 2 if something failed, 130 after Ctrl-C.
 
 {EPILOG}"""
 
@@ -39,77 +38,76 @@ Exit code: 0 when all was taken, 1 when there were faults, 2 when something coul
 @click.option("--to", default="", metavar="URL", help="Address of ingest.  [default: the one that runs here]")
 @key_file
 @click.option("--format", "named", metavar="NAME", help="Format of the files: json, .ndjson or a media type.")
-@click.option("--dry-run", is_flag=True, help="Decode and validate only: counts and totals, nothing is sent.")
-@click.option("--restart", is_flag=True, help="Begin anew with files that were imported before, or in part.")
-@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write everything as JSON there.")
-@click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Where it is kept how far it came.")
+@click.option("--dry-run", is_flag=True, help="Only decode and validate: show counts and totals, send nothing.")
+@click.option("--restart", is_flag=True, help="Send files again that were imported before, completely or in part.")
+@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write all faults to this JSON file.")
+@click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Directory of the stored progress.")
 @give_up
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @with_settings("data", "currency", "zone")
 @click.pass_context
-def take(context: click.Context, /, files: tuple[Path, ...], dry_run: bool, quiet: bool, **given: Any) -> None:
+def import_files(context: click.Context, /, files: tuple[Path, ...], dry_run: bool, quiet: bool, **given: Any) -> None:
     """Import receipts from files of any known format.
 
-    A FILE is decoded here, by its content or its name, gzip and zstd undone, and sent to ingest in
-    batches with the originals. A DIR stands for the files in it, - for standard input. What ingest
-    acknowledged is remembered: the same command goes on where it was interrupted, and a receipt
-    counts once however often it comes. What is no receipt is listed with its place, and kept in
-    quarantine.
+    The format of a FILE is found by its content or its name, and gzip and zstd are decompressed. A DIR
+    means the files in it and below it, - means standard input. The receipts are sent to ingest in
+    batches, with their originals. The progress is stored, so the same command continues after an
+    interruption, and each receipt counts once. Items that are not receipts are listed with their
+    location, and kept in quarantine.
     """
-    from tillstream.importing.console import Running, Summary
-    from tillstream.importing.selection import chosen, size_bytes
+    from tillstream.importing.console import ProgressDisplay, Summary
+    from tillstream.importing.source_file import select, total_size
 
-    paths = list(chosen(files))
-    run = _prepared(paths, dry_run, given)
+    paths = list(select(files))
+    run = _import_run(paths, dry_run, given)
     summary = Summary()
-    whole = False
+    complete = False
     try:
-        with Running(SystemClock(), size_bytes(paths), quiet=quiet) as running:
-            whole = run.run(running, summary)
+        with ProgressDisplay(SystemClock(), total_size(paths), quiet=quiet) as display:
+            complete = run.run(display, summary)
     finally:
         if summary.files:
-            summary.show(dry=dry_run)
-    if not whole:
-        click.echo("interrupted; the same command goes on where it was" if not dry_run else "interrupted", err=True)
+            summary.show(dry_run=dry_run)
+    if not complete:
+        click.echo("interrupted" if dry_run else "interrupted; the same command continues where it stopped", err=True)
         context.exit(INTERRUPTED)
     if summary.problems:
-        context.exit(COULD_NOT)
+        context.exit(FAILED)
     if summary.refused:
-        context.exit(FAULTY)
+        context.exit(FAULTS)
 
 
-def _prepared(paths: list[Path], dry_run: bool, given: dict[str, Any]) -> Run:
-    """The run that the options ask for."""
+def _import_run(paths: list[Path], dry_run: bool, given: dict[str, Any]) -> ImportRun:
+    """The run for these options."""
     from tillstream.formats import registry
-    from tillstream.importing import destination
-    from tillstream.importing.run import Run
-    from tillstream.importing.taking import Taker
+    from tillstream.importing.importer import Importer, ImportRun
+    from tillstream.importing.uploader import find_destination, with_time_zones
 
     values, _ = resolve(given)
     telemetry.configure(values, "import")
     clock = SystemClock()
-    values = destination.with_zones(values, clock)
+    values = with_time_zones(values, clock)
     formats = registry.load(values)
-    wanted = formats.named(given["named"]) if given["named"] else None
-    if given["named"] and wanted is None:
+    decoder = formats.named(given["named"]) if given["named"] else None
+    if given["named"] and decoder is None:
         known = ", ".join(dict.fromkeys(suffix[1:] for each in formats for suffix in each.suffixes))
         raise click.BadParameter(f"{given['named']!r} is no known format: {known}", param_hint="--format")
-    to = destination.find(values, given["to"], given["key"])
-    taker = Taker(
+    destination = find_destination(values, given["to"], given["key"])
+    importer = Importer(
         settings=values,
         formats=formats,
         clock=clock,
-        state=given["state"] or _state(),
-        mark=to.mark,
-        entrance="import",
-        wanted=wanted,
+        state=given["state"] or _state_directory(),
+        log_id=destination.log_id,
+        channel="import",
+        decoder=decoder,
         restart=given["restart"],
     )
-    return Run(paths, taker, None if dry_run else to, given["give_up_s"], given["report"])
+    return ImportRun(paths, importer, None if dry_run else destination, given["give_up_s"], given["report"])
 
 
-def _state() -> Path:
-    """By the XDG Base Directory Specification, version 0.8."""
-    named = os.environ.get("XDG_STATE_HOME", "")
-    base = Path(named) if Path(named).is_absolute() else Path.home() / ".local" / "state"
+def _state_directory() -> Path:
+    """The default of `--state`, by version 0.8 of the XDG Base Directory Specification."""
+    home = os.environ.get("XDG_STATE_HOME", "")
+    base = Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "state"
     return base / STATE_FOLDER

@@ -19,7 +19,7 @@ from tillstream import composition, telemetry
 from tillstream.cli.access import keys, password_group
 from tillstream.cli.common import configure, print_table, progress_bar
 from tillstream.cli.generate import generate
-from tillstream.cli.import_files import take
+from tillstream.cli.import_files import import_files
 from tillstream.cli.quarantine import quarantine
 from tillstream.cli.stores import stores
 from tillstream.config import settings
@@ -222,7 +222,7 @@ def version() -> None:
 
 
 main.add_command(generate)
-main.add_command(take)
+main.add_command(import_files)
 main.add_command(quarantine)
 main.add_command(stores)
 main.add_command(keys)

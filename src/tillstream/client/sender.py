@@ -148,8 +148,8 @@ class Sender:
         self._openings: set[asyncio.Task[None]] = set()
         self._closed = False
         self._progress_ns = time.perf_counter_ns()
-        self._settled = asyncio.Event()
-        self._settled.set()
+        self._drained = asyncio.Event()
+        self._drained.set()
         self.tally = tally
         self.failure: BaseException | None = None
         self._loop.set_exception_handler(self._fail)
@@ -174,10 +174,10 @@ class Sender:
         self._waiting.clear()
         self._check()
 
-    async def settled(self, timeout_s: float) -> bool:
+    async def drained(self, timeout_s: float) -> bool:
         """Whether everything is answered, within the time given. Raises what went wrong inside."""
         try:
-            await asyncio.wait_for(self._settled.wait(), timeout_s)
+            await asyncio.wait_for(self._drained.wait(), timeout_s)
         except TimeoutError:
             return False
         finally:
@@ -197,7 +197,7 @@ class Sender:
 
     def stuck_s(self) -> float:
         """Seconds since the last answer that settled something; 0 while nothing waits for one."""
-        return 0.0 if self._settled.is_set() else (time.perf_counter_ns() - self._progress_ns) / 1e9
+        return 0.0 if self._drained.is_set() else (time.perf_counter_ns() - self._progress_ns) / 1e9
 
     def drop_silent(self, timeout_s: float) -> None:
         """Break the connections whose answer is overdue; their requests are sent again."""
@@ -274,8 +274,8 @@ class Sender:
                 return
 
     def _begin(self) -> None:
-        if self._settled.is_set():
-            self._settled.clear()
+        if self._drained.is_set():
+            self._drained.clear()
             self._progress_ns = time.perf_counter_ns()
 
     def _next(self, connection: Connection) -> None:
@@ -298,13 +298,13 @@ class Sender:
 
     def _check(self) -> None:
         if self._source is None and not self._waiting and len(self._idle) == len(self._connections):
-            self._settled.set()
+            self._drained.set()
 
     def _fail(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         """A fault within a callback must end the run instead of leaving it waiting."""
         error = context.get("exception")
         self.failure = error if isinstance(error, BaseException) else RuntimeError(str(context.get("message")))
-        self._settled.set()
+        self._drained.set()
 
 
 def _accepted(body: bytes, receipts: int) -> int:

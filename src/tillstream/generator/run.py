@@ -163,7 +163,7 @@ class _Shift:
     async def _settle(self) -> None:
         """Wait for the answers: as long as they keep coming, or briefly after an interruption."""
         stopped_s: float | None = None
-        while not await self._sender.settled(TICK_S):
+        while not await self._sender.drained(TICK_S):
             self._tick()
             if stopped_s is None and self._over():
                 self._sender.stop()

@@ -1,4 +1,4 @@
-"""What a file holds as bounded batches: lines for ingest, and what was found of each place in the file."""
+"""Cuts the decoded items of a file into bounded batches of lines for ingest."""
 
 from __future__ import annotations
 
@@ -17,46 +17,46 @@ from tillstream.importing.source_file import SourceFile
 from tillstream.receipt.model import Fault
 from tillstream.receipt.validation import ReceiptError, Validator
 
-RECEIPTS = 1_000
-BYTES = 2 * 1024 * 1024
-ITEMS = 20_000
-"""Bounds of a batch: lines, their bytes, and everything in it, what is skipped too."""
+RECEIPTS_LIMIT = 1_000
+BYTES_LIMIT = 2 * 1024 * 1024
+ITEMS_LIMIT = 20_000
+"""Limits of a batch: its lines, their bytes, and all its items including the skipped ones."""
 
-# Of each thing that no receipt can be made of; ingest tells as many.
-_FAULTS_TOLD = 20
+# Ingest reports the same number.
+_FAULTS_LIMIT = 20
 
 
 @dataclass(slots=True)
 class Batch:
-    """The items of a file from `first` up to `end`, this one excluded, counted from 0.
+    """The items of a file from index `first` up to but not including `end`.
 
-    `lines` are what ingest gets, `places` the index of each; `told` has those that decoding found to be no receipts.
+    `lines` go to ingest, and `indexes` has the index of each. `refusals` has the items that cannot be decoded.
     """
 
     first: int
     end: int
     lines: list[bytes] = field(default_factory=list)
-    places: list[int] = field(default_factory=list)
-    told: dict[int, Refusal] = field(default_factory=dict)
+    indexes: list[int] = field(default_factory=list)
+    refusals: dict[int, Refusal] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
     size: int = 0
 
 
-def batches(opened: SourceFile, settings: Settings, clock: Clock, entrance: str, done: int = 0) -> Iterator[Batch]:
-    """Everything in the file behind its first `done` items. Raises `OSError` where it cannot be read on.
+def batches(file: SourceFile, settings: Settings, clock: Clock, channel: str, done: int = 0) -> Iterator[Batch]:
+    """The batches of a file. The first `done` items come as batches without lines.
 
-    What was done already comes as batches without lines, so that nobody waits long for the next one.
+    `channel` is the second part of the receipts' source. Raises `OSError` if the file cannot be read to its end.
     """
-    limit = min(RECEIPTS, settings.batch_limit_receipts)
-    limit_bytes = min(BYTES, settings.body_limit_bytes)
-    lines = _Lines(settings, clock, f"{opened.decoder.name}/{entrance}")
+    limit = min(RECEIPTS_LIMIT, settings.batch_limit_receipts)
+    limit_bytes = min(BYTES_LIMIT, settings.body_limit_bytes)
+    lines = _LineEncoder(settings, clock, f"{file.decoder.name}/{channel}")
     batch = Batch(0, 0)
-    for index, item in enumerate(opened.items()):
+    for index, item in enumerate(file.items()):
         line, refusal = b"", None
         if index >= done and not isinstance(item, Skip):
-            line, refusal = lines.of(item, index)
+            line, refusal = lines.encode(item, index)
         if (
-            batch.end - batch.first >= ITEMS
+            batch.end - batch.first >= ITEMS_LIMIT
             or len(batch.lines) >= limit
             or (batch.lines and batch.size + len(line) > limit_bytes)
             or index == done
@@ -66,42 +66,42 @@ def batches(opened: SourceFile, settings: Settings, clock: Clock, entrance: str,
         batch.end = index + 1
         if line:
             batch.lines.append(line)
-            batch.places.append(index)
+            batch.indexes.append(index)
             batch.size += len(line) + 1
         if refusal is not None:
-            batch.told[index] = refusal
+            batch.refusals[index] = refusal
         if isinstance(item, Skip) and index >= done:
             batch.skipped[item.kind] += 1
     yield batch
 
 
-class _Lines:
-    """Writes what was decoded as lines for ingest."""
+class _LineEncoder:
+    """Encodes decoded items as lines for ingest."""
 
     def __init__(self, settings: Settings, clock: Clock, source: str) -> None:
         self._limit_bytes = settings.receipt_limit_bytes
-        # No line may be longer than what ingest reads as one.
+        # Ingest reads no longer line.
         self._line_limit_bytes = 3 * settings.receipt_limit_bytes
         self._validator = Validator(settings)
         self._clock = clock
         self._source = source
 
-    def of(self, item: Record | Unreadable, index: int) -> tuple[bytes, Refusal | None]:
-        """The line, and for what is no receipt the reasons."""
+    def encode(self, item: Record | Unreadable, index: int) -> tuple[bytes, Refusal | None]:
+        """The line, and a refusal if the item is not a receipt."""
         if isinstance(item, Unreadable):
-            return self._refused(item, index)
+            return self._refuse(item, index)
         try:
             line = envelope.receipt(item, self._source)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return self._refused(self._examined(item), index)
+            return self._refuse(self._validated(item), index)
         if len(line) > self._line_limit_bytes:
             error = f"the receipt takes {max(len(item.body), len(item.original))} bytes, more than {self._limit_bytes}"
             faults = [Fault("$", error, "the setting is receipt_limit_bytes")]
-            return self._refused(Unreadable(faults, item.original or item.body, "", item.source), index)
+            return self._refuse(Unreadable(faults, item.original or item.body, "", item.source), index)
         return line, None
 
-    def _examined(self, record: Record) -> Unreadable:
-        """What is wrong with a body that is no JSON, in the words of validation."""
+    def _validated(self, record: Record) -> Unreadable:
+        """A record whose body is not JSON, with the faults that validation finds."""
         faults = [Fault("$", "not JSON")]
         try:
             self._validator.check(record.body, self._clock.now_us(), self._source, record.day)
@@ -109,12 +109,12 @@ class _Lines:
             faults = list(error.faults)
         return Unreadable(faults, record.original or record.body, "", record.source)
 
-    def _refused(self, item: Unreadable, index: int) -> tuple[bytes, Refusal]:
-        faults = item.faults[:_FAULTS_TOLD]
+    def _refuse(self, item: Unreadable, index: int) -> tuple[bytes, Refusal]:
+        faults = item.faults[:_FAULTS_LIMIT]
         line = envelope.refusal(faults, item.original[: self._limit_bytes], item.source or self._source)
-        return line, Refusal(index, item.where or place(index), [fault.as_dict() for fault in faults])
+        return line, Refusal(index, item.where or location(index), [fault.as_dict() for fault in faults])
 
 
-def place(index: int) -> str:
-    """Where an item is, for people, if its format knows no better."""
+def location(index: int) -> str:
+    """The location of an item in messages, for formats that provide none."""
     return f"record {index + 1}"

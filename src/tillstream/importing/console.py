@@ -1,8 +1,9 @@
-"""What a person sees of an import: a bar or now and then a line while it runs, a table and the first faults at its end."""
+"""The terminal output of an import: progress while it runs, and a summary of files and faults at its end."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import click
@@ -13,11 +14,11 @@ from rich.table import Table
 
 from tillstream.clock import Clock
 from tillstream.importing.checkpoint import Checkpoint, Refusal
-from tillstream.importing.outcome import Outcome
-from tillstream.importing.source_file import shown
+from tillstream.importing.report import Outcome
+from tillstream.importing.source_file import display_name
 
-LINE_US = 5_000_000
-"""Between two lines where there is no terminal."""
+LINE_INTERVAL_US = 5_000_000
+"""Interval of progress lines if standard error is not a terminal."""
 
 FAULTS_SHOWN = 20
 FILES_SHOWN = 100
@@ -25,8 +26,8 @@ FILES_SHOWN = 100
 _WIDTH = 160
 
 
-class Running:
-    """Shows how far the import is, on standard error. `size_bytes` is of all its files, None if nobody knows."""
+class ProgressDisplay:
+    """Shows the progress on standard error. `size_bytes` is the size of all files, or None if it is unknown."""
 
     def __init__(self, clock: Clock, size_bytes: int | None, *, quiet: bool) -> None:
         self._console = Console(stderr=True)
@@ -34,8 +35,8 @@ class Running:
         self._quiet = quiet
         self._size_bytes = size_bytes
         self._line_us = clock.now_us()
-        self._before = [0, 0]
-        self._now = [0, 0]
+        self._receipts_before = self._bytes_before = 0
+        self._receipts = self._bytes = 0
         self._name = ""
         columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[receipts]}"), TimeElapsedColumn())
         self._bar = Progress(
@@ -48,7 +49,7 @@ class Running:
         )
         self._task = self._bar.add_task("", total=size_bytes, receipts="", note="")
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> ProgressDisplay:
         self._bar.start()
         return self
 
@@ -56,35 +57,36 @@ class Running:
         self._bar.stop()
 
     def begin(self, path: Path) -> None:
-        """Another file is next."""
-        self._before = [before + now for before, now in zip(self._before, self._now, strict=True)]
-        self._now = [0, 0]
-        self._name = shown(path).rpartition("/")[2]
+        """Continue with another file."""
+        self._receipts_before += self._receipts
+        self._bytes_before += self._bytes
+        self._receipts = self._bytes = 0
+        self._name = display_name(path).rpartition("/")[2]
 
-    def show(self, ledger: Checkpoint, position: int) -> None:
-        """What became of the file so far, and the bytes of it that were read."""
-        self._now = [ledger.counts.receipts, position]
-        receipts, read = (before + now for before, now in zip(self._before, self._now, strict=True))
-        told = f"{receipts:,} receipts"
-        self._bar.update(self._task, description=escape(self._name), completed=read, receipts=told)
+    def show(self, checkpoint: Checkpoint, position: int) -> None:
+        """Show the progress in the current file, of which `position` bytes were read."""
+        self._receipts, self._bytes = checkpoint.counts.receipts, position
+        completed = self._bytes_before + position
+        receipts = f"{self._receipts_before + self._receipts:,} receipts"
+        self._bar.update(self._task, description=escape(self._name), completed=completed, receipts=receipts)
         if not self._bar.disable or self._quiet:
             return
         now_us = self._clock.now_us()
-        if now_us - self._line_us >= LINE_US:
+        if now_us - self._line_us >= LINE_INTERVAL_US:
             self._line_us = now_us
-            share = f", {min(100, read * 100 // self._size_bytes)} %" if self._size_bytes else ""
-            click.echo(f"{self._name}: {told}{share}", err=True)
+            share = f", {min(100, completed * 100 // self._size_bytes)} %" if self._size_bytes else ""
+            click.echo(f"{self._name}: {receipts}{share}", err=True)
 
-    def tell(self, trouble: str) -> None:
-        """Something is in the way; an empty text: no more."""
+    def notify(self, problem: str) -> None:
+        """Show that ingest does not respond, and why; an empty text means that it responds again."""
         if self._bar.disable:
-            click.echo(trouble or "ingest takes receipts again", err=True)
+            click.echo(problem or "ingest accepts receipts again", err=True)
         else:
-            self._bar.update(self._task, note=escape(trouble))
+            self._bar.update(self._task, note=escape(problem))
 
 
 class Summary:
-    """Everything that became of the files, as far as it fits a screen."""
+    """The outcomes of all files, and the first faults."""
 
     def __init__(self) -> None:
         self.receipts = 0
@@ -95,7 +97,7 @@ class Summary:
         self._outcomes: list[Outcome] = []
         self._faults: list[tuple[str, Refusal]] = []
 
-    def add(self, outcome: Outcome, refusals: Sequence[Refusal]) -> None:
+    def add(self, outcome: Outcome, refusals: Iterable[Refusal]) -> None:
         self.files += 1
         self.receipts += outcome.receipts
         self.refused += outcome.refused
@@ -103,25 +105,24 @@ class Summary:
         self.problems += bool(outcome.problem)
         if len(self._outcomes) < FILES_SHOWN:
             self._outcomes.append(outcome)
-        room = FAULTS_SHOWN - len(self._faults)
-        self._faults += [(outcome.file, refusal) for refusal in refusals[:room]]
+        remaining = FAULTS_SHOWN - len(self._faults)
+        self._faults += [(outcome.file, refusal) for refusal in islice(refusals, remaining)]
 
-    def show(self, *, dry: bool) -> None:
-        """On standard output."""
+    def show(self, *, dry_run: bool) -> None:
+        """Print the summary on standard output."""
         console = Console()
         if not console.is_terminal:
             console = Console(width=_WIDTH)
-        console.print(self._table(dry=dry))
+        console.print(self._file_table(dry_run=dry_run))
         if self._faults:
-            console.print(self._fault_table())
+            console.print(_fault_table(self._faults))
             more = self.refused - len(self._faults)
             if more > 0:
                 console.print(f"and {more:,} more faults: --report FILE.json has them all", highlight=False)
 
-    def _table(self, *, dry: bool) -> Table:
-        taken = "receipts" if dry else "accepted"
-        last = "gross total" if dry else "note"
-        table = Table("file", "format", taken, "faults", "skipped", last)
+    def _file_table(self, *, dry_run: bool) -> Table:
+        table = Table("file", "format", "receipts" if dry_run else "accepted", "faults", "skipped")
+        table.add_column("gross total" if dry_run else "note")
         for column in table.columns[2:4]:
             column.justify = "right"
         for outcome in self._outcomes:
@@ -132,19 +133,20 @@ class Summary:
             table.add_row(f"and {self.files - len(self._outcomes):,} more files")
         if self.files > 1:
             table.add_section()
-            table.add_row("together", "", f"{self.receipts:,}", f"{self.refused:,}", f"{self.skipped:,}", "")
+            table.add_row("total", "", f"{self.receipts:,}", f"{self.refused:,}", f"{self.skipped:,}", "")
         return table
 
-    def _fault_table(self) -> Table:
-        table = Table("file", "index", "where", "path", "fault", title="faults", title_justify="left")
-        for file, refusal in self._faults:
-            for error in refusal.errors[:1]:
-                reason = "; ".join(part for part in (error.get("error", ""), error.get("hint", "")) if part)
-                more = len(refusal.errors) - 1
-                reason += f" (and {more:,} more)" if more else ""
-                path = escape(error.get("path", ""))
-                table.add_row(escape(Path(file).name), str(refusal.index), escape(refusal.where), path, escape(reason))
-        return table
+
+def _fault_table(faults: Sequence[tuple[str, Refusal]]) -> Table:
+    table = Table("file", "index", "where", "path", "fault", title="faults", title_justify="left")
+    for file, refusal in faults:
+        for error in refusal.errors[:1]:
+            reason = "; ".join(part for part in (error.get("error", ""), error.get("hint", "")) if part)
+            more = len(refusal.errors) - 1
+            reason += f" (and {more:,} more)" if more else ""
+            path = escape(error.get("path", ""))
+            table.add_row(escape(Path(file).name), str(refusal.index), escape(refusal.where), path, escape(reason))
+    return table
 
 
 def _note(outcome: Outcome) -> str:
@@ -153,7 +155,7 @@ def _note(outcome: Outcome) -> str:
     if outcome.total is not None:
         return outcome.total
     if outcome.already:
-        return "taken before, nothing was sent (--restart sends it again)"
+        return "imported before, nothing was sent (--restart sends it again)"
     if outcome.resumed_at:
-        return f"went on at record {outcome.resumed_at + 1:,}"
+        return f"continued at record {outcome.resumed_at + 1:,}"
     return "" if outcome.finished else "not finished"

@@ -1,11 +1,11 @@
-"""A file that is to be imported: opened, its compression undone, its format found, known again by its identity."""
+"""Files to import: which ones are selected, and how one is opened, decompressed, identified and decoded."""
 
 from __future__ import annotations
 
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -17,84 +17,141 @@ from tillstream.formats.registry import Formats
 from tillstream.receipt.model import Fault
 
 STDIN = Path("-")
+REPORT_SUFFIX = ".report.json"
 
-_BUFFER_BYTES = 256 * 1024
-_KNOWN_BY_BYTES = 64 * 1024
+_UNFINISHED_SUFFIXES = (".part", ".tmp", ".crdownload")
 _COMPRESSED_SUFFIXES = (".gz", ".gzip", ".zst", ".zstd")
+_BUFFER_BYTES = 256 * 1024
+_IDENTITY_BYTES = 64 * 1024
 
 
 class CannotRead(OperationalError):
-    """The file, its disk or its folder cannot be used now."""
+    """A file or a folder cannot be read now."""
 
 
 class UnknownFormat(OperationalError):
-    """Neither the file's content nor its name says what it is."""
+    """Neither the content nor the name of a file shows its format."""
+
+
+def is_ignored(name: str) -> bool:
+    """Whether a file in a folder is skipped: it is hidden, unfinished, or a report of an import."""
+    return name.startswith(".") or name.lower().endswith((*_UNFINISHED_SUFFIXES, REPORT_SUFFIX))
+
+
+def select(paths: Sequence[Path]) -> Iterator[Path]:
+    """The files among the paths and, for each folder, the files in it and below it, by name.
+
+    Raises `CannotRead` at once if a path does not exist.
+    """
+    for path in paths:
+        if path != STDIN:
+            try:
+                path.stat()
+            except OSError as error:
+                raise CannotRead("read", path, error.strerror or error, "check the path") from error
+    return (found for path in paths for found in (_walk(path) if path != STDIN and path.is_dir() else [path]))
+
+
+def total_size(paths: Sequence[Path]) -> int | None:
+    """The size of all files in bytes; None if one of them is a pipe."""
+    total = 0
+    for path in paths:
+        try:
+            if path == STDIN or not path.is_file():
+                return None
+            total += path.stat().st_size
+        except OSError:
+            continue
+    return total
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    def fail(error: OSError) -> None:
+        raise CannotRead("read", error.filename, error.strerror or error, "fix that, and import it again") from error
+
+    for parent, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not is_ignored(name):
+                yield Path(parent) / name
 
 
 class SourceFile:
-    """A file ready to be decoded. `size` is in bytes, and None where it has no end that is known.
+    """A file that is ready to be decoded.
 
-    `identity` tells it from every other file, and from itself with other content; empty for a pipe.
+    `size` is in bytes, and None for a pipe. `identity` differs between any two files, and changes when the content
+    does; it is empty for a pipe.
     """
 
-    def __init__(self, name: str, file: io.FileIO, formats: Formats, wanted: Decoder | None) -> None:
+    def __init__(self, name: str, file: io.FileIO, formats: Formats, decoder: Decoder | None) -> None:
         status = os.fstat(file.fileno())
-        # What is left of a file behind what another program read of it is not that file.
-        regular = stat.S_ISREG(status.st_mode) and file.tell() == 0
+        # Standard input may be a file from which another program has already read a part.
+        complete = stat.S_ISREG(status.st_mode) and file.tell() == 0
         self._file = file
         self.name = name
-        self.size = status.st_size if regular else None
-        self.identity = _identity(file, status) if regular else ""
-        self._counted = _Counted(file)
-        head = _head(self._counted, HEAD_BYTES)
-        self._raw: io.RawIOBase = _Again(head, self._counted)
-        self._plain: compression.Decompressed | None = None
+        self.size = status.st_size if complete else None
+        self.identity = _identity(file, status) if complete else ""
+        self._counted = _CountingReader(file)
+        head = _read_head(self._counted)
+        raw: io.RawIOBase = _PrefixedReader(head, self._counted)
+        self._decompressed: compression.Decompressed | None = None
         if compressed := compression.kind(head):
-            self._plain = compression.Decompressed(self._raw, compressed)
-            head = _head(self._plain, HEAD_BYTES)
-            self._raw = _Again(head, self._plain)
+            self._decompressed = compression.Decompressed(raw, compressed)
+            head = _read_head(self._decompressed)
+            raw = _PrefixedReader(head, self._decompressed)
             name = _without_compression(name)
-        decoder = wanted or formats.of_file(name, head)
-        if decoder is None:
-            raise _unknown(self.name, head, formats)
-        self.decoder = decoder
-        self._stream = io.BufferedReader(self._raw, _BUFFER_BYTES)
+        found = decoder or formats.of_file(name, head)
+        if found is None:
+            raise _unknown_format(self.name, head, formats)
+        self.decoder = found
+        self._stream = io.BufferedReader(raw, _BUFFER_BYTES)
 
     @property
     def position(self) -> int:
-        """Bytes of the file that were read."""
+        """Number of bytes read from the file so far, before decompression."""
         return self._counted.count
 
     def close(self) -> None:
         self._file.close()
 
     def items(self) -> Iterator[Decoded]:
-        """Everything in it. Raises `OSError` where it cannot be read on."""
+        """The decoded content. Raises `OSError` if the file cannot be read to its end."""
         yield from self.decoder.decode(cast("BinaryIO", self._stream))
-        if self._plain is not None and self._plain.trouble:
-            yield Unreadable([Fault("$", self._plain.trouble, "get the file anew")], b"", "the end of the file")
+        if self._decompressed is not None and self._decompressed.trouble:
+            fault = Fault("$", self._decompressed.trouble, "get the file again")
+            yield Unreadable([fault], b"", "the end of the file")
 
 
-def open_file(path: Path, formats: Formats, wanted: Decoder | None = None) -> SourceFile:
-    """The file, or standard input for `-`, in the wanted format or in the one that it seems to have.
+def open_file(path: Path, formats: Formats, decoder: Decoder | None = None) -> SourceFile:
+    """Open the file, or standard input for `-`. Without a decoder, find the format by content and name.
 
     Raises `CannotRead` and `UnknownFormat`.
     """
-    name = shown(path)
+    name = display_name(path)
     try:
-        # The end of the program doesn't wait for a reader of its own of standard input.
+        # Python's own standard input has a lock, for which the end of the program would wait.
         file = io.FileIO(0, closefd=False) if path == STDIN else io.FileIO(path)
         try:
-            return SourceFile(name, file, formats, wanted)
+            return SourceFile(name, file, formats, decoder)
         except BaseException:
             file.close()
             raise
     except OSError as error:
-        raise CannotRead("read", name, error.strerror or error, "mend that, and import it again") from error
+        raise CannotRead("read", name, error.strerror or error, "fix that, and import it again") from error
 
 
-class _Counted(io.RawIOBase):
-    """Counts the bytes that were read."""
+def display_name(path: Path) -> str:
+    """The name of a file in messages and reports."""
+    return "standard input" if path == STDIN else printable(str(path))
+
+
+def printable(name: str) -> str:
+    """A file name as valid UTF-8, with all other bytes as `\\xe9`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+class _CountingReader(io.RawIOBase):
+    """Counts the bytes read."""
 
     def __init__(self, file: io.FileIO) -> None:
         self._file = file
@@ -109,8 +166,8 @@ class _Counted(io.RawIOBase):
         return size
 
 
-class _Again(io.RawIOBase):
-    """The head that was looked at, then the rest."""
+class _PrefixedReader(io.RawIOBase):
+    """Returns a head that was already read, and then the rest."""
 
     def __init__(self, head: bytes, rest: io.RawIOBase) -> None:
         self._head = head
@@ -128,26 +185,16 @@ class _Again(io.RawIOBase):
         return size
 
 
-def _head(raw: io.RawIOBase, size: int) -> bytes:
+def _read_head(raw: io.RawIOBase) -> bytes:
     head = b""
-    while len(head) < size and (more := raw.read(size - len(head))):
+    while len(head) < HEAD_BYTES and (more := raw.read(HEAD_BYTES - len(head))):
         head += more
     return head
 
 
 def _identity(file: io.FileIO, status: os.stat_result) -> str:
-    beginning = blake2b(os.pread(file.fileno(), _KNOWN_BY_BYTES, 0), digest_size=16).hexdigest()
-    return f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}:{beginning}"
-
-
-def shown(path: Path) -> str:
-    """What a file is called for people and in reports."""
-    return "standard input" if path == STDIN else readable(str(path))
-
-
-def readable(name: str) -> str:
-    """A file's name in UTF-8, of which it may have none: other bytes as `\\xe9`."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    digest = blake2b(os.pread(file.fileno(), _IDENTITY_BYTES, 0), digest_size=16).hexdigest()
+    return f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}:{digest}"
 
 
 def _without_compression(name: str) -> str:
@@ -155,11 +202,11 @@ def _without_compression(name: str) -> str:
     return next((name[: -len(suffix)] for suffix in _COMPRESSED_SUFFIXES if lower.endswith(suffix)), name)
 
 
-def _unknown(name: str, head: bytes, formats: Formats) -> UnknownFormat:
+def _unknown_format(name: str, head: bytes, formats: Formats) -> UnknownFormat:
     if not head:
         return UnknownFormat("import", name, "it is empty")
     if head.startswith(b"PK\x03\x04"):
         return UnknownFormat("import", name, "it is a zip archive", "unpack it first")
     suffixes = ", ".join(dict.fromkeys(suffix for each in formats for suffix in each.suffixes))
     hint = f"name its format with --format, or rename it ({suffixes})"
-    return UnknownFormat("import", name, "neither its content nor its name tells of what format it is", hint)
+    return UnknownFormat("import", name, "neither its content nor its name shows its format", hint)

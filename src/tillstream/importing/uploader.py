@@ -1,4 +1,4 @@
-"""Carries batches to ingest over connections that are kept open, until they are acknowledged."""
+"""Sends batches to ingest over persistent connections until ingest acknowledges them."""
 
 from __future__ import annotations
 
@@ -6,59 +6,115 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
+from tillstream.access import machine_token
+from tillstream.access.keys import KEY
 from tillstream.client.control import unverified_tls
 from tillstream.client.messages import Answer, head, target
 from tillstream.client.sender import Request, Sender
 from tillstream.client.tally import Tally
+from tillstream.clock import Clock
+from tillstream.config import ports
+from tillstream.config.data_directory import FORMAT_FILE, DataDirectory, Kind
+from tillstream.config.settings import Settings, default
 from tillstream.errors import OperationalError
 from tillstream.formats.envelope import MEDIA_TYPE
 from tillstream.importing.batches import Batch
-from tillstream.importing.destination import Destination
-from tillstream.importing.worker import TICK_S
+from tillstream.importing.worker_thread import TICK_S
+from tillstream.stores.repository import settings_in_force
 
 CONNECTIONS = 4
 PATH = "/receipts"
 TIMEOUT_S = 60.0
-"""An answer that takes longer is not waited for; the batch is sent again."""
+"""Longest wait for a response. The batch is then sent again."""
 
 WAITING_S = 2.0
-"""After so long without an answer somebody is told."""
+"""Time without a response after which the user is notified."""
 
-_SILENT_HINT = "is `tillstream up` running? the same command goes on where it was"
+_TIMEOUT_HINT = "is `tillstream up` running? the same command continues where it stopped"
 
-# Where no receipt of a batch was taken, ingest answers with one of the latter: they are in quarantine.
+# Ingest answers 400 or 422 if it accepted no receipt of a batch. They are in quarantine then.
 _ACKNOWLEDGED = frozenset({202, 400, 422})
 
 
-class IngestSilent(OperationalError):
-    """Ingest acknowledged nothing for as long as it was waited for."""
+class IngestTimeout(OperationalError):
+    """Ingest acknowledged nothing within the time limit."""
 
 
 class Rejected(Struct):
-    """A line of a batch, by its index from 0, that is no receipt."""
+    """A line of a batch that is not a receipt, by its index from 0."""
 
     index: int
     errors: list[dict[str, str]]
 
 
-class Taken(Struct):
-    """What ingest made of a batch."""
+class BatchResult(Struct):
+    """The response of ingest to a batch."""
 
     accepted: int
     rejected: list[Rejected] = []
 
 
-class _Complaint(Struct):
+class _ErrorResponse(Struct):
     errors: list[dict[str, Any]] = []
 
 
-class _Carried(Request):
-    """A batch on its way, and whose it is."""
+class Destination(NamedTuple):
+    """The ingest that receives the receipts.
+
+    `log_id` identifies its log and the key, because a checkpoint is valid only for both. `key` is sent with every
+    batch. For an ingest on the `same_machine` the certificate is not verified.
+    """
+
+    url: str
+    log_id: str = ""
+    key: str = ""
+    same_machine: bool = False
+
+
+def find_destination(settings: Settings, url: str = "", key: str = "") -> Destination:
+    """The ingest at `url`, or else the one that runs on the data directory, or else the address in the settings.
+
+    The machine's token is the key for an ingest that runs on the data directory. No other address gets it, because
+    any program of this machine may listen there.
+    """
+    key_id = f" key {found[1]}" if (found := KEY.fullmatch(key)) else ""
+    if url:
+        return Destination(url.rstrip("/"), url.rstrip("/") + key_id, key)
+    directory = DataDirectory(settings.data_path, Kind.REAL)
+    try:
+        holder = directory.holder("ingest")
+    except OSError:
+        holder = None
+    if holder is not None and holder.address:
+        key = key or machine_token.known(directory)
+        return Destination(holder.address, (log_id(settings) or holder.address) + key_id, key, same_machine=True)
+    url = ports.address(settings.host, settings.ingest_port or default("ingest_port"), tls=settings.tls)
+    return Destination(url, url + key_id, key)
+
+
+def log_id(settings: Settings) -> str:
+    """Identifies the log of the data directory, also after the directory was replaced; empty if there is none."""
+    try:
+        status = (settings.data_path / FORMAT_FILE).stat()
+    except OSError:
+        return ""
+    return f"{status.st_dev}:{status.st_ino}:{status.st_mtime_ns}"
+
+
+def with_time_zones(settings: Settings, clock: Clock) -> Settings:
+    """The settings with the time zones from the store list of the data directory, if there is one."""
+    if not (settings.data_path / FORMAT_FILE).exists():
+        return settings
+    return settings_in_force(DataDirectory(settings.data_path, Kind.REAL), settings, clock)[0]
+
+
+class _BatchRequest(Request):
+    """A batch in flight, and the object that sent it."""
 
     __slots__ = ("batch", "owner")
 
@@ -69,10 +125,10 @@ class _Carried(Request):
 
 
 class Uploader:
-    """To an ingest; made and used on the event loop.
+    """Sends batches to one ingest. It is created and used on the event loop.
 
-    `stop` ends every wait. `tell` is told why ingest takes nothing, once, and with an empty text that it does again.
-    After `give_up_s` seconds without an acknowledgement it gives up; never, where that is None.
+    `stop` ends every wait. `notify` gets the reason when ingest stops responding, and an empty text when it responds
+    again. After `give_up_s` seconds without an acknowledgement the uploader gives up; None sets no limit.
     """
 
     def __init__(
@@ -82,98 +138,97 @@ class Uploader:
         stop: asyncio.Event,
         *,
         give_up_s: float | None,
-        tell: Callable[[str], None],
+        notify: Callable[[str], None],
     ) -> None:
         to = target(destination.url)
         self.stop = stop
         self._url = destination.url.rstrip("/") + PATH
         self._give_up_s = give_up_s
-        self._tell = tell
-        self._told = False
+        self._notify = notify
+        self._waiting = False
         self._head = head(to, PATH, MEDIA_TYPE, simulated=False, key=destination.key)
-        self._moved = asyncio.Event()
-        self._settled: list[tuple[object, Batch, Taken]] = []
-        self._refused: OperationalError | None = None
+        self._responded = asyncio.Event()
+        self._results: list[tuple[object, Batch, BatchResult]] = []
+        self._error: OperationalError | None = None
         self._tally = Tally()
         tls = unverified_tls() if destination.same_machine and to.tls else None
-        self._sender = Sender(to, CONNECTIONS, self._tally, random, self._answered, tls)
+        self._sender = Sender(to, CONNECTIONS, self._tally, random, self._on_answer, tls)
 
     @property
     def waiting(self) -> bool:
-        """Whether ingest has taken nothing for a while."""
-        return self._told
+        """Whether ingest has not responded for `WAITING_S`."""
+        return self._waiting
 
-    async def post(self, batch: Batch, owner: object, turn: Callable[[], None] = lambda: None) -> bool:
-        """Send it once a connection is free; False where it was told to stop before. `turn` is called meanwhile.
+    async def post(self, batch: Batch, owner: object, on_tick: Callable[[], None] = lambda: None) -> bool:
+        """Send the batch on a free connection. Returns False if `stop` was set before one was free.
 
-        Raises `IngestSilent`, and `OperationalError` where what answers is no ingest that takes receipts.
+        Calls `on_tick` while it waits. Raises `IngestTimeout`, and `OperationalError` if the server is not an ingest
+        that accepts receipts.
         """
         while not self._sender.free:
             self.check()
-            turn()
+            on_tick()
             if self.stop.is_set():
                 return False
-            self._moved.clear()
+            self._responded.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._moved.wait(), TICK_S)
+                await asyncio.wait_for(self._responded.wait(), TICK_S)
         body = b"\n".join(batch.lines)
-        self._sender.submit(_Carried(self._head + b"%d\r\n\r\n%b" % (len(body), body), batch, owner))
+        self._sender.submit(_BatchRequest(self._head + b"%d\r\n\r\n%b" % (len(body), body), batch, owner))
         return True
 
-    def collect(self, owner: object) -> list[tuple[Batch, Taken]]:
-        """What was acknowledged to this owner since the last call. What belongs to one that gave up is dropped."""
-        settled, self._settled = self._settled, []
-        return [(batch, taken) for whose, batch, taken in settled if whose is owner]
+    def collect(self, owner: object) -> list[tuple[Batch, BatchResult]]:
+        """The owner's batches that were acknowledged since the last call. Results of other owners are dropped."""
+        results, self._results = self._results, []
+        return [(batch, result) for sender, batch, result in results if sender is owner]
 
-    async def settled(self) -> bool:
-        """Whether everything is acknowledged, after a moment at most. Raises what `post` raises."""
-        settled = await self._sender.settled(TICK_S)
+    async def drained(self) -> bool:
+        """Wait up to `TICK_S` and return whether every batch is acknowledged. Raises the errors of `post`."""
+        drained = await self._sender.drained(TICK_S)
         self.check()
-        return settled
+        return drained
 
     def check(self) -> None:
-        """See to overdue answers, tell of a wait. Raises what `post` raises."""
+        """Send overdue batches again, and notify about waits. Raises the errors of `post`."""
         self._sender.drop_silent(TIMEOUT_S)
         if self._sender.failure is not None:
             raise self._sender.failure
-        if self._refused is not None:
-            raise self._refused
+        if self._error is not None:
+            raise self._error
         stuck_s = self._sender.stuck_s()
+        reason = self._tally.trouble or "no response"
         if self._give_up_s is not None and stuck_s > self._give_up_s:
-            because = f"nothing was acknowledged for {self._give_up_s:g} s ({self._trouble()})"
-            raise IngestSilent("send receipts to", self._url, because, _SILENT_HINT)
-        if (stuck_s > WAITING_S) != self._told:
-            self._told = not self._told
-            self._tell(f"waiting for ingest at {self._url} ({self._trouble()})" if self._told else "")
+            because = f"nothing was acknowledged for {self._give_up_s:g} s ({reason})"
+            raise IngestTimeout("send receipts to", self._url, because, _TIMEOUT_HINT)
+        if (stuck_s > WAITING_S) != self._waiting:
+            self._waiting = not self._waiting
+            self._notify(f"waiting for ingest at {self._url} ({reason})" if self._waiting else "")
 
     async def close(self) -> None:
         await self._sender.close()
 
-    def _trouble(self) -> str:
-        return self._tally.trouble or "no answer"
-
-    def _answered(self, request: Request, answer: Answer) -> None:
-        assert isinstance(request, _Carried)
-        self._moved.set()
+    def _on_answer(self, request: Request, answer: Answer) -> None:
+        assert isinstance(request, _BatchRequest)
+        self._responded.set()
         self._tally.trouble = ""
-        taken = _taken(answer) if answer.status in _ACKNOWLEDGED else None
-        if taken is not None and taken.accepted + len(taken.rejected) == request.receipts:
-            self._settled.append((request.owner, request.batch, taken))
+        result = _result(answer) if answer.status in _ACKNOWLEDGED else None
+        if result is not None and result.accepted + len(result.rejected) == request.receipts:
+            self._results.append((request.owner, request.batch, result))
         else:
-            self._refused = self._refused or self._refusal(answer)
+            self._error = self._error or self._unexpected(answer)
 
-    def _refusal(self, answer: Answer) -> OperationalError:
-        """What it is that answers so."""
+    def _unexpected(self, answer: Answer) -> OperationalError:
+        """The error for a response that acknowledges nothing."""
         with suppress(msgspec.DecodeError):
-            for error in msgspec.json.decode(answer.body, type=_Complaint).errors[:1]:
+            for error in msgspec.json.decode(answer.body, type=_ErrorResponse).errors[:1]:
                 because = f"it answered {answer.status}: {error.get('error', 'it refuses them')}"
                 return OperationalError("send receipts to", self._url, because, str(error.get("hint", "")))
-        because = f"it answered {answer.status}, and not as ingest does"
+        because = f"it answered {answer.status}, which is not a response of ingest"
         return OperationalError("send receipts to", self._url, because, "name the address of ingest with --to")
 
 
-def _taken(answer: Answer) -> Taken | None:
+def _result(answer: Answer) -> BatchResult | None:
     try:
-        return msgspec.json.decode(answer.body, type=Taken)
+        return msgspec.json.decode(answer.body, type=BatchResult)
     except msgspec.DecodeError:
         return None

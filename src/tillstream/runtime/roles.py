@@ -95,23 +95,23 @@ def engine(settings: Settings, ready: Ready, open_read_side: OpenReadSide, *, su
 
 
 def inbox(settings: Settings, ready: Ready, *, supervised: bool = False, to: str = "", key: str = "") -> None:
-    """Import what comes into the inbox until SIGINT or SIGTERM: into the ingest at `to`, or the one that runs here.
+    """Import files from the inbox until SIGINT or SIGTERM: into the ingest at `to`, or the one that runs here.
 
-    Raises `SettingsError` for what can be no inbox, `AccessError` and `FormatError`.
+    Raises `SettingsError` if the folder cannot be an inbox, `AccessError` and `FormatError`.
     """
-    from tillstream.importing import destination
     from tillstream.importing.inbox import serve
+    from tillstream.importing.uploader import Destination, find_destination, log_id
 
     if supervised:
         address = ports.address(settings.host, settings.ingest_port, tls=settings.tls)
         token = machine_token.token(open_directory(settings.data_path), secrets.token_bytes)
-        where = destination.Destination(address, destination.mark(settings), token, same_machine=True)
+        destination = Destination(address, log_id(settings), token, same_machine=True)
     else:
-        where = destination.find(settings, to, key)
+        destination = find_destination(settings, to, key)
 
     async def run(stop: asyncio.Event) -> None:
-        ready(where.url)
-        await serve(settings, where, SystemClock(), stop)
+        ready(destination.url)
+        await serve(settings, destination, SystemClock(), stop)
 
     run_until_stopped(run, supervised=supervised)
 

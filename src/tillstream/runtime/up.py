@@ -13,7 +13,6 @@ from tillstream.config.data_directory import Kind, open_directory
 from tillstream.config.options import flag
 from tillstream.config.settings import Settings
 from tillstream.errors import PortTaken, SettingsError
-from tillstream.importing.folder import inbox_of
 from tillstream.runtime.demo import write_store_list
 from tillstream.runtime.supervisor import Part, Supervisor, command
 
@@ -40,7 +39,9 @@ async def up(settings: Settings, *, demo: bool, echo: Echo) -> int:
         warning = exposure.check(directory, settings)
         _check_ports(settings)
         if settings.inbox:
-            inbox_of(settings)
+            from tillstream.importing.inbox import inbox_folder
+
+            inbox_folder(settings)
         if demo:
             write_store_list(directory)
             echo("starting an invented chain of bakeries")

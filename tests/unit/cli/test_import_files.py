@@ -1,8 +1,8 @@
-"""Given the verb; when it is called wrongly, dry or for real; then its words and its exit code say what became of it."""
+"""The command `tillstream import` reports its outcome in its output and its exit code."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,19 +22,27 @@ def call(tmp_path: Path) -> Callable[..., Result]:
     return invoke
 
 
-def test_all_taken_is_0_and_is_remembered_in_the_state_directory(
-    ingest: Ingest, url: str, call: Callable[..., Result], tmp_path: Path
+@pytest.fixture
+def ingest(tmp_path: Path) -> Iterator[Ingest]:
+    server = Ingest(tmp_path / "data")
+    yield server
+    server.close()
+
+
+def test_a_complete_import_exits_with_0_and_stores_its_progress(
+    ingest: Ingest, call: Callable[..., Result], tmp_path: Path
 ) -> None:
+    url = f"http://127.0.0.1:{ingest.port}"
     file = ndjson_file(tmp_path / "a.ndjson", range(3))
     result = call(file, "--to", url)
     assert (result.exit_code, len(ingest.records())) == (0, 3), result.output
     assert len(list((tmp_path / "state" / "tillstream").glob("*.json"))) == 1
-    assert "taken before" in call(file, "--to", url).stdout
+    assert "imported before" in call(file, "--to", url).stdout
     assert call(file, "--to", url, "--state", tmp_path / "other").exit_code == 0
     assert len(ingest.records()) == 6
 
 
-def test_faults_are_1_and_what_cannot_be_taken_is_2(call: Callable[..., Result], tmp_path: Path) -> None:
+def test_faults_exit_with_1_and_unreadable_files_with_2(call: Callable[..., Result], tmp_path: Path) -> None:
     (tmp_path / "faulty.ndjson").write_bytes(ndjson(range(2)) + b"{}\n")
     (tmp_path / "strange.xyz").write_bytes(b"who knows")
     faulty = call(tmp_path / "faulty.ndjson", "--dry-run")
@@ -43,7 +51,7 @@ def test_faults_are_1_and_what_cannot_be_taken_is_2(call: Callable[..., Result],
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "output"),
     [
         ((), "Missing argument"),
         (("none.json",), "could not read none.json: No such file or directory; check the path"),
@@ -51,12 +59,12 @@ def test_faults_are_1_and_what_cannot_be_taken_is_2(call: Callable[..., Result],
         (("-", "--to", "nowhere"), "could not send receipts to nowhere: it is no http"),
     ],
 )
-def test_what_cannot_be_done_is_2_and_says_why(
-    call: Callable[..., Result], arguments: tuple[str, ...], said: str
+def test_a_failure_exits_with_2_and_gives_the_reason(
+    call: Callable[..., Result], arguments: tuple[str, ...], output: str
 ) -> None:
     result = call(*arguments)
     assert result.exit_code == 2
-    assert said in result.output
+    assert output in result.output
 
 
 def test_the_format_can_be_named(call: Callable[..., Result], tmp_path: Path) -> None:

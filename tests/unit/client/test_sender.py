@@ -23,7 +23,7 @@ def send(
         try:
             sender.feed(iter(requests))
             for _ in range(200):
-                if await sender.settled(0.05):
+                if await sender.drained(0.05):
                     return sender.tally
                 sender.drop_silent(timeout_s)
             raise AssertionError("not settled in 10 s")
@@ -101,7 +101,7 @@ def test_whoever_waits_is_told_of_each_answer_that_is_for_good() -> None:
             for body in (b"1", b"2"):
                 sender.submit(Request(start + b"1\r\n\r\n" + body, 1, 0))
             busy = sender.free
-            assert await sender.settled(10)
+            assert await sender.drained(10)
             return sender.free - busy
         finally:
             await sender.close()
@@ -133,9 +133,9 @@ def test_a_server_that_comes_later_gets_everything_once() -> None:
         try:
             sender.submit(Request(head(to, "/receipt", "application/json", simulated=False) + b"1\r\n\r\n1", 1, 0))
             while not sender.tally.trouble:
-                assert not await sender.settled(0.02)
+                assert not await sender.drained(0.02)
             with scripted_ingest(port=port) as ingest:
-                assert await sender.settled(10)
+                assert await sender.drained(10)
                 return sender.tally, ingest
         finally:
             await sender.close()
@@ -155,7 +155,7 @@ def test_a_fault_while_printing_ends_the_run_instead_of_hanging_it() -> None:
         sender = Sender(to, 1, Tally(), Random(1))
         try:
             sender.feed(broken())
-            await sender.settled(10)
+            await sender.drained(10)
         finally:
             await sender.close()
 

@@ -1,4 +1,4 @@
-"""The real ingest, and what takes files into it."""
+"""A real ingest, and importers that send files to it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.inprocess.ingest import Ingest
 from tillstream.clock import SystemClock
 from tillstream.config.settings import Settings
 from tillstream.formats import registry
-from tillstream.importing.taking import Taker
+from tillstream.importing.importer import Importer
 
 
 @pytest.fixture
@@ -29,13 +29,13 @@ def url(ingest: Ingest) -> str:
 
 
 @pytest.fixture
-def taker(tmp_path: Path) -> Callable[..., Taker]:
-    """Makes one with what a test wants otherwise, settings among it."""
+def importer(tmp_path: Path) -> Callable[..., Importer]:
+    """Makes an importer with the settings and arguments of a test."""
 
-    def make(**given: Any) -> Taker:
+    def make(**given: Any) -> Importer:
         names = Settings.__struct_fields__
         settings = msgspec.structs.replace(Settings(), **{name: given.pop(name) for name in [*given] if name in names})
-        others: dict[str, Any] = {"state": tmp_path / "state", "mark": "here", "entrance": "import"} | given
-        return Taker(settings=settings, formats=registry.load(settings), clock=SystemClock(), **others)
+        others: dict[str, Any] = {"state": tmp_path / "state", "log_id": "here", "channel": "import"} | given
+        return Importer(settings=settings, formats=registry.load(settings), clock=SystemClock(), **others)
 
     return make

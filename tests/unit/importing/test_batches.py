@@ -1,4 +1,4 @@
-"""Given a decoded file; when it is cut into batches; then they are bounded, and every item has its place."""
+"""Decoded items are cut into bounded batches, and every item keeps its index."""
 
 from __future__ import annotations
 
@@ -61,55 +61,55 @@ def read(batch: Batch) -> list[Decoded]:
     return list(EnvelopeDecoder(SETTINGS).decode(io.BytesIO(b"\n".join(batch.lines))))
 
 
-def test_every_item_has_its_place_and_ingest_reads_each_line(tmp_path: Path) -> None:
+def test_every_item_has_its_index_and_ingest_reads_each_line(tmp_path: Path) -> None:
     body = json.dumps(numbered_receipt(1)).encode()
     content = b"skip control\nwith " + body + b"\nbad torn\nskip control\nis " + body + b"\n"
     *_, batch = cut(tmp_path, content)
-    assert (batch.first, batch.end, batch.places, batch.skipped) == (0, 5, [1, 2, 4], {"control": 2})
+    assert (batch.first, batch.end, batch.indexes, batch.skipped) == (0, 5, [1, 2, 4], {"control": 2})
     first, torn, last = read(batch)
     assert first == Record(body, b"original", "2026-11-22", "odd/import")
     assert last == Record(body, b"", "2026-11-22", "odd/import")
     assert isinstance(torn, Unreadable)
     assert (torn.source, len(torn.original), torn.faults[0].error) == ("odd/import", 10_000, "torn")
-    refusal = batch.told[2]
+    refusal = batch.refusals[2]
     assert (refusal.index, refusal.where, refusal.errors[0]["error"]) == (2, "line 3", "torn")
 
 
 def test_batches_are_bounded_in_receipts_bytes_and_items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RECEIPTS", 10)
+    monkeypatch.setattr(module, "RECEIPTS_LIMIT", 10)
     assert [len(batch.lines) for batch in cut(tmp_path, receipts(range(25)))][-3:] == [10, 10, 5]
-    monkeypatch.setattr(module, "BYTES", 1_000)
+    monkeypatch.setattr(module, "BYTES_LIMIT", 1_000)
     sizes = [batch.size for batch in cut(tmp_path, receipts(range(25)))]
     assert all(size <= 1_000 for size in sizes)
-    monkeypatch.setattr(module, "ITEMS", 7)
+    monkeypatch.setattr(module, "ITEMS_LIMIT", 7)
     ends = [batch.end for batch in cut(tmp_path, b"skip x\n" * 20)]
     assert ends == [0, 7, 14, 20]
 
 
 def test_batches_have_no_gaps_between_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RECEIPTS", 4)
+    monkeypatch.setattr(module, "RECEIPTS_LIMIT", 4)
     content = (receipts(range(5)) + b"skip x\nbad y\n") * 4
     cuts = cut(tmp_path, content, done=9)
     assert [batch.first for batch in cuts] == [0, *(batch.end for batch in cuts[:-1])]
     assert cuts[-1].end == 28
-    assert [place for batch in cuts for place in batch.places] == [index for index in range(9, 28) if index % 7 != 5]
+    assert [place for batch in cuts for place in batch.indexes] == [index for index in range(9, 28) if index % 7 != 5]
     assert sum(batch.skipped["x"] for batch in cuts) == 3
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "reason"),
     [
         (b'is {"storeID": ', "not JSON: Input data was truncated"),
         (b"is ", "it is empty"),
         (b'is {"a": "' + b"x" * 40_000 + b'"}', "the receipt takes 40009 bytes, more than 10000"),
     ],
 )
-def test_a_body_that_no_line_can_hold_is_refused_here_and_spoils_no_other(
-    tmp_path: Path, line: bytes, said: str
+def test_a_body_that_fits_no_line_is_refused_and_the_others_are_not_affected(
+    tmp_path: Path, line: bytes, reason: str
 ) -> None:
     *_, batch = cut(tmp_path, receipts(range(1)) + line + b"\n" + receipts(range(1, 2)))
-    assert batch.told[1].errors[0]["error"] == said
-    assert batch.told[1].where == "record 2"
+    assert batch.refusals[1].errors[0]["error"] == reason
+    assert batch.refusals[1].where == "record 2"
     good, bad, other = read(batch)
     assert isinstance(good, Record)
     assert isinstance(other, Record)
@@ -117,12 +117,12 @@ def test_a_body_that_no_line_can_hold_is_refused_here_and_spoils_no_other(
     assert bad.original.startswith(line[3:][:10_000])
 
 
-def test_a_body_of_several_lines_is_one_and_has_its_very_bytes_as_original(tmp_path: Path) -> None:
+def test_a_body_with_line_ends_becomes_one_line_and_keeps_its_bytes_as_original(tmp_path: Path) -> None:
     *_, batch = cut(tmp_path, b'is {"a": 1.10,~ "b": "x"}\n')
     (record,) = read(batch)
     assert record == Record(b'{"a":1.10,"b":"x"}', b'{"a": 1.10,\n "b": "x"}', "2026-11-22", "odd/import")
 
 
-def test_the_line_of_a_very_large_original_is_not_longer_than_ingest_reads(tmp_path: Path) -> None:
+def test_ingest_reads_the_line_of_a_very_large_original(tmp_path: Path) -> None:
     *_, batch = cut(tmp_path, b'is {"a":' + b" " * 29_000 + b"1}\n")
     assert read(batch)

@@ -1,4 +1,4 @@
-"""Given an inbox and ingest; when files come, change or cannot be moved; then nothing is lost, and trouble told once."""
+"""The inbox imports complete files, moves them away, and loses nothing when a file changes or cannot be moved."""
 
 from __future__ import annotations
 
@@ -18,38 +18,114 @@ from tests.support.scripted_ingest import scripted_ingest
 from tests.support.waiting import wait_until
 from tillstream.clock import ManualClock, SystemClock
 from tillstream.config.settings import Settings
+from tillstream.errors import SettingsError
 from tillstream.formats.xml import XmlDecoder
 from tillstream.importing import inbox as module
-from tillstream.importing.destination import Destination
-from tillstream.importing.folder import SETTLED_US, Folder
-from tillstream.importing.inbox import AGAIN_US, Inbox, serve
-from tillstream.importing.taking import Taker
+from tillstream.importing.importer import Importer
+from tillstream.importing.inbox import RETRY_US, STABLE_US, Folder, Inbox, fingerprint, inbox_folder, serve
+from tillstream.importing.uploader import Destination
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    made = Folder(tmp_path / "in")
+    made.prepare()
+    return made
+
+
+def test_a_file_is_complete_once_it_has_not_changed_for_two_seconds(folder: Folder) -> None:
+    path = folder.path / "a.json"
+    path.write_bytes(b"1")
+    assert folder.complete_files(0) == []
+    assert folder.complete_files(STABLE_US - 1) == []
+    path.write_bytes(b"12")
+    assert folder.complete_files(STABLE_US) == []
+    os.utime(path, ns=(5, 5))
+    assert folder.complete_files(STABLE_US + 1) == []
+    assert folder.complete_files(2 * STABLE_US) == []
+    assert folder.complete_files(2 * STABLE_US + 1) == [path]
+    folder.restart_wait(path)
+    assert folder.complete_files(2 * STABLE_US + 2) == []
+
+
+def test_a_file_that_replaces_another_waits_until_it_is_stable(folder: Folder) -> None:
+    path, fresh = folder.path / "a.json", folder.path / ".a"
+    for file in (path, fresh):
+        file.write_bytes(b"1")
+        os.utime(file, ns=(5, 5))
+    folder.complete_files(0)
+    fresh.rename(path)
+    assert folder.complete_files(STABLE_US) == []
+    assert folder.complete_files(2 * STABLE_US) == [path]
+
+
+def test_a_clock_that_goes_back_restarts_the_wait(folder: Folder) -> None:
+    (folder.path / "a.json").touch()
+    folder.complete_files(10 * STABLE_US)
+    assert folder.complete_files(0) == []
+    assert folder.complete_files(STABLE_US) != []
+
+
+def test_the_oldest_file_is_first_and_ignored_files_are_left_out(folder: Folder) -> None:
+    for number, name in enumerate(("c.json", "a.json", "b.json", ".hidden", "d.part", "a.json.report.json")):
+        (folder.path / name).touch()
+        os.utime(folder.path / name, ns=(number, number))
+    (folder.path / "sub").mkdir()
+    (folder.path / "link.json").symlink_to(folder.path / "a.json")
+    os.mkfifo(folder.path / "pipe.json")
+    folder.complete_files(0)
+    assert [path.name for path in folder.complete_files(STABLE_US)] == ["c.json", "a.json", "b.json"]
+
+
+def test_a_name_in_use_by_a_file_or_its_report_gets_a_number(folder: Folder) -> None:
+    assert folder.free_target("day.json.gz", failed=False) == "done/day.json.gz"
+    (folder.path / "done" / "day.json.gz").touch()
+    (folder.path / "done" / "day (2).json.gz.report.json").touch()
+    assert folder.free_target("day.json.gz", failed=False) == "done/day (3).json.gz"
+    assert folder.free_target("day.json.gz", failed=True) == "failed/day.json.gz"
+    assert folder.exists("done/day.json.gz")
+    assert folder.report("done", "x").name == "x.report.json"
+    (folder.path / "failed" / "day").touch()
+    assert folder.free_target("day", failed=True) == "failed/day (2)"
+
+
+def test_a_missing_file_has_no_fingerprint(folder: Folder) -> None:
+    assert fingerprint(folder.path / "none") is None
+
+
+def test_a_file_or_the_data_directory_cannot_be_an_inbox(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match="it is a file"):
+        inbox_folder(Settings(inbox=str(tmp_path / "file")))
+    with pytest.raises(SettingsError, match="it is the data directory"):
+        inbox_folder(Settings(inbox=str(tmp_path / "x" / ".."), data=str(tmp_path)))
+    assert inbox_folder(Settings(inbox=str(tmp_path / "later"))).state == tmp_path / "later" / ".tillstream"
 
 
 class Stage:
-    """An inbox that looks when a test says so; time stands still otherwise."""
+    """An inbox that scans on request, with a manual clock."""
 
-    def __init__(self, path: Path, taker: Callable[..., Taker], url: str) -> None:
+    def __init__(self, path: Path, importer: Callable[..., Importer], url: str) -> None:
         path.mkdir(parents=True)
         self.path = path
         self.clock = ManualClock(1)
         self._folder = Folder(path)
-        self._taker = taker(state=self._folder.state, entrance="inbox")
+        self._taker = importer(state=self._folder.state, channel="inbox")
         self._url = url
         self.inbox = self.new()
 
     def new(self) -> Inbox:
-        """As another process would have it."""
+        """A second inbox, like that of another process."""
         self._folder = Folder(self.path)
         self.inbox = Inbox(self._folder, self._taker, Destination(self._url), self.clock, asyncio.Event())
         return self.inbox
 
-    def look(self, after_us: int = SETTLED_US) -> list[dict[str, Any]]:
-        """Two looks with so much time between them; what was logged."""
+    def scan(self, after_us: int = STABLE_US) -> list[dict[str, Any]]:
+        """Scan twice with a pause of `after_us`. Returns the log events."""
         with structlog.testing.capture_logs() as logged:
-            asyncio.run(self.inbox.look())
+            asyncio.run(self.inbox.scan())
             self.clock.advance(after_us / 1e6)
-            asyncio.run(self.inbox.look())
+            asyncio.run(self.inbox.scan())
         return [dict(entry) for entry in logged]
 
     def report(self, target: str) -> dict[str, Any]:
@@ -58,19 +134,19 @@ class Stage:
 
 
 @pytest.fixture
-def stage(tmp_path: Path, taker: Callable[..., Taker], url: str) -> Stage:
-    return Stage(tmp_path / "in", taker, url)
+def stage(tmp_path: Path, importer: Callable[..., Importer], url: str) -> Stage:
+    return Stage(tmp_path / "in", importer, url)
 
 
-def test_a_complete_file_is_taken_filed_away_and_forgotten(ingest: Ingest, stage: Stage) -> None:
+def test_a_complete_file_is_imported_moved_and_its_checkpoint_removed(ingest: Ingest, stage: Stage) -> None:
     ndjson_file(stage.path / "a.ndjson", range(5))
-    (told,) = stage.look()
-    assert (told["event"], told["to"], told["receipts"]) == ("inbox file taken", "done/a.ndjson", 5)
+    (event,) = stage.scan()
+    assert (event["event"], event["to"], event["receipts"]) == ("inbox.file_imported", "done/a.ndjson", 5)
     assert stage.report("done/a.ndjson")["receipts"] == 5
     assert (stage.path / "done" / "a.ndjson").read_bytes() == ndjson(range(5))
     assert list((stage.path / ".tillstream").iterdir()) == []
     assert {record["source"] for record in ingest.records()} == {"json/inbox"}
-    assert stage.look() == []
+    assert stage.scan() == []
 
 
 @pytest.mark.parametrize(
@@ -82,20 +158,20 @@ def test_a_complete_file_is_taken_filed_away_and_forgotten(ingest: Ingest, stage
         ("a.xyz", b"who knows", "failed"),
     ],
 )
-def test_it_is_failed_where_nothing_of_it_could_be_taken(
+def test_a_file_without_a_usable_item_moves_to_failed(
     ingest: Ingest, stage: Stage, name: str, content: bytes, where: str
 ) -> None:
     (stage.path / name).write_bytes(content)
-    stage.look()
+    stage.scan()
     assert (stage.path / where / name).exists()
     assert stage.report(f"{where}/{name}")["file"] == name
 
 
-def test_a_name_that_is_no_utf_8_is_filed_away_readable(ingest: Ingest, stage: Stage) -> None:
+def test_a_name_that_is_not_utf_8_is_printable_after_the_move(ingest: Ingest, stage: Stage) -> None:
     ndjson_file(stage.path / os.fsdecode(b"caf\xe9.ndjson"), range(2))
     (stage.path / os.fsdecode(b"\xe9.xyz")).write_bytes(b"who knows")
     ndjson_file(stage.path / "z.ndjson", range(2, 3))
-    assert {told["to"] for told in stage.look()} == {"done/caf\\xe9.ndjson", "failed/\\xe9.xyz", "done/z.ndjson"}
+    assert {event["to"] for event in stage.scan()} == {"done/caf\\xe9.ndjson", "failed/\\xe9.xyz", "done/z.ndjson"}
     assert stage.report("done/caf\\xe9.ndjson")["file"] == "caf\\xe9.ndjson"
     assert len(ingest.records()) == 3
 
@@ -116,10 +192,10 @@ def test_a_crash_before_it_is_moved_sends_nothing_again(
     with monkeypatch.context() as patched:
         patched.setattr(Path, "rename", crash)
         with pytest.raises(Crash):
-            stage.look()
+            stage.scan()
     assert stage.report("done/a (2).ndjson")["receipts"] == 5
     stage.new()
-    stage.look()
+    stage.scan()
     assert sorted(path.name for path in (stage.path / "done").iterdir()) == [
         "a (2).ndjson",
         "a (2).ndjson.report.json",
@@ -128,27 +204,27 @@ def test_a_crash_before_it_is_moved_sends_nothing_again(
     assert len(ingest.records()) == 5
 
 
-def test_a_file_that_grew_while_it_was_read_waits_and_is_taken_whole(
+def test_a_file_that_grew_during_the_import_is_imported_again(
     ingest: Ingest, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = ndjson_file(stage.path / "a.ndjson", range(3))
-    take = Taker.take
+    take = Importer.import_file
 
-    async def grow(self: Taker, *arguments: Any) -> Any:
+    async def grow(self: Importer, *arguments: Any) -> Any:
         with path.open("ab") as file:
             file.write(ndjson(range(3, 4)))
         return await take(self, *arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Taker, "take", grow)
-        (told,) = stage.look()
-    assert told["event"] == "inbox file changed while it was read"
-    stage.look()
+        patched.setattr(Importer, "import_file", grow)
+        (event,) = stage.scan()
+    assert event["event"] == "inbox.file_changed"
+    stage.scan()
     assert stage.report("done/a.ndjson")["receipts"] == 4
 
 
 @pytest.mark.parametrize("then", [range(0), range(6, 9)], ids=["once", "twice"])
-def test_a_file_that_takes_the_name_while_it_is_filed_away_is_taken_too(
+def test_a_file_that_replaces_another_during_its_move_is_imported_too(
     ingest: Ingest, stage: Stage, monkeypatch: pytest.MonkeyPatch, then: range
 ) -> None:
     path = ndjson_file(stage.path / "a.ndjson", range(3))
@@ -164,27 +240,27 @@ def test_a_file_that_takes_the_name_while_it_is_filed_away_is_taken_too(
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "rename", replaced)
-        (told,) = stage.look()
-    assert told["event"] == "inbox file was replaced while it was filed away"
+        (event,) = stage.scan()
+    assert event["event"] == "inbox.file_replaced"
     assert list((stage.path / "done").iterdir()) == []
-    stage.look()
+    stage.scan()
     assert list(stage.path.glob("*.ndjson")) == []
     assert {record["receipt"] for record in ingest.records()} == {str(number) for number in [*range(6), *then]}
 
 
-def test_a_file_that_cannot_be_moved_stays_is_told_once_and_tried_again_later(ingest: Ingest, stage: Stage) -> None:
+def test_a_file_that_cannot_be_moved_is_logged_once_and_retried_later(ingest: Ingest, stage: Stage) -> None:
     ndjson_file(stage.path / "a.ndjson", range(2))
     (stage.path / "done").write_bytes(b"in the way")
-    (told,) = stage.look()
-    assert (told["event"], "File exists" in told["reason"]) == ("inbox has trouble", True)
-    assert stage.look(AGAIN_US) == []
+    (event,) = stage.scan()
+    assert (event["event"], "File exists" in event["reason"]) == ("inbox.problem", True)
+    assert stage.scan(RETRY_US) == []
     (stage.path / "done").unlink()
-    over, taken = stage.look(AGAIN_US)
-    assert (over["event"], taken["event"]) == ("inbox trouble is over", "inbox file taken")
+    resolved, imported = stage.scan(RETRY_US)
+    assert (resolved["event"], imported["event"]) == ("inbox.problem_resolved", "inbox.file_imported")
     assert len(ingest.records()) == 2
 
 
-def test_a_file_with_trouble_of_its_own_waits_a_while_and_holds_up_no_other(
+def test_a_file_with_a_problem_waits_and_does_not_block_the_others(
     ingest: Ingest, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ndjson_file(stage.path / "a.ndjson", range(2))
@@ -198,15 +274,15 @@ def test_a_file_with_trouble_of_its_own_waits_a_while_and_holds_up_no_other(
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "rename", refuse)
-        trouble, taken = stage.look()
-        assert (trouble["reason"].endswith("a.ndjson: Permission denied"), taken["file"]) == (True, "b.ndjson")
-        assert stage.look(AGAIN_US) == []
-    told = stage.look(AGAIN_US)
-    assert [each["event"] for each in told] == ["inbox file taken", "inbox trouble is over"]
+        problem, imported = stage.scan()
+        assert (problem["reason"].endswith("a.ndjson: Permission denied"), imported["file"]) == (True, "b.ndjson")
+        assert stage.scan(RETRY_US) == []
+    event = stage.scan(RETRY_US)
+    assert [each["event"] for each in event] == ["inbox.file_imported", "inbox.problem_resolved"]
     assert len(ingest.records()) == 4
 
 
-def test_a_format_that_fails_holds_up_no_other_file(
+def test_a_format_that_raises_an_error_does_not_block_other_files(
     ingest: Ingest, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -215,49 +291,49 @@ def test_a_format_that_fails_holds_up_no_other_file(
     monkeypatch.setattr(XmlDecoder, "decode", fail)
     (stage.path / "a.xml").write_text(XmlDecoder.example)
     ndjson_file(stage.path / "b.ndjson", range(2))
-    told, taken = stage.look()
-    assert told["reason"].endswith('a.xml: ZeroDivisionError("a package\'s")')
-    assert (told["exc_info"], taken["file"]) == (True, "b.ndjson")
-    assert stage.look(AGAIN_US) == []
+    event, imported = stage.scan()
+    assert event["reason"].endswith('a.xml: ZeroDivisionError("a package\'s")')
+    assert (event["exc_info"], imported["file"]) == (True, "b.ndjson")
+    assert stage.scan(RETRY_US) == []
     assert (stage.path / "a.xml").exists()
 
 
-def test_an_ingest_that_is_none_is_told_and_the_next_try_begins_anew(
-    taker: Callable[..., Taker], tmp_path: Path
+def test_an_unexpected_response_is_logged_and_the_next_attempt_can_succeed(
+    importer: Callable[..., Importer], tmp_path: Path
 ) -> None:
-    taken = '202 - {"accepted":2}'
-    with scripted_ingest("404 - x", taken) as other:
-        stage = Stage(tmp_path / "in", taker, other.url)
+    accepted = '202 - {"accepted":2}'
+    with scripted_ingest("404 - x", accepted) as other:
+        stage = Stage(tmp_path / "in", importer, other.url)
         ndjson_file(stage.path / "a.ndjson", range(2))
-        (told,) = stage.look()
-        assert "it answered 404, and not as ingest does" in told["reason"]
-        assert stage.look(AGAIN_US)[0]["event"] == "inbox file taken"
+        (event,) = stage.scan()
+        assert "it answered 404, which is not a response of ingest" in event["reason"]
+        assert stage.scan(RETRY_US)[0]["event"] == "inbox.file_imported"
 
 
-def test_it_looks_until_it_is_told_to_stop(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOOK_S", 0.01)
-    looks: list[int] = []
+def test_the_inbox_scans_until_it_is_stopped(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SCAN_INTERVAL_S", 0.01)
+    scans: list[int] = []
 
     async def main() -> None:
         stop = asyncio.Event()
         inbox = Inbox(Folder(stage.path), stage._taker, Destination(stage._url), stage.clock, stop)
 
-        async def look() -> None:
-            looks.append(1)
-            if len(looks) == 3:
+        async def scan() -> None:
+            scans.append(1)
+            if len(scans) == 3:
                 stop.set()
 
-        monkeypatch.setattr(inbox, "look", look)
+        monkeypatch.setattr(inbox, "scan", scan)
         await asyncio.wait_for(inbox.run(), 20)
 
     asyncio.run(main())
-    assert len(looks) == 3
+    assert len(scans) == 3
 
 
-def test_the_role_takes_files_with_the_settings_it_was_given(
+def test_the_role_imports_files_from_the_folder_of_the_settings(
     ingest: Ingest, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LOOK_S", 0.05)
+    monkeypatch.setattr(module, "SCAN_INTERVAL_S", 0.05)
     path = tmp_path / "in"
     settings = Settings(inbox=str(path), data=str(tmp_path / "none"))
 

@@ -1,9 +1,11 @@
-"""Given an ingest that takes, refuses, stays silent or is none; when batches are carried to it; then all is told."""
+"""Batches reach the ingest that was found, results reach their owner, and every other response ends the import."""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -11,13 +13,26 @@ import pytest
 from tests.inprocess.ingest import Ingest
 from tests.support.ingest import encoded
 from tests.support.scripted_ingest import DROP, scripted_ingest
+from tillstream.access import machine_token
+from tillstream.clock import SystemClock
+from tillstream.config.data_directory import open_directory
+from tillstream.config.settings import Settings
 from tillstream.errors import OperationalError
 from tillstream.formats import envelope
 from tillstream.formats.base import Record
 from tillstream.importing import uploader as module
 from tillstream.importing.batches import Batch
-from tillstream.importing.destination import Destination
-from tillstream.importing.uploader import IngestSilent, Taken, Uploader
+from tillstream.importing.uploader import (
+    BatchResult,
+    Destination,
+    IngestTimeout,
+    Uploader,
+    find_destination,
+    log_id,
+    with_time_zones,
+)
+from tillstream.stores import repository
+from tillstream.stores.model import Store, StoreList
 
 TAKEN = '{"accepted":2}'
 
@@ -27,122 +42,182 @@ def batch(*bodies: bytes) -> Batch:
     return Batch(0, len(lines), lines, list(range(len(lines))))
 
 
-class Told:
-    """A courier with what it told."""
+class Recorded:
+    """An uploader and its notifications."""
 
     def __init__(self, url: str, give_up_s: float | None = 10) -> None:
         self.stop = asyncio.Event()
-        self.said: list[str] = []
-        self.courier = Uploader(Destination(url), Random(1), self.stop, give_up_s=give_up_s, tell=self.said.append)
+        self.notifications: list[str] = []
+        self.uploader = Uploader(
+            Destination(url), Random(1), self.stop, give_up_s=give_up_s, notify=self.notifications.append
+        )
 
 
-def carry(url: str, work: Callable[[Told], Awaitable[None]], give_up_s: float | None = 10) -> Told:
-    async def main() -> Told:
-        told = Told(url, give_up_s)
+def upload(url: str, work: Callable[[Recorded], Awaitable[None]], give_up_s: float | None = 10) -> Recorded:
+    async def main() -> Recorded:
+        recorded = Recorded(url, give_up_s)
         try:
-            await asyncio.wait_for(work(told), 20)
+            await asyncio.wait_for(work(recorded), 20)
         finally:
-            await told.courier.close()
-        return told
+            await recorded.uploader.close()
+        return recorded
 
     return asyncio.run(main())
 
 
-async def settled(told: Told) -> None:
-    while not await told.courier.settled():
+async def drained(recorded: Recorded) -> None:
+    while not await recorded.uploader.drained():
         pass
 
 
-def test_what_ingest_made_of_each_batch_is_told_to_its_owner(ingest: Ingest, url: str) -> None:
+def test_the_owner_of_a_batch_gets_its_result(ingest: Ingest, url: str) -> None:
     mixed, bad = batch(encoded(1), b"{}", encoded(2)), batch(b"{}")
     mine, other = object(), object()
 
-    async def work(told: Told) -> None:
-        assert await told.courier.post(mixed, mine)
-        assert await told.courier.post(bad, mine)
-        await settled(told)
-        (_, first), (_, second) = sorted(told.courier.collect(mine), key=lambda each: -each[1].accepted)
+    async def work(recorded: Recorded) -> None:
+        assert await recorded.uploader.post(mixed, mine)
+        assert await recorded.uploader.post(bad, mine)
+        await drained(recorded)
+        (_, first), (_, second) = sorted(recorded.uploader.collect(mine), key=lambda each: -each[1].accepted)
         assert (first.accepted, [each.index for each in first.rejected]) == (2, [1])
         assert first.rejected[0].errors[0]["path"] == "$.cashReceiptID"
         assert (second.accepted, len(second.rejected)) == (0, 1)
-        await told.courier.post(bad, other)
-        await settled(told)
-        assert told.courier.collect(mine) == []
+        await recorded.uploader.post(bad, other)
+        await drained(recorded)
+        assert recorded.uploader.collect(mine) == []
 
-    carry(url, work)
+    upload(url, work)
     assert [record["source"] for record in ingest.records()] == ["json/import"] * 5
 
 
-def test_after_trouble_the_same_batch_is_sent_again() -> None:
-    async def work(told: Told) -> None:
-        await told.courier.post(batch(b"1", b"2"), self)
-        await settled(told)
-        assert [taken for _, taken in told.courier.collect(self)] == [Taken(2)]
+def test_the_same_batch_is_sent_again_after_a_failure() -> None:
+    async def work(recorded: Recorded) -> None:
+        await recorded.uploader.post(batch(b"1", b"2"), self)
+        await drained(recorded)
+        assert [result for _, result in recorded.uploader.collect(self)] == [BatchResult(2)]
 
     self = object()
     with scripted_ingest("503 0", DROP, "429 0", f"202 - {TAKEN}") as ingest:
-        carry(ingest.url, work)
+        upload(ingest.url, work)
     assert len(ingest.requests) == 4
     assert len({request.body for request in ingest.requests}) == 1
     assert ingest.requests[0].headers["content-type"] == envelope.MEDIA_TYPE
 
 
 @pytest.mark.parametrize(
-    ("step", "said"),
+    ("step", "message"),
     [
         (
             '413 - {"errors":[{"path":"$","error":"too much","hint":"send less"}]}',
             "it answered 413: too much; send less",
         ),
-        ("404 - <html>", "it answered 404, and not as ingest does; name the address of ingest with --to"),
-        ("202 - {}", "it answered 202, and not as ingest does"),
-        ('202 - {"accepted":1}', "it answered 202, and not as ingest does"),
-        ('422 - {"errors":[]}', "it answered 422, and not as ingest does"),
+        ("404 - <html>", "it answered 404, which is not a response of ingest; name the address of ingest with --to"),
+        ("202 - {}", "it answered 202, which is not a response of ingest"),
+        ('202 - {"accepted":1}', "it answered 202, which is not a response of ingest"),
+        ('422 - {"errors":[]}', "it answered 422, which is not a response of ingest"),
     ],
 )
-def test_an_answer_that_acknowledges_nothing_ends_it(step: str, said: str) -> None:
-    async def work(told: Told) -> None:
-        await told.courier.post(batch(b"1", b"2"), None)
-        await settled(told)
+def test_a_response_that_acknowledges_nothing_is_an_error(step: str, message: str) -> None:
+    async def work(recorded: Recorded) -> None:
+        await recorded.uploader.post(batch(b"1", b"2"), None)
+        await drained(recorded)
 
     with scripted_ingest(step) as ingest, pytest.raises(OperationalError) as raised:
-        carry(ingest.url, work)
-    assert said in str(raised.value)
+        upload(ingest.url, work)
+    assert message in str(raised.value)
 
 
-def test_a_wait_is_told_once_and_so_is_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wait_and_its_end_are_each_notified_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WAITING_S", 0.2)
     with scripted_ingest() as gone:
         url = gone.url
 
-    async def work(told: Told) -> None:
-        await told.courier.post(batch(b"1", b"2"), None)
-        while not told.said:
-            assert not await told.courier.settled()
-        assert told.courier.waiting
+    async def work(recorded: Recorded) -> None:
+        await recorded.uploader.post(batch(b"1", b"2"), None)
+        while not recorded.notifications:
+            assert not await recorded.uploader.drained()
+        assert recorded.uploader.waiting
         with scripted_ingest(f"202 - {TAKEN}", port=int(url.rpartition(":")[2])):
-            await settled(told)
+            await drained(recorded)
 
-    told = carry(url, work, give_up_s=None)
-    waiting, over = told.said
+    recorded = upload(url, work, give_up_s=None)
+    waiting, over = recorded.notifications
     assert waiting.startswith(f"waiting for ingest at {url}/receipts (")
     assert over == ""
 
 
-def test_it_gives_up_in_time_or_waits_until_it_is_stopped() -> None:
+def test_the_uploader_gives_up_after_its_limit_or_waits_until_it_is_stopped() -> None:
     with scripted_ingest() as gone:
         url = gone.url
 
-    async def work(told: Told) -> None:
+    async def work(recorded: Recorded) -> None:
         for _ in range(module.CONNECTIONS):
-            assert await told.courier.post(batch(b"1"), None)
-        assert not await told.courier.post(batch(b"1"), None)
+            assert await recorded.uploader.post(batch(b"1"), None)
+        assert not await recorded.uploader.post(batch(b"1"), None)
 
-    with pytest.raises(IngestSilent, match=r"nothing was acknowledged for 0\.3 s \(.*is `tillstream up` running\?"):
-        carry(url, work, give_up_s=0.3)
+    with pytest.raises(IngestTimeout, match=r"nothing was acknowledged for 0\.3 s \(.*is `tillstream up` running\?"):
+        upload(url, work, give_up_s=0.3)
 
-    async def stopped(told: Told) -> None:
-        asyncio.get_running_loop().call_later(0.3, told.stop.set)
-        await work(told)
+    async def stopped(recorded: Recorded) -> None:
+        asyncio.get_running_loop().call_later(0.3, recorded.stop.set)
+        await work(recorded)
 
-    carry(url, stopped, give_up_s=None)
+    upload(url, stopped, give_up_s=None)
+
+
+def test_a_named_ingest_is_the_destination(tmp_path: Path) -> None:
+    assert find_destination(Settings(data=str(tmp_path)), "http://x:1/") == Destination("http://x:1", "http://x:1")
+
+
+def test_the_ingest_of_the_data_directory_is_found_with_the_id_of_its_log(tmp_path: Path) -> None:
+    settings = Settings(data=str(tmp_path / "data"))
+    with open_directory(settings.data_path).lock("ingest") as lock:
+        lock.publish("http://127.0.0.1:4321")
+        found = find_destination(settings)
+    assert found == Destination("http://127.0.0.1:4321", log_id(settings), same_machine=True)
+    assert found.log_id
+
+
+def test_each_key_has_its_own_log_id_that_contains_no_secret(tmp_path: Path) -> None:
+    settings = Settings(data=str(tmp_path / "data"))
+    one, other = f"ts_00000001_{'A' * 43}", f"ts_00000002_{'A' * 43}"
+    with open_directory(settings.data_path).lock("ingest") as lock:
+        lock.publish("http://127.0.0.1:4321")
+        for to in ("", "http://x:1"):
+            found = [find_destination(settings, to, key) for key in ("", one, other)]
+            assert [each.key for each in found] == ["", one, other]
+            assert len({each.log_id for each in found}) == 3
+            assert not any("A" * 43 in each.log_id for each in found)
+
+
+def test_without_a_running_ingest_the_address_comes_from_the_settings(tmp_path: Path) -> None:
+    settings = Settings(data=str(tmp_path / "none"))
+    assert find_destination(settings).url == "http://127.0.0.1:3000"
+    assert find_destination(Settings(data=str(tmp_path), ingest_port=3001, host="::")).url == "http://[::1]:3001"
+    assert log_id(settings) == ""
+
+
+def test_only_the_ingest_of_the_directory_gets_the_machine_token(tmp_path: Path) -> None:
+    settings = Settings(data=str(tmp_path / "data"))
+    directory = open_directory(settings.data_path)
+    token = machine_token.token(directory, secrets.token_bytes)
+    assert (find_destination(settings).key, find_destination(settings).same_machine) == ("", False)
+    with directory.lock("ingest") as lock:
+        lock.publish("http://127.0.0.1:4321")
+        assert (find_destination(settings).key, find_destination(settings).same_machine) == (token, True)
+
+
+def test_a_directory_that_was_replaced_has_another_log_id(tmp_path: Path) -> None:
+    settings = Settings(data=str(tmp_path / "data"))
+    open_directory(settings.data_path)
+    first = log_id(settings)
+    (tmp_path / "data" / "format.json").rename(tmp_path / "data" / "old.new")
+    open_directory(settings.data_path)
+    assert log_id(settings) != first
+
+
+def test_time_zones_come_from_the_store_list_of_the_data_directory(tmp_path: Path) -> None:
+    settings = Settings(data=str(tmp_path / "data"))
+    assert with_time_zones(settings, SystemClock()) == settings
+    repository.write(open_directory(settings.data_path).shops, StoreList({"7": Store("7", zone="Europe/London")}))
+    assert with_time_zones(settings, SystemClock()).store_zones == {"7": "Europe/London"}

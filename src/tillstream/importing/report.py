@@ -1,4 +1,4 @@
-"""What became of a file in the end, and the report of it: JSON, written as it is read from the ledger."""
+"""The outcome of a file's import, and the JSON report with its refusals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Outcome(Struct, kw_only=True):
-    """Of one file. `receipts` were accepted by ingest, `refused` stand in quarantine; `total` is of a dry run."""
+    """The outcome of one file: `receipts` were accepted by ingest, and `refused` ones are in quarantine."""
 
     file: str
     format: str = ""
@@ -25,34 +25,34 @@ class Outcome(Struct, kw_only=True):
     refused: int = 0
     skipped: dict[str, int] = {}
     total: str | None = None
+    """Sum of the gross totals with its currency, for a dry run."""
     finished: bool = False
     already: bool = False
-    """It was taken before, and nothing of it was sent."""
+    """Whether an earlier import sent the whole file."""
     resumed_at: int = 0
-    """Items that an earlier, interrupted import had taken."""
+    """Number of items that an earlier, interrupted import sent."""
     problem: str = ""
-    """Why it could not be taken."""
+    """The reason why the file was not imported."""
 
-    def enter(self, counts: Counts) -> None:
-        """Take the figures over."""
+    def update(self, counts: Counts) -> None:
         self.receipts, self.refused, self.skipped = counts.receipts, counts.refused, dict(counts.skipped)
         self.finished = counts.finished
 
     @property
-    def fruitless(self) -> bool:
-        """Whether nothing in it was of any use: no receipt, and nothing that is rightly none."""
+    def failed(self) -> bool:
+        """Whether the file has only faults: no receipt, and nothing that is skipped on purpose."""
         return bool(self.problem) or (not self.receipts and not self.skipped and self.refused > 0)
 
 
 def write(file: BinaryIO, outcome: Outcome, refusals: Iterable[Refusal]) -> None:
-    """The outcome as an object of JSON, with every refusal under `faults`, without ever holding them all."""
+    """Write the outcome as a JSON object. Refusals are streamed into its `faults`."""
     file.write(_encode(outcome).removesuffix(b"}") + b',"faults":[')
     file.writelines((b",\n" if number else b"\n") + _encode(refusal) for number, refusal in enumerate(refusals))
     file.write(b"]}")
 
 
 class Report:
-    """The report of many files; closed, it is whole."""
+    """Writes one JSON document for many files. It is complete after `end`."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -70,12 +70,12 @@ class Report:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes its name once the block has ended. Raises `OperationalError`."""
-    fresh = path.with_name(f".{path.name}.new")
+    """A new file that replaces `path` at the end of the block. Raises `OperationalError`."""
+    new = path.with_name(f".{path.name}.new")
     try:
-        with fresh.open("wb") as file:
+        with new.open("wb") as file:
             yield file
-        fresh.replace(path)
+        new.replace(path)
     except OSError as error:
         because = error.strerror or error
-        raise OperationalError("write the report", path, because, "mend that, or name another file") from error
+        raise OperationalError("write the report", path, because, "fix that, or name another file") from error

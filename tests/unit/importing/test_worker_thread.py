@@ -1,4 +1,4 @@
-"""Given work in a thread; when it ends, fails or never ends; then whoever waits has it, or is stopped."""
+"""Work in a thread returns or raises its result, unless it is stopped."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from threading import Event
 
 import pytest
 
-from tillstream.importing.worker import Stopped, apart
+from tillstream.importing.worker_thread import Stopped, run_in_thread
 
 
-def test_what_the_work_returns_or_raises_is_had() -> None:
+def test_the_result_or_error_of_the_work_is_returned() -> None:
     async def main() -> None:
-        assert await apart(lambda: 7, asyncio.Event()) == 7
+        assert await run_in_thread(lambda: 7, asyncio.Event()) == 7
         with pytest.raises(ZeroDivisionError):
-            await apart(lambda: 1 // 0, asyncio.Event())
+            await run_in_thread(lambda: 1 // 0, asyncio.Event())
 
     asyncio.run(main())
 
 
-def test_work_that_never_ends_is_left_when_told_to_stop() -> None:
+def test_work_that_never_ends_is_abandoned_after_a_stop() -> None:
     gate = Event()
 
     async def main() -> None:
         stop = asyncio.Event()
         asyncio.get_running_loop().call_soon(stop.set)
         with pytest.raises(Stopped):
-            await apart(gate.wait, stop)
+            await run_in_thread(gate.wait, stop)
 
     asyncio.run(main())
     gate.set()
 
 
-def test_what_is_done_meanwhile_may_end_it() -> None:
+def test_an_error_in_the_tick_ends_the_wait() -> None:
     gate = Event()
 
     def turn() -> None:
@@ -40,7 +40,7 @@ def test_what_is_done_meanwhile_may_end_it() -> None:
 
     async def main() -> None:
         with pytest.raises(ZeroDivisionError):
-            await apart(gate.wait, asyncio.Event(), turn)
+            await run_in_thread(gate.wait, asyncio.Event(), turn)
 
     asyncio.run(main())
     gate.set()
