@@ -6,7 +6,6 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import httpx
@@ -21,9 +20,9 @@ from tillstream.quarantine.decisions import Decisions
 from tillstream.quarantine.replay import Replayer
 from tillstream.quarantine.service import LocalQuarantineService
 from tillstream.queries.queries import Queries
-from tillstream.web.live.feed import LiveFeed, live_update
-from tillstream.web.middleware.authenticator import Entrance
-from tillstream.web.server import application, serve
+from tillstream.web.live.feed import LiveFeed
+from tillstream.web.middleware.authenticator import Authenticator
+from tillstream.web.server import application, live_feed, serve
 
 
 def queries_of(pipeline: Pipeline) -> Queries:
@@ -52,8 +51,7 @@ def alerts_of(pipeline: Pipeline, queries: Queries) -> AlertEvaluator:
 
 
 def feed_of(queries: Queries, alerts: AlertEvaluator, settings: Settings, clock: Clock | None = None) -> LiveFeed:
-    update = partial(live_update, queries, alerts)
-    return LiveFeed("overview", update, queries.trouble, settings, clock or SystemClock())
+    return live_feed(queries, alerts, settings, clock or SystemClock())
 
 
 class DashboardClient:
@@ -65,7 +63,7 @@ class DashboardClient:
         *,
         demo: bool = False,
         ingest: str = "http://127.0.0.1:9",
-        entrance: Entrance | None = None,
+        authenticator: Authenticator | None = None,
     ) -> None:
         queries = queries_of(pipeline)
         alerts = alerts_of(pipeline, queries)
@@ -75,7 +73,14 @@ class DashboardClient:
         )
         gauges = {"log_lag_records": 3.0}
         self._app = application(
-            queries, alerts, quarantine_service, live, pipeline.settings, lambda: gauges, entrance=entrance, demo=demo
+            queries,
+            alerts,
+            quarantine_service,
+            live,
+            pipeline.settings,
+            lambda: gauges,
+            authenticator=authenticator,
+            demo=demo,
         )
 
     def request(
@@ -116,10 +121,10 @@ class DashboardServer:
         *,
         live: LiveFeed | None = None,
         demo: bool = False,
-        entrance: Entrance | None = None,
+        authenticator: Authenticator | None = None,
     ) -> None:
         self.live = live or feed_of(queries, alerts, settings)
-        self._entrance = entrance
+        self._authenticator = authenticator
         self.port = 0
         self._tls = settings.tls
         self._ready = threading.Event()
@@ -155,7 +160,7 @@ class DashboardServer:
                 self._stop,
                 self._started,
                 dict,
-                entrance=self._entrance,
+                authenticator=self._authenticator,
                 demo=demo,
             )
 
@@ -180,7 +185,7 @@ class DashboardServer:
 
 @contextmanager
 def dashboard_server(
-    pipeline: Pipeline, *, live: LiveFeed | None = None, demo: bool = False, entrance: Entrance | None = None
+    pipeline: Pipeline, *, live: LiveFeed | None = None, demo: bool = False, authenticator: Authenticator | None = None
 ) -> Iterator[DashboardServer]:
     queries = queries_of(pipeline)
     server = DashboardServer(
@@ -190,7 +195,7 @@ def dashboard_server(
         pipeline.settings,
         live=live,
         demo=demo,
-        entrance=entrance,
+        authenticator=authenticator,
     )
     try:
         yield server

@@ -12,7 +12,7 @@ from tillstream.config import options, settings
 from tillstream.formats import envelope, registry
 from tillstream.formats.base import HEAD_BYTES, Decoder
 from tillstream.ingest.content_encoding import ENCODINGS
-from tillstream.ingest.openapi import OPERATIONS
+from tillstream.ingest.openapi import RESPONSES
 from tillstream.metrics import catalogue
 
 
@@ -49,7 +49,7 @@ def _formats() -> dict[str, Any]:
         "formats": list(registry.load(settings.Settings())),
         "media_types": _media_types,
         "language": _language,
-        "answers": OPERATIONS["/receipts"][0].answers,
+        "answers": RESPONSES,
         "encodings": [f"`{name}`" for name in ENCODINGS if not name.startswith("x-")],
         "head_bytes": HEAD_BYTES,
         "envelope": envelope.MEDIA_TYPE,

@@ -15,6 +15,9 @@ from tillstream.access.keys import Entropy
 from tillstream.clock import Clock
 from tillstream.config.data_directory import replace_secret
 
+COOKIE = "tillstream_session"
+"""The cookie that holds a session's token."""
+
 VERSION = 1
 TOKEN_BYTES = 32
 

@@ -143,7 +143,7 @@ class IngestApp:
     def _post_receipt(self, request: Request, reply: Reply) -> asyncio.Task[None] | None:
         headers = request.headers
         stores = self._authorizer.allowed_stores(headers)
-        if b"accept" in headers and form_page.reads(headers):
+        if b"accept" in headers and form_page.wants_page(headers):
             return self._start(partial(self._post_form, stores=stores), request, reply)
         if request.truncated or b"content-encoding" in headers or len(request.body) > INLINE_BYTES:
             return self._start(partial(self._handlers.post_large_receipt, stores=stores), request, reply)
@@ -160,7 +160,7 @@ class IngestApp:
             response = await self._handlers.post_large_receipt(request, stores)
         except Refused as refusal:
             response = refusal.response
-        return form_page.shown(response, request.body)
+        return form_page.as_page(response, request.body)
 
     async def _ready(self, _request: Request) -> Response:
         if self._stopping:

@@ -15,6 +15,7 @@ from tillstream.config.settings import Settings
 from tillstream.errors import LogFull
 from tillstream.formats.base import Decoder, Skip, Unreadable
 from tillstream.formats.registry import Formats
+from tillstream.http.csrf import is_cross_site
 from tillstream.http.memory import MemoryBudget, Reservation
 from tillstream.http.messages import Headers, Reply, Request, Response
 from tillstream.ingest import responses
@@ -32,7 +33,6 @@ from tillstream.ingest.decoding import (
     store_of,
 )
 from tillstream.ingest.group_commit import Committer, Outcome
-from tillstream.ingest.origin import foreign
 from tillstream.ingest.responses import Refused
 from tillstream.log.base import Batch
 from tillstream.receipt.model import REPLAY, SIMULATED, Fault
@@ -252,13 +252,13 @@ class ReceiptHandlers:
             raise Refused(responses.unsupported_encoding())
         content_type = headers.get(b"content-type")
         if not content_type:
-            if foreign(headers):
+            if is_cross_site(headers):
                 raise Refused(responses.cross_site())
             return None
         decoder = self._formats.decoder(content_type.decode("latin-1"))
         if decoder is None:
             raise Refused(responses.unsupported_type(self._formats.media_types))
-        if decoder.sent_by_pages and foreign(headers):
+        if decoder.sent_by_pages and is_cross_site(headers):
             raise Refused(responses.cross_site())
         return decoder
 

@@ -1,17 +1,19 @@
-"""What ingest tells about itself: `/openapi.json` and, for people, `/docs`, both without the network."""
+"""Ingest's routes and their types, from which `/openapi.json` is generated, and the page at `/docs`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
-import swagger_ui_bundle
+from msgspec import Meta
 
-from tillstream import __version__
 from tillstream.formats.base import Decoder
 from tillstream.formats.registry import Formats
+from tillstream.http import api_docs, openapi
+from tillstream.http.openapi import Body, JsonSchema, Operation, Response
+from tillstream.ingest.schemas import Live, Outcome, Ready
 from tillstream.receipt.amounts import AMOUNT_LIMIT
 from tillstream.receipt.model import Receipt
 from tillstream.receipt.validation import ID_LIMIT, ITEMS_LIMIT
@@ -25,78 +27,19 @@ _NUMBER = {
     ],
     "description": "exact; a number or its text",
 }
-_NULL = {"type": "null"}
 _ID = {"maxLength": ID_LIMIT, "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}
 _DATE = {
     "format": "date-time-local",
     "description": "by the store's clock, 2026-11-23 10:15:00; or ISO 8601 with a zone",
 }
 
-_TEXT = {"type": "string"}
-_FAULTS = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "required": ["path", "error", "hint"],
-        "properties": {"path": _TEXT, "error": _TEXT, "hint": _TEXT},
-    },
+DESCRIPTION = "Takes cash receipts. 202 means that they are on disk."
+SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "a key of `tillstream keys add`, once there is one"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "the same key"},
 }
-_ERRORS = {"type": "object", "required": ["errors"], "properties": {"errors": _FAULTS}}
-_TAKEN = {
-    "type": "object",
-    "required": ["accepted", "rejected"],
-    "properties": {
-        "accepted": {"type": "integer"},
-        "rejected": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["index", "errors"],
-                "properties": {"index": {"type": "integer"}, "errors": _FAULTS},
-            },
-        },
-        "receiptKey": {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "of one receipt"},
-        "day": {"type": "string", "format": "date", "description": "business day of one receipt"},
-        "skipped": {"type": "object", "additionalProperties": {"type": "integer"}, "description": "by kind"},
-    },
-}
-_STATUS = {
-    "type": "object",
-    "required": ["status"],
-    "properties": {"status": _TEXT, "reason": _TEXT},
-}
-_JSON = "application/json"
-_HTML = "text/html"
-
-_PAGE = b"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>tillstream ingest</title>
-<link rel="stylesheet" href="/docs/swagger-ui.css">
-</head>
-<body>
-<div id="docs"></div>
-<script src="/docs/swagger-ui-bundle.js"></script>
-<script src="/docs/start.js"></script>
-</body>
-</html>
-"""
-_START = b'SwaggerUIBundle({url: "/openapi.json", dom_id: "#docs", deepLinking: true, validatorUrl: null});\n'
-
-
-class Operation(NamedTuple):
-    """One route as its readers see it: `answers` by status, `gives` their bodies by media type where they are no
-    refusals, `takes` the schema of the body, `guarded`: by keys.
-    """
-
-    method: str
-    summary: str
-    answers: dict[int, str]
-    gives: dict[str, dict[str, Any]]
-    takes: dict[str, Any] | None = None
-    guarded: bool = False
+HTML = "text/html"
+TEXT = "text/plain"
 
 
 class Page(NamedTuple):
@@ -107,13 +50,7 @@ class Page(NamedTuple):
     headers: bytes = b""
 
 
-_KEYS = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "a key of `tillstream keys add`, once there is one"},
-    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "the same key"},
-}
-
-_RECEIPT = {"$ref": "#/components/schemas/Receipt"}
-_TAKING = {
+RESPONSES = {
     202: "durable: on disk",
     400: "not parseable, or the body broke off; kept in quarantine",
     401: "a key is needed; nothing is kept",
@@ -127,131 +64,111 @@ _TAKING = {
     503: "the log is full, down or behind; send again after Retry-After, it will count once",
 }
 
-OPERATIONS = {
-    "/receipt": (
-        Operation("post", "Take one receipt", _TAKING, {_JSON: _TAKEN, _HTML: _TEXT}, _RECEIPT, guarded=True),
-        Operation("get", "A page on which to type a receipt", {200: "the page"}, {_HTML: _TEXT}),
-    ),
-    "/receipts": (
-        Operation(
-            "post",
-            "Take many receipts: an array, or one a line",
-            _TAKING,
-            {_JSON: _TAKEN},
-            {"type": "array", "items": _RECEIPT, "minItems": 1},
-            guarded=True,
-        ),
-    ),
-    "/health/live": (Operation("get", "Whether the process runs", {200: "it does"}, {_JSON: _STATUS}),),
-    "/health/ready": (
-        Operation("get", "Whether receipts are taken", {200: "they are", 503: "not now, and why"}, {_JSON: _STATUS}),
-    ),
-    "/metrics": (
-        Operation(
-            "get",
-            "Figures in the text format of Prometheus",
-            {200: "the figures", 401: "a key is needed", 403: "the key is not for reading"},
-            {"text/plain": _TEXT},
-            guarded=True,
-        ),
-    ),
-}
-
 
 def pages(formats: Formats) -> dict[str, Page]:
     """The documents by path."""
-    files = Path(str(swagger_ui_bundle.swagger_ui_path))
     return {
-        "/openapi.json": Page("application/json", lambda: msgspec.json.encode(describe(formats))),
-        "/docs": Page("text/html; charset=utf-8", lambda: _PAGE),
-        "/docs/start.js": Page("text/javascript", lambda: _START),
-        "/docs/swagger-ui.css": Page("text/css", (files / "swagger-ui.css").read_bytes),
-        "/docs/swagger-ui-bundle.js": Page("text/javascript", (files / "swagger-ui-bundle.js").read_bytes),
+        "/openapi.json": Page(openapi.JSON, lambda: msgspec.json.encode(document(formats))),
+        "/docs": Page("text/html; charset=utf-8", cache(lambda: api_docs.page("tillstream ingest", "/docs").encode())),
+        "/docs/start.js": Page("text/javascript", lambda: api_docs.START),
+        f"/docs/{api_docs.STYLE}": Page("text/css", (api_docs.SWAGGER_UI / api_docs.STYLE).read_bytes),
+        f"/docs/{api_docs.SCRIPT}": Page("text/javascript", (api_docs.SWAGGER_UI / api_docs.SCRIPT).read_bytes),
     }
 
 
-def describe(formats: Formats) -> dict[str, Any]:
-    """The OpenAPI 3.0 document."""
-    _, schemas = msgspec.json.schema_components([Receipt], ref_template="#/components/schemas/{name}")
+def document(formats: Formats) -> JsonSchema:
+    """The OpenAPI document."""
+    described = openapi.document("tillstream ingest", DESCRIPTION, operations(formats), SECURITY)
+    components = described["components"]
     currency = next(iter(formats)).settings.currency
-    return {
-        # Swagger UI as packaged reads 3.0 only.
-        "openapi": "3.0.3",
-        "info": {
-            "title": "tillstream ingest",
-            "version": __version__,
-            "description": "Takes cash receipts. 202 means that they are on disk.",
-        },
-        "paths": {
-            path: {each.method: _describe(each, formats) for each in operations}
-            for path, operations in OPERATIONS.items()
-        },
-        "components": {"schemas": _with_rules(_written(schemas), currency), "securitySchemes": _KEYS},
-    }
-
-
-def _describe(operation: Operation, formats: Formats) -> dict[str, Any]:
-    described: dict[str, Any] = {
-        "summary": operation.summary,
-        "responses": {str(status): _answer(status, text, operation) for status, text in operation.answers.items()},
-    }
-    if operation.guarded:
-        # The empty one stands for an ingest that has no keys.
-        described["security"] = [{"bearer": []}, {"header": []}, {}]
-    if operation.takes is not None:
-        content = {
-            media_type: {"schema": operation.takes} if media_type == _JSON else _document(decoder)
-            for decoder in formats
-            for media_type in decoder.media_types
-            if not media_type.startswith("+")
-        }
-        described["requestBody"] = {"required": True, "content": content}
+    components["schemas"] = _with_rules(_with_amounts(components["schemas"]), currency)
     return described
 
 
-def _answer(status: int, text: str, operation: Operation) -> dict[str, Any]:
-    refused = status >= 400 and operation.takes is not None
-    bodies = {**operation.gives, _JSON: _ERRORS} if refused else operation.gives
-    answer: dict[str, Any] = {
-        "description": text,
-        "content": {media_type: {"schema": schema} for media_type, schema in bodies.items()},
+def operations(formats: Formats) -> list[Operation]:
+    """Every route, with the types of its requests and answers."""
+    return [
+        _receipts("/receipt", "take_one", "Take one receipt", formats, Receipt, (Body(Outcome), Body(str, HTML))),
+        _receipts(
+            "/receipts",
+            "take_many",
+            "Take many receipts: an array, or one a line",
+            formats,
+            Annotated[list[Receipt], Meta(min_length=1)],
+            (Body(Outcome),),
+        ),
+        _get("/receipt", "form", "Show a page on which to type a receipt", Response("the page", (Body(str, HTML),))),
+        _get("/health/live", "live", "Tell that the process runs", Response("it runs", (Body(Live),))),
+        _get(
+            "/health/ready",
+            "ready",
+            "Tell whether receipts are accepted",
+            Response("they are", (Body(Ready),)),
+            {503: Response("not now, and why", (Body(Ready),))},
+        ),
+        _get(
+            "/metrics",
+            "metrics",
+            "Read the metrics in the text format of Prometheus",
+            Response("the metrics", (Body(str, TEXT),)),
+            {401: Response("a key is needed"), 403: Response("the key is not for reading")},
+            secured=True,
+        ),
+    ]
+
+
+def _get(
+    path: str,
+    id: str,
+    summary: str,
+    answer: Response,
+    refusals: dict[int, Response] | None = None,
+    *,
+    secured: bool = False,
+) -> Operation:
+    responses = {200: answer, **(refusals or {})}
+    return Operation(method="get", path=path, id=id, summary=summary, responses=responses, secured=secured)
+
+
+def _receipts(path: str, id: str, summary: str, formats: Formats, kind: Any, accepted: Sequence[Body]) -> Operation:
+    """A route that takes receipts. People who sent a form get refusals as a page too."""
+    pages = tuple(body for body in accepted if body.media_type == HTML)
+    refusals = {
+        status: Response(text, (*openapi.ERRORS, *pages)) for status, text in RESPONSES.items() if status != 202
     }
-    if status in (429, 503):
-        answer["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
-    return answer
+    return Operation(
+        method="post",
+        path=path,
+        id=id,
+        summary=summary,
+        responses={202: Response(RESPONSES[202], accepted), **refusals},
+        request=[
+            Body(kind) if media_type == openapi.JSON else _document(decoder, media_type)
+            for decoder in formats
+            for media_type in decoder.media_types
+            if not media_type.startswith("+")
+        ],
+        secured=True,
+    )
 
 
-def _document(decoder: Decoder) -> dict[str, Any]:
-    """A body of another format: what is right in it, no schema can say."""
-    schema = {"type": "string", "description": f"{decoder.title}, see docs/formats.md"}
-    return {"schema": schema, "example": decoder.example} if decoder.example else {"schema": schema}
+def _document(decoder: Decoder, media_type: str) -> Body:
+    """A body in another format, whose rules no schema can describe."""
+    return Body(str, media_type, f"{decoder.title}, see docs/formats.md", decoder.example or None)
 
 
-def _written(schema: Any) -> Any:
-    """The schema as OpenAPI 3.0 has it, with amounts as tills may write them: msgspec describes decimals as texts."""
-    if schema == _AMOUNT:
-        return _NUMBER
-    if isinstance(schema, list):
-        return [_written(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if _NULL in schema.get("anyOf", ()):
-        parts = [part for part in schema["anyOf"] if part != _NULL]
-        return _nullable(_written({"anyOf": parts} if len(parts) > 1 else parts[0]))
-    return {name: _written(part) for name, part in schema.items()}
-
-
-def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema, or null; in 3.0 that is said beside a type only."""
-    for kind in ("anyOf", "oneOf"):
-        if kind in schema:
-            first, *others = schema[kind]
-            return {**schema, kind: [_nullable(first), *others]}
-    return {**schema, "nullable": True}
+def _with_amounts(schema: Any) -> Any:
+    """The schema with amounts as tills may write them: msgspec describes decimals as texts."""
+    if isinstance(schema, dict):
+        if _AMOUNT.items() <= schema.items():
+            nullable = {"nullable": True} if schema.get("nullable") else {}
+            return {**_NUMBER, **nullable}
+        return {name: _with_amounts(part) for name, part in schema.items()}
+    return [_with_amounts(part) for part in schema] if isinstance(schema, list) else schema
 
 
 def _with_rules(schemas: dict[str, Any], currency: str) -> dict[str, Any]:
-    """What validation asks beyond types."""
+    """The schemas with the rules of validation that types do not express."""
     receipt = schemas["Receipt"]["properties"]
     for name in ("cashReceiptID", "storeID", "terminalID"):
         text, number = receipt[name]["anyOf"]

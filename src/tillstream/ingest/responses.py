@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import msgspec
+from msgspec import UNSET, structs
 
 from tillstream.http.messages import JSON, RETRY, Response, error
+from tillstream.http.openapi import Errors
+from tillstream.ingest.schemas import Live, Outcome, Ready, Rejected
 from tillstream.receipt.model import Fault
 
 _encode = msgspec.json.encode
@@ -38,16 +40,15 @@ def batch(
 
     `skipped` counts records that are not sales, by kind. `foreign` says that the key is not valid for their stores.
     """
-    entries = [{"index": index, "errors": [fault.as_dict() for fault in faults]} for index, faults in rejected]
-    answer: dict[str, Any] = {"accepted": count, "rejected": entries}
-    if skipped:
-        answer["skipped"] = dict(skipped)
+    entries = [Rejected(index, list(faults)) for index, faults in rejected]
+    outcome = Outcome(count, entries, skipped=dict(skipped) or UNSET)
     if count or not rejected:
-        return Response(202, JSON, _encode(answer))
-    answer["errors"] = [
-        {**fault.as_dict(), "path": f"$[{index}]{fault.path[1:]}"} for index, faults in rejected for fault in faults
+        return Response(202, JSON, _encode(outcome))
+    errors = [
+        Fault(f"$[{index}]{fault.path[1:]}", fault.error, fault.hint) for index, faults in rejected for fault in faults
     ]
-    return Response(403 if foreign else 422 if parseable else 400, JSON, _encode(answer))
+    status = 403 if foreign else 422 if parseable else 400
+    return Response(status, JSON, _encode(structs.replace(outcome, errors=errors)))
 
 
 def refused(faults: Sequence[Fault], *, parseable: bool) -> Response:
@@ -146,12 +147,12 @@ def internal_error() -> Response:
 
 def ready(problem: str) -> Response:
     if problem:
-        return Response(503, JSON + RETRY, _encode({"status": "unavailable", "reason": problem}))
-    return Response(200, JSON, b'{"status":"ready"}')
+        return Response(503, JSON + RETRY, _encode(Ready("unavailable", problem)))
+    return Response(200, JSON, _encode(Ready("ready")))
 
 
 def live() -> Response:
-    return Response(200, JSON, b'{"status":"live"}')
+    return Response(200, JSON, _encode(Live("live")))
 
 
 def document(content_type: str, body: bytes, headers: bytes = b"") -> Response:
@@ -159,4 +160,4 @@ def document(content_type: str, body: bytes, headers: bytes = b"") -> Response:
 
 
 def _errors(faults: Sequence[Fault]) -> bytes:
-    return _encode({"errors": [fault.as_dict() for fault in faults]})
+    return _encode(Errors(list(faults)))

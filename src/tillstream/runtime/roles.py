@@ -35,7 +35,7 @@ from tillstream.stores.repository import settings_in_force
 if TYPE_CHECKING:
     from tillstream.engine.base import Engine, Step
     from tillstream.runtime.read_side import OpenReadSide, ReadSide
-    from tillstream.web.middleware.authenticator import Entrance
+    from tillstream.web.middleware.authenticator import Authenticator
 
 logger = structlog.get_logger()
 
@@ -79,17 +79,17 @@ def engine(settings: Settings, ready: Ready, open_read_side: OpenReadSide, *, su
 
     Raises an `OperationalError` where it cannot start, and whatever ended the folding.
     """
-    from tillstream.web.middleware.authenticator import Entrance
+    from tillstream.web.middleware.authenticator import Authenticator
 
     directory = open_directory(settings.data_path, None if supervised else Kind.REAL)
     _check_exposure(directory, settings, ingest=False, supervised=supervised)
-    entrance = Entrance.of(directory, settings, SystemClock(), secrets.token_bytes)
+    authenticator = Authenticator.of(directory, settings, SystemClock(), secrets.token_bytes)
     with directory.lock("engine") as lock, open_read_side(directory, settings, SystemClock()) as reading:
 
         async def run(stop: asyncio.Event) -> None:
             announce = _announce(settings, lock, ready)
             demo = directory.kind is Kind.DEMO
-            await _fold_and_show(reading, settings, stop, announce, directory.told_alerts, entrance, demo=demo)
+            await _fold_and_show(reading, settings, stop, announce, directory.told_alerts, authenticator, demo=demo)
 
         run_until_stopped(run, supervised=supervised)
 
@@ -122,22 +122,15 @@ async def _fold_and_show(
     stop: asyncio.Event,
     ready: Callable[[int], None],
     told: Path,
-    entrance: Entrance,
+    authenticator: Authenticator,
     *,
     demo: bool,
 ) -> None:
     from tillstream.verification import check
-    from tillstream.web.live.feed import LiveFeed, live_update
-    from tillstream.web.server import serve
+    from tillstream.web.server import live_feed, serve
 
     loop = asyncio.get_running_loop()
-    live = LiveFeed(
-        "overview",
-        partial(live_update, reading.queries, reading.alerts),
-        reading.queries.trouble,
-        settings,
-        SystemClock(),
-    )
+    live = live_feed(reading.queries, reading.alerts, settings, SystemClock())
     halt = threading.Event()
     pages: list[str] = []
 
@@ -171,7 +164,7 @@ async def _fold_and_show(
                 at_port,
                 partial(_gauges, reading),
                 partial(check.run, reading.database, reading.queries, reading.log, reading.metrics),
-                entrance,
+                authenticator,
                 demo=demo,
             )
         finally:

@@ -1,100 +1,182 @@
-"""The dashboard's server: the page, the query API, the live feed, health and metrics on one port."""
+"""The dashboard's server: pages, API, live feed, health and metrics on one port."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
-from fastapi import FastAPI
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Mount, Route
 
-from tillstream import __version__
+from tillstream.access.sessions import COOKIE
 from tillstream.alerts.evaluator import AlertEvaluator
-from tillstream.clock import SystemClock
+from tillstream.clock import Clock, SystemClock
 from tillstream.config import ports
 from tillstream.config.settings import Settings
-from tillstream.http import asgi
+from tillstream.errors import BadQuery, DatabaseUnavailable, OperationalError, UnknownMetric
+from tillstream.http import api_docs, asgi, openapi
 from tillstream.http.server import BACKLOG
 from tillstream.quarantine.service import LocalQuarantineService
 from tillstream.queries.queries import Queries
-from tillstream.web.api import docs, health, routes
-from tillstream.web.api import quarantine as quarantine_service
-from tillstream.web.api.csv_panels import PANELS
-from tillstream.web.api.description import describe
+from tillstream.web import static_files
+from tillstream.web.api import figures, operations, quarantine, receipts
+from tillstream.web.api.operations import Gauges, Recount
+from tillstream.web.api.routing import Api, Refused, refusal
+from tillstream.web.api.schemas.overview import LiveOverview
 from tillstream.web.live.feed import LiveFeed
-from tillstream.web.middleware.auth import Doorkeeper
-from tillstream.web.middleware.authenticator import Entrance
-from tillstream.web.middleware.security_headers import Guard
-from tillstream.web.pages import anomalies, lists, metrics
-from tillstream.web.pages import live as page
-from tillstream.web.pages import quarantine as aside
-from tillstream.web.static_files import Files
+from tillstream.web.middleware.auth import FORMS, Authentication
+from tillstream.web.middleware.authenticator import Authenticator
+from tillstream.web.middleware.security_headers import SecurityHeaders
+from tillstream.web.pages import lists
+from tillstream.web.pages import live as live_page
+from tillstream.web.pages import quarantine as quarantine_pages
+from tillstream.web.pages.rendering import Pages
 
 STOP_LIMIT_S = 3.0
 """Longest wait for open requests when the server stops."""
 
-Gauges = Callable[[], dict[str, float]]
+RETRY_AFTER_S = "1"
+
+DESCRIPTION = "What the chain sold, to the cent. Money is a decimal string, a count an integer."
+SECURITY = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "a key of `tillstream keys add --read`, once there is a password",
+    },
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "the same key"},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": COOKIE,
+        "description": "a browser that has logged in at /login",
+    },
+}
+
+
+def live_feed(queries: Queries, alerts: AlertEvaluator, settings: Settings, clock: Clock) -> LiveFeed:
+    """The live feed of the chain's overview of today, with the active alerts."""
+
+    def read() -> LiveOverview:
+        return msgspec.convert({**queries.overview(), "alerts": alerts.current()["alerts"]}, LiveOverview)
+
+    return LiveFeed("overview", read, queries.trouble, settings, clock)
 
 
 def application(
     queries: Queries,
     alerts: AlertEvaluator,
-    settling: LocalQuarantineService,
+    service: LocalQuarantineService,
     live: LiveFeed,
     settings: Settings,
     gauges: Gauges,
-    recount: routes.Recount | None = None,
-    entrance: Entrance | None = None,
+    recount: Recount | None = None,
+    authenticator: Authenticator | None = None,
     *,
     demo: bool = False,
-) -> FastAPI:
-    """The whole of what the dashboard's port answers, as an ASGI application; without an `entrance` to everybody."""
-    entrance = entrance or Entrance.open()
-    app = FastAPI(
-        title="tillstream",
-        version=__version__,
-        description="What the chain sold, to the cent. Money is a decimal string, a count an integer.",
-        docs_url=None,
-        redoc_url=None,
+) -> Starlette:
+    """The whole port as an ASGI application. Without an `authenticator` it is open to everybody."""
+    authenticator = authenticator or Authenticator.open()
+    pages = Pages(demo=demo)
+    lists.add(pages, queries, alerts)
+    quarantine_pages.add(pages, queries, service)
+    apis = (
+        figures.api(queries),
+        receipts.api(queries),
+        operations.api(alerts, live, recount),
+        quarantine.api(queries, service, settings),
+        operations.monitoring(queries, alerts, live, gauges),
     )
-    app.include_router(routes.routes(queries, alerts, live, recount), dependencies=docs.SECURITY)
-    app.include_router(quarantine_service.routes(queries, settling, settings), dependencies=docs.SECURITY)
-    app.include_router(health.routes(queries, alerts, live, gauges))
-    app.include_router(docs.routes())
-    app.include_router(lists.routes(queries, alerts, demo=demo))
-    app.include_router(aside.routes(queries, settling, settings, demo=demo))
-    app.include_router(anomalies.routes(queries, demo=demo))
-    app.include_router(metrics.routes(queries, demo=demo))
-    app.mount("/docs/files", docs.files())
-    routes.add_refusals(app)
-    names = {"name": [each["name"] for each in queries.catalogue()], "panel": PANELS}
-    app.openapi = describe(app, names)  # type: ignore[method-assign]
-    hashes = page.mount(app, queries, settings, entrance, demo=demo)
-    app.add_middleware(Files)
-    app.add_middleware(Doorkeeper, entrance=entrance)
-    app.add_middleware(Guard, script_hashes=hashes, written=Doorkeeper.WRITTEN)
-    return app
+    return Starlette(
+        routes=[
+            *(route for api in apis for route in api.routes),
+            *pages.routes,
+            *quarantine_pages.forms(service, settings, demo=demo),
+            *live_page.routes(queries, settings, keyed=authenticator.ingest_requires_key, demo=demo),
+            *_documentation(*apis),
+            Mount("/assets", static_files.StaticFolder(static_files.STATIC)),
+        ],
+        middleware=[
+            Middleware(SecurityHeaders, forms=FORMS),
+            Middleware(Authentication, authenticator=authenticator),
+            Middleware(
+                GZipMiddleware, minimum_size=static_files.MIN_COMPRESSED_BYTES, compresslevel=static_files.LEVEL
+            ),
+        ],
+        exception_handlers=_HANDLERS,
+    )
+
+
+def _documentation(*apis: Api) -> list[Route | Mount]:
+    """`/openapi.json`, and `/docs` with its files."""
+
+    @cache
+    def document() -> bytes:
+        operations = [operation for api in apis for operation in api.operations]
+        return msgspec.json.encode(openapi.document("tillstream", DESCRIPTION, operations, SECURITY))
+
+    def description(_request: Request) -> Response:
+        return Response(document(), media_type=openapi.JSON)
+
+    def docs(_request: Request) -> HTMLResponse:
+        return HTMLResponse(api_docs.page("tillstream API", "/docs/files", "/assets/favicon.svg"))
+
+    def start(_request: Request) -> Response:
+        return Response(api_docs.START, media_type="text/javascript")
+
+    return [
+        Route("/openapi.json", description),
+        Route("/docs", docs),
+        Route("/docs/start.js", start),
+        Mount("/docs/files", static_files.StaticFolder(api_docs.SWAGGER_UI)),
+    ]
+
+
+def _unavailable(_request: Request, error: Any) -> Response:
+    return refusal(503, "", error.because, error.hint or "try again", {"Retry-After": RETRY_AFTER_S})
+
+
+_HANDLERS: dict[Any, Callable[[Request, Any], Response]] = {
+    BadQuery: lambda _, error: refusal(400, error.path, error.error, error.hint),
+    Refused: lambda _, error: error.response,
+    UnknownMetric: lambda _, error: refusal(404, "name", str(error), "see /api/v1/metrics"),
+    DatabaseUnavailable: _unavailable,
+    OperationalError: _unavailable,
+    HTTPException: lambda request, error: refusal(
+        error.status_code, request.url.path, str(error.detail), "", error.headers
+    ),
+    Exception: lambda *_: refusal(500, "", "this is a fault of the program", "see its log"),
+}
 
 
 async def serve(
     queries: Queries,
     alerts: AlertEvaluator,
-    settling: LocalQuarantineService,
+    service: LocalQuarantineService,
     live: LiveFeed,
     settings: Settings,
     stop: asyncio.Event,
     ready: Callable[[int], None],
     gauges: Gauges,
-    recount: routes.Recount | None = None,
-    entrance: Entrance | None = None,
+    recount: Recount | None = None,
+    authenticator: Authenticator | None = None,
     *,
     demo: bool = False,
 ) -> None:
-    """Serve until `stop` is set, then end the live streams and the open requests; `ready` gets the bound port.
+    """Serve until `stop` is set, then end the live streams and the open requests. `ready` gets the bound port.
 
     Raises `PortTaken`, and `OperationalError` where the server ends by itself.
     """
     listener = ports.listen(settings.host, settings.dashboard_port, "--dashboard-port", BACKLOG)
-    app = application(queries, alerts, settling, live, settings, gauges, recount, entrance, demo=demo)
+    app = application(queries, alerts, service, live, settings, gauges, recount, authenticator, demo=demo)
     await asgi.serve(
         app,
         listener,

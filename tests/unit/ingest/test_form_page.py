@@ -134,10 +134,10 @@ def test_a_form_that_another_page_sent_is_refused(ingest: Ingest, header: tuple[
 
 
 def test_other_headers_of_an_answer_stay(ingest: Ingest) -> None:
-    answer = form_page.shown(Response(503, b"content-type: x\r\nretry-after: 1\r\n", b"{}"), b"")
+    answer = form_page.as_page(Response(503, b"content-type: x\r\nretry-after: 1\r\n", b"{}"), b"")
     assert b"retry-after: 1\r\n" in answer.headers
     assert b"content-type: x" not in answer.headers
     errors = msgspec.json.encode({"errors": [Fault("$.<x>", "<y>", "<z>").as_dict()]})
-    body = form_page.shown(Response(422, b"", errors), b"<x>=1").body
+    body = form_page.as_page(Response(422, b"", errors), b"<x>=1").body
     assert b"<x>" not in body
     assert b"&lt;y&gt;" in body

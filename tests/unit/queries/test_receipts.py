@@ -20,7 +20,7 @@ from tillstream.queries.receipts import ANOMALIES
 from tillstream.receipt.model import receipt_key
 from tillstream.receipt.normalization import Normalization
 from tillstream.stores.model import Store
-from tillstream.web.pages.i18n import words
+from tillstream.web.i18n import localizer
 
 TODAY = "2026-11-23"
 
@@ -229,4 +229,4 @@ def test_given_a_kind_that_there_is_not_then_it_is_refused(queries: Queries) -> 
 def test_every_anomaly_of_the_engine_has_evidence_and_words() -> None:
     names = set(re.findall(r"THEN '(\w+)' END", Normalization(2, ("5.5",))._anomalies()))
     assert names == set(ANOMALIES)
-    assert {f"evidence_{name}" for name in names} <= words("en").keys()
+    assert {f"evidence_{name}" for name in names} <= localizer("en").messages.keys()

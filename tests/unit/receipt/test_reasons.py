@@ -11,7 +11,7 @@ from tillstream.engine.quarantine_rows import CONFLICT, UNREADABLE
 from tillstream.formats.base import several
 from tillstream.receipt.reasons import KINDS, group, split_group
 from tillstream.receipt.validation import ReceiptError, Validator
-from tillstream.web.pages.i18n import words
+from tillstream.web.i18n import localizer
 
 RIGHT = {"cashReceiptID": "1", "storeID": "1", "date": "2026-11-23 10:00:00", "documentTotal": {"grossTotal": 1}}
 
@@ -97,4 +97,4 @@ def test_an_entry_without_reasons_has_a_group() -> None:
 
 @pytest.mark.parametrize("language", ["en", "fr"])
 def test_every_kind_has_a_message(language: str) -> None:
-    assert {f"reason_{kind}" for kind in KINDS} <= words(language).keys()
+    assert {f"reason_{kind}" for kind in KINDS} <= localizer(language).messages.keys()

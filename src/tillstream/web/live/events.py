@@ -1,26 +1,26 @@
-"""An update of the live feed as bytes that are made once and fit into every viewer's stream, plain or gzip."""
+"""Server-Sent Events as bytes. One encoding serves all viewers, identity or gzip."""
 
 from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
 
-GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-"""Begins a gzip stream (RFC 1952): deflate, no name, no time. Deflate blocks follow."""
+GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+"""The header of a gzip stream (RFC 1952): deflate, no name, no time. Deflate blocks follow."""
 
 LEVEL = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One server-sent event; `packed` is the same text as deflate blocks, for a stream that began with `GZIP_HEAD`."""
+    """One event. `compressed` is the same text as deflate blocks, for a stream that began with `GZIP_HEADER`."""
 
     id: int
     plain: bytes
-    packed: bytes
+    compressed: bytes
 
-    def bytes_for(self, *, packed: bool) -> bytes:
-        return self.packed if packed else self.plain
+    def encoded(self, *, gzip: bool) -> bytes:
+        return self.compressed if gzip else self.plain
 
 
 def event(number: int, name: str, data: bytes) -> Event:
@@ -29,23 +29,23 @@ def event(number: int, name: str, data: bytes) -> Event:
     return Event(number, plain, deflated(plain))
 
 
-def greeting(retry_ms: int, *, packed: bool) -> bytes:
-    """What a stream begins with: how soon a browser connects again once it is cut off."""
+def preamble(retry_ms: int, *, gzip: bool) -> bytes:
+    """The beginning of a stream: the time after which a browser reconnects."""
     text = b"retry: %d\n\n" % retry_ms
-    return GZIP_HEAD + deflated(text) if packed else text
+    return GZIP_HEADER + deflated(text) if gzip else text
 
 
 def deflated(text: bytes) -> bytes:
     """The text as deflate blocks (RFC 1951) that end on a whole byte, none of them the last of its stream.
 
-    A new compressor refers to nothing before its own text, so any stream may go on with its blocks: that is
-    what lets many viewers, each with a stream of its own, share them.
+    A fresh compressor refers to nothing before its own text, so the blocks fit into any stream. That is why
+    many viewers can share them.
     """
-    packer = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-    return packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH)
+    compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return compressor.compress(text) + compressor.flush(zlib.Z_SYNC_FLUSH)
 
 
-def takes_gzip(accept_encoding: str) -> bool:
+def accepts_gzip(accept_encoding: str) -> bool:
     """Whether an `Accept-Encoding` allows gzip (RFC 9110, 12.5.3)."""
     weights = {}
     for part in accept_encoding.lower().replace(" ", "").split(","):

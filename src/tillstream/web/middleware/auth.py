@@ -1,9 +1,8 @@
-"""Stands between the network and everything that the dashboard's port answers: lets in, asks to log in, or refuses."""
+"""Authentication in front of the whole port: login, logout, and refusals."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
 from urllib.parse import parse_qs, quote
 
 import structlog
@@ -12,70 +11,72 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tillstream.web.api.routes import refusal
-from tillstream.web.middleware.authenticator import COOKIE, Entrance
+from tillstream.access.sessions import COOKIE
+from tillstream.web.api.routing import refusal
+from tillstream.web.middleware.authenticator import Authenticator
 from tillstream.web.pages import login
 
 OPEN = frozenset({"/health/live", "/health/ready"})
+FORMS = ("/login", "/logout")
+"""The paths that take a POST from anybody."""
+
 FORM_LIMIT_BYTES = 8_192
 
-ASK_AGAIN_S = 2.0
-"""How soon the live feed ends for one whose session did, or who had none when a password was set."""
+RECHECK_S = 2.0
+"""Longest time that the live feed goes on after its session ended, or after a password was set."""
 
 logger = structlog.get_logger()
 
 
-class Doorkeeper:
-    """Answers `/login` and `/logout` itself, and all else but health only to those whom the entrance admits."""
+class Authentication:
+    """Answers `/login` and `/logout` itself, and passes on requests that the authenticator allows."""
 
-    WRITTEN: ClassVar = ("/login", "/logout")
-
-    def __init__(self, app: ASGIApp, entrance: Entrance) -> None:
+    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
         self._app = app
-        self._entrance = entrance
+        self._authenticator = authenticator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in OPEN:
             await self._app(scope, receive, send)
             return
-        await self._entrance.refresh()
+        await self._authenticator.refresh()
         request = Request(scope, receive)
         if scope["path"] == "/login":
             await (await self._login(request))(scope, receive, send)
         elif scope["path"] == "/logout":
             await (await self._logout(request))(scope, receive, send)
-        elif self._entrance.is_misled(request):
-            await _misled(request)(scope, receive, send)
-        elif not self._entrance.asks:
-            await self._app(scope, self._while_admitted(request, receive), send)
-        elif self._entrance.admits(request):
-            await self._app(scope, self._while_admitted(request, receive), _unkept(send))
+        elif self._authenticator.has_foreign_name(request):
+            await _foreign_name(request)(scope, receive, send)
+        elif not self._authenticator.is_required:
+            await self._app(scope, self._while_allowed(request, receive), send)
+        elif self._authenticator.allows(request):
+            await self._app(scope, self._while_allowed(request, receive), _not_stored(send))
         else:
-            await self._turn_away(request)(scope, receive, send)
+            await self._refusal(request)(scope, receive, send)
 
-    def _while_admitted(self, request: Request, receive: Receive) -> Receive:
-        """What the client says, or that it is gone once it may not be here any more: that ends the live feed."""
+    def _while_allowed(self, request: Request, receive: Receive) -> Receive:
+        """`receive` that reports a disconnect once the request is no longer allowed, which ends the live feed."""
 
-        async def hear() -> Message:
-            hearing = asyncio.ensure_future(receive())
+        async def receive_allowed() -> Message:
+            receiving = asyncio.ensure_future(receive())
             try:
-                while not (await asyncio.wait((hearing,), timeout=ASK_AGAIN_S))[0]:
-                    await self._entrance.refresh()
-                    if not self._entrance.admits(request):
+                while not (await asyncio.wait((receiving,), timeout=RECHECK_S))[0]:
+                    await self._authenticator.refresh()
+                    if not self._authenticator.allows(request):
                         return {"type": "http.disconnect"}
-                return hearing.result()
+                return receiving.result()
             finally:
-                hearing.cancel()
+                receiving.cancel()
 
-        return hear
+        return receive_allowed
 
-    def _turn_away(self, request: Request) -> Response:
-        """A browser that wants a page is asked to log in; all else learns what it lacks."""
+    def _refusal(self, request: Request) -> Response:
+        """The login page for a browser that wants a page, else an error."""
         if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
             query = f"?{request.url.query}" if request.url.query else ""
             wanted = quote(request.url.path + query, safe="/")
             return RedirectResponse(f"/login?next={wanted}", 303, {"Cache-Control": "no-store"})
-        if self._entrance.has_reading_key(request):
+        if self._authenticator.has_reading_key(request):
             hint = "log in at /login, or use `tillstream quarantine` on the machine itself"
             return refusal(403, request.url.path, "a key for reading changes nothing", hint)
         hint = "log in at /login, or send `Authorization: Bearer KEY` with a key of `tillstream keys add --read`"
@@ -83,48 +84,49 @@ class Doorkeeper:
         return refusal(401, request.url.path, "this needs the password or a key for reading", hint, headers)
 
     async def _login(self, request: Request) -> Response:
-        if not self._entrance.asks:
+        if not self._authenticator.is_required:
             return RedirectResponse("/", 303)
         if request.method != "POST":
-            problem = "" if self._entrance.has_password else "no_password"
-            return login.page(request, login.inside(request.query_params.get("next", "")), problem)
+            problem = "" if self._authenticator.has_password else "no_password"
+            return login.page(request, login.own_address(request.query_params.get("next", "")), problem)
         form = await _form(request)
-        wanted = login.inside(form.get("next", ""))
-        wait_s = self._entrance.wait_s(request)
+        wanted = login.own_address(form.get("next", ""))
+        wait_s = self._authenticator.wait_s(request)
         if wait_s:
             return login.page(request, wanted, "too_many_attempts", 429, count=wait_s)
-        token = await self._entrance.try_password(request, form.get("password", ""))
+        token = await self._authenticator.log_in(request, form.get("password", ""))
         if not token:
-            logger.warning("login_refused", address=self._entrance.address(request))
+            logger.warning("login_refused", address=self._authenticator.client_address(request))
             return login.page(request, wanted, "wrong_password", 403)
-        answer = RedirectResponse(wanted, 303, {"Cache-Control": "no-store"})
-        answer.set_cookie(
+        response = RedirectResponse(wanted, 303, {"Cache-Control": "no-store"})
+        response.set_cookie(
             COOKIE,
             token,
-            max_age=self._entrance.lasts_s,
-            secure=self._entrance.is_encrypted(request),
+            max_age=self._authenticator.session_s,
+            secure=self._authenticator.is_encrypted(request),
             httponly=True,
             samesite="lax",
         )
-        return answer
+        return response
 
     async def _logout(self, request: Request) -> Response:
-        # A link from elsewhere must not log anybody out.
+        # A link on another site must not log anybody out.
         if request.method != "POST":
             return RedirectResponse("/", 303)
-        await self._entrance.leave(request)
-        answer = RedirectResponse("/login", 303, {"Cache-Control": "no-store"})
-        answer.delete_cookie(COOKIE, secure=self._entrance.is_encrypted(request), httponly=True, samesite="lax")
-        return answer
+        await self._authenticator.log_out(request)
+        response = RedirectResponse("/login", 303, {"Cache-Control": "no-store"})
+        secure = self._authenticator.is_encrypted(request)
+        response.delete_cookie(COOKIE, secure=secure, httponly=True, samesite="lax")
+        return response
 
 
-def _misled(request: Request) -> Response:
+def _foreign_name(request: Request) -> Response:
     hint = "ask for localhost or 127.0.0.1; for other names set a password (`tillstream password set`)"
     return refusal(421, request.url.path, f"without a password nobody is let in as {request.headers['host']}", hint)
 
 
 async def _form(request: Request) -> dict[str, str]:
-    """The fields of a small form; of what is larger, has more of them, or breaks off, none."""
+    """The fields of a small form; none where it is too large, has too many fields, or breaks off."""
     body = b""
     try:
         async for part in request.stream():
@@ -140,12 +142,12 @@ async def _form(request: Request) -> dict[str, str]:
     return {name: values[0] for name, values in fields.items()}
 
 
-def _unkept(send: Send) -> Send:
-    """What the answers say nothing else of, browsers and proxies do not keep: it is for those who are logged in."""
+def _not_stored(send: Send) -> Send:
+    """`send` that tells browsers and proxies not to store what only authenticated users may see."""
 
-    async def sending(message: Message) -> None:
+    async def send_unstored(message: Message) -> None:
         if message["type"] == "http.response.start":
             MutableHeaders(scope=message).setdefault("Cache-Control", "no-store")
         await send(message)
 
-    return sending
+    return send_unstored

@@ -1,4 +1,4 @@
-"""Who may see the dashboard: whoever gave the password, has a key for reading, or sits on this machine's own files."""
+"""Decides whether a request is authenticated: by a session, by a key for reading, or by this machine's own token."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ from tillstream.access.key_file import KeyRepository
 from tillstream.access.keys import Entropy, bearer_or_basic
 from tillstream.access.login_attempts import LoginAttempts
 from tillstream.access.password import Password, PasswordRepository
-from tillstream.access.sessions import Sessions
+from tillstream.access.sessions import COOKIE, Sessions
 from tillstream.clock import Clock
 from tillstream.config import ports
 from tillstream.config.data_directory import DataDirectory
 from tillstream.config.settings import Settings
 from tillstream.web.middleware.proxies import Proxies
 
-COOKIE = "tillstream_session"
 COOKIE_LIMIT_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
-    """What an entrance is made of, as it is kept in files."""
+class Credentials:
+    """The credentials that the data directory holds."""
 
     password: PasswordRepository
     keys: KeyRepository
@@ -36,36 +35,36 @@ class Files:
     attempts: LoginAttempts
 
 
-class Entrance:
-    """Decides of a request whether it may come in. While there is no password, everyone may, unless one is `required`."""
+class Authenticator:
+    """Checks requests. Without a password every request is allowed, unless one is `required`."""
 
     def __init__(
         self,
-        files: Files | None,
+        credentials: Credentials | None,
         *,
         required: bool = False,
         tls: bool = False,
         proxies: Sequence[str] = (),
         any_name: bool = True,
     ) -> None:
-        """Without `any_name`, while everybody comes in, only who asks for this machine by its address or as localhost."""
-        self._files = files
+        """Without `any_name`, an open server answers only requests for localhost or an address of this machine."""
+        self._credentials = credentials
         self._any_name = any_name
         self._proxies = Proxies(proxies)
         self._required = required
         self._tls = tls
-        # A guess takes a processor for a while: one at a time.
-        self._guessing = asyncio.Lock()
+        # Checking a password uses a processor for a while: one at a time.
+        self._checking = asyncio.Lock()
 
     @classmethod
     def open(cls) -> Self:
-        """One that lets everybody in."""
+        """An authenticator that allows every request."""
         return cls(None)
 
     @classmethod
     def of(cls, directory: DataDirectory, settings: Settings, clock: Clock, entropy: Entropy) -> Self:
-        """The one that the directory and the settings lead to. Raises `AccessError`."""
-        files = Files(
+        """The authenticator of a data directory and its settings. Raises `AccessError`."""
+        credentials = Credentials(
             PasswordRepository(directory.password, clock),
             KeyRepository(key_file.path(directory, settings), clock),
             machine_token.token(directory, entropy),
@@ -73,21 +72,24 @@ class Entrance:
             LoginAttempts(clock),
         )
         required = exposure.always_required(settings)
-        return cls(files, required=required, tls=settings.tls, proxies=settings.proxies, any_name=settings.insecure)
+        return cls(
+            credentials, required=required, tls=settings.tls, proxies=settings.proxies, any_name=settings.insecure
+        )
 
     async def refresh(self) -> None:
-        """See what has become of the password and the keys, whose files may lie on another machine."""
-        if self._files is not None and (self._files.password.due or self._files.keys.due):
-            await asyncio.to_thread(self._look, self._files)
+        """Read the password and the keys again where it is time. Their files may lie on a network drive."""
+        credentials = self._credentials
+        if credentials is not None and (credentials.password.due or credentials.keys.due):
+            await asyncio.to_thread(self._read, credentials)
 
     @staticmethod
-    def _look(files: Files) -> None:
-        files.password()
-        files.keys()
+    def _read(credentials: Credentials) -> None:
+        credentials.password()
+        credentials.keys()
 
     @property
-    def asks(self) -> bool:
-        """Whether it lets in only those who are known."""
+    def is_required(self) -> bool:
+        """Whether requests need credentials."""
         return self._required or self.has_password
 
     @property
@@ -95,73 +97,74 @@ class Entrance:
         return self._password is not None
 
     @property
-    def ingest_asks(self) -> bool:
+    def ingest_requires_key(self) -> bool:
         """Whether receipts need a key."""
-        return self._required or (self._files is not None and self._files.keys.latest.guard_ingest)
+        return self._required or (self._credentials is not None and self._credentials.keys.latest.guard_ingest)
 
     @property
-    def lasts_s(self) -> int:
-        """How long a session lasts."""
-        return self._files.sessions.lifetime_s if self._files is not None else 0
+    def session_s(self) -> int:
+        """The lifetime of a session."""
+        return self._credentials.sessions.lifetime_s if self._credentials is not None else 0
 
     @property
     def _password(self) -> Password | None:
-        return self._files.password.latest if self._files is not None else None
+        return self._credentials.password.latest if self._credentials is not None else None
 
-    def admits(self, request: Request) -> bool:
-        """Whether the request comes from somebody who is known, or need not be. A key for reading changes nothing."""
-        if not self.asks or self._in_session(request):
+    def allows(self, request: Request) -> bool:
+        """Whether the request may be answered. A key for reading allows no change."""
+        if not self.is_required or self._has_session(request):
             return True
-        if self._files is not None and machine_token.is_token(_given(request), self._files.token):
+        if self._credentials is not None and machine_token.is_token(_key(request), self._credentials.token):
             return True
         return request.method != "POST" and self.has_reading_key(request)
 
-    def is_misled(self, request: Request) -> bool:
-        """Whether a page of elsewhere may be asking: one whose name was made to lead here, while all may come in."""
-        return not (self.asks or self._any_name or ports.names_this_machine(request.headers.get("host", "")))
+    def has_foreign_name(self, request: Request) -> bool:
+        """Whether an open server is addressed by a foreign name, which a page may have pointed to it (DNS rebinding)."""
+        host = request.headers.get("host", "")
+        return not (self.is_required or self._any_name or ports.names_this_machine(host))
 
     def has_reading_key(self, request: Request) -> bool:
-        """Whether it brings a key for reading."""
-        key = self._files.keys.latest.find(_given(request)) if self._files is not None else None
+        """Whether the request has a key for reading."""
+        key = self._credentials.keys.latest.find(_key(request)) if self._credentials is not None else None
         return key is not None and key.reads
 
-    def _in_session(self, request: Request) -> bool:
+    def _has_session(self, request: Request) -> bool:
         token, password = _session(request), self._password
-        if not token or password is None or self._files is None:
+        if not token or password is None or self._credentials is None:
             return False
-        return self._files.sessions.is_active(token, password.salt)
+        return self._credentials.sessions.is_active(token, password.salt)
 
     def wait_s(self, request: Request) -> int:
-        """0 where the password may be tried now, and the try counts; else how many seconds to wait."""
-        return self._files.attempts.wait_s(self.address(request)) if self._files is not None else 0
+        """Seconds until the client may try a password; at 0 this call counts as an attempt."""
+        return self._credentials.attempts.wait_s(self.client_address(request)) if self._credentials is not None else 0
 
-    async def try_password(self, request: Request, given: str) -> str:
-        """The token of a new session; empty where the password is another one, or there is none."""
+    async def log_in(self, request: Request, given: str) -> str:
+        """The token of a new session; empty where the password is wrong or there is none."""
         password = self._password
-        if password is None or self._files is None:
+        if password is None or self._credentials is None:
             return ""
-        async with self._guessing:
+        async with self._checking:
             right = await asyncio.to_thread(password.matches, given)
         if not right:
             return ""
-        self._files.attempts.forgive(self.address(request))
-        return await asyncio.to_thread(self._files.sessions.open, password.salt)
+        self._credentials.attempts.forgive(self.client_address(request))
+        return await asyncio.to_thread(self._credentials.sessions.open, password.salt)
 
-    async def leave(self, request: Request) -> None:
+    async def log_out(self, request: Request) -> None:
         """End the request's session."""
-        if self._files is not None and (token := _session(request)):
-            await asyncio.to_thread(self._files.sessions.close, token)
+        if self._credentials is not None and (token := _session(request)):
+            await asyncio.to_thread(self._credentials.sessions.close, token)
 
     def is_encrypted(self, request: Request) -> bool:
-        """Whether the browser came by HTTPS, to us or to a proxy in front of us."""
-        return self._tls or self._proxies.encrypts(request)
+        """Whether the browser used HTTPS, to this server or to a proxy in front of it."""
+        return self._tls or self._proxies.is_encrypted(request)
 
-    def address(self, request: Request) -> str:
-        """Who asks."""
-        return self._proxies.address(request)
+    def client_address(self, request: Request) -> str:
+        """The address of the client."""
+        return self._proxies.client_address(request)
 
 
-def _given(request: Request) -> str:
+def _key(request: Request) -> str:
     return bearer_or_basic(request.headers.get("authorization", "")) or request.headers.get("x-api-key", "")
 
 

@@ -1,4 +1,4 @@
-"""Who asks, and how, where a proxy stands in front: told by headers that are believed of known proxies alone."""
+"""The client of a request behind reverse proxies, whose headers are trusted only from known proxies."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from tillstream.config import ports
 
 
 class Proxies:
-    """Those of this machine, and the networks named to it."""
+    """The trusted proxies: those on this machine, and those in the given networks."""
 
     def __init__(self, networks: Sequence[str] = ()) -> None:
-        """`networks` are addresses and networks as `settings.load` takes them."""
+        """`networks` are addresses and networks as the setting `proxies` has them."""
         self._networks = [ip_network(each) for each in networks]
 
-    def address(self, request: Request) -> str:
-        """Who asks: the other side, or whom a proxy speaks for."""
-        given = _last(request, "x-forwarded-for") if self._sent(request) else ""
-        return given or (request.client.host if request.client else "")
+    def client_address(self, request: Request) -> str:
+        """The address of the client, or the one that a trusted proxy forwards for."""
+        forwarded = _last(request, "x-forwarded-for") if self._trusts(request) else ""
+        return forwarded or (request.client.host if request.client else "")
 
-    def encrypts(self, request: Request) -> bool:
-        """Whether the browser came to a proxy by HTTPS."""
-        return self._sent(request) and _last(request, "x-forwarded-proto") == "https"
+    def is_encrypted(self, request: Request) -> bool:
+        """Whether the client used HTTPS to reach a trusted proxy."""
+        return self._trusts(request) and _last(request, "x-forwarded-proto") == "https"
 
-    def _sent(self, request: Request) -> bool:
+    def _trusts(self, request: Request) -> bool:
         if request.client is None:
             return False
         if ports.is_loopback(request.client.host):
@@ -39,5 +39,5 @@ class Proxies:
 
 
 def _last(request: Request, header: str) -> str:
-    """The last of the header's values, which the nearest proxy wrote; what stands before it anyone may have written."""
+    """The last of the header's values, which the nearest proxy wrote. Clients may have forged those before it."""
     return ",".join(request.headers.getlist(header)).rpartition(",")[2].strip()

@@ -1,16 +1,20 @@
-"""What every request and answer of the dashboard's port has in common: nearly all only read, and pages load nothing
-from elsewhere. What changes something is taken from this port's own pages and from programs, never from other pages."""
+"""Security headers, and the methods that each path allows.
+
+Nearly everything only reads. The few routes that change something accept this port's own pages and programs, never
+pages of other sites. Pages load nothing from elsewhere.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tillstream.web.api.routes import Answer, refusal
+from tillstream.http.csrf import is_cross_site
+from tillstream.web.api.routing import refusal
 
 READING = ("GET", "HEAD")
 
@@ -19,70 +23,64 @@ CHANGING = re.compile(
 )
 """The paths that take a POST."""
 
-_OWN_SITES = ("same-origin", "none")
-_JSON = "application/json"
+# Bars and the login page have inline styles. Scripts are files only.
+POLICY = (
+    "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+)
 
 
-class Guard:
-    """Refuses methods that write where nothing is to be written, or read where nothing is, and those that another site's page sends; adds the headers that keep a page to its own host."""
+class SecurityHeaders:
+    """Refuses methods that a path does not allow and requests of other sites' pages, and adds the headers."""
 
-    def __init__(self, app: ASGIApp, script_hashes: Sequence[str] = (), written: Sequence[str] = ()) -> None:
-        """`written` are pages that take a POST as well, whoever sends it."""
+    def __init__(self, app: ASGIApp, forms: Sequence[str] = ()) -> None:
+        """`forms` are further paths that take a POST, from any site."""
         self._app = app
-        self._written = frozenset(written)
-        # Dash and Plotly set styles inline; scripts run only from files, and Dash's own by its hash.
-        self._policy = (
-            f"default-src 'self'; script-src 'self' {' '.join(script_hashes)}; style-src 'self' 'unsafe-inline'; "
-            "img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
-        )
+        self._forms = frozenset(forms)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
 
-        silent = scope["method"] == "HEAD"
-        if silent:
+        head = scope["method"] == "HEAD"
+        if head:
             scope = {**scope, "method": "GET"}
 
-        async def guarded(message: Message) -> None:
-            if silent and message["type"] == "http.response.body":
+        async def send_secured(message: Message) -> None:
+            if head and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["Content-Security-Policy"] = self._policy
+                headers["Content-Security-Policy"] = POLICY
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Referrer-Policy"] = "same-origin"
                 headers.setdefault("Cache-Control", "no-cache")
             await send(message)
 
-        written = scope["method"] == "POST" and scope["path"] in self._written
-        answer = None if written else _refused(scope)
-        await (answer or self._app)(scope, receive, guarded)
+        is_form = scope["method"] == "POST" and scope["path"] in self._forms
+        response = None if is_form else _refused(scope)
+        await (response or self._app)(scope, receive, send_secured)
 
 
-def _refused(scope: Scope) -> Answer | None:
-    """Why a method is refused; None: it is taken."""
-    if not CHANGING.fullmatch(scope["path"]):
-        if scope["method"] in READING:
+def _refused(scope: Scope) -> Response | None:
+    """The refusal of a request; None for one that is allowed."""
+    method, path = scope["method"], scope["path"]
+    if not CHANGING.fullmatch(path):
+        if method in READING:
             return None
-        error, allowed = f"{scope['method']} is not taken here", ", ".join(READING)
-        return refusal(405, scope["path"], error, "this port only reads", {"Allow": allowed})
-    if scope["method"] != "POST":
-        error = f"{scope['method']} is not taken here"
-        return refusal(405, scope["path"], error, "send a POST", {"Allow": "POST"})
-    if not _own(Headers(scope=scope)):
+        allowed = {"Allow": ", ".join(READING)}
+        return refusal(405, path, f"{method} is not taken here", "this port only reads", allowed)
+    if method != "POST":
+        return refusal(405, path, f"{method} is not taken here", "send a POST", {"Allow": "POST"})
+    if not _is_trusted(dict(scope["headers"])):
         hint = "use the page of this port, or send application/json from a program"
-        return refusal(403, scope["path"], "it comes from a page of another site", hint)
+        return refusal(403, path, "it comes from a page of another site", hint)
     return None
 
 
-def _own(headers: Headers) -> bool:
-    """Whether no page of another site can have sent it: browsers say where a request comes from, and send JSON nowhere
-    else without being allowed to."""
-    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
-    if site is not None:
-        return site in _OWN_SITES
-    if origin is not None:
-        return urlsplit(origin).netloc == headers.get("host")
-    return headers.get("content-type", "").partition(";")[0].strip().lower() == _JSON
+def _is_trusted(headers: dict[bytes, bytes]) -> bool:
+    """Whether no other site's page can have sent it. Browsers send JSON to other sites only with their permission."""
+    if headers.keys() & {b"sec-fetch-site", b"origin"}:
+        return not is_cross_site(headers)
+    return headers.get(b"content-type", b"").partition(b";")[0].strip().lower() == b"application/json"

@@ -1,112 +1,118 @@
-"""Receipts, shops and alerts as plain HTML, for people who follow a figure to its evidence."""
+"""Pages that lead from a figure to its receipts: receipts, anomalies, shops, alerts and metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from html import escape
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
-from urllib.parse import quote, urlencode
 
-from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
+from msgspec import convert
+from starlette.responses import HTMLResponse
 
 from tillstream.alerts.evaluator import AlertEvaluator
+from tillstream.errors import UnknownMetric
 from tillstream.queries.queries import Queries
-from tillstream.web.api.routes import RECEIPT_FILTERS
-from tillstream.web.pages.html import Cell, Pages, Teller, card, filters_of, table
-from tillstream.web.pages.receipt import paper
+from tillstream.queries.receipts import ANOMALIES
+from tillstream.web.api import parameters
+from tillstream.web.api.schemas.figures import MetricDescription, MetricRows
+from tillstream.web.api.schemas.operations import Alerts
+from tillstream.web.api.schemas.receipts import AnomalousReceipts, AnomalyCounts, ReceiptDetails, Receipts
+from tillstream.web.pages.rendering import Page, Pages
 
-FIELDS = {"day": "date", "store": "text", "till": "text", "receipt": "text"}
-"""What the list of receipts asks for, by the kind of its field."""
+ROWS_LIMIT = 2_000
+"""Most rows of a metric on its page."""
+
+RECEIPT_FIELDS = {"day": "date", "store": "text", "till": "text", "receipt": "text"}
 
 
-def routes(queries: Queries, alerts: AlertEvaluator, *, demo: bool) -> APIRouter:
-    """`/receipts`, `/receipts/{key}`, `/shops` and `/alerts`."""
-    pages = Pages(demo=demo)
+def add(pages: Pages, queries: Queries, alerts: AlertEvaluator) -> None:
+    """`/receipts`, `/receipts/{key}`, `/anomalies`, `/shops`, `/alerts`, `/figures` and `/figures/{name}`."""
+    _add_receipts(pages, queries)
+    _add_anomalies(pages, queries)
+    _add_shops(pages, queries, alerts)
+    _add_figures(pages, queries)
 
+
+def _add_receipts(pages: Pages, queries: Queries) -> None:
     @pages.add("/receipts", "receipts")
-    def receipts(request: Request, tell: Teller) -> HTMLResponse:
-        filters = filters_of(request, RECEIPT_FILTERS)
-        found = queries.receipts(filters)
-        arrived = filters.get("arrived")
-        asking = tell.form("/receipts", filters, FIELDS | {"arrived": "date"} if arrived else FIELDS)
-        note = f' <span class="quiet">{tell("arrived_for_other_days", day=arrived)}</span>' if arrived else ""
-        titles = [tell(name) for name in ("sold", "shop_till", "number", "items", "amount", "anomalies_column")]
-        rows = (_receipt_row(tell, each, found["currency"]) for each in found["receipts"])
-        listed = table(titles, rows, tell("no_matching_receipts"))
-        body = card(f"{tell('page_receipts')}{note}", asking + listed + tell.more("/receipts", filters, found["next"]))
-        return tell.page(tell("page_receipts"), "receipts", body)
+    def receipts(page: Page) -> HTMLResponse:
+        filters = page.filters(parameters.RECEIPTS)
+        fields = RECEIPT_FIELDS | {"arrived": "date"} if "arrived" in filters else RECEIPT_FIELDS
+        found = convert(queries.receipts(filters), Receipts)
+        return page.render("receipts.html", filters=filters, fields=fields, found=found)
 
     @pages.add("/receipts/{key}", "receipts")
-    def receipt(request: Request, tell: Teller) -> HTMLResponse:
-        found = queries.receipt(request.path_params["key"])
-        title = tell("page_receipt")
+    def receipt(page: Page) -> HTMLResponse:
+        found = queries.receipt(page.request.path_params["key"])
         if found is None:
-            return tell.missing(title, "receipts", "receipt_not_found")
-        return tell.page(f"{title} {found['receipt']}", "receipts", paper(tell, found))
+            return page.missing("page_receipt", "receipt_not_found")
+        details = convert(found, ReceiptDetails)
+        # Line 0 is what the lines leave of the total, which is nothing in most receipts.
+        lines = [line for line in details.lines if line.line or Decimal(line.gross)]
+        return page.render("receipt.html", receipt=details, lines=lines)
 
-    @pages.add("/shops", "shops")
-    def shops(request: Request, tell: Teller) -> HTMLResponse:
-        days = filters_of(request, dict.fromkeys(("day", "from", "to", "vs"), ""))
-        found = queries.metric("sales_by_store", {name: days[name] for name in ("day",) if name in days})
-        rows = sorted(found["rows"], key=lambda row: (-float(row["receipts"]), row["store"]))
-        known = queries.store_list()
-        titles = [tell(name) for name in ("store", "region", "receipts", "quantity", "net", "amount")]
-        note = f' <span class="quiet">{tell("shops_list_note", day=found["day"])}</span>'
-        listed = table(
-            titles, (_shop_row(tell, row, found, known.get(row["store"]).region) for row in rows), tell("no_shops")
+
+def _add_anomalies(pages: Pages, queries: Queries) -> None:
+    @pages.add("/anomalies", "quarantine")
+    def anomalies(page: Page) -> HTMLResponse:
+        filters, text = page.filters(parameters.ANOMALIES_LIST), page.localizer.text
+        kinds = {"": text("any"), **{name: text(f"anomaly_{name}") for name in ANOMALIES}}
+        return page.render(
+            "anomalies.html",
+            filters=filters,
+            fields={"day": "date", "store": "text", "till": "text", "kind": kinds},
+            counts=convert(queries.anomaly_counts(filters.get("day")), AnomalyCounts),
+            found=convert(queries.anomalies(filters), AnomalousReceipts),
         )
-        asking = tell.form("/shops", {"day": found["day"]}, {"day": "date"})
-        return tell.page(tell("page_shops"), "shops", card(f"{tell('page_shops')}{note}", asking + listed))
+
+
+def _add_shops(pages: Pages, queries: Queries, alerts: AlertEvaluator) -> None:
+    @pages.add("/shops", "shops")
+    def shops(page: Page) -> HTMLResponse:
+        days = page.filters(dict.fromkeys(("day", "from", "to", "vs"), str))
+        found = queries.metric("sales_by_store", {name: days[name] for name in ("day",) if name in days})
+        listed = queries.store_list()
+        rows = sorted(found["rows"], key=lambda row: (-float(row["receipts"]), row["store"]))
+        return page.render("shops.html", found=found, rows=[(row, listed.get(row["store"]).region) for row in rows])
 
     @pages.add("/alerts", "alerts")
-    def active_alerts(_request: Request, tell: Teller) -> HTMLResponse:
-        found = alerts.current()
-        titles = [tell(name) for name in ("since", "alert_column", "detail_column")]
-        listed = table(titles, (_alert_row(tell, each) for each in found["alerts"]), tell("no_alerts"))
-        more = f'<p class="note">{tell("alerts_more", number=tell.count(found["more"]))}</p>' if found["more"] else ""
-        return tell.page(tell("page_alerts"), "alerts", card(tell("page_alerts"), listed + more))
-
-    return pages.router
+    def active_alerts(page: Page) -> HTMLResponse:
+        return page.render("alerts.html", found=convert(alerts.current(), Alerts))
 
 
-def _receipt_row(tell: Teller, receipt: Mapping[str, Any], currency: str) -> list[Cell]:
-    negative = "number negative" if receipt["gross"].startswith("-") else "number"
-    link = f'<a href="/receipts/{receipt["key"]}">{escape(receipt["receipt"])}</a>'
-    shop = receipt.get("store_name") or receipt["store"]
-    return [
-        (escape(receipt["sold_local"].replace("T", " ")), "time"),
-        (escape(f"{shop} · {receipt['till']}"), "text"),
-        (link, ""),
-        (tell.count(receipt["items"]), "number"),
-        (tell.money(receipt["gross"], currency), negative),
-        ("<br>".join(tell(f"anomaly_{name}") for name in receipt["anomalies"]), "flag"),
-    ]
+def _add_figures(pages: Pages, queries: Queries) -> None:
+    metrics = {each.name: each for each in convert(queries.catalogue(), list[MetricDescription])}
+
+    @pages.add("/figures", "figures")
+    def figures(page: Page) -> HTMLResponse:
+        return page.render("figures.html", metrics=list(metrics.values()))
+
+    @pages.add("/figures/{name}", "figures")
+    def figure(page: Page) -> HTMLResponse:
+        filters = page.filters(parameters.METRIC)
+        try:
+            found = convert(queries.metric(page.request.path_params["name"], filters), MetricRows)
+        except UnknownMetric as error:
+            return page.message("metric_not_found", str(error), 404)
+        metric = metrics[found.metric]
+        rows = found.rows[:ROWS_LIMIT]
+        return page.render(
+            "figure.html",
+            metric=metric,
+            found=found,
+            query={"day": found.day, **filters},
+            fields={key: "date" if key == "day" else "text" for key in metric.keys},
+            keys=[key for key in metric.keys if key != "day"],
+            rows=list(zip(rows, bars(rows, metric), strict=True)),
+            left=len(found.rows) - len(rows),
+        )
 
 
-def _alert_row(tell: Teller, alert: Mapping[str, Any]) -> list[Cell]:
-    values = {name: tell.count(value) if isinstance(value, int) else value for name, value in alert["values"].items()}
-    said = {**values, "title": alert["title"]}
-    rule = f"alert_{alert['rule']}"
-    return [
-        (escape(alert["since"][:16].replace("T", " ")), "time"),
-        (f'<a href="{escape(alert["link"])}">{tell(f"{rule}_title", **said)}</a>', ""),
-        (tell(rule, **said), "flag"),
-    ]
-
-
-def _shop_row(tell: Teller, row: Mapping[str, Any], found: Mapping[str, Any], region: str) -> list[Cell]:
-    address = f"/shops/{quote(row['store'], safe='')}?{urlencode({'day': found['day']})}"
-    name = escape(row.get("store_name") or row["store"])
-    return [
-        (f'<a href="{escape(address)}">{name}</a>', "text"),
-        (_region_link(region, found["day"]), ""),
-        (tell.count(row["receipts"]), "number"),
-        (tell.count(row["quantity"]), "number"),
-        (tell.money(row["net"], found["currency"]), "number"),
-        (tell.money(row["revenue"], found["currency"]), "number"),
-    ]
-
-
-def _region_link(region: str, day: str) -> str:
-    return f'<a href="/regions/{quote(region, safe="")}?day={day}">{escape(region)}</a>' if region else "–"
+def bars(rows: Sequence[Mapping[str, Any]], metric: MetricDescription) -> list[int]:
+    """The length of each row's bar in percent: its first measure against the largest one."""
+    first = metric.measures[0]
+    if first.kind not in ("money", "count"):
+        return [0] * len(rows)
+    values = [abs(Decimal(row[first.name])) for row in rows]
+    largest = max(values, default=Decimal(0))
+    return [round(100 * value / largest) if largest else 0 for value in values]

@@ -1,92 +1,64 @@
-"""The dashboard page as an application of Dash, which serves it under every address that is no page's own."""
+"""The live page. Its scripts fill it from the live feed for today, and from the API for everything else."""
 
 from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
-from dash import Dash
-from fastapi import FastAPI
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.convertors import StringConvertor, register_url_convertor
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
 
 from tillstream.config.settings import Settings
 from tillstream.queries.queries import Queries
-from tillstream.web.middleware.authenticator import Entrance
-from tillstream.web.pages.layout import layout
+from tillstream.web.pages.rendering import Page
+from tillstream.web.static_files import STATIC
 
-ASSETS = Path(__file__).parents[1] / "static"
+SCOPES = re.compile(r"/(?:regions|shops|categories|products)/[^/]+|/shops/[^/]+/tills/[^/]+")
+"""The addresses of parts of the chain, whose page is the same: `assets/page/period.js` reads them."""
 
-PLACES = re.compile(r"/(?:regions|shops|categories|products)/[^/]+|/shops/[^/]+/tills/[^/]+")
-"""Parts of the chain that have the same page as the whole: `assets/page/period.js` reads them."""
+TILES = {
+    "receipts": "receipts",
+    "average-ticket": "average_ticket",
+    "receipts-per-minute": "receipts_per_minute",
+    "shops": "shops_reporting",
+    "items-per-ticket": "items_per_ticket",
+    "quantity": "quantity",
+    "delay": "delay",
+}
+"""The tiles by id, with the messages above them. A part of the chain shows those that it has."""
 
-
-class Places:
-    """Answers for every part of the chain what it answers for the whole: the page itself is the same."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # An id may have a slash in it, which the decoded path no longer tells from a separator.
-        if scope["type"] == "http" and PLACES.fullmatch(scope.get("raw_path", b"").decode("latin-1").split("?")[0]):
-            scope = {**scope, "path": "/", "raw_path": b"/"}
-        await self._app(scope, receive, send)
-
-
-_INDEX = """<!doctype html>
-<html lang="en">
-<head>
-{%metas%}
-<title>{%title%}</title>
-<link rel="icon" href="/assets/favicon.svg" type="image/svg+xml">
-{%css%}
-<link rel="modulepreload" href="/assets/page/main.js">
-</head>
-<body>
-{%app_entry%}
-<noscript><p class="loading">The figures need JavaScript; they are also at <a href="/api/v1/summary">/api/v1/summary</a>.</p></noscript>
-<footer>
-{%config%}
-{%scripts%}
-{%renderer%}
-<script type="module" src="/assets/page/main.js"></script>
-</footer>
-</body>
-</html>
-"""
+MODULES = tuple(f"/assets/page/{path.name}" for path in sorted((STATIC / "page").glob("*.js")))
+"""All modules, so that a browser loads them at once instead of one import after another."""
 
 
-def mount(server: FastAPI, queries: Queries, settings: Settings, entrance: Entrance, *, demo: bool) -> list[str]:
-    """Add the page to the server; returns the hashes of its inline scripts, for the Content-Security-Policy."""
-    app = Dash(
-        "tillstream",
-        server=server,  # type: ignore[arg-type]
-        backend="fastapi",
-        assets_folder=str(ASSETS),
-        # The page's own script is a module that loads its others itself.
-        assets_ignore=r".*\.js$",
-        use_pages=False,
-        title="tillstream",
-        update_title="",
-        index_string=_INDEX,
-        meta_tags=[
-            {"charset": "utf-8"},
-            {"name": "viewport", "content": "width=device-width, initial-scale=1"},
-            {"name": "color-scheme", "content": "light dark"},
-        ],
-        add_log_handler=False,
-        enable_mcp=False,
-    )
-    # The page has no callbacks and its updates come by SSE; a browser told of a WebSocket would open it.
-    app.backend.websocket_capability = False
-    # Without this the browser would ask the makers of Dash for the newest version.
-    app.enable_dev_tools(debug=False, dev_tools_disable_version_check=True)
-    app.layout = lambda: layout(
-        example_curl(queries, settings, keyed=entrance.ingest_asks), demo=demo, leaves=entrance.asks
-    )
-    server.add_middleware(Places)
-    return list(app.csp_hashes())
+class _Rest(StringConvertor):
+    """The rest of an address, which is not empty and may have slashes."""
+
+    regex = ".+"
+
+
+register_url_convertor("rest", _Rest())
+
+
+def routes(queries: Queries, settings: Settings, *, keyed: bool, demo: bool) -> list[Route]:
+    """`/` and the addresses of all parts of the chain. With `keyed`, the example of a receipt has a key."""
+
+    def live(request: Request) -> HTMLResponse:
+        command = example_curl(queries, settings, keyed=keyed)
+        return Page(request, "live", demo).render("live.html", command=command, tiles=TILES, modules=MODULES)
+
+    def scope(request: Request) -> HTMLResponse:
+        # An id may have an encoded slash in it, which the decoded path does not tell from a separator.
+        path = request.scope.get("raw_path", b"").decode("latin-1").split("?")[0]
+        if not SCOPES.fullmatch(path):
+            raise HTTPException(404)
+        return live(request)
+
+    kinds = ("regions", "shops", "categories", "products")
+    return [Route("/", live), *(Route(f"/{kind}/{{id:rest}}", scope) for kind in kinds)]
 
 
 def example_curl(queries: Queries, settings: Settings, *, keyed: bool = False) -> str:
@@ -99,11 +71,12 @@ def example_curl(queries: Queries, settings: Settings, *, keyed: bool = False) -
     }
     key = "  -H 'Authorization: Bearer KEY' \\\n" if keyed else ""
     return (
-        f"curl {_posted_to(settings)}/receipt -H 'Content-Type: application/json' \\\n{key}  -d '{json.dumps(receipt)}'"
+        f"curl {_ingest_address(settings)}/receipt -H 'Content-Type: application/json' \\\n"
+        f"{key}  -d '{json.dumps(receipt)}'"
     )
 
 
-def _posted_to(settings: Settings) -> str:
+def _ingest_address(settings: Settings) -> str:
     if settings.ingest_url:
         return settings.ingest_url.rstrip("/")
     host = "localhost" if settings.host in ("127.0.0.1", "0.0.0.0", "::", "::1") else settings.host

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from tillstream.web.live.events import event, greeting, takes_gzip
+from tillstream.web.live.events import accepts_gzip, event, preamble
 
 
 def unpacked(stream: bytes) -> bytes:
@@ -20,18 +20,18 @@ def test_given_data_when_made_an_event_then_it_is_a_server_sent_event() -> None:
 def test_given_streams_that_took_other_events_when_unpacked_then_each_has_what_was_sent_to_it() -> None:
     events = [event(number, "overview", b'{"revenue":"%d.00"}' % number * 40) for number in range(1, 5)]
     for taken in (events, events[::2], events[2:]):
-        stream = greeting(1_000, packed=True) + b"".join(each.packed for each in taken)
-        text = greeting(1_000, packed=False) + b"".join(each.plain for each in taken)
+        stream = preamble(1_000, gzip=True) + b"".join(each.compressed for each in taken)
+        text = preamble(1_000, gzip=False) + b"".join(each.plain for each in taken)
         assert unpacked(stream) == text
 
 
 def test_given_a_part_of_a_stream_when_unpacked_then_every_event_so_far_is_whole() -> None:
-    stream = greeting(1_000, packed=True)
+    stream = preamble(1_000, gzip=True)
     unpacking = zlib.decompressobj(zlib.MAX_WBITS | 16)
     assert unpacking.decompress(stream) == b"retry: 1000\n\n"
     for number in (1, 2):
         sent = event(number, "overview", b'{"revenue":"1.00"}')
-        assert unpacking.decompress(sent.bytes_for(packed=True)) == sent.bytes_for(packed=False)
+        assert unpacking.decompress(sent.encoded(gzip=True)) == sent.encoded(gzip=False)
 
 
 @pytest.mark.parametrize(
@@ -50,4 +50,4 @@ def test_given_a_part_of_a_stream_when_unpacked_then_every_event_so_far_is_whole
     ],
 )
 def test_given_an_accept_encoding_when_asked_then_it_says_whether_gzip_may_come(accepted: str, taken: bool) -> None:
-    assert takes_gzip(accepted) is taken
+    assert accepts_gzip(accepted) is taken

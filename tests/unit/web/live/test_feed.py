@@ -148,7 +148,7 @@ def test_given_a_clock_when_events_are_made_then_their_ids_are_its_milliseconds_
     run(main)
 
 
-def test_given_a_viewer_that_takes_gzip_when_it_watches_then_it_gets_the_same_text_packed(pipeline: Pipeline) -> None:
+def test_given_a_viewer_that_accepts_gzip_when_it_watches_then_it_gets_the_same_text_packed(pipeline: Pipeline) -> None:
     feed = feed_of(queries := queries_of(pipeline), alerts_of(pipeline, queries), pipeline.settings)
 
     async def main() -> None:

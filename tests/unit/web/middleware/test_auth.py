@@ -15,11 +15,12 @@ from tests.inprocess.dashboard import DashboardClient, dashboard_server
 from tests.inprocess.pipeline import Pipeline
 from tests.support.waiting import wait_until
 from tillstream.access import login_attempts
+from tillstream.access.sessions import COOKIE
 from tillstream.clock import SystemClock
 from tillstream.config.data_directory import DataDirectory, open_directory
 from tillstream.config.settings import Settings
 from tillstream.web.middleware import auth
-from tillstream.web.middleware.authenticator import COOKIE, Entrance
+from tillstream.web.middleware.authenticator import Authenticator
 
 EVERYTHING = [
     "/",
@@ -34,7 +35,6 @@ EVERYTHING = [
     "/assets/style.css",
     "/assets/page/main.js",
     "/docs/files/swagger-ui.css",
-    "/_dash-layout",
     "/nope",
     "/health",
     "/health/live/x",
@@ -56,17 +56,17 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
     pipeline.close()
 
 
-def entrance(directory: DataDirectory) -> Entrance:
-    return Entrance.of(directory, Settings(), SystemClock(), secrets.token_bytes)
+def authenticator(directory: DataDirectory) -> Authenticator:
+    return Authenticator.of(directory, Settings(), SystemClock(), secrets.token_bytes)
 
 
 @pytest.fixture
-def answers(pipeline: Pipeline, directory: DataDirectory) -> DashboardClient:
-    return DashboardClient(pipeline, entrance=entrance(directory))
+def client(pipeline: Pipeline, directory: DataDirectory) -> DashboardClient:
+    return DashboardClient(pipeline, authenticator=authenticator(directory))
 
 
-def logged_in(answers: DashboardClient, **headers: str) -> httpx.Response:
-    return answers.request("/login", "POST", headers, form={"password": PASSWORD, "next": "/shops/12?day=2026-11-24"})
+def logged_in(client: DashboardClient, **headers: str) -> httpx.Response:
+    return client.request("/login", "POST", headers, form={"password": PASSWORD, "next": "/shops/12?day=2026-11-24"})
 
 
 def cookie(answer: httpx.Response) -> dict[str, str]:
@@ -74,90 +74,90 @@ def cookie(answer: httpx.Response) -> dict[str, str]:
     return {"Cookie": f"{COOKIE}={morsel.value}"}
 
 
-def test_a_stranger_is_refused_whatever_is_asked_for_but_health(answers: DashboardClient) -> None:
+def test_a_stranger_is_refused_whatever_is_asked_for_but_health(client: DashboardClient) -> None:
     for path in EVERYTHING:
-        answer = answers.request(path)
+        answer = client.request(path)
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, 'Bearer realm="tillstream"'), path
         assert answer.headers["cache-control"] == "no-store"
         assert "log in at /login" in answer.json()["errors"][0]["hint"]
     for path in ("/health/live", "/health/ready"):
-        assert answers.request(path).status_code == 200
+        assert client.request(path).status_code == 200
 
 
 def test_without_a_password_only_this_machine_s_own_names_are_answered(pipeline: Pipeline, tmp_path: Path) -> None:
-    answers = DashboardClient(pipeline, entrance=entrance(open_directory(tmp_path / "open")))
+    client = DashboardClient(pipeline, authenticator=authenticator(open_directory(tmp_path / "open")))
     for path in ("/", "/api/v1/summary", "/api/v1/live", "/metrics", "/nope"):
-        answer = answers.request(path, headers={"Host": "shop.example"})
+        answer = client.request(path, headers={"Host": "shop.example"})
         assert (answer.status_code, answer.json()["errors"][0]["error"]) == (
             421,
             "without a password nobody is let in as shop.example",
         ), path
     for host in ("localhost:8050", "127.0.0.1:8050", "[::1]:8050"):
-        assert answers.request("/api/v1/summary", headers={"Host": host}).status_code == 200
-    assert answers.request("/health/ready", headers={"Host": "shop.example"}).status_code == 200
+        assert client.request("/api/v1/summary", headers={"Host": host}).status_code == 200
+    assert client.request("/health/ready", headers={"Host": "shop.example"}).status_code == 200
 
 
-def test_a_browser_is_led_to_the_login_and_told_where_it_wanted_to_go(answers: DashboardClient) -> None:
-    answer = answers.request("/shops/12", headers={"Accept": "text/html,*/*;q=0.8"}, day="2026-11-24")
+def test_a_browser_is_led_to_the_login_and_told_where_it_wanted_to_go(client: DashboardClient) -> None:
+    answer = client.request("/shops/12", headers={"Accept": "text/html,*/*;q=0.8"}, day="2026-11-24")
     assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=/shops/12%3Fday%3D2026-11-24")
-    page = answers.request("/login", next="/shops/12?day=2026-11-24")
+    page = client.request("/login", next="/shops/12?day=2026-11-24")
     assert page.status_code == 200
     assert 'name="next" value="/shops/12?day=2026-11-24"' in page.text
 
 
-def test_the_password_opens_everything_and_leads_on(answers: DashboardClient) -> None:
-    answer = logged_in(answers)
+def test_the_password_opens_everything_and_leads_on(client: DashboardClient) -> None:
+    answer = logged_in(client)
     assert (answer.status_code, answer.headers["location"]) == (303, "/shops/12?day=2026-11-24")
     assert answer.headers["cache-control"] == "no-store"
     inside = cookie(answer)
     for path in ("/", "/receipts", "/api/v1/summary", "/assets/style.css", "/docs", "/metrics"):
-        assert answers.request(path, headers=inside).status_code == 200
-    assert answers.request("/api/v1/summary", headers=inside).headers["cache-control"] == "no-store"
-    assert "/logout" in answers.request("/receipts", headers=inside).text
+        assert client.request(path, headers=inside).status_code == 200
+    assert client.request("/api/v1/summary", headers=inside).headers["cache-control"] == "no-store"
+    assert "/logout" in client.request("/receipts", headers=inside).text
 
 
-def test_the_cookie_is_for_the_browser_alone_and_for_https_where_there_is_any(answers: DashboardClient) -> None:
+def test_the_cookie_is_for_the_browser_alone_and_for_https_where_there_is_any(client: DashboardClient) -> None:
     for proto, secure in (("https", True), ("http", False)):
-        morsel = SimpleCookie(logged_in(answers, **{"X-Forwarded-Proto": proto}).headers["set-cookie"])[COOKIE]
+        morsel = SimpleCookie(logged_in(client, **{"X-Forwarded-Proto": proto}).headers["set-cookie"])[COOKIE]
         assert (morsel["httponly"], morsel["samesite"].lower(), morsel["path"]) == (True, "lax", "/")
         assert int(morsel["max-age"]) == 720 * 3600
         assert bool(morsel["secure"]) is secure
 
 
-def test_another_password_is_told_and_opens_nothing(answers: DashboardClient) -> None:
+def test_another_password_is_told_and_opens_nothing(client: DashboardClient) -> None:
     many = {"password": PASSWORD, **{str(number): "" for number in range(10)}}
     for form in ({"password": "croissant"}, {}, {"password": PASSWORD, "x": "y" * 9_000}, many):
-        answer = answers.request("/login", "POST", form=form, headers={"Accept-Language": "fr"})
+        answer = client.request("/login", "POST", form=form, headers={"Accept-Language": "fr"})
         assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
         assert "Ce n’est pas le bon mot de passe." in answer.text
 
 
-def test_guessing_becomes_slow(answers: DashboardClient) -> None:
+def test_guessing_becomes_slow(client: DashboardClient) -> None:
     for _ in range(login_attempts.ADDRESS_BURST):
-        assert answers.request("/login", "POST", form={}).status_code == 403
-    answer = logged_in(answers)
+        assert client.request("/login", "POST", form={}).status_code == 403
+    answer = logged_in(client)
     assert (answer.status_code, "Too many attempts" in answer.text) == (429, True)
     assert 0 < int(answer.headers["retry-after"]) <= 31
-    elsewhere = answers.request("/login", "POST", form={"password": PASSWORD}, client_address="192.0.2.9")
+    elsewhere = client.request("/login", "POST", form={"password": PASSWORD}, client_address="192.0.2.9")
     assert elsewhere.status_code == 303
 
 
-def test_who_logs_out_sees_nothing_any_more(answers: DashboardClient) -> None:
-    inside = cookie(logged_in(answers))
-    assert answers.request("/logout", headers=inside).headers["location"] == "/"
-    assert answers.request("/api/v1/summary", headers=inside).status_code == 200
-    answer = answers.request("/logout", "POST", headers=inside)
+def test_who_logs_out_sees_nothing_any_more(client: DashboardClient) -> None:
+    inside = cookie(logged_in(client))
+    assert client.request("/logout", headers=inside).headers["location"] == "/"
+    assert client.request("/api/v1/summary", headers=inside).status_code == 200
+    answer = client.request("/logout", "POST", headers=inside)
     assert (answer.status_code, answer.headers["location"]) == (303, "/login")
     assert 'tillstream_session=""' in answer.headers["set-cookie"]
-    assert answers.request("/api/v1/summary", headers=inside).status_code == 401
+    assert client.request("/api/v1/summary", headers=inside).status_code == 401
 
 
-def test_the_api_takes_a_key_for_reading_and_only_reads(answers: DashboardClient, directory: DataDirectory) -> None:
+def test_the_api_takes_a_key_for_reading_and_only_reads(client: DashboardClient, directory: DataDirectory) -> None:
     key = {"Authorization": f"Bearer {add_key(directory, reads=True)}"}
-    wait_until(lambda: answers.request("/api/v1/summary", headers=key).status_code == 200, "the key is known")
-    assert answers.request("/metrics", headers=key).status_code == 200
-    assert answers.request("/api/v1/summary", "POST", headers=key).status_code == 405
-    assert "/login" not in answers.request("/openapi.json", headers=key).json()["paths"]
+    wait_until(lambda: client.request("/api/v1/summary", headers=key).status_code == 200, "the key is known")
+    assert client.request("/metrics", headers=key).status_code == 200
+    assert client.request("/api/v1/summary", "POST", headers=key).status_code == 405
+    assert "/login" not in client.request("/openapi.json", headers=key).json()["paths"]
 
 
 def test_the_description_names_who_may_ask(pipeline: Pipeline) -> None:
@@ -184,8 +184,8 @@ def test_where_a_password_is_required_and_missing_the_page_says_how_to_set_it(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
     directory = open_directory(tmp_path / "other")
-    required = Entrance.of(directory, Settings(access="on"), SystemClock(), secrets.token_bytes)
-    guarded = DashboardClient(pipeline, entrance=required)
+    required = Authenticator.of(directory, Settings(access="on"), SystemClock(), secrets.token_bytes)
+    guarded = DashboardClient(pipeline, authenticator=required)
     assert "tillstream password set" in guarded.request("/login").text
     assert guarded.request("/login", "POST", form={"password": PASSWORD}).status_code == 403
     assert guarded.request("/").status_code == 401
@@ -194,9 +194,9 @@ def test_where_a_password_is_required_and_missing_the_page_says_how_to_set_it(
 def test_the_live_feed_ends_for_who_logs_out_and_goes_on_for_others(
     pipeline: Pipeline, directory: DataDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(auth, "ASK_AGAIN_S", 0.05)
+    monkeypatch.setattr(auth, "RECHECK_S", 0.05)
     with (
-        dashboard_server(pipeline, entrance=entrance(directory)) as server,
+        dashboard_server(pipeline, authenticator=authenticator(directory)) as server,
         httpx.Client(base_url=server.address) as client,
     ):
         sessions = [cookie(client.post("/login", data={"password": PASSWORD})) for _ in range(2)]
@@ -218,10 +218,10 @@ def test_the_live_feed_ends_for_who_logs_out_and_goes_on_for_others(
 def test_a_live_feed_from_before_the_password_ends_once_there_is_one(
     pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(auth, "ASK_AGAIN_S", 0.05)
+    monkeypatch.setattr(auth, "RECHECK_S", 0.05)
     directory = open_directory(tmp_path / "open")
     with (
-        dashboard_server(pipeline, entrance=entrance(directory)) as server,
+        dashboard_server(pipeline, authenticator=authenticator(directory)) as server,
         httpx.Client(base_url=server.address) as client,
     ):
         with client.stream("GET", "/api/v1/live") as feed:

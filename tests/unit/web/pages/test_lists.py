@@ -58,7 +58,7 @@ def test_given_receipts_of_other_days_when_those_that_arrived_are_listed_then_th
     pipeline.drain()
     page = DashboardClient(pipeline).request("/receipts?arrived=2026-11-23").text
     assert sorted(re.findall(r'href="/receipts/[0-9a-f]{32}">(\d)<', page)) == ["2", "3"]
-    assert "arrived on 2026-11-23 for other days" in page
+    assert "arrived on Mon 23 Nov 2026 for other days" in page
     assert 'name="arrived" type="date" value="2026-11-23"' in page
     assert "arrived" not in DashboardClient(pipeline).request("/receipts").text
 

@@ -1,4 +1,4 @@
-"""The page that Dash lays out: complete, local, and with a command that works."""
+"""The live page: complete, local, in both languages, and with a command that works."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ import pytest
 
 from tests.inprocess.dashboard import DashboardClient, queries_of
 from tests.inprocess.pipeline import Pipeline
+from tillstream.access.sessions import COOKIE
 from tillstream.config.settings import Settings
-from tillstream.web.pages.live import ASSETS, example_curl
+from tillstream.web.i18n import localizer
+from tillstream.web.pages.live import TILES, example_curl
+from tillstream.web.static_files import STATIC
 
 
 @pytest.fixture
@@ -32,15 +35,6 @@ def test_given_the_page_when_loaded_then_every_file_is_served_here(pipeline: Pip
         assert client.request(path).status_code == 200, path
 
 
-def test_given_the_page_when_loaded_then_it_opens_no_websocket_and_asks_for_no_newer_version(
-    pipeline: Pipeline,
-) -> None:
-    page = DashboardClient(pipeline).request("/").text
-    config = json.loads(re.search(r'id="_dash-config" type="application/json">(.*?)</script>', page)[1])  # type: ignore[index]
-    assert "websocket" not in config
-    assert config["disable_version_check"] is True
-
-
 @pytest.mark.parametrize(
     "place", ["/regions/Bretagne", "/shops/12", "/shops/12/tills/1", "/categories/Pain", "/products/a%2Fb"]
 )
@@ -52,9 +46,36 @@ def test_given_a_part_of_the_chain_when_its_address_is_opened_then_it_is_the_pag
     assert client.request(f"{place}/nothing/else").status_code == 404
 
 
-def test_given_a_demo_when_the_page_is_laid_out_then_it_has_a_ribbon(pipeline: Pipeline) -> None:
-    assert "DEMO" in DashboardClient(pipeline, demo=True).request("/_dash-layout").text
-    assert "DEMO" not in DashboardClient(pipeline).request("/_dash-layout").text
+def test_given_a_demo_when_the_page_is_shown_then_it_has_a_ribbon(pipeline: Pipeline) -> None:
+    assert "DEMO" in DashboardClient(pipeline, demo=True).request("/").text
+    assert "DEMO" not in DashboardClient(pipeline).request("/").text
+
+
+def test_given_the_scripts_then_the_page_has_each_element_that_they_use_once(pipeline: Pipeline) -> None:
+    ids = re.findall(r'\bid="([^"]+)"', DashboardClient(pipeline).request("/").text)
+    elements = (STATIC / "page" / "elements.js").read_text(encoding="utf-8")
+    used = re.findall(r'^  "?([a-z-]+)"?: "', elements, re.MULTILINE)
+    assert len(used) > 40
+    assert set(used) | {f"tile-{name}" for name in TILES} <= set(ids)
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_given_a_language_when_the_page_is_asked_for_then_its_texts_are_rendered_in_it(
+    pipeline: Pipeline, language: str
+) -> None:
+    page = DashboardClient(pipeline).request("/", lang=language).text
+    assert f'<html lang="{language}">' in page
+    keys = re.findall(r'data-i18n(?:-title|-label)?="(\w+)"', page)
+    assert len(keys) > 30
+    assert set(keys) <= localizer(language).messages.keys()
+    assert localizer(language).text("sales_by_category") in page
+
+
+def test_given_a_session_then_the_page_lets_one_log_out(pipeline: Pipeline) -> None:
+    client = DashboardClient(pipeline)
+    assert 'action="/logout"' in client.request("/", headers={"Cookie": f"{COOKIE}=x"}).text
+    assert 'action="/logout"' not in client.request("/").text
 
 
 def test_given_an_ingest_port_when_the_example_is_shown_then_it_posts_a_receipt_of_now_there(
@@ -81,6 +102,6 @@ def test_given_an_ingest_elsewhere_when_the_example_is_shown_then_it_posts_there
 
 
 def test_given_the_assets_when_read_then_none_names_another_host() -> None:
-    for file in filter(Path.is_file, ASSETS.rglob("*")):
+    for file in filter(Path.is_file, STATIC.rglob("*")):
         urls = re.findall(r"https?://[^\s\"')]+", file.read_text(encoding="utf-8"))
         assert set(urls) <= {"http://www.w3.org/2000/svg"}, file.name

@@ -42,7 +42,7 @@ def test_given_a_refusal_when_shown_then_it_says_why_and_what_came(pipeline: Pip
     entry = client.json("/api/v1/quarantine")["entries"][0]["id"]
     assert f'href="/quarantine/{entry}"' in client.request("/quarantine").text
     page = client.request(f"/quarantine/{entry}?lang=fr").text
-    for said in ("$.date", "it is missing", "a receipt needs it", "{&quot;storeID&quot;", "refusé"):
+    for said in ("$.date", "it is missing", "a receipt needs it", "{&#34;storeID&#34;", "refusé"):
         assert said in page, said
 
 

@@ -11,11 +11,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * Alerts
-         * @description The alerts that stand, the worst first, and how many more there are; `docs/alerts.md` tells the rules.
-         */
-        get: operations["alerts_api_v1_alerts_get"];
+        /** List the active alerts, the worst first, and count further ones. `docs/alerts.md` describes the rules. */
+        get: operations["active_alerts"];
         put?: never;
         post?: never;
         delete?: never;
@@ -32,13 +29,11 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Overview
-         * @description All that the dashboard shows of a part of the chain and of some days, all of one commit.
-         *
-         *     While the last day is today, figures are compared with those of the other days up to the same
+         * Read all that the page shows of a part of the chain and of some days, all of one commit.
+         * @description While the last day is today, figures are compared with those of the other days up to the same
          *     minute of the tills' clocks; `change` is in percent, or `new` where there was nothing before.
          */
-        get: operations["overview_api_v1_overview_get"];
+        get: operations["overview"];
         put?: never;
         post?: never;
         delete?: never;
@@ -50,7 +45,395 @@ export interface paths {
 }
 export type webhooks = Record<string, never>;
 export interface components {
-    schemas: never;
+    schemas: {
+        /**
+         * Alert
+         * @description An alert that is active. `values` are the figures that its text shows.
+         */
+        Alert: {
+            level: string;
+            link: string;
+            rule: string;
+            /**
+             * Format: date-time-local
+             * @description by the till's or the chain's clock
+             */
+            since: string;
+            subject: string;
+            title: string;
+            values: {
+                [key: string]: string | number;
+            };
+        };
+        /**
+         * Alerts
+         * @description The active alerts, the worst first, and the number of further ones.
+         */
+        Alerts: {
+            alerts: components["schemas"]["Alert"][];
+            more: number;
+        };
+        /**
+         * AmountTile
+         * @description An amount, and the same on the days compared with.
+         */
+        AmountTile: {
+            before: string | null;
+            /** @description percent with one decimal, or `new` where there was nothing before */
+            change: string | null;
+            value: string;
+        };
+        /**
+         * Baseline
+         * @description The days compared with; `until` is the time of the tills' clocks up to which they count.
+         */
+        Baseline: {
+            empty: boolean;
+            /** Format: date */
+            from: string;
+            /** Format: date */
+            to: string;
+            until: string | null;
+        };
+        /**
+         * CategoryHours
+         * @description A category's revenue in each hour; null where it sold nothing.
+         */
+        CategoryHours: {
+            category: string;
+            revenue: (string | null)[];
+        };
+        /**
+         * CategorySales
+         * @description What a category sold, beside the days compared with.
+         */
+        CategorySales: {
+            before: string | null;
+            category: string;
+            /** @description percent with one decimal, or `new` where there was nothing before */
+            change: string | null;
+            quantity: number;
+            revenue: string;
+        };
+        /**
+         * Counters
+         * @description What did not become a sale; all but `anomalies` are known for the whole chain only.
+         */
+        Counters: {
+            anomalies: number | null;
+            conflicts: number | null;
+            duplicates: number | null;
+            quarantined: number | null;
+            waiting: components["schemas"]["Waiting"] | null;
+        };
+        /**
+         * CountTile
+         * @description A count, and the same on the days compared with.
+         */
+        CountTile: {
+            before: number | null;
+            /** @description percent with one decimal, or `new` where there was nothing before */
+            change: string | null;
+            value: number;
+        };
+        /**
+         * Course
+         * @description Sales per unit of time, as parallel lists.
+         */
+        Course: {
+            offset: number[];
+            receipts: number[] | null;
+            revenue: string[];
+        };
+        /**
+         * Errors
+         * @description Every reason why a request was refused.
+         */
+        Errors: {
+            errors: components["schemas"]["Fault"][];
+        };
+        /**
+         * Fault
+         * @description Why something is no receipt: a JSON path, the reason, and what would be right.
+         */
+        Fault: {
+            error: string;
+            /** @default  */
+            hint: string;
+            path: string;
+        };
+        /**
+         * Hours
+         * @description The hours from the first to the last sale, and the largest categories.
+         */
+        Hours: {
+            hours: number[];
+            rows: components["schemas"]["CategoryHours"][];
+        };
+        /**
+         * LatestReceipt
+         * @description One of the last receipts; `what` has its first lines in words.
+         */
+        LatestReceipt: {
+            anomalous: boolean;
+            gross: string;
+            key: string;
+            /**
+             * Format: date-time-local
+             * @description by the till's or the chain's clock
+             */
+            sold: string;
+            store: string;
+            till: string;
+            title: string;
+            what: string;
+        };
+        /**
+         * OtherDay
+         * @description Receipts that arrived today for another business day.
+         */
+        OtherDay: {
+            /** Format: date */
+            day: string;
+            receipts: number;
+        };
+        /**
+         * Overview
+         * @description All that the page shows of a part of the chain and some days, all of one commit.
+         */
+        Overview: {
+            age_ms: number;
+            /** Format: date-time */
+            as_of: string;
+            categories: components["schemas"]["CategorySales"][];
+            counters: components["schemas"]["Counters"];
+            currency: string;
+            /** Format: date */
+            from: string;
+            hours: components["schemas"]["Hours"];
+            lag: number;
+            latest: components["schemas"]["LatestReceipt"][];
+            live: boolean;
+            other_days: components["schemas"]["OtherDay"][];
+            pace: components["schemas"]["Pace"];
+            payments: components["schemas"]["Payment"][] | null;
+            products: components["schemas"]["Products"] | null;
+            scope: components["schemas"]["Scope"];
+            shops: components["schemas"]["ShopRanking"] | null;
+            tiles: components["schemas"]["Tiles"];
+            tills: components["schemas"]["TillSales"][] | null;
+            /** Format: date */
+            to: string;
+            /** Format: date */
+            today: string;
+            vat: components["schemas"]["VatRate"][];
+            vs: components["schemas"]["Baseline"];
+        };
+        /**
+         * Pace
+         * @description The course of the days. `offset`, `now` and `end` count units from `start`.
+         */
+        Pace: {
+            before: components["schemas"]["Course"];
+            end: number;
+            now: number | null;
+            offset: number[];
+            receipts: number[] | null;
+            revenue: string[];
+            /**
+             * Format: date-time-local
+             * @description by the till's or the chain's clock
+             */
+            start: string;
+            /** @enum {unknown} */
+            unit: "day" | "hour" | "minute";
+        };
+        /**
+         * Parent
+         * @description A part of the chain that contains the scope; the field that `kind` names has its id.
+         */
+        Parent: {
+            category?: string;
+            kind: string;
+            region?: string;
+            store?: string;
+            title: string;
+        };
+        /**
+         * Payment
+         * @description What was paid by one means, and its share in percent.
+         */
+        Payment: {
+            mechanism: string;
+            revenue: string;
+            settlements: number;
+            share: string | null;
+        };
+        /**
+         * Percentiles
+         * @description Upper bounds of the buckets that hold half and 99 % of the receipts.
+         */
+        Percentiles: {
+            p50: number | null;
+            p99: number | null;
+        };
+        /**
+         * Products
+         * @description The products that sell most, and those that lost most.
+         */
+        Products: {
+            sinking: components["schemas"]["ProductSales"][];
+            top: components["schemas"]["ProductSales"][];
+        };
+        /**
+         * ProductSales
+         * @description What was sold of a product, beside the days compared with.
+         */
+        ProductSales: {
+            before: string | null;
+            /** @description percent with one decimal, or `new` where there was nothing before */
+            change: string | null;
+            description: string;
+            product: string;
+            quantity: number;
+            revenue: string;
+        };
+        /**
+         * RateTile
+         * @description Receipts of the last minute, and of the last complete minutes.
+         */
+        RateTile: {
+            trend: number[];
+            value: number | null;
+        };
+        /**
+         * RatioTile
+         * @description A figure per receipt, null without receipts, and the same on the days compared with.
+         */
+        RatioTile: {
+            before: string | null;
+            /** @description percent with one decimal, or `new` where there was nothing before */
+            change: string | null;
+            value: string | null;
+        };
+        /**
+         * RefundsTile
+         * @description The sum of refunds and their number.
+         */
+        RefundsTile: {
+            before: string | null;
+            /** @description percent with one decimal, or `new` where there was nothing before */
+            change: string | null;
+            count: number;
+            value: string;
+        };
+        /**
+         * Scope
+         * @description The part of the chain that an overview is about.
+         */
+        Scope: {
+            category: string | null;
+            city: string | null;
+            /** @enum {unknown} */
+            kind: "category" | "chain" | "product" | "region" | "store" | "till";
+            parents: components["schemas"]["Parent"][];
+            product: string | null;
+            region: string | null;
+            store: string | null;
+            till: string | null;
+            title: string | null;
+        };
+        /**
+         * ShopRanking
+         * @description The shops with the best and the worst change.
+         */
+        ShopRanking: {
+            best: components["schemas"]["ShopSales"][];
+            worst: components["schemas"]["ShopSales"][];
+        };
+        /**
+         * ShopSales
+         * @description What a shop sold, beside the days compared with, and in each hour.
+         */
+        ShopSales: {
+            before: string | null;
+            /** @description percent with one decimal, or `new` where there was nothing before */
+            change: string | null;
+            hours: string[];
+            revenue: string;
+            store: string;
+            title: string;
+        };
+        /**
+         * ShopsTile
+         * @description Shops that sold, shops that are known, and shops that are silent.
+         */
+        ShopsTile: {
+            known: number;
+            silent: number | null;
+            value: number;
+        };
+        /**
+         * Tiles
+         * @description The figures on top of the page. Of a category or a product only the first five are known.
+         */
+        Tiles: {
+            average_ticket: components["schemas"]["RatioTile"] | null;
+            ingest_delay_ms: components["schemas"]["Percentiles"] | null;
+            items_per_ticket: components["schemas"]["RatioTile"] | null;
+            lines: components["schemas"]["CountTile"];
+            net: components["schemas"]["AmountTile"];
+            quantity: components["schemas"]["CountTile"];
+            receipts: components["schemas"]["CountTile"] | null;
+            receipts_per_minute: components["schemas"]["RateTile"] | null;
+            refunds: components["schemas"]["RefundsTile"] | null;
+            revenue: components["schemas"]["AmountTile"];
+            shops: components["schemas"]["ShopsTile"] | null;
+            tax: components["schemas"]["AmountTile"];
+            till_delay_s: components["schemas"]["Percentiles"] | null;
+            tills: components["schemas"]["TillsTile"] | null;
+        };
+        /**
+         * TillSales
+         * @description What a till sold, and when it sold last.
+         */
+        TillSales: {
+            /**
+             * Format: date-time-local
+             * @description by the till's or the chain's clock
+             */
+            last: string;
+            receipts: number;
+            revenue: string;
+            till: string;
+        };
+        /**
+         * TillsTile
+         * @description Tills that sold, and tills that are known.
+         */
+        TillsTile: {
+            known: number;
+            value: number;
+        };
+        /**
+         * VatRate
+         * @description What was sold at one VAT rate.
+         */
+        VatRate: {
+            net: string;
+            rate: string;
+            revenue: string;
+            tax: string;
+        };
+        /**
+         * Waiting
+         * @description Entries that wait in quarantine.
+         */
+        Waiting: {
+            conflicts: number;
+            quarantined: number;
+        };
+    };
     responses: never;
     parameters: never;
     requestBodies: never;
@@ -59,7 +442,7 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    alerts_api_v1_alerts_get: {
+    active_alerts: {
         parameters: {
             query?: never;
             header?: never;
@@ -68,7 +451,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description OK */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -92,63 +475,25 @@ export interface operations {
                      *       "more": 0
                      *     }
                      */
-                    "application/json": {
-                        alerts: {
-                            level: string;
-                            link: string;
-                            rule: string;
-                            /**
-                             * Format: date-time-local
-                             * @description by the till's or the chain's clock
-                             */
-                            since: string;
-                            subject: string;
-                            title: string;
-                            values: Record<string, unknown>;
-                        }[];
-                        more: number;
-                    };
+                    "application/json": components["schemas"]["Alerts"];
                 };
             };
-            /** @description A parameter is wrong */
+            /** @description A parameter or the body is wrong */
             400: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "errors": [
-                     *         {
-                     *           "path": "day",
-                     *           "error": "expected a day, got 'x'",
-                     *           "hint": "write it as YYYY-MM-DD"
-                     *         }
-                     *       ]
-                     *     }
-                     */
-                    "application/json": {
-                        errors: {
-                            error: string;
-                            hint?: string;
-                            path: string;
-                        }[];
-                    };
+                    "application/json": components["schemas"]["Errors"];
                 };
             };
-            /** @description it needs the password or a key for reading */
+            /** @description It needs the password or a key for reading */
             401: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": {
-                        errors: {
-                            error: string;
-                            hint?: string;
-                            path: string;
-                        }[];
-                    };
+                    "application/json": components["schemas"]["Errors"];
                 };
             };
             /** @description The figures cannot be read now; try again after `Retry-After` */
@@ -159,18 +504,12 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": {
-                        errors: {
-                            error: string;
-                            hint?: string;
-                            path: string;
-                        }[];
-                    };
+                    "application/json": components["schemas"]["Errors"];
                 };
             };
         };
     };
-    overview_api_v1_overview_get: {
+    overview: {
         parameters: {
             query?: {
                 /** @description only lines of this category */
@@ -198,131 +537,31 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description OK */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": {
-                        age_ms: number;
-                        /** Format: date-time */
-                        as_of: string;
-                        categories: {
-                            category: string;
-                            quantity: number;
-                            revenue: string;
-                        }[];
-                        counters: Record<string, unknown>;
-                        currency: string;
-                        /** Format: date */
-                        from: string;
-                        hours: {
-                            hours: number[];
-                            rows: {
-                                category: string;
-                                revenue: (string | null)[];
-                            }[];
-                        };
-                        lag: number;
-                        latest: {
-                            gross: string;
-                            key: string;
-                            /**
-                             * Format: date-time-local
-                             * @description by the till's or the chain's clock
-                             */
-                            sold: string;
-                            store: string;
-                            till: string;
-                            title: string;
-                        }[];
-                        live: boolean;
-                        pace: {
-                            end: number;
-                            now: number | null;
-                            offset: number[];
-                            receipts: number[] | null;
-                            revenue: string[];
-                            /**
-                             * Format: date-time-local
-                             * @description by the till's or the chain's clock
-                             */
-                            start: string;
-                            /** @enum {string} */
-                            unit: "minute" | "hour" | "day";
-                        };
-                        payments: {
-                            mechanism: string;
-                            revenue: string;
-                            settlements: number;
-                            share: string | null;
-                        }[] | null;
-                        scope: {
-                            kind: string;
-                            parents: Record<string, unknown>[];
-                        };
-                        tiles: Record<string, unknown>;
-                        /** Format: date */
-                        to: string;
-                        /** Format: date */
-                        today: string;
-                        vat: {
-                            net: string;
-                            rate: string;
-                            revenue: string;
-                            tax: string;
-                        }[];
-                        vs: {
-                            empty: boolean;
-                            /** Format: date */
-                            from: string;
-                            /** Format: date */
-                            to: string;
-                            until: string | null;
-                        };
-                    };
+                    "application/json": components["schemas"]["Overview"];
                 };
             };
-            /** @description A parameter is wrong */
+            /** @description A parameter or the body is wrong */
             400: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "errors": [
-                     *         {
-                     *           "path": "day",
-                     *           "error": "expected a day, got 'x'",
-                     *           "hint": "write it as YYYY-MM-DD"
-                     *         }
-                     *       ]
-                     *     }
-                     */
-                    "application/json": {
-                        errors: {
-                            error: string;
-                            hint?: string;
-                            path: string;
-                        }[];
-                    };
+                    "application/json": components["schemas"]["Errors"];
                 };
             };
-            /** @description it needs the password or a key for reading */
+            /** @description It needs the password or a key for reading */
             401: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": {
-                        errors: {
-                            error: string;
-                            hint?: string;
-                            path: string;
-                        }[];
-                    };
+                    "application/json": components["schemas"]["Errors"];
                 };
             };
             /** @description The figures cannot be read now; try again after `Retry-After` */
@@ -333,13 +572,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": {
-                        errors: {
-                            error: string;
-                            hint?: string;
-                            path: string;
-                        }[];
-                    };
+                    "application/json": components["schemas"]["Errors"];
                 };
             };
         };

@@ -1,0 +1,110 @@
+"""The figures over HTTP: summaries, metrics, shops and overviews, also as CSV."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import convert
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tillstream.queries.queries import STORE_COLUMNS, Queries
+from tillstream.web.api import parameters
+from tillstream.web.api.parameters import described
+from tillstream.web.api.routing import Api, Query, Refused
+from tillstream.web.api.schemas.figures import MetricRows, Metrics, Snapshot, Stores, Summary
+from tillstream.web.api.schemas.overview import Overview
+from tillstream.web.api.tables import CSV, PANELS, csv_response
+
+
+def api(queries: Queries) -> Api:
+    """`/api/v1/summary`, `/metrics`, `/snapshot`, `/stores` and `/overview`."""
+    routes = Api(tag="figures")
+    _add_days(routes, queries)
+    _add_metrics(routes, queries)
+    _add_stores(routes, queries)
+    _add_overview(routes, queries)
+    return routes
+
+
+def _add_days(routes: Api, queries: Queries) -> None:
+    @routes.get("/summary", query=parameters.DAY)
+    def summary(_request: Request, query: Query) -> Summary:
+        """Read the figures of a day, all of one commit.
+
+        Money is written as decimal strings, delays as upper bounds of their buckets.
+        """
+        return convert(queries.summary(query.get("day")), Summary)
+
+    @routes.get("/snapshot", query=parameters.DAY)
+    def snapshot(_request: Request, query: Query) -> Snapshot:
+        """Read a day's figures, minutes and categories, all of one commit."""
+        return convert(queries.snapshot(query.get("day")), Snapshot)
+
+
+def _add_metrics(routes: Api, queries: Queries) -> None:
+    names = tuple(each["name"] for each in queries.catalogue())
+    metric_name = {"name": described(Literal[names], "a name that `/api/v1/metrics` lists")}
+    no_metric = {404: "No such metric"}
+
+    @routes.get("/metrics", query=parameters.NONE)
+    def metrics(_request: Request, _query: Query) -> Metrics:
+        """List the metrics with their keys and measures."""
+        return convert({"metrics": queries.catalogue()}, Metrics)
+
+    @routes.get(
+        "/metrics/{name}.csv",
+        query=parameters.METRIC,
+        path_types=metric_name,
+        media_type=CSV,
+        refusals=no_metric,
+    )
+    def metric_as_csv(request: Request, query: Query) -> Response:
+        """Read the rows of a metric as CSV (RFC 4180)."""
+        found = queries.metric(request.path_params["name"], query)
+        return csv_response(f"{found['metric']}-{found['day']}", found["columns"], found["rows"])
+
+    @routes.get("/metrics/{name}", query=parameters.METRIC, path_types=metric_name, refusals=no_metric)
+    def metric(request: Request, query: Query) -> MetricRows:
+        """Read the rows of one metric of one day. Every key column of the metric is a filter."""
+        return convert(queries.metric(request.path_params["name"], query), MetricRows)
+
+
+def _add_stores(routes: Api, queries: Queries) -> None:
+    @routes.get("/stores", tag="stores", query=parameters.NONE)
+    def stores(_request: Request, _query: Query) -> Stores:
+        """List the shops: those of the list of shops, then others that sold (`listed`: false)."""
+        return convert({"stores": queries.stores()}, Stores)
+
+    @routes.get("/stores.csv", tag="stores", query=parameters.NONE, media_type=CSV)
+    def stores_as_csv(_request: Request, _query: Query) -> Response:
+        """List the shops as CSV (RFC 4180)."""
+        return csv_response("stores", STORE_COLUMNS, queries.stores())
+
+
+def _add_overview(routes: Api, queries: Queries) -> None:
+    @routes.get("/overview", query=parameters.OVERVIEW)
+    def overview(_request: Request, query: Query) -> Overview:
+        """Read all that the page shows of a part of the chain and of some days, all of one commit.
+
+        While the last day is today, figures are compared with those of the other days up to the same
+        minute of the tills' clocks; `change` is in percent, or `new` where there was nothing before.
+        """
+        return convert(queries.overview(query), Overview)
+
+    @routes.get(
+        "/overview/{panel}.csv",
+        query=parameters.OVERVIEW,
+        path_types={"panel": described(Literal[tuple(PANELS)], f"one of {', '.join(PANELS)}")},
+        media_type=CSV,
+        refusals={404: "No such panel"},
+    )
+    def panel_as_csv(request: Request, query: Query) -> Response:
+        """Read what one panel of the overview shows, as CSV (RFC 4180)."""
+        panel = request.path_params["panel"]
+        if panel not in PANELS:
+            raise Refused(404, "panel", f"there is no panel {panel!r}", f"there are {', '.join(PANELS)}")
+        found = queries.overview(query)
+        columns, rows = PANELS[panel]
+        days = found["from"] if found["from"] == found["to"] else f"{found['from']}-{found['to']}"
+        return csv_response(f"{panel}-{days}", columns, rows(found))

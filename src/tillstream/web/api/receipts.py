@@ -1,0 +1,54 @@
+"""Receipts, their anomalies, and damage of the log over HTTP."""
+
+from __future__ import annotations
+
+from msgspec import convert
+from starlette.requests import Request
+
+from tillstream.queries.queries import Queries
+from tillstream.web.api import parameters
+from tillstream.web.api.parameters import described
+from tillstream.web.api.routing import Api, Query, Refused
+from tillstream.web.api.schemas.operations import Faults
+from tillstream.web.api.schemas.receipts import AnomalousReceipts, AnomalyCounts, ReceiptDetails, Receipts
+from tillstream.web.api.schemas.types import ReceiptKey
+
+
+def api(queries: Queries) -> Api:
+    """`/api/v1/receipts`, `/anomalies` and `/faults`."""
+    routes = Api(tag="receipts")
+
+    @routes.get("/receipts", query=parameters.RECEIPTS)
+    def receipts(_request: Request, query: Query) -> Receipts:
+        """List receipts, the newest first, page by page."""
+        return convert(queries.receipts(query), Receipts)
+
+    @routes.get(
+        "/receipts/{key}",
+        path_types={"key": described(ReceiptKey, "the `receiptKey` that ingest answered")},
+        refusals={404: "No such receipt"},
+    )
+    def receipt(request: Request, _query: Query) -> ReceiptDetails:
+        """Read one receipt with its lines, settlements and original text. Customers and agents are masked."""
+        key = request.path_params["key"]
+        found = queries.receipt(key)
+        if found is None:
+            raise Refused(404, "key", f"there is no receipt {key}")
+        return convert(found, ReceiptDetails)
+
+    @routes.get("/anomalies", query=parameters.ANOMALIES_LIST)
+    def anomalies(_request: Request, query: Query) -> AnomalousReceipts:
+        """List receipts with anomalies, each with the figures that show them, the newest first."""
+        return convert(queries.anomalies(query), AnomalousReceipts)
+
+    @routes.get("/anomalies/counts", query=parameters.DAY)
+    def anomaly_counts(_request: Request, query: Query) -> AnomalyCounts:
+        """Count the receipts of a business day by anomaly. A receipt may have several."""
+        return convert(queries.anomaly_counts(query.get("day")), AnomalyCounts)
+
+    @routes.get("/faults")
+    def faults(_request: Request, _query: Query) -> Faults:
+        """List records of the log that were damaged when the engine read them."""
+        return convert({"faults": queries.faults()}, Faults)
+
+    return routes

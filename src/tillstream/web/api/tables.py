@@ -1,0 +1,116 @@
+"""CSV downloads: the rows of an answer, and the panels of an overview as tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from starlette.responses import Response
+
+CSV = "text/csv"
+
+Row = dict[str, Any]
+
+_COMPARED = ("value", "before", "change")
+_UNITS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
+
+
+def tiles(overview: Mapping[str, Any]) -> Iterable[Row]:
+    """A row for each figure. Further values of a tile are rows too, named after the tile and the value."""
+    for name, tile in overview["tiles"].items():
+        for part, value in (tile or {}).items():
+            if part == "value":
+                yield {"tile": name, **{each: tile.get(each) for each in _COMPARED}}
+            elif part not in (*_COMPARED, "trend"):
+                yield {"tile": f"{name}_{part}", "value": value, "before": None, "change": None}
+
+
+def pace(overview: Mapping[str, Any]) -> Iterable[Row]:
+    """Both courses side by side; `time` is the tills' own, on the days asked for."""
+    course = overview["pace"]
+    start, unit = datetime.fromisoformat(course["start"]), _UNITS[course["unit"]]
+    now, before = _by_offset(course), _by_offset(course["before"])
+    for offset in sorted({*now, *before}):
+        revenue, receipts = now.get(offset, (None, None))
+        before_revenue, before_receipts = before.get(offset, (None, None))
+        yield {
+            "time": (start + offset * unit).isoformat(timespec="minutes"),
+            "offset": offset,
+            "revenue": revenue,
+            "receipts": receipts,
+            "before_revenue": before_revenue,
+            "before_receipts": before_receipts,
+        }
+
+
+def _by_offset(course: Mapping[str, Any]) -> dict[int, tuple[str, int | None]]:
+    counts = course["receipts"] or [None] * len(course["offset"])
+    return dict(zip(course["offset"], zip(course["revenue"], counts, strict=True), strict=True))
+
+
+def hours(overview: Mapping[str, Any]) -> Iterable[Row]:
+    """A row for each category and hour, whether or not anything was sold in it."""
+    panel = overview["hours"]
+    for row in panel["rows"]:
+        for hour, revenue in zip(panel["hours"], row["revenue"], strict=True):
+            yield {"category": row["category"], "hour": hour, "revenue": revenue}
+
+
+def _rows(panel: str) -> Callable[[Mapping[str, Any]], Iterable[Row]]:
+    """The panel's rows as they are; none where the panel has no figures for the scope."""
+    return lambda overview: overview[panel] or ()
+
+
+def _lists(panel: str) -> Callable[[Mapping[str, Any]], Iterable[Row]]:
+    """The panel's lists one after another, each row with the name of its list."""
+    return lambda overview: [
+        {"list": name, **row} for name, rows in (overview[panel] or {}).items() for row in rows
+    ]  # fmt: skip
+
+
+PANELS: dict[str, tuple[tuple[str, ...], Callable[[Mapping[str, Any]], Iterable[Row]]]] = {
+    "tiles": (("tile", *_COMPARED), tiles),
+    "pace": (("time", "offset", "revenue", "receipts", "before_revenue", "before_receipts"), pace),
+    "categories": (("category", "revenue", "quantity", "before", "change"), _rows("categories")),
+    "hours": (("category", "hour", "revenue"), hours),
+    "payments": (("mechanism", "revenue", "settlements", "share"), _rows("payments")),
+    "vat": (("rate", "revenue", "net", "tax"), _rows("vat")),
+    "products": (
+        ("list", "product", "description", "revenue", "quantity", "before", "change"),
+        _lists("products"),
+    ),
+    "shops": (("list", "store", "title", "revenue", "before", "change"), _lists("shops")),
+    "tills": (("till", "revenue", "receipts", "last"), _rows("tills")),
+    "latest": (("sold", "store", "title", "till", "gross", "what", "anomalous", "key"), _rows("latest")),
+}
+"""The columns of each panel's table, and its rows out of an overview."""
+
+
+def csv_response(name: str, columns: Iterable[str], rows: Iterable[Row]) -> Response:
+    """A download of rows as CSV, called `name`."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
+    return Response(as_csv(columns, rows), 200, headers, CSV)
+
+
+def as_csv(columns: Iterable[str], rows: Iterable[Row]) -> str:
+    """Rows as CSV with a header line; lines end with CRLF. `'` stands before a text that a spreadsheet would run."""
+    names = list(columns)
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(names)
+    writer.writerows([_cell(row[name]) for name in names] for row in rows)
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        try:
+            float(value)
+        except ValueError:
+            return f"'{value}"
+    return value

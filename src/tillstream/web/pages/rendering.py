@@ -1,0 +1,141 @@
+"""Rendering of the pages' templates in the reader's language."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, wraps
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
+
+from tillstream.access.sessions import COOKIE
+from tillstream.errors import BadQuery
+from tillstream.http import templates
+from tillstream.web.api.parameters import Parameters
+from tillstream.web.api.routing import parameters
+from tillstream.web.i18n import Localizer, language_of, localizer
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+EVIDENCE_AMOUNTS = frozenset({"lines", "total", "net", "tax", "paid"})
+"""The values of evidence that are amounts in the chain's currency."""
+
+SECTIONS = {
+    "today": ("/", "today"),
+    "shops": ("/shops", "shops_nav"),
+    "receipts": ("/receipts", "receipts_nav"),
+    "figures": ("/figures", "figures_nav"),
+    "alerts": ("/alerts", "alerts_nav"),
+    "quarantine": ("/quarantine", "quarantine_nav"),
+    "docs": ("/docs", "api_nav"),
+}
+"""The sections of the header, with address and message."""
+
+NAMED_FIELDS = frozenset({"day", "store", "till", "receipt", "arrived", "category", "kind", "source", "reason"})
+"""The fields of forms whose labels are messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A request for a page, and how it is answered. `demo` marks all pages as invented."""
+
+    request: Request
+    section: str
+    demo: bool
+
+    @property
+    def localizer(self) -> Localizer:
+        return localizer(language_of(self.request))
+
+    def render(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+        """The page made of a template."""
+        text = (
+            environment(self.localizer.language)
+            .get_template(template)
+            .render(section=self.section, demo=self.demo, can_log_out=COOKIE in self.request.cookies, **values)
+        )
+        return HTMLResponse(text, status)
+
+    def message(self, title: str, text: str, status: int) -> HTMLResponse:
+        """A page that has only a message; `title` is the key of its title."""
+        return self.render("message.html", status, title=self.localizer.text(title), message=text)
+
+    def missing(self, title: str, why: str) -> HTMLResponse:
+        """The page for something that does not exist; `why` is the key of the explanation."""
+        return self.message(title, self.localizer.text(why), 404)
+
+    def filters(self, known: Parameters) -> dict[str, str]:
+        """The filters of a form, without fields that were left empty. Raises `BadQuery`."""
+        given = parameters(self.request, {**known, "lang": str})
+        return {name: text for name, text in given.items() if text and name != "lang"}
+
+
+Handler = Callable[[Page], HTMLResponse]
+
+
+class Pages:
+    """Routes of pages. An invalid query is answered with a page too."""
+
+    def __init__(self, *, demo: bool) -> None:
+        self.routes: list[Route] = []
+        self._demo = demo
+
+    def add(self, path: str, section: str) -> Callable[[Handler], Handler]:
+        """Serve the decorated function at the path."""
+
+        def register(handler: Handler) -> Handler:
+            @wraps(handler)
+            def endpoint(request: Request) -> HTMLResponse:
+                page = Page(request, section, self._demo)
+                try:
+                    return handler(page)
+                except BadQuery as error:
+                    return page.message("invalid_query", str(error), 400)
+
+            self.routes.append(Route(path, endpoint))
+            return handler
+
+        return register
+
+
+@cache
+def environment(language: str) -> Environment:
+    """The templates in one language."""
+    local = localizer(language)
+    return templates.environment(
+        TEMPLATES,
+        language=language,
+        sections=SECTIONS,
+        named_fields=NAMED_FIELDS,
+        t=local.text,
+        money=local.money,
+        price=local.price,
+        count=local.count,
+        day_name=local.day,
+        alert_values=lambda alert: {"title": alert.title, **_written(local, alert.values)},
+        evidence_values=lambda each, currency: _written(local, each.values, currency),
+        address=address,
+        segment=lambda text: quote(text, safe=""),
+    )
+
+
+def address(path: str, query: Mapping[str, str]) -> str:
+    """The path with a query, where it has parameters."""
+    return f"{path}?{urlencode(query)}" if query else path
+
+
+def _written(local: Localizer, values: Mapping[str, Any], currency: str = "") -> dict[str, str]:
+    """The values of a message as the language writes them."""
+
+    def write(name: str, value: Any) -> str:
+        if currency and name in EVIDENCE_AMOUNTS:
+            return local.money(value, currency)
+        return local.count(value) if isinstance(value, int) else str(value)
+
+    return {name: write(name, value) for name, value in values.items()}
