@@ -8,7 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
+
+from msgspec import Struct
 
 from tillstream import compression
 from tillstream.config.settings import Settings
@@ -55,7 +57,7 @@ class DecodedRequest:
     response: Response | None = None
 
 
-class Content(NamedTuple):
+class Content(Struct, frozen=True):
     """The decompressed content of a request. `source` is the one of receipts that have no source of their own."""
 
     decoder: Decoder
@@ -64,7 +66,7 @@ class Content(NamedTuple):
     received_us: int
 
 
-class SingleReceipt(NamedTuple):
+class SingleReceipt(Struct, frozen=True):
     """The receipt of a request that has only one: its head, key and business day, or the error."""
 
     decoded: Decoded
@@ -102,7 +104,7 @@ class RequestDecoder:
 
     def decode_all(self, content: Content, stores: Stores = None) -> DecodedRequest:
         """Decode content that has any number of receipts, and accept those of these stores. Raises `Refused`."""
-        _, payload, source, received_us = content
+        payload, source, received_us = content.payload, content.source, content.received_us
         decoder, request, only = self._own[type(content.decoder)], DecodedRequest(), None
         limit, check, add = self._settings.batch_limit_receipts, self._validator.check, request.batch.add
         for index, decoded in enumerate(decoder.decode(io.BytesIO(payload))):

@@ -144,14 +144,15 @@ class ReceiptHandlers:
         return decoded.response
 
     def _accept(self, receipt: SingleReceipt, content: Content, stores: Stores, reply: Reply) -> None:
-        decoded, source, checked, error = receipt
+        decoded, checked = receipt.decoded, receipt.checked
         if isinstance(decoded, Skip):
             self._counters.count_skipped(decoded.kind)
             reply(responses.batch(0, [], {decoded.kind: 1}, parseable=True))
             return
         if checked is None or isinstance(decoded, Unreadable):
-            assert error is not None
-            self._refuse(error, original_of(decoded) or content.payload, content.received_us, source, reply)
+            assert receipt.error is not None
+            original = original_of(decoded) or content.payload
+            self._refuse(receipt.error, original, content.received_us, receipt.source, reply)
             return
         head, key, day = checked
         if stores is not None and (store := store_of(head)) not in stores:
