@@ -11,7 +11,7 @@ from tillstream.ingest.group_commit import Committer
 from tillstream.log.base import Log
 
 LAG_LIMIT_RECORDS = 15_000
-"""Lag from which on commits wait: about one second of the engine's work."""
+"""Commits wait if the lag exceeds this: about one second of the engine's work."""
 
 ACTIVITY_RECORDS = 500
 """Fewer records than this between two checks count as no activity."""

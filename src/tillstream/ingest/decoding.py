@@ -25,11 +25,11 @@ from tillstream.receipt.model import HEAD_COLUMNS, REPLAY, Fault
 from tillstream.receipt.validation import ReceiptError, Validator
 
 INLINE_BYTES = 64 * 1024
-"""Size up to which a payload is decoded on the event loop. Whatever it contains, that takes at most about 20 ms."""
+"""Payloads up to this size are decoded on the event loop, which takes at most about 20 ms."""
 
-# The faults that are reported of each receipt in a batch. A single receipt has all of them reported.
+# Most faults that are reported for each receipt of a batch. For a single receipt, more are reported.
 _FAULTS_PER_RECEIPT = 20
-# After this many faults of a batch, only the first one of each receipt is reported.
+# After this many faults in a batch, only the first fault of each receipt is reported.
 _FAULTS_PER_BATCH = 2_000
 
 _ZIP = b"PK\x03\x04"

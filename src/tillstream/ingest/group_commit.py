@@ -19,10 +19,10 @@ REPORT_INTERVAL_S = 10.0
 """Minimum interval between "log unavailable" log events."""
 
 COMMITS_WITHOUT_LINGER = 32
-"""Commits without lingering after one that lingered in vain or was large without it."""
+"""Number of commits that skip lingering after a commit for which it was useless."""
 
 LARGE_COMMIT_RECORDS = 16
-"""Records from which on a commit is large enough without lingering."""
+"""A commit of at least this many records is large enough without lingering."""
 
 Outcome = LogUnavailable | None
 """The outcome of a group commit: None once it is durable."""
@@ -93,11 +93,11 @@ class Committer:
         self._executor.shutdown(wait=False)
 
     async def _linger(self) -> None:
-        """Wait for more records, if lingering has brought some lately.
+        """Wait a moment for more records, unless that was useless lately.
 
-        Lingering lets many tills that each send now and then share one sync. It brings nothing if a single till waits
-        for each response before it sends the next receipt, or if batches are large anyway. Then only every 33rd commit
-        lingers, to find out whether that has changed.
+        Lingering lets many tills share one sync if each of them sends only now and then. It is useless if a single till
+        waits for each response before it sends the next receipt, or if batches are large anyway. Then only every 33rd
+        commit lingers, to find out whether that has changed.
         """
         if self._commits_without_linger:
             self._commits_without_linger -= 1
