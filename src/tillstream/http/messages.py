@@ -126,4 +126,4 @@ def too_many_connections() -> Response:
 
 def overloaded(reason: str) -> Response:
     """The server cannot take the request now. Nothing of it was processed."""
-    return error(503, reason, "nothing was taken; send it again", RETRY, close=True)
+    return error(503, reason, "nothing was stored; send it again", RETRY, close=True)

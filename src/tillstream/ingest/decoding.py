@@ -48,7 +48,7 @@ class DecodedRequest:
     """The faults of rejected receipts, with their index in the request."""
     skipped: Counter[str] = field(default_factory=Counter)
     accepted: int = 0
-    foreign: int = 0
+    forbidden: int = 0
     """Rejected receipts of stores that the key is not valid for. They have no record."""
     parseable: bool = False
     fault_count: int = 0
@@ -123,8 +123,8 @@ class RequestDecoder:
                 head, _, _ = check(decoded.body, received_us, own_source, decoded.day)
                 request.parseable = True
                 if stores is not None and (store := store_of(head)) not in stores:
-                    request.foreign += 1
-                    request.rejected.append((index, [responses.foreign_store(store.decode())]))
+                    request.forbidden += 1
+                    request.rejected.append((index, [responses.forbidden_store(store.decode())]))
                     continue
                 add(head, decoded.body, decoded.original)
                 request.accepted += 1
@@ -148,9 +148,9 @@ class RequestDecoder:
             parseable = bool(content.payload) and not content.payload.isspace()
             request.empty = self._with_advice(ReceiptError([fault], parseable), content)
             return
-        if request.foreign and not request.accepted:
+        if request.forbidden and not request.accepted:
             # The key is valid for none of it. Its refusals are not stored, so that it cannot fill the quarantine.
-            raise Refused(responses.batch(0, request.rejected, request.skipped, parseable=True, foreign=True))
+            raise Refused(responses.batch(0, request.rejected, request.skipped, parseable=True, forbidden=True))
         if request.rejected and not request.accepted:
             index, faults = request.rejected[-1]
             request.rejected[-1] = index, self._with_advice(ReceiptError(faults, request.parseable), content).faults

@@ -156,7 +156,7 @@ class ReceiptHandlers:
             return
         head, key, day = checked
         if stores is not None and (store := store_of(head)) not in stores:
-            raise Refused(responses.foreign(store.decode()))
+            raise Refused(responses.forbidden(store.decode()))
         if self._rates is not None:
             self._check_rates(self._rates, [head])
         on_durable = partial(self._acknowledge, reply, key, day)

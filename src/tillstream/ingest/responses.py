@@ -34,11 +34,11 @@ def batch(
     skipped: Mapping[str, int],
     *,
     parseable: bool,
-    foreign: bool = False,
+    forbidden: bool = False,
 ) -> Response:
     """The response to a batch. It lists each rejected receipt by its index, and all errors if none was accepted.
 
-    `skipped` counts records that are not sales, by kind. `foreign` says that the key is not valid for their stores.
+    `skipped` counts records that are not sales, by kind. `forbidden` says that the key is not valid for their stores.
     """
     entries = [Rejected(index, list(faults)) for index, faults in rejected]
     outcome = Outcome(count, entries, skipped=dict(skipped) or UNSET)
@@ -47,7 +47,7 @@ def batch(
     errors = [
         Fault(f"$[{index}]{fault.path[1:]}", fault.error, fault.hint) for index, faults in rejected for fault in faults
     ]
-    status = 403 if foreign else 422 if parseable else 400
+    status = 403 if forbidden else 422 if parseable else 400
     return Response(status, JSON, _encode(structs.replace(outcome, errors=errors)))
 
 
@@ -69,14 +69,14 @@ def unauthorized(*, provided: bool, browser: bool = False) -> Response:
     return error(401, problem, hint, f"www-authenticate: {challenge}\r\n".encode())
 
 
-def foreign_store(store: str) -> Fault:
+def forbidden_store(store: str) -> Fault:
     """The key is not valid for the store of the receipt, which is not stored anywhere."""
     hint = f"send it with the key of that store; `tillstream keys add --store {store}` makes one"
     return Fault("$.storeID", f"this key may not post for store {store}", hint)
 
 
-def foreign(store: str) -> Response:
-    return Response(403, JSON, _errors([foreign_store(store)]))
+def forbidden(store: str) -> Response:
+    return Response(403, JSON, _errors([forbidden_store(store)]))
 
 
 def key_cannot_post() -> Response:

@@ -46,7 +46,7 @@ def test_receipts_of_other_stores_are_rejected_without_a_record() -> None:
     assert decoder is not None
     payload = encoded(1) + b"\n" + encoded(2, storeID="13") + b"\n{"
     found = requests.decode_all(Content(decoder, payload, "json/http", RECEIVED_US), frozenset({b"S-1"}))
-    assert (found.accepted, found.foreign, [index for index, _ in found.rejected]) == (1, 1, [1, 2])
+    assert (found.accepted, found.forbidden, [index for index, _ in found.rejected]) == (1, 1, [1, 2])
     assert list(found.batch.bodies) == [encoded(1), b""]
     with pytest.raises(Refused) as refusal:
         requests.decode_all(Content(decoder, payload, "json/http", RECEIVED_US), frozenset({b"14"}))
