@@ -1,4 +1,4 @@
-"""Roles of one tillstream that share a settings file and a broker, and nothing else: as if on machines of their own."""
+"""Single roles of tillstream as processes, which tests kill and restart."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ from tests.support.waiting import wait_until
 
 
 class RoleProcess:
-    """One role with a data directory of its own, on a port that stays the same when it is started again."""
+    """One role. A restart keeps its port and data directory."""
 
-    def __init__(self, role: str, config: Path, data: Path, *options: object) -> None:
+    def __init__(self, role: str, data: Path, *options: object) -> None:
         port = free_port()
         self.role = role
         self.data = data
         self.address = f"127.0.0.1:{port}"
         self.url = f"http://{self.address}"
-        setting = "--dashboard-port" if role == "engine" else "--ingest-port"
-        self._arguments = (role, "--config", config, "--data", data, setting, port, *options)
+        port_option = "--dashboard-port" if role == "engine" else "--ingest-port"
+        self._arguments = (role, "--data", data, port_option, port, *options)
         self.command = Command(*self._arguments)
 
     def ready(self) -> httpx.Response:
-        """What it answers to the balancer's question."""
+        """The response to the balancer's readiness check."""
         return httpx.get(f"{self.url}/health/ready", timeout=10)
 
-    def wait_until_live(self) -> None:
-        wait_until(lambda: httpx.get(f"{self.url}/health/live").status_code == 200, f"{self.role} serves")
+    def wait_until_live(self, timeout_s: float = 30.0) -> None:
+        wait_until(lambda: httpx.get(f"{self.url}/health/live").status_code == 200, f"{self.role} is live", timeout_s)
 
     def kill(self) -> None:
-        """As a machine goes down: without a word."""
+        """Kill the process without a chance to clean up. Fails if it had ended before."""
         self.command.process.send_signal(signal.SIGKILL)
-        self.command.wait()
+        code = self.command.wait()
+        assert code == -signal.SIGKILL, f"{self.role} ended by itself:\n{self.command.output}"
 
     def restart(self) -> None:
         self.command.close()
@@ -46,13 +47,15 @@ class RoleProcess:
 
 @contextmanager
 def running_roles(folder: Path, config: Path, *roles: str) -> Iterator[list[RoleProcess]]:
-    """These roles, each with a directory below the folder, once all serve."""
+    """The roles, each with its own data directory in the folder. All of them are live."""
     started: list[RoleProcess] = []
     try:
-        started += [RoleProcess(role, config, folder / f"{role}{number}") for number, role in enumerate(roles, 1)]
-        for machine in started:
-            machine.wait_until_live()
+        started += [
+            RoleProcess(role, folder / f"{role}{number}", "--config", config) for number, role in enumerate(roles, 1)
+        ]
+        for process in started:
+            process.wait_until_live()
         yield started
     finally:
-        for machine in started:
-            machine.command.close()
+        for process in started:
+            process.command.close()

@@ -1,4 +1,4 @@
-"""The seed of a torture."""
+"""The random seed of the torture tests."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 @pytest.fixture
 def seed(capsys: pytest.CaptureFixture[str]) -> str:
-    """Of this run; TILLSTREAM_SEED repeats one."""
+    """The seed of this run. Set TILLSTREAM_SEED to repeat a run."""
     chosen = os.environ.get("TILLSTREAM_SEED") or secrets.token_hex(4)
     with capsys.disabled():
-        print(f"\nTILLSTREAM_SEED={chosen}", flush=True)  # noqa: T201 - whoever sees it fail needs it
+        print(f"\nTILLSTREAM_SEED={chosen}", flush=True)  # noqa: T201 - needed to repeat a failed run
     return chosen

@@ -1,5 +1,5 @@
-"""Given two ingests behind HAProxy, one broker and one engine, each role with a directory of its own; when receipts come
-and things fail; then all that was acknowledged counts once, and tills hear at once what is not taken."""
+"""Two ingests and an engine behind HAProxy, with a broker and separate data directories. Every acknowledged receipt counts
+once, and tills get a prompt answer when a receipt is rejected, even if a role or the broker fails."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.torture
 
 DAY = "2026-11-23"
-AT_A_TIME = 4
+TILLS = 4
 
 
 @dataclass(frozen=True)
 class Site:
-    """The broker is reached through a wire that can be cut."""
+    """The roles behind the balancer. They reach the broker through a proxy that can cut the connection."""
 
     config: Path
-    wire: Proxy
+    proxy: Proxy
     first: RoleProcess
     second: RoleProcess
     engine: RoleProcess
     front: Balancer
 
     @property
-    def machines(self) -> tuple[RoleProcess, ...]:
+    def roles(self) -> tuple[RoleProcess, ...]:
         return self.first, self.second, self.engine
 
     def readiness(self) -> set[int]:
-        """What the roles answer to the question whether they are ready."""
-        return {machine.ready().status_code for machine in self.machines}
+        """The statuses of the roles' readiness checks."""
+        return {role.ready().status_code for role in self.roles}
 
     def post(self, number: int, store: str = "12") -> httpx.Response:
         return httpx.post(f"{self.front.receipts}/receipt", content=receipt(number, store), timeout=15)
@@ -70,40 +70,40 @@ def receipt(number: int, store: str = "12", till: int = 1) -> bytes:
 def site(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     or_skip(haproxy.missing())
     folder = tmp_path_factory.mktemp("site")
-    wire = Proxy(node.port)
+    proxy = Proxy(node.port)
     config = folder / "tillstream.toml"
-    config.write_text(f'log = "rabbitmq"\nrabbitmq_url = "{node.url(node.fresh_vhost(), port=wire.port)}"\n')
+    config.write_text(f'log = "rabbitmq"\nrabbitmq_url = "{node.url(node.fresh_vhost(), port=proxy.port)}"\n')
     with (
         running_roles(folder, config, "ingest", "ingest", "engine") as (first, second, engine),
         balancer((first.address, second.address), engine.address) as front,
     ):
-        found = Site(config, wire, first, second, engine, front)
-        # All of them start without their broker, and find it by themselves.
+        found = Site(config, proxy, first, second, engine, front)
+        # The roles start without the broker and connect once it is reachable.
         assert found.readiness() == {503}
-        wire.open()
+        proxy.open()
         wait_until(lambda: found.readiness() == {200}, "all are ready")
         yield found
-    wire.close()
+    proxy.close()
 
 
-def accepted(machine: RoleProcess) -> int:
-    """How many receipts an ingest has taken."""
+def accepted(ingest: RoleProcess) -> int:
+    """The number of receipts that an ingest has accepted."""
     [line] = [
         line
-        for line in httpx.get(f"{machine.url}/metrics").text.splitlines()
+        for line in httpx.get(f"{ingest.url}/metrics").text.splitlines()
         if line.startswith('tillstream_receipts_total{outcome="accepted"}')
     ]
     return int(float(line.split()[1]))
 
 
 class Tills:
-    """Some tills of a store that sell until told to stop. Each sends a receipt again until it is acknowledged."""
+    """Tills of a store that sell until the block ends. Each repeats a receipt until it is acknowledged."""
 
     def __init__(self, site: Site, store: str) -> None:
         self._site = site
         self._store = store
         self._stop = Event()
-        self._threads = [Thread(target=self._sell, args=(each,), daemon=True) for each in range(AT_A_TIME)]
+        self._threads = [Thread(target=self._sell, args=(each,), daemon=True) for each in range(TILLS)]
         self.acknowledged: list[str] = []
         self.other_answers: list[str] = []
 
@@ -138,10 +138,10 @@ class Tills:
             self._stop.wait(0.05)
 
 
-def test_receipts_are_counted_whichever_ingest_takes_them(site: Site) -> None:
+def test_receipts_count_once_whichever_ingest_accepts_them(site: Site) -> None:
     with Tills(site, "12") as tills:
-        wait_until(lambda: min(accepted(site.first), accepted(site.second)) > 20, "both take receipts")
-    # On a busy machine neither may have answered a look at its readiness in time; such an answer took nothing.
+        wait_until(lambda: min(accepted(site.first), accepted(site.second)) > 20, "both accept receipts")
+    # On a busy machine both may have missed a readiness check. The balancer then answers 503 and no ingest gets the receipt.
     assert {answer[:4] for answer in tills.other_answers} <= {"503 "}
     sold = set(tills.acknowledged)
     assert len(sold) == len(tills.acknowledged)
@@ -149,43 +149,43 @@ def test_receipts_are_counted_whichever_ingest_takes_them(site: Site) -> None:
     assert site.summary()["duplicates"] == 0
 
 
-def test_the_engine_and_every_ingest_tell_their_readiness_by_the_broker(site: Site) -> None:
+def test_given_no_broker_then_no_role_is_ready_and_the_balancer_rejects_receipts(site: Site) -> None:
     assert site.readiness() == {200}
-    site.wire.partition()
+    site.proxy.partition()
     try:
-        wait_until(lambda: site.readiness() == {503}, "none is ready")
-        wait_until(lambda: site.post(1, "13").json() == own_answer(503), "the balancer knows")
-        refused = site.post(1, "13")
-        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        wait_until(lambda: site.readiness() == {503}, "no role is ready")
+        wait_until(lambda: site.post(1, "13").json() == own_answer(503), "the balancer answers itself")
+        rejected = site.post(1, "13")
+        assert (rejected.status_code, rejected.headers["retry-after"]) == (503, "1")
         assert httpx.get(f"{site.front.receipts}/health/ready").status_code == 503
         page = httpx.get(f"{site.front.dashboard}/api/v1/summary", params={"day": DAY})
         assert page.status_code == 200, "the figures so far are still shown"
     finally:
-        site.wire.heal()
-    wait_until(lambda: site.post(1, "13").status_code == 202, "receipts are taken again")
+        site.proxy.heal()
+    wait_until(lambda: site.post(1, "13").status_code == 202, "receipts are accepted again")
     assert_counted(site, {site.post(1, "13").json()["receiptKey"]}, store="13")
 
 
-def test_when_an_ingest_dies_under_load_the_other_takes_all_and_nothing_is_lost(site: Site) -> None:
+def test_given_load_when_an_ingest_is_killed_then_the_other_accepts_everything(site: Site) -> None:
     wait_until(lambda: site.readiness() == {200}, "all are ready")
     with Tills(site, "14") as tills:
         before = accepted(site.second)
         wait_until(lambda: accepted(site.second) > before + 50, "tills sell")
         site.first.kill()
-        left = accepted(site.second)
-        wait_until(lambda: accepted(site.second) > left + 100, "the other one takes all")
+        at_kill = accepted(site.second)
+        wait_until(lambda: accepted(site.second) > at_kill + 100, "the other ingest accepts receipts")
         site.first.restart()
         site.first.wait_until_live()
-        wait_until(lambda: accepted(site.first) > 20, "the first takes receipts again")
-    # Only what was under way in that very moment was without an answer, or got that of the balancer.
-    assert len(tills.other_answers) <= AT_A_TIME, tills.other_answers
-    assert all(told.startswith(("RemoteProtocolError", "502")) for told in tills.other_answers), tills.other_answers
+        wait_until(lambda: accepted(site.first) > 20, "the first accepts receipts again")
+    # Only requests in flight at the kill got no answer, or an answer of the balancer.
+    assert len(tills.other_answers) <= TILLS, tills.other_answers
+    assert all(answer.startswith(("RemoteProtocolError", "502")) for answer in tills.other_answers), tills.other_answers
     assert_counted(site, set(tills.acknowledged), store="14")
-    code, said = run_command("check", "--config", site.config, "--data", site.engine.data)
-    assert code == 0, said
+    code, output = run_command("check", "--config", site.config, "--data", site.engine.data)
+    assert code == 0, output
 
 
-def test_a_body_over_the_limit_goes_no_further(site: Site) -> None:
+def test_the_balancer_rejects_a_body_over_the_limit(site: Site) -> None:
     before = accepted(site.first), accepted(site.second)
     connection = Connection(int(site.front.receipts.rpartition(":")[2]))
     connection.send(head(content_length=default_settings()["body_limit_bytes"] + 1))
@@ -195,7 +195,7 @@ def test_a_body_over_the_limit_goes_no_further(site: Site) -> None:
     assert before == (accepted(site.first), accepted(site.second))
 
 
-def test_the_live_feed_comes_through(site: Site) -> None:
+def test_the_balancer_passes_the_live_feed_on(site: Site) -> None:
     with httpx.stream("GET", f"{site.front.dashboard}/api/v1/live", timeout=15) as feed:
         events = (line for line in feed.iter_lines() if line.startswith("id:"))
         first = next(events)
@@ -203,29 +203,29 @@ def test_the_live_feed_comes_through(site: Site) -> None:
         assert next(events) > first
 
 
-def test_by_https_it_tells_the_dashboard_so_and_who_asks(tmp_path: Path) -> None:
+def test_given_https_then_the_balancer_forwards_the_scheme_and_the_client_address(tmp_path: Path) -> None:
     or_skip(haproxy.missing())
     own = certificate(tmp_path)
     pem = tmp_path / "both.pem"
     pem.write_text(own.certificate.read_text() + own.key.read_text())
-    with telling() as there, balancer((there, there), there, tls=str(pem)) as front:
+    with header_echo() as echo, balancer((echo, echo), echo, tls=str(pem)) as front:
 
-        def told() -> dict[str, str]:
+        def forwarded() -> dict[str, str]:
             forged = {"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "http"}
             answer = httpx.get(f"{front.dashboard}/", headers=forged, verify=own.trusted)
             found: dict[str, str] = answer.json() if answer.status_code == 200 else {}
             return found
 
-        headers = wait_until(told, "the balancer has found the engine")
+        headers = wait_until(forwarded, "the balancer forwards requests")
     assert headers["x-forwarded-proto"] == "https"
     assert headers["x-forwarded-for"].rpartition(",")[2].strip() == "127.0.0.1"
 
 
 @contextmanager
-def telling() -> Iterator[str]:
-    """The address of a server that answers with the headers that came."""
+def header_echo() -> Iterator[str]:
+    """The address of a server that returns the request headers as JSON."""
 
-    class Telling(BaseHTTPRequestHandler):
+    class HeaderEcho(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             text = json.dumps({name.lower(): ", ".join(self.headers.get_all(name, [])) for name in self.headers})
             self.send_response(200)
@@ -236,7 +236,7 @@ def telling() -> Iterator[str]:
         def log_message(self, format: str, *arguments: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Telling) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), HeaderEcho) as server:
         thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         yield f"127.0.0.1:{server.server_port}"
@@ -245,7 +245,7 @@ def telling() -> Iterator[str]:
 
 
 def assert_counted(site: Site, keys: set[str], *, store: str) -> None:
-    """The store's receipts of the day are as many as these: what tills send, they send until it is acknowledged."""
+    """Wait until the day has one receipt of the store for each of these keys."""
 
     def counted() -> bool:
         params = {"day": DAY, "store": store}

@@ -1,4 +1,4 @@
-"""No 202 leaves before the data is synced: seen in the order of the process's system calls."""
+"""Ingest sends a 202 only after the log is synced to disk. A trace of its system calls shows the order."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def ingest(tmp_path: Path, trace: Path) -> Iterator[Command]:
 
 
 def acknowledgements(trace: Path) -> list[bool]:
-    """For each 202, whether what was written to the log since the one before was synced before it left."""
+    """For each 202, whether ingest wrote to the log after the previous 202 and synced it before this one."""
     found = []
     written = synced = False
     for line in trace.read_text(errors="replace").splitlines():
@@ -78,7 +78,7 @@ def test_every_acknowledgement_follows_a_sync_of_the_log(ingest: Command, trace:
     assert found == [True] * 40
 
 
-def test_the_reading_of_a_trace_notices_a_202_that_comes_too_early(tmp_path: Path) -> None:
+def test_the_trace_reader_finds_a_202_that_precedes_its_sync(tmp_path: Path) -> None:
     write = '7 pwrite64(5</d/log.sqlite3-wal>, "x", 4096, 0) = 4096'
     sync = "7 fdatasync(5</d/log.sqlite3-wal>) = 0"
     failed = "7 fdatasync(5</d/log.sqlite3-wal>) = -1 EIO (Input/output error)"

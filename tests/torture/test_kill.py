@@ -1,5 +1,5 @@
-"""Given receipts under way; when ingest and the engine are killed at random moments, again and again;
-then every acknowledged receipt is there exactly once, none is invented, and every figure agrees."""
+"""Ingest and the engine are killed repeatedly at random moments while receipts are posted. Afterwards every acknowledged
+receipt is stored exactly once, no other receipt is stored, and all figures agree."""
 
 from __future__ import annotations
 
@@ -12,33 +12,35 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.crash_harness import Client, Role, assert_survives
+from tests.support.crash_harness import Client, assert_survives
+from tests.support.role_processes import RoleProcess
 
 KILLS = 26
-"""Of each process; at least 25 are asked for."""
+"""Kills of each process."""
 
-LONGEST_LIFE_S = {"ingest": 2.0, "engine": 5.0}
-"""A process is killed at a random moment of its first seconds: while it starts, recovers or works."""
+MAX_LIFE_S = {"ingest": 2.0, "engine": 5.0}
+"""A process is killed at a random moment in its first seconds, while it starts, recovers or works."""
 
 
 @pytest.mark.torture
-def test_what_was_acknowledged_survives_being_killed(tmp_path: Path, seed: str) -> None:
-    assert_survives(tmp_path / "data", seed, KILLS, partial(_torment, seed))
+def test_acknowledged_receipts_survive_kills_of_both_roles(tmp_path: Path, seed: str) -> None:
+    assert_survives(tmp_path / "data", seed, KILLS, partial(_kill_roles, seed))
 
 
-def _torment(seed: str, ingest: Role, engine: Role, _: Sequence[Client]) -> None:
+def _kill_roles(seed: str, ingest: RoleProcess, engine: RoleProcess, _: Sequence[Client]) -> None:
     failures: list[BaseException] = []
 
-    def kill_often(role: Role) -> None:
-        moments = random.Random(f"{seed} {role.name}")
+    def kill_repeatedly(role: RoleProcess) -> None:
+        moments = random.Random(f"{seed} {role.role}")
         try:
             for _ in range(KILLS):
-                time.sleep(moments.uniform(0.0, LONGEST_LIFE_S[role.name]))
+                time.sleep(moments.uniform(0.0, MAX_LIFE_S[role.role]))
                 role.kill()
-        except BaseException as error:  # noqa: BLE001 - told by the test's own thread
+                role.restart()
+        except BaseException as error:  # noqa: BLE001 - the main thread raises it
             failures.append(error)
 
-    killers = [threading.Thread(target=kill_often, args=(role,)) for role in (ingest, engine)]
+    killers = [threading.Thread(target=kill_repeatedly, args=(role,)) for role in (ingest, engine)]
     for killer in killers:
         killer.start()
     for killer in killers:

@@ -1,5 +1,5 @@
-"""Given receipts under way over RabbitMQ; when the broker goes away in one way or another and comes back; then
-ingest says 503 at once and takes up by itself, nothing acknowledged is lost, and nothing counts twice."""
+"""Outages of RabbitMQ. Ingest answers 503 quickly during an outage and recovers by itself afterwards. No acknowledged
+receipt is lost or counted twice."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.torture
 
-AT_ONCE_S = 2.0
-"""A second for the answer, and one for what this machine does besides."""
+ANSWER_LIMIT_S = 2.0
+"""One second for the answer, and one for a busy machine."""
 
 STORES = 12
 
 
-class Road:
-    """Ingest and an engine, each a process with a directory of its own, and what was acknowledged."""
+class System:
+    """Ingest and an engine as processes with separate data directories, and the acknowledged receipts."""
 
     def __init__(self, directory: Path, url: str, engine_url: str = "") -> None:
-        self.machines = [
-            RoleProcess(role, _config(directory / f"{role}.toml", at), directory / role)
+        self.roles = [
+            RoleProcess(role, directory / role, "--config", _config(directory / f"{role}.toml", at))
             for role, at in (("ingest", url), ("engine", engine_url or url))
         ]
-        self.ingest, self.engine = self.machines
+        self.ingest, self.engine = self.roles
         self.acknowledged: set[str] = set()
         self._number = 0
 
     def wait_until_live(self) -> None:
-        for machine in self.machines:
-            machine.wait_until_live()
+        for role in self.roles:
+            role.wait_until_live()
 
     def post(self, content: bytes = b"") -> httpx.Response:
-        """These bytes; or one more receipt, noted once it is acknowledged."""
+        """Post these bytes, or a new receipt that is recorded when it is acknowledged."""
         if content:
             return self._send(content)
         self._number += 1
@@ -59,34 +59,34 @@ class Road:
     def _send(self, content: bytes) -> httpx.Response:
         return httpx.post(f"{self.ingest.url}/receipt", content=content, headers={"content-type": JSON}, timeout=15)
 
-    def refused_at_once(self) -> None:
-        """A receipt is not taken, and the answer comes soon and says when to come again."""
+    def assert_rejected_quickly(self) -> None:
+        """Wait until a receipt is rejected with 503 and `Retry-After`. Every answer must come quickly."""
 
-        def refused() -> httpx.Response | None:
+        def rejected() -> httpx.Response | None:
             began = time.monotonic()
             answer = self.post()
-            assert time.monotonic() - began < AT_ONCE_S
+            assert time.monotonic() - began < ANSWER_LIMIT_S
             return answer if answer.status_code != 202 else None
 
-        answer = wait_until(refused, "ingest refuses")
+        answer = wait_until(rejected, "ingest rejects receipts")
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) > 0
 
-    def has_readiness(self, ingest: int, engine: int) -> None:
-        """Both roles answer with these statuses to the question whether they are ready."""
+    def wait_for_readiness(self, ingest: int, engine: int) -> None:
+        """Wait until the readiness checks of both roles return these statuses."""
         expected = [ingest, engine]
-        wait_until(lambda: [each.ready().status_code for each in self.machines] == expected, f"readiness {expected}")
+        wait_until(lambda: [each.ready().status_code for each in self.roles] == expected, f"readiness {expected}")
 
-    def trouble(self) -> str:
-        """Why the engine is not ready; empty while it is."""
+    def engine_error(self) -> str:
+        """The reason why the engine is not ready, or an empty text if it is ready."""
         answer = self.engine.ready()
         return "" if answer.status_code == 200 else str(answer.json()["errors"][0]["error"])
 
-    def taken_again(self) -> None:
-        wait_until(lambda: self.post().status_code == 202, "ingest takes receipts again")
+    def wait_until_accepted(self) -> None:
+        wait_until(lambda: self.post().status_code == 202, "ingest accepts receipts again")
 
-    def counted(self) -> None:
-        """The engine has counted what was acknowledged, each once, and nothing that was not sent."""
+    def assert_counted_once(self) -> None:
+        """Wait until the engine has every acknowledged receipt, and check that it has each once and no others."""
         wait_until(self._caught_up, "the engine has caught up")
         stored = self.stored()
         assert len(stored) == len(set(stored)), "a receipt counts twice"
@@ -98,22 +98,22 @@ class Road:
         return answer.status_code == 200 and answer.json()["lag"] == 0 and self.acknowledged <= set(self.stored())
 
     def stored(self) -> list[str]:
-        """The numbers of the receipts that the engine has."""
+        """The numbers of the receipts in the engine's database."""
         return [each["receipt"] for each in all_receipts(self.engine.url)]
 
     def quarantined(self, kind: str) -> list[dict[str, Any]]:
-        entries: list[dict[str, Any]] = self.asked("quarantine", kind=kind, limit=1_000)["entries"]
+        entries: list[dict[str, Any]] = self.query("quarantine", kind=kind, limit=1_000)["entries"]
         return entries
 
-    def asked(self, path: str, **parameters: object) -> Any:
-        given = {name: str(value) for name, value in parameters.items()}
-        answer = httpx.get(f"{self.engine.url}/api/v1/{path}", params=given, timeout=30)
+    def query(self, path: str, **parameters: object) -> Any:
+        query = {name: str(value) for name, value in parameters.items()}
+        answer = httpx.get(f"{self.engine.url}/api/v1/{path}", params=query, timeout=30)
         answer.raise_for_status()
         return answer.json()
 
     def close(self) -> None:
-        for machine in self.machines:
-            machine.command.close()
+        for role in self.roles:
+            role.command.close()
 
 
 def _config(path: Path, url: str) -> Path:
@@ -121,15 +121,15 @@ def _config(path: Path, url: str) -> Path:
     return path
 
 
-Make = Callable[..., Road]
+StartSystem = Callable[..., System]
 
 
 @pytest.fixture
-def road(tmp_path: Path, node: Node) -> Iterator[Make]:
-    made: list[Road] = []
+def start_system(tmp_path: Path, node: Node) -> Iterator[StartSystem]:
+    made: list[System] = []
 
-    def make(*urls: str) -> Road:
-        made.append(Road(tmp_path, *urls))
+    def make(*urls: str) -> System:
+        made.append(System(tmp_path, *urls))
         made[-1].wait_until_live()
         return made[-1]
 
@@ -151,113 +151,121 @@ def channel(broker_url: str) -> Iterator[Any]:
         yield connection.channel()
 
 
-def test_a_broker_that_is_absent_at_the_start_is_waited_for(node: Node, vhost: str, proxy: Proxy, road: Make) -> None:
-    waiting = road(node.url(vhost, port=proxy.port))
-    waiting.refused_at_once()
-    waiting.has_readiness(503, 503)
-    assert waiting.trouble()
+def test_both_roles_wait_for_a_broker_that_starts_later(
+    node: Node, vhost: str, proxy: Proxy, start_system: StartSystem
+) -> None:
+    system = start_system(node.url(vhost, port=proxy.port))
+    system.assert_rejected_quickly()
+    system.wait_for_readiness(503, 503)
+    assert system.engine_error()
     proxy.open()
-    waiting.taken_again()
-    waiting.has_readiness(200, 200)
-    waiting.counted()
+    system.wait_until_accepted()
+    system.wait_for_readiness(200, 200)
+    system.assert_counted_once()
 
 
-def test_a_network_that_falls_silent_is_noticed_and_comes_back(
-    node: Node, vhost: str, proxy: Proxy, road: Make
+def test_given_a_network_partition_when_it_heals_then_receipts_are_accepted_again(
+    node: Node, vhost: str, proxy: Proxy, start_system: StartSystem
 ) -> None:
     proxy.open()
-    cut_off = road(node.url(vhost, port=proxy.port))
-    cut_off.taken_again()
-    cut_off.counted()
+    system = start_system(node.url(vhost, port=proxy.port))
+    system.wait_until_accepted()
+    system.assert_counted_once()
     proxy.partition()
-    cut_off.refused_at_once()
-    cut_off.has_readiness(503, 503)
+    system.assert_rejected_quickly()
+    system.wait_for_readiness(503, 503)
     proxy.heal()
-    cut_off.taken_again()
-    cut_off.counted()
+    system.wait_until_accepted()
+    system.assert_counted_once()
 
 
-def test_a_broker_that_is_killed_under_load_loses_and_doubles_nothing(own_node: Node, road: Make) -> None:
-    loaded = road(own_node.url())
-    loaded.taken_again()
+def test_given_load_when_the_broker_is_killed_then_receipts_are_neither_lost_nor_counted_twice(
+    own_node: Node, start_system: StartSystem
+) -> None:
+    system = start_system(own_node.url())
+    system.wait_until_accepted()
     stop = Event()
 
     def sell() -> None:
         while not stop.is_set():
-            loaded.post()
+            system.post()
 
     selling = Thread(target=sell)
     selling.start()
     try:
-        wait_until(lambda: len(loaded.acknowledged) > 50, "receipts are under way")
-        wait_until(loaded.stored, "the engine takes them")
+        wait_until(lambda: len(system.acknowledged) > 50, "receipts are under way")
+        wait_until(system.stored, "the engine reads them")
         own_node.kill()
-        loaded_before = len(loaded.acknowledged)
-        loaded.has_readiness(503, 503)
+        acknowledged_before = len(system.acknowledged)
+        system.wait_for_readiness(503, 503)
         own_node.start()
-        wait_until(lambda: len(loaded.acknowledged) > loaded_before + 50, "receipts go on")
+        wait_until(lambda: len(system.acknowledged) > acknowledged_before + 50, "receipts go on")
     finally:
         stop.set()
         selling.join(30)
-    loaded.counted()
+    system.assert_counted_once()
 
 
 @pytest.mark.parametrize("stream", ["tillstream.aside", "tillstream.receipts.0"])
-def test_a_stream_that_is_deleted_gets_a_follower(road: Make, broker_url: str, channel: Any, stream: str) -> None:
-    bereft = road(broker_url)
+def test_a_deleted_stream_is_declared_again(
+    start_system: StartSystem, broker_url: str, channel: Any, stream: str
+) -> None:
+    system = start_system(broker_url)
     for _ in range(30):
-        bereft.taken_again()
-        assert bereft.post(b"{").status_code == 400
-    bereft.counted()
-    before = bereft.asked("check")["records"]
+        system.wait_until_accepted()
+        assert system.post(b"{").status_code == 400
+    system.assert_counted_once()
+    before = system.query("check")["records"]
     channel.queue_delete(stream)
     for _ in range(30):
-        bereft.taken_again()
-        wait_until(lambda: bereft.post(b"{").status_code == 400, "a refusal is kept again")
-    bereft.counted()
-    wait_until(lambda: len(bereft.quarantined("refused")) >= 60, "refusals too")
-    bereft.counted()
-    report = bereft.asked("check")
+        system.wait_until_accepted()
+        wait_until(lambda: system.post(b"{").status_code == 400, "a rejected body is stored again")
+    system.assert_counted_once()
+    wait_until(lambda: len(system.quarantined("refused")) >= 60, "the rejected bodies are stored")
+    system.assert_counted_once()
+    report = system.query("check")
     assert report["differences"] == []
     assert report["records"] >= before + 60
     assert report["records"] == sum(report["counts"].values())
 
 
-def test_an_exchange_that_is_deleted_comes_back(road: Make, broker_url: str, channel: Any) -> None:
-    bereft = road(broker_url)
-    bereft.taken_again()
+def test_a_deleted_exchange_is_declared_again(start_system: StartSystem, broker_url: str, channel: Any) -> None:
+    system = start_system(broker_url)
+    system.wait_until_accepted()
     channel.exchange_delete("receipts")
-    bereft.taken_again()
-    bereft.counted()
+    system.wait_until_accepted()
+    system.assert_counted_once()
 
 
-def test_wrong_credentials_are_told_and_right_ones_are_taken_once_they_are(
-    node: Node, vhost: str, proxy: Proxy, road: Make
+def test_given_wrong_credentials_when_the_broker_accepts_them_later_then_both_roles_recover(
+    node: Node, vhost: str, proxy: Proxy, start_system: StartSystem
 ) -> None:
     user, password = f"till-{vhost}", "pain-au-levain"
-    refused = road(node.url(vhost, user=user, password=password, port=proxy.port))
-    absent = wait_until(refused.trouble, "the engine has no broker")
+    system = start_system(node.url(vhost, user=user, password=password, port=proxy.port))
+    absent = wait_until(system.engine_error, "the engine has no broker")
     proxy.open()
-    refused.refused_at_once()
-    wait_until(lambda: refused.trouble() not in ("", absent), "the engine has another reason")
-    refused.has_readiness(503, 503)
+    system.assert_rejected_quickly()
+    wait_until(lambda: system.engine_error() not in ("", absent), "the engine has another reason")
+    system.wait_for_readiness(503, 503)
     node.control("add_user", user, password)
     node.control("set_permissions", "-p", vhost, user, ".*", ".*", ".*")
-    refused.taken_again()
-    refused.has_readiness(200, 200)
-    assert not any(password in machine.command.output for machine in refused.machines)
+    system.wait_until_accepted()
+    system.wait_for_readiness(200, 200)
+    assert not any(password in role.command.output for role in system.roles)
 
 
-def test_a_full_disk_of_the_broker_is_told_and_over_once_it_has_room(node: Node, road: Make, broker_url: str) -> None:
-    full = road(broker_url)
-    full.taken_again()
-    full.counted()
+def test_given_a_full_broker_disk_when_space_is_freed_then_receipts_are_accepted_again(
+    node: Node, start_system: StartSystem, broker_url: str
+) -> None:
+    system = start_system(broker_url)
+    system.wait_until_accepted()
+    system.assert_counted_once()
     node.control("set_disk_free_limit", "900GB")
     try:
-        full.refused_at_once()
-        # The broker is there and lets the engine read: only what would write is refused.
-        full.has_readiness(503, 200)
+        system.assert_rejected_quickly()
+        # The broker still lets the engine read. It rejects only writes.
+        system.wait_for_readiness(503, 200)
     finally:
         node.control("set_disk_free_limit", "1MB")
-    full.taken_again()
-    full.counted()
+    system.wait_until_accepted()
+    system.assert_counted_once()

@@ -1,7 +1,4 @@
-"""Given the log on RabbitMQ; when whole processes are started, stopped and killed; then all is as it is over SQLite.
-
-These are the end-to-end tests of `tests/e2e` themselves, with other settings in the environment.
-"""
+"""End-to-end tests from `tests/e2e` that also run with the log on RabbitMQ, set through the environment."""
 
 from __future__ import annotations
 
@@ -14,13 +11,13 @@ from tests.e2e import test_generate, test_repeat, test_up
 
 pytestmark = pytest.mark.torture
 
-OF_A_ROAD = (
+TESTS_WITH_FOLDER = (
     test_generate.test_receipts_sent_while_ingest_is_killed_count_once_each_and_to_the_cent,
     test_repeat.test_receipts_that_come_three_times_out_of_order_change_only_the_duplicates,
 )
-"""They take a folder to work in."""
+"""Tests whose argument is a working folder."""
 
-OF_UP = (
+TESTS_WITH_DATA_DIRECTORY = (
     test_up.test_a_receipt_is_seen_and_still_there_after_a_restart,
     test_up.test_what_was_accepted_just_before_the_stop_is_there_afterwards,
     test_up.test_the_address_stays_the_same_when_a_part_is_killed,
@@ -31,7 +28,7 @@ OF_UP = (
     test_up.test_rebuild_makes_the_same_figures,
     test_up.test_what_is_shown_differs_from_the_recount_ends_check_with_1,
 )
-"""They take the data directory."""
+"""Tests whose argument is the data directory."""
 
 
 @pytest.fixture(autouse=True)
@@ -40,12 +37,12 @@ def over_rabbitmq(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TILLSTREAM_RABBITMQ_URL", broker_url)
 
 
-@pytest.mark.parametrize("test", OF_A_ROAD, ids=lambda test: test.__name__.removeprefix("test_"))
-def test_it_holds_for_a_road(test: Callable[[Path], None], tmp_path: Path) -> None:
+@pytest.mark.parametrize("test", TESTS_WITH_FOLDER, ids=lambda test: test.__name__.removeprefix("test_"))
+def test_with_a_working_folder(test: Callable[[Path], None], tmp_path: Path) -> None:
     test(tmp_path)
 
 
-@pytest.mark.parametrize("test", OF_UP, ids=lambda test: test.__name__.removeprefix("test_"))
-def test_it_holds_for_up(test: Callable[[Path], None], tmp_path: Path) -> None:
+@pytest.mark.parametrize("test", TESTS_WITH_DATA_DIRECTORY, ids=lambda test: test.__name__.removeprefix("test_"))
+def test_with_a_data_directory(test: Callable[[Path], None], tmp_path: Path) -> None:
     test(tmp_path / "data")
     assert not (tmp_path / "data" / "log.sqlite3").exists()
