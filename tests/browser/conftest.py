@@ -1,4 +1,4 @@
-"""Debian's Chromium, driven by Playwright. Missing, it skips these tests on a laptop and fails them in CI."""
+"""Debian's Chromium, driven by Playwright. If it is missing, these tests are skipped, or fail in CI."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A page whose test fails where the page's own scripts do."""
+    """A page whose test fails if a script of the page raises an error."""
     context = browser.new_context(viewport={"width": 1440, "height": 1000}, color_scheme="light", locale="en-GB")
     page = context.new_page()
     page.set_default_timeout(LIMIT_MS)
@@ -59,8 +59,8 @@ def tillstream(tmp_path: Path) -> Iterator[RunningTillstream]:
 
 @pytest.fixture(scope="module")
 def shared_tillstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTillstream]:
-    """A tillstream with one receipt, for tests that only look."""
-    with running_tillstream(tmp_path_factory.mktemp("road") / "data") as tillstream:
+    """A tillstream with one receipt and one quarantined body, shared by the tests that only read."""
+    with running_tillstream(tmp_path_factory.mktemp("shared") / "data") as tillstream:
         post_receipt(tillstream, 1)
         tillstream.post(b"{")
         tillstream.wait_for_receipts(1)

@@ -1,4 +1,4 @@
-"""Given the page of ingest in a browser; when somebody types a receipt; then it is taken, or every fault is shown."""
+"""Ingest's receipt form in a browser. It sends a receipt or shows every fault."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ def fill(page: Page, **values: str) -> None:
         page.locator(f"[name='{name}']").fill(value)
 
 
-def refused(tillstream: RunningTillstream) -> list[dict[str, Any]]:
+def quarantined(tillstream: RunningTillstream) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = tillstream.get("/api/v1/quarantine").json()["entries"]
     return entries
 
 
-def test_a_receipt_is_typed_corrected_and_taken(tillstream: RunningTillstream, page: Page) -> None:
+def test_given_a_receipt_with_a_fault_when_it_is_corrected_then_it_is_accepted(
+    tillstream: RunningTillstream, page: Page
+) -> None:
     page.goto(f"{tillstream.ingest}/receipt")
     assert page.locator("[name=date]").input_value()
     assert Axe().run(page).response["violations"] == []
@@ -50,7 +52,7 @@ def test_a_receipt_is_typed_corrected_and_taken(tillstream: RunningTillstream, p
     page.get_by_role("status").wait_for()
     assert Axe().run(page).response["violations"] == []
     tillstream.wait_for_receipts(1, DAY)
-    (fault,) = wait_until(lambda: refused(tillstream), "what was refused is in quarantine")
+    (fault,) = wait_until(lambda: quarantined(tillstream), "the rejected body is in quarantine")
     assert fault["kind"] == "refused"
     (listed,) = tillstream.get("/api/v1/receipts").json()["receipts"]
     assert listed["sold_local"] == f"{DAY}T10:15:30"
@@ -59,35 +61,39 @@ def test_a_receipt_is_typed_corrected_and_taken(tillstream: RunningTillstream, p
     assert [line["gross"] for line in lines] == ["2.40", "1.20"]
 
 
-def test_without_scripts_a_receipt_of_one_line_is_typed_all_the_same(tillstream: RunningTillstream, page: Page) -> None:
+def test_given_no_scripts_when_a_receipt_of_one_line_is_sent_then_it_is_accepted(
+    tillstream: RunningTillstream, page: Page
+) -> None:
     context = page.context.browser
     assert context is not None
-    plain = context.new_context(java_script_enabled=False)
-    typed = plain.new_page()
+    without_scripts = context.new_context(java_script_enabled=False)
+    typed = without_scripts.new_page()
     typed.goto(f"{tillstream.ingest}/receipt")
     fill(typed, storeID="12", cashReceiptID="1", date=f"{DAY}T10:15:30")
     fill(typed, **{"lines[0].settlementAmount": "2.40", "documentTotal.grossTotal": "2.40"})
     typed.locator(SEND).click()
     typed.get_by_role("status").wait_for()
-    plain.close()
+    without_scripts.close()
     assert tillstream.wait_for_receipts(1, DAY)["revenue"] == "2.40"
 
 
-def test_a_page_of_another_address_cannot_send_a_receipt(
+def test_given_a_form_of_another_origin_when_it_is_sent_then_ingest_rejects_it(
     tillstream: RunningTillstream, page: Page, tmp_path: Path
 ) -> None:
-    evil = tmp_path / "evil.html"
-    evil.write_text(
+    foreign = tmp_path / "foreign.html"
+    foreign.write_text(
         f'<form method="post" action="{tillstream.ingest}/receipt">'
         '<input name="storeID" value="12"><input name="cashReceiptID" value="1">'
         f'<input name="date" value="{DAY} 10:15:00"><input name="grossTotal" value="1"><button>Win</button></form>'
     )
-    page.goto(evil.as_uri())
+    page.goto(foreign.as_uri())
     with page.expect_response(f"{tillstream.ingest}/receipt") as sent:
         page.get_by_role("button").click()
     assert sent.value.status == 403
     page.get_by_role("alert").wait_for()
-    # What comes after it is counted, so it would be too.
+    # A later body is quarantined, so an entry of the form would be visible by then.
     tillstream.post(b"{")
-    wait_until(lambda: [each["size_bytes"] for each in refused(tillstream)] == [1], "nothing else was kept")
+    wait_until(
+        lambda: [each["size_bytes"] for each in quarantined(tillstream)] == [1], "only the later body is quarantined"
+    )
     assert tillstream.summary(DAY)["receipts"] == 0

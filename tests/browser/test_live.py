@@ -1,4 +1,4 @@
-"""The dashboard in a real browser, over the real processes: what is sold is seen, at once and to the cent."""
+"""The live dashboard in a real browser, with real processes. It shows sales at once and to the cent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ window.feed = async (overview, updates) => {
   for (let number = 1; number <= updates; number++) {
     overview.tiles.revenue.value = (1000 * Math.random()).toFixed(2);
     overview.tiles.receipts.value = number;
-    window.heard("overview", overview);
+    window.emitFeedEvent("overview", overview);
     if (number % 20 === 0) await new Promise(requestAnimationFrame);
   }
 };
@@ -41,7 +41,7 @@ def test_given_an_open_page_when_a_receipt_is_posted_then_it_appears_without_a_r
     page: Page, tillstream: RunningTillstream
 ) -> None:
     open_live_page(page, tillstream)
-    page.evaluate("() => { window.opened = true; }")
+    page.evaluate("() => { window.notReloaded = true; }")
     expect(page.locator("#welcome")).to_be_visible()
     expect(page.locator("#curl")).to_contain_text(f":{urlsplit(tillstream.ingest).port}/receipt")
     post_receipt(tillstream, 1)
@@ -52,7 +52,7 @@ def test_given_an_open_page_when_a_receipt_is_posted_then_it_appears_without_a_r
     expect(page.locator("#welcome")).to_be_hidden()
     expect(page.locator("#categories")).to_contain_text("Sandwich Froid")
     expect(page.locator("#latest li")).to_have_count(1)
-    assert page.evaluate("() => window.opened") is True
+    assert page.evaluate("() => window.notReloaded") is True
 
 
 def test_given_receipts_when_the_page_shows_them_then_its_figures_are_those_of_the_summary(
@@ -100,7 +100,7 @@ def test_given_an_open_page_when_the_server_stops_then_the_page_says_that_it_is_
     expect(tile(page, "receipts")).to_have_text("1")
 
 
-def test_given_an_open_page_when_the_engine_is_killed_then_it_comes_back_by_itself(
+def test_given_an_open_page_when_the_engine_is_killed_then_the_page_recovers_by_itself(
     page: Page, tillstream: RunningTillstream
 ) -> None:
     post_receipt(tillstream, 1)
@@ -112,16 +112,16 @@ def test_given_an_open_page_when_the_engine_is_killed_then_it_comes_back_by_itse
     expect(tile(page, "receipts")).to_have_text("2", timeout=30_000)
 
 
-def test_given_a_page_when_it_is_left_open_then_it_does_not_grow(
+def test_given_a_page_when_it_is_left_open_then_its_memory_does_not_grow(
     page: Page, shared_tillstream: RunningTillstream
 ) -> None:
-    # Updates are handed to the page as fast as it draws them: so many are some minutes of a shop's day.
+    # The page gets updates as fast as it draws them, as many as in some minutes of business.
     page.add_init_script(FEED_CONTROL_SCRIPT + FEED)
     open_page(page, shared_tillstream)
     overview = {**shared_tillstream.get("/api/v1/overview").json(), "alerts": []}
     devtools = page.context.new_cdp_session(page)
 
-    def held() -> dict[str, int]:
+    def memory() -> dict[str, int]:
         devtools.send("HeapProfiler.collectGarbage")
         return {**devtools.send("Memory.getDOMCounters"), "heap": devtools.send("Runtime.getHeapUsage")["usedSize"]}
 
@@ -129,13 +129,13 @@ def test_given_a_page_when_it_is_left_open_then_it_does_not_grow(
         page.evaluate("([overview, updates]) => window.feed(overview, updates)", [overview, updates])
 
     feed(200)
-    before = held()
+    before = memory()
     feed(1_000)
     assert int(page.locator("#page").get_attribute("data-drawn") or 0) > 1_200
 
-    def as_before() -> bool:
-        # What was taken out of the page is let go at some collection, not at the first.
-        after = held()
+    def has_not_grown() -> bool:
+        # Removed elements may survive the first garbage collections.
+        after = memory()
         return (
             after["documents"] <= before["documents"]
             and after["nodes"] <= before["nodes"] + 20
@@ -143,10 +143,10 @@ def test_given_a_page_when_it_is_left_open_then_it_does_not_grow(
             and after["heap"] < before["heap"] + 300_000
         )
 
-    wait_until(as_before, f"the page holds no more than {before}", 20)
+    wait_until(has_not_grown, f"the page uses no more memory than {before}", 20)
 
 
-def test_given_a_link_with_the_focus_or_pressed_when_its_list_is_drawn_anew_then_neither_is_lost(
+def test_given_a_focused_or_pressed_link_when_its_list_is_redrawn_then_focus_and_click_are_kept(
     page: Page, tillstream: RunningTillstream
 ) -> None:
     open_live_page(page, tillstream)
@@ -165,7 +165,7 @@ def test_given_a_link_with_the_focus_or_pressed_when_its_list_is_drawn_anew_then
 
 
 @pytest.mark.parametrize("path", ["/shops/12", "/?day=2017-11-18"])
-def test_given_a_page_that_met_trouble_when_all_is_well_again_then_it_says_so_by_itself(
+def test_given_an_error_of_the_feed_when_it_is_over_then_the_page_shows_that_by_itself(
     page: Page, shared_tillstream: RunningTillstream, path: str
 ) -> None:
     page.add_init_script(FEED_CONTROL_SCRIPT)
@@ -174,6 +174,6 @@ def test_given_a_page_that_met_trouble_when_all_is_well_again_then_it_says_so_by
     page.locator("#page[data-drawn]").wait_for()
     stale = page.locator(STALE)
     expect(stale).to_have_count(0)
-    page.evaluate("() => window.heard('trouble', { error: 'so' })")
+    page.evaluate("() => window.emitFeedEvent('trouble', { error: 'test' })")
     expect(stale).to_have_count(1)
     expect(stale).to_have_count(0, timeout=15_000)

@@ -1,4 +1,4 @@
-"""The login in a browser: what a stranger sees, how one comes in, and how one leaves."""
+"""Login and logout in a browser."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 
 
 @dataclass(frozen=True)
-class Locked:
-    """A tillstream with a password, by TLS."""
+class ProtectedTillstream:
+    """A tillstream with TLS and a password."""
 
     data: Path
     tillstream: RunningTillstream
 
 
 @pytest.fixture(scope="module")
-def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locked]:
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProtectedTillstream]:
     folder = tmp_path_factory.mktemp("locked")
     data = folder / "data"
     set_password(data)
     with running_tillstream(data, *certificate(folder).options) as tillstream:
-        yield Locked(data, tillstream)
+        yield ProtectedTillstream(data, tillstream)
 
 
 @pytest.fixture
 def stranger(browser: Browser) -> Iterator[Page]:
-    """A browser that does not mind who signed the certificate."""
+    """A page in a browser that accepts the self-signed certificate."""
     context = browser.new_context(ignore_https_errors=True, locale="en-GB")
     page = context.new_page()
     page.set_default_timeout(LIMIT_MS)
@@ -51,14 +51,16 @@ def stranger(browser: Browser) -> Iterator[Page]:
 
 
 def log_in(page: Page, password: str) -> int:
-    """Send the password; the status of the answer."""
+    """Send the password, and return the status of the answer."""
     page.locator("input[name=password]").fill(password)
     with page.expect_response(lambda answer: answer.request.method == "POST") as sent:
         page.locator("form[action='/login'] button").click()
     return sent.value.status
 
 
-def test_a_stranger_logs_in_and_leaves(stranger: Page, locked: Locked) -> None:
+def test_given_a_password_when_a_user_logs_in_and_out_then_the_session_begins_and_ends(
+    stranger: Page, locked: ProtectedTillstream
+) -> None:
     home = f"{locked.tillstream.dashboard}/?lang=en"
     stranger.goto(home)
     expect(stranger.locator("input[name=password]")).to_be_visible()
@@ -78,7 +80,9 @@ def test_a_stranger_logs_in_and_leaves(stranger: Page, locked: Locked) -> None:
     assert "tillstream_session" not in {each["name"] for each in stranger.context.cookies()}
 
 
-def test_a_page_whose_session_ends_asks_to_log_in_and_comes_back(stranger: Page, locked: Locked) -> None:
+def test_given_an_ended_session_when_the_user_logs_in_again_then_the_page_is_shown_again(
+    stranger: Page, locked: ProtectedTillstream
+) -> None:
     home = f"{locked.tillstream.dashboard}/?lang=en"
     stranger.goto(home)
     log_in(stranger, PASSWORD)

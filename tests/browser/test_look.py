@@ -1,4 +1,4 @@
-"""The page in both languages, light and dark, on a phone and on a wall, and for those who cannot see it."""
+"""The page in both languages and colour schemes, on a phone and on a wall display, and for screen readers."""
 
 from __future__ import annotations
 
@@ -31,33 +31,33 @@ ROWS = """() => ["header > *", "nav > *"].map((all) => {
   const shown = [...document.querySelectorAll(all)].filter((each) => each.matches(":not(nav)") && each.offsetHeight);
   return new Set(shown.map((each) => Math.round(each.getBoundingClientRect().top + each.offsetHeight / 2))).size;
 })"""
-"""In how many rows the header has its parts, and the places among them."""
+"""The number of rows of the header's parts and of the navigation links."""
 
 LONG = "Boulangerie".ljust(60, "m")
 LARGE = 999_999_999.99
 
 
-def test_given_two_languages_when_one_is_chosen_then_every_page_speaks_it(
+def test_given_two_languages_when_one_is_chosen_then_every_page_is_in_that_language(
     page: Page, shared_tillstream: RunningTillstream
 ) -> None:
     page.goto(shared_tillstream.dashboard + "/receipts")
-    listed = page.locator("main h2").inner_text()
+    heading = page.locator("main h2").inner_text()
     open_live_page(page, shared_tillstream)
     title, pages = page.locator("#revenue-title"), page.get_by_role("navigation")
     expect(page.locator("html")).to_have_attribute("lang", "en")
     expect(page.locator("#revenue")).to_have_text("€5.00")
-    told, named = title.inner_text(), pages.inner_text()
+    english_title, english_pages = title.inner_text(), pages.inner_text()
     page.locator("#language").click()
     expect(page.locator("html")).to_have_attribute("lang", "fr")
     expect(page.locator("#revenue")).to_have_text("5,00\u00a0€")
-    expect(title).not_to_have_text(told)
-    expect(pages).not_to_have_text(named)
+    expect(title).not_to_have_text(english_title)
+    expect(pages).not_to_have_text(english_pages)
     page.goto(shared_tillstream.dashboard + "/receipts")
     expect(page.locator("html")).to_have_attribute("lang", "fr")
-    expect(page.locator("main h2")).not_to_have_text(listed)
+    expect(page.locator("main h2")).not_to_have_text(heading)
     page.goto(shared_tillstream.dashboard + "/?lang=en")
     expect(page.locator("html")).to_have_attribute("lang", "en")
-    expect(title).to_have_text(told)
+    expect(title).to_have_text(english_title)
 
 
 def test_given_a_browser_in_french_when_the_page_is_opened_then_it_is_french(
@@ -71,7 +71,7 @@ def test_given_a_browser_in_french_when_the_page_is_opened_then_it_is_french(
     context.close()
 
 
-def test_given_a_wall_when_the_page_is_shown_then_it_has_no_chrome_and_larger_figures(
+def test_given_a_wall_display_when_the_page_is_shown_then_it_has_no_controls_and_larger_figures(
     page: Page, shared_tillstream: RunningTillstream
 ) -> None:
     open_live_page(page, shared_tillstream)
@@ -88,7 +88,7 @@ def test_given_a_wall_when_the_page_is_shown_then_it_has_no_chrome_and_larger_fi
 @pytest.mark.parametrize(
     "path", ["/", "/shops/12", "/receipts", "/receipts/KEY", "/quarantine", "/shops", "/figures/sales"]
 )
-def test_given_a_page_when_axe_looks_at_it_then_it_finds_no_serious_fault(
+def test_given_a_page_when_axe_checks_it_then_it_finds_no_serious_violation(
     browser: Browser, shared_tillstream: RunningTillstream, path: str, scheme: str
 ) -> None:
     key = shared_tillstream.get("/api/v1/receipts").json()["receipts"][0]["key"]
@@ -107,7 +107,7 @@ def test_given_a_page_when_axe_looks_at_it_then_it_finds_no_serious_fault(
     assert serious == []
 
 
-def test_given_a_phone_when_the_page_is_shown_then_nothing_is_wider_than_it(
+def test_given_a_phone_when_the_page_is_shown_then_nothing_is_wider_than_the_screen(
     browser: Browser, shared_tillstream: RunningTillstream
 ) -> None:
     post_receipt(shared_tillstream, 2, documentTotal={"grossTotal": 999999999.99})
@@ -123,12 +123,12 @@ def test_given_a_phone_when_the_page_is_shown_then_nothing_is_wider_than_it(
 
 
 @pytest.fixture
-def wordy_tillstream(tillstream: RunningTillstream, tmp_path: Path) -> RunningTillstream:
-    """All that has a name has one of 60 letters without a space, and amounts are as large as a till's can be."""
-    listed = tmp_path / "stores.csv"
-    listed.write_text(f"id,name,city,region\n12,{LONG},{LONG},{LONG}\n")
-    code, said = run_command("stores", "import", listed, "--data", tmp_path / "data")
-    assert code == 0, said
+def tillstream_with_long_names(tillstream: RunningTillstream, tmp_path: Path) -> RunningTillstream:
+    """A tillstream whose names have 60 letters and no spaces, and whose amounts are as large as possible."""
+    stores = tmp_path / "stores.csv"
+    stores.write_text(f"id,name,city,region\n12,{LONG},{LONG},{LONG}\n")
+    code, output = run_command("stores", "import", stores, "--data", tmp_path / "data")
+    assert code == 0, output
     line = {**body()["lines"][0], "productCategoryName": LONG, "productDescription": LONG, "productCode": LONG}
     line |= {"quantity": 1, "unitPrice": LARGE, "creditAmount": LARGE, "settlementAmount": LARGE}
     paid = {"paymentMechanism": LONG, "settlementAmount": LARGE}
@@ -145,13 +145,13 @@ def wordy_tillstream(tillstream: RunningTillstream, tmp_path: Path) -> RunningTi
     assert tillstream.post(json.dumps({"storeID": [LONG], LONG: LONG}).encode()).status_code == 422
     tillstream.wait_for_receipts(1)
     wait_until(
-        lambda: len(tillstream.get("/api/v1/quarantine").json()["entries"]) == 2, "what was set aside is told of too"
+        lambda: len(tillstream.get("/api/v1/quarantine").json()["entries"]) == 2, "both entries are in quarantine"
     )
     return tillstream
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
-def test_given_any_width_above_a_phone_s_when_the_header_is_shown_then_its_parts_stand_in_one_row_and_so_do_the_places(
+def test_given_any_desktop_width_when_the_page_is_shown_then_header_and_navigation_have_one_row_each(
     page: Page, shared_tillstream: RunningTillstream, language: str
 ) -> None:
     open_live_page(page, shared_tillstream, f"/?lang={language}")
@@ -160,13 +160,13 @@ def test_given_any_width_above_a_phone_s_when_the_header_is_shown_then_its_parts
         assert (width, page.evaluate(ROWS)) == (width, [1, 1])
 
 
-def test_given_long_names_and_large_amounts_when_a_phone_shows_any_page_then_nothing_is_wider_than_it(
-    browser: Browser, wordy_tillstream: RunningTillstream
+def test_given_long_names_and_large_amounts_when_a_phone_shows_any_page_then_nothing_is_wider_than_the_screen(
+    browser: Browser, tillstream_with_long_names: RunningTillstream
 ) -> None:
-    key = wordy_tillstream.get("/api/v1/receipts").json()["receipts"][0]["key"]
-    entries = wordy_tillstream.get("/api/v1/quarantine").json()["entries"]
+    key = tillstream_with_long_names.get("/api/v1/receipts").json()["receipts"][0]["key"]
+    entries = tillstream_with_long_names.get("/api/v1/quarantine").json()["entries"]
     assert {each["kind"] for each in entries} == {"refused", "conflict"}
-    metrics = wordy_tillstream.get("/api/v1/metrics").json()["metrics"]
+    metrics = tillstream_with_long_names.get("/api/v1/metrics").json()["metrics"]
     live = ("", "shops/12", f"shops/12/tills/{LONG}", f"regions/{LONG}", f"categories/{LONG}", f"products/{LONG}")
     lists = ("shops", "receipts", f"receipts/{key}", "receipts?day=none", "quarantine", "quarantine?settled=1")
     more = ("anomalies", "alerts", "figures", *(f"figures/{each['name']}" for each in metrics))
@@ -174,19 +174,19 @@ def test_given_long_names_and_large_amounts_when_a_phone_shows_any_page_then_not
         context = browser.new_context(viewport=PHONE, locale=language)
         page = context.new_page()
         for path in (*live, "?wall=1"):
-            open_page(page, wordy_tillstream, f"/{path}")
+            open_page(page, tillstream_with_long_names, f"/{path}")
             expect(page.locator("#revenue")).to_contain_text("999")
             assert page.evaluate(PAGE_FITS) is True, path
         for path in (*lists, *(f"quarantine/{each['id']}" for each in entries), *more):
-            page.goto(f"{wordy_tillstream.dashboard}/{path}")
+            page.goto(f"{tillstream_with_long_names.dashboard}/{path}")
             assert page.evaluate(PAGE_FITS) is True, path
-        page.goto(f"{wordy_tillstream.dashboard}/docs")
+        page.goto(f"{tillstream_with_long_names.dashboard}/docs")
         page.locator("[data-path='/api/v1/summary']").wait_for()
         assert page.evaluate(PAGE_FITS) is True
         context.close()
 
 
-def test_given_the_page_when_heard_then_it_tells_where_one_is_and_which_days_are_chosen(
+def test_given_a_screen_reader_then_the_current_page_and_the_chosen_days_have_names(
     page: Page, shared_tillstream: RunningTillstream
 ) -> None:
     open_live_page(page, shared_tillstream)
@@ -199,7 +199,7 @@ def test_given_the_page_when_heard_then_it_tells_where_one_is_and_which_days_are
     expect(page.locator("#period")).to_have_accessible_name(re.compile("18 nov. 2017.* 11 nov. 2017"))
 
 
-def test_given_several_days_when_something_needs_a_look_then_it_leads_to_all_of_it(
+def test_given_several_days_when_entries_are_quarantined_then_the_link_leads_to_all_of_them(
     page: Page, shared_tillstream: RunningTillstream
 ) -> None:
     today = local_time_text()[:10]
@@ -209,7 +209,7 @@ def test_given_several_days_when_something_needs_a_look_then_it_leads_to_all_of_
     expect(attention_links(page, "/quarantine")).to_have_attribute("href", "/quarantine")
 
 
-def test_given_minutes_before_the_day_begins_when_told_as_a_time_then_it_is_one_of_the_evening(
+def test_given_minutes_before_the_day_begins_when_shown_as_a_time_then_it_is_in_the_evening_before(
     page: Page, shared_tillstream: RunningTillstream
 ) -> None:
     page.add_init_script(FEED_CONTROL_SCRIPT)
@@ -218,8 +218,8 @@ def test_given_minutes_before_the_day_begins_when_told_as_a_time_then_it_is_one_
     pace = {"unit": "minute", "start": "2026-11-23T00:00", "end": 1440, "revenue": ["5.00"], "receipts": [1]}
     pace["before"] = {"offset": [], "revenue": [], "receipts": []}
     for offset, time in ((-75, "22:45"), (0, "00:00"), (615, "10:15"), (1440, "00:00")):
-        told = page.evaluate(
-            "(overview) => { window.heard('overview', overview); return document.getElementById('pace').textContent; }",
+        pace_text = page.evaluate(
+            "(overview) => { window.emitFeedEvent('overview', overview); return document.getElementById('pace').textContent; }",
             overview | {"pace": pace | {"offset": [offset], "now": offset}},
         )
-        assert re.search(rf"(?<!\d){time}(?!\d)", told), told
+        assert re.search(rf"(?<!\d){time}(?!\d)", pace_text), pace_text

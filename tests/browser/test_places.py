@@ -1,4 +1,4 @@
-"""Where the page leads, and that what it shows comes from here and stays text."""
+"""Links and navigation of the page, its requests to other hosts, and protection from scripts in receipts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 SCRIPT = "<script>window.hacked = true</script>"
 
 
-def test_given_receipts_of_2017_when_the_page_is_open_then_it_tells_of_them_and_leads_to_their_day(
+def test_given_receipts_of_2017_when_the_page_is_open_then_a_notice_links_to_their_day(
     page: Page, tillstream: RunningTillstream
 ) -> None:
     open_live_page(page, tillstream)
@@ -58,12 +58,12 @@ def test_given_days_when_another_is_picked_then_all_panels_follow_and_back_retur
     line = body()["lines"][0] | {"productCategoryName": "Pizza"}
     post_receipt(tillstream, 1, date="2026-11-20 10:00:00", lines=[line], documentTotal={"grossTotal": 7})
     post_receipt(tillstream, 2, date="2026-11-21 11:00:00", documentTotal={"grossTotal": 8})
-    # The page of a day that is over is not told what still comes.
+    # The page of a past day gets no live updates.
     post_receipt(tillstream, 3)
     tillstream.wait_for_receipts(1)
     open_live_page(page, tillstream)
     expect(page.locator("#revenue")).to_have_text("€5.00")
-    page.evaluate("() => { window.opened = true; }")
+    page.evaluate("() => { window.notReloaded = true; }")
     page.locator("#period").click()
     page.locator("#period-from").fill("2026-11-20")
     page.locator("#period-form button[type=submit]").click()
@@ -80,7 +80,7 @@ def test_given_days_when_another_is_picked_then_all_panels_follow_and_back_retur
     expect(page.locator("#revenue")).to_have_text("€7.00")
     page.go_back()
     expect(page.locator("#revenue")).to_have_text("€5.00")
-    assert page.evaluate("() => window.opened") is True
+    assert page.evaluate("() => window.notReloaded") is True
 
 
 def test_given_a_receipt_when_its_figures_are_followed_then_they_lead_to_it(
@@ -114,20 +114,20 @@ def test_given_a_receipt_when_its_figures_are_followed_then_they_lead_to_it(
     expect(page.locator("#tile-quantity")).to_be_visible()
 
 
-def test_given_the_pages_when_they_are_used_then_no_other_host_is_asked(
+def test_given_the_pages_when_they_are_used_then_no_other_host_gets_a_request(
     browser: Browser, shared_tillstream: RunningTillstream
 ) -> None:
     context = browser.new_context()
-    asked: list[str] = []
-    context.on("request", lambda request: asked.append(request.url))
+    requested: list[str] = []
+    context.on("request", lambda request: requested.append(request.url))
     page = context.new_page()
     open_live_page(page, shared_tillstream)
     for path in ("/receipts", "/quarantine", "/shops", "/?day=2017-11-18", "/docs"):
         page.goto(shared_tillstream.dashboard + path, wait_until="load")
     page.locator("[data-path='/api/v1/summary']").wait_for()
     context.close()
-    hosts = {urlsplit(url).netloc for url in asked if not url.startswith(("data:", "blob:"))}
-    assert len(asked) > 20
+    hosts = {urlsplit(url).netloc for url in requested if not url.startswith(("data:", "blob:"))}
+    assert len(requested) > 20
     assert hosts == {urlsplit(shared_tillstream.dashboard).netloc}
 
 

@@ -1,4 +1,4 @@
-"""What was set aside is dealt with in a real browser: with the keyboard alone, in two languages, and seen by axe."""
+"""The quarantine pages in a real browser: keyboard use, two languages and accessibility."""
 
 from __future__ import annotations
 
@@ -22,23 +22,25 @@ DAY = "2026-11-23"
 
 @pytest.fixture
 def tillstream(tmp_path: Path) -> Iterator[RunningTillstream]:
-    """A tillstream on which a receipt stands, one conflicts with it, one falls short, and two were refused."""
+    """A tillstream with a receipt, a conflicting one, an anomalous one, and two rejected bodies."""
     with running_tillstream(tmp_path / "data") as tillstream:
         tillstream.post(json.dumps(body()).encode())
         tillstream.wait_for_receipts(1, DAY)
         tillstream.post(json.dumps(body(documentTotal={"grossTotal": 9})).encode())
         tillstream.post(json.dumps(body(cashReceiptID="2", settlements=[{"settlementAmount": 1}])).encode())
-        # Of the wrong type, so it is right as soon as somebody says what it is.
+        # This body is valid once its media type is corrected.
         tillstream.post(b"\n".join([json.dumps(body(cashReceiptID=str(number))).encode() for number in (3, 4)]))
         tillstream.post(b"{broken")
-        wait_until(lambda: len(tillstream.get("/api/v1/quarantine").json()["entries"]) == 3, "three entries")
+        wait_until(
+            lambda: len(tillstream.get("/api/v1/quarantine").json()["entries"]) == 3, "three entries are in quarantine"
+        )
         tillstream.wait_for_receipts(2, DAY)
         yield tillstream
 
 
 REPLAY = "form[action='/quarantine/replay'] button:not([formaction])"
 DISCARD = "button[formaction='/quarantine/discard']"
-"""The button of the second look, which opening the summary shows."""
+"""The confirmation button, which is visible once the summary is open."""
 
 
 def press(page: Page, control: str) -> None:
@@ -51,8 +53,8 @@ def press(page: Page, control: str) -> None:
     raise AssertionError(f"Tab does not reach {control}")
 
 
-def settled(page: Page, tillstream: RunningTillstream, *entries: str) -> list[str]:
-    """What was decided about these entries, once the page lists them and nothing else as its outcome."""
+def decisions(page: Page, tillstream: RunningTillstream, *entries: str) -> list[str]:
+    """The decisions about these entries. The page must list exactly them as the outcome."""
     expect(page.locator("main tbody tr")).to_have_count(len(entries))
     for entry in entries:
         expect(page.locator(f"main tbody a[href='/quarantine/{entry}']")).to_be_visible()
@@ -60,31 +62,31 @@ def settled(page: Page, tillstream: RunningTillstream, *entries: str) -> list[st
     return [tillstream.get(f"/api/v1/quarantine/{entry}").json()["settled"]["decision"] for entry in entries]
 
 
-def serious(page: Page) -> list[str]:
+def serious_violations(page: Page) -> list[str]:
     found = Axe().run(page).response["violations"]
     return [each["id"] for each in found if each["impact"] in ("serious", "critical")]
 
 
-def test_given_entries_when_dealt_with_by_keyboard_then_they_are_replayed_and_discarded(
+def test_given_entries_when_the_keyboard_is_used_then_they_are_replayed_and_discarded(
     page: Page, tillstream: RunningTillstream
 ) -> None:
     entries = tillstream.get("/api/v1/quarantine?kind=refused").json()["entries"]
     broken, several = entries[0]["id"], entries[1]["id"]
     page.goto(f"{tillstream.dashboard}/quarantine")
-    assert serious(page) == []
+    assert serious_violations(page) == []
     expect(page.locator("main tbody tr")).to_have_count(3)
     page.goto(f"{tillstream.dashboard}/quarantine/{several}")
-    assert serious(page) == []
+    assert serious_violations(page) == []
     page.locator("select[name=type]").select_option("application/x-ndjson")
     press(page, REPLAY)
-    assert settled(page, tillstream, several) == ["replayed"]
+    assert decisions(page, tillstream, several) == ["replayed"]
     tillstream.wait_for_receipts(4, DAY)
     page.goto(f"{tillstream.dashboard}/quarantine/{broken}?lang=fr")
     expect(page.locator("html")).to_have_attribute("lang", "fr")
     expect(page.locator(DISCARD)).to_be_hidden()
     press(page, "summary")
     press(page, DISCARD)
-    assert settled(page, tillstream, broken) == ["discarded"]
+    assert decisions(page, tillstream, broken) == ["discarded"]
     page.goto(f"{tillstream.dashboard}/quarantine")
     expect(page.locator("main tbody tr")).to_have_count(1)
     page.locator("main tbody a").click()
@@ -94,7 +96,7 @@ def test_given_entries_when_dealt_with_by_keyboard_then_they_are_replayed_and_di
     differing = [each["path"] for each in fields if each["differs"]]
     assert len(differing) == 3
     expect(page.locator("main tbody tr", has_text="≠").locator("code")).to_have_text(differing)
-    assert serious(page) == []
+    assert serious_violations(page) == []
 
 
 def test_given_chosen_entries_when_discarded_then_the_list_is_shorter(
@@ -106,12 +108,12 @@ def test_given_chosen_entries_when_discarded_then_the_list_is_shorter(
         box.check()
     page.locator("summary").click()
     page.locator(DISCARD).click()
-    assert settled(page, tillstream, *entries) == ["discarded", "discarded"]
+    assert decisions(page, tillstream, *entries) == ["discarded", "discarded"]
     page.locator("main a[href='/quarantine']").click()
     expect(page.locator("main tbody tr")).to_have_count(1)
 
 
-def test_given_odd_receipts_when_the_notice_is_followed_then_the_figures_are_told(
+def test_given_anomalous_receipts_when_the_notice_is_followed_then_their_amounts_are_shown(
     page: Page, tillstream: RunningTillstream
 ) -> None:
     page.goto(f"{tillstream.dashboard}/?day={DAY}")
@@ -119,10 +121,10 @@ def test_given_odd_receipts_when_the_notice_is_followed_then_the_figures_are_tol
     page.wait_for_url(f"**/anomalies?day={DAY}")
     for amount in ("€1.00", "€5.00"):
         expect(page.locator("main tbody").get_by_role("listitem")).to_contain_text(amount)
-    assert serious(page) == []
+    assert serious_violations(page) == []
 
 
-def test_given_a_phone_when_the_pages_are_shown_then_nothing_is_wider_than_it(
+def test_given_a_phone_when_the_pages_are_shown_then_nothing_is_wider_than_the_screen(
     page: Page, tillstream: RunningTillstream
 ) -> None:
     page.set_viewport_size({"width": 380, "height": 800})

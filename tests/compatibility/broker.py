@@ -1,4 +1,4 @@
-"""Messages and objects of the log on RabbitMQ: how they are dumped, published again, and compared."""
+"""Dump, publish and compare the messages and objects of the log on RabbitMQ."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tests.support.waiting import wait_until
 
 RECORDED = Path(__file__).parent / "rabbitmq.json"
 RECEIPTS = "receipts"
-OF_EACH = 3
-"""Inputs of each format that are taken and refused."""
+INPUTS_PER_FORMAT = 3
+"""The number of accepted inputs of each format, and of rejected ones."""
 
 FOREIGN_DAY = "2025-12-02"
 FOREIGN_SOURCE = "json/amqp"
-"""Of what another program publishes: it counts as received when an engine first reads it."""
+"""The source of a receipt that another program publishes. Its time of receipt is when an engine first reads it."""
 
 SENTINEL = b"the end"
 _HEAD = "tillstream-head"
@@ -51,7 +51,7 @@ def options(url: str) -> tuple[str, ...]:
 
 
 def record(directory: Path) -> None:
-    """Sell over a broker of its own, and write its messages and what is seen of them."""
+    """Post receipts to a new broker, and record its messages and the figures."""
     node = Node(directory / "node")
     node.start()
     try:
@@ -64,9 +64,10 @@ def record(directory: Path) -> None:
             subscriber = sell(running, url)
             _publish_as_another(url)
             wait_until(
-                lambda: client.get("/api/v1/summary", params={"day": FOREIGN_DAY}).json()["receipts"] == 1, "it counts"
+                lambda: client.get("/api/v1/summary", params={"day": FOREIGN_DAY}).json()["receipts"] == 1,
+                "the external receipt is counted",
             )
-            wait_until(lambda: client.get("/health/ready").json().get("lag") == 0, "the engine reads all")
+            wait_until(lambda: client.get("/health/ready").json().get("lag") == 0, "the engine reads all messages")
             objects = declared(node, vhost)
             today = client.get("/api/v1/summary").json()["day"]
             shown = figures.read(client, also=(today,))
@@ -77,16 +78,16 @@ def record(directory: Path) -> None:
         messages = {name: dump(url, name) for name in streams}
     finally:
         node.discard()
-    told = {"objects": objects, "subscriber": subscriber, "check": counts, **without_foreign(shown)}
-    corpus.write_lines(RECORDED, {f"stream {name}": each for name, each in messages.items()} | told)
+    other = {"objects": objects, "subscriber": subscriber, "check": counts, **without_foreign(shown)}
+    corpus.write_lines(RECORDED, {f"stream {name}": each for name, each in messages.items()} | other)
 
 
 def sell(running: RunningTillstream, url: str) -> list[Message]:
-    """Post the inputs, and return what a subscriber of `receipts` is sent meanwhile."""
+    """Post the inputs, and return the messages that a subscriber of `receipts` gets meanwhile."""
     with channel(url) as subscriber, httpx.Client(base_url=running.ingest) as client:
         queue = subscriber.queue_declare("", exclusive=True).method.queue
         subscriber.queue_bind(queue, RECEIPTS)
-        for each in sales.chosen(OF_EACH):
+        for each in sales.selected_inputs(INPUTS_PER_FORMAT):
             sales.post(client, each)
         for content in (sales.receipt("1"), sales.receipt("1"), sales.receipt("1", customerID="42")):
             assert running.post(content).status_code == 202
@@ -106,17 +107,17 @@ def _publish_as_another(url: str) -> None:
 
 
 def declared(node: Node, vhost: str) -> dict[str, Any]:
-    """Durable queues, exchanges and bindings in a virtual host, but for those that the broker makes itself."""
+    """Durable queues, exchanges and bindings in a virtual host, without those that the broker creates itself."""
 
-    def listed(verb: str, *columns: str) -> list[dict[str, Any]]:
+    def rows_of(verb: str, *columns: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = json.loads(node.control(verb, "-p", vhost, *columns, "--formatter", "json"))
         return sorted(rows, key=lambda row: [str(row[column]) for column in columns])
 
-    queues = [each for each in listed("list_queues", "name", "durable", "arguments") if each["durable"]]
-    exchanges = listed("list_exchanges", "name", "type", "durable", "auto_delete", "internal", "arguments")
+    queues = [each for each in rows_of("list_queues", "name", "durable", "arguments") if each["durable"]]
+    exchanges = rows_of("list_exchanges", "name", "type", "durable", "auto_delete", "internal", "arguments")
     columns = ("source_name", "destination_name", "destination_kind", "routing_key", "arguments")
     known = {each["name"] for each in queues} | {each["name"] for each in exchanges}
-    bindings = [each for each in listed("list_bindings", *columns) if each["destination_name"] in known]
+    bindings = [each for each in rows_of("list_bindings", *columns) if each["destination_name"] in known]
     return {
         "queues": queues,
         "exchanges": [each for each in exchanges if each["name"] and not each["name"].startswith("amq.")],
@@ -138,14 +139,14 @@ def dump(url: str, stream: str) -> list[Message]:
 def _consumed(reading: Any, queue: str, arguments: dict[str, Any] | None = None) -> Iterator[Message]:
     """The messages before the sentinel."""
     for method, properties, body in reading.consume(queue, arguments=arguments, inactivity_timeout=30.0):
-        assert method is not None, f"nothing more came of {queue}"
+        assert method is not None, f"{queue} has no further message"
         reading.basic_ack(method.delivery_tag)
         if body == SENTINEL:
             return
-        yield _told(method, properties, body)
+        yield _as_dict(method, properties, body)
 
 
-def _told(method: Any, properties: Any, body: bytes) -> Message:
+def _as_dict(method: Any, properties: Any, body: bytes) -> Message:
     named = {name: value for name, value in vars(properties).items() if value is not None}
     headers = named.pop("headers", None) or {}
     offset = headers.pop("x-stream-offset", None)
@@ -160,18 +161,18 @@ def _told(method: Any, properties: Any, body: bytes) -> Message:
 
 
 def _header(value: Any) -> Any:
-    """Bytes are not a text to the broker, so they are marked."""
+    """A header value for JSON. Bytes are marked, because RabbitMQ distinguishes them from text."""
     return {"bytes": corpus.as_json(value)} if isinstance(value, bytes) else value
 
 
-def publish(url: str, told: dict[str, Any]) -> None:
-    """Make the recorded streams, with the recorded messages at their offsets."""
+def publish(url: str, recorded: dict[str, Any]) -> None:
+    """Declare the recorded streams, and publish the recorded messages at their offsets."""
     with channel(url) as publishing:
-        for queue in told["objects"]["queues"]:
+        for queue in recorded["objects"]["queues"]:
             name = queue["name"]
             arguments = {argument: value for argument, _, value in queue["arguments"]}
             publishing.queue_declare(name, durable=True, arguments=arguments)
-            for offset, message in enumerate(told[f"stream {name}"]):
+            for offset, message in enumerate(recorded[f"stream {name}"]):
                 assert message["offset"] == offset
                 headers = {
                     header: corpus.as_bytes(value["bytes"]) if isinstance(value, dict) else value
@@ -182,28 +183,28 @@ def publish(url: str, told: dict[str, Any]) -> None:
 
 
 def comparable(messages: list[Message]) -> list[Message]:
-    """The messages without what depends on the clock, on chance, and on how a version of RabbitMQ spreads them."""
+    """The messages in a fixed order, without values that depend on the clock, on chance or on RabbitMQ's distribution."""
     return sorted(map(_comparable, messages), key=json.dumps)
 
 
 def _comparable(message: Message) -> Message:
     body, headers = corpus.as_bytes(message["body"]), dict(message["headers"])
     properties = {name: value for name, value in message["properties"].items() if name != "message_id"}
-    told: Any
+    content: Any
     if properties.get("content_type") == "application/octet-stream":
-        told = corpus.recorded(_unpacked(body))
+        content = corpus.recorded(_unpacked(body))
     else:
-        told = corpus.as_json(_RECEIVED.sub(b',"receivedTime":0.0,"receiptKey":', body))
+        content = corpus.as_json(_RECEIVED.sub(b',"receivedTime":0.0,"receiptKey":', body))
     if _HEAD in headers:
         head = corpus.as_bytes(headers[_HEAD]["bytes"])
         headers[_HEAD] = corpus.recorded(Record(head, b"", b""))["head"]
-    found = {**message, "properties": properties, "headers": headers, "body": told, "offset": None}
+    found = {**message, "properties": properties, "headers": headers, "body": content, "offset": None}
     without: Message = corpus.without_prose(found)
     return without
 
 
 def _unpacked(body: bytes) -> Record:
-    """A whole record: three lengths (little-endian, 32 bits), and then its head, body and original."""
+    """Decode a record: three lengths (little-endian, 32 bits), followed by the head, body and original."""
     lengths = struct.unpack_from("<III", body)
     ends = (12 + sum(lengths[: count + 1]) for count in range(3))
     parts = [body[end - length : end] for end, length in zip(ends, lengths, strict=True)]
@@ -212,7 +213,7 @@ def _unpacked(body: bytes) -> Record:
 
 
 def without_foreign(shown: figures.Figures) -> figures.Figures:
-    """The figures without what another program published."""
+    """The figures without the receipts of another program."""
     foreign = {row["key"] for row in shown["receipts"] if row["source"] == FOREIGN_SOURCE}
     metrics = shown["metrics"].items()
     return shown | {

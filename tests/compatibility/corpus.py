@@ -1,6 +1,6 @@
 """Inputs of every format, and a comparison of the results with the recorded ones.
 
-Bytes are a string in JSON where they are UTF-8, and `{"base64": "..."}` where they are not.
+JSON has UTF-8 bytes as a string, and other bytes as `{"base64": "..."}`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ HERE = Path(__file__).parent
 INPUTS = HERE / "inputs"
 RECORDED = HERE / "recorded"
 NAMES = sorted(file.stem for file in INPUTS.glob("*.json"))
-"""Of the files of inputs: one of each format, and one of what depends on HTTP headers."""
+"""The names of the input files: one per format, and one for inputs that depend on HTTP headers."""
 
 CLOCK_AHEAD = "clock_ahead_a_day"
-"""Flags a receipt that is filed under the day it was received on, because its own date is in the future."""
+"""The note on a receipt whose business day is the day of receipt, because its own date is in the future."""
 
 Result = dict[str, Any]
 
@@ -44,7 +44,7 @@ def as_bytes(content: str | dict[str, str]) -> bytes:
 
 
 def write_lines(path: Path, content: Mapping[str, Any]) -> None:
-    """Write an object as JSON, a line for each of its members."""
+    """Write an object as JSON with one member per line."""
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in content.items())
     path.write_text(f"{{\n{lines}\n}}\n")
 
@@ -55,25 +55,25 @@ def inputs(name: str) -> list[dict[str, Any]]:
 
 
 class Ingest:
-    """A running ingest, and the records that it has written since the last look."""
+    """A running ingest and its log."""
 
     def __init__(self, client: httpx.Client, log: Path) -> None:
         self._client = client
         self._log = log
         self._after = 0
 
-    def result(self, given: dict[str, Any]) -> Result:
-        """The answer to one input and the records that it became, in the form in which results are recorded."""
-        headers, content = given["headers"], as_bytes(given["body"])
-        # Without a Content-Type of its own, httpx sends none for bytes.
-        answer = self._client.post(given["path"], content=content, headers=headers)
+    def result(self, posted: dict[str, Any]) -> Result:
+        """Post an input, and return the answer and the new log records in the recorded form."""
+        headers, content = posted["headers"], as_bytes(posted["body"])
+        # httpx adds no Content-Type for bytes.
+        answer = self._client.post(posted["path"], content=content, headers=headers)
         self._after, records = log_file.records(self._log, self._after)
-        said = answer.json()
+        content = answer.json()
         for record in records:
-            if CLOCK_AHEAD in record.columns["notes"] and "day" in said:
-                assert said["day"] == _day_received(record.columns["received_us"])
-                said["day"] = ""
-        return {"status": answer.status_code, "answer": said, "records": [recorded(record) for record in records]}
+            if CLOCK_AHEAD in record.columns["notes"] and "day" in content:
+                assert content["day"] == _day_received(record.columns["received_us"])
+                content["day"] = ""
+        return {"status": answer.status_code, "answer": content, "records": [recorded(record) for record in records]}
 
 
 @contextmanager
@@ -87,7 +87,7 @@ def ingest(data: Path) -> Iterator[Ingest]:
 
 
 def recorded(record: Record) -> Result:
-    """A record without what depends on the clock."""
+    """A record without the values that depend on the clock."""
     head: dict[str, Any] = record.columns
     day_received = _day_received(head.pop("received_us"))
     if head["kind"] == "refusal":
@@ -99,12 +99,12 @@ def recorded(record: Record) -> Result:
 
 
 def _day_received(received_us: str) -> str:
-    """The day of an instant in the zone of the chain."""
+    """The day of a time in the chain's time zone."""
     return datetime.fromtimestamp(int(received_us) / 1_000_000, ZoneInfo("Europe/Paris")).date().isoformat()
 
 
 def without_prose(value: Any) -> Any:
-    """The same without the texts of errors and hints, which may be worded better."""
+    """The value without the texts of errors and hints, which may be reworded."""
     if isinstance(value, list):
         return [without_prose(each) for each in value]
     if isinstance(value, dict):

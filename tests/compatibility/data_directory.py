@@ -1,4 +1,4 @@
-"""A small data directory, how it was written, and a running tillstream over a copy of it."""
+"""Record a small data directory, and run tillstream on a copy of the recorded one."""
 
 from __future__ import annotations
 
@@ -23,48 +23,50 @@ STORES = HERE.parents[1] / "examples" / "stores.csv"
 
 PASSWORD = "pain au levain"
 STARTS = ("2025-03-01", "2025-03-30", "2025-06-14", "2025-10-26")
-"""Days on which generated receipts begin; on two of them the clocks change."""
+"""The start dates of the generated receipts. On two of them, daylight saving time begins or ends."""
 
 
-class Open(NamedTuple):
-    """A running `tillstream up`, and a client that may read."""
+class OpenDirectory(NamedTuple):
+    """A running `tillstream up`, and an authenticated client that reads."""
 
     tillstream: RunningTillstream
-    reading: httpx.Client
+    client: httpx.Client
 
 
 @contextmanager
-def opened(data: Path, read_key: str) -> Iterator[Open]:
-    with running_tillstream(data) as running, reader(running, read_key) as client:
-        yield Open(running, client)
+def open_directory(data: Path, read_key: str) -> Iterator[OpenDirectory]:
+    with running_tillstream(data) as running, authenticated_client(running, read_key) as client:
+        yield OpenDirectory(running, client)
 
 
-def reader(running: RunningTillstream, key: str) -> httpx.Client:
+def authenticated_client(running: RunningTillstream, key: str) -> httpx.Client:
     headers = {"Authorization": f"Bearer {key}"}
     return httpx.Client(base_url=running.dashboard, headers=headers, timeout=60.0)
 
 
 def wait_until_read(running: RunningTillstream) -> None:
     """Wait until the engine has read the whole log."""
-    wait_until(lambda: running.get("/health/ready").json() == {"status": "ready", "lag": 0}, "the engine reads all")
+    wait_until(
+        lambda: running.get("/health/ready").json() == {"status": "ready", "lag": 0}, "the engine reads the whole log"
+    )
 
 
-def unpacked(directory: Path) -> Path:
-    """A fresh copy of the recorded data directory."""
+def unpack(directory: Path) -> Path:
+    """Extract the recorded data directory, and return its path."""
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(directory, filter="data")
     return directory / "data"
 
 
 def verb(*arguments: object, typed: str = "") -> str:
-    """The standard output of a verb that succeeds."""
+    """Run a verb that must succeed, and return its standard output."""
     done = subprocess.run([*TILLSTREAM, *map(str, arguments)], input=typed, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip()
 
 
 def record(directory: Path) -> None:
-    """Write the archive and what must be seen in it."""
+    """Write the archive and its expected figures."""
     data = directory / "data"
     verb("stores", "import", STORES, "--data", data)
     with running_tillstream(data) as running:
@@ -73,10 +75,11 @@ def record(directory: Path) -> None:
         read_key = verb("keys", "add", "--read", "--name", "reader", "--data", data)
         post_key = verb("keys", "add", "--store", 2, "--name", "till of store 2", "--data", data)
         verb("password", "set", "--data", data, typed=f"{PASSWORD}\n")
-        with reader(running, read_key) as client:
-            wait_until(lambda: client.get("/api/v1/summary").status_code == 200, "the key is known")
+        with authenticated_client(running, read_key) as client:
+            wait_until(lambda: client.get("/api/v1/summary").status_code == 200, "the key is accepted")
             wait_until(
-                lambda: client.post("/login", data={"password": PASSWORD}).status_code == 303, "somebody logs in"
+                lambda: client.post("/login", data={"password": PASSWORD}).status_code == 303,
+                "the password is accepted",
             )
             client.cookies.clear()
             today = client.get("/api/v1/summary").json()["day"]
@@ -87,19 +90,19 @@ def record(directory: Path) -> None:
     assert run_command("check", "--data", data)[0] == 0
     with tarfile.open(ARCHIVE, "w:gz") as archive:
         archive.add(data, "data")
-    told = {"password": PASSWORD, "post_key": post_key, "read_key": read_key, "check": counts}
-    corpus.write_lines(RECORDED, told | shown)
+    expected = {"password": PASSWORD, "post_key": post_key, "read_key": read_key, "check": counts}
+    corpus.write_lines(RECORDED, expected | shown)
 
 
 def _sell(running: RunningTillstream) -> None:
     for start, batch in zip(STARTS, (1, 1, 20, 7), strict=True):
         arguments = ("--burst", 70, "--seed", 7, "--start-date", start, "--stores", 6, "--tills", 2, "--batch", batch)
         verb("generate", "--url", running.ingest, "--quiet", "--connections", 2, *arguments)
-    # The first ones come again.
+    # The first receipts are sent twice.
     verb("generate", "--url", running.ingest, "--quiet", "--burst", 10, "--seed", 7, "--start-date", STARTS[0],
          "--stores", 6, "--tills", 2)  # fmt: skip
     with httpx.Client(base_url=running.ingest) as client:
-        for each in sales.chosen():
+        for each in sales.selected_inputs():
             sales.post(client, each)
     for content in (sales.receipt("1"), sales.receipt("1"), sales.receipt("1", customerID="42"), sales.receipt("2")):
         assert running.post(content).status_code == 202
@@ -109,12 +112,12 @@ def _sell(running: RunningTillstream) -> None:
 
 
 def _decide(running: RunningTillstream, data: Path, directory: Path) -> None:
-    """Discard one entry of the quarantine, and replay another one with a right currency."""
+    """Discard one entry of the quarantine, and replay another one with its currency corrected."""
     entries: list[dict[str, Any]] = running.get("/api/v1/quarantine").json()["entries"]
     currency = next(each["id"] for each in entries if "$.currency" in json.dumps(each["reasons"]))
     date = next(each["id"] for each in entries if "yesterday" in json.dumps(each["reasons"]))
-    mended = directory / "mended.json"
-    mended.write_bytes(sales.receipt("3"))
-    verb("quarantine", "replay", currency, "--from", mended, "--data", data)
+    corrected = directory / "corrected.json"
+    corrected.write_bytes(sales.receipt("3"))
+    verb("quarantine", "replay", currency, "--from", corrected, "--data", data)
     verb("quarantine", "discard", date, "--yes", "--data", data)
     running.wait_for_receipts(3, "2025-12-01")

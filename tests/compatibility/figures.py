@@ -1,4 +1,4 @@
-"""Everything that the API shows of past days, read in one form so that two engines can be compared."""
+"""All figures of past days that the API returns, in one form, to compare two engines."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from urllib.parse import urlencode
 import httpx
 
 VOLATILE = ("as_of", "receipts_per_minute")
-"""Fields that depend on the time of asking."""
+"""Fields that depend on the time of the request."""
 
-_OF_ENGINE = re.compile(r"^/(summaries/[^/]+/ingest_delay_ms|metrics/delays|receipt/[^/]+/(step|applied_at))[/:]")
+_ENGINE_FIELDS = re.compile(r"^/(summaries/[^/]+/ingest_delay_ms|metrics/delays|receipt/[^/]+/(step|applied_at))[/:]")
 
 Figures = dict[str, Any]
 
 
 def read(client: httpx.Client, also: tuple[str, ...] = ()) -> Figures:
-    """Summary and metrics of every day with receipts and of the days in `also`; receipts, quarantine and stores."""
+    """Read receipts, quarantine and stores, and summary and metrics of each day with receipts and each day in `also`."""
     names = [each["name"] for each in _get(client, "/api/v1/metrics")["metrics"]]
     rows = list(_pages(client, "/api/v1/receipts", "receipts"))
-    # One receipt of each source and day shows lines, settlements and originals.
+    # One receipt per source and day is read with its lines, settlements and original.
     shown = {(row["source"], row["day"]): row["key"] for row in rows}
     waiting = list(_pages(client, "/api/v1/quarantine", "entries"))
     settled = list(_pages(client, "/api/v1/quarantine", "entries", settled=1))
@@ -43,34 +43,34 @@ def read(client: httpx.Client, also: tuple[str, ...] = ()) -> Figures:
 def _get(client: httpx.Client, path: str) -> Any:
     answer = client.get(path)
     assert answer.status_code == 200, f"{path}: {answer.text}"
-    return _lasting(answer.json())
+    return _without_volatile(answer.json())
 
 
-def _lasting(value: Any) -> Any:
+def _without_volatile(value: Any) -> Any:
     if isinstance(value, list):
-        return [_lasting(each) for each in value]
+        return [_without_volatile(each) for each in value]
     if isinstance(value, dict):
-        return {name: _lasting(each) for name, each in value.items() if name not in VOLATILE}
+        return {name: _without_volatile(each) for name, each in value.items() if name not in VOLATILE}
     return value
 
 
-def _pages(client: httpx.Client, path: str, name: str, **asked: object) -> Iterator[Any]:
-    following: str | None = None
+def _pages(client: httpx.Client, path: str, name: str, **query: object) -> Iterator[Any]:
+    cursor: str | None = None
     while True:
-        answer = _get(client, f"{path}?{urlencode(asked | ({'cursor': following} if following else {}))}")
+        answer = _get(client, f"{path}?{urlencode(query | ({'cursor': cursor} if cursor else {}))}")
         yield from answer[name]
-        following = answer["next"]
-        if following is None:
+        cursor = answer["next"]
+        if cursor is None:
             return
 
 
 def differences(shown: Any, recorded: Any, *, by_another_engine: bool = False) -> list[str]:
-    """Each place where the figures differ from the recorded ones. A field that only `shown` has is not a difference.
+    """Paths where the figures differ from the recorded ones. A field that only `shown` has is not a difference.
 
-    Another engine read the receipts at another time, which some figures depend on.
+    With `by_another_engine`, fields that depend on when an engine read the receipts are ignored.
     """
     found = _differences(shown, recorded, "")
-    return [each for each in found if not (by_another_engine and _OF_ENGINE.search(each))]
+    return [each for each in found if not (by_another_engine and _ENGINE_FIELDS.search(each))]
 
 
 def _differences(shown: Any, recorded: Any, where: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Record the evidence: `python -m tests.compatibility.record corpus`. Read README.md before you do."""
+"""Record the expected results: `python -m tests.compatibility.record corpus`. Read README.md first."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def record_rabbitmq() -> None:
         broker.record(Path(directory))
 
 
-WHAT = {"corpus": record_corpus, "data-directory": record_data_directory, "rabbitmq": record_rabbitmq}
+RECORDERS = {"corpus": record_corpus, "data-directory": record_data_directory, "rabbitmq": record_rabbitmq}
 
 if __name__ == "__main__":
-    for each in sys.argv[1:] or WHAT:
-        WHAT[each]()
+    for each in sys.argv[1:] or RECORDERS:
+        RECORDERS[each]()

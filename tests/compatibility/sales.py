@@ -1,4 +1,4 @@
-"""Inputs that the recordings of the data directory and of the broker are made of."""
+"""Inputs for the recordings of the data directory and of the broker."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ import httpx
 from tests.compatibility import corpus
 
 FORMATS = ("json", "ndjson", "csv", "form", "xml", "poslog", "square", "records")
-OF_EACH = 5
-"""Inputs of each format that were taken, and as many that were refused."""
+INPUTS_PER_FORMAT = 5
+"""The number of accepted inputs of each format, and of rejected ones."""
 
 
-def chosen(of_each: int = OF_EACH) -> list[dict[str, Any]]:
-    """Inputs of every format: some that became receipts which no other one became, and some that were refused."""
+def selected_inputs(per_format: int = INPUTS_PER_FORMAT) -> list[dict[str, Any]]:
+    """Accepted inputs of every format with receipts that no earlier input has, and rejected inputs."""
     found, known = [], set[str]()
     for name in FORMATS:
         recorded = json.loads((corpus.RECORDED / f"{name}.json").read_bytes())
-        left = {True: of_each, False: of_each}
+        remaining = {True: per_format, False: per_format}
         for each in corpus.inputs(name):
             result = recorded[each["name"]]
-            taken = result["status"] == 202
+            accepted = result["status"] == 202
             keys = {record["head"]["key"] for record in result["records"]} - {""}
-            if left[taken] and _is_small(result) and not (taken and keys <= known):
-                left[taken] -= 1
+            if remaining[accepted] and _is_small(result) and not (accepted and keys <= known):
+                remaining[accepted] -= 1
                 known |= keys
                 found.append(each)
     return found
 
 
 def _is_small(result: dict[str, Any]) -> bool:
-    """Whether a few records were made of the input, and none depends on the clock."""
+    """Whether the input became few records, none of which depends on the clock."""
     heads = [each["head"] for each in result["records"]]
     return 0 < len(heads) < 10 and not any(corpus.CLOCK_AHEAD in head["notes"] for head in heads)
 
 
-def post(client: httpx.Client, given: dict[str, Any]) -> httpx.Response:
-    return client.post(given["path"], content=corpus.as_bytes(given["body"]), headers=given["headers"])
+def post(client: httpx.Client, posted: dict[str, Any]) -> httpx.Response:
+    return client.post(posted["path"], content=corpus.as_bytes(posted["body"]), headers=posted["headers"])
 
 
 def receipt(number: str, **changes: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""Given inputs of every format; when they are posted; then answers and stored records are the recorded ones."""
+"""Inputs of every format get the recorded answers and become the recorded log records."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def fresh_ingest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ingest]:
         yield running
 
 
-def test_every_format_is_recorded() -> None:
+def test_every_format_has_recorded_results() -> None:
     assert NAMES == ["csv", "form", "http", "json", "ndjson", "poslog", "records", "square", "xml"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_answers_and_records_are_as_recorded(fresh_ingest: Ingest, name: str) -> None:
+def test_answers_and_log_records_equal_the_recorded_ones(fresh_ingest: Ingest, name: str) -> None:
     recorded = json.loads((RECORDED / f"{name}.json").read_bytes())
     assert [each["name"] for each in inputs(name)] == list(recorded)
     differing = {}

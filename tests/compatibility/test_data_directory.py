@@ -1,4 +1,4 @@
-"""Given a data directory of an earlier tillstream; when this one opens it; then it shows what was recorded."""
+"""This tillstream opens a data directory of an earlier version and shows the recorded figures."""
 
 from __future__ import annotations
 
@@ -11,75 +11,78 @@ import pytest
 
 from tests.compatibility import figures, sales
 from tests.compatibility.corpus import without_prose
-from tests.compatibility.data_directory import RECORDED, Open, opened, unpacked, verb, wait_until_read
+from tests.compatibility.data_directory import RECORDED, OpenDirectory, open_directory, unpack, verb, wait_until_read
 from tests.support.processes import run_command
 
-TOLD: dict[str, Any] = json.loads(RECORDED.read_bytes())
-FIGURES = {name: value for name, value in TOLD.items() if name not in ("password", "post_key", "read_key", "check")}
+EXPECTED: dict[str, Any] = json.loads(RECORDED.read_bytes())
+FIGURES = {name: value for name, value in EXPECTED.items() if name not in ("password", "post_key", "read_key", "check")}
 DAY = "2025-12-01"
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    return unpacked(tmp_path)
+    return unpack(tmp_path)
 
 
-def assert_shown(running: Open, recorded: Any, *, by_another_engine: bool = False) -> None:
-    shown = figures.read(running.reading, also=tuple(recorded["summaries"]))
+def assert_figures(running: OpenDirectory, recorded: Any, *, by_another_engine: bool = False) -> None:
+    shown = figures.read(running.client, also=tuple(recorded["summaries"]))
     assert figures.differences(shown, recorded, by_another_engine=by_another_engine) == []
 
 
 def assert_agrees(data: Path) -> None:
-    code, said = run_command("check", "--data", data)
-    assert (code, "everything agrees" in said) == (0, True), said
+    code, output = run_command("check", "--data", data)
+    assert (code, "everything agrees" in output) == (0, True), output
 
 
-def test_it_shows_the_recorded_figures_and_a_rebuild_makes_the_same(data: Path) -> None:
-    with opened(data, TOLD["read_key"]) as running:
-        assert_shown(running, FIGURES)
-        assert running.reading.get("/api/v1/check").json() == TOLD["check"]
+def test_the_figures_are_the_recorded_ones_before_and_after_a_rebuild(data: Path) -> None:
+    with open_directory(data, EXPECTED["read_key"]) as running:
+        assert_figures(running, FIGURES)
+        assert running.client.get("/api/v1/check").json() == EXPECTED["check"]
         assert_agrees(data)
         assert running.tillstream.stop() == 0
     assert_agrees(data)
-    code, said = run_command("rebuild", "--data", data)
-    assert code == 0, said
+    code, output = run_command("rebuild", "--data", data)
+    assert code == 0, output
     assert_agrees(data)
-    with opened(data, TOLD["read_key"]) as running:
-        # Only the log has to say the same: the engine words its own reasons.
+    with open_directory(data, EXPECTED["read_key"]) as running:
+        # The log keeps its texts, but the engine may word its own reasons differently.
         recorded = without_prose(FIGURES)
-        assert_shown(running, recorded, by_another_engine=True)
+        assert_figures(running, recorded, by_another_engine=True)
         assert running.tillstream.stop() == 0
 
 
-def test_keys_and_the_password_are_known(data: Path) -> None:
-    with opened(data, TOLD["read_key"]) as running, httpx.Client(base_url=running.tillstream.dashboard) as stranger:
+def test_the_recorded_keys_and_password_are_accepted(data: Path) -> None:
+    with (
+        open_directory(data, EXPECTED["read_key"]) as running,
+        httpx.Client(base_url=running.tillstream.dashboard) as stranger,
+    ):
         assert stranger.get("/api/v1/summary").status_code == 401
         assert stranger.post("/login", data={"password": "croissant"}).status_code == 403
-        assert stranger.post("/login", data={"password": TOLD["password"]}).status_code == 303
+        assert stranger.post("/login", data={"password": EXPECTED["password"]}).status_code == 303
         assert stranger.get("/api/v1/summary").status_code == 200
         assert running.tillstream.post(sales.receipt("5")).status_code == 401
 
 
-def test_what_is_posted_goes_on_from_there(data: Path) -> None:
+def test_new_receipts_are_added_to_the_recorded_ones(data: Path) -> None:
     recorded = FIGURES["summaries"][DAY]
-    own = {"Authorization": f"Bearer {TOLD['post_key']}"}
-    with opened(data, TOLD["read_key"]) as running:
+    own = {"Authorization": f"Bearer {EXPECTED['post_key']}"}
+    with open_directory(data, EXPECTED["read_key"]) as running:
 
         def post(content: bytes) -> int:
             return httpx.post(f"{running.tillstream.ingest}/receipt", content=content, headers=own).status_code
 
-        before = TOLD["check"]["counts"]
+        before = EXPECTED["check"]["counts"]
         assert post(sales.receipt("5", storeID="3")) == 403
-        # The first one counts already, the second one differs from what stands, and the third one is new.
+        # The first is a duplicate, the second conflicts with a stored receipt, and the third is new.
         assert [post(sales.receipt("1")), post(sales.receipt("2", customerID="9")), post(sales.receipt("5"))] == [
             202
         ] * 3
         wait_until_read(running.tillstream)
-        after = running.reading.get("/api/v1/check").json()
+        after = running.client.get("/api/v1/check").json()
         assert after["differences"] == []
-        grown = {name: after["counts"][name] - before[name] for name in before}
-        assert grown == dict.fromkeys(before, 0) | {"receipts": 1, "duplicates": 1, "conflicts": 1}
-        summary = running.reading.get(f"/api/v1/summary?day={DAY}").json()
+        increase = {name: after["counts"][name] - before[name] for name in before}
+        assert increase == dict.fromkeys(before, 0) | {"receipts": 1, "duplicates": 1, "conflicts": 1}
+        summary = running.client.get(f"/api/v1/summary?day={DAY}").json()
         assert summary["receipts"] == recorded["receipts"] + 1
-    said = verb("quarantine", "list", "--settled", "--json", "--data", data)
-    assert {each["settled"]["decision"] for each in json.loads(said)["entries"]} == {"replayed", "discarded"}
+    output = verb("quarantine", "list", "--settled", "--json", "--data", data)
+    assert {each["settled"]["decision"] for each in json.loads(output)["entries"]} == {"replayed", "discarded"}

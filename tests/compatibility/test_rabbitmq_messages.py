@@ -1,4 +1,4 @@
-"""Given the messages of an earlier tillstream on a broker; then this one reads them all, and writes the same."""
+"""This tillstream reads the RabbitMQ messages of an earlier version and writes equal ones."""
 
 from __future__ import annotations
 
@@ -13,42 +13,47 @@ from tests.support.processes import run_command, running_tillstream
 from tests.support.rabbitmq import Node
 from tests.support.waiting import wait_until
 
-TOLD: dict[str, Any] = json.loads(broker.RECORDED.read_bytes())
+EXPECTED: dict[str, Any] = json.loads(broker.RECORDED.read_bytes())
 FIGURES = {
-    name: TOLD[name] for name in ("summaries", "metrics", "receipts", "receipt", "quarantine", "entry", "stores")
+    name: EXPECTED[name] for name in ("summaries", "metrics", "receipts", "receipt", "quarantine", "entry", "stores")
 }
 LOG = ("tillstream.aside", "tillstream.receipts.")
 
 
 def test_recorded_messages_are_read(tmp_path: Path, broker_url: str) -> None:
-    broker.publish(broker_url, TOLD)
+    broker.publish(broker_url, EXPECTED)
     data, options = tmp_path / "data", broker.options(broker_url)
     with (
         running_tillstream(data, *options) as running,
         httpx.Client(base_url=running.dashboard, timeout=60.0) as client,
     ):
-        wait_until(lambda: client.get("/api/v1/check").json()["records"] == TOLD["check"]["records"], "all are read")
-        assert client.get("/api/v1/check").json() == TOLD["check"]
-        shown = broker.without_foreign(figures.read(client, also=tuple(TOLD["summaries"])))
-        # Only the messages have to say the same: the engine words its own reasons.
+        wait_until(
+            lambda: client.get("/api/v1/check").json()["records"] == EXPECTED["check"]["records"],
+            "all messages are read",
+        )
+        assert client.get("/api/v1/check").json() == EXPECTED["check"]
+        shown = broker.without_foreign(figures.read(client, also=tuple(EXPECTED["summaries"])))
+        # The messages keep their texts, but the engine may word its own reasons differently.
         assert figures.differences(shown, corpus.without_prose(FIGURES), by_another_engine=True) == []
         foreign = client.get("/api/v1/summary", params={"day": broker.FOREIGN_DAY}).json()
         assert (foreign["receipts"], foreign["revenue"]) == (1, "2.40")
         assert running.stop() == 0
-    code, said = run_command("check", "--data", data, *options)
-    assert (code, "everything agrees" in said) == (0, True), said
+    code, output = run_command("check", "--data", data, *options)
+    assert (code, "everything agrees" in output) == (0, True), output
 
 
-def test_messages_and_objects_are_the_recorded_ones(tmp_path: Path, node: Node, vhost: str, broker_url: str) -> None:
+def test_new_messages_and_objects_equal_the_recorded_ones(
+    tmp_path: Path, node: Node, vhost: str, broker_url: str
+) -> None:
     with running_tillstream(tmp_path / "data", *broker.options(broker_url)) as running:
         subscriber = broker.sell(running, broker_url)
         objects = broker.declared(node, vhost)
         assert running.stop() == 0
-    assert objects == TOLD["objects"]
-    assert broker.comparable(subscriber) == broker.comparable(TOLD["subscriber"])
+    assert objects == EXPECTED["objects"]
+    assert broker.comparable(subscriber) == broker.comparable(EXPECTED["subscriber"])
     streams = [each["name"] for each in objects["queues"] if each["name"].startswith(LOG)]
     written = [message for name in streams for message in broker.dump(broker_url, name)]
-    recorded = [message for name in streams for message in TOLD[f"stream {name}"] if not _is_foreign(message)]
+    recorded = [message for name in streams for message in EXPECTED[f"stream {name}"] if not _is_foreign(message)]
     assert broker.comparable(written) == broker.comparable(recorded)
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz.run`: far more mutations than a test takes, on every core; what breaks a decoder is kept."""
+"""Long fuzzing run on all cores: `python -m tests.fuzz.run`. Inputs that break a decoder are saved."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from tillstream.formats import registry
 
 CHUNK = 2_000
 FINDINGS_LIMIT = 20
-"""Of one format; what else there is will be found once these are mended."""
+"""The most findings that a run reports for one format."""
 
 SHOWN_BYTES = 400
 
 
 def kinds() -> dict[str, int]:
-    """The place of every format in the registry, by its first media type."""
-    return {decoder.media_types[0]: place for place, decoder in enumerate(registry.load(SETTINGS))}
+    """The position of every format in the registry, by its first media type."""
+    return {decoder.media_types[0]: position for position, decoder in enumerate(registry.load(SETTINGS))}
 
 
-def chunk(place: int, seed: str, numbers: range) -> list[tuple[int, bytes, str]]:
-    """What breaks among these numbers: each with its input, made small, and why."""
-    fuzz = Fuzz(type(list(registry.load(SETTINGS))[place]), seed)
+def chunk(position: int, seed: str, numbers: range) -> list[tuple[int, bytes, str]]:
+    """Findings among these mutations: number, minimized input and traceback."""
+    fuzz = Fuzz(type(list(registry.load(SETTINGS))[position]), seed)
     findings = filter(None, map(fuzz.finding, numbers))
     return [(each.number, each.payload, "".join(traceback.format_exception(each.error))) for each in findings]
 
@@ -44,13 +44,13 @@ def chunks(mutations: int, only: int | None) -> Sequence[range]:
 
 
 @click.command()
-@click.option("--mutations", default=1_000_000, show_default=True, help="of each format")
-@click.option("--seed", default=lambda: secrets.token_hex(4), help="of the run; without it: another one each time")
-@click.option("--format", "formats", multiple=True, type=click.Choice(list(kinds())), help="only this one")
+@click.option("--mutations", default=1_000_000, show_default=True, help="mutations of each format")
+@click.option("--seed", default=lambda: secrets.token_hex(4), help="seed of the run [default: random]")
+@click.option("--format", "formats", multiple=True, type=click.Choice(list(kinds())), help="only this format")
 @click.option("--number", type=int, help="only this mutation")
-@click.option("--findings", default=Path(".fuzz"), type=click.Path(path_type=Path), help="where findings are kept")
+@click.option("--findings", default=Path(".fuzz"), type=click.Path(path_type=Path), help="folder for findings")
 def main(mutations: int, seed: str, formats: Sequence[str], number: int | None, findings: Path) -> None:
-    """Break valid files in many ways, and see whether the decoders hold."""
+    """Mutate valid files and check that the decoders keep their promises."""
     console = Console()
     console.print(f"seed {seed}")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -63,23 +63,23 @@ def main(mutations: int, seed: str, formats: Sequence[str], number: int | None, 
             parts = chunks(mutations, number)
             task = progress.add_task(media_type, total=sum(map(len, parts)))
             waiting = {pool.submit(chunk, kinds()[media_type], seed, part): len(part) for part in parts}
-            here = 0
+            count = 0
             for done in as_completed(waiting):
-                for which, payload, error in done.result():
-                    here += 1
-                    _keep(console, findings, f"{media_type} --seed {seed} --number {which}", payload, error)
+                for mutation, payload, error in done.result():
+                    count += 1
+                    _save(console, findings, f"{media_type} --seed {seed} --number {mutation}", payload, error)
                 progress.advance(task, waiting[done])
-                if here >= FINDINGS_LIMIT:
+                if count >= FINDINGS_LIMIT:
                     for each in waiting:
                         each.cancel()
                     break
-            found += here
+            found += count
     if found:
-        raise SystemExit(f"{found} findings, kept in {findings}/")
+        raise SystemExit(f"{found} findings, saved in {findings}/")
 
 
-def _keep(console: Console, findings: Path, repeat: str, payload: bytes, error: str) -> None:
-    """Write what broke a decoder to a file, and say how to see it again."""
+def _save(console: Console, findings: Path, repeat: str, payload: bytes, error: str) -> None:
+    """Save the input that broke a decoder, and print how to repeat the finding."""
     findings.mkdir(exist_ok=True)
     path = findings / f"{repeat.replace('/', '-').replace(' --', '-').replace(' ', '-')}.bin"
     path.write_bytes(payload)

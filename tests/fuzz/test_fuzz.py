@@ -1,5 +1,5 @@
-"""Given valid files of every format with something broken in them; when they are decoded, and posted to ingest;
-then they are receipts, skips or faults, never an exception, a hang or a fault of the server."""
+"""Mutated files of every format become receipts, skips or faults. They never cause an exception, an endless loop or a server
+error, neither in a decoder nor when posted to ingest."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def test_no_mutation_breaks_a_decoder(kind: type[Decoder]) -> None:
     for number in range(MUTATIONS):
         finding = fuzz.finding(number)
         if finding is not None:
-            told = f"mutation {number} of {fuzz.name}, TILLSTREAM_SEED={SEED}: {finding.payload!r}"
-            raise AssertionError(told) from finding.error
+            message = f"mutation {number} of {fuzz.name}, TILLSTREAM_SEED={SEED}: {finding.payload!r}"
+            raise AssertionError(message) from finding.error
 
 
-def test_the_watchdog_barks() -> None:
+def test_the_watchdog_stops_an_endless_loop() -> None:
     with pytest.raises(BrokenPromise, match="of the processor"), watchdog(limit_s=0.05):
         spin()
 
@@ -54,7 +54,7 @@ def test_no_mutation_breaks_ingest_or_the_engine(kind: type[Decoder], tmp_path: 
         for number in range(POSTED):
             payload = fuzz.payload(number)
             for path in ("/receipt", "/receipts"):
-                status, closed = posted(connection, path, payload, kind.media_types[0])
+                status, closed = post(connection, path, payload, kind.media_types[0])
                 assert status < 500, (
                     f"{path} answers {status} to mutation {number}, TILLSTREAM_SEED={SEED}: {payload!r}"
                 )
@@ -62,28 +62,28 @@ def test_no_mutation_breaks_ingest_or_the_engine(kind: type[Decoder], tmp_path: 
                 connection = ingest.connect() if closed else connection
         assert ingest.request("GET", "/health/ready").status == 200
         assert ingest.post("/receipt", encoded("alive")).status == 202
-        taken = sum(record["kind"] == RECEIPT for record in ingest.records())
+        accepted = sum(record["kind"] == RECEIPT for record in ingest.records())
     finally:
         ingest.close()
     assert statuses[202], statuses
     assert statuses[400] + statuses[422], statuses
-    assert folded(tmp_path) == taken
+    assert processed_receipts(tmp_path) == accepted
 
 
 def spin() -> None:
-    """A loop without an end."""
+    """Loop forever."""
     while True:
         pass
 
 
-def posted(connection: Connection, path: str, payload: bytes, media_type: str) -> tuple[int, bool]:
-    """The answer's status, and whether the server closes the connection behind it."""
+def post(connection: Connection, path: str, payload: bytes, media_type: str) -> tuple[int, bool]:
+    """The status of the answer, and whether the server then closes the connection."""
     answer = connection.request("POST", path, payload, [("content-type", media_type)])
     return answer.status, answer.headers.get("connection") == "close"
 
 
-def folded(directory: Path) -> int:
-    """How many of the log's receipts the engine takes: what ingest acknowledged, it can read."""
+def processed_receipts(directory: Path) -> int:
+    """The number of the log's receipts that the engine processes. None may be unreadable."""
     pipeline = Pipeline(directory)
     try:
         steps = pipeline.drain()
