@@ -87,8 +87,8 @@ def test_every_service_says_whether_it_is_well_and_keeps_its_data_in_a_volume(se
 
 
 def test_a_receipt_comes_through_the_balancer_to_the_dashboard(running: ComposeServices) -> None:
-    key = running.call("engine", "tillstream", "keys", "add", "--store", "12").strip()
-    running.call("engine", "tillstream", "password", "set", typed=f"{PASSWORD}\n")
+    key = running.run("engine", "tillstream", "keys", "add", "--store", "12").strip()
+    running.run("engine", "tillstream", "password", "set", typed=f"{PASSWORD}\n")
     receipts, dashboard = running.url("balancer", 3000), running.url("balancer", 8050)
 
     def post(content: bytes, **headers: str) -> int:
@@ -105,8 +105,8 @@ def test_a_receipt_comes_through_the_balancer_to_the_dashboard(running: ComposeS
 
 
 def test_what_was_refused_is_replayed_through_the_balancer(running: ComposeServices) -> None:
-    key = running.call("engine", "tillstream", "keys", "add", "--all-stores", "--name", "replay").strip()
-    running.call("engine", "sh", "-c", "cat > /var/lib/tillstream-access/replay.key", typed=f"{key}\n")
+    key = running.run("engine", "tillstream", "keys", "add", "--all-stores", "--name", "replay").strip()
+    running.run("engine", "sh", "-c", "cat > /var/lib/tillstream-access/replay.key", typed=f"{key}\n")
     wait_until_known(running, key)
     url = f"{running.url('balancer', 3000)}/receipt"
     assert httpx.post(url, content=receipt("3", date="x"), headers=bearer(key)).status_code == 422

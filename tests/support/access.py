@@ -1,4 +1,4 @@
-"""Keys and a password in a data directory, put there by the command line."""
+"""Set keys and a password with the command line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PASSWORD = "pain au levain"
 
 
 def verb_output(*arguments: object, typed: str = "") -> str:
-    """What a verb that must succeed prints on standard output when this is typed."""
+    """Run a verb that must succeed with this input, and return its standard output."""
     done = subprocess.run(
         [*TILLSTREAM, *map(str, arguments)], input=typed, capture_output=True, text=True, check=False, timeout=60
     )
@@ -24,5 +24,5 @@ def set_password(data: Path, text: str = PASSWORD) -> None:
 
 
 def add_key(data: Path, *options: object) -> str:
-    """The text of a new key; the options say what it is for: `--store`, `--all-stores` or `--read`."""
+    """Add a key, and return its text. The options `--store`, `--all-stores` and `--read` set its rights."""
     return verb_output("keys", "add", *options, "--data", data)

@@ -1,4 +1,4 @@
-"""HAProxy of Debian's package with the very file of `deploy/`, on loopback."""
+"""Run HAProxy on loopback with the configuration in `deploy/`."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ CONFIGURATION = DEPLOY / "haproxy.cfg"
 
 
 def program() -> str:
-    """Where it is; empty where it is not. Of those who are not root, /usr/sbin is often not in PATH."""
+    """The path of HAProxy, or an empty text if it is missing. For most users, PATH does not include /usr/sbin."""
     return shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin") or ""
 
 
 def missing() -> str:
-    """What is not installed, and how it gets there; empty where all is."""
+    """The reason why HAProxy cannot run here, with a hint. The text is empty if it is installed."""
     return "" if program() else "HAProxy is missing: `make debian` installs it as root, or apt-get install haproxy"
 
 
 def own_answer(status: int) -> Any:
-    """The JSON with which the balancer itself, and no ingest, answers with this status."""
+    """The JSON of the balancer's own answer with this status."""
     found = re.search(rf"http-error status {status} .*string '([^']*)'", CONFIGURATION.read_text())
     assert found is not None
     return json.loads(found[1])
 
 
 class Balancer(NamedTuple):
-    """One that serves: where receipts go in and where the dashboard is."""
+    """A running balancer and its addresses for receipts and for the dashboard."""
 
     receipts: str
     dashboard: str
@@ -49,13 +49,13 @@ class Balancer(NamedTuple):
 
 
 def own_user() -> dict[str, str]:
-    """The variables that have it stay who starts it: only root could become another one."""
+    """Variables that make HAProxy run as the current user, because only root can change users."""
     return {"RUN_AS": pwd.getpwuid(os.getuid()).pw_name, "RUN_AS_GROUP": grp.getgrgid(os.getgid()).gr_name}
 
 
 @contextmanager
 def balancer(ingests: tuple[str, str], engine: str, *, tls: str = "") -> Iterator[Balancer]:
-    """In front of these (`host:port`), on free ports; `tls` is the PEM file with which it speaks HTTPS."""
+    """Run HAProxy on free ports before these roles (`host:port`). `tls` is the PEM file for HTTPS."""
     receipts, dashboard = (f"127.0.0.1:{free_port()}" for _ in range(2))
     secured = f"ssl crt {tls}" if tls else ""
     scheme = "https" if tls else "http"
@@ -77,6 +77,6 @@ def balancer(ingests: tuple[str, str], engine: str, *, tls: str = "") -> Iterato
 def _listens(found: Balancer) -> bool:
     if found.command.process.poll() is not None:
         raise AssertionError(f"HAProxy ended: {found.command.output}")
-    # Any answer will do.
+    # Any answer shows that HAProxy listens.
     httpx.get(found.receipts, verify=False)
     return True

@@ -1,4 +1,4 @@
-"""A certificate for this machine, made by `openssl`. Missing, it skips tests on a laptop and fails them in CI."""
+"""Self-signed certificates made by `openssl`. If it is missing, tests are skipped, or fail in CI."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ import pytest
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """PEM files of a certificate that signs itself, for `localhost` and `127.0.0.1`."""
+    """PEM files of a self-signed certificate for `localhost` and `127.0.0.1`."""
 
     certificate: Path
     key: Path
 
     @property
     def options(self) -> tuple[str, ...]:
-        """The command's options."""
+        """Command-line options that name the files."""
         return ("--tls-certificate-file", str(self.certificate), "--tls-key-file", str(self.key))
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings that name them."""
+        """Settings that name the files."""
         return {"tls_certificate_file": str(self.certificate), "tls_key_file": str(self.key)}
 
     @property
     def trusted(self) -> ssl.SSLContext:
-        """TLS of a client that trusts it and nothing else."""
+        """A TLS context for clients that trusts only this certificate."""
         return ssl.create_default_context(cafile=str(self.certificate))
 
 
@@ -46,7 +46,7 @@ def openssl(*arguments: object) -> None:
 
 
 def certificate(directory: Path, kind: str = "ec") -> Certificate:
-    """A new one with an `ec` or an `rsa` key."""
+    """Make a certificate with an `ec` or `rsa` key."""
     made = Certificate(directory / f"{kind}.crt", directory / f"{kind}.key")
     algorithm = ("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1") if kind == "ec" else ("rsa:2048",)
     names = "subjectAltName=DNS:localhost,IP:127.0.0.1"

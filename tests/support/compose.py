@@ -1,4 +1,4 @@
-"""`compose.yaml` as Debian's docker-compose reads it, and its services as plain processes of this machine."""
+"""Read `compose.yaml` with Debian's docker-compose, and run its services as local processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.processes import TILLSTREAM, Command
 
 ROOT = Path(__file__).parents[2]
 DEBIAN_PYTHON = "/usr/bin/python3"
-"""It has the YAML that docker-compose needs itself."""
+"""This Python has the YAML package that docker-compose depends on."""
 
 _TO_JSON = "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout)"
 
@@ -27,38 +27,38 @@ Service = dict[str, Any]
 
 
 def missing_programs() -> str:
-    """What is not installed, and how it gets there; empty where all is."""
+    """The missing programs and how to install them, or an empty text if nothing is missing."""
     if shutil.which("docker-compose"):
         return balancer.missing()
     return "docker-compose is missing: `make debian` installs it as root, or apt-get install docker-compose"
 
 
 def compose_config(**variables: str) -> tuple[int, str, str]:
-    """What `docker-compose config` says: exit code, standard output and standard error."""
+    """Run `docker-compose config`, and return its exit code, standard output and standard error."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("RABBITMQ", "BALANCER"))}
-    # In the place of the file .env that may stand there.
-    with NamedTemporaryFile() as nothing:
+    # An empty file replaces a `.env` that may exist in the repository.
+    with NamedTemporaryFile() as empty:
         done = subprocess.run(
-            ["docker-compose", "--env-file", nothing.name, "-f", str(ROOT / "compose.yaml"), "config"],
+            ["docker-compose", "--env-file", empty.name, "-f", str(ROOT / "compose.yaml"), "config"],
             capture_output=True, text=True, cwd=ROOT, env=environment | variables, timeout=60,
         )  # fmt: skip
     return done.returncode, done.stdout, done.stderr
 
 
 def compose_services(**variables: str) -> dict[str, Service]:
-    """The services with these variables, everything resolved."""
-    code, text, said = compose_config(**variables)
-    assert code == 0, said
+    """The services with all variables resolved."""
+    code, text, errors = compose_config(**variables)
+    assert code == 0, errors
     done = subprocess.run([DEBIAN_PYTHON, "-c", _TO_JSON], input=text, capture_output=True, text=True, check=True)
     found: dict[str, Service] = json.loads(done.stdout)["services"]
     return found
 
 
 class ComposeServices:
-    """The services but for the broker, which is at `broker` (`host:port/virtual host`).
+    """The services as local processes, with the broker at `broker` (`host:port/virtual host`).
 
-    A container's address becomes a free port of this machine, a volume a directory below `folder`; nothing
-    else of a command, of an environment or of the settings file is changed.
+    Container addresses become free local ports, and volumes become directories in `folder`. Commands, environments and the
+    settings file stay the same otherwise.
     """
 
     def __init__(self, folder: Path, found: dict[str, Service], broker: str) -> None:
@@ -80,20 +80,20 @@ class ComposeServices:
         return f"http://{self._addresses[service, port]}"
 
     def start(self, service: str) -> Command:
-        """Run what the container runs."""
+        """Start the command of the container."""
         program, arguments = self._command(service, self._services[service]["command"])
         command = Command(*arguments, program=program, cwd=None, **self._environment(service))
         self._commands.append(command)
         return command
 
-    def call(self, service: str, *arguments: str, typed: str = "") -> str:
-        """What a command says that ends by itself, as `docker-compose run` would have it run."""
+    def run(self, service: str, *arguments: str, typed: str = "") -> str:
+        """Run a command as `docker-compose run` does, and return its standard output."""
         done = self._run(service, arguments, typed)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def is_healthy(self, service: str) -> bool:
-        """Whether the container's health check, made once, finds everything well."""
+        """Run the container's health check once."""
         kind, *test = self._services[service]["healthcheck"]["test"]
         assert kind == "CMD"
         return self._run(service, test).returncode == 0
@@ -115,20 +115,20 @@ class ComposeServices:
             command.close()
 
     def _environment(self, service: str) -> dict[str, str]:
-        given = {
+        environment = {
             name: self._here(service, str(value)) for name, value in self._services[service]["environment"].items()
         }
         if service == "balancer":
-            given |= balancer.own_user()
-        # In a container of its own each has the same port.
+            environment |= balancer.own_user()
+        # Each container can use the same port, but local processes cannot.
         for setting, port in (("INGEST", 3000), ("DASHBOARD", 8050)):
             address = self._addresses.get((service, port))
             if address is not None and service != "balancer":
-                given[f"TILLSTREAM_{setting}_PORT"] = address.rpartition(":")[2]
-        return given
+                environment[f"TILLSTREAM_{setting}_PORT"] = address.rpartition(":")[2]
+        return environment
 
     def _here(self, service: str, text: str) -> str:
-        """The text with addresses and paths of this machine."""
+        """The text with local addresses and paths."""
         text = text.replace("rabbitmq:5672/%2F", self._broker)
         for (name, port), address in self._addresses.items():
             text = re.sub(rf"\b{name}:{port}\b", address, text)
@@ -140,7 +140,7 @@ class ComposeServices:
         return text
 
     def _mounts(self, service: str) -> list[tuple[str, str]]:
-        """The paths in the container, the longest first, with what stands there."""
+        """The mounted container paths and their local paths, the longest first."""
         found = []
         for volume in self._services[service]["volumes"]:
             source, inside, _ = volume.split(":")
@@ -153,5 +153,5 @@ class ComposeServices:
         return sorted(found, key=lambda mount: -len(mount[0]))
 
     def _settings(self, service: str) -> Path:
-        """The shared settings file, as this service sees it."""
+        """The path of the settings file for this service."""
         return self._folder / f"{service}.toml"

@@ -1,4 +1,4 @@
-"""What the dashboard's API lists page by page, as one list."""
+"""Read all pages of a list from the dashboard's API."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 import httpx
 
 PAGE = 1_000
-"""The most rows that one answer has."""
+"""The maximum number of rows in one answer."""
 
 
 def all_receipts(dashboard: str, **filters: str) -> list[dict[str, Any]]:
-    """Every receipt of the dashboard at this address, the newest first."""
+    """All receipts, the newest first."""
     found: list[dict[str, Any]] = []
     cursor: str | None = ""
     with httpx.Client(base_url=dashboard, timeout=60) as client:

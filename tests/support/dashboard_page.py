@@ -1,4 +1,4 @@
-"""The dashboard's page as a browser has it: opened, sold to, and read."""
+"""Helpers for tests that use the dashboard in a browser."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from tests.support.receipts import body
 LIVE = "#freshness[data-state=live]"
 STALE = "#freshness[data-state=stale]"
 PAGE_FITS = "() => document.documentElement.scrollWidth <= innerWidth"
-"""Whether nothing is wider than the page."""
+"""A script that returns whether nothing is wider than the screen."""
 
 FEED_CONTROL_SCRIPT = """
 const Real = window.EventSource;
 window.EventSource = class extends Real {
   constructor(address) { super(address); window.source = this; }
 };
-window.heard = (name, data) => window.source.dispatchEvent(new MessageEvent(name, { data: JSON.stringify(data) }));
+window.emitFeedEvent = (name, data) => window.source.dispatchEvent(new MessageEvent(name, { data: JSON.stringify(data) }));
 """
-"""A script for the page to begin with: `heard` then hands it events of the live feed."""
+"""An initial script for the page. Its function `emitFeedEvent` sends the page an event of the live feed."""
 
 
 def local_time_text() -> str:
@@ -43,26 +43,28 @@ def tile(page: Page, name: str) -> Locator:
 
 
 def open_page(page: Page, tillstream: RunningTillstream, path: str = "/") -> None:
-    """Open any part of the chain, or another day."""
+    """Open a page and wait until it is drawn."""
     page.goto(tillstream.dashboard + path)
     page.locator("#page[data-drawn]").wait_for()
 
 
 def open_live_page(page: Page, tillstream: RunningTillstream, path: str = "/") -> None:
+    """Open a page and wait until it gets live updates."""
     page.goto(tillstream.dashboard + path)
     page.locator(LIVE).wait_for()
 
 
 def number_pattern(number: int) -> re.Pattern[str]:
-    """The text of something that counts to this number, whatever it says besides."""
+    """A pattern for texts that contain this number."""
     return re.compile(rf"\b{number}\b")
 
 
 def attention_links(page: Page, path: str) -> Locator:
-    """Links to this address, or to one that begins with it, in the list of what needs somebody."""
+    """Links to addresses with this prefix, in the page's list of things that need attention."""
     return page.locator(f"#look a[href^='{path}']")
 
 
 def euro_text(amount: str) -> str:
+    """The amount as the English page shows it."""
     whole, _, cents = amount.partition(".")
     return f"€{int(whole):,}.{cents}"

@@ -1,4 +1,4 @@
-"""Reads generated receipts the exact way: amounts as decimals, rounded to the cent."""
+"""Read generated receipts with exact decimal amounts."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def parse_receipt(receipt: bytes) -> dict[str, Any]:
 
 
 def cents(amount: Decimal | int) -> int:
-    """To the cent; fails where an amount is finer than float noise explains."""
+    """The amount in cents. Fails if it differs from whole cents by more than float noise."""
     exact = Decimal(amount) * 100
     rounded = exact.to_integral_value(ROUND_HALF_UP)
-    assert abs(exact - rounded) < Decimal("1e-9"), f"{amount} is no amount of cents"
+    assert abs(exact - rounded) < Decimal("1e-9"), f"{amount} is not a whole number of cents"
     return int(rounded)
 
 

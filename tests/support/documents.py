@@ -1,4 +1,4 @@
-"""Valid files of every format, small ones: what fuzzing starts from."""
+"""Small valid files of every format, which fuzzing starts from."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RECEIPTS: tuple[dict[str, Any], ...] = (
         ],
     },
 )
-"""The smallest, a usual one, and one with whatever is seldom in it."""
+"""The smallest receipt, a usual one, and one with rare content."""
 
 
 def _json(value: Any, **how: Any) -> bytes:
@@ -94,15 +94,15 @@ def _xmls() -> list[bytes]:
 
 
 def _poslogs() -> list[bytes]:
-    alike = "\n".join(_transaction(number, _SOLD) for number in range(6))
-    mixed = _transaction(7, _RETURNED) + _transaction(8, "<ControlTransaction><SignOn/></ControlTransaction>")
+    alike = "\n".join(_transaction(number, _SALE) for number in range(6))
+    mixed = _transaction(7, _RETURN) + _transaction(8, "<ControlTransaction><SignOn/></ControlTransaction>")
     namespace = "http://www.nrf-arts.org/IXRetail/namespace/"
     return [
         each.encode()
         for each in (
             f'<?xml version="1.0"?>\n<POSLog xmlns="{namespace}">{mixed}</POSLog>',
             f'<POSLog xmlns="{namespace}">\n{alike}\n</POSLog>',
-            f"<POSLog>{_transaction(9, _SOLD, ' VoidFlag=' + repr('true'))}{_transaction(10, _RETURNED)}</POSLog>",
+            f"<POSLog>{_transaction(9, _SALE, ' VoidFlag=' + repr('true'))}{_transaction(10, _RETURN)}</POSLog>",
         )
     ]
 
@@ -116,7 +116,7 @@ def _transaction(number: int, inside: str, attributes: str = "") -> str:
     )
 
 
-_SOLD = (
+_SALE = (
     "<RetailTransaction><LineItem><SequenceNumber>1</SequenceNumber><Sale><ItemID>0102</ItemID>"
     "<MerchandiseHierarchy Level='Department'>6</MerchandiseHierarchy><Description>Baguette &amp; beurre</Description>"
     "<RegularSalesUnitPrice>2.99</RegularSalesUnitPrice><ExtendedAmount>1.26</ExtendedAmount>"
@@ -126,7 +126,7 @@ _SOLD = (
     "<Total TotalType='TransactionGrandAmount'>1.33</Total><Total TotalType='TransactionTaxAmount'>0.07</Total>"
     "</RetailTransaction>"
 )
-_RETURNED = (
+_RETURN = (
     "<RetailTransaction><LineItem><Return><ItemID>7</ItemID><ExtendedAmount>5.00</ExtendedAmount><Quantity>1</Quantity>"
     "</Return></LineItem><LineItem VoidFlag='true'><Sale><ItemID>8</ItemID><ExtendedAmount>1</ExtendedAmount></Sale>"
     "</LineItem><LineItem><Discount><Amount>0.50</Amount></Discount></LineItem><LineItem><Tender TenderType='Cash' "
@@ -134,7 +134,7 @@ _RETURNED = (
     "<Total TotalType='TransactionGrandAmount'>-5.00</Total></RetailTransaction>"
 )
 
-WRITTEN: Mapping[str, Callable[[], Sequence[bytes]]] = {
+FILES: Mapping[str, Callable[[], Sequence[bytes]]] = {
     "application/json": _jsons,
     "application/x-ndjson": _ndjsons,
     "application/xml": _xmls,
@@ -144,10 +144,10 @@ WRITTEN: Mapping[str, Callable[[], Sequence[bytes]]] = {
     "application/vnd.square.orders+json": _orders,
     "application/vnd.nrf-arts.poslog+xml": _poslogs,
 }
-"""By the first media type of a format. Of one that is not here, its example is all there is."""
+"""Functions that make files, by the first media type of a format. Other formats have only their example."""
 
 
 def of(media_type: str, example: str = "") -> list[bytes]:
-    """Files of the format with this first media type, its own example before the others."""
-    written = WRITTEN.get(media_type, lambda: ())
-    return [*filter(None, [example.encode()]), *written()]
+    """Files of the format with this first media type, its own example first."""
+    files = FILES.get(media_type, lambda: ())
+    return [*filter(None, [example.encode()]), *files()]

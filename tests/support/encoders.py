@@ -1,4 +1,4 @@
-"""Receipts as other programs would write them."""
+"""Encode receipts as CSV, HTML form and XML."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 
 
 def to_csv(receipts: Sequence[dict[str, Any]], delimiter: str = ",", comma: bool = False) -> bytes:
-    """A row for each line, the n-th settlement in the n-th row; amounts with a decimal comma if asked."""
+    """One row per receipt line. The n-th settlement is in the n-th row. `comma` writes decimal commas."""
 
     def cells(receipt: dict[str, Any], row: int) -> Iterator[tuple[str, Any]]:
         for name, value in receipt.items():
@@ -21,7 +21,7 @@ def to_csv(receipts: Sequence[dict[str, Any]], delimiter: str = ",", comma: bool
             elif row < len(value):
                 yield from ((f"{name}.{inner}", part) for inner, part in value[row].items())
 
-    def written(value: Any) -> str:
+    def cell(value: Any) -> str:
         text = "" if value is None else _plain(value)
         if not isinstance(value, str):
             whole, _, decimals = text.partition(".")
@@ -38,12 +38,12 @@ def to_csv(receipts: Sequence[dict[str, Any]], delimiter: str = ",", comma: bool
         count = max(1, *(len(part) for part in receipt.values() if isinstance(part, list)), 1)
         rows += [dict(cells(receipt, row)) for row in range(count)]
     names = list(dict.fromkeys(name for row in rows for name in row))
-    table = [[quoted(name) for name in names], *([written(row.get(name)) for name in names] for row in rows)]
+    table = [[quoted(name) for name in names], *([cell(row.get(name)) for name in names] for row in rows)]
     return "".join(delimiter.join(line) + "\r\n" for line in table).encode()
 
 
 def to_form(receipt: dict[str, Any], *, comma: bool = False) -> bytes:
-    """As a browser sends it, with a decimal comma if asked."""
+    """The form as a browser sends it. `comma` writes decimal commas."""
 
     def fields(value: Any, path: str) -> Iterator[tuple[str, str]]:
         if isinstance(value, dict):
@@ -61,7 +61,7 @@ def to_form(receipt: dict[str, Any], *, comma: bool = False) -> bytes:
 
 
 def _plain(value: Any) -> str:
-    """Without an exponent."""
+    """A number as text without an exponent."""
     return f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
@@ -69,7 +69,7 @@ _ITEMS = {"lines": "line", "settlements": "settlement"}
 
 
 def to_xml(receipt: dict[str, Any]) -> bytes:
-    """A canonical receipt as a `<receipt>`; None and what XML has no sign for can't be written."""
+    """A canonical receipt as a `<receipt>` element. None is left out. Characters that XML excludes are not supported."""
     return _element("receipt", receipt).encode()
 
 

@@ -1,4 +1,4 @@
-"""The formats that every tillstream takes, and their examples as ingest's description has them."""
+"""The built-in formats, and their examples in the OpenAPI document of ingest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.receipts import body
 
 
 class Format(NamedTuple):
-    """A format by the name that reports give it, and the media types by which a client sends it, its own first."""
+    """A format: its name in reports and its media types, the main one first."""
 
     title: str
     media_types: tuple[str, ...]
@@ -34,9 +34,9 @@ FORMATS = (JSON, NDJSON, XML, CSV, FORM, SQUARE, POSLOG, RECORDS)
 
 
 def described_examples(ingest: str) -> dict[str, str]:
-    """The example of every media type that ingest at this address describes."""
+    """The example of each media type in the OpenAPI document of ingest."""
     operation = httpx.get(f"{ingest}/openapi.json").json()["paths"]["/receipts"]["post"]
     content = operation["requestBody"]["content"]
-    # JSON has a schema instead of an example. In one line it would be NDJSON too.
+    # JSON has a schema instead of an example. It is indented, because one line would also be valid NDJSON.
     by_schema = {JSON.media_type: json.dumps(body(cashReceiptID="1047"), indent=2)}
     return {media_type: each.get("example") or by_schema[media_type] for media_type, each in content.items()}

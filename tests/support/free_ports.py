@@ -1,4 +1,4 @@
-"""Ports for servers of tests and benches that cannot be told to choose one themselves."""
+"""Free ports for servers in tests and benchmarks that cannot choose a port themselves."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ import os
 import random
 import socket
 
-_FIRST, _BEHIND = 10_000, 32_768
-"""Below the ports that Linux gives to connections: one of those could take a port before its server does."""
+_FIRST, _END = 10_000, 32_768
+"""These ports are below the range of Linux for outgoing connections, which could otherwise use a port first."""
 
 _WORKERS = 16
-"""Each worker of pytest-xdist chooses among ports of its own."""
+"""Each worker of pytest-xdist has its own set of ports."""
 
-_given: set[int] = set()
+_used: set[int] = set()
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody uses, and that this process was not given before."""
+    """A free port of 127.0.0.1 that this process did not get before."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
-    own = range(_FIRST + worker, _BEHIND, _WORKERS)
+    own = range(_FIRST + worker, _END, _WORKERS)
     for port in random.sample(own, len(own)):
-        if port not in _given and _is_free(port):
-            _given.add(port)
+        if port not in _used and _is_free(port):
+            _used.add(port)
             return port
-    raise RuntimeError("every port of this worker is in use or was given already")
+    raise RuntimeError("no port of this worker is free")
 
 
 def _is_free(port: int) -> bool:
-    with socket.socket() as asking:
+    with socket.socket() as probe:
         try:
-            asking.bind(("127.0.0.1", port))
+            probe.bind(("127.0.0.1", port))
         except OSError:
             return False
     return True

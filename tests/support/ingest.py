@@ -1,4 +1,4 @@
-"""Raw requests to an ingest server, and the small receipts that they post."""
+"""Raw HTTP requests to an ingest server, and small receipts to post."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ JSON = "application/json"
 NDJSON = "application/x-ndjson"
 
 RECEIVED_US = 1_795_435_200_000_000
-"""When the clock of a test stands still."""
+"""The time of the manual clock in tests."""
 
 
 def receipt(number: object = 1, **fields: Any) -> dict[str, Any]:
-    """A small receipt that is right."""
+    """A small valid receipt."""
     return {
         "cashReceiptID": number,
         "storeID": "S-1",
@@ -45,13 +45,13 @@ class Answer(NamedTuple):
 
 
 class Connection:
-    """A socket to the server, by TLS where it is given, that says exactly what a test wants to say."""
+    """A connection to the server, optionally with TLS, that sends arbitrary bytes."""
 
     def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
         if tls is not None:
             self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
-        self._came = b""
+        self._received = b""
 
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
@@ -71,34 +71,34 @@ class Connection:
         first, *lines = head.decode().removesuffix("\r\n\r\n").split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
         size = int(headers.get("content-length", 0)) if with_body else 0
-        while len(self._came) < size:
+        while len(self._received) < size:
             self._receive()
-        body, self._came = self._came[:size], self._came[size:]
+        body, self._received = self._received[:size], self._received[size:]
         return Answer(int(first.split()[1]), headers, body)
 
     def at_end(self) -> bool:
-        """Whether the server closes the connection without saying more."""
+        """Whether the server closes the connection without sending more data."""
         with suppress(ConnectionResetError):
-            return self._came == b"" and self.socket.recv(1) == b""
+            return self._received == b"" and self.socket.recv(1) == b""
         return True
 
     def _until(self, mark: bytes) -> bytes:
-        while mark not in self._came:
+        while mark not in self._received:
             self._receive()
-        found, _, self._came = self._came.partition(mark)
+        found, _, self._received = self._received.partition(mark)
         return found + mark
 
     def _receive(self) -> None:
         data = self.socket.recv(65_536)
         if not data:
-            raise ConnectionError(f"closed after {self._came!r}")
-        self._came += data
+            raise ConnectionError(f"closed after {self._received!r}")
+        self._received += data
 
     def close(self) -> None:
         self.socket.close()
 
 
 def head(**headers: object) -> bytes:
-    """A POST to /receipt with these headers, a body not yet sent."""
+    """The head of a POST to /receipt with these headers."""
     lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join(["POST /receipt HTTP/1.1", "host: x", *lines, "", ""]).encode()

@@ -1,4 +1,4 @@
-"""Valid files with something broken in them: every mutation follows from its seed and the documents alone."""
+"""Mutations of valid files. A mutation depends only on its seed and the documents."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from random import Random
 
 LARGE_BYTES = 24 * 1024
 HUGE_BYTES = 1024 * 1024
-"""Mutations are at most so large: nearly all the first, one in `HUGE_EVERY` the second."""
+"""Size limits of mutations. One in `HUGE_EVERY` may have the larger size."""
 
 HUGE_EVERY = 2_000
 FOREIGN_EVERY = 12
-"""One document in so many is of another format."""
+"""One in this many documents has another format."""
 
 NUMBERS = (
     b"0", b"-0", b"00", b"-1", b"+1", b".5", b"5.", b"1e5", b"1e400", b"-1e400", b"1e-400", b"1E+99999", b"NaN",
@@ -52,20 +52,20 @@ _SPLICES = re.compile(rb"[\n,;&>}\]]")
 
 
 class Mutator:
-    """Makes mutations of one format's documents; documents of other formats are mixed in."""
+    """Makes mutations of the documents of one format, mixed with documents of other formats."""
 
     def __init__(self, documents: Sequence[bytes], others: Sequence[bytes]) -> None:
         self._documents = documents
         self._others = others or documents
 
     def mutation(self, seed: str) -> bytes:
-        """The one that belongs to the seed."""
+        """The mutation for this seed."""
         random = Random(seed)
         limit = HUGE_BYTES if random.randrange(HUGE_EVERY) == 0 else LARGE_BYTES
         payload = self._document(random)
         while True:
             payload = random.choice(_OPERATORS)(random, payload, self._document)[:limit]
-            # One change as often as two, as three, and so on.
+            # Each further change has a probability of one half.
             if random.random() < 0.5:
                 return payload
 
@@ -105,13 +105,13 @@ def _duplicate(random: Random, payload: bytes, _: Pick) -> bytes:
 
 
 def _duplicate_part(random: Random, payload: bytes, _: Pick) -> bytes:
-    """A part between two separators, such as a line, a field, an element or a member, once more or elsewhere."""
-    places = [found.end() for found in _SPLICES.finditer(payload)]
-    if len(places) < 2:
+    """Copy a part between two separators, such as a line, a field, an element or a member."""
+    positions = [found.end() for found in _SPLICES.finditer(payload)]
+    if len(positions) < 2:
         return payload + payload
-    at = random.randrange(len(places) - 1)
-    start, end = places[at], places[min(len(places) - 1, at + random.randint(1, 8))]
-    to = random.choice(places)
+    at = random.randrange(len(positions) - 1)
+    start, end = positions[at], positions[min(len(positions) - 1, at + random.randint(1, 8))]
+    to = random.choice(positions)
     return payload[:to] + payload[start:end] + payload[to:]
 
 
@@ -141,13 +141,13 @@ def _token(random: Random, payload: bytes, _: Pick) -> bytes:
     return payload[:at] + random.choice(TOKENS) + payload[at:]
 
 
-def _replacing(pattern: re.Pattern[bytes], values: Sequence[bytes], fewest: int = 0) -> Operator:
+def _replacing(pattern: re.Pattern[bytes], values: Sequence[bytes], kept_bytes: int = 0) -> Operator:
     def replace(random: Random, payload: bytes, _: Pick) -> bytes:
-        """Of what matches, one is another value; `fewest` bytes at both ends of it stay."""
+        """Replace one match with a value, and keep `kept_bytes` at both ends of the match."""
         found = pattern.search(payload, random.randrange(len(payload) + 1)) or pattern.search(payload)
         if found is None:
             return payload + random.choice(values)
-        return payload[: found.start() + fewest] + random.choice(values) + payload[found.end() - fewest :]
+        return payload[: found.start() + kept_bytes] + random.choice(values) + payload[found.end() - kept_bytes :]
 
     return replace
 
@@ -159,7 +159,7 @@ def _nest(random: Random, payload: bytes, _: Pick) -> bytes:
 
 
 def _repeat(random: Random, payload: bytes, _: Pick) -> bytes:
-    """A part many times over: up to what a mutation may take."""
+    """Repeat a part many times, up to the size limit of a mutation."""
     start, end = _slice(random, payload, random.choice((1, 8, 100)))
     times = random.choice((10, 100, 1_000) if random.randrange(20) else (HUGE_BYTES,))
     times = min(times, HUGE_BYTES // max(1, end - start))

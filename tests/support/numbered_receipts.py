@@ -1,4 +1,4 @@
-"""Receipts for imports: as many as a test wants, each its own, of which the total is known."""
+"""Any number of distinct receipts with a known total, for imports."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ GROSS_CENTS = 250
 
 MANY_RECEIPTS = 12_000
 PER_STORE = 500
-"""Receipts a second of one of the seven stores: so to take so many lasts seconds, and can be met in the middle."""
+"""Receipts per second of one of the seven stores. At this rate an import takes seconds, so a test can interrupt it."""
 
 
 def numbered_receipt(number: int, day: str = DAY, **fields: Any) -> dict[str, Any]:
-    """The receipt of that number: 2.50 of the currency."""
+    """The receipt with this number, with a total of 2.50."""
     second = number % 50_000
     return {
         "cashReceiptID": str(number),
@@ -33,7 +33,7 @@ def ndjson(numbers: Iterable[int], day: str = DAY) -> bytes:
 
 
 def revenue(count: int) -> str:
-    """Of so many receipts, as the API writes it."""
+    """The revenue of this many receipts in the form of the API."""
     cents = count * GROSS_CENTS
     return f"{cents // 100}.{cents % 100:02}"
 

@@ -1,4 +1,4 @@
-"""The real `tillstream` commands as processes: started on free ports, waited for, read and killed by id."""
+"""Run the real `tillstream` commands as processes on free ports, and read their output."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TILLSTREAM = (sys.executable, "-P", "-m", "tillstream")
 
 
 class Command:
-    """One process and what it says; standard output and error come as one text."""
+    """One process and its output: standard output and standard error in one text."""
 
     def __init__(
         self,
@@ -65,16 +65,16 @@ class Command:
 
     @property
     def output(self) -> str:
-        """Everything it has said until now."""
+        """The output so far."""
         with self._changed:
             return "".join(self._lines)
 
     def log_entries(self) -> list[dict[str, Any]]:
-        """The entries of its log until now, where it is told to write them as JSON."""
+        """The log entries so far, if the process writes its log as JSON."""
         return [json.loads(line) for line in self.output.splitlines() if line.startswith("{")]
 
     def wait_for_output(self, pattern: str, timeout_s: float = READY_S) -> re.Match[str]:
-        """Wait until it says something that matches."""
+        """Wait until the output matches the pattern."""
         deadline = time.monotonic() + timeout_s
         while True:
             found = re.search(pattern, self.output, re.MULTILINE)
@@ -88,7 +88,7 @@ class Command:
                 self._changed.wait(0.05)
 
     def wait(self, timeout_s: float = STOP_S) -> int:
-        """The exit code, once it has ended and everything it said is read."""
+        """Wait until the process has ended and its output is read, and return the exit code."""
         code = self.process.wait(timeout_s)
         self._reader.join(timeout_s)
         return code
@@ -98,8 +98,8 @@ class Command:
         return self.wait(timeout_s)
 
     def child(self, name: str) -> psutil.Process:
-        """The child process that runs this part."""
-        return wait_until(lambda: self._child(name), f"the part {name} runs")
+        """The child process that has this name among its arguments."""
+        return wait_until(lambda: self._child(name), f"the child process {name} runs")
 
     def _child(self, name: str) -> psutil.Process | None:
         for child in psutil.Process(self.pid).children():
@@ -109,16 +109,16 @@ class Command:
         return None
 
     def close(self) -> None:
-        """End it and its children, however they do."""
-        family = []
+        """Kill the process and its children."""
+        children = []
         with suppress(psutil.NoSuchProcess):
-            family = psutil.Process(self.pid).children(recursive=True)
+            children = psutil.Process(self.pid).children(recursive=True)
         self.process.kill()
-        for child in family:
+        for child in children:
             with suppress(psutil.NoSuchProcess):
                 child.kill()
         self.process.wait(STOP_S)
-        psutil.wait_procs(family, STOP_S)
+        psutil.wait_procs(children, STOP_S)
         self._reader.join(STOP_S)
         assert self.process.stdout is not None
         self.process.stdout.close()
@@ -128,7 +128,7 @@ class Command:
 def running_command(
     *arguments: object, program: Sequence[str | Path] = TILLSTREAM, cwd: Path | None = None, **environment: str
 ) -> Iterator[Command]:
-    """A command of `tillstream` that is ended with the block."""
+    """Run a command, and kill it when the block ends."""
     command = Command(*arguments, program=program, cwd=cwd, **environment)
     try:
         yield command
@@ -143,25 +143,25 @@ def run_command(
     timeout_s: float = 60.0,
     **environment: str,
 ) -> tuple[int, str]:
-    """Run a verb to its end: exit code and what it said."""
+    """Run a command until it ends, and return its exit code and output."""
     with running_command(*arguments, program=program, cwd=cwd, **environment) as command:
         return command.wait(timeout_s), command.output
 
 
 def integers_in(text: str) -> list[int]:
-    """The whole numbers among the words, in their order."""
+    """The integers in a text, in order."""
     return [int(each.replace(",", "")) for each in re.findall(r"(?<![\w.:-])\d[\d,]*(?!\w|[-.:]\d)", text)]
 
 
 def run_check(data: Path, *options: object) -> CheckCounts:
-    """What `check` counted in a data directory; fails where a figure disagrees."""
-    code, said = run_command("check", "--data", data, *options)
-    assert code == 0, said
-    return CheckCounts(*integers_in(said)[: len(CheckCounts._fields)])
+    """Run `check` on a data directory, and return its counts. Fails if a figure differs."""
+    code, output = run_command("check", "--data", data, *options)
+    assert code == 0, output
+    return CheckCounts(*integers_in(output)[: len(CheckCounts._fields)])
 
 
 class CheckCounts(NamedTuple):
-    """The records of the log, and what became of them."""
+    """The counts of `check`: the records in the log and their outcomes."""
 
     records: int
     receipts: int
@@ -171,28 +171,28 @@ class CheckCounts(NamedTuple):
 
 
 def assert_usage_error(*arguments: object, naming: object = "", **environment: str) -> None:
-    """A verb ends with exit code 2 and one line, without a traceback, that names this."""
-    code, said = run_command(*arguments, cwd=None, timeout_s=60.0, **environment)
-    assert code == 2, said
-    (line,) = said.splitlines()
+    """Check that a verb ends with exit code 2 and prints one line, which contains `naming`."""
+    code, output = run_command(*arguments, cwd=None, timeout_s=60.0, **environment)
+    assert code == 2, output
+    (line,) = output.splitlines()
     assert str(naming) in line
 
 
 @contextmanager
 def running_role(role: str, data: Path, *options: object, **environment: str) -> Iterator[tuple[Command, str]]:
-    """`tillstream ingest` or `tillstream engine` on a free port over a data directory, with its address."""
+    """Run `tillstream ingest` or `tillstream engine` on a free port, and return the command and its address."""
     port = "--ingest-port" if role == "ingest" else "--dashboard-port"
     with running_command(role, "--data", data, port, 0, *options, cwd=None, **environment) as command:
         yield command, address_of(command)
 
 
 def address_of(command: Command) -> str:
-    """The address at which a role says to serve."""
+    """The address that a role prints once it serves."""
     return command.wait_for_output(r"(https?://[^\s/]+)$")[1]
 
 
 class RunningTillstream:
-    """A `tillstream up` that serves."""
+    """A running `tillstream up`."""
 
     def __init__(self, command: Command) -> None:
         self.command = command
@@ -200,7 +200,7 @@ class RunningTillstream:
         self.dashboard = command.wait_for_output(r"^\w+ +(https?://[^\s/]+)$")[1]
 
     def summary(self, day: str = "") -> dict[str, object]:
-        """What the dashboard's API tells of a day."""
+        """The summary of a day from the API."""
         answer = httpx.get(f"{self.dashboard}/api/v1/summary", params={"day": day} if day else {})
         answer.raise_for_status()
         summary: dict[str, object] = answer.json()
@@ -210,11 +210,11 @@ class RunningTillstream:
         return httpx.post(f"{self.ingest}{path}", content=body, headers={"Content-Type": content_type})
 
     def get(self, path: str) -> httpx.Response:
-        """Ask the dashboard."""
+        """Send a GET request to the dashboard."""
         return httpx.get(f"{self.dashboard}{path}")
 
     def wait_for_receipts(self, count: int, day: str = "") -> dict[str, object]:
-        """The day's summary once it has this many receipts."""
+        """Wait until the day has this many receipts, and return its summary."""
 
         def enough() -> dict[str, object] | None:
             summary = self.summary(day)
@@ -233,7 +233,7 @@ class RunningTillstream:
 def running_tillstream(
     data: Path, *arguments: object, program: Sequence[str] = TILLSTREAM, cwd: Path | None = None, **environment: str
 ) -> Iterator[RunningTillstream]:
-    """`tillstream up` on free ports over a data directory."""
+    """Run `tillstream up` on free ports."""
     options = ("--data", data, "--ingest-port", 0, "--dashboard-port", 0)
     with running_command("up", *options, *arguments, program=program, cwd=cwd, **environment) as command:
         yield RunningTillstream(command)

@@ -1,4 +1,4 @@
-"""Any receipt, right or only shaped like one, for property tests, and whether a body says the same."""
+"""Hypothesis strategies for receipts, and a comparison of a body with a receipt."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 
 def valid_receipts(*, blanks: bool = True, controls: bool = True) -> st.SearchStrategy[dict[str, Any]]:
-    """Any receipt that is right, with ids as texts and exact amounts; unless `blanks`, no text begins or ends with one.
+    """Valid receipts with text ids and exact amounts.
 
-    Parts and texts that are there are not empty: CSV and forms cannot tell those from what is left out. Without
-    `controls` there is no sign that XML cannot have.
+    Texts and parts are never empty, because CSV and forms cannot distinguish empty from missing. Without `blanks`, no text
+    begins or ends with a space. Without `controls`, all characters are allowed in XML.
     """
     without: list[Any] = ["Cs"] if controls else ["Cs", "Cc"]
     letters = st.characters(
@@ -58,10 +58,10 @@ Part = st.SearchStrategy[Any]
 def receipt_shapes(
     *, ids: Part, dates: Part, texts: Part, amounts: Part, needed: Part, note: Part, **others: Part
 ) -> st.SearchStrategy[dict[str, Any]]:
-    """What has a receipt's shape, whatever its fields say.
+    """Documents with the structure of a receipt, whose fields may be invalid.
 
-    `needed` are the amounts that stand in every total and payment; `note` is what nobody knows. `others` stand in the
-    receipt instead of what would, or besides.
+    `needed` are the amounts in every total and payment. `note` is an unknown field. `others` replace fields of the receipt or
+    are added to it.
     """
     line = {
         **dict.fromkeys(["lineNumber", "productCode", "productDescription"], texts),
@@ -85,7 +85,7 @@ def receipt_shapes(
 
 
 def has_same_content(body: bytes, receipt: dict[str, Any]) -> bool:
-    """Whether the JSON says what the receipt says: texts letter by letter, amounts exactly."""
+    """Whether the JSON body equals the receipt, with exact texts and amounts."""
     read = json.loads(body, parse_float=Decimal, parse_int=Decimal)
     return bool(read == receipt)
 

@@ -1,4 +1,4 @@
-"""The receipts that most tests sell."""
+"""The receipt that most tests use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ NOON_US = 1_795_431_600_000_000  # 2026-11-23 12:00:00 in Paris
 
 
 def body(**changes: Any) -> dict[str, Any]:
-    """A receipt of two lines and 5.00 €, as a till sends it, with top-level fields changed."""
+    """A receipt with two lines and a total of 5.00 €. `changes` replace top-level fields."""
     receipt = {
         "cashReceiptID": "1",
         "storeID": "12",

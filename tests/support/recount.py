@@ -1,6 +1,6 @@
-"""Every figure counted again, one receipt at a time, in plain Python decimals.
+"""Independent recount of all metrics, one receipt at a time, with Python decimals.
 
-Written from the documented rules and not from the engine's SQL, so that the two can disagree.
+It follows the documented rules and not the engine's SQL, so it can find errors in the SQL.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WEIGHED = {"kg", "g", "gr", "kilogram", "gram", "l", "cl", "ml", "litre", "liter
 
 
 def amount(value: Any) -> Decimal | None:
-    """The number without binary-float noise; None where there is none."""
+    """The number without binary-float noise, or None."""
     return None if value is None else Decimal(str(value).strip()).quantize(NOISE, ROUND_HALF_UP)
 
 
@@ -38,7 +38,7 @@ def text(*candidates: Any) -> str:
 
 @dataclass
 class Recount:
-    """Figures by metric name, then by key (the day's ISO date first)."""
+    """Metric rows by metric name and by key. A key begins with the day in ISO format."""
 
     figures: dict[str, Figures] = field(default_factory=lambda: defaultdict(lambda: defaultdict(dict)))
     receipts: int = 0
@@ -53,7 +53,7 @@ class Recount:
             else:
                 row[name] = row.get(name, 0) + value
 
-    def take(self, body: bytes, day: str, anomalous: bool | None = None) -> None:
+    def add_receipt(self, body: bytes, day: str, anomalous: bool | None = None) -> None:
         receipt = json.loads(body, parse_float=Decimal, parse_int=Decimal)
         ids = json.loads(body)
         self.receipts += 1
@@ -74,19 +74,19 @@ class Recount:
         self.add("sales_by_minute", day, minute, **whole, **refunded, lines=len(lines))
         self.add("sales_by_store_and_hour", day, store, sold.hour, revenue=gross, receipts=1, quantity=items)
         if any(rest):
-            gone = "(unallocated)"
+            unallocated = "(unallocated)"
             lines.append(
-                {"category": gone, "product": gone, "description": gone, "rate": gone, "gross": rest[0],
+                {"category": unallocated, "product": unallocated, "description": unallocated, "rate": unallocated, "gross": rest[0],
                  "net": rest[1], "items": 0, "count": 0}
             )  # fmt: skip
         for line in lines:
-            self._take_line(line, day, sold.hour)
+            self._add_line(line, day, sold.hour)
         for settlement in receipt.get("settlements") or []:
             paid = cents(amount(settlement["settlementAmount"]) or Decimal(0))
             mechanism = text(settlement.get("paymentMechanism"))
             self.add("payments_by_mechanism", day, mechanism, revenue=paid, settlements=1)
 
-    def _take_line(self, line: dict[str, Any], day: str, hour: int) -> None:
+    def _add_line(self, line: dict[str, Any], day: str, hour: int) -> None:
         money = {"revenue": line["gross"], "net": line["net"], "tax": line["gross"] - line["net"]}
         counted = {"lines": line["count"], "quantity": line["items"]}
         self.add("sales_by_category", day, line["category"], **money, **counted)
@@ -141,8 +141,8 @@ def totals(total: dict[str, Any], gross: Decimal, lines: list[dict[str, Any]]) -
 
 
 def recount(receipts: Iterable[tuple[bytes, str]]) -> Recount:
-    """The figures of (body, business day) pairs."""
+    """The metrics of receipts, given as pairs of body and business day."""
     counted = Recount()
     for body, day in receipts:
-        counted.take(body, day)
+        counted.add_receipt(body, day)
     return counted

@@ -1,4 +1,4 @@
-"""What a schema cannot say: schemathesis loads this to know what is right in each format, and which dates there are."""
+"""Hooks that schemathesis loads: valid documents of each format and valid dates, which the schema cannot describe."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 import schemathesis
 from hypothesis import strategies as st
 
-_right: dict[str, list[str]] = json.loads(Path(os.environ["RIGHT_DOCUMENTS"]).read_bytes())
+_documents: dict[str, list[str]] = json.loads(Path(os.environ["RIGHT_DOCUMENTS"]).read_bytes())
 
-for media_type, documents in _right.items():
+for media_type, documents in _documents.items():
     if media_type != "application/json":
         schemathesis.openapi.media_type(media_type, st.sampled_from([b64decode(each) for each in documents]))
 

@@ -1,4 +1,4 @@
-"""A small HTTP server that answers by a script, to see how a client behaves when things go wrong."""
+"""An HTTP server with scripted answers, to test how clients handle errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GARBAGE = "garbage"
 
 @dataclass
 class Received:
-    """A request as it came."""
+    """A received request."""
 
     path: str
     headers: dict[str, str]
@@ -25,7 +25,7 @@ class Received:
 
 @dataclass
 class ScriptedIngest:
-    """Answers the n-th request as `script[n]` says, and 202 after its end.
+    """Answers the n-th request with `script[n]`, and with 202 after the end of the script.
 
     A step is `202`, another status with optional `Retry-After` seconds and body (`503 1`,
     `422 - {"errors": []}`), or one of the constants above.
@@ -69,14 +69,14 @@ async def _read(reader: asyncio.StreamReader) -> Received | None:
 def _answer(step: str) -> bytes:
     status, _, rest = step.partition(" ")
     retry_after, _, body = rest.partition(" ")
-    told = f"Retry-After: {retry_after}\r\n" if retry_after not in ("", "-") else ""
+    header = f"Retry-After: {retry_after}\r\n" if retry_after not in ("", "-") else ""
     text = body or "{}"
-    return f"HTTP/1.1 {status} Scripted\r\n{told}Content-Length: {len(text)}\r\n\r\n{text}".encode()
+    return f"HTTP/1.1 {status} Scripted\r\n{header}Content-Length: {len(text)}\r\n\r\n{text}".encode()
 
 
 @contextmanager
 def scripted_ingest(*script: str, port: int = 0) -> Iterator[ScriptedIngest]:
-    """The server in a thread of its own, on a free port."""
+    """Run the server in a thread, on a free port by default."""
     ingest = ScriptedIngest(script)
     ready = threading.Event()
     loop = asyncio.new_event_loop()

@@ -1,4 +1,4 @@
-"""The settings and their defaults, as the verb lists them."""
+"""The settings and their defaults, as `tillstream settings` prints them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.support.processes import TILLSTREAM
 
 
 def default_settings() -> dict[str, Any]:
-    """Every setting with the value that it has where nobody sets it."""
+    """Every setting with its default value."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TILLSTREAM_")}
     done = subprocess.run([*TILLSTREAM, "settings"], capture_output=True, text=True, check=True, env=environment)
-    # Under each line a help text is indented.
+    # An indented help text follows each setting.
     return tomllib.loads("\n".join(re.findall(r"^\w+ = .*", done.stdout, re.MULTILINE)))

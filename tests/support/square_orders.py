@@ -1,4 +1,4 @@
-"""Square orders of the tests, small enough to be added up by hand."""
+"""Small Square orders whose totals can be checked by hand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def money(amount: int | None, currency: str | None = "EUR") -> dict[str, Any]:
 def item(
     name: str, total: int, tax: int, *, quantity: str = "1", price: int = 0, taxes: tuple[str, ...] = ("bread",)
 ) -> dict[str, Any]:
-    """A line item, or one that comes back."""
+    """A line item or a returned item."""
     return {
         "uid": f"uid-{name}",
         "name": name,
@@ -27,8 +27,8 @@ def item(
 
 
 def order(**fields: Any) -> dict[str, Any]:
-    """A baguette for 1.20 of which 0.06 are tax, paid in cash; fields in its place or beside."""
-    sold: dict[str, Any] = {
+    """A cash order of one baguette for 1.20 including 0.06 tax, with some fields replaced."""
+    defaults: dict[str, Any] = {
         "id": "A1",
         "location_id": "L12",
         "state": "COMPLETED",
@@ -39,7 +39,7 @@ def order(**fields: Any) -> dict[str, Any]:
         "net_amounts": {"total_money": money(120), "tax_money": money(6), "tip_money": money(0)},
         "tenders": [{"id": "T1", "type": "CASH", "amount_money": money(120)}],
     }
-    return {name: value for name, value in (sold | fields).items() if value is not ...}
+    return {name: value for name, value in (defaults | fields).items() if value is not ...}
 
 
 def encoded(*orders: dict[str, Any]) -> list[bytes]:
@@ -55,7 +55,7 @@ SPLIT = order(
         {"id": "T2", "type": "CASH", "amount_money": money(490)},
     ],
 )
-"""12.50 and twice 1.20 make 14.90, of which 1.26 are tax; paid 10.00 by card, with a tip of 1.50, and 4.90 in cash."""
+"""12.50 and two items of 1.20 make 14.90, including 1.26 tax. 10.00 are paid by card, with a tip of 1.50, and 4.90 in cash."""
 
 EXCHANGE = order(
     line_items=[item("Tarte", 520, 27)],
@@ -73,7 +73,7 @@ EXCHANGE = order(
         {"id": "R2", "status": "REJECTED", "amount_money": money(180)},
     ],
 )
-"""A tarte for 5.20 against two quiches of 3.50 each: 1.80 go back. The refund that was rejected moved nothing."""
+"""A tarte for 5.20 in exchange for two quiches of 3.50 each: a refund of 1.80. The rejected refund has no effect."""
 
 TABLE = order(
     line_items=[item("Plat", 1_800, 164, taxes=("onsite",))],
@@ -90,4 +90,4 @@ TABLE = order(
     net_amounts={"total_money": money(2_000), "tax_money": money(182), "tip_money": money(0)},
     tenders=[{"type": "CASH", "amount_money": money(2_000)}],
 )
-"""18.00 and 1.98 for service make 19.98; rounded to 20.00 in cash."""
+"""18.00 and 1.98 for service make 19.98, rounded to 20.00 in cash."""

@@ -1,8 +1,8 @@
-"""A till as a process of its own: it stores receipts by `examples/till_client.py`, says so, and forwards beside it.
+"""A till as a separate process. It stores receipts with `examples/till_client.py`, prints each, and forwards them.
 
     python -m tests.support.till_process SPOOL URL FIRST LAST
 
-It ends once it has sold up to LAST and nothing waits any more.
+It ends once the receipt LAST is stored and all receipts are forwarded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Waiting for a condition instead of sleeping a guess, for the tests and the benchmark."""
+"""Wait for a condition, in tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ def wait_until(
     pause_s: float = 0.05,
     failure: type[Exception] = AssertionError,
 ) -> T:
-    """The first true value of `condition`; a request that fails or a process that is gone counts as not yet.
+    """Call `condition` until its value is true, and return that value.
 
-    Raises `failure` with what was waited for, and with what came last, where it takes longer.
+    A failed HTTP request or an ended process counts as false. After the timeout it raises `failure`, which names `what` and
+    the last value or error.
     """
     deadline = time.monotonic() + timeout_s
     last: object = None

@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that takes what a webhook posts, or doesn't, as told."""
+"""An HTTP server on loopback that accepts or rejects webhook events, as a test sets it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import msgspec
 
 
 class WebhookReceiver:
-    """Answers with `status`, or not at all while it is None; `taken` has the bodies that it answered with 2xx."""
+    """Answers with `status`, or not at all if it is None. `accepted` has the events answered with 2xx."""
 
     def __init__(self, port: int = 0) -> None:
         self.status: int | None = 204
         self.rejected_rules: set[str] = set()
-        """Rules whose events are answered with 400."""
+        """Alert rules whose events get status 400."""
         self.headers: dict[str, str] = {}
         self.accepted: list[dict[str, Any]] = []
         self.requests: list[tuple[str, str, dict[str, str]]] = []
