@@ -89,7 +89,7 @@ class DataDirectory:
 
     @property
     def new_database(self) -> Path:
-        """The file in which a rebuilt database grows until it takes the place of the old one."""
+        """The file of a database during a rebuild; it then replaces the old database."""
         return self.path / "store.duckdb.new"
 
     @property
@@ -98,12 +98,12 @@ class DataDirectory:
         return self.path / "demo.loaded"
 
     @property
-    def shops(self) -> Path:
+    def store_list(self) -> Path:
         """The list of stores; absent until one is imported."""
         return self.path / "shops.json"
 
     @property
-    def told_alerts(self) -> Path:
+    def reported_alerts(self) -> Path:
         """The active alerts that the webhook was notified of."""
         return self.path / "alerts.json"
 

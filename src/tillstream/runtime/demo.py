@@ -43,8 +43,8 @@ Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
 def write_store_list(directory: DataDirectory) -> None:
     """Write the list of the demo's stores, unless a list exists. Raises `StoreListError`."""
-    if not directory.shops.exists():
-        repository.write(directory.shops, store_list.listed(Chain(STORES, TILLS)))
+    if not directory.store_list.exists():
+        repository.write(directory.store_list, store_list.listed(Chain(STORES, TILLS)))
 
 
 def sell(settings: Settings, ready: Ready, progress: Progress, *, supervised: bool = False) -> None:

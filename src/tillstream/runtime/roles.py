@@ -1,4 +1,4 @@
-"""The processes of tillstream, each as one blocking function: take receipts, or fold and show them."""
+"""The roles of tillstream: ingest, engine and inbox, each a function that blocks until the process stops."""
 
 from __future__ import annotations
 
@@ -40,20 +40,22 @@ if TYPE_CHECKING:
 logger = structlog.get_logger()
 
 Ready = Callable[[str], None]
-"""Told the role's address, once, when it serves."""
+"""Called once with the address of the role, when the role is ready."""
 
 SWITCH_INTERVAL_S = 0.001
-"""How long a thread of ingest keeps the interpreter to itself while another waits: for five times that, Python's own,
-the one that sorts a batch would keep the loop from reading the next and the log from writing the last."""
+"""How long a thread of ingest holds the interpreter lock while another thread waits.
+
+With Python's default of 5 ms, a thread that decodes a batch would delay the event loop and the writes of the log.
+"""
 
 CATCH_UP_S = 1.5
-"""How long a stopping engine goes on folding what ingest took last."""
+"""How long a stopping engine continues, to fold the last receipts of ingest."""
 
 
 def ingest(
     settings: Settings, ready: Ready, open_log: Callable[[DataDirectory, Settings], Log], *, supervised: bool = False
 ) -> None:
-    """Take receipts until SIGINT or SIGTERM; raises an `OperationalError` where it cannot."""
+    """Accept receipts until SIGINT or SIGTERM. Raises an `OperationalError`."""
     from tillstream.ingest.app import serve
     from tillstream.ingest.auth import Authorizer
 
@@ -77,25 +79,27 @@ def ingest(
 def engine(settings: Settings, ready: Ready, open_read_side: OpenReadSide, *, supervised: bool = False) -> None:
     """Fold the log and serve the dashboard until SIGINT or SIGTERM.
 
-    Raises an `OperationalError` where it cannot start, and whatever ended the folding.
+    Raises an `OperationalError` if it cannot start, and any error that ends the folding.
     """
     from tillstream.web.middleware.authenticator import Authenticator
 
     directory = open_directory(settings.data_path, None if supervised else Kind.REAL)
     _check_exposure(directory, settings, ingest=False, supervised=supervised)
     authenticator = Authenticator.of(directory, settings, SystemClock(), secrets.token_bytes)
-    with directory.lock("engine") as lock, open_read_side(directory, settings, SystemClock()) as reading:
+    with directory.lock("engine") as lock, open_read_side(directory, settings, SystemClock()) as read_side:
 
         async def run(stop: asyncio.Event) -> None:
             announce = _announce(settings, lock, ready)
             demo = directory.kind is Kind.DEMO
-            await _fold_and_show(reading, settings, stop, announce, directory.told_alerts, authenticator, demo=demo)
+            await _serve_read_side(
+                read_side, settings, stop, announce, directory.reported_alerts, authenticator, demo=demo
+            )
 
         run_until_stopped(run, supervised=supervised)
 
 
 def inbox(settings: Settings, ready: Ready, *, supervised: bool = False, to: str = "", key: str = "") -> None:
-    """Import files from the inbox until SIGINT or SIGTERM: into the ingest at `to`, or the one that runs here.
+    """Import files from the inbox until SIGINT or SIGTERM, to the ingest at `to` or that of the data directory.
 
     Raises `SettingsError` if the folder cannot be an inbox, `AccessError` and `FormatError`.
     """
@@ -116,12 +120,12 @@ def inbox(settings: Settings, ready: Ready, *, supervised: bool = False, to: str
     run_until_stopped(run, supervised=supervised)
 
 
-async def _fold_and_show(
-    reading: ReadSide,
+async def _serve_read_side(
+    read_side: ReadSide,
     settings: Settings,
     stop: asyncio.Event,
     ready: Callable[[int], None],
-    told: Path,
+    reported_alerts: Path,
     authenticator: Authenticator,
     *,
     demo: bool,
@@ -130,40 +134,42 @@ async def _fold_and_show(
     from tillstream.web.server import live_feed, serve
 
     loop = asyncio.get_running_loop()
-    live = live_feed(reading.queries, reading.alerts, settings, SystemClock())
-    halt = threading.Event()
-    pages: list[str] = []
+    live = live_feed(read_side.queries, read_side.alerts, settings, SystemClock())
+    halt = thread_side.Event()
+    page_addresses: list[str] = []
 
-    def at_port(port: int) -> None:
-        pages.append(settings.alert_page_url or ports.address(settings.host, port, tls=settings.tls))
+    def on_bound(port: int) -> None:
+        page_addresses.append(settings.alert_page_url or ports.address(settings.host, port, tls=settings.tls))
         ready(port)
 
-    broadcast = Broadcast(reading.queries.ticker, reading.broadcast) if reading.broadcast is not None else None
+    broadcast = Broadcast(read_side.queries.ticker, read_side.broadcast) if read_side.broadcast is not None else None
 
     def on_commit(_: Step) -> None:
         live.notify()
         if broadcast is not None:
             broadcast.notify()
 
-    with ThreadPoolExecutor(3, "engine") as executor, _posting(settings) as offer:
-        folding = loop.run_in_executor(executor, _fold, reading.engine, halt, on_commit)
-        # Whatever ends the folding ends the process too: figures that stand still must not look live.
+    with ThreadPoolExecutor(3, "engine") as executor, _webhook(settings) as send:
+        folding = loop.run_in_executor(executor, _fold, read_side.engine, halt, on_commit)
+        # The process ends when the folding ends, because a dashboard without updates must not look live.
         folding.add_done_callback(lambda _: stop.set())
-        watch = Notifier(reading.alerts.active, offer, lambda: pages[0] if pages else "", SystemClock(), told)
-        loop.run_in_executor(executor, watch.run, halt)
+        notifier = Notifier(
+            read_side.alerts.active, send, lambda: "".join(page_addresses), SystemClock(), reported_alerts
+        )
+        loop.run_in_executor(executor, notifier.run, halt)
         if broadcast is not None:
             loop.run_in_executor(executor, broadcast.run, halt)
         try:
             await serve(
-                reading.queries,
-                reading.alerts,
-                reading.quarantine_service,
+                read_side.queries,
+                read_side.alerts,
+                read_side.quarantine_service,
                 live,
                 settings,
                 stop,
-                at_port,
-                partial(_gauges, reading),
-                partial(check.run, reading.database, reading.queries, reading.log, reading.metrics),
+                on_bound,
+                partial(_gauges, read_side),
+                partial(check.run, read_side.database, read_side.queries, read_side.log, read_side.metrics),
                 authenticator,
                 demo=demo,
             )
@@ -174,8 +180,8 @@ async def _fold_and_show(
 
 
 @contextmanager
-def _posting(settings: Settings) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """What takes events for the webhook, where there is one."""
+def _webhook(settings: Settings) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A function that sends an event to the webhook, or does nothing if no webhook is set."""
     if not settings.alert_webhook_url:
         yield lambda _: None
         return
@@ -183,30 +189,30 @@ def _posting(settings: Settings) -> Iterator[Callable[[dict[str, Any]], None]]:
         yield webhook.send
 
 
-def _fold(engine: Engine, halt: threading.Event, on_commit: Callable[[Step], None]) -> None:
-    """Run the engine until `halt`, then fold what is left, for a little while."""
+def _fold(engine: Engine, halt: thread_side.Event, on_commit: Callable[[Step], None]) -> None:
+    """Run the engine until `halt`, then fold the remaining records for up to `CATCH_UP_S`."""
     engine.run(halt, on_commit)
     deadline = time.monotonic() + CATCH_UP_S
     try:
         while time.monotonic() < deadline and engine.step() is not None:
             pass
     except LogUnavailable as error:
-        # What is left stays in the log, and is folded at the next start.
-        logger.warning("engine_stops_behind", error=str(error))
+        # The remaining records stay in the log and are folded after the next start.
+        logger.warning("engine.stopped_behind", error=str(error))
 
 
-def _gauges(reading: ReadSide) -> dict[str, float]:
-    found = {"store_size_bytes": float(reading.database.size_bytes())}
+def _gauges(read_side: ReadSide) -> dict[str, float]:
+    gauges = {"store_size_bytes": float(read_side.database.size_bytes())}
     with suppress(LogUnavailable):
-        found["log_lag_records"] = reading.log.lag()
-    return found
+        gauges["log_lag_records"] = read_side.log.lag()
+    return gauges
 
 
 def _check_exposure(directory: DataDirectory, settings: Settings, *, ingest: bool, supervised: bool) -> None:
-    """Raises `AccessError`; warns where that is wanted, unless `up` did."""
+    """Refuse or log missing protections; for a supervised role, `up` already printed the warning. Raises `AccessError`."""
     warning = exposure.check(directory, settings, ingest=ingest, dashboard=not ingest)
     if warning and not supervised:
-        logger.warning(warning.removeprefix("warning: "))
+        logger.warning("exposure.unprotected", reason=warning.removeprefix("warning: "))
 
 
 def _announce(settings: Settings, lock: Lock, ready: Ready) -> Callable[[int], None]:
@@ -219,7 +225,7 @@ def _announce(settings: Settings, lock: Lock, ready: Ready) -> Callable[[int], N
 
 
 def run_until_stopped(main: Callable[[asyncio.Event], Coroutine[object, object, None]], *, supervised: bool) -> None:
-    """Run `main` on uvloop; its event is set by SIGINT, by SIGTERM, or by the supervisor's death."""
+    """Run `main` on uvloop with an event that SIGINT, SIGTERM or the death of the supervisor sets."""
 
     async def run() -> None:
         stop = asyncio.Event()

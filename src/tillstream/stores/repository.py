@@ -45,7 +45,7 @@ class _File(Struct):
 
 def path(directory: DataDirectory, settings: Settings) -> Path:
     """The path of the file."""
-    return Path(settings.shops_file) if settings.shops_file else directory.shops
+    return Path(settings.shops_file) if settings.shops_file else directory.store_list
 
 
 def read(file: Path) -> StoreList:

@@ -38,7 +38,7 @@ def stores(verb: str, *arguments: object, data: Path) -> Result:
 def test_a_list_is_imported_into_a_new_directory(data: Path, file: Path) -> None:
     imported = stores("import", file, data=data)
     assert (imported.exit_code, imported.output) == (0, f"2 stores: 2 new, 0 changed, 0 removed\n{ZONES_CHANGED}")
-    assert repository.read(open_directory(data).shops).title("12") == "Paris Opéra"
+    assert repository.read(open_directory(data).store_list).title("12") == "Paris Opéra"
     again = stores("import", file, data=data)
     assert (again.exit_code, again.output) == (0, "2 stores: 0 new, 0 changed, 0 removed\n")
 
@@ -50,7 +50,7 @@ def test_a_shared_list_is_in_the_file_of_the_setting(data: Path, file: Path, tmp
     in_force, store_list = settings_in_force(open_directory(settings.data_path), settings, SystemClock())
     assert (store_list().title("12"), in_force.store_zones) == ("Paris Opéra", {"97411": "Indian/Reunion"})
     assert "Paris Opéra" in stores("list", "--shops-file", shared, data=data).output
-    assert not open_directory(data).shops.exists()
+    assert not open_directory(data).store_list.exists()
 
 
 def test_an_imported_list_replaces_the_earlier_one(data: Path, file: Path) -> None:

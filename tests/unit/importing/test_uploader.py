@@ -219,5 +219,5 @@ def test_a_directory_that_was_replaced_has_another_log_id(tmp_path: Path) -> Non
 def test_time_zones_come_from_the_store_list_of_the_data_directory(tmp_path: Path) -> None:
     settings = Settings(data=str(tmp_path / "data"))
     assert with_time_zones(settings, SystemClock()) == settings
-    repository.write(open_directory(settings.data_path).shops, StoreList({"7": Store("7", zone="Europe/London")}))
+    repository.write(open_directory(settings.data_path).store_list, StoreList({"7": Store("7", zone="Europe/London")}))
     assert with_time_zones(settings, SystemClock()).store_zones == {"7": "Europe/London"}

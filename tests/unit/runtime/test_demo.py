@@ -35,7 +35,7 @@ def test_all_days_are_missing_without_a_valid_file(tmp_path: Path, text: str | N
 def test_the_demo_writes_its_list_of_stores_and_keeps_an_imported_one(tmp_path: Path) -> None:
     directory = open_directory(tmp_path / "demo", Kind.DEMO)
     write_store_list(directory)
-    assert len(repository.read(directory.shops).by_id) == STORES
-    repository.write(directory.shops, StoreList({"1": Store("1", "Chez moi")}))
+    assert len(repository.read(directory.store_list).by_id) == STORES
+    repository.write(directory.store_list, StoreList({"1": Store("1", "Chez moi")}))
     write_store_list(directory)
-    assert repository.read(directory.shops).title("1") == "Chez moi"
+    assert repository.read(directory.store_list).title("1") == "Chez moi"
