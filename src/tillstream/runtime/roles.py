@@ -135,7 +135,7 @@ async def _serve_read_side(
 
     loop = asyncio.get_running_loop()
     live = live_feed(read_side.queries, read_side.alerts, settings, SystemClock())
-    halt = thread_side.Event()
+    halt = threading.Event()
     page_addresses: list[str] = []
 
     def on_bound(port: int) -> None:
@@ -189,7 +189,7 @@ def _webhook(settings: Settings) -> Iterator[Callable[[dict[str, Any]], None]]:
         yield webhook.send
 
 
-def _fold(engine: Engine, halt: thread_side.Event, on_commit: Callable[[Step], None]) -> None:
+def _fold(engine: Engine, halt: threading.Event, on_commit: Callable[[Step], None]) -> None:
     """Run the engine until `halt`, then fold the remaining records for up to `CATCH_UP_S`."""
     engine.run(halt, on_commit)
     deadline = time.monotonic() + CATCH_UP_S
