@@ -1,3 +1,3 @@
-"""tillstream: a chain of shops sees its day live, to the cent, and never loses a receipt."""
+"""tillstream: live sales figures of a chain of stores, exact to the cent, without a lost receipt."""
 
 __version__ = "0.1.0"

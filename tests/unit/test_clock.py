@@ -7,12 +7,12 @@ import time
 from tillstream.clock import ManualClock, SystemClock, utc
 
 
-def test_the_system_s_clock_is_the_system_s() -> None:
+def test_the_system_clock_returns_the_time_of_the_system() -> None:
     before, now, after = time.time_ns() // 1000, SystemClock().now_us(), time.time_ns() // 1000
     assert before <= now <= after
 
 
-def test_a_manual_clock_moves_when_told() -> None:
+def test_a_manual_clock_moves_only_when_advanced() -> None:
     clock = ManualClock(1_000_000)
     clock.advance(1.5)
     assert clock.now_us() == 2_500_000

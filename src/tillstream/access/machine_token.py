@@ -39,7 +39,7 @@ def _create(file: Path, entropy: Entropy) -> None:
         own.unlink()
 
 
-def known(directory: DataDirectory) -> str:
+def read(directory: DataDirectory) -> str:
     """The directory's token; empty if it is missing or unreadable."""
     try:
         return directory.machine_token.read_text(encoding="ascii").strip()
@@ -49,10 +49,10 @@ def known(directory: DataDirectory) -> str:
 
 def authorization(directory: DataDirectory) -> dict[str, str]:
     """The header that authorizes requests to the processes of this directory; none if the token is unreadable."""
-    found = known(directory)
-    return {"Authorization": f"Bearer {found}"} if found else {}
+    token = read(directory)
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
-def is_token(text: str, known: str) -> bool:
+def is_token(text: str, token: str) -> bool:
     """Compare a text with the token in constant time; an empty token matches nothing."""
-    return bool(known) and compare_digest(text.encode("utf-8", "surrogatepass"), known.encode())
+    return bool(token) and compare_digest(text.encode("utf-8", "surrogatepass"), token.encode())

@@ -81,7 +81,7 @@ class Sessions:
         with self._changing:
             digest = _digest(token)
             if digest in self._sessions:
-                self._save({known: session for known, session in self._sessions.items() if known != digest})
+                self._save({other: session for other, session in self._sessions.items() if other != digest})
 
     def _save(self, sessions: dict[str, Session]) -> None:
         self._sessions = sessions

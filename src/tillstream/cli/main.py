@@ -140,7 +140,7 @@ def sell(supervised: bool, **options: Any) -> None:
     from tillstream.runtime import demo
 
     role = partial(demo.sell, progress=partial(progress_bar, lines=True))
-    _run_role("shops", role, None if supervised else resolve(options)[0])
+    _run_role("demo", role, None if supervised else resolve(options)[0])
 
 
 @main.command(epilog=example("tillstream check", "tillstream check --data /srv/tillstream"))

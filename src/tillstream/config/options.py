@@ -92,13 +92,13 @@ def text(value: Any) -> str:
     return str(value)
 
 
-def resolve(given: dict[str, Any]) -> tuple[Settings, dict[str, str]]:
+def resolve(options: dict[str, Any]) -> tuple[Settings, dict[str, str]]:
     """The settings that result from a command's options, and the origin of each that is not a default.
 
-    Removes the settings and `config` from `given`. Raises `SettingsError`.
+    Removes the settings and `config` from `options`. Raises `SettingsError`.
     """
-    file = given.pop("config") or _config_of_environment()
-    flags = {name: given.pop(name) for name in Settings.__struct_fields__ if name in given}
+    file = options.pop("config") or _config_of_environment()
+    flags = {name: options.pop(name) for name in Settings.__struct_fields__ if name in options}
     return declared.load(file, flags=flags), declared.origins(file, flags=flags)
 
 

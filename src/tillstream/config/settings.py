@@ -193,10 +193,10 @@ def load(
 
     Raises `SettingsError`, which names the setting, its origin and what is expected.
     """
-    given, origin = _gather(file, environment, flags)
-    for name, value in given.items():
-        given[name] = _convert(name, value, origin[name])
-    settings = Settings(**given)
+    values, origin = _gather(file, environment, flags)
+    for name, value in values.items():
+        values[name] = _convert(name, value, origin[name])
+    settings = Settings(**values)
     _check(settings, origin)
     return settings
 
@@ -214,14 +214,14 @@ def _gather(
     file: Path | None, environment: Mapping[str, str] | None, flags: Mapping[str, Any] | None
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """The raw values, and the last origin of each."""
-    given: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     origin: dict[str, str] = {}
 
-    def add(values: Mapping[str, Any], where: str) -> None:
-        for name, value in values.items():
+    def add(source: Mapping[str, Any], where: str) -> None:
+        for name, value in source.items():
             if name not in Settings.__struct_fields__:
                 raise SettingsError("use the setting", f"{name} of {where}", "it does not exist", _hint())
-            given[name] = value
+            values[name] = value
             origin[name] = where
 
     if file is not None:
@@ -236,7 +236,7 @@ def _gather(
         "the environment",
     )
     add({name: value for name, value in (flags or {}).items() if value is not None}, "the command line")
-    return given, origin
+    return values, origin
 
 
 def _hint() -> str:

@@ -91,7 +91,7 @@ def find_destination(settings: Settings, url: str = "", key: str = "") -> Destin
     except OSError:
         holder = None
     if holder is not None and holder.address:
-        key = key or machine_token.known(directory)
+        key = key or machine_token.read(directory)
         return Destination(holder.address, (log_id(settings) or holder.address) + key_id, key, same_machine=True)
     url = ports.address(settings.host, settings.ingest_port or default("ingest_port"), tls=settings.tls)
     return Destination(url, url + key_id, key)

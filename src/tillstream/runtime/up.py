@@ -77,9 +77,9 @@ def _parts(*, demo: bool, inbox: bool) -> list[Part]:
     ingest = Part("ingest", command("ingest"), port_setting="ingest_port", stop_share=0.7)
     # The page shows the address of ingest, so the engine starts after ingest's port is known.
     engine = Part("engine", command("engine"), port_setting="dashboard_port", after=(ingest,))
-    shops = Part("shops", command("sell"), after=(ingest, engine), stop_share=0.2)
+    sales = Part("demo", command("sell"), after=(ingest, engine), stop_share=0.2)
     folder = Part("inbox", command("inbox"), after=(ingest,), stop_share=0.3)
-    return [*([shops] if demo else []), *([folder] if inbox else []), ingest, engine]
+    return [*([sales] if demo else []), *([folder] if inbox else []), ingest, engine]
 
 
 def _print_addresses(settings: Settings, addresses: Mapping[str, str], echo: Echo) -> None:

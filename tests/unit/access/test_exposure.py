@@ -1,4 +1,4 @@
-"""Given a host to listen on; when something that protects is missing; then only loopback, or --insecure, goes."""
+"""Ports without protection listen on loopback only, or with --insecure."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def give_key(directory: DataDirectory, **changes: object) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.0.0.2"])
-def test_on_loopback_nothing_is_needed(directory: DataDirectory, host: str) -> None:
+def test_loopback_needs_no_protection(directory: DataDirectory, host: str) -> None:
     assert exposure.check(directory, Settings(host=host)) == ""
     assert not exposure.always_required(Settings(host=host))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "till.example"])
-def test_elsewhere_everything_is_needed_and_one_line_says_how(directory: DataDirectory, host: str) -> None:
+def test_other_addresses_need_every_protection(directory: DataDirectory, host: str) -> None:
     with pytest.raises(AccessError) as caught:
         exposure.check(directory, Settings(host=host))
     assert str(caught.value) == (
@@ -46,7 +46,7 @@ def test_elsewhere_everything_is_needed_and_one_line_says_how(directory: DataDir
     assert exposure.always_required(Settings(host=host))
 
 
-def test_only_what_is_missing_for_the_port_is_asked_for(directory: DataDirectory) -> None:
+def test_each_port_needs_its_own_protections_only(directory: DataDirectory) -> None:
     with pytest.raises(AccessError, match="it has no keys and no TLS; use `tillstream keys add --store ID` and the"):
         exposure.check(directory, EVERYWHERE, dashboard=False)
     give_key(directory)
@@ -62,7 +62,7 @@ def test_a_key_for_reading_does_not_protect_ingest(directory: DataDirectory) -> 
         exposure.check(directory, EVERYWHERE, dashboard=False)
 
 
-def test_with_all_three_it_may_listen_anywhere(directory: DataDirectory, tmp_path: Path) -> None:
+def test_with_all_protections_any_address_is_allowed(directory: DataDirectory, tmp_path: Path) -> None:
     give_key(directory)
     password.write(directory.password, password.create("pain au levain", secrets.token_bytes))
     settings = Settings(host="0.0.0.0", **certificate(tmp_path).settings)
@@ -70,7 +70,7 @@ def test_with_all_three_it_may_listen_anywhere(directory: DataDirectory, tmp_pat
     assert exposure.always_required(settings)
 
 
-def test_who_insists_is_warned_of_what_is_missing(directory: DataDirectory) -> None:
+def test_insecure_gives_a_warning_about_missing_protections(directory: DataDirectory) -> None:
     insecure = Settings(host="0.0.0.0", insecure=True)
     assert exposure.check(directory, insecure) == (
         "warning: on 0.0.0.0 anyone who reaches this machine can post receipts, read receipts and listen in (--insecure)"
@@ -79,7 +79,7 @@ def test_who_insists_is_warned_of_what_is_missing(directory: DataDirectory) -> N
     assert exposure.always_required(Settings(access="on"))
 
 
-def test_who_insists_and_has_keys_always_asked_for_is_warned_of_plain_text_alone(
+def test_insecure_with_required_keys_gives_a_warning_about_plain_text_only(
     directory: DataDirectory, tmp_path: Path
 ) -> None:
     guarded = Settings(host="0.0.0.0", insecure=True, access="on")
@@ -91,7 +91,7 @@ def test_who_insists_and_has_keys_always_asked_for_is_warned_of_plain_text_alone
     assert exposure.check(directory, encrypted) == ""
 
 
-def test_what_is_there_and_cannot_be_used_is_told_on_loopback_too(directory: DataDirectory) -> None:
+def test_unusable_protections_are_refused_on_loopback_too(directory: DataDirectory) -> None:
     directory.password.write_text("{")
     with pytest.raises(AccessError, match="read the password in"):
         exposure.check(directory, Settings())

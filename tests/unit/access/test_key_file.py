@@ -1,4 +1,4 @@
-"""Given the file of the keys; when it is changed, broken or gone; then nobody comes in who should not."""
+"""The key file is private, and a changed, damaged or missing file never opens the ports."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def keep(file: Path, *keys: Key) -> None:
         write(Keys.of(keys))
 
 
-def test_keys_stand_in_the_data_directory_or_where_the_setting_says(tmp_path: Path) -> None:
+def test_the_key_file_is_in_the_data_directory_or_at_the_path_of_the_setting(tmp_path: Path) -> None:
     directory = open_directory(tmp_path / "data")
     assert path(directory, Settings()) == directory.keys
     assert path(directory, Settings(keys_file="/etc/tillstream/keys.json")) == Path("/etc/tillstream/keys.json")
 
 
-def test_what_is_kept_is_read_and_nobody_else_may_read_it(file: Path) -> None:
+def test_saved_keys_are_read_back_and_the_file_is_private(file: Path) -> None:
     assert read(file) == Keys()
     kept = key("1", name="Rennes", stores=("12", "13"), all_stores=False, reads=True, revoked="2026-11-24T11:00:00Z")
     keep(file, kept, key("2"))
@@ -44,7 +44,7 @@ def test_what_is_kept_is_read_and_nobody_else_may_read_it(file: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_file_that_was_shared_with_a_group_stays_shared(file: Path) -> None:
+def test_a_file_shared_with_a_group_stays_shared(file: Path) -> None:
     keep(file, key("1"))
     file.chmod(0o640)
     keep(file, key("2"))
@@ -60,7 +60,7 @@ def test_a_file_that_was_shared_with_a_group_stays_shared(file: Path) -> None:
         ('{"version": 1, "keys": [{"id": "1", "digest": "", "made": "", "admin": true}]}', "unknown field `admin`"),
     ],
 )
-def test_a_file_that_holds_no_keys_says_why(file: Path, text: str, because: str) -> None:
+def test_an_unusable_key_file_is_refused_with_the_cause(file: Path, text: str, because: str) -> None:
     file.write_text(text)
     with pytest.raises(AccessError) as caught:
         KeyRepository(file, ManualClock(0))
@@ -68,9 +68,7 @@ def test_a_file_that_holds_no_keys_says_why(file: Path, text: str, because: str)
     assert because in str(caught.value)
 
 
-def test_a_change_that_fails_leaves_the_keys_as_they_were(
-    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_change_leaves_the_keys_unchanged(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keep(file, key("1"))
     monkeypatch.setattr(key_file, "KEYS_LIMIT", 1)
     with pytest.raises(AccessError, match="revoke some first"):
@@ -80,14 +78,14 @@ def test_a_change_that_fails_leaves_the_keys_as_they_were(
         keep(tmp_path / "missing" / "keys.json", key("1"))
 
 
-def test_revoked_keys_go_where_there_are_too_many_the_oldest_first(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_above_the_limit_the_oldest_revoked_keys_are_removed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(key_file, "KEYS_LIMIT", 3)
     gone = "2026-11-24T11:00:00Z"
     keep(file, key("1", revoked=gone), key("2"), key("3", revoked=gone), key("4"))
     assert list(read(file).by_id) == ["2", "3", "4"]
 
 
-def test_a_key_made_elsewhere_is_seen_within_a_second(file: Path) -> None:
+def test_a_key_of_another_process_is_read_within_a_second(file: Path) -> None:
     clock = ManualClock(0)
     keys = KeyRepository(file, clock)
     assert keys() == Keys()
@@ -96,7 +94,7 @@ def test_a_key_made_elsewhere_is_seen_within_a_second(file: Path) -> None:
     assert list(keys().by_id) == ["1"]
 
 
-def test_a_file_that_breaks_or_goes_leaves_the_keys_in_force_and_is_told_once(file: Path) -> None:
+def test_a_damaged_or_missing_file_is_logged_once_and_the_keys_stay_valid(file: Path) -> None:
     keep(file, key("1"))
     clock = ManualClock(0)
     keys = KeyRepository(file, clock)

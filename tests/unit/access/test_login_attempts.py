@@ -1,4 +1,4 @@
-"""Guessing passwords becomes slow for the address that does it, and hardly affects others."""
+"""Attempts to guess a password are limited per address and in total."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Given a data directory; when its own verbs ask a port; then a token that only its user reads opens it."""
+"""The machine token gives the commands on the machine access to the ports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def directory(tmp_path: Path) -> DataDirectory:
     return open_directory(tmp_path / "data")
 
 
-def test_a_token_is_made_once_for_its_owner_alone(directory: DataDirectory) -> None:
+def test_a_token_is_created_once_and_readable_by_its_owner_only(directory: DataDirectory) -> None:
     token = machine_token.token(directory, secrets.token_bytes)
     assert len(token) == 64
     assert machine_token.token(directory, secrets.token_bytes) == token
@@ -25,7 +25,7 @@ def test_a_token_is_made_once_for_its_owner_alone(directory: DataDirectory) -> N
     assert [path.name for path in directory.path.glob("machine*")] == ["machine.token"]
 
 
-def test_of_two_that_make_one_at_the_same_time_the_first_has_made_it(directory: DataDirectory) -> None:
+def test_of_two_concurrent_creations_the_first_wins(directory: DataDirectory) -> None:
     def first(size: int) -> bytes:
         directory.machine_token.write_text("0" * 64)
         return secrets.token_bytes(size)
@@ -34,13 +34,13 @@ def test_of_two_that_make_one_at_the_same_time_the_first_has_made_it(directory: 
 
 
 @pytest.mark.parametrize("text", ["", "short\n"])
-def test_a_token_that_could_be_guessed_is_refused(directory: DataDirectory, text: str) -> None:
+def test_a_short_token_is_refused(directory: DataDirectory, text: str) -> None:
     directory.machine_token.write_text(text)
     with pytest.raises(AccessError, match="it is too short; remove it"):
         machine_token.token(directory, secrets.token_bytes)
 
 
-def test_one_that_cannot_be_read_is_told_where_it_is_needed_and_left_out_where_not(directory: DataDirectory) -> None:
+def test_an_unreadable_token_is_an_error_for_servers_and_absent_for_clients(directory: DataDirectory) -> None:
     assert machine_token.authorization(directory) == {}
     directory.machine_token.mkdir()
     assert machine_token.authorization(directory) == {}
@@ -48,12 +48,12 @@ def test_one_that_cannot_be_read_is_told_where_it_is_needed_and_left_out_where_n
         machine_token.token(directory, secrets.token_bytes)
 
 
-def test_verbs_bring_it_as_a_bearer(directory: DataDirectory) -> None:
+def test_commands_send_the_token_as_a_bearer(directory: DataDirectory) -> None:
     token = machine_token.token(directory, secrets.token_bytes)
     assert machine_token.authorization(directory) == {"Authorization": f"Bearer {token}"}
 
 
-def test_only_the_whole_token_is_the_token() -> None:
+def test_only_the_complete_token_matches() -> None:
     assert machine_token.is_token("abc", "abc")
     assert not machine_token.is_token("ab", "abc")
     assert not machine_token.is_token("", "")

@@ -1,4 +1,4 @@
-"""Given a password; when one is typed; then it is the same or not, and the file gives nothing away."""
+"""The password is stored as a slow, salted hash in a private file."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "password.json"
 
 
-def test_the_same_text_matches_and_no_other_does(made: Password) -> None:
+def test_only_the_same_text_matches(made: Password) -> None:
     assert made.matches(TEXT)
     assert not made.matches(TEXT + " ")
     assert not made.matches("")
     assert not made.matches(made.digest)
 
 
-def test_letters_typed_in_another_way_are_the_same(made: Password) -> None:
+def test_other_encodings_of_the_same_letters_match(made: Password) -> None:
     composed = password.create("crème brûlée", secrets.token_bytes)
     assert composed.matches("cre\u0300me bru\u0302le\u0301e")
 
 
-def test_the_same_password_is_kept_differently_each_time(made: Password) -> None:
+def test_the_same_password_has_a_new_hash_each_time(made: Password) -> None:
     again = password.create(TEXT, secrets.token_bytes)
     assert (again.salt == made.salt, again.digest == made.digest) == (False, False)
     assert TEXT not in repr(made)
 
 
 @pytest.mark.parametrize("text", ["", "brioche", "x" * 1001])
-def test_one_too_short_or_too_long_is_refused_and_not_repeated(text: str) -> None:
+def test_a_password_of_the_wrong_length_is_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(AccessError, match=f"could not set the password: it has {len(text)} characters; use 10 to"):
         password.create(text, secrets.token_bytes)
 
 
-def test_it_is_kept_for_its_owner_alone_and_cleared(file: Path, made: Password) -> None:
+def test_the_file_is_readable_by_its_owner_only_and_can_be_cleared(file: Path, made: Password) -> None:
     assert password.read(file) is None
     password.write(file, made)
     assert password.read(file) == made
@@ -67,7 +67,7 @@ def test_it_is_kept_for_its_owner_alone_and_cleared(file: Path, made: Password) 
         ('{"version": 1, "salt": ""}', "missing required field `digest`"),
     ],
 )
-def test_a_file_that_holds_no_password_says_why(file: Path, text: str, because: str) -> None:
+def test_an_unusable_password_file_is_refused_with_the_cause(file: Path, text: str, because: str) -> None:
     file.write_text(text)
     with pytest.raises(AccessError) as caught:
         PasswordRepository(file, ManualClock(0))
@@ -75,7 +75,7 @@ def test_a_file_that_holds_no_password_says_why(file: Path, text: str, because: 
     assert because in str(caught.value)
 
 
-def test_one_set_elsewhere_is_seen_and_a_broken_file_leaves_it_in_force(file: Path, made: Password) -> None:
+def test_a_new_password_is_read_and_a_damaged_file_leaves_it_valid(file: Path, made: Password) -> None:
     clock = ManualClock(0)
     kept = PasswordRepository(file, clock)
     assert kept() is None
@@ -89,6 +89,6 @@ def test_one_set_elsewhere_is_seen_and_a_broken_file_leaves_it_in_force(file: Pa
     assert [(entry["event"], entry["passwords_in_force"]) for entry in logged] == [("password.unreadable", 1)]
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, made: Password) -> None:
+def test_an_unwritable_file_is_reported(tmp_path: Path, made: Password) -> None:
     with pytest.raises(AccessError, match=r"could not save the password in .*: No such file"):
         password.write(tmp_path / "missing" / "password.json", made)

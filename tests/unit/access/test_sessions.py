@@ -1,4 +1,4 @@
-"""Given people who logged in; when time passes, or the process starts anew; then their sessions last or end."""
+"""Sessions survive a restart and end after their lifetime, a logout or a new password."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def sessions(file: Path, clock: ManualClock) -> Sessions:
     return Sessions(file, clock, secrets.token_bytes, hours=2)
 
 
-def test_a_session_lasts_for_its_time_and_ends(file: Path, clock: ManualClock) -> None:
+def test_a_session_ends_after_its_lifetime(file: Path, clock: ManualClock) -> None:
     open_ = sessions(file, clock)
     assert open_.lifetime_s == 7_200
     token = open_.open(SALT)
@@ -39,7 +39,7 @@ def test_a_session_lasts_for_its_time_and_ends(file: Path, clock: ManualClock) -
     assert not open_.is_active(token, SALT)
 
 
-def test_a_token_that_nobody_was_given_is_none(file: Path, clock: ManualClock) -> None:
+def test_an_unknown_token_has_no_session(file: Path, clock: ManualClock) -> None:
     open_ = sessions(file, clock)
     token = open_.open(SALT)
     assert not open_.is_active(token[:-1], SALT)
@@ -47,14 +47,14 @@ def test_a_token_that_nobody_was_given_is_none(file: Path, clock: ManualClock) -
     assert not open_.is_active("\ud800", SALT)
 
 
-def test_a_session_outlives_the_process_and_its_token_is_not_kept(file: Path, clock: ManualClock) -> None:
+def test_a_session_survives_a_restart_and_its_token_is_not_stored(file: Path, clock: ManualClock) -> None:
     token = sessions(file, clock).open(SALT)
     assert sessions(file, clock).is_active(token, SALT)
     assert token not in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_who_logs_out_is_out_also_after_a_restart_and_others_stay(file: Path, clock: ManualClock) -> None:
+def test_a_closed_session_stays_closed_after_a_restart_and_others_stay_open(file: Path, clock: ManualClock) -> None:
     open_ = sessions(file, clock)
     token, other = open_.open(SALT), open_.open(SALT)
     open_.close(token)
@@ -71,7 +71,9 @@ def test_a_new_password_ends_every_session(file: Path, clock: ManualClock) -> No
     assert not open_.is_active(token, SALT)
 
 
-def test_of_too_many_sessions_the_oldest_end(file: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_above_the_limit_the_oldest_sessions_end(
+    file: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sessions_module, "SESSIONS_LIMIT", 2)
     open_ = sessions(file, clock)
     first, second, third = (open_.open(SALT) for _ in range(3))
@@ -79,7 +81,7 @@ def test_of_too_many_sessions_the_oldest_end(file: Path, clock: ManualClock, mon
 
 
 @pytest.mark.parametrize("text", ["{", '{"version": 1}', '{"version": 9, "sessions": {}}'])
-def test_a_file_that_is_not_understood_lets_nobody_in(file: Path, clock: ManualClock, text: str) -> None:
+def test_an_unreadable_file_ends_every_session(file: Path, clock: ManualClock, text: str) -> None:
     token = sessions(file, clock).open(SALT)
     file.write_text(text)
     open_ = sessions(file, clock)
@@ -87,7 +89,7 @@ def test_a_file_that_is_not_understood_lets_nobody_in(file: Path, clock: ManualC
     assert open_.is_active(open_.open(SALT), SALT)
 
 
-def test_a_disk_that_takes_nothing_is_told_and_the_session_holds(tmp_path: Path, clock: ManualClock) -> None:
+def test_a_failed_save_is_logged_and_the_session_stays_active(tmp_path: Path, clock: ManualClock) -> None:
     open_ = sessions(tmp_path / "missing" / "sessions.json", clock)
     with structlog.testing.capture_logs() as logged:
         assert open_.is_active(open_.open(SALT), SALT)

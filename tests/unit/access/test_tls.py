@@ -1,4 +1,4 @@
-"""Given a certificate and its key; when they are used; then they work, or one line says what is wrong with them."""
+"""A certificate and its key work together, or are refused with one line."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_missing_file_is_named(own: Certificate, tmp_path: Path) -> None:
     assert refused(own.certificate, missing).startswith(f"could not read the TLS file {missing}: ")
 
 
-def test_files_that_are_no_pem_are_refused(own: Certificate, tmp_path: Path) -> None:
+def test_files_that_are_not_pem_are_refused(own: Certificate, tmp_path: Path) -> None:
     other = tmp_path / "other.pem"
     other.write_text("hello")
     for pair in ((other, own.key), (own.certificate, other), (own.key, own.certificate)):
@@ -51,7 +51,7 @@ def test_the_key_of_another_certificate_is_refused(own: Certificate, tmp_path: P
     assert f"{other.key} is not its key" in refused(own.certificate, other.key)
 
 
-def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked_for_it(own: Certificate, tmp_path: Path) -> None:
+def test_a_key_with_a_passphrase_is_refused_without_a_prompt(own: Certificate, tmp_path: Path) -> None:
     locked = tmp_path / "locked.key"
     openssl("pkey", "-in", own.key, "-aes256", "-passout", "pass:secret", "-out", locked)
     assert "it has a passphrase; remove it: openssl pkey" in refused(own.certificate, locked)

@@ -1,4 +1,4 @@
-"""Given directories in every state; when tillstream opens them; then they work or are refused in one line."""
+"""Data directories in every state open, migrate, or are refused with one line."""
 
 from __future__ import annotations
 
@@ -50,18 +50,18 @@ def read_format(data: Path) -> object:
     return json.loads((data / FORMAT_FILE).read_text())
 
 
-def test_a_missing_directory_is_made_and_opens_again(data: Path) -> None:
+def test_a_missing_directory_is_created_and_can_be_reopened(data: Path) -> None:
     made = open_directory(data, Kind.DEMO)
     assert (made.kind, read_format(data)) == (Kind.DEMO, {"version": VERSION, "kind": "demo"})
     assert open_directory(data) == made
     assert (made.log.parent, made.database.parent) == (data, data)
 
 
-def test_a_directory_made_without_a_wish_is_for_real_receipts(data: Path) -> None:
+def test_a_new_directory_is_for_real_receipts_by_default(data: Path) -> None:
     assert open_directory(data).kind is Kind.REAL
 
 
-def test_an_empty_directory_and_one_whose_making_was_cut_off_are_taken(data: Path) -> None:
+def test_an_empty_or_half_created_directory_is_accepted(data: Path) -> None:
     data.mkdir()
     (data / "up.lock").write_text("12\n")
     (data / f"{FORMAT_FILE}.new").write_text("{")
@@ -78,7 +78,7 @@ def test_a_directory_of_the_other_kind_is_refused(data: Path, found: Kind, wante
         open_directory(data, wanted)
 
 
-def test_one_that_is_missing_is_refused_to_readers_and_not_made(data: Path) -> None:
+def test_readers_refuse_a_missing_directory_and_do_not_create_it(data: Path) -> None:
     with pytest.raises(DataDirectoryError, match="there is no such directory"):
         open_directory(data, create=False)
     assert not data.exists()
@@ -89,7 +89,7 @@ def test_a_missing_parent_is_named(data: Path) -> None:
         open_directory(data / "below")
 
 
-def test_a_file_in_its_place_is_refused(data: Path) -> None:
+def test_a_file_instead_of_the_directory_is_refused(data: Path) -> None:
     data.write_text("")
     with pytest.raises(DataDirectoryError, match="it is a file"):
         open_directory(data)
@@ -101,7 +101,7 @@ def test_a_path_below_a_file_is_refused(data: Path) -> None:
         open_directory(data / "below")
 
 
-def test_a_directory_of_others_is_refused_and_left_alone(data: Path) -> None:
+def test_a_directory_with_other_files_is_refused_and_left_unchanged(data: Path) -> None:
     data.mkdir()
     (data / "holiday.jpg").write_text("")
     with pytest.raises(DataDirectoryError, match=r"it holds holiday.jpg but no format.json"):
@@ -110,14 +110,14 @@ def test_a_directory_of_others_is_refused_and_left_alone(data: Path) -> None:
 
 
 @pytest.mark.usefixtures("nobody")
-def test_one_that_cannot_be_written_is_refused() -> None:
+def test_a_read_only_directory_is_refused() -> None:
     for path in (Path("/"), Path("/tillstream-of-nobody")):
         with pytest.raises(DataDirectoryError, match="Permission denied"):
             open_directory(path)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"version": 1}', '{"version": "x", "kind": "real"}', '{"kind": "other"}'])
-def test_a_format_file_that_says_nothing_is_refused(data: Path, text: str) -> None:
+def test_an_invalid_format_file_is_refused(data: Path, text: str) -> None:
     data.mkdir()
     (data / FORMAT_FILE).write_text(text)
     with pytest.raises(DataDirectoryError, match=r"its format.json is not readable"):
@@ -143,7 +143,7 @@ def test_an_older_version_is_migrated_step_by_step(data: Path) -> None:
     assert read_format(data) == {"version": 3, "kind": "demo"}
 
 
-def test_a_migration_that_dies_goes_on_where_it_was(data: Path) -> None:
+def test_an_interrupted_migration_continues_where_it_stopped(data: Path) -> None:
     write_format(data, version=1, kind="real")
     steps: list[str] = []
 
@@ -158,7 +158,7 @@ def test_a_migration_that_dies_goes_on_where_it_was(data: Path) -> None:
     assert steps == ["to 2", "died", "to 3"]
 
 
-def test_a_version_that_no_step_leads_from_is_refused(data: Path) -> None:
+def test_a_version_without_a_migration_is_refused(data: Path) -> None:
     write_format(data, version=1, kind="real")
     with pytest.raises(DataDirectoryError, match="no longer supported"):
         open_directory(data, version=2, migrations={})
@@ -173,7 +173,7 @@ def test_nothing_is_migrated_while_a_role_runs(data: Path) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_second_holder_of_a_role_is_told_the_first_ones_process(data: Path) -> None:
+def test_the_error_about_a_held_lock_names_the_process(data: Path) -> None:
     directory = open_directory(data)
     with directory.lock("engine"):
         mine = rf"process {os.getpid()} already uses it \(engine\)"
@@ -185,7 +185,7 @@ def test_a_second_holder_of_a_role_is_told_the_first_ones_process(data: Path) ->
         pass
 
 
-def test_readers_learn_who_holds_a_role_and_where_it_serves(data: Path) -> None:
+def test_readers_get_the_process_and_the_address_of_a_role(data: Path) -> None:
     directory = open_directory(data)
     assert directory.holder("engine") is None
     with directory.lock("engine") as lock:
@@ -196,7 +196,7 @@ def test_readers_learn_who_holds_a_role_and_where_it_serves(data: Path) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_killed_process_holds_nothing(data: Path) -> None:
+def test_a_killed_process_releases_its_lock(data: Path) -> None:
     directory = open_directory(data)
     holding = (
         "import sys, pathlib; from tillstream.config.data_directory import open_directory\n"
@@ -216,7 +216,7 @@ def test_a_killed_process_holds_nothing(data: Path) -> None:
         pass
 
 
-def test_a_secret_is_for_its_owner_alone_and_replaced_in_one_piece(data: Path) -> None:
+def test_a_secret_is_readable_by_its_owner_only_and_replaced_atomically(data: Path) -> None:
     data.mkdir()
     file = data / "secret"
     replace_secret(file, b"one")
@@ -228,7 +228,7 @@ def test_a_secret_is_for_its_owner_alone_and_replaced_in_one_piece(data: Path) -
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_a_secret_that_an_administrator_writes_belongs_to_the_service(data: Path) -> None:
+def test_a_secret_written_by_an_administrator_belongs_to_the_service(data: Path) -> None:
     data.mkdir()
     os.chown(data, NOBODY, NOBODY)
     for text in (b"new", b"replaced"):

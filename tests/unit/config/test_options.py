@@ -1,4 +1,4 @@
-"""Given the declared settings; when options are made of them; then command line, variables and file agree."""
+"""The options of a command correspond to the settings, the environment variables and the file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def invoke(*arguments: str, **environment: str) -> str:
     return result.output
 
 
-def test_every_setting_but_those_for_toml_is_an_option() -> None:
+def test_every_setting_except_the_toml_only_ones_is_an_option() -> None:
     names = {parameter.name for parameter in probe.params}
     assert names == set(Settings.__struct_fields__) - options.TOML_ONLY | {"config"}
 
@@ -42,7 +42,7 @@ def test_help_shows_the_chosen_settings_with_their_own_help_and_default() -> Non
     assert "--vat-rates" not in shown
 
 
-def test_an_option_wins_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
+def test_an_option_overrides_the_environment_which_overrides_the_file(tmp_path: Path) -> None:
     file = tmp_path / "t.toml"
     file.write_text('zone = "Europe/Rome"\ncurrency = "CHF"\ningest_port = 1\n')
     said = invoke("--config", str(file), "--ingest-port", "3", TILLSTREAM_INGEST_PORT="2", TILLSTREAM_CURRENCY="USD")
@@ -52,7 +52,7 @@ def test_an_option_wins_over_the_environment_and_that_over_the_file(tmp_path: Pa
     )
 
 
-def test_a_switch_is_on_by_its_option_or_its_variable() -> None:
+def test_a_flag_is_set_by_its_option_or_its_variable() -> None:
     assert "{'insecure': True}" in invoke("--insecure")
     assert "{'insecure': True}" in invoke(TILLSTREAM_INSECURE="true")
     assert "{'insecure': False}" in invoke(TILLSTREAM_INSECURE="0")
@@ -60,13 +60,13 @@ def test_a_switch_is_on_by_its_option_or_its_variable() -> None:
     assert (options.text(True), options.text(False)) == ("true", "false")
 
 
-def test_the_file_may_be_named_by_a_variable(tmp_path: Path) -> None:
+def test_a_variable_can_name_the_file(tmp_path: Path) -> None:
     file = tmp_path / "t.toml"
     file.write_text('data = "elsewhere"\n')
     assert "{'data': 'elsewhere'}" in invoke(TILLSTREAM_CONFIG=str(file))
 
 
-def test_lists_and_pairs_are_written_with_commas() -> None:
+def test_commas_separate_lists_and_pairs() -> None:
     said = invoke("--vat-rates", "5.5,10", "--store-zones", "7=Europe/London,8=Europe/Lisbon")
     assert "'vat_rates': ['5.5', '10']" in said
     assert "'store_zones': {'7': 'Europe/London', '8': 'Europe/Lisbon'}" in said
@@ -80,5 +80,5 @@ def test_a_value_out_of_range_names_its_option() -> None:
 @pytest.mark.parametrize(
     ("value", "written"), [("a", "a"), (3, "3"), ([], ""), (["5.5", "10"], "5.5,10"), ({"7": "UTC"}, "7=UTC")]
 )
-def test_values_are_written_as_they_are_read(value: object, written: str) -> None:
+def test_a_formatted_value_parses_back_equal(value: object, written: str) -> None:
     assert options.text(value) == written

@@ -1,4 +1,4 @@
-"""Given a port; when it is asked for; then it is free, or refused in one line."""
+"""A port is free or refused with one line, and a host is loopback or not."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tillstream.config.ports import address, ensure_free, free_port, is_loopback
 from tillstream.errors import OperationalError, PortTaken
 
 
-def test_a_port_that_nobody_listens_on_is_free() -> None:
+def test_a_port_without_a_listener_is_free() -> None:
     ensure_free("127.0.0.1", free_port("127.0.0.1"), "--port")
     ensure_free("127.0.0.1", 0, "--port")
 
 
-def test_a_free_port_is_none_of_those_that_are_meant_for_others() -> None:
+def test_a_free_port_differs_from_the_excluded_ones() -> None:
     asked: list[object] = []
 
     class TheFirst(set[object]):
@@ -27,7 +27,7 @@ def test_a_free_port_is_none_of_those_that_are_meant_for_others() -> None:
     assert port == asked[1]
 
 
-def test_a_port_that_another_listens_on_is_taken_even_if_it_would_share() -> None:
+def test_a_port_with_a_listener_is_taken_even_if_the_listener_shares_it() -> None:
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         other.bind(("127.0.0.1", 0))
@@ -56,7 +56,7 @@ def test_an_address_of_another_machine_is_refused() -> None:
         ("till.example", "http://till.example:80"),
     ],
 )
-def test_a_server_is_reached_at_its_address(host: str, url: str) -> None:
+def test_an_address_is_formatted_as_a_url(host: str, url: str) -> None:
     assert address(host, 80) == url
     assert address(host, 80, tls=True) == url.replace("http://", "https://")
 
@@ -75,7 +75,7 @@ def test_a_server_is_reached_at_its_address(host: str, url: str) -> None:
         ("localhost.example", False),
     ],
 )
-def test_only_loopback_is_out_of_reach_of_others(host: str, own: bool) -> None:
+def test_only_loopback_addresses_are_loopback(host: str, own: bool) -> None:
     assert is_loopback(host) is own
 
 
@@ -97,5 +97,5 @@ def test_only_loopback_is_out_of_reach_of_others(host: str, own: bool) -> None:
         ("shop.example@127.0.0.1", False),
     ],
 )
-def test_only_addresses_and_localhost_are_names_that_nobody_else_can_have_given(header: str, own: bool) -> None:
+def test_only_addresses_and_localhost_are_safe_host_names(header: str, own: bool) -> None:
     assert names_this_machine(header) is own

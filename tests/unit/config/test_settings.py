@@ -1,4 +1,4 @@
-"""Given defaults, a file, variables and flags; when settings are loaded; then the nearest wins and faults are named."""
+"""Settings come from defaults, a file, variables and flags, in this order; invalid values are refused."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "tillstream.toml"
 
 
-def test_without_anything_given_the_defaults_hold() -> None:
+def test_without_any_value_the_defaults_apply() -> None:
     assert settings.load(environment={}) == Settings()
     assert settings.origins(environment={}) == {}
 
 
-def test_a_flag_wins_over_a_variable_and_that_over_the_file(file: Path) -> None:
+def test_a_flag_overrides_a_variable_which_overrides_the_file(file: Path) -> None:
     file.write_text('zone = "Europe/Rome"\ncurrency = "CHF"\ningest_port = 1\n')
     environment = {"TILLSTREAM_INGEST_PORT": "2", "TILLSTREAM_CURRENCY": "USD", "OTHER": "x"}
     flags = {"ingest_port": 3, "data": None}
@@ -47,13 +47,13 @@ def test_every_setting_has_a_help_a_type_and_a_default(name: str) -> None:
     settings.default(name)
 
 
-def test_lists_and_pairs_come_as_text_or_as_toml(file: Path) -> None:
+def test_lists_and_pairs_are_read_from_text_and_toml(file: Path) -> None:
     file.write_text('vat_rates = ["5.5", "10"]\n[store_zones]\n7 = "Europe/London"\n')
     environment = {"TILLSTREAM_VAT_RATES": "5.5, 10", "TILLSTREAM_STORE_ZONES": "7=Europe/London"}
     assert settings.load(file, {}) == settings.load(environment=environment)
 
 
-def test_metrics_of_ones_own_are_kept_as_they_stand(file: Path) -> None:
+def test_custom_metrics_are_passed_on_unchanged(file: Path) -> None:
     file.write_text('[[metrics]]\nname = "x"\nkeys = ["day"]\n')
     assert settings.load(file, {}).metrics == [{"name": "x", "keys": ["day"]}]
 
@@ -87,14 +87,14 @@ def test_metrics_of_ones_own_are_kept_as_they_stand(file: Path) -> None:
         ({"alert_page_url": "example.org"}, "alert_page_url of the command line: it is not an"),
     ],
 )
-def test_what_cannot_be_names_the_setting_and_its_origin(flags: dict[str, Any], said: str) -> None:
+def test_an_invalid_value_is_refused_with_the_setting_and_its_origin(flags: dict[str, Any], said: str) -> None:
     with pytest.raises(SettingsError) as caught:
         settings.load(environment={}, flags=flags)
     assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["zone = ", "\xff"])
-def test_a_file_that_is_no_toml_is_refused(file: Path, text: str) -> None:
+def test_a_file_that_is_not_toml_is_refused(file: Path, text: str) -> None:
     file.write_text(text, encoding="latin-1")
     with pytest.raises(SettingsError, match="it must be a TOML file"):
         settings.load(file, {})
@@ -105,18 +105,18 @@ def test_a_missing_file_is_refused(file: Path) -> None:
         settings.load(file, {})
 
 
-def test_a_wrong_address_of_the_webhook_is_not_repeated_for_its_path_is_a_secret() -> None:
+def test_the_error_about_a_webhook_address_does_not_repeat_the_secret_path() -> None:
     with pytest.raises(SettingsError) as caught:
         settings.load(environment={}, flags={"alert_webhook_url": "htp://example.org/t0ken"})
     assert "t0ken" not in str(caught.value)
 
 
 @pytest.mark.parametrize("address", ["", "http://127.0.0.1:9/x?y=1", "https://example.org/hook"])
-def test_addresses_of_http_and_https_are_taken(address: str) -> None:
+def test_http_and_https_addresses_are_accepted(address: str) -> None:
     assert settings.load(environment={}, flags={"alert_webhook_url": address}).alert_webhook_url == address
 
 
-def test_the_password_of_the_broker_is_not_shown_nor_repeated() -> None:
+def test_the_password_of_the_broker_is_neither_shown_nor_repeated() -> None:
     assert settings.shown("rabbitmq_url", "amqps://till:s3cr3t@broker:5671/shop") == "amqps://till:***@broker:5671/shop"
     assert settings.shown("rabbitmq_url", "amqp://broker/") == "amqp://broker/"
     assert settings.shown("zone", "a:b@c") == "a:b@c"

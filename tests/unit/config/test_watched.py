@@ -1,4 +1,4 @@
-"""Given a file that others replace; when it is asked for; then what it holds now is told, and what was good stays."""
+"""A watched file is read again after a change; if it becomes unreadable, the last content stays."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def watched(file: Path, clock: ManualClock) -> Watched[str]:
     return Watched(file, clock, read, "first", "thing", lambda text: {"letters": len(text)})
 
 
-def test_without_a_file_what_was_given_first_holds(file: Path, clock: ManualClock) -> None:
+def test_without_a_file_the_initial_content_is_valid(file: Path, clock: ManualClock) -> None:
     assert watched(file, clock)() == "first"
 
 
-def test_a_change_is_seen_after_a_second_and_not_looked_for_before(file: Path, clock: ManualClock) -> None:
+def test_a_change_is_read_after_a_second_and_not_checked_earlier(file: Path, clock: ManualClock) -> None:
     file.write_text("one")
     asked = watched(file, clock)
     assert (asked.due, asked.latest, asked()) == (True, "first", "one")
@@ -48,14 +48,14 @@ def test_a_change_is_seen_after_a_second_and_not_looked_for_before(file: Path, c
     assert (asked.due, asked()) == (True, "two two")
 
 
-def test_who_cannot_wait_looks_at_once(file: Path, clock: ManualClock) -> None:
+def test_check_reads_a_change_at_once(file: Path, clock: ManualClock) -> None:
     asked = watched(file, clock)
     asked()
     file.write_text("now")
     assert asked.check() == "now"
 
 
-def test_what_is_broken_is_told_once_and_the_last_good_stays(file: Path, clock: ManualClock) -> None:
+def test_an_unreadable_file_is_logged_once_and_the_last_content_stays(file: Path, clock: ManualClock) -> None:
     file.write_text("good")
     asked = watched(file, clock)
     assert asked() == "good"
@@ -71,7 +71,7 @@ def test_what_is_broken_is_told_once_and_the_last_good_stays(file: Path, clock: 
     assert (logged[0]["letters_in_force"], logged[1]["letters"]) == (4, 4)
 
 
-def test_a_look_that_takes_long_holds_up_nobody_else(file: Path, clock: ManualClock) -> None:
+def test_a_slow_check_does_not_block_other_threads(file: Path, clock: ManualClock) -> None:
     file.write_text("one")
     seen: list[str] = []
 
