@@ -28,6 +28,8 @@ _HEAD_CONVERT = csv.ConvertOptions(
     strings_can_be_null=False,
 )
 
+_STORE_ZONES = pa.schema([("store", pa.string()), ("zone_name", pa.string())])
+
 RECORD_COLUMNS = ("place", *HEAD_COLUMNS, "body")
 
 
@@ -68,7 +70,7 @@ def _read_options(size_bytes: int) -> csv.ReadOptions:
 
 
 def _strings(frame: Frame) -> pa.Array:
-    """An Arrow string column that shares the memory of the frame."""
+    """An Arrow column of strings. It shares the memory of the frame."""
     column = pa.StringArray.from_buffers(len(frame), pa.py_buffer(frame.offsets), pa.py_buffer(frame.data))
     column.validate(full=True)
     return column
@@ -113,13 +115,15 @@ class BatchSql:
             config={"threads": 1, "memory_limit": f"{settings.engine_memory_bytes}B", "temp_directory": ""},
         )
         self._connection.execute("SET TimeZone = 'UTC'")
-        self._connection.register("zones_of_stores", _store_zones(settings))
+        self._connection.register(
+            "zones_of_stores", pa.table([list(settings.store_zones), list(settings.store_zones.values())], _STORE_ZONES)
+        )
         self._connection.execute("CREATE TABLE store_zone AS SELECT * FROM zones_of_stores")
         self._create_views()
         self._empty = self.normalize(_NO_RECORDS, None)
 
     def _create_views(self) -> None:
-        # Views save parsing the long statements again, which takes most of the time of a small batch.
+        # Views save DuckDB from parsing these long statements for each batch. Parsing takes most of the time of a small one.
         self._connection.register("arrived", _NO_RECORDS)
         self._connection.register("zone", zone_table([]))
         read = f"""
@@ -158,7 +162,8 @@ class BatchSql:
         receipts, unreadable = self._arrow("SELECT * FROM receipt_row"), table.slice(0, 0)
         if receipts["gross"].null_count:
             without_total = pc.is_null(receipts["gross"])
-            unreadable = _only(table, receipts.filter(without_total)["place"])
+            record_ids = receipts.filter(without_total)["place"].combine_chunks()
+            unreadable = table.filter(pc.is_in(table["place"], value_set=record_ids))
             receipts = receipts.filter(pc.invert(without_total))
             run("DELETE FROM receipt WHERE gross IS NULL")
         return NormalizedBatch(
@@ -208,16 +213,3 @@ def _is_same(field: str) -> str:
     if field in ("lines", "settlements"):
         return f"coalesce(a.{field}, []) = coalesce(b.{field}, [])"
     return f"a.{field} IS NOT DISTINCT FROM b.{field}"
-
-
-def _only(table: pa.Table, record_ids: pa.ChunkedArray) -> pa.Table:
-    return table.filter(pc.is_in(table["place"], value_set=record_ids.combine_chunks()))
-
-
-def _store_zones(settings: Settings) -> pa.Table:
-    return pa.table(
-        {
-            "store": pa.array(list(settings.store_zones), pa.string()),
-            "zone_name": pa.array(list(settings.store_zones.values()), pa.string()),
-        }
-    )

@@ -41,8 +41,8 @@ logger = structlog.get_logger()
 class _CommitForecast:
     """Predicts when a step will be committed, from the duration of the last step.
 
-    `applied_at` of a receipt is written by the same commit that makes the receipt visible, so it must be known
-    before. A small step takes about the same time for any number of receipts, so only extra receipts add time.
+    A receipt's `applied_at` is the time at which its commit makes it visible. The same commit writes it, so it must be
+    predicted. Most of the time of a small step does not depend on its receipts, so only extra receipts add time.
     """
 
     receipts: int = 0
@@ -105,8 +105,8 @@ class DuckEngine(Engine):
             self._process(table, changes, quarantine)
         changes.quarantine, changes.counters = quarantine.rows, quarantine.counters
         changes.committed_us = self._clock.now_us()
-        # The log must know the position before the commit. After a crash in between, it could otherwise
-        # assign these positions to other records.
+        # Publish the position before the commit too. If the process crashed after the commit and the log lost its
+        # end, the log could otherwise reuse these positions for other records.
         self._log.publish(changes.to_position, committed=False)
         self._database.commit(changes)
         if changes.receipts is not None:
@@ -173,7 +173,7 @@ class DuckEngine(Engine):
     def _process(self, table: pa.Table, changes: Changes, quarantine: QuarantineRows) -> None:
         """Normalize new receipts, count duplicates, and quarantine conflicts and unreadable receipts.
 
-        The first readable receipt of a key counts. If a first one is unreadable, the next one takes its turn.
+        The first readable receipt of a key counts. If the first one is unreadable, the next one is tried.
         """
         stored = self._database.record_ids(self._sql.keys(table))
         normalized: list[NormalizedBatch] = []

@@ -112,49 +112,20 @@ KEYS = {
 _REVENUE = Measure("revenue", "sum", "gross", "money")
 _NET = Measure("net", "sum", "net", "money")
 _TAX = Measure("tax", "sum", "tax", "money")
-_RECEIPTS = Measure("receipts", "count")
-_LINES = Measure("lines", "sum", "is_line")
 _QUANTITY = Measure("quantity", "sum", "items")
 _FIRST = Measure("first", "min", "sold_local", "time")
 _LAST = Measure("last", "max", "sold_local", "time")
 
-MEASURES: dict[Source, dict[str, Measure]] = {
-    "receipts": {
-        measure.name: measure
-        for measure in (
-            _REVENUE,
-            _NET,
-            _TAX,
-            _RECEIPTS,
-            Measure("lines", "sum", "line_count"),
-            _QUANTITY,
-            Measure("anomalies", "sum", "anomalous"),
-            Measure("refunds", "sum", "refund", "money"),
-            Measure("refund_count", "sum", "is_refund"),
-            _FIRST,
-            _LAST,
-        )
-    },
-    "lines": {
-        measure.name: measure
-        for measure in (
-            _REVENUE,
-            _NET,
-            _TAX,
-            _LINES,
-            _QUANTITY,
-            Measure("description", "max", "description", "text"),
-            _FIRST,
-            _LAST,
-        )
-    },
-    "settlements": {
-        "revenue": Measure("revenue", "sum", "amount", "money"),
-        "settlements": Measure("settlements", "count"),
-        "first": _FIRST,
-        "last": _LAST,
-    },
-}
+_PREDEFINED: dict[Source, tuple[Measure, ...]] = {
+    "receipts": (_REVENUE, _NET, _TAX, Measure("receipts", "count"), Measure("lines", "sum", "line_count"), _QUANTITY,
+                 Measure("anomalies", "sum", "anomalous"), Measure("refunds", "sum", "refund", "money"),
+                 Measure("refund_count", "sum", "is_refund"), _FIRST, _LAST),
+    "lines": (_REVENUE, _NET, _TAX, Measure("lines", "sum", "is_line"), _QUANTITY,
+              Measure("description", "max", "description", "text"), _FIRST, _LAST),
+    "settlements": (Measure("revenue", "sum", "amount", "money"), Measure("settlements", "count"), _FIRST, _LAST),
+}  # fmt: skip
+
+MEASURES = {source: {each.name: each for each in measures} for source, measures in _PREDEFINED.items()}
 """Predefined measures, which a declaration may name."""
 
 

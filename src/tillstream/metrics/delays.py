@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 NOT_MEASURED = -1
@@ -38,18 +40,14 @@ def percentiles(rows: Sequence[Mapping[str, Any]], column: str) -> dict[str, flo
 
     Unknown delays are excluded. None if there are no others.
     """
-    counts: dict[int, int] = {}
+    counts: Counter[int] = Counter()
     for row in rows:
         if row[column] != NOT_MEASURED:
-            counts[row[column]] = counts.get(row[column], 0) + int(row["receipts"])
-    total = sum(counts.values())
-    result: dict[str, float | None] = {}
-    for name, percent in (("p50", 50), ("p99", 99)):
-        seen = 0
-        result[name] = None
-        for number in sorted(counts):
-            seen += counts[number]
-            if seen * 100 >= total * percent:
-                result[name] = bound_ms(number)
-                break
-    return result
+            counts[row[column]] += int(row["receipts"])
+    numbers = sorted(counts)
+    cumulative = list(zip(numbers, accumulate(counts[number] for number in numbers), strict=True))
+
+    def percentile(percent: int) -> float | None:
+        return next((bound_ms(number) for number, seen in cumulative if seen * 100 >= counts.total() * percent), None)
+
+    return {"p50": percentile(50), "p99": percentile(99)}

@@ -52,14 +52,3 @@ def _change(zone: ZoneInfo, low: datetime, next_midnight: datetime, after: timed
         else:
             high = middle
     return high.replace(tzinfo=None, microsecond=0)
-
-
-def to_utc(zone_name: str, local: datetime, near: datetime) -> datetime:
-    """Convert a naive local time to naive UTC. In an hour that occurs twice, choose the time nearest to `near` (UTC)."""
-    found = offsets(zone_name, local.date())
-    if local < found.from_local or (found.after > found.before and local < found.to_local):
-        return local - found.before
-    if local >= found.to_local:
-        return local - found.after
-    first, second = local - found.before, local - found.after
-    return first if abs(first - near) <= abs(second - near) else second

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from tillstream.config.data_directory import DataDirectory, sync_directory
-from tillstream.database.base import Database
 from tillstream.engine.base import Engine
 from tillstream.log.base import Log
+from tillstream.verification.check import Stored
 
 Progress = Callable[[int, int], None]
 """Called with the number of processed records and their total."""
@@ -23,13 +23,6 @@ class Rebuilding(Protocol):
     def log(self) -> Log: ...
     @property
     def engine(self) -> Engine: ...
-
-
-class Stored(Protocol):
-    """A database with receipts."""
-
-    @property
-    def database(self) -> Database: ...
 
 
 def rebuild_database(

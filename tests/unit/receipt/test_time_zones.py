@@ -9,9 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tillstream.receipt.time_zones import offsets, to_utc
+from tillstream.receipt.time_zones import offsets
 
 PARIS = "Europe/Paris"
+
+
+def to_utc(zone_name: str, local: datetime, near: datetime) -> datetime:
+    """Convert a naive local time to naive UTC, as the SQL of `Normalization.sales` does.
+
+    In an hour that occurs twice, choose the time nearest to `near` (UTC).
+    """
+    found = offsets(zone_name, local.date())
+    if local < found.from_local or (found.after > found.before and local < found.to_local):
+        return local - found.before
+    if local >= found.to_local:
+        return local - found.after
+    first, second = local - found.before, local - found.after
+    return first if abs(first - near) <= abs(second - near) else second
 
 
 def test_an_ordinary_day_has_one_offset() -> None:
