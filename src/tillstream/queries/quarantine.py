@@ -41,7 +41,11 @@ class Quarantine:
         self._originals = originals
 
     def page(self, filters: Mapping[str, str] | None = None) -> Row:
-        """Entries, newest first, and under `next` the cursor of the next page (None on the last page)."""
+        """Entries, newest first, and under `next` the cursor of the next page (None on the last page).
+
+        Filters: day, kind, source, reason (a group, or text in a path or an error), settled (1 selects the entries
+        that were replayed or discarded, otherwise those without a decision), cursor, limit.
+        """
         rows, following = read_page(self._database, _COLUMNS, filters, quarantine_conditions)
         return {"entries": [_entry(row) for row in rows], "next": following}
 

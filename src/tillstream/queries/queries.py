@@ -6,7 +6,7 @@ Answers are ready for JSON: amounts are decimal strings, counts are integers, da
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date
 
 from tillstream.clock import Clock
 from tillstream.config.settings import Settings
@@ -54,23 +54,22 @@ class Queries:
         self.store_list = stores
         """The current list of stores."""
         self.currency = settings.currency
-        self.calendar = Calendar(settings, clock)
+        self.lag = log.lag
+        """The number of acknowledged records that are not in the figures yet."""
         self._database = database
-        self._log = log
+        self.calendar = Calendar(settings, clock)
+        self.local_now, self.today = self.calendar.local_now, self.calendar.today
         self._summaries = Summaries(self.calendar, log, self.currency)
         self._overview = Overview(settings, self.calendar, self._summaries, stores)
-        self._metrics = Metrics(database, catalogue, self.calendar, self.currency, stores)
+        metrics = Metrics(database, catalogue, self.calendar, self.currency, stores)
+        self.catalogue, self.metric = metrics.described, metrics.rows
         originals = Originals(log, formats)
         self._receipts = Receipts(database, log, self.calendar, settings, stores, originals)
+        self.receipts, self.receipt = self._receipts.page, self._receipts.one
+        self.anomalies = self._receipts.anomalous
         self._quarantine = Quarantine(database, log, originals)
-
-    def local_now(self) -> datetime:
-        """The current wall-clock time of the chain, without a time zone."""
-        return self.calendar.local_now()
-
-    def today(self) -> date:
-        """The current business day of the chain."""
-        return self.calendar.today()
+        self.quarantine, self.quarantined = self._quarantine.page, self._quarantine.one
+        self.quarantine_totals, self.faults = self._quarantine.totals, self._quarantine.faults
 
     def summary(self, day: str | date | None = None, reader: Reader | None = None) -> Row:
         """The key figures of a day, as of the last commit or as `reader` sees them."""
@@ -99,30 +98,6 @@ class Queries:
         with self._database.snapshot() as reader:
             return self._overview.read(reader, query or {})
 
-    def catalogue(self) -> list[Row]:
-        """Every metric with its keys and measures."""
-        return self._metrics.described()
-
-    def metric(self, name: str, filters: Mapping[str, str] | None = None) -> Row:
-        """The rows of a metric on one day, filtered by its keys."""
-        return self._metrics.rows(name, filters)
-
-    def receipts(self, filters: Mapping[str, str] | None = None) -> Row:
-        """Receipts, newest first, and under `next` the cursor of the next page (None on the last page).
-
-        Filters: day, store, till, receipt, from and to (the till's clock), min and max (gross), anomaly (a name, or
-        `any`), arrived (on this business day, for another one), cursor, limit.
-        """
-        return self._receipts.page(filters)
-
-    def receipt(self, key: str) -> Row | None:
-        """A receipt with its lines, settlements, conflicts and redacted original; None if there is none."""
-        return self._receipts.one(key)
-
-    def anomalies(self, filters: Mapping[str, str] | None = None) -> Row:
-        """Receipts with an anomaly and its evidence. Filters: those of `receipts`, with `kind` in place of `anomaly`."""
-        return self._receipts.anomalous(filters)
-
     def anomaly_counts(self, day: str | date | None = None) -> Row:
         """The number of receipts of a day with each anomaly, highest first."""
         return self._receipts.anomaly_counts(self._day(day))
@@ -149,33 +124,9 @@ class Queries:
             for store in [*stores.by_id.values(), *others]
         ]
 
-    def quarantine(self, filters: Mapping[str, str] | None = None) -> Row:
-        """Refused, unreadable and conflicting records, newest first.
-
-        Filters: day, kind, source, reason (a group, or text in a path or an error), settled (1 selects the entries
-        that were replayed or discarded, otherwise those without a decision), cursor, limit.
-        """
-        return self._quarantine.page(filters)
-
-    def quarantined(self, entry_id: str) -> Row | None:
-        """An entry of the quarantine with its redacted original; None if there is none."""
-        return self._quarantine.one(entry_id)
-
     def quarantine_counts(self, day: str | date | None = None) -> Row:
         """The entries of a day by kind, reason and source, highest first, and the decisions of that day."""
         return self._quarantine.counts(self._day(day))
-
-    def quarantine_totals(self) -> Row:
-        """The entries of all days by reason and by source, and those without a decision."""
-        return self._quarantine.totals()
-
-    def faults(self) -> list[Row]:
-        """The damaged records that the engine found in the log."""
-        return self._quarantine.faults()
-
-    def lag(self) -> int:
-        """The number of acknowledged records that are not in the figures yet."""
-        return self._log.lag()
 
     def _day(self, day: str | date | None) -> date:
         if day is None:

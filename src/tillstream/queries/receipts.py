@@ -69,13 +69,20 @@ class Receipts:
         self._conditions = partial(receipt_conditions, calendar)
 
     def page(self, filters: Mapping[str, str] | None = None) -> Row:
-        """Receipts, newest first, and under `next` the cursor of the next page (None on the last page)."""
+        """Receipts, newest first, and under `next` the cursor of the next page (None on the last page).
+
+        Filters: day, store, till, receipt, from and to (the till's clock), min and max (gross), anomaly (a name, or
+        `any`), arrived (on this business day, for another one), cursor, limit.
+        """
         rows, following = read_page(self._database, f"{_COLUMNS} FROM receipts", filters, self._conditions)
         receipts = with_store_names(map(_receipt, rows), self._stores())
         return {"currency": self._currency, "receipts": receipts, "next": following}
 
     def anomalous(self, filters: Mapping[str, str] | None = None) -> Row:
-        """A page of receipts with an anomaly, each with its evidence. The filter `kind` names an anomaly."""
+        """A page of receipts with an anomaly, each with its evidence.
+
+        Filters: those of `page`, with `kind` (the name of an anomaly) in place of `anomaly`.
+        """
         given = dict(filters or {})
         kind = given.pop("kind", "any")
         if kind not in ("any", *ANOMALIES):

@@ -104,8 +104,8 @@ class SalesSql:
     def _last_day(self, name: str, scope: Scope, cutoff: datetime, period: Period) -> list[Select]:
         """The last day up to the cutoff: its complete hours from the hourly metric, the rest from stored rows.
 
-        The rest is the hour of the cutoff and the time before the first complete hour. A receipt dated after its
-        business day counts in an hour of the same name, so it is subtracted.
+        The rest is the hour of the cutoff and the time before the first complete hour. The hourly metric has only the
+        hour of the clock, so it includes receipts dated a day later; these are subtracted.
         """
         metric = _RECEIPT_METRICS[name]
         begin = _round_up(self._calendar.start(period.last))
