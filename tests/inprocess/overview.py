@@ -1,4 +1,4 @@
-"""An overview counted again, one receipt at a time, from the documented rules and not from its SQL."""
+"""An overview recounted from single receipts by the documented rules, without SQL."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Sold:
-    """One receipt: its business day, when it was sold by its till's clock, and its parts."""
+    """One receipt: its business day, the time of sale on the till's clock, and its parts."""
 
     day: date
     sold: datetime
@@ -36,7 +36,7 @@ class Sold:
 
 
 def sold(body: Row, day: date, received: int) -> Sold:
-    """The receipt out of its body; `received` counts in the order of arrival."""
+    """A receipt from its body; `received` is its number in the order of arrival."""
     read = json.loads(json.dumps(body), parse_float=Decimal, parse_int=Decimal)
     gross = cents(amount(read["documentTotal"]["grossTotal"]) or ZERO)
     lines = [read_line(line, number) for number, line in enumerate(read["lines"])]
@@ -65,32 +65,32 @@ def change(now: Any, before: Any) -> str | None:
 
 
 class Expected:
-    """What an overview must say of receipts: `asked` and `before` are first and last days, `cut` is an offset.
+    """The expected panels of an overview. `requested` and `previous` are first and last days, `cutoff` is an offset.
 
     `scope` are the query's parameters, `stores` those of a region; `start` is the time of the day at
     which business days begin.
     """
 
-    def __init__(self, receipts: Iterable[Sold], asked: tuple[date, date], before: tuple[date, date],
-                 cut: timedelta | None, start: timedelta, scope: Row, stores: Sequence[str]) -> None:  # fmt: skip
+    def __init__(self, receipts: Iterable[Sold], requested: tuple[date, date], previous: tuple[date, date],
+                 cutoff: timedelta | None, start: timedelta, scope: Row, stores: Sequence[str]) -> None:  # fmt: skip
         self.every = list(receipts)
-        self.days, self.cut, self.start, self.scope, self.stores = asked, cut, start, scope, stores
+        self.days, self.cutoff, self.start, self.scope, self.stores = requested, cutoff, start, scope, stores
         self.of_lines = bool({"category", "product"} & set(scope))
-        self.empty = not self._within(self.every, before, None)
+        self.empty = not self._within(self.every, previous, None)
         own = [each for each in self.every if self._has(each)]
         self.own = own
-        self.all = self._within(own, asked, None)
-        self.now, self.then = self._within(own, asked, cut), self._within(own, before, cut)
-        self.whole_then = self._within(own, before, None)
-        self.before = before
+        self.all = self._within(own, requested, None)
+        self.now, self.then = self._within(own, requested, cutoff), self._within(own, previous, cutoff)
+        self.whole_then = self._within(own, previous, None)
+        self.previous = previous
 
     def _has(self, each: Sold) -> bool:
         if "region" in self.scope:
             return each.store in self.stores
         return all(getattr(each, name) == self.scope[name] for name in ("store", "till") if name in self.scope)
 
-    def _within(self, receipts: list[Sold], days: tuple[date, date], cut: timedelta | None) -> list[Sold]:
-        end = None if cut is None else datetime.combine(days[1], datetime.min.time()) + self.start + cut
+    def _within(self, receipts: list[Sold], days: tuple[date, date], cutoff: timedelta | None) -> list[Sold]:
+        end = None if cutoff is None else datetime.combine(days[1], datetime.min.time()) + self.start + cutoff
         return [each for each in receipts if days[0] <= each.day <= days[1]
                 and (end is None or each.day < days[1] or each.sold < end)]  # fmt: skip
 
@@ -241,7 +241,7 @@ class Expected:
                 if (mine := [each for each in self.all if each.till == till])]  # fmt: skip
 
     def latest(self) -> list[str]:
-        """The keys of the receipts."""
+        """The keys of the latest receipts, newest first."""
         found = {each.key: each.received for each in self.all}
         if self.of_lines:
             found = {each.key: each.received for each, _ in self.lines(self.all)}
@@ -250,11 +250,11 @@ class Expected:
     def pace(self) -> Row:
         days = (self.days[1] - self.days[0]).days + 1
         size = timedelta(minutes=1) if days == 1 else timedelta(hours=1) if days <= 7 else timedelta(days=1)
-        return self._course(self.all, self.days[0], size) | {
-            "before": self._course(self.whole_then, self.before[0], size)
+        return self._series(self.all, self.days[0], size) | {
+            "before": self._series(self.whole_then, self.previous[0], size)
         }
 
-    def _course(self, receipts: list[Sold], first: date, size: timedelta) -> Row:
+    def _series(self, receipts: list[Sold], first: date, size: timedelta) -> Row:
         found: dict[int, list[Decimal]] = defaultdict(list)
         start = datetime.combine(first, datetime.min.time()) + self.start
         for each in receipts:
@@ -268,7 +268,7 @@ class Expected:
                 "receipts": None if self.of_lines else [len(found[each]) for each in offsets]}  # fmt: skip
 
     def reporting(self, now: datetime) -> tuple[Row, Row]:
-        """The tiles of shops and tills without a list of shops, at this wall-clock time."""
+        """The tiles of shops and tills at this wall-clock time, without a list of shops."""
         lasts: dict[str, datetime] = {}
         for each in self.all:
             lasts[each.store] = max(lasts.get(each.store, each.sold), each.sold)
@@ -277,7 +277,7 @@ class Expected:
         silent = sum(last < now - timedelta(minutes=20) for last in lasts.values())
         known = len({(each.store, each.till) for each in recent})
         shops = {"value": len(lasts), "known": len({each.store for each in recent}),
-                 "silent": silent if self.cut is not None else None}  # fmt: skip
+                 "silent": silent if self.cutoff is not None else None}  # fmt: skip
         return shops, {"value": len({(each.store, each.till) for each in self.all}), "known": known}
 
 

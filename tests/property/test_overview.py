@@ -1,4 +1,4 @@
-"""Every number of an overview is that of a recount, whatever the scope, the days and the clocks do."""
+"""Every number of an overview equals a recount, for all scopes, periods and clock changes."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ SCOPES: tuple[dict[str, str], ...] = (
 
 @dataclass(frozen=True)
 class Case:
-    """A moment by the clock on the wall, and what is asked then."""
+    """A wall-clock time, a request, and the periods that it selects."""
 
     name: str
     now: str
     query: dict[str, str]
-    asked: tuple[str, str]
+    requested: tuple[str, str]
     before: tuple[str, str]
     live: bool = True
     day_start: str = "00:00"
@@ -74,13 +74,13 @@ CASES = (
 
 
 class World:
-    """A chain that sold on the days of a case, and what it sold."""
+    """A chain with random sales on the days of a case."""
 
     def __init__(self, path: Path, case: Case, seed: int) -> None:
         self.case = case
         self.random = Random(seed)
         self.start = timedelta(hours=int(case.day_start[:2]), minutes=int(case.day_start[3:]))
-        self.asked, self.before = (tuple(map(date.fromisoformat, each)) for each in (case.asked, case.before))
+        self.requested, self.before = (tuple(map(date.fromisoformat, each)) for each in (case.requested, case.before))
         self.pipeline = Pipeline(path, Settings(day_start=case.day_start))
         local = datetime.fromisoformat(case.now).replace(tzinfo=PARIS, fold=case.fold)
         self.now = local.replace(tzinfo=None)
@@ -94,11 +94,11 @@ class World:
                            self.pipeline.clock, stores=lambda: self.shops)  # fmt: skip
 
     def sell(self, count: int) -> None:
-        """Receipts of the days asked, of those before and of some in between, in a few commits of mixed days."""
-        days = [self.asked[0] + number * DAY for number in range((self.asked[1] - self.asked[0]).days + 1)]
+        """Sell on the requested days, on the earlier days and on some in between, in a few commits of mixed days."""
+        days = [self.requested[0] + number * DAY for number in range((self.requested[1] - self.requested[0]).days + 1)]
         if self.case.sells_before:
             days += [self.before[0] + number * DAY for number in range((self.before[1] - self.before[0]).days + 1)]
-        days += [self.asked[1] - 5 * DAY, self.asked[1] - 20 * DAY]
+        days += [self.requested[1] - 5 * DAY, self.requested[1] - 20 * DAY]
         if not self.case.sells_before:
             days = [day for day in days if not self.before[0] <= day <= self.before[1]]
         by_day: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -115,9 +115,9 @@ class World:
     def _receipt(self, day: date) -> dict[str, Any]:
         random = self.random
         start = datetime.combine(day, datetime.min.time()) + self.start
-        offset = self.now - (datetime.combine(self.asked[1], datetime.min.time()) + self.start)
+        offset = self.now - (datetime.combine(self.requested[1], datetime.min.time()) + self.start)
         kind = random.random()
-        if kind < 0.35:  # about the cut, where a second decides
+        if kind < 0.35:  # about the cutoff, where a second decides
             moment = start + offset + timedelta(seconds=random.randint(-150, 150))
         elif kind < 0.42:  # dated beyond or before its day, as a format with a business day of its own may be
             moment = start + timedelta(days=random.choice([-2, 1, 3]), minutes=random.randrange(1440))
@@ -146,14 +146,17 @@ class World:
         }  # fmt: skip
 
     def expected(self, scope: dict[str, str]) -> Expected:
-        cut = self.now.replace(second=0) - datetime.combine(self.asked[1], datetime.min.time()) - self.start
-        asked, before = (self.asked[0], self.asked[1]), (self.before[0], self.before[1])
-        return Expected(self.sold, asked, before, cut if self.case.live else None, self.start, scope, SOUTH)
+        cutoff = self.now.replace(second=0) - datetime.combine(self.requested[1], datetime.min.time()) - self.start
+        requested, before = (self.requested[0], self.requested[1]), (self.before[0], self.before[1])
+        return Expected(self.sold, requested, before, cutoff if self.case.live else None, self.start, scope, SOUTH)
 
 
 every_case = pytest.mark.parametrize("world", CASES, ids=lambda case: case.name, indirect=True)
 days_only = pytest.mark.parametrize(
-    "world", [case for case in CASES if case.asked[0] == case.asked[1]], ids=lambda case: case.name, indirect=True
+    "world",
+    [case for case in CASES if case.requested[0] == case.requested[1]],
+    ids=lambda case: case.name,
+    indirect=True,
 )
 
 
@@ -166,7 +169,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 
 @every_case
 def test_an_overview_equals_a_recount_as_receipts_come(world: World) -> None:
-    """Asked again after more has come, so that what is kept of the days before must notice late receipts."""
+    """The second round adds late receipts, which must invalidate the cached figures of the earlier days."""
     for count in (240, 60):
         world.sell(count)
         for scope in SCOPES:
@@ -195,8 +198,8 @@ def assert_agrees(world: World, scope: dict[str, str]) -> None:
     found = {each.key: each for each in expected.all}
     for row in overview["latest"]:
         one = found[row["key"]]
-        told = (one.store, one.till, one.sold.isoformat(), str(one.figures["revenue"]))
-        assert (row["store"], row["till"], row["sold"], row["gross"]) == told
+        expected_row = (one.store, one.till, one.sold.isoformat(), str(one.figures["revenue"]))
+        assert (row["store"], row["till"], row["sold"], row["gross"]) == expected_row
     if expected.of_lines:
         assert overview["tiles"]["shops"] is None
     elif not scope:
@@ -210,7 +213,7 @@ def assert_agrees(world: World, scope: dict[str, str]) -> None:
 def test_the_tiles_of_a_day_are_those_of_its_summary(world: World) -> None:
     world.sell(120)
     overview = world.queries.overview(world.case.query)
-    summary = world.queries.summary(world.case.asked[0])
+    summary = world.queries.summary(world.case.requested[0])
     for name in ("revenue", "net", "tax", "receipts", "average_ticket"):
         assert overview["tiles"][name]["value"] == summary[name]
     assert overview["tiles"]["quantity"]["value"] == summary["items"]

@@ -1,4 +1,4 @@
-"""Each rule fires at its threshold, not just under it, and clears; who is closed has no alert."""
+"""Each rule fires at its threshold, not just below it, and clears. A closed shop has no alert."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def opening(opens: time, closes: time) -> tuple[Opening, ...]:
 
 
 def of_products(*codes: str) -> Callable[..., dict[str, Any]]:
-    """Receipts of the first lines' products only."""
+    """Receipts with lines of these products only."""
 
     def made(**changes: Any) -> dict[str, Any]:
         receipt = body(**changes)
@@ -57,7 +57,7 @@ def of_total(amount: float) -> Callable[..., dict[str, Any]]:
     return made
 
 
-def test_given_a_chain_that_sells_as_usual_when_asked_all_day_then_nothing_stands(make: Make) -> None:
+def test_given_a_chain_that_sells_as_usual_when_evaluated_all_day_then_no_alert_is_active(make: Make) -> None:
     simulation = make()
     simulation.sell_past_weeks()
     alerts = simulation.evaluator_at()
@@ -90,7 +90,7 @@ def test_given_a_shop_when_it_falls_silent_in_its_usual_hours_then_its_alert_fir
     assert alerts.active() == []
 
 
-def test_given_a_shop_that_never_opens_when_its_usual_hours_run_then_silence_counts_from_the_hour_behind_its_first(
+def test_given_a_shop_that_never_opens_in_its_usual_hours_then_silence_counts_from_the_second_usual_hour(
     make: Make,
 ) -> None:
     simulation = make()
@@ -111,7 +111,7 @@ def test_given_a_silent_shop_when_it_should_have_closed_then_its_alert_clears(ma
     assert active_alerts(alerts, "silent_shop") == []
 
 
-def test_given_a_shop_of_the_list_when_it_is_silent_then_its_own_hours_count(make: Make) -> None:
+def test_given_a_listed_shop_when_it_is_silent_then_its_opening_hours_count(make: Make) -> None:
     shops = StoreList({"2": Store("2", "Lyon", hours=opening(time(7), time(18, 30)))})
     simulation = make(shops)
     simulation.sell_past_weeks()
@@ -126,7 +126,7 @@ def test_given_a_shop_of_the_list_when_it_is_silent_then_its_own_hours_count(mak
     assert active_alerts(alerts, "silent_shop") == []
 
 
-def test_given_a_shop_of_the_list_in_another_zone_when_its_own_day_is_over_then_it_may_be_silent(make: Make) -> None:
+def test_given_a_listed_shop_in_another_zone_when_its_own_day_is_over_then_it_may_be_silent(make: Make) -> None:
     shops = StoreList({"3": Store("3", zone="Indian/Reunion", hours=opening(time(7), time(19)))})
     simulation = make(shops, {"3": "Indian/Reunion"}, store_zones={"3": "Indian/Reunion"})
     simulation.sell_past_weeks()
@@ -136,17 +136,17 @@ def test_given_a_shop_of_the_list_in_another_zone_when_its_own_day_is_over_then_
     assert [row["subject"] for row in active_alerts(alerts, "silent_shop")] == ["1", "2"]
 
 
-def test_given_the_listed_zone_when_the_shop_falls_silent_there_then_it_counts_by_its_clock(make: Make) -> None:
+def test_given_a_zone_in_the_list_when_the_shop_falls_silent_then_its_own_clock_counts(make: Make) -> None:
     shops = StoreList({"3": Store("3", zone="Indian/Reunion", hours=opening(time(7), time(19)))})
     simulation = make(shops, {"3": "Indian/Reunion"}, store_zones={"3": "Indian/Reunion"})
     simulation.sell_past_weeks()
-    # Its receipts of until 15:00 by its own clock came until noon in Paris.
+    # At noon in Paris its own clock shows 15:00.
     alerts = simulation.evaluator_at("15:00", "3")
     [alert] = active_alerts(alerts, "silent_shop")
     assert (alert["subject"], alert["values"]) == ("3", {"minutes": 11 * 60})
 
 
-def test_given_a_slow_shop_when_it_is_silent_for_as_long_as_chance_explains_then_nothing_fires(make: Make) -> None:
+def test_given_a_slow_shop_when_its_silence_may_be_chance_then_nothing_fires(make: Make) -> None:
     simulation = make()
     # 14 receipts in the hour from noon: ten of them take 42 minutes and 51 seconds.
     simulation.every["2"] = timedelta(minutes=4, seconds=30)
@@ -192,7 +192,7 @@ def test_given_a_silent_shop_when_its_tills_are_silent_for_long_then_only_the_sh
     assert [(row["rule"], row["subject"]) for row in alerts.active()] == [("silent_shop", "1")]
 
 
-def test_given_a_silent_till_when_its_shop_is_quiet_for_a_while_too_then_its_alert_stands(make: Make) -> None:
+def test_given_a_silent_till_when_its_shop_is_silent_for_a_while_too_then_its_alert_stays_active(make: Make) -> None:
     simulation = make()
     simulation.sell_past_weeks()
     alerts = simulation.evaluator_at("12:00")
@@ -204,7 +204,7 @@ def test_given_a_silent_till_when_its_shop_is_quiet_for_a_while_too_then_its_ale
     assert [row["rule"] for row in alerts.active() if row["subject"].startswith("1")] == ["silent_shop"]
 
 
-def test_given_a_till_that_was_gone_last_week_when_it_is_silent_then_nobody_waits_for_it(make: Make) -> None:
+def test_given_a_till_without_sales_last_week_when_it_is_silent_then_nothing_fires(make: Make) -> None:
     simulation = make()
     simulation.sell_past_weeks(2)
     simulation.tills = simulation.tills[:1] + simulation.tills[2:]
@@ -213,7 +213,7 @@ def test_given_a_till_that_was_gone_last_week_when_it_is_silent_then_nobody_wait
     assert active_alerts(alerts, "silent_till") == []
 
 
-def test_given_a_product_when_nobody_sells_it_any_more_then_its_alert_fires_and_clears(make: Make) -> None:
+def test_given_a_product_when_no_shop_sells_it_then_its_alert_fires_and_clears(make: Make) -> None:
     simulation = make()
     simulation.sell_past_weeks()
     alerts = simulation.evaluator_at("12:00")
@@ -239,7 +239,7 @@ def pace(make: Make, cents: str) -> Any:
     return simulation
 
 
-def test_given_a_shop_just_above_its_least_pace_when_the_hour_is_full_then_nothing_fires(make: Make) -> None:
+def test_given_a_shop_just_above_the_pace_threshold_when_the_hour_is_full_then_nothing_fires(make: Make) -> None:
     # 120 receipts of 5.00 € and 80 of 1.26 € against 200 of 5.00 €: 29.92 % below.
     assert active_alerts(pace(make, "1.26").evaluator(), "below_pace") == []
 
@@ -251,7 +251,7 @@ def test_given_a_shop_below_its_pace_when_it_catches_up_then_its_alert_clears(ma
     [alert] = active_alerts(alerts, "below_pace")
     assert (alert["subject"], alert["link"]) == ("2", "/shops/2?day=2026-11-23")
     assert alert["values"] == {"percent": "30.0", "revenue": "700.00", "usual": "1000.00"}
-    # 25 % below: better, but not yet well.
+    # 25 % below: under the threshold, but not cleared yet.
     simulation.sell_until("13:00")
     assert active_alerts(alerts, "below_pace")
     simulation.sell_until("14:00")
@@ -297,7 +297,7 @@ def test_given_a_shop_when_its_refunds_reach_the_threshold_then_its_alert_fires_
     assert active_alerts(alerts, "refunds") == []
 
 
-def test_given_few_receipts_when_refunds_are_among_them_then_they_are_no_rate_yet(make: Make) -> None:
+def test_given_few_receipts_when_some_are_refunds_then_nothing_fires(make: Make) -> None:
     simulation = make()
     simulation.sell_until("08:10", made=of_total(-2.0))
     assert active_alerts(simulation.evaluator(), "refunds") == []
@@ -330,7 +330,7 @@ def test_given_a_shop_when_its_receipts_do_not_add_up_then_its_alert_fires_and_c
     simulation = make(alert_anomaly_percent=25)
     simulation.sell_past_weeks()
     alerts = simulation.evaluator_at("12:00")
-    # 40 receipts within the hour; the first that don't add up are of noon.
+    # 40 receipts within the hour; the first anomalies are at noon.
     simulation.sell_until("12:13:20", made=anomalous)
     assert active_alerts(alerts, "shop_anomalies") == []
     simulation.sell_until("12:13:40", made=anomalous)
@@ -343,7 +343,7 @@ def test_given_a_shop_when_its_receipts_do_not_add_up_then_its_alert_fires_and_c
     assert active_alerts(alerts, "shop_anomalies") == []
 
 
-def test_given_anomalies_all_over_the_chain_when_asked_then_it_has_one_alert_and_its_shops_none(make: Make) -> None:
+def test_given_anomalies_in_all_shops_when_evaluated_then_only_the_chain_has_an_alert(make: Make) -> None:
     simulation = make(alert_anomaly_percent=25)
     simulation.sell_past_weeks()
     alerts = simulation.evaluator_at("12:00")
@@ -362,7 +362,7 @@ def test_given_anomalies_all_over_the_chain_when_asked_then_it_has_one_alert_and
     assert alerts.active() == []
 
 
-def test_given_a_chain_when_nothing_comes_at_all_then_it_has_one_alert_and_its_shops_none(make: Make) -> None:
+def test_given_a_chain_when_no_shop_sends_receipts_then_only_the_chain_has_an_alert(make: Make) -> None:
     simulation = make()
     simulation.sell_past_weeks()
     alerts = simulation.evaluator_at("12:00")
@@ -374,14 +374,14 @@ def test_given_a_chain_when_nothing_comes_at_all_then_it_has_one_alert_and_its_s
     assert (alert["rule"], alert["level"], alert["values"]) == ("silent_chain", "bad", {"minutes": 5})
     simulation.sell_until("12:50", *everything)
     assert [row["rule"] for row in alerts.active()] == ["silent_chain"]
-    # Shop 1 is there again at once, and the others have their time to come.
+    # Shop 1 sells again, and the silence of the chain does not count for the others.
     simulation.sell_until("12:52", "2", "3")
     assert alerts.active() == []
     simulation.sell_until("13:12", "2")
     assert [(row["rule"], row["subject"]) for row in alerts.active()] == [("silent_shop", "2")]
 
 
-def test_given_the_figures_are_behind_when_it_lasts_then_the_lag_fires_and_no_shop_counts_as_silent(make: Make) -> None:
+def test_given_a_lag_of_the_figures_when_it_lasts_then_the_lag_fires_and_no_shop_counts_as_silent(make: Make) -> None:
     simulation = make()
     simulation.sell_past_weeks()
     alerts = simulation.evaluator_at("12:00")
@@ -401,7 +401,7 @@ def test_given_the_figures_are_behind_when_it_lasts_then_the_lag_fires_and_no_sh
     assert alerts.active() == []
 
 
-def test_given_a_chain_that_sells_nothing_when_asked_then_no_till_and_no_product_is_singled_out(make: Make) -> None:
+def test_given_a_chain_that_sells_nothing_when_evaluated_then_no_till_and_no_product_has_an_alert(make: Make) -> None:
     simulation = make(alert_silent_chain_minutes=0)
     simulation.sell_past_weeks()
     alerts = simulation.evaluator_at("12:00")
@@ -413,10 +413,12 @@ def test_given_a_chain_that_sells_nothing_when_asked_then_no_till_and_no_product
     ]
 
 
-def test_given_a_shop_that_sells_a_quarter_of_its_usual_when_a_till_is_silent_then_it_has_more_time(make: Make) -> None:
+def test_given_a_shop_that_sells_a_quarter_of_its_usual_when_a_till_is_silent_then_its_alert_fires_later(
+    make: Make,
+) -> None:
     simulation = make(alert_silent_till_minutes=16)
     simulation.sell_past_weeks()
-    # 80 of its usual 320 receipts up to eleven; at its usual pace a till would sell ten in 15 minutes.
+    # The shop has 80 of its usual 320 receipts up to 11:00. A till usually sells ten in 15 minutes.
     simulation.every["1"] = timedelta(minutes=6)
     alerts = simulation.evaluator_at("11:00")
     simulation.sell_until("11:50", "1/2")
@@ -425,7 +427,7 @@ def test_given_a_shop_that_sells_a_quarter_of_its_usual_when_a_till_is_silent_th
     assert [row["subject"] for row in active_alerts(alerts, "silent_till")] == ["1/2"]
 
 
-def test_given_ids_with_signs_of_their_own_when_linked_then_they_stay_one_part_of_the_path(make: Make) -> None:
+def test_given_ids_with_special_characters_when_linked_then_they_are_escaped_in_the_path(make: Make) -> None:
     simulation = make()
     simulation.tills = (("a/b&c", "ü 1"), ("a/b&c", "2"), ("2", "1"))
     simulation.sell_past_weeks()
@@ -450,7 +452,7 @@ def test_given_ids_with_signs_of_their_own_when_linked_then_they_stay_one_part_o
         "alert_anomaly_percent",
     ],
 )
-def test_given_a_threshold_of_zero_when_asked_then_its_rule_is_off(make: Make, setting: str) -> None:
+def test_given_a_threshold_of_zero_when_evaluated_then_the_rule_is_off(make: Make, setting: str) -> None:
     simulation = make(**{setting: 0})
     simulation.sell_past_weeks()
     alerts = simulation.evaluator_at("12:00")

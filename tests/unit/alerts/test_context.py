@@ -43,12 +43,14 @@ def test_given_sales_when_read_then_each_shop_has_its_receipts_refunds_and_tills
     assert context.chain.hours == 12
 
 
-def test_given_a_till_whose_clock_is_ahead_when_read_then_its_last_receipt_is_when_it_came(pipeline: Pipeline) -> None:
+def test_given_a_till_whose_clock_is_ahead_when_read_then_its_last_receipt_counts_by_arrival(
+    pipeline: Pipeline,
+) -> None:
     process_receipts(pipeline, receipt_with_total("5.00", date="2026-11-23 18:00:00"))
     assert context_of(pipeline).sales["12"].last == NOON
 
 
-def test_given_anomalies_when_they_came_more_than_an_hour_ago_then_they_do_not_count(pipeline: Pipeline) -> None:
+def test_given_anomalies_when_they_arrived_more_than_an_hour_ago_then_they_do_not_count(pipeline: Pipeline) -> None:
     short = {"settlements": [{"paymentMechanism": "CB", "settlementAmount": 1.0}]}
     process_receipts(pipeline, body(**short))
     pipeline.clock.advance(3_000)
@@ -97,7 +99,7 @@ def test_given_products_when_read_then_each_has_the_time_of_its_last_receipt(pip
     assert context_of(pipeline, alert_silent_product_minutes=0).products == {}
 
 
-def test_given_minutes_of_today_when_asked_then_the_receipts_from_then_on_are_counted(pipeline: Pipeline) -> None:
+def test_given_a_minute_of_today_when_counted_then_the_receipts_from_that_minute_on_count(pipeline: Pipeline) -> None:
     assert pipeline.clock.now_us() == NOON_US
     process_receipts(pipeline, body(date="2026-11-23 10:00:00"), body(cashReceiptID="2", date="2026-11-23 11:30:00"))
     with pipeline.database.snapshot() as reader:

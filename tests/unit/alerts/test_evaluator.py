@@ -1,4 +1,4 @@
-"""The alerts: evaluated now and then and for all at once, the worst first, with an end to their number and no flapping."""
+"""Evaluation: at most one per interval for all callers, worst alerts first, without flapping."""
 
 from __future__ import annotations
 
@@ -32,13 +32,15 @@ def refuse(pipeline: Pipeline, number: int) -> None:
     pipeline.drain()
 
 
-def test_given_an_empty_store_when_asked_then_nothing_stands_and_every_rule_counts_none(pipeline: Pipeline) -> None:
+def test_given_an_empty_database_when_evaluated_then_no_alert_is_active_and_every_count_is_zero(
+    pipeline: Pipeline,
+) -> None:
     alerts = SalesSimulation(pipeline).evaluator()
     assert alerts.current() == {"alerts": [], "more": 0}
     assert alerts.counts() == {rule.name: 0 for rule in RULES}
 
 
-def test_given_a_result_when_asked_again_within_the_interval_then_it_is_not_evaluated_again(pipeline: Pipeline) -> None:
+def test_given_a_result_when_read_again_within_the_interval_then_it_is_not_evaluated_again(pipeline: Pipeline) -> None:
     alerts = SalesSimulation(pipeline).evaluator()
     assert alerts.active() == []
     refuse(pipeline, 10)
@@ -49,7 +51,7 @@ def test_given_a_result_when_asked_again_within_the_interval_then_it_is_not_eval
     assert alerts.counts()["quarantine"] == 1
 
 
-def test_given_an_alert_when_its_figure_falls_a_little_then_it_stands_until_it_is_well_below(
+def test_given_an_alert_when_its_figure_falls_a_little_then_it_stays_active_until_the_figure_is_well_below(
     pipeline: Pipeline,
 ) -> None:
     alerts = SalesSimulation(pipeline).evaluator()
@@ -59,22 +61,22 @@ def test_given_an_alert_when_its_figure_falls_a_little_then_it_stands_until_it_i
     pipeline.clock.advance(1_000)
     refuse(pipeline, 7)
     [fired] = alerts.active()
-    # The first two are older than an hour: eight are left. Then seven.
+    # The first two are older than an hour, so eight are left, then seven.
     pipeline.clock.advance(1_700)
-    [standing] = alerts.active()
-    assert (standing["values"], standing["since"]) == ({"entries": 8}, fired["since"])
+    [active] = alerts.active()
+    assert (active["values"], active["since"]) == ({"entries": 8}, fired["since"])
     pipeline.clock.advance(1_000)
     assert alerts.active() == []
     pipeline.clock.advance(10)
     assert alerts.active() == []
 
 
-def test_given_eight_of_ten_when_nothing_stood_before_then_nothing_fires(pipeline: Pipeline) -> None:
+def test_given_eight_of_ten_when_no_alert_was_active_then_nothing_fires(pipeline: Pipeline) -> None:
     refuse(pipeline, 8)
     assert SalesSimulation(pipeline).evaluator().active() == []
 
 
-def test_given_more_alerts_than_are_shown_when_asked_then_the_worst_come_first_and_the_rest_is_counted(
+def test_given_more_alerts_than_the_limit_when_read_then_the_worst_come_first_and_the_others_are_counted(
     tmp_path: Path,
 ) -> None:
     pipeline = Pipeline(tmp_path, Settings(alert_anomaly_percent=50, alert_quarantine_per_hour=1))
@@ -99,7 +101,7 @@ def test_given_more_alerts_than_are_shown_when_asked_then_the_worst_come_first_a
     pipeline.close()
 
 
-def test_given_the_program_started_just_now_when_a_shop_is_silent_then_it_has_its_time_to_come(
+def test_given_a_start_just_now_when_a_shop_is_silent_then_its_alert_waits_for_the_grace_period(
     pipeline: Pipeline,
 ) -> None:
     simulation = SalesSimulation(pipeline)
@@ -114,7 +116,7 @@ def test_given_the_program_started_just_now_when_a_shop_is_silent_then_it_has_it
     assert [row["subject"] for row in active_alerts(alerts, "silent_shop")] == ["2"]
 
 
-def test_given_another_thread_evaluates_when_asked_then_the_last_result_comes_at_once(
+def test_given_an_evaluation_in_another_thread_when_read_then_the_last_result_is_returned_at_once(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alerts = SalesSimulation(pipeline).evaluator()
@@ -139,7 +141,7 @@ def test_given_another_thread_evaluates_when_asked_then_the_last_result_comes_at
     assert [row["rule"] for row in alerts.active()] == ["quarantine"]
 
 
-def test_given_a_store_that_is_closed_when_asked_then_it_says_so_and_can_be_asked_again(pipeline: Pipeline) -> None:
+def test_given_a_closed_database_when_evaluated_then_it_raises_every_time(pipeline: Pipeline) -> None:
     alerts = SalesSimulation(pipeline).evaluator()
     pipeline.database.close()
     for _ in range(2):
@@ -148,7 +150,7 @@ def test_given_a_store_that_is_closed_when_asked_then_it_says_so_and_can_be_aske
     pipeline.reopen()
 
 
-def test_given_a_quiet_hour_when_one_receipt_comes_then_it_is_not_an_hour_behind(pipeline: Pipeline) -> None:
+def test_given_an_hour_without_receipts_when_one_arrives_then_the_lag_is_not_an_hour(pipeline: Pipeline) -> None:
     clock, lag = pipeline.clock, LagMeter()
     pipeline.append(body())
     pipeline.drain()
@@ -162,7 +164,7 @@ def test_given_a_quiet_hour_when_one_receipt_comes_then_it_is_not_an_hour_behind
     assert (behind.seconds, behind.records) == (7, 2)
 
 
-def test_given_an_engine_that_catches_up_when_more_comes_all_the_time_then_only_what_is_unread_counts(
+def test_given_an_engine_that_catches_up_when_more_records_arrive_then_only_unread_records_count(
     pipeline: Pipeline,
 ) -> None:
     clock, lag = pipeline.clock, LagMeter()
@@ -179,7 +181,7 @@ def test_given_an_engine_that_catches_up_when_more_comes_all_the_time_then_only_
     assert (behind.seconds, behind.records) == (0, 0)
 
 
-def test_given_a_lag_that_grows_for_a_day_when_noted_then_the_notes_stay_few_and_tell_its_age(
+def test_given_a_lag_that_grows_for_a_day_when_measured_then_it_is_exact_with_few_notes(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lag, clock = LagMeter(), pipeline.clock

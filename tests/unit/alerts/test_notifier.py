@@ -1,4 +1,4 @@
-"""The watch: what fired and what cleared between two looks is told once, with the page that shows it."""
+"""Notifications: each alert that fires or clears between two checks is reported once, with its page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.inprocess.sales_simulation import SalesSimulation
 from tests.support.receipts import NOON_US
 from tests.support.waiting import wait_until
 from tests.support.webhook_receiver import webhook_receiver
-from tillstream.alerts import notifier as watching
+from tillstream.alerts import notifier as notifier_module
 from tillstream.alerts.notifier import Notifier
 from tillstream.alerts.rules import GRACE_S, INTERVAL_S
 from tillstream.alerts.webhook import Webhook
@@ -31,25 +31,29 @@ def alert(subject: str, since: str = "2026-11-23T12:00:00", **values: Any) -> di
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Path:
+def state_file(tmp_path: Path) -> Path:
     return tmp_path / "alerts.json"
 
 
-def watch(standing: Callable[[], Rows], kept: Path, clock: ManualClock | None = None) -> tuple[Notifier, Rows]:
-    told: Rows = []
-    return Notifier(standing, told.append, lambda: "http://till.example/", clock or ManualClock(NOON_US), kept), told
+def notifier_with(
+    active: Callable[[], Rows], state_file: Path, clock: ManualClock | None = None
+) -> tuple[Notifier, Rows]:
+    events: Rows = []
+    return Notifier(
+        active, events.append, lambda: "http://till.example/", clock or ManualClock(NOON_US), state_file
+    ), events
 
 
-def test_given_alerts_that_come_and_go_when_looked_at_then_each_is_told_once_as_it_fires_and_clears(
-    kept: Path,
+def test_given_alerts_that_come_and_go_when_checked_then_each_is_reported_once_as_it_fires_and_clears(
+    state_file: Path,
 ) -> None:
-    standing: Rows = []
-    watch_, told = watch(lambda: standing, kept)
-    watch_.check()
-    assert told == []
-    standing = [alert("12", minutes=20)]
-    watch_.check()
-    assert told == [
+    active: Rows = []
+    notifier, events = notifier_with(lambda: active, state_file)
+    notifier.check()
+    assert events == []
+    active = [alert("12", minutes=20)]
+    notifier.check()
+    assert events == [
         {
             "event": "fired",
             "alert": alert("12", minutes=20),
@@ -57,77 +61,81 @@ def test_given_alerts_that_come_and_go_when_looked_at_then_each_is_told_once_as_
             "page": "http://till.example/shops/12?day=2026-11-23",
         }
     ]
-    standing = [alert("12", minutes=21), alert("13", minutes=20)]
-    watch_.check()
-    assert [(each["event"], each["alert"]["subject"]) for each in told[1:]] == [("fired", "13")]
-    standing = [alert("13", minutes=21)]
-    watch_.check()
-    assert told[2:] == [{**told[0], "event": "cleared", "alert": alert("12", minutes=21)}]
+    active = [alert("12", minutes=21), alert("13", minutes=20)]
+    notifier.check()
+    assert [(each["event"], each["alert"]["subject"]) for each in events[1:]] == [("fired", "13")]
+    active = [alert("13", minutes=21)]
+    notifier.check()
+    assert events[2:] == [{**events[0], "event": "cleared", "alert": alert("12", minutes=21)}]
 
 
-def test_given_an_alert_that_cleared_and_fired_again_when_looked_at_then_both_are_told(kept: Path) -> None:
-    standing = [alert("12")]
-    watch_, told = watch(lambda: standing, kept)
-    watch_.check()
-    standing = [alert("12", since="2026-11-23T13:00:00")]
-    watch_.check()
-    assert [(each["event"], each["alert"]["since"]) for each in told[1:]] == [
+def test_given_an_alert_that_cleared_and_fired_again_when_checked_then_both_are_reported(state_file: Path) -> None:
+    active = [alert("12")]
+    notifier, events = notifier_with(lambda: active, state_file)
+    notifier.check()
+    active = [alert("12", since="2026-11-23T13:00:00")]
+    notifier.check()
+    assert [(each["event"], each["alert"]["since"]) for each in events[1:]] == [
         ("cleared", "2026-11-23T12:00:00"),
         ("fired", "2026-11-23T13:00:00"),
     ]
 
 
-def test_given_alerts_that_cannot_be_evaluated_when_looked_at_then_it_says_so_once_and_nothing_clears(
-    kept: Path,
+def test_given_alerts_that_cannot_be_evaluated_when_checked_then_one_failure_is_logged_and_nothing_clears(
+    state_file: Path,
 ) -> None:
     failing = False
 
-    def standing() -> Rows:
+    def active() -> Rows:
         if failing:
             raise RuntimeError("the disk is gone")
         return [alert("12")]
 
-    watch_, told = watch(standing, kept)
-    watch_.check()
+    notifier, events = notifier_with(active, state_file)
+    notifier.check()
     failing = True
-    with capture_logs() as said:
-        watch_.check()
-        watch_.check()
+    with capture_logs() as logged:
+        notifier.check()
+        notifier.check()
         failing = False
-        watch_.check()
-    assert [(line["event"], line["reason"]) for line in said] == [("alerts.evaluation_failed", "the disk is gone")]
-    assert len(told) == 1
+        notifier.check()
+    assert [(line["event"], line["reason"]) for line in logged] == [("alerts.evaluation_failed", "the disk is gone")]
+    assert len(events) == 1
 
 
-def test_given_a_watch_that_runs_when_told_to_stop_then_it_ends(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "INTERVAL_S", 0.001)
+def test_given_a_running_notifier_when_stop_is_set_then_it_ends(
+    state_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifier_module, "INTERVAL_S", 0.001)
     stop = Event()
     looks: list[int] = []
 
-    def standing() -> Rows:
+    def active() -> Rows:
         looks.append(1)
         if len(looks) == 3:
             stop.set()
         return []
 
-    watch(standing, kept)[0].run(stop)
+    notifier_with(active, state_file)[0].run(stop)
     assert len(looks) == 3
 
 
-def test_given_a_shop_that_falls_silent_when_it_sells_again_then_the_receiver_hears_of_both(tmp_path: Path) -> None:
+def test_given_a_shop_that_falls_silent_when_it_sells_again_then_the_receiver_gets_both_events(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path)
     simulation = SalesSimulation(pipeline)
     simulation.sell_past_weeks(1)
     alerts = simulation.evaluator_at("12:00")
     with webhook_receiver() as receiver:
         hook = Webhook(Settings(alert_webhook_url=receiver.url()))
-        watch_ = Notifier(alerts.active, hook.send, lambda: "http://127.0.0.1:8050", pipeline.clock, tmp_path / "told")
-        watch_.check()
+        notifier = Notifier(
+            alerts.active, hook.send, lambda: "http://127.0.0.1:8050", pipeline.clock, tmp_path / "alerts.json"
+        )
+        notifier.check()
         simulation.sell_until("12:30", "2")
-        watch_.check()
+        notifier.check()
         simulation.sell_until("12:35")
-        watch_.check()
-        wait_until(lambda: len(receiver.accepted) == 2, "both are taken")
+        notifier.check()
+        wait_until(lambda: len(receiver.accepted) == 2, "both are accepted")
         hook.close(30)
     assert [(each["event"], each["alert"]["rule"], each["page"]) for each in receiver.accepted] == [
         ("fired", "silent_shop", "http://127.0.0.1:8050/shops/2?day=2026-11-23"),
@@ -136,41 +144,45 @@ def test_given_a_shop_that_falls_silent_when_it_sells_again_then_the_receiver_he
     pipeline.close()
 
 
-def test_given_an_alert_over_a_restart_when_it_goes_on_then_it_is_told_once_and_so_is_its_clearing(kept: Path) -> None:
-    first, _ = watch(lambda: [alert("12"), alert("13")], kept)
+def test_given_an_alert_that_lasts_over_a_restart_then_it_and_its_clearing_are_reported_once(state_file: Path) -> None:
+    first, _ = notifier_with(lambda: [alert("12"), alert("13")], state_file)
     first.check()
     clock = ManualClock(NOON_US)
-    standing: Rows = []
-    second, told = watch(lambda: standing, kept, clock)
+    active: Rows = []
+    second, events = notifier_with(lambda: active, state_file, clock)
     second.check()
-    standing = [alert("12", since="2026-11-23T12:02:00")]
+    active = [alert("12", since="2026-11-23T12:02:00")]
     clock.advance(GRACE_S)
     second.check()
-    assert told == []
+    assert events == []
     clock.advance(INTERVAL_S)
     second.check()
-    assert [(each["event"], each["alert"]["subject"]) for each in told] == [("cleared", "13")]
-    standing = []
+    assert [(each["event"], each["alert"]["subject"]) for each in events] == [("cleared", "13")]
+    active = []
     second.check()
-    assert [(each["event"], each["alert"]["subject"]) for each in told[1:]] == [("cleared", "12")]
-    third, told = watch(list, kept, clock)
+    assert [(each["event"], each["alert"]["subject"]) for each in events[1:]] == [("cleared", "12")]
+    third, events = notifier_with(list, state_file, clock)
     clock.advance(GRACE_S + INTERVAL_S)
     third.check()
-    assert told == []
+    assert events == []
 
 
-def test_given_a_file_that_cannot_be_read_when_the_watch_starts_then_it_says_so_and_begins_anew(kept: Path) -> None:
-    kept.write_bytes(b"[{")
-    with capture_logs() as said:
-        watch_, told = watch(lambda: [alert("12")], kept)
-    assert [line["event"] for line in said] == ["alerts.state_unreadable"]
-    watch_.check()
-    assert [each["event"] for each in told] == ["fired"]
+def test_given_an_unreadable_state_file_when_the_notifier_starts_then_it_logs_this_and_starts_without_state(
+    state_file: Path,
+) -> None:
+    state_file.write_bytes(b"[{")
+    with capture_logs() as logged:
+        notifier, events = notifier_with(lambda: [alert("12")], state_file)
+    assert [line["event"] for line in logged] == ["alerts.state_unreadable"]
+    notifier.check()
+    assert [each["event"] for each in events] == ["fired"]
 
 
-def test_given_a_file_that_cannot_be_written_when_an_alert_fires_then_it_is_told_all_the_same(tmp_path: Path) -> None:
-    watch_, told = watch(lambda: [alert("12")], tmp_path / "missing" / "alerts.json")
-    with capture_logs() as said:
-        watch_.check()
-    assert [line["event"] for line in said] == ["alerts.state_not_saved"]
-    assert [each["event"] for each in told] == ["fired"]
+def test_given_a_state_file_that_cannot_be_written_when_an_alert_fires_then_it_is_still_reported(
+    tmp_path: Path,
+) -> None:
+    notifier, events = notifier_with(lambda: [alert("12")], tmp_path / "missing" / "alerts.json")
+    with capture_logs() as logged:
+        notifier.check()
+    assert [line["event"] for line in logged] == ["alerts.state_not_saved"]
+    assert [each["event"] for each in events] == ["fired"]

@@ -1,4 +1,4 @@
-"""The webhook: in order, again where it failed, never in anybody's way, and silent about its secret."""
+"""The webhook: events arrive in order and are attempted again; the secret in its address is never logged."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def posting(url: str, timeout_ms: int = 5_000, **options: Any) -> Iterator[Webho
         hook.close(30)
 
 
-def test_given_a_receiver_when_events_are_offered_then_it_gets_them_as_json_in_order() -> None:
+def test_given_a_receiver_when_events_are_sent_then_it_gets_them_as_json_in_order() -> None:
     with webhook_receiver() as receiver, posting(receiver.url()) as hook:
         for number in range(20):
             hook.send(event(subject=str(number)))
-        wait_until(lambda: len(receiver.accepted) == 20, "all are taken")
+        wait_until(lambda: len(receiver.accepted) == 20, "all are accepted")
         assert subjects(receiver) == [str(number) for number in range(20)]
         assert receiver.accepted[0] == event(subject="0")
         method, path, headers = receiver.requests[0]
@@ -50,123 +50,127 @@ def test_given_a_receiver_when_events_are_offered_then_it_gets_them_as_json_in_o
 
 
 @pytest.mark.parametrize("status", [500, 503, 429, 408])
-def test_given_a_receiver_that_fails_when_it_recovers_then_every_event_comes_once_and_in_order(status: int) -> None:
+def test_given_a_receiver_that_fails_when_it_recovers_then_it_accepts_every_event_once_and_in_order(
+    status: int,
+) -> None:
     with webhook_receiver() as receiver, posting(receiver.url()) as hook:
         receiver.status = status
         for number in range(3):
             hook.send(event(subject=str(number)))
-        wait_until(lambda: len(receiver.requests) >= 3, "it is tried again")
+        wait_until(lambda: len(receiver.requests) >= 3, "there is another attempt")
         assert receiver.accepted == []
         receiver.status = 200
-        wait_until(lambda: len(receiver.accepted) == 3, "all are taken")
+        wait_until(lambda: len(receiver.accepted) == 3, "all are accepted")
         assert subjects(receiver) == ["0", "1", "2"]
 
 
-def test_given_no_receiver_when_one_starts_then_what_waited_is_posted() -> None:
+def test_given_no_receiver_when_one_starts_then_the_queued_event_is_posted() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with capture_logs() as said, posting(f"http://127.0.0.1:{port}/t0ken/hook") as hook:
+    with capture_logs() as logged, posting(f"http://127.0.0.1:{port}/t0ken/hook") as hook:
         hook.send(event(subject="waited"))
-        wait_until(lambda: said, "it says so")
+        wait_until(lambda: logged, "a warning is logged")
         with webhook_receiver(port) as receiver:
             wait_until(lambda: subjects(receiver) == ["waited"], "it is posted")
 
 
-def test_given_a_receiver_that_refuses_one_event_when_others_follow_then_they_are_not_held_up() -> None:
-    with webhook_receiver() as receiver, capture_logs() as said, posting(receiver.url()) as hook:
+def test_given_a_receiver_that_refuses_one_event_when_others_follow_then_they_are_not_delayed() -> None:
+    with webhook_receiver() as receiver, capture_logs() as logged, posting(receiver.url()) as hook:
         receiver.rejected_rules = {"refunds"}
         hook.send(event("refunds", "1"))
         hook.send(event(subject="2"))
-        wait_until(lambda: subjects(receiver) == ["2"], "the other is taken")
+        wait_until(lambda: subjects(receiver) == ["2"], "the other is accepted")
         assert len(receiver.requests) == 2
-        assert [(line["event"], line["reason"]) for line in said] == [("webhook.refused", "it answered 400")]
+        assert [(line["event"], line["reason"]) for line in logged] == [("webhook.refused", "it answered 400")]
 
 
-def test_given_a_redirect_when_posted_then_it_is_no_delivery_and_is_not_followed() -> None:
-    with webhook_receiver() as receiver, capture_logs() as said, posting(receiver.url()) as hook:
+def test_given_a_redirect_when_posted_then_it_counts_as_refused_and_is_not_followed() -> None:
+    with webhook_receiver() as receiver, capture_logs() as logged, posting(receiver.url()) as hook:
         receiver.status, receiver.headers = 302, {"Location": receiver.url("/elsewhere")}
         hook.send(event())
-        wait_until(lambda: said, "it says so")
-        assert said[0]["reason"] == "it answered 302"
+        wait_until(lambda: logged, "a warning is logged")
+        assert logged[0]["reason"] == "it answered 302"
         assert [asked[:2] for asked in receiver.requests] == [("POST", "/t0ken/hook")]
 
 
-def test_given_a_receiver_that_never_answers_when_offered_then_nobody_waits_and_it_is_tried_again() -> None:
-    with webhook_receiver() as receiver, capture_logs() as said:
+def test_given_a_receiver_that_never_answers_when_an_event_is_sent_then_it_is_attempted_again() -> None:
+    with webhook_receiver() as receiver, capture_logs() as logged:
         with posting(receiver.url(), timeout_ms=50) as hook:
             receiver.status = None
             hook.send(event())
-            wait_until(lambda: len(receiver.requests) >= 2, "it is tried again")
-        assert "timed out" in said[0]["reason"]
+            wait_until(lambda: len(receiver.requests) >= 2, "there is another attempt")
+        assert "timed out" in logged[0]["reason"]
 
 
-def test_given_a_receiver_that_hangs_when_closed_then_it_does_not_hold_up_the_end() -> None:
+def test_given_a_receiver_that_hangs_when_the_webhook_is_closed_then_closing_does_not_wait_for_it() -> None:
     with webhook_receiver() as receiver:
         receiver.status = None
         hook = Webhook(Settings(alert_webhook_url=receiver.url()), pauses_s=(0.01,))
         hook.send(event())
-        wait_until(lambda: receiver.requests, "it is asked")
+        wait_until(lambda: receiver.requests, "there is an attempt")
         hook.close(0.01)
         receiver.closing.set()
 
 
-def test_given_more_events_than_may_wait_when_offered_then_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_more_events_than_the_queue_holds_when_sent_then_the_oldest_are_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(webhook, "QUEUE_LIMIT", 5)
     with webhook_receiver() as receiver, posting(receiver.url()) as hook:
         receiver.status = 503
         for number in range(12):
             hook.send(event(subject=str(number)))
         receiver.status = 200
-        wait_until(lambda: len(receiver.accepted) >= 5 and subjects(receiver)[-1] == "11", "the newest are taken")
+        wait_until(lambda: len(receiver.accepted) >= 5 and subjects(receiver)[-1] == "11", "the newest are accepted")
         assert subjects(receiver)[-5:] == ["7", "8", "9", "10", "11"]
 
 
-def test_given_an_event_that_is_too_old_when_it_fails_again_then_the_next_one_has_its_turn() -> None:
+def test_given_an_event_that_is_too_old_when_it_fails_again_then_the_next_one_is_posted() -> None:
     now = [0.0]
     with webhook_receiver() as receiver, posting(receiver.url(), now=lambda: now[0], max_age_s=60.0) as hook:
         receiver.status = 500
         hook.send(event(subject="old"))
-        wait_until(lambda: receiver.requests, "it is tried")
+        wait_until(lambda: receiver.requests, "there is an attempt")
         now[0] = 100.0
         hook.send(event(subject="new"))
-        tried = len(receiver.requests)
-        wait_until(lambda: len(receiver.requests) > tried + 2, "it goes on")
+        attempts = len(receiver.requests)
+        wait_until(lambda: len(receiver.requests) > attempts + 2, "there are more attempts")
         receiver.status = 200
-        wait_until(lambda: receiver.accepted, "one is taken")
+        wait_until(lambda: receiver.accepted, "one is accepted")
         assert subjects(receiver) == ["new"]
 
 
-def test_given_a_receiver_that_is_away_for_long_when_tried_then_it_says_so_once_per_while_without_the_secret() -> None:
+def test_given_a_receiver_that_is_away_for_long_then_one_warning_per_interval_is_logged_without_the_secret() -> None:
     now = [0.0]
-    with webhook_receiver() as receiver, capture_logs() as said, posting(receiver.url(), now=lambda: now[0]) as hook:
+    with webhook_receiver() as receiver, capture_logs() as logged, posting(receiver.url(), now=lambda: now[0]) as hook:
         receiver.status = 500
         hook.send(event())
-        wait_until(lambda: len(receiver.requests) >= 5, "it is tried often")
-        assert len(said) == 1
+        wait_until(lambda: len(receiver.requests) >= 5, "there are five attempts")
+        assert len(logged) == 1
         now[0] = webhook.WARNING_INTERVAL_S
-        wait_until(lambda: len(said) == 2, "it says so again")
+        wait_until(lambda: len(logged) == 2, "a second warning is logged")
         receiver.status = 200
-        wait_until(lambda: len(said) == 3, "it tells that it goes on")
-    assert [line["event"] for line in said] == ["webhook.failed", "webhook.failed", "webhook.recovered"]
-    assert said[0]["host"] == f"127.0.0.1:{receiver.port}"
-    assert "t0ken" not in str(said)
+        wait_until(lambda: len(logged) == 3, "the recovery is logged")
+    assert [line["event"] for line in logged] == ["webhook.failed", "webhook.failed", "webhook.recovered"]
+    assert logged[0]["host"] == f"127.0.0.1:{receiver.port}"
+    assert "t0ken" not in str(logged)
 
 
-def test_given_longer_and_longer_pauses_when_it_fails_again_and_again_then_the_last_one_is_kept() -> None:
+def test_given_growing_pauses_when_every_attempt_fails_then_the_last_pause_repeats() -> None:
     with webhook_receiver() as receiver, posting(receiver.url(), pauses_s=(0.0, 0.05, 0.3)) as hook:
         receiver.status = 500
         began = time.monotonic()
         hook.send(event())
-        wait_until(lambda: len(receiver.requests) >= 5, "five tries", pause_s=0.005)
+        wait_until(lambda: len(receiver.requests) >= 5, "there are five attempts", pause_s=0.005)
         assert time.monotonic() - began >= 0.0 + 0.05 + 0.3 + 0.3
 
 
-def test_given_a_closed_hook_when_it_waits_between_two_tries_then_it_ends_at_once() -> None:
+def test_given_a_pause_between_two_attempts_when_the_webhook_is_closed_then_it_ends_at_once() -> None:
     with webhook_receiver() as receiver:
         hook = Webhook(Settings(alert_webhook_url=receiver.url()), pauses_s=(3_600.0,))
         receiver.status = 500
         hook.send(event())
-        wait_until(lambda: receiver.requests, "it is tried")
+        wait_until(lambda: receiver.requests, "there is an attempt")
         hook.close(30)
         assert not [thread for thread in threading.enumerate() if thread.name == "webhook" and thread is hook._thread]

@@ -1,4 +1,4 @@
-"""The real log, engine and store, and what readers ask of them."""
+"""Fixtures: a real pipeline, its queries, and reads that are interrupted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def queries(pipeline: Pipeline) -> Queries:
 
 
 class Interrupted(Reader):
-    """A reader during whose questions something happens: before each one that has `needle` in it."""
+    """A reader that calls a function before each query that contains `needle`."""
 
     def __init__(self, reader: Reader, needle: str, happens: Callable[[], object]) -> None:
         self._reader = reader
@@ -46,7 +46,7 @@ class Interrupted(Reader):
 
 @pytest.fixture
 def interrupt(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[], object]], None]:
-    """From now on something happens before each question with these words in it."""
+    """Call a function before each query that contains a text."""
 
     def interrupted(needle: str, happens: Callable[[], object]) -> None:
         snapshot = pipeline.database.snapshot

@@ -1,4 +1,4 @@
-"""Every metric of the catalogue is described and read."""
+"""Metrics: their descriptions and their rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tillstream.stores.model import Store
 TODAY = "2026-11-23"
 
 
-def test_given_every_metric_when_asked_then_rows_have_its_columns_and_money_is_text(
+def test_given_every_metric_when_read_then_rows_have_its_columns_and_amounts_are_strings(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(pipeline, body())
@@ -34,7 +34,7 @@ def test_given_every_metric_when_asked_then_rows_have_its_columns_and_money_is_t
                 )
 
 
-def test_given_key_filters_when_a_metric_is_asked_then_only_those_rows_come(
+def test_given_key_filters_when_a_metric_is_read_then_only_matching_rows_come(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(pipeline, body(), body(cashReceiptID="2", storeID="13", date="2026-11-23 10:00:00"))
@@ -46,7 +46,7 @@ def test_given_key_filters_when_a_metric_is_asked_then_only_those_rows_come(
     assert queries.metric("sales", {"day": "2026-11-22"})["rows"] == []
 
 
-def test_given_a_list_of_shops_when_a_metric_by_store_is_asked_then_their_names_are_in_it(
+def test_given_a_list_of_shops_when_a_metric_by_store_is_read_then_it_has_their_names(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(pipeline, body(), body(cashReceiptID="2", storeID="13"))
@@ -56,7 +56,7 @@ def test_given_a_list_of_shops_when_a_metric_by_store_is_asked_then_their_names_
     assert "store_name" not in queries.metric("sales")["columns"]
 
 
-def test_given_a_metric_or_key_that_there_is_not_when_asked_then_it_is_refused(queries: Queries) -> None:
+def test_given_an_unknown_metric_or_key_when_read_then_it_is_refused(queries: Queries) -> None:
     with pytest.raises(UnknownMetric, match="sales_by_store"):
         queries.metric("nope")
     with pytest.raises(BadQuery, match="filter by day, store"):

@@ -21,26 +21,26 @@ from tillstream.log.base import pack_record_id
 from tillstream.queries.originals import Originals, differences
 
 
-def test_given_a_receipt_when_its_original_is_asked_then_the_body_comes_without_the_persons(pipeline: Pipeline) -> None:
+def test_given_a_receipt_when_its_original_is_read_then_personal_data_is_redacted(pipeline: Pipeline) -> None:
     pipeline.append_bytes(body(), b'{"agentID" : "Ann",\n"documentTotal": {"grossTotal": 1}}')
     pipeline.drain()
     [row] = pipeline.database.query("SELECT place FROM receipts")
     assert Originals(pipeline.log).text(row["place"]) == '{"agentID" : "•••",\n"documentTotal": {"grossTotal": 1}}'
 
 
-def test_given_a_refusal_when_its_original_is_asked_then_it_is_what_was_refused(pipeline: Pipeline) -> None:
+def test_given_a_refusal_when_its_original_is_read_then_it_is_the_refused_body(pipeline: Pipeline) -> None:
     pipeline.refuse(b"no receipt \xff", [{"path": "$", "error": "not JSON", "hint": ""}])
     pipeline.drain()
     [row] = pipeline.database.query("SELECT place FROM quarantine")
     assert Originals(pipeline.log).text(row["place"]) == "no receipt \ufffd"
 
 
-def test_given_a_place_that_the_log_has_not_when_asked_then_there_is_none(pipeline: Pipeline) -> None:
+def test_given_a_record_that_the_log_does_not_have_when_read_then_there_is_no_original(pipeline: Pipeline) -> None:
     assert Originals(pipeline.log).text(pack_record_id(0, 7, 0)) is None
 
 
 @pytest.mark.parametrize("charset", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
-def test_given_a_refusal_in_another_charset_when_asked_then_persons_are_hidden_too(
+def test_given_a_refusal_in_another_charset_when_read_then_personal_data_is_redacted(
     pipeline: Pipeline, charset: str
 ) -> None:
     pipeline.refuse("<receipt><agentID>Ann</agentID><storeID>7</storeID></receipt>".encode(charset), [])
@@ -51,7 +51,7 @@ def test_given_a_refusal_in_another_charset_when_asked_then_persons_are_hidden_t
     assert shown.lstrip("\ufeff") == "<receipt><agentID>•••</agentID><storeID>7</storeID></receipt>"
 
 
-def test_given_a_format_of_another_package_when_asked_then_the_names_that_it_declares_are_hidden(
+def test_given_a_format_of_another_package_when_read_then_its_personal_fields_are_redacted(
     pipeline: Pipeline,
 ) -> None:
     class Cards(CsvDecoder):
@@ -117,7 +117,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PipelineHarne
 
 
 @every_format
-def test_given_a_receipt_in_any_format_when_it_is_shown_then_nobody_is_named(tmp_path: Path, name: str) -> None:
+def test_given_a_receipt_in_any_format_when_shown_then_personal_data_is_redacted(tmp_path: Path, name: str) -> None:
     media_type, payload = POSTED[name]
     assert b"ecret" in payload.replace(b"SECRET", b"Secret")
     with pipeline_harness(tmp_path) as running:
@@ -131,7 +131,7 @@ def test_given_a_receipt_in_any_format_when_it_is_shown_then_nobody_is_named(tmp
 
 
 def posted(running: PipelineHarness, payload: bytes, media_type: str) -> str:
-    """All that is shown of what became of a payload, which is refused."""
+    """Everything that the API shows of a refused payload."""
     before = {entry["id"] for entry in running.queries.quarantine({"limit": "100"})["entries"]}
     answer = running.post("/receipts", payload, media_type)
     assert answer.status in (400, 422), answer.body
@@ -144,7 +144,7 @@ def posted(running: PipelineHarness, payload: bytes, media_type: str) -> str:
 
 @every_format
 @pytest.mark.parametrize("sent_as", POSTED)
-def test_given_a_receipt_that_is_refused_or_sent_as_another_format_when_it_is_shown_then_nobody_is_named(
+def test_given_a_receipt_that_is_refused_or_sent_as_another_format_when_shown_then_personal_data_is_redacted(
     embedded: PipelineHarness, name: str, sent_as: str
 ) -> None:
     payload = POSTED[name][1].replace(b"2026-11-23", b"2026-99-99").replace(b"COMPLETED", b"FORGOTTEN")
@@ -155,15 +155,15 @@ def test_given_a_receipt_that_is_refused_or_sent_as_another_format_when_it_is_sh
 
 @every_format
 @pytest.mark.parametrize("part", [0.9, 0.6])
-def test_given_what_breaks_off_when_it_is_shown_then_nobody_is_named(
+def test_given_a_truncated_body_when_shown_then_personal_data_is_redacted(
     embedded: PipelineHarness, name: str, part: float
 ) -> None:
     media_type, payload = POSTED[name]
-    cut = payload[: int(len(payload) * part)].replace(b"2026-11-23", b"2026-99-99")
-    assert "secret" not in posted(embedded, cut, media_type).casefold()
+    truncated = payload[: int(len(payload) * part)].replace(b"2026-11-23", b"2026-99-99")
+    assert "secret" not in posted(embedded, truncated, media_type).casefold()
 
 
-def test_given_an_envelope_that_is_none_when_it_is_shown_then_its_original_names_nobody(
+def test_given_a_broken_envelope_when_shown_then_personal_data_is_redacted(
     embedded: PipelineHarness,
 ) -> None:
     encoded = b64encode(json.dumps(PERSONS).encode()).decode()
@@ -178,7 +178,7 @@ def differing(first: object, second: object) -> dict[str, tuple[object, object]]
     return {row["path"]: (row["first"], row["second"]) for row in rows if row["differs"]}
 
 
-def test_given_two_versions_then_only_what_differs_is_marked_and_all_of_it_is_there() -> None:
+def test_given_two_versions_when_compared_then_every_difference_is_marked_and_nothing_else() -> None:
     other = body(documentTotal={"grossTotal": 9, "netTotal": 4.64, "taxPayable": 0.36}, settlements=[])
     rows = differences(json.dumps(body()).encode(), json.dumps(other).encode())
     assert {row["path"] for row in rows if row["differs"]} == {
@@ -194,7 +194,7 @@ def test_given_two_versions_then_only_what_differs_is_marked_and_all_of_it_is_th
     }
 
 
-def test_given_the_same_amounts_in_other_writing_then_nothing_differs() -> None:
+def test_given_equal_amounts_in_another_notation_when_compared_then_nothing_differs() -> None:
     assert differing({"documentTotal": {"grossTotal": "5.00"}}, {"documentTotal": {"grossTotal": 5}}) == {}
     assert (
         differing({"documentTotal": {"grossTotal": 3.3600000000000003}}, {"documentTotal": {"grossTotal": 3.36}}) == {}
@@ -202,22 +202,22 @@ def test_given_the_same_amounts_in_other_writing_then_nothing_differs() -> None:
     assert differing({"note": 1, "agentID": 7}, {"note": 2, "agentID": "7"}) == {}
 
 
-def test_given_persons_that_differ_then_they_stay_hidden() -> None:
+def test_given_personal_fields_that_differ_when_compared_then_they_are_redacted() -> None:
     assert differing({"customerID": "Ann"}, {"customerID": "Bob"}) == {"$.customerID": ("•••", "•••")}
     assert differing({"customerID": "Ann"}, {}) == {"$.customerID": ("•••", None)}
 
 
-def test_given_many_lines_then_they_stand_in_their_order() -> None:
+def test_given_many_lines_when_compared_then_they_are_in_numeric_order() -> None:
     lines = [{"quantity": number} for number in range(12)]
     paths = [row["path"] for row in differences(json.dumps({"lines": lines}).encode(), b"{}")]
     assert paths == [f"$.lines[{number}].quantity" for number in range(12)]
 
 
 @pytest.mark.parametrize("came", [b"{", b"\xff", b"[]", b'{"lines": [1, null], "documentTotal": 7}', b"[" * 100_000])
-def test_given_what_cannot_be_read_then_it_has_no_fields(came: bytes) -> None:
+def test_given_an_unreadable_body_when_compared_then_it_has_no_fields(came: bytes) -> None:
     assert all(row["first"] is None for row in differences(came, json.dumps(body()).encode()))
 
 
-def test_given_a_name_twice_then_the_first_is_shown_as_the_engine_takes_it() -> None:
+def test_given_a_repeated_name_when_compared_then_the_first_value_counts_as_in_the_engine() -> None:
     [row] = differences(b'{"documentTotal": {"grossTotal": 1, "grossTotal": 2}}', b"{}")
     assert row["first"] == "1"

@@ -1,4 +1,4 @@
-"""What was set aside is listed with its reasons."""
+"""The quarantine: entries with their reasons."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tillstream.queries.queries import Queries
 TODAY = "2026-11-23"
 
 
-def test_given_refusals_and_conflicts_when_quarantine_is_asked_then_they_come_with_reasons(
+def test_given_refusals_and_conflicts_when_the_quarantine_is_read_then_they_have_reasons(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     reasons = [{"path": "$.storeID", "error": "is missing", "hint": "name the store"}]
@@ -37,14 +37,14 @@ def test_given_refusals_and_conflicts_when_quarantine_is_asked_then_they_come_wi
 
 
 @pytest.mark.parametrize("entry", ["x", "-1", "٣", str(2**63), "9" * 30])
-def test_given_what_is_no_id_when_an_entry_is_asked_then_it_is_refused(queries: Queries, entry: str) -> None:
+def test_given_text_that_is_not_an_id_when_an_entry_is_read_then_it_is_refused(queries: Queries, entry: str) -> None:
     with pytest.raises(BadQuery):
         queries.quarantined(entry)
 
 
-def test_given_an_id_that_there_is_not_when_an_entry_is_asked_then_there_is_none(queries: Queries) -> None:
+def test_given_an_unknown_id_when_an_entry_is_read_then_there_is_none(queries: Queries) -> None:
     assert queries.quarantined(str(2**63 - 1)) is None
 
 
-def test_given_no_faults_when_asked_then_there_are_none(queries: Queries) -> None:
+def test_given_no_faults_when_read_then_the_list_is_empty(queries: Queries) -> None:
     assert queries.faults() == []

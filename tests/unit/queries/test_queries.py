@@ -15,14 +15,14 @@ from tillstream.stores.model import Store
 from tillstream.stores.opening_hours import parse
 
 
-def test_given_a_currency_without_decimals_when_asked_then_money_has_none(tmp_path: Path) -> None:
+def test_given_a_currency_without_decimals_when_read_then_amounts_have_none(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path, Settings(currency="JPY"))
     process_receipts(pipeline, receipt_with_total(1200))
     assert queries_of(pipeline).summary()["revenue"] == "1200"
     pipeline.close()
 
 
-def test_given_a_commit_between_two_queries_when_the_summary_is_asked_then_it_is_of_one_commit(
+def test_given_a_commit_between_two_queries_when_the_summary_is_read_then_it_shows_one_commit(
     pipeline: Pipeline, queries: Queries, interrupt: Callable[[str, Callable[[], object]], None]
 ) -> None:
     process_receipts(pipeline, body())
@@ -34,7 +34,7 @@ def test_given_a_commit_between_two_queries_when_the_summary_is_asked_then_it_is
     assert (summary["receipts"], summary["stores_active"], summary["duplicates"]) == (2, 2, 1)
 
 
-def test_given_a_reader_when_the_summary_is_asked_then_it_is_as_that_reader_sees_it(
+def test_given_a_reader_when_the_summary_is_read_then_it_shows_the_commit_of_that_reader(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(pipeline, body())
@@ -45,7 +45,9 @@ def test_given_a_reader_when_the_summary_is_asked_then_it_is_as_that_reader_sees
         assert queries.summary()["receipts"] == 2
 
 
-def test_given_records_that_wait_when_asked_then_the_lag_is_told(pipeline: Pipeline, queries: Queries) -> None:
+def test_given_records_that_wait_when_the_lag_is_read_then_it_is_their_number(
+    pipeline: Pipeline, queries: Queries
+) -> None:
     pipeline.append(body(), body(cashReceiptID="2"))
     assert queries.lag() == 2
     pipeline.drain()
@@ -55,7 +57,7 @@ def test_given_records_that_wait_when_asked_then_the_lag_is_told(pipeline: Pipel
 OPERA = Store("12", "Paris Opéra", "Paris", "Île-de-France", "", 3, parse("Mo-Sa 07:00-19:30; Su 07:00-13:00"))
 
 
-def test_given_a_list_and_sales_when_shops_are_asked_then_those_without_a_name_follow(
+def test_given_a_list_and_sales_when_stores_are_read_then_unlisted_ones_follow(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(

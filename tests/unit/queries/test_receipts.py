@@ -25,9 +25,11 @@ from tillstream.web.i18n import localizer
 TODAY = "2026-11-23"
 
 
-def test_given_filters_when_receipts_are_asked_then_only_those_come(pipeline: Pipeline, queries: Queries) -> None:
-    odd = receipt_with_total("9.99", cashReceiptID="odd", settlements=[{"settlementAmount": 1}])
-    pipeline.append(body(), receipt_with_total("-3.20", cashReceiptID="back", storeID="13"), odd)
+def test_given_filters_when_receipts_are_read_then_only_matching_ones_come(
+    pipeline: Pipeline, queries: Queries
+) -> None:
+    anomalous = receipt_with_total("9.99", cashReceiptID="odd", settlements=[{"settlementAmount": 1}])
+    pipeline.append(body(), receipt_with_total("-3.20", cashReceiptID="back", storeID="13"), anomalous)
     pipeline.append(body(cashReceiptID="old", date="2026-11-22 08:30:00"))
     pipeline.drain()
 
@@ -45,13 +47,13 @@ def test_given_filters_when_receipts_are_asked_then_only_those_come(pipeline: Pi
     assert numbers(from_="2026-11-22T08:30:00", to="2026-11-23T00:00:00") == {"old"}
     assert numbers(min="5", max="5.00") == {"1", "old"}
     assert numbers(max="-0.01") == {"back"}
-    odd_ones = queries.receipts({"anomaly": "any"})["receipts"]
-    assert [each["receipt"] for each in odd_ones] == ["odd"]
-    assert numbers(anomaly=odd_ones[0]["anomalies"][0]) == {"odd"}
+    anomalous_receipts = queries.receipts({"anomaly": "any"})["receipts"]
+    assert [each["receipt"] for each in anomalous_receipts] == ["odd"]
+    assert numbers(anomaly=anomalous_receipts[0]["anomalies"][0]) == {"odd"}
     assert numbers(anomaly="%") == set()
 
 
-def test_given_a_key_when_the_receipt_is_asked_then_all_of_it_comes_without_the_persons(
+def test_given_a_key_when_the_receipt_is_read_then_it_has_all_parts_without_personal_data(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(pipeline, body(agentID="Ann", customerID="Bob", note="<script>alert(1)</script>"))
@@ -72,13 +74,13 @@ def test_given_a_key_when_the_receipt_is_asked_then_all_of_it_comes_without_the_
     assert "Bob" not in found["original"]
 
 
-def test_given_a_key_that_there_is_not_when_the_receipt_is_asked_then_there_is_none(queries: Queries) -> None:
+def test_given_an_unknown_key_when_the_receipt_is_read_then_there_is_none(queries: Queries) -> None:
     assert queries.receipt("0" * 32) is None
     with pytest.raises(BadQuery):
         queries.receipt("x' OR 1=1")
 
 
-def test_given_a_change_between_two_queries_when_the_receipt_is_asked_then_its_parts_are_of_one_commit(
+def test_given_a_change_between_two_queries_when_the_receipt_is_read_then_its_parts_are_of_one_commit(
     pipeline: Pipeline, queries: Queries, interrupt: Callable[[str, Callable[[], object]], None]
 ) -> None:
     process_receipts(pipeline, body())
@@ -88,7 +90,7 @@ def test_given_a_change_between_two_queries_when_the_receipt_is_asked_then_its_p
     assert (len(found["lines"]), len(found["settlements"])) == (2, 1)
 
 
-def test_given_receipts_of_other_days_when_those_that_arrived_are_asked_then_they_are_as_many_as_are_told(
+def test_given_receipts_of_other_days_when_filtered_by_arrival_then_their_number_is_that_of_the_overview(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(
@@ -108,7 +110,7 @@ def test_given_receipts_of_other_days_when_those_that_arrived_are_asked_then_the
     assert caught.value.path == "arrived"
 
 
-def test_given_a_list_of_shops_when_receipts_are_asked_then_they_have_its_names(
+def test_given_a_list_of_shops_when_receipts_are_read_then_they_have_its_names(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(pipeline, body(), body(cashReceiptID="2", storeID="13"))
@@ -177,7 +179,7 @@ def totals(gross: object, net: object, tax: object) -> dict[str, object]:
         ),
     ],
 )
-def test_given_an_anomaly_then_its_evidence_is_the_figures_that_do_not_fit(
+def test_given_an_anomaly_when_read_then_its_evidence_has_the_figures_that_do_not_match(
     pipeline: Pipeline, queries: Queries, kind: str, changes: dict[str, Any], values: dict[str, Any]
 ) -> None:
     process_receipts(pipeline, body(cashReceiptID="odd", **changes), body(cashReceiptID="fine"))
@@ -185,17 +187,21 @@ def test_given_an_anomaly_then_its_evidence_is_the_figures_that_do_not_fit(
     assert [each["receipt"] for each in queries.anomalies()["receipts"]] == ["odd"]
 
 
-def test_given_a_clock_a_day_ahead_then_the_hours_are_told(pipeline: Pipeline, queries: Queries) -> None:
+def test_given_a_clock_a_day_ahead_when_read_then_the_evidence_has_the_hours(
+    pipeline: Pipeline, queries: Queries
+) -> None:
     pipeline.append(body(date="2026-11-25 12:00:00"), notes="clock_ahead_a_day", day=TODAY)
     pipeline.drain()
     found = {each["anomaly"]: each["values"] for each in evidence(queries, "clock_ahead_a_day")}
     assert found == {"clock_ahead_a_day": {"hours": 48}, "clock_ahead": {"minutes": 48 * 60}}
 
 
-def test_given_anomalies_then_they_are_counted_by_kind_and_a_receipt_once(pipeline: Pipeline, queries: Queries) -> None:
-    odd = body(cashReceiptID="1", documentTotal=totals(9, 8, 1), settlements=[{"settlementAmount": 1}])
+def test_given_anomalies_when_counted_then_a_receipt_counts_once_for_each_kind(
+    pipeline: Pipeline, queries: Queries
+) -> None:
+    anomalous = body(cashReceiptID="1", documentTotal=totals(9, 8, 1), settlements=[{"settlementAmount": 1}])
     process_receipts(
-        pipeline, odd, body(cashReceiptID="2", settlements=[{"settlementAmount": 1}]), body(cashReceiptID="3")
+        pipeline, anomalous, body(cashReceiptID="2", settlements=[{"settlementAmount": 1}]), body(cashReceiptID="3")
     )
     counts = queries.anomaly_counts(TODAY)
     assert (counts["day"], counts["receipts"]) == (TODAY, 2)
@@ -209,7 +215,9 @@ def test_given_anomalies_then_they_are_counted_by_kind_and_a_receipt_once(pipeli
     assert queries.anomaly_counts("2026-11-22")["receipts"] == 0
 
 
-def test_given_many_then_they_come_page_by_page_and_by_the_other_filters(pipeline: Pipeline, queries: Queries) -> None:
+def test_given_many_anomalous_receipts_when_read_then_pages_and_filters_apply(
+    pipeline: Pipeline, queries: Queries
+) -> None:
     for number in range(3):
         process_receipts(
             pipeline, body(cashReceiptID=str(number), storeID=str(number), settlements=[{"settlementAmount": 1}])
@@ -221,12 +229,12 @@ def test_given_many_then_they_come_page_by_page_and_by_the_other_filters(pipelin
     assert [each["receipt"] for each in queries.anomalies({"store": "1", "day": TODAY})["receipts"]] == ["1"]
 
 
-def test_given_a_kind_that_there_is_not_then_it_is_refused(queries: Queries) -> None:
+def test_given_an_unknown_kind_when_read_then_it_is_refused(queries: Queries) -> None:
     with pytest.raises(BadQuery, match="there is no anomaly 'nonsense'; there are lines_total"):
         queries.anomalies({"kind": "nonsense"})
 
 
-def test_every_anomaly_of_the_engine_has_evidence_and_words() -> None:
+def test_every_anomaly_of_the_engine_has_evidence_and_a_text() -> None:
     names = set(re.findall(r"THEN '(\w+)' END", Normalization(2, ("5.5",))._anomalies()))
     assert names == set(ANOMALIES)
     assert {f"evidence_{name}" for name in names} <= localizer("en").messages.keys()

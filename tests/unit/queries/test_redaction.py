@@ -1,4 +1,4 @@
-"""Persons named in what came are hidden, and nothing else is changed where it can be read."""
+"""Redaction hides personal data in any format, and changes nothing else in text that can be parsed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tillstream.queries.redaction import MASK, redact
 QUOTED = f'"{MASK}"'
 
 
-def test_given_a_receipt_when_masked_then_only_the_persons_are_hidden() -> None:
+def test_given_a_receipt_when_redacted_then_only_personal_data_is_hidden() -> None:
     text = '{"cashReceiptID": "1", "agentID" : "Ann",\n "customerID":42, "storeID": "7"}'
     assert redact(text) == f'{{"cashReceiptID": "1", "agentID" : {QUOTED},\n "customerID":{QUOTED}, "storeID": "7"}}'
 
@@ -20,36 +20,36 @@ def test_given_a_receipt_when_masked_then_only_the_persons_are_hidden() -> None:
 @pytest.mark.parametrize(
     "value", ['"Ann \\" Bob"', "null", "-1.5e3", '{"name": "Ann", "of": ["Bob"]}', '["Ann", "Bob"]', "true"]
 )
-def test_given_any_json_value_when_masked_then_the_whole_value_is_hidden(value: str) -> None:
+def test_given_any_json_value_when_redacted_then_the_whole_value_is_hidden(value: str) -> None:
     masked = redact(f'{{"customerID": {value}, "storeID": "7"}}')
     assert json.loads(masked) == {"customerID": "•••", "storeID": "7"}
 
 
-def test_given_an_escaped_or_differently_written_name_when_masked_then_it_is_hidden_too() -> None:
+def test_given_an_escaped_name_or_other_letter_case_when_redacted_then_the_value_is_hidden() -> None:
     masked = redact('{"customer\\u0049D": "Ann", "AGENTID": "Bob"}')
     assert "Ann" not in masked
     assert "Bob" not in masked
 
 
-def test_given_the_name_as_a_value_or_inside_a_text_when_masked_then_nothing_changes() -> None:
+def test_given_the_name_as_a_value_or_inside_a_text_when_redacted_then_nothing_changes() -> None:
     text = '{"a": "customerID", "b": "\\"customerID\\": \\"x\\"", "c": ["agentID"], "d": ": ", "e": "f"}'
     assert redact(text) == text
     assert redact(f"{text}\n{text}\n") == f"{text}\n{text}\n"
 
 
 @pytest.mark.parametrize("rest", ['"Ann', "{'name': 'Ann'}", "Ann", '["Ann", '])
-def test_given_text_that_breaks_off_behind_a_person_when_masked_then_all_that_follows_is_hidden(rest: str) -> None:
+def test_given_text_truncated_in_a_personal_field_when_redacted_then_the_rest_is_hidden(rest: str) -> None:
     assert redact(f'{{"storeID": "7", "customerID": {rest}') == f'{{"storeID": "7", "customerID": {QUOTED}'
 
 
-def test_given_deep_nesting_behind_a_person_when_masked_then_all_that_follows_is_hidden() -> None:
+def test_given_deep_nesting_in_a_personal_field_when_redacted_then_the_rest_is_hidden() -> None:
     assert redact('{"agentID": ' + "[" * 100_000) == '{"agentID": ' + QUOTED
 
 
 @pytest.mark.parametrize(
     "text", ["<receipt/>", "", "no receipt", "storeID;date\n7;x", "a=b&c=d", "\0\ufffd", "[[[", "7"]
 )
-def test_given_text_without_persons_when_masked_then_it_stays(text: str) -> None:
+def test_given_text_without_personal_data_when_redacted_then_it_is_unchanged(text: str) -> None:
     assert redact(text) == text
 
 
@@ -70,9 +70,7 @@ def test_given_text_without_persons_when_masked_then_it_stays(text: str) -> None
         ("<!DOCTYPE a><a agentID='Ann", '<!DOCTYPE a><a agentID="•••"'),
     ],
 )
-def test_given_xml_when_masked_then_what_personal_elements_and_attributes_hold_is_hidden(
-    text: str, masked: str
-) -> None:
+def test_given_xml_when_redacted_then_personal_elements_and_attributes_are_hidden(text: str, masked: str) -> None:
     assert redact(text) == masked
 
 
@@ -92,35 +90,35 @@ HEADER = "storeID;lines.agentID;date;CustomerID"
     ],
 )
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_given_a_table_when_masked_then_personal_columns_are_hidden_and_more_where_columns_are_lost(
+def test_given_a_table_when_redacted_then_personal_columns_are_hidden_and_more_in_shifted_rows(
     row: str, masked: str, end: str
 ) -> None:
     assert redact(f"{HEADER}{end}{row}{end}{row}") == f"{HEADER}{end}{masked}{end}{masked}"
 
 
 @pytest.mark.parametrize("row", ["7;2;1047;Ann", '"7";"Ann;Ann";"x";"y"', "7\t2\t\tAnn\r\n7\t2\t\tBob"])
-def test_given_rows_without_a_header_when_masked_then_all_of_them_is_hidden(row: str) -> None:
+def test_given_rows_without_a_header_when_redacted_then_every_cell_is_hidden(row: str) -> None:
     masked = redact(row)
     assert not set("7Ann2x1047Bob") & set(masked)
     assert masked.count(MASK) >= 3
 
 
-def test_given_a_header_without_persons_when_masked_then_nothing_changes() -> None:
+def test_given_a_header_without_personal_fields_when_redacted_then_nothing_changes() -> None:
     text = "storeID;cashReceiptID;date;grossTotal\n7;1;then;1,20\n7;1\n"
     assert redact(text) == text
 
 
-def test_given_a_format_that_declares_no_persons_when_masked_then_nothing_changes() -> None:
+def test_given_a_format_without_personal_fields_when_redacted_then_nothing_changes() -> None:
     assert redact("7;2;1047;Ann", ()) == "7;2;1047;Ann"
 
 
-def test_given_a_quote_that_nobody_closes_when_a_table_is_masked_then_nobody_is_named() -> None:
+def test_given_a_quote_that_is_not_closed_when_a_table_is_redacted_then_personal_data_is_hidden() -> None:
     masked = redact(f'{HEADER}\n"7;Ann;x;Bob\n8;Ann;x;Bob\n')
     assert "Ann" not in masked
     assert "Bob" not in masked
 
 
-def test_given_a_form_when_masked_then_personal_values_are_hidden() -> None:
+def test_given_a_form_when_redacted_then_personal_values_are_hidden() -> None:
     text = "storeID=7&agentID=Ann+A&customer%49D=Bob&lines%5B0%5D.agentid=Ann&note=agentID&customerID="
     masked = f"storeID=7&agentID={MASK}&customer%49D={MASK}&lines%5B0%5D.agentid={MASK}&note=agentID&customerID="
     assert redact(text) == masked
@@ -142,11 +140,11 @@ def test_given_a_form_when_masked_then_personal_values_are_hidden() -> None:
         '"{\\"customerID\\": \\"Ann\\"}" and more',
     ],
 )
-def test_given_what_cannot_be_read_when_masked_then_what_follows_a_personal_name_is_hidden(text: str) -> None:
+def test_given_text_in_no_format_when_redacted_then_the_value_after_a_personal_name_is_hidden(text: str) -> None:
     assert "Ann" not in redact(text)
 
 
-def test_given_names_when_masked_then_those_are_hidden_and_no_others() -> None:
+def test_given_given_names_when_redacted_then_only_those_fields_are_hidden() -> None:
     assert redact('{"card_details": {"a": 1}, "agentID": "Ann"}', ["card_details"]) == (
         f'{{"card_details": {QUOTED}, "agentID": "Ann"}}'
     )
@@ -168,14 +166,12 @@ def test_given_names_when_masked_then_those_are_hidden_and_no_others() -> None:
         ("", "<"),
     ],
 )
-def test_given_text_that_is_made_to_take_long_when_masked_then_it_takes_time_in_proportion(
-    head: str, unit: str
-) -> None:
+def test_given_adversarial_text_when_redacted_then_the_time_is_proportional_to_its_length(head: str, unit: str) -> None:
     def taken_s(size: int) -> float:
         text = head + unit * (size // len(unit))
         started = time.process_time()
         redact(text)
         return time.process_time() - started
 
-    # What grows with the square takes 64 times as long.
+    # Quadratic time would be 64 times as long.
     assert taken_s(800_000) < 32 * max(taken_s(100_000), 0.01)

@@ -39,7 +39,7 @@ def test_given_an_instant_with_a_zone_when_written_then_it_ends_in_z() -> None:
     ("number", "least", "shown"),
     [("2.000000", "1", "2"), ("0.420000", "1", "0.42"), ("1.190000", "0.01", "1.19"), ("1.200000", "0.01", "1.20")],
 )
-def test_given_idle_zeros_when_trimmed_then_none_is_left_but_those_of_a_cent(
+def test_given_trailing_zeros_when_trimmed_then_only_those_of_the_unit_remain(
     number: str, least: str, shown: str
 ) -> None:
     assert trimmed(Decimal(number), Decimal(least)) == shown

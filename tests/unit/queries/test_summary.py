@@ -17,7 +17,7 @@ from tillstream.queries.queries import Queries
 TODAY = "2026-11-23"
 
 
-def test_given_nothing_when_the_summary_is_asked_then_it_is_all_zeros_and_nulls(queries: Queries) -> None:
+def test_given_no_receipts_when_the_summary_is_read_then_it_has_zeros_and_nulls(queries: Queries) -> None:
     summary = queries.summary()
     assert summary["day"] == TODAY
     assert (summary["revenue"], summary["net"], summary["tax"]) == ("0.00", "0.00", "0.00")
@@ -27,7 +27,7 @@ def test_given_nothing_when_the_summary_is_asked_then_it_is_all_zeros_and_nulls(
     assert summary["as_of"] == "2026-11-23T11:00:00.000Z"
 
 
-def test_given_receipts_when_the_summary_is_asked_then_it_tells_the_day_to_the_cent(
+def test_given_receipts_when_the_summary_is_read_then_its_figures_are_exact(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(pipeline, body(), body(cashReceiptID="2", storeID="13"), body(cashReceiptID="3", terminalID="4"))
@@ -41,14 +41,14 @@ def test_given_receipts_when_the_summary_is_asked_then_it_tells_the_day_to_the_c
 
 
 @pytest.mark.parametrize(("amounts", "average"), [(("0.01", "0.02"), "0.02"), (("-0.01", "-0.02"), "-0.02")])
-def test_given_an_average_of_half_a_cent_when_the_summary_is_asked_then_it_is_rounded_half_up(
+def test_given_an_average_of_half_a_cent_when_the_summary_is_read_then_it_is_rounded_half_up(
     pipeline: Pipeline, queries: Queries, amounts: tuple[str, str], average: str
 ) -> None:
     process_receipts(pipeline, *(receipt_with_total(amount, cashReceiptID=amount) for amount in amounts))
     assert queries.summary()["average_ticket"] == average
 
 
-def test_given_the_minute_has_passed_when_the_summary_is_asked_then_no_receipt_counts_for_it(
+def test_given_receipts_older_than_a_minute_when_the_summary_is_read_then_the_rate_is_zero(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(pipeline, body())
@@ -58,9 +58,7 @@ def test_given_the_minute_has_passed_when_the_summary_is_asked_then_no_receipt_c
     assert queries.summary()["receipts_per_minute"] == 0
 
 
-def test_given_another_day_when_the_summary_is_asked_then_it_is_that_day_without_a_pace(
-    pipeline: Pipeline, queries: Queries
-) -> None:
+def test_given_another_day_when_the_summary_is_read_then_it_has_no_rate(pipeline: Pipeline, queries: Queries) -> None:
     process_receipts(pipeline, body(date="2017-11-18 20:39:32"))
     past = queries.summary("2017-11-18")
     assert (past["receipts"], past["receipts_per_minute"]) == (1, None)
@@ -68,7 +66,7 @@ def test_given_another_day_when_the_summary_is_asked_then_it_is_that_day_without
     assert queries.summary()["receipts"] == 0
 
 
-def test_given_repeats_conflicts_and_refusals_when_the_summary_is_asked_then_each_is_counted(
+def test_given_duplicates_conflicts_and_refusals_when_the_summary_is_read_then_each_is_counted(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(pipeline, body())
@@ -84,7 +82,7 @@ def test_given_repeats_conflicts_and_refusals_when_the_summary_is_asked_then_eac
 Interrupt = Callable[[str, Callable[[], object]], None]
 
 
-def test_given_receipts_of_other_days_when_asked_then_those_received_today_are_counted(
+def test_given_receipts_of_other_days_when_read_then_those_that_arrived_today_are_counted(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(pipeline, body(), *(body(date="2017-11-18 20:39:32", cashReceiptID=str(n)) for n in range(3)))
@@ -99,7 +97,7 @@ def test_given_receipts_of_other_days_when_asked_then_those_received_today_are_c
     assert queries.overview()["other_days"] == []
 
 
-def test_given_receipts_when_a_snapshot_is_asked_then_its_parts_agree(pipeline: Pipeline, queries: Queries) -> None:
+def test_given_receipts_when_a_snapshot_is_read_then_its_parts_agree(pipeline: Pipeline, queries: Queries) -> None:
     process_receipts(
         pipeline,
         body(),
@@ -124,14 +122,14 @@ def test_given_receipts_when_a_snapshot_is_asked_then_its_parts_agree(pipeline: 
     assert (snapshot["lag"], snapshot["age_ms"]) == (0, 0)
 
 
-def test_given_a_past_day_when_a_snapshot_is_asked_then_it_is_not_live(pipeline: Pipeline, queries: Queries) -> None:
+def test_given_a_past_day_when_a_snapshot_is_read_then_it_is_not_live(pipeline: Pipeline, queries: Queries) -> None:
     process_receipts(pipeline, body(date="2017-11-18 20:39:32"))
     snapshot = queries.snapshot("2017-11-18")
     assert (snapshot["live"], snapshot["summary"]["receipts"], snapshot["other_days"]) == (False, 1, [])
     assert (snapshot["minutes"]["offset"], snapshot["minutes"]["now"]) == ([1239], None)
 
 
-def test_given_the_engine_stands_still_when_a_snapshot_is_asked_then_its_age_grows(
+def test_given_a_stalled_engine_when_a_snapshot_is_read_then_its_age_grows(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(pipeline, body())
@@ -142,7 +140,7 @@ def test_given_the_engine_stands_still_when_a_snapshot_is_asked_then_its_age_gro
     assert queries.lag() == 1
 
 
-def test_given_a_commit_between_two_queries_when_a_snapshot_is_asked_then_it_is_of_one_commit(
+def test_given_a_commit_between_two_queries_when_a_snapshot_is_read_then_it_shows_one_commit(
     pipeline: Pipeline, queries: Queries, interrupt: Interrupt
 ) -> None:
     process_receipts(pipeline, body())
@@ -158,7 +156,7 @@ def test_given_a_commit_between_two_queries_when_a_snapshot_is_asked_then_it_is_
     assert snapshot["other_days"] == [{"day": "2026-11-22", "receipts": 1}]
 
 
-def test_given_commits_all_the_time_when_snapshots_are_asked_then_the_parts_of_each_agree(
+def test_given_constant_commits_when_snapshots_are_read_then_the_parts_of_each_agree(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     done = Event()
@@ -182,7 +180,7 @@ def test_given_commits_all_the_time_when_snapshots_are_asked_then_the_parts_of_e
     assert apart == []
 
 
-def test_given_nothing_when_asked_then_all_shapes_are_there_with_zeros(queries: Queries) -> None:
+def test_given_no_receipts_when_the_ticker_is_read_then_every_object_has_zeros(queries: Queries) -> None:
     assert queries.ticker() == {
         "count": {"sum": Decimal("0.00"), "count": 0},
         "categories": {},
@@ -191,7 +189,9 @@ def test_given_nothing_when_asked_then_all_shapes_are_there_with_zeros(queries: 
     }
 
 
-def test_given_receipts_when_asked_then_the_sums_are_those_of_today(pipeline: Pipeline, queries: Queries) -> None:
+def test_given_receipts_when_the_ticker_is_read_then_the_sums_are_those_of_today(
+    pipeline: Pipeline, queries: Queries
+) -> None:
     process_receipts(pipeline, body(), body(cashReceiptID="2"), body(cashReceiptID="3", date="2017-11-18 10:00:00"))
     found = queries.ticker()
     assert found["count"] == {"sum": Decimal("10.00"), "count": 2}

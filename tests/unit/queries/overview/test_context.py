@@ -45,31 +45,31 @@ def test_given_days_without_receipts_when_compared_then_there_is_no_change() -> 
     assert nothing.unless_empty("0.00") is None
 
 
-def test_given_an_answer_when_asked_again_then_it_is_kept_until_its_version_changes() -> None:
-    kept, made = VersionedCache(), []
+def test_given_a_cached_value_when_read_again_then_it_stays_until_its_version_changes() -> None:
+    cache, computed = VersionedCache(), []
 
-    def answer() -> int:
-        made.append(1)
-        return len(made)
+    def compute() -> int:
+        computed.append(1)
+        return len(computed)
 
-    assert [kept.get("q", version, answer) for version in (1, 1, 2, 2, 1)] == [1, 1, 2, 2, 3]
-    assert kept.get("other", 1, answer) == 4
+    assert [cache.get("q", version, compute) for version in (1, 1, 2, 2, 1)] == [1, 1, 2, 2, 3]
+    assert cache.get("other", 1, compute) == 4
 
 
-def test_given_more_questions_than_are_kept_when_asked_then_the_one_asked_longest_ago_goes() -> None:
-    kept = VersionedCache(limit=2)
-    for question in ("a", "b", "a", "c"):
-        kept.get(question, 1, question.upper)
-    assert kept.get("a", 1, lambda: "made anew") == "A"
-    assert kept.get("b", 1, lambda: "made anew") == "made anew"
+def test_given_more_keys_than_the_limit_when_cached_then_the_least_recently_used_is_dropped() -> None:
+    cache = VersionedCache(limit=2)
+    for key in ("a", "b", "a", "c"):
+        cache.get(key, 1, key.upper)
+    assert cache.get("a", 1, lambda: "computed again") == "A"
+    assert cache.get("b", 1, lambda: "computed again") == "computed again"
 
 
 def test_given_days_when_receipts_are_added_to_them_then_their_version_changes(pipeline: Pipeline) -> None:
-    span = Period(date(2026, 11, 16), date(2026, 11, 17))
+    period = Period(date(2026, 11, 16), date(2026, 11, 17))
 
     def now() -> int:
         with pipeline.database.snapshot() as reader:
-            return version(reader, span)
+            return version(reader, period)
 
     assert now() == 0
     process_receipts(pipeline, body(date="2026-11-16 10:00:00"), body(date="2026-11-17 10:00:00"))

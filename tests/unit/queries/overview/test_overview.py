@@ -1,4 +1,4 @@
-"""All that the dashboard shows is of one commit; `tests/property/test_overview.py` recounts its numbers."""
+"""The overview: all panels show one commit. `tests/property/test_overview.py` recounts its numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tillstream.queries.queries import Queries
 Interrupt = Callable[[str, Callable[[], object]], None]
 
 
-def test_given_nothing_when_asked_then_every_panel_is_there(queries: Queries) -> None:
+def test_given_no_receipts_when_read_then_every_panel_is_present(queries: Queries) -> None:
     overview = queries.overview()
     assert overview["scope"]["kind"] == "chain"
     assert (overview["from"], overview["to"], overview["live"]) == ("2026-11-23", "2026-11-23", True)
@@ -35,7 +35,7 @@ def test_given_nothing_when_asked_then_every_panel_is_there(queries: Queries) ->
     assert (overview["today"], overview["currency"], overview["lag"], overview["age_ms"]) == ("2026-11-23", "EUR", 0, 0)
 
 
-def test_given_receipts_that_come_while_it_is_read_when_asked_then_all_is_of_one_commit(
+def test_given_receipts_that_arrive_during_a_read_then_the_overview_shows_one_commit(
     pipeline: Pipeline, queries: Queries, interrupt: Interrupt
 ) -> None:
     process_receipts(pipeline, body())
@@ -48,7 +48,7 @@ def test_given_receipts_that_come_while_it_is_read_when_asked_then_all_is_of_one
     assert queries.overview()["tiles"]["receipts"]["value"] > 1
 
 
-def test_given_repeats_and_other_days_when_asked_then_they_are_told_of_the_chain_only(
+def test_given_duplicates_and_other_days_when_read_then_only_the_chain_has_them(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(pipeline, body(), body(date="2026-11-20 10:00:00"))
@@ -66,7 +66,7 @@ def test_given_repeats_and_other_days_when_asked_then_they_are_told_of_the_chain
     assert shop["other_days"] == []
 
 
-def test_given_a_product_when_asked_then_it_is_called_what_the_tills_call_it(
+def test_given_a_product_when_read_then_its_title_is_the_description_of_the_tills(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(pipeline, body(date="2026-11-16 10:00:00"))
@@ -76,12 +76,14 @@ def test_given_a_product_when_asked_then_it_is_called_what_the_tills_call_it(
     assert queries.overview({"product": "?"})["scope"]["title"] == "?"
 
 
-def test_given_an_unknown_parameter_when_asked_then_it_is_refused(queries: Queries) -> None:
+def test_given_an_unknown_parameter_when_read_then_it_is_refused(queries: Queries) -> None:
     with pytest.raises(BadQuery, match="there is no such parameter"):
         queries.overview({"shop": "12"})
 
 
-def test_given_entries_that_somebody_settled_then_the_rest_waits(pipeline: Pipeline, queries: Queries) -> None:
+def test_given_entries_with_a_decision_when_read_then_only_the_others_are_waiting(
+    pipeline: Pipeline, queries: Queries
+) -> None:
     pipeline.append(body())
     pipeline.append(body(documentTotal={"grossTotal": 9}))
     for _ in range(2):

@@ -15,7 +15,7 @@ from tillstream.queries.overview.panels import LATEST, line_text, share, summary
 from tillstream.queries.queries import Queries
 
 
-def test_given_a_live_day_when_asked_then_its_minutes_stand_beside_the_whole_other_day(
+def test_given_a_live_day_when_read_then_its_minutes_are_beside_those_of_the_full_earlier_day(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(
@@ -29,14 +29,16 @@ def test_given_a_live_day_when_asked_then_its_minutes_stand_beside_the_whole_oth
     assert pace["before"] == {"offset": [494, 1260], "revenue": ["5.00", "5.00"], "receipts": [1, 1]}
 
 
-def test_given_late_receipts_when_asked_again_then_the_other_day_has_them(pipeline: Pipeline, queries: Queries) -> None:
+def test_given_late_receipts_when_read_again_then_the_earlier_day_includes_them(
+    pipeline: Pipeline, queries: Queries
+) -> None:
     process_receipts(pipeline, body(date="2026-11-16 08:14:00"))
     assert queries.overview()["pace"]["before"]["receipts"] == [1]
     process_receipts(pipeline, body(cashReceiptID="late", date="2026-11-16 08:14:00"))
     assert queries.overview()["pace"]["before"]["receipts"] == [2]
 
 
-def test_given_some_days_when_asked_then_it_goes_by_the_hour_or_by_the_day(
+def test_given_several_days_when_read_then_the_unit_is_the_hour_or_the_day(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(pipeline, body(date="2026-11-17 08:15:00"), body(date="2026-11-23 11:59:00"))
@@ -46,7 +48,7 @@ def test_given_some_days_when_asked_then_it_goes_by_the_hour_or_by_the_day(
     assert (days["unit"], days["offset"], days["now"], days["end"]) == ("day", [3, 9], 9, 10)
 
 
-def test_given_a_category_when_asked_then_its_course_counts_no_receipts(pipeline: Pipeline, queries: Queries) -> None:
+def test_given_a_category_when_read_over_time_then_receipts_are_null(pipeline: Pipeline, queries: Queries) -> None:
     process_receipts(pipeline, body())
     pace = queries.overview({"category": "Pain"})["pace"]
     assert (pace["offset"], pace["revenue"], pace["receipts"]) == ([719], ["2.50"], None)
@@ -56,7 +58,7 @@ def line(category: str, amount: float) -> dict[str, Any]:
     return {"productCode": category, "productCategoryName": category, "settlementAmount": amount, "taxPercentage": 10}
 
 
-def test_given_two_days_when_asked_then_each_category_has_both_even_if_it_has_gone(
+def test_given_two_days_when_read_then_each_category_has_both_even_without_sales_today(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(pipeline, body(date="2026-11-16 10:00:00", lines=[line("Pizza", 3), line("Pain", 2)]))
@@ -68,7 +70,7 @@ def test_given_two_days_when_asked_then_each_category_has_both_even_if_it_has_go
     ]
 
 
-def test_given_many_categories_when_asked_then_only_the_largest_come(pipeline: Pipeline, queries: Queries) -> None:
+def test_given_many_categories_when_read_then_only_the_largest_come(pipeline: Pipeline, queries: Queries) -> None:
     process_receipts(pipeline, body(lines=[line(f"C{number:02}", number) for number in range(1, 31)]))
     overview = queries.overview()
     assert [row["category"] for row in overview["categories"]] == [
@@ -77,7 +79,7 @@ def test_given_many_categories_when_asked_then_only_the_largest_come(pipeline: P
     assert [row["category"] for row in overview["hours"]["rows"]] == [f"C{number}" for number in range(30, 20, -1)]
 
 
-def test_given_hours_without_a_sale_when_asked_then_they_are_null_between_the_first_and_the_last(
+def test_given_hours_without_a_sale_when_read_then_they_are_null_between_the_first_and_the_last(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(pipeline, body(date="2026-11-23 08:00:00", lines=[line("Pain", 5)], cashReceiptID="1"))
@@ -91,7 +93,7 @@ def test_given_hours_without_a_sale_when_asked_then_they_are_null_between_the_fi
     }
 
 
-def test_given_payments_when_asked_then_each_has_its_share(pipeline: Pipeline, queries: Queries) -> None:
+def test_given_payments_when_read_then_each_has_its_share(pipeline: Pipeline, queries: Queries) -> None:
     paid = [{"paymentMechanism": "CB", "settlementAmount": 2}, {"paymentMechanism": "ES", "settlementAmount": 1}]
     process_receipts(pipeline, receipt_with_total(3, settlements=paid))
     assert queries.overview()["payments"] == [
@@ -101,7 +103,7 @@ def test_given_payments_when_asked_then_each_has_its_share(pipeline: Pipeline, q
     assert queries.overview({"category": "Pain"})["payments"] is None
 
 
-def test_given_lines_when_rates_are_asked_then_revenue_is_net_and_tax(pipeline: Pipeline, queries: Queries) -> None:
+def test_given_lines_when_rates_are_read_then_revenue_is_net_plus_tax(pipeline: Pipeline, queries: Queries) -> None:
     process_receipts(pipeline, body())
     assert queries.overview()["vat"] == [
         {"rate": "10", "revenue": "2.50", "net": "2.27", "tax": "0.23"},
@@ -112,13 +114,13 @@ def test_given_lines_when_rates_are_asked_then_revenue_is_net_and_tax(pipeline: 
 @pytest.mark.parametrize(
     ("part", "whole", "percent"), [("1", "8", "12.5"), ("1", "3", "33.3"), ("1", "0", None), ("1", "-2", None)]
 )
-def test_given_a_part_when_its_share_is_asked_then_it_is_of_something(
+def test_given_a_part_when_its_share_is_computed_then_it_is_null_without_a_positive_whole(
     part: str, whole: str, percent: str | None
 ) -> None:
     assert share(Decimal(part), Decimal(whole)) == percent
 
 
-def test_given_receipts_when_asked_then_the_last_to_come_is_the_first(pipeline: Pipeline, queries: Queries) -> None:
+def test_given_receipts_when_the_latest_are_read_then_the_newest_is_first(pipeline: Pipeline, queries: Queries) -> None:
     for number in range(LATEST + 2):
         pipeline.clock.advance(1)
         process_receipts(
@@ -134,31 +136,33 @@ def test_given_receipts_when_asked_then_the_last_to_come_is_the_first(pipeline: 
     assert (latest[0]["what"], latest[0]["anomalous"]) == ("Baguette tradition ×2, Sandwich jambon", True)
 
 
-def test_given_a_product_when_asked_then_only_receipts_that_have_it_come(pipeline: Pipeline, queries: Queries) -> None:
+def test_given_a_product_when_the_latest_are_read_then_only_receipts_with_it_come(
+    pipeline: Pipeline, queries: Queries
+) -> None:
     process_receipts(pipeline, body(), receipt_with_total(3, cashReceiptID="2"))
     assert [row["gross"] for row in queries.overview({"product": "BAG"})["latest"]] == ["5.00"]
     assert [row["what"] for row in queries.overview()["latest"]] == ["", "Baguette tradition ×2, Sandwich jambon"]
 
 
-def test_given_several_partitions_when_a_product_is_asked_then_the_last_to_come_is_the_first_all_the_same(
+def test_given_several_partitions_when_the_latest_of_a_product_are_read_then_the_newest_is_first(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     for number in range(LATEST + 2):
         pipeline.clock.advance(1)
         process_receipts(pipeline, body(cashReceiptID=str(number)))
-    # All but the last one came over a partition whose places are greater.
+    # All but the last one are in a partition with greater record ids.
     early = f"SELECT place FROM receipts WHERE receipt <> '{LATEST + 1}'"
     for table in ("lines", "receipts"):
         pipeline.database._connection.execute(  # type: ignore[attr-defined]
             f"UPDATE {table} SET place = place + {1 << PARTITION_SHIFT} WHERE place IN ({early})"
         )
-    told = queries.overview({"product": "BAG"})["latest"]
-    keys = [row["key"] for row in told]
+    latest = queries.overview({"product": "BAG"})["latest"]
+    keys = [row["key"] for row in latest]
     assert [queries.receipt(key)["receipt"] for key in keys] == [str(number) for number in range(LATEST + 1, 1, -1)]  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
-    ("description", "quantity", "told"),
+    ("description", "quantity", "text"),
     [
         ("Croissant", "1", "Croissant"),
         ("Croissant", "2.000000", "Croissant ×2"),
@@ -168,10 +172,10 @@ def test_given_several_partitions_when_a_product_is_asked_then_the_last_to_come_
         ("x" * 40, "1", "x" * 40),
     ],
 )
-def test_given_a_line_when_told_then_it_is_short(description: str, quantity: str, told: str) -> None:
-    assert line_text(description, Decimal(quantity)) == told
+def test_given_a_line_when_written_as_text_then_it_is_short(description: str, quantity: str, text: str) -> None:
+    assert line_text(description, Decimal(quantity)) == text
 
 
-def test_given_many_lines_when_told_then_the_others_are_counted() -> None:
+def test_given_many_lines_when_summarized_then_the_others_are_counted() -> None:
     assert summary_text(["a", "b", "c"]) == "a, b, c"
     assert summary_text(["a", "b", "c", "d", "e"]) == "a, b, c +2"

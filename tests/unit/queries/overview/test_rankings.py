@@ -14,7 +14,7 @@ def line(code: str, amount: float) -> dict[str, Any]:
     return {"productCode": code, "productDescription": code.title(), "settlementAmount": amount, "quantity": 2}
 
 
-def test_given_two_days_when_asked_then_the_top_and_the_greatest_losses_come(
+def test_given_two_days_when_read_then_the_top_products_and_the_greatest_losses_come(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(pipeline, body(date="2026-11-16 10:00:00", lines=[line("bun", 9), line("pie", 4), line("tea", 1)]))
@@ -38,7 +38,7 @@ def test_given_two_days_when_asked_then_the_top_and_the_greatest_losses_come(
     ]
 
 
-def test_given_this_minute_s_sales_when_asked_then_a_product_sinks_by_what_came_before_it(
+def test_given_sales_of_this_minute_when_read_then_they_do_not_count_against_a_loss(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(pipeline, body(date="2026-11-16 10:00:00", lines=[line("bun", 5)]))
@@ -47,15 +47,13 @@ def test_given_this_minute_s_sales_when_asked_then_a_product_sinks_by_what_came_
     assert (sinking["revenue"], sinking["before"], sinking["change"]) == ("5.00", "5.00", "-100.0")
 
 
-def test_given_one_product_when_asked_then_there_is_no_list_of_products(pipeline: Pipeline, queries: Queries) -> None:
+def test_given_one_product_when_read_then_there_is_no_list_of_products(pipeline: Pipeline, queries: Queries) -> None:
     process_receipts(pipeline, body())
     assert queries.overview({"product": "BAG"})["products"] is None
     assert [row["product"] for row in queries.overview({"category": "Pain"})["products"]["top"]] == ["BAG"]
 
 
-def test_given_shops_when_asked_then_the_best_and_the_worst_come_each_once(
-    pipeline: Pipeline, queries: Queries
-) -> None:
+def test_given_many_shops_when_read_then_each_is_in_one_list_at_most(pipeline: Pipeline, queries: Queries) -> None:
     for number in range(1, 21):
         process_receipts(
             pipeline,
@@ -77,7 +75,7 @@ def test_given_shops_when_asked_then_the_best_and_the_worst_come_each_once(
     )
 
 
-def test_given_few_shops_when_asked_then_none_is_on_both_lists_and_new_ones_come_last(
+def test_given_few_shops_when_read_then_none_is_in_both_lists_and_new_ones_come_last(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     for store, before, now in (("a", 10, 9), ("b", 10, 20), ("c", 10, 5)):
@@ -92,15 +90,13 @@ def test_given_few_shops_when_asked_then_none_is_on_both_lists_and_new_ones_come
     assert [(row["store"], row["change"]) for row in shops["worst"]] == [("c", "-50.0")]
 
 
-def test_given_the_only_shop_has_stopped_selling_when_asked_then_it_is_the_worst(
-    pipeline: Pipeline, queries: Queries
-) -> None:
+def test_given_the_only_shop_without_sales_when_read_then_it_is_the_worst(pipeline: Pipeline, queries: Queries) -> None:
     process_receipts(pipeline, body(date="2026-11-16 10:00:00"))
     shops = queries.overview()["shops"]
     assert (shops["best"], [row["store"] for row in shops["worst"]]) == ([], ["12"])
 
 
-def test_given_hours_without_a_sale_when_asked_then_a_shop_s_line_goes_through_them(
+def test_given_hours_without_a_sale_when_a_shop_is_read_then_they_are_zero(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(
@@ -110,9 +106,7 @@ def test_given_hours_without_a_sale_when_asked_then_a_shop_s_line_goes_through_t
     assert shop["hours"] == ["1.00", "0.00", "2.00"]
 
 
-def test_given_a_shop_when_asked_then_its_tills_are_told_and_no_other_shops(
-    pipeline: Pipeline, queries: Queries
-) -> None:
+def test_given_a_shop_when_read_then_it_has_its_tills_and_no_other_shops(pipeline: Pipeline, queries: Queries) -> None:
     process_receipts(
         pipeline, body(), body(cashReceiptID="2", date="2026-11-23 11:00:00"), body(terminalID="1", storeID="13")
     )

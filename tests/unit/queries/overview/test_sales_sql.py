@@ -1,4 +1,4 @@
-"""What is sold in a span comes from the metrics for the chain and from stored rows for its parts, all the same."""
+"""SQL for sales: the metric tables and the stored rows give the same figures."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def sales(pipeline: Pipeline) -> SalesSql:
     return SalesSql(2, Calendar(pipeline.settings, pipeline.clock))
 
 
-def revenue(pipeline: Pipeline, sales: SalesSql, name: str, scope: Scope, span: Period) -> Decimal:
-    [row] = pipeline.database.query(*total(sales.select(name, scope, span), [], SOLD))
+def revenue(pipeline: Pipeline, sales: SalesSql, name: str, scope: Scope, period: Period) -> Decimal:
+    [row] = pipeline.database.query(*total(sales.select(name, scope, period), [], SOLD))
     assert row["quantity"] == 3 * row["revenue"] / 5
     return Decimal(row["revenue"])
 
@@ -44,23 +44,27 @@ def revenue(pipeline: Pipeline, sales: SalesSql, name: str, scope: Scope, span: 
     ("time", "receipts"),
     [("00:00", 1), ("08:59", 1), ("09:00", 2), ("10:00", 3), ("10:30", 4), ("11:00", 6), ("23:59", 7)],
 )
-def test_given_a_cut_when_summed_then_just_what_was_sold_before_it_counts(
+def test_given_a_cutoff_when_summed_then_only_earlier_sales_count(
     pipeline: Pipeline, sales: SalesSql, scope: Scope, name: str, time: str, receipts: int
 ) -> None:
-    """The till dated two days ahead never does; the one dated before its day always does."""
-    span = Period(DAY, DAY, datetime.fromisoformat(f"2026-11-23 {time}"))
-    assert revenue(pipeline, sales, name, scope, span) == 5 * receipts
-    assert revenue(pipeline, sales, name, scope, span.full_days) == 40
+    """A receipt dated two days ahead never counts; one dated before its business day always does."""
+    period = Period(DAY, DAY, datetime.fromisoformat(f"2026-11-23 {time}"))
+    assert revenue(pipeline, sales, name, scope, period) == 5 * receipts
+    assert revenue(pipeline, sales, name, scope, period.full_days) == 40
 
 
-def test_given_a_cut_when_what_lies_behind_it_is_asked_then_it_is_the_rest(pipeline: Pipeline, sales: SalesSql) -> None:
-    span = Period(DAY, DAY, datetime(2026, 11, 23, 10, 30))
+def test_given_a_cutoff_when_sales_after_it_are_summed_then_they_are_the_rest(
+    pipeline: Pipeline, sales: SalesSql
+) -> None:
+    period = Period(DAY, DAY, datetime(2026, 11, 23, 10, 30))
     for scope in (CHAIN, STORE):
-        [row] = pipeline.database.query(*total(sales.after_cutoff("sales", scope, span), [], SOLD))
+        [row] = pipeline.database.query(*total(sales.after_cutoff("sales", scope, period), [], SOLD))
         assert row["revenue"] == 20
 
 
-def test_given_two_times_when_minutes_are_asked_then_they_lie_between_them(pipeline: Pipeline, sales: SalesSql) -> None:
+def test_given_two_times_when_read_by_minute_then_all_minutes_are_between_them(
+    pipeline: Pipeline, sales: SalesSql
+) -> None:
     since, until = datetime(2026, 11, 23, 9), datetime(2026, 11, 23, 10, 30)
     for scope in (CHAIN, STORE):
         sql, values = total(sales.by_minute(scope, Period(DAY, DAY), since, until), ["minute"], ["receipts"])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.inprocess.dashboard import queries_of
 from tests.inprocess.pipeline import Pipeline
 from tests.inprocess.pipeline_receipts import process_receipts, receipt_with_total
 from tests.support.receipts import body
@@ -17,7 +18,7 @@ from tillstream.queries.queries import Queries
 from tillstream.stores.model import Opening, Store, StoreList
 
 
-def test_given_both_days_when_asked_then_the_change_is_up_to_the_same_minute(
+def test_given_two_days_when_read_then_the_change_is_up_to_the_same_minute(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(
@@ -36,7 +37,7 @@ def test_given_both_days_when_asked_then_the_change_is_up_to_the_same_minute(
     assert tiles["average_ticket"] == {"value": "50.00", "before": "50.00", "change": "20.0"}
 
 
-def test_given_returns_when_asked_then_more_of_them_is_a_growth(pipeline: Pipeline, queries: Queries) -> None:
+def test_given_more_refunds_when_read_then_the_change_is_positive(pipeline: Pipeline, queries: Queries) -> None:
     process_receipts(pipeline, receipt_with_total(-10, date="2026-11-16 10:00:00"))
     process_receipts(
         pipeline, receipt_with_total(-15, date="2026-11-23 10:00:00"), receipt_with_total(5, cashReceiptID="2")
@@ -45,7 +46,7 @@ def test_given_returns_when_asked_then_more_of_them_is_a_growth(pipeline: Pipeli
     assert refunds == {"value": "-15.00", "before": "-10.00", "change": "50.0", "count": 1}
 
 
-def test_given_an_empty_day_to_compare_with_when_asked_then_nothing_is_compared(
+def test_given_an_empty_day_to_compare_with_when_read_then_there_is_no_change(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(pipeline, body())
@@ -53,7 +54,7 @@ def test_given_an_empty_day_to_compare_with_when_asked_then_nothing_is_compared(
     assert queries.overview({"day": "2026-11-21"})["tiles"]["average_ticket"]["value"] is None
 
 
-def test_given_the_hour_before_when_asked_live_then_the_trend_has_its_complete_minutes(
+def test_given_a_live_day_when_read_then_the_trend_has_the_full_minutes_of_the_last_hour(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     times = ["10:59:59", "11:00:00", "11:59:30", "11:59:31", "12:00:00"]
@@ -67,13 +68,11 @@ def test_given_the_hour_before_when_asked_live_then_the_trend_has_its_complete_m
         assert queries.overview(query)["tiles"]["receipts_per_minute"]["value"] == 0
 
 
-def test_given_a_product_when_asked_then_tiles_that_lines_don_t_tell_are_null(
-    pipeline: Pipeline, queries: Queries
-) -> None:
+def test_given_a_product_when_read_then_the_tiles_about_receipts_are_null(pipeline: Pipeline, queries: Queries) -> None:
     process_receipts(pipeline, body())
     tiles = queries.overview({"product": "BAG"})["tiles"]
-    told = {name for name, tile in tiles.items() if tile is not None}
-    assert told == {"revenue", "net", "tax", "quantity", "lines"}
+    filled = {name for name, tile in tiles.items() if tile is not None}
+    assert filled == {"revenue", "net", "tax", "quantity", "lines"}
     assert (tiles["revenue"]["value"], tiles["quantity"]["value"], tiles["lines"]["value"]) == ("2.50", 2, 1)
 
 
@@ -91,7 +90,7 @@ def listed(pipeline: Pipeline) -> Listed:
     return queries
 
 
-def told(queries: Queries, **query: str) -> tuple[Any, ...]:
+def reporting(queries: Queries, **query: str) -> tuple[Any, ...]:
     tiles = queries.overview(query)["tiles"]
     return (*tiles["shops"].values(), *tiles["tills"].values())
 
@@ -100,32 +99,51 @@ def open_on_mondays(opens: int, closes: int, **parts: Any) -> Store:
     return Store(**{"id": "12", "hours": (Opening(0, time(opens), time(closes)),), **parts})
 
 
-def test_given_no_list_when_asked_then_who_sold_in_two_weeks_is_known(pipeline: Pipeline, queries: Queries) -> None:
+def test_given_no_list_when_read_then_every_till_that_sold_in_two_weeks_exists(
+    pipeline: Pipeline, queries: Queries
+) -> None:
     process_receipts(
         pipeline, body(), body(storeID="13", date="2026-11-10 10:00:00"), body(storeID="14", date="2026-11-09 10:00:00")
     )
-    assert told(queries) == (1, 2, 0, 1, 2)
+    assert reporting(queries) == (1, 2, 0, 1, 2)
     process_receipts(pipeline, body(storeID="14", terminalID="9", date="2026-11-12 10:00:00"))
-    assert told(queries) == (1, 3, 0, 1, 3)
-    assert told(queries, day="2026-11-10") == (1, 2, None, 1, 2)
+    assert reporting(queries) == (1, 3, 0, 1, 3)
+    assert reporting(queries, day="2026-11-10") == (1, 2, None, 1, 2)
 
 
-def test_given_a_list_when_asked_then_its_shops_and_tills_are_known(pipeline: Pipeline, listed: Listed) -> None:
+def test_given_a_list_when_read_then_its_shops_and_tills_exist(pipeline: Pipeline, listed: Listed) -> None:
     process_receipts(pipeline, body(), body(storeID="77"))
     queries = listed(Store("12", region="R", tills=4), Store("13", region="R", tills=2))
-    assert told(queries) == (2, 3, 0, 2, 7)
-    assert told(queries, region="R") == (1, 2, 0, 1, 6)
-    assert told(queries, store="12") == (1, 1, 0, 1, 4)
-    assert told(queries, store="12", till="3") == (1, 1, 0, 1, 1)
+    assert reporting(queries) == (2, 3, 0, 2, 7)
+    assert reporting(queries, region="R") == (1, 2, 0, 1, 6)
+    assert reporting(queries, store="12") == (1, 1, 0, 1, 4)
+    assert reporting(queries, store="12", till="3") == (1, 1, 0, 1, 1)
 
 
-def test_given_a_seller_when_twenty_minutes_pass_then_it_is_silent(pipeline: Pipeline, queries: Queries) -> None:
+def test_given_a_shop_that_sold_when_twenty_minutes_pass_then_it_is_silent(
+    pipeline: Pipeline, queries: Queries
+) -> None:
     process_receipts(pipeline, body(date="2026-11-23 11:40:00"))
-    assert told(queries)[2] == 0
+    assert reporting(queries)[2] == 0
     pipeline.clock.advance(1)
-    assert told(queries)[2] == 1
+    assert reporting(queries)[2] == 1
     process_receipts(pipeline, body(cashReceiptID="2", terminalID="8", date="2026-11-23 11:59:00"))
-    assert told(queries)[2] == 0
+    assert reporting(queries)[2] == 0
+
+
+@pytest.mark.parametrize(("minutes", "limit_minutes"), [(30, 30), (0, 20)])
+def test_given_the_threshold_of_the_alert_when_silence_is_counted_then_it_is_the_same(
+    tmp_path: Path, minutes: int, limit_minutes: int
+) -> None:
+    """An alert that is off still has its default threshold."""
+    pipeline = Pipeline(tmp_path, Settings(alert_silent_shop_minutes=minutes))
+    queries = queries_of(pipeline)
+    process_receipts(pipeline, body(date="2026-11-23 12:00:00"))
+    pipeline.clock.advance(limit_minutes * 60)
+    assert reporting(queries)[2] == 0
+    pipeline.clock.advance(1)
+    assert reporting(queries)[2] == 1
+    pipeline.close()
 
 
 @pytest.mark.parametrize(
@@ -143,31 +161,29 @@ def test_given_a_seller_when_twenty_minutes_pass_then_it_is_silent(pipeline: Pip
 def test_given_a_listed_shop_without_a_sale_when_it_is_open_then_it_is_silent(
     pipeline: Pipeline, listed: Listed, shop: Store, silent: int
 ) -> None:
-    assert told(listed(shop))[2] == silent
+    assert reporting(listed(shop))[2] == silent
 
 
-def test_given_a_shop_that_opened_only_just_when_asked_then_it_is_not_silent_yet(
-    pipeline: Pipeline, listed: Listed
-) -> None:
+def test_given_a_shop_that_has_just_opened_when_read_then_it_is_not_silent(pipeline: Pipeline, listed: Listed) -> None:
     pipeline.clock.advance(10 * 60)
-    assert told(listed(open_on_mondays(12, 20)))[2] == 0
+    assert reporting(listed(open_on_mondays(12, 20)))[2] == 0
     pipeline.clock.advance(10 * 60)
-    assert told(listed(open_on_mondays(12, 20)))[2] == 1
+    assert reporting(listed(open_on_mondays(12, 20)))[2] == 1
 
 
-def test_given_a_zone_in_the_settings_when_the_list_names_another_then_the_settings_win(tmp_path: Path) -> None:
+def test_given_a_zone_in_the_settings_when_the_list_has_another_then_the_settings_win(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path, Settings(store_zones={"12": "Atlantic/Canary"}))
     shops = StoreList({"12": Store("12", zone="Europe/Madrid")})
     queries = Queries(
         pipeline.database, pipeline.log, pipeline.metrics, pipeline.settings, pipeline.clock, stores=lambda: shops
     )
     process_receipts(pipeline, body(date="2026-11-23 10:59:00"))
-    assert told(queries)[2] == 0
+    assert reporting(queries)[2] == 0
     pipeline.clock.advance(30 * 60)
-    assert told(queries)[2] == 1
+    assert reporting(queries)[2] == 1
     pipeline.close()
 
 
-def test_given_the_first_days_of_the_calendar_when_asked_then_nothing_comes_before_them(queries: Queries) -> None:
+def test_given_the_first_day_of_the_calendar_when_read_then_there_are_no_earlier_days(queries: Queries) -> None:
     for day in ("0001-01-08", "0001-01-10", "0001-01-13"):
-        assert told(queries, day=day) == (0, 0, None, 0, 0)
+        assert reporting(queries, day=day) == (0, 0, None, 0, 0)
