@@ -1,4 +1,4 @@
-"""Receipts that were sold and are folded already, for those who only read."""
+"""Receipts that the engine has already processed, for tests that only read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.receipts import body
 
 
 def process_receipts(pipeline: Pipeline, *receipts: dict[str, Any]) -> None:
-    """One commit of the log with these receipts, and all steps of the engine."""
+    """Append receipts to the log and process them."""
     pipeline.append(*receipts)
     pipeline.drain()
 

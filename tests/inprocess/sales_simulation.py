@@ -1,4 +1,4 @@
-"""A chain that sells at an even pace, by hand: what the alerts are tested on."""
+"""A chain with steady sales, for the tests of the alerts."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tillstream.stores.model import StoreList
 TODAY = date(2026, 11, 23)
 OPENS, CLOSES = time(7), time(19)
 EVERY = timedelta(seconds=90)
-"""Between two receipts of a till: 40 an hour."""
+"""The time between two receipts of a till: 40 receipts an hour."""
 
 TILLS = (("1", "1"), ("1", "2"), ("2", "1"), ("3", "1"))
 
 
 class SalesSimulation:
-    """Sells a receipt of 5.00 € every 90 seconds at each till, from 7 to 19 by its own clock; it arrives when printed.
+    """Sells a receipt of 5.00 € every 90 seconds at each till, from 7 to 19 by its own clock. It arrives at once.
 
     `every` holds the shops that sell at another pace.
     """
@@ -40,13 +40,13 @@ class SalesSimulation:
         self.tills: tuple[tuple[str, str], ...] = TILLS
 
     def sell_past_weeks(self, *weeks: int) -> None:
-        """Whole days of trade so many weeks ago."""
+        """Sell on the same weekday, this number of weeks ago."""
         for week in weeks or (1, 2):
             day = datetime.combine(TODAY - timedelta(weeks=week), time())
             self._sell(day, day + timedelta(days=1), (), body)
 
     def evaluator_at(self, clock: str = "09:00", *without: str) -> AlertEvaluator:
-        """StoreBaseline up to that time of today, and alerts that begin two minutes before it."""
+        """Sell up to a time of today, with an evaluator that starts three minutes before it."""
         moment = self._moment(clock)
         self.sell_until((moment - timedelta(minutes=3)).time().isoformat(), *without)
         alerts = self.evaluator()
@@ -60,7 +60,7 @@ class SalesSimulation:
         return AlertEvaluator(pipeline.database, pipeline.log, pipeline.settings, calendar, lambda: self.shops)
 
     def sell_until(self, clock: str, *without: str, made: Callable[..., dict[str, Any]] = body) -> None:
-        """Go on selling up to a time of the chain's, without some shops (`2`) or tills (`1/2`), and set the clock."""
+        """Sell up to a time of the chain, `without` some shops (`2`) or tills (`1/2`), and set the clock to it."""
         moment = self._moment(clock)
         self._sell(self._upto, moment, without, made)
         self._upto = moment
@@ -74,7 +74,7 @@ class SalesSimulation:
         return datetime.combine(TODAY, time.fromisoformat(clock))
 
     def _there(self, moment: datetime, zone: ZoneInfo) -> datetime:
-        """A time of the chain's clock by the clock of another zone."""
+        """A wall-clock time of the chain in another time zone."""
         return moment.replace(tzinfo=ZoneInfo(self._zones[""])).astimezone(zone).replace(tzinfo=None)
 
     def _sell(
@@ -99,7 +99,7 @@ class SalesSimulation:
 
 
 def _moments(start: datetime, end: datetime, every: timedelta) -> Iterator[datetime]:
-    """The multiples of `every` from midnight on that are at or behind the start, before the end, and in opening hours."""
+    """The multiples of `every` since midnight from `start` to before `end`, in opening hours."""
     midnight = datetime.combine(start.date(), time())
     moment = midnight + -(-(start - midnight) // every) * every
     while moment < end:
@@ -109,5 +109,5 @@ def _moments(start: datetime, end: datetime, every: timedelta) -> Iterator[datet
 
 
 def active_alerts(alerts: AlertEvaluator, rule: str) -> list[Row]:
-    """The alerts of one rule that stand."""
+    """The active alerts of one rule."""
     return [row for row in alerts.active() if row["rule"] == rule]

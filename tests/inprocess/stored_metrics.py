@@ -1,4 +1,4 @@
-"""Stored metrics beside recounted ones, in one shape."""
+"""Comparison of the stored metrics with a recount."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def plain_key(value: Any) -> Any:
 
 
 def assert_metrics_equal(pipeline: Pipeline, recount: Recount) -> None:
-    """Every metric that the recount has is, row by row and to the cent, what the database has."""
+    """Each row of every recounted metric equals the stored one, to the cent."""
     for metric in ("sales", "sales_by_category", "sales_by_product", "sales_by_store", "sales_by_till",
                    "sales_by_minute", "sales_by_hour_and_category", "sales_by_product_and_hour",
                    "sales_by_store_and_hour", "payments_by_mechanism", "vat_by_rate"):  # fmt: skip
