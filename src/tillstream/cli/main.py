@@ -162,7 +162,7 @@ def _print_report(report: Report) -> None:
     counts = ", ".join(f"{count:,} {name}" for name, count in report.counts.items())
     scope = f"{report.metrics} metrics and the summaries of {report.days} days were recomputed"
     if report.agrees:
-        click.echo(f"all figures agree: {report.records:,} records in the log = {counts}; {scope}")
+        click.echo(f"everything agrees: {report.records:,} records in the log = {counts}; {scope}")
         return
     rows = map(msgspec.structs.astuple, report.differences)
     print_table(("figure", "where", "shown", "recomputed"), rows, f"{len(report.differences)} differences")

@@ -9,7 +9,7 @@ AMOUNT_LIMIT = Decimal(10) ** 13
 """Every amount and quantity is smaller than this in absolute value."""
 
 NOISE_DIGITS = 6
-"""Decimals kept of prices and quantities. Further decimals are noise of binary floats."""
+"""Decimals of prices and quantities. Further decimals are noise of binary floats."""
 
 NOISE_UNIT = Decimal(1).scaleb(-NOISE_DIGITS)
 

@@ -33,7 +33,7 @@ BODY_SCHEMA = {
 """Fields of a body from which figures are computed, with their SQL types."""
 
 CONTENT_SCHEMA = BODY_SCHEMA | {"agentID": "VARCHAR", "customerID": "VARCHAR"}
-"""Known fields that are not in the key. Two receipts with the same key are compared by them."""
+"""The fields by which two receipts with the same key are compared."""
 
 WEIGHED_UNITS = ("kg", "g", "gr", "kilogram", "gram", "l", "cl", "ml", "litre", "liter", "lb", "oz", "m")
 """Units of measure of weighed goods. A line in one of them counts as one item."""
@@ -42,7 +42,7 @@ ITEMS_PER_LINE_LIMIT = 1_000_000
 """A line with this quantity or more counts as one item, because the quantity is not plausible."""
 
 CLOCK_AHEAD_MINUTES = 10
-"""Limit from which a receipt has the anomaly `clock_ahead`."""
+"""A receipt from a clock further ahead than this has the anomaly `clock_ahead`."""
 
 
 def _text(*candidates: str) -> str:
@@ -76,7 +76,7 @@ def receipt_tables(digits: int) -> dict[str, dict[str, str]]:
             "items": "BIGINT",
             "line_count": "BIGINT",
             "anomalies": "VARCHAR",  # names, comma-separated; empty: none
-            "anomalous": "BIGINT",  # 1 where there is an anomaly
+            "anomalous": "BIGINT",  # 1 if there is an anomaly
             "ingest_bucket": "INTEGER",
             "till_bucket": "INTEGER",
             "source": "VARCHAR",

@@ -375,8 +375,8 @@ def test_other_json_is_refused(body: bytes, got: str) -> None:
 
 def test_a_refusal_has_its_faults_and_the_day_of_receipt() -> None:
     late = int(datetime(2026, 11, 23, 23, 30, tzinfo=UTC).timestamp()) * 1_000_000
-    head, kept = Validator(Settings()).refusal([Fault("$.x", 'a\t"b"', "c\n")], b"came", late, "json/http")
-    assert kept == b"came"
+    head, stored = Validator(Settings()).refusal([Fault("$.x", 'a\t"b"', "c\n")], b"came", late, "json/http")
+    assert stored == b"came"
     found = dict(zip(HEAD_COLUMNS, head.decode().removesuffix("\n").split("\t"), strict=True))
     assert (found["kind"], found["key"], found["date"], found["day"]) == ("refusal", "", "", "2026-11-24")
     assert json.loads(found["notes"]) == [{"path": "$.x", "error": 'a\t"b"', "hint": "c\n"}]
@@ -384,8 +384,10 @@ def test_a_refusal_has_its_faults_and_the_day_of_receipt() -> None:
 
 @pytest.mark.parametrize("came", [b"x" * 100, b"x" * 101, b"x" * 5_000])
 def test_a_truncated_refusal_has_a_fault_that_says_so(came: bytes) -> None:
-    head, kept = Validator(Settings(receipt_limit_bytes=100)).refusal([Fault("$", "no")], came, RECEIVED_US, "csv/http")
-    assert kept == came[:100]
+    head, stored = Validator(Settings(receipt_limit_bytes=100)).refusal(
+        [Fault("$", "no")], came, RECEIVED_US, "csv/http"
+    )
+    assert stored == came[:100]
     reasons = json.loads(head.decode().split("\t")[-1])
     assert is_truncated(reasons)
     assert not is_truncated(reasons[:1])

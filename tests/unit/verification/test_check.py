@@ -88,15 +88,20 @@ def test_a_missing_or_extra_row_of_a_metric_is_reported(pipeline: Pipeline) -> N
 )
 def test_the_summary_is_recounted(pipeline: Pipeline, column: str, figures: set[str]) -> None:
     pipeline.tamper(f"UPDATE merged_sales SET {column} = {column} + 1 WHERE day = '{DAY}'")
-    told = {difference.figure: difference.where for difference in run(pipeline).differences}
-    assert told == {"sales": f"day {DAY}"} | dict.fromkeys(figures, f"day {DAY}")
+    reported = {difference.figure: difference.where for difference in run(pipeline).differences}
+    assert reported == {"sales": f"day {DAY}"} | dict.fromkeys(figures, f"day {DAY}")
 
 
 def test_shops_tills_and_delays_of_the_summary_are_recounted(pipeline: Pipeline) -> None:
     for metric in ("sales_by_store", "sales_by_till", "delays"):
         pipeline.tamper(f"DELETE FROM merged_{metric} WHERE day = '{DAY}'")
-    told = {difference.figure for difference in run(pipeline).differences}
-    assert told >= {"summary.stores_active", "summary.tills_active", "summary.ingest_delay_ms", "summary.till_delay_s"}
+    reported = {difference.figure for difference in run(pipeline).differences}
+    assert reported >= {
+        "summary.stores_active",
+        "summary.tills_active",
+        "summary.ingest_delay_ms",
+        "summary.till_delay_s",
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Given a data directory with receipts; when its database is made anew; then it says the same, and only then is swapped."""
+"""Given a data directory with receipts; when its database is rebuilt; then it has the same figures, and only then is swapped."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def new(directory: DataDirectory) -> Callable[[], AbstractContextManager[ReadSid
 
 def test_the_new_database_has_the_figures_of_the_old_one(directory: DataDirectory) -> None:
     before = figures(directory)
-    told: list[tuple[int, int]] = []
-    done = rebuild.rebuild_database(directory, new(directory), lambda *at: told.append(at))
-    assert (done, told[-1]) == (4, (4, 4))
+    progress: list[tuple[int, int]] = []
+    done = rebuild.rebuild_database(directory, new(directory), lambda *at: progress.append(at))
+    assert (done, progress[-1]) == (4, (4, 4))
     assert figures(directory) == before
     assert check.check(settings(directory), open_read_side).agrees
     assert not directory.new_database.exists()

@@ -28,7 +28,7 @@ from tillstream.receipt.amounts import minor_digits
 _RECEIVED_RETENTION_US = 300 * 1_000_000
 
 _MERGE_RULES = ((10_000_000, 1), (2_000_000, 4_000), (0, 30_000))
-"""Merge the metrics after so many microseconds if there are at least so many unmerged receipts.
+"""Pairs of microseconds since the last merge and unmerged receipts. When both of a pair are reached, merge.
 
 A merge takes tens of milliseconds for any number of receipts. Readers aggregate unmerged receipts in each query."""
 
