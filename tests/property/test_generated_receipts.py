@@ -17,7 +17,7 @@ from tillstream.generator.assortment import Day
 from tillstream.generator.basket import sell
 from tillstream.generator.chain import Chain
 from tillstream.generator.receipts import detail
-from tillstream.generator.sales import DAY_S, Diary, Sales, any_time, hour_of, run_name, weekday_of
+from tillstream.generator.sales import DAY_S, DailySales, Sales, hour_of, run_name, sample_week, weekday_of
 from tillstream.generator.schedule import trading_day
 
 MONDAY_S = 1_772_409_600  # 2026-03-02 00:00:00
@@ -40,15 +40,15 @@ def check(receipt: dict[str, Any]) -> None:
         assert abs(cents(line["creditAmount"]) - exact) <= 0.5001
 
 
-@given(seed=seeds, day=st.sampled_from(Day), hour=st.integers(7, 18), undone=st.booleans())
+@given(seed=seeds, day=st.sampled_from(Day), hour=st.integers(7, 18), reversed=st.booleans())
 @settings(max_examples=300, deadline=None)
-def test_every_receipt_adds_up(seed: int, day: Day, hour: int, undone: bool) -> None:
+def test_every_receipt_adds_up(seed: int, day: Day, hour: int, reversed: bool) -> None:
     random = Random(seed)
     basket = sell(random, day, hour)
-    receipt = parse_receipt(b"{" + detail(basket.undone() if undone else basket, random))
+    receipt = parse_receipt(b"{" + detail(basket.as_return() if reversed else basket, random))
 
     check(receipt)
-    assert (gross_cents(receipt) < 0) is undone
+    assert (gross_cents(receipt) < 0) is reversed
 
 
 @given(seed=seeds)
@@ -57,8 +57,8 @@ def test_one_seed_makes_the_same_bytes(seed: int) -> None:
     chain = Chain(5, (2, 4))
 
     def printed() -> list[bytes]:
-        sales = Sales(chain, any_time, Random(seed), run_name(seed), None)
-        return [sales.print(MONDAY_S + number) for number in range(40)]
+        sales = Sales(chain, sample_week, Random(seed), run_name(seed), None)
+        return [sales.receipt_at(MONDAY_S + number) for number in range(40)]
 
     assert printed() == printed()
 
@@ -71,8 +71,8 @@ def test_two_seeds_never_share_a_run_name(first: int, second: int) -> None:
 @cache
 def week() -> list[dict[str, Any]]:
     """A sample of one week, as tills would send it."""
-    sales = Sales(Chain(100, (4, 4)), any_time, Random(1), run_name(1), None)
-    return [parse_receipt(sales.print(MONDAY_S)) for _ in range(SAMPLE)]
+    sales = Sales(Chain(100, (4, 4)), sample_week, Random(1), run_name(1), None)
+    return [parse_receipt(sales.receipt_at(MONDAY_S)) for _ in range(SAMPLE)]
 
 
 def sold() -> list[dict[str, Any]]:
@@ -180,12 +180,12 @@ def test_vat_has_the_three_rates_and_one_product_carries_two() -> None:
 def month() -> tuple[Counter[int], Counter[int]]:
     """Revenue in cents by weekday and by hour of four weeks in a chain of town shops."""
     chain = Chain(6, (2, 2), city_share=0)
-    diary = Diary(chain, 1, None)
+    diary = DailySales(chain, 1, None)
     weekdays: Counter[int] = Counter()
     hours: Counter[int] = Counter()
     for day_s in range(MONDAY_S, MONDAY_S + 28 * DAY_S, DAY_S):
         for second_s in trading_day(chain, day_s, Random(day_s), day_s, day_s + DAY_S):
-            amount = gross_cents(parse_receipt(diary.print(second_s)))
+            amount = gross_cents(parse_receipt(diary.receipt_at(second_s)))
             weekdays[weekday_of(second_s)] += amount
             hours[hour_of(second_s)] += amount
     return weekdays, hours

@@ -1,4 +1,4 @@
-"""`tillstream generate`: the command line of the generator, its progress bar and its report."""
+"""The command `tillstream generate`, its progress bar and its report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tillstream.config import settings
 from tillstream.config.options import give_up, key_file
 from tillstream.generator import run
 from tillstream.generator.plan import Options
-from tillstream.generator.report import NoAnswer, Report
+from tillstream.generator.run import IngestTimeout, Report
 
 EXAMPLES = """\b
 Examples:
@@ -103,10 +103,9 @@ class _Zone(click.ParamType[str]):
 def generate(context: click.Context, /, as_json: bool, quiet: bool, **given: Any) -> None:
     """Send the receipts of a chain of French bakeries to ingest.
 
-    What is answered with 429 or 503, or not at all, is sent again as it was, so that it counts once.
-    Ends with a report; exits with 1 if a receipt was refused or stayed without acknowledgement,
-    with 2 if the server acknowledged nothing for as long as --give-up says.
-    Ctrl-C ends early, with the report.
+    A request that gets 429, 503 or no response is sent again unchanged, so that each receipt counts
+    once. The run ends with a report. The exit code is 1 if a receipt was refused or not acknowledged,
+    and 2 if the server acknowledged nothing for the time of --give-up. Ctrl-C ends the run early.
     """
     options = _options(**given)
     console = Console(stderr=True)
@@ -116,7 +115,7 @@ def generate(context: click.Context, /, as_json: bool, quiet: bool, **given: Any
     try:
         with shown as progress:
             outcome = run.generate(options, progress)
-    except NoAnswer as error:
+    except IngestTimeout as error:
         if error.report is not None:
             _print(error.report, as_json)
         raise
@@ -159,7 +158,7 @@ def _silent(_tally: Tally) -> None:
 
 
 class _Bar(AbstractContextManager[run.Progress]):
-    """A progress bar with the rate, what was accepted, and what is in the way."""
+    """A progress bar with the rate, the accepted receipts, and problems."""
 
     def __init__(self, console: Console) -> None:
         self._bar = Progress(

@@ -1,4 +1,4 @@
-"""The little of HTTP/1.1 that a till needs: a request as bytes, an answer from bytes."""
+"""HTTP/1.1 messages of the bulk sender: encodes requests and parses responses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NDJSON = "application/x-ndjson"
 
 
 class BadAnswer(TillstreamError):
-    """What came is no answer of an HTTP server that keeps connections open."""
+    """The bytes are not a response of an HTTP server with persistent connections."""
 
 
 class Answer(NamedTuple):
@@ -22,7 +22,7 @@ class Answer(NamedTuple):
 
 
 class Target(NamedTuple):
-    """Where receipts go. `base` is the path in front of `/receipt`, mostly empty."""
+    """The address of an ingest. `base` is the path in front of `/receipt`, usually empty."""
 
     host: str
     port: int
@@ -35,7 +35,7 @@ class Target(NamedTuple):
 
 
 def target(url: str) -> Target:
-    """The parts of an `http://` or `https://` address; raises `OperationalError` for anything else."""
+    """Parse an `http://` or `https://` address. Raises `OperationalError` for any other text."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -53,7 +53,7 @@ def _no_address(url: str, because: object) -> OperationalError:
 
 
 def head(to: Target, path: str, media_type: str, simulated: bool, key: str = "") -> bytes:
-    """A request up to the length of its body."""
+    """The headers of a request, up to the value of `Content-Length`."""
     marked = "Tillstream-Source: simulated\r\n" if simulated else ""
     keyed = f"Authorization: Bearer {key}\r\n" if key else ""
     return (
@@ -63,7 +63,7 @@ def head(to: Target, path: str, media_type: str, simulated: bool, key: str = "")
 
 
 def parse(data: bytes) -> Answer | None:
-    """The answer, or None while some of it is still to come. Raises `BadAnswer`."""
+    """The response, or None if it is incomplete. Raises `BadAnswer`."""
     end = data.find(b"\r\n\r\n")
     if end < 0:
         if len(data) > ANSWER_LIMIT_BYTES:
@@ -91,6 +91,6 @@ def _field(fields: bytes, name: bytes) -> bytes | None:
 
 
 def _seconds(fields: bytes) -> float | None:
-    """Retry-After in seconds; its other form, a date, is taken as if it were missing."""
+    """The value of `Retry-After` in seconds. A date is ignored."""
     value = _field(fields, b"\r\nretry-after:")
     return float(value) if value is not None and value.isdigit() else None

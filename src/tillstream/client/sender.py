@@ -1,8 +1,7 @@
-"""A fast HTTP client of ingest: kept-open connections, one request in flight on each.
+"""A fast HTTP client for ingest: persistent connections with one request in flight on each.
 
-A connection holds its request until that is answered for good, and sends the very same bytes
-again after 408, 429, 503, another failure of the server, a broken connection or a time-out. So one
-receipt may arrive twice, which the server counts once, but never becomes two.
+A connection repeats its request unchanged after a status of 408, 429, 500 or more, a broken connection or a time-out.
+A receipt may therefore arrive twice, and the engine counts it once.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ from tillstream.client.tally import Tally
 RETRY_AFTER_LIMIT_S = 10.0
 RETRY_FIRST_S = 0.05
 RETRY_LIMIT_S = 2.0
-"""Waits between attempts: as told, up to a limit; else doubling from the first to the limit."""
+"""Pauses between attempts: `Retry-After` up to its limit, or else doubled from the first pause to the limit."""
 
 JITTER = 0.25
-"""Share by which a wait is drawn out at random, so that tills don't return all at once."""
+"""Maximum random extension of a pause, as a share, so that connections do not retry all at once."""
 
 REFUSAL_CHARACTERS = 300
 
@@ -34,7 +33,7 @@ _LATER = frozenset({408, 429})
 
 
 class Request:
-    """Bytes to send, how many receipts they hold, and when they were ready (nanoseconds)."""
+    """The bytes of a request, its number of receipts, and the time in nanoseconds when it was ready."""
 
     __slots__ = ("attempts", "data", "receipts", "since_ns")
 
@@ -46,13 +45,13 @@ class Request:
 
 
 class _Accepted(msgspec.Struct):
-    """What counts in the answer to a batch."""
+    """The response to a batch."""
 
     accepted: int | None = None
 
 
 class Connection(asyncio.Protocol):
-    """One connection to the server, opened when it is first needed and again when it was lost."""
+    """A connection to the server, opened on first use and after a loss."""
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
@@ -60,14 +59,14 @@ class Connection(asyncio.Protocol):
         self._received = b""
         self.request: Request | None = None
         self.sent_ns = 0
-        """When the request went out; 0 while none is in flight."""
+        """Time when the request was sent; 0 if none is in flight."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._received = b""
 
     def send(self) -> None:
-        """Send the request that the connection holds, opening it first where need be."""
+        """Send the request of this connection. Opens the connection first if necessary."""
         request = self.request
         if request is None:
             return
@@ -106,7 +105,7 @@ class Connection(asyncio.Protocol):
             self._sender.broken(self, str(error or "the connection was closed before the answer"))
 
     def drop(self, because: str) -> None:
-        """Close at once; a request in flight is sent again."""
+        """Close the connection. A request in flight is sent again."""
         if self._transport is not None:
             self._transport.abort()
         if self.sent_ns:
@@ -121,10 +120,9 @@ class Connection(asyncio.Protocol):
 
 
 class Sender:
-    """Spreads requests over connections: pulled from a source as fast as possible, or submitted one by one.
+    """Sends requests over several connections, pulled from an iterator or submitted one by one.
 
-    `on_answer` is told of each answer that is for good; `tls` is for an address of https that its usual certificates
-    would not do for.
+    `on_answer` gets each final response. `tls` replaces the default TLS context of an `https://` address.
     """
 
     def __init__(
@@ -155,27 +153,27 @@ class Sender:
         self._loop.set_exception_handler(self._fail)
 
     def feed(self, source: Iterator[Request]) -> None:
-        """Send all that the source yields, on every connection at once."""
+        """Send the requests of the source over all connections."""
         self._source = source
         self._begin()
         while self._idle and self._source is not None:
             self._next(self._idle.pop())
 
     def submit(self, request: Request) -> None:
-        """Send a request on an idle connection, or when one becomes idle."""
+        """Send a request as soon as a connection is idle."""
         self._begin()
         self._waiting.append(request)
         if self._idle:
             self._next(self._idle.pop())
 
     def stop(self) -> None:
-        """Take nothing more from the source; what is under way goes on."""
+        """Stop reading from the source. Requests in flight continue."""
         self._source = None
         self._waiting.clear()
         self._check()
 
     async def drained(self, timeout_s: float) -> bool:
-        """Whether everything is answered, within the time given. Raises what went wrong inside."""
+        """Wait up to `timeout_s` and return whether every request is answered. Raises errors of callbacks."""
         try:
             await asyncio.wait_for(self._drained.wait(), timeout_s)
         except TimeoutError:
@@ -187,20 +185,20 @@ class Sender:
 
     @property
     def backlog(self) -> int:
-        """Requests that are due but wait for a connection."""
+        """Number of requests that wait for a connection."""
         return len(self._waiting)
 
     @property
     def free(self) -> int:
-        """Connections that nothing is in flight on."""
+        """Number of idle connections."""
         return len(self._idle)
 
     def stuck_s(self) -> float:
-        """Seconds since the last answer that settled something; 0 while nothing waits for one."""
+        """Seconds since the last final response; 0 if no request waits for one."""
         return 0.0 if self._drained.is_set() else (time.perf_counter_ns() - self._progress_ns) / 1e9
 
     def drop_silent(self, timeout_s: float) -> None:
-        """Break the connections whose answer is overdue; their requests are sent again."""
+        """Close the connections whose response is overdue. Their requests are sent again."""
         limit_ns = time.perf_counter_ns() - round(timeout_s * 1e9)
         for connection in self._connections:
             if 0 < connection.sent_ns < limit_ns:
@@ -220,7 +218,7 @@ class Sender:
         opening.add_done_callback(self._openings.discard)
 
     def later(self, connection: Connection, wait_s: float) -> None:
-        """Send what the connection holds after about that long."""
+        """Send the request of the connection after about `wait_s`."""
         self._loop.call_later(wait_s * (1 + JITTER * self._random.random()), connection.send)
 
     def answered(self, connection: Connection, answer: Answer) -> None:
@@ -251,12 +249,12 @@ class Sender:
         if connection.request is not None and not self._closed:
             self._again(connection, connection.request, because, None)
 
-    def _again(self, connection: Connection, request: Request, because: str, told_s: float | None) -> None:
+    def _again(self, connection: Connection, request: Request, because: str, retry_after_s: float | None) -> None:
         self.tally.trouble = because
-        if told_s is None:
+        if retry_after_s is None:
             wait_s = min(RETRY_LIMIT_S, RETRY_FIRST_S * 2 ** min(request.attempts - 1, 10))
         else:
-            wait_s = min(RETRY_AFTER_LIMIT_S, told_s)
+            wait_s = min(RETRY_AFTER_LIMIT_S, retry_after_s)
         self.later(connection, wait_s)
 
     async def _open(self, connection: Connection) -> None:
@@ -279,7 +277,7 @@ class Sender:
             self._progress_ns = time.perf_counter_ns()
 
     def _next(self, connection: Connection) -> None:
-        """Give an idle connection its next request, or lay it aside."""
+        """Send the next request on an idle connection, or mark it as idle."""
         if self._waiting:
             request: Request | None = self._waiting.popleft()
         elif self._source is not None:
@@ -301,14 +299,14 @@ class Sender:
             self._drained.set()
 
     def _fail(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-        """A fault within a callback must end the run instead of leaving it waiting."""
+        """End the run after an error in a callback, which would otherwise leave it waiting."""
         error = context.get("exception")
         self.failure = error if isinstance(error, BaseException) else RuntimeError(str(context.get("message")))
         self._drained.set()
 
 
 def _accepted(body: bytes, receipts: int) -> int:
-    """How many of a batch the server took: all, unless its answer says fewer."""
+    """The number of accepted receipts of a batch: all, unless the response gives a smaller number."""
     try:
         accepted = msgspec.json.decode(body, type=_Accepted).accepted
     except msgspec.DecodeError:

@@ -1,15 +1,15 @@
-"""What is counted while receipts are sent: their fate so far, and how long answers take."""
+"""Counts of receipts by outcome, and their latencies."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 STEPS = 16
-"""Buckets within an octave: a latency is known to about 6 %."""
+"""Buckets per octave, so that a latency is known to about 6 %."""
 
 
 class Latency:
-    """Latencies in microseconds, in buckets whose width grows with them: constant memory, cheap to add to."""
+    """A histogram of latencies in microseconds with logarithmic buckets, in constant memory."""
 
     def __init__(self) -> None:
         self._counts = [0] * (64 * STEPS)
@@ -25,7 +25,7 @@ class Latency:
             self.max_us = microseconds
 
     def percentile_us(self, percent: float) -> int:
-        """The upper bound of the bucket below which that percentage lies; 0 where nothing was added."""
+        """The upper bound of the bucket that contains the percentile; 0 if the histogram is empty."""
         left = self.count * percent / 100
         for bucket, count in enumerate(self._counts):
             left -= count
@@ -37,7 +37,7 @@ class Latency:
 
 @dataclass
 class Tally:
-    """Receipts by their fate so far. `retried` counts sendings beyond the first, in receipts."""
+    """Receipts by outcome. `retried` counts the receipts of all attempts after the first."""
 
     expected: int | None = None
     phase: str = ""

@@ -1,7 +1,6 @@
-"""What the bakeries sell: products, prices, VAT rates and when each is asked for, as data.
+"""The products of the bakeries: prices, VAT rates, and the demand by hour and day.
 
-Prices and popularity follow one French bakery's 136,451 tickets of 2021 and 2022; the
-categories are the seed's nine.
+Prices and popularity follow 136,451 receipts of a French bakery from 2021 and 2022.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ LAST_HOUR = 18
 
 
 class Day(Enum):
-    """Days that sell alike."""
+    """A kind of day with its own demand."""
 
     WEEKDAY = 0
     SATURDAY = 1
@@ -42,34 +41,33 @@ class Day(Enum):
 
 
 @dataclass(frozen=True)
-class Appetite:
-    """How much more or less than usual something is asked for: by hour from 7 to 18, by day."""
+class DemandProfile:
+    """Demand relative to the average, by hour from 7 to 18 and by kind of day."""
 
     hours: tuple[float, ...]
     days: tuple[float, float, float]
     quantities: tuple[float, ...]
-    """Weights of buying 1, 2, 3… at a time."""
+    """Weights of the quantities 1, 2, 3…"""
 
 
-BREAD = Appetite((1, 1, 1, 1, 1.1, 1.1, 0.8, 0.8, 0.8, 1.1, 1.3, 1.4), (1, 1, 0.95), (61, 29, 6, 3, 0.5, 0.5))
-SPECIAL = Appetite(BREAD.hours, (0.9, 1.2, 1.3), (93, 6, 1))
-BREAKFAST = Appetite(
+BREAD = DemandProfile((1, 1, 1, 1, 1.1, 1.1, 0.8, 0.8, 0.8, 1.1, 1.3, 1.4), (1, 1, 0.95), (61, 29, 6, 3, 0.5, 0.5))
+SPECIAL = DemandProfile(BREAD.hours, (0.9, 1.2, 1.3), (93, 6, 1))
+BREAKFAST = DemandProfile(
     (2.6, 2.2, 1.7, 1.2, 0.6, 0.3, 0.3, 0.5, 0.8, 1.2, 0.8, 0.4), (0.85, 1.15, 1.6), (34, 34, 11, 13, 3, 5)
 )
-LUNCH = Appetite((0.05, 0.05, 0.1, 0.3, 1.2, 2.4, 3, 1.2, 0.4, 0.3, 0.3, 0.4), (1.2, 0.8, 0.4), (88, 11, 1))
-MENU = Appetite((0, 0, 0, 0, 0.8, 2.4, 2.5, 0, 0, 0, 0, 0), (1.4, 0, 0), (86, 13, 1))
-DESSERT = Appetite((0.3, 0.4, 0.7, 1.1, 1.4, 1.2, 1, 0.9, 1, 1.3, 1, 0.7), (0.8, 1.2, 1.7), (54, 27, 7, 9, 1, 2))
-CAKE = Appetite(DESSERT.hours, DESSERT.days, (97, 3))
-DRINK = Appetite((1, 1, 0.8, 0.8, 0.9, 1.8, 2.2, 1.3, 1.2, 1.2, 0.9, 0.6), (1.1, 0.9, 0.7), (80, 18, 2))
-SWEET = Appetite((0.3, 0.3, 0.5, 0.8, 0.8, 0.7, 0.8, 1, 1.5, 3, 2.5, 1), (1, 1, 0.8), (55, 22, 10, 8, 5))
+LUNCH = DemandProfile((0.05, 0.05, 0.1, 0.3, 1.2, 2.4, 3, 1.2, 0.4, 0.3, 0.3, 0.4), (1.2, 0.8, 0.4), (88, 11, 1))
+MENU = DemandProfile((0, 0, 0, 0, 0.8, 2.4, 2.5, 0, 0, 0, 0, 0), (1.4, 0, 0), (86, 13, 1))
+DESSERT = DemandProfile((0.3, 0.4, 0.7, 1.1, 1.4, 1.2, 1, 0.9, 1, 1.3, 1, 0.7), (0.8, 1.2, 1.7), (54, 27, 7, 9, 1, 2))
+CAKE = DemandProfile(DESSERT.hours, DESSERT.days, (97, 3))
+DRINK = DemandProfile((1, 1, 0.8, 0.8, 0.9, 1.8, 2.2, 1.3, 1.2, 1.2, 0.9, 0.6), (1.1, 0.9, 0.7), (80, 18, 2))
+SWEET = DemandProfile((0.3, 0.3, 0.5, 0.8, 0.8, 0.7, 0.8, 1, 1.5, 3, 2.5, 1), (1, 1, 0.8), (55, 22, 10, 8, 5))
 
 
 @dataclass(frozen=True)
 class Product:
-    """A product. Prices are cents with VAT, by the piece or by the kilogram; rates are per mille.
+    """A product. Prices are in cents with VAT, per piece or per kilogram. VAT rates are in per mille.
 
-    `popularity` is its weight among the lines of a week. Where `on_site` differs from `rate`,
-    the same product carries another rate when it is eaten in the shop.
+    `popularity` is its weight among the lines of a week. `on_site` is the VAT rate for eating in the shop, if it differs.
     """
 
     code: str
@@ -77,15 +75,15 @@ class Product:
     category: str
     price: int
     popularity: float
-    appetite: Appetite
+    demand_profile: DemandProfile
     rate: int = 55
     on_site: int = 0
     weighed: bool = False
     sliced: bool = False
 
     def demand(self, day: Day, hour: int) -> float:
-        """Its weight among the lines of one hour."""
-        return self.popularity * self.appetite.hours[hour - FIRST_HOUR] * self.appetite.days[day.value]
+        """The weight of the product among the lines of one hour."""
+        return self.popularity * self.demand_profile.hours[hour - FIRST_HOUR] * self.demand_profile.days[day.value]
 
     def vat(self, on_site: bool) -> int:
         return self.on_site if on_site and self.on_site else self.rate
@@ -142,5 +140,5 @@ PRODUCTS = (
 
 @cache
 def demand(day: Day, hour: int) -> tuple[float, ...]:
-    """Running sums of the products' weights in an hour, in the order of `PRODUCTS`."""
+    """Cumulative weights of all products in an hour, in the order of `PRODUCTS`."""
     return tuple(accumulate(product.demand(day, hour) for product in PRODUCTS))

@@ -1,5 +1,4 @@
-"""What one customer buys and how they pay, in integer cents: the part of a receipt that no shop,
-till or date decides."""
+"""The purchase and payment of one customer in integer cents, which do not depend on the store, till or date."""
 
 from __future__ import annotations
 
@@ -15,8 +14,8 @@ from tillstream.generator.assortment import (
     PAIN_AU_CHOCOLAT,
     PRODUCTS,
     SLICING,
-    Appetite,
     Day,
+    DemandProfile,
     Product,
     demand,
 )
@@ -26,7 +25,7 @@ CASH = "Especes"
 VOUCHER = "Titre restaurant"
 
 LINE_COUNTS = (67, 21, 8, 2.6, 0.9, 0.3, 0.2)
-"""Weights of choosing 1, 2, 3… things, before what goes with them."""
+"""Weights of buying 1, 2, 3… products, before additional ones such as a drink."""
 
 PAIR_SHARE = 0.45
 SLICING_SHARE = 0.70
@@ -36,17 +35,18 @@ BULK_SHARE = 0.0005
 ON_SITE_SHARE = 0.10
 SPLIT_SHARE = 0.015
 CARD_SHARE = 60 / 93
-"""Share of cards among tickets that no meal voucher pays."""
+"""Share of cards among receipts that are not paid with a meal voucher."""
 
 LUNCH_HOURS = range(11, 14)
 VOUCHER_SHARE = {True: 0.15, False: 0.015}
-"""Share of tickets that a meal voucher pays, within lunch hours and outside."""
+"""Share of receipts paid with a meal voucher, during lunch hours and outside them."""
 
 VOUCHER_CENTS = 800
 
 _line_counts = tuple(accumulate(LINE_COUNTS))
-_quantities: dict[Appetite, tuple[float, ...]] = {
-    appetite: tuple(accumulate(appetite.quantities)) for appetite in {product.appetite for product in PRODUCTS}
+_quantities: dict[DemandProfile, tuple[float, ...]] = {
+    demand_profile: tuple(accumulate(demand_profile.quantities))
+    for demand_profile in {product.demand_profile for product in PRODUCTS}
 }
 
 
@@ -59,7 +59,7 @@ def net_cents(gross: int, rate: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`quantity` counts pieces, or grams of a weighed product; amounts are cents; `rate` is per mille."""
+    """A line. `quantity` is in pieces, or in grams for a weighed product. Amounts are in cents, `rate` in per mille."""
 
     product: Product
     quantity: int
@@ -70,7 +70,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Basket:
-    """Lines and the payments that cover them, cents each."""
+    """Lines, and the payments that cover them in cents."""
 
     lines: tuple[Line, ...]
     settlements: tuple[tuple[str, int], ...]
@@ -83,14 +83,14 @@ class Basket:
     def net(self) -> int:
         return sum(line.net for line in self.lines)
 
-    def undone(self) -> Basket:
-        """The return of all of it: each line and each payment with the other sign."""
+    def as_return(self) -> Basket:
+        """The return of the basket: all lines and payments with the opposite sign."""
         lines = (replace(line, quantity=-line.quantity, gross=-line.gross, net=-line.net) for line in self.lines)
         return Basket(tuple(lines), tuple((mechanism, -amount) for mechanism, amount in self.settlements))
 
 
 def sell(random: Random, day: Day, hour: int) -> Basket:
-    """One customer's basket at an hour between 7 and 18."""
+    """A random basket for an hour between 7 and 18."""
     on_site = random.random() < ON_SITE_SHARE
     lines: list[Line] = []
     for product in _choose(random, day, hour):
@@ -117,7 +117,7 @@ def _choose(random: Random, day: Day, hour: int) -> list[Product]:
 def _line(random: Random, product: Product, on_site: bool) -> Line:
     if product.weighed:
         return _priced(product, random.randrange(120, 900 if product.rate == 55 else 350), on_site)
-    weights = _quantities[product.appetite]
+    weights = _quantities[product.demand_profile]
     quantity = 1 + bisect(weights, random.random() * weights[-1])
     if product.price < 200 and random.random() < BULK_SHARE:
         quantity = random.randrange(15, 88)
@@ -131,7 +131,7 @@ def _priced(product: Product, quantity: int, on_site: bool) -> Line:
 
 
 def _pay(random: Random, total: int, hour: int) -> tuple[tuple[str, int], ...]:
-    """How the total is paid; the parts of a split tender add up to it."""
+    """The payments for the total."""
     other = CARD if random.random() < CARD_SHARE else CASH
     if random.random() < VOUCHER_SHARE[hour in LUNCH_HOURS]:
         if total > VOUCHER_CENTS:

@@ -1,41 +1,45 @@
-"""The chain: its shops, their size and tills, and how a day and a week run in them."""
+"""The chain: its stores with their size, tills, names and opening hours, and the sales by hour and weekday."""
 
 from __future__ import annotations
 
 from bisect import bisect
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, count, zip_longest
 from random import Random
 
 from tillstream.generator.assortment import FIRST_HOUR, LAST_HOUR
+from tillstream.stores.model import Store, StoreList
+from tillstream.stores.opening_hours import parse
 
-SALES_A_DAY = 115
-"""Tickets of a till of usual size on a usual day: the measured shop took 230 a day at two tills."""
+SALES_PER_DAY = 115
+"""Receipts per day of an average till. The measured bakery had 230 per day at two tills."""
 
 CITY_SHARE = 0.25
 SIZE_SPREAD = 0.35
 
 TOWN_HOURS = (3.4, 12.4, 14.6, 17.6, 19.3, 15.6, 2.4, 0, 0, 3.4, 4.0, 4.1)
 CITY_HOURS = (12, 14, 9, 6, 7, 14, 11, 3, 2, 7, 8, 7)
-"""Tickets by hour from 7 to 18: a town's shops close in the afternoon, a city's peak three times."""
+"""Receipts by hour from 7 to 18. Stores in towns close in the afternoon, stores in cities have three peaks."""
 
 WEEK = (0.91, 0.82, 0.87, 0.85, 0.92, 1.13, 1.50)
-"""Tickets by weekday from Monday, as multiples of a usual day's."""
+"""Receipts by weekday from Monday, relative to an average day."""
 
 
 @dataclass(frozen=True)
 class Till:
-    """A till, with the weight of its shop in the chain. `clerk` is who works at it."""
+    """A till, with the relative size of its store. `agent` is the id of the cashier."""
 
     store: str
     terminal: str
-    clerk: str
+    agent: str
     size: float
     city: bool
 
     def share(self, hour: int) -> float:
-        """The part of its day's tickets that falls in an hour of local time."""
+        """The share of its receipts of a day that falls in an hour of local time."""
         if not FIRST_HOUR <= hour <= LAST_HOUR:
             return 0.0
         hours = CITY_HOURS if self.city else TOWN_HOURS
@@ -43,7 +47,7 @@ class Till:
 
 
 class Chain:
-    """Shops `1`, `2`, … with tills `1`, `2`, …; a shop is the same in every run, whatever its seed."""
+    """Stores `1`, `2`, … with tills `1`, `2`, … A store is the same in every run, whatever the seed."""
 
     def __init__(self, stores: int, tills: tuple[int, int], city_share: float = CITY_SHARE) -> None:
         self.tills: tuple[Till, ...] = tuple(
@@ -61,17 +65,17 @@ class Chain:
         return self._by_hour[hour]
 
     def pick(self, random: Random) -> int:
-        """The index of a till, the bigger the shop the more often, at any hour."""
+        """The index of a random till, weighted by the size of its store."""
         return bisect(self._by_size, random.random() * self._by_size[-1])
 
     def pick_at(self, random: Random, hour: int) -> int:
-        """The index of a till that sells at this hour of local time; some till must."""
+        """The index of a random till that is open at this hour of local time. At least one till must be open."""
         weights = self._weights(hour)
         return bisect(weights, random.random() * weights[-1])
 
     def tickets(self, weekday: int, hour: int) -> float:
-        """How many tickets the chain prints in an hour, on average. `weekday` counts from Monday, 0."""
-        return SALES_A_DAY * WEEK[weekday] * self._weights(hour)[-1]
+        """Expected receipts of the chain in an hour. `weekday` counts from Monday, 0."""
+        return SALES_PER_DAY * WEEK[weekday] * self._weights(hour)[-1]
 
 
 def _open(store: int, tills: tuple[int, int], city_share: float) -> list[Till]:
@@ -82,3 +86,80 @@ def _open(store: int, tills: tuple[int, int], city_share: float) -> list[Till]:
         Till(str(store), str(terminal), str(10 * store + terminal), size, city)
         for terminal in range(1, random.randint(*tills) + 1)
     ]
+
+
+CITY_OPENING_HOURS = parse("07:00-19:00")
+TOWN_OPENING_HOURS = parse("07:00-14:00 16:00-19:00")
+"""Opening hours that match the hours with sales."""
+
+ILE, BRETAGNE, LOIRE, NORD = "Île-de-France", "Bretagne", "Pays de la Loire", "Hauts-de-France"
+RHONE, AQUITAINE, OCCITANIE, PACA = (
+    "Auvergne-Rhône-Alpes",
+    "Nouvelle-Aquitaine",
+    "Occitanie",
+    "Provence-Alpes-Côte d'Azur",
+)
+EST, NORMANDIE, CENTRE, BOURGOGNE = "Grand Est", "Normandie", "Centre-Val de Loire", "Bourgogne-Franche-Comté"
+
+CITIES = (
+    ("Paris", ILE, ("Opéra", "Bastille", "Batignolles", "Gobelins", "Belleville", "Passy")),
+    ("Lyon", RHONE, ("Part-Dieu", "Bellecour", "Croix-Rousse", "Vaise", "Monplaisir")),
+    ("Rennes", BRETAGNE, ("Sainte-Anne", "Colombier", "Villejean", "Thabor")),
+    ("Lille", NORD, ("Flandres", "Wazemmes", "Vieux-Lille", "Vauban")),
+    ("Bordeaux", AQUITAINE, ("Saint-Michel", "Chartrons", "Bastide", "Caudéran")),
+    ("Nantes", LOIRE, ("Graslin", "Talensac", "Zola", "Doulon")),
+    ("Toulouse", OCCITANIE, ("Capitole", "Carmes", "Saint-Cyprien", "Minimes")),
+    ("Marseille", PACA, ("Castellane", "Vieux-Port", "Joliette", "Endoume")),
+    ("Strasbourg", EST, ("Krutenau", "Neudorf", "Petite France", "Esplanade")),
+    ("Montpellier", OCCITANIE, ("Comédie", "Beaux-Arts", "Antigone")),
+    ("Nice", PACA, ("Libération", "Cimiez", "Riquier")),
+    ("Dijon", BOURGOGNE, ("Darcy", "Wilson", "Toison d'Or")),
+)
+TOWNS = (
+    ("Vannes", BRETAGNE), ("Annecy", RHONE), ("Chartres", CENTRE), ("Bayeux", NORMANDIE), ("Saumur", LOIRE),
+    ("Colmar", EST), ("Arras", NORD), ("Bayonne", AQUITAINE), ("Albi", OCCITANIE), ("Beaune", BOURGOGNE),
+    ("Cassis", PACA), ("Fontainebleau", ILE), ("Dinan", BRETAGNE), ("Aurillac", RHONE), ("Amboise", CENTRE),
+    ("Honfleur", NORMANDIE), ("Cholet", LOIRE), ("Épernay", EST), ("Saint-Omer", NORD), ("Périgueux", AQUITAINE),
+    ("Cahors", OCCITANIE), ("Auxerre", BOURGOGNE), ("Manosque", PACA), ("Provins", ILE), ("Quimper", BRETAGNE),
+    ("Vienne", RHONE), ("Vendôme", CENTRE), ("Lisieux", NORMANDIE), ("Laval", LOIRE), ("Troyes", EST),
+    ("Senlis", NORD), ("Saintes", AQUITAINE), ("Millau", OCCITANIE), ("Dole", BOURGOGNE), ("Fréjus", PACA),
+    ("Rambouillet", ILE),
+)  # fmt: skip
+PLACES = (
+    "Centre", "Gare", "Grande Rue", "Halles", "Mairie", "Vieux Marché", "Saint-Martin", "Saint-Jean", "Victor-Hugo",
+    "Jean-Jaurès", "République", "Gambetta", "Pasteur", "Foch", "Leclerc", "Verdun", "Jardin Public", "Beffroi",
+    "Remparts", "Moulin", "Fontaine", "Pont-Neuf", "Lycée", "Stade",
+)  # fmt: skip
+
+
+Site = tuple[str, str, str]
+"""Name, city and region."""
+
+
+def store_list(chain: Chain) -> StoreList:
+    """The store list of the chain. Names are unique, and a store is the same in a larger chain."""
+    tills = Counter(till.store for till in chain.tills)
+    in_city = {till.store: till.city for till in chain.tills}
+    cities, towns = _sites(_quarters()), _sites([(town, town, region) for town, region in TOWNS])
+    shops = {}
+    for store, city in in_city.items():
+        name, town, region = next(cities if city else towns)
+        hours = CITY_OPENING_HOURS if city else TOWN_OPENING_HOURS
+        shops[store] = Store(store, name, town, region, tills=tills[store], hours=hours)
+    return StoreList(shops)
+
+
+def _quarters() -> list[Site]:
+    """The first quarter of every city, then the second of every city, and so on."""
+    named = ([(f"{city} {quarter}", city, region) for quarter in quarters] for city, region, quarters in CITIES)
+    return [site for each in zip_longest(*named) for site in each if site is not None]
+
+
+def _sites(first: Sequence[Site]) -> Iterator[Site]:
+    """An endless sequence of sites: the given ones, then places in their towns, then numbered places."""
+    yield from first
+    towns = dict.fromkeys((town, region) for _, town, region in first)
+    for number in count(1):
+        for place in PLACES:
+            for town, region in towns:
+                yield f"{town} {place}" + (f" {number}" if number > 1 else ""), town, region

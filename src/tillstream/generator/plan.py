@@ -1,4 +1,4 @@
-"""What a run was asked for, and the phases that come of it."""
+"""The options of a run, and its phases."""
 
 from __future__ import annotations
 
@@ -13,16 +13,25 @@ from zoneinfo import ZoneInfo
 from tillstream.clock import Clock
 from tillstream.generator import schedule
 from tillstream.generator.chain import Chain
-from tillstream.generator.sales import DAY_S, Diary, Occasion, Pool, Sales, any_time, awake, run_name
+from tillstream.generator.sales import (
+    DAY_S,
+    BasketPool,
+    DailySales,
+    Sales,
+    Sampler,
+    run_name,
+    sample_around_the_clock,
+    sample_week,
+)
 from tillstream.generator.schedule import LocalClock, Moment
 
 SEED_RATE = 1.5
 LIVE_RATE = 4.0
 FRESH_RATE_LIMIT = 200.0
-"""Up to this rate each basket is made anew; faster ones are chosen from a pool."""
+"""Maximum rate at which every receipt has a new basket. Above it, baskets come from a pool."""
 
 FULL_POOL_COUNT = 10_000
-"""From this count on a burst fills the pool before it begins."""
+"""Minimum size of a burst that fills the pool before it starts."""
 
 BACKFILL_BATCH = 1000
 SINGLE_CONNECTIONS = 64
@@ -31,9 +40,9 @@ BATCH_CONNECTIONS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What `tillstream generate` is asked for; see its help. Without a mode: the seed's slow one.
+    """The options of `tillstream generate`. Without a mode the rate is `SEED_RATE`.
 
-    `start` is local time without a zone; `tills` the least and the most that a shop has.
+    `start` is local time without a zone. `tills` is the minimum and maximum number of tills per store.
     """
 
     seed: int
@@ -56,7 +65,7 @@ class Options:
     zone: str = "Europe/Paris"
     key: str = field(default="", repr=False)
     same_machine: bool = False
-    """Its certificate need not be for the name in `url`: nothing leaves the machine."""
+    """Whether ingest runs on this machine, so that its certificate is not verified."""
 
     @property
     def start_s(self) -> int | None:
@@ -65,11 +74,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of one pace. Unless `paced`, receipts are sent as fast as they are taken."""
+    """A part of a run. Unless it is `paced`, receipts are sent as fast as ingest accepts them."""
 
     name: str
     moments: Iterator[Moment]
-    print: Callable[[int | None], bytes]
+    receipt_at: Callable[[int | None], bytes]
     paced: bool
     simulated: bool
     expected: int | None
@@ -79,10 +88,10 @@ class Phase:
 
 
 def phases(options: Options, clock: Clock) -> Iterator[Phase]:
-    """One after the other; each is made when the one before is over, so that it knows what time it is."""
+    """The phases of the run. Each one is created when the one before it has ended, because it starts at the current time."""
     chain = Chain(options.stores, options.tills)
     local = LocalClock(clock, ZoneInfo(options.zone))
-    pool = Pool(options.seed)
+    pool = BasketPool(options.seed)
     if options.backfill_days:
         yield _backfill(options, chain, pool, local)
     if options.burst is not None:
@@ -93,8 +102,8 @@ def phases(options: Options, clock: Clock) -> Iterator[Phase]:
         yield _steady(options, chain, pool, local)
 
 
-def _backfill(options: Options, chain: Chain, pool: Pool, local: LocalClock) -> Phase:
-    """Whole days up to now, or from the start date on."""
+def _backfill(options: Options, chain: Chain, pool: BasketPool, local: LocalClock) -> Phase:
+    """Full days up to now, or from the start date."""
     span_s = options.backfill_days * DAY_S
     if options.start_s is None:
         until_s = local.now_s()
@@ -107,7 +116,7 @@ def _backfill(options: Options, chain: Chain, pool: Pool, local: LocalClock) -> 
     return Phase(
         name="past days",
         moments=((0.0, second_s) for second_s in seconds),
-        print=_printing(Diary(chain, options.seed, pool).print, local),
+        receipt_at=_with_current_time(DailySales(chain, options.seed, pool).receipt_at, local),
         paced=False,
         simulated=True,
         expected=sum(schedule.expected(chain, day_s, first_s, until_s) for day_s in days),
@@ -116,8 +125,8 @@ def _backfill(options: Options, chain: Chain, pool: Pool, local: LocalClock) -> 
     )
 
 
-def _day(options: Options, chain: Chain, pool: Pool, local: LocalClock) -> Phase:
-    """From the start, else from this morning, to the last receipt of that day."""
+def _day(options: Options, chain: Chain, pool: BasketPool, local: LocalClock) -> Phase:
+    """The day of the start time, or today, up to its last receipt."""
     start_s = options.start_s if options.start_s is not None else local.now_s() // DAY_S * DAY_S
     from_s = schedule.opening(start_s)
     day_s = start_s // DAY_S * DAY_S
@@ -126,7 +135,7 @@ def _day(options: Options, chain: Chain, pool: Pool, local: LocalClock) -> Phase
     return Phase(
         name="a day",
         moments=islice(schedule.compressed(seconds, from_s, options.speed), options.count),
-        print=_printing(Diary(chain, options.seed, pool).print, local),
+        receipt_at=_with_current_time(DailySales(chain, options.seed, pool).receipt_at, local),
         paced=True,
         simulated=True,
         expected=expected if options.count is None else min(expected, options.count),
@@ -140,14 +149,14 @@ def _trading_day(seed: int, chain: Chain, day_s: int, from_s: int, until_s: int)
     return schedule.trading_day(chain, day_s, Random(f"{seed} hours {day_s}"), from_s, until_s)
 
 
-def _burst(options: Options, chain: Chain, pool: Pool, local: LocalClock) -> Phase:
+def _burst(options: Options, chain: Chain, pool: BasketPool, local: LocalClock) -> Phase:
     count = min(options.burst or 0, options.count if options.count is not None else options.burst or 0)
     if count >= FULL_POOL_COUNT:
         pool.fill()
     return Phase(
         name="burst",
         moments=islice(schedule.burst(chain, options.start_s), count),
-        print=_printing(_sales(options, chain, any_time, pool).print, local),
+        receipt_at=_with_current_time(_sales(options, chain, sample_week, pool).receipt_at, local),
         paced=False,
         simulated=options.start is not None,
         expected=count,
@@ -157,12 +166,12 @@ def _burst(options: Options, chain: Chain, pool: Pool, local: LocalClock) -> Pha
     )
 
 
-def _steady(options: Options, chain: Chain, pool: Pool, local: LocalClock) -> Phase:
+def _steady(options: Options, chain: Chain, pool: BasketPool, local: LocalClock) -> Phase:
     rate = options.rate or (LIVE_RATE if options.live else SEED_RATE)
     gaps = Random(f"{options.seed} gaps")
-    # The past days may have come with a start of their own; live sales are always dated now.
+    # The start date is that of the past days. Live sales have the current date.
     start_s = None if options.live or options.backfill_days else options.start_s
-    moments = schedule.lively(rate, gaps) if options.live else schedule.steady(rate, gaps, start_s)
+    moments = schedule.poisson(rate, gaps) if options.live else schedule.steady(rate, gaps, start_s)
     expected = options.count
     if expected is None and options.duration_s is not None:
         expected = round(rate * options.duration_s)
@@ -170,7 +179,9 @@ def _steady(options: Options, chain: Chain, pool: Pool, local: LocalClock) -> Ph
     return Phase(
         name="live" if options.live else "steady",
         moments=islice(moments, options.count),
-        print=_printing(_sales(options, chain, awake if options.live else any_time, fresh).print, local),
+        receipt_at=_with_current_time(
+            _sales(options, chain, sample_around_the_clock if options.live else sample_week, fresh).receipt_at, local
+        ),
         paced=True,
         simulated=start_s is not None,
         expected=expected,
@@ -180,12 +191,12 @@ def _steady(options: Options, chain: Chain, pool: Pool, local: LocalClock) -> Ph
     )
 
 
-def _sales(options: Options, chain: Chain, occasion: Occasion, pool: Pool | None) -> Sales:
-    return Sales(chain, occasion, Random(f"{options.seed} sales"), run_name(options.seed), pool)
+def _sales(options: Options, chain: Chain, sampler: Sampler, pool: BasketPool | None) -> Sales:
+    return Sales(chain, sampler, Random(f"{options.seed} sales"), run_name(options.seed), pool)
 
 
-def _printing(print_at: Callable[[int], bytes], local: LocalClock) -> Callable[[int | None], bytes]:
-    return lambda local_s: print_at(local.now_s() if local_s is None else local_s)
+def _with_current_time(receipt_at: Callable[[int], bytes], local: LocalClock) -> Callable[[int | None], bytes]:
+    return lambda local_s: receipt_at(local.now_s() if local_s is None else local_s)
 
 
 def _connections(options: Options) -> int:

@@ -1,4 +1,4 @@
-"""A run from its options to its report: phase by phase, watched for progress, silence and the wish to stop."""
+"""Sends the phases of a run, shows their progress, and reports the outcome."""
 
 from __future__ import annotations
 
@@ -11,35 +11,88 @@ from itertools import islice
 from random import Random
 
 import uvloop
+from msgspec import Struct
 
 from tillstream.client.control import unverified_tls
 from tillstream.client.messages import NDJSON, Target, head, target
 from tillstream.client.sender import Request, Sender
 from tillstream.client.tally import Tally
 from tillstream.clock import Clock, SystemClock
+from tillstream.errors import OperationalError
 from tillstream.generator.plan import Options, Phase, phases
-from tillstream.generator.report import NoAnswer, Report, report
 
 Progress = Callable[[Tally], None]
 
 TICK_S = 0.1
 DRAIN_S = 5.0
-"""How long answers are waited for after an interruption."""
+"""Longest wait for responses after an interruption."""
 
 BACKLOG_LIMIT = 10_000
-"""Requests that may be due and unsent before printing waits for the server."""
+"""Maximum number of due requests in the queue. The generator waits for the server beyond it."""
 
 LATE_S = 1.0
-"""How far behind its pace a run may print when its duration ends: on time, it prints the same each time."""
+"""Delay that a paced phase may catch up after its duration, so that it sends the same receipts each time."""
 
-PRINTS_A_TURN = 64
+RECEIPTS_PER_TICK = 64
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """The outcome of a run. Latencies are measured from when a request was ready to its response, with retries."""
+
+    seed: int
+    sent: int
+    accepted: int
+    refused: int
+    unacknowledged: int
+    retried: int
+    seconds: float
+    receipts_per_second: float
+    latency_p50_ms: float
+    latency_p99_ms: float
+    latency_max_ms: float
+    refusal: str = ""
+    """Status and body of the first refusal."""
+    trouble: str = ""
+    """The last problem in sending a request."""
+
+    @property
+    def clean(self) -> bool:
+        """Whether every receipt was accepted."""
+        return not self.refused and not self.unacknowledged
+
+
+def report(tally: Tally, seed: int, seconds: float) -> Report:
+    def milliseconds(microseconds: int) -> float:
+        return round(microseconds / 1000, 3)
+
+    return Report(
+        seed=seed,
+        sent=tally.sent,
+        accepted=tally.accepted,
+        refused=tally.refused,
+        unacknowledged=tally.unacknowledged,
+        retried=tally.retried,
+        seconds=round(seconds, 3),
+        receipts_per_second=round(tally.accepted / seconds, 1) if seconds else 0.0,
+        latency_p50_ms=milliseconds(tally.latency.percentile_us(50)),
+        latency_p99_ms=milliseconds(tally.latency.percentile_us(99)),
+        latency_max_ms=milliseconds(tally.latency.max_us),
+        refusal=tally.refusal,
+        trouble=tally.trouble,
+    )
+
+
+class IngestTimeout(OperationalError):
+    """Ingest acknowledged nothing within the time limit."""
+
+    report: Report | None = None
 
 
 def generate(options: Options, progress: Progress, clock: Clock | None = None) -> Report:
-    """Send what the options ask for and return the report.
+    """Send the receipts and return the report.
 
-    SIGINT and SIGTERM end the run early, with its report; a second SIGINT ends it at once. Raises
-    `NoAnswer`, which carries the report so far, after `give_up_s` without progress.
+    SIGINT and SIGTERM end the run early. A second SIGINT ends it without a report. After `give_up_s` without progress
+    it raises `IngestTimeout`, which has the report so far.
     """
 
     async def main() -> Report:
@@ -59,7 +112,7 @@ def _interrupt(loop: asyncio.AbstractEventLoop, number: int, stop: asyncio.Event
 
 
 async def run(options: Options, progress: Progress, clock: Clock, stop: asyncio.Event) -> Report:
-    """The same within a running event loop; `stop` ends it early."""
+    """Like `generate`, within a running event loop. `stop` ends the run early."""
     to = target(options.url)
     tally = Tally()
     began_ns = time.perf_counter_ns()
@@ -72,20 +125,20 @@ async def run(options: Options, progress: Progress, clock: Clock, stop: asyncio.
             if stop.is_set():
                 break
             if not tally.phase:
-                # What it takes to prepare the first phase is not the server's time.
+                # The time to prepare the first phase does not count.
                 began_ns = time.perf_counter_ns()
             tally.phase = phase.name
             tally.expected = None if phase.expected is None else tally.sent + phase.expected
-            await _Shift(options, to, phase, tally, progress, stop).work()
+            await _PhaseRun(options, to, phase, tally, progress, stop).run()
             progress(tally)
-    except NoAnswer as error:
+    except IngestTimeout as error:
         error.report = so_far()
         raise
     return so_far()
 
 
-class _Shift:
-    """One phase being sent."""
+class _PhaseRun:
+    """Sends one phase."""
 
     def __init__(
         self, options: Options, to: Target, phase: Phase, tally: Tally, progress: Progress, stop: asyncio.Event
@@ -103,21 +156,21 @@ class _Shift:
         self._started_ns = time.perf_counter_ns()
         self._ticked_ns = 0
 
-    async def work(self) -> None:
+    async def run(self) -> None:
         try:
             if self._phase.paced:
-                await self._stroll()
+                await self._send_paced()
             else:
                 self._sender.feed(self._requests())
-            await self._settle()
+            await self._drain()
         finally:
             await self._sender.close()
 
     def _elapsed_s(self) -> float:
         return (time.perf_counter_ns() - self._started_ns) / 1e9
 
-    def _over(self) -> bool:
-        """Whether nothing new may be sent. What a paced phase has printed in its time still goes out."""
+    def _is_over(self) -> bool:
+        """Whether no more receipts may be sent. A paced phase still sends what is in its queue."""
         limit_s = None if self._phase.paced else self._phase.duration_s
         return self._stop.is_set() or (limit_s is not None and self._elapsed_s() > limit_s)
 
@@ -126,14 +179,13 @@ class _Shift:
         return Request(self._head + b"%d\r\n\r\n%b" % (len(body), body), len(texts), time.perf_counter_ns())
 
     def _requests(self) -> Iterator[Request]:
-        """Each is printed when a connection asks for it."""
-        print_at = self._phase.print
-        texts = (print_at(local_s) for _, local_s in self._phase.moments)
+        """The requests of the phase, each one created when a connection is free."""
+        texts = (self._phase.receipt_at(local_s) for _, local_s in self._phase.moments)
         while batch := list(islice(texts, self._phase.batch)):
             yield self._request(batch)
 
-    async def _stroll(self) -> None:
-        """Print each receipt when it is due; a batch leaves when its last one is."""
+    async def _send_paced(self) -> None:
+        """Create each receipt when it is due, and send a batch when its last receipt is due."""
         limit_s = self._phase.duration_s
         texts: list[bytes] = []
         for number, (due_s, local_s) in enumerate(self._phase.moments):
@@ -141,7 +193,7 @@ class _Shift:
                 break
             if not await self._until(due_s, number):
                 return
-            texts.append(self._phase.print(local_s))
+            texts.append(self._phase.receipt_at(local_s))
             if len(texts) == self._phase.batch:
                 self._sender.submit(self._request(texts))
                 texts = []
@@ -149,23 +201,23 @@ class _Shift:
             self._sender.submit(self._request(texts))
 
     async def _until(self, due_s: float, number: int) -> bool:
-        """Wait until then, and while too much is unsent; False where the run was stopped meanwhile."""
+        """Wait until `due_s`, and while the queue is full. Returns False if the run was stopped."""
         while (wait_s := due_s - self._elapsed_s()) > 0 or self._sender.backlog >= BACKLOG_LIMIT:
             self._tick()
             if self._stop.is_set():
                 return False
             await asyncio.sleep(min(wait_s, TICK_S) if wait_s > 0 else TICK_S / 10)
-        if number % PRINTS_A_TURN == 0:
+        if number % RECEIPTS_PER_TICK == 0:
             self._tick()
             await asyncio.sleep(0)
         return not self._stop.is_set()
 
-    async def _settle(self) -> None:
-        """Wait for the answers: as long as they keep coming, or briefly after an interruption."""
+    async def _drain(self) -> None:
+        """Wait for responses, but only for `DRAIN_S` after an interruption."""
         stopped_s: float | None = None
         while not await self._sender.drained(TICK_S):
             self._tick()
-            if stopped_s is None and self._over():
+            if stopped_s is None and self._is_over():
                 self._sender.stop()
                 stopped_s = self._elapsed_s()
             if stopped_s is not None and self._stop.is_set() and self._elapsed_s() > stopped_s + DRAIN_S:
@@ -181,7 +233,7 @@ class _Shift:
         if self._sender.failure is not None:
             raise self._sender.failure
         if self._sender.stuck_s() > self._options.give_up_s:
-            raise NoAnswer(
+            raise IngestTimeout(
                 "send receipts to",
                 self._options.url.rstrip("/") + self._path,
                 f"nothing was acknowledged for {self._options.give_up_s:g} s ({self._tally.trouble or 'no answer'})",

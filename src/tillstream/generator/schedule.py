@@ -1,7 +1,7 @@
-"""When receipts are printed: a moment is when it is due on the wall, and the date on the paper.
+"""The schedule of receipts: each moment has a due time and the date of the receipt.
 
-`due` counts seconds from the start of a run; the date is a local second since 1970, or None for
-whatever the chain's clock shows when the receipt is printed.
+The due time is in seconds from the start of the phase. The date is in local seconds since 1970, or None for the
+current time of the chain's clock.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tillstream.generator.sales import DAY_S, hour_of, weekday_of
 Moment = tuple[float, int | None]
 
 WEATHER = 0.05
-"""How far a day's trade strays from the usual, as a share (standard deviation)."""
+"""Relative standard deviation of the receipts of a day."""
 
 
 class LocalClock:
@@ -41,20 +41,20 @@ class LocalClock:
 
 
 def local_second(local: datetime) -> int:
-    """A local wall-clock time, whatever its zone, in seconds since 1970."""
+    """A local time in seconds since 1970, ignoring its zone."""
     return int(local.replace(tzinfo=UTC).timestamp())
 
 
 def steady(rate: float, random: Random, start_s: int | None = None) -> Iterator[Moment]:
-    """The seed's pace: random gaps between two and four thirds of 1/rate, so `rate` a second on average."""
+    """Moments with random gaps between 2/3 and 4/3 of 1/rate."""
     due = 0.0
     while True:
         due += random.uniform(2 / 3, 4 / 3) / rate
         yield due, None if start_s is None else start_s + int(due)
 
 
-def lively(rate: float, random: Random) -> Iterator[Moment]:
-    """Customers who know nothing of each other: a Poisson process, dated now."""
+def poisson(rate: float, random: Random) -> Iterator[Moment]:
+    """Moments of a Poisson process, with the current date."""
     due = 0.0
     while True:
         due += random.expovariate(rate)
@@ -62,7 +62,7 @@ def lively(rate: float, random: Random) -> Iterator[Moment]:
 
 
 def burst(chain: Chain, start_s: int | None = None) -> Iterator[Moment]:
-    """As fast as possible; dates from a start go on by the seed's receipt a minute a till."""
+    """Moments that are all due at once. Dates advance from the start by one receipt per minute and till."""
     if start_s is None:
         return repeat((0.0, None))
     tills = len(chain.tills)
@@ -77,9 +77,9 @@ def _count() -> Iterator[int]:
 
 
 def trading_day(chain: Chain, day_s: int, random: Random, from_s: int, until_s: int) -> Iterator[int]:
-    """The local seconds of a day's receipts in order, between two of them (the second excluded).
+    """The local seconds of the receipts of a day, from `from_s` up to but not including `until_s`.
 
-    `day_s` is the day's midnight. A day that is cut short begins like the whole one.
+    `day_s` is midnight. A shorter day starts with the same receipts as the full day.
     """
     weekday = weekday_of(day_s)
     weather = max(0.5, random.gauss(1, WEATHER))
@@ -93,7 +93,7 @@ def trading_day(chain: Chain, day_s: int, random: Random, from_s: int, until_s: 
 
 
 def expected(chain: Chain, day_s: int, from_s: int, until_s: int) -> int:
-    """About how many receipts `trading_day` yields."""
+    """Expected number of receipts from `trading_day`."""
     hours = range(day_s, day_s + DAY_S, 3600)
     weekday = weekday_of(day_s)
     return round(
@@ -105,12 +105,12 @@ def expected(chain: Chain, day_s: int, from_s: int, until_s: int) -> int:
 
 
 def compressed(seconds: Iterator[int], from_s: int, speed: float) -> Iterator[Moment]:
-    """A day whose clock runs `speed` times as fast as the wall's."""
+    """The moments of a day whose clock runs `speed` times faster than real time."""
     return (((second_s - from_s) / speed, second_s) for second_s in seconds)
 
 
 def opening(start_s: int) -> int:
-    """The start, or where that is in the night before, when the first shop opens."""
+    """The start time, but not before the first store opens on that day."""
     return max(start_s, start_s // DAY_S * DAY_S + FIRST_HOUR * 3600)
 
 

@@ -19,8 +19,7 @@ from tillstream.clock import Clock, SystemClock, utc
 from tillstream.config import ports
 from tillstream.config.data_directory import DataDirectory, open_directory, replace_file
 from tillstream.config.settings import Settings
-from tillstream.generator import store_list
-from tillstream.generator.chain import Chain
+from tillstream.generator.chain import Chain, store_list
 from tillstream.generator.plan import Options
 from tillstream.generator.run import run
 from tillstream.runtime.roles import Ready, run_until_stopped
@@ -44,13 +43,13 @@ Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 def write_store_list(directory: DataDirectory) -> None:
     """Write the list of the demo's stores, unless a list exists. Raises `StoreListError`."""
     if not directory.store_list.exists():
-        repository.write(directory.store_list, store_list.listed(Chain(STORES, TILLS)))
+        repository.write(directory.store_list, store_list(Chain(STORES, TILLS)))
 
 
 def sell(settings: Settings, ready: Ready, progress: Progress, *, supervised: bool = False) -> None:
     """Load the missing past days, then sell until SIGINT, SIGTERM or the death of the supervisor.
 
-    Raises `NoAnswer` if ingest accepts nothing for a minute.
+    Raises `IngestTimeout` if ingest accepts nothing for a minute.
     """
     directory = open_directory(settings.data_path)
     address = ports.address(settings.host, settings.ingest_port, tls=settings.tls)

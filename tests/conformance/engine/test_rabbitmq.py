@@ -37,7 +37,9 @@ def on_rabbitmq(path: Path, node: Node, settings: Settings, partitions: int) -> 
 def test_a_chain_of_bakeries_has_the_same_figures_on_either_log(node: Node, tmp_path: Path) -> None:
     settings = Settings(engine_batch_receipts=500)
     options = Options(url="http://127.0.0.1:1", seed=7, burst=1_500)
-    printed = [phase.print(local_s) for phase in phases(options, ManualClock(NOON_US)) for _, local_s in phase.moments]
+    printed = [
+        phase.receipt_at(local_s) for phase in phases(options, ManualClock(NOON_US)) for _, local_s in phase.moments
+    ]
     (tmp_path / "sqlite").mkdir()
     (tmp_path / "rabbitmq").mkdir()
     pipelines = [Pipeline(tmp_path / "sqlite", settings), on_rabbitmq(tmp_path / "rabbitmq", node, settings, 4)]

@@ -36,14 +36,16 @@ def test_a_meal_voucher_pays_up_to_its_value_and_another_tender_the_rest() -> No
     assert all(len(basket.settlements) == 1 for basket in paid if basket not in split)
 
 
-def test_what_is_undone_is_the_same_with_the_other_sign() -> None:
+def test_a_return_has_the_opposite_signs() -> None:
     for basket in baskets(500):
-        undone = basket.undone()
+        returned = basket.as_return()
 
-        assert undone.gross == -basket.gross
-        assert undone.net == -basket.net
-        assert [line.quantity for line in undone.lines] == [-line.quantity for line in basket.lines]
-        assert [mechanism for mechanism, _ in undone.settlements] == [mechanism for mechanism, _ in basket.settlements]
+        assert returned.gross == -basket.gross
+        assert returned.net == -basket.net
+        assert [line.quantity for line in returned.lines] == [-line.quantity for line in basket.lines]
+        assert [mechanism for mechanism, _ in returned.settlements] == [
+            mechanism for mechanism, _ in basket.settlements
+        ]
 
 
 def test_baskets_hold_slicing_weighed_and_free_lines_and_repeat_lines() -> None:

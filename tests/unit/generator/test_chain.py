@@ -1,9 +1,14 @@
+"""A chain has the same shops in every run, and each shop has a name, opening hours and tills."""
+
+from __future__ import annotations
+
 from collections import Counter
+from datetime import datetime
 from random import Random
 
 import pytest
 
-from tillstream.generator.chain import SALES_A_DAY, WEEK, Chain
+from tillstream.generator.chain import CITY_OPENING_HOURS, SALES_PER_DAY, TOWN_OPENING_HOURS, WEEK, Chain, store_list
 
 
 def test_a_shop_is_the_same_in_every_run_and_in_a_larger_chain() -> None:
@@ -46,9 +51,31 @@ def test_a_till_of_usual_size_sells_its_tickets_over_a_week() -> None:
     week = sum(chain.tickets(weekday, hour) for weekday in range(7) for hour in range(24))
 
     assert sum(WEEK) == pytest.approx(7)
-    assert week / 7 / 4000 == pytest.approx(SALES_A_DAY, rel=0.05)
+    assert week / 7 / 4000 == pytest.approx(SALES_PER_DAY, rel=0.05)
 
 
 @pytest.mark.parametrize("hour", [0, 6, 19, 23])
 def test_nothing_is_expected_at_night(hour: int) -> None:
     assert Chain(10, (2, 2)).tickets(0, hour) == 0
+
+
+def test_no_two_shops_of_a_large_chain_have_one_name() -> None:
+    shops = store_list(Chain(3_000, (4, 4))).by_id
+    names = Counter(shop.name for shop in shops.values())
+    assert len(names) == len(shops) == 3_000
+    assert all(shop.name.startswith(shop.city) and shop.region and shop.hours for shop in shops.values())
+
+
+def test_a_shop_is_the_same_in_a_larger_chain() -> None:
+    small, large = store_list(Chain(12, (2, 3))).by_id, store_list(Chain(100, (2, 3))).by_id
+    assert small == {store: large[store] for store in small}
+
+
+def test_a_shop_has_the_tills_of_the_chain_and_is_open_when_it_sells() -> None:
+    chain = Chain(40, (2, 4))
+    shops = store_list(chain)
+    assert Counter(till.store for till in chain.tills) == {shop.id: shop.tills for shop in shops.by_id.values()}
+    for till in chain.tills:
+        for hour in range(24):
+            assert shops.get(till.store).is_open(datetime(2026, 11, 23, hour, 30)) is (till.share(hour) > 0)
+    assert {shop.hours for shop in shops.by_id.values()} == {CITY_OPENING_HOURS, TOWN_OPENING_HOURS}

@@ -15,7 +15,7 @@ def plan(**asked: object) -> list[Phase]:
 
 
 def receipts(phase: Phase) -> list[bytes]:
-    return [phase.print(local_s) for _, local_s in phase.moments]
+    return [phase.receipt_at(local_s) for _, local_s in phase.moments]
 
 
 def dates(phase: Phase) -> list[str]:
@@ -59,7 +59,7 @@ def test_a_day_without_a_start_begins_this_morning_and_ends_in_the_evening() -> 
     (phase,) = plan(day=True, speed=60.0)
 
     moments = list(phase.moments)
-    sold = [parse_receipt(phase.print(local_s))["date"] for _, local_s in moments]
+    sold = [parse_receipt(phase.receipt_at(local_s))["date"] for _, local_s in moments]
 
     assert phase.simulated
     assert sold[0].startswith("2026-03-02 07:")

@@ -7,9 +7,17 @@ from tests.support.decimal_receipts import parse_receipt
 from tillstream.generator.assortment import CROISSANT, PRODUCTS, TRADITIONAL
 from tillstream.generator.basket import Basket, Line
 from tillstream.generator.chain import Till
-from tillstream.generator.receipts import detail, net_price, noisy, percent, plain, stamp, till_part
+from tillstream.generator.receipts import (
+    assemble,
+    detail,
+    format_amount,
+    format_with_noise,
+    net_price,
+    percent,
+    till_fields,
+)
 
-TILL = Till(store="7", terminal="2", clerk="72", size=1.0, city=False)
+TILL = Till(store="7", terminal="2", agent="72", size=1.0, city=False)
 
 
 @pytest.mark.parametrize(
@@ -17,13 +25,13 @@ TILL = Till(store="7", terminal="2", clerk="72", size=1.0, city=False)
     [(596, "5.96"), (30, "0.3"), (200, "2.0"), (5, "0.05"), (0, "0.0"), (-130, "-1.3"), (-5, "-0.05")],
 )
 def test_amounts_are_written_as_tills_write_them(cents: int, text: str) -> None:
-    assert plain(cents) == text
+    assert format_amount(cents) == text
 
 
 def test_float_noise_stays_far_below_the_cent_and_does_occur() -> None:
     for cents in range(-1000, 1000):
-        assert abs(Decimal(noisy(cents)) - Decimal(cents) / 100) < Decimal("1e-12")
-    assert noisy(337) == "3.3700000000000003"
+        assert abs(Decimal(format_with_noise(cents)) - Decimal(cents) / 100) < Decimal("1e-12")
+    assert format_with_noise(337) == "3.3700000000000003"
 
 
 @pytest.mark.parametrize(
@@ -41,7 +49,9 @@ def test_a_rate_is_written_in_percent(rate: int, text: str) -> None:
 def test_a_stamped_receipt_has_the_seeds_shape() -> None:
     basket = Basket((Line(CROISSANT, 2, 100, 240, 218),), (("CB", 240),))
 
-    receipt = parse_receipt(stamp(b"X-1", till_part(TILL), b"5", b"2026-03-02 08:00:00", detail(basket, Random(1))))
+    receipt = parse_receipt(
+        assemble(b"X-1", till_fields(TILL), b"5", b"2026-03-02 08:00:00", detail(basket, Random(1)))
+    )
 
     assert receipt == {
         "cashReceiptID": "X-1",
@@ -73,7 +83,7 @@ def test_a_stamped_receipt_has_the_seeds_shape() -> None:
 def test_without_a_loyalty_card_there_is_no_customer() -> None:
     basket = Basket((Line(TRADITIONAL, 1, 55, 125, 118),), (("CB", 125),))
 
-    receipt = parse_receipt(stamp(b"X-1", till_part(TILL), b"", b"2026-03-02 08:00:00", detail(basket, Random(1))))
+    receipt = parse_receipt(assemble(b"X-1", till_fields(TILL), b"", b"2026-03-02 08:00:00", detail(basket, Random(1))))
 
     assert "customerID" not in receipt
 

@@ -10,8 +10,7 @@ from tillstream.client.tally import Tally
 from tillstream.clock import ManualClock, SystemClock
 from tillstream.errors import OperationalError
 from tillstream.generator.plan import Options
-from tillstream.generator.report import NoAnswer
-from tillstream.generator.run import generate, run
+from tillstream.generator.run import IngestTimeout, generate, report, run
 
 NOON_US = 1_772_449_200_000_000  # Monday 2026-03-02 12:00:00 in Paris
 START = datetime(2026, 3, 2, 9)
@@ -130,7 +129,9 @@ def test_without_a_server_it_gives_up_with_one_clear_error_and_the_report() -> N
     with scripted_ingest() as gone:
         url = gone.url
 
-    with pytest.raises(NoAnswer, match=r"nothing was acknowledged for 0\.3 s .*is `tillstream up` running\?") as raised:
+    with pytest.raises(
+        IngestTimeout, match=r"nothing was acknowledged for 0\.3 s .*is `tillstream up` running\?"
+    ) as raised:
         generate(Options(url=url, seed=7, burst=10, give_up_s=0.3), quiet)
 
     assert raised.value.target == f"{url}/receipt"
@@ -181,3 +182,18 @@ def test_when_stopped_what_stays_unanswered_is_said() -> None:
 
     with scripted_ingest(SILENCE) as ingest:
         assert asyncio.run(main(ingest.url)) == 1
+
+
+def test_without_latencies_a_report_says_zero() -> None:
+    outcome = report(Tally(), seed=3, seconds=0)
+
+    assert (outcome.latency_p99_ms, outcome.receipts_per_second, outcome.clean) == (0, 0, True)
+
+
+@pytest.mark.parametrize(("accepted", "refused", "clean"), [(5, 0, True), (4, 1, False), (4, 0, False)])
+def test_a_run_is_clean_when_all_that_was_sent_was_accepted(accepted: int, refused: int, clean: bool) -> None:
+    outcome = report(Tally(sent=5, accepted=accepted, refused=refused), seed=3, seconds=2)
+
+    assert outcome.clean is clean
+    assert outcome.unacknowledged == 5 - accepted - refused
+    assert outcome.receipts_per_second == accepted / 2

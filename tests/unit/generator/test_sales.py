@@ -8,15 +8,15 @@ from tillstream.generator.assortment import Day
 from tillstream.generator.chain import Chain
 from tillstream.generator.sales import (
     DAY_S,
-    Diary,
-    Occasion,
-    Pool,
+    BasketPool,
+    DailySales,
     Sales,
-    any_time,
-    awake,
+    Sampler,
     hour_of,
-    opening_hours,
     run_name,
+    sample_around_the_clock,
+    sample_open_tills,
+    sample_week,
     weekday_of,
 )
 
@@ -24,8 +24,8 @@ MONDAY_S = 1_772_409_600  # 2026-03-02 00:00:00
 CHAIN = Chain(10, (2, 2))
 
 
-def sales(seed: int = 1, occasion: Occasion = any_time, pooled: bool = True) -> Sales:
-    return Sales(CHAIN, occasion, Random(seed), run_name(seed), Pool(seed) if pooled else None)
+def sales(seed: int = 1, sampler: Sampler = sample_week, pooled: bool = True) -> Sales:
+    return Sales(CHAIN, sampler, Random(seed), run_name(seed), BasketPool(seed) if pooled else None)
 
 
 @pytest.mark.parametrize("pooled", [True, False])
@@ -34,8 +34,8 @@ def test_one_seed_prints_the_same_bytes_and_another_seed_others(pooled: bool) ->
 
     dates = range(MONDAY_S, MONDAY_S + 300)
 
-    assert [first.print(date) for date in dates] == [second.print(date) for date in dates]
-    assert first.print(MONDAY_S) != other.print(MONDAY_S)
+    assert [first.receipt_at(date) for date in dates] == [second.receipt_at(date) for date in dates]
+    assert first.receipt_at(MONDAY_S) != other.receipt_at(MONDAY_S)
 
 
 def test_one_seed_sells_the_same_whenever_it_is_started() -> None:
@@ -44,21 +44,21 @@ def test_one_seed_sells_the_same_whenever_it_is_started() -> None:
     def undated(receipt: bytes) -> dict[str, object]:
         return {name: value for name, value in parse_receipt(receipt).items() if name != "date"}
 
-    assert [undated(morning.print(MONDAY_S + 9 * 3600)) for _ in range(500)] == [
-        undated(night.print(MONDAY_S + 6 * DAY_S)) for _ in range(500)
+    assert [undated(morning.receipt_at(MONDAY_S + 9 * 3600)) for _ in range(500)] == [
+        undated(night.receipt_at(MONDAY_S + 6 * DAY_S)) for _ in range(500)
     ]
 
 
 def test_a_full_pool_prints_what_one_filled_on_the_way_does() -> None:
-    pool = Pool(1)
+    pool = BasketPool(1)
     pool.fill()
-    full = Sales(CHAIN, any_time, Random(1), run_name(1), pool)
+    full = Sales(CHAIN, sample_week, Random(1), run_name(1), pool)
 
     assert _printed(full, 200) == _printed(sales(), 200)
 
 
 def _printed(series: Sales, count: int) -> list[bytes]:
-    return [series.print(MONDAY_S) for _ in range(count)]
+    return [series.receipt_at(MONDAY_S) for _ in range(count)]
 
 
 def test_no_two_receipts_of_a_run_or_of_two_runs_share_a_number_at_a_till() -> None:
@@ -87,7 +87,7 @@ def test_a_return_undoes_the_receipt_before_it_at_its_till() -> None:
 
 
 def test_a_receipt_bears_the_local_second_it_was_printed_at() -> None:
-    assert parse_receipt(sales().print(MONDAY_S + 8 * 3600 + 61))["date"] == "2026-03-02 08:01:01"
+    assert parse_receipt(sales().receipt_at(MONDAY_S + 8 * 3600 + 61))["date"] == "2026-03-02 08:01:01"
 
 
 @pytest.mark.parametrize(("days", "weekday"), [(0, 0), (4, 4), (6, 6), (7, 0)])
@@ -98,22 +98,22 @@ def test_weekdays_count_from_monday(days: int, weekday: int) -> None:
 
 
 def test_in_opening_hours_the_clocks_hour_decides() -> None:
-    assert opening_hours(CHAIN, Random(1), MONDAY_S + 12 * 3600)[:2] == (Day.WEEKDAY, 12)
+    assert sample_open_tills(CHAIN, Random(1), MONDAY_S + 12 * 3600)[:2] == (Day.WEEKDAY, 12)
 
 
 def test_through_the_night_a_pretended_day_goes_by_in_every_hour() -> None:
-    hours = [awake(CHAIN, Random(1), MONDAY_S + 3 * 3600 + minute * 60)[1] for minute in range(60)]
+    hours = [sample_around_the_clock(CHAIN, Random(1), MONDAY_S + 3 * 3600 + minute * 60)[1] for minute in range(60)]
 
     assert hours == sorted(hours)
     assert set(hours) == set(range(7, 19))
-    assert awake(CHAIN, Random(1), MONDAY_S + 9 * 3600)[1] == 9
+    assert sample_around_the_clock(CHAIN, Random(1), MONDAY_S + 9 * 3600)[1] == 9
 
 
 def test_a_diary_prints_a_day_alike_whatever_came_before_it() -> None:
-    whole, later = Diary(CHAIN, 1, Pool(1)), Diary(CHAIN, 1, Pool(1))
+    whole, later = DailySales(CHAIN, 1, BasketPool(1)), DailySales(CHAIN, 1, BasketPool(1))
     noon = MONDAY_S + 12 * 3600
 
-    _ = [whole.print(noon + number) for number in range(50)]
-    tuesday = [whole.print(noon + DAY_S + number) for number in range(50)]
+    _ = [whole.receipt_at(noon + number) for number in range(50)]
+    tuesday = [whole.receipt_at(noon + DAY_S + number) for number in range(50)]
 
-    assert [later.print(noon + DAY_S + number) for number in range(50)] == tuesday
+    assert [later.receipt_at(noon + DAY_S + number) for number in range(50)] == tuesday

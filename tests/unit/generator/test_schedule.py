@@ -13,9 +13,9 @@ from tillstream.generator.schedule import (
     burst,
     compressed,
     expected,
-    lively,
     local_second,
     opening,
+    poisson,
     steady,
     trading_day,
 )
@@ -42,7 +42,7 @@ def test_a_steady_pace_with_a_start_dates_its_receipts_from_there_on() -> None:
 
 
 def test_a_lively_pace_keeps_its_rate_and_is_dated_now() -> None:
-    moments = list(islice(lively(4, Random(1)), 5000))
+    moments = list(islice(poisson(4, Random(1)), 5000))
 
     assert moments[-1][0] / 5000 * 4 == pytest.approx(1, rel=0.05)
     assert {date for _, date in moments} == {None}
