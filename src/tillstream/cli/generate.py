@@ -183,7 +183,7 @@ class _Bar(AbstractContextManager[run.Progress]):
 
     def show(self, tally: Tally) -> None:
         task = self._bar.tasks[self._task]
-        note = tally.trouble if tally.accepted == self._accepted and tally.unacknowledged else ""
+        note = tally.problem if tally.accepted == self._accepted and tally.unacknowledged else ""
         if tally.refused:
             note = f"{tally.refused:,} refused {note}"
         self._accepted = tally.accepted

@@ -21,7 +21,7 @@ RESPONSE_LIMIT_BYTES = 256 * 1024 * 1024
 """Enough for an original of the largest body, escaped in JSON."""
 
 RETRYABLE = frozenset({408, 429})
-"""Statuses below 500 after which the same request may succeed later."""
+"""Statuses below 500 for which a repeated request may succeed."""
 
 Wait = Callable[[str, float], bool]
 """Waits between two attempts, given the reason of the failure and the pause in seconds; False gives up."""
@@ -90,7 +90,7 @@ class ControlClient:
         return outcome
 
     def _attempt(self, url: str, body: bytes | None, headers: Mapping[str, str]) -> Response | RequestFailed:
-        # The import takes a tenth of a second, and most processes send no such request.
+        # The import takes a quarter of a second, and most processes send no such request.
         import httpx
 
         # The log of these libraries would show the address of the webhook, which is a secret.

@@ -250,7 +250,7 @@ class Sender:
             self._again(connection, connection.request, because, None)
 
     def _again(self, connection: Connection, request: Request, because: str, retry_after_s: float | None) -> None:
-        self.tally.trouble = because
+        self.tally.problem = because
         if retry_after_s is None:
             wait_s = min(RETRY_LIMIT_S, RETRY_FIRST_S * 2 ** min(request.attempts - 1, 10))
         else:
@@ -264,7 +264,7 @@ class Sender:
             try:
                 await self._loop.create_connection(lambda: connection, to.host, to.port, ssl=self._tls)
             except OSError as error:
-                self.tally.trouble = f"{error.strerror or error}"
+                self.tally.problem = f"{error.strerror or error}"
                 await asyncio.sleep(wait_s * (1 + JITTER * self._random.random()))
                 wait_s = min(RETRY_LIMIT_S, 2 * wait_s)
             else:

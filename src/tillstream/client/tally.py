@@ -45,7 +45,7 @@ class Tally:
     accepted: int = 0
     refused: int = 0
     retried: int = 0
-    trouble: str = ""
+    problem: str = ""
     refusal: str = ""
     latency: Latency = field(default_factory=Latency)
 

@@ -78,7 +78,7 @@ def report(tally: Tally, seed: int, seconds: float) -> Report:
         latency_p99_ms=milliseconds(tally.latency.percentile_us(99)),
         latency_max_ms=milliseconds(tally.latency.max_us),
         refusal=tally.refusal,
-        trouble=tally.trouble,
+        trouble=tally.problem,
     )
 
 
@@ -236,6 +236,6 @@ class _PhaseRun:
             raise IngestTimeout(
                 "send receipts to",
                 self._options.url.rstrip("/") + self._path,
-                f"nothing was acknowledged for {self._options.give_up_s:g} s ({self._tally.trouble or 'no answer'})",
+                f"nothing was acknowledged for {self._options.give_up_s:g} s ({self._tally.problem or 'no answer'})",
                 "is `tillstream up` running?",
             )

@@ -196,7 +196,7 @@ class Uploader:
         if self._error is not None:
             raise self._error
         stuck_s = self._sender.stuck_s()
-        reason = self._tally.trouble or "no response"
+        reason = self._tally.problem or "no response"
         if self._give_up_s is not None and stuck_s > self._give_up_s:
             because = f"nothing was acknowledged for {self._give_up_s:g} s ({reason})"
             raise IngestTimeout("send receipts to", self._url, because, _TIMEOUT_HINT)
@@ -210,7 +210,7 @@ class Uploader:
     def _on_answer(self, request: Request, answer: Answer) -> None:
         assert isinstance(request, _BatchRequest)
         self._responded.set()
-        self._tally.trouble = ""
+        self._tally.problem = ""
         result = _result(answer) if answer.status in _ACKNOWLEDGED else None
         if result is not None and result.accepted + len(result.rejected) == request.receipts:
             self._results.append((request.owner, request.batch, result))

@@ -50,7 +50,7 @@ def test_given_trouble_the_very_same_bytes_are_sent_again_until_they_are_accepte
 
     assert [request.body for request in ingest.requests] == [b"1", b"1", b"1", b"2"]
     assert (tally.sent, tally.accepted, tally.refused, tally.retried) == (2, 2, 0, 2)
-    assert tally.trouble
+    assert tally.problem
 
 
 def test_given_silence_the_connection_is_dropped_and_the_receipt_sent_again() -> None:
@@ -58,7 +58,7 @@ def test_given_silence_the_connection_is_dropped_and_the_receipt_sent_again() ->
         tally = send(ingest, b"1", timeout_s=0.2)
 
     assert [request.body for request in ingest.requests] == [b"1", b"1"]
-    assert (tally.accepted, tally.retried, tally.trouble) == (1, 1, "no answer within 0.2 s")
+    assert (tally.accepted, tally.retried, tally.problem) == (1, 1, "no answer within 0.2 s")
 
 
 def test_given_retry_after_it_waits_that_long() -> None:
@@ -132,7 +132,7 @@ def test_a_server_that_comes_later_gets_everything_once() -> None:
         sender = Sender(to, 2, Tally(), Random(1))
         try:
             sender.submit(Request(head(to, "/receipt", "application/json", simulated=False) + b"1\r\n\r\n1", 1, 0))
-            while not sender.tally.trouble:
+            while not sender.tally.problem:
                 assert not await sender.drained(0.02)
             with scripted_ingest(port=port) as ingest:
                 assert await sender.drained(10)
