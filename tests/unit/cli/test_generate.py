@@ -23,7 +23,7 @@ def test_a_burst_ends_with_a_report_and_exit_code_0() -> None:
     assert "p99" in lines["latency"]
 
 
-def test_the_report_comes_as_json_when_asked_and_a_drawn_seed_is_printed() -> None:
+def test_the_report_can_be_json_and_a_random_seed_is_printed() -> None:
     with scripted_ingest() as ingest:
         result = CliRunner().invoke(generate, ["--url", ingest.url, "--burst", "20", "--json"])
 
@@ -63,7 +63,7 @@ def test_giving_up_shows_the_report_and_raises_the_error() -> None:
         ["--zone", "Europe/Nowhere"],
     ],
 )
-def test_what_contradicts_itself_is_refused_as_usage(arguments: list[str]) -> None:
+def test_contradictory_options_are_a_usage_error(arguments: list[str]) -> None:
     result = CliRunner().invoke(generate, arguments)
 
     assert result.exit_code == 2

@@ -1,3 +1,7 @@
+"""The sender delivers each receipt once, whatever the server does."""
+
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Iterator
 from random import Random
@@ -33,7 +37,7 @@ def send(
     return asyncio.run(main())
 
 
-def test_given_202_each_receipt_is_sent_once_and_accepted() -> None:
+def test_an_accepted_receipt_is_sent_once() -> None:
     with scripted_ingest() as ingest:
         tally = send(ingest, b"1", b"2", b"3")
 
@@ -44,7 +48,7 @@ def test_given_202_each_receipt_is_sent_once_and_accepted() -> None:
 
 
 @pytest.mark.parametrize("trouble", ["408 -", "429 0", "503 0", "503", "500", "502 -", DROP, GARBAGE])
-def test_given_trouble_the_very_same_bytes_are_sent_again_until_they_are_accepted(trouble: str) -> None:
+def test_after_an_error_the_same_bytes_are_sent_until_they_are_accepted(trouble: str) -> None:
     with scripted_ingest(trouble, trouble) as ingest:
         tally = send(ingest, b"1", b"2")
 
@@ -53,7 +57,7 @@ def test_given_trouble_the_very_same_bytes_are_sent_again_until_they_are_accepte
     assert tally.problem
 
 
-def test_given_silence_the_connection_is_dropped_and_the_receipt_sent_again() -> None:
+def test_without_a_response_the_connection_is_closed_and_the_receipt_sent_again() -> None:
     with scripted_ingest(SILENCE) as ingest:
         tally = send(ingest, b"1", timeout_s=0.2)
 
@@ -61,7 +65,7 @@ def test_given_silence_the_connection_is_dropped_and_the_receipt_sent_again() ->
     assert (tally.accepted, tally.retried, tally.problem) == (1, 1, "no answer within 0.2 s")
 
 
-def test_given_retry_after_it_waits_that_long() -> None:
+def test_the_pause_is_as_long_as_retry_after() -> None:
     with scripted_ingest("503 1") as ingest:
         tally = send(ingest, b"1")
 
@@ -70,7 +74,7 @@ def test_given_retry_after_it_waits_that_long() -> None:
 
 
 @pytest.mark.parametrize("status", ["400", "401", "404", "413", "415", "422"])
-def test_a_refusal_is_counted_kept_and_not_sent_again(status: str) -> None:
+def test_a_refusal_is_counted_and_not_sent_again(status: str) -> None:
     with scripted_ingest(f'{status} - {{"errors":[]}}') as ingest:
         tally = send(ingest, b"1", b"2")
 
@@ -81,14 +85,14 @@ def test_a_refusal_is_counted_kept_and_not_sent_again(status: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "accepted"), [('{"accepted":3,"rejected":[{}]}', 3), ("{}", 4), ('{"accepted":9}', 4), ("nonsense", 4)]
 )
-def test_of_a_batch_as_many_are_accepted_as_the_answer_says(answer: str, accepted: int) -> None:
+def test_the_response_gives_the_accepted_receipts_of_a_batch(answer: str, accepted: int) -> None:
     with scripted_ingest(f"202 - {answer}") as ingest:
         tally = send(ingest, b"batch", receipts=4)
 
     assert (tally.accepted, tally.refused) == (accepted, 4 - accepted)
 
 
-def test_whoever_waits_is_told_of_each_answer_that_is_for_good() -> None:
+def test_the_callback_gets_each_final_response() -> None:
     told: list[tuple[bytes, int, bytes]] = []
 
     async def main() -> int:
@@ -122,7 +126,7 @@ def test_all_connections_are_used_with_one_request_in_flight_on_each() -> None:
     assert tally.accepted == 200
 
 
-def test_a_server_that_comes_later_gets_everything_once() -> None:
+def test_a_server_that_starts_later_gets_everything_once() -> None:
     with scripted_ingest() as free:
         url = free.url
     port = int(url.rpartition(":")[2])
@@ -146,7 +150,7 @@ def test_a_server_that_comes_later_gets_everything_once() -> None:
     assert [request.body for request in ingest.requests] == [b"1"]
 
 
-def test_a_fault_while_printing_ends_the_run_instead_of_hanging_it() -> None:
+def test_an_error_in_the_source_ends_the_run() -> None:
     def broken() -> Iterator[Request]:
         yield Request(head(to, "/receipt", "application/json", simulated=False) + b"1\r\n\r\n1", 1, 0)
         raise ZeroDivisionError("in the middle")

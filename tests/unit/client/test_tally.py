@@ -1,3 +1,7 @@
+"""Latencies are counted in logarithmic buckets."""
+
+from __future__ import annotations
+
 from random import Random
 
 import pytest

@@ -1,3 +1,7 @@
+"""The assortment covers every category, hour and kind of day."""
+
+from __future__ import annotations
+
 from itertools import product as every
 
 import pytest
@@ -5,13 +9,13 @@ import pytest
 from tillstream.generator.assortment import CATEGORIES, FIRST_HOUR, LAST_HOUR, PRODUCTS, Day, demand
 
 
-def test_the_products_fill_the_seeds_nine_categories_and_have_codes_of_their_own() -> None:
+def test_the_products_cover_all_categories_and_have_unique_codes() -> None:
     assert {product.category for product in PRODUCTS} == set(CATEGORIES)
     assert len({product.code for product in PRODUCTS}) == len(PRODUCTS)
 
 
 @pytest.mark.parametrize(("weekday", "day"), [(0, Day.WEEKDAY), (4, Day.WEEKDAY), (5, Day.SATURDAY), (6, Day.SUNDAY)])
-def test_days_are_of_three_kinds(weekday: int, day: Day) -> None:
+def test_there_are_three_kinds_of_days(weekday: int, day: Day) -> None:
     assert Day.of(weekday) is day
 
 
@@ -27,7 +31,7 @@ def test_menus_are_sold_at_lunch_on_weekdays_only() -> None:
     assert sold == {(Day.WEEKDAY, hour) for hour in (11, 12, 13)}
 
 
-def test_the_running_demand_of_every_hour_rises_over_all_products() -> None:
+def test_the_cumulative_demand_of_every_hour_increases() -> None:
     for day, hour in every(Day, range(FIRST_HOUR, LAST_HOUR + 1)):
         weights = demand(day, hour)
 
@@ -36,7 +40,7 @@ def test_the_running_demand_of_every_hour_rises_over_all_products() -> None:
         assert weights[-1] > 0
 
 
-def test_what_is_eaten_on_site_carries_the_rate_of_a_restaurant() -> None:
+def test_eating_on_site_has_the_vat_rate_of_a_restaurant() -> None:
     croissant = next(product for product in PRODUCTS if product.name == "Croissant")
     bread = next(product for product in PRODUCTS if product.name == "Baguette")
 

@@ -1,3 +1,7 @@
+"""Baskets add up, and their payments cover them."""
+
+from __future__ import annotations
+
 from decimal import ROUND_HALF_UP, Decimal
 from random import Random
 
@@ -26,7 +30,7 @@ def test_the_payments_of_a_basket_cover_its_lines() -> None:
         assert all(amount >= 0 for _, amount in basket.settlements)
 
 
-def test_a_meal_voucher_pays_up_to_its_value_and_another_tender_the_rest() -> None:
+def test_a_meal_voucher_pays_up_to_its_value_and_another_payment_the_rest() -> None:
     paid = [basket for basket in baskets(5000) if basket.settlements[0][0] == VOUCHER]
 
     split = [basket for basket in paid if basket.gross > VOUCHER_CENTS]
@@ -48,7 +52,7 @@ def test_a_return_has_the_opposite_signs() -> None:
         ]
 
 
-def test_baskets_hold_slicing_weighed_and_free_lines_and_repeat_lines() -> None:
+def test_baskets_have_sliced_weighed_free_and_repeated_lines() -> None:
     everything = baskets(20_000, hour=10)
     lines = [line for basket in everything for line in basket.lines]
 

@@ -11,14 +11,14 @@ import pytest
 from tillstream.generator.chain import CITY_OPENING_HOURS, SALES_PER_DAY, TOWN_OPENING_HOURS, WEEK, Chain, store_list
 
 
-def test_a_shop_is_the_same_in_every_run_and_in_a_larger_chain() -> None:
+def test_a_store_is_the_same_in_every_run_and_in_a_larger_chain() -> None:
     small = Chain(12, (2, 4))
     large = Chain(100, (2, 4))
 
     assert large.tills[: len(small.tills)] == small.tills
 
 
-def test_each_shop_has_as_many_tills_as_it_may() -> None:
+def test_each_store_has_a_number_of_tills_in_the_range() -> None:
     tills = Counter(till.store for till in Chain(200, (2, 4)).tills)
 
     assert len(tills) == 200
@@ -26,7 +26,7 @@ def test_each_shop_has_as_many_tills_as_it_may() -> None:
     assert set(Counter(till.store for till in Chain(5, (4, 4)).tills).values()) == {4}
 
 
-def test_bigger_shops_are_picked_more_often() -> None:
+def test_larger_stores_are_picked_more_often() -> None:
     chain = Chain(2, (1, 1))
     random = Random(1)
 
@@ -36,7 +36,7 @@ def test_bigger_shops_are_picked_more_often() -> None:
     assert picked[0] / 20_000 == pytest.approx(share, abs=0.02)
 
 
-def test_in_the_closed_afternoon_only_city_shops_sell() -> None:
+def test_in_the_afternoon_only_stores_in_cities_sell() -> None:
     chain = Chain(40, (2, 2))
     random = Random(1)
 
@@ -45,7 +45,7 @@ def test_in_the_closed_afternoon_only_city_shops_sell() -> None:
     assert sellers == {True}
 
 
-def test_a_till_of_usual_size_sells_its_tickets_over_a_week() -> None:
+def test_an_average_till_has_its_receipts_per_day_over_a_week() -> None:
     chain = Chain(1000, (4, 4))
 
     week = sum(chain.tickets(weekday, hour) for weekday in range(7) for hour in range(24))
@@ -59,19 +59,19 @@ def test_nothing_is_expected_at_night(hour: int) -> None:
     assert Chain(10, (2, 2)).tickets(0, hour) == 0
 
 
-def test_no_two_shops_of_a_large_chain_have_one_name() -> None:
+def test_store_names_are_unique_in_a_large_chain() -> None:
     shops = store_list(Chain(3_000, (4, 4))).by_id
     names = Counter(shop.name for shop in shops.values())
     assert len(names) == len(shops) == 3_000
     assert all(shop.name.startswith(shop.city) and shop.region and shop.hours for shop in shops.values())
 
 
-def test_a_shop_is_the_same_in_a_larger_chain() -> None:
+def test_a_listed_store_is_the_same_in_a_larger_chain() -> None:
     small, large = store_list(Chain(12, (2, 3))).by_id, store_list(Chain(100, (2, 3))).by_id
     assert small == {store: large[store] for store in small}
 
 
-def test_a_shop_has_the_tills_of_the_chain_and_is_open_when_it_sells() -> None:
+def test_a_listed_store_has_its_tills_and_is_open_when_it_sells() -> None:
     chain = Chain(40, (2, 4))
     shops = store_list(chain)
     assert Counter(till.store for till in chain.tills) == {shop.id: shop.tills for shop in shops.by_id.values()}

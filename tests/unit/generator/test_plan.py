@@ -1,3 +1,7 @@
+"""Options lead to the right phases."""
+
+from __future__ import annotations
+
 from datetime import datetime
 
 import pytest
@@ -22,14 +26,14 @@ def dates(phase: Phase) -> list[str]:
     return [parse_receipt(receipt)["date"] for receipt in receipts(phase)]
 
 
-def test_without_a_mode_it_is_the_seeds_slow_one() -> None:
+def test_without_a_mode_the_rate_is_slow() -> None:
     (phase,) = plan(count=1500)
 
     assert phase.paced
     assert max(due for due, _ in phase.moments) == pytest.approx(1000, rel=0.05)
 
 
-def test_a_burst_is_sent_as_fast_as_possible_and_dated_now() -> None:
+def test_a_burst_is_not_paced_and_has_the_current_date() -> None:
     (phase,) = plan(burst=50)
 
     assert not phase.paced
@@ -37,14 +41,14 @@ def test_a_burst_is_sent_as_fast_as_possible_and_dated_now() -> None:
     assert dates(phase) == ["2026-03-02 12:00:00"] * 50
 
 
-def test_a_burst_ends_at_the_smaller_of_both_counts() -> None:
+def test_a_burst_ends_at_the_smaller_count() -> None:
     (phase,) = plan(burst=50, count=20)
 
     assert phase.expected == len(receipts(phase)) == 20
 
 
 @pytest.mark.parametrize("mode", [{"rate": 5.0, "count": 40}, {"burst": 40}, {"day": True}])
-def test_with_a_start_date_runs_of_one_seed_are_the_same_bytes_and_marked(mode: dict[str, object]) -> None:
+def test_with_a_start_date_a_seed_gives_the_same_simulated_receipts(mode: dict[str, object]) -> None:
     start = datetime(2026, 1, 5, 8, 0)
 
     (first,), (second,) = plan(start=start, **mode), plan(start=start, **mode)
@@ -55,7 +59,7 @@ def test_with_a_start_date_runs_of_one_seed_are_the_same_bytes_and_marked(mode: 
     assert parse_receipt(sent[0])["date"].startswith("2026-01-05 08:")
 
 
-def test_a_day_without_a_start_begins_this_morning_and_ends_in_the_evening() -> None:
+def test_a_day_without_a_start_runs_from_this_morning_to_the_evening() -> None:
     (phase,) = plan(day=True, speed=60.0)
 
     moments = list(phase.moments)
@@ -80,7 +84,7 @@ def test_a_backfill_sells_the_past_days_and_today_up_to_now() -> None:
     assert len(sold) == pytest.approx(phase.expected, rel=0.2)
 
 
-def test_a_day_filled_again_later_is_the_same_receipts_again() -> None:
+def test_a_repeated_backfill_sends_the_same_receipts() -> None:
     (phase,) = plan(backfill_days=2)
     (next_day,) = phases(Options(backfill_days=2, **SMALL), ManualClock(NOON_US + 86_400_000_000))  # type: ignore[arg-type]
 
@@ -91,7 +95,7 @@ def test_a_day_filled_again_later_is_the_same_receipts_again() -> None:
     assert today <= later
 
 
-def test_past_days_are_followed_by_live_sales_dated_now() -> None:
+def test_past_days_are_followed_by_live_sales_with_the_current_date() -> None:
     past, live = plan(backfill_days=1, live=True, count=5)
 
     assert past.name == "past days"

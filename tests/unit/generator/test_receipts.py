@@ -1,3 +1,7 @@
+"""Receipts are written like those of real tills."""
+
+from __future__ import annotations
+
 from decimal import Decimal
 from random import Random
 
@@ -28,7 +32,7 @@ def test_amounts_are_written_as_tills_write_them(cents: int, text: str) -> None:
     assert format_amount(cents) == text
 
 
-def test_float_noise_stays_far_below_the_cent_and_does_occur() -> None:
+def test_float_noise_occurs_and_is_far_below_a_cent() -> None:
     for cents in range(-1000, 1000):
         assert abs(Decimal(format_with_noise(cents)) - Decimal(cents) / 100) < Decimal("1e-12")
     assert format_with_noise(337) == "3.3700000000000003"
@@ -46,7 +50,7 @@ def test_a_rate_is_written_in_percent(rate: int, text: str) -> None:
     assert percent(rate) == text
 
 
-def test_a_stamped_receipt_has_the_seeds_shape() -> None:
+def test_an_assembled_receipt_has_the_canonical_shape() -> None:
     basket = Basket((Line(CROISSANT, 2, 100, 240, 218),), (("CB", 240),))
 
     receipt = parse_receipt(

@@ -1,3 +1,7 @@
+"""A run sends its phases to a scripted ingest and reports the outcome."""
+
+from __future__ import annotations
+
 import asyncio
 import time
 from datetime import datetime
@@ -19,7 +23,7 @@ START = datetime(2026, 3, 2, 9)
 def quiet(_tally: Tally) -> None: ...
 
 
-def test_two_bursts_of_one_seed_and_start_are_the_same_bytes_in_all() -> None:
+def test_two_bursts_with_one_seed_and_start_send_the_same_bytes() -> None:
     with scripted_ingest() as ingest:
         for _ in range(2):
             generate(Options(url=ingest.url, seed=7, burst=500, start=START), quiet)
@@ -29,7 +33,7 @@ def test_two_bursts_of_one_seed_and_start_are_the_same_bytes_in_all() -> None:
     assert len(set(bodies)) == 500
 
 
-def test_two_runs_of_one_seed_sell_the_same_to_the_cent_at_any_time() -> None:
+def test_two_runs_with_one_seed_sell_the_same_amounts_at_any_time() -> None:
     with scripted_ingest() as ingest:
         for now_us in (NOON_US, NOON_US + 50_000_000_000):
             generate(Options(url=ingest.url, seed=7, burst=300), quiet, ManualClock(now_us))
@@ -56,7 +60,7 @@ def test_a_paced_run_keeps_its_rate_and_ends_after_its_duration() -> None:
     assert outcome.seconds >= 0.9
 
 
-def test_a_burst_ends_after_its_duration_with_everything_answered() -> None:
+def test_a_burst_ends_after_its_duration_with_all_responses() -> None:
     with scripted_ingest() as ingest:
         outcome = generate(Options(url=ingest.url, seed=7, burst=10**9, duration_s=0.5), quiet)
 
@@ -64,7 +68,7 @@ def test_a_burst_ends_after_its_duration_with_everything_answered() -> None:
     assert outcome.accepted == len(ingest.requests) > 0
 
 
-def test_batches_are_ndjson_to_the_path_of_many_and_the_last_holds_the_rest() -> None:
+def test_batches_are_ndjson_and_the_last_one_has_the_rest() -> None:
     with scripted_ingest() as ingest:
         outcome = generate(Options(url=ingest.url, seed=7, burst=250, batch=100, connections=1), quiet)
 
@@ -77,14 +81,14 @@ def test_batches_are_ndjson_to_the_path_of_many_and_the_last_holds_the_rest() ->
 
 
 @pytest.mark.parametrize(("start", "marked"), [(START, True), (None, False)])
-def test_receipts_with_a_date_of_their_own_are_marked_as_simulated(start: datetime | None, marked: bool) -> None:
+def test_receipts_with_a_start_date_are_marked_as_simulated(start: datetime | None, marked: bool) -> None:
     with scripted_ingest() as ingest:
         generate(Options(url=ingest.url, seed=7, burst=3, start=start), quiet)
 
     assert {request.headers.get("tillstream-source") == "simulated" for request in ingest.requests} == {marked}
 
 
-def test_past_days_then_live_sales_come_in_one_run() -> None:
+def test_one_run_sends_past_days_and_then_live_sales() -> None:
     options = {"seed": 7, "stores": 3, "tills": (2, 2), "backfill_days": 1, "live": True, "rate": 50.0, "count": 20}
     phases: set[str] = set()
     with scripted_ingest() as ingest:
@@ -98,7 +102,7 @@ def test_past_days_then_live_sales_come_in_one_run() -> None:
     assert outcome.accepted == 20 + sum(len(request.body.splitlines()) for request in past)
 
 
-def test_a_compressed_day_is_over_in_its_share_of_the_time() -> None:
+def test_a_compressed_day_takes_its_share_of_the_time() -> None:
     with scripted_ingest() as ingest:
         options = Options(url=ingest.url, seed=7, stores=1, tills=(1, 1), day=True, speed=40_000)
         outcome = generate(options, quiet, ManualClock(NOON_US))
@@ -108,7 +112,7 @@ def test_a_compressed_day_is_over_in_its_share_of_the_time() -> None:
     assert {parse_receipt(request.body)["date"][:10] for request in ingest.requests} == {"2026-03-02"}
 
 
-def test_a_server_in_trouble_delays_but_loses_and_doubles_nothing() -> None:
+def test_server_errors_delay_receipts_but_lose_and_repeat_none() -> None:
     with scripted_ingest("503 0", "drop", "429 0", "202", "drop", "503 0") as ingest:
         outcome = generate(Options(url=ingest.url, seed=7, burst=100, connections=4), quiet)
 
@@ -117,7 +121,7 @@ def test_a_server_in_trouble_delays_but_loses_and_doubles_nothing() -> None:
     assert len({request.body for request in ingest.requests}) == 100
 
 
-def test_a_refused_receipt_makes_the_run_unclean() -> None:
+def test_a_run_with_a_refused_receipt_is_not_clean() -> None:
     with scripted_ingest('422 - {"errors":[]}') as ingest:
         outcome = generate(Options(url=ingest.url, seed=7, burst=10), quiet)
 
@@ -125,7 +129,7 @@ def test_a_refused_receipt_makes_the_run_unclean() -> None:
     assert outcome.refusal == '422 {"errors":[]}'
 
 
-def test_without_a_server_it_gives_up_with_one_clear_error_and_the_report() -> None:
+def test_without_a_server_the_run_ends_with_an_error_and_a_report() -> None:
     with scripted_ingest() as gone:
         url = gone.url
 
@@ -140,19 +144,19 @@ def test_without_a_server_it_gives_up_with_one_clear_error_and_the_report() -> N
     assert not raised.value.report.clean
 
 
-def test_it_gives_up_only_after_time_without_progress_not_between_receipts() -> None:
+def test_pauses_between_receipts_do_not_count_as_time_without_progress() -> None:
     with scripted_ingest() as ingest:
         outcome = generate(Options(url=ingest.url, seed=7, rate=2, count=3, give_up_s=0.2), quiet)
 
     assert outcome.accepted == 3
 
 
-def test_a_wrong_address_is_refused_before_anything_is_made() -> None:
+def test_a_wrong_address_is_refused_before_any_receipt_is_created() -> None:
     with pytest.raises(OperationalError, match="no http"):
         generate(Options(url="127.0.0.1:3000", seed=7, burst=10), quiet)
 
 
-def test_when_stopped_it_ends_with_what_was_answered() -> None:
+def test_a_stopped_run_reports_the_receipts_with_a_response() -> None:
     async def main(url: str) -> tuple[int, float]:
         stop = asyncio.Event()
 
@@ -172,7 +176,7 @@ def test_when_stopped_it_ends_with_what_was_answered() -> None:
     assert seconds < 5
 
 
-def test_when_stopped_what_stays_unanswered_is_said() -> None:
+def test_a_stopped_run_reports_the_receipts_without_a_response() -> None:
     async def main(url: str) -> int:
         stop = asyncio.Event()
         asyncio.get_running_loop().call_later(0.2, stop.set)
@@ -184,14 +188,14 @@ def test_when_stopped_what_stays_unanswered_is_said() -> None:
         assert asyncio.run(main(ingest.url)) == 1
 
 
-def test_without_latencies_a_report_says_zero() -> None:
+def test_a_report_without_latencies_has_zeros() -> None:
     outcome = report(Tally(), seed=3, seconds=0)
 
     assert (outcome.latency_p99_ms, outcome.receipts_per_second, outcome.clean) == (0, 0, True)
 
 
 @pytest.mark.parametrize(("accepted", "refused", "clean"), [(5, 0, True), (4, 1, False), (4, 0, False)])
-def test_a_run_is_clean_when_all_that_was_sent_was_accepted(accepted: int, refused: int, clean: bool) -> None:
+def test_a_run_is_clean_if_every_receipt_was_accepted(accepted: int, refused: int, clean: bool) -> None:
     outcome = report(Tally(sent=5, accepted=accepted, refused=refused), seed=3, seconds=2)
 
     assert outcome.clean is clean

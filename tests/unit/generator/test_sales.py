@@ -1,3 +1,7 @@
+"""Sales are reproducible, and receipt numbers are unique."""
+
+from __future__ import annotations
+
 from collections import Counter
 from random import Random
 
@@ -29,7 +33,7 @@ def sales(seed: int = 1, sampler: Sampler = sample_week, pooled: bool = True) ->
 
 
 @pytest.mark.parametrize("pooled", [True, False])
-def test_one_seed_prints_the_same_bytes_and_another_seed_others(pooled: bool) -> None:
+def test_a_seed_gives_the_same_bytes_and_another_seed_different_ones(pooled: bool) -> None:
     first, second, other = sales(1, pooled=pooled), sales(1, pooled=pooled), sales(2, pooled=pooled)
 
     dates = range(MONDAY_S, MONDAY_S + 300)
@@ -38,7 +42,7 @@ def test_one_seed_prints_the_same_bytes_and_another_seed_others(pooled: bool) ->
     assert first.receipt_at(MONDAY_S) != other.receipt_at(MONDAY_S)
 
 
-def test_one_seed_sells_the_same_whenever_it_is_started() -> None:
+def test_the_sales_of_a_seed_do_not_depend_on_the_start_time() -> None:
     morning, night = sales(), sales()
 
     def undated(receipt: bytes) -> dict[str, object]:
@@ -49,7 +53,7 @@ def test_one_seed_sells_the_same_whenever_it_is_started() -> None:
     ]
 
 
-def test_a_full_pool_prints_what_one_filled_on_the_way_does() -> None:
+def test_a_pool_gives_the_same_baskets_whether_it_is_filled_in_advance_or_not() -> None:
     pool = BasketPool(1)
     pool.fill()
     full = Sales(CHAIN, sample_week, Random(1), run_name(1), pool)
@@ -61,7 +65,7 @@ def _printed(series: Sales, count: int) -> list[bytes]:
     return [series.receipt_at(MONDAY_S) for _ in range(count)]
 
 
-def test_no_two_receipts_of_a_run_or_of_two_runs_share_a_number_at_a_till() -> None:
+def test_receipt_numbers_are_unique_per_till_and_seed() -> None:
     numbers = Counter(
         (receipt["storeID"], receipt["terminalID"], receipt["cashReceiptID"])
         for seed in (1, 2)
@@ -71,7 +75,7 @@ def test_no_two_receipts_of_a_run_or_of_two_runs_share_a_number_at_a_till() -> N
     assert max(numbers.values()) == 1
 
 
-def test_a_return_undoes_the_receipt_before_it_at_its_till() -> None:
+def test_a_return_reverses_the_receipt_before_it_at_its_till() -> None:
     receipts = [parse_receipt(receipt) for receipt in _printed(sales(pooled=False), 10_000)]
 
     returns = [number for number, receipt in enumerate(receipts) if gross_cents(receipt) < 0]
@@ -86,7 +90,7 @@ def test_a_return_undoes_the_receipt_before_it_at_its_till() -> None:
         assert [line["productCode"] for line in returned["lines"]] == [line["productCode"] for line in sold["lines"]]
 
 
-def test_a_receipt_bears_the_local_second_it_was_printed_at() -> None:
+def test_a_receipt_has_its_local_time() -> None:
     assert parse_receipt(sales().receipt_at(MONDAY_S + 8 * 3600 + 61))["date"] == "2026-03-02 08:01:01"
 
 
@@ -97,11 +101,11 @@ def test_weekdays_count_from_monday(days: int, weekday: int) -> None:
     assert (weekday_of(second), hour_of(second)) == (weekday, 5)
 
 
-def test_in_opening_hours_the_clocks_hour_decides() -> None:
+def test_open_tills_sell_for_the_current_hour() -> None:
     assert sample_open_tills(CHAIN, Random(1), MONDAY_S + 12 * 3600)[:2] == (Day.WEEKDAY, 12)
 
 
-def test_through_the_night_a_pretended_day_goes_by_in_every_hour() -> None:
+def test_each_hour_of_the_night_passes_through_a_full_day() -> None:
     hours = [sample_around_the_clock(CHAIN, Random(1), MONDAY_S + 3 * 3600 + minute * 60)[1] for minute in range(60)]
 
     assert hours == sorted(hours)
@@ -109,7 +113,7 @@ def test_through_the_night_a_pretended_day_goes_by_in_every_hour() -> None:
     assert sample_around_the_clock(CHAIN, Random(1), MONDAY_S + 9 * 3600)[1] == 9
 
 
-def test_a_diary_prints_a_day_alike_whatever_came_before_it() -> None:
+def test_the_sales_of_a_day_do_not_depend_on_the_days_before() -> None:
     whole, later = DailySales(CHAIN, 1, BasketPool(1)), DailySales(CHAIN, 1, BasketPool(1))
     noon = MONDAY_S + 12 * 3600
 
