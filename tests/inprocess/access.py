@@ -1,4 +1,4 @@
-"""Keys and a password in a data directory, as the command line would put them there."""
+"""Write keys and a password to a data directory without the command line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PASSWORD = "pain au levain"
 
 @cache
 def hashed(text: str) -> Password:
-    """Hashed once: that is slow on purpose."""
+    """The hash of a password. It is cached, because hashing is slow by design."""
     return password.create(text, secrets.token_bytes)
 
 
@@ -24,7 +24,7 @@ def set_password(directory: DataDirectory, text: str = PASSWORD) -> None:
 
 
 def add_key(directory: DataDirectory, *stores: str, reads: bool = False) -> str:
-    """The text of a new key."""
+    """Add a key, and return its text."""
     with key_file.changing(directory.keys) as (known, keep):
         text, number = create(secrets.token_bytes, known.by_id)
         keep(Keys({**known.by_id, number: Key(number, digest(text), "", "", stores, reads=reads)}))

@@ -1,6 +1,6 @@
 """TypeScript declarations of the API answers that the live page reads, generated from the OpenAPI document.
 
-`python -m tests.inprocess.api_types` writes them; with `--check` it fails where the committed file is not current.
+`python -m tests.inprocess.api_types` writes them; with `--check` it fails if the committed file is outdated.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from tillstream.web.static_files import STATIC
 ROOT = Path(__file__).parents[2]
 DECLARATIONS = STATIC / "page" / "api.d.ts"
 PATHS = ("/api/v1/alerts", "/api/v1/overview")
-"""The page reads no other ones."""
+"""The paths that the page reads."""
 
 
 def generate(*arguments: str) -> int:
-    """Run openapi-typescript over the document of the running code; returns its exit code."""
+    """Run openapi-typescript on the OpenAPI document of the current code, and return its exit code."""
     with tempfile.TemporaryDirectory() as folder:
         pipeline = Pipeline(Path(folder))
         try:

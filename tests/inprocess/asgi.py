@@ -1,4 +1,4 @@
-"""An ASGI application on the HTTP/1.1 server in a thread of its own, and raw connections to it."""
+"""Run an ASGI application on the HTTP/1.1 server in a thread, and open raw connections to it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tillstream.http.server import BACKLOG
 
 
 class AsgiServer:
-    """The server of an application. `stop` ends it and raises what it ended with."""
+    """The server of an application. `stop` raises the error that ended the server, if any."""
 
     def __init__(self, app: asgi.App, *, limit_s: float = 5.0, **settings: Any) -> None:
         self.events: list[str] = []

@@ -1,4 +1,4 @@
-"""The dashboard over a pipeline: its application without a socket, and its server on a free port."""
+"""The dashboard of a pipeline: a client that calls the application directly, and a server on a free port."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def queries_of(pipeline: Pipeline) -> Queries:
 def quarantine_service_of(
     pipeline: Pipeline, queries: Queries, ingest: Callable[[], str] | str = "http://127.0.0.1:9"
 ) -> LocalQuarantineService:
-    """Where entries are settled; nobody listens at the address of ingest unless a test says where it is."""
+    """A quarantine service. The default address of ingest refuses connections."""
     replayer = Replayer((lambda: ingest) if isinstance(ingest, str) else ingest, dict, registry.load(pipeline.settings))
     decisions = Decisions(pipeline.path / "decisions.ndjson")
     return LocalQuarantineService(queries, pipeline.database, pipeline.log, decisions, replayer, pipeline.clock)
@@ -55,7 +55,7 @@ def feed_of(queries: Queries, alerts: AlertEvaluator, settings: Settings, clock:
 
 
 class DashboardClient:
-    """Asks the dashboard's application directly."""
+    """Calls the dashboard's application without a socket."""
 
     def __init__(
         self,
@@ -94,14 +94,14 @@ class DashboardClient:
         client_address: str = "127.0.0.1",
         **parameters: str,
     ) -> httpx.Response:
-        async def asked() -> httpx.Response:
+        async def send() -> httpx.Response:
             transport = httpx.ASGITransport(app=self._app, raise_app_exceptions=False, client=(client_address, 5_000))
             async with httpx.AsyncClient(transport=transport, base_url="http://dashboard") as client:
                 return await client.request(
                     method, path, params=parameters or None, headers=headers, content=content, data=form
                 )
 
-        return asyncio.run(asked())
+        return asyncio.run(send())
 
     def json(self, path: str, **parameters: str) -> Any:
         answer = self.request(path, "GET", None, None, form=None, client_address="127.0.0.1", **parameters)
@@ -110,7 +110,7 @@ class DashboardClient:
 
 
 class DashboardServer:
-    """The dashboard's server in a thread with a loop of its own."""
+    """The dashboard's server in a thread with its own event loop."""
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ class DashboardServer:
 
         try:
             asyncio.run(main())
-        except BaseException as error:  # noqa: BLE001 - told to the thread that waits
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
             self._failure = error
         finally:
             self._ready.set()
@@ -176,11 +176,11 @@ class DashboardServer:
         self._ready.set()
 
     def stop(self, timeout_s: float = 10) -> None:
-        """Have it stop; fails where it does not within the time."""
+        """Stop the server. Fails if it does not stop in time."""
         if self._thread.is_alive() and self._loop and self._stop:
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(timeout_s)
-        assert not self._thread.is_alive(), "the server goes on"
+        assert not self._thread.is_alive(), "the server still runs"
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""An ingest server in this process, on a free port."""
+"""Run an ingest server in this process, on a free port."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Start = Callable[..., "Ingest"]
 
 
 class Ingest:
-    """A server in a thread with an event loop of its own."""
+    """An ingest server in a thread with its own event loop."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Ingest:
         return connection
 
     def request(self, method: str, path: str, body: bytes | None = None, *headers: tuple[str, str]) -> Answer:
-        """One request on a connection of its own."""
+        """Send one request on a new connection."""
         connection = self.connect()
         try:
             return connection.request(method, path, body, headers)

@@ -86,13 +86,14 @@ class Pipeline:
             batch.add(head(receipt, self.clock.now_us(), **head_changes), json.dumps(receipt).encode())
         self.log.append(batch)
 
-    def append_bytes(self, receipt: Mapping[str, Any], written: bytes) -> None:
+    def append_bytes(self, receipt: Mapping[str, Any], body: bytes) -> None:
         """Append a record with the head of `receipt` and this body."""
         batch = Batch()
-        batch.add(head(receipt, self.clock.now_us()), written)
+        batch.add(head(receipt, self.clock.now_us()), body)
         self.log.append(batch)
 
     def refuse(self, original: bytes, reasons: Sequence[Mapping[str, str]]) -> None:
+        """Append a rejected body with its reasons."""
         batch = Batch()
         columns = dict.fromkeys(HEAD_COLUMNS, "") | {
             "kind": REFUSAL,
@@ -120,7 +121,7 @@ class Pipeline:
             return reader.verify(metric)
 
     def tamper(self, statement: str) -> None:
-        """Change stored rows with plain SQL."""
+        """Change stored rows with SQL."""
         assert isinstance(self.database, DuckDatabase)
         self.database._connection.execute(statement)
 

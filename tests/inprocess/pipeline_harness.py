@@ -1,4 +1,4 @@
-"""The embedded road from HTTP to the views: the real ingest in this process, its log, the engine and the database behind it."""
+"""A whole tillstream in this process: ingest, log, engine, database and queries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tillstream.queries.queries import Queries
 
 
 class PipelineHarness:
-    """What is posted is folded and can be read."""
+    """Ingest and a pipeline that share one log."""
 
     def __init__(self, path: Path, **settings: Any) -> None:
         self.pipeline = Pipeline(path, msgspec.structs.replace(Settings(), **settings))
@@ -26,7 +26,7 @@ class PipelineHarness:
         self.queries: Queries = queries_of(self.pipeline)
 
     def post(self, path: str, body: bytes, media_type: str) -> Answer:
-        """The answer, once the engine has folded what came."""
+        """Post a body, let the engine read the log, and return the answer."""
         answer = self.ingest.post(path, body, media_type)
         self.pipeline.drain()
         return answer
@@ -39,7 +39,7 @@ class PipelineHarness:
 
 @contextmanager
 def pipeline_harness(path: Path, **settings: Any) -> Iterator[PipelineHarness]:
-    """A road over a directory."""
+    """Open a pipeline harness in a directory."""
     running = PipelineHarness(path, **settings)
     try:
         yield running

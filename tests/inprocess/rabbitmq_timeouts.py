@@ -7,16 +7,16 @@ import pytest
 from tillstream.log.rabbitmq import connection, streams, topology
 
 CONFIRM_TIMEOUT_S = streams.CONFIRM_TIMEOUT_S
-PATIENT_S = 10.0
+LONG_TIMEOUT_S = 10.0
 
 
 @pytest.fixture(autouse=True)
 def long_broker_timeouts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Long timeouts, as a broker shared by many tests may be slow; no delay for new streams if it is never killed."""
+    """Set long timeouts, because the shared broker may be slow. Streams have no initial delay on a broker that no test kills."""
     if "own_node" not in request.fixturenames:
         monkeypatch.setattr(topology, "NEW_STREAM_DELAY_S", 0.0)
-    monkeypatch.setattr(connection, "REPLY_TIMEOUT_S", PATIENT_S)
-    monkeypatch.setattr(streams, "CONFIRM_TIMEOUT_S", PATIENT_S)
+    monkeypatch.setattr(connection, "REPLY_TIMEOUT_S", LONG_TIMEOUT_S)
+    monkeypatch.setattr(streams, "CONFIRM_TIMEOUT_S", LONG_TIMEOUT_S)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tillstream.formats.canonical import encode
 
 Receipts = Sequence[dict[str, Any]]
 
-WRITTEN: dict[str, tuple[str, Callable[[Receipts], bytes]]] = {
+ENCODERS: dict[str, tuple[str, Callable[[Receipts], bytes]]] = {
     "JSON": ("application/json", lambda several: b"[" + b", ".join(map(encode, several)) + b"]"),
     "NDJSON": ("application/x-ndjson", lambda several: b"\n".join(map(encode, several))),
     "records": (
@@ -39,54 +39,58 @@ several = st.lists(
 
 
 @pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PipelineHarness]:
-    with pipeline_harness(tmp_path_factory.mktemp("road")) as running:
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PipelineHarness]:
+    with pipeline_harness(tmp_path_factory.mktemp("harness")) as running:
         yield running
 
 
-def stored(chain: PipelineHarness) -> int:
-    [row] = chain.pipeline.database.query("SELECT count(*) AS receipts FROM receipts")
+def stored(harness: PipelineHarness) -> int:
+    [row] = harness.pipeline.database.query("SELECT count(*) AS receipts FROM receipts")
     return int(row["receipts"])
 
 
-def quarantined(chain: PipelineHarness) -> int:
+def quarantined(harness: PipelineHarness) -> int:
     """Number of quarantined entries, including conflicts."""
-    return len(chain.pipeline.database.query("SELECT place FROM quarantine"))
+    return len(harness.pipeline.database.query("SELECT place FROM quarantine"))
 
 
 @settings(deadline=None, max_examples=20)
-@given(several, st.permutations([*WRITTEN, "form"]), st.booleans())
-def test_all_but_the_first_are_duplicates(
-    chain: PipelineHarness, drawn: Receipts, order: Sequence[str], one_step: bool
+@given(several, st.permutations([*ENCODERS, "form"]), st.booleans())
+def test_given_a_receipt_in_every_format_then_all_but_the_first_are_duplicates(
+    harness: PipelineHarness, drawn: Receipts, order: Sequence[str], one_step: bool
 ) -> None:
     # Each run has its own stores, because hypothesis may repeat an example.
     written = [{**receipt, "storeID": f"S{next(stores)}"} for receipt in drawn]
-    before, duplicates, set_aside = stored(chain), chain.pipeline.counter("duplicates"), quarantined(chain)
-    post = chain.ingest.post if one_step else chain.post
+    before, duplicates, quarantined_before = (
+        stored(harness),
+        harness.pipeline.counter("duplicates"),
+        quarantined(harness),
+    )
+    post = harness.ingest.post if one_step else harness.post
     for name in order:
         if name == "form":
             for receipt in written:
                 assert post("/receipt", to_form(receipt), FORM).status == 202
             continue
-        media_type, write = WRITTEN[name]
+        media_type, write = ENCODERS[name]
         answer = post("/receipts", write(written), media_type)
         assert (answer.json["accepted"], answer.json["rejected"]) == (len(written), [])
-    chain.pipeline.drain()
-    assert stored(chain) == before + len(written)
-    assert chain.pipeline.counter("duplicates") == duplicates + (len(order) - 1) * len(written)
-    assert quarantined(chain) == set_aside
+    harness.pipeline.drain()
+    assert stored(harness) == before + len(written)
+    assert harness.pipeline.counter("duplicates") == duplicates + (len(order) - 1) * len(written)
+    assert quarantined(harness) == quarantined_before
 
 
-def test_other_content_is_a_conflict_in_any_format(chain: PipelineHarness) -> None:
+def test_other_content_is_a_conflict_in_any_format(harness: PipelineHarness) -> None:
     receipt = {
         "cashReceiptID": "1",
         "storeID": f"S{next(stores)}",
         "date": "2026-11-23 10:15:00",
         "documentTotal": {"grossTotal": "1.20"},
     }
-    assert chain.post("/receipts", to_xml(receipt), "application/xml").status == 202
-    conflicts = chain.pipeline.counter("conflicts")
+    assert harness.post("/receipts", to_xml(receipt), "application/xml").status == 202
+    conflicts = harness.pipeline.counter("conflicts")
     other = {**receipt, "documentTotal": {"grossTotal": "1.30"}}
-    assert chain.post("/receipt", to_form(other), FORM).status == 202
-    assert chain.post("/receipts", to_csv([other]), "text/csv").status == 202
-    assert chain.pipeline.counter("conflicts") == conflicts + 2
+    assert harness.post("/receipt", to_form(other), FORM).status == 202
+    assert harness.post("/receipts", to_csv([other]), "text/csv").status == 202
+    assert harness.pipeline.counter("conflicts") == conflicts + 2

@@ -25,7 +25,7 @@ TEXTS = st.one_of(
 
 @st.composite
 def amounts(draw: st.DrawFn, limit: int = 10**12) -> Any:
-    """Amounts as tills write them: numbers, strings, exponents, one decimal, float noise, too fine."""
+    """Amounts as tills write them: as numbers or text, with exponents, one decimal, float noise or too many decimals."""
     cents = draw(st.one_of(st.integers(-5000, 5000), st.integers(-limit * 100 + 1, limit * 100 - 1)))
     value = Decimal(cents) / 100
     form = draw(st.sampled_from(["float", "text", "short", "fine", "exponent"]))
@@ -103,8 +103,8 @@ def test_figures_equal_a_recount_in_python(commits: list[list[dict[str, Any]]]) 
                 first.setdefault(identity(receipt), receipt)
         pipeline.drain()
 
-        kept = [(json.dumps(receipt).encode(), receipt["date"][:10]) for receipt in first.values()]
-        assert_metrics_equal(pipeline, recount(kept))
+        counted = [(json.dumps(receipt).encode(), receipt["date"][:10]) for receipt in first.values()]
+        assert_metrics_equal(pipeline, recount(counted))
         assert pipeline.counter("duplicates") + pipeline.counter("conflicts") == repeated
         assert all(not pipeline.verify(metric.name) for metric in pipeline.metrics)
         pipeline.close()

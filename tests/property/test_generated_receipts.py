@@ -27,7 +27,7 @@ seeds = st.integers(min_value=0, max_value=2**32)
 
 
 def check(receipt: dict[str, Any]) -> None:
-    """Fails unless lines, totals, VAT and settlements agree to the cent."""
+    """Check that lines, totals, VAT and settlements agree to the cent."""
     total = {name: cents(amount) for name, amount in receipt["documentTotal"].items()}
     lines = receipt["lines"]
     assert total["grossTotal"] == sum(cents(line["settlementAmount"]) for line in lines)
@@ -53,7 +53,7 @@ def test_every_receipt_adds_up(seed: int, day: Day, hour: int, reversed: bool) -
 
 @given(seed=seeds)
 @settings(max_examples=10, deadline=None)
-def test_one_seed_makes_the_same_bytes(seed: int) -> None:
+def test_the_same_seed_makes_the_same_bytes(seed: int) -> None:
     chain = Chain(5, (2, 4))
 
     def printed() -> list[bytes]:
@@ -92,7 +92,7 @@ def test_the_sample_adds_up_and_holds_float_noise_and_one_decimal_amounts() -> N
     assert any(len(amount.partition(".")[2]) == 1 for amount in amounts)
 
 
-def test_items_and_lines_are_those_of_the_measured_shop() -> None:
+def test_items_and_lines_match_the_measured_shop() -> None:
     counts = [items(receipt) for receipt in sold()]
 
     assert statistics.mean(counts) == pytest.approx(2.67, abs=0.15)
@@ -101,7 +101,7 @@ def test_items_and_lines_are_those_of_the_measured_shop() -> None:
     assert statistics.mean(len(receipt["lines"]) for receipt in sold()) == pytest.approx(1.7, abs=0.1)
 
 
-def test_tickets_are_those_of_the_measured_shop() -> None:
+def test_tickets_match_the_measured_shop() -> None:
     tickets = [gross_cents(receipt) for receipt in sold()]
     quartiles = statistics.quantiles(tickets, n=4)
 
@@ -191,14 +191,14 @@ def month() -> tuple[Counter[int], Counter[int]]:
     return weekdays, hours
 
 
-def test_a_week_runs_as_measured() -> None:
+def test_sales_by_weekday_match_the_measured_shop() -> None:
     weekdays, _ = month()
     index = [7 * weekdays[weekday] / weekdays.total() for weekday in range(7)]
 
     assert index == pytest.approx([0.91, 0.82, 0.87, 0.85, 0.92, 1.13, 1.50], abs=0.12)
 
 
-def test_a_day_runs_as_measured() -> None:
+def test_sales_by_hour_match_the_measured_shop() -> None:
     _, hours = month()
     percent = {hour: 100 * amount / hours.total() for hour, amount in hours.items()}
 

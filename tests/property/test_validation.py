@@ -56,25 +56,25 @@ class Digits(str):
     __slots__ = ()
 
 
-IN_THE_HEAD = frozenset({"cashReceiptID", "storeID", "terminalID", "date"})
+HEAD_FIELDS = frozenset({"cashReceiptID", "storeID", "terminalID", "date"})
 
 
 class Pairs(list[tuple[str, Any]]):
     """A JSON object in which names may repeat."""
 
-    def chosen(self, last: bool) -> dict[str, Any]:
+    def without_repeats(self, last: bool) -> dict[str, Any]:
         """The first or the last value of each name. Fields of the head always have the last one."""
         found: dict[str, Any] = {}
         for name, value in self:
-            if last or name in IN_THE_HEAD or name not in found:
+            if last or name in HEAD_FIELDS or name not in found:
                 found[name] = value
-        return {name: choose(value, last) for name, value in found.items()}
+        return {name: remove_repeats(value, last) for name, value in found.items()}
 
 
-def choose(value: Any, last: bool) -> Any:
+def remove_repeats(value: Any, last: bool) -> Any:
     if isinstance(value, Pairs):
-        return value.chosen(last)
-    return [choose(item, last) for item in value] if isinstance(value, list) else value
+        return value.without_repeats(last)
+    return [remove_repeats(item, last) for item in value] if isinstance(value, list) else value
 
 
 def encode(value: Any) -> bytes:
@@ -117,8 +117,8 @@ def broken_receipts(draw: st.DrawFn) -> dict[str, Any]:
 def broken_bytes(draw: st.DrawFn) -> bytes:
     body = bytearray(encode(draw(receipts)))
     for _ in range(draw(st.integers(0, 3))):
-        place = draw(st.integers(0, len(body) - 1))
-        body[place : place + draw(st.integers(0, 2))] = draw(
+        index = draw(st.integers(0, len(body) - 1))
+        body[index : index + draw(st.integers(0, 2))] = draw(
             st.binary(max_size=2) | st.sampled_from([b"\\", b"}", b"e", b"0"])
         )
     return bytes(body)
@@ -127,10 +127,10 @@ def broken_bytes(draw: st.DrawFn) -> bytes:
 bodies = st.one_of(receipts.map(encode), broken_receipts().map(encode), broken_bytes(), st.binary(max_size=40))
 
 untimed = settings(deadline=None)
-quick = Validator(Settings())
+fast_validator = Validator(Settings())
 
 
-class Slow(Validator):
+class SlowValidator(Validator):
     """A validator that always uses the full check."""
 
     def __init__(self, settings: Settings) -> None:
@@ -141,7 +141,7 @@ class Slow(Validator):
         raise ValueError
 
 
-slow = Slow(Settings())
+slow_validator = SlowValidator(Settings())
 
 
 def outcome(validator: Validator, body: bytes) -> tuple[Any, ...]:
@@ -155,13 +155,13 @@ def outcome(validator: Validator, body: bytes) -> tuple[Any, ...]:
 @untimed
 @given(bodies)
 def test_both_checks_agree(body: bytes) -> None:
-    assert outcome(quick, body) == outcome(slow, body)
+    assert outcome(fast_validator, body) == outcome(slow_validator, body)
 
 
 @untimed
 @given(bodies)
 def test_a_body_makes_one_head_line_or_faults(body: bytes) -> None:
-    found = outcome(quick, body)
+    found = outcome(fast_validator, body)
     if len(found) == 3:
         head, key, _ = found
         columns = head.decode().split("\t")
@@ -190,7 +190,7 @@ def accepted_gross(body: bytes) -> Decimal:
     encode({"cashReceiptID": 1, "storeID": 1, "date": "2026-11-23 10:15:00", "documentTotal": {"grossTotal": " 1.5 "}})
 )
 def test_duckdb_reads_the_same_amounts_from_accepted_receipts(engine: duckdb.DuckDBPyConnection, body: bytes) -> None:
-    if len(outcome(quick, body)) == 2:
+    if len(outcome(fast_validator, body)) == 2:
         return
     valid, read = engine.execute(
         "SELECT json_valid($body), from_json($body, $shape).documentTotal.grossTotal",
@@ -209,13 +209,13 @@ REPEATABLE: dict[str, tuple[str, ...]] = {
 """Known fields by their level."""
 
 
-sound_totals = st.builds(Digits, digits)
-sound_receipts = receipt_shapes(
+valid_totals = st.builds(Digits, digits)
+valid_receipts = receipt_shapes(
     ids=st.sampled_from(["17", 18]),
     dates=st.sampled_from(["2026-11-23 10:15:00", "2026-11-23T10:15:00Z"]),
     texts=texts,
     amounts=st.none() | needed,
-    needed=sound_totals,
+    needed=valid_totals,
     note=anything,
     currency=st.sampled_from([None, "EUR", ""]),
 )
@@ -224,7 +224,7 @@ sound_receipts = receipt_shapes(
 @st.composite
 def repeating_receipts(draw: st.DrawFn) -> Pairs:
     """Receipts with repeated known fields. Some of the repeated values are arbitrary."""
-    other = draw(sound_receipts)
+    other = draw(valid_receipts)
 
     def repeat(level: str, value: Any) -> Any:
         if isinstance(value, list):
@@ -233,12 +233,12 @@ def repeating_receipts(draw: st.DrawFn) -> Pairs:
             return value
         pairs = [(name, part if level else repeat(name, part)) for name, part in value.items()]
         for name in draw(st.lists(st.sampled_from(REPEATABLE[level]), max_size=2)):
-            sound = other.get(name) if not level else draw(sound_totals)
-            offered = draw(anything) if draw(st.integers(0, 3)) == 0 else sound
-            pairs.insert(draw(st.integers(0, len(pairs))), (name, offered))
+            valid = other.get(name) if not level else draw(valid_totals)
+            repeated = draw(anything) if draw(st.integers(0, 3)) == 0 else valid
+            pairs.insert(draw(st.integers(0, len(pairs))), (name, repeated))
         return Pairs(pairs)
 
-    found: Pairs = repeat("", draw(sound_receipts))
+    found: Pairs = repeat("", draw(valid_receipts))
     return found
 
 
@@ -246,15 +246,15 @@ def repeating_receipts(draw: st.DrawFn) -> Pairs:
 @given(repeating_receipts())
 def test_a_repeated_field_is_refused_or_counts_as_checked(engine: duckdb.DuckDBPyConnection, receipt: Pairs) -> None:
     body = encode(receipt)
-    found = outcome(quick, body)
-    assert found == outcome(slow, body)
-    alone = [encode(receipt.chosen(last)) for last in (False, True)]
+    found = outcome(fast_validator, body)
+    assert found == outcome(slow_validator, body)
+    single = [encode(receipt.without_repeats(last)) for last in (False, True)]
     if len(found) == 3:
-        assert [outcome(quick, each) for each in alone] == [found, found]
+        assert [outcome(fast_validator, each) for each in single] == [found, found]
         read = "SELECT from_json($body, $shape)"
         counted, first = [
             engine.execute(read, {"body": each.decode(), "shape": json.dumps(BODY_SCHEMA)}).fetchall()
-            for each in (body, alone[0])
+            for each in (body, single[0])
         ]
         assert counted == first
     else:
@@ -264,8 +264,8 @@ def test_a_repeated_field_is_refused_or_counts_as_checked(engine: duckdb.DuckDBP
 @untimed
 @given(receipts)
 def test_the_order_of_fields_does_not_matter(receipt: dict[str, Any]) -> None:
-    backwards = dict(reversed(receipt.items()))
-    one, other = outcome(quick, encode(receipt)), outcome(quick, encode(backwards))
+    reversed_receipt = dict(reversed(receipt.items()))
+    one, other = outcome(fast_validator, encode(receipt)), outcome(fast_validator, encode(reversed_receipt))
     if len(one) == 3:
         assert one == other
     else:
@@ -276,5 +276,7 @@ def test_the_order_of_fields_does_not_matter(receipt: dict[str, Any]) -> None:
 @given(st.recursive(scalars, lambda inner: st.lists(inner, max_size=3), max_leaves=4))
 def test_faults_can_always_be_encoded_as_json(value: object) -> None:
     with pytest.raises(ReceiptError) as caught:
-        quick.check(encode({"lines": value, "documentTotal": value, "storeID": value}), RECEIVED_US, "json/http")
+        fast_validator.check(
+            encode({"lines": value, "documentTotal": value, "storeID": value}), RECEIVED_US, "json/http"
+        )
     msgspec.json.encode([fault.as_dict() for fault in caught.value.faults])

@@ -68,12 +68,12 @@ def broken_documents(draw: st.DrawFn) -> bytes:
         b"\xff",
     ]
     for _ in range(draw(st.integers(0, 4))):
-        place = draw(st.integers(0, len(document)))
-        document[place : place + draw(st.integers(0, 9))] = draw(st.sampled_from(marks) | st.binary(max_size=3))
+        index = draw(st.integers(0, len(document)))
+        document[index : index + draw(st.integers(0, 9))] = draw(st.sampled_from(marks) | st.binary(max_size=3))
     return bytes(document)
 
 
-def shown(decoded: Decoded) -> object:
+def comparable(decoded: Decoded) -> object:
     """Everything but the original of a fault, which depends on the window if the document breaks off."""
     return (decoded.faults, decoded.where) if isinstance(decoded, Unreadable) else decoded
 
@@ -88,5 +88,5 @@ def test_the_window_size_does_not_matter_and_nothing_raises(document: bytes, win
         found = read(document)
     finally:
         scanner.WINDOW_BYTES = usual
-    assert [shown(each) for each in found] == [shown(each) for each in expected]
+    assert [comparable(each) for each in found] == [comparable(each) for each in expected]
     assert all(isinstance(each, Record | Skip | Unreadable) for each in found)
