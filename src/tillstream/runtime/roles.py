@@ -1,4 +1,7 @@
-"""The roles of tillstream: ingest, engine and inbox, each a function that blocks until the process stops."""
+"""The roles of tillstream: ingest, engine and inbox, each a function that blocks until the process stops.
+
+Each role imports its own modules when it runs, so that ingest never loads the libraries of the database.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,6 @@ import uvloop
 
 from tillstream.access import exposure, key_file, machine_token
 from tillstream.access.key_file import KeyRepository
-from tillstream.alerts.notifier import Notifier
-from tillstream.alerts.webhook import Webhook
 from tillstream.clock import SystemClock
 from tillstream.config import ports
 from tillstream.config.data_directory import DataDirectory, Kind, Lock, open_directory
@@ -130,6 +131,7 @@ async def _serve_read_side(
     *,
     demo: bool,
 ) -> None:
+    from tillstream.alerts.notifier import Notifier
     from tillstream.verification import check
     from tillstream.web.server import live_feed, serve
 
@@ -185,6 +187,8 @@ def _webhook(settings: Settings) -> Iterator[Callable[[dict[str, Any]], None]]:
     if not settings.alert_webhook_url:
         yield lambda _: None
         return
+    from tillstream.alerts.webhook import Webhook
+
     with closing(Webhook(settings)) as webhook:
         yield webhook.send
 
