@@ -1,4 +1,4 @@
-"""What these tests share where several of them speak to one server."""
+"""Fixtures of the end-to-end tests."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ DAYS = itertools.count()
 
 @pytest.fixture
 def day() -> str:
-    """One on which no other test sells."""
+    """A day that no other test uses, for tests that share a server."""
     return str(date(2026, 9, 1) + timedelta(days=next(DAYS)))

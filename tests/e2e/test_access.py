@@ -1,4 +1,4 @@
-"""Given a tillstream that others can reach; when strangers come; then they post nothing and see nothing."""
+"""Access to a tillstream that other machines can reach needs a key or the password."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.waiting import wait_until
 
 @dataclass(frozen=True)
 class Guarded:
-    """One on every address of this machine, by TLS, with the key of store 12."""
+    """A tillstream on all addresses of this machine, with TLS, a password and a key for store 12."""
 
     data: Path
     own: Certificate
@@ -46,16 +46,16 @@ def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-def has_number(said: str, number: int) -> bool:
-    """Whether it stands among the words, and not within another number, a name or a path."""
-    return re.search(rf"(?<![\w./:-]){number}(?![\w/-])", said) is not None
+def has_number(output: str, number: int) -> bool:
+    """Whether the number is a separate word of the output, and not a part of another number, a name or a path."""
+    return re.search(rf"(?<![\w./:-]){number}(?![\w/-])", output) is not None
 
 
 def receipt(store: str, number: int = 1) -> bytes:
     return json.dumps(body(storeID=store, cashReceiptID=str(number))).encode()
 
 
-def test_without_keys_password_and_tls_only_loopback_is_listened_on(tmp_path: Path) -> None:
+def test_without_keys_password_and_tls_only_loopback_is_allowed(tmp_path: Path) -> None:
     for verb, needs in (
         ("up", ("tillstream keys add", "tillstream password set")),
         ("ingest", ("tillstream keys add",)),
@@ -66,7 +66,7 @@ def test_without_keys_password_and_tls_only_loopback_is_listened_on(tmp_path: Pa
             assert_usage_error(verb, *options, naming=named)
 
 
-def test_who_insists_is_warned_once(tmp_path: Path) -> None:
+def test_given_the_option_insecure_then_a_warning_is_printed_once(tmp_path: Path) -> None:
     lines = {}
     for options in ((), ("--host", "0.0.0.0", "--insecure")):
         with running_tillstream(tmp_path / f"data{len(options)}", *options) as serving:
@@ -77,12 +77,12 @@ def test_who_insists_is_warned_once(tmp_path: Path) -> None:
     assert lines["--host", "0.0.0.0", "--insecure"] == lines[()] + 1
 
 
-def test_a_certificate_that_is_missing_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_certificate_is_reported_in_one_line(tmp_path: Path) -> None:
     files = ("--tls-certificate-file", "none.crt", "--tls-key-file", "none.key")
     assert_usage_error("up", "--data", tmp_path / "data", *files, naming="none.crt")
 
 
-def test_a_key_posts_for_its_store_alone_and_a_stranger_for_none(guarded: Guarded) -> None:
+def test_a_key_posts_only_for_its_store_and_nobody_posts_without_a_key(guarded: Guarded) -> None:
     data = guarded.data
     with guarded.client() as client:
 
@@ -99,13 +99,13 @@ def test_a_key_posts_for_its_store_alone_and_a_stranger_for_none(guarded: Guarde
         wait_until(lambda: post("12", **own) == 401, "the revoked key is refused", 3)
 
 
-def test_the_dashboard_shows_nothing_without_its_password(guarded: Guarded) -> None:
+def test_the_dashboard_needs_the_password_or_a_key(guarded: Guarded) -> None:
     with guarded.client() as client:
         for path in ("/", "/api/v1/summary", "/api/v1/live", "/receipts", "/assets/style.css", "/docs"):
             assert client.get(path, headers=bearer(guarded.key)).status_code == 401
         assert client.get("/health/ready").status_code == 200
         reading = bearer(add_key(guarded.data, "--read"))
-        wait_until(lambda: client.get("/api/v1/summary", headers=reading).status_code == 200, "the key is known", 3)
+        wait_until(lambda: client.get("/api/v1/summary", headers=reading).status_code == 200, "the key is accepted", 3)
         assert client.post("/login", data={"password": "croissant"}).status_code == 403
         answer = client.post("/login", data={"password": PASSWORD})
         assert (answer.status_code, "; Secure" in answer.headers["set-cookie"]) == (303, True)
@@ -121,30 +121,30 @@ def test_files_are_imported_with_a_key(guarded: Guarded, tmp_path: Path) -> None
     file.write_bytes(receipt("21", 1) + b"\n" + receipt("21", 2) + b"\n")
     there = ("--to", guarded.tillstream.ingest, "--state", tmp_path / "state", "--quiet")
     trusted = str(guarded.own.certificate)
-    code, said = run_command("import", file, *there, SSL_CERT_FILE=trusted)
-    assert (code, has_number(said, 401)) == (2, True), said
-    code, said = run_command("import", file, *there, "--key-file", key, SSL_CERT_FILE=trusted)
-    assert code == 0, said
+    code, output = run_command("import", file, *there, SSL_CERT_FILE=trusted)
+    assert (code, has_number(output, 401)) == (2, True), output
+    code, output = run_command("import", file, *there, "--key-file", key, SSL_CERT_FILE=trusted)
+    assert code == 0, output
     file.write_bytes(receipt("22", 1) + b"\n")
-    code, said = run_command("import", file, *there, "--key-file", key, SSL_CERT_FILE=trusted)
-    assert (code, has_number(said, 22)) == (2, True), said
-    # What one key is not for is kept nowhere, and another key sends it.
+    code, output = run_command("import", file, *there, "--key-file", key, SSL_CERT_FILE=trusted)
+    assert (code, has_number(output, 22)) == (2, True), output
+    # Receipts that a key may not send are not stored. Another key sends them.
     every = tmp_path / "every"
     every.write_text(add_key(guarded.data, "--all-stores") + "\n")
     file.write_bytes(receipt("21", 3) + b"\n" + receipt("23", 1) + b"\n")
-    code, said = run_command("import", file, *there, "--key-file", key, SSL_CERT_FILE=trusted)
-    assert (code, has_number(said, 23)) == (1, True), said
+    code, output = run_command("import", file, *there, "--key-file", key, SSL_CERT_FILE=trusted)
+    assert (code, has_number(output, 23)) == (1, True), output
 
-    def taken() -> bool:
+    def imported() -> bool:
         return run_command("import", file, *there, "--key-file", every, SSL_CERT_FILE=trusted)[0] == 0
 
-    wait_until(taken, "the other key is known and sends the rest", 10)
-    # Who may read the data directory needs no key.
-    code, said = run_command("import", file, "--data", guarded.data, "--state", tmp_path / "here", "--quiet")
-    assert code == 0, said
+    wait_until(imported, "the other key is accepted and sends the rest", 10)
+    # A user who may read the data directory needs no key.
+    code, output = run_command("import", file, "--data", guarded.data, "--state", tmp_path / "here", "--quiet")
+    assert code == 0, output
 
 
-def test_what_was_set_aside_is_replayed_by_those_who_log_in_and_by_verbs_on_the_machine(guarded: Guarded) -> None:
+def test_quarantine_entries_are_replayed_by_a_logged_in_user_and_by_local_verbs(guarded: Guarded) -> None:
     own = bearer(add_key(guarded.data, "--store", 31))
     with guarded.client() as client:
 
@@ -152,36 +152,36 @@ def test_what_was_set_aside_is_replayed_by_those_who_log_in_and_by_verbs_on_the_
             content = receipt("31", number).replace(b"}", b"", 1)
             return client.post(f"{guarded.tillstream.ingest}/receipt", content=content, headers=own).status_code
 
-        wait_until(lambda: post_malformed(1) == 400, "the key is known", 3)
-        code, said = wait_until(lambda: _listed(guarded.data), "the entry is listed")
-        entry = str(json.loads(said)["entries"][0]["id"])
+        wait_until(lambda: post_malformed(1) == 400, "the key is accepted", 3)
+        code, output = wait_until(lambda: _listed(guarded.data), "the entry is listed")
+        entry = str(json.loads(output)["entries"][0]["id"])
         as_json = {"content": b64encode(receipt("31", 1)).decode()}
         assert client.post(f"/api/v1/quarantine/{entry}/replay", json=as_json).status_code == 401
         reading = bearer(add_key(guarded.data, "--read"))
-        wait_until(lambda: client.get("/api/v1/summary", headers=reading).status_code == 200, "the key is known", 3)
+        wait_until(lambda: client.get("/api/v1/summary", headers=reading).status_code == 200, "the key is accepted", 3)
         assert client.post(f"/api/v1/quarantine/{entry}/replay", json=as_json, headers=reading).status_code == 403
         set_password(guarded.data)
         log_in = lambda: client.post("/login", data={"password": PASSWORD}).status_code == 303  # noqa: E731
-        wait_until(log_in, "the password is known", 5)
+        wait_until(log_in, "the password is accepted", 5)
         done = client.post(f"/api/v1/quarantine/{entry}/replay", json=as_json)
         assert (done.status_code, done.json()["became"]) == (200, "replayed"), done.text
         assert post_malformed(2) == 400
-        code, said = wait_until(lambda: _listed(guarded.data), "the entry is listed")
-    code, said = run_command("quarantine", "discard", "--all", "--yes", "--data", guarded.data)
-    assert code == 0, said
+        code, output = wait_until(lambda: _listed(guarded.data), "the entry is listed")
+    code, output = run_command("quarantine", "discard", "--all", "--yes", "--data", guarded.data)
+    assert code == 0, output
 
 
 def _listed(data: Path) -> tuple[int, str] | None:
-    code, said = run_command("quarantine", "list", "--json", "--data", data)
-    return (code, said) if json.loads(said)["entries"] else None
+    code, output = run_command("quarantine", "list", "--json", "--data", data)
+    return (code, output) if json.loads(output)["entries"] else None
 
 
-def test_generated_receipts_come_with_a_key_too(guarded: Guarded, tmp_path: Path) -> None:
+def test_generated_receipts_are_sent_with_a_key(guarded: Guarded, tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text(add_key(guarded.data, "--all-stores") + "\n")
     arguments = ("generate", "--url", guarded.tillstream.ingest, "--burst", 5, "--quiet")
     trusted = str(guarded.own.certificate)
-    code, said = run_command(*arguments, SSL_CERT_FILE=trusted)
-    assert (code, has_number(said, 401)) == (1, True), said
-    code, said = run_command(*arguments, "--key-file", file, SSL_CERT_FILE=trusted)
-    assert code == 0, said
+    code, output = run_command(*arguments, SSL_CERT_FILE=trusted)
+    assert (code, has_number(output, 401)) == (1, True), output
+    code, output = run_command(*arguments, "--key-file", file, SSL_CERT_FILE=trusted)
+    assert code == 0, output

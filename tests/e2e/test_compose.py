@@ -1,5 +1,5 @@
-"""Given compose.yaml; when Debian's docker-compose reads it and its services run as plain processes; then a receipt
-comes through the balancer to the dashboard, and nobody without a key or the password gets in."""
+"""The services of compose.yaml as local processes. A receipt passes the balancer and reaches the dashboard, and access needs a
+key or the password."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def running(
     node.control("delete_user", user["RABBITMQ_DEFAULT_USER"])
 
 
-def test_without_a_password_for_the_broker_nothing_is_started() -> None:
+def test_compose_requires_a_password_for_the_broker() -> None:
     or_skip(compose.missing_programs())
-    code, _, said = compose.compose_config()
-    assert (code, "RABBITMQ_PASSWORD" in said) == (1, True)
+    code, _, output = compose.compose_config()
+    assert (code, "RABBITMQ_PASSWORD" in output) == (1, True)
 
 
-def test_only_the_balancer_is_reached_from_outside_and_from_this_machine_alone(services: dict[str, Service]) -> None:
+def test_only_the_balancer_publishes_ports_and_only_on_loopback(services: dict[str, Service]) -> None:
     published = {name: service.get("ports", []) for name, service in services.items()}
     assert published.pop("balancer") == ["127.0.0.1:3000:3000/tcp", "127.0.0.1:8050:8050/tcp"]
     assert not any(published.values())
@@ -74,7 +74,7 @@ def test_only_the_balancer_is_reached_from_outside_and_from_this_machine_alone(s
     assert outside["balancer"]["ports"] == ["0.0.0.0:3000:3000/tcp", "0.0.0.0:8050:8050/tcp"]
 
 
-def test_every_service_says_whether_it_is_well_and_keeps_its_data_in_a_volume(services: dict[str, Service]) -> None:
+def test_every_service_has_a_health_check_and_a_volume(services: dict[str, Service]) -> None:
     assert all(service["healthcheck"]["test"] for service in services.values())
     kept = {
         name: {source for source in (volume.split(":")[0] for volume in service["volumes"]) if "/" not in source}
@@ -99,31 +99,31 @@ def test_a_receipt_comes_through_the_balancer_to_the_dashboard(running: ComposeS
     wait_until_known(running, key)
     assert post(receipt("1"), **bearer(key)) == 202
     assert (post(receipt("2")), post(receipt("2", storeID="13"), **bearer(key))) == (401, 403)
-    wait_until(lambda: httpx.get(f"{dashboard}/api/v1/summary").status_code == 401, "the dashboard asks who it is")
+    wait_until(lambda: httpx.get(f"{dashboard}/api/v1/summary").status_code == 401, "the dashboard requires a login")
     with logged_in(running) as browser:
         wait_until(lambda: revenue(browser) == "5.00", "the dashboard shows the receipt")
 
 
-def test_what_was_refused_is_replayed_through_the_balancer(running: ComposeServices) -> None:
+def test_a_rejected_receipt_is_replayed_through_the_balancer(running: ComposeServices) -> None:
     key = running.run("engine", "tillstream", "keys", "add", "--all-stores", "--name", "replay").strip()
     running.run("engine", "sh", "-c", "cat > /var/lib/tillstream-access/replay.key", typed=f"{key}\n")
     wait_until_known(running, key)
     url = f"{running.url('balancer', 3000)}/receipt"
     assert httpx.post(url, content=receipt("3", date="x"), headers=bearer(key)).status_code == 422
     with logged_in(running) as browser:
-        [entry] = wait_until(lambda: waiting(browser), "it is in quarantine")
+        [entry] = wait_until(lambda: waiting(browser), "the receipt is in quarantine")
         edited = {"content": b64encode(receipt("3")).decode()}
         answer = browser.post(f"/api/v1/quarantine/{entry}/replay", json=edited)
         assert (answer.status_code, answer.json()["became"], answer.json()["day"]) == (200, "replayed", DAY)
         assert waiting(browser) == []
-        wait_until(lambda: revenue(browser) == "10.00", "the dashboard shows what was replayed")
+        wait_until(lambda: revenue(browser) == "10.00", "the dashboard shows the replayed receipt")
 
 
 def wait_until_known(running: ComposeServices, key: str) -> None:
-    """Until each ingest, whichever the balancer takes, has seen a key that is new."""
+    """Wait until both ingests accept a new key."""
     for service in ("ingest1", "ingest2"):
         figures = f"{running.url(service, 3000)}/metrics"
-        # Known, but not for reading.
+        # The key is accepted, but may not read.
         wait_until(lambda: httpx.get(figures, headers=bearer(key)).status_code == 403, f"{service} knows the key")  # noqa: B023
 
 

@@ -24,7 +24,7 @@ from tests.support.waiting import wait_until
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "connect-a-till.md").read_text(encoding="utf-8")
 
-# Commands that do not end, or whose files are not among the examples.
+# These commands do not end, or their files are not among the examples.
 NOT_RUN = ("tillstream up", "tillstream import monday.csv")
 
 EXPECTED = re.compile(r" +# (?P<status>\d{3})?(?: ?)(?P<text>.*)$")
@@ -111,7 +111,7 @@ def test_every_command_of_the_page_has_the_expected_output(place: Path) -> None:
 
         for step in steps():
             if "/api/v1/" in step.command:
-                # Figures follow an acknowledged receipt a moment later.
+                # The figures include a receipt shortly after its acknowledgement.
                 wait_until(partial(answered, step), step.command, timeout_s=20)
                 continue
             output = output_of(step, place, ports)
@@ -142,7 +142,7 @@ def test_every_status_of_ingest_is_on_the_page(ingest: str) -> None:
     paths = httpx.get(f"{ingest}/openapi.json").json()["paths"]
     statuses = {status for path in ("/receipt", "/receipts") for status in paths[path]["post"]["responses"]}
     assert len(statuses) > 8
-    # No description of an operation has these.
+    # The descriptions of the operations do not have these statuses.
     statuses |= {"404", "405", "500"}
     for status in statuses:
         assert re.search(rf"^\| (`\d{{3}}`, )?`{status}`", PAGE, re.MULTILINE), f"{status} is not in the table"

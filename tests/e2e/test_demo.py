@@ -1,4 +1,4 @@
-"""Given nothing but the program; when `tillstream up --demo` runs; then a chain with a past sells now."""
+"""`tillstream up --demo` loads past days and keeps selling."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def taken_ports() -> Iterator[list[int]]:
-    """The default ports, in use: by us, or by whoever has them already."""
+    """The default ports, occupied by this test or by another program."""
     ports = [default_settings()[name] for name in ("ingest_port", "dashboard_port")]
     with ExitStack() as stack:
         for port in ports:
@@ -51,7 +51,7 @@ def receipts_of(demo: RunningTillstream, day: date) -> int:
     return int(str(demo.summary(day.isoformat())["receipts"]))
 
 
-def test_a_past_is_loaded_once_and_today_moves(data: Path) -> None:
+def test_past_days_are_loaded_once_and_today_gets_receipts(data: Path) -> None:
     loaded = data / "demo.loaded"
     with running_tillstream(data, "--demo") as demo:
         demo.command.wait_for_output(r"\b[1-9]0 %$", LOADED_S)
@@ -60,7 +60,7 @@ def test_a_past_is_loaded_once_and_today_moves(data: Path) -> None:
         past = [today - timedelta(days=days) for days in range(1, PAST_DAYS + 1)]
         wait_until(lambda: all(receipts_of(demo, day) for day in past), "every past day has receipts", LOADED_S)
         first = demo.summary()
-        wait_until(lambda: demo.summary()["revenue"] != first["revenue"], "the figures move")
+        wait_until(lambda: demo.summary()["revenue"] != first["revenue"], "the figures change")
         stores = httpx.get(f"{demo.dashboard}/api/v1/stores").json()["stores"]
         assert len(stores) == STORES
         assert all(store["listed"] and store["city"] for store in stores)
@@ -76,26 +76,26 @@ def test_a_past_is_loaded_once_and_today_moves(data: Path) -> None:
     assert loaded.stat().st_mtime_ns == written_ns
 
 
-def test_a_directory_of_real_receipts_is_refused(data: Path) -> None:
+def test_the_demo_refuses_a_directory_with_real_receipts(data: Path) -> None:
     with running_tillstream(data) as real:
         real.stop()
     assert_usage_error("up", "--demo", "--data", data, "--ingest-port", 0, "--dashboard-port", 0, naming=data)
 
 
-def test_it_has_its_own_directory_and_other_ports_where_the_default_ones_are_taken(
+def test_the_demo_uses_its_own_directory_and_free_ports_if_the_default_ports_are_taken(
     tmp_path: Path, taken_ports: list[int]
 ) -> None:
     with running_command("up", "--demo", cwd=tmp_path) as command:
         demo = RunningTillstream(command)
         for port, address in zip(taken_ports, (demo.ingest, demo.dashboard), strict=True):
-            said = command.wait_for_output(rf"^.*\b{port}\b.*\b{address.rpartition(':')[2]}\b.*--\w+-port\b.*$")
-            assert not address.endswith(f":{port}"), said
+            output = command.wait_for_output(rf"^.*\b{port}\b.*\b{address.rpartition(':')[2]}\b.*--\w+-port\b.*$")
+            assert not address.endswith(f":{port}"), output
         command.wait_for_output(r"^.*/tillstream-demo\b.*$")
         assert command.stop() == 0
     assert (tmp_path / "tillstream-demo" / "format.json").read_text() == '{"version": 1, "kind": "demo"}\n'
 
 
-def test_a_port_that_was_asked_for_is_not_exchanged(data: Path) -> None:
+def test_given_a_port_option_when_the_port_is_taken_then_no_other_port_is_used(data: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         assert_usage_error("up", "--demo", "--data", data, "--ingest-port", port, naming=f"127.0.0.1:{port}")

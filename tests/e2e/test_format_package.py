@@ -1,4 +1,4 @@
-"""Given a package that brings a format; when it is installed beside tillstream; then its receipts are taken and told of."""
+"""A package can add a format. Ingest accepts its receipts and describes the format."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RECEIPT = b"H|12|2|%d|2026-11-23 10:15:00\nL|0102|Baguette|2|2.40|5.5\nP|CB|2.40
 
 @pytest.fixture(scope="module")
 def python_path(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Where the package is installed, before what is looked through anyway."""
+    """A `PYTHONPATH` that begins with the folder of the installed package."""
     target = tmp_path_factory.mktemp("installed")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
     command += ["--no-build-isolation", "--no-index", "--target", str(target), str(PACKAGE)]
@@ -40,12 +40,14 @@ def ingest(python_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield address
 
 
-def test_a_receipt_in_it_is_taken(ingest: str) -> None:
+def test_a_receipt_in_the_format_is_accepted(ingest: str) -> None:
     answer = httpx.post(f"{ingest}/receipt", content=RECEIPT % 1047, headers={"content-type": MEDIA_TYPE})
     assert (answer.status_code, answer.json()["day"]) == (202, "2026-11-23")
 
 
-def test_many_are_taken_skipped_and_refused_each_by_itself_and_without_a_type_too(ingest: str) -> None:
+def test_the_receipts_of_a_batch_are_accepted_skipped_or_rejected_separately_even_without_a_media_type(
+    ingest: str,
+) -> None:
     payload = (
         b"Z|2|2026-11-23 07:00:00\n"
         + RECEIPT % 1
@@ -55,18 +57,18 @@ def test_many_are_taken_skipped_and_refused_each_by_itself_and_without_a_type_to
     )
     answer = httpx.post(f"{ingest}/receipts", content=payload).json()
     assert (answer["accepted"], answer["skipped"]) == (2, {"Z": 1})
-    told = {each["index"]: [error["path"] for error in each["errors"]] for each in answer["rejected"]}
-    assert told == {2: ["$"], 4: ["$.documentTotal.grossTotal"]}
+    faults = {each["index"]: [error["path"] for error in each["errors"]] for each in answer["rejected"]}
+    assert faults == {2: ["$"], 4: ["$.documentTotal.grossTotal"]}
 
 
-def test_the_format_is_told_to_who_asks_and_to_who_sends_another(ingest: str) -> None:
+def test_the_format_is_in_the_description_and_in_the_answer_to_an_unknown_format(ingest: str) -> None:
     refused = httpx.post(f"{ingest}/receipt", content=b"?", headers={"content-type": "text/x-unknown"})
     assert refused.status_code == 415
     assert MEDIA_TYPE in refused.text
     assert MEDIA_TYPE in httpx.get(f"{ingest}/openapi.json").text
 
 
-def test_its_example_is_right_and_its_files_are_known_by_their_names(
+def test_the_example_is_valid_and_files_are_recognised_by_their_names(
     ingest: str, python_path: str, tmp_path: Path
 ) -> None:
     example = described_examples(ingest)[MEDIA_TYPE].encode()
@@ -74,7 +76,7 @@ def test_its_example_is_right_and_its_files_are_known_by_their_names(
     assert (answer.status_code, answer.json()["day"]) == (202, "2026-11-23")
     file, report = tmp_path / "monday.old", tmp_path / "report.json"
     file.write_bytes(example)
-    code, said = run_command("import", file, "--dry-run", "--report", report, PYTHONPATH=python_path)
-    assert code == 0, said
-    [told] = json.loads(report.read_bytes())["files"]
-    assert (told["format"], told["receipts"], told["refused"]) == ("Old till", 1, 0)
+    code, output = run_command("import", file, "--dry-run", "--report", report, PYTHONPATH=python_path)
+    assert code == 0, output
+    [file_report] = json.loads(report.read_bytes())["files"]
+    assert (file_report["format"], file_report["receipts"], file_report["refused"]) == ("Old till", 1, 0)

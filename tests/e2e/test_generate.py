@@ -1,4 +1,4 @@
-"""Given a running chain; when ingest dies in the middle of a burst; then each receipt still counts once."""
+"""`generate` sends receipts. Each counts once, even if ingest is killed meanwhile."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ BURST = ("--burst", COUNT, "--seed", 7, "--start-date", DAY, "--json")
 
 
 def printed() -> list[bytes]:
-    """The receipts that the verb sends: the same with each run."""
+    """The receipts that the verb sends, which are the same in each run."""
     with scripted_ingest() as server:
-        code, said = run_command("generate", "--url", server.url, *BURST)
-        assert code == 0, said
+        code, output = run_command("generate", "--url", server.url, *BURST)
+        assert code == 0, output
         return [request.body for request in server.requests]
 
 
 def accepted(ingest: str) -> int:
-    """How many receipts ingest has acknowledged."""
+    """The number of receipts that ingest has acknowledged."""
     found = re.search(
         r'^tillstream_receipts_total\{outcome="accepted"\} (\S+)$', httpx.get(f"{ingest}/metrics").text, re.MULTILINE
     )
     return int(float(found[1])) if found else 0
 
 
-def test_receipts_sent_while_ingest_is_killed_count_once_each_and_to_the_cent(tmp_path: Path) -> None:
+def test_given_a_killed_ingest_then_every_generated_receipt_counts_once_and_to_the_cent(tmp_path: Path) -> None:
     with running_tillstream(tmp_path / "data") as chain:
         with running_command("generate", "--url", chain.ingest, *BURST) as sending:
             wait_until(lambda: accepted(chain.ingest) > COUNT / 10, "receipts are under way")
@@ -60,12 +60,12 @@ def test_the_verb_sends_and_reports(tmp_path: Path) -> None:
         chain.wait_for_receipts(300)
 
 
-def test_without_a_server_the_verb_ends_with_one_line_of_what_to_try(tmp_path: Path) -> None:
+def test_without_a_server_the_verb_ends_with_one_line_of_advice(tmp_path: Path) -> None:
     with running_tillstream(tmp_path / "data") as gone:
         url = gone.ingest
     arguments = ("generate", "--url", url, "--burst", 5, "--seed", 7, "--give-up", 0.5)
-    code, said = run_command(*arguments)
+    code, output = run_command(*arguments)
     assert code == 2
-    last = said.splitlines()[-1]
+    last = output.splitlines()[-1]
     assert f"{url}/receipt" in last
     assert "tillstream up" in last

@@ -1,4 +1,4 @@
-"""Given an ingest that runs; when what comes is made to harm it; then it says so, stays small, and serves the others."""
+"""Ingest rejects harmful bodies with a clear error, uses little memory, and keeps serving other tills."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ MB = 1024 * 1024
 BODY_BYTES = 32 * MB
 RECEIPTS_LIMIT = 50_000
 GROWTH_BYTES = 320 * MB
-"""What one body may cost in memory at most, its own 32 MB and what it is unpacked from included."""
+"""The memory limit for one body, including its 32 MB and the compressed data."""
 
 HELD_UP = 100
-"""A till that waits this many times as long as usual, and for half of what the heavy body takes, is held up by it."""
+"""A till is delayed if it waits this many times longer than usual, and at least half as long as the large body takes."""
 
 WAIT_S = 120.0
 
 
 class Server:
-    """A process of ingest."""
+    """An ingest process."""
 
     def __init__(self, command: Command) -> None:
         self.address = address_of(command)
@@ -64,7 +64,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     data = tmp_path_factory.mktemp("hostile") / "data"
     with running_command("ingest", "--data", data, "--ingest-port", 0) as command:
         serving = Server(command)
-        # The first of everything takes memory and time that is not the body's.
+        # The first requests use memory and time that do not depend on the body.
         for known in FORMATS:
             serving.post("/receipts", serving.examples[known.media_type].encode() * 2, known.media_type)
         serving.post("/receipts", b"\n".join(encoded(number) for number in range(2_000)), NDJSON)
@@ -74,8 +74,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         assert "Traceback" not in command.output
 
 
-class Beside:
-    """Another till that sends its receipts one by one meanwhile, and a look at the memory."""
+class ConcurrentTill:
+    """Another till that sends single receipts at the same time, and the memory use of ingest."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -96,9 +96,9 @@ class Beside:
                 self.peak_bytes = max(self.peak_bytes, self._server.process.memory_info().rss)
                 self._stop.wait(0.005)
 
-    def __enter__(self) -> Beside:
+    def __enter__(self) -> ConcurrentTill:
         self._thread.start()
-        wait_until(lambda: self._took_s, "the other till's first answer")
+        wait_until(lambda: self._took_s, "the other till has its first answer")
         self._entered_s = time.perf_counter()
         return self
 
@@ -188,15 +188,15 @@ HEAVY: dict[str, tuple[Callable[[], bytes], str, int, str, int | None]] = {
     "members by the million": (lambda: filled(gzip.compress(b""), BODY_BYTES), JSON, 400, "$", None),
     "frames by the million": (lambda: filled(zstandard.compress(b""), BODY_BYTES), JSON, 400, "$", None),
 }
-"""The body, its type, and what is answered: the status, the first path, and the limit that is named."""
+"""The body, its media type, and the expected answer: status, first path and named limit."""
 
 
 @pytest.mark.parametrize("name", HEAVY)
-def test_what_takes_long_holds_up_no_other_till_and_takes_little_memory(server: Server, name: str) -> None:
+def test_a_slow_body_delays_no_other_till_and_uses_little_memory(server: Server, name: str) -> None:
     make, media_type, status, path, limit = HEAVY[name]
     body = make()
     headers = {"Content-Encoding": {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd"}.get(body[:2], "identity")}
-    with Beside(server) as beside:
+    with ConcurrentTill(server) as beside:
         answer = server.post("/receipts", body, media_type, **headers)
     assert answer.status_code == status, answer.text[:2_000]
     first = answer.json()["errors"][0]
@@ -208,26 +208,26 @@ def test_what_takes_long_holds_up_no_other_till_and_takes_little_memory(server: 
     assert beside.peak_bytes - beside.before_bytes < GROWTH_BYTES
 
 
-def test_a_large_batch_that_is_right_holds_up_no_other_till(server: Server) -> None:
+def test_a_large_valid_batch_delays_no_other_till(server: Server) -> None:
     receipts = "".join(
         f"<receipt><!-- --><cashReceiptID>{number}</cashReceiptID><storeID>7</storeID><date>2026-11-23 10:15:00</date>"
         "<documentTotal><grossTotal>1.20</grossTotal></documentTotal></receipt>"
         for number in range(20_000)
     )
-    with Beside(server) as beside:
+    with ConcurrentTill(server) as beside:
         answer = server.post("/receipts", f"<receipts>{receipts}</receipts>".encode(), XML)
     assert answer.json() == {"accepted": 20_000, "rejected": []}
     assert beside.statuses == {202}
     assert not beside.held_up
 
 
-def test_more_than_the_limit_is_refused_before_it_has_come(server: Server) -> None:
+def test_a_body_over_the_limit_is_rejected_before_it_is_complete(server: Server) -> None:
     def endless() -> Iterator[bytes]:
         yield TABLE
         for _ in range(1_024):
             yield b"a," * (MB // 2)
 
-    with Beside(server) as beside:
+    with ConcurrentTill(server) as beside:
         try:
             answer = httpx.post(f"{server.address}/receipts", content=endless(), headers={"Content-Type": CSV})
         except httpx.WriteError:
@@ -255,7 +255,7 @@ def test_a_file_that_is_one_line_of_a_gigabyte_is_imported_in_little_memory(tmp_
                 return False
             return True
 
-        wait_until(ended, "the end of the import", WAIT_S, pause_s=0.02)
+        wait_until(ended, "the import has ended", WAIT_S, pause_s=0.02)
         assert command.wait() == 1, command.output
         assert 1024 * MB in integers_in(command.output)
     assert peak < 200 * MB
@@ -292,7 +292,7 @@ def test_a_dtd_is_refused_and_nothing_is_fetched(server: Server, document: str, 
             elsewhere.accept()
 
 
-def test_entities_includes_and_stylesheets_of_elsewhere_mean_nothing(server: Server) -> None:
+def test_external_entities_includes_and_stylesheets_are_ignored(server: Server) -> None:
     undeclared = b"<receipts><receipt><storeID>&secret;</storeID></receipt></receipts>"
     answer = server.post("/receipts", undeclared, XML)
     assert (answer.status_code, answer.json()["errors"][0]["path"]) == (400, "$[0]")
@@ -326,7 +326,7 @@ DEEP = 100_000
     ],
     ids=["open arrays", "arrays", "objects", "in a line", "orders", "records", "elements", "elements around"],
 )
-def test_nesting_beyond_reason_is_told_as_that(server: Server, path: str, body: bytes, media_type: str) -> None:
+def test_excessive_nesting_is_named_in_the_error(server: Server, path: str, body: bytes, media_type: str) -> None:
     answer = server.post(path, body, media_type)
     assert answer.status_code in (400, 422)
     first = answer.json()["errors"][0]
@@ -363,22 +363,22 @@ AMOUNT = {
     ],
     ids=["digits", "1e400", "1e", "-1e", "digits and a letter", "1e and digits and a letter", "digits and e-51"],
 )
-def test_an_amount_beyond_all_reason_is_told_by_its_path(server: Server, media_type: str, amount: bytes) -> None:
+def test_an_excessive_amount_is_reported_with_its_path(server: Server, media_type: str, amount: bytes) -> None:
     answer = server.post("/receipt", AMOUNT[media_type] % amount, media_type)
     assert answer.status_code == 422
-    told = [each for each in answer.json()["errors"] if "mount" in each["path"] or each["path"].endswith("Total")]
-    assert told, answer.text
-    assert all(len(error["error"]) < 200 for error in told)
+    faults = [each for each in answer.json()["errors"] if "mount" in each["path"] or each["path"].endswith("Total")]
+    assert faults, answer.text
+    assert all(len(error["error"]) < 200 for error in faults)
 
 
 @pytest.mark.parametrize("amount", [b"1.2" + b"0" * 900_000, b"1." + DIGITS, b"1.2" + b"0" * 50 + b"e0"])
-def test_an_amount_of_many_digits_that_is_none_beyond_reason_is_taken(server: Server, amount: bytes) -> None:
+def test_a_reasonable_amount_with_many_digits_is_accepted(server: Server, amount: bytes) -> None:
     assert server.post("/receipt", AMOUNT[JSON] % amount, JSON).status_code == 202
 
 
 @every_format
 @pytest.mark.parametrize("charset", ["utf-16", "utf-32", "latin-1"])
-def test_another_charset_is_told(server: Server, known: Format, charset: str) -> None:
+def test_another_charset_is_named_in_the_error(server: Server, known: Format, charset: str) -> None:
     media_type = known.media_type
     text = server.examples[media_type].replace("Baguette", "Flûte").replace("1047", "1047é")
     body = text.encode(charset)
@@ -402,7 +402,7 @@ LONE = [b"\\ud800", b"\\udc00\\ud800", b"\xed\xa0\x80", b"\xc0\x80", b"\xf4\x90\
 
 
 @pytest.mark.parametrize("text", LONE, ids=["high", "wrong order", "raw", "overlong", "beyond Unicode", "raw NUL"])
-def test_what_is_no_text_is_refused_wherever_it_stands(server: Server, text: bytes) -> None:
+def test_invalid_text_is_rejected_in_every_field(server: Server, text: bytes) -> None:
     bodies = [(RECEIPT + b',"x":"a%b"}' % text, media_type) for media_type in (JSON, NDJSON)]
     bodies.append((encoded(customerID="here").replace(b"here", text), JSON))
     bodies.append((b'{"source": "a/b", "receipt": ' + bodies[0][0] + b"}", RECORDS))
@@ -416,7 +416,7 @@ def test_what_is_no_text_is_refused_wherever_it_stands(server: Server, text: byt
 
 
 @pytest.mark.parametrize("sign", ["\x00", "\x01", "\t", "\n", "\x1f", "\x7f", "\x85"])
-def test_a_control_character_in_an_id_is_told_and_elsewhere_taken(server: Server, sign: str) -> None:
+def test_a_control_character_is_rejected_in_an_id_and_accepted_elsewhere(server: Server, sign: str) -> None:
     quoted = '"' + f"1{sign}2" + '"'
     bodies = {
         JSON: encoded(storeID=f"1{sign}2"),
@@ -441,7 +441,7 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "zstd": 
 
 
 @pytest.mark.parametrize("name", COMPRESS)
-def test_one_receipt_is_unpacked_up_to_its_own_limit(server: Server, name: str) -> None:
+def test_one_receipt_is_decompressed_up_to_the_receipt_limit(server: Server, name: str) -> None:
     answer = server.post("/receipt", COMPRESS[name](bytes(2 * MB)), JSON, Content_Encoding=name)
     assert (answer.status_code, MB in integers_in(answer.json()["errors"][0]["error"])) == (413, True)
     answer = server.post("/receipt", COMPRESS[name](encoded() + b" " * 900_000), JSON, Content_Encoding=name)
@@ -449,7 +449,7 @@ def test_one_receipt_is_unpacked_up_to_its_own_limit(server: Server, name: str) 
 
 
 @pytest.mark.parametrize("name", COMPRESS)
-def test_compressed_data_that_are_not_whole_or_not_all_are_told(server: Server, name: str) -> None:
+def test_truncated_compressed_data_and_trailing_data_are_reported(server: Server, name: str) -> None:
     compress = COMPRESS[name]
     body = compress(b"\n".join(encoded(number) for number in range(2_000)))
     for packed in (
@@ -467,7 +467,7 @@ def test_compressed_data_that_are_not_whole_or_not_all_are_told(server: Server, 
 
 
 @pytest.mark.parametrize("path", ["/receipt", "/receipts"])
-def test_what_is_packed_and_does_not_say_so_is_told_as_that(server: Server, path: str) -> None:
+def test_compressed_data_without_a_content_encoding_is_named_in_the_error(server: Server, path: str) -> None:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packing:
         packing.writestr("receipts.xml", server.examples[XML])
@@ -483,8 +483,8 @@ def test_what_is_packed_and_does_not_say_so_is_told_as_that(server: Server, path
 
 
 @every_format
-def test_a_content_type_that_lies_is_told_with_the_likely_one(server: Server, known: Format) -> None:
-    # One line of NDJSON is JSON as well, a POSLog is XML.
+def test_a_wrong_content_type_is_reported_with_the_likely_one(server: Server, known: Format) -> None:
+    # One line of NDJSON is also JSON, and a POSLog is also XML.
     lines = server.examples[known.media_type].encode() * (2 if known is formats.NDJSON else 1)
     lines = lines.replace(b"}{", b"}\n{")
     for other in FORMATS:
@@ -498,11 +498,11 @@ def test_a_content_type_that_lies_is_told_with_the_likely_one(server: Server, kn
                 assert known.media_type in answer.json()["errors"][-1]["hint"]
 
 
-def test_the_formats_are_all_there_are(server: Server) -> None:
+def test_the_tests_cover_all_formats(server: Server) -> None:
     assert set(server.examples) == {media_type for known in FORMATS for media_type in known.media_types}
 
 
-def test_a_body_that_is_worked_on_does_not_hold_up_the_end(tmp_path: Path) -> None:
+def test_a_body_in_progress_does_not_delay_the_stop(tmp_path: Path) -> None:
     with running_command("ingest", "--data", tmp_path / "data", "--ingest-port", 0) as command:
         server = Server(command)
         ends: list[object] = []
@@ -515,7 +515,9 @@ def test_a_body_that_is_worked_on_does_not_hold_up_the_end(tmp_path: Path) -> No
 
         thread = Thread(target=send)
         thread.start()
-        wait_until(lambda: "pending_bytes 0.0" not in httpx.get(f"{server.address}/metrics").text, "it is there")
+        wait_until(
+            lambda: "pending_bytes 0.0" not in httpx.get(f"{server.address}/metrics").text, "the body has arrived"
+        )
         assert command.stop() == 0
         thread.join(WAIT_S)
         assert ends

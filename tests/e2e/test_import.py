@@ -1,4 +1,4 @@
-"""Given a tillstream that runs; when files are imported, interrupted or repeated; then each receipt counts once."""
+"""Each receipt of an imported file counts once, even if the import is interrupted or repeated."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def chain(data: Path) -> Iterator[RunningTillstream]:
-    """One for all tests, of which each has a day of its own."""
+    """A tillstream for all tests. Each test uses its own day."""
     with running_tillstream(data, "--store-limit-receipts-per-s", PER_STORE) as running_up:
         yield running_up
 
@@ -45,12 +45,12 @@ def state(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
-def importing(chain: RunningTillstream, state: Path, *arguments: object, code: int = 0) -> list[dict[str, Any]]:
-    """What is reported of each file by an import that ends with this code."""
+def run_import(chain: RunningTillstream, state: Path, *arguments: object, code: int = 0) -> list[dict[str, Any]]:
+    """Run an import that ends with this exit code, and return the report of each file."""
     report = state.with_name("report.json")
     report.unlink(missing_ok=True)
-    ended, said = run_command("import", *arguments, "--to", chain.ingest, "--state", state, "--report", report)
-    assert ended == code, said
+    ended, output = run_command("import", *arguments, "--to", chain.ingest, "--state", state, "--report", report)
+    assert ended == code, output
     files: list[dict[str, Any]] = json.loads(report.read_bytes())["files"]
     return files
 
@@ -68,7 +68,7 @@ def test_files_of_every_kind_and_standard_input_count_once_and_to_the_cent(
     (folder / "older" / "four").write_bytes(zstandard.compress(ndjson(range(1_700, 1_750), day)))
     (folder / "five.ndjson.part").write_bytes(ndjson(range(9_000, 9_100), day))
 
-    assert sum(each["receipts"] for each in importing(chain, state, folder)) == 1_750
+    assert sum(each["receipts"] for each in run_import(chain, state, folder)) == 1_750
 
     piped = subprocess.run(
         [*TILLSTREAM, "import", "-", "--to", chain.ingest], input=ndjson(range(1_750, 2_000), day), capture_output=True
@@ -81,34 +81,34 @@ def test_files_of_every_kind_and_standard_input_count_once_and_to_the_cent(
     assert run_check(data).receipts >= 2_000
 
 
-def test_a_file_that_was_taken_is_not_sent_again_and_counts_once_if_it_is(
+def test_an_imported_file_is_not_sent_again_by_default_and_counts_once_if_repeated(
     chain: RunningTillstream, state: Path, tmp_path: Path, day: str
 ) -> None:
     file = ndjson_file(tmp_path / "day.ndjson", range(300), day)
     before = chain.summary()["duplicates"]
     assert isinstance(before, int)
-    importing(chain, state, file)
+    run_import(chain, state, file)
 
     for where, options, already in (
         (state, (), True),
         (state, ("--restart",), False),
         (tmp_path / "other state", (), False),
     ):
-        [told] = importing(chain, where, file, *options)
-        assert told["already"] is already
+        [file_report] = run_import(chain, where, file, *options)
+        assert file_report["already"] is already
 
-    wait_until(lambda: chain.summary()["duplicates"] == before + 600, "two more times 300")
+    wait_until(lambda: chain.summary()["duplicates"] == before + 600, "600 duplicates are counted")
     assert chain.summary(day)["receipts"] == 300
 
 
-def test_faults_are_told_with_their_place_kept_in_quarantine_and_stop_nothing(
+def test_faults_are_reported_with_their_location_and_quarantined_without_stopping_the_import(
     chain: RunningTillstream, state: Path, tmp_path: Path, day: str
 ) -> None:
     file = tmp_path / "mixed.ndjson"
     wrong = json.dumps(numbered_receipt(7, day, documentTotal={"grossTotal": "abc"})).encode()
     file.write_bytes(ndjson(range(3), day) + b'{"storeID": \n' + wrong + b"\n" + ndjson(range(3, 5), day))
 
-    (entry,) = importing(chain, state, file, code=1)
+    (entry,) = run_import(chain, state, file, code=1)
 
     assert (entry["receipts"], entry["refused"], entry["finished"]) == (5, 2, True)
     assert [(fault["index"], fault["where"]) for fault in entry["faults"]] == [(3, "record 4"), (4, "record 5")]
@@ -118,22 +118,22 @@ def test_faults_are_told_with_their_place_kept_in_quarantine_and_stop_nothing(
     def sources() -> list[str]:
         return [each["source"] for each in chain.get("/api/v1/quarantine").json()["entries"]]
 
-    wait_until(lambda: sources() == ["json/import"] * 2, "they are in quarantine")
+    wait_until(lambda: sources() == ["json/import"] * 2, "the faults are in quarantine")
 
 
-def test_an_import_that_is_killed_goes_on_where_it_was(
+def test_a_killed_import_resumes_at_its_checkpoint(
     chain: RunningTillstream, state: Path, tmp_path: Path, day: str
 ) -> None:
     file = ndjson_file(tmp_path / "day.ndjson", range(MANY_RECEIPTS), day)
     with running_command("import", file, "--to", chain.ingest, "--state", state) as killed:
-        remembered = wait_until(lambda: _done(state), "some of it is remembered")
+        checkpoint = wait_until(lambda: _done(state), "the import has a checkpoint")
         killed.process.send_signal(signal.SIGKILL)
         assert killed.wait() == -signal.SIGKILL
-    assert 0 < remembered < MANY_RECEIPTS
+    assert 0 < checkpoint < MANY_RECEIPTS
 
-    [told] = importing(chain, state, file)
+    [file_report] = run_import(chain, state, file)
 
-    assert told["resumed_at"] >= remembered
+    assert file_report["resumed_at"] >= checkpoint
     assert chain.wait_for_receipts(MANY_RECEIPTS, day)["revenue"] == revenue(MANY_RECEIPTS)
 
 
@@ -143,63 +143,63 @@ def _done(state: Path) -> int:
     return 0
 
 
-def test_ctrl_c_ends_it_with_a_line_on_how_to_go_on(
+def test_ctrl_c_ends_the_import_with_a_line_on_how_to_resume(
     chain: RunningTillstream, state: Path, tmp_path: Path, day: str
 ) -> None:
     file = ndjson_file(tmp_path / "day.ndjson", range(MANY_RECEIPTS), day)
     report = tmp_path / "report.json"
     with running_command("import", file, "--to", chain.ingest, "--state", state, "--report", report) as stopped:
-        wait_until(lambda: _done(state), "some of it is remembered")
+        wait_until(lambda: _done(state), "the import has a checkpoint")
         assert stopped.stop(signal.SIGINT) == 130, stopped.output
-        said = stopped.output.splitlines()
+        output = stopped.output.splitlines()
     assert "Traceback" not in stopped.output
-    assert said
+    assert output
     assert json.loads(report.read_bytes())["interrupted"] is True
 
-    [told] = importing(chain, state, file)
-    assert told["resumed_at"] > 0
+    [file_report] = run_import(chain, state, file)
+    assert file_report["resumed_at"] > 0
     chain.wait_for_receipts(MANY_RECEIPTS, day)
 
 
-def test_an_ingest_that_goes_and_comes_back_loses_and_doubles_nothing(
+def test_given_an_ingest_that_restarts_then_every_receipt_counts_once(
     chain: RunningTillstream, state: Path, tmp_path: Path, day: str
 ) -> None:
     file = ndjson_file(tmp_path / "day.ndjson", range(MANY_RECEIPTS), day)
     with running_command("import", file, "--to", chain.ingest, "--state", state) as command:
-        wait_until(lambda: _done(state), "some of it is remembered")
+        wait_until(lambda: _done(state), "the import has a checkpoint")
         chain.command.child("ingest").kill()
         assert command.wait(60) == 0, command.output
     assert chain.wait_for_receipts(MANY_RECEIPTS, day)["revenue"] == revenue(MANY_RECEIPTS)
 
 
-def test_without_ingest_it_says_so_at_once_and_ends(state: Path, tmp_path: Path, day: str) -> None:
+def test_without_ingest_the_import_reports_that_at_once_and_ends(state: Path, tmp_path: Path, day: str) -> None:
     file = ndjson_file(tmp_path / "day.ndjson", range(3), day)
-    code, said = run_command("import", file, "--to", "http://127.0.0.1:9", "--state", state, "--give-up", 3)
+    code, output = run_command("import", file, "--to", "http://127.0.0.1:9", "--state", state, "--give-up", 3)
     assert code == 2
-    waiting, last = said.splitlines()
+    waiting, last = output.splitlines()
     assert "http://127.0.0.1:9/receipts" in waiting
     assert "http://127.0.0.1:9/receipts" in last
     assert "tillstream up" in last
 
 
-def test_a_dry_run_counts_and_adds_up_and_sends_nothing(tmp_path: Path, day: str) -> None:
+def test_a_dry_run_reports_counts_and_totals_and_sends_nothing(tmp_path: Path, day: str) -> None:
     file = ndjson_file(tmp_path / "day.ndjson", range(1_001), day)
-    code, said = run_command(
+    code, output = run_command(
         "import", file, "--dry-run", "--to", "http://127.0.0.1:9", XDG_STATE_HOME=str(tmp_path / "state")
     )
     assert code == 0
-    assert 1_001 in integers_in(said)
-    assert f"{revenue(1_001)} EUR" in said
+    assert 1_001 in integers_in(output)
+    assert f"{revenue(1_001)} EUR" in output
     assert not (tmp_path / "state").exists()
 
 
-def test_a_pipe_that_gives_nothing_more_is_left_at_ctrl_c(chain: RunningTillstream) -> None:
+def test_ctrl_c_ends_an_import_that_waits_for_a_pipe(chain: RunningTillstream) -> None:
     process = subprocess.Popen([*TILLSTREAM, "import", "-", "--to", chain.ingest], stdin=subprocess.PIPE)
     try:
         assert process.stdin is not None
         process.stdin.write(ndjson(range(3)))
         process.stdin.flush()
-        wait_until(lambda: psutil.Process(process.pid).num_threads() > 1, "it reads the pipe in a thread")
+        wait_until(lambda: psutil.Process(process.pid).num_threads() > 1, "the import reads the pipe in a thread")
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
     finally:

@@ -1,4 +1,4 @@
-"""Given `up` with an inbox; when files are put into it; then they are taken once, filed away, and reported."""
+"""`up` imports each file in its inbox once, moves it, and writes a report."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ def inbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def chain(inbox: Path) -> Iterator[RunningTillstream]:
-    """One for all tests, of which each has a day and names of its own."""
+    """A tillstream for all tests. Each test uses its own day and file names."""
     with running_tillstream(
         inbox.parent / "data", "--inbox", inbox, "--store-limit-receipts-per-s", PER_STORE
     ) as running_up:
-        wait_until((inbox / "failed").is_dir, "the inbox is there")
+        wait_until((inbox / "failed").is_dir, "the inbox exists")
         yield running_up
 
 
 def put(inbox: Path, name: str, content: bytes) -> None:
-    """In one piece, as a till should."""
+    """Write a file atomically, as a till should."""
     fresh = inbox / f".{name}"
     fresh.write_bytes(content)
     fresh.rename(inbox / name)
 
 
 def report_of(inbox: Path, target: str) -> dict[str, Any]:
-    """The report beside a file that was filed away."""
+    """The report of a moved file."""
     wait_until((inbox / target).exists, f"{target} is filed away")
     report: dict[str, Any] = json.loads((inbox / f"{target}.report.json").read_bytes())
     return report
 
 
-def test_files_are_taken_filed_away_and_reported(chain: RunningTillstream, inbox: Path, day: str) -> None:
+def test_files_are_imported_moved_and_reported(chain: RunningTillstream, inbox: Path, day: str) -> None:
     put(inbox, "good.ndjson", ndjson(range(100), day))
     put(inbox, "partly.ndjson", b'{"storeID": 1}\n' + ndjson(range(100, 110), day))
     put(inbox, "bad.ndjson", b'{"storeID": 1}\n{"storeID": 2}\n')
@@ -62,13 +62,15 @@ def test_files_are_taken_filed_away_and_reported(chain: RunningTillstream, inbox
     assert report_of(inbox, "failed/bad.ndjson")["refused"] == 2
     assert [partly["problem"], bool(report_of(inbox, "failed/strange.xyz")["problem"])] == ["", True]
     assert chain.wait_for_receipts(110, day)["revenue"] == revenue(110)
-    entries = wait_until(lambda: chain.get("/api/v1/quarantine").json()["entries"], "they are in quarantine")
+    entries = wait_until(
+        lambda: chain.get("/api/v1/quarantine").json()["entries"], "the rejected receipts are in quarantine"
+    )
     assert {entry["source"] for entry in entries} == {"json/inbox"}
     assert (inbox / "later.ndjson.part").exists()
     assert list((inbox / ".tillstream").iterdir()) == []
 
 
-def test_a_name_that_is_taken_gets_a_number(chain: RunningTillstream, inbox: Path, day: str) -> None:
+def test_a_file_with_an_existing_name_gets_a_number(chain: RunningTillstream, inbox: Path, day: str) -> None:
     put(inbox, "day.ndjson", ndjson(range(5), day))
     report_of(inbox, "done/day.ndjson")
     put(inbox, "day.ndjson", ndjson(range(5, 9), day))
@@ -129,7 +131,7 @@ def _done(inbox: Path) -> int:
 def test_the_verb_waits_for_ingest_says_so_once_and_ends_at_a_signal(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     with running_command("inbox", folder, "--to", "http://127.0.0.1:9") as command:
-        wait_until((folder / "done").is_dir, "the inbox is there")
+        wait_until((folder / "done").is_dir, "the inbox exists")
         ndjson_file(folder / "day.ndjson", range(3))
         command.wait_for_output("127.0.0.1:9")
         assert command.stop() == 0
@@ -142,6 +144,6 @@ def test_a_missing_folder_is_told_once_and_waited_for(tmp_path: Path) -> None:
     with running_command("inbox", drive / "in", "--to", "http://127.0.0.1:9", "--log-format", "json") as command:
         command.wait_for_output(re.escape(str(drive / "in")))
         drive.mkdir()
-        wait_until((drive / "in" / "done").is_dir, "the inbox is there")
+        wait_until((drive / "in" / "done").is_dir, "the inbox exists")
         assert command.stop() == 0
     assert [entry["level"] for entry in command.log_entries() if entry["level"] != "info"] == ["warning"]

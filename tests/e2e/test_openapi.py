@@ -1,5 +1,4 @@
-"""Given a running `up` with something in it; when schemathesis asks both ports all that their descriptions allow, and
-much that they don't; then every answer is one that the description has."""
+"""Schemathesis sends valid and invalid requests to both ports. Every answer must match the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 SEED = os.environ.get("TILLSTREAM_SEED", "1")
 EXAMPLES = int(os.environ.get("TILLSTREAM_EXAMPLES", "20"))
-"""Of each operation; `make fuzz` asks for more."""
+"""Examples per operation. `make fuzz` uses more."""
 
 CONFIG = """
 hooks = "tests.support.schemathesis_hooks"
@@ -38,7 +37,7 @@ seed = {seed}
 max-examples = {examples}
 database = "none"
 
-# Where a dictionary gives real ids, half of the requests find something.
+# With real ids from a dictionary, half of the requests find something.
 [dictionaries]
 entries = {{ values = {entries} }}
 keys = {{ values = {keys} }}
@@ -47,44 +46,44 @@ keys = {{ values = {keys} }}
 "path.entry" = {{ dictionary = "entries", probability = 0.5 }}
 "path.key" = {{ dictionary = "keys", probability = 0.5 }}
 
-# It can send no example of a media type that the hooks know; tests/unit/formats/test_registry.py decodes each.
+# Schemathesis cannot send the examples of media types with hooks. tests/unit/formats/test_registry.py decodes them.
 [phases.examples]
 enabled = false
 """
 
 EXPECTED = {
     "ingest": """
-# A batch is taken in part: 202 tells which receipts are refused.
+# A batch can be accepted in part. The 202 names the rejected receipts.
 [[operations]]
 include-path = "/receipts"
 [operations.checks.negative_data_rejection]
 expected-statuses = [202, 400, 413, 415, 422]
 """,
     "dashboard": """
-# OpenAPI cannot say that one parameter excludes another, or that each metric has keys of its own: 400 tells of it.
+# OpenAPI cannot express that parameters exclude each other or that metrics have different keys. The answer is then 400.
 [[operations]]
 include-path-regex = "^/api/v1/(overview|metrics/)"
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["2xx", 400, 404]
 
-# What was refused once may be refused again, however right the request to try is.
+# A valid request to replay an entry may be rejected, because the entry itself is invalid.
 [[operations]]
 include-path-regex = "/replay$"
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["2xx", 404, 409, 422]
 """,
 }
-"""Where a check cannot know what is right."""
+"""Exceptions from checks that cannot know the right answer."""
 
 
 def ids(running: RunningTillstream, path: str, rows: str, name: str) -> list[str]:
-    """What the dashboard's API lists there."""
+    """One field of each row in a list of the dashboard's API."""
     return [each[name] for each in running.get(f"/api/v1/{path}").json()[rows]]
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTillstream]:
-    """Receipts of today and of other days, odd ones among them, and what was set aside."""
+    """A tillstream with receipts of today and other days, anomalous ones, and quarantine entries."""
     with running_tillstream(tmp_path_factory.mktemp("openapi") / "data") as started:
         today = datetime.now().isoformat(" ", "seconds")  # noqa: DTZ005 - whatever day it is here will do
         odd = body(date=today, cashReceiptID="odd", documentTotal={"grossTotal": 7})
@@ -93,13 +92,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTillstr
         for refused in (b"{}", b"nonsense", encoded(date="yesterday")):
             assert started.post(refused).status_code in (400, 422)
         assert started.post(json.dumps({**odd, "documentTotal": {"grossTotal": 8}}).encode()).status_code == 202
-        wait_until(lambda: len(ids(started, "quarantine", "entries", "id")) == 4, "all of it is there")
+        wait_until(lambda: len(ids(started, "quarantine", "entries", "id")) == 4, "all entries are in quarantine")
         yield started
 
 
 @pytest.fixture(scope="module")
-def right(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with the documents, by media type, that ingest takes as one receipt."""
+def valid_documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with documents by media type, each of which ingest accepts as one receipt."""
     folder = tmp_path_factory.mktemp("right")
     found: dict[str, list[str]] = {}
     with running_role("ingest", folder / "data") as (_, address):
@@ -123,7 +122,9 @@ def is_one_receipt(ingest: str, document: bytes, media_type: str) -> bool:
 
 
 @pytest.mark.parametrize("port", ["dashboard", "ingest"])
-def test_every_answer_is_as_described(running: RunningTillstream, right: Path, port: str, tmp_path: Path) -> None:
+def test_every_answer_is_as_described(
+    running: RunningTillstream, valid_documents: Path, port: str, tmp_path: Path
+) -> None:
     config = tmp_path / "schemathesis.toml"
     entries = ids(running, "quarantine", "entries", "id") or ids(running, "quarantine?settled=1", "entries", "id")
     keys = ids(running, "receipts", "receipts", "key")
@@ -132,15 +133,15 @@ def test_every_answer_is_as_described(running: RunningTillstream, right: Path, p
     )
     config.write_text(common + EXPECTED[port], encoding="utf-8")
     program = (sys.executable, "-P", "-m", "schemathesis.cli", "--config-file", config, "run")
-    code, said = run_command(
+    code, output = run_command(
         f"{running.ingest if port == 'ingest' else running.dashboard}/openapi.json",
         "--no-color",
         program=program,
         cwd=tmp_path,
         timeout_s=60 + 2 * EXAMPLES,
         PYTHONPATH=str(ROOT),
-        RIGHT_DOCUMENTS=str(right),
+        RIGHT_DOCUMENTS=str(valid_documents),
     )
-    assert code == 0, said
+    assert code == 0, output
     assert "Traceback" not in running.command.output
     assert running.get("/health/ready").status_code == 200

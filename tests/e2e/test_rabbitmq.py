@@ -1,5 +1,5 @@
-"""Given a broker; when `tillstream up` keeps its log there; then it takes, shows and resumes as ever, other
-clients of the broker take part, and the figures are those of the embedded log."""
+"""`tillstream up` with its log on RabbitMQ has the figures of the embedded log, and other clients of the broker can publish
+and subscribe."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def options(broker_url: str) -> tuple[str, ...]:
 
 @contextmanager
 def client(url: str) -> Iterator[Any]:
-    """A plain AMQP client that knows nothing but the exchange."""
+    """An AMQP client that knows only the exchange."""
     connection = pika.BlockingConnection(pika.URLParameters(url))
     channel = connection.channel()
     channel.exchange_declare("receipts", "fanout")
@@ -49,7 +49,7 @@ def client(url: str) -> Iterator[Any]:
     connection.close()
 
 
-def test_a_receipt_is_seen_and_still_there_after_a_restart(data: Path, options: tuple[str, ...]) -> None:
+def test_a_receipt_is_shown_before_and_after_a_restart(data: Path, options: tuple[str, ...]) -> None:
     with running_tillstream(data, *options) as first:
         answer = first.post(json.dumps(EXAMPLE).encode())
         assert (answer.status_code, answer.json()["day"]) == (202, DAY)
@@ -63,8 +63,8 @@ def test_a_receipt_is_seen_and_still_there_after_a_restart(data: Path, options: 
         wait_until(lambda: second.summary()["duplicates"] == 1, "the duplicate is counted")
         assert run_check(data, *options)[:3] == (3, 1, 1)
         assert second.stop() == 0
-    code, said = run_command("rebuild", "--data", data, *options)
-    assert (code, integers_in(said)) == (0, [3]), said
+    code, output = run_command("rebuild", "--data", data, *options)
+    assert (code, integers_in(output)) == (0, [3]), output
 
 
 def test_other_clients_of_the_broker_publish_and_subscribe(
@@ -74,15 +74,15 @@ def test_other_clients_of_the_broker_publish_and_subscribe(
         queue = channel.queue_declare("", exclusive=True).method.queue
         channel.queue_bind(queue, "receipts")
         posted = running.post(json.dumps(EXAMPLE).encode()).json()
-        [told] = wait_until(lambda: _taken(channel, queue), "the subscriber has the receipt")
-        assert told["receiptKey"] == posted["receiptKey"]
-        assert isinstance(told.pop("receivedTime"), float)
-        assert {name: value for name, value in told.items() if name != "receiptKey"} == EXAMPLE
+        [receipt] = wait_until(lambda: _received(channel, queue), "the subscriber has the receipt")
+        assert receipt["receiptKey"] == posted["receiptKey"]
+        assert isinstance(receipt.pop("receivedTime"), float)
+        assert {name: value for name, value in receipt.items() if name != "receiptKey"} == EXAMPLE
         other = EXAMPLE | {"cashReceiptID": "2", "receivedTime": 1, "receiptKey": "mine"}
         channel.basic_publish("receipts", "", json.dumps(other).encode())
         channel.basic_publish("receipts", "till 7", b'{"storeID": 1}', pika.BasicProperties(app_id="a till"))
         running.wait_for_receipts(2, DAY)
-        [entry] = wait_until(lambda: _quarantine(running), "the refused message is in quarantine")
+        [entry] = wait_until(lambda: _quarantine(running), "the rejected message is in quarantine")
         assert "$.date" in {error["path"] for error in entry["reasons"]}
         reason = "".join(error["error"] for error in entry["reasons"])
         assert [named for named in ("'receipts'", "'till 7'", '"a till"') if named not in reason] == []
@@ -90,36 +90,36 @@ def test_other_clients_of_the_broker_publish_and_subscribe(
         assert "mine" not in {each["key"] for each in key}
 
 
-def test_what_people_decided_about_the_quarantine_outlives_the_database(
+def test_quarantine_decisions_survive_a_rebuild_of_the_database(
     data: Path, options: tuple[str, ...], broker_url: str
 ) -> None:
     with running_tillstream(data, *options) as running, client(broker_url) as channel:
         running.post(json.dumps(EXAMPLE).encode())
         running.wait_for_receipts(1, DAY)
         for count in (1, 2):
-            # Not together: each comes in a read of its own, and in a rebuild all in one.
+            # The engine reads each of them separately, but a rebuild reads all of them together.
             running.post(json.dumps(EXAMPLE | {"customerID": f"another {count}"}).encode())
             _wait_for_entries(running, count)
         channel.basic_publish("receipts", EXAMPLE["storeID"], b'{"storeID": 1}')
         _wait_for_entries(running, 3)
         assert running.post(b"{").status_code == 400
         waiting, *others = sorted(entry["id"] for entry in _wait_for_entries(running, 4))
-        code, said = run_command("quarantine", "discard", *others, "--yes", "--data", data, *options)
-        assert (code, integers_in(said)) == (0, [3])
+        code, output = run_command("quarantine", "discard", *others, "--yes", "--data", data, *options)
+        assert (code, integers_in(output)) == (0, [3])
         assert running.stop() == 0
-    code, said = run_command("rebuild", "--data", data, *options)
-    assert code == 0, said
+    code, output = run_command("rebuild", "--data", data, *options)
+    assert code == 0, output
     assert _listed(data, *options) == [waiting]
     assert sorted(_listed(data, "--settled", *options)) == others
 
 
-def test_a_missing_client_library_is_told_in_one_line(data: Path, tmp_path: Path) -> None:
+def test_a_missing_client_library_is_reported_in_one_line(data: Path, tmp_path: Path) -> None:
     (tmp_path / "pika.py").write_text("raise ModuleNotFoundError(f'No module named {__name__!r}', name=__name__)\n")
     path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
     assert_usage_error("ingest", "--log", "rabbitmq", "--data", data, naming="tillstream[rabbitmq]", PYTHONPATH=path)
 
 
-def test_a_store_is_not_mixed_up_with_another_log(tmp_path: Path, options: tuple[str, ...]) -> None:
+def test_a_database_is_refused_with_another_log(tmp_path: Path, options: tuple[str, ...]) -> None:
     settings = {"sqlite": (), "rabbitmq": options}
     for mine, other in (("sqlite", "rabbitmq"), ("rabbitmq", "sqlite")):
         with running_role("ingest", tmp_path / mine, *settings[mine]) as (command, _):
@@ -127,25 +127,25 @@ def test_a_store_is_not_mixed_up_with_another_log(tmp_path: Path, options: tuple
         assert_usage_error("ingest", "--data", tmp_path / mine, *settings[other], naming=f"log = {mine}")
 
 
-def test_the_demo_keeps_away_from_the_broker(data: Path, options: tuple[str, ...]) -> None:
+def test_the_demo_does_not_use_the_broker(data: Path, options: tuple[str, ...]) -> None:
     assert_usage_error("up", "--demo", "--data", data, *options, naming="--log sqlite")
 
 
 def _wait_for_entries(running: RunningTillstream, count: int) -> list[dict[str, Any]]:
-    def come() -> list[dict[str, Any]]:
+    def entries() -> list[dict[str, Any]]:
         entries = _quarantine(running)
         return entries if len(entries) == count else []
 
-    return wait_until(come, f"{count} entries of the quarantine")
+    return wait_until(entries, f"{count} entries of the quarantine")
 
 
 def _listed(data: Path, *arguments: str) -> list[str]:
-    code, said = run_command("quarantine", "list", "--json", *arguments, "--data", data)
-    assert code == 0, said
-    return [entry["id"] for entry in json.loads(said)["entries"]]
+    code, output = run_command("quarantine", "list", "--json", *arguments, "--data", data)
+    assert code == 0, output
+    return [entry["id"] for entry in json.loads(output)["entries"]]
 
 
-def _taken(channel: Any, queue: str) -> list[dict[str, Any]]:
+def _received(channel: Any, queue: str) -> list[dict[str, Any]]:
     _, _, body = channel.basic_get(queue, auto_ack=True)
     return [json.loads(body)] if body else []
 

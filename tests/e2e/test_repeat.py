@@ -1,4 +1,4 @@
-"""Given receipts that come again, and runs with one seed; when all is counted; then only duplicates differ."""
+"""Repeated receipts change only the number of duplicates, and runs with the same seed have equal totals."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def receipts() -> list[dict[str, Any]]:
 
 
 def figures(serving: RunningTillstream, *left_out: str) -> dict[str, Any]:
-    """Every metric of the day, row by row."""
+    """All rows of every metric of the day."""
     with httpx.Client(base_url=f"{serving.dashboard}/api/v1") as api:
         names = [metric["name"] for metric in api.get("/metrics").json()["metrics"]]
         assert len(names) >= 11
@@ -43,7 +43,7 @@ def figures(serving: RunningTillstream, *left_out: str) -> dict[str, Any]:
         }
 
 
-def test_receipts_that_come_three_times_out_of_order_change_only_the_duplicates(tmp_path: Path) -> None:
+def test_given_receipts_sent_three_times_out_of_order_then_only_the_duplicates_change(tmp_path: Path) -> None:
     data = tmp_path / "data"
     pile = receipts()
     found = []
@@ -64,13 +64,13 @@ def test_receipts_that_come_three_times_out_of_order_change_only_the_duplicates(
     assert run_check(data)[:4] == (3 * COUNT, COUNT, 2 * COUNT, 0)
 
 
-def test_two_runs_with_one_seed_give_the_same_totals(tmp_path: Path) -> None:
+def test_two_runs_with_the_same_seed_have_equal_totals(tmp_path: Path) -> None:
     found = []
     for run in ("first", "second"):
         with running_tillstream(tmp_path / run) as serving:
             arguments = ("--burst", 2000, "--seed", 7, "--start-date", DAY, "--url", serving.ingest, "--quiet")
-            code, said = run_command("generate", *arguments)
-            assert code == 0, said
+            code, output = run_command("generate", *arguments)
+            assert code == 0, output
             serving.wait_for_receipts(2000, DAY)
             found.append(figures(serving, "delays"))
     assert found[0] == found[1]

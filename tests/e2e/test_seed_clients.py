@@ -1,5 +1,5 @@
-"""Given plain AMQP clients that know nothing but the seed's text; when the chain sells; then they publish receipts and
-hear of receipts and figures, also across a restart of the broker."""
+"""AMQP clients of the original protocol publish receipts and subscribe to receipts and figures, also across a restart of the
+broker."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tests.support.rabbitmq import Node
 from tests.support.receipts import body
 from tests.support.waiting import wait_until
 
-HEARD = ("receipts", "count", "categories", "metrics-db", "metrics-storm")
+EXCHANGES = ("receipts", "count", "categories", "metrics-db", "metrics-storm")
 
 
 class Subscriber:
-    """Declares its exchange as the tutorials of RabbitMQ do, and takes what comes to a queue of its own."""
+    """Declares an exchange as in the tutorials of RabbitMQ, and consumes a private queue."""
 
     def __init__(self, url: str, exchange: str) -> None:
         self.heard: list[Any] = []
@@ -35,14 +35,14 @@ class Subscriber:
         self._queue = self._channel.queue_declare("", exclusive=True).method.queue
         self._channel.queue_bind(self._queue, exchange)
 
-    def hear(self) -> list[Any]:
-        """All that came until now."""
+    def messages(self) -> list[Any]:
+        """All messages received so far."""
         while (message := self._channel.basic_get(self._queue, auto_ack=True))[0]:
             self.heard.append(json.loads(message[2], parse_float=Decimal))
         return self.heard
 
     def last(self) -> Any:
-        heard = self.hear()
+        heard = self.messages()
         return heard[-1] if heard else None
 
     def close(self) -> None:
@@ -52,7 +52,7 @@ class Subscriber:
 @contextmanager
 def subscribed(url: str) -> Iterator[dict[str, Subscriber]]:
     with ExitStack() as stack:
-        found = {exchange: Subscriber(url, exchange) for exchange in HEARD}
+        found = {exchange: Subscriber(url, exchange) for exchange in EXCHANGES}
         for each in found.values():
             stack.callback(each.close)
         yield found
@@ -68,21 +68,23 @@ def publisher(url: str) -> Iterator[Callable[[bytes], None]]:
 
 
 def receipt(number: int) -> bytes:
-    """One of today: the same each time."""
+    """The receipt of today with this number."""
     today = datetime.now(ZoneInfo("Europe/Paris")).date()
     return json.dumps(body(cashReceiptID=str(number), date=f"{today} 00:00:00")).encode()
 
 
-def sold(running: RunningTillstream, heard: dict[str, Subscriber], count: int) -> None:
-    """Every subscriber has heard what the page shows, of so many receipts of five euros each."""
+def wait_until_published(running: RunningTillstream, heard: dict[str, Subscriber], count: int) -> None:
+    """Wait until the page and every subscriber have this many receipts of five euros each."""
     running.wait_for_receipts(count)
     total = {"sum": Decimal("5.00") * count, "count": count}
-    wait_until(lambda: heard["count"].last() == total, f"{total} is told")
-    wait_until(lambda: sum((heard["categories"].last() or {}).values()) == total["sum"], "the categories add up to it")
+    wait_until(lambda: heard["count"].last() == total, f"{total} is published")
+    wait_until(
+        lambda: sum((heard["categories"].last() or {}).values()) == total["sum"], "the categories add up to the total"
+    )
     wait_until(
         lambda: set(heard["metrics-db"].last() or ()) == {"connectionDelay", "networkDelay"}, "the database's delays"
     )
-    storm = wait_until(lambda: heard["metrics-storm"].last(), "the processor's figures")
+    storm = wait_until(lambda: heard["metrics-storm"].last(), "the processor's figures are published")
     assert set(storm) == {"averagePerMinute", "averageMsCreation", "averageMsSystem"}
     assert 0 < storm["averagePerMinute"] <= count
 
@@ -96,24 +98,24 @@ def test_the_seeds_publishers_and_subscribers_work_across_a_restart_of_the_broke
         with subscribed(url) as heard, publisher(url) as publish:
             publish(receipt(1))
             assert running.post(receipt(2)).status_code == 202
-            sold(running, heard, 2)
+            wait_until_published(running, heard, 2)
             wait_until(
-                lambda: {each["cashReceiptID"] for each in heard["receipts"].hear()} == {"1", "2"},
+                lambda: {each["cashReceiptID"] for each in heard["receipts"].messages()} == {"1", "2"},
                 "both receipts reach the subscriber",
             )
         own_node.kill()
         own_node.start()
-        # A client that comes first declares the exchange itself, and waits until ingest has tied the log to it.
-        wait_until(lambda: running.post(receipt(3)).status_code == 202, "ingest takes receipts again", 60)
+        # The publisher may declare the exchange before ingest binds the log to it.
+        wait_until(lambda: running.post(receipt(3)).status_code == 202, "ingest accepts receipts again", 60)
         with subscribed(url) as heard, publisher(url) as publish:
             publish(receipt(4))
             publish(receipt(1))
-            sold(running, heard, 4)
-            wait_until(lambda: running.summary()["duplicates"] == 1, "what came twice counts once")
+            wait_until_published(running, heard, 4)
+            wait_until(lambda: running.summary()["duplicates"] == 1, "the repeated receipt counts once")
         assert run_check(data, *options).receipts == 4
 
 
-def test_what_leads_to_no_log_comes_back_to_who_asks_for_it(broker_url: str, tmp_path: Path) -> None:
+def test_an_unroutable_message_is_returned_to_a_publisher_that_requests_it(broker_url: str, tmp_path: Path) -> None:
     with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
         channel = connection.channel()
         channel.confirm_delivery()
@@ -125,10 +127,12 @@ def test_what_leads_to_no_log_comes_back_to_who_asks_for_it(broker_url: str, tmp
             running.wait_for_receipts(1)
 
 
-def test_a_client_that_declares_another_kind_is_told_by_the_broker(broker_url: str, tmp_path: Path) -> None:
+def test_a_client_that_declares_another_exchange_type_gets_an_error_of_the_broker(
+    broker_url: str, tmp_path: Path
+) -> None:
     url = broker_url
     with running_tillstream(tmp_path / "data", "--log", "rabbitmq", "--rabbitmq-url", url):
-        for exchange in HEARD:
+        for exchange in EXCHANGES:
             with (
                 pika.BlockingConnection(pika.URLParameters(url)) as connection,
                 pytest.raises(AMQPError, match="inequivalent arg"),

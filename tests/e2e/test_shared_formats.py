@@ -38,8 +38,8 @@ def report(path: Path, *arguments: object, code: int = 0) -> dict[str, Any]:
     """What an import says of its only file."""
     file = path / "report.json"
     options = ("--currency", "USD", "--zone", ZONE, "--state", path / "state", "--report", file)
-    ended, said = run_command("import", *arguments, *options)
-    assert ended == code, said
+    ended, output = run_command("import", *arguments, *options)
+    assert ended == code, output
     [told] = json.loads(file.read_bytes())["files"]
     assert told["finished"]
     return dict(told)
@@ -81,7 +81,7 @@ def shown(chain: RunningTillstream, day: str) -> dict[str, Any]:
     return found
 
 
-def test_a_poslog_comes_through_to_the_cent_and_names_nobody(chain: RunningTillstream, tmp_path: Path) -> None:
+def test_a_poslog_is_imported_to_the_cent_without_names_of_people(chain: RunningTillstream, tmp_path: Path) -> None:
     told = report(tmp_path, ONE_SALE, "--to", chain.ingest)
     assert counts(told) == ("ARTS POSLog", 1, 0, {"ControlTransaction": 1})
     receipt = shown(chain, POSLOG_DAY)
@@ -100,7 +100,7 @@ def test_a_poslog_comes_through_to_the_cent_and_names_nobody(chain: RunningTills
         assert person not in receipt["original"]
 
 
-def test_an_open_order_is_skipped_and_a_completed_one_comes_through_to_the_cent(
+def test_an_open_order_is_skipped_and_a_completed_one_is_imported_to_the_cent(
     chain: RunningTillstream, tmp_path: Path
 ) -> None:
     assert counts(report(tmp_path, ORDER, "--to", chain.ingest)) == ("Square Orders", 0, 0, {"OPEN": 1})
@@ -114,7 +114,7 @@ def test_an_open_order_is_skipped_and_a_completed_one_comes_through_to_the_cent(
 
 
 @pytest.mark.parametrize("path", ["/receipt", "/receipts"])
-def test_over_http_they_are_known_by_their_type_or_their_content(chain: RunningTillstream, path: str) -> None:
+def test_over_http_a_format_is_recognised_by_its_media_type_or_its_content(chain: RunningTillstream, path: str) -> None:
     for file, known, skipped in ((ONE_SALE, POSLOG, {"ControlTransaction": 1}), (ORDER, SQUARE, {"OPEN": 1})):
         for media_type in (known.media_type, ""):
             answer = chain.post(file.read_bytes(), media_type, path)
@@ -138,7 +138,7 @@ def test_with_a_wrong_content_type_the_answer_names_the_right_one(chain: Running
             assert known.media_type in last["hint"]
 
 
-def test_the_schema_of_orders_is_no_receipt_and_is_told_so(chain: RunningTillstream, tmp_path: Path) -> None:
+def test_the_schema_of_orders_is_rejected(chain: RunningTillstream, tmp_path: Path) -> None:
     told = report(tmp_path, FILES / "square" / "order-schema.json", "--to", chain.ingest, code=1)
     assert counts(told) == ("JSON", 0, 1, {})
     required = {"$.cashReceiptID", "$.storeID", "$.date", "$.documentTotal"}

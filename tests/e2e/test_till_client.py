@@ -1,5 +1,5 @@
-"""Given `examples/till_client.py` on a till; when the server, the line or the till itself comes and goes;
-then every receipt is in tillstream once, in order, and what is no receipt is put aside."""
+"""`examples/till_client.py` delivers every receipt once and in order, although the server, the network or the till fails. It
+keeps rejected receipts in a file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ STEPS_LIMIT = 60
 
 
 class Till:
-    """A spool and its forwarder, whose pauses are noted instead of waited for."""
+    """A spool and its forwarder. Pauses are recorded instead of slept."""
 
     def __init__(self, folder: Path, url: str, chance: float = 0.5) -> None:
         self.now_s = 0.0
@@ -53,7 +53,7 @@ class Till:
             self.spool.store(receipt(number))
 
     def forward(self) -> list[float]:
-        """Until nothing waits; the pauses on the way."""
+        """Forward until the spool is empty, and return the pauses."""
         pauses: list[float] = []
         for _ in range(STEPS_LIMIT):
             if not self.spool.waiting():
@@ -72,7 +72,7 @@ class Till:
 
 @contextmanager
 def till(folder: Path, *script: str, chance: float = 0.5) -> Iterator[tuple[Till, ScriptedIngest]]:
-    """A till and a server that answers it by the script."""
+    """A till and a server with scripted answers."""
     with scripted_ingest(*script) as server, closing(Till(folder / "spool", server.url, chance)) as opened:
         yield opened, server
 
@@ -88,11 +88,11 @@ def sent(server: ScriptedIngest) -> list[list[int]]:
     ]
 
 
-# -- a server that comes and goes, by a script
+# -- outages of a scripted server
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_is_waited_for_and_the_very_same_bytes_are_sent_again(tmp_path: Path, status: int) -> None:
+def test_given_retry_after_then_the_same_bytes_are_sent_after_that_time(tmp_path: Path, status: int) -> None:
     with till(tmp_path, f"{status} 7", f"{status} 7", TAKEN) as (selling, server):
         selling.sell(1)
         pauses = selling.forward()
@@ -102,7 +102,7 @@ def test_retry_after_is_waited_for_and_the_very_same_bytes_are_sent_again(tmp_pa
     assert (server.requests[0].path, server.connections) == ("/receipt", 1)
 
 
-def test_a_retry_after_of_a_year_and_one_that_is_no_number_are_bounded(tmp_path: Path) -> None:
+def test_a_very_long_or_invalid_retry_after_is_bounded(tmp_path: Path) -> None:
     with till(tmp_path, "503 31536000", "503 tomorrow", "503 0", TAKEN, chance=0.0) as (selling, _):
         selling.sell(1)
         assert selling.forward() == [till_client.LONGEST_TOLD_S, 0.5, 0.5]
@@ -125,7 +125,7 @@ def test_a_retry_after_of_a_year_and_one_that_is_no_number_are_bounded(tmp_path:
         "302 - {}",
     ],
 )
-def test_what_is_no_answer_of_tillstreams_decides_nothing(tmp_path: Path, trouble: str) -> None:
+def test_given_an_answer_of_another_server_then_the_receipt_is_retried(tmp_path: Path, trouble: str) -> None:
     with till(tmp_path, trouble, TAKEN, TAKEN) as (selling, server):
         selling.sell(1)
         assert len(selling.forward()) == 1
@@ -135,7 +135,9 @@ def test_what_is_no_answer_of_tillstreams_decides_nothing(tmp_path: Path, troubl
     assert not selling.spool.refused.exists()
 
 
-def test_a_silent_server_is_given_up_after_the_time_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_no_answer_then_the_request_times_out_and_is_retried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(till_client, "ANSWER_TIMEOUT_S", 0.1)
     with till(tmp_path, SILENCE, TAKEN) as (selling, server):
         selling.sell(1)
@@ -144,7 +146,7 @@ def test_a_silent_server_is_given_up_after_the_time_out(tmp_path: Path, monkeypa
     assert sent(server) == [[1], [1]]
 
 
-def test_an_answer_without_end_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_answer_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with till(tmp_path, TAKEN, TAKEN) as (selling, server):
         selling.sell(1)
         with monkeypatch.context() as narrow:
@@ -154,7 +156,7 @@ def test_an_answer_without_end_is_not_read_to_its_end(tmp_path: Path, monkeypatc
     assert server.connections == 2
 
 
-def test_pauses_double_up_to_a_minute_and_are_spread_by_chance(tmp_path: Path) -> None:
+def test_pauses_double_up_to_a_minute_with_random_jitter(tmp_path: Path) -> None:
     away = f"http://127.0.0.1:{free_port()}"
     for chance, shares in ((0.0, 0.5), (1.0, 1.0)):
         with closing(Till(tmp_path / "spool", away, chance)) as selling:
@@ -163,7 +165,7 @@ def test_pauses_double_up_to_a_minute_and_are_spread_by_chance(tmp_path: Path) -
         assert pauses == [shares * pause_s for pause_s in (0.5, 1, 2, 4, 8, 16, 32, 60, 60)]
 
 
-def test_a_connection_stays_open_and_one_that_was_idle_is_not_used_again(tmp_path: Path) -> None:
+def test_a_connection_is_reused_unless_it_was_idle(tmp_path: Path) -> None:
     with till(tmp_path, *[TAKEN] * 4) as (selling, server):
         for number in (1, 2, 3):
             selling.sell(number)
@@ -175,11 +177,11 @@ def test_a_connection_stays_open_and_one_that_was_idle_is_not_used_again(tmp_pat
         assert server.connections == 2
 
 
-def test_a_backlog_goes_in_batches_that_grow_while_they_are_taken(tmp_path: Path) -> None:
-    def taken(count: int) -> str:
+def test_a_backlog_goes_in_batches_that_grow_while_they_are_accepted(tmp_path: Path) -> None:
+    def accepted(count: int) -> str:
         return f'202 - {{"accepted": {count}, "rejected": []}}'
 
-    with till(tmp_path, DROP, DROP, DROP, taken(1), taken(2), taken(4), taken(3)) as (selling, server):
+    with till(tmp_path, DROP, DROP, DROP, accepted(1), accepted(2), accepted(4), accepted(3)) as (selling, server):
         selling.spool.store(receipt(0))
         assert all(selling.forwarder.step() > 0 for _ in range(3))
         selling.forwarder._size = 1
@@ -192,11 +194,11 @@ def test_a_backlog_goes_in_batches_that_grow_while_they_are_taken(tmp_path: Path
     )
 
 
-# -- what will never be taken
+# -- rejected receipts
 
 
 @pytest.mark.parametrize("status", till_client.NEVER_TAKEN)
-def test_what_is_refused_is_put_aside_with_the_answer_and_the_next_goes_on(tmp_path: Path, status: int) -> None:
+def test_a_rejected_receipt_is_kept_with_the_answer_and_the_next_one_is_sent(tmp_path: Path, status: int) -> None:
     with till(tmp_path, TAKEN, f"{status} - {REFUSED}", TAKEN) as (selling, server):
         selling.forwarder._size = 1
         for number in (1, 2, 3):
@@ -206,7 +208,7 @@ def test_what_is_refused_is_put_aside_with_the_answer_and_the_next_goes_on(tmp_p
     assert selling.refused() == [{"status": status, "errors": ERRORS, "receipt": receipt(2)}]
 
 
-def test_indexes_of_a_batch_are_mapped_back(tmp_path: Path) -> None:
+def test_rejected_indexes_of_a_batch_are_mapped_to_receipts(tmp_path: Path) -> None:
     answer = {"accepted": 2, "rejected": [{"index": 1, "errors": ERRORS}, {"index": 3, "errors": ERRORS}]}
     with till(tmp_path, f"202 - {json.dumps(answer)}") as (selling, _):
         selling.sell(1, 2, 3, 4)
@@ -226,7 +228,7 @@ def test_indexes_of_a_batch_are_mapped_back(tmp_path: Path) -> None:
         "{}",
     ],
 )
-def test_an_answer_that_does_not_add_up_settles_nothing(tmp_path: Path, answer: str) -> None:
+def test_given_an_inconsistent_answer_then_the_batch_is_retried(tmp_path: Path, answer: str) -> None:
     with till(tmp_path, f"202 - {answer}", '202 - {"accepted": 3, "rejected": []}') as (selling, server):
         selling.sell(1, 2, 3)
         assert selling.forwarder.step() > 0
@@ -236,7 +238,7 @@ def test_an_answer_that_does_not_add_up_settles_nothing(tmp_path: Path, answer: 
     assert sent(server) == [[1, 2, 3]] * 2
 
 
-def test_a_batch_that_is_refused_as_a_whole_is_sent_one_by_one(tmp_path: Path) -> None:
+def test_given_a_rejected_batch_then_its_receipts_are_sent_one_by_one(tmp_path: Path) -> None:
     whole = '413 - {"errors": [{"path": "$", "error": "the body has more than 10 bytes", "hint": ""}]}'
     with till(tmp_path, whole, TAKEN, whole, TAKEN, whole, whole) as (selling, server):
         selling.sell(1, 2, 3)
@@ -248,7 +250,7 @@ def test_a_batch_that_is_refused_as_a_whole_is_sent_one_by_one(tmp_path: Path) -
 # -- the spool
 
 
-def test_a_receipt_may_be_written_with_decimals_and_dates_or_as_bytes_that_keep_their_digits(tmp_path: Path) -> None:
+def test_a_receipt_may_have_decimals_and_dates_or_be_bytes_with_exact_digits(tmp_path: Path) -> None:
     with closing(Spool(tmp_path / "spool")) as spool:
         spool.store({"total": Decimal("2.60"), "date": datetime(2026, 11, 23, 8, 15, 42)})
         spool.store(b'\xef\xbb\xbf{"total": 3.3600000000000003,\r\n "note": "\xc3\xa9\xe2\x80\xa8"}\n')
@@ -267,7 +269,7 @@ def fill(spool: Spool, count: int) -> None:
         spool.store({"filling": "x" * 1_000})
 
 
-def test_a_full_spool_says_so_and_takes_receipts_again_once_they_are_gone(tmp_path: Path) -> None:
+def test_a_full_spool_raises_and_accepts_receipts_again_once_it_has_space(tmp_path: Path) -> None:
     with closing(Spool(tmp_path / "spool", limit_bytes=200_000)) as spool:
         with pytest.raises(SpoolFull, match="200000"):
             fill(spool, 1_000)
@@ -278,7 +280,7 @@ def test_a_full_spool_says_so_and_takes_receipts_again_once_they_are_gone(tmp_pa
         fill(spool, stored // 2 - 5)
 
 
-def test_refused_receipts_have_their_limit_too(tmp_path: Path) -> None:
+def test_rejected_receipts_have_a_limit_too(tmp_path: Path) -> None:
     with closing(Spool(tmp_path / "spool", limit_bytes=50_000)) as spool:
         spool.put_aside(b'{"a": "%b"}' % (b"x" * 50_000), 422, ERRORS)
         with pytest.raises(SpoolFull, match=r"refused\.ndjson"):
@@ -287,7 +289,7 @@ def test_refused_receipts_have_their_limit_too(tmp_path: Path) -> None:
         spool.store({"a": 1})
 
 
-def test_a_batch_is_bounded_in_bytes(tmp_path: Path) -> None:
+def test_the_size_of_a_batch_is_limited(tmp_path: Path) -> None:
     with closing(Spool(tmp_path / "spool")) as spool:
         for number in range(4):
             spool.store({"number": number, "filling": "x" * 100_000})
@@ -297,19 +299,19 @@ def test_a_batch_is_bounded_in_bytes(tmp_path: Path) -> None:
         assert len(spool.first(500)) == 1
 
 
-def test_a_second_forwarder_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
+def test_a_second_forwarder_is_refused_until_the_first_has_ended(tmp_path: Path) -> None:
     away = f"http://127.0.0.1:{free_port()}"
     with closing(Till(tmp_path / "spool", away)) as first:
         with pytest.raises(InUse, match=re.escape(str(tmp_path / "spool"))):
             Till(tmp_path / "spool", away)
-        code, said = run_command("run", "--spool", tmp_path / "spool", "--to", away, program=CLIENT)
-        assert (code, said.count("\n"), f"{tmp_path}/spool" in said) == (2, 1, True), said
+        code, output = run_command("run", "--spool", tmp_path / "spool", "--to", away, program=CLIENT)
+        assert (code, output.count("\n"), f"{tmp_path}/spool" in output) == (2, 1, True), output
         first.sell(1)
     with closing(Till(tmp_path / "spool", away)) as second:
         assert second.spool.waiting() == 1
 
 
-def test_a_folder_that_cannot_be_used_and_a_wrong_address_are_told(tmp_path: Path) -> None:
+def test_an_unusable_folder_and_a_wrong_address_are_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SpoolError, match=re.escape(str(tmp_path / "file"))):
         Spool(tmp_path / "file")
@@ -317,12 +319,12 @@ def test_a_folder_that_cannot_be_used_and_a_wrong_address_are_told(tmp_path: Pat
         Forwarder(spool, "127.0.0.1:3000")
 
 
-def test_a_receipt_whose_storing_a_power_cut_broke_off_is_gone_and_the_others_stay(tmp_path: Path) -> None:
+def test_given_a_power_cut_while_a_receipt_is_stored_then_all_earlier_receipts_remain(tmp_path: Path) -> None:
     with closing(Spool(tmp_path / "spool")) as spool:
         for number in (1, 2):
             spool.store(receipt(number))
     with closing(sqlite3.connect(tmp_path / "spool" / "spool.sqlite3", isolation_level=None)) as dying:
-        # What doesn't fit into the cache goes into the file before the commit, as the power may leave it.
+        # SQLite writes pages that exceed its cache before the commit. A power cut may leave them in the file.
         dying.execute("PRAGMA cache_size=1")
         dying.execute("BEGIN")
         dying.execute("INSERT INTO receipts (body) VALUES (?)", (b"x" * 1_000_000,))
@@ -350,15 +352,15 @@ for number in range(3):
 """
 
 
-def test_nothing_counts_as_stored_before_all_of_it_was_synced(tmp_path: Path) -> None:
+def test_a_receipt_counts_as_stored_only_after_it_is_synced_to_disk(tmp_path: Path) -> None:
     if shutil.which("strace") is None:
         if os.environ.get("CI"):
             pytest.fail("strace is missing: install it")
         pytest.skip("needs strace")
     calls = "trace=write,pwrite64,unlink,fsync,fdatasync"
     strace = ("strace", "-f", "-y", "-s", "16", "-e", calls, "-o", tmp_path / "trace", sys.executable, "-c", STORING)
-    code, said = run_command(tmp_path / "spool", program=strace, cwd=ROOT)
-    assert (code, said) == (0, "stored\n" * 3)
+    code, output = run_command(tmp_path / "spool", program=strace, cwd=ROOT)
+    assert (code, output) == (0, "stored\n" * 3)
     unsynced: set[str] = set()
     stored = 0
     for line in (tmp_path / "trace").read_text().splitlines():
@@ -375,7 +377,7 @@ def test_nothing_counts_as_stored_before_all_of_it_was_synced(tmp_path: Path) ->
     assert stored == 3
 
 
-def test_half_a_line_of_what_was_refused_spoils_no_other(tmp_path: Path) -> None:
+def test_an_incomplete_line_of_a_rejected_receipt_does_not_damage_others(tmp_path: Path) -> None:
     with till(tmp_path, f"422 - {REFUSED}", f"422 - {REFUSED}") as (selling, _):
         selling.sell(1)
         selling.forward()
@@ -387,7 +389,9 @@ def test_half_a_line_of_what_was_refused_spoils_no_other(tmp_path: Path) -> None
     assert [json.loads(lines[at])["receipt"]["cashReceiptID"] for at in (0, 2)] == [1, 2]
 
 
-def test_a_spool_that_cannot_be_written_sends_again_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_a_spool_that_cannot_be_written_then_the_receipt_is_sent_again_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> None:
         raise SpoolError("could not take out what is settled: the disk is full")
 
@@ -403,7 +407,7 @@ def test_a_spool_that_cannot_be_written_sends_again_later(tmp_path: Path, monkey
 # -- the real server
 
 
-def test_of_a_backlog_the_real_server_refuses_the_wrong_ones_alone(tmp_path: Path) -> None:
+def test_the_real_server_rejects_only_the_invalid_receipts_of_a_backlog(tmp_path: Path) -> None:
     wrong = receipt(2) | {"documentTotal": {"grossTotal": "two"}}
     with (
         running_tillstream(tmp_path / "data", "--receipt-limit-bytes", 2_000) as server,
@@ -435,35 +439,35 @@ def test_of_a_backlog_the_real_server_refuses_the_wrong_ones_alone(tmp_path: Pat
     assert selling.refused()[0]["errors"][0]["path"] == "$.documentTotal.grossTotal"
 
 
-def test_the_command_stores_sends_and_tells(tmp_path: Path) -> None:
+def test_the_command_stores_sends_and_reports(tmp_path: Path) -> None:
     (tmp_path / "wrong.json").write_text('{"cashReceiptID": "9"}')
     (tmp_path / "none.json").write_text("[]")
     example = ROOT / "examples" / "receipt.json"
     away = f"http://127.0.0.1:{free_port()}"
     spool = ("--spool", tmp_path / "spool")
-    code, said = run_command("send", example, *spool, "--to", away, program=CLIENT)
-    assert (code, integers_in(said.splitlines()[-1])) == (0, [1, 4711, 0]), said
+    code, output = run_command("send", example, *spool, "--to", away, program=CLIENT)
+    assert (code, integers_in(output.splitlines()[-1])) == (0, [1, 4711, 0]), output
     with running_tillstream(tmp_path / "data") as server:
         address = server.ingest
-        code, said = run_command("send", example, tmp_path / "wrong.json", *spool, "--to", address, program=CLIENT)
-        assert (code, "202" in said, integers_in(said.splitlines()[-1])[0]) == (1, True, 0), said
+        code, output = run_command("send", example, tmp_path / "wrong.json", *spool, "--to", address, program=CLIENT)
+        assert (code, "202" in output, integers_in(output.splitlines()[-1])[0]) == (1, True, 0), output
         server.wait_for_receipts(1, "2026-11-23")
-        wait_until(lambda: server.get("/api/v1/quarantine").json()["entries"], "what was refused is in quarantine")
+        wait_until(lambda: server.get("/api/v1/quarantine").json()["entries"], "the rejected receipt is in quarantine")
         assert run_check(tmp_path / "data") == (3, 1, 1, 0, 1)
-    code, said = run_command("status", *spool, program=CLIENT)
-    assert (code, integers_in(said)[0]) == (0, 0)
-    code, said = run_command("send", tmp_path / "none.json", *spool, program=CLIENT)
-    assert (code, said.count("\n")) == (2, 1), said
+    code, output = run_command("status", *spool, program=CLIENT)
+    assert (code, integers_in(output)[0]) == (0, 0)
+    code, output = run_command("send", tmp_path / "none.json", *spool, program=CLIENT)
+    assert (code, output.count("\n")) == (2, 1), output
 
 
-def test_while_one_program_forwards_another_may_store(tmp_path: Path) -> None:
+def test_one_program_may_store_while_another_forwards(tmp_path: Path) -> None:
     example, spool = ROOT / "examples" / "receipt.json", ("--spool", tmp_path / "spool")
     with running_tillstream(tmp_path / "data") as server:
         to = ("--to", server.ingest)
         with running_command("run", *spool, *to, program=CLIENT) as forwarding:
-            wait_until(lambda: forwards(tmp_path / "spool"), "it forwards")
-            code, said = run_command("send", example, *spool, *to, program=CLIENT)
-            assert code == 0, said
+            wait_until(lambda: forwards(tmp_path / "spool"), "the forwarder runs")
+            code, output = run_command("send", example, *spool, *to, program=CLIENT)
+            assert code == 0, output
             server.wait_for_receipts(1, "2026-11-23")
             assert forwarding.stop(signal.SIGINT) == 130
             assert "Traceback" not in forwarding.output
@@ -480,48 +484,48 @@ def forwards(folder: Path) -> bool:
     return False
 
 
-def sold(command: Command, default: int) -> int:
-    """The last number that the till said to be on its disk."""
+def last_stored(command: Command, default: int) -> int:
+    """The last number that the till output to be on its disk."""
     stored = [
         line for line in command.output.splitlines(keepends=True) if line.startswith("stored ") and line[-1] == "\n"
     ]
     return int(stored[-1].split()[1]) if stored else default
 
 
-def test_a_till_and_a_server_that_are_killed_again_and_again_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
+def test_given_a_till_and_a_server_that_are_killed_repeatedly_then_every_receipt_counts_once(tmp_path: Path) -> None:
     chance = random.Random(20261124)
     taking, showing = free_port(), free_port()
     url, spool, data = f"http://127.0.0.1:{taking}", tmp_path / "spool", tmp_path / "data"
     options = ("--ingest-port", taking, "--dashboard-port", showing)
     last = 0
 
-    def live(during: Callable[[], object] = lambda: None) -> None:
-        """A till sells from where it stands on its disk, and is killed at a random moment."""
+    def run_till(during: Callable[[], object] = lambda: None) -> None:
+        """Run a till that continues from its spool, and kill it at a random moment."""
         nonlocal last
         with running_command(spool, url, last + 1, 10**6, program=TILL, cwd=ROOT) as life:
             life.wait_for_output(rf"^stored {last + chance.randrange(1, 80)}$")
             during()
             life.process.send_signal(signal.SIGKILL)
             life.wait()
-            last = sold(life, last)
+            last = last_stored(life, last)
 
-    live()
+    run_till()
     with running_tillstream(data, *options) as first:
         for _ in range(3):
-            live()
-        live(lambda: first.command.child("ingest").kill())
-        live(first.stop)
+            run_till()
+        run_till(lambda: first.command.child("ingest").kill())
+        run_till(first.stop)
     for _ in range(2):
-        live()
+        run_till()
     with running_tillstream(data, *options) as second:
-        live()
+        run_till()
         count = last + 20
         with running_command(spool, url, last + 1, count, program=TILL, cwd=ROOT) as healthy:
             assert healthy.wait(30) == 0, healthy.output
         summary = second.wait_for_receipts(count, DAY)
         revenue = sum(cents(number) for number in range(1, count + 1))
         assert (summary["revenue"], summary["conflicts"]) == (f"{revenue // 100}.{revenue % 100:02}", 0)
-        # The power is cut after the 202 and before the till has taken it in: it sends the last of it again.
+        # The power fails after the 202 and before the till has recorded it, so the till repeats its last request.
         with closing(Till(spool, url)) as woken:
             woken.sell(*range(count - 20, count + 1))
             assert woken.forward() == []

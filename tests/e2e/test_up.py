@@ -1,4 +1,4 @@
-"""Given a free machine; when `tillstream up` runs; then it takes, shows, stops, resumes, and refuses in one line."""
+"""`tillstream up` accepts and shows receipts, stops, restarts, and reports errors in one line."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_receipt_is_seen_and_still_there_after_a_restart(data: Path) -> None:
     assert run_check(data) == (2, 1, 1, 0, 0)
 
 
-def test_what_was_accepted_just_before_the_stop_is_there_afterwards(data: Path) -> None:
+def test_receipts_accepted_just_before_a_stop_are_shown_after_a_restart(data: Path) -> None:
     receipts = [json.loads(EXAMPLE) | {"cashReceiptID": number} for number in range(500)]
     with running_tillstream(data) as first:
         answer = first.post(json.dumps(receipts).encode(), path="/receipts")
@@ -72,14 +72,14 @@ def test_ingest_accepts_receipts_without_loading_the_libraries_of_the_database(d
     assert not [name for name in loaded if "duckdb" in name or "arrow" in name]
 
 
-def test_the_address_stays_the_same_when_a_part_is_killed(data: Path) -> None:
+def test_the_addresses_stay_the_same_when_a_role_is_killed(data: Path) -> None:
     with running_tillstream(data) as running_up:
         running_up.post(EXAMPLE)
         running_up.wait_for_receipts(1, DAY)
         killed = [running_up.command.child(name) for name in ("ingest", "engine")]
         for part in killed:
             part.kill()
-            wait_until(lambda part=part: not part.is_running(), "it is gone")  # type: ignore[misc]
+            wait_until(lambda part=part: not part.is_running(), "the process has ended")  # type: ignore[misc]
         for number in (2, 3):
             receipt = json.dumps(json.loads(EXAMPLE) | {"cashReceiptID": number}).encode()
             answer = wait_until(lambda receipt=receipt: running_up.post(receipt), "ingest is back")  # type: ignore[misc]
@@ -88,11 +88,11 @@ def test_the_address_stays_the_same_when_a_part_is_killed(data: Path) -> None:
         assert not {part.pid for part in back} & {part.pid for part in killed}
         running_up.wait_for_receipts(3, DAY)
         assert run_check(data).receipts == 3
-        # Each was started again once.
+        # Each process was restarted once.
         assert all(part.is_running() for part in back)
 
 
-def test_an_engine_that_cannot_go_on_says_so_and_does_once_it_can(data: Path) -> None:
+def test_a_stalled_engine_reports_its_error_and_recovers(data: Path) -> None:
     with running_tillstream(data) as running_up:
         # The engine cannot publish its reach while a directory stands in the way.
         obstacle = data / "engine.reach.new"
@@ -106,11 +106,11 @@ def test_an_engine_that_cannot_go_on_says_so_and_does_once_it_can(data: Path) ->
         assert running_up.post(receipt).status_code == 202
         obstacle.rmdir()
         running_up.wait_for_receipts(2, DAY)
-        wait_until(lambda: running_up.get("/health/ready").status_code == 200, "the engine goes on")
+        wait_until(lambda: running_up.get("/health/ready").status_code == 200, "the engine recovers")
         assert running_up.command.child("engine") == engine
 
 
-def test_a_killed_supervisor_leaves_no_orphans_and_its_directory_free(data: Path) -> None:
+def test_a_killed_supervisor_leaves_no_orphans_and_no_lock(data: Path) -> None:
     with running_tillstream(data) as first:
         first.post(EXAMPLE)
         parts = [first.command.child(name) for name in ("ingest", "engine")]
@@ -121,7 +121,7 @@ def test_a_killed_supervisor_leaves_no_orphans_and_its_directory_free(data: Path
         second.wait_for_receipts(1, DAY)
 
 
-def test_a_second_interrupt_harms_nothing(data: Path) -> None:
+def test_a_second_interrupt_does_not_disturb_the_stop(data: Path) -> None:
     with running_tillstream(data) as first:
         first.post(EXAMPLE)
         first.command.process.send_signal(signal.SIGINT)
@@ -131,7 +131,7 @@ def test_a_second_interrupt_harms_nothing(data: Path) -> None:
     assert run_check(data).receipts == 1
 
 
-def test_a_port_that_is_taken_is_told(data: Path) -> None:
+def test_an_occupied_port_is_reported(data: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         for option in ("--ingest-port", "--dashboard-port"):
@@ -140,7 +140,7 @@ def test_a_port_that_is_taken_is_told(data: Path) -> None:
             assert_usage_error(*arguments, naming=option)
 
 
-def test_a_directory_in_use_is_told(data: Path) -> None:
+def test_a_directory_in_use_is_reported(data: Path) -> None:
     with running_tillstream(data) as first:
         ports = ("--ingest-port", 0, "--dashboard-port", 0)
         assert_usage_error("up", "--data", data, *ports, naming=first.command.pid)
@@ -148,7 +148,7 @@ def test_a_directory_in_use_is_told(data: Path) -> None:
         assert_usage_error("rebuild", "--data", data, naming=first.command.child("engine").pid)
 
 
-def test_data_of_a_newer_version_and_of_a_demo_are_refused(data: Path) -> None:
+def test_data_of_a_newer_version_or_of_a_demo_is_refused(data: Path) -> None:
     data.mkdir()
     (data / "format.json").write_text('{"version": 99, "kind": "real"}')
     assert_usage_error("up", "--data", data, naming=99)
@@ -156,15 +156,15 @@ def test_data_of_a_newer_version_and_of_a_demo_are_refused(data: Path) -> None:
     assert_usage_error("up", "--data", data, naming=data)
 
 
-def test_a_wrong_setting_ends_it_at_once(data: Path) -> None:
+def test_a_wrong_setting_ends_the_command_at_once(data: Path) -> None:
     assert_usage_error("up", "--data", data, "--zone", "Mars", naming="Mars")
     config = data.parent / "tillstream.toml"
     config.write_text('[[metrics]]\nname = "x"\nsource = "receipts"\nkeys = ["day", "moon"]\nmeasures = ["receipts"]\n')
-    code, said = run_command("up", "--config", config, "--data", data, "--ingest-port", 0, "--dashboard-port", 0)
-    assert (code, "moon" in said, "Traceback" in said) == (2, True, False), said
+    code, output = run_command("up", "--config", config, "--data", data, "--ingest-port", 0, "--dashboard-port", 0)
+    assert (code, "moon" in output, "Traceback" in output) == (2, True, False), output
 
 
-def test_each_role_runs_by_itself(data: Path) -> None:
+def test_each_role_runs_separately(data: Path) -> None:
     with running_role("ingest", data) as (ingest, taking), running_role("engine", data) as (engine, showing):
         assert httpx.post(f"{taking}/receipt", content=EXAMPLE).status_code == 202
 
@@ -181,7 +181,7 @@ def test_a_dead_engine_does_not_stop_ingest(data: Path) -> None:
         assert httpx.post(f"{taking}/receipt", content=EXAMPLE).status_code == 202
 
 
-def test_a_metric_of_ones_own_is_served(data: Path, tmp_path: Path) -> None:
+def test_a_custom_metric_is_served(data: Path, tmp_path: Path) -> None:
     config = tmp_path / "tillstream.toml"
     config.write_text(
         '[[metrics]]\nname = "biggest_receipt"\nhelp = "The biggest receipt"\nsource = "receipts"\nkeys = ["day"]\n'
@@ -196,21 +196,21 @@ def test_a_metric_of_ones_own_is_served(data: Path, tmp_path: Path) -> None:
 
 def test_verbs_show_an_example(data: Path) -> None:
     for verb in ("up", "ingest", "engine", "check", "rebuild", "settings", "version", "generate"):
-        code, said = run_command(verb, "--help")
+        code, output = run_command(verb, "--help")
         assert code == 0
-        assert f"tillstream {verb}" in said, said
+        assert f"tillstream {verb}" in output, output
 
 
-def test_rebuild_makes_the_same_figures(data: Path) -> None:
+def test_a_rebuild_has_equal_figures(data: Path) -> None:
     with running_tillstream(data) as first:
         first.post(EXAMPLE)
         first.post(EXAMPLE)
         before = first.wait_for_receipts(1, DAY)
         first.stop()
-    code, said = run_command("rebuild", "--data", data)
-    assert (code, integers_in(said)) == (0, [2]), said
-    code, said = run_command("rebuild", "--data", data, "sales")
-    assert (code, integers_in(said)) == (0, [1]), said
+    code, output = run_command("rebuild", "--data", data)
+    assert (code, integers_in(output)) == (0, [2]), output
+    code, output = run_command("rebuild", "--data", data, "sales")
+    assert (code, integers_in(output)) == (0, [1]), output
     with running_tillstream(data) as second:
         after = second.wait_for_receipts(1, DAY)
         for name in ("revenue", "net", "tax", "items", "anomalies", "stores_active"):
@@ -218,24 +218,29 @@ def test_rebuild_makes_the_same_figures(data: Path) -> None:
         assert second.summary()["duplicates"] == 1
 
 
-def test_an_unknown_metric_is_refused_with_those_there_are(data: Path) -> None:
+def test_an_unknown_metric_is_refused_with_a_list_of_the_metrics(data: Path) -> None:
     with running_tillstream(data) as first:
         first.stop()
-    code, said = run_command("rebuild", "--data", data, "sales_by_moon")
-    assert (code, "sales_by_moon" in said, "sales_by_store" in said, "Traceback" in said) == (2, True, True, False)
+    code, output = run_command("rebuild", "--data", data, "sales_by_moon")
+    assert (code, "sales_by_moon" in output, "sales_by_store" in output, "Traceback" in output) == (
+        2,
+        True,
+        True,
+        False,
+    )
 
 
-def test_what_is_shown_differs_from_the_recount_ends_check_with_1(data: Path) -> None:
+def test_given_a_figure_that_differs_from_the_recount_then_check_ends_with_1(data: Path) -> None:
     with running_tillstream(data) as first:
         first.post(EXAMPLE)
         first.wait_for_receipts(1, DAY)
         first.stop()
     with duckdb.connect(str(data / "store.duckdb")) as database:
         database.execute("UPDATE merged_sales SET revenue = revenue + 0.01")
-    code, said = run_command("check", "--data", data)
-    assert code == 1, said
-    assert "summary.revenue" in said
-    assert "4.87" in said
+    code, output = run_command("check", "--data", data)
+    assert code == 1, output
+    assert "summary.revenue" in output
+    assert "4.87" in output
 
 
 def test_an_alert_is_posted_to_the_webhook_with_a_page_that_shows_why(data: Path) -> None:

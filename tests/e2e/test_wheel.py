@@ -1,4 +1,4 @@
-"""Given the wheel alone in a clean environment; when its command runs; then it takes and shows a receipt."""
+"""The wheel in a clean environment is complete: its command accepts and shows a receipt."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EXAMPLE = (Path(__file__).parent / "receipt-of-2017.json").read_bytes()
 
 @pytest.fixture(scope="module", autouse=True)
 def no_python_of_the_caller() -> Iterator[None]:
-    """What the caller tells Python, `PYTHONPATH` above all, would lead it to the source tree."""
+    """Remove Python variables such as `PYTHONPATH`, which could lead to the source tree."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("PYTHON")]:
             patch.delenv(name)
@@ -39,21 +39,21 @@ def no_python_of_the_caller() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with the wheel, and the libraries of this one, but nothing of the source tree."""
+    """An environment with the wheel and the installed libraries, but without the source tree."""
     folder = tmp_path_factory.mktemp("wheel")
     _pip(sys.executable, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", folder, ROOT)
     (wheel,) = folder.glob("tillstream-*.whl")
     venv.create(folder / "env", with_pip=False, symlinks=True)
     site = next((folder / "env" / "lib").glob("python3.*")) / "site-packages"
     _pip(sys.executable, "install", "--no-deps", "--no-index", "--target", site, wheel)
-    # A plain path line adds the libraries; the .pth files among them, that of the editable
-    # installation included, are not read from there.
+    # A path line adds the libraries. Python does not read the .pth files in that folder, so the editable installation
+    # is not added.
     (site / "libraries.pth").write_text(f"{sysconfig.get_path('purelib')}\n{sysconfig.get_path('platlib')}\n")
     return folder / "env"
 
 
 def pins(name: str) -> set[str]:
-    """The pinned versions of a lock, as `name==version`."""
+    """The pinned versions of a lock file, as `name==version`."""
     text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
     return set(re.findall(r"^([a-z0-9.-]+==[^\s;]+)", text, re.MULTILINE))
 
@@ -64,26 +64,26 @@ def _pip(python: str, *arguments: object) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_what_builds_the_wheel_is_locked() -> None:
+def test_the_build_requirements_are_locked() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     for requirement in project["build-system"]["requires"]:
         assert all(requirement in pins(name) for name in LOCKS)
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_a_lock_has_hashes_and_no_address(name: str) -> None:
+def test_a_lock_file_has_hashes_and_no_urls(name: str) -> None:
     text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
     assert "://" not in text
     assert all(block.count("--hash=sha256:") for block in re.split(r"\n(?=[a-z])", text.strip()))
 
 
-def test_the_development_lock_adds_to_the_runtime_lock_and_changes_none_of_its_versions() -> None:
+def test_the_development_lock_has_the_versions_of_the_runtime_lock_and_more() -> None:
     runtime, development = map(pins, LOCKS)
     assert runtime < development
     assert not {pin.split("==")[0] for pin in runtime} & {"pytest", "mypy", "ruff", "playwright", "pika"}
 
 
-def test_the_locks_meet_what_the_package_asks_for() -> None:
+def test_the_lock_files_satisfy_the_requirements_of_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     runtime, development = (dict(pin.split("==") for pin in pins(name)) for name in LOCKS)
     extras = chain.from_iterable(project["optional-dependencies"].values())
@@ -92,7 +92,7 @@ def test_the_locks_meet_what_the_package_asks_for() -> None:
             assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)]), requirement
 
 
-def test_the_wheel_brings_everything_that_is_not_code(environment: Path) -> None:
+def test_the_wheel_has_all_data_files(environment: Path) -> None:
     (installed,) = environment.glob("lib/python3.*/site-packages/tillstream")
     source = ROOT / "src" / "tillstream"
     ours = {path.relative_to(source) for path in source.rglob("*") if path.is_file() and path.suffix != ".pyc"}

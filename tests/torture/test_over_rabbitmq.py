@@ -12,21 +12,21 @@ from tests.e2e import test_generate, test_repeat, test_up
 pytestmark = pytest.mark.torture
 
 TESTS_WITH_FOLDER = (
-    test_generate.test_receipts_sent_while_ingest_is_killed_count_once_each_and_to_the_cent,
-    test_repeat.test_receipts_that_come_three_times_out_of_order_change_only_the_duplicates,
+    test_generate.test_given_a_killed_ingest_then_every_generated_receipt_counts_once_and_to_the_cent,
+    test_repeat.test_given_receipts_sent_three_times_out_of_order_then_only_the_duplicates_change,
 )
 """Tests whose argument is a working folder."""
 
 TESTS_WITH_DATA_DIRECTORY = (
     test_up.test_a_receipt_is_seen_and_still_there_after_a_restart,
-    test_up.test_what_was_accepted_just_before_the_stop_is_there_afterwards,
-    test_up.test_the_address_stays_the_same_when_a_part_is_killed,
-    test_up.test_a_killed_supervisor_leaves_no_orphans_and_its_directory_free,
-    test_up.test_a_second_interrupt_harms_nothing,
-    test_up.test_each_role_runs_by_itself,
+    test_up.test_receipts_accepted_just_before_a_stop_are_shown_after_a_restart,
+    test_up.test_the_addresses_stay_the_same_when_a_role_is_killed,
+    test_up.test_a_killed_supervisor_leaves_no_orphans_and_no_lock,
+    test_up.test_a_second_interrupt_does_not_disturb_the_stop,
+    test_up.test_each_role_runs_separately,
     test_up.test_a_dead_engine_does_not_stop_ingest,
-    test_up.test_rebuild_makes_the_same_figures,
-    test_up.test_what_is_shown_differs_from_the_recount_ends_check_with_1,
+    test_up.test_a_rebuild_has_equal_figures,
+    test_up.test_given_a_figure_that_differs_from_the_recount_then_check_ends_with_1,
 )
 """Tests whose argument is the data directory."""
 
