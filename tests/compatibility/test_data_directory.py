@@ -31,7 +31,7 @@ def assert_figures(running: OpenDirectory, recorded: Any, *, by_another_engine: 
 
 def assert_agrees(data: Path) -> None:
     code, output = run_command("check", "--data", data)
-    assert (code, "figures agree" in output) == (0, True), output
+    assert (code, "everything agrees" in output) == (0, True), output
 
 
 def test_the_figures_are_the_recorded_ones_before_and_after_a_rebuild(data: Path) -> None:

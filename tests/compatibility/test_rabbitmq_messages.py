@@ -39,7 +39,7 @@ def test_recorded_messages_are_read(tmp_path: Path, broker_url: str) -> None:
         assert (foreign["receipts"], foreign["revenue"]) == (1, "2.40")
         assert running.stop() == 0
     code, output = run_command("check", "--data", data, *options)
-    assert (code, "figures agree" in output) == (0, True), output
+    assert (code, "everything agrees" in output) == (0, True), output
 
 
 def test_new_messages_and_objects_equal_the_recorded_ones(
