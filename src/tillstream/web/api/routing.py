@@ -92,7 +92,7 @@ class Api:
         responses: Mapping[int, openapi.Response] | None = None,
         status: Callable[[Any], int] = lambda _: 200,
     ) -> Callable[[Handler], Handler]:
-        """Serve the decorated handler, whose docstring becomes summary and description.
+        """Serve the decorated handler, whose name and docstring describe the operation.
 
         A route with a `query` refuses all other parameters. `refusals` are statuses with `Errors`, `responses`
         those with another body. `status` tells the status of an answer. A handler that writes its
@@ -103,15 +103,14 @@ class Api:
             answer = inspect.get_annotations(handler, eval_str=True)["return"]
             if answer is Response:
                 answer = written_type
-            summary, _, description = (inspect.getdoc(handler) or "").partition("\n\n")
             described = {**(self.REFUSALS if self._secured else {}), **(refusals or {})}
             self.operations.append(
                 Operation(
                     method=method,
                     path=self._prefix + path,
                     id=handler.__name__,
-                    summary=summary,
-                    description=description,
+                    summary=handler.__name__.replace("_", " ").capitalize(),
+                    description=inspect.getdoc(handler) or "",
                     responses={
                         200: openapi.Response("OK", (Body(answer, media_type, example=example),)),
                         **{status: openapi.Response(text) for status, text in described.items()},

@@ -190,7 +190,7 @@ def test_given_the_description_when_asked_then_every_route_and_parameter_is_in_i
         "overview",
         "overview/{panel}.csv",
     ):
-        assert paths[f"/api/v1/{path}"]["get"]["summary"]
+        assert paths[f"/api/v1/{path}"]["get"]["description"]
     named = {parameter["name"] for parameter in paths["/api/v1/receipts"]["get"]["parameters"]}
     assert named == {
         *("day", "store", "till", "receipt", "from", "to", "min", "max", "anomaly", "arrived", "cursor", "limit")

@@ -77,7 +77,7 @@ def test_a_parameter_that_is_unknown_or_given_twice_is_refused(query: str, named
 def test_a_route_describes_itself() -> None:
     get, post = API.operations
     assert (get.method, get.path, get.id, get.tag) == ("get", "/post/{name}", "letter", "letters")
-    assert (get.summary, get.description) == ("Read a letter.", "It may be old.")
+    assert (get.summary, get.description) == ("Letter", "Read a letter.\n\nIt may be old.")
     assert get.responses.keys() == {200, 400, 401, 404, 503}
     assert get.responses[200].bodies[0].type is Letter
     assert get.secured

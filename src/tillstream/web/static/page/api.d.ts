@@ -11,7 +11,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the active alerts, the worst first, and count further ones. `docs/alerts.md` describes the rules. */
+        /**
+         * Active alerts
+         * @description List the active alerts, the worst first, and count further ones. `docs/alerts.md` describes the rules.
+         */
         get: operations["active_alerts"];
         put?: never;
         post?: never;
@@ -29,8 +32,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read all that the page shows of a part of the chain and of some days, all of one commit.
-         * @description While the last day is today, figures are compared with those of the other days up to the same
+         * Overview
+         * @description Read all that the page shows of a part of the chain and of some days, all of one commit.
+         *
+         *     While the last day is today, figures are compared with those of the other days up to the same
          *     minute of the tills' clocks; `change` is in percent, or `new` where there was nothing before.
          */
         get: operations["overview"];
@@ -154,7 +159,7 @@ export interface components {
         };
         /**
          * Fault
-         * @description Why something is no receipt: a JSON path, the reason, and what would be right.
+         * @description Reason why bytes are not a valid receipt: a JSON path, the error, and a hint to fix it.
          */
         Fault: {
             error: string;
