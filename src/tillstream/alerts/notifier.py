@@ -1,4 +1,4 @@
-"""Notifications: evaluates the alerts regularly and reports each one that fires or clears, for the webhook."""
+"""The notifier: evaluates the alerts at regular intervals and sends each one that fires or clears to the webhook."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Notifier:
             self.check()
 
     def check(self) -> None:
-        """Evaluate once and report the changes. The first of several failures in a row is logged."""
+        """Evaluate once and report the changes. Only the first of several consecutive failures is logged."""
         try:
             active = {(row["rule"], row["subject"], row["since"]): row for row in self._active()}
         except Exception as error:  # noqa: BLE001 - the notifier must survive any failure

@@ -1,4 +1,4 @@
-"""`tillstream stores`: imports, lists and exports the list of stores."""
+"""`tillstream stores`: imports, shows and exports the list of stores."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def stores() -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @with_settings("data", "shops_file")
 def import_list(file: Path, **options: Any) -> None:
-    """Import the list of stores from a CSV FILE. It replaces the earlier list.
+    """Import the list of stores from a CSV FILE. The new list replaces the existing one.
 
     The first line names the columns, in any order: id, and any of name, city, region, hours, zone,
     tills. If a line is wrong, nothing changes. A running tillstream uses new names at once and new
@@ -113,7 +113,7 @@ def _earlier(path: Path) -> StoreList:
     try:
         return repository.read(path)
     except StoreListError as error:
-        # An import repairs an unreadable list, so it must not fail because of it.
+        # An import replaces an unreadable list, so an unreadable list must not make the import fail.
         click.echo(f"tillstream: {error}", err=True)
         return StoreList()
 

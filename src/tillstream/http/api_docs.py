@@ -1,4 +1,4 @@
-"""The page at `/docs`: Swagger UI from the installed package, without the network."""
+"""The page at `/docs`: Swagger UI, served from the installed package so that it works offline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reading half of a connection: llhttp's callbacks become whole requests within the limits."""
+"""The reading half of a connection: assembles requests from llhttp's callbacks and enforces the limits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ IDLE, HEAD, BODY, CLOSING = Stage
 
 
 class RequestReader:
-    """Parses the bytes of one client. The connection says what happens to a request and to a rejected client."""
+    """Parses the bytes received from one client. The connection says what happens to a request and to a rejected client."""
 
     def __init__(self, connections: Connections) -> None:
         self.deadline = connections.now + connections.limits.header_s
@@ -52,11 +52,11 @@ class RequestReader:
         self._framing_seen = self._in_trailers = self._paused = False
 
     def _read(self, request: Request) -> None:
-        """Take over a request that is whole, or truncated."""
+        """Handle a request, either complete or truncated."""
         raise NotImplementedError
 
     def _reject(self, response: Response) -> None:
-        """Read no more of this client, and send the response once those before it are sent."""
+        """Stop reading from this client, and send the response after all earlier ones."""
         raise NotImplementedError
 
     def _continue(self) -> None:
@@ -72,7 +72,7 @@ class RequestReader:
         raise NotImplementedError
 
     def data_received(self, data: bytes) -> None:
-        """Parse the next bytes of the client."""
+        """Parse the next bytes from the client."""
         if self._stage is CLOSING:
             return
         self._framing_seen = False
@@ -93,7 +93,7 @@ class RequestReader:
                 self._reject(messages.head_too_large(self._connections.limits.header_bytes))
 
     def _restart_deadline(self) -> None:
-        """Give the client the whole time again for what it has to send next."""
+        """Restart the time limit for whatever the client has to send next."""
         limits = self._connections.limits
         self.deadline = self._connections.now + (limits.body_s if self._stage is BODY else limits.header_s)
 
@@ -176,7 +176,7 @@ class RequestReader:
     # -- the body and the end of a request
 
     def _expect(self, size: int) -> None:
-        """Reserve memory for more of the body. Reject a body over a limit, or of an unknown client, before it arrives."""
+        """Reserve memory for more of the body. Reject a body over a limit, or from an unauthorized client, before it arrives."""
         rejection, reservation = None, self._reservation
         if reservation is None:
             rejection = self._connections.app.reject(self._headers)
@@ -214,7 +214,7 @@ class RequestReader:
         )
 
     def _ignore_upgrade(self, rest: bytes) -> None:
-        """Parse a head with an Upgrade field again without it: llhttp would not read the body."""
+        """Parse the head again without its Upgrade field, because with it llhttp would not read the body."""
         if self._stage is not HEAD:
             self._tunnel()
             return

@@ -17,10 +17,10 @@ import tillstream
 from tillstream.errors import OperationalError
 
 REFUSALS_LIMIT = 100_000
-"""Most stored refusals of one file. Further ones are only counted; all are in quarantine."""
+"""Maximum number of refusals stored per file. Further ones are only counted; all are in quarantine."""
 
 FILES_LIMIT = 10_000
-"""Most files whose checkpoints are stored."""
+"""Maximum number of files for which checkpoints are kept."""
 
 _SUFFIX = ".json"
 _REFUSALS_SUFFIX = ".faults"
@@ -52,7 +52,7 @@ class Counts(Struct, kw_only=True):
 
 
 class Checkpoint:
-    """The checkpoint with this key. Only one process can open it. Raises `OperationalError` if it cannot be stored."""
+    """The checkpoint with this key. Only one process can have it open at a time. Raises `OperationalError` if it cannot be stored."""
 
     def __init__(self, directory: Path, key: str) -> None:
         name = blake2b(key.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()

@@ -30,24 +30,24 @@ BODY_SCHEMA = {
     ],
     "settlements": [{"paymentMechanism": "VARCHAR", "settlementAmount": AMOUNT}],
 }
-"""Fields of a body from which figures are computed, with their SQL types."""
+"""The body fields that figures are computed from, with their SQL types."""
 
 CONTENT_SCHEMA = BODY_SCHEMA | {"agentID": "VARCHAR", "customerID": "VARCHAR"}
 """The fields by which two receipts with the same key are compared."""
 
 WEIGHED_UNITS = ("kg", "g", "gr", "kilogram", "gram", "l", "cl", "ml", "litre", "liter", "lb", "oz", "m")
-"""Units of measure of weighed goods. A line in one of them counts as one item."""
+"""Units of goods sold by weight, volume or length. A line measured in one of these units counts as one item."""
 
 ITEMS_PER_LINE_LIMIT = 1_000_000
 """A line with this quantity or more counts as one item, because the quantity is not plausible."""
 
 CLOCK_AHEAD_MINUTES = 10
-"""A receipt from a clock further ahead than this has the anomaly `clock_ahead`."""
+"""A receipt whose till clock is further ahead than this is flagged `clock_ahead`."""
 
 
 def _text(*candidates: str) -> str:
     """The first text that is not blank, trimmed. `(none)` if all are blank."""
-    # Most texts need no trimming, and the tests for that are cheaper than trimming.
+    # Most values need no trimming, and checking is cheaper than trimming.
     filled = ", ".join(f"nullif(trim({each}), '')" for each in candidates)
     first = candidates[0]
     return f"""CASE WHEN {first} <> '' AND {first} NOT LIKE ' %' AND {first} NOT LIKE '% ' THEN {first}
@@ -55,7 +55,7 @@ def _text(*candidates: str) -> str:
 
 
 def receipt_tables(digits: int) -> dict[str, dict[str, str]]:
-    """Column types of `receipts`, `lines` and `settlements`. `digits` are the decimals of the currency.
+    """Column types of `receipts`, `lines` and `settlements`. `digits` is the currency's number of decimal places.
 
     `place` is the receipt's record id (`tillstream.log.base.pack_record_id`) and its surrogate key.
     Timestamps are UTC, except `sold_local`, which is local time of the store.
@@ -75,7 +75,7 @@ def receipt_tables(digits: int) -> dict[str, dict[str, str]]:
             "tax": money,
             "items": "BIGINT",
             "line_count": "BIGINT",
-            "anomalies": "VARCHAR",  # names, comma-separated; empty: none
+            "anomalies": "VARCHAR",  # comma-separated names; empty if there are none
             "anomalous": "BIGINT",  # 1 if there is an anomaly
             "ingest_bucket": "INTEGER",
             "till_bucket": "INTEGER",
@@ -83,8 +83,8 @@ def receipt_tables(digits: int) -> dict[str, dict[str, str]]:
         },
         "lines": {
             **sale,
-            "line": "BIGINT",  # from 1, in the order of the receipt; 0 for the unallocated rest
-            "is_line": "BIGINT",  # 0 for the unallocated rest
+            "line": "BIGINT",  # 1-based position on the receipt; 0 for the unallocated remainder
+            "is_line": "BIGINT",  # 0 for the unallocated remainder, otherwise 1
             "category": "VARCHAR",
             "product": "VARCHAR",
             "description": "VARCHAR",
@@ -101,7 +101,7 @@ def receipt_tables(digits: int) -> dict[str, dict[str, str]]:
 
 
 class Normalization:
-    """The SQL for one chain. `digits` are the decimals of its currency. No `vat_rates` means that all are allowed."""
+    """The SQL for one chain. `digits` is the number of decimal places of its currency. No `vat_rates` means that all are allowed."""
 
     def __init__(self, digits: int, vat_rates: tuple[str, ...] = ()) -> None:
         self.money = f"DECIMAL(18,{digits})"
@@ -114,7 +114,7 @@ class Normalization:
         return f"CAST({amount} AS {self.money})"
 
     def _fine(self, *amounts: str) -> str:
-        """Whether one of the amounts has more decimals than the minor unit."""
+        """SQL that tests whether any of the amounts is finer than the currency's minor unit."""
         return " OR ".join(f"coalesce({each} <> {self._round(each)}, false)" for each in amounts)
 
     @staticmethod
@@ -147,7 +147,7 @@ class Normalization:
         """
 
     def line(self) -> str:
-        """A struct of a normalized line, made of `l`, the line as read."""
+        """A struct with the normalized line, built from `l`, the line as read."""
         rate = "CAST(100 + l.taxPercentage AS DECIMAL(10,4))"
         gross = f"""CASE WHEN l.settlementAmount IS NOT NULL THEN {self._round("l.settlementAmount")}
             WHEN l.creditAmount IS NULL THEN CAST(0 AS {self.money})
@@ -182,12 +182,12 @@ class Normalization:
             AS {self.money})"""
 
     def settlement(self) -> str:
-        """A struct of a normalized settlement, made of `s`, the settlement as read."""
+        """A struct with the normalized settlement, built from `s`, the settlement as read."""
         return f"""struct_pack(mechanism := {_text("s.paymentMechanism")},
             amount := {self._round("coalesce(s.settlementAmount, 0)")}, fine := {self._fine("s.settlementAmount")})"""
 
     def receipts(self, sale: str, applied_at: str) -> str:
-        """Receipts in the columns of the database, with `ls`, `ss`, `rest_gross` and `rest_net`.
+        """A query for receipts with the columns of the `receipts` table, plus `ls`, `ss`, `rest_gross` and `rest_net`.
 
         The rest is the part of the total that the lines do not cover. `sale` is the query made by `sales`.
         `applied_at` is an expression, null if unknown.

@@ -63,7 +63,7 @@ SECURITY = {
 
 
 def live_feed(queries: Queries, alerts: AlertEvaluator, settings: Settings, clock: Clock) -> LiveFeed:
-    """The live feed of the chain's overview of today, with the active alerts."""
+    """The live feed of today's overview of the chain, including active alerts."""
 
     def read() -> LiveOverview:
         return msgspec.convert({**queries.overview(), "alerts": alerts.current()["alerts"]}, LiveOverview)
@@ -83,7 +83,7 @@ def application(
     *,
     demo: bool = False,
 ) -> Starlette:
-    """The whole port as an ASGI application. Without an `authenticator` it is open to everybody."""
+    """The ASGI application for everything served on the port. Without an `authenticator` it is open to everybody."""
     authenticator = authenticator or Authenticator.open()
     pages = Pages(demo=demo)
     lists.add(pages, queries, alerts)
@@ -173,7 +173,7 @@ async def serve(
 ) -> None:
     """Serve until `stop` is set, then end the live streams and the open requests. `ready` gets the bound port.
 
-    Raises `PortTaken`, and `OperationalError` where the server ends by itself.
+    Raises `PortTaken` if the port is in use, and `OperationalError` if the server stops unexpectedly.
     """
     listener = ports.listen(settings.host, settings.dashboard_port, "--dashboard-port", BACKLOG)
     app = application(queries, alerts, service, live, settings, gauges, recount, authenticator, demo=demo)

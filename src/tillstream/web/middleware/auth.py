@@ -1,4 +1,4 @@
-"""Authentication in front of the whole port: login, logout, and refusals."""
+"""Authentication for everything on the port: login, logout and refusals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FORMS = ("/login", "/logout")
 FORM_LIMIT_BYTES = 8_192
 
 RECHECK_S = 2.0
-"""Longest time that the live feed goes on after its session ended, or after a password was set."""
+"""Longest time that the live feed may continue after its session has ended or a password has been set."""
 
 logger = structlog.get_logger()
 
