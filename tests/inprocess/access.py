@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 from functools import cache
 
-from tillstream.access import key_file, password
-from tillstream.access.keys import Key, Keys, create, digest
+from tillstream.access import password
+from tillstream.access.keys import Key, Keys, changing_keys, create, digest
 from tillstream.access.password import Password
 from tillstream.config.data_directory import DataDirectory
 
@@ -25,7 +25,7 @@ def set_password(directory: DataDirectory, text: str = PASSWORD) -> None:
 
 def add_key(directory: DataDirectory, *stores: str, reads: bool = False) -> str:
     """Add a key, and return its text."""
-    with key_file.changing(directory.keys) as (known, keep):
+    with changing_keys(directory.keys) as (known, keep):
         text, number = create(secrets.token_bytes, known.by_id)
         keep(Keys({**known.by_id, number: Key(number, digest(text), "", "", stores, reads=reads)}))
     return text

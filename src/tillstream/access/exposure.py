@@ -1,11 +1,13 @@
-"""The rule for listening beyond loopback: it needs API keys, a password and TLS."""
+"""Protection of ports that other machines can reach: TLS, and the rule that they need keys, a password and TLS."""
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-from tillstream.access import key_file, password, tls
+from tillstream.access import keys, password
 from tillstream.config import ports
 from tillstream.config.data_directory import DataDirectory
 from tillstream.config.settings import Settings
@@ -26,31 +28,21 @@ TLS = MissingProtection("no TLS", "the settings tls_certificate_file and tls_key
 
 
 def always_required(settings: Settings) -> bool:
-    """Whether the ports require keys and a password even while none exist."""
+    """Return whether the ports require keys and a password even if none exist."""
     return settings.access == "on" or not (ports.is_loopback(settings.host) or settings.insecure)
 
 
-def missing_protections(
-    directory: DataDirectory, settings: Settings, *, ingest: bool, dashboard: bool
-) -> list[MissingProtection]:
-    """The protections that these ports lack. Raises `AccessError` if one exists but is unusable."""
-    found = []
-    if not key_file.read(key_file.path(directory, settings)).guard_ingest and ingest:
-        found.append(KEYS)
-    if password.read(directory.password) is None and dashboard:
-        found.append(PASSWORD)
-    if tls.context(settings) is None:
-        found.append(TLS)
-    return found
-
-
 def check(directory: DataDirectory, settings: Settings, *, ingest: bool = True, dashboard: bool = True) -> str:
-    """A warning, empty if the ports are protected. Raises `AccessError` if they must not listen without protection."""
-    found = missing_protections(directory, settings, ingest=ingest, dashboard=dashboard)
+    """Return a warning about missing protections, or an empty string.
+
+    `ingest` and `dashboard` select the ports to check. Raises `AccessError` if these ports must not listen without
+    the missing protections, or if a protection is unusable.
+    """
+    found = _missing(directory, settings, ingest=ingest, dashboard=dashboard)
     if not found or ports.is_loopback(settings.host):
         return ""
     if settings.insecure:
-        # With access = on, nobody gets in while there are no keys and no password.
+        # With access = on, all requests are rejected while there are no keys and no password.
         dangers = [missing.danger for missing in found if missing is TLS or settings.access != "on"]
         if not dangers:
             return ""
@@ -60,5 +52,67 @@ def check(directory: DataDirectory, settings: Settings, *, ingest: bool = True, 
     raise AccessError("listen on", settings.host, because, f"use {remedies}, or --insecure")
 
 
+def _missing(directory: DataDirectory, settings: Settings, *, ingest: bool, dashboard: bool) -> list[MissingProtection]:
+    found = []
+    if not keys.read_keys(keys.key_file(directory, settings)).guard_ingest and ingest:
+        found.append(KEYS)
+    if password.read(directory.password) is None and dashboard:
+        found.append(PASSWORD)
+    if tls_context(settings) is None:
+        found.append(TLS)
+    return found
+
+
 def _listed(parts: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext | None:
+    """Return a context for TLS 1.2 or newer with the configured certificate, or None if none is configured.
+
+    Raises `AccessError` if a file is missing, unreadable or not PEM, or if key and certificate do not match.
+    """
+    certificate, key = settings.tls_certificate_file, settings.tls_key_file
+    if not certificate and not key:
+        return None
+    if not certificate or not key:
+        hint = "set both tls_certificate_file and tls_key_file"
+        raise AccessError("use TLS with", certificate or key, "one of the two files is missing", hint)
+    for file in (certificate, key):
+        _check_readable(file)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(certificate, key, password=_no_passphrase)
+    except _Encrypted:
+        hint = "remove it: openssl pkey -in KEY -out NEW"
+        raise AccessError("use the key", key, "it has a passphrase", hint) from None
+    except ssl.SSLError as error:
+        raise AccessError("use the certificate", certificate, *_tls_problem(error, key)) from error
+    return context
+
+
+class _Encrypted(Exception):
+    """The key file needs a passphrase."""
+
+
+def _no_passphrase() -> str:
+    raise _Encrypted
+
+
+def _check_readable(file: str) -> None:
+    try:
+        Path(file).open("rb").close()
+    except OSError as error:
+        hint = "check the path and its permissions"
+        raise AccessError("read the TLS file", file, error.strerror or error, hint) from error
+
+
+def _tls_problem(error: ssl.SSLError, key: str) -> tuple[str, str]:
+    """Return the cause and a hint."""
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return f"{key} is not its key", "name a matching pair"
+    if error.reason and "EE_KEY_TOO_SMALL" in error.reason:
+        return "its key is too short", "create one of 2048 bits or more"
+    hint = "both must be PEM: -----BEGIN CERTIFICATE----- and -----BEGIN PRIVATE KEY-----"
+    return f"it or {key} is unreadable", hint

@@ -1,28 +1,47 @@
-"""API keys: creation, permissions and lookup."""
+"""API keys: creation, lookup, and the file that stores their digests."""
 
 from __future__ import annotations
 
 import re
 from base64 import b64decode, urlsafe_b64encode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 from hmac import compare_digest
+from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
-SECRET_BYTES = 32
-ID_BYTES = 4
+from tillstream.clock import Clock
+from tillstream.config import versioned
+from tillstream.config.data_directory import DataDirectory, locked, replace_secret
+from tillstream.config.settings import Settings
+from tillstream.config.watched import Watched
+from tillstream.errors import AccessError
 
 KEY = re.compile(r"ts_([0-9a-f]{8})_[A-Za-z0-9_-]{43}")
-"""The text of a key: a prefix that secret scanners recognise, the key's id, and 256 random bits."""
+"""The text of a key: a prefix that secret scanners recognise, the id of the key, and 256 random bits."""
+
+VERSION = 1
+"""The version of the key file. Files of a newer version are rejected and stay unchanged."""
+
+KEYS_LIMIT = 10_000
+"""The maximum number of keys in a file. Above it, the oldest revoked keys are removed."""
 
 Entropy = Callable[[int], bytes]
-"""Returns the given number of random bytes; `secrets.token_bytes` except in tests."""
+"""Returns the requested number of random bytes, as `secrets.token_bytes` does."""
+
+_ID_BYTES = 4
+_SECRET_BYTES = 32
+
+_unreadable = partial(AccessError, "read the keys in")
 
 
 class Key(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A stored key. `made` and `revoked` are times in UTC, ISO 8601; `digest` is hexadecimal."""
+    """A stored key. `made` and `revoked` are UTC times in ISO 8601 format; `digest` is hexadecimal."""
 
     id: str
     digest: str
@@ -41,7 +60,7 @@ class Key(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """All keys by id. Revoked keys stay, so that access control stays on after the last key is revoked."""
+    """All keys by id. Revoked keys are included, because access control stays on after the last key is revoked."""
 
     by_id: Mapping[str, Key] = field(default_factory=dict)
 
@@ -55,39 +74,35 @@ class Keys:
         return any(key.posts for key in self.by_id.values())
 
     def find(self, text: str) -> Key | None:
-        """The valid key with this text; None if it is unknown or revoked."""
-        written = KEY.fullmatch(text)
-        if written is None:
+        """Return the key with this text, or None if it is unknown or revoked."""
+        match = KEY.fullmatch(text)
+        key = self.by_id.get(match[1]) if match else None
+        if key is None or key.revoked or not compare_digest(digest(text), key.digest):
             return None
-        key = self.by_id.get(written[1])
-        same = compare_digest(digest(text), key.digest if key is not None else _NO_DIGEST)
-        return key if key is not None and same and not key.revoked else None
+        return key
 
 
 def create(entropy: Entropy, existing: Mapping[str, Key]) -> tuple[str, str]:
-    """The text and the unique id of a new key."""
-    while (number := entropy(ID_BYTES).hex()) in existing:
+    """Return the text and the id of a new key. No key in `existing` has the same id."""
+    while (key_id := entropy(_ID_BYTES).hex()) in existing:
         pass
-    secret = urlsafe_b64encode(entropy(SECRET_BYTES)).rstrip(b"=").decode()
-    return f"ts_{number}_{secret}", number
+    secret = urlsafe_b64encode(entropy(_SECRET_BYTES)).rstrip(b"=").decode()
+    return f"ts_{key_id}_{secret}", key_id
 
 
 def digest(text: str) -> str:
-    """BLAKE2b-256 of a key.
+    """Return the BLAKE2b-256 digest of a key in hexadecimal.
 
-    A fast hash is enough: slow hashes protect guessable passwords, and a key has 256 random bits.
+    A fast hash is enough, because a key has 256 random bits. Only guessable passwords need a slow hash.
     """
     return blake2b(text.encode(), digest_size=32, person=b"tillstream key").hexdigest()
 
 
-_NO_DIGEST = "0" * 64
-
-
 def bearer_or_basic(authorization: str) -> str:
-    """The key in an `Authorization` header; empty if there is none.
+    """Return the key in an `Authorization` header, or an empty string.
 
-    Programs use the scheme Bearer (RFC 6750). Browsers ask for a name and a password and use the scheme Basic
-    (RFC 7617); the password is then the key, and the name is ignored.
+    Programs use the scheme Bearer (RFC 6750). Browsers use the scheme Basic (RFC 7617) with the key as the
+    password; the user name is ignored.
     """
     scheme, _, credentials = authorization.strip().partition(" ")
     credentials = credentials.strip()
@@ -99,3 +114,56 @@ def bearer_or_basic(authorization: str) -> str:
         return b64decode(credentials, validate=True).decode().partition(":")[2]
     except ValueError:
         return ""
+
+
+class _File(Struct):
+    version: int
+    keys: list[Key]
+
+
+def key_file(directory: DataDirectory, settings: Settings) -> Path:
+    """Return the path of the key file."""
+    return Path(settings.keys_file) if settings.keys_file else directory.keys
+
+
+def read_keys(file: Path) -> Keys:
+    """Read the keys. A missing file has no keys. Raises `AccessError`."""
+    content = versioned.read(file, _File, VERSION, _unreadable, "restore it, or remove it and make new keys")
+    return Keys() if content is None else Keys.of(content.keys)
+
+
+@contextmanager
+def changing_keys(file: Path) -> Iterator[tuple[Keys, Callable[[Keys], None]]]:
+    """Lock the file within the block. Yields its keys, and a function that saves other keys.
+
+    Raises `AccessError` and `DataDirectoryError`.
+    """
+    try:
+        with locked(file.parent, "keys"):
+            yield read_keys(file), lambda keys: _write(file, keys)
+    except OSError as error:
+        raise AccessError("save keys in", file, error.strerror or error, "check its permissions") from error
+
+
+def _write(file: Path, keys: Keys) -> None:
+    saved = list(keys.by_id.values())
+    for key in [key for key in saved if key.revoked][: max(0, len(saved) - KEYS_LIMIT)]:
+        saved.remove(key)
+    if len(saved) > KEYS_LIMIT:
+        raise AccessError("save keys in", file, f"there are already {KEYS_LIMIT:,} keys", "revoke some first")
+    replace_secret(file, msgspec.json.format(msgspec.json.encode(_File(VERSION, saved)), indent=1) + b"\n")
+
+
+class KeyRepository(Watched[Keys]):
+    """A callable that returns the current keys. If the file becomes unreadable, the last keys stay valid."""
+
+    def __init__(self, file: Path, clock: Clock) -> None:
+        """Raises `AccessError` if the first read fails, because there are no earlier keys."""
+        super().__init__(file, clock, self._reread, read_keys(file), "keys", lambda keys: {"keys": len(keys.by_id)})
+
+    def _reread(self, file: Path) -> Keys:
+        keys = read_keys(file)
+        if self._content.by_id and not keys.by_id:
+            # A lost file must not open the ports. The command line never empties the file.
+            raise _unreadable(file, "the keys are gone", "restore it; to run without keys, restart without the file")
+        return keys

@@ -1,4 +1,4 @@
-"""The machine token: users who can read the data directory need no key and no password on either port."""
+"""The machine token: programs that can read the data directory need no key and no password on either port."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOKEN_BYTES = 32
 
 
 def token(directory: DataDirectory, entropy: Entropy) -> str:
-    """The directory's token, created if it is missing. Raises `AccessError`."""
+    """Return the token of the directory, and create it if it is missing. Raises `AccessError`."""
     file = directory.machine_token
     try:
         if not file.exists():
@@ -29,18 +29,18 @@ def token(directory: DataDirectory, entropy: Entropy) -> str:
 
 
 def _create(file: Path, entropy: Entropy) -> None:
-    own = file.with_name(f"{file.name}.{os.getpid()}")
-    replace_secret(own, f"{entropy(TOKEN_BYTES).hex()}\n".encode())
+    temporary = file.with_name(f"{file.name}.{os.getpid()}")
+    replace_secret(temporary, f"{entropy(TOKEN_BYTES).hex()}\n".encode())
     try:
-        # If two processes create the token at the same time, the first one wins.
+        # If two processes create a token at the same time, both use the first.
         with suppress(FileExistsError):
-            os.link(own, file)
+            os.link(temporary, file)
     finally:
-        own.unlink()
+        temporary.unlink()
 
 
 def read(directory: DataDirectory) -> str:
-    """The directory's token; empty if it is missing or unreadable."""
+    """Return the token of the directory, or an empty string if it is missing or unreadable."""
     try:
         return directory.machine_token.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
@@ -48,11 +48,11 @@ def read(directory: DataDirectory) -> str:
 
 
 def authorization(directory: DataDirectory) -> dict[str, str]:
-    """The header that authorizes requests to the processes of this directory; none if the token is unreadable."""
+    """Return the request headers that carry the token, or no headers if it is missing or unreadable."""
     token = read(directory)
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def is_token(text: str, token: str) -> bool:
-    """Compare a text with the token in constant time; an empty token matches nothing."""
+    """Compare a text with the token in constant time. An empty token matches nothing."""
     return bool(token) and compare_digest(text.encode("utf-8", "surrogatepass"), token.encode())

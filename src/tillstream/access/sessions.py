@@ -1,9 +1,10 @@
-"""Sessions of the dashboard: random tokens, of which only digests are stored; they survive a restart."""
+"""Sessions of the dashboard, and the limits on password attempts."""
 
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from hashlib import blake2b
+from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
 from threading import Lock
 
@@ -14,21 +15,36 @@ from msgspec import Struct
 from tillstream.access.keys import Entropy
 from tillstream.clock import Clock
 from tillstream.config.data_directory import replace_secret
+from tillstream.token_bucket import TokenBuckets
 
 COOKIE = "tillstream_session"
-"""The cookie that holds a session's token."""
+"""The name of the cookie that contains a session token."""
 
 VERSION = 1
 TOKEN_BYTES = 32
 
 SESSIONS_LIMIT = 1_000
-"""Maximum simultaneous sessions; a new one replaces the oldest."""
+"""The maximum number of simultaneous sessions. A further session replaces the oldest."""
+
+ADDRESS_BURST = 10
+ADDRESS_PAUSE_S = 30
+"""An address may make 10 attempts, then one every 30 s."""
+
+TOTAL_BURST = 30
+TOTAL_PAUSE_S = 5
+"""All addresses together may make 30 attempts, then one every 5 s."""
+
+ADDRESSES_LIMIT = 10_000
+"""The maximum number of addresses with their own limit. All others share the total limit only."""
+
+_IPV6_NETWORK_BITS = 64
+_TOTAL = ""
 
 logger = structlog.get_logger()
 
 
 class Session(Struct, frozen=True):
-    """A session. `password` is the salt of the password that opened it, so a new password ends every session."""
+    """A session. `password` is the salt of the password at login, so a new password ends every session."""
 
     until_us: int
     password: str
@@ -40,22 +56,19 @@ class _File(Struct):
 
 
 class Sessions:
-    """Sessions by the digest of their token, the oldest first. Thread-safe."""
+    """Sessions by the digest of their random token, the oldest first. They survive a restart. Thread-safe."""
 
     def __init__(self, file: Path, clock: Clock, entropy: Entropy, hours: int) -> None:
+        """`hours` is the lifetime of a session."""
         self._file = file
         self._clock = clock
         self._entropy = entropy
-        self._lifetime_us = hours * 3_600_000_000
+        self.lifetime_s = hours * 3_600
         self._changing = Lock()
         self._sessions = _read(file)
 
-    @property
-    def lifetime_s(self) -> int:
-        return self._lifetime_us // 1_000_000
-
     def open(self, password: str) -> str:
-        """Open a session and return its token; `password` is the salt of the current password. Waits for the disk."""
+        """Create a session and return its token. `password` is the salt of the current password. Writes to disk."""
         token = urlsafe_b64encode(self._entropy(TOKEN_BYTES)).rstrip(b"=").decode()
         now_us = self._clock.now_us()
         with self._changing:
@@ -64,20 +77,20 @@ class Sessions:
                 for digest, session in self._sessions.items()
                 if session.until_us > now_us and session.password == password
             }
-            active[_digest(token)] = Session(now_us + self._lifetime_us, password)
+            active[_digest(token)] = Session(now_us + self.lifetime_s * 1_000_000, password)
             for digest in list(active)[:-SESSIONS_LIMIT]:
                 del active[digest]
             self._save(active)
         return token
 
     def is_active(self, token: str, password: str) -> bool:
-        """Whether the token belongs to an active session under the password with this salt."""
+        """Return whether the token has an active session that was opened with the password of this salt."""
         # The lookup is by digest, so its duration reveals nothing about a token.
         session = self._sessions.get(_digest(token))
         return session is not None and session.password == password and self._clock.now_us() < session.until_us
 
     def close(self, token: str) -> None:
-        """End the session of a token, if it exists. Waits for the disk."""
+        """End the session of a token, if it exists. Writes to disk."""
         with self._changing:
             digest = _digest(token)
             if digest in self._sessions:
@@ -92,7 +105,7 @@ class Sessions:
 
 
 def _read(file: Path) -> dict[str, Session]:
-    """Read the stored sessions. If they are unreadable, users log in again."""
+    """Read the stored sessions. Return none if the file is unreadable: users then log in again."""
     try:
         stored = msgspec.json.decode(file.read_bytes(), type=_File)
         return stored.sessions if stored.version == VERSION else {}
@@ -105,3 +118,39 @@ def _read(file: Path) -> dict[str, Session]:
 
 def _digest(token: str) -> str:
     return blake2b(token.encode("utf-8", "surrogatepass"), digest_size=32, person=b"tillstream login").hexdigest()
+
+
+class LoginAttempts:
+    """Limits password attempts per address and in total, because each check costs CPU time. Not thread-safe."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._by_address = TokenBuckets(1 / ADDRESS_PAUSE_S, ADDRESS_BURST, ADDRESSES_LIMIT)
+        self._total = TokenBuckets(1 / TOTAL_PAUSE_S, TOTAL_BURST, 1)
+
+    def wait_s(self, address: str) -> int:
+        """Return the seconds until the next attempt is allowed. If that is 0, count an attempt."""
+        now_s = self._clock.now_us() / 1_000_000
+        network = _network(address)
+        wait_s = max(self._by_address.wait_s(network, now_s, 1), self._total.wait_s(_TOTAL, now_s, 1))
+        if wait_s > 0:
+            return int(wait_s) + 1
+        self._by_address.take(network, now_s)
+        self._total.take(_TOTAL, now_s)
+        return 0
+
+    def forgive(self, address: str) -> None:
+        """Return the last attempt to the total limit, and reset the limit of the address."""
+        self._total.put_back(_TOTAL)
+        self._by_address.fill(_network(address))
+
+
+def _network(address: str) -> str:
+    """Return an IPv4 address, or the /64 network of an IPv6 address, which usually belongs to one customer."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return "unknown"
+    if not isinstance(parsed, IPv6Address):
+        return str(parsed)
+    return str(parsed.ipv4_mapped or ip_network((parsed, _IPV6_NETWORK_BITS), strict=False))

@@ -9,8 +9,8 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
-from tillstream.access import exposure, key_file, password
-from tillstream.access.keys import Key, Keys, create, digest
+from tillstream.access import exposure, password
+from tillstream.access.keys import Key, Keys, changing_keys, create, digest, key_file, read_keys
 from tillstream.cli.common import configure, print_table
 from tillstream.clock import SystemClock, utc
 from tillstream.config.data_directory import open_directory
@@ -59,7 +59,7 @@ def add(stores: tuple[str, ...], all_stores: bool, reads: bool, name: str, **opt
         raise click.UsageError("a store and a name must be printable")
     settings = configure(options, "keys")
     directory = open_directory(settings.data_path)
-    with key_file.changing(key_file.path(directory, settings)) as (existing, save):
+    with changing_keys(key_file(directory, settings)) as (existing, save):
         text, key_id = create(secrets.token_bytes, existing.by_id)
         key = Key(key_id, digest(text), _now(), name, tuple(dict.fromkeys(stores)), all_stores, reads)
         save(Keys({**existing.by_id, key_id: key}))
@@ -74,7 +74,7 @@ def add(stores: tuple[str, ...], all_stores: bool, reads: bool, name: str, **opt
 def show(**options: Any) -> None:
     """List the keys with their purposes and the times of creation and revocation. Their texts are not stored."""
     settings = configure(options, "keys")
-    existing = key_file.read(key_file.path(open_directory(settings.data_path, create=False), settings))
+    existing = read_keys(key_file(open_directory(settings.data_path, create=False), settings))
     if not existing.by_id:
         click.echo("there are no keys yet; create one with `tillstream keys add --store ID`")
         return
@@ -90,8 +90,8 @@ def show(**options: Any) -> None:
 def revoke(key_id: str, **options: Any) -> None:
     """Revoke the key with this ID, as shown by `keys list`. A running tillstream refuses it within a second."""
     settings = configure(options, "keys")
-    file = key_file.path(open_directory(settings.data_path, create=False), settings)
-    with key_file.changing(file) as (existing, save):
+    file = key_file(open_directory(settings.data_path, create=False), settings)
+    with changing_keys(file) as (existing, save):
         key = existing.by_id.get(key_id)
         if key is None or key.revoked:
             because = "it does not exist" if key is None else f"it was already revoked at {key.revoked}"

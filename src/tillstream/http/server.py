@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from tillstream.access import tls
+from tillstream.access import exposure
 from tillstream.config.settings import Settings
 from tillstream.errors import OperationalError
 from tillstream.http.connections import Connections
@@ -43,7 +43,7 @@ async def serve(
     """
     with listener:
         port: int = listener.getsockname()[1]
-        secured = tls.context(settings)
+        secured = exposure.tls_context(settings)
         server = await asyncio.get_running_loop().create_server(
             lambda: Connection(connections),
             sock=listener,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
-from tillstream.access.key_file import KeyRepository
-from tillstream.access.keys import Keys, bearer_or_basic
+from tillstream.access.keys import KeyRepository, Keys, bearer_or_basic
 from tillstream.access.machine_token import is_token
 from tillstream.http.messages import Headers
 from tillstream.ingest import responses

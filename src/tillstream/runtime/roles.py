@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 import uvloop
 
-from tillstream.access import exposure, key_file, machine_token
-from tillstream.access.key_file import KeyRepository
+from tillstream.access import exposure, machine_token
+from tillstream.access.keys import KeyRepository, key_file
 from tillstream.clock import SystemClock
 from tillstream.config import ports
 from tillstream.config.data_directory import DataDirectory, Kind, Lock, open_directory
@@ -64,7 +64,7 @@ def ingest(
     directory, clock = open_directory(settings.data_path, None if supervised else Kind.REAL), SystemClock()
     _check_exposure(directory, settings, ingest=True, supervised=supervised)
     authorizer = Authorizer(
-        KeyRepository(key_file.path(directory, settings), clock),
+        KeyRepository(key_file(directory, settings), clock),
         machine_token.token(directory, secrets.token_bytes),
         required=exposure.always_required(settings),
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tillstream.access import key_file, password
-from tillstream.access.keys import KEY, Key, Keys
+from tillstream.access import password
+from tillstream.access.keys import KEY, Key, Keys, read_keys
 from tillstream.cli.main import main
 
 
@@ -28,7 +28,7 @@ def added(data: Path, *arguments: str) -> str:
 
 
 def stored_keys(data: Path) -> Keys:
-    return key_file.read(data / "keys.json")
+    return read_keys(data / "keys.json")
 
 
 def found(data: Path, text: str) -> Key:
@@ -101,7 +101,7 @@ def test_a_revoked_key_is_invalid_and_stays_in_the_file(data: Path) -> None:
 def test_keys_may_be_in_a_shared_file(data: Path, tmp_path: Path) -> None:
     shared = tmp_path / "shared.json"
     text = added(data, "--store", "12", "--keys-file", str(shared))
-    assert key_file.read(shared).find(text) is not None
+    assert read_keys(shared).find(text) is not None
     assert not (data / "keys.json").exists()
 
 

@@ -13,9 +13,7 @@ import pytest
 from tests.inprocess.ingest import Ingest
 from tests.support.ingest import JSON, NDJSON, Answer, encoded, head
 from tests.support.waiting import wait_until
-from tillstream.access import key_file
-from tillstream.access.key_file import KeyRepository
-from tillstream.access.keys import Key, Keys, create, digest
+from tillstream.access.keys import Key, KeyRepository, Keys, changing_keys, create, digest
 from tillstream.clock import SystemClock
 from tillstream.config.settings import Settings
 from tillstream.formats import registry
@@ -36,13 +34,13 @@ class KeyFile:
         self.repository = KeyRepository(file, SystemClock())
 
     def add(self, *stores: str, all_stores: bool = False, reads: bool = False) -> str:
-        with key_file.changing(self.file) as (known, replace):
+        with changing_keys(self.file) as (known, replace):
             text, number = create(secrets.token_bytes, known.by_id)
             replace(Keys({**known.by_id, number: Key(number, digest(text), "", "", stores, all_stores, reads)}))
         return text
 
     def revoke(self) -> None:
-        with key_file.changing(self.file) as (known, replace):
+        with changing_keys(self.file) as (known, replace):
             replace(Keys.of(Key(key.id, key.digest, "", "", key.stores, revoked="now") for key in known.by_id.values()))
 
 

@@ -11,7 +11,7 @@ from tests.inprocess.ingest import Ingest
 from tests.support.certificate import certificate
 from tests.support.free_ports import free_port
 from tests.support.ingest import encoded
-from tillstream.access.key_file import KeyRepository
+from tillstream.access.keys import KeyRepository
 from tillstream.clock import SystemClock
 from tillstream.config.settings import Settings
 from tillstream.errors import IngestUnavailable

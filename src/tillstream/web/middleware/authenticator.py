@@ -9,12 +9,10 @@ from typing import Self
 
 from starlette.requests import Request
 
-from tillstream.access import exposure, key_file, machine_token
-from tillstream.access.key_file import KeyRepository
-from tillstream.access.keys import Entropy, bearer_or_basic
-from tillstream.access.login_attempts import LoginAttempts
+from tillstream.access import exposure, machine_token
+from tillstream.access.keys import Entropy, KeyRepository, bearer_or_basic, key_file
 from tillstream.access.password import Password, PasswordRepository
-from tillstream.access.sessions import COOKIE, Sessions
+from tillstream.access.sessions import COOKIE, LoginAttempts, Sessions
 from tillstream.clock import Clock
 from tillstream.config import ports
 from tillstream.config.data_directory import DataDirectory
@@ -66,7 +64,7 @@ class Authenticator:
         """The authenticator of a data directory and its settings. Raises `AccessError`."""
         credentials = Credentials(
             PasswordRepository(directory.password, clock),
-            KeyRepository(key_file.path(directory, settings), clock),
+            KeyRepository(key_file(directory, settings), clock),
             machine_token.token(directory, entropy),
             Sessions(directory.sessions, clock, entropy, settings.session_hours),
             LoginAttempts(clock),

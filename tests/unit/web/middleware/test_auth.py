@@ -14,7 +14,7 @@ from tests.inprocess.access import PASSWORD, add_key, set_password
 from tests.inprocess.dashboard import DashboardClient, dashboard_server
 from tests.inprocess.pipeline import Pipeline
 from tests.support.waiting import wait_until
-from tillstream.access import login_attempts
+from tillstream.access import sessions
 from tillstream.access.sessions import COOKIE
 from tillstream.clock import SystemClock
 from tillstream.config.data_directory import DataDirectory, open_directory
@@ -133,7 +133,7 @@ def test_another_password_is_told_and_opens_nothing(client: DashboardClient) -> 
 
 
 def test_guessing_becomes_slow(client: DashboardClient) -> None:
-    for _ in range(login_attempts.ADDRESS_BURST):
+    for _ in range(sessions.ADDRESS_BURST):
         assert client.request("/login", "POST", form={}).status_code == 403
     answer = logged_in(client)
     assert (answer.status_code, "Too many attempts" in answer.text) == (429, True)
