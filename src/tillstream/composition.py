@@ -22,7 +22,7 @@ from tillstream.metrics.catalogue import catalogue
 from tillstream.stores.repository import settings_in_force
 
 if TYPE_CHECKING:
-    from tillstream.runtime.read_side import ReadSide
+    from tillstream.runtime.roles import ReadSide
 
 
 def open_log(directory: DataDirectory, settings: Settings, *, writer: bool) -> Log:
@@ -75,7 +75,7 @@ def open_read_side(
     from tillstream.quarantine.replay import Replayer
     from tillstream.quarantine.service import LocalQuarantineService
     from tillstream.queries.queries import Queries
-    from tillstream.runtime.read_side import ReadSide
+    from tillstream.runtime.roles import ReadSide
 
     settings, stores = settings_in_force(directory, settings, clock)
     metrics = catalogue(settings.metrics)

@@ -38,7 +38,6 @@ WITHOUT_TESTS_OF_THEIR_OWN = {
     "database.base": "the port; tests/conformance/database holds every backend to it",
     "engine.base": "the port; tests/conformance/engine holds every backend to it",
     "database.duckdb.database": "the backend; tests/conformance/database/test_duckdb.py runs the suite of its port on it",
-    "runtime.read_side": "types alone; every test in tests/e2e runs it",
     "http.head": "tests/conformance/http has a case for each check",
     "http.memory": "tests/unit/ingest/test_reservations.py follows the budget through ingest",
     "http.messages": "types and the protocol's own rejections; tests/unit/http/test_protocol.py sees each of them",
@@ -54,7 +53,6 @@ WITHOUT_TESTS_OF_THEIR_OWN = {
     "web.api.schemas.receipts": "types alone; tests/unit/web/api/test_figures.py",
     "web.api.schemas.types": "types alone; tests/e2e/test_openapi.py holds every answer to them",
     "composition": "wiring alone; every test in tests/e2e runs it",
-    "runtime.roles": "processes; tests/e2e runs them as they are",
 }
 
 

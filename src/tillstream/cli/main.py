@@ -26,7 +26,6 @@ from tillstream.config import settings
 from tillstream.config.options import BASIC, EPILOG, key_file, resolve, with_settings
 from tillstream.config.settings import Settings
 from tillstream.errors import DatabaseUnavailable, LogUnavailable, OperationalError, UnknownMetric
-from tillstream.runtime import parent_pipe
 
 if TYPE_CHECKING:
     from tillstream.verification.check import Report
@@ -69,13 +68,14 @@ def example(*lines: str) -> str:
 @with_settings(*BASIC, "inbox")
 def up(demo: bool, **options: Any) -> None:
     """Run ingest, the engine with the dashboard, and the inbox if one is set, until Ctrl-C."""
-    from tillstream.runtime import up as runtime
+    from tillstream.runtime.demo import prepare
+    from tillstream.runtime.up import up as run
 
     resolved, origins = resolve(options)
     telemetry.configure(resolved, "up")
     if demo:
-        resolved = runtime.prepare_demo(resolved, origins, click.echo)
-    sys.exit(asyncio.run(runtime.up(resolved, demo=demo, echo=click.echo)))
+        resolved = prepare(resolved, origins, click.echo)
+    sys.exit(asyncio.run(run(resolved, demo=demo, echo=click.echo)))
 
 
 @main.command(epilog=example("tillstream ingest --data /srv/tillstream"))
@@ -125,9 +125,9 @@ def inbox(folder: str | None, to: str, key: str, supervised: bool, **options: An
 
 def _run_role(name: str, role: Callable[..., None], resolved: Settings | None) -> None:
     """Run a role with these settings. Without settings, it is supervised and receives them from the supervisor."""
-    from tillstream.runtime.supervisor import ready_line
+    from tillstream.runtime.supervisor import ready_line, receive_settings
 
-    role_settings = resolved or parent_pipe.receive()
+    role_settings = resolved or receive_settings()
     telemetry.configure(role_settings, name)
     role(role_settings, lambda address: click.echo(ready_line(name, address)), supervised=resolved is None)
 

@@ -1,16 +1,17 @@
-"""The invented chain of `tillstream up --demo`: loads its past days, then sells live."""
+"""The demo of `tillstream up --demo`: its settings, its invented stores, and the process that sends their receipts."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import msgspec
 import structlog
 
 from tillstream.access import machine_token
@@ -18,26 +19,47 @@ from tillstream.client.tally import Tally
 from tillstream.clock import Clock, SystemClock, utc
 from tillstream.config import ports
 from tillstream.config.data_directory import DataDirectory, open_directory, replace_file
+from tillstream.config.options import flag
 from tillstream.config.settings import Settings
+from tillstream.errors import PortTaken
 from tillstream.generator.chain import Chain, store_list
 from tillstream.generator.plan import Options
 from tillstream.generator.run import run
 from tillstream.runtime.roles import Ready, run_until_stopped
 from tillstream.stores import repository
 
+DATA = "tillstream-demo"
+PORT_SETTINGS = ("ingest_port", "dashboard_port")
 PAST_DAYS = 15
 STORES = 12
 TILLS = (2, 3)
 RATE = 1.0
-"""Live receipts per second: enough to see movement, in proportion to the past days."""
+"""The number of live receipts per second, in proportion to the past days."""
 
 SEED = 2019
-"""Seed of the past days. It is constant, so loading a day again adds only duplicates."""
+"""The seed of the past days. It is constant, so loading a day again adds only duplicates."""
 
 logger = structlog.get_logger()
 
 Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
-"""Opens a progress display with a title; the block calls it with the accepted and the expected number of receipts."""
+"""Opens a progress display with a title. Its block calls it with the accepted and the expected number of receipts."""
+
+
+def prepare(settings: Settings, origins: Mapping[str, str], echo: Callable[[str], None]) -> Settings:
+    """Replace the default data directory by the demo's, and default ports that are taken by free ones.
+
+    `origins` contains the settings that have no default value. Raises `PortTaken` if one of their ports is taken.
+    """
+    changes: dict[str, str | int] = {} if "data" in origins else {"data": DATA}
+    for name in PORT_SETTINGS:
+        try:
+            ports.ensure_free(settings.host, getattr(settings, name), flag(name))
+        except PortTaken:
+            if name in origins:
+                raise
+            changes[name] = ports.free_port(settings.host, other_than=changes.values())
+            echo(f"port {getattr(settings, name)} is taken, using {changes[name]} instead ({flag(name)})")
+    return msgspec.structs.replace(settings, **changes)
 
 
 def write_store_list(directory: DataDirectory) -> None:
@@ -55,7 +77,6 @@ def sell(settings: Settings, ready: Ready, progress: Progress, *, supervised: bo
     address = ports.address(settings.host, settings.ingest_port, tls=settings.tls)
     key = machine_token.token(directory, secrets.token_bytes)
     clock = SystemClock()
-
     options = Options(
         seed=SEED, url=address, stores=STORES, tills=TILLS, zone=settings.zone, key=key, same_machine=True
     )
@@ -63,7 +84,7 @@ def sell(settings: Settings, ready: Ready, progress: Progress, *, supervised: bo
     async def main(stop: asyncio.Event) -> None:
         ready(address)
         await _load(directory, options, progress, clock, stop)
-        # Each run has a new seed, so that no live receipt repeats one of an earlier run.
+        # Each run has a new seed, because receipts of an earlier run would be duplicates.
         await run(replace(options, seed=clock.now_us(), live=True, rate=RATE), lambda _: None, clock, stop)
 
     run_until_stopped(main, supervised=supervised)
@@ -73,24 +94,26 @@ async def _load(
     directory: DataDirectory, options: Options, progress: Progress, clock: Clock, stop: asyncio.Event
 ) -> None:
     today = utc(clock.now_us()).astimezone(ZoneInfo(options.zone)).date()
-    missing = missing_days(directory.demo_loaded, today)
-    if not missing:
+    days = missing_days(directory.demo_loaded, today)
+    if not days:
         return
-
-    logger.info("demo.loading", days=missing)
+    logger.info("demo.loading", days=days)
     with progress("loading the past days") as update:
 
         def show(tally: Tally) -> None:
             update(tally.accepted, max(tally.expected or 0, tally.accepted))
 
-        report = await run(replace(options, backfill_days=missing), show, clock, stop)
+        report = await run(replace(options, backfill_days=days), show, clock, stop)
     if not stop.is_set():
         logger.info("demo.loaded", receipts=report.accepted, seconds=report.seconds)
         replace_file(directory.demo_loaded, f"{today}\n".encode())
 
 
 def missing_days(file: Path, today: date) -> int:
-    """Return how many days before today must be loaded, including the last loaded day, which was incomplete."""
+    """The number of days before today to load, from the date in `file`: the day of the last load.
+
+    That day is loaded again, because it was incomplete.
+    """
     try:
         loaded = date.fromisoformat(file.read_text(encoding="ascii").strip())
     except (FileNotFoundError, ValueError):

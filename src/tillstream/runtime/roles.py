@@ -1,6 +1,6 @@
-"""The roles of tillstream: ingest, engine and inbox, each a function that blocks until the process stops.
+"""The processes ingest, engine and inbox. Each one is a function that blocks until the process stops.
 
-Each role imports its own modules when it runs, so that ingest never loads the libraries of the database.
+Each function imports its own modules when it runs. So ingest never loads the libraries of the database.
 """
 
 from __future__ import annotations
@@ -9,48 +9,78 @@ import asyncio
 import secrets
 import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import structlog
 import uvloop
 
 from tillstream.access import exposure, machine_token
 from tillstream.access.keys import KeyRepository, key_file
-from tillstream.clock import SystemClock
+from tillstream.clock import Clock, SystemClock
 from tillstream.config import ports
 from tillstream.config.data_directory import DataDirectory, Kind, Lock, open_directory
 from tillstream.config.settings import Settings
 from tillstream.errors import LogUnavailable
 from tillstream.log.base import Log
-from tillstream.runtime import parent_pipe
-from tillstream.runtime.broadcast import Broadcast
+from tillstream.runtime.supervisor import watch_supervisor
 from tillstream.stores.repository import settings_in_force
 
 if TYPE_CHECKING:
+    from tillstream.alerts.evaluator import AlertEvaluator
+    from tillstream.database.base import Database
     from tillstream.engine.base import Engine, Step
-    from tillstream.runtime.read_side import OpenReadSide, ReadSide
+    from tillstream.metrics.catalogue import Metric
+    from tillstream.quarantine.service import LocalQuarantineService
+    from tillstream.queries.queries import Queries
     from tillstream.web.middleware.authenticator import Authenticator
 
 logger = structlog.get_logger()
 
 Ready = Callable[[str], None]
-"""Called once with the address of the role, when the role is ready."""
+"""Called once with the address of the process, when the process is ready."""
 
 SWITCH_INTERVAL_S = 0.001
-"""How long a thread of ingest holds the interpreter lock while another thread waits.
+"""The maximum time that a thread of ingest holds the interpreter lock while another thread waits.
 
 With Python's default of 5 ms, a thread that decodes a batch would delay the event loop and the writes of the log.
 """
 
 CATCH_UP_S = 1.5
-"""How long a stopping engine continues, to fold the last receipts of ingest."""
+"""The maximum time that a stopping engine continues, to fold the last receipts of ingest."""
+
+BROADCAST_INTERVAL_S = 0.4
+"""The time between two broadcasts. Subscribers expect a message at least every 0.5 s while receipts arrive."""
+
+BROADCAST_REPEATS = 5
+"""The number of broadcasts after the last commit, because some figures still change after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSide:
+    """Everything that reads the log of one data directory. `broadcast` is None if the log has no broker.
+
+    `broadcast` publishes JSON messages by the name of their exchange.
+    """
+
+    log: Log
+    database: Database
+    engine: Engine
+    queries: Queries
+    alerts: AlertEvaluator
+    metrics: Sequence[Metric]
+    quarantine_service: LocalQuarantineService
+    broadcast: Callable[[Mapping[str, bytes]], None] | None
+
+
+OpenReadSide = Callable[[DataDirectory, Settings, Clock], AbstractContextManager[ReadSide]]
 
 
 def ingest(
@@ -61,8 +91,7 @@ def ingest(
     from tillstream.ingest.auth import Authorizer
 
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    directory, clock = open_directory(settings.data_path, None if supervised else Kind.REAL), SystemClock()
-    _check_exposure(directory, settings, ingest=True, supervised=supervised)
+    directory, clock = _open_directory(settings, ingest=True, supervised=supervised), SystemClock()
     authorizer = Authorizer(
         KeyRepository(key_file(directory, settings), clock),
         machine_token.token(directory, secrets.token_bytes),
@@ -72,7 +101,7 @@ def ingest(
     with directory.lock("ingest") as lock, closing(open_log(directory, settings)) as log:
 
         async def run(stop: asyncio.Event) -> None:
-            await serve(log, settings, clock, stop, _announce(settings, lock, ready), authorizer)
+            await serve(log, settings, clock, stop, partial(_announce, settings, lock, ready), authorizer)
 
         run_until_stopped(run, supervised=supervised)
 
@@ -84,25 +113,22 @@ def engine(settings: Settings, ready: Ready, open_read_side: OpenReadSide, *, su
     """
     from tillstream.web.middleware.authenticator import Authenticator
 
-    directory = open_directory(settings.data_path, None if supervised else Kind.REAL)
-    _check_exposure(directory, settings, ingest=False, supervised=supervised)
-    authenticator = Authenticator.of(directory, settings, SystemClock(), secrets.token_bytes)
-    with directory.lock("engine") as lock, open_read_side(directory, settings, SystemClock()) as read_side:
+    directory, clock = _open_directory(settings, ingest=False, supervised=supervised), SystemClock()
+    authenticator = Authenticator.of(directory, settings, clock, secrets.token_bytes)
+    with directory.lock("engine") as lock, open_read_side(directory, settings, clock) as read_side:
 
         async def run(stop: asyncio.Event) -> None:
-            announce = _announce(settings, lock, ready)
-            demo = directory.kind is Kind.DEMO
-            await _serve_read_side(
-                read_side, settings, stop, announce, directory.reported_alerts, authenticator, demo=demo
-            )
+            announce = partial(_announce, settings, lock, ready)
+            await _serve_read_side(directory, read_side, settings, clock, stop, announce, authenticator)
 
         run_until_stopped(run, supervised=supervised)
 
 
 def inbox(settings: Settings, ready: Ready, *, supervised: bool = False, to: str = "", key: str = "") -> None:
-    """Import files from the inbox until SIGINT or SIGTERM, to the ingest at `to` or that of the data directory.
+    """Import files from the inbox until SIGINT or SIGTERM.
 
-    Raises `SettingsError` if the folder cannot be an inbox, `AccessError` and `FormatError`.
+    They are sent to the ingest at `to`, or to the ingest of the data directory if `to` is empty. Raises
+    `SettingsError` if the folder cannot be an inbox, `AccessError` and `FormatError`.
     """
     from tillstream.importing.inbox import serve
     from tillstream.importing.uploader import Destination, find_destination, log_id
@@ -122,28 +148,21 @@ def inbox(settings: Settings, ready: Ready, *, supervised: bool = False, to: str
 
 
 async def _serve_read_side(
+    directory: DataDirectory,
     read_side: ReadSide,
     settings: Settings,
+    clock: Clock,
     stop: asyncio.Event,
-    ready: Callable[[int], None],
-    reported_alerts: Path,
+    announce: Callable[[int], None],
     authenticator: Authenticator,
-    *,
-    demo: bool,
 ) -> None:
     from tillstream.alerts.notifier import Notifier
     from tillstream.verification import check
     from tillstream.web.server import live_feed, serve
 
     loop = asyncio.get_running_loop()
-    live = live_feed(read_side.queries, read_side.alerts, settings, SystemClock())
-    halt = threading.Event()
-    page_addresses: list[str] = []
-
-    def on_bound(port: int) -> None:
-        page_addresses.append(settings.alert_page_url or ports.address(settings.host, port, tls=settings.tls))
-        ready(port)
-
+    live = live_feed(read_side.queries, read_side.alerts, settings, clock)
+    halt = Event()
     broadcast = Broadcast(read_side.queries.ticker, read_side.broadcast) if read_side.broadcast is not None else None
 
     def on_commit(_: Step) -> None:
@@ -155,12 +174,15 @@ async def _serve_read_side(
         folding = loop.run_in_executor(executor, _fold, read_side.engine, halt, on_commit)
         # The process ends when the folding ends, because a dashboard without updates must not look live.
         folding.add_done_callback(lambda _: stop.set())
-        notifier = Notifier(
-            read_side.alerts.active, send, lambda: "".join(page_addresses), SystemClock(), reported_alerts
-        )
-        loop.run_in_executor(executor, notifier.run, halt)
         if broadcast is not None:
             loop.run_in_executor(executor, broadcast.run, halt)
+
+        def on_bound(port: int) -> None:
+            page = settings.alert_page_url or ports.address(settings.host, port, tls=settings.tls)
+            notifier = Notifier(read_side.alerts.active, send, lambda: page, clock, directory.reported_alerts)
+            loop.run_in_executor(executor, notifier.run, halt)
+            announce(port)
+
         try:
             await serve(
                 read_side.queries,
@@ -173,7 +195,7 @@ async def _serve_read_side(
                 partial(_gauges, read_side),
                 partial(check.run, read_side.database, read_side.queries, read_side.log, read_side.metrics),
                 authenticator,
-                demo=demo,
+                demo=directory.kind is Kind.DEMO,
             )
         finally:
             halt.set()
@@ -193,8 +215,8 @@ def _webhook(settings: Settings) -> Iterator[Callable[[dict[str, Any]], None]]:
         yield webhook.send
 
 
-def _fold(engine: Engine, halt: threading.Event, on_commit: Callable[[Step], None]) -> None:
-    """Run the engine until `halt`, then fold the remaining records for up to `CATCH_UP_S`."""
+def _fold(engine: Engine, halt: Event, on_commit: Callable[[Step], None]) -> None:
+    """Run the engine until `halt` is set, then fold the remaining records for at most `CATCH_UP_S`."""
     engine.run(halt, on_commit)
     deadline = time.monotonic() + CATCH_UP_S
     try:
@@ -205,6 +227,44 @@ def _fold(engine: Engine, halt: threading.Event, on_commit: Callable[[Step], Non
         logger.warning("engine.stopped_behind", error=str(error))
 
 
+class Broadcast:
+    """Publishes the running figures of the day to the subscribers on the broker, in its own thread.
+
+    `read` returns the figures by the name of their exchange. `notify` is safe from any thread.
+    """
+
+    def __init__(self, read: Callable[[], Mapping[str, Any]], send: Callable[[Mapping[str, bytes]], None]) -> None:
+        self._read = read
+        self._send = send
+        self._encode = msgspec.json.Encoder(decimal_format="number").encode
+        self._remaining = 0
+        self._is_failing = False
+
+    def notify(self) -> None:
+        """Request `BROADCAST_REPEATS` messages after a commit."""
+        self._remaining = BROADCAST_REPEATS
+
+    def run(self, stop: Event) -> None:
+        """Publish the requested messages, one every `BROADCAST_INTERVAL_S`, until `stop` is set."""
+        while not stop.wait(BROADCAST_INTERVAL_S):
+            if self._remaining:
+                self._remaining -= 1
+                self.publish()
+
+    def publish(self) -> None:
+        """Publish the current figures. Only the first of several consecutive failures is logged."""
+        try:
+            self._send({name: self._encode(each) for name, each in self._read().items()})
+        except Exception as error:  # noqa: BLE001 - any error is logged, and the next message has the figures again
+            if not self._is_failing:
+                logger.warning("broadcast.failed", reason=str(error))
+            self._is_failing = True
+            return
+        if self._is_failing:
+            logger.info("broadcast.recovered")
+        self._is_failing = False
+
+
 def _gauges(read_side: ReadSide) -> dict[str, float]:
     gauges = {"store_size_bytes": float(read_side.database.size_bytes())}
     with suppress(LogUnavailable):
@@ -212,20 +272,20 @@ def _gauges(read_side: ReadSide) -> dict[str, float]:
     return gauges
 
 
-def _check_exposure(directory: DataDirectory, settings: Settings, *, ingest: bool, supervised: bool) -> None:
-    """Refuse or log missing protections; for a supervised role, `up` already printed the warning. Raises `AccessError`."""
+def _open_directory(settings: Settings, *, ingest: bool, supervised: bool) -> DataDirectory:
+    """Open the data directory and check the protection of the port. Raises `AccessError` or `DataDirectoryError`."""
+    directory = open_directory(settings.data_path, None if supervised else Kind.REAL)
     warning = exposure.check(directory, settings, ingest=ingest, dashboard=not ingest)
+    # `tillstream up` has already printed the warning for a supervised process.
     if warning and not supervised:
         logger.warning("exposure.unprotected", reason=warning.removeprefix("warning: "))
+    return directory
 
 
-def _announce(settings: Settings, lock: Lock, ready: Ready) -> Callable[[int], None]:
-    def announce(port: int) -> None:
-        address = ports.address(settings.host, port, tls=settings.tls)
-        lock.publish(address)
-        ready(address)
-
-    return announce
+def _announce(settings: Settings, lock: Lock, ready: Ready, port: int) -> None:
+    address = ports.address(settings.host, port, tls=settings.tls)
+    lock.publish(address)
+    ready(address)
 
 
 def run_until_stopped(main: Callable[[asyncio.Event], Coroutine[object, object, None]], *, supervised: bool) -> None:
@@ -236,12 +296,8 @@ def run_until_stopped(main: Callable[[asyncio.Event], Coroutine[object, object, 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-
-        def stop_soon() -> None:
-            loop.call_soon_threadsafe(stop.set)
-
         if supervised:
-            parent_pipe.watch(stop_soon)
+            watch_supervisor(lambda: loop.call_soon_threadsafe(stop.set))
         await main(stop)
 
     uvloop.run(run())

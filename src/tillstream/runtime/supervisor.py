@@ -1,51 +1,89 @@
-"""Runs the parts of `tillstream up` as processes: starts them, restarts dead ones and stops them in order."""
+"""Starts the processes of `tillstream up`, restarts those that die, and stops all of them in order.
+
+A pipe connects the supervisor with the standard input of each process. The supervisor writes the settings to
+it. The end of the pipe tells the process that the supervisor died.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from threading import Thread
 
+import msgspec
 import structlog
 from msgspec.structs import replace
 
 from tillstream.config.settings import Settings
-from tillstream.runtime import parent_pipe
 
 logger = structlog.get_logger()
 
-FIRST_PAUSE_S = 0.2
-LAST_PAUSE_S = 10.0
-RAN_WELL_S = 30.0
-"""After a part has run this long, the pause before its next restart is the first one again."""
+MIN_PAUSE_S = 0.2
+"""The pause before the first restart of a process. Each restart doubles the next pause."""
+
+MAX_PAUSE_S = 10.0
+STABLE_S = 30.0
+"""The running time after which the pause before the next restart is `MIN_PAUSE_S` again."""
 
 STOP_LIMIT_S = 9.0
-"""Maximum time from the signal to the end of the last part; a slower part is killed."""
+"""The maximum time from the signal to the end of the last process. A slower process is killed."""
+
+ORPHAN_LIMIT_S = 1.0
+"""The maximum time that a process runs after its supervisor died. A new supervisor can start after this time."""
 
 CONFIGURATION_ERROR = 2
-"""Exit code of a part that cannot start with its settings; a restart would not help."""
+"""The exit code of a process that cannot start with its settings. A restart would not help."""
 
 READY = re.compile(r"(?P<name>\w+) ready at (?P<address>\S+?:(?P<port>\d+))\s*")
 
 
 def command(verb: str) -> tuple[str, ...]:
-    """The command line of a part."""
-    # With -P a module in the working directory cannot replace one of tillstream's.
+    """The command line that runs a verb of tillstream under a supervisor."""
+    # With -P a module in the working directory cannot replace a module of tillstream.
     return (sys.executable, "-P", "-m", "tillstream", verb, "--supervised")
 
 
 def ready_line(name: str, address: str) -> str:
-    """The line that a part prints when it is ready."""
+    """The line that a process prints when it is ready."""
     return f"{name} ready at {address}"
+
+
+def receive_settings() -> Settings:
+    """Read the settings that the supervisor wrote to this process. Raises `msgspec.DecodeError` if there are none."""
+    return msgspec.json.decode(sys.stdin.buffer.readline(), type=Settings)
+
+
+def watch_supervisor(on_loss: Callable[[], object]) -> None:
+    """Start a thread that calls `on_loss` when the supervisor dies, and ends this process `ORPHAN_LIMIT_S` later.
+
+    This hard end loses no receipt, because every acknowledged receipt is on disk.
+    """
+
+    def wait() -> None:
+        while os.read(0, 1024):
+            pass
+        on_loss()
+        time.sleep(ORPHAN_LIMIT_S)
+        os._exit(1)
+
+    Thread(target=wait, name="supervisor-watch", daemon=True).start()
 
 
 @dataclass(slots=True, eq=False)
 class Part:
-    """A supervised process. A restart keeps its address, because `port_setting` is set to the bound port."""
+    """A supervised process.
+
+    It starts after the parts in `after` are ready. `port_setting` names the setting of its port; the supervisor
+    sets it to the bound port, and a restarted process uses the same address. When everything stops, the process
+    is killed after the share `stop_share` of `STOP_LIMIT_S`.
+    """
 
     name: str
     command: Sequence[str]
@@ -56,14 +94,19 @@ class Part:
     process: asyncio.subprocess.Process | None = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the process, if it runs."""
+        if self.process is not None and self.process.returncode is None:
+            with suppress(ProcessLookupError):
+                self.process.send_signal(number)
+
 
 class Supervisor:
-    """Keeps its parts running until SIGINT or SIGTERM, then stops them in their order in the list.
+    """Keeps its parts running until SIGINT or SIGTERM, then stops them in the order of `parts`.
 
-    A part starts when the parts in its `after` are ready. It must end within `stop_share` of the stop
-    limit. The supervisor reads the ready line from the standard output of a part; parts inherit its
-    standard error and log there. A second signal kills every part. No receipt is lost then, because
-    every acknowledged receipt is on disk.
+    The supervisor reads the ready line from the standard output of each part. Parts inherit its standard error
+    and log there. `on_ready` is called with the addresses by name when all parts with a port are ready. A second
+    signal kills every part. This loses no receipt, because every acknowledged receipt is on disk.
     """
 
     def __init__(
@@ -95,7 +138,7 @@ class Supervisor:
     def _on_signal(self) -> None:
         if self._stop.is_set():
             for part in self.parts:
-                _send(part, signal.SIGKILL)
+                part.send(signal.SIGKILL)
         self._stop.set()
 
     async def _report_ready(self) -> None:
@@ -105,33 +148,32 @@ class Supervisor:
         self._on_ready({part.name: part.address for part in serving})
 
     async def _stop_after(self, keeping: Coroutine[None, None, None]) -> None:
-        """Stop everything when the coroutine ends, even with an error."""
+        """Stop everything when the coroutine returns or raises."""
         try:
             await keeping
         finally:
             self._stop.set()
 
     async def _keep(self, part: Part) -> None:
-        """Run a part and restart it when it dies. The pauses grow while it dies early."""
+        """Run a part, and restart it when it dies."""
         loop = asyncio.get_running_loop()
-        pause = FIRST_PAUSE_S
+        pause_s = MIN_PAUSE_S
         for other in part.after:
             await other.ready.wait()
         while not self._stop.is_set():
-            began = loop.time()
+            started = loop.time()
             code = await self._run_once(part)
             if self._stop.is_set():
                 return
             if code == CONFIGURATION_ERROR and not part.address:
                 self._code = code
-                self._stop.set()
                 return
-            if loop.time() - began >= RAN_WELL_S:
-                pause = FIRST_PAUSE_S
-            logger.warning("supervisor.part_died", part=part.name, code=code, pause_s=pause)
+            if loop.time() - started >= STABLE_S:
+                pause_s = MIN_PAUSE_S
+            logger.warning("supervisor.part_died", part=part.name, code=code, pause_s=pause_s)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), pause)
-            pause = min(2 * pause, LAST_PAUSE_S)
+                await asyncio.wait_for(self._stop.wait(), pause_s)
+            pause_s = min(2 * pause_s, MAX_PAUSE_S)
 
     async def _run_once(self, part: Part) -> int | None:
         # The lock prevents a start while `_stop_parts` runs.
@@ -147,7 +189,7 @@ class Supervisor:
             part.process = process
         assert process.stdin is not None
         with suppress(BrokenPipeError, ConnectionResetError):
-            process.stdin.write(parent_pipe.pack(self.settings))
+            process.stdin.write(msgspec.json.encode(self.settings) + b"\n")
             await process.stdin.drain()
         listening = asyncio.create_task(self._listen(part, process))
         code = await process.wait()
@@ -158,8 +200,8 @@ class Supervisor:
 
     async def _listen(self, part: Part, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
-        async for raw in process.stdout:
-            found = READY.fullmatch(raw.decode(errors="replace").rstrip("\n"))
+        async for line in process.stdout:
+            found = READY.fullmatch(line.decode(errors="replace"))
             if found is None:
                 continue
             part.address = found["address"]
@@ -168,25 +210,18 @@ class Supervisor:
             part.ready.set()
 
     async def _stop_parts(self) -> None:
-        """Stop the parts one by one, in their order in the list."""
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        started = loop.time()
         async with self._starting:
             for part in self.parts:
                 process = part.process
                 if process is None:
                     continue
-                _send(part, signal.SIGTERM)
-                left = max(0.1, began + STOP_LIMIT_S * part.stop_share - loop.time())
+                part.send(signal.SIGTERM)
+                limit_s = STOP_LIMIT_S * part.stop_share
                 try:
-                    await asyncio.wait_for(process.wait(), left)
+                    await asyncio.wait_for(process.wait(), max(0.1, started + limit_s - loop.time()))
                 except TimeoutError:
-                    logger.warning("supervisor.part_killed", part=part.name, limit_s=STOP_LIMIT_S * part.stop_share)
-                    _send(part, signal.SIGKILL)
+                    logger.warning("supervisor.part_killed", part=part.name, limit_s=limit_s)
+                    part.send(signal.SIGKILL)
                     await process.wait()
-
-
-def _send(part: Part, number: signal.Signals) -> None:
-    if part.process is not None and part.process.returncode is None:
-        with suppress(ProcessLookupError):
-            part.process.send_signal(number)

@@ -1,32 +1,27 @@
-"""`tillstream up`: its checks, its processes, and the changes to the settings for the demo."""
+"""`tillstream up`: checks everything that could prevent a start, then runs the supervisor."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from tillstream.access import exposure
 from tillstream.config import ports
 from tillstream.config.data_directory import Kind, open_directory
 from tillstream.config.options import flag
 from tillstream.config.settings import Settings
-from tillstream.errors import PortTaken, SettingsError
-from tillstream.runtime.demo import write_store_list
+from tillstream.errors import SettingsError
+from tillstream.runtime.demo import PORT_SETTINGS, write_store_list
 from tillstream.runtime.supervisor import Part, Supervisor, command
 
 Echo = Callable[[str], None]
 
-DEMO_DATA = "tillstream-demo"
-PORT_SETTINGS = ("ingest_port", "dashboard_port")
-
 
 async def up(settings: Settings, *, demo: bool, echo: Echo) -> int:
-    """Run every part until SIGINT or SIGTERM; return the exit code.
+    """Run every process until SIGINT or SIGTERM; return the exit code.
 
-    Raises `AccessError`, `DataDirectoryError`, `PortTaken`, `SettingsError` or `StoreListError` before any
-    part starts.
+    Raises `AccessError`, `DataDirectoryError`, `PortTaken`, `SettingsError` or `StoreListError` before a process
+    starts.
     """
     if demo and settings.log != "sqlite":
         because = "the demo would publish invented receipts to a broker of real ones"
@@ -51,20 +46,6 @@ async def up(settings: Settings, *, demo: bool, echo: Echo) -> int:
         return await Supervisor(settings, parts, lambda addresses: _print_addresses(settings, addresses, echo)).run()
 
 
-def prepare_demo(settings: Settings, origins: Mapping[str, str], echo: Echo) -> Settings:
-    """Use the demo's own directory, and free ports if the default ports are taken. Raises `PortTaken`."""
-    changes: dict[str, str | int] = {} if "data" in origins else {"data": DEMO_DATA}
-    for name in PORT_SETTINGS:
-        try:
-            ports.ensure_free(settings.host, getattr(settings, name), flag(name))
-        except PortTaken:
-            if name in origins:
-                raise
-            changes[name] = ports.free_port(settings.host, other_than=changes.values())
-            echo(f"port {getattr(settings, name)} is taken, using {changes[name]} instead ({flag(name)})")
-    return replace(settings, **changes)
-
-
 def _check_ports(settings: Settings) -> None:
     if settings.ingest_port == settings.dashboard_port != 0:
         raise SettingsError("use the setting", "dashboard_port", "it equals ingest_port", "set two different ports")
@@ -73,7 +54,7 @@ def _check_ports(settings: Settings) -> None:
 
 
 def _parts(*, demo: bool, inbox: bool) -> list[Part]:
-    """The parts in the order in which they stop: a sender stops before its receiver."""
+    """The processes in the order in which they stop: a sender stops before its receiver."""
     ingest = Part("ingest", command("ingest"), port_setting="ingest_port", stop_share=0.7)
     # The page shows the address of ingest, so the engine starts after ingest's port is known.
     engine = Part("engine", command("engine"), port_setting="dashboard_port", after=(ingest,))

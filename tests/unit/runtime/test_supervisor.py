@@ -9,8 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 import structlog.testing
@@ -18,13 +20,12 @@ import structlog.testing
 from tests.support.waiting import wait_until
 from tillstream.config.settings import Settings
 from tillstream.runtime import supervisor
-from tillstream.runtime.supervisor import Part, Supervisor, ready_line
+from tillstream.runtime.supervisor import Part, Supervisor, ready_line, receive_settings
 
 SERVING = """
 import signal, sys
-from tillstream.runtime import parent_pipe
-from tillstream.runtime.supervisor import ready_line
-settings = parent_pipe.receive()
+from tillstream.runtime.supervisor import ready_line, receive_settings
+settings = receive_settings()
 name, journal = sys.argv[1:]
 def note(text):
     with open(journal, 'a') as file: print(name, text, file=file)
@@ -117,12 +118,12 @@ def test_a_killed_part_restarts_on_the_same_port(stage: Stage) -> None:
         assert stage.run([part], act) == 0
     assert stage.notes() == ["first starts with 0", "first starts with 4321", "first ends by SIGTERM"]
     (died,) = [line for line in logged if line["event"] == "supervisor.part_died"]
-    assert (died["part"], died["code"], died["pause_s"]) == ("first", -signal.SIGKILL, supervisor.FIRST_PAUSE_S)
+    assert (died["part"], died["code"], died["pause_s"]) == ("first", -signal.SIGKILL, supervisor.MIN_PAUSE_S)
 
 
 def test_the_pauses_grow_while_a_part_keeps_dying(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr(supervisor, "LAST_PAUSE_S", 0.04)
+    monkeypatch.setattr(supervisor, "MIN_PAUSE_S", 0.01)
+    monkeypatch.setattr(supervisor, "MAX_PAUSE_S", 0.04)
     with structlog.testing.capture_logs() as logged:
 
         async def act() -> None:
@@ -212,8 +213,8 @@ def test_no_part_outlives_a_killed_supervisor(tmp_path: Path) -> None:
         "asyncio.run(Supervisor(Settings(), [part], lambda addresses: None).run())"
     )
     orphan = (
-        "import pathlib, threading; from tillstream.runtime import parent_pipe\n"
-        "parent_pipe.receive(); parent_pipe.watch(lambda: None)\n"
+        "import pathlib, threading; from tillstream.runtime.supervisor import receive_settings, watch_supervisor\n"
+        "receive_settings(); watch_supervisor(lambda: None)\n"
         f"pathlib.Path({str(tmp_path / 'up')!r}).touch(); threading.Event().wait()"
     )
     with subprocess.Popen([sys.executable, "-c", program, orphan]) as process:
@@ -223,3 +224,37 @@ def test_no_part_outlives_a_killed_supervisor(tmp_path: Path) -> None:
         process.wait()
     psutil.wait_procs([child], timeout=5)
     assert not child.is_running()
+
+
+def test_settings_arrive_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = Settings(
+        data="d\nd", store_zones={"7": "Europe/London"}, vat_rates=["5.5"], metrics=[{"name": "x", "keys": ["day"]}]
+    )
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(msgspec.json.encode(sent) + b"\n")))
+    assert receive_settings() == sent
+
+
+def test_the_end_of_the_pipe_without_settings_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO()))
+    with pytest.raises(msgspec.DecodeError):
+        receive_settings()
+
+
+def test_a_hanging_part_ends_soon_after_its_supervisor() -> None:
+    part = (
+        "import threading; from tillstream.runtime.supervisor import watch_supervisor\n"
+        "watch_supervisor(lambda: print('lost', flush=True))\n"
+        "print('watching', flush=True); threading.Event().wait()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", part], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "watching\n"
+        assert process.poll() is None
+        began = time.monotonic()
+        process.stdin.close()
+        assert process.stdout.readline() == "lost\n"
+        assert process.wait(10) == 1
+        assert time.monotonic() - began >= supervisor.ORPHAN_LIMIT_S * 0.9

@@ -1,4 +1,4 @@
-"""The checks of `up` before anything starts, and the demo's own directory and ports."""
+"""The checks of `up` before a process starts."""
 
 from __future__ import annotations
 
@@ -30,25 +30,6 @@ def free_port() -> int:
 
 def run(settings: Settings, *, demo: bool = False) -> None:
     asyncio.run(up.up(settings, demo=demo, echo=lambda line: pytest.fail(f"it started: {line}")))
-
-
-def test_the_demo_has_its_own_directory_unless_one_is_set(free_port: int) -> None:
-    settings = Settings(ingest_port=free_port, dashboard_port=free_port)
-    assert up.prepare_demo(settings, {}, print).data == up.DEMO_DATA
-    assert up.prepare_demo(settings, {"data": "the command line"}, print).data == settings.data
-
-
-def test_the_demo_uses_free_ports_if_the_defaults_are_taken(taken_port: int, free_port: int) -> None:
-    lines: list[str] = []
-    prepared = up.prepare_demo(Settings(ingest_port=taken_port, dashboard_port=free_port), {}, lines.append)
-    assert prepared.dashboard_port == free_port
-    assert lines == [f"port {taken_port} is taken, using {prepared.ingest_port} instead (--ingest-port)"]
-    assert prepared.ingest_port not in (taken_port, free_port)
-
-
-def test_the_demo_refuses_a_taken_port_that_was_set(taken_port: int) -> None:
-    with pytest.raises(PortTaken):
-        up.prepare_demo(Settings(ingest_port=taken_port), {"ingest_port": "the command line"}, print)
 
 
 def test_ports_are_checked_before_anything_starts(tmp_path: Path, taken_port: int, free_port: int) -> None:

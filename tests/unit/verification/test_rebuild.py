@@ -18,7 +18,7 @@ from tillstream.config import data_directory
 from tillstream.config.data_directory import DataDirectory, open_directory
 from tillstream.config.settings import Settings
 from tillstream.errors import DataDirectoryError, UnknownMetric
-from tillstream.runtime.read_side import ReadSide
+from tillstream.runtime.roles import ReadSide
 from tillstream.verification import check, rebuild
 
 METRICS = ("sales", "sales_by_product", "vat_by_rate", "payments_by_mechanism", "sales_by_minute")

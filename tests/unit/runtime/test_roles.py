@@ -1,4 +1,7 @@
-"""Publishing the running figures: the interval, the repeats after the last commit, and failures."""
+"""Broadcasting the running figures: the interval, the repeats after the last commit, and failures.
+
+The processes themselves run in tests/e2e.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from tillstream.runtime.broadcast import INTERVAL_S, REPEATS, Broadcast
+from tillstream.runtime.roles import BROADCAST_INTERVAL_S, BROADCAST_REPEATS, Broadcast
 
 
 class Ticks(Event):
@@ -33,9 +36,9 @@ def test_figures_are_published_at_each_interval_and_repeated_after_the_last_comm
     broadcast = Broadcast(lambda: {"count": {"sum": Decimal("277681.60"), "count": 60620}}, published.append)
     ticks = Ticks(30, dict.fromkeys(range(4, 11), broadcast.notify))
     broadcast.run(ticks)
-    assert published == [{"count": b'{"sum":277681.60,"count":60620}'}] * (7 + REPEATS - 1)
-    assert set(ticks.waited) == {INTERVAL_S}
-    assert INTERVAL_S < 0.5
+    assert published == [{"count": b'{"sum":277681.60,"count":60620}'}] * (7 + BROADCAST_REPEATS - 1)
+    assert set(ticks.waited) == {BROADCAST_INTERVAL_S}
+    assert BROADCAST_INTERVAL_S < 0.5
 
 
 def test_a_failure_is_logged_once_and_the_next_figures_are_published() -> None:
