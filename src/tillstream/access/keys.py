@@ -16,10 +16,9 @@ import msgspec
 from msgspec import Struct
 
 from tillstream.clock import Clock
-from tillstream.config import versioned
-from tillstream.config.data_directory import DataDirectory, locked, replace_secret
+from tillstream.config.data_directory import DataDirectory, locked
+from tillstream.config.files import WatchedFile, read_versioned, replace_file
 from tillstream.config.settings import Settings
-from tillstream.config.watched import Watched
 from tillstream.errors import AccessError
 
 KEY = re.compile(r"ts_([0-9a-f]{8})_[A-Za-z0-9_-]{43}")
@@ -128,7 +127,7 @@ def key_file(directory: DataDirectory, settings: Settings) -> Path:
 
 def read_keys(file: Path) -> Keys:
     """Read the keys. A missing file has no keys. Raises `AccessError`."""
-    content = versioned.read(file, _File, VERSION, _unreadable, "restore it, or remove it and make new keys")
+    content = read_versioned(file, _File, VERSION, _unreadable, "restore it, or remove it and make new keys")
     return Keys() if content is None else Keys.of(content.keys)
 
 
@@ -151,10 +150,10 @@ def _write(file: Path, keys: Keys) -> None:
         saved.remove(key)
     if len(saved) > KEYS_LIMIT:
         raise AccessError("save keys in", file, f"there are already {KEYS_LIMIT:,} keys", "revoke some first")
-    replace_secret(file, msgspec.json.format(msgspec.json.encode(_File(VERSION, saved)), indent=1) + b"\n")
+    replace_file(file, msgspec.json.format(msgspec.json.encode(_File(VERSION, saved)), indent=1) + b"\n", secret=True)
 
 
-class KeyRepository(Watched[Keys]):
+class KeyRepository(WatchedFile[Keys]):
     """A callable that returns the current keys. If the file becomes unreadable, the last keys stay valid."""
 
     def __init__(self, file: Path, clock: Clock) -> None:

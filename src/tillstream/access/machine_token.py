@@ -8,7 +8,8 @@ from hmac import compare_digest
 from pathlib import Path
 
 from tillstream.access.keys import Entropy
-from tillstream.config.data_directory import DataDirectory, replace_secret
+from tillstream.config.data_directory import DataDirectory
+from tillstream.config.files import replace_file
 from tillstream.errors import AccessError
 
 TOKEN_BYTES = 32
@@ -30,7 +31,7 @@ def token(directory: DataDirectory, entropy: Entropy) -> str:
 
 def _create(file: Path, entropy: Entropy) -> None:
     temporary = file.with_name(f"{file.name}.{os.getpid()}")
-    replace_secret(temporary, f"{entropy(TOKEN_BYTES).hex()}\n".encode())
+    replace_file(temporary, f"{entropy(TOKEN_BYTES).hex()}\n".encode(), secret=True)
     try:
         # If two processes create a token at the same time, both use the first.
         with suppress(FileExistsError):

@@ -13,9 +13,7 @@ from msgspec import Struct
 
 from tillstream.access.keys import Entropy
 from tillstream.clock import Clock
-from tillstream.config import versioned
-from tillstream.config.data_directory import replace_secret
-from tillstream.config.watched import Watched
+from tillstream.config.files import WatchedFile, read_versioned, replace_file
 from tillstream.errors import AccessError
 
 VERSION = 1
@@ -62,13 +60,13 @@ def _digest(text: str, salt: str, cost: int, block: int, parallel: int) -> str:
 def read(file: Path) -> Password | None:
     """Read the stored password. Return None if none is set. Raises `AccessError`."""
     unreadable = partial(AccessError, "read the password in")
-    return versioned.read(file, Password, VERSION, unreadable, "set the password again with `tillstream password set`")
+    return read_versioned(file, Password, VERSION, unreadable, "set the password again with `tillstream password set`")
 
 
 def write(file: Path, password: Password) -> None:
     """Save the password. Raises `AccessError`."""
     try:
-        replace_secret(file, msgspec.json.encode(password) + b"\n")
+        replace_file(file, msgspec.json.encode(password) + b"\n", secret=True)
     except OSError as error:
         hint = "fix the cause and try again"
         raise AccessError("save the password in", file, error.strerror or error, hint) from error
@@ -85,7 +83,7 @@ def clear(file: Path) -> bool:
     return True
 
 
-class PasswordRepository(Watched[Password | None]):
+class PasswordRepository(WatchedFile[Password | None]):
     """A callable that returns the current password. If the file becomes unreadable, the last password stays valid."""
 
     def __init__(self, file: Path, clock: Clock) -> None:

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from tillstream.access.keys import Entropy
 from tillstream.clock import Clock
-from tillstream.config.data_directory import replace_secret
+from tillstream.config.files import replace_file
 from tillstream.token_bucket import TokenBuckets
 
 COOKIE = "tillstream_session"
@@ -99,7 +99,7 @@ class Sessions:
     def _save(self, sessions: dict[str, Session]) -> None:
         self._sessions = sessions
         try:
-            replace_secret(self._file, msgspec.json.encode(_File(VERSION, sessions)) + b"\n")
+            replace_file(self._file, msgspec.json.encode(_File(VERSION, sessions)) + b"\n", secret=True)
         except OSError as error:
             logger.warning("sessions.not_saved", file=str(self._file), reason=error.strerror or str(error))
 

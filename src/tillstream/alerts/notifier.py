@@ -11,7 +11,7 @@ import structlog
 
 from tillstream.alerts.rules import GRACE_S, INTERVAL_S
 from tillstream.clock import Clock, utc
-from tillstream.config.data_directory import replace_file
+from tillstream.config.files import replace_file
 from tillstream.database.base import Row
 from tillstream.queries.serialization import zulu
 

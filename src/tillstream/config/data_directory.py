@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import fcntl
-import json
+import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, BinaryIO
 
+import msgspec
 import structlog
 
+from tillstream.config.files import read_versioned, replace_file
 from tillstream.errors import DataDirectoryError
 
 logger = structlog.get_logger()
@@ -23,25 +24,31 @@ VERSION = 1
 """Version of the directory's layout and of its log."""
 
 LOCK_WAIT_S = 2.0
-"""Longest wait for a lock that another process holds."""
+"""Maximum wait for a lock. The processes of a killed `tillstream up` release their locks within this time."""
 
+LOCK_RETRY_S = 0.05
 FORMAT_FILE = "format.json"
 
-Migration = Callable[[Path], None]
+MIGRATIONS: dict[int, Callable[[Path], None]] = {}
+"""Migration steps. The key is a version of the directory, and the step leads to the next version.
 
-MIGRATIONS: dict[int, Migration] = {}
-"""Migration steps by the version they start from; each leads to the next version.
-
-A step that was interrupted runs again from its start, so it must handle its own half-done work. The version
-changes atomically after the step returns.
+The version in the format file changes after the step returns. A step that was interrupted runs again from its
+start.
 """
 
 
 class Kind(StrEnum):
-    """Whether the directory holds real receipts or those of the demo."""
+    """Whether the directory holds real receipts or the invented receipts of the demo."""
 
     REAL = "real"
     DEMO = "demo"
+
+
+class _Format(msgspec.Struct):
+    """The content of the format file."""
+
+    version: int
+    kind: Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +58,27 @@ class Lock:
     descriptor: int
 
     def publish(self, address: str) -> None:
-        """Publish the address that the role serves at to processes that find the lock held."""
-        self._write(f"{os.getpid()}\n{address}\n")
-
-    def _write(self, text: str) -> None:
+        """Write the process id and the URL of the role into the lock file."""
         os.ftruncate(self.descriptor, 0)
-        os.pwrite(self.descriptor, text.encode(), 0)
+        os.pwrite(self.descriptor, f"{os.getpid()}\n{address}\n".encode(), 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The holder of a lock: its process id, and its address, which is empty while it starts."""
+    """The process that holds a lock: its id and its URL. The URL is empty until the process listens."""
 
     pid: str
     address: str
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file of the directory. Its value is the file's path."""
+
+    name: str
+
+    def __get__(self, directory: DataDirectory, owner: type[DataDirectory]) -> Path:
+        return directory.path / self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,75 +88,47 @@ class DataDirectory:
     path: Path
     kind: Kind
 
-    @property
-    def log(self) -> Path:
-        return self.path / "log.sqlite3"
+    log = _File("log.sqlite3")
+    broker_marker = _File("log.rabbitmq")
+    """An empty file that exists if the log is on a broker."""
 
-    @property
-    def broker_marker(self) -> Path:
-        """An empty file that marks a directory whose log is on a broker."""
-        return self.path / "log.rabbitmq"
+    database = _File("store.duckdb")
+    new_database = _File("store.duckdb.new")
+    """The database that a rebuild fills. It replaces the old database when it is complete."""
 
-    @property
-    def database(self) -> Path:
-        return self.path / "store.duckdb"
+    demo_loaded = _File("demo.loaded")
+    """The last loaded day of the demo's past days."""
 
-    @property
-    def new_database(self) -> Path:
-        """The file of a database during a rebuild; it then replaces the old database."""
-        return self.path / "store.duckdb.new"
+    store_list = _File("shops.json")
+    """The list of stores. It exists after the first import."""
 
-    @property
-    def demo_loaded(self) -> Path:
-        """Holds the last day of the demo's history that is loaded."""
-        return self.path / "demo.loaded"
+    reported_alerts = _File("alerts.json")
+    """The active alerts that were posted to the webhook."""
 
-    @property
-    def store_list(self) -> Path:
-        """The list of stores; absent until one is imported."""
-        return self.path / "shops.json"
+    decisions = _File("decisions.ndjson")
+    """The decisions about quarantine entries. It exists after the first decision."""
 
-    @property
-    def reported_alerts(self) -> Path:
-        """The active alerts that the webhook was notified of."""
-        return self.path / "alerts.json"
+    keys = _File("keys.json")
+    """The API keys. The setting `keys_file` can name another file."""
 
-    @property
-    def decisions(self) -> Path:
-        """The decisions about quarantined entries; absent until there is one."""
-        return self.path / "decisions.ndjson"
+    password = _File("password.json")
+    """The hash of the dashboard's password, if one is set."""
 
-    @property
-    def keys(self) -> Path:
-        """The API keys, unless the setting `keys_file` names another file."""
-        return self.path / "keys.json"
+    sessions = _File("sessions.json")
+    """The sessions of the dashboard."""
 
-    @property
-    def password(self) -> Path:
-        """The hash of the dashboard's password; absent until one is set."""
-        return self.path / "password.json"
+    machine_token = _File("machine.token")
+    """A token that gives full access to ingest and the dashboard. Only the owner of the directory can read it."""
 
-    @property
-    def sessions(self) -> Path:
-        """The sessions of the dashboard."""
-        return self.path / "sessions.json"
-
-    @property
-    def machine_token(self) -> Path:
-        """A token that gives access to both ports to users who can read this directory."""
-        return self.path / "machine.token"
-
-    @contextmanager
-    def lock(self, role: str) -> Iterator[Lock]:
+    def lock(self, role: str) -> AbstractContextManager[Lock]:
         """Lock the directory for `role` (ingest, engine, up, stores) within the block.
 
-        Raises `DataDirectoryError`, which names the process that holds the lock.
+        Raises `DataDirectoryError` with the id of the process that holds the lock.
         """
-        with locked(self.path, role) as lock:
-            yield lock
+        return locked(self.path, role)
 
     def holder(self, role: str) -> Holder | None:
-        """The process that holds the lock of `role`; None if it is free."""
+        """Return the process that holds the lock of `role`, or None if the lock is free."""
         try:
             descriptor = os.open(self.path / f"{role}.lock", os.O_RDONLY)
         except FileNotFoundError:
@@ -156,35 +142,36 @@ class DataDirectory:
         return None
 
 
-def open_directory(
-    path: Path,
-    kind: Kind | None = None,
-    *,
-    create: bool = True,
-    version: int = VERSION,
-    migrations: Mapping[int, Migration] | None = None,
-) -> DataDirectory:
-    """Open the directory: create it if it is missing (as `kind`, by default real), or migrate an older one.
+def open_directory(path: Path, kind: Kind | None = None, *, create: bool = True) -> DataDirectory:
+    """Open the directory. Create it if it is missing, and migrate it if it has an older version.
 
-    Raises `DataDirectoryError` if the directory has a newer version or another kind than `kind`, is not writable,
-    holds foreign files, or is missing while `create` is false.
+    A new directory is of the given kind, or for real receipts. Raises `DataDirectoryError` if the directory
+
+    - has a newer version, or another kind than `kind`,
+    - is not writable, or contains files of another program,
+    - is missing and `create` is false.
     """
     try:
         _make(path, create=create)
-        with locked(path, "format", wait=True):
+        with locked(path, "format", wait_s=math.inf):
             found = _read_format(path)
             if found is None:
-                found = {"version": version, "kind": str(kind or Kind.REAL)}
+                found = _Format(VERSION, kind or Kind.REAL)
                 _write_format(path, found)
-            _migrate(path, found, version, MIGRATIONS if migrations is None else migrations)
+            elif found.version < VERSION:
+                _migrate(path, found)
     except OSError as error:
-        raise _refuse(path, error.strerror or error, "name another with --data") from error
-    return DataDirectory(path, _check_kind(path, Kind(found["kind"]), kind))
+        raise _refuse(path, error.strerror or error, "name another directory with --data") from error
+    if kind is Kind.DEMO and found.kind is Kind.REAL:
+        raise _refuse(path, "it holds real receipts, and the demo would add invented ones", "name another with --data")
+    if kind is Kind.REAL and found.kind is Kind.DEMO:
+        raise _refuse(path, "it holds the invented receipts of a demo", "add --demo, or name another with --data")
+    return DataDirectory(path, found.kind)
 
 
 def _make(path: Path, *, create: bool) -> None:
     if not path.exists() and not create:
-        raise _refuse(path, "there is no such directory", "name the one to read with --data")
+        raise _refuse(path, "it does not exist", "name an existing directory with --data")
     try:
         path.mkdir(exist_ok=True)
     except FileNotFoundError:
@@ -193,116 +180,47 @@ def _make(path: Path, *, create: bool) -> None:
         raise _refuse(path, "it is a file", "name a directory with --data") from None
 
 
-def _read_format(path: Path) -> dict[str, Any] | None:
-    """The content of the format file; None in an empty directory."""
-    file = path / FORMAT_FILE
-    if not file.exists():
-        others = [entry.name for entry in path.iterdir() if not _negligible(entry.name)]
-        if others:
-            raise _refuse(path, f"it holds {min(others)} but no {FORMAT_FILE}", "name a new or empty directory")
-        return None
-    try:
-        found = json.loads(file.read_bytes())
-        Kind(found["kind"])
-        return {"version": int(found["version"]), "kind": found["kind"]}
-    except (ValueError, TypeError, KeyError) as error:
-        raise _refuse(path, f"its {FORMAT_FILE} is not readable ({error})", "restore that file") from error
+def _read_format(path: Path) -> _Format | None:
+    """Return the content of the format file, or None in an empty directory."""
+    remedy = f"restore its file {FORMAT_FILE}"
+    found = read_versioned(path / FORMAT_FILE, _Format, VERSION, lambda _, *reason: _refuse(path, *reason), remedy)
+    if found is None:
+        foreign = [entry.name for entry in path.iterdir() if not _negligible(entry.name)]
+        if foreign:
+            raise _refuse(path, f"it holds {min(foreign)} but no {FORMAT_FILE}", "name a new or empty directory")
+    return found
 
 
 def _negligible(name: str) -> bool:
     return name.startswith(".") or name.endswith((".lock", ".new")) or name == "lost+found"
 
 
-def _write_format(path: Path, content: Mapping[str, Any]) -> None:
-    replace_file(path / FORMAT_FILE, json.dumps(content).encode() + b"\n")
+def _write_format(path: Path, content: _Format) -> None:
+    replace_file(path / FORMAT_FILE, msgspec.json.format(msgspec.json.encode(content), indent=0) + b"\n")
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Replace a file atomically and durably: a crash leaves either the old or the new content."""
-    fresh = path.with_name(f"{path.name}.new")
-    with fresh.open("wb") as file:
-        _fill(file, content)
-    _put(fresh, path)
-
-
-def replace_secret(path: Path, content: bytes) -> None:
-    """Replace a file that only its owner may read; an existing file keeps its mode and owner."""
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
-        _keep_owner(file.fileno(), path)
-        _fill(file, content)
-    _put(fresh, path)
-
-
-def _keep_owner(descriptor: int, path: Path) -> None:
-    if path.exists():
-        os.fchmod(descriptor, path.stat().st_mode & 0o660)
-    if os.geteuid() == 0:
-        # An administrator may write a file that a service reads as another user.
-        owner = (path if path.exists() else path.parent).stat()
-        os.fchown(descriptor, owner.st_uid, owner.st_gid)
-
-
-def _fill(file: BinaryIO, content: bytes) -> None:
-    file.write(content)
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _put(fresh: Path, path: Path) -> None:
-    fresh.replace(path)
-    sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Make the entries of a directory durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _migrate(path: Path, found: dict[str, Any], version: int, migrations: Mapping[int, Migration]) -> None:
-    if found["version"] > version:
-        raise _refuse(
-            path,
-            f"its version is {found['version']}, and this tillstream reads versions up to {version}",
-            "install a newer tillstream",
-        )
-    if found["version"] == version:
-        return
+def _migrate(path: Path, found: _Format) -> None:
     with locked(path, "ingest"), locked(path, "engine"):
-        while found["version"] < version:
-            start = found["version"]
-            if start not in migrations:
-                raise _refuse(path, f"its version is {start}, which is no longer supported", "migrate it in steps")
-            migrations[start](path)
-            found["version"] = start + 1
+        while found.version < VERSION:
+            step = MIGRATIONS.get(found.version)
+            if step is None:
+                because = f"its version is {found.version}, which is no longer supported"
+                raise _refuse(path, because, "migrate it with an older tillstream first")
+            step(path)
+            found.version += 1
             _write_format(path, found)
-            logger.info("data_directory.migrated", path=str(path), version=found["version"])
-
-
-def _check_kind(path: Path, found: Kind, wanted: Kind | None) -> Kind:
-    if wanted is Kind.DEMO and found is Kind.REAL:
-        raise _refuse(path, "it holds real receipts, and the demo would add invented ones", "name another with --data")
-    if wanted is Kind.REAL and found is Kind.DEMO:
-        raise _refuse(path, "it holds the invented receipts of a demo", "add --demo, or name another with --data")
-    return found
+            logger.info("data_directory.migrated", path=str(path), version=found.version)
 
 
 @contextmanager
-def locked(path: Path, role: str, *, wait: bool = False) -> Iterator[Lock]:
-    """Lock a directory for `role` within the block; with `wait`, wait for the lock without a limit.
+def locked(path: Path, role: str, *, wait_s: float | None = None) -> Iterator[Lock]:
+    """Lock a directory for `role` within the block. The default of `wait_s` is `LOCK_WAIT_S`.
 
-    Raises `DataDirectoryError`, which names the process that holds the lock.
+    Raises `DataDirectoryError` with the id of the process that holds the lock.
     """
     descriptor = os.open(path / f"{role}.lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        if wait:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        elif not _try_lock(descriptor):
+        if not _acquire(descriptor, LOCK_WAIT_S if wait_s is None else wait_s):
             pid = _read_holder(descriptor).pid
             raise _refuse(path, f"process {pid} already uses it ({role})", "stop that process first")
         lock = Lock(descriptor)
@@ -312,23 +230,22 @@ def locked(path: Path, role: str, *, wait: bool = False) -> Iterator[Lock]:
         os.close(descriptor)
 
 
-def _try_lock(descriptor: int) -> bool:
-    """Acquire the lock; wait briefly, because roles whose supervisor was killed end a moment later."""
-    deadline = time.monotonic() + LOCK_WAIT_S
+def _acquire(descriptor: int, wait_s: float) -> bool:
+    deadline = time.monotonic() + wait_s
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 return False
-            time.sleep(0.05)
+            time.sleep(LOCK_RETRY_S)
         else:
             return True
 
 
 def _read_holder(descriptor: int) -> Holder:
-    pid, _, rest = os.pread(descriptor, 4096, 0).decode().partition("\n")
-    return Holder(pid, rest.strip())
+    pid, _, address = os.pread(descriptor, 4096, 0).decode().partition("\n")
+    return Holder(pid, address.strip())
 
 
 def _refuse(path: Path, because: object, hint: str) -> DataDirectoryError:

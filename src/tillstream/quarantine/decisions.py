@@ -14,7 +14,7 @@ import structlog
 from msgspec import Struct
 
 from tillstream.clock import utc
-from tillstream.config.data_directory import sync_directory
+from tillstream.config.files import sync_directory
 from tillstream.database.base import Changes, Database, Row
 from tillstream.errors import DatabaseUnavailable, PositionConflict
 from tillstream.log.base import current_record_id

@@ -18,7 +18,8 @@ from tillstream.access import machine_token
 from tillstream.client.tally import Tally
 from tillstream.clock import Clock, SystemClock, utc
 from tillstream.config import ports
-from tillstream.config.data_directory import DataDirectory, open_directory, replace_file
+from tillstream.config.data_directory import DataDirectory, open_directory
+from tillstream.config.files import replace_file
 from tillstream.config.options import flag
 from tillstream.config.settings import Settings
 from tillstream.errors import PortTaken

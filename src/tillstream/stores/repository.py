@@ -10,10 +10,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tillstream.clock import Clock
-from tillstream.config import versioned
-from tillstream.config.data_directory import DataDirectory, replace_file
+from tillstream.config.data_directory import DataDirectory
+from tillstream.config.files import WatchedFile, read_versioned, replace_file
 from tillstream.config.settings import Settings, is_zone
-from tillstream.config.watched import Watched
 from tillstream.errors import StoreListError
 from tillstream.stores import opening_hours
 from tillstream.stores.model import Store, StoreList
@@ -50,7 +49,7 @@ def path(directory: DataDirectory, settings: Settings) -> Path:
 
 def read(file: Path) -> StoreList:
     """Read the list; a missing file is an empty list. Raises `StoreListError`."""
-    content = versioned.read(file, _File, VERSION, _refuse, REMEDY)
+    content = read_versioned(file, _File, VERSION, _refuse, REMEDY)
     if content is None:
         return StoreList()
     try:
@@ -108,7 +107,7 @@ def compare(old: StoreList, new: StoreList) -> Changes:
     )
 
 
-class StoreRepository(Watched[StoreList]):
+class StoreRepository(WatchedFile[StoreList]):
     """A callable that returns the current list. If the file becomes unreadable, the last list stays valid."""
 
     def __init__(self, file: Path, clock: Clock) -> None:

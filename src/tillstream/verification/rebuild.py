@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from tillstream.config.data_directory import DataDirectory, sync_directory
+from tillstream.config.data_directory import DataDirectory
+from tillstream.config.files import sync_directory
 from tillstream.engine.base import Engine
 from tillstream.log.base import Log
 from tillstream.verification.check import Stored

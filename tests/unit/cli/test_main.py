@@ -75,8 +75,8 @@ def test_a_missing_directory_is_reported_in_one_line(name: str, tmp_path: Path) 
     assert result.exit_code == 2
     (line,) = result.stderr.splitlines()
     assert line == (
-        f"tillstream: could not use the data directory {tmp_path / 'none'}: there is no such directory; "
-        "name the one to read with --data"
+        f"tillstream: could not use the data directory {tmp_path / 'none'}: it does not exist; "
+        "name an existing directory with --data"
     )
 
 

@@ -165,7 +165,7 @@ def test_a_running_engine_does_the_check(tmp_path: Path) -> None:
 
 def test_a_directory_without_an_engine_is_opened(tmp_path: Path) -> None:
     settings = Settings(data=str(tmp_path / "data"))
-    with pytest.raises(DataDirectoryError, match="no such directory"):
+    with pytest.raises(DataDirectoryError, match="it does not exist"):
         check.check(settings, open_read_side)
     open_directory(settings.data_path)
     pipeline = Pipeline(settings.data_path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import structlog
 
-from tillstream.config.data_directory import replace_file
+from tillstream.config.files import replace_file
 from tillstream.errors import LogUnavailable
 from tillstream.log.base import START, Position
 
