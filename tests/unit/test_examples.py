@@ -24,7 +24,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def test_the_settings_load_with_their_metric() -> None:
-    settings = load(EXAMPLES / "tillstream.toml", environment={})
+    settings, _ = load(EXAMPLES / "tillstream.toml", {}, {})
     assert settings.vat_rates == ["5.5", "10", "20"]
     assert catalogue(settings.metrics)[-1].name == "sales_by_till_and_hour"
 
@@ -34,7 +34,7 @@ def test_the_settings_load_with_their_metric() -> None:
     [(EXAMPLES / "receipt.json").read_bytes(), *(EXAMPLES / "receipts.ndjson").read_bytes().splitlines()],
 )
 def test_the_receipts_are_taken(body: bytes) -> None:
-    settings = load(EXAMPLES / "tillstream.toml", environment={})
+    settings, _ = load(EXAMPLES / "tillstream.toml", {}, {})
     _, key, day = Validator(settings).check(body, NOON_US, "json/http")
     assert (len(key), day) == (32, "2026-11-23")
 

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tillstream.alerts import rules
-from tillstream.config import options, settings
+from tillstream.config import settings
 from tillstream.formats import envelope, registry
 from tillstream.formats.base import HEAD_BYTES, Decoder
 from tillstream.ingest.content_encoding import ENCODINGS
@@ -36,10 +36,10 @@ def _settings() -> dict[str, Any]:
     return {
         "names": settings.Settings.__struct_fields__,
         "describe": settings.describe,
-        "default": lambda name: options.text(settings.default(name)),
-        "flag": options.flag,
-        "prefix": settings.ENVIRONMENT_PREFIX,
-        "toml_only": options.TOML_ONLY,
+        "default": lambda name: settings.text(settings.default(name)),
+        "flag": settings.flag,
+        "variable": settings.variable,
+        "toml_only": settings.TOML_ONLY,
     }
 
 

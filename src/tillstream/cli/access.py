@@ -11,10 +11,9 @@ from msgspec.structs import replace
 
 from tillstream.access import exposure, password
 from tillstream.access.keys import Key, Keys, changing_keys, create, digest, key_file, read_keys
-from tillstream.cli.common import configure, print_table
+from tillstream.cli.options import EPILOG, configure, print_table, with_settings
 from tillstream.clock import SystemClock, utc
 from tillstream.config.data_directory import open_directory
-from tillstream.config.options import EPILOG, with_settings
 from tillstream.errors import AccessError
 
 KEYS_EXAMPLES = f"""\b

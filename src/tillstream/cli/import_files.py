@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tillstream import telemetry
+from tillstream.cli.options import EPILOG, give_up, key_file, resolve, with_settings
 from tillstream.clock import SystemClock
-from tillstream.config.options import EPILOG, give_up, key_file, resolve, with_settings
 
 if TYPE_CHECKING:
     from tillstream.importing.importer import ImportRun

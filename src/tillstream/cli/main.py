@@ -17,13 +17,12 @@ import msgspec
 import tillstream
 from tillstream import composition, telemetry
 from tillstream.cli.access import keys, password_group
-from tillstream.cli.common import configure, print_table, progress_bar
 from tillstream.cli.generate import generate
 from tillstream.cli.import_files import import_files
+from tillstream.cli.options import BASIC, EPILOG, configure, key_file, print_table, progress_bar, resolve, with_settings
 from tillstream.cli.quarantine import quarantine
 from tillstream.cli.stores import stores
 from tillstream.config import settings
-from tillstream.config.options import BASIC, EPILOG, key_file, resolve, with_settings
 from tillstream.config.settings import Settings
 from tillstream.errors import DatabaseUnavailable, LogUnavailable, OperationalError, UnknownMetric
 

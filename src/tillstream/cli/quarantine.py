@@ -11,10 +11,9 @@ import click
 import msgspec
 
 from tillstream import composition
-from tillstream.cli.common import configure, print_table
+from tillstream.cli.options import EPILOG, configure, print_table, with_settings
 from tillstream.clock import SystemClock
 from tillstream.config.data_directory import DataDirectory, open_directory
-from tillstream.config.options import EPILOG, with_settings
 from tillstream.config.settings import Settings
 from tillstream.errors import BadQuery, OperationalError
 

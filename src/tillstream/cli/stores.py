@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from tillstream.cli.common import configure, print_table
+from tillstream.cli.options import EPILOG, configure, print_table, with_settings
 from tillstream.config.data_directory import open_directory
-from tillstream.config.options import EPILOG, with_settings
 from tillstream.config.settings import Settings
 from tillstream.errors import StoreListError
 from tillstream.stores import csv_file, repository

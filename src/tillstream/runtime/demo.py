@@ -20,8 +20,7 @@ from tillstream.clock import Clock, SystemClock, utc
 from tillstream.config import ports
 from tillstream.config.data_directory import DataDirectory, open_directory
 from tillstream.config.files import replace_file
-from tillstream.config.options import flag
-from tillstream.config.settings import Settings
+from tillstream.config.settings import Settings, flag
 from tillstream.errors import PortTaken
 from tillstream.generator.chain import Chain, store_list
 from tillstream.generator.plan import Options

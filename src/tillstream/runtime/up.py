@@ -8,8 +8,7 @@ from pathlib import Path
 from tillstream.access import exposure
 from tillstream.config import ports
 from tillstream.config.data_directory import Kind, open_directory
-from tillstream.config.options import flag
-from tillstream.config.settings import Settings
+from tillstream.config.settings import Settings, flag
 from tillstream.errors import SettingsError
 from tillstream.runtime.demo import PORT_SETTINGS, write_store_list
 from tillstream.runtime.supervisor import Part, Supervisor, command

@@ -18,22 +18,21 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_without_any_value_the_defaults_apply() -> None:
-    assert settings.load(environment={}) == Settings()
-    assert settings.origins(environment={}) == {}
+    assert settings.load(None, {}, {}) == (Settings(), {})
 
 
 def test_a_flag_overrides_a_variable_which_overrides_the_file(file: Path) -> None:
     file.write_text('zone = "Europe/Rome"\ncurrency = "CHF"\ningest_port = 1\n')
     environment = {"TILLSTREAM_INGEST_PORT": "2", "TILLSTREAM_CURRENCY": "USD", "OTHER": "x"}
     flags = {"ingest_port": 3, "data": None}
-    loaded = settings.load(file, environment, flags)
+    loaded, origins = settings.load(file, environment, flags)
     assert (loaded.zone, loaded.currency, loaded.ingest_port, loaded.data) == (
         "Europe/Rome",
         "USD",
         3,
         settings.default("data"),
     )
-    assert settings.origins(file, environment, flags) == {
+    assert origins == {
         "zone": str(file),
         "currency": "the environment",
         "ingest_port": "the command line",
@@ -50,12 +49,12 @@ def test_every_setting_has_a_help_a_type_and_a_default(name: str) -> None:
 def test_lists_and_pairs_are_read_from_text_and_toml(file: Path) -> None:
     file.write_text('vat_rates = ["5.5", "10"]\n[store_zones]\n7 = "Europe/London"\n')
     environment = {"TILLSTREAM_VAT_RATES": "5.5, 10", "TILLSTREAM_STORE_ZONES": "7=Europe/London"}
-    assert settings.load(file, {}) == settings.load(environment=environment)
+    assert settings.load(file, {}, {})[0] == settings.load(None, environment, {})[0]
 
 
 def test_custom_metrics_are_passed_on_unchanged(file: Path) -> None:
     file.write_text('[[metrics]]\nname = "x"\nkeys = ["day"]\n')
-    assert settings.load(file, {}).metrics == [{"name": "x", "keys": ["day"]}]
+    assert settings.load(file, {}, {})[0].metrics == [{"name": "x", "keys": ["day"]}]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +88,7 @@ def test_custom_metrics_are_passed_on_unchanged(file: Path) -> None:
 )
 def test_an_invalid_value_is_refused_with_the_setting_and_its_origin(flags: dict[str, Any], said: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        settings.load(environment={}, flags=flags)
+        settings.load(None, {}, flags)
     assert said in str(caught.value)
 
 
@@ -97,23 +96,23 @@ def test_an_invalid_value_is_refused_with_the_setting_and_its_origin(flags: dict
 def test_a_file_that_is_not_toml_is_refused(file: Path, text: str) -> None:
     file.write_text(text, encoding="latin-1")
     with pytest.raises(SettingsError, match="it must be a TOML file"):
-        settings.load(file, {})
+        settings.load(file, {}, {})
 
 
 def test_a_missing_file_is_refused(file: Path) -> None:
     with pytest.raises(SettingsError, match="No such file or directory; check the path"):
-        settings.load(file, {})
+        settings.load(file, {}, {})
 
 
 def test_the_error_about_a_webhook_address_does_not_repeat_the_secret_path() -> None:
     with pytest.raises(SettingsError) as caught:
-        settings.load(environment={}, flags={"alert_webhook_url": "htp://example.org/t0ken"})
+        settings.load(None, {}, {"alert_webhook_url": "htp://example.org/t0ken"})
     assert "t0ken" not in str(caught.value)
 
 
 @pytest.mark.parametrize("address", ["", "http://127.0.0.1:9/x?y=1", "https://example.org/hook"])
 def test_http_and_https_addresses_are_accepted(address: str) -> None:
-    assert settings.load(environment={}, flags={"alert_webhook_url": address}).alert_webhook_url == address
+    assert settings.load(None, {}, {"alert_webhook_url": address})[0].alert_webhook_url == address
 
 
 def test_the_password_of_the_broker_is_neither_shown_nor_repeated() -> None:
@@ -121,7 +120,7 @@ def test_the_password_of_the_broker_is_neither_shown_nor_repeated() -> None:
     assert settings.shown("rabbitmq_url", "amqp://broker/") == "amqp://broker/"
     assert settings.shown("zone", "a:b@c") == "a:b@c"
     with pytest.raises(SettingsError) as caught:
-        settings.load(environment={}, flags={"rabbitmq_url": "ftp://till:s3cr3t@broker/"})
+        settings.load(None, {}, {"rabbitmq_url": "ftp://till:s3cr3t@broker/"})
     assert "s3cr3t" not in str(caught.value)
 
 
@@ -130,3 +129,19 @@ def test_the_password_of_the_broker_is_neither_shown_nor_repeated() -> None:
 )
 def test_a_time_zone_is_an_iana_name(name: str, valid: bool) -> None:
     assert is_zone(name) is valid
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("a", "a"),
+        (3, "3"),
+        (True, "true"),
+        (False, "false"),
+        ([], ""),
+        (["5.5", "10"], "5.5,10"),
+        ({"7": "UTC"}, "7=UTC"),
+    ],
+)
+def test_a_formatted_value_parses_back_equal(value: object, written: str) -> None:
+    assert settings.text(value) == written

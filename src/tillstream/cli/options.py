@@ -1,0 +1,129 @@
+"""The options that several commands share, and their output: tables, JSON and progress bars."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar, get_origin
+
+import click
+import msgspec
+
+from tillstream import telemetry
+from tillstream.config import settings
+from tillstream.config.settings import CONFIG_VARIABLE, TOML_ONLY, Settings
+
+BASIC = ("data", "host", "ingest_port", "dashboard_port", "tls_certificate_file", "tls_key_file", "insecure")
+"""Settings that the help of `up` shows."""
+
+EPILOG = "Every setting listed by `tillstream settings` is also an option."
+
+PIPE_WIDTH = 200
+"""Columns of a table in a pipe or a file; rich would wrap it at 80."""
+
+_METAVARS = {list: "A,B", dict: "NAME=VALUE,…"}
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+give_up = click.option(
+    "--give-up",
+    "give_up_s",
+    type=click.FloatRange(0, min_open=True),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Stop if ingest acknowledges nothing for this time.",
+)
+"""Option of the commands that send receipts to ingest."""
+
+key_file = click.option(
+    "--key-file",
+    "key",
+    type=click.File(encoding="utf-8"),
+    callback=lambda _context, _option, file: "" if file is None else file.read(1000).strip(),
+    help="File with an API key; - for standard input.",
+)
+
+
+def with_settings(*shown: str) -> Callable[[Command], Command]:
+    """Add `--config` and one option for each setting. The help shows only the options in `shown`."""
+
+    def decorate(command: Command) -> Command:
+        for name in reversed(Settings.__struct_fields__):
+            if name not in TOML_ONLY:
+                command = _setting_option(name, hidden=name not in shown)(command)
+        text = f"TOML file with settings. The variable {CONFIG_VARIABLE} can name it too."
+        return click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help=text)(command)
+
+    return decorate
+
+
+def _setting_option(name: str, *, hidden: bool) -> Callable[[Command], Command]:
+    kind = settings.plain_type(name)
+    parameters: dict[str, Any] = {"is_flag": True}
+    text = settings.describe(name)
+    text = f"{text[0].upper()}{text[1:]}."
+    if kind is not bool:
+        parameters = {"type": int if kind is int else str, "metavar": _METAVARS.get(get_origin(kind))}
+        text += f"  [default: {settings.text(settings.default(name)) or 'none'}]"
+    return click.option(settings.flag(name), name, default=None, hidden=hidden, help=text, **parameters)
+
+
+def resolve(options: dict[str, Any]) -> tuple[Settings, dict[str, str]]:
+    """Remove the settings and `config` from a command's options. Return the resulting settings and their origins.
+
+    Raises `SettingsError`.
+    """
+    file = options.pop("config")
+    given = {name: options.pop(name) for name in Settings.__struct_fields__ if name in options}
+    return settings.load(file, os.environ, given)
+
+
+def configure(options: dict[str, Any], role: str) -> Settings:
+    """Resolve the settings as in `resolve`, and configure logging for the role. Raises `SettingsError`."""
+    resolved, _ = resolve(options)
+    telemetry.configure(resolved, role)
+    return resolved
+
+
+def print_json(value: Any) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+
+
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:
+    """Print a table to standard output. Brackets in cells are not markup."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(*headers, title=title)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table)
+
+
+@contextmanager
+def progress_bar(title: str, *, lines: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar on a terminal. Elsewhere, with `lines`, print a line for each tenth.
+
+    Both go to standard error. The block calls the yielded function with the finished and the total number.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None)
+        tenths = 0
+
+        def update(done: int, total: int) -> None:
+            nonlocal tenths
+            bar.update(task, completed=done, total=total)
+            if lines and not console.is_terminal and 10 * done // max(total, 1) > tenths:
+                tenths = 10 * done // total
+                click.echo(f"{title}: {10 * tenths} %", err=True)
+
+        yield update
