@@ -17,9 +17,9 @@ from pyarrow import csv
 from tillstream.config.settings import Settings
 from tillstream.errors import TillstreamError
 from tillstream.log.base import Chunk, Frame
+from tillstream.receipt.business_day import offsets
 from tillstream.receipt.model import HEAD_COLUMNS
 from tillstream.receipt.normalization import BODY_SCHEMA, CONTENT_SCHEMA, Normalization
-from tillstream.receipt.time_zones import offsets
 
 _HEAD_PARSE = csv.ParseOptions(delimiter="\t", quote_char=False, escape_char=False, newlines_in_values=False)
 _HEAD_CONVERT = csv.ConvertOptions(

@@ -1,4 +1,4 @@
-"""The canonical receipt: its model, its validation, and the SQL that normalizes it. Plug-ins may import `Fault`."""
+"""The canonical receipt: its model, its validation, and the SQL that normalizes it. Plug-ins can import `Fault`."""
 
 from tillstream.receipt.model import Fault
 

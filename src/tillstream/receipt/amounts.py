@@ -1,4 +1,4 @@
-"""Amounts: their limits, the minor units of currencies, rounding, and exact parsing of the numbers in a receipt."""
+"""Amounts: limits, minor units of currencies, rounding, and exact parsing of JSON numbers."""
 
 from __future__ import annotations
 
@@ -6,63 +6,48 @@ import re
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
 AMOUNT_LIMIT = Decimal(10) ** 13
-"""Every amount and quantity is smaller than this in absolute value."""
+"""The absolute value of an amount or a quantity must be below this limit."""
 
-NOISE_DIGITS = 6
-"""Decimals of prices and quantities. Further decimals are noise of binary floats."""
+NOISE_UNIT = Decimal("0.000001")
+"""The unit to which prices and quantities are rounded first. Further decimals are noise of binary floats."""
 
-NOISE_UNIT = Decimal(1).scaleb(-NOISE_DIGITS)
-
-# ISO 4217 (list one, 2024). Every other currency has two decimals.
-_WITHOUT_DECIMALS = [
-    "BIF",
-    "CLP",
-    "DJF",
-    "GNF",
-    "ISK",
-    "JPY",
-    "KMF",
-    "KRW",
-    "PYG",
-    "RWF",
-    "UGX",
-    "VND",
-    "VUV",
-    "XAF",
-    "XOF",
-    "XPF",
-]
-_WITH_THREE_DECIMALS = ["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"]
-_MINOR_DIGITS = dict.fromkeys(_WITHOUT_DECIMALS, 0) | dict.fromkeys(_WITH_THREE_DECIMALS, 3)
+# ISO 4217 (list one, 2024), by number of decimals. All other currencies have two.
+_CURRENCIES = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF",
+    3: "BHD IQD JOD KWD LYD OMR TND",
+}
+_MINOR_DIGITS = {currency: digits for digits, names in _CURRENCIES.items() for currency in names.split()}
 
 _UNREADABLE = re.compile(r" *[+-]?[0-9]{14,}(?:\.[0-9]*)?[eE][+-]?[0-9]+ *", re.ASCII)
+# The first pattern begins with a literal character, so it searches much faster than the exact second one.
+_LONG_NEGATIVE_EXPONENT = re.compile(rb"-(?<=[0-9.]{14}[eE]-)")
 _UNREADABLE_INSIDE = re.compile(rb"[0-9]{14,}+(?:\.[0-9]*+)?[eE]-[0-9]")
 
 
 def minor_digits(currency: str) -> int:
-    """Decimals of the currency's minor unit: 2 for EUR, 0 for JPY, 3 for TND."""
+    """Return the number of decimals of a currency: 2 for EUR, 0 for JPY, 3 for TND."""
     return _MINOR_DIGITS.get(currency, 2)
 
 
 def minor_unit(currency: str) -> Decimal:
-    """Minor unit of the currency: 0.01 for EUR."""
+    """Return the smallest amount of a currency: 0.01 for EUR."""
     return Decimal(1).scaleb(-minor_digits(currency))
 
 
 def round_half_up(amount: Decimal, unit: Decimal) -> Decimal:
-    """Round to the unit, half away from zero: 0.125 is 0.13 in units of 0.01."""
+    """Round to the unit. Halves are rounded away from zero: 0.125 becomes 0.13 if the unit is 0.01."""
     return amount.quantize(unit, ROUND_HALF_UP)
 
 
 def round_amount(amount: Decimal, unit: Decimal) -> Decimal:
-    """Round an amount as the engine does: remove the noise of binary floats, then round to the minor unit."""
+    """Round an amount like the engine: remove the noise of binary floats, then round to the minor unit."""
     return round_half_up(round_half_up(amount, NOISE_UNIT), unit)
 
 
 class UnreadableNumber(Decimal):
-    """A number such as `24000000000000e-13`, with 14 or more digits before its point and an exponent.
+    """A number with an exponent and 14 or more digits before its decimal point, such as `24000000000000e-13`.
 
-    DuckDB reads such a number in JSON as null, without an error.
+    DuckDB reads such a number in JSON as null and raises no error.
     """
 
     written = ""
@@ -85,19 +70,17 @@ def parse_decimal(digits: str) -> Decimal:
 
 
 def parse_integer(digits: str) -> int | Decimal:
-    """Parse a JSON number of digits only."""
+    """Parse a JSON number without decimals and exponent."""
     try:
         return int(digits)
     except ValueError:
-        # Python refuses to convert thousands of digits.
+        # Python refuses to convert thousands of digits to an int.
         return Decimal(digits)
 
 
 def may_have_unreadable_number(body: bytes) -> bool:
-    """Look quickly for an `UnreadableNumber` below the limit of amounts. Its exponent must be negative."""
-    at = body.find(b"-")
-    while at >= 0:
-        if body[at - 1] in b"eE" and body[max(at - 15, 0) : at - 1].replace(b".", b"").isdigit():
-            return _UNREADABLE_INSIDE.search(body) is not None
-        at = body.find(b"-", at + 1)
-    return False
+    """Return whether a JSON body may contain an `UnreadableNumber` below `AMOUNT_LIMIT`.
+
+    Only numbers with a negative exponent can be below the limit.
+    """
+    return _LONG_NEGATIVE_EXPONENT.search(body) is not None and _UNREADABLE_INSIDE.search(body) is not None

@@ -1,12 +1,20 @@
-"""Business days: a day begins at the setting `day_start`, so a receipt at 00:30 may count on the day before."""
+"""Business days, and the conversion between local times and UTC.
+
+A business day begins at the setting `day_start`, so a receipt at 00:30 may count on the day before.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from tillstream.clock import Clock, utc
 from tillstream.config.settings import Settings
+
+_DAY_S = 86_400
 
 
 class BusinessDays:
@@ -18,20 +26,20 @@ class BusinessDays:
 
     @property
     def first_hour(self) -> int:
-        """The hour of the clock in which a business day begins."""
+        """The hour (0 to 23) in which a business day begins."""
         return self._day_start.hour
 
     def day_of(self, local: datetime) -> date:
-        """The business day of a local time."""
+        """Return the business day of a local time."""
         return (local - self._shift).date()
 
     def start(self, day: date) -> datetime:
-        """The local time at which a business day begins."""
+        """Return the local time at which a business day begins."""
         return datetime.combine(day, self._day_start)
 
 
 class Calendar(BusinessDays):
-    """Business days in the chain's time zone, and the current one by a clock."""
+    """The current time and business day in the chain's time zone."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         super().__init__(settings)
@@ -39,23 +47,56 @@ class Calendar(BusinessDays):
         self._zone = ZoneInfo(settings.zone)
 
     def now_us(self) -> int:
-        """Microseconds since the epoch."""
+        """Return the current time in microseconds since the epoch."""
         return self._clock.now_us()
 
     def local_now(self) -> datetime:
-        """The local time in the chain's zone."""
+        """Return the current local time in the chain's zone."""
         return self.local(self.now_us())
 
     def local(self, instant_us: int, zone: str = "") -> datetime:
-        """The local time of an instant in this zone. Without a zone, in the chain's zone."""
-        where = ZoneInfo(zone) if zone else self._zone
-        return utc(instant_us).astimezone(where).replace(tzinfo=None)
+        """Return the local time at an instant. `zone` is a zone name; the default is the chain's zone."""
+        return utc(instant_us).astimezone(ZoneInfo(zone) if zone else self._zone).replace(tzinfo=None)
 
     def today(self) -> date:
-        """The current business day."""
+        """Return the current business day."""
         return self.day_of(self.local_now())
 
     def span(self, day: date) -> tuple[datetime, datetime]:
-        """The start of a business day and of the next one, as naive UTC times."""
+        """Return the start of a business day and of the next one, as naive UTC times."""
         first, last = (self.start(each).replace(tzinfo=self._zone) for each in (day, day + timedelta(days=1)))
         return first.astimezone(UTC).replace(tzinfo=None), last.astimezone(UTC).replace(tzinfo=None)
+
+
+class Offsets(NamedTuple):
+    """UTC offsets of a zone on a local date that may have a clock change.
+
+    Local times before `from_local` have the offset `before`. Local times at or after `to_local` have the offset
+    `after`. If `before` > `after`, the times in between occur twice, once with each offset. If `before` < `after`,
+    they do not occur, but a till whose clock was not changed may print them; `before` applies to them. Without a
+    clock change both offsets are equal.
+    """
+
+    before: timedelta
+    after: timedelta
+    from_local: datetime
+    to_local: datetime
+
+
+@lru_cache(maxsize=4096)
+def offsets(zone_name: str, local_date: date) -> Offsets:
+    """Return the UTC offsets of a zone on a local date."""
+    zone = ZoneInfo(zone_name)
+    midnight = datetime.combine(local_date, time())
+
+    def offset(second: int, fold: int = 0) -> timedelta:
+        local = midnight + timedelta(seconds=second)
+        return zone.utcoffset(local.replace(tzinfo=zone, fold=fold)) or timedelta()
+
+    before, after = offset(0), offset(_DAY_S)
+    if before == after:
+        return Offsets(before, after, midnight, midnight)
+    # In a repeated or skipped hour, fold=0 has the offset before the change and fold=1 the offset after it.
+    first = bisect_left(range(_DAY_S), True, key=lambda second: offset(second, fold=1) != before)
+    last = bisect_left(range(_DAY_S), True, key=lambda second: offset(second) == after)
+    return Offsets(before, after, midnight + timedelta(seconds=first), midnight + timedelta(seconds=last))

@@ -1,4 +1,4 @@
-"""The canonical receipt: its types, its key, and the columns of its head in the log."""
+"""The canonical receipt: its fields, its key, its faults, and the columns of its head in the log."""
 
 from __future__ import annotations
 
@@ -9,43 +9,47 @@ from hashlib import blake2b
 from msgspec import Struct
 
 NO_TERMINAL = "-"
-"""Terminal of a receipt without a terminal."""
+"""The terminal id in the head and the key of a receipt that has none."""
 
 PERSONAL = ("customerID", "agentID")
-"""Fields that identify the customer and the cashier."""
+"""Names of the fields that identify the customer and the cashier."""
 
 UNALLOCATED = "(unallocated)"
-"""Category, product and rate of the part of a total that the lines do not cover."""
+"""The category, product and VAT rate of the part of a total that the lines do not cover."""
 
 UNNAMED = "(none)"
-"""Category, product, rate or payment mechanism where a till left it out."""
+"""The category, product, VAT rate or payment mechanism if the receipt has none."""
 
 HEAD_COLUMNS = (
     "kind",  # `receipt` or `refusal`
-    "key",  # 32 hexadecimal digits; empty for a refusal
-    "received_us",  # microseconds since the epoch
-    "day",  # business day, YYYY-MM-DD; for a refusal, the day of receipt in the chain's zone
-    "date",  # local time of the store, YYYY-MM-DD HH:MM:SS; empty for a refusal
+    "key",  # 32 hexadecimal digits; empty in a refusal
+    "received_us",  # time of arrival, in microseconds since the epoch
+    "day",  # business day, YYYY-MM-DD; in a refusal, the day of arrival in the chain's zone
+    "date",  # local time of the store, YYYY-MM-DD HH:MM:SS; empty in a refusal
     "store",
     "terminal",
-    "receipt",
-    "source",  # format and entry point, for example json/http
-    "notes",  # flags set by ingest, comma-separated; for a refusal, its faults as JSON
+    "receipt",  # receipt number
+    "source",  # format and entry point, such as json/http
+    "notes",  # `clock_ahead_a_day` or empty; in a refusal, its faults as JSON
 )
+"""The columns of a head. A head is one line with tabs between its columns."""
+
 RECEIPT = "receipt"
 REFUSAL = "refusal"
+"""Kind of a record whose bytes ingest rejected."""
+
 REPLAY = "replay"
-"""Part of the source of receipts that were replayed from quarantine."""
+"""The second part of the source if a receipt was replayed from quarantine."""
 
 SIMULATED = "simulated"
-"""Last part of the source of receipts with a simulated clock. Delays and clock anomalies exclude them."""
+"""The last part of the source if the receipt comes from the load generator. Its clock is not that of a real till."""
 
 Text = str | int | None
-"""A text or an id. Tills may write it as a JSON string or as an integer."""
+"""A text or an id. A till may write it as a JSON string or as an integer."""
 
 
 class Line(Struct, gc=False):
-    """One line of a receipt. `settlementAmount` is gross, `creditAmount` net; returns are negative."""
+    """One line of a receipt. `settlementAmount` is gross and `creditAmount` is net. Returns have negative amounts."""
 
     lineNumber: Text = None
     productCode: Text = None
@@ -69,14 +73,14 @@ class DocumentTotal(Struct, gc=False):
 
 
 class Settlement(Struct, gc=False):
-    """One payment. `paymentMechanism` is the till's own name for it."""
+    """One payment. `paymentMechanism` is the name that the till uses, such as CB."""
 
     settlementAmount: Decimal
     paymentMechanism: Text = None
 
 
 class Receipt(Struct, gc=False):
-    """The known fields of a receipt, with their JSON names. Other fields stay in the body only."""
+    """The fields of a receipt that tillstream reads, with their names in JSON."""
 
     cashReceiptID: str | int
     storeID: str | int
@@ -92,7 +96,7 @@ class Receipt(Struct, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Reason why bytes are not a valid receipt: a JSON path, the error, and a hint to fix it."""
+    """A reason why bytes are not a valid receipt: the JSON path of a field, the error, and a hint how to fix it."""
 
     path: str
     error: str
@@ -103,9 +107,9 @@ class Fault:
 
 
 def receipt_key(store: str, terminal: str, receipt: str, date: str) -> str:
-    """Identity of a receipt, 32 hexadecimal digits. `date` is local time, `YYYY-MM-DD HH:MM:SS`.
+    """Return the key that identifies a receipt, as 32 hexadecimal digits. `date` is local time, YYYY-MM-DD HH:MM:SS.
 
-    It is BLAKE2b-128 over the four strings, each after its length in characters and a colon.
+    The key is the BLAKE2b-128 hash of the four strings. Each string follows its length in characters and a colon.
     """
     text = f"{len(store)}:{store}{len(terminal)}:{terminal}{len(receipt)}:{receipt}{len(date)}:{date}"
     return blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,4 +1,4 @@
-"""Groups of quarantine reasons: the path in the receipt and the kind of error. Entries are counted by group."""
+"""Groups of quarantine reasons. A group is a path in the receipt and a kind of error. Entries are counted by group."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from tillstream.receipt.model import Fault
 
 OTHER = "(other)"
-"""Path of a reason without a usable path."""
+"""The path of a group if the fault has no valid path."""
 
 # The kind of an error is the first one whose pattern matches its text.
 _KINDS = tuple(
@@ -38,7 +38,7 @@ _KINDS = tuple(
 )
 
 KINDS = (*(kind for kind, _ in _KINDS), "other")
-"""All kinds of errors. The page has a message `reason_KIND` for each."""
+"""All kinds of errors. The message files of the page have a text `reason_KIND` for each kind."""
 
 _TRUNCATION = re.compile(r"the first \d+ (of \d+ )?bytes are kept")
 _INDEX = re.compile(r"\[[^\]]*\]")
@@ -46,9 +46,10 @@ _PATH = re.compile(r"[\w$.\[\]@:/#*-]{1,80}", re.ASCII)
 
 
 def group(reasons: Sequence[Mapping[str, object]]) -> str:
-    """Group of an entry: path without indexes and kind of its first reason, `$.lines[].quantity missing`.
+    """Return the group of an entry, such as `$.lines[].quantity missing`.
 
-    A path that does not look like one is replaced, because senders control its text.
+    `reasons` are the entry's faults as dictionaries. The group has the path of the first fault without indexes, and the
+    kind of its error. An invalid path is replaced by `OTHER`, because senders control its text.
     """
     first = reasons[0] if reasons else {}
     error, path = str(first.get("error", "")), _INDEX.sub("[]", str(first.get("path", "")))
@@ -57,17 +58,20 @@ def group(reasons: Sequence[Mapping[str, object]]) -> str:
 
 
 def split_group(text: str) -> tuple[str, str]:
-    """Split a group into path and kind. Any other text gives (other)."""
+    """Split a group into its path and kind. Returns `OTHER` and the kind `other` for a text that is not a group."""
     path, _, kind = text.partition(" ")
     return (path, kind) if kind else (OTHER, "other")
 
 
 def truncation(kept_bytes: int, size_bytes: int) -> Fault:
-    """The fault that says that only the first bytes of an original are stored. Equal sizes mean an unknown size."""
-    of_all = f" of {size_bytes}" if size_bytes > kept_bytes else ""
-    return Fault("$", f"the first {kept_bytes}{of_all} bytes are kept")
+    """Return the fault of an original of which only the first bytes are stored.
+
+    Equal sizes mean that the size of the whole original is unknown.
+    """
+    total = f" of {size_bytes}" if size_bytes > kept_bytes else ""
+    return Fault("$", f"the first {kept_bytes}{total} bytes are kept")
 
 
 def is_truncated(reasons: Sequence[Mapping[str, object]]) -> bool:
-    """Whether one of the stored faults is a `truncation`."""
+    """Return whether one of the faults, as dictionaries, is a `truncation`."""
     return any(_TRUNCATION.fullmatch(str(reason.get("error", ""))) for reason in reasons)
