@@ -17,9 +17,9 @@ from tillstream.clock import SystemClock
 from tillstream.config import ports
 from tillstream.config.settings import Settings
 from tillstream.http import server
-from tillstream.http.connections import Connections, Limits
 from tillstream.http.memory import MemoryBudget
 from tillstream.http.messages import JSON, Exchange, Headers, Request, Response
+from tillstream.http.server import Connections
 
 HEADERS = [("content-type", "application/json")]
 ANSWER = b"{}"
@@ -66,7 +66,7 @@ async def granian(port: int, stop: asyncio.Event) -> None:
 
 async def own(port: int, stop: asyncio.Event) -> None:
     settings = Settings()
-    connections = Connections(Nothing(), Limits.of(settings), MemoryBudget(settings.pending_limit_bytes), SystemClock())
+    connections = Connections(Nothing(), settings, MemoryBudget(settings.pending_limit_bytes), SystemClock())
     await server.serve(
         connections,
         ports.listen("127.0.0.1", port, "its argument", server.BACKLOG),

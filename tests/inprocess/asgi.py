@@ -10,6 +10,7 @@ from threading import Thread
 from typing import Any
 
 import uvloop
+from starlette.types import ASGIApp
 
 from tests.support.ingest import WAIT_S, Connection
 from tillstream.clock import SystemClock
@@ -22,7 +23,7 @@ from tillstream.http.server import BACKLOG
 class AsgiServer:
     """The server of an application. `stop` raises the error that ended the server, if any."""
 
-    def __init__(self, app: asgi.App, *, limit_s: float = 5.0, **settings: Any) -> None:
+    def __init__(self, app: ASGIApp, *, limit_s: float = 5.0, **settings: Any) -> None:
         self.events: list[str] = []
         self.settings = Settings(**settings)
         self._app = app
@@ -69,7 +70,7 @@ class AsgiServer:
 
 
 @contextmanager
-def asgi_server(app: asgi.App, *, limit_s: float = 5.0, **settings: Any) -> Iterator[AsgiServer]:
+def asgi_server(app: ASGIApp, *, limit_s: float = 5.0, **settings: Any) -> Iterator[AsgiServer]:
     server = AsgiServer(app, limit_s=limit_s, **settings)
     try:
         yield server

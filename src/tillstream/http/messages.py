@@ -1,9 +1,9 @@
-"""Requests and responses, and the interface between the protocol and an application."""
+"""Requests, responses, and the interface between the server and an application."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -14,11 +14,11 @@ JSON = b"content-type: application/json\r\n"
 RETRY = b"retry-after: 1\r\n"
 
 Headers = dict[bytes, bytes]
-"""Values by lower-case name. The values of a repeated field are joined as RFC 9110, section 5.3, says."""
+"""Header values by lower-case name. The values of a repeated field are joined (RFC 9110, section 5.3)."""
 
 
 class Request(NamedTuple):
-    """A whole request. If the body broke off, `truncated` is set and `body` is what arrived."""
+    """A request with its whole body. If `truncated`, the client closed the connection before the end of the body."""
 
     method: bytes
     target: bytes
@@ -28,102 +28,98 @@ class Request(NamedTuple):
     keep_alive: bool = True
     truncated: bool = False
     reservation: Reservation | None = None
-    """The body's part of the memory budget; None for a small body, which is not counted."""
+    """The memory that is reserved for the body; None for a small body."""
 
 
 class Response(NamedTuple):
-    """A whole response. `headers` are complete lines without length and date, which the protocol adds."""
+    """A response with its whole body. `headers` are complete lines; the server adds length and date."""
 
     status: int
     headers: bytes
     body: bytes
     close: bool = False
-    """Whether the connection closes after the response."""
+    """Whether the server closes the connection after the response."""
 
 
 Reply = Callable[[Response], None]
+"""Sends the response to a request."""
 
 
 class Exchange(Protocol):
-    """One request's way back to the client: `respond` with a whole response, or `start`, `write`, `finish`."""
+    """Sends one response: either `respond` with the whole response, or `start`, `write` and `finish`."""
 
     client: tuple[str, int] | None
-    """The client's address and port."""
+    """The address and port of the client; None if the client has already disconnected."""
 
     def respond(self, response: Response) -> None:
         """Send a whole response."""
 
     def start(self, status: int, headers: bytes, *, chunked: bool = False, close: bool = False) -> None:
-        """Begin a response whose headers carry its length, or that is sent in chunks, or that closing ends."""
+        """Send the head of a response.
+
+        Its body must be `chunked`, end with the connection (`close`), or have a Content-Length in `headers`.
+        """
 
     def write(self, part: bytes) -> None:
         """Send a part of the body."""
 
     def finish(self) -> None:
-        """End the response that `start` began."""
+        """End the response after its last part."""
 
     def writable(self) -> asyncio.Future[None] | None:
-        """A future that is done once the client reads again; None if nothing has to wait."""
+        """Return a future that is done when the client can receive more data; None if it can now."""
 
     def disconnected(self) -> asyncio.Future[None]:
-        """A future that is done once the client is gone."""
+        """Return a future that is done when the client has disconnected."""
 
     def abort(self) -> None:
-        """Cut the connection off."""
+        """Close the connection immediately and drop unsent data."""
 
 
 class Application(Protocol):
-    """Answers requests, on the event loop."""
+    """Responds to requests. The server calls it on the event loop."""
 
     answers_half_closed: bool
-    """Whether a client that ended its side of the connection still gets responses; otherwise it counts as gone."""
+    """Whether a client that has closed its sending side gets a response; if not, it counts as disconnected."""
 
     def handle(self, request: Request, exchange: Exchange) -> None:
-        """Answer a request through its exchange, at once or later. The application releases the reservation."""
+        """Respond to a request, before or after this call returns. Release the reservation of the request."""
 
     def reject(self, headers: Headers) -> Response | None:
-        """Rejection for clients that may not send a large body; None to read it. Called before the body arrives."""
+        """Return a rejection for a client that may not send a large body; None to read the body."""
 
 
 def error(status: int, message: str, hint: str, headers: bytes = b"", *, close: bool = False) -> Response:
-    """A response that says what is wrong and what to do, in the JSON form of every error of both ports."""
+    """Return a JSON response with one error. `hint` is what the client can do about it."""
     body = msgspec.json.encode({"errors": [{"path": "$", "error": message, "hint": hint}]})
     return Response(status, JSON + headers, body, close)
 
 
 def malformed(reason: str) -> Response:
-    """The data are not an HTTP/1.1 request."""
+    """Return the response to data that are not an HTTP/1.1 request."""
     return error(400, f"not a request of HTTP/1.1: {reason}", "see /docs", close=True)
 
 
-def unsupported_version(version: str) -> Response:
-    return error(505, f"HTTP/{version} is not supported", "use HTTP/1.1", close=True)
-
-
-def unsupported_transfer_encoding(name: str) -> Response:
-    return error(501, f"the transfer encoding {name} is not supported", "use chunked, or Content-Length", close=True)
-
-
-def head_timeout(limit_s: float) -> Response:
-    return error(408, f"the headers took longer than {limit_s * 1_000:.0f} ms", "send it again", close=True)
-
-
-def body_timeout(limit_s: float) -> Response:
-    return error(408, f"the body took longer than {limit_s * 1_000:.0f} ms", "send it again", close=True)
-
-
-def head_too_large(limit_bytes: int) -> Response:
-    return error(431, f"the headers have more than {limit_bytes} bytes", "send fewer", close=True)
-
-
-def body_too_large(limit_bytes: int) -> Response:
-    return error(413, f"the body has more than {limit_bytes} bytes", "send less at a time", close=True)
-
-
-def too_many_connections() -> Response:
-    return error(503, "too many connections are open", "keep fewer, and keep them alive", RETRY, close=True)
+def timeout(part: str, limit_s: float) -> Response:
+    """Return the response to a request if one part of it, the headers or the body, took too long."""
+    return error(408, f"the {part} took longer than {limit_s * 1_000:.0f} ms", "send it again", close=True)
 
 
 def overloaded(reason: str) -> Response:
-    """The server cannot take the request now. Nothing of it was processed."""
+    """Return the response to a request that was not processed because a limit of the server was reached."""
     return error(503, reason, "nothing was stored; send it again", RETRY, close=True)
+
+
+def is_cross_site(headers: Mapping[bytes, bytes]) -> bool:
+    """Return whether a page of another site made a browser send the request (cross-site request forgery).
+
+    `headers` have lower-case names. Programs other than browsers send neither `Sec-Fetch-Site` nor `Origin`.
+    """
+    site = headers.get(b"sec-fetch-site")
+    if site is not None:
+        return site.lower() not in (b"same-origin", b"none")
+    origin = headers.get(b"origin")
+    if origin is None:
+        return False
+    host = origin.partition(b"://")[2].lower()
+    return not host or host != headers.get(b"host", b"").lower()

@@ -1,10 +1,10 @@
-"""OpenAPI documents, generated from operations and from the types of their requests and responses."""
+"""OpenAPI documents, generated from operations and from the types of their parameters and bodies."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,6 +15,8 @@ from tillstream.receipt.model import Fault
 VERSION = "3.0.3"
 JSON = "application/json"
 REF = "#/components/schemas/{name}"
+
+JsonSchema = dict[str, Any]
 
 _NULL = {"type": "null"}
 _RETRY_AFTER = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
@@ -27,23 +29,19 @@ class Errors(msgspec.Struct, frozen=True):
     errors: list[Fault]
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A request or response body of one media type. `type` is the Python type that its schema is made from."""
+class Body(NamedTuple):
+    """A request or response body of one media type. Its schema is generated from `type`, a Python type."""
 
     type: Any
     media_type: str = JSON
-    description: str = ""
     example: Any = None
 
 
 ERRORS = (Body(Errors),)
-JsonSchema = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
-    """A response of one status, with its body in each media type."""
+class Response(NamedTuple):
+    """A response of one status, with one body for each media type."""
 
     description: str
     bodies: Sequence[Body] = ERRORS
@@ -51,7 +49,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One method of one path. `query` and `path_types` have the type of each parameter by its name."""
+    """One method of one path. `path_types` and `query` contain the type of each parameter by name."""
 
     method: str
     path: str
@@ -69,92 +67,85 @@ class Operation:
 def document(
     title: str, description: str, operations: Iterable[Operation], security: Mapping[str, JsonSchema]
 ) -> JsonSchema:
-    """The whole document. `security` has the schemes, any one of which admits to a secured operation."""
-    schemas = _Schemas()
+    """Return the OpenAPI document. Secured operations accept any one of the `security` schemes."""
+    schemas: JsonSchema = {}
     paths: dict[str, JsonSchema] = {}
     for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method] = _operation(operation, schemas, security)
+        described = _operation(operation, schemas)
+        if operation.secured:
+            # The empty requirement describes a server without keys and password.
+            described["security"] = [*({name: []} for name in security), {}]
+        paths.setdefault(operation.path, {})[operation.method] = described
     return {
         "openapi": VERSION,
         "info": {"title": title, "version": __version__, "description": description},
         "paths": paths,
-        "components": {"schemas": schemas.components, "securitySchemes": dict(security)},
+        "components": {"schemas": schemas, "securitySchemes": dict(security)},
     }
 
 
-class _Schemas:
-    """The schemas of types, and those components that they refer to."""
+def convert(schema: Any, change: Callable[[JsonSchema], JsonSchema]) -> Any:
+    """Return a copy of a JSON Schema in which `change` has replaced every object, inner objects first."""
+    if isinstance(schema, list):
+        return [convert(part, change) for part in schema]
+    if isinstance(schema, dict):
+        return change({name: convert(part, change) for name, part in schema.items()})
+    return schema
 
-    def __init__(self) -> None:
-        self.components: JsonSchema = {}
 
-    def of(self, python_type: Any) -> JsonSchema:
-        [schema], found = msgspec.json.schema_components([python_type], ref_template=REF)
-        self.components |= {name: _as_3_0(each) for name, each in found.items()}
-        converted: JsonSchema = _as_3_0(schema)
-        return converted
-
-    def parameters(self, place: str, types: Mapping[str, Any]) -> list[JsonSchema]:
-        """The parameters in `path` or `query`; those in a path are required."""
-        return [self._parameter(name, place, self.of(each)) for name, each in types.items()]
-
-    def _parameter(self, name: str, place: str, schema: JsonSchema) -> JsonSchema:
+def _operation(operation: Operation, schemas: JsonSchema) -> JsonSchema:
+    def parameter(place: str, name: str, python_type: Any) -> JsonSchema:
+        schema = _schema(python_type, schemas)
         description = schema.pop("description", "")
         return {"name": name, "in": place, "required": place == "path", "schema": schema, "description": description}
 
-    def content(self, bodies: Sequence[Body]) -> JsonSchema:
-        return {body.media_type: self._media(body) for body in bodies}
-
-    def _media(self, body: Body) -> JsonSchema:
-        schema = self.of(body.type)
-        if body.description:
-            schema["description"] = body.description
-        return {"schema": schema} if body.example is None else {"schema": schema, "example": body.example}
-
-
-def _operation(operation: Operation, schemas: _Schemas, security: Mapping[str, Any]) -> JsonSchema:
-    described: JsonSchema = {"operationId": operation.id, "summary": operation.summary}
-    if operation.tag:
-        described["tags"] = [operation.tag]
-    if operation.description:
-        described["description"] = operation.description
-    described["parameters"] = [
-        *schemas.parameters("path", operation.path_types),
-        *schemas.parameters("query", operation.query),
-    ]
-    if operation.request:
-        described["requestBody"] = {"required": True, "content": schemas.content(operation.request)}
-    described["responses"] = {}
-    for status, response in operation.responses.items():
-        described["responses"][str(status)] = {
-            "description": response.description,
-            "content": schemas.content(response.bodies),
-            **({"headers": _RETRY_AFTER} if status in _RETRY_STATUSES else {}),
+    def content(bodies: Sequence[Body]) -> JsonSchema:
+        return {
+            body.media_type: _without_empty(schema=_schema(body.type, schemas), example=body.example) for body in bodies
         }
-    if operation.secured:
-        # The empty requirement stands for a server without keys and password.
-        described["security"] = [*({name: []} for name in security), {}]
-    return described
+
+    return _without_empty(
+        operationId=operation.id,
+        summary=operation.summary,
+        description=operation.description,
+        tags=[operation.tag] if operation.tag else [],
+        parameters=[
+            *(parameter("path", *each) for each in operation.path_types.items()),
+            *(parameter("query", *each) for each in operation.query.items()),
+        ],
+        requestBody={"required": True, "content": content(operation.request)} if operation.request else None,
+        responses={
+            str(status): _without_empty(
+                description=response.description,
+                content=content(response.bodies),
+                headers=_RETRY_AFTER if status in _RETRY_STATUSES else None,
+            )
+            for status, response in operation.responses.items()
+        },
+    )
 
 
-def _as_3_0(schema: Any) -> Any:
-    """A JSON Schema as OpenAPI 3.0 writes it: `nullable` instead of the type null, `byte` for base64."""
-    if isinstance(schema, list):
-        return [_as_3_0(part) for part in schema]
-    if not isinstance(schema, dict):
+def _without_empty(**fields: Any) -> JsonSchema:
+    return {name: value for name, value in fields.items() if value}
+
+
+def _schema(python_type: Any, schemas: JsonSchema) -> JsonSchema:
+    """Return the schema of a type, and add the components that it refers to."""
+    [schema], components = msgspec.json.schema_components([python_type], ref_template=REF)
+    schemas |= convert(components, _as_3_0)
+    converted: JsonSchema = convert(schema, _as_3_0)
+    return converted
+
+
+def _as_3_0(schema: JsonSchema) -> JsonSchema:
+    """Replace the type null, which OpenAPI 3.0 does not have, by `nullable`."""
+    if _NULL not in schema.get("anyOf", ()):
         return schema
-    if schema.get("contentEncoding") == "base64":
-        return {"type": "string", "format": "byte"}
-    if _NULL in schema.get("anyOf", ()):
-        rest = {name: part for name, part in schema.items() if name != "anyOf"}
-        parts = [part for part in schema["anyOf"] if part != _NULL]
-        return _nullable(_as_3_0({**rest, "anyOf": parts} if len(parts) > 1 else {**parts[0], **rest}))
-    return {name: _as_3_0(part) for name, part in schema.items()}
-
-
-def _nullable(schema: JsonSchema) -> JsonSchema:
-    """The schema, or null. OpenAPI 3.0 allows `nullable` only beside a type, and nothing beside a reference."""
-    if "anyOf" in schema:
-        first, *others = schema["anyOf"]
-        return {**schema, "anyOf": [_nullable(first), *others]}
-    return {"allOf": [schema], "nullable": True} if "$ref" in schema else {**schema, "nullable": True}
+    first, *others = (part for part in schema.pop("anyOf") if part != _NULL)
+    # `nullable` must be next to a type, and a reference must be the only member of its object.
+    nullable = {"allOf": [first]} if "$ref" in first else first
+    return (
+        {"anyOf": [{**nullable, "nullable": True}, *others], **schema}
+        if others
+        else {**nullable, **schema, "nullable": True}
+    )

@@ -1,22 +1,24 @@
-"""HTTP/1.1 of one connection: requests are handed over whole and in order, responses sent whole or in parts."""
+"""One HTTP/1.1 connection: passes whole requests to the application in order, and sends its responses."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from http import HTTPStatus
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from tillstream.http import messages
-from tillstream.http.connections import Connections
 from tillstream.http.messages import Request, Response
 from tillstream.http.reader import BODY, CLOSING, HEAD, IDLE, RequestReader
 
-PIPELINE_LIMIT = 128
-"""Most requests of one connection that wait for their turn."""
+if TYPE_CHECKING:
+    from tillstream.http.server import Connections
 
-# After a rejection the client may go on sending for this long. If the server closed at once, the reset that
-# follows unread data could destroy the response.
+PIPELINE_LIMIT = 128
+"""The maximum number of requests that one connection queues."""
+
+# After a rejection, the server reads and drops data for this long before it closes the connection. If it closed
+# immediately, unread data would cause a TCP reset, and the client could lose the response.
 _LINGER_S = 2.0
 
 _STATUS_LINES = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n".encode() for each in HTTPStatus}
@@ -27,10 +29,10 @@ _NEVER = float("inf")
 
 
 class Connection(RequestReader, asyncio.Protocol):
-    """One client. Its requests are answered one at a time and in order.
+    """The connection of one client. Implements `tillstream.http.messages.Exchange`.
 
-    Requests that arrive early wait, and reading pauses until all of them have begun: a client that
-    sends without reading fills its own buffers. One request passes without a task or a future.
+    The application gets one request at a time. Pipelined requests are queued, and the connection reads no further
+    data until the queue is empty. No task or future is created per request.
     """
 
     def __init__(self, connections: Connections) -> None:
@@ -49,24 +51,25 @@ class Connection(RequestReader, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        # None where the client is gone already.
+        # None if the client has already disconnected.
         peer = transport.get_extra_info("peername")
         self.client = (str(peer[0]), int(peer[1])) if peer else None
         allowed = self._connections.add(self)
         if self._connections.closing:
             self.abort()
         elif not allowed:
-            self._reject(messages.too_many_connections())
+            problem = "too many connections are open"
+            self._reject(messages.error(503, problem, "keep fewer, and keep them alive", messages.RETRY, close=True))
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._transport = None
-        self._forget()
+        self._drop_queue()
         _resolve(self._disconnected)
         _resolve(self._writable)
         self._connections.remove(self)
 
     def eof_received(self) -> bool:
-        """The client sends no more. What it sent is still handed over, also if it is truncated."""
+        """Pass on a truncated request. Return whether the connection stays open for responses."""
         self._ended = True
         if self._stage is BODY:
             self._complete(truncated=True)
@@ -75,9 +78,9 @@ class Connection(RequestReader, asyncio.Protocol):
         return half_open and self._transport is not None and self._transport.can_write_eof()
 
     def pause_writing(self) -> None:
-        """The client does not read its responses: begin nothing more until it does."""
+        """Process no further requests while the client does not read its responses."""
         self._blocked = True
-        self.deadline = self._connections.now + self._connections.limits.body_s
+        self._limit_writing()
 
     def resume_writing(self) -> None:
         self._blocked = False
@@ -91,7 +94,6 @@ class Connection(RequestReader, asyncio.Protocol):
     # -- requests
 
     def _continue(self) -> None:
-        """Ask the client for the body, unless its responses to earlier requests come first."""
         if self._answering:
             return
         assert self._transport is not None
@@ -102,13 +104,12 @@ class Connection(RequestReader, asyncio.Protocol):
             self._reject(rejection._replace(close=True))
 
     def _tunnel(self) -> None:
-        """End the connection after the response to CONNECT: what follows is not HTTP."""
         self._keep_open = False
         if not self._answering:
             self._hang_up()
 
-    def _forget(self) -> None:
-        """Drop everything that was not begun."""
+    def _drop_queue(self) -> None:
+        """Drop the request that is being read, and all queued requests."""
         self._drop_body()
         for request in self._waiting:
             if request.reservation is not None:
@@ -116,9 +117,8 @@ class Connection(RequestReader, asyncio.Protocol):
         self._waiting.clear()
 
     def _read(self, request: Request) -> None:
-        """Begin the request, or let it wait for its turn."""
         if not (self._answering or self._blocked or self._waiting):
-            self._begin(request)
+            self._handle(request)
             return
         self._waiting.append(request)
         if self._answering:
@@ -129,7 +129,7 @@ class Connection(RequestReader, asyncio.Protocol):
         if len(self._waiting) > PIPELINE_LIMIT:
             self._reject(messages.overloaded("too many requests wait on this connection"))
 
-    def _begin(self, request: Request) -> None:
+    def _handle(self, request: Request) -> None:
         self._answering = True
         self.deadline = _NEVER
         self._keep_open = request.keep_alive
@@ -137,10 +137,10 @@ class Connection(RequestReader, asyncio.Protocol):
         self._connections.app.handle(request, self)
 
     def _drain(self) -> None:
-        """Begin the waiting requests. A loop, because a response may come before `handle` returns."""
+        """Pass on queued requests until one of them is not answered immediately, then continue to read."""
         self._draining = True
         while self._waiting and not (self._answering or self._blocked):
-            self._begin(self._waiting.popleft())
+            self._handle(self._waiting.popleft())
         self._draining = False
         if self._waiting or self._answering or self._transport is None:
             return
@@ -151,13 +151,12 @@ class Connection(RequestReader, asyncio.Protocol):
             self._transport.resume_reading()
             self._paused = False
         if not self._blocked and self._stage is not CLOSING:
-            # Part of the next request may have arrived. The client can send the rest only from now on.
+            # Part of the next request may have arrived. The client could not send the rest while reading was paused.
             self._restart_deadline()
 
     # -- responses
 
     def respond(self, response: Response) -> None:
-        """Send a whole response."""
         self._answering = False
         if self._transport is None or self._transport.is_closing():
             return
@@ -166,7 +165,6 @@ class Connection(RequestReader, asyncio.Protocol):
         self._end_response(closes)
 
     def start(self, status: int, headers: bytes, *, chunked: bool = False, close: bool = False) -> None:
-        """Begin a response whose headers carry its length, or that is sent in chunks, or that closing ends."""
         self._chunked = chunked
         self._keep_open = self._keep_open and not close and not self._is_last()
         self._connections.on_response(status)
@@ -175,13 +173,11 @@ class Connection(RequestReader, asyncio.Protocol):
             self._transport.write(b"%b%b%b\r\n" % (_STATUS_LINES[status], self._connections.date_line, lines))
 
     def write(self, part: bytes) -> None:
-        """Send a part of the body."""
         if self._transport is not None and part:
-            # Not joined: many viewers of one stream share the part.
+            # Joining would copy the part for each viewer of a stream.
             self._transport.writelines((b"%x\r\n" % len(part), part, b"\r\n") if self._chunked else (part,))
 
     def finish(self) -> None:
-        """End the response that `start` began."""
         self._answering = False
         if self._transport is None or self._transport.is_closing():
             return
@@ -190,7 +186,6 @@ class Connection(RequestReader, asyncio.Protocol):
         self._end_response(not self._keep_open or self._is_last())
 
     def writable(self) -> asyncio.Future[None] | None:
-        """A future that is done once the client reads again; None if nothing has to wait."""
         if not self._blocked or self._transport is None:
             return None
         if self._writable is None or self._writable.done():
@@ -198,7 +193,6 @@ class Connection(RequestReader, asyncio.Protocol):
         return self._writable
 
     def disconnected(self) -> asyncio.Future[None]:
-        """A future that is done once the client is gone."""
         if self._disconnected is None:
             self._disconnected = asyncio.get_running_loop().create_future()
             if self._transport is None:
@@ -206,7 +200,7 @@ class Connection(RequestReader, asyncio.Protocol):
         return self._disconnected
 
     def _is_last(self) -> bool:
-        """Whether the connection closes after the response to the current request."""
+        """Return whether the connection closes after the response to the current request."""
         if not self._keep_open:
             return True
         more = self._waiting or self._rejection is not None
@@ -214,12 +208,11 @@ class Connection(RequestReader, asyncio.Protocol):
 
     def _end_response(self, closes: bool) -> None:
         if closes:
-            self._forget()
+            self._drop_queue()
             self._hang_up()
             return
         if not self._blocked and (self._stage is IDLE or self.deadline == _NEVER):
-            limits = self._connections.limits
-            self.deadline = self._connections.now + (limits.body_s if self._stage is BODY else limits.header_s)
+            self._restart_deadline()
         if (self._paused or self._waiting or self._rejection is not None) and not self._draining:
             self._drain()
 
@@ -241,7 +234,6 @@ class Connection(RequestReader, asyncio.Protocol):
     # -- ends
 
     def _reject(self, response: Response) -> None:
-        """Read no more of this client, and send the response once those before it are sent. The first one counts."""
         self._drop_body()
         if self._stage is CLOSING:
             return
@@ -253,7 +245,10 @@ class Connection(RequestReader, asyncio.Protocol):
         if self._rejection is None or self._transport is None or self._transport.is_closing():
             return
         if self._answering or self._blocked or self._waiting:
-            self.deadline = _NEVER if self._answering else self._connections.now + self._connections.limits.body_s
+            if self._answering:
+                self.deadline = _NEVER
+            else:
+                self._limit_writing()
             return
         self._without_body = False
         self._write_whole(self._rejection, True)
@@ -264,33 +259,35 @@ class Connection(RequestReader, asyncio.Protocol):
             self._transport.write_eof()
 
     def overdue(self) -> None:
-        """The connection passed its deadline."""
-        limits = self._connections.limits
-        if self._stage is BODY and not self._blocked:
-            self._reject(messages.body_timeout(limits.body_s))
-        elif self._stage is HEAD and not self._blocked:
-            self._reject(messages.head_timeout(limits.header_s))
-        elif self._stage is IDLE and not self._blocked:
-            self._hang_up()
-        else:
+        """End the connection after its deadline."""
+        if self._blocked or self._stage is CLOSING:
             self.abort()
+        elif self._stage is BODY:
+            self._reject(messages.timeout("body", self._connections.body_timeout_s))
+        elif self._stage is HEAD:
+            self._reject(messages.timeout("headers", self._connections.header_timeout_s))
+        else:
+            self._hang_up()
 
     def close_if_idle(self) -> None:
-        """Close the connection unless a request is under way; then its response closes it."""
+        """Close the connection if it has no open request. Otherwise it closes after the response."""
         if self._stage is IDLE and not self._answering:
             self._hang_up()
 
     def _hang_up(self) -> None:
-        """Close once everything is sent. A client that does not read it is cut off after a while."""
+        """Close the connection after all data are sent. Abort if the client does not read them in time."""
         self._stage = CLOSING
-        self.deadline = self._connections.now + self._connections.limits.body_s
+        self._limit_writing()
         if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
-        """Cut the connection off."""
         if self._transport is not None:
             self._transport.abort()
+
+    def _limit_writing(self) -> None:
+        """Start the time limit within which the client must read its responses."""
+        self.deadline = self._connections.now + self._connections.body_timeout_s
 
 
 def _resolve(future: asyncio.Future[None] | None) -> None:

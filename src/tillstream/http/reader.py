@@ -1,28 +1,35 @@
-"""The reading half of a connection: assembles requests from llhttp's callbacks and enforces the limits."""
+"""The receiving half of a connection: parses requests with llhttp, checks their heads and enforces the limits."""
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import httptools
 import structlog
 
-from tillstream.http import head, messages
-from tillstream.http.connections import Connections
+from tillstream.http import messages
 from tillstream.http.memory import Reservation
 from tillstream.http.messages import Headers, Request, Response
 
-REPEAT_LIMIT = 100
-"""Most repeated fields in the head of one request: joining more of them would take long."""
+if TYPE_CHECKING:
+    from tillstream.http.server import Connections
 
-# A body whose length has at most five digits is not counted: the connection limit bounds them all.
-_SMALL_DIGITS = 5
+REPEAT_LIMIT = 100
+"""The maximum number of repeated fields in a head, because joining their values takes time."""
+
+# Bodies below 100,000 bytes reserve no memory. The limit on connections bounds their total size.
+_UNRESERVED_DIGITS = 5
+
+# RFC 3986, section 3.2, but without commas: the values of two Host fields are joined with a comma.
+_HOST = re.compile(rb"(?:\[[0-9A-Za-z:.]+\]|[A-Za-z0-9._~!$&'()*+;=%-]*)(?::[0-9]*)?")
 
 _logger = structlog.get_logger()
 
 
 class Stage(IntEnum):
-    """Progress of the request that is being read."""
+    """The part of a request that is being received."""
 
     IDLE = 0
     HEAD = 1
@@ -30,21 +37,22 @@ class Stage(IntEnum):
     CLOSING = 3
 
 
-# Read from the class, each would be looked up twice.
+# Module variables are faster to read than members of the class.
 IDLE, HEAD, BODY, CLOSING = Stage
 
 
 class RequestReader:
-    """Parses the bytes received from one client. The connection says what happens to a request and to a rejected client."""
+    """Parses the bytes from one client. A subclass implements the methods that raise `NotImplementedError`."""
 
     def __init__(self, connections: Connections) -> None:
-        self.deadline = connections.now + connections.limits.header_s
+        self.deadline = connections.now + connections.header_timeout_s
         self._connections = connections
         self._parser = httptools.HttpRequestParser(self)
         self._stage: Stage = IDLE
         self._target = b""
         self._headers: Headers = {}
         self._keep_alive, self._version = True, ""
+        # The last valid Host value. Most clients send the same value again, so it is checked once.
         self._host: bytes | None = b""
         self._body: bytes | list[bytes] = b""
         self._reservation: Reservation | None = None
@@ -52,23 +60,23 @@ class RequestReader:
         self._framing_seen = self._in_trailers = self._paused = False
 
     def _read(self, request: Request) -> None:
-        """Handle a request, either complete or truncated."""
+        """Respond to a request or put it in the queue."""
         raise NotImplementedError
 
     def _reject(self, response: Response) -> None:
-        """Stop reading from this client, and send the response after all earlier ones."""
+        """Stop reading from this client, and send the response after all earlier responses."""
         raise NotImplementedError
 
     def _continue(self) -> None:
-        """Ask the client for the body."""
+        """Send 100 (Continue), so that the client sends the body."""
         raise NotImplementedError
 
     def _tunnel(self) -> None:
-        """End the connection after the response to CONNECT: what follows is not HTTP."""
+        """Close the connection after the response to CONNECT, because the data that follow are not HTTP."""
         raise NotImplementedError
 
     def abort(self) -> None:
-        """Cut the connection off."""
+        """Close the connection immediately and drop unsent data."""
         raise NotImplementedError
 
     def data_received(self, data: bytes) -> None:
@@ -87,15 +95,16 @@ class RequestReader:
         except httptools.HttpParserError as error:
             self._reject(messages.malformed(str(error)))
         if self._stage is HEAD or (self._in_trailers and self._stage is BODY):
-            # If a request or a chunk size ended in these data, it is unknown how much of them is head or trailers.
+            # If these data also contain the end of a request or a chunk size, the length of the rest is unknown.
             self._head_bytes += 0 if self._framing_seen else len(data)
-            if self._head_bytes > self._connections.limits.header_bytes:
-                self._reject(messages.head_too_large(self._connections.limits.header_bytes))
+            if self._head_bytes > self._connections.header_limit_bytes:
+                self._reject_head()
 
     def _restart_deadline(self) -> None:
-        """Restart the time limit for whatever the client has to send next."""
-        limits = self._connections.limits
-        self.deadline = self._connections.now + (limits.body_s if self._stage is BODY else limits.header_s)
+        """Restart the time limit of the part that is being received."""
+        connections = self._connections
+        limit_s = connections.body_timeout_s if self._stage is BODY else connections.header_timeout_s
+        self.deadline = connections.now + limit_s
 
     # -- callbacks of llhttp
 
@@ -104,20 +113,21 @@ class RequestReader:
             self._stage = HEAD
             self._target, self._headers, self._body, self._head_bytes, self._repeats = b"", {}, b"", 0, 0
             if not self._paused:
-                self.deadline = self._connections.now + self._connections.limits.header_s
+                self.deadline = self._connections.now + self._connections.header_timeout_s
 
     def on_url(self, part: bytes) -> None:
         self._target += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # Trailers are not headers (RFC 9110, section 6.5.1), and nothing here needs them.
+        # Trailers are dropped. They must not be merged into the headers (RFC 9110, section 6.5.1).
         if self._in_trailers:
             return
         name, headers = name.lower(), self._headers
         if name in headers:
             self._repeats += 1
             if self._repeats > REPEAT_LIMIT:
-                self._reject(messages.error(431, f"more than {REPEAT_LIMIT} fields repeat", "send fewer", close=True))
+                problem = f"more than {REPEAT_LIMIT} fields repeat"
+                self._reject(messages.error(431, problem, "send fewer", close=True))
                 return
             value = headers[name] + (b"; " if name == b"cookie" else b", ") + value
         headers[name] = value
@@ -125,28 +135,28 @@ class RequestReader:
     def on_headers_complete(self) -> None:
         if self._stage is not HEAD:
             return
-        headers, limits, parser = self._headers, self._connections.limits, self._parser
-        # Asking for the version is slow. HTTP/1.1 alone keeps a connection without a Connection field.
+        headers, connections, parser = self._headers, self._connections, self._parser
+        # Reading the version from the parser is slow. Without a Connection field, only HTTP/1.1 keeps a connection open.
         self._keep_alive, self._version = parser.should_keep_alive(), "1.1"
         if not self._keep_alive or b"connection" in headers:
             self._version = parser.get_http_version()
         host = headers.get(b"host")
         if host != self._host or self._version != "1.1" or b"transfer-encoding" in headers:
-            problem = head.find_problem(self._version, headers)
+            problem = _check_head(self._version, headers)
             if problem is not None:
                 self._reject(problem)
                 return
             self._host = host
-        if self._read_bytes > limits.header_bytes < head.size_bytes(self._target, headers):
-            self._reject(messages.head_too_large(limits.header_bytes))
+        if self._read_bytes > connections.header_limit_bytes < _size_bytes(self._target, headers):
+            self._reject_head()
             return
         if b"upgrade" in headers and parser.should_upgrade():
             return
         self._stage = BODY
         if not self._paused:
-            self.deadline = self._connections.now + limits.body_s
+            self.deadline = connections.now + connections.body_timeout_s
         length = headers.get(b"content-length")
-        if length is not None and len(length) > _SMALL_DIGITS:
+        if length is not None and len(length) > _UNRESERVED_DIGITS:
             self._expect(int(length))
         if b"expect" in headers and self._stage is BODY and self._version == "1.1":
             self._continue()
@@ -165,7 +175,7 @@ class RequestReader:
             self._body = [self._body, part]
 
     def on_chunk_header(self) -> None:
-        """A chunk follows, or the trailers behind the last chunk: the next callback shows which."""
+        # Data or trailers follow. If they are data, `on_body` corrects this.
         if self._stage is BODY:
             self._in_trailers = self._framing_seen = True
 
@@ -176,17 +186,23 @@ class RequestReader:
     # -- the body and the end of a request
 
     def _expect(self, size: int) -> None:
-        """Reserve memory for more of the body. Reject a body over a limit, or from an unauthorized client, before it arrives."""
+        """Reserve memory for `size` more bytes of the body, or reject the request."""
         rejection, reservation = None, self._reservation
         if reservation is None:
             rejection = self._connections.app.reject(self._headers)
             reservation = self._reservation = Reservation(self._connections.budget)
+        limit_bytes = self._connections.body_limit_bytes
         if rejection is not None:
             self._reject(rejection)
-        elif reservation.size_bytes + size > self._connections.limits.body_bytes:
-            self._reject(messages.body_too_large(self._connections.limits.body_bytes))
+        elif reservation.size_bytes + size > limit_bytes:
+            problem = f"the body has more than {limit_bytes} bytes"
+            self._reject(messages.error(413, problem, "send less at a time", close=True))
         elif not reservation.grow(size):
             self._reject(messages.overloaded("too much is being read"))
+
+    def _reject_head(self) -> None:
+        problem = f"the headers have more than {self._connections.header_limit_bytes} bytes"
+        self._reject(messages.error(431, problem, "send fewer", close=True))
 
     def _drop_body(self) -> None:
         self._body = b""
@@ -195,7 +211,7 @@ class RequestReader:
             self._reservation = None
 
     def _complete(self, *, truncated: bool) -> None:
-        """The request is whole, or no more of it will come."""
+        """Pass on a request whose body is complete or truncated."""
         self._framing_seen, self._in_trailers = True, False
         body, reservation = self._body, self._reservation
         self._body, self._reservation = b"", None
@@ -214,11 +230,42 @@ class RequestReader:
         )
 
     def _ignore_upgrade(self, rest: bytes) -> None:
-        """Parse the head again without its Upgrade field, because with it llhttp would not read the body."""
+        """Parse the head again without its Upgrade field, because after that field llhttp does not parse the body.
+
+        A server may ignore the field (RFC 9110, section 7.8).
+        """
         if self._stage is not HEAD:
             self._tunnel()
             return
-        again = head.without_upgrade(self._parser.get_method(), self._target, self._version, self._headers)
+        line = b"%b %b HTTP/%b\r\n" % (self._parser.get_method(), self._target, self._version.encode())
+        fields = b"".join(b"%b: %b\r\n" % field for field in self._headers.items() if field[0] != b"upgrade")
         self._parser = httptools.HttpRequestParser(self)
         self._stage = IDLE
-        self.data_received(again + rest)
+        self.data_received(line + fields + b"\r\n" + rest)
+
+
+def _check_head(version: str, headers: Headers) -> Response | None:
+    """Return the rejection of an invalid head, or None. These are the rules of RFC 9112 that llhttp does not check."""
+    if version not in ("1.1", "1.0"):
+        return messages.error(505, f"HTTP/{version} is not supported", "use HTTP/1.1", close=True)
+    host = headers.get(b"host")
+    if host is None and version == "1.1":
+        return messages.malformed("the Host field is missing")
+    if host is not None and not _HOST.fullmatch(host):
+        return messages.malformed("the Host field is repeated or is not a host")
+    encoding = headers.get(b"transfer-encoding")
+    if encoding is None:
+        return None
+    if version == "1.0":
+        return messages.malformed("HTTP/1.0 has no Transfer-Encoding")
+    if encoding.lower().rpartition(b",")[2].strip() != b"chunked":
+        return messages.malformed("the last transfer encoding is not chunked")
+    if b"," in encoding:
+        problem = f"the transfer encoding {encoding.decode('latin-1')} is not supported"
+        return messages.error(501, problem, "use chunked, or Content-Length", close=True)
+    return None
+
+
+def _size_bytes(target: bytes, headers: Headers) -> int:
+    """Return the approximate size of a head."""
+    return len(target) + sum(len(name) + len(value) + 4 for name, value in headers.items())

@@ -1,27 +1,98 @@
-"""The HTTP/1.1 server: serves an application on a listening socket until it is stopped."""
+"""The HTTP/1.1 server: serves an application on a listening socket and limits its connections."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from email.utils import formatdate
 from typing import Any
 
 import structlog
 
 from tillstream.access import exposure
+from tillstream.clock import Clock
 from tillstream.config.settings import Settings
 from tillstream.errors import OperationalError
-from tillstream.http.connections import Connections
+from tillstream.http.memory import MemoryBudget
+from tillstream.http.messages import Application
 from tillstream.http.protocol import Connection
 
 BACKLOG = 4_096
-"""Connections that may wait to be accepted."""
+"""The maximum number of connections that wait to be accepted."""
 
 TLS_CLOSING_S = 1.0
-"""Longest wait for the client's part in closing TLS."""
+"""The maximum time that the server waits for a client to close TLS."""
 
 _logger = structlog.get_logger()
+
+
+class Connections:
+    """The open connections of one server, their limits, and the state that they share. Bound to one event loop."""
+
+    def __init__(
+        self,
+        app: Application,
+        settings: Settings,
+        budget: MemoryBudget,
+        clock: Clock,
+        on_response: Callable[[int], None] = lambda _status: None,
+    ) -> None:
+        """`budget` limits the memory of large bodies. `on_response` is called with the status of each response."""
+        self.app = app
+        self.budget = budget
+        self.on_response = on_response
+        self.header_limit_bytes = settings.header_limit_bytes
+        self.header_timeout_s = settings.header_timeout_ms / 1_000
+        self.body_limit_bytes = settings.body_limit_bytes
+        self.body_timeout_s = settings.body_timeout_ms / 1_000
+        self.closing = False
+        self._limit = settings.connection_limit
+        self._open: set[Connection] = set()
+        self._all_closed = asyncio.Event()
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._tick()
+
+    def _tick(self) -> None:
+        """Read the clocks. Connections use these values, because reading a clock for each request is too slow."""
+        self.now = self._loop.time()
+        self.date_line = f"date: {formatdate(self._clock.now_us() // 1_000_000, usegmt=True)}\r\n".encode()
+
+    def add(self, connection: Connection) -> bool:
+        """Add a connection. Return False if there are more connections than the limit."""
+        self._open.add(connection)
+        return len(self._open) <= self._limit
+
+    def remove(self, connection: Connection) -> None:
+        """Remove a closed connection."""
+        self._open.discard(connection)
+        if self.closing and not self._open:
+            self._all_closed.set()
+
+    async def watch(self) -> None:
+        """Update the clocks and end connections that have passed their deadline, until cancelled."""
+        pause_s = min(self.header_timeout_s / 4, self.body_timeout_s / 4, 1.0)
+        while True:
+            self._tick()
+            for connection in list(self._open):
+                if connection.deadline < self.now:
+                    connection.overdue()
+            await asyncio.sleep(pause_s)
+
+    async def close(self, limit_s: float) -> int:
+        """Close idle connections, wait up to `limit_s` for the others, then abort the rest. Return their number."""
+        self.closing = True
+        for connection in list(self._open):
+            connection.close_if_idle()
+        if self._open:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._all_closed.wait(), limit_s)
+        aborted = list(self._open)
+        for connection in aborted:
+            connection.abort()
+        return len(aborted)
 
 
 async def serve(
@@ -36,21 +107,22 @@ async def serve(
     limit_s: float,
     background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
 ) -> None:
-    """Serve until `stop` is set. Then call `stopping`, and give open requests `limit_s` to end.
+    """Serve until `stop` is set. Then call `stopping`, and wait up to `limit_s` for open requests.
 
-    `ready` gets the port. `background` runs beside the server and must not end before it. Raises `AccessError`
-    if the TLS files cannot be used, and `OperationalError` if the server, called `name`, ends by itself.
+    `ready` is called with the port. The coroutines of `background` run until the server stops and must not return
+    earlier. Raises `AccessError` if the TLS files cannot be used, and `OperationalError` if the server called `name`
+    fails.
     """
     with listener:
         port: int = listener.getsockname()[1]
-        secured = exposure.tls_context(settings)
+        tls = exposure.tls_context(settings)
         server = await asyncio.get_running_loop().create_server(
             lambda: Connection(connections),
             sock=listener,
             backlog=BACKLOG,
-            ssl=secured,
-            ssl_handshake_timeout=settings.header_timeout_ms / 1_000 if secured else None,
-            ssl_shutdown_timeout=TLS_CLOSING_S if secured else None,
+            ssl=tls,
+            ssl_handshake_timeout=connections.header_timeout_s if tls else None,
+            ssl_shutdown_timeout=TLS_CLOSING_S if tls else None,
         )
         stopped = asyncio.create_task(stop.wait())
         tasks = [stopped, *(asyncio.create_task(each()) for each in (connections.watch, *background))]
@@ -64,6 +136,6 @@ async def serve(
                 task.cancel()
             stopping()
             server.close()
-            cut_off = await connections.close(limit_s)
-            if cut_off:
-                _logger.warning("http.connections_cut_off", server=name, connections=cut_off, seconds=limit_s)
+            aborted = await connections.close(limit_s)
+            if aborted:
+                _logger.warning("http.connections_cut_off", server=name, connections=aborted, seconds=limit_s)

@@ -17,9 +17,9 @@ from tillstream.config.settings import Settings
 from tillstream.formats import registry
 from tillstream.formats.registry import Formats
 from tillstream.http import server
-from tillstream.http.connections import Connections, Limits
 from tillstream.http.memory import MemoryBudget, Reservation
 from tillstream.http.messages import Exchange, Headers, Reply, Request, Response
+from tillstream.http.server import Connections
 from tillstream.ingest import form_page, openapi, responses
 from tillstream.ingest.auth import Authorizer, Stores
 from tillstream.ingest.backpressure import Backpressure
@@ -213,7 +213,7 @@ async def serve(
     formats = registry.load(settings)
     handlers = ReceiptHandlers(settings, clock, formats, committer, budget, counters)
     app = IngestApp(formats, handlers, committer, Exposition(counters, log.lag, settings.data_path), authorizer)
-    connections = Connections(app, Limits.of(settings), budget, clock, counters.count_response)
+    connections = Connections(app, settings, budget, clock, counters.count_response)
     gc.collect()
     gc.freeze()
     try:

@@ -14,7 +14,7 @@ from jinja2 import Environment
 from msgspec import Struct
 
 from tillstream.formats.form import MEDIA_TYPE
-from tillstream.http import templates
+from tillstream.http import html
 from tillstream.http.messages import Headers, Response
 from tillstream.ingest.openapi import Page
 from tillstream.receipt.model import Fault
@@ -130,7 +130,7 @@ def _render(template: str, **values: Any) -> bytes:
 
 @cache
 def _environment() -> Environment:
-    return templates.environment(
+    return html.environment(
         _FOLDER / "templates",
         receipt_fields=_RECEIPT,
         line_fields=_LINE,

@@ -15,9 +15,8 @@ from tillstream.config.settings import Settings
 from tillstream.errors import LogFull
 from tillstream.formats.base import Decoder, Skip, Unreadable
 from tillstream.formats.registry import Formats
-from tillstream.http.csrf import is_cross_site
 from tillstream.http.memory import MemoryBudget, Reservation
-from tillstream.http.messages import Headers, Reply, Request, Response
+from tillstream.http.messages import Headers, Reply, Request, Response, is_cross_site
 from tillstream.ingest import responses
 from tillstream.ingest.auth import Stores
 from tillstream.ingest.content_encoding import ENCODINGS, BrokenEncoding, TooLarge, decompress

@@ -9,7 +9,7 @@ from msgspec import UNSET, structs
 
 from tillstream.http.messages import JSON, RETRY, Response, error
 from tillstream.http.openapi import Errors
-from tillstream.ingest.schemas import Live, Outcome, Ready, Rejected
+from tillstream.ingest.openapi import Live, Outcome, Ready, Rejected
 from tillstream.receipt.model import Fault
 
 _encode = msgspec.json.encode

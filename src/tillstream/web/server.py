@@ -22,7 +22,7 @@ from tillstream.clock import Clock, SystemClock
 from tillstream.config import ports
 from tillstream.config.settings import Settings
 from tillstream.errors import BadQuery, DatabaseUnavailable, OperationalError, UnknownMetric
-from tillstream.http import api_docs, asgi, openapi
+from tillstream.http import asgi, html, openapi
 from tillstream.http.server import BACKLOG
 from tillstream.quarantine.service import LocalQuarantineService
 from tillstream.queries.queries import Queries
@@ -127,16 +127,16 @@ def _documentation(*apis: Api) -> list[Route | Mount]:
         return Response(document(), media_type=openapi.JSON)
 
     def docs(_request: Request) -> HTMLResponse:
-        return HTMLResponse(api_docs.page("tillstream API", "/docs/files", "/assets/favicon.svg"))
+        return HTMLResponse(html.docs_page("tillstream API", "/docs/files", "/assets/favicon.svg"))
 
     def start(_request: Request) -> Response:
-        return Response(api_docs.START, media_type="text/javascript")
+        return Response(html.DOCS_START, media_type="text/javascript")
 
     return [
         Route("/openapi.json", description),
         Route("/docs", docs),
         Route("/docs/start.js", start),
-        Mount("/docs/files", static_files.StaticFolder(api_docs.SWAGGER_UI)),
+        Mount("/docs/files", static_files.StaticFolder(html.SWAGGER_UI)),
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tillstream.http.asgi import Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:

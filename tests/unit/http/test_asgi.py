@@ -1,4 +1,4 @@
-"""The ASGI adapter: scope, body, framing of responses, back-pressure, disconnects, lifespan, TLS, and the stop."""
+"""The ASGI adapter: scope, body, framing of responses, back-pressure, disconnects, TLS, and the stop."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.inprocess.asgi import AsgiServer, asgi_server
 from tests.support.certificate import certificate
 from tests.support.waiting import wait_until
-from tillstream.errors import AccessError, OperationalError
-from tillstream.http.asgi import App, Receive, Scope, Send
+from tillstream.errors import AccessError
 
 PLAIN = [(b"content-type", b"text/plain")]
 
@@ -29,7 +29,7 @@ def part(body: bytes, *, more: bool = False) -> dict[str, Any]:
     return {"type": "http.response.body", "body": body, "more_body": more}
 
 
-def sending(*messages: dict[str, Any]) -> App:
+def sending(*messages: dict[str, Any]) -> ASGIApp:
     """An application that answers every request with these messages."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -40,7 +40,7 @@ def sending(*messages: dict[str, Any]) -> App:
     return app
 
 
-def exchange(app: App, request: bytes) -> tuple[bytes, bytes]:
+def exchange(app: ASGIApp, request: bytes) -> tuple[bytes, bytes]:
     """Head and body of the response to a request, read until the connection closes."""
     with asgi_server(app) as server:
         connection = server.connect()
@@ -320,41 +320,6 @@ def test_a_body_over_the_limit_never_reaches_the_application() -> None:
     with asgi_server(echo, body_limit_bytes=200_000) as server:
         assert httpx.post(server.address, content=b"x" * 200_000).status_code == 200
         assert httpx.post(server.address, content=b"x" * 200_001).status_code == 413
-
-
-class Lifespan:
-    """An application with a start-up and a shut-down."""
-
-    def __init__(self, failing: str = "") -> None:
-        self.events: list[str] = []
-        self._failing = failing
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await sending(starting(), part(scope["state"]["greeting"]))(scope, receive, send)
-            scope["state"]["greeting"] = b"changed"
-            return
-        self.events.append((await receive())["type"])
-        if self._failing:
-            await send({"type": "lifespan.startup.failed", "message": self._failing})
-            return
-        scope["state"]["greeting"] = b"hello"
-        await send({"type": "lifespan.startup.complete"})
-        self.events.append((await receive())["type"])
-        await send({"type": "lifespan.shutdown.complete"})
-
-
-def test_the_lifespan_surrounds_all_requests_and_each_gets_a_copy_of_its_state() -> None:
-    app = Lifespan()
-    with asgi_server(app) as server:
-        assert [httpx.get(server.address).text for _ in range(2)] == ["hello"] * 2
-        assert app.events == ["lifespan.startup"]
-    assert app.events == ["lifespan.startup", "lifespan.shutdown"]
-
-
-def test_a_start_up_that_fails_ends_the_server() -> None:
-    with pytest.raises(OperationalError, match="could not start the application: no database"):
-        AsgiServer(Lifespan("no database"))
 
 
 @pytest.mark.parametrize("kind", ["ec", "rsa"])

@@ -15,10 +15,10 @@ from tests.support.waiting import wait_until
 from tillstream.clock import SystemClock
 from tillstream.config.settings import Settings
 from tillstream.http import protocol
-from tillstream.http.connections import Connections, Limits
 from tillstream.http.memory import MemoryBudget
 from tillstream.http.messages import Exchange, Headers, Request
 from tillstream.http.protocol import Connection as Protocol
+from tillstream.http.server import Connections
 from tillstream.ingest import responses
 
 
@@ -293,8 +293,7 @@ class Answering:
 @pytest.mark.parametrize("asked", [b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", b""])
 def test_a_client_that_never_reads_its_last_answer_is_cut_off(asked: bytes) -> None:
     async def run() -> list[str]:
-        limits = Limits(header_bytes=8_192, header_s=1, body_bytes=1_000, body_s=1, connections=9)
-        server = Connections(Answering(), limits, MemoryBudget(1_000), SystemClock(), lambda _status: None)
+        server = Connections(Answering(), Settings(), MemoryBudget(1_000), SystemClock())
         connection, transport = Protocol(server), Unread()
         connection.connection_made(transport)  # type: ignore[arg-type]
         if asked:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,8 +13,11 @@ import pytest
 from tests.inprocess.ingest import Ingest
 from tillstream.config.settings import Settings
 from tillstream.formats import registry
-from tillstream.ingest.openapi import operations
-from tillstream.receipt.model import Receipt
+from tillstream.http.messages import Response
+from tillstream.http.openapi import Errors
+from tillstream.ingest import responses
+from tillstream.ingest.openapi import Live, Outcome, Ready, operations
+from tillstream.receipt.model import Fault, Receipt
 from tillstream.receipt.validation import ID_LIMIT, ITEMS_LIMIT
 
 
@@ -104,3 +108,24 @@ def test_the_page_loads_everything_from_here(ingest: Ingest) -> None:
         assert answer.status == 200
         assert answer.headers["content-type"] in ("text/css", "text/javascript")
         assert len(answer.body) > 50
+
+
+FAULT = Fault("$.date", "it is missing", "a receipt needs it")
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (responses.accepted("0" * 32, "2026-11-23"), Outcome),
+        (responses.batch(1, [(1, [FAULT])], {"OPEN": 2}, parseable=True), Outcome),
+        (responses.batch(0, [(0, [FAULT])], {}, parseable=True), Outcome),
+        (responses.refused([FAULT], parseable=True), Errors),
+        (responses.not_found("/x"), Errors),
+        (responses.ready(""), Ready),
+        (responses.ready("the log is full"), Ready),
+        (responses.live(), Live),
+    ],
+)
+def test_an_answer_has_the_fields_of_its_type_and_no_others(answer: Response, kind: type[Any]) -> None:
+    typed = msgspec.json.decode(answer.body, type=kind)
+    assert msgspec.json.decode(msgspec.json.encode(typed)) == msgspec.json.decode(answer.body)

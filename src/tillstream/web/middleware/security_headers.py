@@ -13,7 +13,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tillstream.http.csrf import is_cross_site
+from tillstream.http.messages import is_cross_site
 from tillstream.web.api.routing import refusal
 
 READING = ("GET", "HEAD")

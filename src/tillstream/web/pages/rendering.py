@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from tillstream.access.sessions import COOKIE
 from tillstream.errors import BadQuery
-from tillstream.http import templates
+from tillstream.http import html
 from tillstream.web.api.parameters import Parameters
 from tillstream.web.api.routing import parameters
 from tillstream.web.i18n import Localizer, language_of, localizer
@@ -108,7 +108,7 @@ class Pages:
 def environment(language: str) -> Environment:
     """The templates in one language."""
     local = localizer(language)
-    return templates.environment(
+    return html.environment(
         TEMPLATES,
         language=language,
         sections=SECTIONS,

@@ -1,10 +1,10 @@
-"""Who sent a form: the page of this address, a program, or a page that has no business here."""
+"""A request is cross-site if a page of another site made a browser send it."""
 
 from __future__ import annotations
 
 import pytest
 
-from tillstream.http.csrf import is_cross_site
+from tillstream.http.messages import is_cross_site
 
 
 @pytest.mark.parametrize(
