@@ -196,7 +196,7 @@ def open_service(directory: DataDirectory, settings: Settings) -> Iterator[Quara
     Raises `DatabaseUnavailable` or `DataDirectoryError`.
     """
     from tillstream.access import machine_token
-    from tillstream.quarantine.remote import RemoteQuarantineService
+    from tillstream.quarantine.service import RemoteQuarantineService
 
     holder = directory.holder("engine")
     if holder is not None:

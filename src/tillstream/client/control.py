@@ -10,12 +10,14 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from http import HTTPStatus
 from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from tillstream import __version__
-from tillstream.errors import TillstreamError
+from tillstream.config.data_directory import Holder
+from tillstream.errors import DatabaseUnavailable, TillstreamError
 
 RESPONSE_LIMIT_BYTES = 256 * 1024 * 1024
 """Enough for an original of the largest body, escaped in JSON."""
@@ -125,6 +127,33 @@ class ControlClient:
             return self._same_machine or host == "localhost" or ip_address(host).is_loopback
         except ValueError:
             return False
+
+
+class EngineClient:
+    """Sends requests to a running engine. Only this engine can open the database. Safe from any thread."""
+
+    def __init__(self, holder: Holder, authorization: Mapping[str, str], timeout_s: float) -> None:
+        """`holder` is the holder of the `engine` lock. Raises `DatabaseUnavailable` while the engine starts."""
+        self.name = f"the engine of process {holder.pid}"
+        if not holder.address:
+            raise self.unavailable("it is only starting", "try again in a moment")
+        self._address = holder.address
+        self._headers = {"Content-Type": "application/json", **authorization}
+        self._client = ControlClient(timeout_s, same_machine=True)
+
+    def send(self, path: str, body: bytes | None = None) -> Response:
+        """POST the JSON body, or GET without one. Raises `DatabaseUnavailable` without a response or after a 401."""
+        try:
+            response = self._client.send(f"{self._address}{path}", body, self._headers)
+        except RequestFailed as error:
+            raise self.unavailable(f"at {self._address}: {error}") from error
+        if response.status == HTTPStatus.UNAUTHORIZED:
+            raise self.unavailable("it denies access", "run this as the user of the engine")
+        return response
+
+    def unavailable(self, because: object, hint: str = "see its log") -> DatabaseUnavailable:
+        """The error for a failed request."""
+        return DatabaseUnavailable("ask", self.name, because, hint)
 
 
 def unverified_tls() -> ssl.SSLContext:

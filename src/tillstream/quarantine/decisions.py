@@ -1,4 +1,7 @@
-"""The decisions that people made about quarantine entries. They are in a file beside the log, because no record holds them."""
+"""The decisions of people about quarantine entries.
+
+They are stored in a file beside the log, because the log does not contain them and the database can be rebuilt.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ _logger = structlog.get_logger()
 
 
 class Decision(Struct, frozen=True, omit_defaults=True):
-    """How and when (UTC) an entry was resolved. `day` is its day of receipt, `key` the receipt that it became."""
+    """How an entry was resolved, and when, in microseconds since 1970.
+
+    `day` is the day of receipt of the entry. `key` is the key of the receipt that a replay created.
+    """
 
     record_id: int = msgspec.field(name="place")
     day: date
@@ -49,7 +55,7 @@ class Decision(Struct, frozen=True, omit_defaults=True):
 
 
 class Decisions:
-    """The file of a data directory's decisions, one line of JSON each. A writer must hold the directory's `engine` lock."""
+    """The file of decisions, one JSON object per line. A writer must hold the `engine` lock of the data directory."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -61,7 +67,7 @@ class Decisions:
         try:
             with self._writing, self._file.open("ab+") as file:
                 size = file.seek(0, os.SEEK_END)
-                # A crash may have cut the last line off. The new lines must not continue it.
+                # A crash may have truncated the last line. A new line must not be appended to it.
                 if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
                     lines = b"\n" + lines
                 file.write(lines)
@@ -74,7 +80,7 @@ class Decisions:
             raise DatabaseUnavailable("write a decision to", self._file, reason, "is the disk full?") from error
 
     def all(self) -> Iterator[Decision]:
-        """Every decision, in order. Lines that cannot be read are logged and skipped. Raises `DatabaseUnavailable`."""
+        """Every decision, in order. Invalid lines are logged and skipped. Raises `DatabaseUnavailable`."""
         try:
             with self._file.open("rb") as file:
                 for number, line in enumerate(file, 1):
@@ -91,23 +97,26 @@ class Decisions:
             raise DatabaseUnavailable("read the decisions in", self._file, reason, "check the file") from error
 
     def apply(self, database: Database) -> None:
-        """Write the decisions that a database lacks to it, for example after a rebuild or a crash."""
+        """Write all decisions to the database that it does not contain, for example after a rebuild or a crash."""
         stored = {current_record_id(row["place"]) for row in database.query("SELECT place FROM decisions")}
-        decided = (msgspec.structs.replace(each, record_id=current_record_id(each.record_id)) for each in self.all())
-        missing = (each for each in decided if each.record_id not in stored)
+        decisions = (msgspec.structs.replace(each, record_id=current_record_id(each.record_id)) for each in self.all())
+        missing = (each for each in decisions if each.record_id not in stored)
         while page := list(islice(missing, _PAGE_DECISIONS)):
             write_decisions(database, page)
 
 
 def write_decisions(database: Database, decisions: Sequence[Decision]) -> None:
-    """Write decisions to the database. Existing ones stay. The engine may run meanwhile. Raises `DatabaseUnavailable`."""
+    """Write decisions to the database. The first decision about an entry stays. Raises `DatabaseUnavailable`.
+
+    The engine may commit at the same time.
+    """
     rows = [each.row() for each in decisions]
     for attempt in range(1, _COMMIT_ATTEMPTS + 1):
         position = database.position()
         try:
             database.commit(Changes(position, position, records=0, decisions=rows))
         except PositionConflict:
-            # The engine commits a few times per second, so it may have committed after the position was read.
+            # The engine committed after the position was read.
             if attempt == _COMMIT_ATTEMPTS:
                 raise
         else:

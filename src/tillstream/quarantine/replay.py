@@ -1,4 +1,4 @@
-"""Posts quarantined content to ingest again, as any sender would."""
+"""Posts quarantined content to ingest again."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from itertools import islice
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from tillstream.client.control import ControlClient, RequestFailed
 from tillstream.errors import IngestUnavailable
@@ -23,7 +24,10 @@ _BLANK = b"\xef\xbb\xbf \t\r\n"
 
 
 class ReplayResult(NamedTuple):
-    """The response of ingest. `errors` is empty if it accepted everything."""
+    """The result of a replay. `errors` is empty if ingest accepted everything.
+
+    `key` and `day` describe the receipt if the content was a single one. `receipts` counts the accepted receipts.
+    """
 
     errors: Sequence[Mapping[str, str]]
     key: str = ""
@@ -31,10 +35,24 @@ class ReplayResult(NamedTuple):
     receipts: int = 0
 
 
-class Replayer:
-    """Posts content to ingest; safe from any thread.
+class _Rejected(Struct):
+    index: int
+    errors: list[dict[str, str]]
 
-    Address and authorization are looked up for each request. The certificate of a `remote` ingest is verified.
+
+class _IngestResponse(Struct, rename="camel"):
+    accepted: int = 0
+    rejected: Sequence[_Rejected] = ()
+    receipt_key: str = ""
+    day: str = ""
+    errors: Sequence[dict[str, str]] = ()
+
+
+class Replayer:
+    """Posts content to ingest. Safe from any thread.
+
+    `address` and `authorization` are called for each request. They return the URL of ingest and the headers that
+    authorize the request. The certificate of ingest is verified only if `remote` is true.
     """
 
     def __init__(
@@ -57,20 +75,24 @@ class Replayer:
         return self._formats.media_types
 
     def media_type(self, source: str, requested: str = "") -> str:
-        """The media type that was requested (`csv`, `text/csv`), or else that of the source; empty if it is unknown."""
+        """The media type for a replay; an empty string if it is unknown.
+
+        `requested` is a media type or the name of a format, such as `text/csv` or `csv`. If it is empty, the
+        format of the source is used.
+        """
         name = requested or source.partition("/")[0]
         decoder = self._formats.named(name) or next((each for each in self._formats if each.name == name), None)
-        # The name is sent in a header, which allows neither line ends nor every letter.
+        # The media type is sent in a header, which must be printable ASCII.
         if decoder is None or not decoder.media_types or not (name.isascii() and name.isprintable()):
             return ""
         return requested if "/" in requested else decoder.media_types[0]
 
     def post(self, content: bytes, media_type: str, source: str) -> ReplayResult:
-        """Post content to ingest. Raises `IngestUnavailable` if ingest accepts nothing now."""
+        """Post content to ingest. Raises `IngestUnavailable` if ingest cannot process the request now."""
         decoder = self._formats.decoder(media_type)
         with self._decoding:
             several = decoder is not None and _has_several(decoder, content)
-        # `/receipt` refuses an array, even one with a single receipt.
+        # `/receipt` refuses an array, even an array of one receipt.
         path = "/receipts" if several or content.lstrip(_BLANK).startswith(b"[") else "/receipt"
         replay = f"{REPLAY}/{SIMULATED}" if source.endswith(f"/{SIMULATED}") else REPLAY
         headers = {"Content-Type": media_type, "Tillstream-Source": replay, **self._authorization()}
@@ -79,14 +101,21 @@ class Replayer:
             response = self._client.send(f"{address}{path}", content, headers)
         except RequestFailed as error:
             raise IngestUnavailable("reach ingest at", f"{address}{path}", error, "see its log, try again") from error
-        answer = _decoded(response.body)
+        body = _decode(response.body)
+        errors = [
+            {**error, "path": f"$[{rejected.index}]{error['path'][1:]}"}
+            for rejected in body.rejected
+            for error in rejected.errors
+        ]
+        if response.status == HTTPStatus.ACCEPTED:
+            return ReplayResult(errors, body.receipt_key, body.day, body.accepted)
+        errors = list(body.errors) or [{"path": "$", "error": f"it answered {response.status}", "hint": ""}]
+        # A wrong key concerns all content, so the content is not refused.
         if response.status == HTTPStatus.UNAUTHORIZED:
-            # The key is wrong for all entries, so this says nothing about the content.
-            reason, hint = _reason(answer, response.status), "see the setting ingest_key_file"
-            raise IngestUnavailable("replay to", address, reason, hint)
+            raise IngestUnavailable("replay to", address, errors[0]["error"], "see the setting ingest_key_file")
         if response.retryable:
-            raise IngestUnavailable("replay to", address, _reason(answer, response.status), "try again in a moment")
-        return _result(response.status, answer)
+            raise IngestUnavailable("replay to", address, errors[0]["error"], "try again in a moment")
+        return ReplayResult(errors)
 
 
 def _has_several(decoder: Decoder, content: bytes) -> bool:
@@ -94,27 +123,9 @@ def _has_several(decoder: Decoder, content: bytes) -> bool:
     return len(list(islice(receipts, 2))) > 1
 
 
-def _result(status: int, response: dict[str, Any]) -> ReplayResult:
-    if status != HTTPStatus.ACCEPTED:
-        return ReplayResult(response.get("errors") or [{"path": "$", "error": _reason(response, status), "hint": ""}])
-    errors = [
-        {**error, "path": f"$[{rejected['index']}]{error['path'][1:]}"}
-        for rejected in response.get("rejected", ())
-        for error in rejected["errors"]
-    ]
-    return ReplayResult(
-        errors, response.get("receiptKey", ""), response.get("day", ""), int(response.get("accepted", 0))
-    )
-
-
-def _decoded(body: bytes) -> dict[str, Any]:
+def _decode(body: bytes) -> _IngestResponse:
     try:
-        response = msgspec.json.decode(body)
+        return msgspec.json.decode(body, type=_IngestResponse)
     except msgspec.DecodeError:
-        return {}
-    return response if isinstance(response, dict) else {}
-
-
-def _reason(response: dict[str, Any], status: int) -> str:
-    errors = response.get("errors")
-    return str(errors[0]["error"]) if errors else f"it answered {status}"
+        # A proxy may respond with its own page.
+        return _IngestResponse()

@@ -1,19 +1,26 @@
-"""The quarantine service: lists, replays and discards entries, whether an engine runs or not."""
+"""The quarantine service: lists, replays and discards entries, in the engine's process or through its API."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from threading import Lock
+from typing import TypeVar
+from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Struct
 
+from tillstream.client.control import EngineClient, Response
 from tillstream.clock import Clock
+from tillstream.config.data_directory import Holder
 from tillstream.database.base import Database, Row
+from tillstream.errors import BadQuery, IngestUnavailable
+from tillstream.http.openapi import Errors
 from tillstream.log.base import Log
 from tillstream.quarantine.decisions import DISCARDED, REPLAYED, Decision, Decisions, write_decisions
-from tillstream.quarantine.replay import Replayer
+from tillstream.quarantine.replay import RESPONSE_TIMEOUT_S, Replayer
 from tillstream.queries.quarantine import parse_entry_id
 from tillstream.queries.queries import Queries
 from tillstream.receipt.reasons import is_truncated
@@ -24,11 +31,19 @@ MISSING = "missing"
 IMPOSSIBLE = "impossible"
 
 ENTRIES_LIMIT = 1_000
-"""Most entries of one call to `discard`."""
+"""The maximum number of entries of one call to `discard`."""
+
+_PATH = "/api/v1/quarantine"
+_OUTCOME_STATUSES = (HTTPStatus.OK, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+T = TypeVar("T")
 
 
 class Edit(Struct, frozen=True, forbid_unknown_fields=True):
-    """Content to replay instead of the original (base64 in JSON; empty: the original), and its media type or format."""
+    """Content to replay instead of the original, and its media type or format.
+
+    The content is Base64 in JSON. Empty content means the original. An empty type means the type of the original.
+    """
 
     content: bytes = b""
     type: str = ""
@@ -37,8 +52,9 @@ class Edit(Struct, frozen=True, forbid_unknown_fields=True):
 class Outcome(Struct, frozen=True):
     """The outcome of a replay or discard for one entry.
 
-    `became` is `replayed` or `discarded`. Otherwise the call did not resolve the entry: it was refused again, resolved
-    before, is missing, or cannot be replayed. `key` and `day` are those of its receipt, if it became a single one.
+    `became` is `replayed` or `discarded` if the call resolved the entry. Otherwise it is `refused` (by ingest),
+    `settled` (it was resolved before), `missing`, or `impossible` (it cannot be replayed). `key` and `day` describe
+    the new receipt, if there is exactly one. `receipts` counts the receipts that ingest accepted.
     """
 
     id: str
@@ -50,14 +66,18 @@ class Outcome(Struct, frozen=True):
 
     @property
     def stays(self) -> bool:
-        """Whether the entry stays in quarantine, because this call did not resolve it."""
+        """Whether the call did not resolve the entry."""
         return self.became not in (REPLAYED, DISCARDED)
 
 
-class QuarantineService(ABC):
-    """Reads and resolves quarantine entries. An entry is resolved once, and stays so when the database is rebuilt.
+class _Outcomes(Struct):
+    entries: list[Outcome]
 
-    Raises `BadQuery` for invalid filters and ids, `DatabaseUnavailable` and `IngestUnavailable`.
+
+class QuarantineService(ABC):
+    """Reads and resolves quarantine entries. An entry is resolved once. Its decision survives a rebuild.
+
+    Every method raises `BadQuery` for an invalid filter or id, and `DatabaseUnavailable`.
     """
 
     @abstractmethod
@@ -70,18 +90,21 @@ class QuarantineService(ABC):
 
     @abstractmethod
     def replay(self, entry: str, edit: Edit | None = None) -> Outcome:
-        """Post the original or the edit to ingest. The entry is resolved if ingest accepts everything."""
+        """Post the original or the edit to ingest, and resolve the entry if ingest accepts everything.
+
+        Raises `IngestUnavailable` if ingest cannot process the request now.
+        """
 
     @abstractmethod
     def discard(self, entries: Sequence[str]) -> list[Outcome]:
-        """Resolve up to `ENTRIES_LIMIT` entries without a replay."""
+        """Resolve at most `ENTRIES_LIMIT` entries without a replay."""
 
 
 class LocalQuarantineService(QuarantineService):
-    """The service over an open database. Safe from any thread; it decides on one entry at a time.
+    """The service over an open database. It resolves one entry at a time. Safe from any thread.
 
-    It writes a decision to the decisions' file first and to the database second. A crash between the response of ingest
-    and the decision leaves the entry open. A second replay does no harm: its receipt is a duplicate and counts once.
+    A decision is written to its file first and to the database second. A crash after the response of ingest and
+    before the decision leaves the entry open. Another replay is then harmless, because its receipt is a duplicate.
     """
 
     def __init__(
@@ -110,16 +133,16 @@ class LocalQuarantineService(QuarantineService):
         edit = edit or Edit()
         with self._deciding:
             row = self._rows([entry]).get(entry)
-            content = edit.content or self._original(entry)
             if row is None or row["decision"] is not None:
                 return _not_open(entry, row)
+            content = edit.content or self._original(entry)
             obstacle = _obstacle(row, edit, content)
             if obstacle is not None:
-                return _stays(entry, IMPOSSIBLE, *obstacle)
+                return _unresolved(entry, IMPOSSIBLE, *obstacle)
             media_type = self._replayer.media_type(row["source"], edit.type)
             if not media_type:
                 unknown = repr(edit.type) if edit.type else f"of {row['source']!r}"
-                return _stays(entry, IMPOSSIBLE, f"there is no format {unknown}", "name the format of the content")
+                return _unresolved(entry, IMPOSSIBLE, f"there is no format {unknown}", "name the format of the content")
             result = self._replayer.post(content, media_type, row["source"])
             if result.errors:
                 return Outcome(entry, REFUSED, receipts=result.receipts, errors=result.errors)
@@ -138,15 +161,15 @@ class LocalQuarantineService(QuarantineService):
         ]
 
     def _rows(self, entries: Sequence[str]) -> dict[str, Row]:
-        """The rows of those entries that exist, by their ids."""
-        ids = [parse_entry_id(entry) for entry in entries]
+        """The rows by entry id. Missing entries are left out."""
+        ids = {entry: parse_entry_id(entry) for entry in entries}
         rows = self._database.query(
             "SELECT place, day, kind, source, reasons, decision FROM quarantine LEFT JOIN decisions USING (place) "
             f"WHERE place IN ({', '.join('?' * len(ids))})",
-            ids,
+            list(ids.values()),
         )
         by_id = {row["place"]: row for row in rows}
-        return {entry: by_id[number] for entry, number in zip(entries, ids, strict=True) if number in by_id}
+        return {entry: by_id[record_id] for entry, record_id in ids.items() if record_id in by_id}
 
     def _original(self, entry: str) -> bytes:
         record_id = parse_entry_id(entry)
@@ -160,23 +183,58 @@ class LocalQuarantineService(QuarantineService):
 
 
 def _obstacle(row: Row, edit: Edit, content: bytes) -> tuple[str, str] | None:
-    """The error and hint if an open entry cannot be replayed."""
+    """The error and the hint if an open entry cannot be replayed."""
     if row["kind"] == "conflict" and not edit.content:
         hint = "replay a file in which it is a receipt of its own, or discard it"
         return "it would conflict again: the first receipt counts", hint
     if not content:
         return "the log no longer has the original", "replay a file, or discard it"
     if not edit.content and is_truncated(msgspec.json.decode(row["reasons"])):
-        # The cut may have shortened a number, and everything behind it is missing.
         return "only the beginning of the original is stored", "replay the whole file, or discard it"
     return None
 
 
 def _not_open(entry: str, row: Row | None) -> Outcome:
     if row is None:
-        return _stays(entry, MISSING, f"there is no entry {entry}")
-    return _stays(entry, RESOLVED, f"it is {row['decision']} already")
+        return _unresolved(entry, MISSING, f"there is no entry {entry}")
+    return _unresolved(entry, RESOLVED, f"it is {row['decision']} already")
 
 
-def _stays(entry: str, became: str, error: str, hint: str = "") -> Outcome:
+def _unresolved(entry: str, became: str, error: str, hint: str = "") -> Outcome:
     return Outcome(entry, became, errors=[{"path": "id", "error": error, "hint": hint}])
+
+
+class RemoteQuarantineService(QuarantineService):
+    """The service of a running engine, over HTTP. It returns the same results and raises the same errors."""
+
+    def __init__(self, holder: Holder, authorization: Mapping[str, str]) -> None:
+        """Raises `DatabaseUnavailable` while the engine starts."""
+        # The engine waits for ingest during a replay.
+        self._engine = EngineClient(holder, authorization, 2 * RESPONSE_TIMEOUT_S)
+
+    def page(self, filters: Mapping[str, str]) -> Row:
+        return self._decode(self._engine.send(f"{_PATH}?{urlencode(filters)}"), Row)
+
+    def one(self, entry: str) -> Row | None:
+        response = self._engine.send(f"{_PATH}/{parse_entry_id(entry)}")
+        return None if response.status == HTTPStatus.NOT_FOUND else self._decode(response, Row)
+
+    def replay(self, entry: str, edit: Edit | None = None) -> Outcome:
+        response = self._engine.send(f"{_PATH}/{parse_entry_id(entry)}/replay", msgspec.json.encode(edit or Edit()))
+        return self._decode(response, Outcome, _OUTCOME_STATUSES)
+
+    def discard(self, entries: Sequence[str]) -> list[Outcome]:
+        response = self._engine.send(f"{_PATH}/discard", msgspec.json.encode({"entries": entries}))
+        return self._decode(response, _Outcomes).entries
+
+    def _decode(self, response: Response, kind: type[T], statuses: Sequence[int] = (HTTPStatus.OK,)) -> T:
+        """The body of a response that has one of the statuses. Raises the error in the body for another status."""
+        try:
+            if response.status in statuses:
+                return msgspec.json.decode(response.body, type=kind)
+            [fault, *_] = msgspec.json.decode(response.body, type=Errors).errors
+        except ValueError as error:
+            raise self._engine.unavailable(f"it answered {response.status}") from error
+        if response.status == HTTPStatus.BAD_REQUEST:
+            raise BadQuery(fault.path, fault.error, fault.hint)
+        raise IngestUnavailable("have it done by", self._engine.name, fault.error, fault.hint)

@@ -1,4 +1,4 @@
-"""The check of all figures: metrics and summaries against the stored receipts, and receipts against the log."""
+"""Recomputes all figures: metrics and summaries from the stored receipts, and receipts from the log."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import date
 from decimal import Decimal
-from http import HTTPStatus
 from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
 
 from tillstream.access import machine_token
-from tillstream.client.control import ControlClient, RequestFailed
+from tillstream.client.control import EngineClient
 from tillstream.clock import Clock, SystemClock
-from tillstream.config.data_directory import DataDirectory, Holder, open_directory
+from tillstream.config.data_directory import DataDirectory, open_directory
 from tillstream.config.settings import Settings
 from tillstream.database.base import Database, Reader, Row
-from tillstream.errors import DatabaseUnavailable
+from tillstream.engine.base import Engine
 from tillstream.log.base import Log, Position
 from tillstream.metrics.catalogue import Metric
 from tillstream.metrics.delays import percentiles
@@ -27,7 +26,7 @@ from tillstream.queries.summary import COUNTERS
 from tillstream.receipt.amounts import minor_unit, round_half_up
 
 RESPONSE_TIMEOUT_S = 600.0
-"""Time limit for the check of a running engine."""
+"""The time limit for the check in a running engine."""
 
 _RECOUNT = """SELECT sum(gross) AS revenue, sum(net) AS net, sum(tax) AS tax, count(*) AS receipts,
     CAST(sum(items) AS BIGINT) AS items, count(DISTINCT store) AS stores_active,
@@ -54,7 +53,10 @@ class Difference(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """What was compared, and all differences."""
+    """The numbers of compared days, metrics and log records, and all differences.
+
+    `counts` contains the number of log records by what they became.
+    """
 
     days: int
     metrics: int
@@ -68,10 +70,12 @@ class Report(Struct, frozen=True):
 
 
 class Stored(Protocol):
-    """The database, the queries and the log of a data directory."""
+    """The open log and database of a data directory, with the engine and the queries over them."""
 
     @property
     def database(self) -> Database: ...
+    @property
+    def engine(self) -> Engine: ...
     @property
     def queries(self) -> Queries: ...
     @property
@@ -83,41 +87,32 @@ class Stored(Protocol):
 def check(
     settings: Settings, open_stored: Callable[[DataDirectory, Settings, Clock], AbstractContextManager[Stored]]
 ) -> Report:
-    """Check a data directory. If an engine runs on it, the engine does the check. Otherwise `open_stored` opens it.
+    """Check a data directory: in its running engine if there is one, otherwise in this process.
 
     Raises `DataDirectoryError` or `DatabaseUnavailable`.
     """
     directory = open_directory(settings.data_path, create=False)
     holder = directory.holder("engine")
     if holder is not None:
-        return _request_report(holder, machine_token.authorization(directory))
+        authorization = machine_token.authorization(directory)
+        return _request_report(EngineClient(holder, authorization, RESPONSE_TIMEOUT_S))
     with directory.lock("engine"), open_stored(directory, settings, SystemClock()) as stored:
         return run(stored.database, stored.queries, stored.log, stored.metrics)
 
 
-def _request_report(holder: Holder, authorization: dict[str, str]) -> Report:
-    """Request the report from the running engine, because only one process can open the database."""
-    target = f"the engine of process {holder.pid}"
-    if not holder.address:
-        raise DatabaseUnavailable("ask", target, "it is only starting", "try again in a moment")
-    target = f"{target} at {holder.address}"
-    client = ControlClient(RESPONSE_TIMEOUT_S, same_machine=True)
+def _request_report(engine: EngineClient) -> Report:
+    response = engine.send("/api/v1/check")
     try:
-        response = client.send(f"{holder.address}/api/v1/check", headers=authorization)
-        if response.status == HTTPStatus.OK:
-            return msgspec.json.decode(response.body, type=Report)
-    except (RequestFailed, msgspec.DecodeError) as error:
-        raise DatabaseUnavailable("ask", target, error, "see its log") from error
-    denied = response.status == HTTPStatus.UNAUTHORIZED
-    hint = "run this as the user of the engine" if denied else "see its log"
-    raise DatabaseUnavailable("ask", target, f"it answered {response.status}", hint)
+        return msgspec.json.decode(response.body, type=Report)
+    except msgspec.DecodeError as error:
+        raise engine.unavailable(f"it answered {response.status}") from error
 
 
 def run(database: Database, queries: Queries, log: Log, metrics: Sequence[Metric]) -> Report:
     """Compare every metric and every day's summary with the stored receipts, and the receipts with the log.
 
-    The engine may run meanwhile, because each comparison uses one snapshot. It is a new snapshot for
-    each comparison, because the whole check may take minutes.
+    The engine may run at the same time, because each comparison reads one snapshot. A snapshot for all
+    comparisons would be open for minutes.
     """
     days = [row["day"] for row in database.query("SELECT DISTINCT day FROM receipts ORDER BY day")]
     differences: list[Difference] = []
@@ -135,7 +130,6 @@ def run(database: Database, queries: Queries, log: Log, metrics: Sequence[Metric
 
 
 def _metric(reader: Reader, metric: Metric) -> Iterator[Difference]:
-    """Differences of a metric. The same row of both sides makes a pair, and a row without a pair is missing."""
     keys = [key.name for key in metric.keys]
     pairs: dict[str, dict[str, str]] = {}
     for row in reader.verify(metric.name):
@@ -157,7 +151,8 @@ def _summary(reader: Reader, queries: Queries, day: date) -> Iterator[Difference
         ("till_delay_s", "till_bucket", 1000, 3),
     ):
         recount[name] = {
-            which: bound and round(bound / scale, decimals) for which, bound in percentiles(buckets, bucket).items()
+            percentile: bound and round(bound / scale, decimals)
+            for percentile, bound in percentiles(buckets, bucket).items()
         }
     for name, value in recount.items():
         if not _same(shown[name], value):
@@ -178,7 +173,7 @@ def _same(shown: Any, recounted: Any) -> bool:
 
 
 def _totals(reader: Reader) -> Row:
-    """Number of log records consumed, and of the rows that they became."""
+    """The number of processed log records, and the numbers of rows that they became."""
     row = reader.query(_TOTALS)[0]
     sums = reader.query("SELECT name, CAST(sum(value) AS BIGINT) AS value FROM counters GROUP BY name")
     counters = {each["name"]: each["value"] for each in sums}
@@ -186,27 +181,19 @@ def _totals(reader: Reader) -> Row:
 
 
 def _log(totals: Row, log: Log) -> Iterator[Difference]:
-    where = f"position {totals['position']}"
     parts = ("receipts", *COUNTERS, "damaged")
     sum_of_parts = sum(totals[name] for name in parts)
     sum_text = " + ".join(f"{totals[name]} {name}" for name in parts)
     acknowledged = log.count(Position.parse(totals["position"]))
-    if acknowledged != sum_of_parts:
-        yield Difference("records of the log", where, f"{acknowledged} acknowledged", f"{sum_of_parts} = {sum_text}")
-    if totals["records"] != acknowledged:
-        yield Difference("records consumed", where, str(totals["records"]), f"{acknowledged} acknowledged")
-    for name in ("keys", "record_ids"):
-        if totals[name] != totals["receipts"]:
-            yield Difference(
-                f"different {name.replace('_', ' ')} of receipts", where, str(totals["receipts"]), str(totals[name])
-            )
     entries = totals["conflicts"] + totals["quarantined"]
-    accounted = totals["stored_entries"] + totals["quarantine_dropped"] + totals["settled_dropped"]
-    if entries != accounted:
-        yield Difference(
-            "entries of the quarantine", where, str(entries), f"{accounted} stored or dropped by its quota"
-        )
-    if entries != totals["grouped_entries"]:
-        yield Difference(
-            "entries of the quarantine", where, str(entries), f"{totals['grouped_entries']} by reason and source"
-        )
+    stored_or_dropped = totals["stored_entries"] + totals["quarantine_dropped"] + totals["settled_dropped"]
+    for figure, shown, unit, recounted, explanation in (
+        ("records of the log", acknowledged, " acknowledged", sum_of_parts, f" = {sum_text}"),
+        ("records consumed", totals["records"], "", acknowledged, " acknowledged"),
+        ("different keys of receipts", totals["receipts"], "", totals["keys"], ""),
+        ("different record ids of receipts", totals["receipts"], "", totals["record_ids"], ""),
+        ("entries of the quarantine", entries, "", stored_or_dropped, " stored or dropped by its quota"),
+        ("entries of the quarantine", entries, "", totals["grouped_entries"], " by reason and source"),
+    ):
+        if shown != recounted:
+            yield Difference(figure, f"position {totals['position']}", f"{shown}{unit}", f"{recounted}{explanation}")
