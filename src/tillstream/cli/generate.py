@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tillstream.cli.options import give_up, key_file
-from tillstream.client.tally import Tally
+from tillstream.client.sender import Tally
 from tillstream.config import settings
 from tillstream.generator import run
 from tillstream.generator.plan import Options

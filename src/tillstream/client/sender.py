@@ -1,35 +1,152 @@
-"""A fast HTTP client for ingest: persistent connections with one request in flight on each.
+"""A fast HTTP client that sends receipts to ingest, over persistent connections with one request in flight on each.
 
 A connection repeats its request unchanged after a status of 408, 429, 500 or more, a broken connection or a time-out.
-A receipt may therefore arrive twice, and the engine counts it once.
+A receipt may therefore arrive twice. The engine counts it once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
+import re
+import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 from random import Random
-from ssl import SSLContext
-from typing import cast
+from typing import NamedTuple, cast
+from urllib.parse import urlsplit
 
 import msgspec
 
-from tillstream.client.messages import Answer, BadAnswer, Target, parse
-from tillstream.client.tally import Tally
+from tillstream.client.control import RETRYABLE, unverified_tls
+from tillstream.errors import OperationalError, TillstreamError
+
+RESPONSE_LIMIT_BYTES = 16 * 1024 * 1024
 
 RETRY_AFTER_LIMIT_S = 10.0
+"""Maximum pause after a response with `Retry-After`."""
+
 RETRY_FIRST_S = 0.05
 RETRY_LIMIT_S = 2.0
-"""Pauses between attempts: `Retry-After` up to its limit, or else doubled from the first pause to the limit."""
+"""Pauses without `Retry-After`: each one is twice as long as the one before, from `RETRY_FIRST_S` to this limit."""
 
 JITTER = 0.25
-"""Maximum random extension of a pause, as a share, so that connections do not retry all at once."""
+"""Maximum random extension of a pause, as a share of it. Connections should not all retry at the same moment."""
 
-REFUSAL_CHARACTERS = 300
+BUCKETS_PER_OCTAVE = 16
+"""Resolution of latencies: about 4 %."""
 
-_LATER = frozenset({408, 429})
+_STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
+_CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,8})[ \t]*\r", re.IGNORECASE)
+_RETRY_AFTER = re.compile(rb"\r\nretry-after:[ \t]*([0-9]{1,8})[ \t]*\r", re.IGNORECASE)
+
+
+class BadResponse(TillstreamError):
+    """The bytes are not an HTTP/1.1 response that this client accepts."""
+
+
+class Response(NamedTuple):
+    status: int
+    retry_after_s: float | None
+    body: bytes
+
+
+class Target(NamedTuple):
+    """The address of an ingest. `base` is the path in front of `/receipt`, usually empty."""
+
+    host: str
+    port: int
+    tls: bool
+    base: str
+
+    @classmethod
+    def parse(cls, url: str) -> Target:
+        """Parse an `http://` or `https://` address. Raises `OperationalError` for any other text."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+            (parts.hostname or "").encode("idna")
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("it is not an http:// or https:// address")
+        except ValueError as error:
+            hint = "use an address such as http://127.0.0.1:3000"
+            raise OperationalError("send receipts to", url, error, hint) from error
+        tls = parts.scheme == "https"
+        return cls(parts.hostname, port or (443 if tls else 80), tls, parts.path.rstrip("/"))
+
+    def head(self, path: str, media_type: str, *, simulated: bool = False, key: str = "") -> bytes:
+        """Encode the headers of a request, without the value of `Content-Length` at their end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        source = "Tillstream-Source: simulated\r\n" if simulated else ""
+        authorization = f"Authorization: Bearer {key}\r\n" if key else ""
+        return (
+            f"POST {self.base}{path} HTTP/1.1\r\nHost: {host}:{self.port}\r\nContent-Type: {media_type}\r\n"
+            f"{authorization}{source}Content-Length: "
+        ).encode()
+
+
+def parse(data: bytes) -> Response | None:
+    """Parse a response. Returns None if it is incomplete. Raises `BadResponse`."""
+    end = data.find(b"\r\n\r\n")
+    if end < 0:
+        if len(data) > RESPONSE_LIMIT_BYTES:
+            raise BadResponse("its headers never end")
+        return None
+    status, length = _STATUS.match(data), _CONTENT_LENGTH.search(data, 0, end + 2)
+    if status is None or length is None or int(length[1]) > RESPONSE_LIMIT_BYTES:
+        raise BadResponse("it is not HTTP/1.1 with a usable Content-Length")
+    stop = end + 4 + int(length[1])
+    if len(data) < stop:
+        return None
+    retry_after = _RETRY_AFTER.search(data, 0, end + 2) if status[1] != b"202" else None
+    return Response(int(status[1]), float(retry_after[1]) if retry_after else None, data[end + 4 : stop])
+
+
+class Latency:
+    """A histogram of latencies in microseconds, with logarithmic buckets."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[int] = Counter()
+        self.count = 0
+        self.max_us = 0
+
+    def add(self, microseconds: int) -> None:
+        self._counts[math.ceil(BUCKETS_PER_OCTAVE * math.log2(max(1, microseconds)))] += 1
+        self.count += 1
+        self.max_us = max(self.max_us, microseconds)
+
+    def percentile_us(self, percent: float) -> int:
+        """The upper bound of the bucket that contains the percentile; 0 if the histogram is empty."""
+        remaining = self.count * percent / 100
+        for bucket, count in sorted(self._counts.items()):
+            remaining -= count
+            if remaining <= 0:
+                return min(self.max_us, math.ceil(2 ** (bucket / BUCKETS_PER_OCTAVE)))
+        return self.max_us
+
+
+@dataclass
+class Tally:
+    """Receipts by outcome. `retried` counts the receipts of all attempts after the first."""
+
+    expected: int | None = None
+    phase: str = ""
+    sent: int = 0
+    accepted: int = 0
+    refused: int = 0
+    retried: int = 0
+    problem: str = ""
+    """The last problem in sending a request."""
+    refusal: str = ""
+    """Status and body of the first refusal."""
+    latency: Latency = field(default_factory=Latency)
+
+    @property
+    def unacknowledged(self) -> int:
+        return self.sent - self.accepted - self.refused
 
 
 class Request:
@@ -37,17 +154,15 @@ class Request:
 
     __slots__ = ("attempts", "data", "receipts", "since_ns")
 
-    def __init__(self, data: bytes, receipts: int, since_ns: int) -> None:
-        self.data = data
+    def __init__(self, head: bytes, body: bytes, receipts: int, since_ns: int = 0) -> None:
+        self.data = head + b"%d\r\n\r\n%b" % (len(body), body)
         self.receipts = receipts
         self.since_ns = since_ns
         self.attempts = 0
 
 
-class _Accepted(msgspec.Struct):
-    """The response to a batch."""
-
-    accepted: int | None = None
+class _BatchResponse(msgspec.Struct):
+    accepted: int = sys.maxsize
 
 
 class Connection(asyncio.Protocol):
@@ -56,10 +171,11 @@ class Connection(asyncio.Protocol):
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
         self._transport: asyncio.Transport | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._received = b""
         self.request: Request | None = None
         self.sent_ns = 0
-        """Time when the request was sent; 0 if none is in flight."""
+        """Time when the request was sent; 0 if no request is in flight."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -71,11 +187,11 @@ class Connection(asyncio.Protocol):
         if request is None:
             return
         if self._transport is None:
-            self._sender.open(self)
+            self._opening = asyncio.get_running_loop().create_task(self._sender.open(self))
             return
         if self._transport.is_closing():
             self._transport.abort()
-            self._sender.later(self, RETRY_FIRST_S)
+            self._sender.send_later(self, RETRY_FIRST_S)
             return
         if request.attempts:
             self._sender.tally.retried += request.receipts
@@ -87,42 +203,45 @@ class Connection(asyncio.Protocol):
         if self._received:
             data = self._received + data
         try:
-            answer = parse(data)
-        except BadAnswer as error:
+            response = parse(data)
+        except BadResponse as error:
             self.drop(f"an answer was not understood: {error}")
             return
-        if answer is None:
+        if response is None:
             self._received = data
         elif self.sent_ns:
             self._received = b""
             self.sent_ns = 0
-            self._sender.answered(self, answer)
+            self._sender.on_response(self, response)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
-        if self.sent_ns:
-            self.sent_ns = 0
-            self._sender.broken(self, str(error or "the connection was closed before the answer"))
+        self._retry(str(error or "the connection was closed before the answer"))
 
-    def drop(self, because: str) -> None:
+    def drop(self, reason: str) -> None:
         """Close the connection. A request in flight is sent again."""
         if self._transport is not None:
             self._transport.abort()
-        if self.sent_ns:
-            self.sent_ns = 0
-            self._sender.broken(self, because)
+        self._retry(reason)
 
     def close(self) -> None:
         self.sent_ns = 0
         self.request = None
         if self._transport is not None:
             self._transport.abort()
+        if self._opening is not None:
+            self._opening.cancel()
+
+    def _retry(self, reason: str) -> None:
+        if self.sent_ns:
+            self.sent_ns = 0
+            self._sender.retry(self, reason)
 
 
 class Sender:
     """Sends requests over several connections, pulled from an iterator or submitted one by one.
 
-    `on_answer` gets each final response. `tls` replaces the default TLS context of an `https://` address.
+    `on_response` gets each final response. `same_machine` accepts any certificate of an `https://` address.
     """
 
     def __init__(
@@ -131,20 +250,19 @@ class Sender:
         connections: int,
         tally: Tally,
         random: Random,
-        on_answer: Callable[[Request, Answer], None] | None = None,
-        tls: SSLContext | None = None,
+        on_response: Callable[[Request, Response], None] = lambda _request, _response: None,
+        *,
+        same_machine: bool = False,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._to = to
-        self._tls = tls or to.tls or None
+        self._tls = unverified_tls() if to.tls and same_machine else to.tls or None
         self._random = random
-        self._on_answer = on_answer
+        self._on_response = on_response
         self._connections = [Connection(self) for _ in range(connections)]
-        self._idle = list(reversed(self._connections))
+        self._idle = list(self._connections)
         self._waiting: deque[Request] = deque()
-        self._source: Iterator[Request] | None = None
-        self._openings: set[asyncio.Task[None]] = set()
-        self._closed = False
+        self._source: Iterator[Request] = iter(())
         self._progress_ns = time.perf_counter_ns()
         self._drained = asyncio.Event()
         self._drained.set()
@@ -155,33 +273,28 @@ class Sender:
     def feed(self, source: Iterator[Request]) -> None:
         """Send the requests of the source over all connections."""
         self._source = source
-        self._begin()
-        while self._idle and self._source is not None:
-            self._next(self._idle.pop())
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            self._next(connection)
 
     def submit(self, request: Request) -> None:
         """Send a request as soon as a connection is idle."""
-        self._begin()
         self._waiting.append(request)
         if self._idle:
             self._next(self._idle.pop())
 
     def stop(self) -> None:
-        """Stop reading from the source. Requests in flight continue."""
-        self._source = None
+        """Send no further requests. Requests in flight continue."""
+        self._source = iter(())
         self._waiting.clear()
-        self._check()
 
     async def drained(self, timeout_s: float) -> bool:
-        """Wait up to `timeout_s` and return whether every request is answered. Raises errors of callbacks."""
-        try:
+        """Wait up to `timeout_s` and return whether every request has a final response. Raises errors of callbacks."""
+        with suppress(TimeoutError):
             await asyncio.wait_for(self._drained.wait(), timeout_s)
-        except TimeoutError:
-            return False
-        finally:
-            if self.failure is not None:
-                raise self.failure
-        return True
+        if self.failure is not None:
+            raise self.failure
+        return self._drained.is_set()
 
     @property
     def backlog(self) -> int:
@@ -194,7 +307,7 @@ class Sender:
         return len(self._idle)
 
     def stuck_s(self) -> float:
-        """Seconds since the last final response; 0 if no request waits for one."""
+        """Seconds since the last final response; 0 if no request waits for a response."""
         return 0.0 if self._drained.is_set() else (time.perf_counter_ns() - self._progress_ns) / 1e9
 
     def drop_silent(self, timeout_s: float) -> None:
@@ -204,111 +317,84 @@ class Sender:
             if 0 < connection.sent_ns < limit_ns:
                 connection.drop(f"no answer within {timeout_s:g} s")
 
-    async def close(self) -> None:
-        self._closed = True
+    def close(self) -> None:
         for connection in self._connections:
             connection.close()
-        for opening in self._openings:
-            opening.cancel()
-        await asyncio.gather(*self._openings, return_exceptions=True)
 
-    def open(self, connection: Connection) -> None:
-        opening = self._loop.create_task(self._open(connection))
-        self._openings.add(opening)
-        opening.add_done_callback(self._openings.discard)
-
-    def later(self, connection: Connection, wait_s: float) -> None:
+    def send_later(self, connection: Connection, wait_s: float) -> None:
         """Send the request of the connection after about `wait_s`."""
         self._loop.call_later(wait_s * (1 + JITTER * self._random.random()), connection.send)
 
-    def answered(self, connection: Connection, answer: Answer) -> None:
-        request = connection.request
-        if request is None:
-            return
-        status = answer.status
-        if status in _LATER or status >= 500:
-            self._again(connection, request, f"the server answered {status}", answer.retry_after_s)
+    def on_response(self, connection: Connection, response: Response) -> None:
+        """Count the response and send the next request, or send the same request again."""
+        request, status = connection.request, response.status
+        assert request is not None
+        if status in RETRYABLE or status >= 500:
+            self.retry(connection, f"the server answered {status}", response.retry_after_s)
             return
         tally = self.tally
         accepted = request.receipts if 200 <= status < 300 else 0
         if accepted > 1:
-            accepted = _accepted(answer.body, accepted)
+            accepted = _accepted(response.body, accepted)
         tally.accepted += accepted
         if accepted < request.receipts:
             tally.refused += request.receipts - accepted
-            tally.refusal = tally.refusal or f"{status} {answer.body[:REFUSAL_CHARACTERS].decode(errors='replace')}"
-        now_ns = time.perf_counter_ns()
-        tally.latency.add((now_ns - request.since_ns) // 1000)
-        self._progress_ns = now_ns
+            tally.refusal = tally.refusal or f"{status} {response.body[:300].decode(errors='replace')}"
+        self._progress_ns = time.perf_counter_ns()
+        tally.latency.add((self._progress_ns - request.since_ns) // 1000)
         connection.request = None
-        if self._on_answer is not None:
-            self._on_answer(request, answer)
+        self._on_response(request, response)
         self._next(connection)
 
-    def broken(self, connection: Connection, because: str) -> None:
-        if connection.request is not None and not self._closed:
-            self._again(connection, connection.request, because, None)
-
-    def _again(self, connection: Connection, request: Request, because: str, retry_after_s: float | None) -> None:
-        self.tally.problem = because
+    def retry(self, connection: Connection, reason: str, retry_after_s: float | None = None) -> None:
+        """Send the request of the connection again after a pause."""
+        assert connection.request is not None
+        self.tally.problem = reason
         if retry_after_s is None:
-            wait_s = min(RETRY_LIMIT_S, RETRY_FIRST_S * 2 ** min(request.attempts - 1, 10))
+            wait_s = min(RETRY_LIMIT_S, RETRY_FIRST_S * 2 ** min(connection.request.attempts - 1, 10))
         else:
             wait_s = min(RETRY_AFTER_LIMIT_S, retry_after_s)
-        self.later(connection, wait_s)
+        self.send_later(connection, wait_s)
 
-    async def _open(self, connection: Connection) -> None:
-        to = self._to
-        wait_s = RETRY_FIRST_S
-        while not self._closed:
+    async def open(self, connection: Connection) -> None:
+        """Open a connection, with any number of attempts, and send its request."""
+        to, wait_s = self._to, RETRY_FIRST_S
+        while True:
             try:
                 await self._loop.create_connection(lambda: connection, to.host, to.port, ssl=self._tls)
             except OSError as error:
-                self.tally.problem = f"{error.strerror or error}"
+                self.tally.problem = error.strerror or str(error)
                 await asyncio.sleep(wait_s * (1 + JITTER * self._random.random()))
                 wait_s = min(RETRY_LIMIT_S, 2 * wait_s)
             else:
                 connection.send()
                 return
 
-    def _begin(self) -> None:
+    def _next(self, connection: Connection) -> None:
+        """Send the next request on an idle connection, or mark it as idle."""
+        request = self._waiting.popleft() if self._waiting else next(self._source, None)
+        if request is None:
+            self._idle.append(connection)
+            if len(self._idle) == len(self._connections):
+                self._drained.set()
+            return
         if self._drained.is_set():
             self._drained.clear()
             self._progress_ns = time.perf_counter_ns()
-
-    def _next(self, connection: Connection) -> None:
-        """Send the next request on an idle connection, or mark it as idle."""
-        if self._waiting:
-            request: Request | None = self._waiting.popleft()
-        elif self._source is not None:
-            request = next(self._source, None)
-            if request is None:
-                self._source = None
-        else:
-            request = None
-        if request is None:
-            self._idle.append(connection)
-            self._check()
-        else:
-            self.tally.sent += request.receipts
-            connection.request = request
-            connection.send()
-
-    def _check(self) -> None:
-        if self._source is None and not self._waiting and len(self._idle) == len(self._connections):
-            self._drained.set()
+        self.tally.sent += request.receipts
+        connection.request = request
+        connection.send()
 
     def _fail(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-        """End the run after an error in a callback, which would otherwise leave it waiting."""
+        """End the run after an error in a callback. Without this, `drained` would wait forever."""
         error = context.get("exception")
         self.failure = error if isinstance(error, BaseException) else RuntimeError(str(context.get("message")))
         self._drained.set()
 
 
 def _accepted(body: bytes, receipts: int) -> int:
-    """The number of accepted receipts of a batch: all, unless the response gives a smaller number."""
+    """The number of accepted receipts of a batch: all of them, unless the response gives a smaller number."""
     try:
-        accepted = msgspec.json.decode(body, type=_Accepted).accepted
+        return min(receipts, msgspec.json.decode(body, type=_BatchResponse).accepted)
     except msgspec.DecodeError:
         return receipts
-    return receipts if accepted is None else max(0, min(receipts, accepted))

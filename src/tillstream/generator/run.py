@@ -13,10 +13,7 @@ from random import Random
 import uvloop
 from msgspec import Struct
 
-from tillstream.client.control import unverified_tls
-from tillstream.client.messages import NDJSON, Target, head, target
-from tillstream.client.sender import Request, Sender
-from tillstream.client.tally import Tally
+from tillstream.client.sender import Request, Sender, Tally, Target
 from tillstream.clock import Clock, SystemClock
 from tillstream.errors import OperationalError
 from tillstream.generator.plan import Options, Phase, phases
@@ -113,7 +110,7 @@ def _interrupt(loop: asyncio.AbstractEventLoop, number: int, stop: asyncio.Event
 
 async def run(options: Options, progress: Progress, clock: Clock, stop: asyncio.Event) -> Report:
     """Like `generate`, within a running event loop. `stop` ends the run early."""
-    to = target(options.url)
+    to = Target.parse(options.url)
     tally = Tally()
     began_ns = time.perf_counter_ns()
 
@@ -150,9 +147,10 @@ class _PhaseRun:
         self._stop = stop
         single = phase.batch == 1
         self._path = "/receipt" if single else "/receipts"
-        self._head = head(to, self._path, "application/json" if single else NDJSON, phase.simulated, options.key)
-        tls = unverified_tls() if options.same_machine and to.tls else None
-        self._sender = Sender(to, phase.connections, tally, Random(f"{options.seed} waits"), tls=tls)
+        media_type = "application/json" if single else "application/x-ndjson"
+        self._head = to.head(self._path, media_type, simulated=phase.simulated, key=options.key)
+        random = Random(f"{options.seed} waits")
+        self._sender = Sender(to, phase.connections, tally, random, same_machine=options.same_machine)
         self._started_ns = time.perf_counter_ns()
         self._ticked_ns = 0
 
@@ -164,7 +162,7 @@ class _PhaseRun:
                 self._sender.feed(self._requests())
             await self._drain()
         finally:
-            await self._sender.close()
+            self._sender.close()
 
     def _elapsed_s(self) -> float:
         return (time.perf_counter_ns() - self._started_ns) / 1e9
@@ -176,7 +174,7 @@ class _PhaseRun:
 
     def _request(self, texts: list[bytes]) -> Request:
         body = texts[0] if self._phase.batch == 1 else b"\n".join(texts)
-        return Request(self._head + b"%d\r\n\r\n%b" % (len(body), body), len(texts), time.perf_counter_ns())
+        return Request(self._head, body, len(texts), time.perf_counter_ns())
 
     def _requests(self) -> Iterator[Request]:
         """The requests of the phase, each one created when a connection is free."""

@@ -1,10 +1,11 @@
-"""Cuts the decoded items of a file into bounded batches of lines for ingest."""
+"""Encodes the decoded items of a file as lines for ingest, in batches of bounded size."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 import msgspec
 
@@ -22,7 +23,7 @@ BYTES_LIMIT = 2 * 1024 * 1024
 ITEMS_LIMIT = 20_000
 """Limits of a batch: its lines, their bytes, and all its items including the skipped ones."""
 
-# Ingest reports the same number.
+# Ingest reports at most this number of faults for each receipt of a batch.
 _FAULTS_LIMIT = 20
 
 
@@ -30,7 +31,8 @@ _FAULTS_LIMIT = 20
 class Batch:
     """The items of a file from index `first` up to but not including `end`.
 
-    `lines` go to ingest, and `indexes` has the index of each. `refusals` has the items that cannot be decoded.
+    `lines` go to ingest, and `indexes` has the index of each line's item. `refusals` has the items that cannot be
+    decoded, by their index.
     """
 
     first: int
@@ -43,35 +45,32 @@ class Batch:
 
 
 def batches(file: SourceFile, settings: Settings, clock: Clock, channel: str, done: int = 0) -> Iterator[Batch]:
-    """The batches of a file. The first `done` items come as batches without lines.
+    """Return the batches of a file, without the first `done` items.
 
     `channel` is the second part of the receipts' source. Raises `OSError` if the file cannot be read to its end.
     """
     limit = min(RECEIPTS_LIMIT, settings.batch_limit_receipts)
     limit_bytes = min(BYTES_LIMIT, settings.body_limit_bytes)
-    lines = _LineEncoder(settings, clock, f"{file.decoder.name}/{channel}")
-    batch = Batch(0, 0)
-    for index, item in enumerate(file.items()):
-        line, refusal = b"", None
-        if index >= done and not isinstance(item, Skip):
-            line, refusal = lines.encode(item, index)
+    encoder = _LineEncoder(settings, clock, f"{file.decoder.name}/{channel}")
+    batch = Batch(done, done)
+    for index, item in islice(enumerate(file.items()), done, None):
+        line, refusal = (b"", None) if isinstance(item, Skip) else encoder.encode(item, index)
         if (
             batch.end - batch.first >= ITEMS_LIMIT
             or len(batch.lines) >= limit
             or (batch.lines and batch.size + len(line) > limit_bytes)
-            or index == done
         ):
             yield batch
             batch = Batch(index, index)
         batch.end = index + 1
-        if line:
-            batch.lines.append(line)
-            batch.indexes.append(index)
-            batch.size += len(line) + 1
+        if isinstance(item, Skip):
+            batch.skipped[item.kind] += 1
+            continue
+        batch.lines.append(line)
+        batch.indexes.append(index)
+        batch.size += len(line) + 1
         if refusal is not None:
             batch.refusals[index] = refusal
-        if isinstance(item, Skip) and index >= done:
-            batch.skipped[item.kind] += 1
     yield batch
 
 
@@ -80,41 +79,34 @@ class _LineEncoder:
 
     def __init__(self, settings: Settings, clock: Clock, source: str) -> None:
         self._limit_bytes = settings.receipt_limit_bytes
-        # Ingest reads no longer line.
+        # Ingest rejects longer lines.
         self._line_limit_bytes = 3 * settings.receipt_limit_bytes
         self._validator = Validator(settings)
         self._clock = clock
         self._source = source
 
     def encode(self, item: Record | Unreadable, index: int) -> tuple[bytes, Refusal | None]:
-        """The line, and a refusal if the item is not a receipt."""
-        if isinstance(item, Unreadable):
-            return self._refuse(item, index)
-        try:
-            line = envelope.receipt(item, self._source)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return self._refuse(self._validated(item), index)
-        if len(line) > self._line_limit_bytes:
-            error = f"the receipt takes {max(len(item.body), len(item.original))} bytes, more than {self._limit_bytes}"
-            faults = [Fault("$", error, "the setting is receipt_limit_bytes")]
-            return self._refuse(Unreadable(faults, item.original or item.body, "", item.source), index)
-        return line, None
+        """Return the line, and a refusal if the item is not a receipt."""
+        if isinstance(item, Record):
+            try:
+                line = envelope.receipt(item, self._source)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                faults = self._faults(item)
+            else:
+                if len(line) <= self._line_limit_bytes:
+                    return line, None
+                size = max(len(item.body), len(item.original))
+                error = f"the receipt takes {size} bytes, more than {self._limit_bytes}"
+                faults = [Fault("$", error, "the setting is receipt_limit_bytes")]
+            item = Unreadable(faults, item.original or item.body, "", item.source)
+        faults = list(item.faults[:_FAULTS_LIMIT])
+        line = envelope.refusal(faults, item.original[: self._limit_bytes], item.source or self._source)
+        return line, Refusal.of(index, faults, item.where)
 
-    def _validated(self, record: Record) -> Unreadable:
-        """A record whose body is not JSON, with the faults that validation finds."""
-        faults = [Fault("$", "not JSON")]
+    def _faults(self, record: Record) -> list[Fault]:
+        """Find the faults of a record whose body is not JSON."""
         try:
             self._validator.check(record.body, self._clock.now_us(), self._source, record.day)
         except ReceiptError as error:
-            faults = list(error.faults)
-        return Unreadable(faults, record.original or record.body, "", record.source)
-
-    def _refuse(self, item: Unreadable, index: int) -> tuple[bytes, Refusal]:
-        faults = item.faults[:_FAULTS_LIMIT]
-        line = envelope.refusal(faults, item.original[: self._limit_bytes], item.source or self._source)
-        return line, Refusal(index, item.where or location(index), [fault.as_dict() for fault in faults])
-
-
-def location(index: int) -> str:
-    """The location of an item in messages, for formats that provide none."""
-    return f"record {index + 1}"
+            return list(error.faults)
+        return [Fault("$", "not JSON")]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO
 
 import msgspec
@@ -15,6 +17,7 @@ from msgspec import Struct
 
 import tillstream
 from tillstream.errors import OperationalError
+from tillstream.receipt.model import Fault
 
 REFUSALS_LIMIT = 100_000
 """Maximum number of refusals stored per file. Further ones are only counted; all are in quarantine."""
@@ -33,7 +36,12 @@ class Refusal(Struct, frozen=True):
 
     index: int
     where: str
-    errors: list[dict[str, str]]
+    errors: Sequence[Fault]
+
+    @classmethod
+    def of(cls, index: int, errors: Sequence[Fault], where: str = "") -> Refusal:
+        """A refusal of an item. Without `where`, its location is the number of its record."""
+        return cls(index, where or f"record {index + 1}", errors)
 
 
 class Counts(Struct, kw_only=True):
@@ -58,19 +66,17 @@ class Checkpoint:
         name = blake2b(key.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
         self._path = directory / f"{name}{_SUFFIX}"
         self._refusals_path = directory / f"{name}{_REFUSALS_SUFFIX}"
-        try:
+        with _storing_in(directory):
             # Only the owner may read refusals, because they may name customers.
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._refusals: BinaryIO = open(self._refusals_path, "r+b", opener=_open_or_create)  # noqa: SIM115
-        except OSError as error:
-            raise _cannot_store(directory, error) from error
-        try:
-            _lock(self._refusals)
-            self.counts = _read(self._path)
-            self._truncate()
-        except BaseException:
-            self._refusals.close()
-            raise
+            try:
+                _lock(self._refusals)
+                self.counts = _read(self._path)
+                self._truncate()
+            except BaseException:
+                self._refusals.close()
+                raise
         self.resumed_at = self.counts.done
 
     def reset(self) -> None:
@@ -80,32 +86,32 @@ class Checkpoint:
         self._truncate()
 
     def add(
-        self, end: int, receipts: int, refused: int, skipped: Mapping[str, int], refusals: Iterable[Refusal]
+        self,
+        end: int,
+        *,
+        receipts: int = 0,
+        skipped: Mapping[str, int] = MappingProxyType({}),
+        refusals: Collection[Refusal] = (),
     ) -> None:
         """Count the items up to but not including `end` as acknowledged."""
         counts = self.counts
         counts.done = end
         counts.receipts += receipts
-        counts.refused += refused
+        counts.refused += len(refusals)
         for kind, number in skipped.items():
             counts.skipped[kind] = counts.skipped.get(kind, 0) + number
-        try:
-            for refusal in refusals:
-                if counts.refusals_kept < REFUSALS_LIMIT:
-                    counts.refusals_bytes += self._refusals.write(_encode(refusal) + b"\n")
-                    counts.refusals_kept += 1
-        except OSError as error:
-            raise _cannot_store(self._path.parent, error) from error
+        with _storing_in(self._path.parent):
+            for refusal in islice(refusals, REFUSALS_LIMIT - counts.refusals_kept):
+                counts.refusals_bytes += self._refusals.write(_encode(refusal) + b"\n")
+                counts.refusals_kept += 1
 
     def save(self) -> None:
         """Store the progress, without fsync. After a power failure, lost items are sent again and count once."""
         new = self._path.with_name(f"{self._path.name}.new")
-        try:
+        with _storing_in(self._path.parent):
             self._refusals.flush()
             new.write_bytes(_encode(self.counts))
             new.replace(self._path)
-        except OSError as error:
-            raise _cannot_store(self._path.parent, error) from error
 
     def refusals(self) -> Iterator[Refusal]:
         """The stored refusals in the order of the file."""
@@ -163,11 +169,14 @@ def _read(path: Path) -> Counts:
         counts = msgspec.json.decode(path.read_bytes(), type=Counts)
     except (FileNotFoundError, msgspec.DecodeError):
         return Counts()
-    except OSError as error:
-        raise _cannot_store(path.parent, error) from error
     return counts if counts.finished or counts.version == tillstream.__version__ else Counts()
 
 
-def _cannot_store(directory: Path, error: OSError) -> OperationalError:
-    because = error.strerror or error
-    return OperationalError("store", f"the progress of the import in {directory}", because, "use --state DIRECTORY")
+@contextmanager
+def _storing_in(directory: Path) -> Iterator[None]:
+    """Raise `OperationalError` for an `OSError` of the block."""
+    try:
+        yield
+    except OSError as error:
+        target, because = f"the progress of the import in {directory}", error.strerror or error
+        raise OperationalError("store", target, because, "use --state DIRECTORY") from error

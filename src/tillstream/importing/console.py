@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -38,10 +39,12 @@ class ProgressDisplay:
         self._receipts_before = self._bytes_before = 0
         self._receipts = self._bytes = 0
         self._name = ""
-        columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[receipts]}"), TimeElapsedColumn())
         self._bar = Progress(
             TextColumn("{task.description}"),
-            *columns,
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[receipts]}"),
+            TimeElapsedColumn(),
             TextColumn("[yellow]{task.fields[note]}"),
             console=self._console,
             transient=True,
@@ -57,14 +60,14 @@ class ProgressDisplay:
         self._bar.stop()
 
     def begin(self, path: Path) -> None:
-        """Continue with another file."""
+        """Start the progress of the next file."""
         self._receipts_before += self._receipts
         self._bytes_before += self._bytes
         self._receipts = self._bytes = 0
         self._name = display_name(path).rpartition("/")[2]
 
     def show(self, checkpoint: Checkpoint, position: int) -> None:
-        """Show the progress in the current file, of which `position` bytes were read."""
+        """Show the progress of the current file. `position` is the number of bytes read from it."""
         self._receipts, self._bytes = checkpoint.counts.receipts, position
         completed = self._bytes_before + position
         receipts = f"{self._receipts_before + self._receipts:,} receipts"
@@ -78,7 +81,7 @@ class ProgressDisplay:
             click.echo(f"{self._name}: {receipts}{share}", err=True)
 
     def notify(self, problem: str) -> None:
-        """Show that ingest does not respond, and why; an empty text means that it responds again."""
+        """Show the reason why ingest does not respond, or that it responds again if `problem` is empty."""
         if self._bar.disable:
             click.echo(problem or "ingest accepts receipts again", err=True)
         else:
@@ -110,9 +113,7 @@ class Summary:
 
     def show(self, *, dry_run: bool) -> None:
         """Print the summary on standard output."""
-        console = Console()
-        if not console.is_terminal:
-            console = Console(width=_WIDTH)
+        console = Console(width=None if sys.stdout.isatty() else _WIDTH)
         console.print(self._file_table(dry_run=dry_run))
         if self._faults:
             console.print(_fault_table(self._faults))
@@ -140,12 +141,11 @@ class Summary:
 def _fault_table(faults: Sequence[tuple[str, Refusal]]) -> Table:
     table = Table("file", "index", "where", "path", "fault", title="faults", title_justify="left")
     for file, refusal in faults:
-        for error in refusal.errors[:1]:
-            reason = "; ".join(part for part in (error.get("error", ""), error.get("hint", "")) if part)
-            more = len(refusal.errors) - 1
-            reason += f" (and {more:,} more)" if more else ""
-            path = escape(error.get("path", ""))
-            table.add_row(escape(Path(file).name), str(refusal.index), escape(refusal.where), path, escape(reason))
+        for fault in refusal.errors[:1]:
+            reason = f"{fault.error}; {fault.hint}" if fault.hint else fault.error
+            if more := len(refusal.errors) - 1:
+                reason += f" (and {more:,} more)"
+            table.add_row(*map(escape, (Path(file).name, str(refusal.index), refusal.where, fault.path, reason)))
     return table
 
 

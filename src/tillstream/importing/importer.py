@@ -1,18 +1,19 @@
-"""Imports files: decodes each one, sends it to ingest, and resumes where an earlier import stopped."""
+"""Imports files: decodes each file, sends it to ingest, and resumes where an earlier import stopped."""
 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import signal
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from threading import Thread
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import uvloop
@@ -23,13 +24,13 @@ from tillstream.config.settings import Settings
 from tillstream.errors import OperationalError
 from tillstream.formats.base import Decoder, Record, Skip
 from tillstream.formats.registry import Formats
-from tillstream.importing.batches import Batch, batches, location
+from tillstream.importing.batches import Batch, batches
 from tillstream.importing.checkpoint import Checkpoint, Refusal, prune
 from tillstream.importing.report import Outcome, Report, replacing
 from tillstream.importing.source_file import CannotRead, SourceFile, UnknownFormat, display_name, open_file
-from tillstream.importing.uploader import BatchResult, Destination, Uploader
-from tillstream.importing.worker_thread import Stopped, run_in_thread
+from tillstream.importing.uploader import TICK_S, Acknowledged, BatchResult, Destination, Uploader
 from tillstream.receipt.amounts import minor_unit, round_amount
+from tillstream.receipt.model import DocumentTotal
 from tillstream.receipt.validation import ReceiptError, Validator
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ SAVE_US = 500_000
 """Interval of saving the checkpoint. A crash repeats the work of at most this time."""
 
 DRAIN_US = 2_000_000
-"""Longest wait for responses after the import was stopped."""
+"""Maximum wait for responses after the import was stopped."""
 
 PROGRESS_ITEMS = 1_000
 """Number of items between two progress reports of a dry run."""
@@ -50,6 +51,37 @@ OnProgress = Callable[[Checkpoint, int], None]
 OnOutcome = Callable[[Outcome, Checkpoint], None]
 """Gets the outcome of a file while its checkpoint with the refusals is open."""
 
+T = TypeVar("T")
+
+
+async def run_in_thread(work: Callable[[], T], stop: asyncio.Event, on_tick: Callable[[], None]) -> T | None:
+    """Return or raise the result of `work`. Calls `on_tick` every `TICK_S` seconds until then.
+
+    Returns None if `stop` is set before the end. The thread is then abandoned. It is a daemon thread, because reading
+    from a pipe may block forever.
+    """
+    future: concurrent.futures.Future[T] = concurrent.futures.Future()
+    future.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - the caller gets every error
+            future.set_exception(error)
+
+    result = asyncio.wrap_future(future)
+    Thread(target=run, name="import", daemon=True).start()
+    try:
+        while True:
+            await asyncio.wait({result}, timeout=TICK_S)
+            on_tick()
+            if result.done():
+                return result.result()
+            if stop.is_set():
+                return None
+    finally:
+        result.cancel()
+
 
 class Transfer:
     """Sends one open file to ingest and records the acknowledged items in its checkpoint."""
@@ -59,92 +91,77 @@ class Transfer:
         file: SourceFile,
         checkpoint: Checkpoint,
         uploader: Uploader,
-        settings: Settings,
+        batches: Iterator[Batch],
         clock: Clock,
-        channel: str,
+        on_progress: OnProgress,
     ) -> None:
         self._file = file
         self._checkpoint = checkpoint
         self._uploader = uploader
+        self._batches = batches
         self._clock = clock
-        self._batches = batches(file, settings, clock, channel, checkpoint.counts.done)
-        self._acknowledged: dict[int, tuple[Batch, BatchResult]] = {}
+        self._on_progress = on_progress
+        self._acknowledged: Acknowledged = {}
         self._saved_us = clock.now_us()
 
-    async def run(self, on_progress: OnProgress) -> bool:
+    async def run(self) -> bool:
         """Send the file. Returns False if the uploader's `stop` ended the transfer early.
 
         Raises `CannotRead`, and the errors of the uploader and the checkpoint.
         """
+        stop = self._uploader.stop
+        stopped_us: int | None = None
         try:
-            complete = await self._send(on_progress)
-            stopped_us: int | None = None
+            complete = await self._send()
             while not await self._uploader.drained():
-                self._record(on_progress)
-                if self._uploader.stop.is_set():
+                self._record()
+                if stop.is_set():
                     stopped_us = stopped_us or self._clock.now_us()
                     if self._uploader.waiting or self._clock.now_us() - stopped_us > DRAIN_US:
                         return False
-            self._record(on_progress)
+            self._record()
             return complete
         finally:
             self._checkpoint.save()
 
-    async def _send(self, on_progress: OnProgress) -> bool:
+    async def _send(self) -> bool:
         """Send all batches. Returns False if the transfer was stopped."""
-        while not self._uploader.stop.is_set():
-            batch = await self._next(on_progress)
+        uploader = self._uploader
+        while not uploader.stop.is_set():
+            try:
+                batch = await run_in_thread(lambda: next(self._batches, None), uploader.stop, self._tick)
+            except OSError as error:
+                hint = "fix that, and import it again: it continues where it stopped"
+                raise CannotRead("read", self._file.name, error.strerror or error, hint) from error
             if batch is None:
-                return not self._uploader.stop.is_set()
+                break
             if not batch.lines:
                 self._acknowledged[batch.first] = batch, BatchResult(0)
-            elif not await self._uploader.post(batch, self, lambda: self._record(on_progress)):
-                return False
-            self._record(on_progress)
-        return False
+            elif not await uploader.post(batch, self._acknowledged, self._record):
+                break
+            self._record()
+        return not uploader.stop.is_set()
 
-    async def _next(self, on_progress: OnProgress) -> Batch | None:
-        """The next batch; None at the end of the file or after a stop."""
+    def _tick(self) -> None:
+        self._uploader.check()
+        self._record()
 
-        def on_tick() -> None:
-            self._uploader.check()
-            self._record(on_progress)
-
-        try:
-            return await run_in_thread(lambda: next(self._batches, None), self._uploader.stop, on_tick)
-        except Stopped:
-            return None
-        except OSError as error:
-            hint = "fix that, and import it again: it continues where it stopped"
-            raise CannotRead("read", self._file.name, error.strerror or error, hint) from error
-
-    def _record(self, on_progress: OnProgress) -> None:
+    def _record(self) -> None:
         """Add acknowledged batches to the checkpoint, in order and without gaps."""
-        for batch, result in self._uploader.collect(self):
-            self._acknowledged[batch.first] = batch, result
-        done = self._checkpoint.counts.done
-        for first in sorted(self._acknowledged):
-            batch, result = self._acknowledged[first]
-            if batch.end <= done:
-                del self._acknowledged[first]
-            elif first == done:
-                del self._acknowledged[first]
-                self._add(batch, result)
-                done = batch.end
+        while (found := self._acknowledged.pop(self._checkpoint.counts.done, None)) is not None:
+            batch, result = found
+            refusals = dict(batch.refusals)
+            for rejected in result.rejected:
+                index = batch.indexes[rejected.index]
+                refusals.setdefault(index, Refusal.of(index, rejected.errors))
+            in_order = [refusals[index] for index in sorted(refusals)]
+            receipts = len(batch.lines) - len(in_order)
+            self._checkpoint.add(batch.end, receipts=receipts, skipped=batch.skipped, refusals=in_order)
         now_us = self._clock.now_us()
         if not 0 <= now_us - self._saved_us < SAVE_US:
             self._saved_us = now_us
             self._checkpoint.save()
-        on_progress(self._checkpoint, self._file.position)
-
-    def _add(self, batch: Batch, result: BatchResult) -> None:
-        refusals = dict(batch.refusals)
-        for rejected in result.rejected:
-            index = batch.indexes[rejected.index]
-            refusals.setdefault(index, Refusal(index, location(index), rejected.errors))
-        in_order = [refusals[index] for index in sorted(refusals)]
-        receipts = len(batch.lines) - len(in_order)
-        self._checkpoint.add(batch.end, receipts, len(in_order), Counter(batch.skipped), in_order)
+        self._on_progress(self._checkpoint, self._file.position)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,25 +189,24 @@ class Importer:
         Raises `CannotRead`, `UnknownFormat`, and the errors of the uploader and the checkpoint.
         """
         outcome = Outcome(file=display_name(path))
-        try:
-            opened = await run_in_thread(
-                lambda: open_file(path, self.formats, self.decoder), uploader.stop, uploader.check
-            )
-        except Stopped:
+        opened = await run_in_thread(lambda: open_file(path, self.formats, self.decoder), uploader.stop, uploader.check)
+        if opened is None:
             return outcome
         with closing(opened) as file, self._checkpoint(file) as checkpoint:
             if self.restart:
                 checkpoint.reset()
+            counts = checkpoint.counts
             outcome.file, outcome.format = file.name, file.decoder.title
-            outcome.already = checkpoint.counts.finished
-            outcome.resumed_at = 0 if outcome.already else checkpoint.resumed_at
+            outcome.already = counts.finished
+            outcome.resumed_at = 0 if outcome.already else counts.done
             try:
                 if not outcome.already:
-                    transfer = Transfer(file, checkpoint, uploader, self.settings, self.clock, self.channel)
-                    checkpoint.counts.finished = await transfer.run(on_progress)
+                    found = batches(file, self.settings, self.clock, self.channel, counts.done)
+                    transfer = Transfer(file, checkpoint, uploader, found, self.clock, on_progress)
+                    counts.finished = await transfer.run()
                     checkpoint.save()
             finally:
-                outcome.update(checkpoint.counts)
+                outcome.update(counts)
             on_outcome(outcome, checkpoint)
         return outcome
 
@@ -210,12 +226,8 @@ def _temporary_checkpoint() -> Iterator[Checkpoint]:
         yield checkpoint
 
 
-class _DocumentTotal(Struct):
-    grossTotal: msgspec.Raw  # noqa: N815 - the name in the canonical receipt
-
-
 class _Receipt(Struct):
-    documentTotal: _DocumentTotal  # noqa: N815 - the name in the canonical receipt
+    documentTotal: DocumentTotal  # noqa: N815 - the name in the canonical receipt
 
 
 class DryRun:
@@ -228,49 +240,36 @@ class DryRun:
         self._decode = msgspec.json.Decoder(_Receipt).decode
         self._unit = minor_unit(settings.currency)
 
-    @contextmanager
-    def run(self, file: SourceFile, on_progress: OnProgress) -> Iterator[tuple[Outcome, Checkpoint]]:
-        """The outcome with the sum of the gross totals, and a checkpoint with the refusals. Raises `CannotRead`."""
+    def run(self, file: SourceFile, checkpoint: Checkpoint, on_progress: OnProgress) -> Outcome:
+        """Return the outcome with the sum of the gross totals. Refusals go to the checkpoint. Raises `CannotRead`."""
         outcome = Outcome(file=file.name, format=file.decoder.title)
-        with _temporary_checkpoint() as checkpoint:
-            try:
-                total = self._validate(file, checkpoint, on_progress)
-            except OSError as error:
-                raise CannotRead("read", file.name, error.strerror or error, "fix that, and try again") from error
-            checkpoint.counts.finished = True
-            outcome.update(checkpoint.counts)
-            outcome.total = f"{total} {self._settings.currency}"
-            yield outcome, checkpoint
-
-    def _validate(self, file: SourceFile, checkpoint: Checkpoint, on_progress: OnProgress) -> Decimal:
         total = 0 * self._unit
-        source = f"{file.decoder.name}/import"
-        for index, item in enumerate(file.items()):
-            if index % PROGRESS_ITEMS == 0:
-                on_progress(checkpoint, file.position)
-            if isinstance(item, Skip):
-                checkpoint.add(index + 1, 0, 0, {item.kind: 1}, ())
-                continue
-            try:
-                if not isinstance(item, Record):
-                    raise ReceiptError(item.faults, parseable=False)
-                self._validator.check(item.body, self._clock.now_us(), source, item.day)
-                total += self._gross_total(item.body)
-                checkpoint.add(index + 1, 1, 0, {}, ())
-            except ReceiptError as error:
-                where = "" if isinstance(item, Record) else item.where
-                refusal = Refusal(index, where or location(index), [fault.as_dict() for fault in error.faults])
-                checkpoint.add(index + 1, 0, 1, {}, [refusal])
-        return total
-
-    def _gross_total(self, body: bytes) -> Decimal:
-        """The gross total, rounded like in the engine."""
-        text = bytes(self._decode(body).documentTotal.grossTotal)
         try:
-            amount = Decimal(text.decode())
-        except InvalidOperation:
-            amount = Decimal(msgspec.json.decode(text, type=str).strip())
-        return round_amount(amount, self._unit)
+            for index, item in enumerate(file.items()):
+                if index % PROGRESS_ITEMS == 0:
+                    on_progress(checkpoint, file.position)
+                if isinstance(item, Skip):
+                    checkpoint.add(index + 1, skipped={item.kind: 1})
+                    continue
+                try:
+                    if not isinstance(item, Record):
+                        raise ReceiptError(item.faults, parseable=False)
+                    total += self._gross_total(item, f"{file.decoder.name}/import")
+                    checkpoint.add(index + 1, receipts=1)
+                except ReceiptError as error:
+                    where = "" if isinstance(item, Record) else item.where
+                    checkpoint.add(index + 1, refusals=[Refusal.of(index, error.faults, where)])
+        except OSError as error:
+            raise CannotRead("read", file.name, error.strerror or error, "fix that, and try again") from error
+        checkpoint.counts.finished = True
+        outcome.update(checkpoint.counts)
+        outcome.total = f"{total} {self._settings.currency}"
+        return outcome
+
+    def _gross_total(self, record: Record, source: str) -> Decimal:
+        """Return the gross total, rounded like in the engine. Raises `ReceiptError`."""
+        self._validator.check(record.body, self._clock.now_us(), source, record.day)
+        return round_amount(self._decode(record.body).documentTotal.grossTotal, self._unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +286,7 @@ class ImportRun:
         """Import every file. Returns False if SIGINT or SIGTERM interrupted the run.
 
         A file that is unreadable or of an unknown format is a problem in the summary. Raises `OperationalError` if the
-        run cannot continue; the summary and the report then have the files before.
+        run cannot continue. The summary and the report then have the files before the error.
         """
         with ExitStack() as stack:
             report = Report(stack.enter_context(replacing(self.report))) if self.report is not None else None
@@ -320,9 +319,9 @@ class ImportRun:
                 try:
                     with (
                         closing(open_file(path, importer.formats, importer.decoder)) as file,
-                        dry_run.run(file, display.show) as (outcome, checkpoint),
+                        _temporary_checkpoint() as checkpoint,
                     ):
-                        add(outcome, checkpoint)
+                        add(dry_run.run(file, checkpoint, display.show), checkpoint)
                 except (CannotRead, UnknownFormat) as error:
                     add(failed_outcome(path, error))
         except KeyboardInterrupt:
@@ -331,15 +330,12 @@ class ImportRun:
 
     async def _send(self, destination: Destination, display: ProgressDisplay, add: Callable[..., None]) -> bool:
         stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
         prune(self.importer.state)
         uploader = Uploader(destination, Random(), stop, give_up_s=self.give_up_s, notify=display.notify)
-        try:
+        with closing(uploader):
             for path in self.paths:
-                if stop.is_set():
-                    return False
                 display.begin(path)
                 try:
                     outcome = await self.importer.import_file(path, uploader, display.show, add)
@@ -348,13 +344,10 @@ class ImportRun:
                 else:
                     if not outcome.finished:
                         return False
-        finally:
-            await uploader.close()
         return True
 
 
 def failed_outcome(path: Path, error: OperationalError) -> Outcome:
-    """The outcome of a file that cannot be imported."""
-    return Outcome(
-        file=display_name(path), problem=f"{error.because}; {error.hint}" if error.hint else f"{error.because}"
-    )
+    """Return the outcome of a file that cannot be imported."""
+    problem = f"{error.because}; {error.hint}" if error.hint else error.because
+    return Outcome(file=display_name(path), problem=problem)

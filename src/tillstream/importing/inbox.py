@@ -156,8 +156,8 @@ class Inbox:
         self._destination = destination
         self._clock = clock
         self._stop = stop
-        self._problems: dict[str, str] = {}
-        self._retry_us: dict[str, int] = {}
+        # The last problem of each file, and the time at which the file is tried again.
+        self._problems: dict[str, tuple[str, int]] = {}
 
     async def run(self) -> None:
         """Scan the folder every `SCAN_INTERVAL_S`. Polling also works on network drives."""
@@ -177,11 +177,14 @@ class Inbox:
             self._report_problem(path, f"could not use the inbox {path}: {error.strerror or error}")
             return
         self._resolve_problem(path)
-        self._forget_missing_files()
+        for name in [*self._problems]:
+            if fingerprint(self._folder.path / name) is None:
+                del self._problems[name]
         for file in complete:
             if self._stop.is_set():
                 return
-            if self._retry_us.get(file.name, 0) <= self._clock.now_us():
+            _, retry_us = self._problems.get(file.name, ("", 0))
+            if retry_us <= self._clock.now_us():
                 await self._try(file)
 
     async def _try(self, path: Path) -> None:
@@ -189,15 +192,16 @@ class Inbox:
         uploader = Uploader(self._destination, Random(), self._stop, give_up_s=None, notify=_log_waiting)
         try:
             await self._import(path, uploader)
-        except (OperationalError, OSError) as error:
-            because = str(error) if isinstance(error, OperationalError) else f"{path}: {error.strerror or error}"
-            self._postpone(path, because)
+        except OperationalError as error:
+            self._report_problem(path.name, str(error))
+        except OSError as error:
+            self._report_problem(path.name, f"{path}: {error.strerror or error}")
         except Exception as error:  # noqa: BLE001 - a format of another package may raise anything
-            self._postpone(path, f"{path}: {error!r}", traceback=True)
+            self._report_problem(path.name, f"{path}: {error!r}", traceback=True)
         else:
             self._resolve_problem(path.name)
         finally:
-            await uploader.close()
+            uploader.close()
 
     async def _import(self, path: Path, uploader: Uploader) -> None:
         before = fingerprint(path)
@@ -240,27 +244,15 @@ class Inbox:
             return
         _log_outcome(path.name, target, outcome)
 
-    def _postpone(self, path: Path, because: str, *, traceback: bool = False) -> None:
-        """Leave the file in the inbox, and retry it after `RETRY_US`."""
-        self._report_problem(path.name, because, traceback=traceback)
-        self._retry_us[path.name] = self._clock.now_us() + RETRY_US
-
-    def _report_problem(self, name: str, because: str, *, traceback: bool = False) -> None:
-        """Log the problem of a file, unless it was the last one that was logged."""
-        if self._problems.get(name) != because:
-            self._problems[name] = because
-            logger.warning("inbox.problem", reason=because, retry_s=RETRY_US // 1_000_000, exc_info=traceback)
+    def _report_problem(self, name: str, reason: str, *, traceback: bool = False) -> None:
+        """Log the problem of a file, unless it is the same as before. The file is tried again after `RETRY_US`."""
+        if self._problems.get(name, ("", 0))[0] != reason:
+            logger.warning("inbox.problem", reason=reason, retry_s=RETRY_US // 1_000_000, exc_info=traceback)
+        self._problems[name] = reason, self._clock.now_us() + RETRY_US
 
     def _resolve_problem(self, name: str) -> None:
-        self._retry_us.pop(name, None)
         if self._problems.pop(name, None) is not None:
             logger.info("inbox.problem_resolved", file=name)
-
-    def _forget_missing_files(self) -> None:
-        for name in [name for name in self._problems if name != str(self._folder.path)]:
-            if fingerprint(self._folder.path / name) is None:
-                del self._problems[name]
-                self._retry_us.pop(name, None)
 
 
 async def serve(settings: Settings, destination: Destination, clock: Clock, stop: asyncio.Event) -> None:

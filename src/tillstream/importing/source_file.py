@@ -91,25 +91,22 @@ class SourceFile:
         self.name = name
         self.size = status.st_size if complete else None
         self.identity = _identity(file, status) if complete else ""
-        self._counted = _CountingReader(file)
-        head = _read_head(self._counted)
-        raw: io.RawIOBase = _PrefixedReader(head, self._counted)
+        raw = _HeadReader(file)
         self._decompressed: compression.Decompressed | None = None
-        if compressed := compression.kind(head):
+        if compressed := compression.kind(raw.head):
             self._decompressed = compression.Decompressed(raw, compressed)
-            head = _read_head(self._decompressed)
-            raw = _PrefixedReader(head, self._decompressed)
+            raw = _HeadReader(self._decompressed)
             name = _without_compression(name)
-        found = decoder or formats.of_file(name, head)
+        found = decoder or formats.of_file(name, raw.head)
         if found is None:
-            raise _unknown_format(self.name, head, formats)
+            raise _unknown_format(self.name, raw.head, formats)
         self.decoder = found
         self._stream = io.BufferedReader(raw, _BUFFER_BYTES)
 
     @property
     def position(self) -> int:
-        """Number of bytes read from the file so far, before decompression."""
-        return self._counted.count
+        """Number of bytes read from the file, before decompression; 0 for a pipe."""
+        return self._file.tell() if self._file.seekable() else 0
 
     def close(self) -> None:
         self._file.close()
@@ -117,8 +114,8 @@ class SourceFile:
     def items(self) -> Iterator[Decoded]:
         """The decoded content. Raises `OSError` if the file cannot be read to its end."""
         yield from self.decoder.decode(cast("BinaryIO", self._stream))
-        if self._decompressed is not None and self._decompressed.trouble:
-            fault = Fault("$", self._decompressed.trouble, "get the file again")
+        if self._decompressed is not None and self._decompressed.damage:
+            fault = Fault("$", self._decompressed.damage, "get the file again")
             yield Unreadable([fault], b"", "the end of the file")
 
 
@@ -150,46 +147,26 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-class _CountingReader(io.RawIOBase):
-    """Counts the bytes read."""
+class _HeadReader(io.RawIOBase):
+    """A stream whose first bytes are also available as `head`."""
 
-    def __init__(self, file: io.FileIO) -> None:
-        self._file = file
-        self.count = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int | None:  # type: ignore[override]
-        size = self._file.readinto(buffer)
-        self.count += size or 0
-        return size
-
-
-class _PrefixedReader(io.RawIOBase):
-    """Returns a head that was already read, and then the rest."""
-
-    def __init__(self, head: bytes, rest: io.RawIOBase) -> None:
-        self._head = head
-        self._rest = rest
+    def __init__(self, stream: io.RawIOBase) -> None:
+        self.head = b""
+        while len(self.head) < HEAD_BYTES and (more := stream.read(HEAD_BYTES - len(self.head))):
+            self.head += more
+        self._unread = self.head
+        self._stream = stream
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int | None:  # type: ignore[override]
-        if not self._head:
-            return cast("int | None", self._rest.readinto(buffer))
-        size = min(len(buffer), len(self._head))
-        buffer[:size] = self._head[:size]
-        self._head = self._head[size:]
+        if not self._unread:
+            return cast("int | None", self._stream.readinto(buffer))
+        size = min(len(buffer), len(self._unread))
+        buffer[:size] = self._unread[:size]
+        self._unread = self._unread[size:]
         return size
-
-
-def _read_head(raw: io.RawIOBase) -> bytes:
-    head = b""
-    while len(head) < HEAD_BYTES and (more := raw.read(HEAD_BYTES - len(head))):
-        head += more
-    return head
 
 
 def _identity(file: io.FileIO, status: os.stat_result) -> str:

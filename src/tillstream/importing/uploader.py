@@ -6,17 +6,14 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from tillstream.access import machine_token
 from tillstream.access.keys import KEY
-from tillstream.client.control import unverified_tls
-from tillstream.client.messages import Answer, head, target
-from tillstream.client.sender import Request, Sender
-from tillstream.client.tally import Tally
+from tillstream.client.sender import Request, Response, Sender, Tally, Target
 from tillstream.clock import Clock
 from tillstream.config import ports
 from tillstream.config.data_directory import FORMAT_FILE, DataDirectory, Kind
@@ -24,8 +21,11 @@ from tillstream.config.settings import Settings, default
 from tillstream.errors import OperationalError
 from tillstream.formats.envelope import MEDIA_TYPE
 from tillstream.importing.batches import Batch
-from tillstream.importing.worker_thread import TICK_S
+from tillstream.receipt.model import Fault
 from tillstream.stores.repository import settings_in_force
+
+TICK_S = 0.1
+"""Interval of progress reports and checks while the import waits."""
 
 CONNECTIONS = 4
 PATH = "/receipts"
@@ -49,7 +49,7 @@ class Rejected(Struct):
     """A line of a batch that is not a receipt, by its index from 0."""
 
     index: int
-    errors: list[dict[str, str]]
+    errors: list[Fault]
 
 
 class BatchResult(Struct):
@@ -59,8 +59,12 @@ class BatchResult(Struct):
     rejected: list[Rejected] = []
 
 
+Acknowledged = dict[int, tuple[Batch, BatchResult]]
+"""Acknowledged batches of one file with their results, by their first index."""
+
+
 class _ErrorResponse(Struct):
-    errors: list[dict[str, Any]] = []
+    errors: list[Fault]
 
 
 class Destination(NamedTuple):
@@ -114,14 +118,14 @@ def with_time_zones(settings: Settings, clock: Clock) -> Settings:
 
 
 class _BatchRequest(Request):
-    """A batch in flight, and the object that sent it."""
+    """A batch in flight. `acknowledged` gets it with its result, by its first index."""
 
-    __slots__ = ("batch", "owner")
+    __slots__ = ("acknowledged", "batch")
 
-    def __init__(self, data: bytes, batch: Batch, owner: object) -> None:
-        super().__init__(data, len(batch.lines), 0)
+    def __init__(self, head: bytes, batch: Batch, acknowledged: Acknowledged) -> None:
+        super().__init__(head, b"\n".join(batch.lines), len(batch.lines))
         self.batch = batch
-        self.owner = owner
+        self.acknowledged = acknowledged
 
 
 class Uploader:
@@ -140,30 +144,26 @@ class Uploader:
         give_up_s: float | None,
         notify: Callable[[str], None],
     ) -> None:
-        to = target(destination.url)
+        to = Target.parse(destination.url)
         self.stop = stop
+        self.waiting = False
+        """Whether ingest has not responded for `WAITING_S`."""
         self._url = destination.url.rstrip("/") + PATH
         self._give_up_s = give_up_s
         self._notify = notify
-        self._waiting = False
-        self._head = head(to, PATH, MEDIA_TYPE, simulated=False, key=destination.key)
+        self._head = to.head(PATH, MEDIA_TYPE, key=destination.key)
         self._responded = asyncio.Event()
-        self._results: list[tuple[object, Batch, BatchResult]] = []
         self._error: OperationalError | None = None
         self._tally = Tally()
-        tls = unverified_tls() if destination.same_machine and to.tls else None
-        self._sender = Sender(to, CONNECTIONS, self._tally, random, self._on_answer, tls)
+        same_machine = destination.same_machine
+        self._sender = Sender(to, CONNECTIONS, self._tally, random, self._on_response, same_machine=same_machine)
 
-    @property
-    def waiting(self) -> bool:
-        """Whether ingest has not responded for `WAITING_S`."""
-        return self._waiting
+    async def post(self, batch: Batch, acknowledged: Acknowledged, on_tick: Callable[[], None] = lambda: None) -> bool:
+        """Send the batch on a free connection. Returns False if `stop` was set before a connection was free.
 
-    async def post(self, batch: Batch, owner: object, on_tick: Callable[[], None] = lambda: None) -> bool:
-        """Send the batch on a free connection. Returns False if `stop` was set before one was free.
-
-        Calls `on_tick` while it waits. Raises `IngestTimeout`, and `OperationalError` if the server is not an ingest
-        that accepts receipts.
+        `acknowledged` gets the batch with its result once ingest has acknowledged it. `on_tick` is called while no
+        connection is free. Raises `IngestTimeout`, and `OperationalError` if the server is not an ingest that accepts
+        receipts.
         """
         while not self._sender.free:
             self.check()
@@ -173,14 +173,8 @@ class Uploader:
             self._responded.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._responded.wait(), TICK_S)
-        body = b"\n".join(batch.lines)
-        self._sender.submit(_BatchRequest(self._head + b"%d\r\n\r\n%b" % (len(body), body), batch, owner))
+        self._sender.submit(_BatchRequest(self._head, batch, acknowledged))
         return True
-
-    def collect(self, owner: object) -> list[tuple[Batch, BatchResult]]:
-        """The owner's batches that were acknowledged since the last call. Results of other owners are dropped."""
-        results, self._results = self._results, []
-        return [(batch, result) for sender, batch, result in results if sender is owner]
 
     async def drained(self) -> bool:
         """Wait up to `TICK_S` and return whether every batch is acknowledged. Raises the errors of `post`."""
@@ -200,35 +194,29 @@ class Uploader:
         if self._give_up_s is not None and stuck_s > self._give_up_s:
             because = f"nothing was acknowledged for {self._give_up_s:g} s ({reason})"
             raise IngestTimeout("send receipts to", self._url, because, _TIMEOUT_HINT)
-        if (stuck_s > WAITING_S) != self._waiting:
-            self._waiting = not self._waiting
-            self._notify(f"waiting for ingest at {self._url} ({reason})" if self._waiting else "")
+        if (stuck_s > WAITING_S) != self.waiting:
+            self.waiting = not self.waiting
+            self._notify(f"waiting for ingest at {self._url} ({reason})" if self.waiting else "")
 
-    async def close(self) -> None:
-        await self._sender.close()
+    def close(self) -> None:
+        self._sender.close()
 
-    def _on_answer(self, request: Request, answer: Answer) -> None:
+    def _on_response(self, request: Request, response: Response) -> None:
         assert isinstance(request, _BatchRequest)
         self._responded.set()
         self._tally.problem = ""
-        result = _result(answer) if answer.status in _ACKNOWLEDGED else None
-        if result is not None and result.accepted + len(result.rejected) == request.receipts:
-            self._results.append((request.owner, request.batch, result))
-        else:
-            self._error = self._error or self._unexpected(answer)
+        if response.status in _ACKNOWLEDGED:
+            with suppress(msgspec.DecodeError):
+                result = msgspec.json.decode(response.body, type=BatchResult)
+                if result.accepted + len(result.rejected) == request.receipts:
+                    request.acknowledged[request.batch.first] = request.batch, result
+                    return
+        self._error = self._error or self._unexpected(response)
 
-    def _unexpected(self, answer: Answer) -> OperationalError:
-        """The error for a response that acknowledges nothing."""
+    def _unexpected(self, response: Response) -> OperationalError:
+        """Return the error for a response that acknowledges nothing."""
+        because, hint = f"it answered {response.status}", "name the address of ingest with --to"
         with suppress(msgspec.DecodeError):
-            for error in msgspec.json.decode(answer.body, type=_ErrorResponse).errors[:1]:
-                because = f"it answered {answer.status}: {error.get('error', 'it refuses them')}"
-                return OperationalError("send receipts to", self._url, because, str(error.get("hint", "")))
-        because = f"it answered {answer.status}, which is not a response of ingest"
-        return OperationalError("send receipts to", self._url, because, "name the address of ingest with --to")
-
-
-def _result(answer: Answer) -> BatchResult | None:
-    try:
-        return msgspec.json.decode(answer.body, type=BatchResult)
-    except msgspec.DecodeError:
-        return None
+            for fault in msgspec.json.decode(response.body, type=_ErrorResponse).errors[:1]:
+                return OperationalError("send receipts to", self._url, f"{because}: {fault.error}", fault.hint)
+        return OperationalError("send receipts to", self._url, f"{because}, which is not a response of ingest", hint)

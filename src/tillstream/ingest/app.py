@@ -26,7 +26,7 @@ from tillstream.ingest.backpressure import Backpressure
 from tillstream.ingest.counters import Counters, Exposition
 from tillstream.ingest.decoding import INLINE_BYTES
 from tillstream.ingest.group_commit import Committer
-from tillstream.ingest.handlers import ReceiptHandlers, problem
+from tillstream.ingest.handlers import ReceiptHandlers
 from tillstream.ingest.responses import Refused
 from tillstream.log.base import Log
 
@@ -169,7 +169,7 @@ class IngestApp:
             outcome = await asyncio.wait_for(self._committer.probe(), _PROBE_TIMEOUT_S)
         except TimeoutError:
             return responses.ready("the log does not answer")
-        return responses.ready("" if outcome is None else problem(outcome))
+        return responses.ready("" if outcome is None else responses.log_problem(outcome))
 
     def _metrics(self, request: Request, reply: Reply) -> asyncio.Task[None]:
         self._authorizer.check_read(request.headers)

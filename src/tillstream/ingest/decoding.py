@@ -1,4 +1,4 @@
-"""Decodes and validates the content of a request: receipts, refusals for the quarantine, and skipped records."""
+"""Decompresses, decodes and validates the body of a request: receipts, refusals for the quarantine, skipped records."""
 
 from __future__ import annotations
 
@@ -27,9 +27,18 @@ from tillstream.receipt.validation import ReceiptError, Validator
 INLINE_BYTES = 64 * 1024
 """Payloads up to this size are decoded on the event loop, which takes at most about 20 ms."""
 
-# Most faults that are reported for each receipt of a batch. For a single receipt, more are reported.
+ENCODINGS = {"gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"}
+"""The accepted values of `Content-Encoding`, with their compression."""
+
+MEMBERS_LIMIT = 10_000
+"""Maximum number of gzip members or zstd frames in a body. Even an empty member takes time."""
+
+# RFC 9659 allows no larger zstd window over HTTP. A small body with a larger window is refused.
+_WINDOW_BYTES = 8 * 1024 * 1024
+
+# Maximum number of faults that are reported for each receipt of a batch. For a single receipt, more are reported.
 _FAULTS_PER_RECEIPT = 20
-# After this many faults in a batch, only the first fault of each receipt is reported.
+# After this number of faults in a batch, only the first fault of each receipt is reported.
 _FAULTS_PER_BATCH = 2_000
 
 _ZIP = b"PK\x03\x04"
@@ -52,13 +61,11 @@ class DecodedRequest:
     """Rejected receipts of stores that the key is not valid for. They have no record."""
     parseable: bool = False
     fault_count: int = 0
-    empty: ReceiptError | None = None
-    """The error if the request contains nothing. There is no response then."""
-    response: Response | None = None
+    response: Response = field(init=False)
 
 
 class Content(Struct, frozen=True):
-    """The decompressed content of a request. `source` is the one of receipts that have no source of their own."""
+    """The decompressed body of a request. `source` is the default source of its receipts."""
 
     decoder: Decoder
     payload: bytes
@@ -66,12 +73,40 @@ class Content(Struct, frozen=True):
     received_us: int
 
 
+def unreadable(error: str) -> ReceiptError:
+    """Return the error for a body that is truncated or cannot be decompressed."""
+    return ReceiptError([Fault("$", error, "send it again")], parseable=False)
+
+
+def decompress(encoding: str, body: bytes, limit_bytes: int) -> bytes | None:
+    """Decompress a body. Returns None if the content exceeds the limit. Raises `ReceiptError` if the body is damaged.
+
+    `encoding` is a key of `ENCODINGS`. A body may have several gzip members (RFC 1952, section 2.2) or zstd frames
+    (RFC 8878, section 3.1).
+    """
+    name = ENCODINGS[encoding]
+    if not body:
+        return body
+    if compression.kind(body) != name:
+        raise unreadable(f"the body is not {name}")
+    if compression.most_members(body) > MEMBERS_LIMIT:
+        raise unreadable(f"the {name} data have too many members")
+    stream = compression.Decompressed(io.BytesIO(body), name, _WINDOW_BYTES)
+    content = io.BufferedReader(stream).read(limit_bytes + 1)
+    if len(content) > limit_bytes:
+        return None
+    if stream.damage:
+        raise unreadable(stream.damage)
+    return content
+
+
 class SingleReceipt(Struct, frozen=True):
-    """The receipt of a request that has only one: its head, key and business day, or the error."""
+    """The result of decoding a request with one receipt. `checked` is empty for a skipped record, or if `error` is set."""
 
     decoded: Decoded
     source: str
-    checked: tuple[bytes, str, str] | None = None
+    checked: tuple[bytes, str, str] = (b"", "", "")
+    """The head, the key and the business day of the receipt."""
     error: ReceiptError | None = None
 
 
@@ -103,7 +138,10 @@ class RequestDecoder:
             return SingleReceipt(decoded, source, error=self._with_advice(error, content))
 
     def decode_all(self, content: Content, stores: Stores = None) -> DecodedRequest:
-        """Decode content that has any number of receipts, and accept those of these stores. Raises `Refused`."""
+        """Decode content that has any number of receipts. Receipts of other stores than `stores` are rejected.
+
+        Raises `Refused`, or `ReceiptError` if there is nothing in the content.
+        """
         payload, source, received_us = content.payload, content.source, content.received_us
         decoder, request, only = self._own[type(content.decoder)], DecodedRequest(), None
         limit, check, add = self._settings.batch_limit_receipts, self._validator.check, request.batch.add
@@ -146,8 +184,7 @@ class RequestDecoder:
         if not request.batch and not request.skipped and not request.rejected:
             fault = Fault("$", "there is no receipt in it", "send at least one")
             parseable = bool(content.payload) and not content.payload.isspace()
-            request.empty = self._with_advice(ReceiptError([fault], parseable), content)
-            return
+            raise self._with_advice(ReceiptError([fault], parseable), content)
         if request.forbidden and not request.accepted:
             # The key is valid for none of it. Its refusals are not stored, so that it cannot fill the quarantine.
             raise Refused(responses.batch(0, request.rejected, request.skipped, parseable=True, forbidden=True))
@@ -196,7 +233,7 @@ class DecodeWorker:
 
 
 def original_of(decoded: Record | Unreadable) -> bytes:
-    """The bytes as they were sent."""
+    """Return the bytes as the client sent them."""
     return decoded.original or (decoded.body if isinstance(decoded, Record) else b"")
 
 

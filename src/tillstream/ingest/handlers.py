@@ -1,4 +1,8 @@
-"""Handlers of `POST /receipt` and `/receipts`: decode, validate, hand over to the group commit, and respond."""
+"""Handlers of `POST /receipt` and `/receipts`: decode and validate the body, commit it to the log, and respond.
+
+The response is sent after the group commit: 202 if the receipts are durable, or 503 if the log accepts no records,
+for example because RabbitMQ is unavailable or the disk is full.
+"""
 
 from __future__ import annotations
 
@@ -6,35 +10,35 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
 from tillstream.clock import Clock
 from tillstream.config.settings import Settings
-from tillstream.errors import LogFull
-from tillstream.formats.base import Decoder, Skip, Unreadable
+from tillstream.formats.base import Decoder, Record, Skip
 from tillstream.formats.registry import Formats
 from tillstream.http.memory import MemoryBudget, Reservation
 from tillstream.http.messages import Headers, Reply, Request, Response, is_cross_site
 from tillstream.ingest import responses
 from tillstream.ingest.auth import Stores
-from tillstream.ingest.content_encoding import ENCODINGS, BrokenEncoding, TooLarge, decompress
 from tillstream.ingest.counters import Counters
 from tillstream.ingest.decoding import (
+    ENCODINGS,
     INLINE_BYTES,
     Content,
     DecodeWorker,
     RequestDecoder,
     SingleReceipt,
+    decompress,
     is_replay,
     original_of,
     store_of,
+    unreadable,
 )
 from tillstream.ingest.group_commit import Committer, Outcome
 from tillstream.ingest.responses import Refused
 from tillstream.log.base import Batch
-from tillstream.receipt.model import REPLAY, SIMULATED, Fault
+from tillstream.receipt.model import REPLAY, SIMULATED
 from tillstream.receipt.validation import ReceiptError
 from tillstream.token_bucket import TokenBuckets
 
@@ -43,15 +47,20 @@ SOURCE_HEADER = b"tillstream-source"
 JSON_TYPE = "application/json"
 
 STORES_LIMIT = 100_000
-"""Most stores whose rate is measured at a time."""
+"""Maximum number of stores whose rate is measured at the same time."""
 
-_REPLAYS = {name.encode(): name for name in (REPLAY, f"{REPLAY}/{SIMULATED}")}
+# The entry point in a receipt's source, by the value of `Tillstream-Source`. The default is `http`.
+_ENTRY_POINTS = {
+    SIMULATED.encode(): f"http/{SIMULATED}",
+    REPLAY.encode(): REPLAY,
+    f"{REPLAY}/{SIMULATED}".encode(): f"{REPLAY}/{SIMULATED}",
+}
 
 T = TypeVar("T")
 
 
 class ReceiptHandlers:
-    """Accepts receipts from requests; made and used on the event loop."""
+    """Accepts receipts from requests. It is created and used on the event loop."""
 
     def __init__(
         self,
@@ -70,7 +79,7 @@ class ReceiptHandlers:
         self._counters = counters
         self._decoder = RequestDecoder(settings, formats)
         self._worker = DecodeWorker(settings, formats)
-        # A bucket holds the receipts of one second. A batch of any size passes once and leaves a debt.
+        # A bucket holds the receipts of one second. A batch of any size passes if the bucket has a token left.
         limit = settings.store_limit_receipts_per_s
         self._rates = TokenBuckets(limit, limit, STORES_LIMIT) if limit else None
         self._loop = asyncio.get_running_loop()
@@ -80,91 +89,81 @@ class ReceiptHandlers:
         self._worker.close()
 
     def post_receipt(self, request: Request, reply: Reply, stores: Stores = None) -> None:
-        """Accept the receipt of a small request, for these stores. Raises `Refused`.
+        """Accept the receipt of a small, uncompressed request if it belongs to one of `stores`. Raises `Refused`.
 
         `reply` is called after the group commit. A task or a future would cost as much as all of the validation.
         """
-        payload, decoder = request.body, self._select_decoder(request.headers)
+        payload, headers = request.body, request.headers
+        decoder = self._select_decoder(headers)
         if len(payload) > self._settings.receipt_limit_bytes:
             raise Refused(responses.receipt_too_large(self._settings.receipt_limit_bytes))
-        content = self._content(decoder, payload, request.headers)
+        content = self._content(decoder, payload, headers)
         self._accept(self._decoder.decode_one(content), content, stores, reply)
 
     async def post_large_receipt(self, request: Request, stores: Stores = None) -> Response:
         """Accept a receipt whose body is compressed, truncated or larger than `INLINE_BYTES`. Raises `Refused`."""
-        headers = request.headers
-        decoder = self._select_decoder(headers)
         limit_bytes = min(self._settings.receipt_limit_bytes, self._settings.body_limit_bytes)
-        too_large = responses.receipt_too_large(limit_bytes)
         with self._reserve(request) as reservation:
-            try:
-                payload = await self._payload(request, reservation, limit_bytes, too_large)
-            except ReceiptError as error:
-                return await self._refuse_and_wait(error, request.body, _source(decoder, headers))
-            if len(payload) > limit_bytes:
-                raise Refused(too_large)
-            content = self._content(decoder, payload, headers)
+            too_large = responses.receipt_too_large(limit_bytes)
+            content = await self._decompress(request, reservation, limit_bytes, too_large)
             receipt = await self._decode(content, RequestDecoder.decode_one)
         response: asyncio.Future[Response] = self._loop.create_future()
         self._accept(receipt, content, stores, response.set_result)
         # The committer has reserved memory for the parts that it needs. The others can be freed now.
-        del request, payload, content, receipt
+        del request, content, receipt
         return await response
 
     async def post_receipts(self, request: Request, stores: Stores = None) -> Response:
-        """Accept all valid receipts of a request, for these stores. Raises `Refused`."""
-        decoder = self._select_decoder(request.headers)
+        """Accept all valid receipts of a request that belong to `stores`. Raises `Refused`."""
         limit_bytes = self._settings.body_limit_bytes
         with self._reserve(request) as reservation:
-            try:
-                payload = await self._payload(request, reservation, limit_bytes, responses.body_too_large(limit_bytes))
-            except ReceiptError as error:
-                return await self._refuse_and_wait(error, request.body, _source(decoder, request.headers))
-            content = self._content(decoder, payload, request.headers)
+            too_large = responses.body_too_large(limit_bytes)
+            content = await self._decompress(request, reservation, limit_bytes, too_large)
             # The reservation no longer covers the compressed body.
             del request
-            decoded = await self._decode(content, partial(RequestDecoder.decode_all, stores=stores))
-            if decoded.empty is not None:
-                return await self._refuse_and_wait(decoded.empty, payload, content.source)
-            del payload, content
+            try:
+                decoded = await self._decode(content, partial(RequestDecoder.decode_all, stores=stores))
+            except ReceiptError as error:
+                return await self._refuse_and_wait(error, content.payload, content.source)
+            del content
         if self._rates is not None:
             self._check_rates(self._rates, decoded.batch.heads)
         if decoded.batch:
             outcome: asyncio.Future[Outcome] = self._loop.create_future()
             if not self._committer.add_all(decoded.batch, outcome.set_result):
-                raise _over_budget()
+                raise Refused(responses.over_budget())
             if (failure := await outcome) is not None:
-                return unavailable(failure)
+                return responses.log_unavailable(failure)
         self._counters.accepted += decoded.accepted
         self._counters.refused += len(decoded.rejected)
         for kind, number in decoded.skipped.items():
             self._counters.count_skipped(kind, number)
-        assert decoded.response is not None
         return decoded.response
 
     def _accept(self, receipt: SingleReceipt, content: Content, stores: Stores, reply: Reply) -> None:
-        decoded, checked = receipt.decoded, receipt.checked
+        decoded = receipt.decoded
         if isinstance(decoded, Skip):
             self._counters.count_skipped(decoded.kind)
             reply(responses.batch(0, [], {decoded.kind: 1}, parseable=True))
             return
-        if checked is None or isinstance(decoded, Unreadable):
-            assert receipt.error is not None
+        if receipt.error is not None:
             original = original_of(decoded) or content.payload
             self._refuse(receipt.error, original, content.received_us, receipt.source, reply)
             return
-        head, key, day = checked
+        assert isinstance(decoded, Record)
+        head, key, day = receipt.checked
         if stores is not None and (store := store_of(head)) not in stores:
             raise Refused(responses.forbidden(store.decode()))
         if self._rates is not None:
             self._check_rates(self._rates, [head])
         on_durable = partial(self._acknowledge, reply, key, day)
         if not self._committer.add(head, decoded.body, decoded.original, on_durable):
-            raise _over_budget()
+            raise Refused(responses.over_budget())
 
     def _acknowledge(self, reply: Reply, key: str, day: str, outcome: Outcome) -> None:
+        """Reply with 202 once the receipt is durable, or with 503 if the commit failed."""
         if outcome is not None:
-            reply(unavailable(outcome))
+            reply(responses.log_unavailable(outcome))
             return
         self._counters.accepted += 1
         reply(responses.accepted(key, day))
@@ -174,7 +173,7 @@ class ReceiptHandlers:
 
         def on_durable(outcome: Outcome) -> None:
             if outcome is not None:
-                reply(unavailable(outcome))
+                reply(responses.log_unavailable(outcome))
                 return
             self._counters.refused += 1
             reply(responses.refused(error.faults, parseable=error.parseable))
@@ -185,7 +184,7 @@ class ReceiptHandlers:
         batch = Batch()
         self._decoder.add_refusal(batch, error.faults, original, received_us, source)
         if not self._committer.add_all(batch, on_durable):
-            raise _over_budget()
+            raise Refused(responses.over_budget())
 
     async def _refuse_and_wait(self, error: ReceiptError, original: bytes, source: str) -> Response:
         response: asyncio.Future[Response] = self._loop.create_future()
@@ -202,36 +201,36 @@ class ReceiptHandlers:
         """Reserve memory for the whole body of a request. Raises `Refused`."""
         reservation = request.reservation or Reservation(self._budget)
         if not reservation.resize(len(request.body)):
-            raise _over_budget()
+            raise Refused(responses.over_budget())
         return reservation
 
-    async def _payload(
+    async def _decompress(
         self, request: Request, reservation: Reservation, limit_bytes: int, too_large: Response
-    ) -> bytes:
-        """The decompressed body. Raises `Refused`, or `ReceiptError` if the body is truncated or broken."""
-        body = request.body
-        if request.truncated:
-            raise ReceiptError([Fault("$", "the body broke off", "send it again")], parseable=False)
-        encoding = request.headers.get(b"content-encoding", b"").lower().decode("latin-1")
-        if encoding in ("", IDENTITY):
-            return body
-        payload = None
+    ) -> Content:
+        """Decompress the body of a request. A truncated or damaged body is quarantined. Raises `Refused`."""
+        headers, body = request.headers, request.body
+        decoder = self._select_decoder(headers)
+        encoding = _encoding(headers)
+        payload: bytes | None = None
         try:
-            if len(body) <= INLINE_BYTES:
-                with suppress(TooLarge):
-                    payload = decompress(encoding, body, min(limit_bytes, INLINE_BYTES))
+            if request.truncated:
+                raise unreadable("the body broke off")
+            if encoding == IDENTITY:
+                payload = body
+            elif len(body) <= INLINE_BYTES:
+                payload = decompress(encoding, body, min(limit_bytes, INLINE_BYTES))
             if payload is None:
                 payload = await self._worker.run(partial(decompress, encoding, body, limit_bytes))
-        except TooLarge:
-            raise Refused(too_large) from None
-        except BrokenEncoding as error:
-            raise ReceiptError([Fault("$", str(error), "send it again")], parseable=False) from error
+        except ReceiptError as error:
+            raise Refused(await self._refuse_and_wait(error, body, _source(decoder, headers))) from error
+        if payload is None or len(payload) > limit_bytes:
+            raise Refused(too_large)
         if not reservation.resize(len(payload)):
-            raise _over_budget()
-        return payload
+            raise Refused(responses.over_budget())
+        return self._content(decoder, payload, headers)
 
     def _check_rates(self, rates: TokenBuckets, heads: Sequence[bytes]) -> None:
-        """Count receipts against the rate limits of their stores. Raises `Refused` if one of the stores is in debt."""
+        """Count receipts against the rate limits of their stores. Raises `Refused` if one of the stores is over it."""
         stores = Counter(store_of(head).decode() for head in heads)
         # A refusal has no store, so it does not count.
         del stores[""]
@@ -239,16 +238,14 @@ class ReceiptHandlers:
         for store in stores:
             wait_s = rates.wait_s(store, now_s)
             if wait_s > 0:
-                raise Refused(
-                    responses.rate_limited(store, self._settings.store_limit_receipts_per_s, math.ceil(wait_s))
-                )
+                limit_per_s = self._settings.store_limit_receipts_per_s
+                raise Refused(responses.rate_limited(store, limit_per_s, math.ceil(wait_s)))
         for store, receipts in stores.items():
             rates.take(store, now_s, receipts)
 
     def _select_decoder(self, headers: Headers) -> Decoder | None:
-        """The decoder for the media type, or None if the type is missing. Raises `Refused`."""
-        encoding = headers.get(b"content-encoding")
-        if encoding and encoding.lower().decode("latin-1") not in (IDENTITY, *ENCODINGS):
+        """Return the decoder for the media type, or None if there is no media type. Raises `Refused`."""
+        if b"content-encoding" in headers and _encoding(headers) not in (IDENTITY, *ENCODINGS):
             raise Refused(responses.unsupported_encoding())
         content_type = headers.get(b"content-type")
         if not content_type:
@@ -263,7 +260,7 @@ class ReceiptHandlers:
         return decoder
 
     def _content(self, decoder: Decoder | None, payload: bytes, headers: Headers) -> Content:
-        """The content for a decoder. Without a decoder, the payload decides on it. Raises `Refused`."""
+        """Return the content for a decoder. Without a decoder, it is found by the payload. Raises `Refused`."""
         decoder = decoder or self._formats.recognised(payload)
         if decoder is None and not payload:
             decoder = self._formats.decoder(JSON_TYPE)
@@ -272,21 +269,11 @@ class ReceiptHandlers:
         return Content(decoder, payload, _source(decoder, headers), self._clock.now_us())
 
 
+def _encoding(headers: Headers) -> str:
+    return headers.get(b"content-encoding", b"").lower().decode("latin-1") or IDENTITY
+
+
 def _source(decoder: Decoder | None, headers: Headers) -> str:
-    name, sender = decoder.name if decoder else "json", headers.get(SOURCE_HEADER)
-    if sender in _REPLAYS:
-        return f"{name}/{_REPLAYS[sender]}"
-    return f"{name}/http/{SIMULATED}" if sender == SIMULATED.encode() else f"{name}/http"
-
-
-def _over_budget() -> Refused:
-    return Refused(responses.unavailable("too many receipts wait for the disk"))
-
-
-def problem(error: Exception) -> str:
-    """The reason why the log accepts no records, as clients see it."""
-    return "the log is full" if isinstance(error, LogFull) else "the log cannot take records now"
-
-
-def unavailable(error: Exception) -> Response:
-    return responses.unavailable(problem(error))
+    """Return the source of the receipts in a request, for example `json/http`."""
+    entry_point = _ENTRY_POINTS.get(headers.get(SOURCE_HEADER, b""), "http")
+    return f"{decoder.name if decoder else 'json'}/{entry_point}"

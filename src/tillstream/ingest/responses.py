@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from msgspec import UNSET, structs
 
+from tillstream.errors import LogFull, LogUnavailable
 from tillstream.http.messages import JSON, RETRY, Response, error
 from tillstream.http.openapi import Errors
 from tillstream.ingest.openapi import Live, Outcome, Ready, Rejected
@@ -138,6 +139,21 @@ def rate_limited(store: str, limit_per_s: int, wait_s: int) -> Response:
 def unavailable(reason: str) -> Response:
     """Nothing was stored, and the client should send the same request again."""
     return error(503, reason, "nothing was stored; send it again, it will count once", RETRY)
+
+
+def over_budget() -> Response:
+    """The receipts in memory that are not durable yet have reached the setting `pending_limit_bytes`."""
+    return unavailable("too many receipts wait for the disk")
+
+
+def log_unavailable(error: LogUnavailable) -> Response:
+    """The log accepts no records, for example because RabbitMQ is unavailable or the disk is full."""
+    return unavailable(log_problem(error))
+
+
+def log_problem(error: LogUnavailable) -> str:
+    """Return the reason why the log accepts no records, for clients."""
+    return "the log is full" if isinstance(error, LogFull) else "the log cannot take records now"
 
 
 def internal_error() -> Response:

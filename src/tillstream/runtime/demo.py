@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from tillstream.access import machine_token
-from tillstream.client.tally import Tally
+from tillstream.client.sender import Tally
 from tillstream.clock import Clock, SystemClock, utc
 from tillstream.config import ports
 from tillstream.config.data_directory import DataDirectory, open_directory

@@ -1,4 +1,4 @@
-"""The sender delivers each receipt once, whatever the server does."""
+"""The sender delivers each receipt once, whatever the server does, and counts outcomes and latencies."""
 
 from __future__ import annotations
 
@@ -9,18 +9,27 @@ from random import Random
 import pytest
 
 from tests.support.scripted_ingest import DROP, GARBAGE, SILENCE, ScriptedIngest, scripted_ingest
-from tillstream.client.messages import head, target
-from tillstream.client.sender import Request, Sender
-from tillstream.client.tally import Tally
+from tillstream.client.sender import (
+    RESPONSE_LIMIT_BYTES,
+    BadResponse,
+    Latency,
+    Request,
+    Response,
+    Sender,
+    Tally,
+    Target,
+    parse,
+)
+from tillstream.errors import OperationalError
 
 
 def send(
     ingest: ScriptedIngest, *bodies: bytes, receipts: int = 1, connections: int = 1, timeout_s: float = 30
 ) -> Tally:
     """Send the bodies one after the other, or on several connections, and wait until all are settled."""
-    to = target(ingest.url)
-    start = head(to, "/receipt", "application/json", simulated=False)
-    requests = [Request(start + b"%d\r\n\r\n%b" % (len(body), body), receipts, 0) for body in bodies]
+    to = Target.parse(ingest.url)
+    start = to.head("/receipt", "application/json")
+    requests = [Request(start, body, receipts) for body in bodies]
 
     async def main() -> Tally:
         sender = Sender(to, connections, Tally(), Random(1))
@@ -32,7 +41,7 @@ def send(
                 sender.drop_silent(timeout_s)
             raise AssertionError("not settled in 10 s")
         finally:
-            await sender.close()
+            sender.close()
 
     return asyncio.run(main())
 
@@ -96,19 +105,19 @@ def test_the_callback_gets_each_final_response() -> None:
     told: list[tuple[bytes, int, bytes]] = []
 
     async def main() -> int:
-        to = target(ingest.url)
-        start = head(to, "/receipts", "application/json", simulated=False)
+        to = Target.parse(ingest.url)
+        start = to.head("/receipts", "application/json")
         sender = Sender(
             to, 2, Tally(), Random(1), lambda request, answer: told.append((request.data[-1:], *answer[::2]))
         )
         try:
             for body in (b"1", b"2"):
-                sender.submit(Request(start + b"1\r\n\r\n" + body, 1, 0))
+                sender.submit(Request(start, body, 1))
             busy = sender.free
             assert await sender.drained(10)
             return sender.free - busy
         finally:
-            await sender.close()
+            sender.close()
 
     with scripted_ingest("503 0", '202 - {"accepted":1}', '422 - {"errors":[]}') as ingest:
         assert asyncio.run(main()) == 2
@@ -132,17 +141,17 @@ def test_a_server_that_starts_later_gets_everything_once() -> None:
     port = int(url.rpartition(":")[2])
 
     async def main() -> tuple[Tally, ScriptedIngest]:
-        to = target(url)
+        to = Target.parse(url)
         sender = Sender(to, 2, Tally(), Random(1))
         try:
-            sender.submit(Request(head(to, "/receipt", "application/json", simulated=False) + b"1\r\n\r\n1", 1, 0))
+            sender.submit(Request(to.head("/receipt", "application/json"), b"1", 1))
             while not sender.tally.problem:
                 assert not await sender.drained(0.02)
             with scripted_ingest(port=port) as ingest:
                 assert await sender.drained(10)
                 return sender.tally, ingest
         finally:
-            await sender.close()
+            sender.close()
 
     tally, ingest = asyncio.run(main())
 
@@ -152,7 +161,7 @@ def test_a_server_that_starts_later_gets_everything_once() -> None:
 
 def test_an_error_in_the_source_ends_the_run() -> None:
     def broken() -> Iterator[Request]:
-        yield Request(head(to, "/receipt", "application/json", simulated=False) + b"1\r\n\r\n1", 1, 0)
+        yield Request(to.head("/receipt", "application/json"), b"1", 1)
         raise ZeroDivisionError("in the middle")
 
     async def main() -> None:
@@ -161,9 +170,106 @@ def test_an_error_in_the_source_ends_the_run() -> None:
             sender.feed(broken())
             await sender.drained(10)
         finally:
-            await sender.close()
+            sender.close()
 
     with scripted_ingest() as ingest:
-        to = target(ingest.url)
+        to = Target.parse(ingest.url)
         with pytest.raises(ZeroDivisionError):
             asyncio.run(main())
+
+
+ANSWER = b'HTTP/1.1 503 Service Unavailable\r\nRETRY-AFTER: 2\r\nContent-Length: 7\r\n\r\n{"a":1}'
+
+
+def test_a_response_is_parsed_only_when_it_is_complete() -> None:
+    assert parse(ANSWER) == Response(503, 2.0, b'{"a":1}')
+    for length in range(len(ANSWER)):
+        assert parse(ANSWER[:length]) is None
+
+
+def test_the_length_may_be_anywhere_in_the_headers() -> None:
+    assert parse(b"HTTP/1.1 202 Accepted\r\ncontent-length:2\r\nServer: x\r\n\r\n{}") == Response(202, None, b"{}")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"SSH-2.0-OpenSSH\r\n\r\n",
+        b"HTTP/1.1 abc\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 202 Accepted\r\n\r\n",
+        b"HTTP/1.1 202 Accepted\r\nContent-Length: -1\r\n\r\n",
+        b"HTTP/1.1 202 Accepted\r\nContent-Length: 99999999999\r\n\r\n",
+        b"x" * (RESPONSE_LIMIT_BYTES + 1),
+    ],
+)
+def test_other_bytes_are_a_bad_response(data: bytes) -> None:
+    with pytest.raises(BadResponse):
+        parse(data)
+
+
+def test_a_date_in_retry_after_is_ignored() -> None:
+    told = parse(b"HTTP/1.1 429 x\r\nRetry-After: Wed, 21 Oct 2026 07:28:00 GMT\r\nContent-Length: 0\r\n\r\n")
+
+    assert told == Response(429, None, b"")
+
+
+@pytest.mark.parametrize(
+    ("url", "authority", "base"),
+    [
+        ("http://127.0.0.1:3000", "127.0.0.1:3000", ""),
+        ("http://localhost/", "localhost:80", ""),
+        ("https://tills.example/in/", "tills.example:443", "/in"),
+        ("http://[::1]:3000", "[::1]:3000", ""),
+    ],
+)
+def test_an_address_is_parsed(url: str, authority: str, base: str) -> None:
+    to = Target.parse(url)
+
+    assert f"\r\nHost: {authority}\r\n".encode() in to.head("/receipt", "application/json")
+    assert (to.base, to.tls) == (base, url.startswith("https"))
+
+
+@pytest.mark.parametrize(
+    "url", ["", "localhost:3000", "ftp://x", "http://", "http://x:port", "http://x:99999", "http://a..b:80"]
+)
+def test_a_wrong_address_is_an_error_with_an_example(url: str) -> None:
+    with pytest.raises(OperationalError, match=r"127\.0\.0\.1:3000"):
+        Target.parse(url)
+
+
+def test_simulated_receipts_are_marked_in_the_head() -> None:
+    to = Target.parse("http://127.0.0.1:3000/in")
+
+    assert to.head("/receipt", "application/json", simulated=True) == (
+        b"POST /in/receipt HTTP/1.1\r\nHost: 127.0.0.1:3000\r\nContent-Type: application/json\r\n"
+        b"Tillstream-Source: simulated\r\nContent-Length: "
+    )
+    assert b"simulated" not in to.head("/receipt", "application/json")
+
+
+def test_the_head_has_the_key_if_there_is_one() -> None:
+    to = Target.parse("http://127.0.0.1:3000")
+    assert b"\r\nAuthorization: Bearer ts_1\r\n" in to.head("/receipt", "application/json", key="ts_1")
+    assert b"Authorization" not in to.head("/receipt", "application/json")
+
+
+def test_percentiles_are_upper_bounds_within_a_sixteenth_of_an_octave() -> None:
+    random = Random(1)
+    values = sorted(int(random.lognormvariate(8, 2)) for _ in range(10_000))
+    latency = Latency()
+    for value in values:
+        latency.add(value)
+
+    for percent in (10, 50, 90, 99):
+        exact = values[int(len(values) * percent / 100) - 1]
+        assert exact <= latency.percentile_us(percent) <= exact * 1.07 + 1
+    assert latency.max_us == values[-1]
+    assert latency.percentile_us(100) == values[-1]
+
+
+@pytest.mark.parametrize("value", [0, 1, 2, 15, 16, 17, 31, 32, 33, 1000, 123_456_789])
+def test_a_single_latency_is_its_own_percentile(value: int) -> None:
+    latency = Latency()
+    latency.add(value)
+
+    assert latency.percentile_us(50) == value

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.decimal_receipts import gross_cents, parse_receipt
 from tests.support.scripted_ingest import SILENCE, scripted_ingest
-from tillstream.client.tally import Tally
+from tillstream.client.sender import Tally
 from tillstream.clock import ManualClock, SystemClock
 from tillstream.errors import OperationalError
 from tillstream.generator.plan import Options
@@ -152,7 +152,7 @@ def test_pauses_between_receipts_do_not_count_as_time_without_progress() -> None
 
 
 def test_a_wrong_address_is_refused_before_any_receipt_is_created() -> None:
-    with pytest.raises(OperationalError, match="no http"):
+    with pytest.raises(OperationalError, match="not an http"):
         generate(Options(url="127.0.0.1:3000", seed=7, burst=10), quiet)
 
 

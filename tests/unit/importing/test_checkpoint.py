@@ -12,25 +12,26 @@ import tillstream
 from tillstream.errors import OperationalError
 from tillstream.importing import checkpoint as module
 from tillstream.importing.checkpoint import Checkpoint, Counts, Refusal, prune
+from tillstream.receipt.model import Fault
 
 
 def refusal(index: int) -> Refusal:
-    return Refusal(index, f"record {index + 1}", [{"path": "$", "error": "wrong", "hint": ""}])
+    return Refusal(index, f"record {index + 1}", [Fault("$", "wrong")])
 
 
 def test_saved_progress_is_restored_and_unsaved_progress_is_removed(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "new" / "state", "key")
-    checkpoint.add(3, 1, 1, {"control": 1}, [refusal(2)])
+    checkpoint.add(3, receipts=1, skipped={"control": 1}, refusals=[refusal(2)])
     checkpoint.save()
-    checkpoint.add(9, 4, 2, {}, [refusal(5), refusal(6)])
+    checkpoint.add(9, receipts=4, refusals=[refusal(5), refusal(6)])
     assert [each.index for each in checkpoint.refusals()] == [2, 5, 6]
     checkpoint.close()
 
     with closing(Checkpoint(tmp_path / "new" / "state", "key")) as again:
-        assert again.resumed_at == again.counts.done == 3
+        assert again.counts.done == 3
         assert (again.counts.receipts, again.counts.refused, again.counts.skipped) == (1, 1, {"control": 1})
         assert list(again.refusals()) == [refusal(2)]
-        again.add(4, 0, 1, {}, [refusal(3)])
+        again.add(4, refusals=[refusal(3)])
         assert list(again.refusals()) == [refusal(2), refusal(3)]
     with closing(Checkpoint(tmp_path / "new" / "state", "other")) as other:
         assert other.counts == Counts()
@@ -38,7 +39,7 @@ def test_saved_progress_is_restored_and_unsaved_progress_is_removed(tmp_path: Pa
 
 def test_a_reset_or_removed_checkpoint_is_empty(tmp_path: Path) -> None:
     with closing(Checkpoint(tmp_path, "key")) as checkpoint:
-        checkpoint.add(3, 2, 1, {}, [refusal(2)])
+        checkpoint.add(3, receipts=2, refusals=[refusal(2)])
         checkpoint.save()
         checkpoint.reset()
         assert (checkpoint.counts, list(checkpoint.refusals())) == (Counts(), [])
@@ -48,7 +49,7 @@ def test_a_reset_or_removed_checkpoint_is_empty(tmp_path: Path) -> None:
 
 def test_a_damaged_checkpoint_counts_as_missing(tmp_path: Path) -> None:
     with closing(Checkpoint(tmp_path, "key")) as checkpoint:
-        checkpoint.add(3, 2, 1, {}, [refusal(2)])
+        checkpoint.add(3, receipts=2, refusals=[refusal(2)])
         checkpoint.save()
     (state,) = tmp_path.glob("*.json")
     (faults,) = tmp_path.glob("*.faults")
@@ -65,7 +66,7 @@ def test_a_checkpoint_of_another_version_is_used_only_if_it_is_finished(
 ) -> None:
     for key, finished in (("half", False), ("whole", True)):
         with closing(Checkpoint(tmp_path, key)) as checkpoint:
-            checkpoint.add(3, 3, 0, {}, [])
+            checkpoint.add(3, receipts=3)
             checkpoint.counts.finished = finished
             checkpoint.save()
     monkeypatch.setattr(tillstream, "__version__", "another")
@@ -81,7 +82,7 @@ def test_only_one_process_can_open_a_checkpoint(tmp_path: Path) -> None:
 def test_refusals_beyond_the_limit_are_only_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "REFUSALS_LIMIT", 2)
     with closing(Checkpoint(tmp_path, "key")) as checkpoint:
-        checkpoint.add(5, 0, 5, {}, map(refusal, range(5)))
+        checkpoint.add(5, refusals=[*map(refusal, range(5))])
         assert (checkpoint.counts.refused, len(list(checkpoint.refusals()))) == (5, 2)
 
 
@@ -95,7 +96,7 @@ def test_the_oldest_checkpoints_beyond_the_limit_are_deleted(tmp_path: Path, mon
     monkeypatch.setattr(module, "FILES_LIMIT", 2)
     for number in range(4):
         with closing(Checkpoint(tmp_path, str(number))) as checkpoint:
-            checkpoint.add(number + 1, 0, 1, {}, [refusal(0)])
+            checkpoint.add(number + 1, refusals=[refusal(0)])
             checkpoint.save()
             os.utime(checkpoint._path, (number, number))
     prune(tmp_path)

@@ -12,12 +12,11 @@ from tillstream.importing import console
 from tillstream.importing.checkpoint import Checkpoint, Refusal
 from tillstream.importing.console import ProgressDisplay, Summary
 from tillstream.importing.report import Outcome
+from tillstream.receipt.model import Fault
 
 
 def refusal(index: int, *reasons: str) -> Refusal:
-    return Refusal(
-        index, f"line {index + 1}", [{"path": "$", "error": reason, "hint": "mend it"} for reason in reasons]
-    )
+    return Refusal.of(index, [Fault("$", reason, "mend it") for reason in reasons], f"line {index + 1}")
 
 
 @pytest.mark.parametrize("quiet", [False, True])
@@ -27,7 +26,7 @@ def test_without_a_terminal_progress_is_printed_as_lines(
     clock = ManualClock(0)
     with closing(Checkpoint(tmp_path, "key")) as checkpoint, ProgressDisplay(clock, 1_000, quiet=quiet) as display:
         display.begin(tmp_path / "a.json")
-        checkpoint.add(9, 9, 0, {}, [])
+        checkpoint.add(9, receipts=9)
         display.show(checkpoint, 100)
         clock.advance(console.LINE_INTERVAL_US / 1e6)
         display.show(checkpoint, 200)

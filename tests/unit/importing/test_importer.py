@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from random import Random
+from threading import Event
 from typing import Any
 
 import pytest
@@ -22,9 +23,10 @@ from tillstream.errors import OperationalError
 from tillstream.formats import registry
 from tillstream.importing import batches
 from tillstream.importing import importer as module
+from tillstream.importing.batches import Batch
 from tillstream.importing.checkpoint import Checkpoint, Refusal
 from tillstream.importing.console import ProgressDisplay, Summary
-from tillstream.importing.importer import DryRun, Importer, ImportRun, Transfer
+from tillstream.importing.importer import DryRun, Importer, ImportRun, Transfer, run_in_thread
 from tillstream.importing.report import Outcome
 from tillstream.importing.source_file import CannotRead, UnknownFormat, open_file
 from tillstream.importing.uploader import Destination, Uploader
@@ -32,7 +34,14 @@ from tillstream.importing.uploader import Destination, Uploader
 SETTINGS = Settings()
 
 
-def send(url: str, path: Path, checkpoint: Checkpoint, *, stop_after: int | None = None) -> bool:
+def send(
+    url: str,
+    path: Path,
+    checkpoint: Checkpoint,
+    *,
+    stop_after: int | None = None,
+    cut: Callable[..., Iterator[Batch]] = batches.batches,
+) -> bool:
     """Whether the transfer was complete. It is stopped after `stop_after` items."""
 
     async def main() -> bool:
@@ -45,9 +54,16 @@ def send(url: str, path: Path, checkpoint: Checkpoint, *, stop_after: int | None
         uploader = Uploader(Destination(url), Random(1), stop, give_up_s=10, notify=print)
         try:
             with closing(open_file(path, registry.load(SETTINGS))) as file:
-                return await Transfer(file, checkpoint, uploader, SETTINGS, SystemClock(), "import").run(show)
+                return await Transfer(
+                    file,
+                    checkpoint,
+                    uploader,
+                    cut(file, SETTINGS, SystemClock(), "import", checkpoint.counts.done),
+                    SystemClock(),
+                    show,
+                ).run()
         finally:
-            await uploader.close()
+            uploader.close()
 
     return asyncio.run(main())
 
@@ -108,18 +124,17 @@ def test_batches_after_one_without_a_response_do_not_count_as_done(
 
 
 def test_a_read_error_in_the_middle_of_a_file_is_raised(
-    ingest: Ingest, url: str, tmp_path: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+    ingest: Ingest, url: str, tmp_path: Path, checkpoint: Checkpoint
 ) -> None:
-    def broken(*_: object) -> object:
+    def broken(*_: object) -> Iterator[Batch]:
         yield from real[:1]
         raise OSError(5, "Input/output error")
 
     path = ndjson_file(tmp_path / "a.ndjson", range(10))
     with closing(open_file(path, registry.load(SETTINGS))) as file:
         real = [batch for batch in batches.batches(file, SETTINGS, SystemClock(), "import") if batch.lines]
-    monkeypatch.setattr(module, "batches", broken)
     with pytest.raises(CannotRead, match="Input/output error; fix that, and import it again: it continues"):
-        send(url, path, checkpoint)
+        send(url, path, checkpoint, cut=broken)
 
 
 def test_the_checkpoint_is_saved_during_the_transfer(
@@ -156,7 +171,7 @@ def import_file(
         try:
             return await importer.import_file(path, uploader, lambda _checkpoint, _position: None, done)
         finally:
-            await uploader.close()
+            uploader.close()
 
     return asyncio.run(main())
 
@@ -212,8 +227,9 @@ def validated(tmp_path: Path, content: bytes, **settings: Any) -> tuple[Outcome,
     dry_run = DryRun(values, SystemClock())
     with (
         closing(open_file(path, registry.load(values))) as file,
-        dry_run.run(file, lambda _checkpoint, _position: None) as (outcome, checkpoint),
+        closing(Checkpoint(tmp_path / "state", "dry run")) as checkpoint,
     ):
+        outcome = dry_run.run(file, checkpoint, lambda _checkpoint, _position: None)
         return outcome, list(checkpoint.refusals())
 
 
@@ -311,3 +327,38 @@ def test_an_error_leaves_a_report_on_the_files_before_it(
         run_all(ImportRun(paths, importer(), Destination(ingest.url), 10, report))
     report_json = json.loads(report.read_bytes())
     assert ([each["receipts"] for each in report_json["files"]], report_json["interrupted"]) == ([3, 0], True)
+
+
+def test_the_result_or_error_of_the_work_is_refailed() -> None:
+    async def main() -> None:
+        assert await run_in_thread(lambda: 7, asyncio.Event(), lambda: None) == 7
+        with pytest.raises(ZeroDivisionError):
+            await run_in_thread(lambda: 1 // 0, asyncio.Event(), lambda: None)
+
+    asyncio.run(main())
+
+
+def test_work_that_never_ends_is_abandoned_after_a_stop() -> None:
+    gate = Event()
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_soon(stop.set)
+        assert await run_in_thread(gate.wait, stop, lambda: None) is None
+
+    asyncio.run(main())
+    gate.set()
+
+
+def test_an_error_in_the_tick_ends_the_wait() -> None:
+    gate = Event()
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    async def main() -> None:
+        with pytest.raises(ZeroDivisionError):
+            await run_in_thread(gate.wait, asyncio.Event(), fail)
+
+    asyncio.run(main())
+    gate.set()

@@ -11,8 +11,9 @@ import pytest
 from tillstream.errors import OperationalError
 from tillstream.importing.checkpoint import Counts, Refusal
 from tillstream.importing.report import Outcome, Report, replacing, write
+from tillstream.receipt.model import Fault
 
-REFUSALS = [Refusal(2, "line 3", [{"path": "$", "error": "wrong", "hint": ""}]), Refusal(5, "line 6", [])]
+REFUSALS = [Refusal(2, "line 3", [Fault("$", "wrong")]), Refusal(5, "line 6", [])]
 
 
 def test_a_report_has_the_figures_and_every_refusal() -> None:
