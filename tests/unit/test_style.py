@@ -42,7 +42,6 @@ WITHOUT_TESTS_OF_THEIR_OWN = {
     "http.reader": "one half of the protocol; tests/unit/http/test_protocol.py",
     "web.api.exposition": "tests/unit/web/api/test_operations.py reads what it exposes",
     "web.api.receipts": "tests/unit/web/api/test_figures.py asks every route",
-    "web.api.parameters": "declarations alone; tests/unit/web/api/test_figures.py asks with them",
     "web.api.schemas.figures": "types alone; tests/unit/web/api/test_figures.py compares answers with the queries",
     "web.api.schemas.operations": "types alone; tests/unit/web/api/test_operations.py",
     "web.api.schemas.overview": "types alone; tests/unit/web/api/test_figures.py",

@@ -138,14 +138,14 @@ def _schema(python_type: Any, schemas: JsonSchema) -> JsonSchema:
 
 
 def _as_3_0(schema: JsonSchema) -> JsonSchema:
-    """Replace the type null, which OpenAPI 3.0 does not have, by `nullable`."""
+    """Replace keywords that OpenAPI 3.0 does not have: `contentEncoding` and the type null."""
+    if schema.pop("contentEncoding", None) == "base64":
+        schema["format"] = "byte"
     if _NULL not in schema.get("anyOf", ()):
         return schema
     first, *others = (part for part in schema.pop("anyOf") if part != _NULL)
     # `nullable` must be next to a type, and a reference must be the only member of its object.
-    nullable = {"allOf": [first]} if "$ref" in first else first
-    return (
-        {"anyOf": [{**nullable, "nullable": True}, *others], **schema}
-        if others
-        else {**nullable, **schema, "nullable": True}
-    )
+    nullable = {"allOf": [first], "nullable": True} if "$ref" in first else {**first, "nullable": True}
+    if not others:
+        return {**nullable, **schema}
+    return {"anyOf": [nullable, *others], **schema}

@@ -24,6 +24,7 @@ class Letter(Struct):
     sent: Day
     stamp: Stamp | None
     weight: int | None
+    text: bytes
     reply: str | int | None = None
 
 
@@ -66,11 +67,12 @@ def test_types_become_components_as_openapi_3_0_writes_them() -> None:
     assert described["openapi"].startswith("3.0.")
     assert described["components"]["schemas"].keys() == {"Letter", "Stamp", "Errors", "Fault"}
     letter = described["components"]["schemas"]["Letter"]
-    assert letter["required"] == ["sent", "stamp", "weight"]
+    assert letter["required"] == ["sent", "stamp", "weight", "text"]
     assert letter["properties"] == {
         "sent": {"type": "string", "format": "date"},
         "stamp": {"allOf": [{"$ref": "#/components/schemas/Stamp"}], "nullable": True},
         "weight": {"type": "integer", "nullable": True},
+        "text": {"type": "string", "format": "byte"},
         "reply": {"anyOf": [{"type": "string", "nullable": True}, {"type": "integer"}], "default": None},
     }
 

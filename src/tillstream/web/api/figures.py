@@ -8,10 +8,9 @@ from msgspec import convert
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tillstream.http.openapi import Body
 from tillstream.queries.queries import STORE_COLUMNS, Queries
-from tillstream.web.api import parameters
-from tillstream.web.api.parameters import described
-from tillstream.web.api.routing import Api, Query, Refused
+from tillstream.web.api.routing import DAY_QUERY, METRIC_QUERY, NO_QUERY, OVERVIEW_QUERY, Api, Query, Refused, described
 from tillstream.web.api.schemas.figures import MetricRows, Metrics, Snapshot, Stores, Summary
 from tillstream.web.api.schemas.overview import Overview
 from tillstream.web.api.tables import CSV, PANELS, csv_response
@@ -28,7 +27,7 @@ def api(queries: Queries) -> Api:
 
 
 def _add_days(routes: Api, queries: Queries) -> None:
-    @routes.get("/summary", query=parameters.DAY)
+    @routes.get("/summary", query=DAY_QUERY)
     def summary(_request: Request, query: Query) -> Summary:
         """Read the figures of a day, all of one commit.
 
@@ -36,7 +35,7 @@ def _add_days(routes: Api, queries: Queries) -> None:
         """
         return convert(queries.summary(query.get("day")), Summary)
 
-    @routes.get("/snapshot", query=parameters.DAY)
+    @routes.get("/snapshot", query=DAY_QUERY)
     def snapshot(_request: Request, query: Query) -> Snapshot:
         """Read a day's figures, minutes and categories, all of one commit."""
         return convert(queries.snapshot(query.get("day")), Snapshot)
@@ -47,16 +46,16 @@ def _add_metrics(routes: Api, queries: Queries) -> None:
     metric_name = {"name": described(Literal[names], "a name that `/api/v1/metrics` lists")}
     no_metric = {404: "No such metric"}
 
-    @routes.get("/metrics", query=parameters.NONE)
+    @routes.get("/metrics", query=NO_QUERY)
     def metrics(_request: Request, _query: Query) -> Metrics:
         """List the metrics with their keys and measures."""
         return convert({"metrics": queries.catalogue()}, Metrics)
 
     @routes.get(
         "/metrics/{name}.csv",
-        query=parameters.METRIC,
+        query=METRIC_QUERY,
         path_types=metric_name,
-        media_type=CSV,
+        body=Body(str, CSV),
         refusals=no_metric,
     )
     def metric_as_csv(request: Request, query: Query) -> Response:
@@ -64,26 +63,26 @@ def _add_metrics(routes: Api, queries: Queries) -> None:
         found = queries.metric(request.path_params["name"], query)
         return csv_response(f"{found['metric']}-{found['day']}", found["columns"], found["rows"])
 
-    @routes.get("/metrics/{name}", query=parameters.METRIC, path_types=metric_name, refusals=no_metric)
+    @routes.get("/metrics/{name}", query=METRIC_QUERY, path_types=metric_name, refusals=no_metric)
     def metric(request: Request, query: Query) -> MetricRows:
         """Read the rows of one metric of one day. Every key column of the metric is a filter."""
         return convert(queries.metric(request.path_params["name"], query), MetricRows)
 
 
 def _add_stores(routes: Api, queries: Queries) -> None:
-    @routes.get("/stores", tag="stores", query=parameters.NONE)
+    @routes.get("/stores", tag="stores", query=NO_QUERY)
     def stores(_request: Request, _query: Query) -> Stores:
         """List the shops: those of the list of shops, then others that sold (`listed`: false)."""
         return convert({"stores": queries.stores()}, Stores)
 
-    @routes.get("/stores.csv", tag="stores", query=parameters.NONE, media_type=CSV)
+    @routes.get("/stores.csv", tag="stores", query=NO_QUERY, body=Body(str, CSV))
     def stores_as_csv(_request: Request, _query: Query) -> Response:
         """List the shops as CSV (RFC 4180)."""
         return csv_response("stores", STORE_COLUMNS, queries.stores())
 
 
 def _add_overview(routes: Api, queries: Queries) -> None:
-    @routes.get("/overview", query=parameters.OVERVIEW)
+    @routes.get("/overview", query=OVERVIEW_QUERY)
     def overview(_request: Request, query: Query) -> Overview:
         """Read all that the page shows of a part of the chain and of some days, all of one commit.
 
@@ -94,9 +93,9 @@ def _add_overview(routes: Api, queries: Queries) -> None:
 
     @routes.get(
         "/overview/{panel}.csv",
-        query=parameters.OVERVIEW,
+        query=OVERVIEW_QUERY,
         path_types={"panel": described(Literal[tuple(PANELS)], f"one of {', '.join(PANELS)}")},
-        media_type=CSV,
+        body=Body(str, CSV),
         refusals={404: "No such panel"},
     )
     def panel_as_csv(request: Request, query: Query) -> Response:

@@ -12,11 +12,11 @@ from starlette.responses import Response
 
 from tillstream.alerts.evaluator import AlertEvaluator
 from tillstream.errors import OperationalError
+from tillstream.http.openapi import Body
 from tillstream.queries.queries import Queries
 from tillstream.verification.check import Report
-from tillstream.web.api import parameters
 from tillstream.web.api.exposition import registry
-from tillstream.web.api.routing import Api, Query, Refused, refusal
+from tillstream.web.api.routing import NO_QUERY, Api, Query, Refused, refusal
 from tillstream.web.api.schemas.operations import Alerts, Live, LiveEvent, Ready
 from tillstream.web.live.feed import EVENT_STREAM, LiveFeed
 
@@ -46,12 +46,12 @@ def api(alerts: AlertEvaluator, live: LiveFeed, recount: Recount | None) -> Api:
     """`/api/v1/alerts`, `/live` and, with a `recount`, `/check`."""
     routes = Api(tag="operations")
 
-    @routes.get("/alerts", query=parameters.NONE, example=_ALERTS)
+    @routes.get("/alerts", query=NO_QUERY, body=Body(Alerts, example=_ALERTS))
     def active_alerts(_request: Request, _query: Query) -> Alerts:
         """List the active alerts, the worst first, and count further ones. `docs/alerts.md` describes the rules."""
         return convert(alerts.current(), Alerts)
 
-    @routes.get("/live", tag="live", media_type=EVENT_STREAM, written_type=LiveEvent)
+    @routes.get("/live", tag="live", body=Body(LiveEvent, EVENT_STREAM))
     async def feed(_request: Request, _query: Query) -> Response:
         """Follow today's overview as Server-Sent Events: within a second of a receipt, and every 5 s at least.
 
@@ -98,7 +98,7 @@ def monitoring(queries: Queries, alerts: AlertEvaluator, live: LiveFeed, gauges:
             raise Refused(503, "", error.because, error.hint) from error
         return Ready("ready", lag)
 
-    @routes.get("/metrics", media_type="text/plain")
+    @routes.get("/metrics", body=Body(str, "text/plain"))
     def prometheus(_request: Request, _query: Query) -> Response:
         """Read gauges and counters in the text format of Prometheus."""
         return Response(generate_latest(collectors), media_type=CONTENT_TYPE_LATEST)

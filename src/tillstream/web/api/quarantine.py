@@ -16,9 +16,7 @@ from tillstream.http.openapi import Body
 from tillstream.quarantine import service as outcomes
 from tillstream.quarantine.service import ENTRIES_LIMIT, Edit, LocalQuarantineService, Outcome
 from tillstream.queries.queries import Queries
-from tillstream.web.api import parameters
-from tillstream.web.api.parameters import described
-from tillstream.web.api.routing import Api, Query, Refused
+from tillstream.web.api.routing import DAY_QUERY, QUARANTINE_QUERY, Api, Query, Refused, described
 from tillstream.web.api.schemas.quarantine import Entries, EntryDetails, QuarantineCounts
 from tillstream.web.api.schemas.types import EntryId
 
@@ -70,12 +68,12 @@ def api(queries: Queries, service: LocalQuarantineService, settings: Settings) -
 
 
 def _add_reading(routes: Api, queries: Queries) -> None:
-    @routes.get("/quarantine", query=parameters.QUARANTINE)
+    @routes.get("/quarantine", query=QUARANTINE_QUERY)
     def quarantine(_request: Request, query: Query) -> Entries:
         """List what did not become a receipt, with the reasons, the newest first."""
         return convert(queries.quarantine(query), Entries)
 
-    @routes.get("/quarantine/counts", query=parameters.DAY)
+    @routes.get("/quarantine/counts", query=DAY_QUERY)
     def quarantine_counts(_request: Request, query: Query) -> QuarantineCounts:
         """Count a day's entries by kind, reason and source, and the decisions of that day."""
         return convert(queries.quarantine_counts(query.get("day")), QuarantineCounts)
@@ -102,8 +100,7 @@ def _add_resolving(routes: Api, service: LocalQuarantineService, settings: Setti
         "/quarantine/{entry}/replay",
         path_types=_ENTRY,
         request=Edit,
-        refusals=_REFUSALS,
-        responses=_STAYS,
+        refusals={**_REFUSALS, **_STAYS},
         status=_status,
     )
     async def replay(request: Request, _query: Query) -> Outcome:
@@ -116,8 +113,7 @@ def _add_resolving(routes: Api, service: LocalQuarantineService, settings: Setti
         "/quarantine/{entry}/discard",
         path_types=_ENTRY,
         request=Nothing,
-        refusals=_REFUSALS,
-        responses=_STAYS,
+        refusals={**_REFUSALS, **_STAYS},
         status=_status,
     )
     async def discard(request: Request, _query: Query) -> Outcome:

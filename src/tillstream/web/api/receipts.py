@@ -6,9 +6,7 @@ from msgspec import convert
 from starlette.requests import Request
 
 from tillstream.queries.queries import Queries
-from tillstream.web.api import parameters
-from tillstream.web.api.parameters import described
-from tillstream.web.api.routing import Api, Query, Refused
+from tillstream.web.api.routing import ANOMALIES_QUERY, DAY_QUERY, RECEIPTS_QUERY, Api, Query, Refused, described
 from tillstream.web.api.schemas.operations import Faults
 from tillstream.web.api.schemas.receipts import AnomalousReceipts, AnomalyCounts, ReceiptDetails, Receipts
 from tillstream.web.api.schemas.types import ReceiptKey
@@ -18,7 +16,7 @@ def api(queries: Queries) -> Api:
     """`/api/v1/receipts`, `/anomalies` and `/faults`."""
     routes = Api(tag="receipts")
 
-    @routes.get("/receipts", query=parameters.RECEIPTS)
+    @routes.get("/receipts", query=RECEIPTS_QUERY)
     def receipts(_request: Request, query: Query) -> Receipts:
         """List receipts, the newest first, page by page."""
         return convert(queries.receipts(query), Receipts)
@@ -36,12 +34,12 @@ def api(queries: Queries) -> Api:
             raise Refused(404, "key", f"there is no receipt {key}")
         return convert(found, ReceiptDetails)
 
-    @routes.get("/anomalies", query=parameters.ANOMALIES_LIST)
+    @routes.get("/anomalies", query=ANOMALIES_QUERY)
     def anomalies(_request: Request, query: Query) -> AnomalousReceipts:
         """List receipts with anomalies, each with the figures that show them, the newest first."""
         return convert(queries.anomalies(query), AnomalousReceipts)
 
-    @routes.get("/anomalies/counts", query=parameters.DAY)
+    @routes.get("/anomalies/counts", query=DAY_QUERY)
     def anomaly_counts(_request: Request, query: Query) -> AnomalyCounts:
         """Count the receipts of a business day by anomaly. A receipt may have several."""
         return convert(queries.anomaly_counts(query.get("day")), AnomalyCounts)

@@ -1,12 +1,13 @@
-"""Typed JSON routes: each becomes a route of the server and an operation of the OpenAPI document."""
+"""Typed API routes, which are also operations of the OpenAPI document, and their query parameters."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,14 +16,98 @@ from starlette.routing import Route
 from tillstream.errors import BadQuery
 from tillstream.http import openapi
 from tillstream.http.openapi import Body, Errors, Operation
+from tillstream.metrics.catalogue import KEYS
+from tillstream.queries.filters import DEFAULT_LIMIT, LIMIT
+from tillstream.queries.overview.scope import DAYS_LIMIT
+from tillstream.queries.receipts import ANOMALIES
 from tillstream.receipt.model import Fault
+from tillstream.web.api.schemas.types import Day, LocalTime
 
 Query = Mapping[str, str]
+"""The query parameters of a request. The queries check their values."""
+
+Parameters = Mapping[str, Any]
+"""The type of each parameter by name. All query parameters are optional."""
+
 Handler = Callable[[Request, Query], Any]
+
+COMMON_REFUSALS = {
+    400: "A parameter or the body is wrong",
+    401: "It needs the password or a key for reading",
+    503: "The figures cannot be read now; try again after `Retry-After`",
+}
+
+
+def described(kind: Any, text: str) -> Any:
+    """Return the type with a description."""
+    return Annotated[kind, Meta(description=text)]
+
+
+_Bound = Annotated[str, Meta(extra_json_schema={"pattern": r"^[+-]?[0-9]{1,13}(\.[0-9]{0,6})?$"})]
+_Cursor = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9]{1,17}-[0-9]{1,18}$"})]
+_Limit = Annotated[int, Meta(ge=1, le=LIMIT)]
+_KeyNumber = Annotated[int, Meta(ge=-999_999_999, le=999_999_999)]
+_KEY_TYPES: Parameters = {"DATE": Day, "TIMESTAMP": LocalTime, "INTEGER": _KeyNumber}
+
+NO_QUERY: Parameters = {}
+DAY_QUERY: Parameters = {"day": described(Day, "business day, YYYY-MM-DD; without it: today")}
+METRIC_QUERY: Parameters = {
+    **{
+        name: described(_KEY_TYPES.get(key.type, str), f"only this {name.replace('_', ' ')}")
+        for name, key in KEYS.items()
+    },
+    **DAY_QUERY,
+}
+_PAGE: Parameters = {
+    "cursor": described(_Cursor, "`next` of the previous response, unchanged"),
+    "limit": described(_Limit, f"maximum number of rows, 1 to {LIMIT}; without it: {DEFAULT_LIMIT}"),
+}
+_SALE: Parameters = {
+    "day": described(Day, "business day, YYYY-MM-DD; without it: any"),
+    "store": described(str, "id of the store"),
+    "till": described(str, "id of the till"),
+    "receipt": described(str, "receipt number of the till"),
+    "from": described(LocalTime, "sold at or after this local time of the till, YYYY-MM-DDTHH:MM:SS"),
+    "to": described(LocalTime, "sold before this local time of the till"),
+    "min": described(_Bound, "minimum gross amount"),
+    "max": described(_Bound, "maximum gross amount"),
+}
+_ARRIVED = described(Day, "received on this business day, YYYY-MM-DD, but sold on another")
+RECEIPTS_QUERY: Parameters = {
+    **_SALE,
+    "anomaly": described(str, "with this anomaly; `any`: with at least one"),
+    "arrived": _ARRIVED,
+    **_PAGE,
+}
+ANOMALIES_QUERY: Parameters = {
+    **_SALE,
+    "arrived": _ARRIVED,
+    "kind": described(Literal[ANOMALIES], f"one of {', '.join(ANOMALIES)}; without it: any"),
+    **_PAGE,
+}
+QUARANTINE_QUERY: Parameters = {
+    "day": described(Day, "day of receipt, YYYY-MM-DD; without it: any"),
+    "kind": described(str, "refused, unreadable or conflict"),
+    "source": described(str, "format and channel, such as json/http"),
+    "reason": described(str, "a reason from the counts, or part of a path or an error"),
+    "settled": described(Literal["0", "1"], "1: replayed or discarded entries; without it: open entries"),
+    **_PAGE,
+}
+OVERVIEW_QUERY: Parameters = {
+    **DAY_QUERY,
+    "from": described(Day, "first business day, YYYY-MM-DD; with `to`, instead of `day`"),
+    "to": described(Day, f"last business day, at most {DAYS_LIMIT} days"),
+    "vs": described(Day, "first day to compare with, YYYY-MM-DD; without it: the same weekday of the previous week"),
+    "region": described(str, "only the shops of this region"),
+    "store": described(str, "only this store"),
+    "till": described(str, "only this till of `store`"),
+    "category": described(str, "only lines of this category"),
+    "product": described(str, "only lines of this product"),
+}
 
 
 class JsonResponse(Response):
-    """A struct as JSON."""
+    """A response whose content is encoded as JSON by msgspec."""
 
     media_type = "application/json"
 
@@ -31,7 +116,7 @@ class JsonResponse(Response):
 
 
 def refusal(status: int, path: str, error: str, hint: str = "", headers: Mapping[str, str] | None = None) -> Response:
-    """A response that says what is wrong, where, and what would be right."""
+    """Return a response with one error. `path` is the invalid part of the request."""
     return JsonResponse(Errors([Fault(path, error, hint)]), status, headers)
 
 
@@ -43,8 +128,8 @@ class Refused(Exception):
         super().__init__(error)
 
 
-def parameters(request: Request, known: Collection[str]) -> dict[str, str]:
-    """The parameters of the query. Raises `BadQuery` for one that is not known or comes twice."""
+def read_query(request: Request, known: Collection[str]) -> dict[str, str]:
+    """Return the query parameters. Raises `BadQuery` if one of them is not in `known` or is repeated."""
     found: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name not in known:
@@ -57,13 +142,7 @@ def parameters(request: Request, known: Collection[str]) -> dict[str, str]:
 
 
 class Api:
-    """Routes with their operations. The type that a handler returns is the type of its response."""
-
-    REFUSALS: Mapping[int, str] = {
-        400: "A parameter or the body is wrong",
-        401: "It needs the password or a key for reading",
-        503: "The figures cannot be read now; try again after `Retry-After`",
-    }
+    """A group of routes and their OpenAPI operations."""
 
     def __init__(self, prefix: str = "/api/v1", *, tag: str = "", secured: bool = True) -> None:
         self.routes: list[Route] = []
@@ -73,7 +152,7 @@ class Api:
         self._secured = secured
 
     def get(self, path: str, **options: Any) -> Callable[[Handler], Handler]:
-        """As `add`, for GET."""
+        """Register the decorated handler for GET, with the options of `add`."""
         return self.add("get", path, **options)
 
     def add(
@@ -82,28 +161,24 @@ class Api:
         path: str,
         *,
         tag: str = "",
-        query: Mapping[str, Any] | None = None,
-        path_types: Mapping[str, Any] | None = None,
+        query: Parameters | None = None,
+        path_types: Parameters | None = None,
         request: Any = None,
-        media_type: str = openapi.JSON,
-        written_type: Any = str,
-        example: Any = None,
-        refusals: Mapping[int, str] | None = None,
-        responses: Mapping[int, openapi.Response] | None = None,
+        body: Body | None = None,
+        refusals: Mapping[int, str | openapi.Response] | None = None,
         status: Callable[[Any], int] = lambda _: 200,
     ) -> Callable[[Handler], Handler]:
-        """Serve the decorated handler, whose name and docstring describe the operation.
+        """Register the decorated handler. Its name and docstring describe the operation.
 
-        A route with a `query` refuses all other parameters. `refusals` are statuses with `Errors`, `responses`
-        those with another body. `status` tells the status of an answer. A handler that writes its
-        response itself has a `written_type`.
+        A route with a `query` rejects all other parameters; a route without one ignores them. `request` is the type
+        of the request body. `body` describes the response body; by default, it is JSON of the handler's return type.
+        `refusals` are descriptions of further responses, which contain `Errors`, or complete responses. `status`
+        returns the status code for the handler's return value.
         """
 
         def register(handler: Handler) -> Handler:
-            answer = inspect.get_annotations(handler, eval_str=True)["return"]
-            if answer is Response:
-                answer = written_type
-            described = {**(self.REFUSALS if self._secured else {}), **(refusals or {})}
+            response = body or Body(inspect.get_annotations(handler, eval_str=True)["return"])
+            further = {**(COMMON_REFUSALS if self._secured else {}), **(refusals or {})}
             self.operations.append(
                 Operation(
                     method=method,
@@ -112,9 +187,11 @@ class Api:
                     summary=handler.__name__.replace("_", " ").capitalize(),
                     description=inspect.getdoc(handler) or "",
                     responses={
-                        200: openapi.Response("OK", (Body(answer, media_type, example=example),)),
-                        **{status: openapi.Response(text) for status, text in described.items()},
-                        **(responses or {}),
+                        200: openapi.Response("OK", (response,)),
+                        **{
+                            code: openapi.Response(each) if isinstance(each, str) else each
+                            for code, each in further.items()
+                        },
                     },
                     tag=tag or self._tag,
                     query=query or {},
@@ -130,19 +207,18 @@ class Api:
 
 
 def _endpoint(
-    handler: Handler, known: Mapping[str, Any] | None, status: Callable[[Any], int]
+    handler: Handler, known: Parameters | None, status: Callable[[Any], int]
 ) -> Callable[[Request], Awaitable[Response]]:
     def query(request: Request) -> Query:
-        return {} if known is None else parameters(request, known)
+        return {} if known is None else read_query(request, known)
 
-    def respond(answer: Any) -> Response:
-        return answer if isinstance(answer, Response) else JsonResponse(answer, status(answer))
+    def respond(content: Any) -> Response:
+        return content if isinstance(content, Response) else JsonResponse(content, status(content))
 
-    async def wait(request: Request) -> Response:
-        return respond(await handler(request, query(request)))
-
-    async def run(request: Request) -> Response:
-        # Reading and encoding run in a thread, so that a slow answer delays no other.
+    async def endpoint(request: Request) -> Response:
+        if inspect.iscoroutinefunction(handler):
+            return respond(await handler(request, query(request)))
+        # Queries and encoding run in a thread, because they would block the event loop.
         return await run_in_threadpool(lambda: respond(handler(request, query(request))))
 
-    return wait if inspect.iscoroutinefunction(handler) else run
+    return endpoint

@@ -13,7 +13,7 @@ from tillstream.alerts.evaluator import AlertEvaluator
 from tillstream.errors import UnknownMetric
 from tillstream.queries.queries import Queries
 from tillstream.queries.receipts import ANOMALIES
-from tillstream.web.api import parameters
+from tillstream.web.api.routing import ANOMALIES_QUERY, METRIC_QUERY, RECEIPTS_QUERY
 from tillstream.web.api.schemas.figures import MetricDescription, MetricRows
 from tillstream.web.api.schemas.operations import Alerts
 from tillstream.web.api.schemas.receipts import AnomalousReceipts, AnomalyCounts, ReceiptDetails, Receipts
@@ -36,7 +36,7 @@ def add(pages: Pages, queries: Queries, alerts: AlertEvaluator) -> None:
 def _add_receipts(pages: Pages, queries: Queries) -> None:
     @pages.add("/receipts", "receipts")
     def receipts(page: Page) -> HTMLResponse:
-        filters = page.filters(parameters.RECEIPTS)
+        filters = page.filters(RECEIPTS_QUERY)
         fields = RECEIPT_FIELDS | {"arrived": "date"} if "arrived" in filters else RECEIPT_FIELDS
         found = convert(queries.receipts(filters), Receipts)
         return page.render("receipts.html", filters=filters, fields=fields, found=found)
@@ -55,7 +55,7 @@ def _add_receipts(pages: Pages, queries: Queries) -> None:
 def _add_anomalies(pages: Pages, queries: Queries) -> None:
     @pages.add("/anomalies", "quarantine")
     def anomalies(page: Page) -> HTMLResponse:
-        filters, text = page.filters(parameters.ANOMALIES_LIST), page.localizer.text
+        filters, text = page.filters(ANOMALIES_QUERY), page.localizer.text
         kinds = {"": text("any"), **{name: text(f"anomaly_{name}") for name in ANOMALIES}}
         return page.render(
             "anomalies.html",
@@ -89,7 +89,7 @@ def _add_figures(pages: Pages, queries: Queries) -> None:
 
     @pages.add("/figures/{name}", "figures")
     def figure(page: Page) -> HTMLResponse:
-        filters = page.filters(parameters.METRIC)
+        filters = page.filters(METRIC_QUERY)
         try:
             found = convert(queries.metric(page.request.path_params["name"], filters), MetricRows)
         except UnknownMetric as error:

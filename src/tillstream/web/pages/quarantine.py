@@ -15,8 +15,8 @@ from tillstream.config.settings import Settings
 from tillstream.errors import BadQuery, OperationalError
 from tillstream.quarantine.service import ENTRIES_LIMIT, Edit, LocalQuarantineService, Outcome
 from tillstream.queries.queries import Queries
-from tillstream.web.api import parameters
 from tillstream.web.api.quarantine import read_body
+from tillstream.web.api.routing import QUARANTINE_QUERY
 from tillstream.web.api.schemas.quarantine import Entries, EntryDetails, QuarantineCounts
 from tillstream.web.pages.rendering import Page, Pages
 
@@ -31,7 +31,7 @@ def add(pages: Pages, queries: Queries, service: LocalQuarantineService) -> None
 
     @pages.add("/quarantine", "quarantine")
     def quarantine(page: Page) -> HTMLResponse:
-        filters, local = page.filters(parameters.QUARANTINE), page.localizer
+        filters, local = page.filters(QUARANTINE_QUERY), page.localizer
         counts = convert(queries.quarantine_counts(filters.get("day")), QuarantineCounts)
         decided = {"replayed": counts.replayed, "discarded": counts.discarded}
         kinds = {"": local.text("any"), **{kind: local.text(f"kind_{kind}") for kind in KINDS}}

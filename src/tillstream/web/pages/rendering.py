@@ -17,8 +17,7 @@ from starlette.routing import Route
 from tillstream.access.sessions import COOKIE
 from tillstream.errors import BadQuery
 from tillstream.http import html
-from tillstream.web.api.parameters import Parameters
-from tillstream.web.api.routing import parameters
+from tillstream.web.api.routing import Parameters, read_query
 from tillstream.web.i18n import Localizer, language_of, localizer
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -72,7 +71,7 @@ class Page:
 
     def filters(self, known: Parameters) -> dict[str, str]:
         """The filters of a form, without fields that were left empty. Raises `BadQuery`."""
-        given = parameters(self.request, {**known, "lang": str})
+        given = read_query(self.request, {**known, "lang": str})
         return {name: text for name, text in given.items() if text and name != "lang"}
 
 

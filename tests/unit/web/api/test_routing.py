@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 
 from tillstream.errors import BadQuery
-from tillstream.web.api.routing import Api, Query, Refused, parameters
+from tillstream.web.api.routing import Api, Query, Refused, read_query
 
 
 class Letter(Struct):
@@ -70,7 +70,7 @@ def test_a_refusal_has_the_form_of_all_refusals() -> None:
 def test_a_parameter_that_is_unknown_or_given_twice_is_refused(query: str, named: str) -> None:
     request = Request({"type": "http", "query_string": query.encode(), "headers": []})
     with pytest.raises(BadQuery) as caught:
-        parameters(request, {"day": str})
+        read_query(request, {"day": str})
     assert caught.value.path == named
 
 
