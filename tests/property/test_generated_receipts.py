@@ -13,11 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.decimal_receipts import cents, gross_cents, parse_receipt
-from tillstream.generator.assortment import Day
-from tillstream.generator.basket import sell
 from tillstream.generator.chain import Chain
-from tillstream.generator.receipts import detail
-from tillstream.generator.sales import DAY_S, DailySales, Sales, hour_of, run_name, sample_week, weekday_of
+from tillstream.generator.products import Day
+from tillstream.generator.receipts import encode_basket
+from tillstream.generator.sales_and_returns import (
+    DAY_S,
+    DailySales,
+    Sales,
+    hour_of,
+    run_name,
+    sample_week,
+    sell,
+    weekday_of,
+)
 from tillstream.generator.schedule import trading_day
 
 MONDAY_S = 1_772_409_600  # 2026-03-02 00:00:00
@@ -45,7 +53,7 @@ def check(receipt: dict[str, Any]) -> None:
 def test_every_receipt_adds_up(seed: int, day: Day, hour: int, reversed: bool) -> None:
     random = Random(seed)
     basket = sell(random, day, hour)
-    receipt = parse_receipt(b"{" + detail(basket.as_return() if reversed else basket, random))
+    receipt = parse_receipt(b"{" + encode_basket(basket.as_return() if reversed else basket, random))
 
     check(receipt)
     assert (gross_cents(receipt) < 0) is reversed

@@ -1,4 +1,4 @@
-"""The chain: its stores with their size, tills, names and opening hours, and the sales by hour and weekday."""
+"""The chain: its stores with their tills, names and opening hours, and the number of receipts by hour and weekday."""
 
 from __future__ import annotations
 
@@ -6,31 +6,30 @@ from bisect import bisect
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import accumulate, count, zip_longest
 from random import Random
 
-from tillstream.generator.assortment import FIRST_HOUR, LAST_HOUR
+from tillstream.generator.products import FIRST_HOUR, LAST_HOUR
 from tillstream.stores.model import Store, StoreList
 from tillstream.stores.opening_hours import parse
 
 SALES_PER_DAY = 115
-"""Receipts per day of an average till. The measured bakery had 230 per day at two tills."""
+"""Receipts per day of an average till. The measured bakery had 230 receipts per day at two tills."""
 
 CITY_SHARE = 0.25
 SIZE_SPREAD = 0.35
 
 TOWN_HOURS = (3.4, 12.4, 14.6, 17.6, 19.3, 15.6, 2.4, 0, 0, 3.4, 4.0, 4.1)
 CITY_HOURS = (12, 14, 9, 6, 7, 14, 11, 3, 2, 7, 8, 7)
-"""Receipts by hour from 7 to 18. Stores in towns close in the afternoon, stores in cities have three peaks."""
+"""Weights of the hours from 7 to 18. Stores in towns close in the afternoon. Stores in cities have three peaks."""
 
 WEEK = (0.91, 0.82, 0.87, 0.85, 0.92, 1.13, 1.50)
-"""Receipts by weekday from Monday, relative to an average day."""
+"""Receipts by weekday, relative to an average day. The first value is for Monday."""
 
 
 @dataclass(frozen=True)
 class Till:
-    """A till, with the relative size of its store. `agent` is the id of the cashier."""
+    """A till. `size` is the size of its store, relative to the average. `agent` is the id of the cashier."""
 
     store: str
     terminal: str
@@ -39,7 +38,7 @@ class Till:
     city: bool
 
     def share(self, hour: int) -> float:
-        """The share of its receipts of a day that falls in an hour of local time."""
+        """Return the share of the till's receipts of a day in an hour of local time."""
         if not FIRST_HOUR <= hour <= LAST_HOUR:
             return 0.0
         hours = CITY_HOURS if self.city else TOWN_HOURS
@@ -47,17 +46,14 @@ class Till:
 
 
 class Chain:
-    """Stores `1`, `2`, … with tills `1`, `2`, … A store is the same in every run, whatever the seed."""
+    """Stores `1`, `2`, … with tills `1`, `2`, … A store does not depend on the seed of a run."""
 
     def __init__(self, stores: int, tills: tuple[int, int], city_share: float = CITY_SHARE) -> None:
         self.tills: tuple[Till, ...] = tuple(
             till for store in range(1, stores + 1) for till in _open(store, tills, city_share)
         )
+        self._by_size = list(accumulate(till.size for till in self.tills))
         self._by_hour: dict[int, list[float]] = {}
-
-    @cached_property
-    def _by_size(self) -> list[float]:
-        return list(accumulate(till.size for till in self.tills))
 
     def _weights(self, hour: int) -> list[float]:
         if hour not in self._by_hour:
@@ -65,16 +61,16 @@ class Chain:
         return self._by_hour[hour]
 
     def pick(self, random: Random) -> int:
-        """The index of a random till, weighted by the size of its store."""
+        """Return the index of a random till. Tills of larger stores are more likely."""
         return bisect(self._by_size, random.random() * self._by_size[-1])
 
     def pick_at(self, random: Random, hour: int) -> int:
-        """The index of a random till that is open at this hour of local time. At least one till must be open."""
+        """Return the index of a random till that is open in an hour of local time. At least one till must be open."""
         weights = self._weights(hour)
         return bisect(weights, random.random() * weights[-1])
 
     def tickets(self, weekday: int, hour: int) -> float:
-        """Expected receipts of the chain in an hour. `weekday` counts from Monday, 0."""
+        """Return the expected number of receipts of the chain in an hour. Monday is weekday 0."""
         return SALES_PER_DAY * WEEK[weekday] * self._weights(hour)[-1]
 
 
@@ -90,7 +86,7 @@ def _open(store: int, tills: tuple[int, int], city_share: float) -> list[Till]:
 
 CITY_OPENING_HOURS = parse("07:00-19:00")
 TOWN_OPENING_HOURS = parse("07:00-14:00 16:00-19:00")
-"""Opening hours that match the hours with sales."""
+"""Opening hours in which the weights of the hours are not 0."""
 
 ILE, BRETAGNE, LOIRE, NORD = "Île-de-France", "Bretagne", "Pays de la Loire", "Hauts-de-France"
 RHONE, AQUITAINE, OCCITANIE, PACA = (
@@ -137,7 +133,7 @@ Site = tuple[str, str, str]
 
 
 def store_list(chain: Chain) -> StoreList:
-    """The store list of the chain. Names are unique, and a store is the same in a larger chain."""
+    """Return the list of stores of the chain. Names are unique. A store is the same in a larger chain."""
     tills = Counter(till.store for till in chain.tills)
     in_city = {till.store: till.city for till in chain.tills}
     cities, towns = _sites(_quarters()), _sites([(town, town, region) for town, region in TOWNS])
@@ -150,13 +146,13 @@ def store_list(chain: Chain) -> StoreList:
 
 
 def _quarters() -> list[Site]:
-    """The first quarter of every city, then the second of every city, and so on."""
-    named = ([(f"{city} {quarter}", city, region) for quarter in quarters] for city, region, quarters in CITIES)
-    return [site for each in zip_longest(*named) for site in each if site is not None]
+    """Return the first quarter of every city, then the second quarter of every city, and so on."""
+    by_city = ([(f"{city} {quarter}", city, region) for quarter in quarters] for city, region, quarters in CITIES)
+    return [site for sites in zip_longest(*by_city) for site in sites if site is not None]
 
 
 def _sites(first: Sequence[Site]) -> Iterator[Site]:
-    """An endless sequence of sites: the given ones, then places in their towns, then numbered places."""
+    """Yield the given sites, then other places in their towns, then the same places with numbers, endlessly."""
     yield from first
     towns = dict.fromkeys((town, region) for _, town, region in first)
     for number in count(1):

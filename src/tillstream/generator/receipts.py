@@ -1,65 +1,58 @@
-"""Receipts as canonical JSON, assembled from fields of the till, the date, and the encoded basket.
+"""A receipt: its lines and payments in integer cents, and its canonical JSON.
 
-Amounts are written like tills write them: `5.96`, `0.3`, `2.0`, and in a few receipts with the noise of binary
-floats, `3.3600000000000003`.
+A basket and a till are encoded once for many receipts. Amounts look like the amounts of real tills: `5.96`, `0.3`,
+`2.0`, and in a few receipts `3.3600000000000003`, with the noise of binary floats.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from dataclasses import dataclass, replace
 from random import Random
 
-from tillstream.generator.assortment import CATEGORIES
-from tillstream.generator.basket import Basket, Line
 from tillstream.generator.chain import Till
+from tillstream.generator.products import CATEGORIES, Product
 
 NOISE_SHARE = 0.02
 """Share of receipts with the noise of binary floats."""
 
-Form = Callable[[int], str]
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line. `quantity` is in pieces, or in grams for a weighed product. `vat` is in per mille."""
+
+    product: Product
+    quantity: int
+    vat: int
+    gross: int
+    net: int
 
 
-def format_amount(cents: int) -> str:
-    """Cents as a number with one or two decimals: 596 is `5.96`, 30 is `0.3`, 200 is `2.0`."""
-    whole, part = divmod(abs(cents), 100)
-    text = f"{whole}.{part // 10}" if part % 10 == 0 else f"{whole}.{part:02d}"
-    return text if cents >= 0 else "-" + text
+@dataclass(frozen=True, slots=True)
+class Basket:
+    """The lines of a receipt, and the payments with their mechanisms. They do not depend on store, till or date."""
+
+    lines: tuple[Line, ...]
+    settlements: tuple[tuple[str, int], ...]
+
+    @property
+    def gross(self) -> int:
+        return sum(line.gross for line in self.lines)
+
+    @property
+    def net(self) -> int:
+        return sum(line.net for line in self.lines)
+
+    def as_return(self) -> Basket:
+        """Return a basket with all lines and payments negated."""
+        lines = (replace(line, quantity=-line.quantity, gross=-line.gross, net=-line.net) for line in self.lines)
+        return Basket(tuple(lines), tuple((mechanism, -amount) for mechanism, amount in self.settlements))
 
 
-def format_with_noise(cents: int) -> str:
-    """The same amount with the noise of a binary float, which is less than a billionth."""
-    if cents % 3 == 0 or abs(cents) < 2:
-        return format_amount(cents)
-    size = abs(cents) if cents % 3 == 1 else abs(cents) - 1
-    tail = "00000000000003" if cents % 3 == 1 else "99999999999997"
-    return f"{'-' if cents < 0 else ''}{size // 100}.{size % 100:02d}{tail}"
-
-
-@cache
-def net_price(price: int, rate: int) -> str:
-    """The unit price in euros without VAT, with up to four decimals, from cents with VAT."""
-    divisor = 1000 + rate
-    size = (price * 100_000 * 2 + divisor) // (2 * divisor)
-    text = f"{size // 10_000}.{size % 10_000:04d}".rstrip("0")
-    return text + "0" if text.endswith(".") else text
-
-
-@cache
-def percent(rate: int) -> str:
-    """A rate in per mille as percent: 55 is `5.5`, 100 is `10`."""
-    return f"{rate / 10:g}"
-
-
-@cache
-def _category_code(category: str) -> int:
-    return 1 + CATEGORIES.index(category)
-
-
-def detail(basket: Basket, random: Random) -> bytes:
-    """The JSON after the date: lines, totals, settlements, and the closing brace."""
-    amount: Form = format_with_noise if random.random() < NOISE_SHARE else format_amount
-    lines = ", ".join(_line(number, line, amount) for number, line in enumerate(basket.lines, 1))
+def encode_basket(basket: Basket, random: Random) -> bytes:
+    """Return the JSON after the date: lines, totals, settlements and the closing brace."""
+    amount = format_with_noise if random.random() < NOISE_SHARE else format_amount
+    lines = ", ".join(_encode_line(number, line, amount) for number, line in enumerate(basket.lines, 1))
     settlements = ", ".join(
         f'{{"paymentMechanism": "{mechanism}", "settlementAmount": {amount(cents)}}}'
         for mechanism, cents in basket.settlements
@@ -69,33 +62,56 @@ def detail(basket: Basket, random: Random) -> bytes:
     return f'"lines": [{lines}], "documentTotal": {{{total}}}, "settlements": [{settlements}]}}'.encode()
 
 
-def _line(number: int, line: Line, amount: Form) -> str:
+def _encode_line(number: int, line: Line, amount: Callable[[int], str]) -> str:
     product = line.product
+    quantity = f"{_sign(line.quantity)}{abs(line.quantity) / 1000:.3f}" if product.weighed else line.quantity
     return (
         f'{{"unitOfMeasure": "{"kg" if product.weighed else "piece"}", "settlementAmount": {amount(line.gross)}, '
         f'"creditAmount": {amount(line.net)}, "lineNumber": {number}, '
-        f'"unitPrice": {net_price(product.price, line.rate)}, "productCode": "{product.code}", '
-        f'"taxPercentage": {percent(line.rate)}, "productDescription": "{product.name}", '
-        f'"productCategoryName": "{product.category}", "productCategoryCode": "{_category_code(product.category)}", '
-        f'"quantity": {_quantity(line)}}}'
+        f'"unitPrice": {net_price(product.price, line.vat)}, "productCode": "{product.code}", '
+        f'"taxPercentage": {line.vat / 10:g}, "productDescription": "{product.name}", '
+        f'"productCategoryName": "{product.category}", '
+        f'"productCategoryCode": "{1 + CATEGORIES.index(product.category)}", "quantity": {quantity}}}'
     )
 
 
-def _quantity(line: Line) -> str:
-    if not line.product.weighed:
-        return str(line.quantity)
-    grams = abs(line.quantity)
-    return f"{'-' if line.quantity < 0 else ''}{grams // 1000}.{grams % 1000:03d}"
+def encode_till(till: Till) -> bytes:
+    """Return the JSON after the receipt number that is the same on all receipts of a till."""
+    return f'", "storeID": "{till.store}", "terminalID": "{till.terminal}", "agentID": "{till.agent}", '.encode()
 
 
-def till_fields(till: Till) -> bytes:
-    """The JSON that is the same on all receipts of a till, after the receipt number."""
-    text = f'", "storeID": "{till.store}", "terminalID": "{till.terminal}", "agentID": "{till.agent}", '
-    return text.encode()
-
-
-def assemble(number: bytes, till: bytes, customer: bytes, date: bytes, detail: bytes) -> bytes:
-    """The complete receipt. `customer` is empty without a loyalty card."""
+def assemble(number: bytes, till: bytes, customer: bytes, date: bytes, basket: bytes) -> bytes:
+    """Return a receipt. `customer` is empty if the customer has no loyalty card."""
     if customer:
-        return b'{"cashReceiptID": "%b%b"customerID": "%b", "date": "%b", %b' % (number, till, customer, date, detail)
-    return b'{"cashReceiptID": "%b%b"date": "%b", %b' % (number, till, date, detail)
+        return b'{"cashReceiptID": "%b%b"customerID": "%b", "date": "%b", %b' % (number, till, customer, date, basket)
+    return b'{"cashReceiptID": "%b%b"date": "%b", %b' % (number, till, date, basket)
+
+
+def format_amount(cents: int) -> str:
+    """Format an amount with one or two decimals: 596 becomes `5.96`, 30 becomes `0.3`, 200 becomes `2.0`."""
+    return f"{_sign(cents)}{abs(cents) // 100}.{abs(cents) % 100:02d}".removesuffix("0")
+
+
+def format_with_noise(cents: int) -> str:
+    """Format an amount with the noise of a binary float. The noise is less than a billionth."""
+    if cents % 3 == 0 or abs(cents) < 2:
+        return format_amount(cents)
+    size, digits = (abs(cents), "00000000000003") if cents % 3 == 1 else (abs(cents) - 1, "99999999999997")
+    return f"{_sign(cents)}{size // 100}.{size % 100:02d}{digits}"
+
+
+def _sign(number: int) -> str:
+    return "-" if number < 0 else ""
+
+
+def net_price(price: int, vat: int) -> str:
+    """Return the price in euros without VAT, with one to four decimals. `price` is in cents with VAT."""
+    euros, decimals = divmod(net_amount(100 * price, vat), 10_000)
+    return f"{euros}.{f'{decimals:04d}'.rstrip('0') or '0'}"
+
+
+def net_amount(gross: int, vat: int) -> int:
+    """Return the amount without VAT, rounded half away from zero. `vat` is in per mille."""
+    divisor = 1000 + vat
+    net = (2000 * abs(gross) + divisor) // (2 * divisor)
+    return net if gross >= 0 else -net

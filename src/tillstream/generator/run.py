@@ -1,10 +1,9 @@
-"""Sends the phases of a run, shows their progress, and reports the outcome."""
+"""A run of the generator: it sends the phases to ingest and reports the outcome."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -16,25 +15,26 @@ from msgspec import Struct
 from tillstream.client.sender import Request, Sender, Tally, Target
 from tillstream.clock import Clock, SystemClock
 from tillstream.errors import OperationalError
-from tillstream.generator.plan import Options, Phase, phases
+from tillstream.generator.schedule import Options, Phase, phases
 
 Progress = Callable[[Tally], None]
 
 TICK_S = 0.1
 DRAIN_S = 5.0
-"""Longest wait for responses after an interruption."""
+"""Maximum wait for responses after an interruption."""
 
 BACKLOG_LIMIT = 10_000
-"""Maximum number of due requests in the queue. The generator waits for the server beyond it."""
+"""Maximum number of due requests in the queue. While the queue is full, the run waits for ingest."""
 
 LATE_S = 1.0
-"""Delay that a paced phase may catch up after its duration, so that it sends the same receipts each time."""
+"""Time after the duration of a paced phase in which the phase may still send receipts that are late."""
 
 RECEIPTS_PER_TICK = 64
+"""Number of receipts after which a paced phase that is late lets other tasks run."""
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """The outcome of a run. Latencies are measured from when a request was ready to its response, with retries."""
+    """The outcome of a run. A latency is the time from a request being ready to its response, with all retries."""
 
     seed: int
     sent: int
@@ -48,7 +48,8 @@ class Report(Struct, frozen=True, kw_only=True):
     latency_p99_ms: float
     latency_max_ms: float
     refusal: str = ""
-    """Status and body of the first refusal."""
+    """The status and the body of the first refusal."""
+
     trouble: str = ""
     """The last problem in sending a request."""
 
@@ -59,6 +60,8 @@ class Report(Struct, frozen=True, kw_only=True):
 
 
 def report(tally: Tally, seed: int, seconds: float) -> Report:
+    """Return the report of a run that took this time."""
+
     def milliseconds(microseconds: int) -> float:
         return round(microseconds / 1000, 3)
 
@@ -86,18 +89,16 @@ class IngestTimeout(OperationalError):
 
 
 def generate(options: Options, progress: Progress, clock: Clock | None = None) -> Report:
-    """Send the receipts and return the report.
+    """Send the receipts and return the report. The first SIGINT or SIGTERM ends the run early.
 
-    SIGINT and SIGTERM end the run early. A second SIGINT ends it without a report. After `give_up_s` without progress
-    it raises `IngestTimeout`, which has the report so far.
+    Raises `IngestTimeout` with the report so far if ingest acknowledges nothing for `give_up_s`.
     """
 
     async def main() -> Report:
         stop = asyncio.Event()
-        if threading.current_thread() is threading.main_thread():
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, _interrupt, loop, number, stop)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, _interrupt, loop, number, stop)
         return await run(options, progress, clock or SystemClock(), stop)
 
     return uvloop.run(main())
@@ -105,11 +106,12 @@ def generate(options: Options, progress: Progress, clock: Clock | None = None) -
 
 def _interrupt(loop: asyncio.AbstractEventLoop, number: int, stop: asyncio.Event) -> None:
     stop.set()
+    # A second signal ends the process without a report.
     loop.remove_signal_handler(number)
 
 
 async def run(options: Options, progress: Progress, clock: Clock, stop: asyncio.Event) -> Report:
-    """Like `generate`, within a running event loop. `stop` ends the run early."""
+    """Send the receipts and return the report, as `generate` does, within a running event loop. `stop` ends it early."""
     to = Target.parse(options.url)
     tally = Tally()
     began_ns = time.perf_counter_ns()
@@ -122,7 +124,7 @@ async def run(options: Options, progress: Progress, clock: Clock, stop: asyncio.
             if stop.is_set():
                 break
             if not tally.phase:
-                # The time to prepare the first phase does not count.
+                # The report does not count the time that prepares the first phase.
                 began_ns = time.perf_counter_ns()
             tally.phase = phase.name
             tally.expected = None if phase.expected is None else tally.sent + phase.expected
@@ -135,7 +137,7 @@ async def run(options: Options, progress: Progress, clock: Clock, stop: asyncio.
 
 
 class _PhaseRun:
-    """Sends one phase."""
+    """The sending of one phase."""
 
     def __init__(
         self, options: Options, to: Target, phase: Phase, tally: Tally, progress: Progress, stop: asyncio.Event
@@ -168,28 +170,27 @@ class _PhaseRun:
         return (time.perf_counter_ns() - self._started_ns) / 1e9
 
     def _is_over(self) -> bool:
-        """Whether no more receipts may be sent. A paced phase still sends what is in its queue."""
+        """Whether the sender must drop its queue. A paced phase sends its queue even after its duration."""
         limit_s = None if self._phase.paced else self._phase.duration_s
         return self._stop.is_set() or (limit_s is not None and self._elapsed_s() > limit_s)
 
     def _request(self, texts: list[bytes]) -> Request:
-        body = texts[0] if self._phase.batch == 1 else b"\n".join(texts)
-        return Request(self._head, body, len(texts), time.perf_counter_ns())
+        return Request(self._head, b"\n".join(texts), len(texts), time.perf_counter_ns())
 
     def _requests(self) -> Iterator[Request]:
-        """The requests of the phase, each one created when a connection is free."""
+        """Yield the requests of the phase. The sender asks for a request when a connection is free."""
         texts = (self._phase.receipt_at(local_s) for _, local_s in self._phase.moments)
         while batch := list(islice(texts, self._phase.batch)):
             yield self._request(batch)
 
     async def _send_paced(self) -> None:
-        """Create each receipt when it is due, and send a batch when its last receipt is due."""
+        """Create each receipt when it is due. Send a batch when its last receipt is due."""
         limit_s = self._phase.duration_s
         texts: list[bytes] = []
         for number, (due_s, local_s) in enumerate(self._phase.moments):
             if limit_s is not None and (due_s > limit_s or self._elapsed_s() > limit_s + LATE_S):
                 break
-            if not await self._until(due_s, number):
+            if not await self._wait_until(due_s, number):
                 return
             texts.append(self._phase.receipt_at(local_s))
             if len(texts) == self._phase.batch:
@@ -198,8 +199,8 @@ class _PhaseRun:
         if texts:
             self._sender.submit(self._request(texts))
 
-    async def _until(self, due_s: float, number: int) -> bool:
-        """Wait until `due_s`, and while the queue is full. Returns False if the run was stopped."""
+    async def _wait_until(self, due_s: float, number: int) -> bool:
+        """Wait until `due_s` and until the queue is not full. Return False if the run was stopped."""
         while (wait_s := due_s - self._elapsed_s()) > 0 or self._sender.backlog >= BACKLOG_LIMIT:
             self._tick()
             if self._stop.is_set():
@@ -211,7 +212,7 @@ class _PhaseRun:
         return not self._stop.is_set()
 
     async def _drain(self) -> None:
-        """Wait for responses, but only for `DRAIN_S` after an interruption."""
+        """Wait for responses. After an interruption, wait at most `DRAIN_S`."""
         stopped_s: float | None = None
         while not await self._sender.drained(TICK_S):
             self._tick()
@@ -231,9 +232,7 @@ class _PhaseRun:
         if self._sender.failure is not None:
             raise self._sender.failure
         if self._sender.stuck_s() > self._options.give_up_s:
-            raise IngestTimeout(
-                "send receipts to",
-                self._options.url.rstrip("/") + self._path,
-                f"nothing was acknowledged for {self._options.give_up_s:g} s ({self._tally.problem or 'no answer'})",
-                "is `tillstream up` running?",
-            )
+            target = self._options.url.rstrip("/") + self._path
+            problem = self._tally.problem or "no answer"
+            because = f"nothing was acknowledged for {self._options.give_up_s:g} s ({problem})"
+            raise IngestTimeout("send receipts to", target, because, "check that `tillstream up` is running")

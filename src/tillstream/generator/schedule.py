@@ -1,117 +1,267 @@
-"""The schedule of receipts: each moment has a due time and the date of the receipt.
+"""The schedule of a run: its options, its phases, and when each receipt is due.
 
-The due time is in seconds from the start of the phase. The date is in local seconds since 1970, or None for the
-current time of the chain's clock.
+A moment is the due time of a receipt in seconds after the start of its phase, with the date of the receipt in local
+seconds since 1970. A date of None means the time at which the receipt is created.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import repeat
+from functools import lru_cache
+from itertools import islice
 from random import Random
 from zoneinfo import ZoneInfo
 
 from tillstream.clock import Clock
-from tillstream.generator.assortment import FIRST_HOUR
 from tillstream.generator.chain import Chain
-from tillstream.generator.sales import DAY_S, hour_of, weekday_of
+from tillstream.generator.products import FIRST_HOUR
+from tillstream.generator.sales_and_returns import (
+    DAY_S,
+    BasketPool,
+    DailySales,
+    Sales,
+    Sampler,
+    hour_of,
+    run_name,
+    sample_around_the_clock,
+    sample_week,
+    weekday_of,
+)
 
 Moment = tuple[float, int | None]
 
+DEFAULT_RATE = 1.5
+LIVE_RATE = 4.0
+FRESH_RATE_LIMIT = 200.0
+"""Maximum rate at which every receipt has a new basket. At higher rates, baskets come from a pool."""
+
+FULL_POOL_COUNT = 10_000
+"""Minimum size of a burst that fills the pool before it starts."""
+
+BACKFILL_BATCH = 1000
+SINGLE_CONNECTIONS = 64
+BATCH_CONNECTIONS = 4
+
 WEATHER = 0.05
-"""Relative standard deviation of the receipts of a day."""
+"""Relative standard deviation of the number of receipts of a day."""
 
 
-class LocalClock:
-    """The chain's local time in whole seconds since 1970, from the injected clock."""
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of `tillstream generate`. Without a mode, the rate is `DEFAULT_RATE`.
 
-    def __init__(self, clock: Clock, zone: ZoneInfo) -> None:
+    `start` is local time without a zone. `tills` is the minimum and the maximum number of tills of a store.
+    """
+
+    seed: int
+    url: str = "http://127.0.0.1:3000"
+    stores: int = 1000
+    tills: tuple[int, int] = (4, 4)
+    rate: float | None = None
+    burst: int | None = None
+    profile: str | None = None
+    live: bool = False
+    backfill_days: int | None = None
+    speed: float = 60.0
+    start: datetime | None = None
+    duration_s: float | None = None
+    count: int | None = None
+    batch: int = 1
+    connections: int | None = None
+    give_up_s: float = 60.0
+    timeout_s: float = 30.0
+    zone: str = "Europe/Paris"
+    key: str = field(default="", repr=False)
+    same_machine: bool = False
+    """Whether ingest runs on this machine. Its certificate is then not verified."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A part of a run. A phase that is not `paced` sends receipts as fast as ingest accepts them."""
+
+    name: str
+    moments: Iterator[Moment]
+    receipt_at: Callable[[int | None], bytes]
+    paced: bool
+    simulated: bool
+    expected: int | None
+    batch: int
+    connections: int
+    duration_s: float | None
+
+
+def phases(options: Options, clock: Clock) -> Iterator[Phase]:
+    """Yield the phases of the run. Each phase starts at the time when it is requested."""
+    planner = _Planner(options, clock)
+    if options.backfill_days:
+        yield planner.backfill(options.backfill_days)
+    if options.burst is not None:
+        yield planner.burst(options.burst)
+    elif options.profile == "day":
+        yield planner.day()
+    elif options.live or options.rate is not None or not options.backfill_days:
+        yield planner.steady()
+
+
+class _Planner:
+    """Creates the phases of a run with these options."""
+
+    def __init__(self, options: Options, clock: Clock) -> None:
+        self._options = options
         self._clock = clock
-        self._zone = zone
-        self._second = -1
-        self._local = 0
+        self._zone = ZoneInfo(options.zone)
+        self._chain = Chain(options.stores, options.tills)
+        self._pool = BasketPool(options.seed)
+        self._start_s = None if options.start is None else local_second(options.start)
 
-    def now_s(self) -> int:
-        second = self._clock.now_us() // 1_000_000
-        if second != self._second:
-            local = datetime.fromtimestamp(second, self._zone)
-            self._second, self._local = second, local_second(local)
-        return self._local
+    def backfill(self, days: int) -> Phase:
+        """Return a phase with the past days and today until now, or with this number of days from the start date."""
+        if self._start_s is None:
+            until_s = self._now_s()
+            from_s = until_s // DAY_S * DAY_S - days * DAY_S
+        else:
+            from_s = self._start_s // DAY_S * DAY_S
+            until_s = from_s + days * DAY_S
+        midnights = range(from_s, until_s, DAY_S)
+        return self._phase(
+            "past days",
+            ((0.0, second_s) for day_s in midnights for second_s in self._trading_day(day_s, from_s, until_s)),
+            DailySales(self._chain, self._options.seed, self._pool),
+            paced=False,
+            simulated=True,
+            expected=sum(expected(self._chain, day_s, from_s, until_s) for day_s in midnights),
+            limited=False,
+        )
+
+    def day(self) -> Phase:
+        """Return a phase with the day of the start date, or today. Its clock runs `speed` times faster than real time."""
+        start_s = self._start_s if self._start_s is not None else self._now_s() // DAY_S * DAY_S
+        day_s = start_s // DAY_S * DAY_S
+        from_s = max(start_s, day_s + FIRST_HOUR * 3600)
+        seconds = self._trading_day(day_s, from_s, day_s + DAY_S)
+        return self._phase(
+            "a day",
+            (((second_s - from_s) / self._options.speed, second_s) for second_s in seconds),
+            DailySales(self._chain, self._options.seed, self._pool),
+            paced=True,
+            simulated=True,
+            expected=expected(self._chain, day_s, from_s, day_s + DAY_S),
+        )
+
+    def burst(self, size: int) -> Phase:
+        """Return a phase with receipts that are all due at once. From a start date, each till has a receipt per minute."""
+        count = size if self._options.count is None else min(size, self._options.count)
+        if count >= FULL_POOL_COUNT:
+            self._pool.fill()
+        tills = len(self._chain.tills)
+        start_s = self._start_s
+        return self._phase(
+            "burst",
+            ((0.0, None if start_s is None else start_s + number * 60 // tills) for number in range(count)),
+            self._sales(sample_week, self._pool),
+            paced=False,
+            simulated=start_s is not None,
+            expected=count,
+        )
+
+    def steady(self) -> Phase:
+        """Return a phase with a rate. Gaps are exponential if it is live, or else between 2/3 and 4/3 of 1/rate."""
+        options = self._options
+        rate = options.rate or (LIVE_RATE if options.live else DEFAULT_RATE)
+        random = Random(f"{options.seed} gaps")
+        # Live sales have the current date. If there are past days, the start date is the date of the first of them.
+        start_s = None if options.live or options.backfill_days else self._start_s
+
+        def gap() -> float:
+            return random.expovariate(rate) if options.live else random.uniform(2 / 3, 4 / 3) / rate
+
+        return self._phase(
+            "live" if options.live else "steady",
+            spaced(gap, start_s),
+            self._sales(
+                sample_around_the_clock if options.live else sample_week,
+                self._pool if rate > FRESH_RATE_LIMIT else None,
+            ),
+            paced=True,
+            simulated=start_s is not None,
+            expected=None if options.duration_s is None else round(rate * options.duration_s),
+        )
+
+    def _phase(
+        self,
+        name: str,
+        moments: Iterator[Moment],
+        sales: Sales | DailySales,
+        *,
+        paced: bool,
+        simulated: bool,
+        expected: int | None,
+        limited: bool = True,
+    ) -> Phase:
+        """Return a phase. The options `count` and `duration_s` apply only if it is `limited`."""
+        options = self._options
+        batch = options.batch if limited or options.batch > 1 else BACKFILL_BATCH
+        if limited and options.count is not None:
+            moments = islice(moments, options.count)
+            expected = options.count if expected is None else min(expected, options.count)
+        return Phase(
+            name=name,
+            moments=moments,
+            receipt_at=lambda local_s: sales.receipt_at(self._now_s() if local_s is None else local_s),
+            paced=paced,
+            simulated=simulated,
+            expected=expected,
+            batch=batch,
+            connections=options.connections or (SINGLE_CONNECTIONS if batch == 1 else BATCH_CONNECTIONS),
+            duration_s=options.duration_s if limited else None,
+        )
+
+    def _sales(self, sampler: Sampler, pool: BasketPool | None) -> Sales:
+        seed = self._options.seed
+        return Sales(self._chain, sampler, Random(f"{seed} sales"), run_name(seed), pool)
+
+    def _trading_day(self, day_s: int, from_s: int, until_s: int) -> Iterator[int]:
+        return trading_day(self._chain, day_s, Random(f"{self._options.seed} hours {day_s}"), from_s, until_s)
+
+    def _now_s(self) -> int:
+        """Return the current local second of the chain."""
+        return local_second_at(self._clock.now_us() // 1_000_000, self._zone)
+
+
+@lru_cache(maxsize=1)
+def local_second_at(second: int, zone: ZoneInfo) -> int:
+    """Convert seconds since 1970 in UTC to local seconds."""
+    return local_second(datetime.fromtimestamp(second, zone))
 
 
 def local_second(local: datetime) -> int:
-    """A local time in seconds since 1970, ignoring its zone."""
+    """Return a local time in seconds since 1970, without regard to its zone."""
     return int(local.replace(tzinfo=UTC).timestamp())
 
 
-def steady(rate: float, random: Random, start_s: int | None = None) -> Iterator[Moment]:
-    """Moments with random gaps between 2/3 and 4/3 of 1/rate."""
-    due = 0.0
+def spaced(gap: Callable[[], float], start_s: int | None) -> Iterator[Moment]:
+    """Yield endless moments with a gap before each. `start_s` is the date at due time 0."""
+    due_s = 0.0
     while True:
-        due += random.uniform(2 / 3, 4 / 3) / rate
-        yield due, None if start_s is None else start_s + int(due)
-
-
-def poisson(rate: float, random: Random) -> Iterator[Moment]:
-    """Moments of a Poisson process, with the current date."""
-    due = 0.0
-    while True:
-        due += random.expovariate(rate)
-        yield due, None
-
-
-def burst(chain: Chain, start_s: int | None = None) -> Iterator[Moment]:
-    """Moments that are all due at once. Dates advance from the start by one receipt per minute and till."""
-    if start_s is None:
-        return repeat((0.0, None))
-    tills = len(chain.tills)
-    return ((0.0, start_s + number * 60 // tills) for number in _count())
-
-
-def _count() -> Iterator[int]:
-    number = 0
-    while True:
-        yield number
-        number += 1
+        due_s += gap()
+        yield due_s, None if start_s is None else start_s + int(due_s)
 
 
 def trading_day(chain: Chain, day_s: int, random: Random, from_s: int, until_s: int) -> Iterator[int]:
-    """The local seconds of the receipts of a day, from `from_s` up to but not including `until_s`.
+    """Yield the local second of each receipt of a day, if it is at least `from_s` and less than `until_s`.
 
-    `day_s` is midnight. A shorter day starts with the same receipts as the full day.
+    `day_s` is midnight. The random receipts before `until_s` do not depend on `until_s`.
     """
     weekday = weekday_of(day_s)
     weather = max(0.5, random.gauss(1, WEATHER))
     for minute_s in range(day_s, min(day_s + DAY_S, until_s), 60):
-        usual = chain.tickets(weekday, hour_of(minute_s)) * weather / 60
-        if not usual:
-            continue
-        for second_s in sorted(minute_s + int(random.random() * 60) for _ in range(_poisson(random, usual))):
-            if from_s <= second_s < until_s:
-                yield second_s
-
-
-def expected(chain: Chain, day_s: int, from_s: int, until_s: int) -> int:
-    """Expected number of receipts from `trading_day`."""
-    hours = range(day_s, day_s + DAY_S, 3600)
-    weekday = weekday_of(day_s)
-    return round(
-        sum(
-            chain.tickets(weekday, hour_of(hour_s)) * max(0, min(until_s, hour_s + 3600) - max(from_s, hour_s)) / 3600
-            for hour_s in hours
-        )
-    )
-
-
-def compressed(seconds: Iterator[int], from_s: int, speed: float) -> Iterator[Moment]:
-    """The moments of a day whose clock runs `speed` times faster than real time."""
-    return (((second_s - from_s) / speed, second_s) for second_s in seconds)
-
-
-def opening(start_s: int) -> int:
-    """The start time, but not before the first store opens on that day."""
-    return max(start_s, start_s // DAY_S * DAY_S + FIRST_HOUR * 3600)
+        mean = chain.tickets(weekday, hour_of(minute_s)) * weather / 60
+        if mean:
+            seconds = sorted(minute_s + int(random.random() * 60) for _ in range(_poisson(random, mean)))
+            yield from (second_s for second_s in seconds if from_s <= second_s < until_s)
 
 
 def _poisson(random: Random, mean: float) -> int:
@@ -123,3 +273,12 @@ def _poisson(random: Random, mean: float) -> int:
         count += 1
         waited += random.expovariate(1.0)
     return count
+
+
+def expected(chain: Chain, day_s: int, from_s: int, until_s: int) -> int:
+    """Return the expected number of receipts from `trading_day`."""
+    total = 0.0
+    for hour_s in range(day_s, day_s + DAY_S, 3600):
+        seconds = max(0, min(until_s, hour_s + 3600) - max(from_s, hour_s))
+        total += chain.tickets(weekday_of(day_s), hour_of(hour_s)) * seconds / 3600
+    return round(total)

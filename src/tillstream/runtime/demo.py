@@ -23,8 +23,8 @@ from tillstream.config.files import replace_file
 from tillstream.config.settings import Settings, flag
 from tillstream.errors import PortTaken
 from tillstream.generator.chain import Chain, store_list
-from tillstream.generator.plan import Options
 from tillstream.generator.run import run
+from tillstream.generator.schedule import Options
 from tillstream.runtime.roles import Ready, run_until_stopped
 from tillstream.stores import repository
 

@@ -13,7 +13,7 @@ from tests.support.rabbitmq import Node
 from tests.support.receipts import NOON_US
 from tillstream.clock import ManualClock
 from tillstream.config.settings import Settings
-from tillstream.generator.plan import Options, phases
+from tillstream.generator.schedule import Options, phases
 from tillstream.log.base import Batch
 from tillstream.log.rabbitmq.log import RabbitLog
 from tillstream.receipt.validation import Validator

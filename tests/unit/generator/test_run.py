@@ -13,8 +13,8 @@ from tests.support.scripted_ingest import SILENCE, scripted_ingest
 from tillstream.client.sender import Tally
 from tillstream.clock import ManualClock, SystemClock
 from tillstream.errors import OperationalError
-from tillstream.generator.plan import Options
 from tillstream.generator.run import IngestTimeout, generate, report, run
+from tillstream.generator.schedule import Options
 
 NOON_US = 1_772_449_200_000_000  # Monday 2026-03-02 12:00:00 in Paris
 START = datetime(2026, 3, 2, 9)
@@ -104,7 +104,7 @@ def test_one_run_sends_past_days_and_then_live_sales() -> None:
 
 def test_a_compressed_day_takes_its_share_of_the_time() -> None:
     with scripted_ingest() as ingest:
-        options = Options(url=ingest.url, seed=7, stores=1, tills=(1, 1), day=True, speed=40_000)
+        options = Options(url=ingest.url, seed=7, stores=1, tills=(1, 1), profile="day", speed=40_000)
         outcome = generate(options, quiet, ManualClock(NOON_US))
 
     assert outcome.accepted > 30
@@ -134,7 +134,7 @@ def test_without_a_server_the_run_ends_with_an_error_and_a_report() -> None:
         url = gone.url
 
     with pytest.raises(
-        IngestTimeout, match=r"nothing was acknowledged for 0\.3 s .*is `tillstream up` running\?"
+        IngestTimeout, match=r"nothing was acknowledged for 0\.3 s .*check that `tillstream up` is running"
     ) as raised:
         generate(Options(url=url, seed=7, burst=10, give_up_s=0.3), quiet)
 

@@ -1,6 +1,6 @@
-"""The products of the bakeries: prices, VAT rates, and the demand by hour and day.
+"""The products of the bakeries with their prices, VAT rates, and demand by hour and day.
 
-Prices and popularity follow 136,451 receipts of a French bakery from 2021 and 2022.
+Prices and popularity come from 136,451 receipts of a French bakery from 2021 and 2022.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ CATEGORIES = (
 
 FIRST_HOUR = 7
 LAST_HOUR = 18
-"""Shops sell from 7:00 to 18:59, local time."""
+"""The shops sell from 7:00 to 18:59, local time."""
 
 
 class Day(Enum):
-    """A kind of day with its own demand."""
+    """A kind of day. Each kind has its own demand."""
 
     WEEKDAY = 0
     SATURDAY = 1
@@ -36,13 +36,13 @@ class Day(Enum):
 
     @classmethod
     def of(cls, weekday: int) -> Day:
-        """`weekday` counts from Monday, 0."""
+        """Return the kind of a weekday. Monday is 0."""
         return cls(max(0, weekday - 4))
 
 
 @dataclass(frozen=True)
 class DemandProfile:
-    """Demand relative to the average, by hour from 7 to 18 and by kind of day."""
+    """The demand for a product by hour from 7 to 18 and by kind of day. The average demand is 1."""
 
     hours: tuple[float, ...]
     days: tuple[float, float, float]
@@ -65,9 +65,10 @@ SWEET = DemandProfile((0.3, 0.3, 0.5, 0.8, 0.8, 0.7, 0.8, 1, 1.5, 3, 2.5, 1), (1
 
 @dataclass(frozen=True)
 class Product:
-    """A product. Prices are in cents with VAT, per piece or per kilogram. VAT rates are in per mille.
+    """A product. VAT rates are in per mille.
 
-    `popularity` is its weight among the lines of a week. `on_site` is the VAT rate for eating in the shop, if it differs.
+    `price` is in cents with VAT, for a piece or a kilogram. `popularity` is the product's weight among the lines of a
+    week. `vat_on_site` is the VAT rate if the customer eats in the shop; 0 means that it does not differ.
     """
 
     code: str
@@ -76,22 +77,22 @@ class Product:
     price: int
     popularity: float
     demand_profile: DemandProfile
-    rate: int = 55
-    on_site: int = 0
+    vat: int = 55
+    vat_on_site: int = 0
     weighed: bool = False
     sliced: bool = False
 
     def demand(self, day: Day, hour: int) -> float:
-        """The weight of the product among the lines of one hour."""
+        """Return the weight of the product among the lines of an hour."""
         return self.popularity * self.demand_profile.hours[hour - FIRST_HOUR] * self.demand_profile.days[day.value]
 
-    def vat(self, on_site: bool) -> int:
-        return self.on_site if on_site and self.on_site else self.rate
+    def vat_rate(self, on_site: bool) -> int:
+        return self.vat_on_site if on_site and self.vat_on_site else self.vat
 
 
 TRADITIONAL = Product("00000010", "Baguette tradition", "Pain", 125, 34, BREAD)
-CROISSANT = Product("00000020", "Croissant", "Viennoiserie", 120, 5.0, BREAKFAST, on_site=100)
-PAIN_AU_CHOCOLAT = Product("00000021", "Pain au chocolat", "Viennoiserie", 130, 2.1, BREAKFAST, on_site=100)
+CROISSANT = Product("00000020", "Croissant", "Viennoiserie", 120, 5.0, BREAKFAST, vat_on_site=100)
+PAIN_AU_CHOCOLAT = Product("00000021", "Pain au chocolat", "Viennoiserie", 130, 2.1, BREAKFAST, vat_on_site=100)
 SLICING = Product("00000019", "Coupe", "Pain", 15, 0, BREAD)
 GIFT = Product("00000018", "Baguette offerte", "Pain", 0, 0, BREAD)
 CAN = Product("00000050", "Boisson 33cl", "Boisson", 150, 2.7, DRINK)
@@ -108,37 +109,37 @@ PRODUCTS = (
     Product("00000017", "Pain au poids", "Pain", 690, 1.2, SPECIAL, weighed=True, sliced=True),
     CROISSANT,
     PAIN_AU_CHOCOLAT,
-    Product("00000022", "Pain aux raisins", "Viennoiserie", 160, 1.2, BREAKFAST, on_site=100),
-    Product("00000023", "Chausson aux pommes", "Viennoiserie", 190, 0.85, BREAKFAST, on_site=100),
+    Product("00000022", "Pain aux raisins", "Viennoiserie", 160, 1.2, BREAKFAST, vat_on_site=100),
+    Product("00000023", "Chausson aux pommes", "Viennoiserie", 190, 0.85, BREAKFAST, vat_on_site=100),
     Product("00000025", "Brioche", "Viennoiserie", 520, 0.3, BREAKFAST),
-    Product("00000030", "Formule sandwich", "Menu", 830, 3.0, MENU, rate=100),
-    Product("00000031", "Formule salade", "Menu", 990, 0.7, MENU, rate=100),
-    Product("00000032", "Jambon beurre", "Sandwich Froid", 450, 1.2, LUNCH, rate=100),
-    Product("00000033", "Poulet crudites", "Sandwich Froid", 520, 0.5, LUNCH, rate=100),
-    Product("00000034", "Panini", "Sandwich Chaud", 560, 0.6, LUNCH, rate=100),
-    Product("00000035", "Croque monsieur", "Sandwich Chaud", 480, 0.6, LUNCH, rate=100),
-    Product("00000036", "Quiche", "Sandwich Chaud", 390, 1.3, LUNCH, rate=100),
-    Product("00000037", "Part de pizza", "Pizza", 360, 1.3, LUNCH, rate=100),
-    Product("00000038", "Pizza au poids", "Pizza", 1890, 0.4, LUNCH, rate=100, weighed=True),
-    Product("00000040", "Eclair", "Patisserie", 250, 1.5, DESSERT, on_site=100),
-    Product("00000041", "Tartelette", "Patisserie", 310, 1.2, DESSERT, on_site=100),
-    Product("00000042", "Flan", "Patisserie", 230, 1.2, DESSERT, on_site=100),
-    Product("00000043", "Millefeuille", "Patisserie", 340, 0.6, DESSERT, on_site=100),
+    Product("00000030", "Formule sandwich", "Menu", 830, 3.0, MENU, vat=100),
+    Product("00000031", "Formule salade", "Menu", 990, 0.7, MENU, vat=100),
+    Product("00000032", "Jambon beurre", "Sandwich Froid", 450, 1.2, LUNCH, vat=100),
+    Product("00000033", "Poulet crudites", "Sandwich Froid", 520, 0.5, LUNCH, vat=100),
+    Product("00000034", "Panini", "Sandwich Chaud", 560, 0.6, LUNCH, vat=100),
+    Product("00000035", "Croque monsieur", "Sandwich Chaud", 480, 0.6, LUNCH, vat=100),
+    Product("00000036", "Quiche", "Sandwich Chaud", 390, 1.3, LUNCH, vat=100),
+    Product("00000037", "Part de pizza", "Pizza", 360, 1.3, LUNCH, vat=100),
+    Product("00000038", "Pizza au poids", "Pizza", 1890, 0.4, LUNCH, vat=100, weighed=True),
+    Product("00000040", "Eclair", "Patisserie", 250, 1.5, DESSERT, vat_on_site=100),
+    Product("00000041", "Tartelette", "Patisserie", 310, 1.2, DESSERT, vat_on_site=100),
+    Product("00000042", "Flan", "Patisserie", 230, 1.2, DESSERT, vat_on_site=100),
+    Product("00000043", "Millefeuille", "Patisserie", 340, 0.6, DESSERT, vat_on_site=100),
     Product("00000044", "Tarte aux fruits 6P", "Patisserie", 1350, 0.25, CAKE),
     Product("00000045", "Gateau 8P", "Patisserie", 2200, 0.12, CAKE),
-    Product("00000046", "Cookie", "Patisserie", 180, 1.3, DESSERT, on_site=100),
+    Product("00000046", "Cookie", "Patisserie", 180, 1.3, DESSERT, vat_on_site=100),
     CAN,
-    Product("00000051", "Cafe", "Boisson", 150, 2.6, DRINK, rate=100),
+    Product("00000051", "Cafe", "Boisson", 150, 2.6, DRINK, vat=100),
     Product("00000052", "Eau 50cl", "Boisson", 100, 1.6, DRINK),
-    Product("00000053", "Jus d'orange presse", "Boisson", 280, 0.5, DRINK, rate=100),
-    Product("00000054", "Biere 33cl", "Boisson", 350, 0.18, DRINK, rate=200),
-    Product("00000060", "Sachet de bonbons", "Confiserie", 250, 0.6, SWEET, rate=200),
-    Product("00000061", "Sucette", "Confiserie", 30, 1.8, SWEET, rate=200),
-    Product("00000062", "Chocolats au poids", "Confiserie", 5200, 0.15, SWEET, rate=200, weighed=True),
+    Product("00000053", "Jus d'orange presse", "Boisson", 280, 0.5, DRINK, vat=100),
+    Product("00000054", "Biere 33cl", "Boisson", 350, 0.18, DRINK, vat=200),
+    Product("00000060", "Sachet de bonbons", "Confiserie", 250, 0.6, SWEET, vat=200),
+    Product("00000061", "Sucette", "Confiserie", 30, 1.8, SWEET, vat=200),
+    Product("00000062", "Chocolats au poids", "Confiserie", 5200, 0.15, SWEET, vat=200, weighed=True),
 )
 
 
 @cache
 def demand(day: Day, hour: int) -> tuple[float, ...]:
-    """Cumulative weights of all products in an hour, in the order of `PRODUCTS`."""
+    """Return the cumulative weights of all products in an hour, in the order of `PRODUCTS`."""
     return tuple(accumulate(product.demand(day, hour) for product in PRODUCTS))

@@ -1,4 +1,4 @@
-"""The assortment covers every category, hour and kind of day."""
+"""The products cover every category, hour and kind of day."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from itertools import product as every
 
 import pytest
 
-from tillstream.generator.assortment import CATEGORIES, FIRST_HOUR, LAST_HOUR, PRODUCTS, Day, demand
+from tillstream.generator.products import CATEGORIES, FIRST_HOUR, LAST_HOUR, PRODUCTS, Day, demand
 
 
 def test_the_products_cover_all_categories_and_have_unique_codes() -> None:
@@ -44,5 +44,5 @@ def test_eating_on_site_has_the_vat_rate_of_a_restaurant() -> None:
     croissant = next(product for product in PRODUCTS if product.name == "Croissant")
     bread = next(product for product in PRODUCTS if product.name == "Baguette")
 
-    assert [croissant.vat(False), croissant.vat(True)] == [55, 100]
-    assert [bread.vat(False), bread.vat(True)] == [55, 55]
+    assert [croissant.vat_rate(False), croissant.vat_rate(True)] == [55, 100]
+    assert [bread.vat_rate(False), bread.vat_rate(True)] == [55, 55]
