@@ -1,4 +1,4 @@
-"""The ingest application: its routes, and the server that runs it until it is stopped."""
+"""The ingest application: its routes, and the server that runs it."""
 
 from __future__ import annotations
 
@@ -17,31 +17,28 @@ from tillstream.config.settings import Settings
 from tillstream.formats import registry
 from tillstream.formats.registry import Formats
 from tillstream.http import server
-from tillstream.http.memory import MemoryBudget, Reservation
+from tillstream.http.memory import MemoryBudget
 from tillstream.http.messages import Exchange, Headers, Reply, Request, Response
 from tillstream.http.server import Connections
 from tillstream.ingest import form_page, openapi, responses
 from tillstream.ingest.auth import Authorizer, Stores
-from tillstream.ingest.backpressure import Backpressure
 from tillstream.ingest.counters import Counters, Exposition
 from tillstream.ingest.decoding import INLINE_BYTES
-from tillstream.ingest.group_commit import Committer
+from tillstream.ingest.group_commit import Backpressure, Committer
 from tillstream.ingest.handlers import ReceiptHandlers
 from tillstream.ingest.responses import Refused
 from tillstream.log.base import Log
 
 STOP_LIMIT_S = 4.0
-"""Longest wait for open requests when the server stops."""
+"""Maximum wait for open requests when the server stops."""
 
 COMMIT_LIMIT_S = 0.5
-"""Longest wait, after that, for a commit whose clients are gone."""
+"""Maximum wait for the last commit after `STOP_LIMIT_S`. Its clients are gone by then."""
 
 _PROBE_TIMEOUT_S = 2.0
 
 Handler = Callable[[Request, Reply], asyncio.Task[None] | None]
-"""Responds to a request. It returns its task if it needs the request after the call."""
-
-_NO_METHODS: dict[bytes, Handler] = {}
+"""Responds to a request. Returns a task if the response is not sent before the return."""
 
 _logger = structlog.get_logger()
 
@@ -66,24 +63,22 @@ class IngestApp:
         self._stopping = False
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._routes: dict[str, dict[bytes, Handler]] = {
-            "/receipt": {b"POST": self._post_receipt},
-            "/receipts": {b"POST": self._post_receipts},
-            "/health/live": {b"GET": lambda _request, reply: reply(responses.live())},
-            "/health/ready": {b"GET": partial(self._start, self._ready)},
-            "/metrics": {b"GET": self._metrics},
+        self._routes: dict[bytes, dict[bytes, Handler]] = {
+            b"/receipt": {b"POST": self._post_receipt},
+            b"/receipts": {b"POST": self._post_receipts},
+            b"/health/live": {b"GET": lambda _request, reply: reply(responses.live())},
+            b"/health/ready": {b"GET": partial(self._start, self._ready)},
+            b"/metrics": {b"GET": partial(self._start, self._metrics)},
         }
         for path, page in (openapi.pages(formats) | form_page.pages()).items():
-            self._routes.setdefault(path, {})[b"GET"] = partial(self._page, page)
-        # Nearly all targets are exactly a path, so they need no parsing.
-        self._by_target = {path.encode(): methods for path, methods in self._routes.items()}
+            self._routes.setdefault(path.encode(), {})[b"GET"] = partial(self._page, page)
 
     def mark_stopping(self) -> None:
         """Make `/health/ready` report that the server stops."""
         self._stopping = True
 
     def reject(self, headers: Headers) -> Response | None:
-        """Rejection for clients that may not post, before their body is read."""
+        """Return the rejection of a client that may not post, before its body is read."""
         try:
             self._authorizer.allowed_stores(headers)
         except Refused as refusal:
@@ -94,7 +89,8 @@ class IngestApp:
         """Respond to a request, immediately or in a task."""
         task, reply = None, exchange.respond
         try:
-            methods = self._by_target.get(request.target)
+            # Nearly all targets are exactly a path, so they need no parsing.
+            methods = self._routes.get(request.target)
             handler = methods.get(request.method) if methods is not None else None
             task = (handler or self._find_handler(request))(request, reply)
         except Refused as refusal:
@@ -103,18 +99,21 @@ class IngestApp:
             _logger.exception("ingest.request_failed")
             reply(responses.internal_error())
         finally:
-            if request.reservation is not None:
-                _release(request.reservation, task)
+            if (reservation := request.reservation) is not None:
+                if task is None:
+                    reservation.release()
+                else:
+                    task.add_done_callback(lambda _task: reservation.release())
 
     def _find_handler(self, request: Request) -> Handler:
-        """The handler of a target with a query, or of a HEAD request. Raises `Refused`."""
+        """Return the handler of a target with a query, or of a HEAD request. Raises `Refused`."""
         try:
-            path = (httptools.parse_url(request.target).path or b"/").decode("latin-1")
+            path = httptools.parse_url(request.target).path or b"/"
         except httptools.HttpParserInvalidURLError:
-            path = request.target.decode("latin-1")
-        methods = self._routes.get(path, _NO_METHODS)
-        if not methods:
-            raise Refused(responses.not_found(path))
+            path = request.target
+        methods = self._routes.get(path)
+        if methods is None:
+            raise Refused(responses.not_found(path.decode("latin-1")))
         handler = methods.get(b"GET" if request.method == b"HEAD" else request.method)
         if handler is None:
             allowed = [method.decode() for method in methods]
@@ -155,7 +154,7 @@ class IngestApp:
         return self._start(partial(self._handlers.post_receipts, stores=stores), request, reply)
 
     async def _post_form(self, request: Request, stores: Stores) -> Response:
-        """The response to a form, as a page."""
+        """Accept a receipt from a form, and respond with a page."""
         try:
             response = await self._handlers.post_large_receipt(request, stores)
         except Refused as refusal:
@@ -171,24 +170,13 @@ class IngestApp:
             return responses.ready("the log does not answer")
         return responses.ready("" if outcome is None else responses.log_problem(outcome))
 
-    def _metrics(self, request: Request, reply: Reply) -> asyncio.Task[None]:
+    async def _metrics(self, request: Request) -> Response:
         self._authorizer.check_read(request.headers)
-        return self._start(self._exposition_response, request, reply)
-
-    async def _exposition_response(self, _request: Request) -> Response:
         text = await asyncio.to_thread(self._exposition.text)
         return responses.document("text/plain; version=0.0.4; charset=utf-8", text)
 
     def _page(self, page: openapi.Page, _request: Request, reply: Reply) -> None:
         reply(responses.document(page.content_type, page.body(), page.headers))
-
-
-def _release(reservation: Reservation, task: asyncio.Task[None] | None) -> None:
-    """Release a reservation after the task has ended."""
-    if task is None:
-        reservation.release()
-    else:
-        task.add_done_callback(lambda _task: reservation.release())
 
 
 async def serve(
@@ -199,20 +187,20 @@ async def serve(
     ready: Callable[[int], None],
     authorizer: Authorizer | None = None,
 ) -> None:
-    """Accept receipts into the log until `stop` is set, then finish the open requests. `ready` gets the port.
+    """Accept receipts into the log until `stop` is set, then finish the open requests.
 
-    Without an `authorizer`, everybody may post. Raises `PortTaken`, `AccessError` if TLS cannot be used, and
-    `OperationalError` if the server ends by itself.
+    `ready` is called with the port. Without an `authorizer`, requests need no key. Raises `PortTaken`, `AccessError` if
+    the TLS files cannot be used, and `OperationalError` if the server fails.
     """
     authorizer = authorizer or Authorizer()
     listener = ports.listen(settings.host, settings.ingest_port, "--ingest-port", server.BACKLOG)
     counters = Counters()
     budget = MemoryBudget(settings.pending_limit_bytes)
-    counters.pending_bytes = lambda: budget.reserved_bytes
     committer = Committer(log, settings, counters, budget)
     formats = registry.load(settings)
     handlers = ReceiptHandlers(settings, clock, formats, committer, budget, counters)
-    app = IngestApp(formats, handlers, committer, Exposition(counters, log.lag, settings.data_path), authorizer)
+    exposition = Exposition(counters, budget, log.lag, settings.data_path)
+    app = IngestApp(formats, handlers, committer, exposition, authorizer)
     connections = Connections(app, settings, budget, clock, counters.count_response)
     gc.collect()
     gc.freeze()

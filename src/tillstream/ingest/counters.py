@@ -1,11 +1,11 @@
-"""The counters of ingest: plain integers on the hot path, converted to Prometheus metrics on request."""
+"""The counters of ingest, and the metrics at `/metrics`."""
 
 from __future__ import annotations
 
 import shutil
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
@@ -16,6 +16,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from tillstream.errors import LogUnavailable
+from tillstream.http.memory import MemoryBudget
 
 _COMMIT_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
@@ -24,18 +25,17 @@ _KINDS_LIMIT = 50
 _OTHER_KIND = "other"
 
 
-class Counters(Collector):
-    """Counts since the start of the process. Only the event loop writes them."""
+class Counters:
+    """Counts since the start of the process. They are plain integers for speed. Only the event loop writes them."""
 
     def __init__(self) -> None:
         self.requests: Counter[int] = Counter()
+        """Responses by status."""
         self.accepted = 0
         self.refused = 0
         self.skipped: Counter[str] = Counter()
-        self.commits = 0
         self.commit_seconds = 0.0
-        self._commit_buckets = [0] * (len(_COMMIT_BOUNDS_S) + 1)
-        self.pending_bytes: Callable[[], int] = lambda: 0
+        self.commit_buckets = [0] * (len(_COMMIT_BOUNDS_S) + 1)
 
     def count_skipped(self, kind: str, number: int = 1) -> None:
         """Count records that are not sales."""
@@ -45,42 +45,45 @@ class Counters(Collector):
         self.requests[status] += 1
 
     def count_commit(self, seconds: float) -> None:
-        self.commits += 1
         self.commit_seconds += seconds
-        self._commit_buckets[bisect_left(_COMMIT_BOUNDS_S, seconds)] += 1
+        self.commit_buckets[bisect_left(_COMMIT_BOUNDS_S, seconds)] += 1
+
+
+class Exposition(Collector):
+    """The metrics in the text format of Prometheus. `directory` is the data directory."""
+
+    def __init__(self, counters: Counters, budget: MemoryBudget, lag: Callable[[], int], directory: Path) -> None:
+        self._counters = counters
+        self._budget = budget
+        self._lag = lag
+        self._directory = directory
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+
+    def text(self) -> bytes:
+        """Return all metrics. This reads files and the log, so it must not run on the event loop."""
+        return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
-        requests = CounterMetricFamily("tillstream_requests", "responses sent, by status", labels=["status"])
-        for status, count in sorted(self.requests.items()):
-            requests.add_metric([str(status)], count)
-        yield requests
-        receipts = CounterMetricFamily("tillstream_receipts", "receipts, by outcome", labels=["outcome"])
-        receipts.add_metric(["accepted"], self.accepted)
-        receipts.add_metric(["refused"], self.refused)
-        yield receipts
-        skipped = CounterMetricFamily("tillstream_skipped", "records that are not sales, by kind", labels=["kind"])
-        for kind, count in sorted(self.skipped.items()):
-            skipped.add_metric([kind], count)
-        yield skipped
+        counters = self._counters
+        outcomes = {"accepted": counters.accepted, "refused": counters.refused}
+        yield _counter("tillstream_requests", "responses sent, by status", "status", counters.requests)
+        yield _counter("tillstream_receipts", "receipts, by outcome", "outcome", outcomes)
+        yield _counter("tillstream_skipped", "records that are not sales, by kind", "kind", counters.skipped)
         bounds = [*map(str, _COMMIT_BOUNDS_S), "+Inf"]
         yield HistogramMetricFamily(
             "tillstream_commit_seconds",
             "duration of a group commit",
-            buckets=list(zip(bounds, accumulate(self._commit_buckets), strict=True)),
-            sum_value=self.commit_seconds,
+            buckets=list(zip(bounds, accumulate(counters.commit_buckets), strict=True)),
+            sum_value=counters.commit_seconds,
         )
-        yield GaugeMetricFamily(
-            "tillstream_pending_bytes", "bytes in memory that are not durable yet", self.pending_bytes()
-        )
-
-
-class _DiskCollector(Collector):
-    """The sizes of the data directory's files, and the free space of its disk."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-
-    def collect(self) -> Iterator[Metric]:
+        pending = self._budget.reserved_bytes
+        yield GaugeMetricFamily("tillstream_pending_bytes", "bytes in memory that are not durable yet", pending)
+        # While the log is unavailable, all other metrics are still exposed.
+        with suppress(LogUnavailable):
+            lag = self._lag()
+            yield GaugeMetricFamily("tillstream_log_lag_records", "records that the engine has not folded yet", lag)
         files = GaugeMetricFamily("tillstream_data_file_bytes", "size of a file in the data directory", labels=["file"])
         for path in sorted(self._directory.iterdir()):
             # A file may be renamed or removed meanwhile.
@@ -92,26 +95,8 @@ class _DiskCollector(Collector):
         yield GaugeMetricFamily("tillstream_disk_free_bytes", "free bytes on the disk of the data directory", free)
 
 
-class _LagCollector(Collector):
-    def __init__(self, lag: Callable[[], int]) -> None:
-        self._lag = lag
-
-    def collect(self) -> Iterator[Metric]:
-        # Without the log there is no lag to show, but all other metrics must be.
-        with suppress(LogUnavailable):
-            lag = self._lag()
-            yield GaugeMetricFamily("tillstream_log_lag_records", "records that the engine has not folded yet", lag)
-
-
-class Exposition:
-    """The text of `/metrics`."""
-
-    def __init__(self, counters: Counters, lag: Callable[[], int], directory: Path) -> None:
-        self._registry = CollectorRegistry()
-        for collector in (counters, _LagCollector(lag), _DiskCollector(directory)):
-            self._registry.register(collector)
-        ProcessCollector(registry=self._registry)
-
-    def text(self) -> bytes:
-        """All metrics. It reads files and the log, so it must not run on the event loop."""
-        return generate_latest(self._registry)
+def _counter(name: str, documentation: str, label: str, values: Mapping[str, int] | Mapping[int, int]) -> Metric:
+    family = CounterMetricFamily(name, documentation, labels=[label])
+    for value, count in sorted(values.items()):
+        family.add_metric([str(value)], count)
+    return family

@@ -1,4 +1,9 @@
-"""Group commit: records that arrive during one commit share the next one, so batches grow under load."""
+"""Group commit: records that arrive during one commit share the next one, so batches grow under load.
+
+A receipt is acknowledged only after the commit that made it durable: `Committer` calls `on_durable` after `Log.append`
+has returned. If the log is unavailable, the callback gets the error, and the client gets a 503. `Backpressure` delays
+commits while the engine lags.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +24,7 @@ REPORT_INTERVAL_S = 10.0
 """Minimum interval between "log unavailable" log events."""
 
 COMMITS_WITHOUT_LINGER = 32
-"""Number of commits that skip lingering after a commit for which it was useless."""
+"""Number of commits that do not linger after a commit for which lingering was useless."""
 
 LARGE_COMMIT_RECORDS = 16
 """A commit of at least this many records is large enough without lingering."""
@@ -30,14 +35,24 @@ Outcome = LogUnavailable | None
 OnDurable = Callable[[Outcome], None]
 """Called once, on the event loop, with the outcome of the commit."""
 
+LAG_LIMIT_RECORDS = 15_000
+"""Commits wait if the lag exceeds this number: about one second of the engine's work."""
+
+ACTIVITY_RECORDS = 500
+"""A smaller number of records between two checks counts as no activity."""
+
+PAUSE_STEP_S = 0.002
+PAUSE_LIMIT_S = 0.03
+CHECK_INTERVAL_S = 0.25
+
+STALLED_CHECKS = 8
+"""After this number of checks without progress of the engine, commits no longer wait for it."""
+
 _logger = structlog.get_logger()
 
 
 class Committer:
-    """Appends records to the log from a thread of its own; made and used on the event loop.
-
-    `on_durable` of a record is called after `Log.append` has returned. Before that, nothing may be acknowledged.
-    """
+    """Appends records to the log in a separate thread. It is created and used on the event loop."""
 
     def __init__(self, log: Log, settings: Settings, counters: Counters, budget: MemoryBudget) -> None:
         self._log = log
@@ -46,7 +61,7 @@ class Committer:
         self._linger_s = settings.commit_linger_ms / 1_000
         self._commits_without_linger = 0
         self.pause_s = 0.0
-        """Pause before each commit, set by `tillstream.ingest.backpressure`."""
+        """Pause before each commit, set by `Backpressure`."""
         self.appended_records = 0
         self._loop = asyncio.get_running_loop()
         self._executor = ThreadPoolExecutor(1, "commit")
@@ -57,35 +72,35 @@ class Committer:
         self._failed_commits = 0
 
     def add(self, head: bytes, body: bytes, original: bytes, on_durable: OnDurable) -> bool:
-        """Add a record to the next commit. Returns False, and does nothing, if the memory budget is exhausted."""
+        """Add a record to the next commit. `on_durable` is called once with the outcome.
+
+        Returns False, and does nothing, if the memory budget is exhausted.
+        """
         if not self._budget.reserve(len(head) + len(body) + len(original)):
             return False
         self._batch.add(head, body, original)
-        self._schedule(on_durable)
+        self._callbacks.append(on_durable)
+        self._task = self._task or self._loop.create_task(self._commit_all())
         return True
 
     def add_all(self, batch: Batch, on_durable: OnDurable) -> bool:
-        """Add many records to the next commit, as `add` does."""
+        """Add the records of a batch to the next commit. `on_durable` and the result are those of `add`."""
         if not self._budget.reserve(batch.size_bytes):
             return False
         self._batch.heads += batch.heads
         self._batch.bodies += batch.bodies
         self._batch.originals += batch.originals
         self._batch.size_bytes += batch.size_bytes
-        self._schedule(on_durable)
+        self._callbacks.append(on_durable)
+        self._task = self._task or self._loop.create_task(self._commit_all())
         return True
 
-    def _schedule(self, on_durable: OnDurable) -> None:
-        self._callbacks.append(on_durable)
-        if self._task is None:
-            self._task = self._loop.create_task(self._commit_all())
-
     async def probe(self) -> Outcome:
-        """Whether the log accepts records now."""
+        """Append nothing, to find out whether the log accepts records."""
         return await self._append(Batch())
 
     async def close(self, limit_s: float) -> None:
-        """Commit what is pending, then end the thread. Give up on a log that takes longer than the limit."""
+        """Commit the pending records, then end the thread. Abandon a commit that takes longer than `limit_s`."""
         if self._task is not None:
             _, unfinished = await asyncio.wait((self._task,), timeout=limit_s)
             if unfinished:
@@ -95,9 +110,9 @@ class Committer:
     async def _linger(self) -> None:
         """Wait a moment for more records, unless that was useless lately.
 
-        Lingering lets many tills share one sync if each of them sends only now and then. It is useless if a single till
-        waits for each response before it sends the next receipt, or if batches are large anyway. Then only every 33rd
-        commit lingers, to find out whether that has changed.
+        Many tills that each send a receipt now and then share one sync after a wait. A wait is useless if a single till
+        waits for each response before it sends the next receipt, or if batches are large without it. Then only every
+        33rd commit waits, to find out whether that has changed.
         """
         if self._commits_without_linger:
             self._commits_without_linger -= 1
@@ -144,3 +159,50 @@ class Committer:
         if now - self._reported_s >= REPORT_INTERVAL_S:
             self._reported_s = now
             _logger.error("ingest.log_unavailable", error=str(error), failed_commits=self._failed_commits)
+
+
+class Backpressure:
+    """Sets the pause before each group commit, while the engine lags and makes progress.
+
+    Longer pauses make commits larger and leave CPU time. Without them, ingest at full speed on few CPUs would starve the
+    engine, and the figures would lag as long as the load lasts. Commits do not wait for an engine that is stopped or
+    stalled. Backpressure refuses no request.
+    """
+
+    def __init__(self, log: Log, committer: Committer) -> None:
+        self._log = log
+        self._committer = committer
+        self._appended = 0
+        self._folded = 0
+        self._stalled_checks = 0
+
+    async def run(self) -> None:
+        """Adjust the pause until cancelled."""
+        while True:
+            await asyncio.sleep(CHECK_INTERVAL_S)
+            appended = self._committer.appended_records
+            if appended - self._appended < ACTIVITY_RECORDS:
+                self._committer.pause_s = 0.0
+                self._appended = appended
+                continue
+            try:
+                lag = await asyncio.to_thread(self._log.lag)
+            except LogUnavailable as error:
+                _logger.debug("ingest.lag_unknown", error=str(error))
+                self._committer.pause_s = 0.0
+                continue
+            self._committer.pause_s = self.next_pause_s(appended, lag, self._committer.pause_s)
+
+    def next_pause_s(self, appended: int, lag: int, pause_s: float) -> float:
+        """Return the next pause. `appended` counts the records of all commits, `lag` the records not folded yet."""
+        # The lag is read a moment after the count. Records that were appended between them make the result inexact.
+        folded = appended - lag
+        progress = folded >= self._folded + ACTIVITY_RECORDS
+        self._stalled_checks = 0 if progress else self._stalled_checks + 1
+        self._folded = folded if progress else self._folded
+        self._appended = appended
+        if self._stalled_checks >= STALLED_CHECKS:
+            return 0.0
+        if lag > LAG_LIMIT_RECORDS:
+            return min(PAUSE_LIMIT_S, pause_s + PAUSE_STEP_S)
+        return max(0.0, pause_s - PAUSE_STEP_S)
