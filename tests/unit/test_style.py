@@ -35,7 +35,6 @@ FLOATS = {
 
 WITHOUT_TESTS_OF_THEIR_OWN = {
     "__main__": "one call of cli.main.main; every test in tests/e2e runs it",
-    "database.base": "the port; tests/conformance/database holds every backend to it",
     "engine.base": "the port; tests/conformance/engine holds every backend to it",
     "database.duckdb.database": "the backend; tests/conformance/database/test_duckdb.py runs the suite of its port on it",
     "http.memory": "tests/unit/ingest/test_reservations.py follows the budget through ingest",

@@ -1,4 +1,4 @@
-"""The database port: receipts, metrics, quarantine and the log position, changed together in one transaction."""
+"""The database port: the tables, the changes of one commit, snapshots for readers, and what every backend must hold."""
 
 from __future__ import annotations
 
@@ -11,111 +11,172 @@ from typing import Any
 import pyarrow as pa
 
 from tillstream.log.base import Position
+from tillstream.receipt.normalization import receipt_tables
 
 Row = dict[str, Any]
+
+VERSION = 2
+"""The version of the tables. A database with another version must be rebuilt from the log."""
+
+
+def tables(digits: int) -> dict[str, dict[str, str]]:
+    """Return the column types of each table. `digits` is the currency's number of decimals.
+
+    `place` is a record id, see `tillstream.log.base.pack_record_id`.
+    """
+    return {
+        **receipt_tables(digits),
+        "quarantine": {
+            "place": "BIGINT",
+            "received_at": "TIMESTAMP",
+            "day": "DATE",  # day of arrival in the chain's zone
+            "kind": "VARCHAR",  # refused, unreadable or conflict
+            "source": "VARCHAR",
+            "key": "VARCHAR",
+            "reasons": "VARCHAR",  # JSON: [{"path", "error", "hint"}]
+            "reason": "VARCHAR",  # group of the reasons, see `tillstream.receipt.reasons`
+            "size_bytes": "BIGINT",
+        },
+        # Decisions about quarantine entries. The quota may have removed the entry of a decision.
+        "decisions": {
+            "place": "BIGINT",
+            "settled_day": "DATE",  # day of the entry
+            "decision": "VARCHAR",  # replayed or discarded
+            "settled_at": "TIMESTAMP",
+            "settled_key": "VARCHAR",  # key of the replayed receipt; empty if there are none or several
+        },
+        # Numbers of quarantine entries, including the entries that the quota removed.
+        "set_aside": {
+            "day": "DATE",
+            "kind": "VARCHAR",
+            "reason": "VARCHAR",
+            "source": "VARCHAR",
+            "entries": "BIGINT",
+        },
+        "counters": {"day": "DATE", "name": "VARCHAR", "value": "BIGINT"},
+        # Numbers of receipts by second of arrival, for the last minutes only.
+        "received": {"second": "TIMESTAMP", "day": "DATE", "receipts": "BIGINT"},
+        # Damaged parts of the log.
+        "faults": {"offset_text": "VARCHAR", "records": "BIGINT", "reason": "VARCHAR", "found_at": "TIMESTAMP"},
+        "state": {
+            "position": "VARCHAR",
+            "records": "BIGINT",  # log records consumed so far
+            "committed_at": "TIMESTAMP",
+            "step": "BIGINT",  # number of commits
+            "merged": "BIGINT",  # number of the last commit that is merged into the metrics
+        },
+        "catalogue": {"metric": "VARCHAR", "digest": "VARCHAR"},
+        "meta": {"name": "VARCHAR", "value": "VARCHAR"},
+    }
 
 
 @dataclass(slots=True)
 class Changes:
-    """Everything that one commit adds: a step of the engine, or decisions about quarantine entries.
+    """All changes of one commit: an engine step, or decisions about quarantine entries.
 
-    A commit is applied completely or not at all, and moves the position from `from_position` to `to_position`.
-    A commit of decisions only has the same position twice. The columns are those of `tillstream.database.schema`.
+    A commit is applied completely or not at all. It moves the position from `from_position` to `to_position`. Both are
+    equal if the commit has decisions only. Rows have the columns that `tables` returns. Their times are naive UTC.
     """
 
     from_position: Position
     to_position: Position
     records: int
-    """Log records that the step consumed, including damaged ones."""
+    """The number of log records that the step consumed, including damaged ones."""
     receipts: pa.Table | None = None
     lines: pa.Table | None = None
     settlements: pa.Table | None = None
     quarantine: Sequence[Row] = ()
     """Refused, unreadable and conflicting records."""
     counters: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    """Increments by (day of receipt, name). The names are duplicates, conflicts and quarantined."""
+    """Increments by day of arrival and name. The names are `duplicates`, `conflicts` and `quarantined`."""
     faults: Sequence[Row] = ()
-    """Damaged parts of the log."""
     decisions: Sequence[Row] = ()
     committed_us: int = 0
+    """The time of the commit, in microseconds since the epoch."""
 
 
 class Reader(ABC):
-    """A snapshot of the database: all queries see the same commit, whatever is committed meanwhile.
+    """A snapshot of the database: all queries read the same commit, even if later commits happen meanwhile.
 
-    A reader is for one thread. It does not block the writer, and the writer does not block it.
+    A reader belongs to one thread. Readers and the writer do not block each other.
     """
 
     @abstractmethod
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """Rows of a SELECT in the SQL that DuckDB and PostgreSQL share. `?` marks a parameter.
+        """Return the rows of a SELECT. `?` marks a parameter. The SQL must be valid in DuckDB and PostgreSQL.
 
-        Raises `DatabaseUnavailable`, also for a statement that writes. The reader cannot be used after an error.
+        Raises `DatabaseUnavailable` if the query fails or writes. The reader cannot be used after an error.
         """
 
     @abstractmethod
-    def verify(self, metric: str, limit: int = 20) -> list[Row]:
-        """Rows where a metric differs from a recount of the stored receipts. Both sides are included."""
+    def verify(self, metric: str) -> list[Row]:
+        """Return rows in which a metric differs from a recount of the stored receipts, at most 20.
+
+        The column `side` is `metric` or `recount`. Raises `UnknownMetric`.
+        """
 
 
 class Database(ABC):
-    """State derived from the log. It can be rebuilt from the log at any time.
+    """State that is derived from the log. It can be rebuilt from the log at any time.
 
-    *Each record counts exactly once.* `commit` is compare-and-set: one transaction applies all changes of a
-    step and moves the position, but only if the position is still the one from which the step started.
-    Readers see all of a commit or nothing of it.
+    *Each record counts exactly once.* `commit` compares and sets: one transaction applies all changes of a step and
+    moves the position, but only if the position is still the one at which the step began. Readers never see a part of
+    a commit.
 
-    Every metric of the catalogue is readable as `metric_table(name)`. After any commit it equals the aggregate
-    of the stored rows. A backend may aggregate at the commit, later, or when it is read.
+    Readers query each metric of the catalogue as `metric_table(name)`. After each commit it equals the aggregate of the
+    stored rows. A backend may aggregate at the commit, later, or when a reader queries.
     """
 
     @abstractmethod
     def position(self) -> Position:
-        """The log position of the last commit. `START` in an empty database."""
+        """Return the log position of the last commit, or `START` if the database is empty."""
 
     @abstractmethod
     def record_ids(self, keys: pa.Table) -> dict[str, int]:
-        """Record ids of the receipts that are stored already, by key.
+        """Return the record ids of the receipts that are stored already, by key.
 
         `keys` has the columns `key` (32 hexadecimal digits) and `sold_local` (timestamp).
         """
 
     @abstractmethod
     def commit(self, changes: Changes) -> None:
-        """Apply the changes. They are durable when it returns. Safe from any thread.
+        """Apply the changes durably. Safe from any thread.
 
-        Raises `PositionConflict` if `changes.from_position` is not the current position, and
-        `DatabaseUnavailable` if the changes cannot be written. Nothing is applied then. The first decision
-        about a quarantine entry wins. Resolved entries do not count towards the quota of the quarantine.
+        The first decision about a quarantine entry wins. Resolved entries do not count towards the quota of the
+        quarantine. Raises `PositionConflict` if `changes.from_position` is not the current position, and
+        `DatabaseUnavailable` if the changes cannot be written. After an error none of the changes are applied.
         """
 
     @abstractmethod
     def maintain(self) -> None:
-        """Run deferred maintenance, after readers were notified of the last commit. Safe from any thread.
+        """Run deferred maintenance. Safe from any thread.
 
-        It does not raise if maintenance fails. Commits stay valid, and the next call tries again.
+        A failure is logged and not raised. Commits stay valid, and the next call tries again.
         """
 
     @abstractmethod
     def snapshot(self) -> AbstractContextManager[Reader]:
-        """Open a reader on the current commit. Safe from any thread. Raises `DatabaseUnavailable`.
+        """Open a reader on the last commit. Safe from any thread. Raises `DatabaseUnavailable`.
 
-        Close it soon: the backend keeps all overwritten data until then.
+        Close the reader soon, because the backend keeps all overwritten data while it is open.
         """
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """Run one query in its own snapshot, as `Reader.query` does. Safe from any thread."""
+        """Run one query in its own snapshot, see `Reader.query`. Safe from any thread."""
         with self.snapshot() as reader:
             return reader.query(sql, parameters)
 
     @abstractmethod
     def rebuild(self, metric: str) -> int:
-        """Recompute one metric from the stored receipts, in one transaction. Returns its number of rows."""
+        """Recompute one metric from the stored receipts, in one transaction. Returns the number of its rows.
+
+        Raises `UnknownMetric`.
+        """
 
     @abstractmethod
     def size_bytes(self) -> int:
-        """Size of the database on disk."""
+        """Return the size of the database on disk."""
 
     @abstractmethod
     def close(self) -> None:
-        """Close the database. Committed changes stay."""
+        """Close the database."""

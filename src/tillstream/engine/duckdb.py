@@ -167,7 +167,7 @@ class DuckEngine(Engine):
             "offset_text": f"{chunk.partition}:{chunk.offset}",
             "records": chunk.count,
             "reason": reason,
-            "found_at": utc(self._clock.now_us()),
+            "found_at": utc(self._clock.now_us()).replace(tzinfo=None),
         }
 
     def _process(self, table: pa.Table, changes: Changes, quarantine: QuarantineRows) -> None:

@@ -1,4 +1,4 @@
-"""The catalogue of metrics: each one is declared once, as data, and its SQL follows from the declaration."""
+"""The catalogue of metrics: each metric is declared as data, and its SQL is generated from the declaration."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ ENTRY_POINT_GROUP = "tillstream.metrics"
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A column that a metric is grouped by: an expression over the columns of a source.
+    """A column by which a metric is grouped.
 
-    `type` and `expression` use the SQL that DuckDB, PostgreSQL and Spark share.
+    `expression` is computed from the columns of a source. It and `type` must be valid in DuckDB, PostgreSQL and Spark.
     """
 
     name: str
@@ -32,10 +32,9 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A figure of a metric: an aggregate (`fold`) of a column of the metric's source.
+    """A figure of a metric: a column of the metric's source, aggregated by `fold`.
 
-    Partial results merge by the same aggregate, counts by their sum. `kind` decides how the figure is
-    shown: `money` in the chain's currency, `time` as local time of the till.
+    `kind` decides how the figure is shown: `money` in the chain's currency, and `time` as local time of the till.
     """
 
     name: str
@@ -45,17 +44,18 @@ class Measure:
 
     @property
     def merge(self) -> str:
+        """The SQL aggregate that merges partial results. Partial counts are added."""
         return "sum" if self.fold == "count" else self.fold
 
     @property
     def expression(self) -> str:
-        """SQL of the aggregated values, over the columns of the source."""
+        """The SQL of the values that are aggregated."""
         return DERIVED.get(self.column, self.column) or "*"
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A table of figures: one row for each combination of `keys`, with `measures`. The first key is always `day`."""
+    """A table with the columns `keys` and `measures`, and one row for each combination of keys. The first key is `day`."""
 
     name: str
     help: str
@@ -66,7 +66,7 @@ class Metric:
 
     @property
     def digest(self) -> str:
-        """A hash of the declaration. If it differs from the stored one, the database rebuilds the metric."""
+        """A hash of the declaration. The database rebuilds a metric whose digest has changed."""
         derived = [each.expression for each in self.measures if each.column in DERIVED]
         parts = [self.source, *map(repr, self.keys), *map(repr, self.measures), *derived]
         return blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
@@ -77,20 +77,20 @@ COLUMNS: dict[Source, tuple[str, ...]] = {
     "lines": ("gross", "net", "tax", "items", "is_line", "quantity", "description", "sold_local"),
     "settlements": ("amount", "sold_local"),
 }
-"""Columns that a measure may aggregate, by source. `tillstream.receipt.normalization` defines them."""
+"""The columns that a measure can aggregate, by source. `tillstream.receipt.normalization` defines them."""
 
 DERIVED = {
     "refund": "CASE WHEN gross < 0 THEN gross ELSE 0 END",
     "is_refund": "CASE WHEN gross < 0 THEN 1 ELSE 0 END",
 }
-"""Columns that are computed from stored columns."""
+"""The SQL of the columns that are computed from stored columns."""
 
 _COLUMN_KINDS: dict[str, Kind] = {
     **dict.fromkeys(("gross", "net", "tax", "amount", "refund"), "money"),
     "description": "text",
     "sold_local": "time",
 }
-"""Kinds of the columns. All other columns are counts."""
+"""The kinds of columns. All other columns are counts."""
 
 KEYS = {
     key.name: key
@@ -126,7 +126,7 @@ _PREDEFINED: dict[Source, tuple[Measure, ...]] = {
 }  # fmt: skip
 
 MEASURES = {source: {each.name: each for each in measures} for source, measures in _PREDEFINED.items()}
-"""Predefined measures, which a declaration may name."""
+"""The measures that a declaration can name, by source and name."""
 
 
 def declare(
@@ -137,9 +137,9 @@ def declare(
     measures: Sequence[str | Mapping[str, str]],
     unit: str = "currency",
 ) -> Metric:
-    """Declare a metric by names of `KEYS` and `MEASURES[source]`.
+    """Declare a metric. `keys` are names in `KEYS`, and `measures` are names in `MEASURES[source]`.
 
-    A measure can also be defined in place, as `{"name", "fold", "column", "kind"}`.
+    A measure can also be a mapping with a `name`, a `fold` and, except for counts, a `column` of `COLUMNS[source]`.
     Raises `CatalogueError` if the declaration is not valid.
     """
     if not name.isidentifier() or not name.islower():
@@ -215,10 +215,10 @@ BUILT_IN = (
 
 
 def catalogue(own: Iterable[Mapping[str, Any]] = ()) -> tuple[Metric, ...]:
-    """All metrics: the built-in ones, those of installed packages, and those of the settings file (`own`).
+    """Return the built-in metrics, the metrics of installed packages, and the metrics `own` of the settings file.
 
-    `own` are mappings with the arguments of `declare`. An entry point of the group `tillstream.metrics`
-    is a `Metric` or a sequence of them. Raises `CatalogueError` if a declaration is not valid or a name repeats.
+    `own` has mappings with the arguments of `declare`. An entry point of the group `tillstream.metrics` is a `Metric` or
+    a sequence of metrics. Raises `CatalogueError` if a declaration is not valid or two metrics have the same name.
     """
     metrics = list(BUILT_IN)
     for entry in entry_points(group=ENTRY_POINT_GROUP):
@@ -237,7 +237,7 @@ def catalogue(own: Iterable[Mapping[str, Any]] = ()) -> tuple[Metric, ...]:
 
 
 def metric_columns(metric: Metric, digits: int) -> dict[str, str]:
-    """Column types of a metric: its keys, then its measures. `digits` are the decimals of the currency."""
+    """Return the column types of a metric, keys first. `digits` is the currency's number of decimals."""
     # Wide enough for sums of the largest accepted amounts.
     kinds = {"money": f"DECIMAL(38,{digits})", "count": "BIGINT", "text": "VARCHAR", "time": "TIMESTAMP"}
     keys = {key.name: key.type for key in metric.keys}
@@ -245,23 +245,26 @@ def metric_columns(metric: Metric, digits: int) -> dict[str, str]:
 
 
 def metric_table(name: str) -> str:
-    """Name of the table or view of a metric. No other table has such a name."""
+    """Return the name of the table or view of a metric. No other table has such a name."""
     return f"metric_{name}"
 
 
-def aggregate(metric: Metric, source: str, digits: int, where: str = "true") -> str:
-    """SQL that aggregates a relation with the columns of the metric's source."""
+def aggregate(metric: Metric, digits: int, where: str = "true") -> str:
+    """Return a query that aggregates the rows of the metric's source that match the condition `where`."""
     types = metric_columns(metric, digits)
     keys = ", ".join(f"CAST({key.expression} AS {key.type}) AS {key.name}" for key in metric.keys)
     measures = ", ".join(
         f"CAST({measure.fold}({measure.expression}) AS {types[measure.name]}) AS {measure.name}"
         for measure in metric.measures
     )
-    return f"SELECT {keys}, {measures} FROM {source} WHERE {where} GROUP BY ALL"
+    return f"SELECT {keys}, {measures} FROM {metric.source} WHERE {where} GROUP BY ALL"
 
 
 def merge(metric: Metric, parts: str, digits: int) -> str:
-    """SQL that merges relations made by `aggregate` into one row per combination of keys."""
+    """Return a query that merges partial results into one row for each combination of keys.
+
+    `parts` is a query for rows that `aggregate` made.
+    """
     types = metric_columns(metric, digits)
     keys = ", ".join(key.name for key in metric.keys)
     measures = ", ".join(

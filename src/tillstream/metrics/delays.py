@@ -1,4 +1,4 @@
-"""The histogram of delays. Its buckets are fixed, so counts of different days and machines can be added."""
+"""The histogram of delays. Its buckets are fixed, so the counts of several days and machines can be added."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from itertools import accumulate
 from typing import Any
 
 NOT_MEASURED = -1
-"""Bucket of an unknown delay."""
+"""The bucket of an unknown delay."""
 
 
 def bucket(milliseconds: str) -> str:
-    """SQL of a delay's bucket. The upper bound of a bucket is 2^(bucket/4) ms. Bucket 0 is up to 1 ms."""
+    """Return the SQL that computes the bucket of a delay. `milliseconds` is an SQL expression that may be null.
+
+    The upper bound of a bucket is 2^(bucket/4) ms. Bucket 0 has all delays up to 1 ms.
+    """
     return (
         f"CASE WHEN {milliseconds} IS NULL THEN {NOT_MEASURED} WHEN {milliseconds} <= 1 THEN 0 "
         f"ELSE CAST(ceil(4 * log2({milliseconds})) AS INTEGER) END"
@@ -20,14 +23,14 @@ def bucket(milliseconds: str) -> str:
 
 
 def bound_ms(number: float) -> float:
-    """Upper bound of a bucket, in milliseconds."""
+    """Return the upper bound of a bucket in milliseconds."""
     return float(2 ** (number / 4))
 
 
 def average_ms(rows: Sequence[Mapping[str, Any]], column: str) -> float:
-    """Average in milliseconds, from rows with `receipts` by bucket. The middle of a bucket represents its delays.
+    """Return the average delay in milliseconds, or 0 if no delay is known.
 
-    Unknown delays are excluded. 0 if there are no others.
+    Each row has a bucket in `column` and its number of `receipts`. All delays of a bucket count as its middle.
     """
     measured = [row for row in rows if row[column] != NOT_MEASURED]
     total = sum(int(row["receipts"]) for row in measured)
@@ -36,9 +39,9 @@ def average_ms(rows: Sequence[Mapping[str, Any]], column: str) -> float:
 
 
 def percentiles(rows: Sequence[Mapping[str, Any]], column: str) -> dict[str, float | None]:
-    """p50 and p99 in milliseconds, from rows with `receipts` by bucket: the upper bounds of their buckets.
+    """Return `p50` and `p99` in milliseconds, or None for each if no delay is known.
 
-    Unknown delays are excluded. None if there are no others.
+    Each row has a bucket in `column` and its number of `receipts`. A percentile is the upper bound of its bucket.
     """
     counts: Counter[int] = Counter()
     for row in rows:
@@ -48,6 +51,6 @@ def percentiles(rows: Sequence[Mapping[str, Any]], column: str) -> dict[str, flo
     cumulative = list(zip(numbers, accumulate(counts[number] for number in numbers), strict=True))
 
     def percentile(percent: int) -> float | None:
-        return next((bound_ms(number) for number, seen in cumulative if seen * 100 >= counts.total() * percent), None)
+        return next((bound_ms(number) for number, count in cumulative if count * 100 >= counts.total() * percent), None)
 
     return {"p50": percentile(50), "p99": percentile(99)}

@@ -17,8 +17,7 @@ from msgspec.structs import replace
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import NOON_US, body
 from tillstream.config.settings import Settings
-from tillstream.database.base import Changes, Database
-from tillstream.database.schema import VERSION
+from tillstream.database.base import VERSION, Changes, Database
 from tillstream.engine.batches import records
 from tillstream.errors import DatabaseUnavailable, PositionConflict, UnknownMetric
 from tillstream.log.base import START, Position

@@ -136,9 +136,9 @@ def test_the_columns_of_a_metric_are_its_keys_and_then_its_measures() -> None:
 
 def test_an_aggregate_groups_by_the_keys_of_the_metric() -> None:
     [by_store] = [metric for metric in BUILT_IN if metric.name == "sales_by_store"]
-    duckdb.execute("CREATE OR REPLACE TEMP TABLE receipt AS SELECT DATE '2026-11-23' AS day, unnest(['a', 'a', 'b']) AS "
+    duckdb.execute("CREATE OR REPLACE TEMP TABLE receipts AS SELECT DATE '2026-11-23' AS day, unnest(['a', 'a', 'b']) AS "
                "store, 1.10 AS gross, 1.00 AS net, 0.10 AS tax, 2 AS items, 1 AS line_count, 0 AS anomalous, TIMESTAMP '2026-11-23 10:00:00' AS sold_local")  # fmt: skip
-    rows = duckdb.execute(aggregate(by_store, "receipt", 2) + " ORDER BY store").fetchall()
+    rows = duckdb.execute(aggregate(by_store, 2) + " ORDER BY store").fetchall()
     names = ["day", "store", *(measure.name for measure in by_store.measures)]
     shown = [dict(zip(names, row, strict=True)) for row in rows]
     assert [(row["store"], row["revenue"], row["receipts"], row["quantity"]) for row in shown] == [

@@ -40,8 +40,8 @@ class Interrupted(Reader):
             self._happens()
         return self._reader.query(sql, parameters)
 
-    def verify(self, metric: str, limit: int = 20) -> list[Row]:
-        return self._reader.verify(metric, limit)
+    def verify(self, metric: str) -> list[Row]:
+        return self._reader.verify(metric)
 
 
 @pytest.fixture

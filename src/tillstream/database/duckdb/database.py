@@ -1,4 +1,4 @@
-"""The embedded database: one DuckDB file with one writer, and readers that do not wait for it."""
+"""The embedded database: one DuckDB file with one writer, and readers that do not wait for the writer."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ import structlog
 
 from tillstream.clock import Clock
 from tillstream.config.settings import Settings
-from tillstream.database.base import Changes, Database, Reader, Row
-from tillstream.database.duckdb.metric_tables import MetricTables
+from tillstream.database.base import VERSION, Changes, Database, Reader, Row, tables
+from tillstream.database.duckdb.metric_tables import MetricTables, Run
 from tillstream.database.duckdb.quarantine_tables import ADD_COUNTER, write_quarantine
-from tillstream.database.schema import VERSION, tables
 from tillstream.errors import DatabaseUnavailable, PositionConflict
 from tillstream.log.base import START, Position
 from tillstream.metrics.catalogue import Metric
@@ -28,18 +27,18 @@ from tillstream.receipt.amounts import minor_digits
 _RECEIVED_RETENTION_US = 300 * 1_000_000
 
 _MERGE_RULES = ((10_000_000, 1), (2_000_000, 4_000), (0, 30_000))
-"""Pairs of microseconds since the last merge and unmerged receipts. When both of a pair are reached, merge.
+"""Pairs of microseconds since the last merge and of unmerged receipts. If both values of a pair are reached, merge.
 
-A merge takes tens of milliseconds for any number of receipts. Readers aggregate unmerged receipts in each query."""
+A merge takes tens of milliseconds for any number of receipts. Each query aggregates the unmerged receipts."""
 
 _CHECKPOINT_BYTES = 128 * 1024 * 1024
-"""Size of the write-ahead log from which maintenance makes a checkpoint.
+"""The size of the write-ahead log at which maintenance makes a checkpoint.
 
-A checkpoint spends most of its time on data that is in the file already, so fewer checkpoints cost less time.
-A larger write-ahead log takes longer to replay when the database is opened."""
+A checkpoint spends most of its time on data that the file has already, so fewer checkpoints cost less time. DuckDB
+needs more time to open a database with a larger write-ahead log."""
 
 _CHECKPOINT_LIMIT_BYTES = 2 * _CHECKPOINT_BYTES
-"""Size of the write-ahead log from which DuckDB makes a checkpoint within a commit."""
+"""The size of the write-ahead log at which DuckDB makes a checkpoint within a commit."""
 
 _NUMBERS = re.compile(r"[0-9.]+")
 
@@ -48,16 +47,16 @@ _PRIMARY_KEYS = {
     "set_aside": ", PRIMARY KEY (day, kind, reason, source)",
 }
 _SOURCES = ("receipts", "lines", "settlements")
-"""Tables that metrics aggregate. Their extra column `step` is the number of the commit."""
+"""The tables that metrics aggregate. Their additional column `step` is the number of the commit."""
 
 logger = structlog.get_logger()
 
 
 class DuckDatabase(Database):
-    """Tables of `tillstream.database.schema` in a DuckDB file.
+    """The tables of `tillstream.database.base` in a DuckDB file.
 
-    Receipts have no index. The date is part of the key, so a key is looked up among the rows of its second,
-    which DuckDB finds by the zone maps of `sold_local`.
+    Receipts have no index. A key is looked up among the receipts of the same second, because the date is part of the
+    key. DuckDB finds these receipts by the zone maps of `sold_local`.
     """
 
     def __init__(self, path: Path, catalogue: Sequence[Metric], settings: Settings, clock: Clock) -> None:
@@ -93,8 +92,7 @@ class DuckDatabase(Database):
                 run(f"CREATE TABLE IF NOT EXISTS {name} ({declared}{step}{_PRIMARY_KEYS.get(name, '')})")
             if not run("SELECT count(*) FROM state").fetchone()[0]:
                 run("INSERT INTO state VALUES (?, 0, NULL, 0, 0)", [str(START)])
-                for entry in {"version": str(VERSION), "currency": self._settings.currency}.items():
-                    run("INSERT INTO meta VALUES (?, ?)", list(entry))
+                run("INSERT INTO meta VALUES ('version', ?), ('currency', ?)", [str(VERSION), self._settings.currency])
             meta = dict(run("SELECT name, value FROM meta").fetchall())
         if meta["currency"] != self._settings.currency:
             raise DatabaseUnavailable(
@@ -116,7 +114,7 @@ class DuckDatabase(Database):
             self._tables.rebuild_changed(run, self._merged)
 
     @contextmanager
-    def _transaction(self) -> Iterator[Any]:
+    def _transaction(self) -> Iterator[Run]:
         with self._writing, _convert_errors("write to the database", self._path, "is the disk full?"):
             try:
                 self._connection.execute("BEGIN")
@@ -156,46 +154,43 @@ class DuckDatabase(Database):
         with self._transaction() as run:
             self._move_position(run, changes, step)
             if changes.receipts is not None:
-                self._insert("receipts", changes.receipts, f"* REPLACE (CAST(key AS UUID) AS key), {step} AS step")
-                self._insert("lines", changes.lines, f"*, {step} AS step")
-                self._insert("settlements", changes.settlements, f"*, {step} AS step")
+                with_step = f"*, {step} AS step"
+                self._insert("receipts", changes.receipts, with_step)
+                self._insert("lines", changes.lines, with_step)
+                self._insert("settlements", changes.settlements, with_step)
                 self._count_received(run, changes.receipts, changes.committed_us)
-            self._write_small_tables(run, changes)
+            for (day, name), value in changes.counters.items():
+                run(ADD_COUNTER, [day, name, value])
+            write_quarantine(run, self._insert, changes, self._settings.quarantine_limit_bytes)
+            self._insert("faults", changes.faults)
         self._step = step
         self._unmerged += 0 if changes.receipts is None else changes.receipts.num_rows
 
-    def _move_position(self, run: Any, changes: Changes, step: int) -> None:
-        # A commit of decisions leaves the position and the age of the figures as they are.
-        same_position = changes.from_position == changes.to_position
+    def _move_position(self, run: Run, changes: Changes, step: int) -> None:
+        # A commit that has decisions only keeps the position, and the figures do not become newer.
+        before, after = str(changes.from_position), str(changes.to_position)
         moved = run(
             """UPDATE state SET position = ?, records = records + ?, step = ?,
-                committed_at = CASE WHEN ? THEN committed_at ELSE make_timestamp(?) END
+                committed_at = CASE WHEN position = ? THEN committed_at ELSE make_timestamp(?) END
             WHERE position = ? RETURNING position""",
-            [
-                str(changes.to_position),
-                changes.records,
-                step,
-                same_position,
-                changes.committed_us,
-                str(changes.from_position),
-            ],
+            [after, changes.records, step, after, changes.committed_us, before],
         ).fetchall()
         if not moved:
             raise PositionConflict(
                 "commit to the database",
                 self._path,
-                f"its position is no longer {changes.from_position}",
+                f"its position is no longer {before}",
                 "another engine writes to it: end one of them",
             )
 
     def maintain(self) -> None:
         try:
-            # A commit in between would not be in the merged tables, although `merged` includes its step.
+            # A commit during the merge would not be in the merged tables, although `merged` includes its step.
             with self._committing:
                 self._merge()
             self._checkpoint()
         except DatabaseUnavailable as error:
-            # Commits come several times per second. Log a cause once, even if the numbers in its text change.
+            # Commits happen several times per second. Log a cause once, even if the numbers in its text change.
             cause = _NUMBERS.sub("", str(error))
             if cause != self._maintenance_error:
                 logger.warning("database.maintenance_failed", error=str(error))
@@ -226,33 +221,26 @@ class DuckDatabase(Database):
                 logger.debug("database.checkpoint_deferred", reason=str(error))
 
     @contextmanager
-    def _registered(self, name: str, rows: pa.Table) -> Iterator[Any]:
+    def _registered(self, name: str, rows: pa.Table) -> Iterator[Run]:
         self._connection.register(name, rows)
         try:
             yield self._connection.execute
         finally:
             self._connection.unregister(name)
 
-    def _insert(self, table: str, rows: pa.Table | None, columns: str = "*") -> None:
-        if rows is not None and rows.num_rows:
-            with self._registered("added", rows) as run:
+    def _insert(self, table: str, rows: pa.Table | Sequence[Row], columns: str = "*") -> None:
+        if len(rows):
+            added = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows))
+            with self._registered("added", added) as run:
                 run(f"INSERT INTO {table} BY NAME SELECT {columns} FROM added")
 
-    def _count_received(self, run: Any, receipts: pa.Table, committed_us: int) -> None:
+    def _count_received(self, run: Run, receipts: pa.Table, committed_us: int) -> None:
         second = pc.floor_temporal(receipts["received_at"], unit="second")
         groups = pa.table({"second": second, "day": receipts["day"]}).group_by(["second", "day"])
         self._insert("received", groups.aggregate([([], "count_all")]).rename_columns(["second", "day", "receipts"]))
         if committed_us - self._pruned_us > _RECEIVED_RETENTION_US:
             run("DELETE FROM received WHERE second < make_timestamp(?)", [committed_us - _RECEIVED_RETENTION_US])
             self._pruned_us = committed_us
-
-    def _write_small_tables(self, run: Any, changes: Changes) -> None:
-        for (day, name), value in changes.counters.items():
-            run(ADD_COUNTER, [day, name, value])
-        write_quarantine(run, self._insert, changes, self._settings.quarantine_limit_bytes)
-        for fault in changes.faults:
-            found_at = fault["found_at"].replace(tzinfo=None)
-            run("INSERT INTO faults VALUES (?, ?, ?, ?)", [*list(fault.values())[:3], found_at])
 
     @contextmanager
     def snapshot(self) -> Iterator[DuckReader]:
@@ -276,7 +264,7 @@ class DuckDatabase(Database):
 
 
 class DuckReader(Reader):
-    """A read-only transaction, for which DuckDB keeps a snapshot."""
+    """A read-only transaction. DuckDB keeps its snapshot until the cursor is closed."""
 
     def __init__(self, path: Path, cursor: duckdb.DuckDBPyConnection, tables: MetricTables) -> None:
         self._path = path
@@ -289,13 +277,13 @@ class DuckReader(Reader):
             names = [column[0] for column in self._cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in self._cursor.fetchall()]
 
-    def verify(self, metric: str, limit: int = 20) -> list[Row]:
-        return self.query(self._tables.differences(metric, limit))
+    def verify(self, metric: str) -> list[Row]:
+        return self.query(self._tables.differences(metric))
 
 
 @contextmanager
 def _convert_errors(doing: str, path: Path, hint: str = "") -> Iterator[None]:
-    """Raise DuckDB's errors as `DatabaseUnavailable`."""
+    """Convert the errors of DuckDB to `DatabaseUnavailable`."""
     try:
         yield
     except duckdb.Error as error:

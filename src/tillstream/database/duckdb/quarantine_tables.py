@@ -1,33 +1,32 @@
-"""Quarantine tables in DuckDB: entries within their quota, counts of all entries, and decisions."""
+"""Quarantine tables in DuckDB: entries within a quota, numbers of all entries, and decisions about entries."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
-
-import pyarrow as pa
 
 from tillstream.database.base import Changes, Row
+from tillstream.database.duckdb.metric_tables import Run
 from tillstream.receipt.reasons import OTHER
 
 GROUPS_LIMIT = 1_000
-"""Limit of combinations of kind, reason and source that are counted per day. All others count as (other)."""
+"""The maximum number of combinations of kind, reason and source per day. Entries with further ones count as (other)."""
 
 RESOLVED_LIMIT = 10_000
-"""Limit of resolved entries that are stored. The oldest are removed first."""
+"""The maximum number of resolved entries that are stored. The oldest are removed first."""
 
-Insert = Callable[[str, pa.Table, str], None]
+Insert = Callable[[str, Sequence[Row]], None]
+"""Inserts rows into a table."""
 
 _ENTRY_OVERHEAD_BYTES = 100
-"""Size of an entry without its original and its reasons."""
+"""The size of an entry without its original and its reasons."""
 
 ADD_COUNTER = """INSERT INTO counters VALUES (?, ?, ?)
     ON CONFLICT (day, name) DO UPDATE SET value = counters.value + excluded.value"""
 _ADD_ENTRIES = """INSERT INTO set_aside VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (day, kind, reason, source) DO UPDATE SET entries = set_aside.entries + excluded.entries"""
 
-# Resolved entries have their own limit instead of the quota.
+# Resolved entries are limited by their number, and all others by the quota in bytes.
 _OVER_QUOTA = f"""
     WITH entry AS (
         SELECT place, d.place IS NOT NULL AS resolved, row_number() OVER newest AS rank,
@@ -38,13 +37,13 @@ _OVER_QUOTA = f"""
     WHERE CASE WHEN resolved THEN rank > {RESOLVED_LIMIT} ELSE total_bytes > ? END"""
 
 
-def write_quarantine(run: Any, insert: Insert, changes: Changes, limit_bytes: int) -> None:
-    """Write the entries and decisions of a commit, and remove entries over the quota, within its transaction."""
+def write_quarantine(run: Run, insert: Insert, changes: Changes, limit_bytes: int) -> None:
+    """Write the entries and decisions of a commit, and remove the oldest entries over the quota `limit_bytes`."""
     if changes.decisions:
         _insert_decisions(run, insert, changes.decisions)
     if not changes.quarantine:
         return
-    insert("quarantine", pa.Table.from_pylist(list(changes.quarantine)), "* REPLACE (CAST(day AS DATE) AS day)")
+    insert("quarantine", changes.quarantine)
     _count_entries(run, changes.quarantine)
     removed = run(_OVER_QUOTA, [limit_bytes]).fetchall()
     run("DELETE FROM quarantine WHERE place IN (SELECT unnest(?))", [[record_id for record_id, _ in removed]])
@@ -53,18 +52,16 @@ def write_quarantine(run: Any, insert: Insert, changes: Changes, limit_bytes: in
         run(ADD_COUNTER, [str(changes.quarantine[-1]["day"]), name, number])
 
 
-def _insert_decisions(run: Any, insert: Insert, decisions: Sequence[Row]) -> None:
-    first: dict[int, Row] = {}
-    for row in decisions:
-        first.setdefault(row["place"], row)
+def _insert_decisions(run: Run, insert: Insert, decisions: Sequence[Row]) -> None:
+    """Insert the first decision about each entry that has none yet."""
+    first = {row["place"]: row for row in reversed(decisions)}
     stored = run("SELECT place FROM decisions WHERE place IN (SELECT unnest(?))", [list(first)]).fetchall()
     for (record_id,) in stored:
         del first[record_id]
-    if first:
-        insert("decisions", pa.Table.from_pylist(list(first.values())), "*")
+    insert("decisions", list(first.values()))
 
 
-def _count_entries(run: Any, rows: Sequence[Row]) -> None:
+def _count_entries(run: Run, rows: Sequence[Row]) -> None:
     counts = Counter((str(row["day"]), row["kind"], row["reason"], row["source"]) for row in rows)
     for (day, kind, reason, source), entries in counts.items():
         fits = run(

@@ -98,7 +98,7 @@ class SalesSql:
     def _compute(self, metric: Metric, scope: Scope, condition: str, values: Sequence[Any]) -> Select:
         """The metric, computed from stored rows."""
         in_scope, scope_values = scope.condition
-        sql = aggregate(metric, metric.source, self._digits, f"{condition} AND {in_scope}")
+        sql = aggregate(metric, self._digits, f"{condition} AND {in_scope}")
         return sql, [*values, *scope_values]
 
     def _last_day(self, name: str, scope: Scope, cutoff: datetime, period: Period) -> list[Select]:

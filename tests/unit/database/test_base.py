@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import duckdb
 
-from tillstream.database.schema import tables
+from tillstream.database.base import tables
 from tillstream.metrics.catalogue import COLUMNS, DERIVED
 
 
