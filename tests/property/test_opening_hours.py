@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tillstream.stores.csv_file import TEXT_LENGTH, InvalidStoreList, read, write
-from tillstream.stores.model import Opening, Store, StoreList
-from tillstream.stores.opening_hours import MIDNIGHT, HoursError, format_week, parse
+from tillstream.stores.model import MIDNIGHT, HoursError, Opening, Store, StoreList, format_hours, parse_hours
 
 DAY_MINUTES = 24 * 60
 
@@ -38,7 +37,7 @@ texts = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), max
 
 @st.composite
 def stores(draw: st.DrawFn) -> Store:
-    hours = draw(weeks().filter(lambda week: len(format_week(week)) <= TEXT_LENGTH))
+    hours = draw(weeks().filter(lambda week: len(format_hours(week)) <= TEXT_LENGTH))
     zone, tills = draw(st.sampled_from(("", "Indian/Reunion"))), draw(st.integers(0, 999))
     name, city, region = draw(texts), draw(texts), draw(texts)
     return Store(draw(texts.filter(bool)), name, city, region, zone, tills, hours)
@@ -46,7 +45,7 @@ def stores(draw: st.DrawFn) -> Store:
 
 @given(weeks())
 def test_formatted_hours_parse_back_equal(week: tuple[Opening, ...]) -> None:
-    assert parse(format_week(week)) == week
+    assert parse_hours(format_hours(week)) == week
 
 
 @given(st.lists(stores(), min_size=1, max_size=5, unique_by=lambda store: store.id))
@@ -58,10 +57,10 @@ def test_a_written_list_reads_back_equal(stores: list[Store]) -> None:
 @given(st.text(alphabet="MoTuSa0123456789:;,-– ", max_size=40))
 def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
-        week = parse(text)
+        week = parse_hours(text)
     except HoursError:
         return
-    assert parse(format_week(week)) == week
+    assert parse_hours(format_hours(week)) == week
 
 
 @given(st.binary(max_size=200) | st.text(alphabet='id,;nameours"\r\n 12', max_size=200).map(str.encode))

@@ -10,8 +10,7 @@ from itertools import accumulate, count, zip_longest
 from random import Random
 
 from tillstream.generator.products import FIRST_HOUR, LAST_HOUR
-from tillstream.stores.model import Store, StoreList
-from tillstream.stores.opening_hours import parse
+from tillstream.stores.model import Store, StoreList, parse_hours
 
 SALES_PER_DAY = 115
 """Receipts per day of an average till. The measured bakery had 230 receipts per day at two tills."""
@@ -84,8 +83,8 @@ def _open(store: int, tills: tuple[int, int], city_share: float) -> list[Till]:
     ]
 
 
-CITY_OPENING_HOURS = parse("07:00-19:00")
-TOWN_OPENING_HOURS = parse("07:00-14:00 16:00-19:00")
+CITY_OPENING_HOURS = parse_hours("07:00-19:00")
+TOWN_OPENING_HOURS = parse_hours("07:00-14:00 16:00-19:00")
 """Opening hours in which the weights of the hours are not 0."""
 
 ILE, BRETAGNE, LOIRE, NORD = "Île-de-France", "Bretagne", "Pays de la Loire", "Hauts-de-France"

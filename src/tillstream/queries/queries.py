@@ -24,8 +24,7 @@ from tillstream.queries.quarantine import Quarantine
 from tillstream.queries.receipts import Receipts
 from tillstream.queries.summary import Summaries
 from tillstream.receipt.business_day import Calendar
-from tillstream.stores import opening_hours
-from tillstream.stores.model import Store, StoreList
+from tillstream.stores.model import Store, StoreList, format_hours
 
 STORE_COLUMNS = ("id", "name", "city", "region", "zone", "tills", "hours", "listed")
 
@@ -118,7 +117,7 @@ class Queries:
                 "region": store.region,
                 "zone": store.zone,
                 "tills": store.tills,
-                "hours": opening_hours.format_week(store.hours),
+                "hours": format_hours(store.hours),
                 "listed": store.id in stores.by_id,
             }
             for store in [*stores.by_id.values(), *others]

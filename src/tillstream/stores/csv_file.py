@@ -1,4 +1,4 @@
-"""The list of stores as a CSV file. Reading reports every fault with its line."""
+"""The list of stores as a CSV file. An invalid file is refused with all its faults."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from tillstream.config.settings import is_zone
+from tillstream.config.settings import ZONE_HINT, is_zone
 from tillstream.errors import TillstreamError
-from tillstream.stores import opening_hours
-from tillstream.stores.model import Opening, Store, StoreList
+from tillstream.stores.model import HOURS_HINT, HoursError, Opening, Store, StoreList, format_hours, parse_hours
 
 COLUMNS = ("id", "name", "city", "region", "hours", "zone", "tills")
 ID_LENGTH = 128
-"""Maximum characters of an id; the limit is the same as for the store of a receipt."""
+"""Maximum number of characters of an id. The store id of a receipt has the same limit."""
 
 TEXT_LENGTH = 200
 STORES_LIMIT = 100_000
@@ -24,7 +23,7 @@ TILLS_LIMIT = 999
 
 
 class Fault(Struct, frozen=True):
-    """A fault in one line of the file; `column` is empty if the whole line is wrong."""
+    """A fault in a line of the file. `column` is empty if the whole line is wrong."""
 
     line: int
     column: str
@@ -37,53 +36,45 @@ class Fault(Struct, frozen=True):
 
 
 class InvalidStoreList(TillstreamError):
-    """The file is not a valid list of stores; `faults` has every fault in the order of lines."""
+    """The file is not a valid list of stores. `faults` are in the order of lines."""
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
+    def __init__(self, *faults: Fault) -> None:
         self.faults = faults
-        super().__init__(faults)
+        super().__init__(*faults)
 
 
 def read(data: bytes) -> StoreList:
-    """Read a CSV file in UTF-8. The first line names the columns; the separator is `,` or `;`.
+    """Read a CSV file in UTF-8. The first line names the columns. The separator is `,` or `;`.
 
     Raises `InvalidStoreList`.
     """
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InvalidStoreList([Fault(line, "", "it is not in UTF-8", "save it as CSV in UTF-8")]) from error
+    rows = _rows(data)
+    first_line, header = next(rows, (1, []))
+    columns = _columns(first_line, header)
     faults: list[Fault] = []
     stores: dict[str, Store] = {}
     lines: dict[str, int] = {}
-    rows = _rows(text, faults)
-    first_line, header = next(rows, (1, []))
-    if faults:
-        raise InvalidStoreList(faults)
-    columns = _columns(first_line, header)
     for line, row in rows:
         if len(row) != len(columns):
             faults.append(Fault(line, "", f"it has {len(row)} cells, and the first line has {len(columns)}"))
             continue
-        store, store_faults = _store(line, dict(zip(columns, row, strict=True)))
-        faults += store_faults
+        store = _store(line, dict(zip(columns, row, strict=True)), faults)
         if store.id in lines:
             faults.append(Fault(line, "id", f"{store.id!r} is already in line {lines[store.id]}"))
         elif store.id:
             lines[store.id] = line
             stores[store.id] = store
-    if not lines and not faults:
-        faults.append(Fault(first_line + 1, "", "there is no store", "write one line for each store"))
-    if len(lines) > STORES_LIMIT:
-        faults.append(Fault(1, "", f"it has {len(lines):,} stores, more than {STORES_LIMIT:,}"))
+    if not stores and not faults:
+        faults.append(Fault(first_line + 1, "", "it contains no store", "write one line for each store"))
+    if len(stores) > STORES_LIMIT:
+        faults.append(Fault(1, "", f"it has {len(stores):,} stores, more than {STORES_LIMIT:,}"))
     if faults:
-        raise InvalidStoreList(faults)
+        raise InvalidStoreList(*faults)
     return StoreList(stores)
 
 
 def write(store_list: StoreList) -> str:
-    """Format the list as CSV for `read`, with every column; lines end with CRLF."""
+    """Return the list as CSV for `read`, with every column. Lines end with CRLF."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(COLUMNS)
@@ -92,14 +83,18 @@ def write(store_list: StoreList) -> str:
 
 
 def cells(store: Store) -> list[str]:
-    """The fields of a store as text, in the order of `COLUMNS`; an unknown field is empty."""
+    """Return the fields of a store as text in the order of `COLUMNS`. An unknown field is empty."""
     tills = str(store.tills) if store.tills else ""
-    hours = opening_hours.format_week(store.hours)
-    return [store.id, store.name, store.city, store.region, hours, store.zone, tills]
+    return [store.id, store.name, store.city, store.region, format_hours(store.hours), store.zone, tills]
 
 
-def _rows(text: str, faults: list[Fault]) -> Iterator[tuple[int, list[str]]]:
-    """Yield each row that is not blank with the number of its first line. A syntax error is a fault and ends them."""
+def _rows(data: bytes) -> Iterator[tuple[int, list[str]]]:
+    """Yield each row that is not blank, with the number of its first line. Raises `InvalidStoreList`."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InvalidStoreList(Fault(line, "", "it is not in UTF-8", "save it as CSV in UTF-8")) from error
     delimiter = ";" if ";" in re.split(r"[\r\n]", text.lstrip(), maxsplit=1)[0] else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     line = 1
@@ -109,10 +104,11 @@ def _rows(text: str, faults: list[Fault]) -> Iterator[tuple[int, list[str]]]:
                 yield line, row
             line = reader.line_num + 1
     except csv.Error as error:
-        faults.append(Fault(line, "", f"the rest of the file is unreadable: {error}", "look for an extra quote"))
+        because = f"the rest of the file is unreadable: {error}"
+        raise InvalidStoreList(Fault(line, "", because, "look for an extra quote")) from error
 
 
-def _columns(line: int, header: list[str]) -> list[str]:
+def _columns(line: int, header: Sequence[str]) -> list[str]:
     names = [name.strip().casefold() for name in header]
     faults = [
         Fault(line, "", f"the column {name!r} does not exist", f"columns are {', '.join(COLUMNS)}")
@@ -123,33 +119,35 @@ def _columns(line: int, header: list[str]) -> list[str]:
     if "id" not in names:
         faults.append(Fault(line, "", "the column id is missing", "the first line names the columns"))
     if faults:
-        raise InvalidStoreList(faults)
+        raise InvalidStoreList(*faults)
     return names
 
 
-def _store(line: int, row: dict[str, str]) -> tuple[Store, list[Fault]]:
-    faults: list[Fault] = []
-    # Spreadsheets put no-break spaces and line breaks into cells. They count as a space.
+def _store(line: int, row: dict[str, str], faults: list[Fault]) -> Store:
+    """Return the store of a row, and append the faults of the row to `faults`."""
+
+    def refuse(column: str, error: str, hint: str = "") -> None:
+        faults.append(Fault(line, column, error, hint))
+
+    # Spreadsheets put no-break spaces and line breaks into cells. Each of them becomes a space.
     texts = {column: " ".join(cell.split()) for column, cell in row.items()}
     for column, text in texts.items():
         limit = ID_LENGTH if column == "id" else TEXT_LENGTH
         if len(text) > limit:
-            faults.append(Fault(line, column, f"it has {len(text)} characters, more than {limit}"))
+            refuse(column, f"it has {len(text)} characters, more than {limit}")
         elif not text.isprintable():
-            faults.append(Fault(line, column, f"{text!r} contains unprintable characters"))
+            refuse(column, f"{text!r} contains unprintable characters")
+    name, city, region, zone, tills = (texts.get(column, "") for column in ("name", "city", "region", "zone", "tills"))
     if not texts["id"]:
-        faults.append(Fault(line, "id", "it is missing"))
-    zone, tills = texts.get("zone", ""), texts.get("tills", "")
+        refuse("id", "it is missing")
     if zone and not is_zone(zone):
-        faults.append(Fault(line, "zone", f"{zone!r} is not a time zone", "use an IANA name such as Europe/Paris"))
-    if tills and not re.fullmatch(r"[0-9]{1,3}", tills):
-        hint = f"write 0 to {TILLS_LIMIT}, or nothing"
-        faults.append(Fault(line, "tills", f"{tills!r} is not a number of tills", hint))
+        refuse("zone", f"{zone!r} is not a time zone", ZONE_HINT)
+    if not re.fullmatch(r"[0-9]{0,3}", tills):
+        refuse("tills", f"{tills!r} is not a number of tills", f"write 0 to {TILLS_LIMIT}, or nothing")
         tills = ""
     hours: tuple[Opening, ...] = ()
     try:
-        hours = opening_hours.parse(texts.get("hours", ""))
-    except opening_hours.HoursError as error:
-        faults.append(Fault(line, "hours", str(error), opening_hours.HINT))
-    name, city, region = (texts.get(column, "") for column in ("name", "city", "region"))
-    return Store(texts["id"], name, city, region, zone, int(tills or 0), hours), faults
+        hours = parse_hours(texts.get("hours", ""))
+    except HoursError as error:
+        refuse("hours", str(error), HOURS_HINT)
+    return Store(texts["id"], name, city, region, zone, int(tills or 0), hours)

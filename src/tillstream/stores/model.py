@@ -1,17 +1,34 @@
-"""The chain's list of stores: the name, address, opening hours, time zone and number of tills of each."""
+"""A store and the list of stores: name, address, opening hours, time zone and number of tills.
+
+Opening hours have a text form such as `Mo-Sa 07:00-19:30; Su 07:00-13:00`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from datetime import datetime, time
+from itertools import groupby, pairwise
 
 from msgspec import Struct
 
 from tillstream.config.settings import Settings
+from tillstream.errors import TillstreamError
+
+WEEKDAYS = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
+MIDNIGHT = time.max
+"""The closing time for `24:00`, because `time` has no 24:00."""
+
+HOURS_HINT = "write 07:00-19:30, or 07:00-13:00 16:00-19:30, or Mo-Sa 07:00-19:30; Su 07:00-13:00"
+
+_FRENCH = ("Lu", "Ma", "Me", "Je", "Ve", "Sa", "Di")
+_NUMBERS = {name.casefold(): day for names in (WEEKDAYS, _FRENCH) for day, name in enumerate(names)}
+_PART = re.compile(r"(?:(?P<days>[a-z][a-z,-]*) )?(?P<spans>[^a-z]*)", re.ASCII | re.IGNORECASE)
+_SPAN = re.compile(r"([0-9]{1,2}):([0-9]{2})-([0-9]{1,2}):([0-9]{2})", re.ASCII)
 
 
 class Opening(Struct, frozen=True):
-    """One span of opening hours in the store's local time; `weekday` is 0 on Monday."""
+    """A span of opening hours in the store's local time. Monday is weekday 0."""
 
     weekday: int
     opens: time
@@ -19,7 +36,7 @@ class Opening(Struct, frozen=True):
 
 
 class Store(Struct, frozen=True):
-    """One store. All fields but the id may be unknown: an empty text, no hours, no tills."""
+    """A store. An unknown field has its default."""
 
     id: str
     name: str = ""
@@ -31,43 +48,128 @@ class Store(Struct, frozen=True):
 
     @property
     def title(self) -> str:
-        """The name for display: the id if the name is unknown."""
+        """The name for display, or the id if the name is unknown."""
         return self.name or self.id
 
     def is_open(self, local: datetime) -> bool | None:
-        """Whether the store is open at this local time; None if its hours are unknown."""
+        """Return whether the store is open at this local time, or None if its hours are unknown."""
         return self.opening_at(local) is not None if self.hours else None
 
     def opening_at(self, local: datetime) -> Opening | None:
-        """The opening hours that contain this local time; None if there are none."""
+        """Return the span of opening hours that contains this local time, or None."""
         weekday, clock = local.weekday(), local.time()
         return next(
             (each for each in self.hours if each.weekday == weekday and each.opens <= clock < each.closes), None
         )
 
 
-def zone_of(settings: Settings, store: Store) -> str:
-    """The time zone of a store: that of the setting, of the list of stores, or of the chain."""
-    return settings.store_zones.get(store.id) or store.zone or settings.zone
-
-
 class StoreList:
-    """The stores by id. A store that is not in the list works too, under its id."""
+    """The stores by id."""
 
     def __init__(self, stores: Mapping[str, Store] | None = None) -> None:
         self.by_id: Mapping[str, Store] = dict(stores or {})
 
     def get(self, store_id: str) -> Store:
-        """The store with this id. If the list does not contain it, only the id is known."""
+        """Return the store with this id. A store that is not in the list has only an id."""
         return self.by_id.get(store_id) or Store(store_id)
 
     def title(self, store_id: str) -> str:
         return self.get(store_id).title
 
     def of_region(self, region: str) -> list[str]:
-        """Ids of the stores of a region."""
+        """Return the ids of the stores of a region."""
         return [store.id for store in self.by_id.values() if store.region == region]
 
     @property
     def regions(self) -> list[str]:
         return sorted({store.region for store in self.by_id.values() if store.region})
+
+
+def zone_of(settings: Settings, store: Store) -> str:
+    """Return the time zone of a store from the settings, from the list of stores, or else the zone of the chain."""
+    return settings.store_zones.get(store.id) or store.zone or settings.zone
+
+
+class HoursError(TillstreamError):
+    """A text is not valid opening hours. The message names the wrong part."""
+
+
+def parse_hours(text: str) -> tuple[Opening, ...]:
+    """Return the opening hours of a week, ordered by weekday and time. An empty text gives none.
+
+    A semicolon separates parts. A space or a comma separates the spans of a part. A part without weekdays applies to
+    all of them. Raises `HoursError`.
+    """
+    week: dict[int, tuple[Opening, ...]] = {}
+    for part in filter(None, map(_normalize, text.split(";"))):
+        match = _PART.fullmatch(part)
+        if match is None or not match["spans"].strip():
+            raise HoursError(f"{part!r} is not opening hours")
+        spans = sorted(_parse_span(span) for span in match["spans"].replace(",", " ").split())
+        for (opens, closes), (next_opens, _) in pairwise(spans):
+            if next_opens < closes:
+                raise HoursError(f"the span from {opens:%H:%M} overlaps the next one")
+        for day in _parse_days(match["days"] or "Mo-Su"):
+            if day in week:
+                raise HoursError(f"{WEEKDAYS[day]} occurs twice")
+            week[day] = tuple(Opening(day, *span) for span in spans)
+    return tuple(opening for day in sorted(week) for opening in week[day])
+
+
+def _normalize(part: str) -> str:
+    """Put one space between words, and no space beside a dash or a comma."""
+    return re.sub(r" ?([,-]) ?", r"\1", " ".join(part.replace("–", "-").split()))
+
+
+def _parse_span(text: str) -> tuple[time, time]:
+    match = _SPAN.fullmatch(text)
+    if match is None:
+        raise HoursError(f"{text!r} is not a span of time")
+    try:
+        opens = time(int(match[1]), int(match[2]))
+        closes = MIDNIGHT if (match[3], match[4]) == ("24", "00") else time(int(match[3]), int(match[4]))
+    except ValueError:
+        raise HoursError(f"{text!r} contains an invalid time") from None
+    if closes <= opens:
+        raise HoursError(f"{text!r} ends before it begins; split hours past midnight: Fr 18:00-24:00; Sa 00:00-02:00")
+    return opens, closes
+
+
+def _parse_days(text: str) -> list[int]:
+    """Return the weekdays of a text such as `Mo-Fr,Su`. A range such as `Sa-Mo` continues after Sunday."""
+    days: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        numbers = [_NUMBERS.get(name.casefold()) for name in (first, last if dash else first)]
+        if numbers[0] is None or numbers[1] is None:
+            raise HoursError(f"{part!r} is not a weekday; weekdays are {', '.join(WEEKDAYS)}")
+        days += [(numbers[0] + step) % 7 for step in range((numbers[1] - numbers[0]) % 7 + 1)]
+    return days
+
+
+def format_hours(openings: Sequence[Opening]) -> str:
+    """Format opening hours of whole minutes for `parse_hours`. Days with equal hours share a part."""
+    days: dict[str, list[int]] = {}
+    for day, of_day in groupby(sorted(openings, key=_order), key=lambda opening: opening.weekday):
+        days.setdefault(" ".join(map(_format_span, of_day)), []).append(day)
+    return "; ".join(spans if len(same) == 7 else f"{_format_days(same)} {spans}" for spans, same in days.items())
+
+
+def _order(opening: Opening) -> tuple[int, time]:
+    return opening.weekday, opening.opens
+
+
+def _format_span(opening: Opening) -> str:
+    closes = "24:00" if opening.closes == MIDNIGHT else f"{opening.closes:%H:%M}"
+    return f"{opening.opens:%H:%M}-{closes}"
+
+
+def _format_days(days: Sequence[int]) -> str:
+    """Format weekdays for `parse_hours`. Consecutive days become a range."""
+    ranges: list[list[int]] = []
+    for day in days:
+        if ranges and ranges[-1][-1] == day - 1:
+            ranges[-1].append(day)
+        else:
+            ranges.append([day])
+    return ",".join("-".join(WEEKDAYS[day] for day in dict.fromkeys((each[0], each[-1]))) for each in ranges)

@@ -1,4 +1,4 @@
-"""The stored list of stores: durable, compared with a new list, and watched for changes."""
+"""The stored list of stores: its file, its changes by an import, and the time zones that it adds to the settings."""
 
 from __future__ import annotations
 
@@ -7,26 +7,25 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from tillstream.clock import Clock
 from tillstream.config.data_directory import DataDirectory
 from tillstream.config.files import WatchedFile, read_versioned, replace_file
 from tillstream.config.settings import Settings, is_zone
 from tillstream.errors import StoreListError
-from tillstream.stores import opening_hours
-from tillstream.stores.model import Store, StoreList
+from tillstream.stores.model import HoursError, Store, StoreList, format_hours, parse_hours
 
 VERSION = 1
-"""Version of the file; a newer file is refused and left unchanged."""
+"""Version of the file. A newer file is refused and left unchanged."""
 
 REMEDY = "import the list again"
 
-_refuse = partial(StoreListError, "read the list of stores in")
+_unreadable = partial(StoreListError, "read the list of stores in")
 
 
 class _Entry(Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """A store in the file; `hours` is a text such as `Mo-Sa 07:00-19:30`."""
+    """A store in the file, with its opening hours as text."""
 
     id: str
     name: str = ""
@@ -43,36 +42,27 @@ class _File(Struct):
 
 
 def path(directory: DataDirectory, settings: Settings) -> Path:
-    """The path of the file."""
+    """Return the path of the file."""
     return Path(settings.shops_file) if settings.shops_file else directory.store_list
 
 
 def read(file: Path) -> StoreList:
-    """Read the list; a missing file is an empty list. Raises `StoreListError`."""
-    content = read_versioned(file, _File, VERSION, _refuse, REMEDY)
-    if content is None:
-        return StoreList()
-    try:
-        stores = [_store(entry) for entry in content.shops]
-    except opening_hours.HoursError as error:
-        raise _refuse(file, error, REMEDY) from error
-    for store in stores:
-        if store.zone and not is_zone(store.zone):
-            raise _refuse(file, f"store {store.id}: {store.zone!r} is not a time zone", REMEDY)
-    return StoreList({store.id: store for store in stores})
-
-
-def _store(entry: _Entry) -> Store:
-    hours = opening_hours.parse(entry.hours)
-    return Store(entry.id, entry.name, entry.city, entry.region, entry.zone, entry.tills, hours)
+    """Read the list. It is empty if the file does not exist. Raises `StoreListError`."""
+    content = read_versioned(file, _File, VERSION, _unreadable, REMEDY)
+    stores = {}
+    for entry in content.shops if content is not None else ():
+        if entry.zone and not is_zone(entry.zone):
+            raise _unreadable(file, f"store {entry.id}: {entry.zone!r} is not a time zone", REMEDY)
+        try:
+            stores[entry.id] = Store(**{**asdict(entry), "hours": parse_hours(entry.hours)})
+        except HoursError as error:
+            raise _unreadable(file, error, REMEDY) from error
+    return StoreList(stores)
 
 
 def write(file: Path, store_list: StoreList) -> None:
-    """Save the list: a crash leaves either the old or the new one. Raises `StoreListError`."""
-    entries = [
-        _Entry(each.id, each.name, each.city, each.region, each.zone, each.tills, opening_hours.format_week(each.hours))
-        for each in store_list.by_id.values()
-    ]
+    """Save the list. After a crash, the file has either the old or the new list. Raises `StoreListError`."""
+    entries = [_Entry(**{**asdict(store), "hours": format_hours(store.hours)}) for store in store_list.by_id.values()]
     text = msgspec.json.format(msgspec.json.encode(_File(VERSION, entries)), indent=1)
     try:
         replace_file(file, text + b"\n")
@@ -82,7 +72,10 @@ def write(file: Path, store_list: StoreList) -> None:
 
 
 class Changes(Struct, frozen=True):
-    """Ids of the added, changed and removed stores, and of the stores whose time zone changed."""
+    """The size of a new list, and the ids of the added, changed and removed stores.
+
+    `zones` contains the ids of the stores that have another time zone than before.
+    """
 
     total: int
     added: list[str]
@@ -96,7 +89,7 @@ class Changes(Struct, frozen=True):
 
 
 def compare(old: StoreList, new: StoreList) -> Changes:
-    """The changes from the old list to the new one."""
+    """Return the changes from the old list to the new list."""
     before, after = old.by_id, new.by_id
     return Changes(
         total=len(after),
@@ -108,20 +101,20 @@ def compare(old: StoreList, new: StoreList) -> Changes:
 
 
 class StoreRepository(WatchedFile[StoreList]):
-    """A callable that returns the current list. If the file becomes unreadable, the last list stays valid."""
+    """A callable that returns the current list. If the file becomes unreadable, it returns the last valid list."""
 
     def __init__(self, file: Path, clock: Clock) -> None:
         super().__init__(file, clock, read, StoreList(), "store_list", lambda stores: {"stores": len(stores.by_id)})
 
 
 def with_zones(settings: Settings, store_list: StoreList) -> Settings:
-    """The settings with the time zones of the list added to `store_zones`. The setting overrides the list."""
-    # The engine joins each receipt with `store_zones`, so stores in the chain's own zone are left out.
+    """Add the time zones of the list to the setting `store_zones`. A zone in the setting overrides the list."""
+    # The engine joins each receipt with `store_zones`, so stores in the zone of the chain are left out.
     zones = {store.id: store.zone for store in store_list.by_id.values() if store.zone not in ("", settings.zone)}
     return replace(settings, store_zones={**zones, **settings.store_zones})
 
 
 def settings_in_force(directory: DataDirectory, settings: Settings, clock: Clock) -> tuple[Settings, StoreRepository]:
-    """The settings with the time zones of the current list, and the repository of the list."""
+    """Return the settings with the time zones of the current list, and the repository of the list."""
     stores = StoreRepository(path(directory, settings), clock)
     return with_zones(settings, stores()), stores

@@ -11,8 +11,7 @@ from tests.inprocess.pipeline_receipts import process_receipts, receipt_with_tot
 from tests.support.receipts import body
 from tillstream.config.settings import Settings
 from tillstream.queries.queries import STORE_COLUMNS, Queries
-from tillstream.stores.model import Store
-from tillstream.stores.opening_hours import parse
+from tillstream.stores.model import Store, parse_hours
 
 
 def test_given_a_currency_without_decimals_when_read_then_amounts_have_none(tmp_path: Path) -> None:
@@ -54,7 +53,7 @@ def test_given_records_that_wait_when_the_lag_is_read_then_it_is_their_number(
     assert queries.lag() == 0
 
 
-OPERA = Store("12", "Paris Opéra", "Paris", "Île-de-France", "", 3, parse("Mo-Sa 07:00-19:30; Su 07:00-13:00"))
+OPERA = Store("12", "Paris Opéra", "Paris", "Île-de-France", "", 3, parse_hours("Mo-Sa 07:00-19:30; Su 07:00-13:00"))
 
 
 def test_given_a_list_and_sales_when_stores_are_read_then_unlisted_ones_follow(

@@ -6,10 +6,9 @@ import pytest
 
 from tillstream.stores import csv_file
 from tillstream.stores.csv_file import InvalidStoreList, read, write
-from tillstream.stores.model import Store, StoreList
-from tillstream.stores.opening_hours import HINT, parse
+from tillstream.stores.model import HOURS_HINT, Store, StoreList, parse_hours
 
-OPERA = Store("12", "Paris Opéra", "Paris", "Île-de-France", "", 3, parse("Mo-Sa 07:00-19:30; Su 07:00-13:00"))
+OPERA = Store("12", "Paris Opéra", "Paris", "Île-de-France", "", 3, parse_hours("Mo-Sa 07:00-19:30; Su 07:00-13:00"))
 REUNION = Store("97411", "Saint-Denis", "Saint-Denis", "La Réunion", "Indian/Reunion", 2)
 
 
@@ -64,7 +63,7 @@ def test_every_fault_is_reported_with_its_line() -> None:
     assert faults(text) == [
         "line 4, zone: 'Mars' is not a time zone; use an IANA name such as Europe/Paris",
         "line 4, tills: 'four' is not a number of tills; write 0 to 999, or nothing",
-        f"line 4, hours: '7am' is not opening hours; {HINT}",
+        f"line 4, hours: '7am' is not opening hours; {HOURS_HINT}",
         "line 6, id: '1' is already in line 2",
         "line 7, id: it is missing",
         "line 7, tills: '1000' is not a number of tills; write 0 to 999, or nothing",
@@ -88,7 +87,7 @@ def test_a_number_of_tills_has_ascii_digits_only(tills: str) -> None:
         ("id,name,Name\n1,x,y\n", ["line 1: the column name occurs twice"]),
         ("name\nx\n", ["line 1: the column id is missing; the first line names the columns"]),
         ("", ["line 1: the column id is missing; the first line names the columns"]),
-        ("id,name\n\n", ["line 2: there is no store; write one line for each store"]),
+        ("id,name\n\n", ["line 2: it contains no store; write one line for each store"]),
         ('"id', ["line 1: the rest of the file is unreadable: unexpected end of data; look for an extra quote"]),
         ('id\n1\n"2', ["line 3: the rest of the file is unreadable: unexpected end of data; look for an extra quote"]),
         ("id\n" + 129 * "1" + "\n", ["line 2, id: it has 129 characters, more than 128"]),

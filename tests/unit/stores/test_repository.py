@@ -10,11 +10,10 @@ import structlog.testing
 from tillstream.clock import ManualClock
 from tillstream.config.settings import Settings
 from tillstream.errors import StoreListError
-from tillstream.stores.model import Store, StoreList
-from tillstream.stores.opening_hours import parse
+from tillstream.stores.model import Store, StoreList, parse_hours
 from tillstream.stores.repository import StoreRepository, compare, read, with_zones, write
 
-OPERA = Store("12", "Paris Opéra", "Paris", "Île-de-France", "", 3, parse("Mo-Sa 07:00-19:30; Su 07:00-13:00"))
+OPERA = Store("12", "Paris Opéra", "Paris", "Île-de-France", "", 3, parse_hours("Mo-Sa 07:00-19:30; Su 07:00-13:00"))
 REUNION = Store("97411", zone="Indian/Reunion")
 
 
