@@ -1,4 +1,4 @@
-"""`tillstream keys` and `tillstream password`: access control for receipts and the dashboard."""
+"""The commands `tillstream keys` and `tillstream password`, which control access to ingest and the dashboard."""
 
 from __future__ import annotations
 
@@ -11,42 +11,38 @@ from msgspec.structs import replace
 
 from tillstream.access import exposure, password
 from tillstream.access.keys import Key, Keys, changing_keys, create, digest, key_file, read_keys
-from tillstream.cli.options import EPILOG, configure, print_table, with_settings
+from tillstream.cli.options import examples, open_configured, print_table, with_settings
 from tillstream.clock import SystemClock, utc
-from tillstream.config.data_directory import open_directory
 from tillstream.errors import AccessError
 
-KEYS_EXAMPLES = f"""\b
-Examples:
-  tillstream keys add --store 12 --name "Rennes"   a key that posts receipts of store 12 only
-  tillstream keys add --all-stores                 a key that posts receipts of every store
-  tillstream keys add --read --name prometheus     a key that reads the dashboard's API and /metrics
-  tillstream keys list
-  tillstream keys revoke 1f09c3d2
-
-{EPILOG}"""
-
-PASSWORD_EXAMPLES = f"""\b
-Examples:
-  tillstream password set      ask for the new password twice
-  tillstream password clear    remove the password
-
-{EPILOG}"""
+KEYS_EXAMPLES = examples(
+    'tillstream keys add --store 12 --name "Rennes"   a key that posts receipts of store 12 only',
+    "tillstream keys add --all-stores                 a key that posts receipts of every store",
+    "tillstream keys add --read --name prometheus     a key that reads the dashboard's API and /metrics",
+    "tillstream keys list",
+    "tillstream keys revoke 1f09c3d2",
+)
+PASSWORD_EXAMPLES = examples(
+    "tillstream password set      ask for the new password twice",
+    "tillstream password clear    remove the password",
+)
 
 
 @click.group(epilog=KEYS_EXAMPLES)
 def keys() -> None:
-    """Create, list and revoke API keys. After the first key for receipts, ingest refuses requests without a key."""
+    """Create, list and revoke API keys. Once a key for receipts exists, ingest refuses requests without a key."""
 
 
 @keys.command(epilog=KEYS_EXAMPLES)
-@click.option("--store", "stores", multiple=True, metavar="ID", help="Store whose receipts the key posts; repeatable.")
+@click.option(
+    "--store", "stores", multiple=True, metavar="ID", help="The key posts receipts of this store. Repeatable."
+)
 @click.option("--all-stores", is_flag=True, help="The key posts receipts of every store.")
 @click.option("--read", "reads", is_flag=True, help="The key reads the dashboard's API and /metrics.")
 @click.option("--name", default="", metavar="LABEL", help="Label of the key in the list.")
 @with_settings("data", "keys_file")
 def add(stores: tuple[str, ...], all_stores: bool, reads: bool, name: str, **options: Any) -> None:
-    """Create a key and print it once; only its hash is stored.
+    """Create a key and print it. Only its hash is stored, so the key cannot be printed again.
 
     A running tillstream accepts the key within a second.
     """
@@ -55,15 +51,14 @@ def add(stores: tuple[str, ...], all_stores: bool, reads: bool, name: str, **opt
     if stores and all_stores:
         raise click.UsageError("--store and --all-stores exclude each other")
     if not all(store and store.isprintable() for store in (*stores, name or "-")):
-        raise click.UsageError("a store and a name must be printable")
-    settings = configure(options, "keys")
-    directory = open_directory(settings.data_path)
+        raise click.UsageError("stores and names must be printable text")
+    settings, directory = open_configured(options, "keys", create=True)
     with changing_keys(key_file(directory, settings)) as (existing, save):
         text, key_id = create(secrets.token_bytes, existing.by_id)
         key = Key(key_id, digest(text), _now(), name, tuple(dict.fromkeys(stores)), all_stores, reads)
         save(Keys({**existing.by_id, key_id: key}))
     click.echo(text)
-    click.echo(f"key {key_id} {_purpose(key)}; it is not shown again, so store it safely", err=True)
+    click.echo(f"key {key_id} {_purpose(key)}; it is not shown again, so keep it safe", err=True)
     if key.posts and not existing.guard_ingest:
         click.echo("ingest now refuses receipts without a key", err=True)
 
@@ -71,9 +66,9 @@ def add(stores: tuple[str, ...], all_stores: bool, reads: bool, name: str, **opt
 @keys.command("list", epilog=KEYS_EXAMPLES)
 @with_settings("data", "keys_file")
 def show(**options: Any) -> None:
-    """List the keys with their purposes and the times of creation and revocation. Their texts are not stored."""
-    settings = configure(options, "keys")
-    existing = read_keys(key_file(open_directory(settings.data_path, create=False), settings))
+    """List the ids and purposes of the keys, and when they were created and revoked. The keys are not stored."""
+    settings, directory = open_configured(options, "keys")
+    existing = read_keys(key_file(directory, settings))
     if not existing.by_id:
         click.echo("there are no keys yet; create one with `tillstream keys add --store ID`")
         return
@@ -87,10 +82,9 @@ def show(**options: Any) -> None:
 @click.argument("key_id", metavar="ID")
 @with_settings("data", "keys_file")
 def revoke(key_id: str, **options: Any) -> None:
-    """Revoke the key with this ID, as shown by `keys list`. A running tillstream refuses it within a second."""
-    settings = configure(options, "keys")
-    file = key_file(open_directory(settings.data_path, create=False), settings)
-    with changing_keys(file) as (existing, save):
+    """Revoke the key with this ID from `tillstream keys list`. A running tillstream refuses it within a second."""
+    settings, directory = open_configured(options, "keys")
+    with changing_keys(key_file(directory, settings)) as (existing, save):
         key = existing.by_id.get(key_id)
         if key is None or key.revoked:
             because = "it does not exist" if key is None else f"it was already revoked at {key.revoked}"
@@ -107,12 +101,11 @@ def password_group() -> None:
 @password_group.command("set", epilog=PASSWORD_EXAMPLES)
 @with_settings("data")
 def set_password(**options: Any) -> None:
-    """Ask for the password twice, or read one line if standard input is not a terminal.
+    """Ask for the new password twice, or read one line if standard input is not a terminal.
 
     Every session ends. A running tillstream uses the new password within a second.
     """
-    settings = configure(options, "password")
-    directory = open_directory(settings.data_path)
+    _, directory = open_configured(options, "password", create=True)
     password.write(directory.password, password.create(_prompt(), secrets.token_bytes))
     click.echo("the password is set; the dashboard requires it")
 
@@ -120,13 +113,13 @@ def set_password(**options: Any) -> None:
 @password_group.command(epilog=PASSWORD_EXAMPLES)
 @with_settings("data")
 def clear(**options: Any) -> None:
-    """Remove the password. On loopback the dashboard is then open to everyone on this machine."""
-    settings = configure(options, "password")
-    if not password.clear(open_directory(settings.data_path, create=False).password):
+    """Remove the password. Everyone on this machine can then open the dashboard on loopback."""
+    settings, directory = open_configured(options, "password")
+    if not password.clear(directory.password):
         click.echo("there was no password")
         return
     required = exposure.always_required(settings)
-    effect = "nobody can log in until a new one is set" if required else "the dashboard is open to every client"
+    effect = "nobody can log in until a new password is set" if required else "the dashboard is open to every client"
     click.echo(f"the password is removed; {effect}")
 
 

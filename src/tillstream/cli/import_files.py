@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tillstream import telemetry
-from tillstream.cli.options import EPILOG, give_up, key_file, resolve, with_settings
+from tillstream.cli.options import configure, examples, give_up, key_file, with_settings
 from tillstream.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -20,46 +19,52 @@ FAILED = 2
 INTERRUPTED = 130
 STATE_FOLDER = "tillstream"
 
-EXAMPLES = f"""\b
-Examples:
-  tillstream import monday.ndjson.gz            into the tillstream that runs here
-  tillstream import exports/ --dry-run          show counts and totals, send nothing
-  tillstream import exports/ --report out.json  with every fault and its location
-  unzip -p day.zip | tillstream import - --format json
-  tillstream import day.json --to http://shop.example:3000
-
-Exit code: 0 if everything was accepted, 1 if there were faults, 2 if something failed, 130 after Ctrl-C.
-
-{EPILOG}"""
+EXAMPLES = examples(
+    "tillstream import monday.ndjson.gz            import into the tillstream of the data directory",
+    "tillstream import exports/ --dry-run          show counts and totals, and send nothing",
+    "tillstream import exports/ --report out.json  write every fault and its location to a file",
+    "unzip -p day.zip | tillstream import - --format json",
+    "tillstream import day.json --to http://shop.example:3000",
+)
 
 
 @click.command("import", epilog=EXAMPLES)
 @click.argument("files", nargs=-1, required=True, metavar="FILE... | DIR | -", type=click.Path(path_type=Path))
-@click.option("--to", default="", metavar="URL", help="Address of ingest.  [default: the one that runs here]")
+@click.option("--to", default="", metavar="URL", help="URL of ingest.  [default: the ingest of the data directory]")
 @key_file
-@click.option("--format", "named", metavar="NAME", help="Format of the files: json, .ndjson or a media type.")
-@click.option("--dry-run", is_flag=True, help="Only decode and validate: show counts and totals, send nothing.")
-@click.option("--restart", is_flag=True, help="Send files again that were imported before, completely or in part.")
-@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write all faults to this JSON file.")
-@click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Directory of the stored progress.")
+@click.option("--format", "named", metavar="NAME", help="Format of the files, such as json, .ndjson or a media type.")
+@click.option("--dry-run", is_flag=True, help="Show counts and totals, and send nothing.")
+@click.option("--restart", is_flag=True, help="Send files again that were already imported.")
+@click.option(
+    "--report", type=click.Path(path_type=Path, dir_okay=False), help="JSON file to which all faults are written."
+)
+@click.option(
+    "--state", type=click.Path(path_type=Path, file_okay=False), help="Directory in which the progress is stored."
+)
 @give_up
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @with_settings("data", "currency", "zone")
 @click.pass_context
-def import_files(context: click.Context, /, files: tuple[Path, ...], dry_run: bool, quiet: bool, **given: Any) -> None:
+def import_files(
+    context: click.Context, /, files: tuple[Path, ...], dry_run: bool, quiet: bool, **options: Any
+) -> None:
     """Import receipts from files of any known format.
 
-    The format of a FILE is found by its content or its name, and gzip and zstd are decompressed. A DIR
-    means the files in it and below it, - means standard input. The receipts are sent to ingest in
-    batches, with their originals. The progress is stored, so the same command continues after an
-    interruption, and each receipt counts once. Items that are not receipts are listed with their
-    location, and kept in quarantine.
+    The content or the name of a FILE shows its format. Files may be compressed with gzip or zstd. DIR stands for
+    all files in the directory and below, and - for standard input.
+
+    The receipts and their originals are sent to ingest in batches. The same command continues after an
+    interruption, and each receipt counts once. Items that are not receipts are listed with their location and
+    kept in quarantine.
+
+    The exit code is 0 if everything was accepted, 1 if there were faults, 2 if something failed, and 130 after
+    Ctrl-C.
     """
     from tillstream.importing.console import ProgressDisplay, Summary
     from tillstream.importing.source_file import select, total_size
 
     paths = list(select(files))
-    run = _import_run(paths, dry_run, given)
+    run = _import_run(paths, dry_run, options)
     summary = Summary()
     complete = False
     try:
@@ -77,37 +82,35 @@ def import_files(context: click.Context, /, files: tuple[Path, ...], dry_run: bo
         context.exit(FAULTS)
 
 
-def _import_run(paths: list[Path], dry_run: bool, given: dict[str, Any]) -> ImportRun:
-    """The run for these options."""
+def _import_run(paths: list[Path], dry_run: bool, options: dict[str, Any]) -> ImportRun:
     from tillstream.formats import registry
     from tillstream.importing.importer import Importer, ImportRun
     from tillstream.importing.uploader import find_destination, with_time_zones
 
-    values, _ = resolve(given)
-    telemetry.configure(values, "import")
     clock = SystemClock()
-    values = with_time_zones(values, clock)
-    formats = registry.load(values)
-    decoder = formats.named(given["named"]) if given["named"] else None
-    if given["named"] and decoder is None:
+    settings = with_time_zones(configure(options, "import"), clock)
+    formats = registry.load(settings)
+    name = options["named"]
+    decoder = formats.named(name) if name else None
+    if name and decoder is None:
         known = ", ".join(dict.fromkeys(suffix[1:] for each in formats for suffix in each.suffixes))
-        raise click.BadParameter(f"{given['named']!r} is no known format: {known}", param_hint="--format")
-    destination = find_destination(values, given["to"], given["key"])
+        raise click.BadParameter(f"{name!r} is not a known format: {known}", param_hint="--format")
+    destination = find_destination(settings, options["to"], options["key"])
     importer = Importer(
-        settings=values,
+        settings=settings,
         formats=formats,
         clock=clock,
-        state=given["state"] or _state_directory(),
+        state=options["state"] or _state_directory(),
         log_id=destination.log_id,
         channel="import",
         decoder=decoder,
-        restart=given["restart"],
+        restart=options["restart"],
     )
-    return ImportRun(paths, importer, None if dry_run else destination, given["give_up_s"], given["report"])
+    return ImportRun(paths, importer, None if dry_run else destination, options["give_up_s"], options["report"])
 
 
 def _state_directory() -> Path:
-    """The default of `--state`, by version 0.8 of the XDG Base Directory Specification."""
+    """Return the default of `--state`, according to version 0.8 of the XDG Base Directory Specification."""
     home = os.environ.get("XDG_STATE_HOME", "")
     base = Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "state"
     return base / STATE_FOLDER

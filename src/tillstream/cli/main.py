@@ -1,6 +1,6 @@
-"""The `tillstream` command and its commands. Each one calls a module that does the work.
+"""The `tillstream` command with its subcommands.
 
-Commands import those modules when they run, so that `tillstream --help` is fast.
+A subcommand imports the modules that it needs when it runs. This keeps `tillstream --help` fast.
 """
 
 from __future__ import annotations
@@ -19,19 +19,29 @@ from tillstream import composition, telemetry
 from tillstream.cli.access import keys, password_group
 from tillstream.cli.generate import generate
 from tillstream.cli.import_files import import_files
-from tillstream.cli.options import BASIC, EPILOG, configure, key_file, print_table, progress_bar, resolve, with_settings
+from tillstream.cli.options import (
+    BASIC,
+    configure,
+    examples,
+    key_file,
+    open_configured,
+    print_table,
+    progress_bar,
+    resolve,
+    with_settings,
+)
 from tillstream.cli.quarantine import quarantine
 from tillstream.cli.stores import stores
 from tillstream.config import settings
 from tillstream.config.settings import Settings
-from tillstream.errors import DatabaseUnavailable, LogUnavailable, OperationalError, UnknownMetric
+from tillstream.errors import BadQuery, DatabaseUnavailable, LogUnavailable, OperationalError, UnknownMetric
 
 if TYPE_CHECKING:
     from tillstream.verification.check import Report
 
 OPERATIONAL_ERROR = 2
 UNAVAILABLE = 3
-"""Exit code if the log or the database cannot be used now; a supervisor tries again."""
+"""Exit code if the log or the database cannot be used now. A supervisor starts the process again."""
 
 DIFFERENCES = 1
 """Exit code of `check` if figures differ."""
@@ -40,7 +50,7 @@ supervised_option = click.option("--supervised", is_flag=True, hidden=True)
 
 
 class CommandGroup(click.Group):
-    """A group whose commands report an operational error in one line instead of a traceback."""
+    """A group whose commands print errors of the operator or the environment in one line, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -48,6 +58,8 @@ class CommandGroup(click.Group):
         except OperationalError as error:
             click.echo(f"tillstream: {error}", err=True)
             ctx.exit(UNAVAILABLE if isinstance(error, LogUnavailable | DatabaseUnavailable) else OPERATIONAL_ERROR)
+        except (BadQuery, UnknownMetric) as error:
+            raise click.UsageError(str(error)) from error
 
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -56,17 +68,11 @@ def main() -> None:
     """Live sales figures of a chain of stores, exact to the cent. No receipt is ever lost."""
 
 
-def example(*lines: str) -> str:
-    """The end of a command's help: example command lines."""
-    indented = "\n".join(f"  {line}" for line in lines)
-    return f"\b\nFor example:\n{indented}\n\n{EPILOG}"
-
-
-@main.command(epilog=example("tillstream up", "tillstream up --data /srv/tillstream --inbox /srv/exports"))
-@click.option("--demo", is_flag=True, help="show an invented chain of bakeries, in a separate data directory")
+@main.command(epilog=examples("tillstream up", "tillstream up --data /srv/tillstream --inbox /srv/exports"))
+@click.option("--demo", is_flag=True, help="Show an invented chain of bakeries in a separate data directory.")
 @with_settings(*BASIC, "inbox")
 def up(demo: bool, **options: Any) -> None:
-    """Run ingest, the engine with the dashboard, and the inbox if one is set, until Ctrl-C."""
+    """Run ingest, the engine with the dashboard, and the inbox if it is set, until Ctrl-C."""
     from tillstream.runtime.demo import prepare
     from tillstream.runtime.up import up as run
 
@@ -77,78 +83,80 @@ def up(demo: bool, **options: Any) -> None:
     sys.exit(asyncio.run(run(resolved, demo=demo, echo=click.echo)))
 
 
-@main.command(epilog=example("tillstream ingest --data /srv/tillstream"))
+@main.command(epilog=examples("tillstream ingest --data /srv/tillstream"))
 @supervised_option
 @with_settings(*BASIC[:3], *BASIC[4:])
 def ingest(supervised: bool, **options: Any) -> None:
-    """Accept receipts and append them to the log. `up` runs this process."""
+    """Accept receipts and append them to the log. `tillstream up` starts this process."""
     from tillstream.runtime import roles
 
     role = partial(roles.ingest, open_log=partial(composition.open_log, writer=True))
-    _run_role("ingest", role, None if supervised else resolve(options)[0])
+    _run_role("ingest", role, options, supervised=supervised)
 
 
-@main.command(epilog=example("tillstream engine --data /srv/tillstream"))
+@main.command(epilog=examples("tillstream engine --data /srv/tillstream"))
 @supervised_option
 @with_settings(*BASIC[:2], *BASIC[3:])
 def engine(supervised: bool, **options: Any) -> None:
-    """Compute figures from the log and serve the dashboard. `up` runs this process."""
+    """Compute figures from the log and serve the dashboard. `tillstream up` starts this process."""
     from tillstream.runtime import roles
 
     role = partial(roles.engine, open_read_side=composition.open_read_side)
-    _run_role("engine", role, None if supervised else resolve(options)[0])
+    _run_role("engine", role, options, supervised=supervised)
 
 
-@main.command(epilog=example("tillstream inbox exports", "tillstream inbox exports --to http://shop.example:3000"))
+@main.command(epilog=examples("tillstream inbox exports", "tillstream inbox exports --to http://shop.example:3000"))
 @click.argument("folder", required=False, metavar="DIR", type=click.Path())
-@click.option("--to", default="", metavar="URL", help="Address of ingest.  [default: the ingest of the data directory]")
+@click.option("--to", default="", metavar="URL", help="URL of ingest.  [default: the ingest of the data directory]")
 @key_file
 @supervised_option
 @with_settings("data")
 def inbox(folder: str | None, to: str, key: str, supervised: bool, **options: Any) -> None:
-    """Import every file that arrives in DIR. `up --inbox DIR` runs this process.
+    """Import every file that arrives in DIR. `tillstream up --inbox DIR` starts this process.
 
-    The import starts when a file has not changed for two seconds. Afterwards the file moves to DIR/done, or to
-    DIR/failed if nothing in it could be imported, with a report beside it. Names that begin with a dot or end
-    in .part, .tmp or .crdownload are ignored.
+    The import of a file starts when the file has not changed for two seconds. After the import, the file and a
+    report are in DIR/done, or in DIR/failed if nothing could be imported. Names that begin with a dot or end in
+    .part, .tmp or .crdownload are ignored.
     """
     from tillstream.runtime import roles
 
+    def role(role_settings: Settings, ready: roles.Ready, *, supervised: bool) -> None:
+        if not role_settings.inbox:
+            raise click.UsageError("name the folder: tillstream inbox DIR")
+        roles.inbox(role_settings, ready, supervised=supervised, to=to, key=key)
+
     if folder is not None:
         options["inbox"] = folder
-    resolved = None if supervised else resolve(options)[0]
-    if resolved is not None and not resolved.inbox:
-        raise click.UsageError("name the folder: tillstream inbox DIR")
-    _run_role("inbox", partial(roles.inbox, to=to, key=key), resolved)
+    _run_role("inbox", role, options, supervised=supervised)
 
 
-def _run_role(name: str, role: Callable[..., None], resolved: Settings | None) -> None:
-    """Run a role with these settings. Without settings, it is supervised and receives them from the supervisor."""
+def _run_role(name: str, role: Callable[..., None], options: dict[str, Any], *, supervised: bool) -> None:
+    """Run a role with the settings of the supervisor, or with the settings of these options."""
     from tillstream.runtime.supervisor import ready_line, receive_settings
 
-    role_settings = resolved or receive_settings()
+    role_settings = receive_settings() if supervised else resolve(options)[0]
     telemetry.configure(role_settings, name)
-    role(role_settings, lambda address: click.echo(ready_line(name, address)), supervised=resolved is None)
+    role(role_settings, lambda address: click.echo(ready_line(name, address)), supervised=supervised)
 
 
 @main.command(hidden=True)
 @supervised_option
 @with_settings("data")
 def sell(supervised: bool, **options: Any) -> None:
-    """Load the demo's past days, then sell live. `up --demo` runs this process."""
+    """Load the demo's past days, then send live sales. `tillstream up --demo` starts this process."""
     from tillstream.runtime import demo
 
     role = partial(demo.sell, progress=partial(progress_bar, lines=True))
-    _run_role("demo", role, None if supervised else resolve(options)[0])
+    _run_role("demo", role, options, supervised=supervised)
 
 
-@main.command(epilog=example("tillstream check", "tillstream check --data /srv/tillstream"))
+@main.command(epilog=examples("tillstream check", "tillstream check --data /srv/tillstream"))
 @with_settings("data")
 def check(**options: Any) -> None:
-    """Recompute every figure and compare; the exit code is 1 if figures differ.
+    """Recompute every figure and compare. The exit code is 1 if figures differ.
 
-    Compares every metric and the summary of every day with the stored receipts, and the stored receipts
-    with the log. If an engine runs on the directory, the engine does this.
+    This compares every metric and the summary of every day with the stored receipts, and the stored receipts
+    with the log. If an engine runs on the data directory, the engine does the work.
     """
     from tillstream.verification import check as verification
 
@@ -168,37 +176,32 @@ def _print_report(report: Report) -> None:
     click.echo(f"{report.records:,} records in the log: {counts}; {scope}")
 
 
-@main.command(epilog=example("tillstream rebuild", "tillstream rebuild sales_by_category"))
+@main.command(epilog=examples("tillstream rebuild", "tillstream rebuild sales_by_category"))
 @click.argument("metric", required=False)
 @with_settings("data")
 def rebuild(metric: str | None, **options: Any) -> None:
     """Rebuild the database from the log, or one METRIC from the stored receipts.
 
-    No engine may run on the directory.
+    No engine may run on the data directory.
     """
     from tillstream.clock import SystemClock
-    from tillstream.config.data_directory import open_directory
     from tillstream.verification import rebuild as verification
 
-    resolved = configure(options, "rebuild")
-    directory = open_directory(resolved.data_path, create=False)
+    resolved, directory = open_configured(options, "rebuild")
     open_read_side = partial(composition.open_read_side, directory, resolved, SystemClock())
     if metric is None:
         with progress_bar("rebuilding the database") as progress:
             records = verification.rebuild_database(directory, partial(open_read_side, rebuilding=True), progress)
         click.echo(f"the database is rebuilt from {records:,} records of the log")
         return
-    try:
-        rows = verification.rebuild_metric(directory, open_read_side, metric)
-    except UnknownMetric as error:
-        raise click.BadParameter(str(error), param_hint="METRIC") from error
+    rows = verification.rebuild_metric(directory, open_read_side, metric)
     click.echo(f"{metric} is rebuilt: {rows:,} rows")
 
 
-@main.command("settings", epilog=example("tillstream settings", "TILLSTREAM_ZONE=Europe/Lisbon tillstream settings"))
+@main.command("settings", epilog=examples("tillstream settings", "TILLSTREAM_ZONE=Europe/Lisbon tillstream settings"))
 @with_settings()
 def list_settings(**options: Any) -> None:
-    """List every setting with its value, help, origin and default."""
+    """List every setting with its value and help, and its origin and default if it was changed."""
     resolved, origins = resolve(options)
     for name in Settings.__struct_fields__:
         value, default = getattr(resolved, name), settings.default(name)
@@ -214,15 +217,11 @@ def _toml(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-@main.command(epilog="For example: tillstream version")
+@main.command(epilog="Example: tillstream version")
 def version() -> None:
     """Print the version."""
     click.echo(tillstream.__version__)
 
 
-main.add_command(generate)
-main.add_command(import_files)
-main.add_command(quarantine)
-main.add_command(stores)
-main.add_command(keys)
-main.add_command(password_group)
+for command in (generate, import_files, quarantine, stores, keys, password_group):
+    main.add_command(command)

@@ -14,15 +14,14 @@ import msgspec
 
 from tillstream import telemetry
 from tillstream.config import settings
+from tillstream.config.data_directory import DataDirectory, open_directory
 from tillstream.config.settings import CONFIG_VARIABLE, TOML_ONLY, Settings
 
 BASIC = ("data", "host", "ingest_port", "dashboard_port", "tls_certificate_file", "tls_key_file", "insecure")
 """Settings that the help of `up` shows."""
 
-EPILOG = "Every setting listed by `tillstream settings` is also an option."
-
 PIPE_WIDTH = 200
-"""Columns of a table in a pipe or a file; rich would wrap it at 80."""
+"""Width of a table in a pipe or a file. The default of rich is 80 columns."""
 
 _METAVARS = {list: "A,B", dict: "NAME=VALUE,…"}
 
@@ -46,6 +45,15 @@ key_file = click.option(
     callback=lambda _context, _option, file: "" if file is None else file.read(1000).strip(),
     help="File with an API key; - for standard input.",
 )
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def examples(*lines: str) -> str:
+    """Return the end of a command's help."""
+    text = "\n".join(f"  {line}" for line in lines)
+    return f"\b\nExamples:\n{text}\n\nEvery setting listed by `tillstream settings` is also an option."
 
 
 def with_settings(*shown: str) -> Callable[[Command], Command]:
@@ -87,6 +95,12 @@ def configure(options: dict[str, Any], role: str) -> Settings:
     resolved, _ = resolve(options)
     telemetry.configure(resolved, role)
     return resolved
+
+
+def open_configured(options: dict[str, Any], role: str, *, create: bool = False) -> tuple[Settings, DataDirectory]:
+    """Configure as in `configure`, and open the data directory. Raises `SettingsError` and `DataDirectoryError`."""
+    resolved = configure(options, role)
+    return resolved, open_directory(resolved.data_path, create=create)
 
 
 def print_json(value: Any) -> None:

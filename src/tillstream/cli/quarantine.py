@@ -1,21 +1,21 @@
-"""`tillstream quarantine`: lists, shows, replays and discards quarantine entries."""
+"""The command `tillstream quarantine`, which lists, shows, replays and discards quarantine entries."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
-import msgspec
 
 from tillstream import composition
-from tillstream.cli.options import EPILOG, configure, print_table, with_settings
+from tillstream.cli.options import as_json, examples, open_configured, print_json, print_table, with_settings
 from tillstream.clock import SystemClock
-from tillstream.config.data_directory import DataDirectory, open_directory
+from tillstream.config.data_directory import DataDirectory
 from tillstream.config.settings import Settings
-from tillstream.errors import BadQuery, OperationalError
+from tillstream.errors import OperationalError
 
 if TYPE_CHECKING:
     from tillstream.database.base import Row
@@ -27,31 +27,51 @@ EXIT_UNRESOLVED = 1
 PAGE_ENTRIES = 100
 REASONS_SHOWN = 3
 
-EXAMPLES = f"""\b
-Examples:
-  tillstream quarantine list --reason currency             list receipts that were refused for their currency
-  tillstream quarantine show 5242880                       show one entry with its original
-  tillstream quarantine replay --all --source csv/http     post them to ingest again, after the cause is fixed
-  tillstream quarantine show 5242880 --raw > one.json      write the original to a file; edit it, and then:
-  tillstream quarantine replay 5242880 --from one.json     post the edited file instead
-  tillstream quarantine discard --all --day 2026-11-23     take entries off the list
+EXAMPLES = examples(
+    "tillstream quarantine list --reason currency             list receipts that were refused for their currency",
+    "tillstream quarantine show 5242880                       show one entry with its original",
+    "tillstream quarantine replay --all --source csv/http     post them to ingest again after the cause is fixed",
+    "tillstream quarantine show 5242880 --raw > one.json      write the original to a file and edit it, and then:",
+    "tillstream quarantine replay 5242880 --from one.json     post the edited file instead",
+    "tillstream quarantine discard --all --day 2026-11-23     remove entries from the list",
+)
 
-{EPILOG}"""
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-_FILTERS = {
-    "reason": "only entries with this text in a path or an error",
-    "source": "only entries of this format and entrance, such as json/http",
-    "day": "only entries received on this day, YYYY-MM-DD",
-    "kind": "only refused, unreadable or conflict",
+FILTERS = {
+    "reason": "Only entries with this text in a path or an error.",
+    "source": "Only entries of this format and entrance, such as json/http.",
+    "day": "Only entries received on this day, YYYY-MM-DD.",
+    "kind": "Only entries of this kind: refused, unreadable or conflict.",
 }
+
+Command = Callable[..., None]
 
 
 def _with_filters(command: Command) -> Command:
-    for name, text in reversed(_FILTERS.items()):
-        command = click.option(f"--{name}", metavar="TEXT", help=text)(command)
-    return command
+    """Add an option for each filter. The command gets the filters that are set as `filters`."""
+
+    @wraps(command)
+    def collect(**options: Any) -> None:
+        filters = {name: text for name in FILTERS if (text := options.pop(name)) is not None}
+        command(filters=filters, **options)
+
+    for name, text in reversed(FILTERS.items()):
+        click.option(f"--{name}", metavar="TEXT", help=text)(collect)
+    return collect
+
+
+def _with_selection(command: Command) -> Command:
+    """Add the arguments that select entries: their ids, or --all with filters."""
+
+    @wraps(command)
+    def check(entries: tuple[str, ...], every: bool, filters: dict[str, str], **options: Any) -> None:
+        if bool(entries) == every:
+            raise click.UsageError("name entries, or use --all")
+        if entries and filters:
+            raise click.UsageError("filters need --all")
+        command(entries=entries, filters=filters, **options)
+
+    selecting = click.option("--all", "every", is_flag=True, help="All open entries that match the filters.")
+    return click.argument("entries", nargs=-1, metavar="[ENTRY]…")(selecting(_with_filters(check)))
 
 
 @click.group(epilog=EXAMPLES)
@@ -61,114 +81,85 @@ def quarantine() -> None:
 
 @quarantine.command("list", epilog=EXAMPLES)
 @_with_filters
-@click.option("--settled", is_flag=True, help="list entries that were replayed or discarded instead of open ones")
-@click.option("--limit", type=click.IntRange(1, 1_000), default=50, show_default=True, help="most entries to list")
-@click.option("--json", "as_json", is_flag=True, help="print JSON with all details")
+@click.option("--settled", is_flag=True, help="List replayed and discarded entries instead of open entries.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1_000), default=50, show_default=True, help="Maximum number of entries."
+)
+@as_json
 @with_settings("data")
-def list_entries(settled: bool, limit: int, as_json: bool, **options: Any) -> None:
-    """List open entries, the newest first."""
-    filters = {**_pop_filters(options), "limit": str(limit), **({"settled": "1"} if settled else {})}
-    with _opened(options) as service:
-        page = service.page(filters)
+def list_entries(filters: dict[str, str], settled: bool, limit: int, as_json: bool, **options: Any) -> None:
+    """List open entries. The newest entry comes first."""
+    with _open_service(options) as service:
+        page = service.page({**filters, "limit": str(limit), **({"settled": "1"} if settled else {})})
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(page), indent=2))
+        print_json(page)
         return
     if not page["entries"]:
-        click.echo("no entry matches these filters" if len(filters) > 1 else "the quarantine has no open entries")
+        click.echo("no entry matches the filters" if filters or settled else "the quarantine has no open entries")
         return
     _print_table(page["entries"])
     if page["next"]:
-        click.echo(f"there are more than these {limit}: add --limit, or a filter")
+        click.echo(f"there are more than {limit} entries: use --limit or a filter")
 
 
 @quarantine.command(epilog=EXAMPLES)
 @click.argument("entry")
-@click.option("--raw", is_flag=True, help="write the original bytes, with the names of persons")
-@click.option("--json", "as_json", is_flag=True, help="print JSON")
+@click.option("--raw", is_flag=True, help="Write the bytes of the original, including the names of persons.")
+@as_json
 @with_settings("data")
 def show(entry: str, raw: bool, as_json: bool, **options: Any) -> None:
-    """Show one ENTRY: its original, source, time and every reason. A conflict also shows the two receipts' differences."""
+    """Show an ENTRY with its original, source, time and reasons. A conflict also shows how its two receipts differ."""
     if raw:
-        click.echo(_raw(entry, options), nl=False)
+        click.echo(_original(entry, options), nl=False)
         return
-    with _opened(options) as service:
+    with _open_service(options) as service:
         found = service.one(entry)
     if found is None:
-        raise click.BadParameter(f"there is no entry {entry}", param_hint="ENTRY")
+        raise click.BadParameter(f"entry {entry} does not exist", param_hint="ENTRY")
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
+        print_json(found)
     else:
         _print_entry(found)
 
 
 @quarantine.command(epilog=EXAMPLES)
-@click.argument("entries", nargs=-1, metavar="[ENTRY]…")
-@click.option("--all", "every", is_flag=True, help="replay all open entries, or all that match the filters")
-@_with_filters
-@click.option("--from", "file", type=click.File("rb"), help="post this file instead")
-@click.option("--type", "type_", metavar="TEXT", default="", help="media type or format (csv) of the content")
+@_with_selection
+@click.option("--from", "file", type=click.File("rb"), help="Post this file instead of the original.")
+@click.option("--type", "type_", metavar="TEXT", default="", help="Media type or format (csv) of the content.")
 @with_settings("data")
-def replay(entries: tuple[str, ...], every: bool, file: BinaryIO | None, type_: str, **options: Any) -> None:
-    """Post originals to ingest again. Accepted entries are resolved; refused ones stay, with the reasons."""
+def replay(
+    entries: tuple[str, ...], filters: dict[str, str], file: BinaryIO | None, type_: str, **options: Any
+) -> None:
+    """Post originals to ingest again. An entry is resolved if ingest accepts its content."""
     from tillstream.quarantine.service import Edit
 
-    filters = _selection(entries, every, options)
     if file is not None and len(entries) != 1:
-        raise click.UsageError("--from goes with one ENTRY")
+        raise click.UsageError("--from needs exactly one ENTRY")
     content = b"" if file is None else file.read()
     if file is not None and not content:
         raise OperationalError("replay", file.name, "it is empty")
     edit = Edit(content, type_)
-    unresolved = []
-    with _opened(options) as service, _progress("replaying") as progress:
-        for entry in entries or _open_ids(service, filters):
-            outcome = service.replay(entry, edit)
-            unresolved.append(outcome.stays)
-            _print_errors(outcome)
-            progress(len(unresolved))
-    _exit(unresolved, "replayed")
+    with _open_service(options) as service:
+        ids = entries or _open_ids(service, filters)
+        _finish((service.replay(entry, edit) for entry in ids), "replayed")
 
 
 @quarantine.command(epilog=EXAMPLES)
-@click.argument("entries", nargs=-1, metavar="[ENTRY]…")
-@click.option("--all", "every", is_flag=True, help="discard all open entries, or all that match the filters")
-@_with_filters
-@click.option("--yes", is_flag=True, help="don't ask")
+@_with_selection
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @with_settings("data")
-def discard(entries: tuple[str, ...], every: bool, yes: bool, **options: Any) -> None:
-    """Take entries off the list without a replay. They stay in the log, and no figure changes."""
-    filters = _selection(entries, every, options)
-    unresolved = []
-    with _opened(options) as service:
-        selected = list(entries) or list(_open_ids(service, filters))
-        if selected and not yes:
-            click.confirm(f"discard {len(selected):,} of the quarantine?", abort=True)
-        with _progress("discarding") as progress:
-            for start in range(0, len(selected), PAGE_ENTRIES):
-                for outcome in service.discard(selected[start : start + PAGE_ENTRIES]):
-                    unresolved.append(outcome.stays)
-                    _print_errors(outcome)
-                progress(len(unresolved))
-    _exit(unresolved, "discarded")
-
-
-def _pop_filters(options: dict[str, Any]) -> dict[str, str]:
-    """Remove the filters from the options of a verb and return those that are set."""
-    filters = {name: options.pop(name) for name in _FILTERS}
-    return {name: text for name, text in filters.items() if text is not None}
-
-
-def _selection(entries: tuple[str, ...], every: bool, options: dict[str, Any]) -> dict[str, str]:
-    filters = _pop_filters(options)
-    if bool(entries) == every:
-        raise click.UsageError("name entries, or say --all")
-    if entries and filters:
-        raise click.UsageError("filters go with --all")
-    return filters
+def discard(entries: tuple[str, ...], filters: dict[str, str], yes: bool, **options: Any) -> None:
+    """Remove entries from the list without a replay. They stay in the log, and figures do not change."""
+    with _open_service(options) as service:
+        ids = list(entries or _open_ids(service, filters))
+        if ids and not yes:
+            click.confirm(f"discard {len(ids):,} entries?", abort=True)
+        pages = (ids[start : start + PAGE_ENTRIES] for start in range(0, len(ids), PAGE_ENTRIES))
+        _finish((outcome for page in pages for outcome in service.discard(page)), "discarded")
 
 
 def _open_ids(service: QuarantineService, filters: Mapping[str, str]) -> Iterator[str]:
-    """The ids of all open entries, page by page."""
+    """Yield the ids of all open entries that match the filters."""
     query = {**filters, "limit": str(PAGE_ENTRIES)}
     while True:
         page = service.page(query)
@@ -179,19 +170,15 @@ def _open_ids(service: QuarantineService, filters: Mapping[str, str]) -> Iterato
 
 
 @contextmanager
-def _opened(options: dict[str, Any]) -> Iterator[QuarantineService]:
-    settings = configure(options, "quarantine")
-    directory = open_directory(settings.data_path, create=False)
-    try:
-        with open_service(directory, settings) as service:
-            yield service
-    except BadQuery as error:
-        raise click.BadParameter(str(error)) from error
+def _open_service(options: dict[str, Any]) -> Iterator[QuarantineService]:
+    settings, directory = open_configured(options, "quarantine")
+    with open_service(directory, settings) as service:
+        yield service
 
 
 @contextmanager
 def open_service(directory: DataDirectory, settings: Settings) -> Iterator[QuarantineService]:
-    """The service of the engine that runs on the directory, or else one over its files.
+    """Open the service of the engine that runs on the directory, or of the files if no engine runs.
 
     Raises `DatabaseUnavailable` or `DataDirectoryError`.
     """
@@ -206,16 +193,12 @@ def open_service(directory: DataDirectory, settings: Settings) -> Iterator[Quara
         yield read_side.quarantine_service
 
 
-def _raw(entry: str, options: dict[str, Any]) -> bytes:
-    """The original from the log. It names persons, which the API of the engine masks."""
+def _original(entry: str, options: dict[str, Any]) -> bytes:
+    """Return the original from the log, because the service redacts the names of persons."""
     from tillstream.queries.quarantine import parse_entry_id
 
-    settings = configure(options, "quarantine")
-    try:
-        record_id = parse_entry_id(entry)
-    except BadQuery as error:
-        raise click.BadParameter(str(error), param_hint="ENTRY") from error
-    directory = open_directory(settings.data_path, create=False)
+    settings, directory = open_configured(options, "quarantine")
+    record_id = parse_entry_id(entry)
     with closing(composition.open_log(directory, settings, writer=False)) as log:
         record = log.fetch([record_id]).get(record_id)
     if record is None:
@@ -230,22 +213,16 @@ def _print_table(entries: list[Row]) -> None:
         decision = f" {entry['settled']['decision']}" if entry["settled"] else ""
         lines = [f"{reason['path']}: {reason['error']}" for reason in entry["reasons"]]
         more = [f"and {len(lines) - REASONS_SHOWN} more"] if len(lines) > REASONS_SHOWN else []
-        cells = [
-            entry["id"],
-            entry["received_at"][:19].replace("T", " "),
-            entry["kind"] + decision,
-            entry["source"],
-            "\n".join(lines[:REASONS_SHOWN] + more),
-        ]
-        rows.append(cells)
-    print_table(("entry", "received (UTC)", "what", "source", "reasons"), rows)
+        received = entry["received_at"][:19].replace("T", " ")
+        reasons = "\n".join(lines[:REASONS_SHOWN] + more)
+        rows.append((entry["id"], received, entry["kind"] + decision, entry["source"], reasons))
+    print_table(("entry", "received (UTC)", "kind", "source", "reasons"), rows)
 
 
 def _print_entry(entry: Row) -> None:
     click.echo(f"entry {entry['id']}: {entry['kind']}, from {entry['source']}, received {entry['received_at']}")
     for reason in entry["reasons"]:
-        hint = f"; {reason['hint']}" if reason.get("hint") else ""
-        click.echo(f"  {reason['path']}: {reason['error']}{hint}")
+        click.echo(f"  {_describe(reason)}")
     if entry["settled"]:
         receipt = f" as receipt {entry['settled']['key']}" if entry["settled"]["key"] else ""
         click.echo(f"  {entry['settled']['decision']} {entry['settled']['at']}{receipt}")
@@ -260,24 +237,24 @@ def _print_entry(entry: Row) -> None:
     click.echo("\nthe log no longer has the original" if original is None else f"\noriginal:\n{original}")
 
 
-def _print_errors(outcome: Outcome) -> None:
-    for error in outcome.errors:
-        path = "" if error["path"] == "id" else f"{error['path']}: "
-        hint = f"; {error['hint']}" if error.get("hint") else ""
-        click.echo(f"{outcome.id}: {path}{error['error']}{hint}", err=True)
+def _describe(fault: Mapping[str, str]) -> str:
+    path = "" if fault["path"] == "id" else f"{fault['path']}: "
+    hint = f"; {fault['hint']}" if fault.get("hint") else ""
+    return f"{path}{fault['error']}{hint}"
 
 
-def _exit(unresolved: list[bool], done: str) -> None:
+def _finish(outcomes: Iterable[Outcome], done: str) -> None:
+    """Resolve the entries by reading the outcomes. Print the faults and the counts, and exit if an entry stays."""
+    from rich.console import Console
+
+    unresolved = []
+    with Console(stderr=True).status(done) as status:
+        for outcome in outcomes:
+            unresolved.append(outcome.stays)
+            for error in outcome.errors:
+                click.echo(f"{outcome.id}: {_describe(error)}", err=True)
+            status.update(f"{len(unresolved):,} {done}")
     text = f"{unresolved.count(False):,} {done}"
     click.echo(f"{text}, {sum(unresolved):,} not" if any(unresolved) else text)
     if any(unresolved):
         sys.exit(EXIT_UNRESOLVED)
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[Callable[[int], None]]:
-    """A counter on standard error, if that is a terminal."""
-    from rich.console import Console
-
-    with Console(stderr=True).status(title) as status:
-        yield lambda done: status.update(f"{title} {done:,}")

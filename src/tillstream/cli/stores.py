@@ -1,4 +1,4 @@
-"""`tillstream stores`: imports, shows and exports the list of stores."""
+"""The command `tillstream stores`, which imports, shows and exports the list of stores."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from tillstream.cli.options import EPILOG, configure, print_table, with_settings
-from tillstream.config.data_directory import open_directory
+from tillstream.cli.options import examples, open_configured, print_table, with_settings
 from tillstream.config.settings import Settings
 from tillstream.errors import StoreListError
 from tillstream.stores import csv_file, repository
@@ -18,21 +17,19 @@ from tillstream.stores.repository import Changes, compare
 FAULTS_SHOWN = 20
 FILE_LIMIT_BYTES = 64 * 1024 * 1024
 
-EXAMPLES = f"""\b
-Examples:
-  tillstream stores import stores.csv     import the list; it replaces the earlier one
-  tillstream stores list                  show the list
-  tillstream stores export > stores.csv   write the list to a file, to edit and import it again
+EXAMPLES = examples(
+    "tillstream stores import stores.csv     import the list; it replaces the existing list",
+    "tillstream stores list                  show the list",
+    "tillstream stores export > stores.csv   write the list to a file, to edit and import it again",
+)
 
-{EPILOG}"""
-
-IMPORT_EXAMPLE = f"""\b
+FILE_EXAMPLE = """\b
 A file:
   id,name,city,region,hours,zone,tills
   12,Rennes Sainte-Anne,Rennes,Bretagne,Mo-Sa 07:00-19:30; Su 07:00-13:00,,3
   97411,Saint-Denis Barachois,Saint-Denis,La Réunion,06:00-12:30 14:00-18:30,Indian/Reunion,2
 
-{EXAMPLES}"""
+"""
 
 
 @click.group(epilog=EXAMPLES)
@@ -40,22 +37,21 @@ def stores() -> None:
     """Import, list and export the list of stores: names, cities, opening hours, time zones, tills."""
 
 
-@stores.command("import", epilog=IMPORT_EXAMPLE)
+@stores.command("import", epilog=FILE_EXAMPLE + EXAMPLES)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @with_settings("data", "shops_file")
 def import_list(file: Path, **options: Any) -> None:
     """Import the list of stores from a CSV FILE. The new list replaces the existing one.
 
-    The first line names the columns, in any order: id, and any of name, city, region, hours, zone,
-    tills. If a line is wrong, nothing changes. A running tillstream uses new names at once and new
-    time zones after its next start.
+    The first line names the columns in any order: id, and any of name, city, region, hours, zone and tills.
+    If a line is wrong, nothing changes. A running tillstream uses new names at once, and new time zones after
+    its next start.
     """
-    settings = configure(options, "stores")
     store_list = _read(file)
-    directory = open_directory(settings.data_path)
+    settings, directory = open_configured(options, "stores", create=True)
     with directory.lock("stores"):
         path = repository.path(directory, settings)
-        changes = compare(_earlier(path), store_list)
+        changes = compare(_existing(path), store_list)
         repository.write(path, store_list)
     click.echo(changes)
     _print_zones(settings, store_list, changes)
@@ -67,7 +63,7 @@ def show(**options: Any) -> None:
     """Show the list of stores."""
     store_list = _stored(options)
     if not store_list.by_id:
-        click.echo("there is no list of stores yet; import one with `tillstream stores import FILE`")
+        click.echo("there is no list of stores yet; import a list with `tillstream stores import FILE`")
         return
     print_table(csv_file.COLUMNS, map(csv_file.cells, store_list.by_id.values()))
 
@@ -80,12 +76,12 @@ def export(**options: Any) -> None:
 
 
 def _stored(options: dict[str, Any]) -> StoreList:
-    settings = configure(options, "stores")
-    return repository.read(repository.path(open_directory(settings.data_path, create=False), settings))
+    settings, directory = open_configured(options, "stores")
+    return repository.read(repository.path(directory, settings))
 
 
 def _read(file: Path) -> StoreList:
-    """Read the list in the file and print its faults. Raises `StoreListError`."""
+    """Read the list in the file. Prints its faults and raises `StoreListError` if it is invalid."""
     try:
         with file.open("rb") as stream:
             data = stream.read(FILE_LIMIT_BYTES + 1)
@@ -93,7 +89,7 @@ def _read(file: Path) -> StoreList:
         raise StoreListError("read", file, error.strerror or error, "check the path") from error
     if len(data) > FILE_LIMIT_BYTES:
         because = f"it has more than {FILE_LIMIT_BYTES:,} bytes"
-        raise StoreListError("import", file, because, "check that it is the list of stores")
+        raise StoreListError("import", file, because, "check that the file is the list of stores")
     try:
         return csv_file.read(data)
     except csv_file.InvalidStoreList as error:
@@ -103,16 +99,15 @@ def _read(file: Path) -> StoreList:
         if more > 0:
             click.echo(f"{file}: and {more:,} more", err=True)
         because = "it has 1 fault" if len(error.faults) == 1 else f"it has {len(error.faults):,} faults"
-        raise StoreListError(
-            "import", file, because, "nothing changed; correct the file and import it again"
-        ) from error
+        hint = "nothing changed; correct the file and import it again"
+        raise StoreListError("import", file, because, hint) from error
 
 
-def _earlier(path: Path) -> StoreList:
+def _existing(path: Path) -> StoreList:
     try:
         return repository.read(path)
     except StoreListError as error:
-        # An import replaces an unreadable list, so an unreadable list must not make the import fail.
+        # The import replaces the list, so it must work if the list is unreadable.
         click.echo(f"tillstream: {error}", err=True)
         return StoreList()
 
@@ -120,8 +115,8 @@ def _earlier(path: Path) -> StoreList:
 def _print_zones(settings: Settings, store_list: StoreList, changes: Changes) -> None:
     if changes.zones:
         click.echo(
-            f"time zones changed: {len(changes.zones):,}; after its next start, "
-            "`tillstream up` uses them for the receipts that follow"
+            f"time zones changed: {len(changes.zones):,}; "
+            "`tillstream up` uses them for new receipts after its next start"
         )
     for store_id, zone in settings.store_zones.items():
         if store_list.get(store_id).zone not in ("", zone):

@@ -44,7 +44,7 @@ def test_a_key_is_printed_alone_and_its_hash_is_stored(data: Path) -> None:
     key = found(data, text)
     assert (key.name, key.stores, key.all_stores, key.reads) == ("Rennes", ("12", "13"), False, False)
     assert result.stderr.splitlines() == [
-        f"key {key.id} posts for store 12, 13; it is not shown again, so store it safely",
+        f"key {key.id} posts for store 12, 13; it is not shown again, so keep it safe",
         "ingest now refuses receipts without a key",
     ]
     assert text.split("_", 2)[2] not in (data / "keys.json").read_text()
@@ -127,4 +127,4 @@ def test_a_password_that_is_too_short_changes_nothing(data: Path) -> None:
 def test_clearing_a_required_password_prevents_logins(data: Path) -> None:
     call(data, "password", "set", typed="pain au levain\n")
     output = call(data, "password", "clear", "--access", "on").stdout
-    assert output == "the password is removed; nobody can log in until a new one is set\n"
+    assert output == "the password is removed; nobody can log in until a new password is set\n"

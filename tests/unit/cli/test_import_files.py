@@ -55,8 +55,8 @@ def test_faults_exit_with_1_and_unreadable_files_with_2(call: Callable[..., Resu
     [
         ((), "Missing argument"),
         (("none.json",), "could not read none.json: No such file or directory; check the path"),
-        (("-", "--format", "papyrus"), "'papyrus' is no known format: json, ndjson, jsonl"),
-        (("-", "--to", "nowhere"), "could not send receipts to nowhere: it is no http"),
+        (("-", "--format", "papyrus"), "'papyrus' is not a known format: json, ndjson, jsonl"),
+        (("-", "--to", "nowhere"), "could not send receipts to nowhere: it is not an http"),
     ],
 )
 def test_a_failure_exits_with_2_and_gives_the_reason(

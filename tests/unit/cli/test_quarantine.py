@@ -61,7 +61,7 @@ def test_entries_are_listed_and_filtered(data: Path) -> None:
     assert ids(data, "--reason", "currency") == [dollars]
     assert ids(data, "--kind", "conflict", "--day", "2026-11-23") == [conflict]
     assert ids(data, "--source", "csv/http") == []
-    assert "add --limit" in run(data, "list", "--limit", 1).output
+    assert "use --limit" in run(data, "list", "--limit", 1).output
     assert "no entry matches" in run(data, "list", "--reason", "nonsense").output
     assert run(data, "list", "--day", "x").exit_code == 2
     assert broken in shown

@@ -16,7 +16,7 @@ from tillstream.stores import repository
 from tillstream.stores.repository import settings_in_force
 
 LIST = "id,name,hours,zone\n12,Paris Opéra,07:00-19:30,\n97411,[b]Barachois,,Indian/Reunion\n"
-ZONES_CHANGED = "time zones changed: 1; after its next start, `tillstream up` uses them for the receipts that follow\n"
+ZONES_CHANGED = "time zones changed: 1; `tillstream up` uses them for new receipts after its next start\n"
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_the_list_is_shown_and_its_export_can_be_imported(data: Path, file: Path
 
 def test_without_a_list_the_output_says_how_to_import_one(data: Path) -> None:
     open_directory(data)
-    assert "import one with `tillstream stores import FILE`" in stores("list", data=data).output
+    assert "import a list with `tillstream stores import FILE`" in stores("list", data=data).output
     assert stores("export", data=data).stdout_bytes == b"id,name,city,region,hours,zone,tills\r\n"
 
 
