@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
+from starlette.applications import Starlette
 
 from tests.inprocess.pipeline import Pipeline
 from tillstream.alerts.evaluator import AlertEvaluator
 from tillstream.clock import Clock, SystemClock
+from tillstream.config.data_directory import open_directory
 from tillstream.config.ports import address
 from tillstream.config.settings import Settings
 from tillstream.formats import registry
@@ -21,7 +24,7 @@ from tillstream.quarantine.replay import Replayer
 from tillstream.quarantine.service import LocalQuarantineService
 from tillstream.queries.queries import Queries
 from tillstream.web.live.feed import LiveFeed
-from tillstream.web.middleware.authenticator import Authenticator
+from tillstream.web.middleware.auth import Authenticator
 from tillstream.web.server import application, live_feed, serve
 
 
@@ -54,6 +57,12 @@ def feed_of(queries: Queries, alerts: AlertEvaluator, settings: Settings, clock:
     return live_feed(queries, alerts, settings, clock or SystemClock())
 
 
+def open_authenticator(pipeline: Pipeline) -> Authenticator:
+    """An authenticator that allows every request."""
+    directory = open_directory(pipeline.path / "open")
+    return Authenticator(directory, Settings(insecure=True), SystemClock(), secrets.token_bytes)
+
+
 class DashboardClient:
     """Calls the dashboard's application without a socket."""
 
@@ -79,7 +88,7 @@ class DashboardClient:
             live,
             pipeline.settings,
             lambda: gauges,
-            authenticator=authenticator,
+            authenticator or open_authenticator(pipeline),
             demo=demo,
         )
 
@@ -112,26 +121,15 @@ class DashboardClient:
 class DashboardServer:
     """The dashboard's server in a thread with its own event loop."""
 
-    def __init__(
-        self,
-        queries: Queries,
-        alerts: AlertEvaluator,
-        quarantine_service: LocalQuarantineService,
-        settings: Settings,
-        *,
-        live: LiveFeed | None = None,
-        demo: bool = False,
-        authenticator: Authenticator | None = None,
-    ) -> None:
-        self.live = live or feed_of(queries, alerts, settings)
-        self._authenticator = authenticator
+    def __init__(self, app: Starlette, live: LiveFeed, settings: Settings) -> None:
+        self.live = live
         self.port = 0
         self._tls = settings.tls
         self._ready = threading.Event()
         self._failure: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
-        self._thread = threading.Thread(target=self._run, args=(queries, alerts, quarantine_service, settings, demo))
+        self._thread = threading.Thread(target=self._run, args=(app, settings))
         self._thread.start()
         assert self._ready.wait(30)
         if self._failure:
@@ -141,28 +139,10 @@ class DashboardServer:
     def address(self) -> str:
         return address("127.0.0.1", self.port, tls=self._tls)
 
-    def _run(
-        self,
-        queries: Queries,
-        alerts: AlertEvaluator,
-        quarantine_service: LocalQuarantineService,
-        settings: Settings,
-        demo: bool,
-    ) -> None:
+    def _run(self, app: Starlette, settings: Settings) -> None:
         async def main() -> None:
             self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-            await serve(
-                queries,
-                alerts,
-                quarantine_service,
-                self.live,
-                settings,
-                self._stop,
-                self._started,
-                dict,
-                authenticator=self._authenticator,
-                demo=demo,
-            )
+            await serve(app, self.live, settings, self._stop, self._started)
 
         try:
             asyncio.run(main())
@@ -185,18 +165,20 @@ class DashboardServer:
 
 @contextmanager
 def dashboard_server(
-    pipeline: Pipeline, *, live: LiveFeed | None = None, demo: bool = False, authenticator: Authenticator | None = None
+    pipeline: Pipeline,
+    *,
+    live: LiveFeed | None = None,
+    settings: Settings | None = None,
+    authenticator: Authenticator | None = None,
 ) -> Iterator[DashboardServer]:
-    queries = queries_of(pipeline)
-    server = DashboardServer(
-        queries,
-        alerts_of(pipeline, queries),
-        quarantine_service_of(pipeline, queries),
-        pipeline.settings,
-        live=live,
-        demo=demo,
-        authenticator=authenticator,
+    queries, settings = queries_of(pipeline), settings or pipeline.settings
+    alerts = alerts_of(pipeline, queries)
+    live = live or feed_of(queries, alerts, settings)
+    service = quarantine_service_of(pipeline, queries)
+    app = application(
+        queries, alerts, service, live, settings, dict, authenticator or open_authenticator(pipeline), demo=False
     )
+    server = DashboardServer(app, live, settings)
     try:
         yield server
     finally:

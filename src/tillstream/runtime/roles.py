@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tillstream.metrics.catalogue import Metric
     from tillstream.quarantine.service import LocalQuarantineService
     from tillstream.queries.queries import Queries
-    from tillstream.web.middleware.authenticator import Authenticator
+    from tillstream.web.middleware.auth import Authenticator
 
 logger = structlog.get_logger()
 
@@ -111,10 +111,10 @@ def engine(settings: Settings, ready: Ready, open_read_side: OpenReadSide, *, su
 
     Raises an `OperationalError` if it cannot start, and any error that ends the folding.
     """
-    from tillstream.web.middleware.authenticator import Authenticator
+    from tillstream.web.middleware.auth import Authenticator
 
     directory, clock = _open_directory(settings, ingest=False, supervised=supervised), SystemClock()
-    authenticator = Authenticator.of(directory, settings, clock, secrets.token_bytes)
+    authenticator = Authenticator(directory, settings, clock, secrets.token_bytes)
     with directory.lock("engine") as lock, open_read_side(directory, settings, clock) as read_side:
 
         async def run(stop: asyncio.Event) -> None:
@@ -158,7 +158,7 @@ async def _serve_read_side(
 ) -> None:
     from tillstream.alerts.notifier import Notifier
     from tillstream.verification import check
-    from tillstream.web.server import live_feed, serve
+    from tillstream.web.server import application, live_feed, serve
 
     loop = asyncio.get_running_loop()
     live = live_feed(read_side.queries, read_side.alerts, settings, clock)
@@ -184,19 +184,18 @@ async def _serve_read_side(
             announce(port)
 
         try:
-            await serve(
+            app = application(
                 read_side.queries,
                 read_side.alerts,
                 read_side.quarantine_service,
                 live,
                 settings,
-                stop,
-                on_bound,
                 partial(_gauges, read_side),
-                partial(check.run, read_side.database, read_side.queries, read_side.log, read_side.metrics),
                 authenticator,
+                partial(check.run, read_side.database, read_side.queries, read_side.log, read_side.metrics),
                 demo=directory.kind is Kind.DEMO,
             )
+            await serve(app, live, settings, stop, on_bound)
         finally:
             halt.set()
             live.close()

@@ -1,6 +1,6 @@
-"""The pages' texts, amounts, numbers and dates in the reader's language.
+"""Texts, amounts, numbers and dates of the pages in the language of the reader.
 
-The folder `locales` has a file of messages for each language, all with the same keys.
+The folder `locales` contains one file of messages per language. All files have the same keys.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cache, lru_cache
-from pathlib import Path
 
 from babel import Locale, dates, numbers
 from starlette.requests import Request
@@ -20,7 +19,7 @@ from tillstream.web.static_files import STATIC
 
 LOCALES = STATIC / "locales"
 LANGUAGES = {"en": Locale("en", "GB"), "fr": Locale("fr", "FR")}
-"""The first is the default."""
+"""The supported languages. The first is the default."""
 
 NO_VALUE = "–"
 
@@ -29,15 +28,16 @@ _NBSP = "\u00a0"
 
 
 class Localizer:
-    """One language: its messages, and how it writes amounts, numbers and dates, as `Intl` does in the browser."""
+    """The messages of one language, and its formats, which are the same as those of `Intl` in the browser."""
 
     def __init__(self, language: str) -> None:
         self.language = language
         self.locale = LANGUAGES[language]
-        self.messages = _messages(LOCALES / f"{language}.json")
+        file = LOCALES / f"{language}.json"
+        self.messages: Mapping[str, str | Mapping[str, str]] = json.loads(file.read_text(encoding="utf-8"))
 
     def text(self, key: str, **values: object) -> str:
-        """The message with its placeholders filled in. `count` selects the plural form."""
+        """Return the message with this key. `values` replace its placeholders; `count` also selects the plural form."""
         message = self.messages[key]
         if not isinstance(message, str):
             form = self.locale.plural_form(Decimal(str(values.get("count", 0))))
@@ -45,18 +45,18 @@ class Localizer:
         return _PLACEHOLDER.sub(lambda found: str(values.get(found[1], found[0])), message)
 
     def money(self, amount: str | None, currency: str) -> str:
-        """A decimal string as an amount, rounded half up to the currency's minor unit."""
+        """Format a decimal string as an amount, rounded half up to the minor unit of the currency."""
         return NO_VALUE if amount is None else _money(self.locale, amount, currency, exact=False)
 
     def price(self, amount: str, currency: str) -> str:
-        """A decimal string as an amount with all of its decimals: a unit price may be finer than a minor unit."""
+        """Format a decimal string as an amount with all decimals. Unit prices may have more than the currency."""
         return _money(self.locale, amount, currency, exact=True)
 
     def count(self, number: int) -> str:
         return numbers.format_decimal(number, locale=self.locale)
 
     def day(self, day: str) -> str:
-        """An ISO date with its weekday: `Sat 18 Nov 2017`."""
+        """Format an ISO date with its weekday, for example `Sat 18 Nov 2017`."""
         return dates.format_skeleton("yMMMEd", date.fromisoformat(day), locale=self.locale).replace(",", "")
 
 
@@ -66,20 +66,14 @@ def localizer(language: str) -> Localizer:
 
 
 def language_of(request: Request) -> str:
-    """The language that the address asks for, else the one in the cookie, else the browser's preferred one."""
+    """Return the language from the query, the cookie or the browser's preferences, in this order, or the default."""
     accepted = request.headers.get("accept-language", "").split(",")
     preferred = [part.split(";")[0].strip()[:2].lower() for part in accepted]
     candidates = (request.query_params.get("lang"), request.cookies.get("lang"), *preferred)
     return next((each for each in candidates if each in LANGUAGES), next(iter(LANGUAGES)))
 
 
-@cache
-def _messages(file: Path) -> Mapping[str, str | Mapping[str, str]]:
-    loaded: dict[str, str | Mapping[str, str]] = json.loads(file.read_text(encoding="utf-8"))
-    return loaded
-
-
-# Long tables have the same amounts many times.
+# Formatting is slow, and long tables repeat the same amounts.
 @lru_cache(maxsize=4_096)
 def _money(locale: Locale, amount: str, currency: str, *, exact: bool) -> str:
     value = Decimal(amount)
@@ -88,5 +82,5 @@ def _money(locale: Locale, amount: str, currency: str, *, exact: bool) -> str:
         value = value.quantize(unit, ROUND_HALF_UP)
     text = numbers.format_currency(value, currency, locale=locale, decimal_quantization=False)
     symbol = numbers.get_currency_symbol(currency, locale)
-    # CLDR separates a symbol that ends with a letter from the digits; Babel does not do it.
+    # CLDR puts a space between the digits and a symbol that ends with a letter. Babel omits it.
     return re.sub(rf"({re.escape(symbol)})(?=\d)", rf"\1{_NBSP}", text) if symbol[-1].isalpha() else text

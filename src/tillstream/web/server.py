@@ -1,4 +1,4 @@
-"""The dashboard's server: pages, API, live feed, health and metrics on one port."""
+"""The server of the dashboard: pages, API, live feed, health and metrics on one port."""
 
 from __future__ import annotations
 
@@ -32,16 +32,15 @@ from tillstream.web.api.operations import Gauges, Recount
 from tillstream.web.api.routing import Api, Refused, refusal
 from tillstream.web.api.schemas.overview import LiveOverview
 from tillstream.web.live.feed import LiveFeed
-from tillstream.web.middleware.auth import FORMS, Authentication
-from tillstream.web.middleware.authenticator import Authenticator
-from tillstream.web.middleware.security_headers import SecurityHeaders
+from tillstream.web.middleware.auth import Authentication, Authenticator
+from tillstream.web.middleware.security import SecurityHeaders
 from tillstream.web.pages import lists
 from tillstream.web.pages import live as live_page
 from tillstream.web.pages import quarantine as quarantine_pages
 from tillstream.web.pages.rendering import Pages
 
 STOP_LIMIT_S = 3.0
-"""Longest wait for open requests when the server stops."""
+"""The maximum time to wait for open requests when the server stops."""
 
 RETRY_AFTER_S = "1"
 
@@ -63,7 +62,7 @@ SECURITY = {
 
 
 def live_feed(queries: Queries, alerts: AlertEvaluator, settings: Settings, clock: Clock) -> LiveFeed:
-    """The live feed of today's overview of the chain, including active alerts."""
+    """Return the live feed of the overview of today, including active alerts."""
 
     def read() -> LiveOverview:
         return msgspec.convert({**queries.overview(), "alerts": alerts.current()["alerts"]}, LiveOverview)
@@ -78,13 +77,12 @@ def application(
     live: LiveFeed,
     settings: Settings,
     gauges: Gauges,
+    authenticator: Authenticator,
     recount: Recount | None = None,
-    authenticator: Authenticator | None = None,
     *,
     demo: bool = False,
 ) -> Starlette:
-    """The ASGI application for everything served on the port. Without an `authenticator` it is open to everybody."""
-    authenticator = authenticator or Authenticator.open()
+    """Return the ASGI application of the dashboard. Without a `recount`, it has no `/api/v1/check`."""
     pages = Pages(demo=demo)
     lists.add(pages, queries, alerts)
     quarantine_pages.add(pages, queries, service)
@@ -105,7 +103,7 @@ def application(
             Mount("/assets", static_files.StaticFolder(static_files.STATIC)),
         ],
         middleware=[
-            Middleware(SecurityHeaders, forms=FORMS),
+            Middleware(SecurityHeaders),
             Middleware(Authentication, authenticator=authenticator),
             Middleware(
                 GZipMiddleware, minimum_size=static_files.MIN_COMPRESSED_BYTES, compresslevel=static_files.LEVEL
@@ -116,7 +114,7 @@ def application(
 
 
 def _documentation(*apis: Api) -> list[Route | Mount]:
-    """`/openapi.json`, and `/docs` with its files."""
+    """Return `/openapi.json`, and `/docs` with its files."""
 
     @cache
     def document() -> bytes:
@@ -158,28 +156,16 @@ _HANDLERS: dict[Any, Callable[[Request, Any], Response]] = {
 
 
 async def serve(
-    queries: Queries,
-    alerts: AlertEvaluator,
-    service: LocalQuarantineService,
-    live: LiveFeed,
-    settings: Settings,
-    stop: asyncio.Event,
-    ready: Callable[[int], None],
-    gauges: Gauges,
-    recount: Recount | None = None,
-    authenticator: Authenticator | None = None,
-    *,
-    demo: bool = False,
+    app: Starlette, live: LiveFeed, settings: Settings, stop: asyncio.Event, ready: Callable[[int], None]
 ) -> None:
-    """Serve until `stop` is set, then end the live streams and the open requests. `ready` gets the bound port.
+    """Serve the application until `stop` is set. Then end the live feed and wait for open requests.
 
-    Raises `PortTaken` if the port is in use, and `OperationalError` if the server stops unexpectedly.
+    `ready` is called with the port. Raises `PortTaken` if the port is in use, and `OperationalError` if the server
+    fails.
     """
-    listener = ports.listen(settings.host, settings.dashboard_port, "--dashboard-port", BACKLOG)
-    app = application(queries, alerts, service, live, settings, gauges, recount, authenticator, demo=demo)
     await asgi.serve(
         app,
-        listener,
+        ports.listen(settings.host, settings.dashboard_port, "--dashboard-port", BACKLOG),
         settings,
         SystemClock(),
         name="the dashboard",

@@ -1,11 +1,10 @@
-"""Static files, each read and compressed once."""
+"""Static files. Each is read and compressed once."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import mimetypes
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -15,65 +14,56 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from tillstream.web.live.events import accepts_gzip
-
 STATIC = Path(__file__).parent / "static"
 
 COMPRESSED_TYPES = ("text/", "application/javascript", "application/json", "image/svg+xml")
 MIN_COMPRESSED_BYTES = 500
-"""Smaller bodies fit into one packet anyway."""
+"""Smaller bodies are not compressed, because they fit into one packet."""
 
 LEVEL = 6
 
 
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file's content, also compressed where that helps."""
-
-    body: bytes
-    compressed: bytes | None
-    media_type: str
-    digest: str
-
-
 class StaticFolder:
-    """Serves the files that a folder has when the server starts. Every file has an ETag."""
+    """ASGI application for the files that the folder contains when the server starts. Every file has an ETag."""
 
     def __init__(self, folder: Path) -> None:
         self._files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = self._files.get(_path(scope))
+        path = self._files.get(scope["path"].removeprefix(scope.get("root_path", "")).removeprefix("/"))
         if path is None:
             raise HTTPException(404)
-        file = await run_in_threadpool(_load, path)
-        await _response(file, Headers(scope=scope))(scope, receive, send)
-
-
-def _path(scope: Scope) -> str:
-    """The path below the mount."""
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", "")).removeprefix("/")
+        request = Headers(scope=scope)
+        zipped = accepts_gzip(request.get("accept-encoding", ""))
+        body, headers = await run_in_threadpool(_load, path, zipped=zipped)
+        known = (each.strip().removeprefix("W/") for each in request.get("if-none-match", "").split(","))
+        if headers["ETag"] in known:
+            validators = {name: value for name, value in headers.items() if not name.startswith("Content-")}
+            response = Response(status_code=304, headers=validators)
+        else:
+            response = Response(body, headers=headers)
+        await response(scope, receive, send)
 
 
 @cache
-def _load(path: Path) -> File:
+def _load(path: Path, *, zipped: bool) -> tuple[bytes, dict[str, str]]:
+    """Return the body and the headers of a file. `zipped` compresses bodies of suitable type and size with gzip."""
     body = path.read_bytes()
     media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    compressible = len(body) >= MIN_COMPRESSED_BYTES and media_type.startswith(COMPRESSED_TYPES)
-    compressed = gzip.compress(body, LEVEL, mtime=0) if compressible else None
-    # A tag of the content, not of its time: after a restart a browser's copy is still valid.
-    return File(body, compressed, media_type, hashlib.blake2b(body, digest_size=12).hexdigest())
+    # The tag depends on the content, not on the time of the file, so that it stays valid after a restart.
+    tag = hashlib.blake2b(body, digest_size=12).hexdigest()
+    charset = "; charset=utf-8" if media_type.startswith("text/") else ""
+    headers = {"Content-Type": media_type + charset, "Cache-Control": "no-cache"}
+    if zipped and len(body) >= MIN_COMPRESSED_BYTES and media_type.startswith(COMPRESSED_TYPES):
+        body, tag = gzip.compress(body, LEVEL, mtime=0), f"{tag}-gzip"
+        headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+    return body, {**headers, "ETag": f'"{tag}"'}
 
 
-def _response(file: File, request: Headers) -> Response:
-    compressed = file.compressed if accepts_gzip(request.get("accept-encoding", "")) else None
-    etag = f'"{file.digest}-gzip"' if compressed is not None else f'"{file.digest}"'
-    headers = {"ETag": etag, "Cache-Control": "no-cache"}
-    if compressed is not None:
-        headers["Vary"] = "Accept-Encoding"
-    if etag in (each.strip().removeprefix("W/") for each in request.get("if-none-match", "").split(",")):
-        return Response(status_code=304, headers=headers)
-    if compressed is not None:
-        headers["Content-Encoding"] = "gzip"
-    return Response(file.body if compressed is None else compressed, 200, headers, file.media_type)
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Return whether an `Accept-Encoding` header allows gzip (RFC 9110, section 12.5.3)."""
+    weights = {}
+    for part in accept_encoding.lower().replace(" ", "").split(","):
+        coding, _, weight = part.partition(";q=")
+        weights[coding] = weight or "1"
+    return weights.get("gzip", weights.get("*", "0")).strip("0.") != ""

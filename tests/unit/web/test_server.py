@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.inprocess.dashboard import DashboardServer, alerts_of, dashboard_server, quarantine_service_of, queries_of
+from tests.inprocess.dashboard import DashboardServer, dashboard_server
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
 from tests.support.waiting import wait_until
@@ -134,6 +134,5 @@ def test_given_viewers_that_read_nothing_when_it_is_told_to_stop_then_it_does(pi
 def test_given_a_taken_port_when_it_would_serve_then_it_is_refused(pipeline: Pipeline) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = Settings(dashboard_port=taken.getsockname()[1])
-        queries = queries_of(pipeline)
-        with pytest.raises(PortTaken, match="--dashboard-port"):
-            DashboardServer(queries, alerts_of(pipeline, queries), quarantine_service_of(pipeline, queries), settings)
+        with pytest.raises(PortTaken, match="--dashboard-port"), dashboard_server(pipeline, settings=settings):
+            pass

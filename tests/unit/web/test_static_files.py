@@ -14,7 +14,7 @@ import pytest
 from tests.inprocess.dashboard import DashboardClient
 from tests.inprocess.pipeline import Pipeline
 from tillstream.web import static_files
-from tillstream.web.static_files import STATIC
+from tillstream.web.static_files import STATIC, accepts_gzip
 
 PAGE_LIMIT_BYTES = 100_000
 
@@ -92,3 +92,22 @@ def test_given_answers_that_change_when_asked_then_they_are_compressed_too(clien
 @pytest.mark.parametrize("path", ["/assets/none.css", "/assets/", "/assets/..%2fserver.py", "/docs/files/none.js"])
 def test_given_a_file_that_is_not_there_when_asked_then_it_is_not_found(client: DashboardClient, path: str) -> None:
     assert client.request(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("accepted", "taken"),
+    [
+        ("", False),
+        ("gzip", True),
+        ("gzip, deflate, br, zstd", True),
+        ("br;q=1.0, GZIP ; q=0.5", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.000", False),
+        ("identity", False),
+        ("*", True),
+        ("*;q=0", False),
+        ("gzip;q=0, *", False),
+    ],
+)
+def test_given_an_accept_encoding_when_asked_then_it_says_whether_gzip_may_come(accepted: str, taken: bool) -> None:
+    assert accepts_gzip(accepted) is taken

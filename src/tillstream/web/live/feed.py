@@ -1,10 +1,12 @@
-"""The live feed: each update is read and encoded once, and every viewer gets the latest."""
+"""The live feed: Server-Sent Events that are encoded once and sent to all viewers."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -16,74 +18,106 @@ from starlette.types import Receive, Scope, Send
 from tillstream.clock import Clock
 from tillstream.config.settings import Settings
 from tillstream.errors import OperationalError
-from tillstream.web.live.events import Event, accepts_gzip, event, preamble
+from tillstream.web.static_files import LEVEL, accepts_gzip
 
 EVENT_STREAM = "text/event-stream"
 
 HEARTBEAT_S = 5.0
-"""Longest time without an event. A page that receives nothing for longer knows that it is cut off."""
+"""The maximum time between two events. A page that receives none for longer has lost its connection."""
 
 VIEWER_LIMIT = 1_000
-"""Most viewers at a time."""
+"""The maximum number of concurrent viewers."""
 
 STUCK_S = 30.0
-"""A viewer that does not take an update for this long is cut off, which makes room for another."""
+"""A viewer that does not receive an event within this time is disconnected."""
 
 CLOSING_S = 0.5
-"""Time for a viewer to take its last update when the feed closes."""
+"""The time within which viewers must receive the last event when the feed closes."""
 
 RETRY_MS = 1_000
-"""Time after which a browser reconnects."""
+"""The time after which a browser reconnects."""
+
+GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+"""The header of a gzip stream (RFC 1952) without name and time. Deflate blocks follow."""
 
 logger = structlog.get_logger()
 
 
-class Viewer:
-    """One open stream, with the update it has, and the time since when it has been taking the next one."""
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An encoded event. `compressed` contains `plain` as deflate blocks that can follow `GZIP_HEADER`."""
 
-    __slots__ = ("_news", "cut_off", "gone", "gzip", "seen", "sending_since", "task")
+    id: int
+    plain: bytes
+    compressed: bytes
+
+    @classmethod
+    def of(cls, id: int, name: str, data: bytes) -> Event:
+        """Encode an event. `data` is one line."""
+        plain = b"id: %d\nevent: %s\ndata: %s\n\n" % (id, name.encode(), data)
+        return cls(id, plain, _deflate(plain))
+
+    def encoded(self, *, gzip: bool) -> bytes:
+        return self.compressed if gzip else self.plain
+
+
+def preamble(retry_ms: int, *, gzip: bool) -> bytes:
+    """Return the start of a stream. `retry_ms` is the time after which a browser reconnects."""
+    text = b"retry: %d\n\n" % retry_ms
+    return GZIP_HEADER + _deflate(text) if gzip else text
+
+
+def _deflate(text: bytes) -> bytes:
+    """Compress the text to deflate blocks (RFC 1951) that end at a byte boundary. None of them is marked as the last.
+
+    The blocks do not refer to earlier data, so they can be part of any stream.
+    """
+    compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return compressor.compress(text) + compressor.flush(zlib.Z_SYNC_FLUSH)
+
+
+class Viewer:
+    """One open stream. `seen` is the id of its last event; `sending_since` is None while nothing is being sent."""
+
+    __slots__ = ("_woken", "cut_off", "disconnected", "gzip", "seen", "sending_since", "task")
 
     def __init__(self, *, gzip: bool, seen: int) -> None:
         self.gzip = gzip
         self.seen = seen
-        self.gone = self.cut_off = False
+        self.disconnected = self.cut_off = False
         self.sending_since: float | None = None
         self.task = asyncio.current_task()
-        self._news: asyncio.Future[None] | None = None
+        self._woken = asyncio.Event()
 
-    async def news(self) -> None:
-        """Wait for a wake-up."""
-        self._news = asyncio.get_running_loop().create_future()
-        await self._news
+    async def wait(self) -> None:
+        """Wait until `wake` is called."""
+        self._woken.clear()
+        await self._woken.wait()
 
     def wake(self) -> None:
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
+        self._woken.set()
 
-    def leave(self) -> None:
-        """Note that the client has disconnected."""
-        self.gone = True
+    def disconnect(self) -> None:
+        """Record that the client has disconnected, and wake the stream."""
+        self.disconnected = True
         self.wake()
 
     def cut(self) -> None:
-        """End the stream, even in the middle of an update."""
+        """End the stream, even while an event is being sent."""
         self.cut_off = True
         if self.task is not None:
             self.task.cancel()
 
 
 class LiveFeed:
-    """Sends the state that `read` returns as Server-Sent Events, at most every `live_interval_ms`.
+    """Sends the state that `read` returns as Server-Sent Events, at most one per `live_interval_ms`.
 
-    An event has the whole state under the given name, or `trouble` with the reason why there is none. It is sent
-    after a commit, and after `HEARTBEAT_S` at the latest. Nothing is read while there are no viewers. A slow viewer
-    skips to the latest update. One that takes no update for `STUCK_S` is cut off.
+    An event has the given name and contains the whole state. If there is none, the name is `trouble`, and the data
+    contain the reason. Events are sent after each commit, and after `HEARTBEAT_S` at the latest. The state is not
+    read while there are no viewers. A slow viewer gets only the latest event.
 
-    The id of an event is the time when it was made, in milliseconds since 1970. It is greater than every earlier id,
-    even after a restart. A viewer that reconnects gets the current state at once, unless its `Last-Event-ID` shows
-    that it has this state already.
-
-    `notify` may be called from any thread.
+    The id of an event is its time in milliseconds since 1970, so it is greater than every earlier id, even after a
+    restart. A viewer gets the latest event immediately, unless its `Last-Event-ID` is the id of this event.
     """
 
     def __init__(
@@ -94,13 +128,14 @@ class LiveFeed:
         settings: Settings,
         clock: Clock,
     ) -> None:
+        """`trouble` returns the error that prevents current figures, or None."""
         self._name = name
         self._state = read
         self._trouble = trouble
         self._clock = clock
         self._interval_s = settings.live_interval_ms / 1_000
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._pump: asyncio.Task[None] | None = None
         self._viewers: set[Viewer] = set()
         self._latest = Event(0, b"", b"")
@@ -114,52 +149,52 @@ class LiveFeed:
 
     @property
     def sending(self) -> int:
-        """The number of viewers that are taking an update."""
+        """The number of viewers to which an event is being sent."""
         return sum(viewer.sending_since is not None for viewer in self._viewers)
 
     @property
     def full(self) -> bool:
-        """Whether the limit of viewers is reached."""
+        """Whether the feed has reached its viewer limit."""
         return self.viewers >= VIEWER_LIMIT
 
     def notify(self) -> None:
-        """Tell the viewers that something was committed."""
+        """Send a new event after a commit. Thread-safe."""
         loop = self._loop
         if loop is None or not self._viewers:
             return
-        # The loop may close between the check and the call when the process ends.
+        # When the process stops, the loop may close between the check and the call.
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(self._news.set)
+            loop.call_soon_threadsafe(self._changed.set)
 
     def response(self) -> Response:
-        """The response to a new viewer."""
+        """Return the response to a new viewer."""
         return _Stream(self)
 
     async def stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send events to one viewer (ASGI) until it disconnects, is cut off, or the feed closes."""
+        """Send events to one viewer (ASGI) until it disconnects or the feed closes."""
         viewer = self._admit(Headers(scope=scope))
-        leaving = asyncio.ensure_future(_wait_for_disconnect(receive))
-        leaving.add_done_callback(lambda _: viewer.leave())
+        disconnecting = asyncio.ensure_future(_wait_for_disconnect(receive))
+        disconnecting.add_done_callback(lambda _: viewer.disconnect())
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _headers(gzip=viewer.gzip)})
             await self._send(viewer, send, preamble(RETRY_MS, gzip=viewer.gzip))
-            while not (self._closed or viewer.gone):
+            while not (self._closed or viewer.disconnected):
                 if viewer.seen == self._latest.id:
-                    await viewer.news()
+                    await viewer.wait()
                     continue
                 viewer.seen = self._latest.id
                 await self._send(viewer, send, self._latest.encoded(gzip=viewer.gzip))
-            if not viewer.gone:
+            if not viewer.disconnected:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         except asyncio.CancelledError:
             if not viewer.cut_off:
                 raise
         finally:
             self._viewers.discard(viewer)
-            leaving.cancel()
+            disconnecting.cancel()
 
     def close(self) -> None:
-        """End every stream. Call it in the loop's thread, or after the loop has ended."""
+        """End every stream. Must be called on the event loop, or after it has ended."""
         self._closed = True
         if self._loop is None or self._loop.is_closed():
             return
@@ -167,7 +202,7 @@ class LiveFeed:
             self._pump.cancel()
         for viewer in self._viewers:
             viewer.wake()
-        # A viewer that does not read would keep the server from stopping.
+        # A viewer that receives nothing must not keep the server from stopping.
         self._loop.call_later(CLOSING_S, self._cut_off)
 
     def _cut_off(self) -> None:
@@ -176,13 +211,13 @@ class LiveFeed:
 
     def _admit(self, headers: Headers) -> Viewer:
         self._loop = asyncio.get_running_loop()
-        # Without viewers the latest update is not renewed, so it may be old.
-        old = not self._viewers and self._loop.time() - self._made_at > self._interval_s
-        knows = headers.get("last-event-id") == str(self._latest.id)
-        seen = self._latest.id if old or knows else 0
+        # Without viewers there are no new events, so the latest event may be outdated.
+        outdated = not self._viewers and self._loop.time() - self._made_at > self._interval_s
+        has_latest = headers.get("last-event-id") == str(self._latest.id)
+        seen = self._latest.id if outdated or has_latest else 0
         viewer = Viewer(gzip=accepts_gzip(headers.get("accept-encoding", "")), seen=seen)
         self._viewers.add(viewer)
-        self._news.set()
+        self._changed.set()
         if self._pump is None or self._pump.done():
             self._pump = self._loop.create_task(self._run())
         return viewer
@@ -193,36 +228,37 @@ class LiveFeed:
         viewer.sending_since = None
 
     async def _run(self) -> None:
+        """Make events while there are viewers, and disconnect viewers that receive none."""
         loop = asyncio.get_running_loop()
         while self._viewers:
             began = loop.time()
-            self._news.clear()
+            self._changed.clear()
             self._latest = await asyncio.to_thread(self._make)
             self._made_at = loop.time()
             for viewer in self._viewers:
                 viewer.wake()
                 if viewer.sending_since is not None and loop.time() - viewer.sending_since > STUCK_S:
                     viewer.cut()
-            # Reading a slow state takes at most half of the time.
+            # If reading the state is slow, the pause is as long as the reading.
             took = loop.time() - began
             await asyncio.sleep(max(self._interval_s - took, took))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(began + HEARTBEAT_S):
-                    await self._news.wait()
+                    await self._changed.wait()
 
     def _make(self) -> Event:
-        name, data = self._read()
-        return event(max(self._latest.id + 1, self._clock.now_us() // 1_000), name, data)
-
-    def _read(self) -> tuple[str, bytes]:
-        """The name and data of an event: the current state, or the reason why there is none."""
+        event_id = max(self._latest.id + 1, self._clock.now_us() // 1_000)
         try:
             if (trouble := self._trouble()) is not None:
-                return "trouble", msgspec.json.encode({"error": f"the figures stand still: {trouble.because}"})
-            return self._name, msgspec.json.encode(self._state())
-        except Exception as error:  # noqa: BLE001 - the feed goes on, and tells the page
+                return _trouble(event_id, f"the figures stand still: {trouble.because}")
+            return Event.of(event_id, self._name, msgspec.json.encode(self._state()))
+        except Exception as error:  # noqa: BLE001 - the feed continues, and the event reports the failure
             logger.warning("live.failed", reason=str(error))
-            return "trouble", msgspec.json.encode({"error": "the figures cannot be read now"})
+            return _trouble(event_id, "the figures cannot be read now")
+
+
+def _trouble(event_id: int, error: str) -> Event:
+    return Event.of(event_id, "trouble", msgspec.json.encode({"error": error}))
 
 
 def _headers(*, gzip: bool) -> list[tuple[bytes, bytes]]:

@@ -1,61 +1,172 @@
-"""Authentication for everything on the port: login, logout and refusals."""
+"""Authentication of requests to the dashboard: sessions, keys for reading, the machine token, and the login page."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+from functools import cache
 from urllib.parse import parse_qs, quote
 
 import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tillstream.access.sessions import COOKIE
+from tillstream.access import exposure, machine_token
+from tillstream.access.keys import Entropy, KeyRepository, bearer_or_basic, key_file
+from tillstream.access.password import PasswordRepository
+from tillstream.access.sessions import COOKIE, LoginAttempts, Sessions
+from tillstream.clock import Clock
+from tillstream.config import ports
+from tillstream.config.data_directory import DataDirectory
+from tillstream.config.settings import Settings
 from tillstream.web.api.routing import refusal
-from tillstream.web.middleware.authenticator import Authenticator
-from tillstream.web.pages import login
+from tillstream.web.i18n import language_of, localizer
+from tillstream.web.middleware.security import Proxies
+from tillstream.web.pages.rendering import environment
+from tillstream.web.static_files import STATIC
 
 OPEN = frozenset({"/health/live", "/health/ready"})
-FORMS = ("/login", "/logout")
-"""The paths that take a POST from anybody."""
-
-FORM_LIMIT_BYTES = 8_192
+"""The paths that need no authentication."""
 
 RECHECK_S = 2.0
-"""Longest time that the live feed may continue after its session has ended or a password has been set."""
+"""The interval at which open requests are checked again. The live feed ends after a logout or a new password."""
+
+FORM_LIMIT_BYTES = 8_192
+COOKIE_LIMIT_CHARACTERS = 200
+
+_NO_STORE = {"Cache-Control": "no-store"}
 
 logger = structlog.get_logger()
 
 
+class Authenticator:
+    """Decides which requests are allowed. Without a password, all are allowed unless the settings require one."""
+
+    def __init__(self, directory: DataDirectory, settings: Settings, clock: Clock, entropy: Entropy) -> None:
+        """Raises `AccessError` if a file with credentials cannot be used."""
+        self.sessions = Sessions(directory.sessions, clock, entropy, settings.session_hours)
+        self._passwords = PasswordRepository(directory.password, clock)
+        self._keys = KeyRepository(key_file(directory, settings), clock)
+        self._token = machine_token.token(directory, entropy)
+        self._attempts = LoginAttempts(clock)
+        self._proxies = Proxies(settings.proxies)
+        self._required = exposure.always_required(settings)
+        self._any_host = settings.insecure
+        self._tls = settings.tls
+        # Each check of a password occupies one processor, so checks run one after another.
+        self._checking = asyncio.Lock()
+
+    async def refresh(self) -> None:
+        """Read changed passwords and keys. A thread reads them, because the files may be on a network drive."""
+        for repository in (self._passwords, self._keys):
+            if repository.due:
+                await asyncio.to_thread(repository)
+
+    @property
+    def is_required(self) -> bool:
+        """Whether requests need credentials."""
+        return self._required or self.has_password
+
+    @property
+    def has_password(self) -> bool:
+        return self._passwords.latest is not None
+
+    @property
+    def ingest_requires_key(self) -> bool:
+        """Whether ingest accepts receipts only with a key."""
+        return self._required or self._keys.latest.guard_ingest
+
+    def allows(self, request: Request) -> bool:
+        """Return whether the request has valid credentials or needs none. A key for reading allows no POST."""
+        if not self.is_required or self._has_session(request):
+            return True
+        if machine_token.is_token(_key(request), self._token):
+            return True
+        return request.method != "POST" and self.has_reading_key(request)
+
+    def has_foreign_host(self, request: Request) -> bool:
+        """Return whether the `Host` of a request is not a name of this machine, although no password protects it.
+
+        A page of another site could otherwise read the dashboard through its own domain name (DNS rebinding).
+        """
+        host = request.headers.get("host", "")
+        return not (self.is_required or self._any_host or ports.names_this_machine(host))
+
+    def has_reading_key(self, request: Request) -> bool:
+        """Return whether the request has a valid key for reading."""
+        key = self._keys.latest.find(_key(request))
+        return key is not None and key.reads
+
+    def _has_session(self, request: Request) -> bool:
+        token, password = _session(request), self._passwords.latest
+        return password is not None and bool(token) and self.sessions.is_active(token, password.salt)
+
+    def wait_s(self, request: Request) -> int:
+        """Return the seconds until the client may try a password. If that is 0, count an attempt."""
+        return self._attempts.wait_s(self.client_address(request))
+
+    async def log_in(self, request: Request, text: str) -> str:
+        """Return the token of a new session, or an empty string if the text is not the password."""
+        password = self._passwords.latest
+        if password is None:
+            return ""
+        async with self._checking:
+            matches = await asyncio.to_thread(password.matches, text)
+        if not matches:
+            return ""
+        self._attempts.forgive(self.client_address(request))
+        return await asyncio.to_thread(self.sessions.open, password.salt)
+
+    async def log_out(self, request: Request) -> None:
+        """End the session of the request, if it has one."""
+        if token := _session(request):
+            await asyncio.to_thread(self.sessions.close, token)
+
+    def is_encrypted(self, request: Request) -> bool:
+        """Return whether the client used HTTPS for this server or for a trusted proxy."""
+        return self._tls or self._proxies.is_encrypted(request)
+
+    def client_address(self, request: Request) -> str:
+        """Return the address of the client, or an empty string if it is unknown."""
+        return self._proxies.client_address(request)
+
+
 class Authentication:
-    """Answers `/login` and `/logout` itself, and passes on requests that the authenticator allows."""
+    """Middleware that serves `/login` and `/logout`, and rejects requests that the authenticator does not allow."""
 
     def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
         self._app = app
         self._authenticator = authenticator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN:
+        if scope["path"] in OPEN:
             await self._app(scope, receive, send)
             return
         await self._authenticator.refresh()
         request = Request(scope, receive)
-        if scope["path"] == "/login":
-            await (await self._login(request))(scope, receive, send)
-        elif scope["path"] == "/logout":
-            await (await self._logout(request))(scope, receive, send)
-        elif self._authenticator.has_foreign_name(request):
-            await _foreign_name(request)(scope, receive, send)
-        elif not self._authenticator.is_required:
-            await self._app(scope, self._while_allowed(request, receive), send)
-        elif self._authenticator.allows(request):
-            await self._app(scope, self._while_allowed(request, receive), _not_stored(send))
-        else:
-            await self._refusal(request)(scope, receive, send)
+        response = await self._respond(request)
+        if response is not None:
+            await response(scope, receive, send)
+            return
+        send = _not_stored(send) if self._authenticator.is_required else send
+        await self._app(scope, self._while_allowed(request, receive), send)
+
+    async def _respond(self, request: Request) -> Response | None:
+        """Return the response to a login, a logout or a request that is not allowed, else None."""
+        path: str = request.scope["path"]
+        if path == "/login":
+            return await self._login(request)
+        if path == "/logout":
+            return await self._logout(request)
+        if self._authenticator.has_foreign_host(request):
+            hint = "ask for localhost or 127.0.0.1; for other names set a password (`tillstream password set`)"
+            return refusal(421, path, f"without a password nobody is let in as {request.headers['host']}", hint)
+        return None if self._authenticator.allows(request) else self._refuse(request)
 
     def _while_allowed(self, request: Request, receive: Receive) -> Receive:
-        """`receive` that reports a disconnect once the request is no longer allowed, which ends the live feed."""
+        """Return a `receive` that reports a disconnect once the request is no longer allowed."""
 
         async def receive_allowed() -> Message:
             receiving = asyncio.ensure_future(receive())
@@ -70,39 +181,39 @@ class Authentication:
 
         return receive_allowed
 
-    def _refusal(self, request: Request) -> Response:
-        """The login page for a browser that wants a page, else an error."""
-        if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+    def _refuse(self, request: Request) -> Response:
+        """Redirect browsers to the login page, and send an error to other clients."""
+        path = request.url.path
+        if request.method != "POST" and "text/html" in request.headers.get("accept", ""):
             query = f"?{request.url.query}" if request.url.query else ""
-            wanted = quote(request.url.path + query, safe="/")
-            return RedirectResponse(f"/login?next={wanted}", 303, {"Cache-Control": "no-store"})
+            return RedirectResponse(f"/login?next={quote(path + query, safe='/')}", 303, _NO_STORE)
         if self._authenticator.has_reading_key(request):
             hint = "log in at /login, or use `tillstream quarantine` on the machine itself"
-            return refusal(403, request.url.path, "a key for reading changes nothing", hint)
+            return refusal(403, path, "a key for reading changes nothing", hint)
         hint = "log in at /login, or send `Authorization: Bearer KEY` with a key of `tillstream keys add --read`"
-        headers = {"WWW-Authenticate": 'Bearer realm="tillstream"', "Cache-Control": "no-store"}
-        return refusal(401, request.url.path, "this needs the password or a key for reading", hint, headers)
+        headers = {"WWW-Authenticate": 'Bearer realm="tillstream"', **_NO_STORE}
+        return refusal(401, path, "this needs the password or a key for reading", hint, headers)
 
     async def _login(self, request: Request) -> Response:
         if not self._authenticator.is_required:
             return RedirectResponse("/", 303)
         if request.method != "POST":
             problem = "" if self._authenticator.has_password else "no_password"
-            return login.page(request, login.own_address(request.query_params.get("next", "")), problem)
+            return login_page(request, own_address(request.query_params.get("next", "")), problem)
         form = await _form(request)
-        wanted = login.own_address(form.get("next", ""))
+        target = own_address(form.get("next", ""))
         wait_s = self._authenticator.wait_s(request)
         if wait_s:
-            return login.page(request, wanted, "too_many_attempts", 429, count=wait_s)
+            return login_page(request, target, "too_many_attempts", 429, count=wait_s)
         token = await self._authenticator.log_in(request, form.get("password", ""))
         if not token:
             logger.warning("login_refused", address=self._authenticator.client_address(request))
-            return login.page(request, wanted, "wrong_password", 403)
-        response = RedirectResponse(wanted, 303, {"Cache-Control": "no-store"})
+            return login_page(request, target, "wrong_password", 403)
+        response = RedirectResponse(target, 303, _NO_STORE)
         response.set_cookie(
             COOKIE,
             token,
-            max_age=self._authenticator.session_s,
+            max_age=self._authenticator.sessions.lifetime_s,
             secure=self._authenticator.is_encrypted(request),
             httponly=True,
             samesite="lax",
@@ -114,40 +225,72 @@ class Authentication:
         if request.method != "POST":
             return RedirectResponse("/", 303)
         await self._authenticator.log_out(request)
-        response = RedirectResponse("/login", 303, {"Cache-Control": "no-store"})
+        response = RedirectResponse("/login", 303, _NO_STORE)
         secure = self._authenticator.is_encrypted(request)
         response.delete_cookie(COOKIE, secure=secure, httponly=True, samesite="lax")
         return response
 
 
-def _foreign_name(request: Request) -> Response:
-    hint = "ask for localhost or 127.0.0.1; for other names set a password (`tillstream password set`)"
-    return refusal(421, request.url.path, f"without a password nobody is let in as {request.headers['host']}", hint)
+def _key(request: Request) -> str:
+    return bearer_or_basic(request.headers.get("authorization", "")) or request.headers.get("x-api-key", "")
+
+
+def _session(request: Request) -> str:
+    token = request.cookies.get(COOKIE, "")
+    return token if len(token) <= COOKIE_LIMIT_CHARACTERS else ""
 
 
 async def _form(request: Request) -> dict[str, str]:
-    """The fields of a small form; none where it is too large, has too many fields, or breaks off."""
-    body = b""
+    """Return the fields of a form, or none if the form is truncated, too large, or has too many fields."""
     try:
-        async for part in request.stream():
-            body += part
-            if len(body) > FORM_LIMIT_BYTES:
-                return {}
-    except ClientDisconnect:
-        return {}
-    try:
-        fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=10)
-    except ValueError:
+        body = await request.body()
+        text = body.decode("utf-8", "replace") if len(body) <= FORM_LIMIT_BYTES else ""
+        fields = parse_qs(text, keep_blank_values=True, max_num_fields=10)
+    except (ClientDisconnect, ValueError):
         return {}
     return {name: values[0] for name, values in fields.items()}
 
 
 def _not_stored(send: Send) -> Send:
-    """`send` that tells browsers and proxies not to store what only authenticated users may see."""
+    """Return a `send` that forbids browsers and proxies to store the response."""
 
-    async def send_unstored(message: Message) -> None:
+    async def send_not_stored(message: Message) -> None:
         if message["type"] == "http.response.start":
             MutableHeaders(scope=message).setdefault("Cache-Control", "no-store")
         await send(message)
 
-    return send_unstored
+    return send_not_stored
+
+
+def login_page(request: Request, target: str, problem: str = "", status: int = 200, **values: object) -> HTMLResponse:
+    """Return the login page, which contains its style and icon, because other files need authentication.
+
+    `target` is the address to open after the login. `problem` is the key of an error message, `values` are its
+    placeholders.
+    """
+    language = language_of(request)
+    text = (
+        environment(language)
+        .get_template("login.html")
+        .render(
+            **_login_assets(),
+            problem=localizer(language).text(problem, **values) if problem else "",
+            wanted=target,
+        )
+    )
+    retry_after = {"Retry-After": str(values["count"])} if status == 429 else {}
+    return HTMLResponse(text, status, {**_NO_STORE, **retry_after})
+
+
+def own_address(address: str) -> str:
+    """Return the address if it is a path of this server, else `/`. A login must not redirect to another site."""
+    own = address.startswith("/") and not address.startswith(("//", "/login", "/logout"))
+    return address if own and address.isprintable() and "\\" not in address else "/"
+
+
+@cache
+def _login_assets() -> dict[str, str]:
+    return {
+        "style": (STATIC / "style.css").read_text(encoding="utf-8"),
+        "icon": base64.b64encode((STATIC / "favicon.svg").read_bytes()).decode(),
+    }

@@ -1,4 +1,4 @@
-"""Pages that lead from a figure to its receipts: receipts, anomalies, shops, alerts and metrics."""
+"""Pages with lists: receipts, anomalies, shops, alerts and metrics."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tillstream.web.api.schemas.receipts import AnomalousReceipts, AnomalyCounts
 from tillstream.web.pages.rendering import Page, Pages
 
 ROWS_LIMIT = 2_000
-"""Most rows of a metric on its page."""
+"""The maximum number of rows on the page of a metric."""
 
 RECEIPT_FIELDS = {"day": "date", "store": "text", "till": "text", "receipt": "text"}
 
 
 def add(pages: Pages, queries: Queries, alerts: AlertEvaluator) -> None:
-    """`/receipts`, `/receipts/{key}`, `/anomalies`, `/shops`, `/alerts`, `/figures` and `/figures/{name}`."""
+    """Add `/receipts`, `/receipts/{key}`, `/anomalies`, `/shops`, `/alerts`, `/figures` and `/figures/{name}`."""
     _add_receipts(pages, queries)
     _add_anomalies(pages, queries)
     _add_shops(pages, queries, alerts)
@@ -47,7 +47,7 @@ def _add_receipts(pages: Pages, queries: Queries) -> None:
         if found is None:
             return page.missing("page_receipt", "receipt_not_found")
         details = convert(found, ReceiptDetails)
-        # Line 0 is what the lines leave of the total, which is nothing in most receipts.
+        # Line 0 is the difference between the total and the lines, which most receipts do not have.
         lines = [line for line in details.lines if line.line or Decimal(line.gross)]
         return page.render("receipt.html", receipt=details, lines=lines)
 
@@ -69,8 +69,9 @@ def _add_anomalies(pages: Pages, queries: Queries) -> None:
 def _add_shops(pages: Pages, queries: Queries, alerts: AlertEvaluator) -> None:
     @pages.add("/shops", "shops")
     def shops(page: Page) -> HTMLResponse:
+        # Links from the live page contain the whole period, but the list shows one day.
         days = page.filters(dict.fromkeys(("day", "from", "to", "vs"), str))
-        found = queries.metric("sales_by_store", {name: days[name] for name in ("day",) if name in days})
+        found = queries.metric("sales_by_store", {"day": days["day"]} if "day" in days else {})
         listed = queries.store_list()
         rows = sorted(found["rows"], key=lambda row: (-float(row["receipts"]), row["store"]))
         return page.render("shops.html", found=found, rows=[(row, listed.get(row["store"]).region) for row in rows])
@@ -109,7 +110,7 @@ def _add_figures(pages: Pages, queries: Queries) -> None:
 
 
 def bars(rows: Sequence[Mapping[str, Any]], metric: MetricDescription) -> list[int]:
-    """The length of each row's bar in percent: its first measure against the largest one."""
+    """Return the length of the bar of each row in percent. A bar shows the first measure; the largest has 100."""
     first = metric.measures[0]
     if first.kind not in ("money", "count"):
         return [0] * len(rows)

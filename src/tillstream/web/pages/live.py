@@ -1,4 +1,4 @@
-"""The live page. Its scripts fill it from the live feed for today, and from the API for everything else."""
+"""The live page. Its scripts fill it with data from the live feed and the API."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tillstream.web.pages.rendering import Page
 from tillstream.web.static_files import STATIC
 
 SCOPES = re.compile(r"/(?:regions|shops|categories|products)/[^/]+|/shops/[^/]+/tills/[^/]+")
-"""The addresses of parts of the chain, whose page is the same: `assets/page/period.js` reads them."""
+"""The paths that select a part of the chain, as `static/page/period.js` reads them. All have the same page."""
 
 TILES = {
     "receipts": "receipts",
@@ -28,14 +28,14 @@ TILES = {
     "quantity": "quantity",
     "delay": "delay",
 }
-"""The tiles by id, with the messages above them. A part of the chain shows those that it has."""
+"""The message key of the title of each tile, by the id of its element. A part of the chain may have fewer tiles."""
 
 MODULES = tuple(f"/assets/page/{path.name}" for path in sorted((STATIC / "page").glob("*.js")))
-"""All modules, so that a browser loads them at once instead of one import after another."""
+"""The paths of all script modules. The page preloads them, so that the browser loads them in parallel."""
 
 
 class _Rest(StringConvertor):
-    """The rest of an address, which is not empty and may have slashes."""
+    """The rest of a path: not empty, and possibly with slashes."""
 
     regex = ".+"
 
@@ -44,14 +44,14 @@ register_url_convertor("rest", _Rest())
 
 
 def routes(queries: Queries, settings: Settings, *, keyed: bool, demo: bool) -> list[Route]:
-    """`/` and the addresses of all parts of the chain. With `keyed`, the example of a receipt has a key."""
+    """Return `/` and the paths of all parts of the chain. With `keyed`, the example command contains a key."""
 
     def live(request: Request) -> HTMLResponse:
         command = example_curl(queries, settings, keyed=keyed)
         return Page(request, "live", demo).render("live.html", command=command, tiles=TILES, modules=MODULES)
 
     def scope(request: Request) -> HTMLResponse:
-        # An id may have an encoded slash in it, which the decoded path does not tell from a separator.
+        # The decoded path does not distinguish an encoded slash in an id from a separator.
         path = request.scope.get("raw_path", b"").decode("latin-1").split("?")[0]
         if not SCOPES.fullmatch(path):
             raise HTTPException(404)
@@ -62,7 +62,7 @@ def routes(queries: Queries, settings: Settings, *, keyed: bool, demo: bool) -> 
 
 
 def example_curl(queries: Queries, settings: Settings, *, keyed: bool = False) -> str:
-    """A command that posts a receipt of this minute."""
+    """Return a command that posts a receipt with the current time. With `keyed`, it contains a key."""
     receipt = {
         "cashReceiptID": "1",
         "storeID": "1",

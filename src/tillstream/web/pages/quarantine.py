@@ -1,4 +1,4 @@
-"""The pages of the quarantine: its entries, the reasons, the originals, and the forms that replay and discard."""
+"""The pages of the quarantine: the list of entries, one entry with its original, and the forms to resolve entries."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FORM_LIMIT_BYTES = 64 * 1024
 
 
 def add(pages: Pages, queries: Queries, service: LocalQuarantineService) -> None:
-    """`/quarantine` and `/quarantine/{entry}`."""
+    """Add `/quarantine` and `/quarantine/{entry}`."""
 
     @pages.add("/quarantine", "quarantine")
     def quarantine(page: Page) -> HTMLResponse:
@@ -57,36 +57,29 @@ def add(pages: Pages, queries: Queries, service: LocalQuarantineService) -> None
 
 
 def forms(service: LocalQuarantineService, settings: Settings, *, demo: bool) -> list[Route]:
-    """`/quarantine/replay` and `/quarantine/discard`, which the pages' buttons post to."""
+    """Return `/quarantine/replay` and `/quarantine/discard`, to which the forms of the pages post."""
 
-    async def replay(request: Request) -> HTMLResponse:
-        entries, media_type = await _selected(request, settings)
+    def replay(entries: list[str], media_type: str) -> Iterable[Outcome]:
+        return (service.replay(entry, Edit(type=media_type)) for entry in entries)
 
-        def outcomes() -> Iterable[Outcome]:
-            for entry in entries:
-                yield service.replay(entry, Edit(type=media_type))
+    def discard(entries: list[str], _media_type: str) -> Iterable[Outcome]:
+        return service.discard(entries)
 
-        return await run_in_threadpool(_outcomes, Page(request, "quarantine", demo), outcomes)
+    def route(path: str, resolve: Callable[[list[str], str], Iterable[Outcome]]) -> Route:
+        async def endpoint(request: Request) -> HTMLResponse:
+            body = await read_body(request, _FORM_LIMIT_BYTES, settings)
+            fields = parse_qs(body.decode("ascii", "replace"))
+            entries, media_type = fields.get("entry", [])[:ENTRIES_LIMIT], fields.get("type", [""])[0]
+            page = Page(request, "quarantine", demo)
+            return await run_in_threadpool(_outcomes, page, lambda: resolve(entries, media_type))
 
-    async def discard(request: Request) -> HTMLResponse:
-        entries, _ = await _selected(request, settings)
-        return await run_in_threadpool(_outcomes, Page(request, "quarantine", demo), lambda: service.discard(entries))
+        return Route(path, endpoint, methods=["POST"])
 
-    return [
-        Route("/quarantine/replay", replay, methods=["POST"]),
-        Route("/quarantine/discard", discard, methods=["POST"]),
-    ]
-
-
-async def _selected(request: Request, settings: Settings) -> tuple[list[str], str]:
-    """The entries that a form names, and the media type to replay them as."""
-    body = await read_body(request, _FORM_LIMIT_BYTES, settings)
-    fields = parse_qs(body.decode("ascii", "replace"))
-    return fields.get("entry", [])[:ENTRIES_LIMIT], fields.get("type", [""])[0]
+    return [route("/quarantine/replay", replay), route("/quarantine/discard", discard)]
 
 
 def _outcomes(page: Page, resolve: Callable[[], Iterable[Outcome]]) -> HTMLResponse:
-    """The page with the outcome of each entry; where ingest is down, of those before."""
+    """Return the page with the outcomes. If an error ends the work, it contains the outcomes before the error."""
     found: list[Outcome] = []
     problem = ""
     try:

@@ -1,4 +1,4 @@
-"""Rendering of the pages' templates in the reader's language."""
+"""Rendering of the page templates in the language of the reader."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tillstream.web.i18n import Localizer, language_of, localizer
 TEMPLATES = Path(__file__).parent / "templates"
 
 EVIDENCE_AMOUNTS = frozenset({"lines", "total", "net", "tax", "paid"})
-"""The values of evidence that are amounts in the chain's currency."""
+"""The names of the values of an anomaly that are amounts in the currency of the chain."""
 
 SECTIONS = {
     "today": ("/", "today"),
@@ -34,15 +34,15 @@ SECTIONS = {
     "quarantine": ("/quarantine", "quarantine_nav"),
     "docs": ("/docs", "api_nav"),
 }
-"""The sections of the header, with address and message."""
+"""The path and the message key of each section in the page header."""
 
 NAMED_FIELDS = frozenset({"day", "store", "till", "receipt", "arrived", "category", "kind", "source", "reason"})
-"""The fields of forms whose labels are messages."""
+"""The form fields whose labels are messages. Other fields show their names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A request for a page, and how it is answered. `demo` marks all pages as invented."""
+    """A request for a page of a section. `demo` marks the data on the page as invented."""
 
     request: Request
     section: str
@@ -53,7 +53,7 @@ class Page:
         return localizer(language_of(self.request))
 
     def render(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-        """The page made of a template."""
+        """Render a template."""
         text = (
             environment(self.localizer.language)
             .get_template(template)
@@ -62,31 +62,31 @@ class Page:
         return HTMLResponse(text, status)
 
     def message(self, title: str, text: str, status: int) -> HTMLResponse:
-        """A page that has only a message; `title` is the key of its title."""
+        """Render a page with only a message. `title` is the message key of its title."""
         return self.render("message.html", status, title=self.localizer.text(title), message=text)
 
     def missing(self, title: str, why: str) -> HTMLResponse:
-        """The page for something that does not exist; `why` is the key of the explanation."""
+        """Render the page for something that does not exist. `why` is the message key of the explanation."""
         return self.message(title, self.localizer.text(why), 404)
 
     def filters(self, known: Parameters) -> dict[str, str]:
-        """The filters of a form, without fields that were left empty. Raises `BadQuery`."""
-        given = read_query(self.request, {**known, "lang": str})
-        return {name: text for name, text in given.items() if text and name != "lang"}
+        """Return the query parameters except the language and empty values. Raises `BadQuery`."""
+        found = read_query(self.request, {**known, "lang": str})
+        return {name: text for name, text in found.items() if text and name != "lang"}
 
 
 Handler = Callable[[Page], HTMLResponse]
 
 
 class Pages:
-    """Routes of pages. An invalid query is answered with a page too."""
+    """The routes of pages. The response to an invalid query is also a page."""
 
     def __init__(self, *, demo: bool) -> None:
         self.routes: list[Route] = []
         self._demo = demo
 
     def add(self, path: str, section: str) -> Callable[[Handler], Handler]:
-        """Serve the decorated function at the path."""
+        """Register the decorated function for the path."""
 
         def register(handler: Handler) -> Handler:
             @wraps(handler)
@@ -105,7 +105,7 @@ class Pages:
 
 @cache
 def environment(language: str) -> Environment:
-    """The templates in one language."""
+    """Return the environment of all templates in one language."""
     local = localizer(language)
     return html.environment(
         TEMPLATES,
@@ -117,24 +117,24 @@ def environment(language: str) -> Environment:
         price=local.price,
         count=local.count,
         day_name=local.day,
-        alert_values=lambda alert: {"title": alert.title, **_written(local, alert.values)},
-        evidence_values=lambda each, currency: _written(local, each.values, currency),
+        alert_values=lambda alert: {"title": alert.title, **_formatted(local, alert.values)},
+        evidence_values=lambda each, currency: _formatted(local, each.values, currency),
         address=address,
         segment=lambda text: quote(text, safe=""),
     )
 
 
 def address(path: str, query: Mapping[str, str]) -> str:
-    """The path with a query, where it has parameters."""
+    """Return the path with the query parameters, if there are any."""
     return f"{path}?{urlencode(query)}" if query else path
 
 
-def _written(local: Localizer, values: Mapping[str, Any], currency: str = "") -> dict[str, str]:
-    """The values of a message as the language writes them."""
+def _formatted(local: Localizer, values: Mapping[str, Any], currency: str = "") -> dict[str, str]:
+    """Format the values of a message. With a `currency`, amounts of an anomaly are formatted as money."""
 
-    def write(name: str, value: Any) -> str:
+    def formatted(name: str, value: Any) -> str:
         if currency and name in EVIDENCE_AMOUNTS:
             return local.money(value, currency)
         return local.count(value) if isinstance(value, int) else str(value)
 
-    return {name: write(name, value) for name, value in values.items()}
+    return {name: formatted(name, value) for name, value in values.items()}

@@ -19,7 +19,7 @@ from tillstream.clock import ManualClock
 from tillstream.config.settings import Settings
 from tillstream.errors import LogUnavailable
 from tillstream.web.live import feed as live_module
-from tillstream.web.live.feed import LiveFeed
+from tillstream.web.live.feed import Event, LiveFeed, preamble
 
 LIMIT_S = 20
 NOON_MS = NOON_US // 1_000
@@ -402,3 +402,28 @@ def test_given_as_many_viewers_as_may_when_asked_then_the_feed_is_full(monkeypat
         assert [*states, feed.full] == [False, True, False]
 
     run(main)
+
+
+def unpacked(stream: bytes) -> bytes:
+    return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(stream)
+
+
+def test_given_data_when_made_an_event_then_it_is_a_server_sent_event() -> None:
+    assert Event.of(7, "overview", b'{"a":1}').plain == b'id: 7\nevent: overview\ndata: {"a":1}\n\n'
+
+
+def test_given_streams_that_took_other_events_when_unpacked_then_each_has_what_was_sent_to_it() -> None:
+    events = [Event.of(number, "overview", b'{"revenue":"%d.00"}' % number * 40) for number in range(1, 5)]
+    for taken in (events, events[::2], events[2:]):
+        stream = preamble(1_000, gzip=True) + b"".join(each.compressed for each in taken)
+        text = preamble(1_000, gzip=False) + b"".join(each.plain for each in taken)
+        assert unpacked(stream) == text
+
+
+def test_given_a_part_of_a_stream_when_unpacked_then_every_event_so_far_is_whole() -> None:
+    stream = preamble(1_000, gzip=True)
+    unpacking = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    assert unpacking.decompress(stream) == b"retry: 1000\n\n"
+    for number in (1, 2):
+        sent = Event.of(number, "overview", b'{"revenue":"1.00"}')
+        assert unpacking.decompress(sent.encoded(gzip=True)) == sent.encoded(gzip=False)

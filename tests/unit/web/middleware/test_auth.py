@@ -1,7 +1,9 @@
-"""Given a password; when anything of the dashboard's port is asked for; then strangers see the login page and no more."""
+"""The port of the dashboard: strangers see only the login page, and credentials open as much as they allow."""
 
 from __future__ import annotations
 
+import asyncio
+import re
 import secrets
 from collections.abc import Iterator
 from http.cookies import SimpleCookie
@@ -9,18 +11,19 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.requests import Request
 
 from tests.inprocess.access import PASSWORD, add_key, set_password
 from tests.inprocess.dashboard import DashboardClient, dashboard_server
 from tests.inprocess.pipeline import Pipeline
 from tests.support.waiting import wait_until
-from tillstream.access import sessions
+from tillstream.access import machine_token, password, sessions
 from tillstream.access.sessions import COOKIE
-from tillstream.clock import SystemClock
+from tillstream.clock import ManualClock, SystemClock
 from tillstream.config.data_directory import DataDirectory, open_directory
 from tillstream.config.settings import Settings
 from tillstream.web.middleware import auth
-from tillstream.web.middleware.authenticator import Authenticator
+from tillstream.web.middleware.auth import Authenticator, login_page, own_address
 
 EVERYTHING = [
     "/",
@@ -57,7 +60,7 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
 
 
 def authenticator(directory: DataDirectory) -> Authenticator:
-    return Authenticator.of(directory, Settings(), SystemClock(), secrets.token_bytes)
+    return Authenticator(directory, Settings(), SystemClock(), secrets.token_bytes)
 
 
 @pytest.fixture
@@ -184,7 +187,7 @@ def test_where_a_password_is_required_and_missing_the_page_says_how_to_set_it(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
     directory = open_directory(tmp_path / "other")
-    required = Authenticator.of(directory, Settings(access="on"), SystemClock(), secrets.token_bytes)
+    required = Authenticator(directory, Settings(access="on"), SystemClock(), secrets.token_bytes)
     guarded = DashboardClient(pipeline, authenticator=required)
     assert "tillstream password set" in guarded.request("/login").text
     assert guarded.request("/login", "POST", form={"password": PASSWORD}).status_code == 403
@@ -231,3 +234,184 @@ def test_a_live_feed_from_before_the_password_ends_once_there_is_one(
             set_password(directory)
             wait_until(lambda: server.live.viewers == 0, "the feed has ended")
         assert client.get("/api/v1/live").status_code == 401
+
+
+NOW_US = 1_795_435_200_000_000
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> DataDirectory:
+    return open_directory(tmp_path / "data")
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOW_US)
+
+
+def authenticator_of(bare: DataDirectory, clock: ManualClock, **settings: object) -> Authenticator:
+    return Authenticator(bare, Settings(**settings), clock, secrets.token_bytes)  # type: ignore[arg-type]
+
+
+def request(client: str = "127.0.0.1", **headers: str) -> Request:
+    named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return Request({"type": "http", "method": "GET", "path": "/", "headers": named, "client": (client, 5_000)})
+
+
+def bearer(text: str) -> Request:
+    return request(authorization=f"Bearer {text}")
+
+
+def test_without_a_password_everybody_comes_in(bare: DataDirectory, clock: ManualClock) -> None:
+    open_one = authenticator_of(bare, clock)
+    assert (open_one.is_required, open_one.has_password, open_one.allows(request())) == (False, False, True)
+
+
+def test_without_a_password_no_name_that_others_could_have_given_leads_in(
+    bare: DataDirectory, clock: ManualClock
+) -> None:
+    named = request(host="shop.example:8050")
+    open_one = authenticator_of(bare, clock)
+    assert [open_one.has_foreign_host(each) for each in (named, request(host="localhost:8050"), request())] == [
+        *(True, False, False)
+    ]
+    assert not authenticator_of(bare, clock, insecure=True).has_foreign_host(named)
+    set_password(bare)
+    assert not authenticator_of(bare, clock).has_foreign_host(named)
+
+
+def test_where_one_is_required_nobody_does_until_it_is_set(bare: DataDirectory, clock: ManualClock) -> None:
+    guarded = authenticator_of(bare, clock, host="0.0.0.0")
+    assert (guarded.is_required, guarded.has_password, guarded.allows(request())) == (True, False, False)
+    assert asyncio.run(guarded.log_in(request(), PASSWORD)) == ""
+    assert guarded.allows(bearer(machine_token.token(bare, secrets.token_bytes)))
+
+
+def test_the_password_opens_a_session_that_ends(bare: DataDirectory, clock: ManualClock) -> None:
+    set_password(bare)
+    guarded = authenticator_of(bare, clock, session_hours=1)
+    assert asyncio.run(guarded.log_in(request(), "croissant")) == ""
+    token = asyncio.run(guarded.log_in(request(), PASSWORD))
+    inside = request(cookie=f"{COOKIE}={token}")
+    assert guarded.sessions.lifetime_s == 3_600
+    assert guarded.allows(inside)
+    assert not guarded.allows(request(cookie=f"{COOKIE}={token}x"))
+    assert not guarded.allows(request(cookie=f"{COOKIE}={'x' * 1_000}"))
+    clock.advance(3_600)
+    assert not guarded.allows(inside)
+
+
+def test_who_leaves_has_to_log_in_again(bare: DataDirectory, clock: ManualClock) -> None:
+    set_password(bare)
+    guarded = authenticator_of(bare, clock)
+    inside = request(cookie=f"{COOKIE}={asyncio.run(guarded.log_in(request(), PASSWORD))}")
+    assert guarded.allows(inside)
+    asyncio.run(guarded.log_out(inside))
+    assert not guarded.allows(inside)
+
+
+def test_only_a_key_for_reading_and_the_machines_token_come_in(bare: DataDirectory, clock: ManualClock) -> None:
+    set_password(bare)
+    reading, posting = add_key(bare, reads=True), add_key(bare, "12")
+    guarded = authenticator_of(bare, clock)
+    assert guarded.ingest_requires_key
+    assert guarded.allows(bearer(reading))
+    assert guarded.allows(request(x_api_key=reading))
+    assert guarded.allows(bearer(machine_token.token(bare, secrets.token_bytes)))
+    assert not guarded.allows(bearer(posting))
+    assert not guarded.allows(bearer(PASSWORD))
+    assert not guarded.allows(bearer(""))
+
+
+def test_a_password_set_or_changed_elsewhere_counts_within_a_second(bare: DataDirectory, clock: ManualClock) -> None:
+    guarded = authenticator_of(bare, clock)
+    set_password(bare)
+    clock.advance(1)
+    asyncio.run(guarded.refresh())
+    assert not guarded.allows(request())
+    inside = request(cookie=f"{COOKIE}={asyncio.run(guarded.log_in(request(), PASSWORD))}")
+    assert guarded.allows(inside)
+    set_password(bare, "tarte aux pommes")
+    clock.advance(1)
+    asyncio.run(guarded.refresh())
+    assert not guarded.allows(inside)
+    password.clear(bare.password)
+    clock.advance(1)
+    asyncio.run(guarded.refresh())
+    assert guarded.allows(request())
+
+
+def test_tries_are_counted_by_address_and_forgiven_to_who_knows(bare: DataDirectory, clock: ManualClock) -> None:
+    set_password(bare)
+    guarded = authenticator_of(bare, clock)
+    for _ in range(10):
+        assert guarded.wait_s(request()) == 0
+    assert guarded.wait_s(request()) > 0
+    assert guarded.wait_s(request(client="192.0.2.1")) == 0
+    asyncio.run(guarded.log_in(request(), PASSWORD))
+    assert guarded.wait_s(request()) == 0
+
+
+@pytest.mark.parametrize(("client", "encrypted"), [("127.0.0.1", True), ("192.0.2.1", True), ("192.0.2.2", False)])
+def test_only_known_proxies_are_believed(bare: DataDirectory, clock: ManualClock, client: str, encrypted: bool) -> None:
+    guarded = authenticator_of(bare, clock, proxies=["192.0.2.1"])
+    asked = request(client=client, x_forwarded_proto="https", x_forwarded_for="198.51.100.4")
+    assert guarded.is_encrypted(asked) == encrypted
+    assert guarded.client_address(asked) == ("198.51.100.4" if encrypted else client)
+
+
+def test_with_tls_of_its_own_every_request_is_encrypted(bare: DataDirectory, clock: ManualClock) -> None:
+    own = authenticator_of(bare, clock, tls_certificate_file="certificate.pem", tls_key_file="key.pem")
+    assert own.is_encrypted(request(client="192.0.2.1"))
+
+
+def asked(language: str = "en") -> Request:
+    return Request({"type": "http", "headers": [(b"accept-language", language.encode())], "query_string": b""})
+
+
+def text(problem: str = "", language: str = "en", wanted: str = "/", **values: int) -> str:
+    return bytes(login_page(asked(language), wanted, problem, 200, **values).body).decode()
+
+
+def test_it_loads_nothing_from_anywhere() -> None:
+    shown = text()
+    assert re.findall(r'(?:src|href)="(?!data:)', shown) == []
+    assert "prefers-color-scheme: dark" in shown
+    assert "<script" not in shown
+
+
+@pytest.mark.parametrize(("language", "title"), [("en", "Log in"), ("fr-FR", "Connexion")])
+def test_it_speaks_the_browsers_language(language: str, title: str) -> None:
+    shown = text(language=language)
+    assert f'<html lang="{language[:2]}">' in shown
+    assert f"<h1>{title}</h1>" in shown
+    assert 'autocomplete="current-password"' in shown
+
+
+def test_a_problem_is_told_and_read_out() -> None:
+    assert 'role="alert"' not in text()
+    shown = text("wrong_password")
+    assert '<p class="bad" id="problem" role="alert">That is not the password.</p>' in shown
+    assert 'aria-describedby="problem"' in shown
+    assert "Try again in 1 second." in text("too_many_attempts", count=1)
+
+
+def test_where_one_wants_to_go_is_escaped() -> None:
+    assert 'value="/&#34;&gt;&lt;script&gt;"' in text(wanted='/"><script>')
+
+
+@pytest.mark.parametrize(
+    ("wanted", "led"),
+    [
+        ("/shops/12?day=2026-11-24", "/shops/12?day=2026-11-24"),
+        ("", "/"),
+        ("https://example.org/", "/"),
+        ("//example.org/", "/"),
+        ("/\\example.org/", "/"),
+        ("/a\r\nSet-Cookie: x", "/"),
+        ("/login?next=/", "/"),
+        ("/logout", "/"),
+    ],
+)
+def test_nobody_is_led_elsewhere(wanted: str, led: str) -> None:
+    assert own_address(wanted) == led

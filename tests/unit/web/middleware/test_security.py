@@ -1,4 +1,4 @@
-"""The dashboard's port reads, takes changes from its own pages and from programs only, and loads nothing from elsewhere."""
+"""The port of the dashboard reads, accepts changes from its own pages and from programs, and trusts known proxies."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.requests import Request
 
 from tests.inprocess.dashboard import DashboardClient
 from tests.inprocess.pipeline import Pipeline
+from tillstream.web.middleware.security import Proxies
 
 
 @pytest.fixture
@@ -108,3 +110,40 @@ def test_given_any_answer_when_read_then_it_allows_no_script_but_its_own_files(
     assert "unsafe" not in policy["script-src"]
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["cache-control"] == "no-cache"
+
+
+def request(client: str = "127.0.0.1", **headers: str) -> Request:
+    named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return Request({"type": "http", "method": "GET", "path": "/", "headers": named, "client": (client, 5_000)})
+
+
+def test_a_proxy_on_this_machine_speaks_for_whom_it_names_last() -> None:
+    proxies = Proxies()
+    assert proxies.client_address(request(x_forwarded_for="10.0.0.1, 192.0.2.7")) == "192.0.2.7"
+    assert proxies.client_address(request(client="192.0.2.1", x_forwarded_for="10.0.0.1")) == "192.0.2.1"
+    assert proxies.client_address(request()) == "127.0.0.1"
+
+
+@pytest.mark.parametrize("client", ["10.1.2.3", "192.0.2.1", "2001:db8::7"])
+def test_one_elsewhere_does_only_where_it_is_named(client: str) -> None:
+    asked = request(client=client, x_forwarded_for="198.51.100.4", x_forwarded_proto="https")
+    named = Proxies(["10.1.0.0/16", "192.0.2.1", "2001:db8::/64"])
+    assert (named.client_address(asked), named.is_encrypted(asked)) == ("198.51.100.4", True)
+    assert (Proxies().client_address(asked), Proxies().is_encrypted(asked)) == (client, False)
+    other = request(client="10.2.0.1", x_forwarded_for="198.51.100.4", x_forwarded_proto="https")
+    assert (named.client_address(other), named.is_encrypted(other)) == ("10.2.0.1", False)
+
+
+def test_who_has_no_address_is_nobody() -> None:
+    nameless = request(client="testclient", x_forwarded_for="198.51.100.4")
+    assert Proxies(["0.0.0.0/0"]).client_address(nameless) == "testclient"
+    unknown = Request({"type": "http", "method": "GET", "path": "/", "headers": [], "client": None})
+    assert (Proxies().client_address(unknown), Proxies().is_encrypted(unknown)) == ("", False)
+
+
+@pytest.mark.parametrize(
+    ("proto", "encrypted"), [("https", True), ("http", False), ("https, http", False), ("", False)]
+)
+def test_it_says_whether_the_browser_came_by_https(proto: str, encrypted: bool) -> None:
+    asked = request(x_forwarded_proto=proto) if proto else request()
+    assert Proxies().is_encrypted(asked) == encrypted

@@ -1,0 +1,112 @@
+"""Security of requests: trusted proxies, allowed methods, cross-site requests, and security headers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from ipaddress import ip_address, ip_network
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tillstream.config import ports
+from tillstream.http.messages import is_cross_site
+from tillstream.web.api.routing import refusal
+
+READING = ("GET", "HEAD")
+
+CHANGING = re.compile(
+    r"/api/v1/quarantine/(?:[^/]+/(?:replay|discard)|discard)|/quarantine/(?:replay|discard)", re.ASCII
+)
+"""The paths that accept POST requests. Cross-site requests are rejected."""
+
+LOGIN_PATHS = frozenset({"/login", "/logout"})
+"""The paths that accept POST requests also from pages of other sites."""
+
+# Bars and the login page have inline styles. Inline scripts are not allowed.
+POLICY = (
+    "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+)
+
+
+class Proxies:
+    """Finds the client of a request that was forwarded by trusted proxies."""
+
+    def __init__(self, networks: Sequence[str] = ()) -> None:
+        """`networks` are the addresses and networks of trusted proxies. Proxies on this machine are also trusted."""
+        self._networks = [ip_network(each) for each in networks]
+
+    def client_address(self, request: Request) -> str:
+        """Return the address of the client, or an empty string if it is unknown."""
+        forwarded = _last(request, "x-forwarded-for") if self._trusts(request) else ""
+        return forwarded or (request.client.host if request.client else "")
+
+    def is_encrypted(self, request: Request) -> bool:
+        """Return whether the client sent the request to a trusted proxy over HTTPS."""
+        return self._trusts(request) and _last(request, "x-forwarded-proto") == "https"
+
+    def _trusts(self, request: Request) -> bool:
+        if request.client is None:
+            return False
+        if ports.is_loopback(request.client.host):
+            return True
+        try:
+            client = ip_address(request.client.host)
+        except ValueError:
+            return False
+        return any(client in network for network in self._networks)
+
+
+def _last(request: Request, header: str) -> str:
+    """Return the last value of a header. The nearest proxy wrote it; the client may have forged earlier values."""
+    return ",".join(request.headers.getlist(header)).rpartition(",")[2].strip()
+
+
+class SecurityHeaders:
+    """Rejects methods that a path does not allow and cross-site requests, and adds headers to all responses."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_secured(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Content-Security-Policy"] = POLICY
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["Referrer-Policy"] = "same-origin"
+                headers.setdefault("Cache-Control", "no-cache")
+            await send(message)
+
+        await (_reject(scope) or self._app)(scope, receive, send_secured)
+
+
+def _reject(scope: Scope) -> Response | None:
+    """Return the rejection of a request, or None if it is allowed."""
+    method, path = scope["method"], scope["path"]
+    if method == "POST" and path in LOGIN_PATHS:
+        return None
+    if not CHANGING.fullmatch(path):
+        if method in READING:
+            return None
+        allowed = {"Allow": ", ".join(READING)}
+        return refusal(405, path, f"{method} is not taken here", "this port only reads", allowed)
+    if method != "POST":
+        return refusal(405, path, f"{method} is not taken here", "send a POST", {"Allow": "POST"})
+    if not _is_trusted(dict(scope["headers"])):
+        hint = "use the page of this port, or send application/json from a program"
+        return refusal(403, path, "it comes from a page of another site", hint)
+    return None
+
+
+def _is_trusted(headers: dict[bytes, bytes]) -> bool:
+    """Return whether the request cannot come from a page of another site.
+
+    Such pages cannot send JSON, because browsers first ask this server for permission.
+    """
+    if headers.keys() & {b"sec-fetch-site", b"origin"}:
+        return not is_cross_site(headers)
+    return headers.get(b"content-type", b"").partition(b";")[0].strip().lower() == b"application/json"
