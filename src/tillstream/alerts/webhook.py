@@ -54,7 +54,7 @@ class Webhook:
         self._url = settings.alert_webhook_url
         self._host = urlsplit(self._url).netloc
         timeout_s = settings.alert_webhook_timeout_ms / 1_000
-        self._client = ControlClient(timeout_s, attempts=None, pauses_s=pauses_s, limit_bytes=0)
+        self._client = ControlClient(timeout_s, pauses_s=pauses_s, limit_bytes=0)
         self._max_age_s = max_age_s
         self._now = now
         self._queue: deque[_QueuedEvent] = deque(maxlen=QUEUE_LIMIT)

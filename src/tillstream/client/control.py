@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 import ssl
-import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from http import HTTPStatus
 from ipaddress import ip_address
+from itertools import chain, repeat
+from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -26,7 +27,7 @@ RETRYABLE = frozenset({408, 429})
 """Statuses below 500 for which a repeated request may succeed."""
 
 Wait = Callable[[str, float], bool]
-"""Waits between two attempts, given the reason of the failure and the pause in seconds; False gives up."""
+"""Waits between two attempts, given the reason of the failure and the pause in seconds. Returns False to give up."""
 
 
 class RequestFailed(TillstreamError):
@@ -42,56 +43,51 @@ class Response(NamedTuple):
         return self.status in RETRYABLE or self.status >= 500
 
 
-def _sleep(_reason: str, pause_s: float) -> bool:
-    time.sleep(pause_s)
-    return True
-
-
 class ControlClient:
-    """Sends each request over a new connection, retries it, and follows no redirect. Safe from any thread.
+    """Sends each request over a new connection and follows no redirect. Safe from any thread.
 
-    `timeout_s` limits each wait for the peer. `attempts` includes the first one; None sets no limit. `pauses_s` are the
-    waits between attempts; the last one repeats. `same_machine` accepts any certificate, because the address comes
-    from a lock file that only this machine's own processes write. Of a longer body only `limit_bytes` are returned.
+    `timeout_s` limits each wait for the server. `pauses_s` are the pauses between attempts; the last one repeats.
+    `same_machine` accepts any certificate: the address then comes from a lock file that only processes of this machine
+    write. A response body is cut off after `limit_bytes`.
     """
 
     def __init__(
         self,
         timeout_s: float,
         *,
-        attempts: int | None = 1,
         pauses_s: tuple[float, ...] = (1.0,),
         same_machine: bool = False,
         limit_bytes: int = RESPONSE_LIMIT_BYTES,
     ) -> None:
         self._timeout_s = timeout_s
-        self._attempts = attempts
         self._pauses_s = pauses_s
         self._same_machine = same_machine
         self._limit_bytes = limit_bytes
 
     def send(
-        self, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None, wait: Wait = _sleep
+        self,
+        url: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        wait: Wait | None = None,
     ) -> Response:
-        """POST the body, or GET without one. Returns the last response. Raises `RequestFailed` if there was none."""
-        attempt = 0
-        while True:
-            attempt += 1
-            outcome = self._attempt(url, body, headers or {})
-            if isinstance(outcome, Response):
-                if not outcome.retryable:
-                    return outcome
-                reason = f"it answered {outcome.status}"
-            else:
-                reason = str(outcome)
-            pause_s = self._pauses_s[min(attempt, len(self._pauses_s)) - 1]
-            if attempt == self._attempts or not wait(reason, pause_s):
-                break
-        if isinstance(outcome, RequestFailed):
-            raise outcome
-        return outcome
+        """POST the body, or GET without a body. Returns the last response.
 
-    def _attempt(self, url: str, body: bytes | None, headers: Mapping[str, str]) -> Response | RequestFailed:
+        A failed request is repeated while `wait` returns True, and sent once without `wait`. Raises `RequestFailed` if
+        the last attempt got no response.
+        """
+        pauses_s = chain(self._pauses_s, repeat(self._pauses_s[-1]))
+        while True:
+            try:
+                response = self._attempt(url, body, headers)
+                reason = f"it answered {response.status}"
+                if not response.retryable or wait is None or not wait(reason, next(pauses_s)):
+                    return response
+            except RequestFailed as error:
+                if wait is None or not wait(str(error), next(pauses_s)):
+                    raise
+
+    def _attempt(self, url: str, body: bytes | None, headers: Mapping[str, str]) -> Response:
         # The import takes a quarter of a second, and most processes send no such request.
         import httpx
 
@@ -112,9 +108,7 @@ class ControlClient:
                         break
                 return Response(response.status_code, bytes(received[: self._limit_bytes]))
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            failure = RequestFailed(str(error) or type(error).__name__)
-            failure.__cause__ = error
-            return failure
+            raise RequestFailed(str(error) or type(error).__name__) from error
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:

@@ -227,8 +227,7 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         self.sent_ns = 0
         self.request = None
-        if self._transport is not None:
-            self._transport.abort()
+        self.drop("it is closed")
         if self._opening is not None:
             self._opening.cancel()
 

@@ -53,7 +53,6 @@ class Counts(Struct, kw_only=True):
     refused: int = 0
     skipped: dict[str, int] = {}
     refusals_bytes: int = 0
-    refusals_kept: int = 0
     finished: bool = False
     target: str = ""
     """The path in the inbox to which the finished file moves."""
@@ -69,7 +68,7 @@ class Checkpoint:
         with _storing_in(directory):
             # Only the owner may read refusals, because they may name customers.
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._refusals: BinaryIO = open(self._refusals_path, "r+b", opener=_open_or_create)  # noqa: SIM115
+            self._refusals: BinaryIO = os.fdopen(os.open(self._refusals_path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
             try:
                 _lock(self._refusals)
                 self.counts = _read(self._path)
@@ -77,12 +76,10 @@ class Checkpoint:
             except BaseException:
                 self._refusals.close()
                 raise
-        self.resumed_at = self.counts.done
 
     def reset(self) -> None:
         """Start again at the beginning of the file."""
         self.counts = Counts()
-        self.resumed_at = 0
         self._truncate()
 
     def add(
@@ -95,15 +92,14 @@ class Checkpoint:
     ) -> None:
         """Count the items up to but not including `end` as acknowledged."""
         counts = self.counts
+        with _storing_in(self._path.parent):
+            for refusal in islice(refusals, max(0, REFUSALS_LIMIT - counts.refused)):
+                counts.refusals_bytes += self._refusals.write(_encode(refusal) + b"\n")
         counts.done = end
         counts.receipts += receipts
         counts.refused += len(refusals)
         for kind, number in skipped.items():
             counts.skipped[kind] = counts.skipped.get(kind, 0) + number
-        with _storing_in(self._path.parent):
-            for refusal in islice(refusals, REFUSALS_LIMIT - counts.refusals_kept):
-                counts.refusals_bytes += self._refusals.write(_encode(refusal) + b"\n")
-                counts.refusals_kept += 1
 
     def save(self) -> None:
         """Store the progress, without fsync. After a power failure, lost items are sent again and count once."""
@@ -142,14 +138,10 @@ class Checkpoint:
 def prune(directory: Path) -> None:
     """Delete the oldest checkpoints beyond `FILES_LIMIT`."""
     with suppress(OSError):
-        stored = sorted(directory.glob(f"*{_SUFFIX}"), key=lambda path: path.stat().st_mtime)
-        for path in stored[: max(0, len(stored) - FILES_LIMIT)]:
+        newest_first = sorted(directory.glob(f"*{_SUFFIX}"), key=lambda path: -path.stat().st_mtime)
+        for path in newest_first[FILES_LIMIT:]:
             path.unlink()
             path.with_suffix(_REFUSALS_SUFFIX).unlink(missing_ok=True)
-
-
-def _open_or_create(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CREAT, 0o600)
 
 
 def _lock(file: BinaryIO) -> None:

@@ -36,9 +36,10 @@ class ProgressDisplay:
         self._quiet = quiet
         self._size_bytes = size_bytes
         self._line_us = clock.now_us()
-        self._receipts_before = self._bytes_before = 0
-        self._receipts = self._bytes = 0
         self._name = ""
+        self._receipts = self._bytes = 0
+        # The totals of the files before the current file.
+        self._receipts_before = self._bytes_before = 0
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -92,11 +93,7 @@ class Summary:
     """The outcomes of all files, and the first faults."""
 
     def __init__(self) -> None:
-        self.receipts = 0
-        self.refused = 0
-        self.skipped = 0
-        self.files = 0
-        self.problems = 0
+        self.receipts = self.refused = self.skipped = self.files = self.problems = 0
         self._outcomes: list[Outcome] = []
         self._faults: list[tuple[str, Refusal]] = []
 

@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from random import Random
 from threading import Thread
@@ -230,46 +229,39 @@ class _Receipt(Struct):
     documentTotal: DocumentTotal  # noqa: N815 - the name in the canonical receipt
 
 
-class DryRun:
-    """Decodes and validates files like ingest, and sends nothing."""
+_decode_total = msgspec.json.Decoder(_Receipt).decode
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
-        self._settings = settings
-        self._clock = clock
-        self._validator = Validator(settings)
-        self._decode = msgspec.json.Decoder(_Receipt).decode
-        self._unit = minor_unit(settings.currency)
 
-    def run(self, file: SourceFile, checkpoint: Checkpoint, on_progress: OnProgress) -> Outcome:
-        """Return the outcome with the sum of the gross totals. Refusals go to the checkpoint. Raises `CannotRead`."""
-        outcome = Outcome(file=file.name, format=file.decoder.title)
-        total = 0 * self._unit
-        try:
-            for index, item in enumerate(file.items()):
-                if index % PROGRESS_ITEMS == 0:
-                    on_progress(checkpoint, file.position)
-                if isinstance(item, Skip):
-                    checkpoint.add(index + 1, skipped={item.kind: 1})
-                    continue
-                try:
-                    if not isinstance(item, Record):
-                        raise ReceiptError(item.faults, parseable=False)
-                    total += self._gross_total(item, f"{file.decoder.name}/import")
-                    checkpoint.add(index + 1, receipts=1)
-                except ReceiptError as error:
-                    where = "" if isinstance(item, Record) else item.where
-                    checkpoint.add(index + 1, refusals=[Refusal.of(index, error.faults, where)])
-        except OSError as error:
-            raise CannotRead("read", file.name, error.strerror or error, "fix that, and try again") from error
-        checkpoint.counts.finished = True
-        outcome.update(checkpoint.counts)
-        outcome.total = f"{total} {self._settings.currency}"
-        return outcome
-
-    def _gross_total(self, record: Record, source: str) -> Decimal:
-        """Return the gross total, rounded like in the engine. Raises `ReceiptError`."""
-        self._validator.check(record.body, self._clock.now_us(), source, record.day)
-        return round_amount(self._decode(record.body).documentTotal.grossTotal, self._unit)
+def dry_run(
+    file: SourceFile, checkpoint: Checkpoint, settings: Settings, clock: Clock, on_progress: OnProgress
+) -> Outcome:
+    """Decode and validate a file like ingest, and send nothing. Refusals go to the checkpoint. Raises `CannotRead`."""
+    outcome = Outcome(file=file.name, format=file.decoder.title)
+    validator, unit = Validator(settings), minor_unit(settings.currency)
+    total = 0 * unit
+    try:
+        for index, item in enumerate(file.items()):
+            if index % PROGRESS_ITEMS == 0:
+                on_progress(checkpoint, file.position)
+            if isinstance(item, Skip):
+                checkpoint.add(index + 1, skipped={item.kind: 1})
+                continue
+            where = ""
+            try:
+                if not isinstance(item, Record):
+                    where = item.where
+                    raise ReceiptError(item.faults, parseable=False)
+                validator.check(item.body, clock.now_us(), f"{file.decoder.name}/import", item.day)
+                total += round_amount(_decode_total(item.body).documentTotal.grossTotal, unit)
+                checkpoint.add(index + 1, receipts=1)
+            except ReceiptError as error:
+                checkpoint.add(index + 1, refusals=[Refusal.of(index, error.faults, where)])
+    except OSError as error:
+        raise CannotRead("read", file.name, error.strerror or error, "fix that, and try again") from error
+    checkpoint.counts.finished = True
+    outcome.update(checkpoint.counts)
+    outcome.total = f"{total} {settings.currency}"
+    return outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +304,6 @@ class ImportRun:
 
     def _dry_run(self, display: ProgressDisplay, add: Callable[..., None]) -> bool:
         importer = self.importer
-        dry_run = DryRun(importer.settings, importer.clock)
         try:
             for path in self.paths:
                 display.begin(path)
@@ -321,7 +312,7 @@ class ImportRun:
                         closing(open_file(path, importer.formats, importer.decoder)) as file,
                         _temporary_checkpoint() as checkpoint,
                     ):
-                        add(dry_run.run(file, checkpoint, display.show), checkpoint)
+                        add(dry_run(file, checkpoint, importer.settings, importer.clock, display.show), checkpoint)
                 except (CannotRead, UnknownFormat) as error:
                     add(failed_outcome(path, error))
         except KeyboardInterrupt:

@@ -1,10 +1,12 @@
-"""The inbox: a folder whose files are imported once they are complete, and then moved away with a report."""
+"""The inbox: imports each complete file of a folder, then moves the file to a subfolder with a report."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from contextlib import suppress
+from functools import partial
+from itertools import chain, count
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -22,7 +24,7 @@ from tillstream.importing.source_file import REPORT_SUFFIX, UnknownFormat, is_ig
 from tillstream.importing.uploader import Destination, Uploader, with_time_zones
 
 STABLE_US = 2_000_000
-"""Time without a change after which a file is complete."""
+"""A file is complete after this time without a change."""
 
 SCAN_INTERVAL_S = 1.0
 RETRY_US = 10_000_000
@@ -34,99 +36,15 @@ logger = structlog.get_logger()
 
 
 class Fingerprint(NamedTuple):
-    """Changes when a file is written, or replaced by another one."""
+    """Changes when a file is written, or replaced by another file."""
 
     inode: int
     size: int
     mtime_ns: int
 
-    def matches(self, moved: Fingerprint | None) -> bool:
-        """Whether this is the file after its move, for which some network drives give another inode."""
-        return moved is None or (moved.size, moved.mtime_ns) == (self.size, self.mtime_ns)
-
-
-class Folder:
-    """The files of an inbox. What earlier scans found is held in memory only."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._scanned: dict[str, tuple[Fingerprint, int]] = {}
-
-    @property
-    def state(self) -> Path:
-        """The directory of the checkpoints."""
-        return self.path / STATE
-
-    def prepare(self) -> None:
-        """Create missing folders. Raises `OSError`."""
-        for path in (self.path, self.path / DONE, self.path / FAILED):
-            path.mkdir(exist_ok=True)
-
-    def complete_files(self, now_us: int) -> list[Path]:
-        """Scan the folder. Returns the files that were stable for `STABLE_US`, oldest first. Raises `OSError`."""
-        before, self._scanned = self._scanned, {}
-        complete: list[tuple[int, str]] = []
-        with os.scandir(self.path) as entries:
-            for entry in entries:
-                if is_ignored(entry.name) or not entry.is_file(follow_symlinks=False):
-                    continue
-                current = fingerprint(Path(entry.path))
-                if current is None:
-                    continue
-                previous, since_us = before.get(entry.name, (current, now_us))
-                if previous != current or since_us > now_us:
-                    since_us = now_us
-                self._scanned[entry.name] = current, since_us
-                if now_us - since_us >= STABLE_US:
-                    complete.append((current.mtime_ns, entry.name))
-        return [self.path / name for _, name in sorted(complete)]
-
-    def restart_wait(self, path: Path) -> None:
-        """Wait again until the file is stable."""
-        self._scanned.pop(path.name, None)
-
-    def free_target(self, name: str, *, failed: bool) -> str:
-        """A free path in the inbox for a file of that name, such as `done/monday (2).json`."""
-        folder = FAILED if failed else DONE
-        return f"{folder}/{self._free_name(folder, printable(name))}"
-
-    def restore(self, target: str, name: str) -> None:
-        """Move a file back into the inbox, and delete its report."""
-        folder, _, moved = target.partition("/")
-        (self.path / target).rename(self.path / self._free_name(".", name))
-        self.report(folder, moved).unlink()
-
-    def exists(self, target: str) -> bool:
-        return os.path.lexists(self.path / target)
-
-    def report(self, folder: str, name: str) -> Path:
-        """The path of the report on a file."""
-        return self.path / folder / f"{name}{REPORT_SUFFIX}"
-
-    def _free_name(self, folder: str, name: str) -> str:
-        stem, suffix = _split(name)
-        number, candidate = 1, name
-        while any(os.path.lexists(path) for path in (self.path / folder / candidate, self.report(folder, candidate))):
-            number += 1
-            candidate = f"{stem} ({number}){suffix}"
-        return candidate
-
-
-def inbox_folder(settings: Settings) -> Folder:
-    """The folder of the setting `inbox`, which need not exist yet. Raises `SettingsError` if it cannot be an inbox."""
-    path = Path(settings.inbox)
-    because = ""
-    if path.exists() and not path.is_dir():
-        because = "it is a file"
-    elif path.resolve() == settings.data_path.resolve():
-        because = "it is the data directory"
-    if because:
-        raise SettingsError("use the setting", f"inbox ({path})", because, "name a folder of its own")
-    return Folder(path)
-
 
 def fingerprint(path: Path) -> Fingerprint | None:
-    """The current fingerprint of a file; None if the file is gone."""
+    """Return the current fingerprint of a file, or None if there is no file."""
     try:
         status = path.stat(follow_symlinks=False)
     except FileNotFoundError:
@@ -134,18 +52,80 @@ def fingerprint(path: Path) -> Fingerprint | None:
     return Fingerprint(status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-def _split(name: str) -> tuple[str, str]:
-    """Stem and suffix, such as `monday` and `.json.gz`."""
-    path = Path(name)
-    suffixes = "".join(path.suffixes[-2:]) if path.suffix.lower() in (".gz", ".zst") else path.suffix
-    return name.removesuffix(suffixes), suffixes
+class Folder:
+    """The folder of an inbox. A target is a path in it as text, for example `done/monday.json`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.state = path / STATE
+        """The directory of the checkpoints."""
+        self._stable_since_us: dict[tuple[str, Fingerprint | None], int] = {}
+
+    def prepare(self) -> None:
+        """Create missing folders. Raises `OSError`."""
+        for path in (self.path, self.path / DONE, self.path / FAILED):
+            path.mkdir(exist_ok=True)
+
+    def complete_files(self, now_us: int) -> list[Path]:
+        """Scan the folder. Returns the files that have not changed for `STABLE_US`, oldest first. Raises `OSError`."""
+        before, self._stable_since_us = self._stable_since_us, {}
+        with os.scandir(self.path) as entries:
+            for entry in entries:
+                if not is_ignored(entry.name) and entry.is_file(follow_symlinks=False):
+                    file = entry.name, fingerprint(Path(entry.path))
+                    # The clock may have been set back since the last scan.
+                    self._stable_since_us[file] = min(now_us, before.get(file, now_us))
+        complete = [
+            (found.mtime_ns, name)
+            for (name, found), since_us in self._stable_since_us.items()
+            if found is not None and now_us - since_us >= STABLE_US
+        ]
+        return [self.path / name for _, name in sorted(complete)]
+
+    def free_target(self, name: str, *, failed: bool) -> str:
+        """Return a free target for a file of that name, such as `done/monday (2).json`."""
+        return self._free(f"{FAILED if failed else DONE}/", printable(name))
+
+    def restore(self, target: str, name: str) -> None:
+        """Move a file back into the inbox, and delete its report."""
+        (self.path / target).rename(self.path / self._free("", name))
+        self.report(target).unlink()
+
+    def exists(self, target: str) -> bool:
+        return os.path.lexists(self.path / target)
+
+    def report(self, target: str) -> Path:
+        """Return the path of the report on a file."""
+        return self.path / f"{target}{REPORT_SUFFIX}"
+
+    def _free(self, prefix: str, name: str) -> str:
+        """Return a target that neither a file nor a report uses."""
+        path = Path(name)
+        suffix = "".join(path.suffixes[-2:]) if path.suffix.lower() in (".gz", ".zst") else path.suffix
+        stem = name.removesuffix(suffix)
+        names = chain([name], (f"{stem} ({number}){suffix}" for number in count(2)))
+        targets = (f"{prefix}{candidate}" for candidate in names)
+        return next(target for target in targets if not self.exists(target) and not self.report(target).exists())
+
+
+def inbox_folder(settings: Settings) -> Folder:
+    """Return the folder of the setting `inbox`. It need not exist. Raises `SettingsError` if it cannot be an inbox."""
+    path = Path(settings.inbox)
+    because = ""
+    if path.exists() and not path.is_dir():
+        because = "it is a file"
+    elif path.resolve() == settings.data_path.resolve():
+        because = "it is the data directory"
+    if because:
+        raise SettingsError("use the setting", f"inbox ({path})", because, "name another folder")
+    return Folder(path)
 
 
 class Inbox:
-    """Imports the files of a folder until `stop` is set. The `importer` keeps its checkpoints in the folder.
+    """Imports the files of a folder until `stop` is set. The `importer` stores its checkpoints in the folder.
 
-    A file is moved after ingest has acknowledged all of it. Until then its checkpoint holds the progress, so that after
-    a crash at any point no receipt is lost or counted twice.
+    A file is moved after ingest has acknowledged all of its items. Until then its progress is in its checkpoint. After
+    a crash at any point, no receipt is lost or counted twice.
     """
 
     def __init__(
@@ -188,7 +168,7 @@ class Inbox:
                 await self._try(file)
 
     async def _try(self, path: Path) -> None:
-        # Each attempt has its own uploader, because an uploader keeps its first error.
+        # Each attempt has its own uploader, because an uploader raises its first error again.
         uploader = Uploader(self._destination, Random(), self._stop, give_up_s=None, notify=_log_waiting)
         try:
             await self._import(path, uploader)
@@ -218,29 +198,30 @@ class Inbox:
             self._move_away(path, before, failed_outcome(path, error), None)
 
     def _move_away(self, path: Path, before: Fingerprint, outcome: Outcome, checkpoint: Checkpoint | None) -> None:
-        """Write the report, move the file, and remove the checkpoint. After a crash the next scan does the rest."""
+        """Write the report, move the file, and remove the checkpoint. After a crash, the next scan does the rest."""
+        folder = self._folder
         if fingerprint(path) != before:
-            # The next import sends the changed file again. Receipts that it already had count once.
+            # The next import sends the changed file again. Receipts that were sent before count once.
             logger.warning("inbox.file_changed", file=path.name)
-            self._folder.restart_wait(path)
             return
         target = checkpoint.counts.target if checkpoint is not None else ""
-        if not target or self._folder.exists(target):
-            target = self._folder.free_target(path.name, failed=outcome.failed)
+        if not target or folder.exists(target):
+            target = folder.free_target(path.name, failed=outcome.failed)
             if checkpoint is not None:
                 checkpoint.counts.target = target
                 checkpoint.save()
-        folder, _, name = target.partition("/")
-        outcome.file = name
-        with replacing(self._folder.report(folder, name)) as file:
+        outcome.file = Path(target).name
+        with replacing(folder.report(target)) as file:
             write(file, outcome, checkpoint.refusals() if checkpoint is not None else ())
             file.write(b"\n")
-        path.rename(self._folder.path / target)
+        path.rename(folder.path / target)
         if checkpoint is not None:
             checkpoint.remove()
-        if not before.matches(fingerprint(self._folder.path / target)):
+        moved = fingerprint(folder.path / target)
+        # Some network drives give a moved file another inode.
+        if moved is not None and moved[1:] != before[1:]:
             logger.warning("inbox.file_replaced", file=path.name)
-            self._folder.restore(target, path.name)
+            folder.restore(target, path.name)
             return
         _log_outcome(path.name, target, outcome)
 
@@ -278,12 +259,8 @@ def _log_waiting(reason: str) -> None:
 
 
 def _log_outcome(name: str, target: str, outcome: Outcome) -> None:
-    fields: dict[str, object] = {"receipts": outcome.receipts, "refused": outcome.refused}
-    if outcome.skipped:
-        fields["skipped"] = sum(outcome.skipped.values())
-    if outcome.problem:
-        fields["reason"] = outcome.problem
-    if target.startswith(f"{DONE}/"):
-        logger.info("inbox.file_imported", file=name, to=target, **fields)
-    else:
-        logger.warning("inbox.file_failed", file=name, to=target, **fields)
+    optional = {"skipped": sum(outcome.skipped.values()), "reason": outcome.problem}
+    fields = {field: value for field, value in optional.items() if value}
+    imported = target.startswith(f"{DONE}/")
+    log = partial(logger.info, "inbox.file_imported") if imported else partial(logger.warning, "inbox.file_failed")
+    log(file=name, to=target, receipts=outcome.receipts, refused=outcome.refused, **fields)

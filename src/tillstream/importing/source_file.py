@@ -6,6 +6,7 @@ import io
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -53,16 +54,11 @@ def select(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def total_size(paths: Sequence[Path]) -> int | None:
-    """The size of all files in bytes; None if one of them is a pipe."""
-    total = 0
-    for path in paths:
-        try:
-            if path == STDIN or not path.is_file():
-                return None
-            total += path.stat().st_size
-        except OSError:
-            continue
-    return total
+    """Return the size of all files in bytes, or None if a file is a pipe or was deleted."""
+    with suppress(OSError):
+        if all(path != STDIN and path.is_file() for path in paths):
+            return sum(path.stat().st_size for path in paths)
+    return None
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -96,7 +92,8 @@ class SourceFile:
         if compressed := compression.kind(raw.head):
             self._decompressed = compression.Decompressed(raw, compressed)
             raw = _HeadReader(self._decompressed)
-            name = _without_compression(name)
+            if name.lower().endswith(_COMPRESSED_SUFFIXES):
+                name = name.rpartition(".")[0]
         found = decoder or formats.of_file(name, raw.head)
         if found is None:
             raise _unknown_format(self.name, raw.head, formats)
@@ -172,11 +169,6 @@ class _HeadReader(io.RawIOBase):
 def _identity(file: io.FileIO, status: os.stat_result) -> str:
     digest = blake2b(os.pread(file.fileno(), _IDENTITY_BYTES, 0), digest_size=16).hexdigest()
     return f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}:{digest}"
-
-
-def _without_compression(name: str) -> str:
-    lower = name.lower()
-    return next((name[: -len(suffix)] for suffix in _COMPRESSED_SUFFIXES if lower.endswith(suffix)), name)
 
 
 def _unknown_format(name: str, head: bytes, formats: Formats) -> UnknownFormat:

@@ -143,7 +143,10 @@ class Committer:
         try:
             await self._loop.run_in_executor(self._executor, self._log.append, batch)
         except LogUnavailable as error:
-            self._report(error)
+            self._failed_commits += 1
+            if self._loop.time() - self._reported_s >= REPORT_INTERVAL_S:
+                self._reported_s = self._loop.time()
+                _logger.error("ingest.log_unavailable", error=str(error), failed_commits=self._failed_commits)
             return error
         except Exception as error:
             _logger.exception("ingest.commit_failed")
@@ -152,13 +155,6 @@ class Committer:
             _logger.info("ingest.log_available", failed_commits=self._failed_commits)
             self._failed_commits = 0
         return None
-
-    def _report(self, error: LogUnavailable) -> None:
-        self._failed_commits += 1
-        now = self._loop.time()
-        if now - self._reported_s >= REPORT_INTERVAL_S:
-            self._reported_s = now
-            _logger.error("ingest.log_unavailable", error=str(error), failed_commits=self._failed_commits)
 
 
 class Backpressure:
@@ -180,18 +176,16 @@ class Backpressure:
         """Adjust the pause until cancelled."""
         while True:
             await asyncio.sleep(CHECK_INTERVAL_S)
-            appended = self._committer.appended_records
-            if appended - self._appended < ACTIVITY_RECORDS:
-                self._committer.pause_s = 0.0
-                self._appended = appended
-                continue
-            try:
-                lag = await asyncio.to_thread(self._log.lag)
-            except LogUnavailable as error:
-                _logger.debug("ingest.lag_unknown", error=str(error))
-                self._committer.pause_s = 0.0
-                continue
-            self._committer.pause_s = self.next_pause_s(appended, lag, self._committer.pause_s)
+            appended, before = self._committer.appended_records, self._appended
+            self._appended = appended
+            pause_s = 0.0
+            if appended - before >= ACTIVITY_RECORDS:
+                try:
+                    lag = await asyncio.to_thread(self._log.lag)
+                    pause_s = self.next_pause_s(appended, lag, self._committer.pause_s)
+                except LogUnavailable as error:
+                    _logger.debug("ingest.lag_unknown", error=str(error))
+            self._committer.pause_s = pause_s
 
     def next_pause_s(self, appended: int, lag: int, pause_s: float) -> float:
         """Return the next pause. `appended` counts the records of all commits, `lag` the records not folded yet."""
@@ -200,7 +194,6 @@ class Backpressure:
         progress = folded >= self._folded + ACTIVITY_RECORDS
         self._stalled_checks = 0 if progress else self._stalled_checks + 1
         self._folded = folded if progress else self._folded
-        self._appended = appended
         if self._stalled_checks >= STALLED_CHECKS:
             return 0.0
         if lag > LAG_LIMIT_RECORDS:

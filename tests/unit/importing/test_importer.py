@@ -26,7 +26,7 @@ from tillstream.importing import importer as module
 from tillstream.importing.batches import Batch
 from tillstream.importing.checkpoint import Checkpoint, Refusal
 from tillstream.importing.console import ProgressDisplay, Summary
-from tillstream.importing.importer import DryRun, Importer, ImportRun, Transfer, run_in_thread
+from tillstream.importing.importer import Importer, ImportRun, Transfer, dry_run, run_in_thread
 from tillstream.importing.report import Outcome
 from tillstream.importing.source_file import CannotRead, UnknownFormat, open_file
 from tillstream.importing.uploader import Destination, Uploader
@@ -224,12 +224,11 @@ def validated(tmp_path: Path, content: bytes, **settings: Any) -> tuple[Outcome,
     values = Settings(**settings)
     path = tmp_path / "a.ndjson"
     path.write_bytes(content)
-    dry_run = DryRun(values, SystemClock())
     with (
         closing(open_file(path, registry.load(values))) as file,
         closing(Checkpoint(tmp_path / "state", "dry run")) as checkpoint,
     ):
-        outcome = dry_run.run(file, checkpoint, lambda _checkpoint, _position: None)
+        outcome = dry_run(file, checkpoint, values, SystemClock(), lambda _checkpoint, _position: None)
         return outcome, list(checkpoint.refusals())
 
 
