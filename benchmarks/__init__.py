@@ -1,1 +1,1 @@
-"""What tillstream reaches, measured side by side with a floor and with plain services: `make bench`."""
+"""Benchmarks of tillstream, next to a minimal server and to two common services: `make bench`."""

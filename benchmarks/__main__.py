@@ -1,4 +1,4 @@
-"""`python -m benchmarks [BENCH…]`: runs the benches one after the other, prints a table, writes JSON."""
+"""Command line: `python -m benchmarks [BENCH…]` runs benches, prints a table and writes JSON."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from benchmarks import (
     sustained,
     viewers,
 )
-from benchmarks.harness import CannotRun, Plan
+from benchmarks.harness import BenchmarkError, Plan
 from benchmarks.result import Report, Result
 
 BENCHES: dict[str, tuple[str, Callable[[Plan], Result]]] = {
@@ -39,30 +39,32 @@ DEFAULT_JSON = Path("build/benchmarks.json")
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("benches", nargs=-1, type=click.Choice(list(BENCHES)))
 @click.option("--list", "listed", is_flag=True, help="List the benches.")
-@click.option("--quick", is_flag=True, help="Few, short runs: shows that everything works, measures nothing well.")
+@click.option(
+    "--quick", is_flag=True, help="Do few, short runs. They show that everything works, but the figures vary widely."
+)
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), default=DEFAULT_JSON, show_default=True,
-    help="Where the figures go.",
+    help="File for the figures.",
 )  # fmt: skip
-@click.option("--markdown", type=click.Path(path_type=Path), help="Put the table into this document as well.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Also write the table into this document.")
 @click.option(
     "--from",
     "sources",
     type=click.Path(path_type=Path, exists=True),
     multiple=True,
-    help="Measure nothing: take the figures of this JSON. Of several, in the order of their runs, the last counts.",
+    help="Read the figures from this JSON file instead of measuring. A later file replaces the benches of an earlier one.",
 )
 @click.option(
     "--directory", type=click.Path(path_type=Path, exists=True, file_okay=False), default=tempfile.gettempdir(),
-    show_default=True, help="Where data is written: on the disk to be measured.",
+    show_default=True, help="Directory for the data, on the disk to be measured.",
 )  # fmt: skip
 def main(
     benches: tuple[str, ...], listed: bool, quick: bool, json_file: Path, markdown: Path | None,
     sources: tuple[Path, ...], directory: Path,
 ) -> None:  # fmt: skip
-    """Measure BENCHES (all of them unless named), each against its targets.
+    """Run BENCHES (all by default) and compare the figures with their targets.
 
-    A missed target is a result and no failure; a bench that could not run says why.
+    The exit code is 0 even if a target is missed. If a bench cannot run, the table shows the reason.
     """
     console = Console()
     if listed:
@@ -75,12 +77,12 @@ def main(
         _show(report, console)
     if markdown is not None:
         text = markdown.read_text(encoding="utf-8") if markdown.exists() else ""
-        markdown.write_text(result.put_into(text, result.markdown(reports)), encoding="utf-8")
-        console.print(f"table in {markdown}", highlight=False)
+        markdown.write_text(result.insert_table(text, result.markdown(reports)), encoding="utf-8")
+        console.print(f"wrote the table to {markdown}", highlight=False)
 
 
 def _measure(names: tuple[str, ...], quick: bool, directory: Path, json_file: Path, console: Console) -> Report:
-    """Run them all; the JSON is written after each, so that a long run that breaks off leaves what it had."""
+    """Run the benches. The JSON is written after each bench, so an interrupted run keeps the finished ones."""
     plan = Plan(quick, directory, lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True))
     report = Report(
         began=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -89,23 +91,23 @@ def _measure(names: tuple[str, ...], quick: bool, directory: Path, json_file: Pa
         load_before=machine.load(),
     )
     if machine.file_system(directory) in machine.MEMORY_FILE_SYSTEMS:
-        plan.say(f"{directory} is in memory, where a sync costs nothing: choose a disk with --directory")
+        plan.log(f"{directory} is in memory, where a sync takes no time: choose a directory on a disk with --directory")
     json_file.parent.mkdir(parents=True, exist_ok=True)
     for name in names:
         title, run = BENCHES[name]
-        plan.say(f"{name}: {title}")
+        plan.log(f"{name}: {title}")
         started = time.monotonic()
         try:
             found = run(plan)
-        except CannotRun as problem:
-            found = Result(bench=name, title=title, problem=str(problem))
-        except Exception as problem:  # noqa: BLE001 - the other benches go on, and the table tells of this one
+        except BenchmarkError as error:
+            found = Result(bench=name, title=title, problem=str(error))
+        except Exception as error:  # noqa: BLE001 - the table shows the error, and the other benches still run
             console.print_exception()
-            found = Result(bench=name, title=title, problem=f"{type(problem).__name__}: {problem}")
+            found = Result(bench=name, title=title, problem=f"{type(error).__name__}: {error}")
         found.seconds = round(time.monotonic() - started, 1)
         report.results.append(found)
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(result.as_dict(report)), indent=2) + b"\n")
-    plan.say(f"figures in {json_file}")
+    plan.log(f"wrote the figures to {json_file}")
     return report
 
 
@@ -113,9 +115,9 @@ def _show(report: Report, console: Console) -> None:
     wide = console if console.is_terminal else Console(width=160)
     for name, value in report.machine.items():
         wide.print(f"{name:<12}{value}", highlight=False)
-    kind = "quick run, measures nothing well" if report.quick else "full run"
-    took = sum(each.seconds for each in report.results)
-    wide.print(f"{'began':<12}{report.began}, {kind}, took {took / 60:.1f} minutes", highlight=False)
+    kind = "quick run with imprecise figures" if report.quick else "full run"
+    minutes = sum(each.seconds for each in report.results) / 60
+    wide.print(f"{'began':<12}{report.began}, {kind}, {minutes:.1f} minutes", highlight=False)
     result.show(report.results, wide)
 
 

@@ -1,4 +1,4 @@
-"""A log that is filled beforehand, and the engine at work on it."""
+"""Fill a log with receipts, and measure how fast the engine processes them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from threading import Event
 
 from msgspec import Struct
 
-from benchmarks.harness import CannotRun
+from benchmarks.harness import BenchmarkError
 from benchmarks.payload import Tills
 from tillstream import composition
 from tillstream.clock import SystemClock
@@ -21,11 +21,11 @@ from tillstream.receipt.validation import Validator
 from tillstream.verification import rebuild
 
 COMMIT = 256
-"""Receipts of a group commit, as many as connections bring under load."""
+"""Receipts per group commit. Ingest commits about as many under load from 256 connections."""
 
 
 class Drain(Struct, frozen=True):
-    """How the engine took a backlog. `cpu_s` is this process's, the log's client included."""
+    """The result of processing a backlog. `cpu_s` is the CPU time of this process, including the client of the log."""
 
     receipts: int
     seconds: float
@@ -37,7 +37,7 @@ class Drain(Struct, frozen=True):
 
 
 def fill(data: Path, settings: Settings, count: int) -> None:
-    """Append so many receipts, one a record, as ingest would."""
+    """Append `count` receipts to the log, as ingest does."""
     tills, check, clock = Tills(), Validator(settings).check, SystemClock()
     log = composition.open_log(open_directory(data), settings, writer=True)
     try:
@@ -52,7 +52,7 @@ def fill(data: Path, settings: Settings, count: int) -> None:
 
 
 def drain(data: Path, settings: Settings, count: int) -> Drain:
-    """Fold so many receipts into a new database, at the engine's own pace."""
+    """Process `count` receipts into a new database at full speed."""
     directory = open_directory(data)
     rebuild.discard(directory.database)
     stop, steps = Event(), list[Step]()
@@ -67,7 +67,7 @@ def drain(data: Path, settings: Settings, count: int) -> Drain:
         reading.engine.run(stop, on_commit)
         done = Drain(_receipts(steps), time.perf_counter() - began, time.process_time() - cpu_began)
     if done.receipts != count:
-        raise CannotRun(f"the engine found {done.receipts} receipts in a log of {count}")
+        raise BenchmarkError(f"the engine found {done.receipts} receipts in a log of {count}")
     return done
 
 

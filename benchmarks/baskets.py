@@ -1,4 +1,4 @@
-"""Receipts as different as a shop's are: one to eight lines of hundreds of articles, some weighed, some brought back."""
+"""Receipts that vary as in a real shop: one to eight lines, hundreds of products, some of them weighed or returned."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ from decimal import Decimal
 from itertools import accumulate
 from random import Random
 
-from benchmarks.payload import PLAIN_VAT, PRODUCTS, VAT, Tills
-from benchmarks.written import Receipt, read
+from benchmarks.payload import DEFAULT_VAT, PRODUCTS, VAT, Tills
+from benchmarks.writers import Receipt, parse_json
 
 BASKETS = 5_000
 LINES = range(1, 9)
 LINES_WEIGHTS = (18, 24, 20, 14, 10, 6, 5, 3)
 
-# Of the lines, and of the receipts.
-WEIGHED = 0.05
-RETURNED = 0.01
-TWO_TENDERS = 0.15
+WEIGHED_SHARE = 0.05
+RETURNED_SHARE = 0.01
+"""Shares of all lines."""
+
+TWO_PAYMENTS_SHARE = 0.15
+"""Share of all receipts."""
 
 VARIANTS = 20
-"""Of each product, with prices of their own; the n-th article sells 1/n as often as the first."""
+"""Articles per product, each with its own price. The n-th article sells 1/n as often as the first."""
 
 WEIGHED_PRODUCTS = (
     ("Gougères", "Traiteur", 1_890),
@@ -33,11 +35,11 @@ _ARTICLES = [
     for variant in range(VARIANTS)
     for description, category, cents in PRODUCTS
 ]
-_SOLD = list(accumulate(1 / place for place in range(1, len(_ARTICLES) + 1)))
+_CUMULATIVE_WEIGHTS = list(accumulate(1 / rank for rank in range(1, len(_ARTICLES) + 1)))
 
 
 class Baskets:
-    """The receipts of `Tills`, each with lines, totals and payments of its own; drawn once, with a fixed seed."""
+    """Receipts of `Tills` with varying lines, totals and payments, which repeat after `BASKETS` receipts."""
 
     def __init__(self, tills: Tills | None = None, seed: int = 1) -> None:
         random = Random(seed)
@@ -47,7 +49,7 @@ class Baskets:
 
     def receipt(self) -> Receipt:
         self._count += 1
-        return {**read(self._tills.receipt()), **self._baskets[self._count % BASKETS]}
+        return {**parse_json(self._tills.receipt()), **self._baskets[self._count % BASKETS]}
 
 
 def _basket(random: Random) -> Receipt:
@@ -55,28 +57,28 @@ def _basket(random: Random) -> Receipt:
     lines = [_line(random, number) for number in range(1, count + 1)]
     gross = sum((line["settlementAmount"] for line in lines), Decimal(0))
     net = sum((line["creditAmount"] for line in lines), Decimal(0))
-    paid = [("CB" if random.random() < 0.7 else "Especes", gross)]
-    if random.random() < TWO_TENDERS and gross > 1:
+    payments = [("CB" if random.random() < 0.7 else "Especes", gross)]
+    if random.random() < TWO_PAYMENTS_SHARE and gross > 1:
         voucher = Decimal(random.randint(1, int(gross * 100) - 1)) / 100
-        paid = [("Titre restaurant", voucher), (paid[0][0], gross - voucher)]
+        payments = [("Titre restaurant", voucher), (payments[0][0], gross - voucher)]
     return {
         "lines": lines,
         "documentTotal": {"grossTotal": gross, "taxPayable": gross - net, "netTotal": net},
-        "settlements": [{"paymentMechanism": name, "settlementAmount": _euros(amount)} for name, amount in paid],
+        "settlements": [{"paymentMechanism": name, "settlementAmount": _euros(amount)} for name, amount in payments],
     }
 
 
 def _line(random: Random, number: int) -> Receipt:
-    weighed = random.random() < WEIGHED
+    weighed = random.random() < WEIGHED_SHARE
     if weighed:
         article = random.choice(WEIGHED_PRODUCTS)
     else:
-        (article,) = random.choices(_ARTICLES, cum_weights=_SOLD)
+        (article,) = random.choices(_ARTICLES, cum_weights=_CUMULATIVE_WEIGHTS)
     description, category, cents = article
     quantity = Decimal(random.randint(80, 900)) / 1_000 if weighed else Decimal(random.choice((1, 1, 1, 2, 2, 3)))
-    if random.random() < RETURNED:
+    if random.random() < RETURNED_SHARE:
         quantity = -quantity
-    vat = Decimal(VAT.get(category, PLAIN_VAT)) / 10
+    vat = Decimal(VAT.get(category, DEFAULT_VAT)) / 10
     gross = _euros(quantity * cents / 100)
     return {
         "unitOfMeasure": "kg" if weighed else "unit",

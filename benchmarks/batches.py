@@ -1,4 +1,4 @@
-"""Batches of 1,000 receipts as NDJSON, a receipt's share of them beside receipts that come one by one."""
+"""Ingest of NDJSON batches of 1,000 receipts, compared with one receipt per request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from benchmarks.contenders import run_ingest
 from benchmarks.harness import BATCH, BATCH_CONNECTIONS, Plan, interleaved, median_rate, median_ratio
 from benchmarks.result import Figure, Result
 
-TITLE = "batches of 1,000 receipts, acknowledged durable"
+TITLE = "durable acknowledgement of batches of 1,000 receipts"
 TARGET = 2.5
 
 
@@ -25,9 +25,9 @@ def run(plan: Plan) -> Result:
         bench="batches",
         title=TITLE,
         figures=[
-            Figure("ingest, one a request", median_rate(singles), "/s"),
-            Figure("ingest, 1,000 a request", median_rate(batches), "/s", note=f"{BATCH_CONNECTIONS} connections"),
-            Figure("batches over singles", median_ratio(batches, singles), "times", ">=", TARGET),
+            Figure("ingest, one receipt per request", median_rate(singles), "/s"),
+            Figure("ingest, 1,000 per request", median_rate(batches), "/s", note=f"{BATCH_CONNECTIONS} connections"),
+            Figure("batches / single receipts", median_ratio(batches, singles), "times", ">=", TARGET),
         ],
         runs=dict(loads),
     )

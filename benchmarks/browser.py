@@ -1,4 +1,4 @@
-"""The page in headless Chromium: when its first figures are painted, what that transfers, and how soon another day is."""
+"""The dashboard in headless Chromium: the time until figures are painted, and the data transferred until then."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, sync_
 
 from benchmarks import client
 from benchmarks.contenders import Up, up
-from benchmarks.harness import CannotRun, Plan, percentile
+from benchmarks.harness import BenchmarkError, Plan, percentile
 from benchmarks.payload import Tills, spread, today
 from benchmarks.result import Figure
 
@@ -22,30 +22,30 @@ ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backg
 LIMIT_MS = 60_000.0
 LOADS, QUICK_LOADS = 9, 3
 CHANGES, QUICK_CHANGES = 30, 6
-AHEAD = 30_000
+MAX_LAG_RECEIPTS = 30_000
 PAINT_TARGET_MS, TRANSFER_TARGET_BYTES, CHANGE_TARGET_MS = 1_500.0, 2_000_000, 300.0
 
 HAS_FIGURES = "() => /\\d/.test(document.getElementById('revenue')?.textContent ?? '')"
-"""What makes a paint meaningful: the first number of the page is there."""
+"""A script that returns whether the page shows its revenue."""
 
 DRAWN_DAY = "() => document.getElementById('page')?.dataset.day ?? ''"
-"""The day that stands on the page once it is drawn."""
+"""A script that returns the day that the page shows."""
 
 CHANGE_DAY = """(day) => {
   document.getElementById('period-from').value = day;
   document.getElementById('period-to').value = day;
-  window.__began = performance.now();
+  window.__changeStart = performance.now();
   document.getElementById('period-form').dispatchEvent(new Event('submit', { cancelable: true }));
 }"""
-"""What choosing a day in the page's picker does, in terms of the page as it is."""
+"""A script that submits the page's form for another day."""
 
-OBSERVING = f"""
+PAINT_OBSERVER = f"""
 window.__painted = null;
 window.__days = [];
 (() => {{
   const hasFigures = {HAS_FIGURES}, drawnDay = {DRAWN_DAY};
   let day = '';
-  const look = () => {{
+  const check = () => {{
     if (window.__painted === null && hasFigures()) {{
       window.__painted = 0;
       requestAnimationFrame(() => setTimeout(() => {{ window.__painted = performance.now(); }}));
@@ -56,20 +56,20 @@ window.__days = [];
       requestAnimationFrame(() => setTimeout(() => {{ window.__days.push([now, performance.now()]); }}));
     }}
   }};
-  new MutationObserver(look).observe(document, {{ subtree: true, childList: true, characterData: true, attributes: true }});
+  new MutationObserver(check).observe(document, {{ subtree: true, childList: true, characterData: true, attributes: true }});
 }})();
 """
-"""Runs before the page's own scripts: notes when the first figures, and when which day, had been painted."""
+"""A script that runs before those of the page. It records when the first figures and when each day were painted."""
 
 
 def run(plan: Plan) -> tuple[list[Figure], dict[str, Any]]:
-    """The figures for the page, over a day of three million receipts. Raises `CannotRun` without Chromium."""
+    """Measure the page of a day with three million receipts. Raises `BenchmarkError` if Chromium is missing."""
     if not CHROMIUM.exists():
-        raise CannotRun(f"{CHROMIUM} is missing: `make chromium` installs it")
+        raise BenchmarkError(f"{CHROMIUM} is missing: `make chromium` installs it")
     loaded = today() - timedelta(days=1)
     with plan.scratch() as directory, up(directory) as system:
         _load(plan, system, loaded)
-        plan.say(f"  {plan.large_receipts:,} receipts of {loaded} are there")
+        plan.log(f"  loaded {plan.large_receipts:,} receipts of {loaded}")
         with _chromium() as browser:
             paints_ms, transferred = _loads(browser, system, QUICK_LOADS if plan.quick else LOADS)
             changes_ms = _changes(browser, system, loaded, QUICK_CHANGES if plan.quick else CHANGES)
@@ -84,20 +84,22 @@ def _figures(
     plan: Plan, paints_ms: Sequence[float], transferred: Sequence[int], changes_ms: Sequence[float]
 ) -> list[Figure]:
     paint, change = max(paints_ms[1:]), percentile(changes_ms, 95)
-    first = f"the slowest of {len(paints_ms) - 1}; the server's very first page {paints_ms[0]:.0f} ms"
-    note = f"median {percentile(changes_ms, 50):.0f} ms; {plan.large_receipts:,} receipts in the day"
+    first = f"slowest of {len(paints_ms) - 1}; first page of the server {paints_ms[0]:.0f} ms"
+    note = f"median {percentile(changes_ms, 50):.0f} ms; the day has {plan.large_receipts:,} receipts"
     return [
-        Figure("first figures painted", paint, "ms", "<", PAINT_TARGET_MS, first),
-        Figure("transferred until then", max(transferred) / 1e6, "MB", "<", TRANSFER_TARGET_BYTES / 1e6),
-        Figure("another day redrawn, p95", change, "ms", "<", CHANGE_TARGET_MS, note),
+        Figure("time until figures are painted", paint, "ms", "<", PAINT_TARGET_MS, first),
+        Figure("data transferred until then", max(transferred) / 1e6, "MB", "<", TRANSFER_TARGET_BYTES / 1e6),
+        Figure("time until another day is painted, p95", change, "ms", "<", CHANGE_TARGET_MS, note),
     ]
 
 
 def _load(plan: Plan, system: Up, day: date) -> None:
     count = plan.large_receipts
-    loader = client.Loader(system.ingest, system.dashboard, Tills(spread(day, count)), str(day), count, AHEAD)
+    loader = client.Loader(
+        system.ingest, system.dashboard, Tills(spread(day, count)), str(day), count, MAX_LAG_RECEIPTS
+    )
     asyncio.run(loader.run(lambda: None))
-    # Today has some as well, so that the page shows figures and no welcome.
+    # Without receipts of today, the page shows a welcome instead of figures.
     asyncio.run(client.sell(system.ingest, 100, 2, seed=1))
 
 
@@ -109,39 +111,39 @@ def _chromium() -> Iterator[Browser]:
         browser.close()
 
 
-def _opened(browser: Browser, url: str) -> tuple[BrowserContext, Page, list[int]]:
-    """A page of a new context, so without a cache, once its figures are painted; and the bytes that came, as they come."""
+def _open_page(browser: Browser, url: str) -> tuple[BrowserContext, Page, list[int]]:
+    """Open a page without a cache and wait until its figures are painted. The list has the size of each transfer."""
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
-    context.add_init_script(OBSERVING)
+    context.add_init_script(PAINT_OBSERVER)
     page = context.new_page()
     page.set_default_timeout(LIMIT_MS)
-    came: list[int] = []
-    _count(context.new_cdp_session(page), came)
+    sizes: list[int] = []
+    _record_transfers(context.new_cdp_session(page), sizes)
     page.goto(url, wait_until="commit")
     page.wait_for_function("() => window.__painted > 0")
-    return context, page, came
+    return context, page, sizes
 
 
-def _count(session: CDPSession, came: list[int]) -> None:
+def _record_transfers(session: CDPSession, sizes: list[int]) -> None:
     session.send("Network.enable")
-    session.on("Network.dataReceived", lambda event: came.append(int(event["encodedDataLength"])))
-    session.on("Network.responseReceived", lambda event: came.append(int(event["response"]["encodedDataLength"])))
+    session.on("Network.dataReceived", lambda event: sizes.append(int(event["encodedDataLength"])))
+    session.on("Network.responseReceived", lambda event: sizes.append(int(event["response"]["encodedDataLength"])))
 
 
 def _loads(browser: Browser, system: Up, count: int) -> tuple[list[float], list[int]]:
     paints_ms, transferred = [], []
     for _ in range(count + 1):
-        context, page, came = _opened(browser, f"{system.dashboard}/")
+        context, page, sizes = _open_page(browser, f"{system.dashboard}/")
         paints_ms.append(float(page.evaluate("() => window.__painted")))
-        transferred.append(sum(came))
+        transferred.append(sum(sizes))
         context.close()
     return paints_ms, transferred
 
 
 def _changes(browser: Browser, system: Up, loaded: date, count: int) -> list[float]:
-    """From choosing the loaded day to its figures being painted, in ms, coming from an empty day each time."""
+    """Milliseconds from the selection of the loaded day until it is painted. The page shows an empty day before."""
     empty = loaded - timedelta(days=1)
-    context, page, _ = _opened(browser, f"{system.dashboard}/?day={empty}")
+    context, page, _ = _open_page(browser, f"{system.dashboard}/?day={empty}")
     changes_ms = []
     for _ in range(count):
         changes_ms.append(_change(page, loaded))
@@ -158,7 +160,7 @@ def _change(page: Page, day: date) -> float:
         "([before, day]) => window.__days.slice(before).some(([drawn]) => drawn === day)", arg=[before, str(day)]
     )
     found = page.evaluate(
-        "([before, day]) => window.__days.slice(before).find(([drawn]) => drawn === day)[1] - window.__began",
+        "([before, day]) => window.__days.slice(before).find(([drawn]) => drawn === day)[1] - window.__changeStart",
         [before, str(day)],
     )
     return float(found)

@@ -1,4 +1,4 @@
-"""Our own client for what wrk cannot do: receipts at a pace, and a fixed number of them in batches."""
+"""A client for loads that wrk cannot create: a fixed rate of receipts, and a fixed number of them in batches."""
 
 from __future__ import annotations
 
@@ -13,34 +13,31 @@ from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.harness import BATCH, CannotRun
+from benchmarks.harness import BATCH, BenchmarkError
 from benchmarks.payload import JSON, NDJSON, Tills
 
 PACED_CONNECTIONS = 64
-MOST_CONNECTIONS = 3_000
-TRIES = 4
+MAX_CONNECTIONS = 3_000
+MAX_ATTEMPTS = 4
 LOADING_CONNECTIONS = 4
 POLL_S = 0.02
 FEEDBACK_S = 0.1
 
 
 @asynccontextmanager
-async def together() -> AsyncIterator[asyncio.TaskGroup]:
-    """A task group that tells why it failed: by the failure itself, and not by a group of them."""
+async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
+    """A task group that raises the first error of a task instead of an exception group."""
     try:
         async with asyncio.TaskGroup() as group:
             yield group
     except BaseExceptionGroup as failed:
         raise next(
-            (each for each in failed.exceptions if isinstance(each, CannotRun)), failed.exceptions[0]
+            (each for each in failed.exceptions if isinstance(each, BenchmarkError)), failed.exceptions[0]
         ) from failed
 
 
 class Connection:
-    """One kept-alive connection, opened again where the server hung up on it.
-
-    Only what the benches' servers send is understood: answers with a length.
-    """
+    """A keep-alive connection that reconnects if the server closes it. It supports only answers with a Content-Length."""
 
     def __init__(self, url: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._url = url
@@ -52,33 +49,36 @@ class Connection:
         return cls(url, *await _connect(url))
 
     async def post(self, path: str, body: bytes, content_type: str) -> bytes:
-        """Sent again where no answer came, because a receipt counts once. Raises `CannotRun` unless it is 202."""
+        """Post a body and return the answer. Without an answer, send it again, because a receipt counts once.
+
+        Raises `BenchmarkError` if the status is not 202.
+        """
         head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {content_type}\r\n"
         return await self._call(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body, 202)
 
     async def get(self, path: str) -> Any:
-        """The JSON of the answer; raises `CannotRun` unless it is 200."""
+        """Return the JSON of the answer. Raises `BenchmarkError` if the status is not 200."""
         return json.loads(await self._call(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode(), 200))
 
-    async def _call(self, request: bytes, wanted: int) -> bytes:
-        lost: Exception | None = None
-        for _ in range(TRIES):
+    async def _call(self, request: bytes, expected: int) -> bytes:
+        last_error: Exception | None = None
+        for _ in range(MAX_ATTEMPTS):
             try:
-                if lost is not None:
+                if last_error is not None:
                     self._writer.close()
                     self._reader, self._writer = await _connect(self._url)
-                return await self._exchange(request, wanted)
+                return await self._exchange(request, expected)
             except (ConnectionError, asyncio.IncompleteReadError) as error:
-                lost = error
-        raise CannotRun(f"{self._url} hung up {TRIES} times without an answer: {lost}")
+                last_error = error
+        raise BenchmarkError(f"{self._url} closed the connection {MAX_ATTEMPTS} times without an answer: {last_error}")
 
-    async def _exchange(self, request: bytes, wanted: int) -> bytes:
+    async def _exchange(self, request: bytes, expected: int) -> bytes:
         self._writer.write(request)
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower()
         length = int(head.partition("content-length:")[2].partition("\r\n")[0])
         body = await self._reader.readexactly(length)
-        if not head.startswith(f"http/1.1 {wanted} "):
-            raise CannotRun(f"{head.partition(chr(13))[0]}: {body[:300].decode(errors='replace')}")
+        if not head.startswith(f"http/1.1 {expected} "):
+            raise BenchmarkError(f"{head.partition(chr(13))[0]}: {body[:300].decode(errors='replace')}")
         return body
 
     def close(self) -> None:
@@ -92,7 +92,7 @@ async def _connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter
 
 @dataclass
 class Sales:
-    """Asks, on a connection of its own, how many receipts of a day the database shows."""
+    """The number of receipts of a day in the database, read over a separate connection."""
 
     connection: Connection
     day: str
@@ -103,19 +103,19 @@ class Sales:
 
 
 async def sell(url: str, rate: float, seconds: float, seed: int, answered_ms: list[float] | None = None) -> list[float]:
-    """Receipts in random gaps around 1/rate, dated now; when each was sent, by `time.perf_counter`.
+    """Post receipts of now with random pauses, `rate` per second on average. Return the time of each by `perf_counter`.
 
-    A receipt never waits for the answer to another: while answers are slow, there are more connections.
-    `answered_ms` gets how long each waited for its own.
+    A receipt never waits for the answer to another one. If no connection is idle, a new one is opened. The response
+    times are added to `answered_ms`.
     """
     random, tills, sent = Random(seed), Tills(), []
-    # In turn, because ingest hangs up on a connection that is silent for long.
+    # Connections are used in turn, because ingest closes a connection that is idle for long.
     idle = deque([await Connection.open(url) for _ in range(PACED_CONNECTIONS)])
     opened = len(idle)
     began = time.perf_counter()
     due = began
 
-    async def one(connection: Connection) -> None:
+    async def post(connection: Connection) -> None:
         receipt, began = tills.receipt(), time.perf_counter()
         sent.append(began)
         await connection.post("/receipt", receipt, JSON)
@@ -123,7 +123,7 @@ async def sell(url: str, rate: float, seconds: float, seed: int, answered_ms: li
             answered_ms.append((time.perf_counter() - began) * 1_000)
         idle.append(connection)
 
-    async with together() as group:
+    async with task_group() as group:
         while True:
             due += random.expovariate(rate)
             if due > began + seconds:
@@ -131,65 +131,68 @@ async def sell(url: str, rate: float, seconds: float, seed: int, answered_ms: li
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             if not idle:
                 opened += 1
-                if opened > MOST_CONNECTIONS:
-                    raise CannotRun(f"at {rate:g} receipts/s {MOST_CONNECTIONS} of them waited for their answers")
+                if opened > MAX_CONNECTIONS:
+                    raise BenchmarkError(f"at {rate:g} receipts/s, {MAX_CONNECTIONS} requests wait for their answers")
                 idle.append(await Connection.open(url))
-            group.create_task(one(idle.popleft()))
+            group.create_task(post(idle.popleft()))
     for connection in idle:
         connection.close()
     return sent
 
 
-async def watch(dashboard: str, day: str, expect: Callable[[], int], done: asyncio.Event) -> list[tuple[float, int]]:
-    """When the database showed how many receipts of the day, until `done` and all that is expected is there."""
-    sales, seen = Sales(await Connection.open(dashboard), day), []
+async def watch(dashboard: str, day: str, expected: Callable[[], int], done: asyncio.Event) -> list[tuple[float, int]]:
+    """Sample the receipts of the day in the database, until `done` is set and `expected` receipts are visible.
+
+    A sample is the time by `perf_counter` and the number of receipts.
+    """
+    sales, samples = Sales(await Connection.open(dashboard), day), []
     while True:
         count = await sales.receipts()
-        seen.append((time.perf_counter(), count))
-        if done.is_set() and count >= expect():
+        samples.append((time.perf_counter(), count))
+        if done.is_set() and count >= expected():
             sales.connection.close()
-            return seen
+            return samples
         await asyncio.sleep(POLL_S)
 
 
-def delays_ms(sent: list[float], seen: list[tuple[float, int]], before: int) -> list[float]:
-    """From sending to being shown, a receipt each: the n-th that was sent is there once n are."""
-    found, samples = [], iter(seen)
-    at, count = next(samples)
-    for number, moment in enumerate(sorted(sent), before + 1):
+def delays_ms(sent: list[float], samples: list[tuple[float, int]], before: int) -> list[float]:
+    """The delay of each receipt from sending until it is visible. The n-th one is visible once n receipts are."""
+    found, remaining = [], iter(samples)
+    visible_s, count = next(remaining)
+    for number, sent_s in enumerate(sorted(sent), before + 1):
         while count < number:
-            at, count = next(samples)
-        found.append((at - moment) * 1_000)
+            visible_s, count = next(remaining)
+        found.append((visible_s - sent_s) * 1_000)
     return found
 
 
 @dataclass
 class Progress:
-    """How a fixed number of receipts went: (seconds, receipts so far).
+    """Samples of a load: seconds since its start, and the total number of receipts.
 
-    `acknowledged` counts only seconds in which ingest was asked for something, `folded` all of them.
+    The seconds of `acknowledged` exclude the time without a request in flight.
     """
 
     acknowledged: list[tuple[float, int]] = field(default_factory=list)
-    folded: list[tuple[float, int]] = field(default_factory=list)
+    processed: list[tuple[float, int]] = field(default_factory=list)
 
 
 class Loader:
-    """Sends so many receipts in NDJSON batches, at most `ahead` of what the database shows."""
+    """Sends `count` receipts in NDJSON batches. It pauses if more than `max_lag` of them are not yet visible."""
 
-    def __init__(self, url: str, dashboard: str, tills: Tills, day: str, count: int, ahead: int) -> None:
+    def __init__(self, url: str, dashboard: str, tills: Tills, day: str, count: int, max_lag: int) -> None:
         self._url, self._dashboard, self._day = url, dashboard, day
-        self._tills, self._count, self._ahead = tills, count, ahead
+        self._tills, self._count, self._max_lag = tills, count, max_lag
         self._sizes: Iterator[int] = (min(BATCH, count - first) for first in range(0, count, BATCH))
-        self._room = asyncio.Condition()
-        self._under_way = 0
-        self._asked_s = self._asked_since = 0.0
+        self._progress_changed = asyncio.Condition()
+        self._in_flight = 0
+        self._busy_s = self._busy_since_s = 0.0
         self._progress = Progress()
-        self.acknowledged = self.folded = 0
+        self.acknowledged = self.processed = 0
 
     async def run(self, tick: Callable[[], None]) -> Progress:
-        """Until the database shows them all; `tick` is called every time it was asked."""
-        async with together() as group:
+        """Send the receipts and wait until all are visible. `tick` is called after each query for them."""
+        async with task_group() as group:
             group.create_task(self._follow(tick))
             for _ in range(LOADING_CONNECTIONS):
                 group.create_task(self._send())
@@ -198,50 +201,50 @@ class Loader:
     async def _send(self) -> None:
         connection = await Connection.open(self._url)
         for size in self._sizes:
-            async with self._room:
-                await self._room.wait_for(self._near)
+            async with self._progress_changed:
+                await self._progress_changed.wait_for(self._has_capacity)
             await self._post(connection, self._tills.batch(size))
             self.acknowledged += size
-            self._progress.acknowledged.append((self._asked(), self.acknowledged))
+            self._progress.acknowledged.append((self._busy_seconds(), self.acknowledged))
         connection.close()
 
     async def _post(self, connection: Connection, batch: bytes) -> None:
-        if not self._under_way:
-            self._asked_since = time.perf_counter()
-        self._under_way += 1
+        if not self._in_flight:
+            self._busy_since_s = time.perf_counter()
+        self._in_flight += 1
         await connection.post("/receipts", batch, NDJSON)
-        self._under_way -= 1
-        if not self._under_way:
-            self._asked_s += time.perf_counter() - self._asked_since
+        self._in_flight -= 1
+        if not self._in_flight:
+            self._busy_s += time.perf_counter() - self._busy_since_s
 
-    def _asked(self) -> float:
-        return self._asked_s + (time.perf_counter() - self._asked_since if self._under_way else 0.0)
+    def _busy_seconds(self) -> float:
+        return self._busy_s + (time.perf_counter() - self._busy_since_s if self._in_flight else 0.0)
 
-    def _near(self) -> bool:
-        return self.acknowledged - self.folded <= self._ahead
+    def _has_capacity(self) -> bool:
+        return self.acknowledged - self.processed <= self._max_lag
 
     async def _follow(self, tick: Callable[[], None]) -> None:
         sales, began = Sales(await Connection.open(self._dashboard), self._day), time.perf_counter()
-        while self.folded < self._count:
-            self.folded = await sales.receipts()
-            self._progress.folded.append((time.perf_counter() - began, self.folded))
+        while self.processed < self._count:
+            self.processed = await sales.receipts()
+            self._progress.processed.append((time.perf_counter() - began, self.processed))
             tick()
-            async with self._room:
-                self._room.notify_all()
+            async with self._progress_changed:
+                self._progress_changed.notify_all()
             await asyncio.sleep(FEEDBACK_S)
         sales.connection.close()
 
 
 def rate_between(samples: list[tuple[float, int]], first: float, last: float) -> float:
-    """Receipts a second from the first to the last of two counts, between samples by straight lines."""
+    """The receipts per second between two counts, with linear interpolation between samples."""
     return (last - first) / (_reached(samples, last) - _reached(samples, first))
 
 
-def _reached(samples: list[tuple[float, int]], wanted: float) -> float:
+def _reached(samples: list[tuple[float, int]], expected: float) -> float:
     before_s, before = 0.0, 0
-    for at, count in samples:
-        if count >= wanted:
-            share = (wanted - before) / (count - before) if count > before else 1.0
-            return before_s + share * (at - before_s)
-        before_s, before = at, count
-    raise CannotRun(f"{wanted:,.0f} receipts were never reached")
+    for sample_s, count in samples:
+        if count >= expected:
+            share = (expected - before) / (count - before) if count > before else 1.0
+            return before_s + share * (sample_s - before_s)
+        before_s, before = sample_s, count
+    raise BenchmarkError(f"the count never reached {expected:,.0f} receipts")

@@ -1,9 +1,7 @@
-"""Who is measured: the floor, tillstream's own processes, and the comparison services, each for one run."""
+"""Servers to measure: the floors, tillstream's processes, and the comparison services."""
 
 from __future__ import annotations
 
-import re
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,43 +14,43 @@ from typing import Any
 import httpx
 import psutil
 
-from benchmarks.harness import CannotRun, Load, Plan, Server, module, serving, wait_until, wrk
+from benchmarks.harness import BenchmarkError, Load, Plan, Server, module_command, running_server, wait_until, wrk
 from benchmarks.postgresql import Cluster
 from tests.support.free_ports import free_port
+from tests.support.ingest import accepted_receipts
+from tests.support.processes import TILLSTREAM
 
-TILLSTREAM = (sys.executable, "-P", "-m", "tillstream")
-DIED = "part died"
-ACCEPTED = re.compile(r'^tillstream_receipts_total\{outcome="accepted"\} (\S+)$', re.MULTILINE)
+PROCESS_DIED = "part died"
 
 
 @contextmanager
 def floor(directory: Path, kind: str = "granian") -> Iterator[str]:
-    """The address of a server that only reads and answers."""
+    """The address of a server that reads each body and answers, but does nothing else."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    with serving([*module("benchmarks.floor"), kind, port], directory / "floor.out") as server:
-        server.answers(url)
+    with running_server([*module_command("benchmarks.floor"), kind, port], directory / "floor.out") as server:
+        server.wait_until_responding(url)
         yield url
 
 
 @contextmanager
 def ingest(directory: Path, **settings: object) -> Iterator[str]:
-    """The address of `tillstream ingest` with these settings on a new data directory."""
+    """The address of `tillstream ingest` with these settings and a new data directory."""
     command = [*TILLSTREAM, "ingest", "--data", directory / "data", "--ingest-port", free_port()]
-    with serving(command, directory / "ingest.out", _environment(settings)) as server:
-        yield server.hear(r"^ingest ready at (http://\S+)$")[1]
+    with running_server(command, directory / "ingest.out", _environment(settings)) as server:
+        yield server.wait_for_output(r"^ingest ready at (http://\S+)$")[1]
 
 
 @contextmanager
 def service(name: str, cluster: Cluster, directory: Path) -> Iterator[str]:
-    """The address of a comparison service in one uvicorn, its database empty but for former runs."""
+    """The address of a comparison service in one uvicorn process. Its database keeps the receipts of earlier runs."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     quiet = ["--no-access-log", "--log-level", "warning"]
     tuned = ["--loop", "uvloop", "--http", "httptools", "--backlog", "4096"]
-    command = [*module("uvicorn"), f"benchmarks.service_{name}:app", "--port", port, *quiet, *tuned]
-    with cluster.running(), serving(command, directory / f"{name}.out", {"DATABASE_URL": cluster.url}) as server:
-        server.answers(f"{url}/health")
+    command = [*module_command("uvicorn"), f"benchmarks.service_{name}:app", "--port", port, *quiet, *tuned]
+    with cluster.running(), running_server(command, directory / f"{name}.out", {"DATABASE_URL": cluster.url}) as server:
+        server.wait_until_responding(f"{url}/health")
         yield url
 
 
@@ -70,43 +68,42 @@ class Up:
         for child in psutil.Process(self.server.process.pid).children():
             if name in child.cmdline():
                 return child
-        raise CannotRun(f"tillstream up has no process {name}")
+        raise BenchmarkError(f"tillstream up has no process {name}")
 
     def lag(self) -> int:
-        """Acknowledged records that the database does not have yet."""
+        """The number of acknowledged records that are not in the database yet."""
         lag: int = _get(f"{self.dashboard}/health/ready")["lag"]
         return lag
 
     def sales(self, days: set[str]) -> tuple[int, str]:
-        """Receipts and revenue of these days, as the database has them."""
+        """The receipts and the revenue of these days in the database."""
         rows = [row for day in sorted(days) for row in self.metric("sales", day)]
         revenue = sum((Decimal(row["revenue"]) for row in rows), Decimal(0))
         return sum(row["receipts"] for row in rows), str(revenue)
 
     def metric(self, name: str, day: str) -> list[dict[str, Any]]:
-        """The rows of one metric of one day."""
+        """The rows of a metric for one day."""
         rows: list[dict[str, Any]] = _get(f"{self.dashboard}/api/v1/metrics/{name}?day={day}")["rows"]
         return rows
 
 
 @contextmanager
 def up(directory: Path, **settings: object) -> Iterator[Up]:
-    """`tillstream up` with these settings on the data directory below `directory`, new or not; `ready_s` is how long
-    it took."""
+    """Run `tillstream up` with these settings. `directory` may have the data of an earlier run."""
     started = time.monotonic()
     command = [*TILLSTREAM, "up", "--data", directory / "data", "--ingest-port", free_port()]
     command += ["--dashboard-port", free_port()]
-    with serving(command, directory / "up.out", _environment(settings)) as server:
-        server.hear(r"^dashboard +http://\S+$")
-        addresses = [server.hear(rf"^{name} +(http://[^/\s]+)")[1] for name in ("receipts", "dashboard")]
+    with running_server(command, directory / "up.out", _environment(settings)) as server:
+        server.wait_for_output(r"^dashboard +http://\S+$")
+        addresses = [server.wait_for_output(rf"^{name} +(http://[^/\s]+)")[1] for name in ("receipts", "dashboard")]
         for address in addresses:
             wait_until(partial(_is_ready, address), f"{address} is ready")
         try:
             yield Up(server, addresses[0], addresses[1], time.monotonic() - started)
         finally:
-            # Figures of a run in which a process died and came back would be no figures of ours.
-            if DIED in server.said:
-                raise CannotRun(f"a process of tillstream up died: {server.said[-4_000:].strip()}")
+            # The figures are invalid if a process died and was restarted.
+            if PROCESS_DIED in server.output:
+                raise BenchmarkError(f"a process of tillstream up died: {server.output[-4_000:].strip()}")
 
 
 def _environment(settings: Mapping[str, object]) -> dict[str, str]:
@@ -117,39 +114,30 @@ def _is_ready(url: str) -> bool:
     return httpx.get(f"{url}/health/ready").status_code == 200
 
 
-def accepted(url: str) -> int:
-    """Receipts that this process of ingest has acknowledged, by its own count."""
-    found = ACCEPTED.search(httpx.get(f"{url}/metrics").text)
-    if found is None:
-        raise CannotRun(f"{url}/metrics has no count of accepted receipts")
-    return round(float(found[1]))
-
-
-def load(plan: Plan, url: str, **how: int) -> Load:
+def load(plan: Plan, url: str, **options: int) -> Load:
     """Warm up, then measure."""
-    wrk(url, plan.warm_up_s, **how)
-    return wrk(url, plan.run_s, **how)
+    wrk(url, plan.warm_up_s, **options)
+    return wrk(url, plan.run_s, **options)
 
 
-def run_floor(plan: Plan, kind: str = "granian", **how: int) -> Load:
+def run_floor(plan: Plan, kind: str = "granian", **options: int) -> Load:
     with plan.scratch() as directory, floor(directory, kind) as url:
-        return load(plan, url, **how)
+        return load(plan, url, **options)
 
 
-def run_ingest(plan: Plan, **how: int) -> Load:
-    """Raises `CannotRun` where ingest counts fewer than the client was told."""
+def run_ingest(plan: Plan, **options: int) -> Load:
     with plan.scratch() as directory, ingest(directory) as url:
-        return counted(plan, url, **how)
+        return load_ingest(plan, url, **options)
 
 
-def counted(plan: Plan, url: str, **how: int) -> Load:
-    """Warm up, then measure. Raises `CannotRun` where ingest counts fewer than the client was told."""
-    wrk(url, plan.warm_up_s, **how)
-    before = accepted(url)
-    measured = wrk(url, plan.run_s, **how)
-    found = accepted(url) - before
-    if found < measured.receipts:
-        raise CannotRun(f"ingest counts {found} receipts of {measured.receipts} that were acknowledged")
+def load_ingest(plan: Plan, url: str, **options: int) -> Load:
+    """Warm up, then measure. Raises `BenchmarkError` if ingest's own count is lower than the acknowledgements."""
+    wrk(url, plan.warm_up_s, **options)
+    before = accepted_receipts(url)
+    measured = wrk(url, plan.run_s, **options)
+    count = accepted_receipts(url) - before
+    if count < measured.receipts:
+        raise BenchmarkError(f"ingest counts only {count} of {measured.receipts} acknowledged receipts")
     return measured
 
 

@@ -1,5 +1,7 @@
-"""The floors: servers that read the body and answer. `granian`, a bare RSGI handler, is the floor of all
-ratios; `own` is ingest's own server without an application behind it."""
+"""Minimal servers that read each body and answer, as a lower bound of the cost of a request.
+
+`granian` is a bare RSGI handler. All ratios to the floor refer to it. `own` is ingest's HTTP server without ingest.
+"""
 
 from __future__ import annotations
 
@@ -26,16 +28,16 @@ ANSWER = b"{}"
 STOP_LIMIT_S = 2.0
 
 
-class Floor:
-    """The least that an RSGI application can do with a body."""
+class RsgiFloor:
+    """A minimal RSGI application: it reads the body and answers 202."""
 
     async def __rsgi__(self, _scope: Scope, protocol: HTTPProtocol) -> None:
         await protocol()
         protocol.response_bytes(202, HEADERS, ANSWER)
 
 
-class Nothing:
-    """The least that an application of ingest's server can do with a body."""
+class OwnFloor:
+    """A minimal application of ingest's HTTP server: it answers 202."""
 
     answers_half_closed = True
 
@@ -48,7 +50,7 @@ class Nothing:
 
 async def granian(port: int, stop: asyncio.Event) -> None:
     floor = Server(
-        Floor(),
+        RsgiFloor(),
         address="127.0.0.1",
         port=port,
         interface=Interfaces.RSGI,
@@ -66,7 +68,7 @@ async def granian(port: int, stop: asyncio.Event) -> None:
 
 async def own(port: int, stop: asyncio.Event) -> None:
     settings = Settings()
-    connections = Connections(Nothing(), settings, MemoryBudget(settings.pending_limit_bytes), SystemClock())
+    connections = Connections(OwnFloor(), settings, MemoryBudget(settings.pending_limit_bytes), SystemClock())
     await server.serve(
         connections,
         ports.listen("127.0.0.1", port, "its argument", server.BACKLOG),

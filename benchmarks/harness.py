@@ -1,4 +1,4 @@
-"""What every bench needs: processes that are started and waited for, wrk, medians of interleaved runs."""
+"""Helpers for benches: run servers and wrk, alternate runs, and calculate medians."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import httpx
+import psutil
 
 from benchmarks.payload import write_script
 from tests.support import waiting
@@ -33,17 +34,17 @@ BATCH_CONNECTIONS = 16
 T = TypeVar("T")
 
 
-class CannotRun(Exception):
-    """Why a bench could not be measured, in one line."""
+class BenchmarkError(Exception):
+    """A bench cannot run or its figures are invalid. The message is one line."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how often everything is measured, and where the data goes."""
+    """The durations and repetitions of a run. `directory` is the parent of all data directories."""
 
     quick: bool
     directory: Path
-    say: Callable[[str], None]
+    log: Callable[[str], None]
 
     @property
     def rounds(self) -> int:
@@ -51,7 +52,7 @@ class Plan:
 
     @property
     def run_s(self) -> int:
-        """One run of one contender."""
+        """The duration of one run of a contender."""
         return 3 if self.quick else 10
 
     @property
@@ -59,8 +60,8 @@ class Plan:
         return 1 if self.quick else 2
 
     @property
-    def long_s(self) -> int:
-        """What the issue calls 60 s."""
+    def long_run_s(self) -> int:
+        """The duration of a run that measures sustained load."""
         return 8 if self.quick else 60
 
     @property
@@ -69,21 +70,20 @@ class Plan:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A new directory on the measured disk, gone with the block."""
-        made = Path(tempfile.mkdtemp(prefix="tillstream-bench-", dir=self.directory))
-        try:
-            yield made
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
+        """A temporary directory on the measured disk."""
+        with tempfile.TemporaryDirectory(
+            prefix="tillstream-bench-", dir=self.directory, ignore_cleanup_errors=True
+        ) as made:
+            yield Path(made)
 
 
 def wait_until(condition: Callable[[], T | None], what: str, timeout_s: float = READY_S) -> T:
-    """The first true value; a request that fails counts as not yet. Raises `CannotRun`."""
-    return waiting.wait_until(condition, what, timeout_s, POLL_S, CannotRun)
+    """Call `condition` until its value is true, and return that value. Raises `BenchmarkError` after the timeout."""
+    return waiting.wait_until(condition, what, timeout_s, POLL_S, BenchmarkError)
 
 
 class Server:
-    """A process with its output in a file."""
+    """A server process that writes its output to a file."""
 
     def __init__(self, command: Sequence[object], output: Path, environment: Mapping[str, str] | None = None) -> None:
         self.name = " ".join(str(part) for part in command[:4])
@@ -99,32 +99,32 @@ class Server:
             )
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self._output.read_text(encoding="utf-8", errors="replace")
 
-    def hear(self, pattern: str) -> re.Match[str]:
-        """Wait until it says something that matches."""
+    def wait_for_output(self, pattern: str) -> re.Match[str]:
+        """Wait until the output matches the pattern."""
 
-        def heard() -> re.Match[str] | None:
-            found = re.search(pattern, self.said, re.MULTILINE)
+        def match() -> re.Match[str] | None:
+            found = re.search(pattern, self.output, re.MULTILINE)
             if found is None:
                 self.ensure_alive()
             return found
 
-        return wait_until(heard, f"{self.name} says {pattern!r}")
+        return wait_until(match, f"{self.name} prints {pattern!r}")
 
-    def answers(self, url: str) -> None:
-        """Wait until it answers below 500."""
+    def wait_until_responding(self, url: str) -> None:
+        """Wait until the server answers with a status below 500."""
 
-        def answered() -> bool:
+        def responds() -> bool:
             self.ensure_alive()
             return httpx.get(url).status_code < 500
 
-        wait_until(answered, f"{self.name} answers at {url}")
+        wait_until(responds, f"{self.name} answers at {url}")
 
     def ensure_alive(self) -> None:
         if self.process.poll() is not None:
-            raise CannotRun(f"{self.name} ended with {self.process.returncode}: {self.said[-2_000:].strip()}")
+            raise BenchmarkError(f"{self.name} ended with {self.process.returncode}: {self.output[-2_000:].strip()}")
 
     def stop(self) -> None:
         if self.process.poll() is not None:
@@ -138,8 +138,10 @@ class Server:
 
 
 @contextmanager
-def serving(command: Sequence[object], output: Path, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """A process that is ended with the block."""
+def running_server(
+    command: Sequence[object], output: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """Run a server, and stop it when the block ends."""
     server = Server(command, output, environment)
     try:
         yield server
@@ -147,14 +149,26 @@ def serving(command: Sequence[object], output: Path, environment: Mapping[str, s
         server.stop()
 
 
-def module(name: str) -> list[str]:
+def cpu_s(process: psutil.Process) -> float:
+    """The CPU time of a process in seconds."""
+    return float(sum(process.cpu_times()[:2]))
+
+
+def peak_mib(pid: int) -> float:
+    """The kernel's peak of the resident memory of a process in MiB, or 0 if the process has ended."""
+    status = Path(f"/proc/{pid}/status")
+    found = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE) if status.exists() else None
+    return int(found[1]) / 1024 if found else 0.0
+
+
+def module_command(name: str) -> list[str]:
     """The command that runs a module with this interpreter."""
     return [sys.executable, "-m", name]
 
 
 @dataclass(frozen=True)
 class Load:
-    """What wrk saw in one run. `rate` is receipts a second."""
+    """The result of one run. `rate` is in receipts per second, and `errors` counts connection errors."""
 
     receipts: int
     seconds: float
@@ -162,17 +176,17 @@ class Load:
     p50_ms: float
     p99_ms: float
     max_ms: float
-    broken: int
+    errors: int
     timeouts: int
 
 
 def require_wrk() -> None:
     if shutil.which("wrk") is None:
-        raise CannotRun("wrk is missing: apt-get install wrk")
+        raise BenchmarkError("wrk is missing: apt-get install wrk")
 
 
 def wrk(url: str, seconds: int, *, batch: int = 1, connections: int = CONNECTIONS) -> Load:
-    """Post receipts for so long on so many connections. Raises `CannotRun` where any was refused."""
+    """Post receipts, `batch` per request. Raises `BenchmarkError` if the server rejects a request."""
     require_wrk()
     path = "/receipt" if batch == 1 else "/receipts"
     with tempfile.TemporaryDirectory(prefix="tillstream-wrk-") as made:
@@ -191,20 +205,20 @@ def wrk(url: str, seconds: int, *, batch: int = 1, connections: int = CONNECTION
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = re.search(r"^RESULT (.*)$", done.stdout, re.MULTILINE)
     if found is None:
-        raise CannotRun(f"wrk gave no result: {(done.stderr or done.stdout).strip()[:500]}")
+        raise BenchmarkError(f"wrk printed no result: {(done.stderr or done.stdout).strip()[:500]}")
     result = json.loads(found[1])
-    if result["refused"]:
-        raise CannotRun(f"{url} refused {result['refused']} of {result['requests']} requests")
-    lasted_s = result["duration_us"] / 1e6
+    if result["rejected"]:
+        raise BenchmarkError(f"{url} rejected {result['rejected']} of {result['requests']} requests")
+    duration_s = result["duration_us"] / 1e6
     receipts = result["requests"] * batch
     return Load(
         receipts=receipts,
-        seconds=lasted_s,
-        rate=receipts / lasted_s,
+        seconds=duration_s,
+        rate=receipts / duration_s,
         p50_ms=result["p50_us"] / 1e3,
         p99_ms=result["p99_us"] / 1e3,
         max_ms=result["max_us"] / 1e3,
-        broken=result["broken"],
+        errors=result["errors"],
         timeouts=result["timeouts"],
     )
 
@@ -213,19 +227,19 @@ Contender = Callable[[], Load]
 
 
 def interleaved(
-    plan: Plan, contenders: Mapping[str, Contender], most_rounds: int | None = None
+    plan: Plan, contenders: Mapping[str, Contender], max_rounds: int | None = None
 ) -> dict[str, list[Load]]:
     """Run every contender once per round, so that a noisy minute affects all of them.
 
-    Every other round runs them in reverse order, because a run is slowed down by what the previous one left to the disk.
+    Every other round runs them in reverse order, because disk writes of the previous run slow a run down.
     """
     loads: dict[str, list[Load]] = {name: [] for name in contenders}
     names = list(contenders)
-    for number in range(1, min(plan.rounds, most_rounds or plan.rounds) + 1):
+    for number in range(1, min(plan.rounds, max_rounds or plan.rounds) + 1):
         for name in names if number % 2 else reversed(names):
             load = contenders[name]()
             loads[name].append(load)
-            plan.say(
+            plan.log(
                 f"  round {number}: {name}: {load.rate:,.0f} receipts/s, p50 {load.p50_ms:.1f}, p99 {load.p99_ms:.1f} ms"
             )
     return loads
@@ -235,15 +249,20 @@ def median_rate(loads: Sequence[Load]) -> float:
     return statistics.median(load.rate for load in loads)
 
 
-def median_ratio(above: Sequence[Load], below: Sequence[Load]) -> float:
-    """The median of the rounds' ratios: both of a round met the same noise."""
-    return statistics.median(a.rate / b.rate for a, b in zip(above, below, strict=True))
+def median_ratio(loads: Sequence[Load], references: Sequence[Load]) -> float:
+    """The median of the ratios of each round, because both loads of a round are affected by the same noise."""
+    return statistics.median(load.rate / other.rate for load, other in zip(loads, references, strict=True))
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The least value that so many percent of them do not exceed."""
+    """The percentile by the nearest-rank method. Raises `BenchmarkError` without values."""
     ordered = sorted(values)
     if not ordered:
-        raise CannotRun("nothing was measured")
+        raise BenchmarkError("nothing was measured")
     rank = max(1, -(-len(ordered) * percent // 100))
     return ordered[int(rank) - 1]
+
+
+def percentiles(values: Sequence[float]) -> dict[str, float]:
+    """Some percentiles of the values, by their percent."""
+    return {str(percent): percentile(values, percent) for percent in (50, 90, 99, 100)}

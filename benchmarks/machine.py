@@ -1,4 +1,4 @@
-"""What the figures were measured on: processor, memory, disk, kernel, versions."""
+"""A description of the machine: processor, memory, disk, kernel and versions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MEMORY_FILE_SYSTEMS = ("tmpfs", "ramfs")
 
 
 def describe(directory: Path) -> dict[str, str]:
-    """One line each, in the order in which they are shown; `directory` is where the data goes."""
+    """Describe the machine and the disk of `directory`, in display order."""
     return {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
@@ -43,14 +43,14 @@ def describe(directory: Path) -> dict[str, str]:
 
 
 def file_system(directory: Path) -> str:
-    """The kind of the file system that holds the directory: figures of one in memory would mean nothing."""
+    """The type of the directory's file system, for example `ext4`."""
     mounts = psutil.disk_partitions(all=True)
-    holding = [mount for mount in mounts if directory.resolve().is_relative_to(mount.mountpoint)]
-    return max(holding, key=lambda mount: len(mount.mountpoint)).fstype if holding else "unknown"
+    parents = [mount for mount in mounts if directory.resolve().is_relative_to(mount.mountpoint)]
+    return max(parents, key=lambda mount: len(mount.mountpoint)).fstype if parents else "unknown"
 
 
 def load() -> float:
-    """Processes that wanted a core in the last minute; well above 0 before a run means a noisy machine."""
+    """The load average of the last minute. Before a run it should be close to 0."""
     return os.getloadavg()[0]
 
 
@@ -63,6 +63,6 @@ def _processor() -> str:
 def _first_line(*command: str) -> str:
     if shutil.which(command[0]) is None:
         return "missing"
-    # wrk tells its version with exit code 1.
-    said = subprocess.run(command, capture_output=True, text=True, check=False)
-    return (said.stdout or said.stderr).partition("\n")[0].partition("Copyright")[0].strip()
+    # wrk prints its version but exits with code 1.
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return (done.stdout or done.stderr).partition("\n")[0].partition("Copyright")[0].strip()

@@ -1,4 +1,4 @@
-"""Receipts shaped like the seed's example: five lines, two settlements, about 1.5 KB; every key is new."""
+"""Receipts with five lines and two settlements, about 1.5 KB each, and a script for wrk that posts them."""
 
 from __future__ import annotations
 
@@ -41,15 +41,16 @@ PRODUCTS = (
 )
 CATEGORIES = sorted({category for _, category, _ in PRODUCTS})
 VAT = {"Confiserie": 200, "Sandwich Froid": 100, "Sandwich Chaud": 100, "Pizza": 100, "Menu": 100}
-"""VAT in tenths of a percent; everything else is taken away and bears 5.5 %."""
-PLAIN_VAT = 55
+"""VAT rates by category, in tenths of a percent."""
+
+DEFAULT_VAT = 55
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 
 
 def templates(seed: int = 1) -> list[str]:
-    """Receipts without their first fields, from `"lines"` on; drawn once, so every contender gets the same."""
+    """The part of a receipt from `"lines"` to its end, for `TEMPLATES` receipts. The seed determines them."""
     random = Random(seed)
     return [_template(random) for _ in range(TEMPLATES)]
 
@@ -74,12 +75,12 @@ def _template(random: Random) -> str:
 
 
 def _line(random: Random, number: int) -> dict[str, Any]:
-    """Amounts in cents."""
+    """A line with its amounts in cents."""
     product = random.randrange(len(PRODUCTS))
     description, category, price = PRODUCTS[product]
     quantity = random.choice((1, 1, 2, 3))
     gross = price * quantity
-    vat = VAT.get(category, PLAIN_VAT)
+    vat = VAT.get(category, DEFAULT_VAT)
     return {
         "unitOfMeasure": "unit",
         "settlementAmount": gross,
@@ -96,24 +97,24 @@ def _line(random: Random, number: int) -> dict[str, Any]:
 
 
 def run_id() -> str:
-    """Begins the ids of one run, so that no two runs share a key."""
+    """A prefix for receipt ids, so that runs have different keys."""
     return uuid.uuid4().hex[:8]
 
 
 class Tills:
-    """Receipts one after the other, each with a key of its own; `second` gives the till's clock."""
+    """Receipts with unique keys. `clock` returns the local time of the n-th receipt, by default the current time."""
 
-    def __init__(self, second: Callable[[int], str] | None = None) -> None:
-        self._rests = templates()
+    def __init__(self, clock: Callable[[int], str] | None = None) -> None:
+        self._templates = templates()
         self._run = run_id()
         self._numbers = itertools.count(1)
-        self._second = second or (lambda _: now())
+        self._clock = clock or (lambda _: now())
 
     def receipt(self) -> bytes:
         return self._write(next(self._numbers)).encode()
 
     def batch(self, size: int) -> bytes:
-        """So many receipts as NDJSON."""
+        """Receipts as NDJSON."""
         numbers = itertools.islice(self._numbers, size)
         return "\n".join(map(self._write, numbers)).encode()
 
@@ -121,17 +122,17 @@ class Tills:
         return (
             f'{{"cashReceiptID":"{self._run}-{number}","storeID":"{number % STORES + 1}",'
             f'"terminalID":"{number // STORES % TILLS + 1}","agentID":"{number % 97}",'
-            f'"customerID":"{number % 9973}","date":"{self._second(number)}",{self._rests[number % TEMPLATES]}'
+            f'"customerID":"{number % 9973}","date":"{self._clock(number)}",{self._templates[number % TEMPLATES]}'
         )
 
 
 def now() -> str:
-    """What a till's clock shows."""
-    return _shown(int(time.time()))
+    """The current local time of the tills."""
+    return _formatted(int(time.time()))
 
 
 @lru_cache(8)
-def _shown(second: int) -> str:
+def _formatted(second: int) -> str:
     return datetime.fromtimestamp(second, ZONE).strftime("%Y-%m-%d %H:%M:%S")
 
 
@@ -140,24 +141,23 @@ def today() -> date:
 
 
 def spread(day: date, count: int, opens_h: int = 7, closes_h: int = 20) -> Callable[[int], str]:
-    """A clock that leads `count` receipts in order through the opening hours of a day."""
+    """A clock for `Tills` that spreads `count` receipts evenly over the opening hours of a day."""
     open_s = (closes_h - opens_h) * 3_600
 
-    def second(number: int) -> str:
-        at = opens_h * 3_600 + min(open_s - 1, number * open_s // count)
-        return f"{day} {at // 3_600:02}:{at // 60 % 60:02}:{at % 60:02}"
+    def clock(number: int) -> str:
+        second = opens_h * 3_600 + min(open_s - 1, number * open_s // count)
+        return f"{day} {second // 3_600:02}:{second // 60 % 60:02}:{second % 60:02}"
 
-    return second
+    return clock
 
 
 def write_script(directory: Path, path: str, batch: int = 1) -> Path:
-    """The script that makes wrk post receipts, `batch` in a request, and end with one line of JSON."""
-    rests = directory / "rests.txt"
-    if not rests.exists():
-        rests.write_text("".join(f"{rest}\n" for rest in templates()), encoding="utf-8")
+    """Write a wrk script that posts `batch` receipts per request and prints its result as one line of JSON."""
+    file = directory / "templates.txt"
+    file.write_text("".join(f"{template}\n" for template in templates()), encoding="utf-8")
     offset = datetime.now(ZONE).utcoffset()
     values = {
-        "RESTS": str(rests),
+        "TEMPLATES": str(file),
         "RUN": run_id(),
         "OFFSET": str(int(offset.total_seconds()) if offset else 0),
         "PATH": path,
@@ -175,11 +175,11 @@ def write_script(directory: Path, path: str, batch: int = 1) -> Path:
 
 
 SCRIPT = """\
-local rests, run, number, second, shown = {}, "@RUN@-", 0, 0, ""
-for line in io.lines("@RESTS@") do rests[#rests + 1] = line end
-local floor, pieces = math.floor, {}
+local templates, run, number, second, now = {}, "@RUN@-", 0, 0, ""
+for line in io.lines("@TEMPLATES@") do templates[#templates + 1] = line end
+local floor, parts = math.floor, {}
 
--- The head is put together here and not by wrk.format, which would cost the client more than the rest.
+-- wrk.format is not used, because it takes more time than the rest of the script.
 local function head(length)
   return "POST @PATH@ HTTP/1.1\\r\\nHost: 127.0.0.1\\r\\nContent-Type: @TYPE@\\r\\nContent-Length: "
     .. length .. "\\r\\n\\r\\n"
@@ -189,35 +189,35 @@ local function clock()
   local time = os.time()
   if time ~= second then
     second = time
-    shown = os.date("!%Y-%m-%d %H:%M:%S", time + @OFFSET@)
+    now = os.date("!%Y-%m-%d %H:%M:%S", time + @OFFSET@)
   end
 end
 
-local function beginning()
+local function ids()
   number = number + 1
   return '{"cashReceiptID":"' .. run .. number .. '","storeID":"' .. (number % @STORES@ + 1)
     .. '","terminalID":"' .. (floor(number / @STORES@) % @TILLS@ + 1) .. '","agentID":"' .. (number % 97)
-    .. '","customerID":"' .. (number % 9973) .. '","date":"' .. shown .. '",'
+    .. '","customerID":"' .. (number % 9973) .. '","date":"' .. now .. '",'
 end
 
--- Copied once: on two processors what the client does is taken from the server.
+-- The body is copied only once, because the client takes CPU time from the server.
 function request()
   clock()
   local length = 0
   for index = 1, @BATCH@ do
-    local begins = (index == 1 and "" or "\\n") .. beginning()
-    local rest = rests[number % #rests + 1]
-    length = length + #begins + #rest
-    pieces[2 * index - 1], pieces[2 * index] = begins, rest
+    local start = (index == 1 and "" or "\\n") .. ids()
+    local template = templates[number % #templates + 1]
+    length = length + #start + #template
+    parts[2 * index - 1], parts[2 * index] = start, template
   end
-  pieces[1] = head(length) .. pieces[1]
-  return table.concat(pieces)
+  parts[1] = head(length) .. parts[1]
+  return table.concat(parts)
 end
 
 function done(summary, latency, _)
   local errors = summary.errors
   io.write(string.format(
-    'RESULT {"requests": %d, "duration_us": %d, "refused": %d, "broken": %d, "timeouts": %d, '
+    'RESULT {"requests": %d, "duration_us": %d, "rejected": %d, "errors": %d, "timeouts": %d, '
       .. '"p50_us": %d, "p99_us": %d, "max_us": %d}\\n',
     summary.requests, summary.duration, errors.status, errors.connect + errors.read + errors.write, errors.timeout,
     latency:percentile(50), latency:percentile(99), latency.max))

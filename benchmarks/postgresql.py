@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own: a new cluster with default settings and fsync on, on a port of its own."""
+"""A private PostgreSQL server: a new cluster with default settings and fsync on, on a free port."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.harness import CannotRun
+from benchmarks.harness import BenchmarkError
 from tests.support.free_ports import free_port
 
 OWNER = "postgres"
-"""Who runs the server where the bench runs as root, which PostgreSQL refuses."""
+"""The user that runs the server if the bench runs as root, because PostgreSQL does not start as root."""
 
 DEBIAN = Path("/usr/lib/postgresql")
 
 
 class Cluster:
-    """Made once; started for each run and stopped after it, so that it disturbs nobody else's run."""
+    """A PostgreSQL cluster. Its server runs only during a `running` block and does not slow other runs down."""
 
     def __init__(self, directory: Path) -> None:
         self._programs = _programs()
@@ -35,7 +35,7 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        """Where the services connect, by the unix socket; its form is that of libpq."""
+        """The libpq URL of the server's Unix socket."""
         return f"postgresql://{OWNER}@/postgres?host={self._home}&port={self.port}"
 
     @property
@@ -58,19 +58,19 @@ class Cluster:
             command = ["runuser", "-u", OWNER, "--", *command]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
         if done.returncode:
-            raise CannotRun(f"{program} failed: {(done.stderr or done.stdout).strip()[-500:]}")
+            raise BenchmarkError(f"{program} failed: {(done.stderr or done.stdout).strip()[-500:]}")
         return done.stdout.strip()
 
 
 def _programs() -> Path:
-    """Debian's newest server, else whatever stands on the path."""
+    """The folder of PostgreSQL's programs: of Debian's newest version, or of the one on PATH."""
     found = sorted(DEBIAN.glob("*/bin/pg_ctl"), key=lambda path: int(path.parts[-3]))
     on_path = shutil.which("pg_ctl")
     if not found and on_path is None:
-        raise CannotRun("PostgreSQL is missing: apt-get install postgresql")
+        raise BenchmarkError("PostgreSQL is missing: apt-get install postgresql")
     if os.geteuid() == 0:
         try:
             pwd.getpwnam(OWNER)
         except KeyError:
-            raise CannotRun(f"there is no user {OWNER} to run PostgreSQL as") from None
+            raise BenchmarkError(f"PostgreSQL needs a user {OWNER}, who does not exist") from None
     return found[-1].parent if found else Path(str(on_path)).parent

@@ -1,4 +1,4 @@
-"""The log on RabbitMQ beside the log in SQLite: ingest, two ingests, the engine on a backlog, and how soon all is seen."""
+"""The log on RabbitMQ compared with the log in SQLite: the rates of ingest and of the engine, and the delays."""
 
 from __future__ import annotations
 
@@ -16,21 +16,32 @@ import psutil
 from benchmarks import gentle
 from benchmarks.backlog import Drain, drain, fill
 from benchmarks.client import sell
-from benchmarks.contenders import accepted, counted, ingest, up
-from benchmarks.harness import CONNECTIONS, CannotRun, Load, Plan, interleaved, median_rate, median_ratio, percentile
+from benchmarks.contenders import ingest, load_ingest, up
+from benchmarks.harness import (
+    CONNECTIONS,
+    BenchmarkError,
+    Load,
+    Plan,
+    cpu_s,
+    interleaved,
+    median_rate,
+    median_ratio,
+    percentiles,
+)
 from benchmarks.result import Figure, Result
 from benchmarks.single import latency
+from tests.support.ingest import accepted_receipts
 from tests.support.rabbitmq import Node, missing
 from tillstream.config.settings import Settings
 
-TITLE = "the log on RabbitMQ beside SQLite"
+TITLE = "the log on RabbitMQ, compared with SQLite"
 INGEST_TARGET, ENGINE_TARGET, DELAY_TARGET_MS = 0.3, 0.2, 1_000.0
-EMBEDDED, ONE_READER = "SQLite", "RabbitMQ, one reader"
+SQLITE, ONE_READER = "SQLite", "RabbitMQ, one reader"
 BACKLOG, QUICK_BACKLOG = 300_000, 60_000
 
 
 class Cost(NamedTuple):
-    """Microseconds of processor time a receipt."""
+    """The CPU time per receipt in microseconds."""
 
     ingest: float
     broker: float
@@ -38,16 +49,16 @@ class Cost(NamedTuple):
 
 def run(plan: Plan) -> Result:
     if reason := missing():
-        raise CannotRun(reason)
+        raise BenchmarkError(reason)
     result = Result(bench="rabbitmq", title=TITLE)
     with plan.scratch() as directory:
         node = Node(directory / "node")
         node.start()
         try:
             result.runs["rabbitmq"] = node.control("version").strip()
-            _many_doors(plan, node, result)
-            _one_road(plan, node, result)
-            _seen(plan, node, result)
+            _measure_ingest(plan, node, result)
+            _measure_engine(plan, node, result)
+            _measure_delays(plan, node, result)
         finally:
             node.discard()
     return result
@@ -55,7 +66,7 @@ def run(plan: Plan) -> Result:
 
 @contextmanager
 def _broker(node: Node) -> Iterator[dict[str, str]]:
-    """Settings of a log that stands in a virtual host of its own, which goes with the block."""
+    """Settings for a log in a new virtual host, which is deleted when the block ends."""
     vhost = node.fresh_vhost()
     try:
         yield {"log": "rabbitmq", "rabbitmq_url": node.url(vhost)}
@@ -63,40 +74,40 @@ def _broker(node: Node) -> Iterator[dict[str, str]]:
         node.control("delete_vhost", vhost)
 
 
-def _many_doors(plan: Plan, node: Node, result: Result) -> None:
+def _measure_ingest(plan: Plan, node: Node, result: Result) -> None:
     costs: dict[str, list[Cost]] = {"sqlite": [], "one": [], "two": []}
 
-    def over_sqlite() -> Load:
-        return _take(plan, node, {}, 1, costs["sqlite"])
+    def with_sqlite() -> Load:
+        return _run_ingests(plan, node, {}, 1, costs["sqlite"])
 
-    def over_rabbitmq(name: str, processes: int) -> Load:
+    def with_rabbitmq(name: str, processes: int) -> Load:
         with _broker(node) as settings:
-            return _take(plan, node, settings, processes, costs[name])
+            return _run_ingests(plan, node, settings, processes, costs[name])
 
     loads = interleaved(
         plan,
-        {"sqlite": over_sqlite, "one": partial(over_rabbitmq, "one", 1), "two": partial(over_rabbitmq, "two", 2)},
+        {"sqlite": with_sqlite, "one": partial(with_rabbitmq, "one", 1), "two": partial(with_rabbitmq, "two", 2)},
     )
     sqlite, one, two = loads["sqlite"], loads["one"], loads["two"]
-    notes = {name: f"{latency(loads[name])}; {_shares(found)}" for name, found in costs.items()}
+    notes = {name: f"{latency(loads[name])}; {_cpu_note(found)}" for name, found in costs.items()}
     result.runs |= {"ingest": loads, "ingest_cost": costs}
     result.figures += [
-        Figure("ingest over SQLite", median_rate(sqlite), "/s", note=notes["sqlite"]),
-        Figure("ingest over RabbitMQ", median_rate(one), "/s", note=notes["one"]),
-        Figure("ingest: RabbitMQ over SQLite", median_ratio(one, sqlite), "times", ">=", INGEST_TARGET),
-        Figure("two ingests over RabbitMQ", median_rate(two), "/s", note=notes["two"]),
-        Figure("two ingests over one", median_ratio(two, one), "times"),
+        Figure("ingest with SQLite", median_rate(sqlite), "/s", note=notes["sqlite"]),
+        Figure("ingest with RabbitMQ", median_rate(one), "/s", note=notes["one"]),
+        Figure("ingest: RabbitMQ / SQLite", median_ratio(one, sqlite), "times", ">=", INGEST_TARGET),
+        Figure("two ingests with RabbitMQ", median_rate(two), "/s", note=notes["two"]),
+        Figure("two ingests / one", median_ratio(two, one), "times"),
     ]
 
 
-def _take(plan: Plan, node: Node, settings: dict[str, str], processes: int, costs: list[Cost]) -> Load:
-    """What so many processes of ingest take at a time, each its share of the connections; adds what it cost."""
+def _run_ingests(plan: Plan, node: Node, settings: dict[str, str], processes: int, costs: list[Cost]) -> Load:
+    """Measure concurrent ingest processes, which share the connections equally, and add their cost to `costs`."""
     with ExitStack() as stack, ThreadPoolExecutor(processes) as pool:
         urls = [stack.enter_context(ingest(stack.enter_context(plan.scratch()), **settings)) for _ in range(processes)]
         parts = [part for part in psutil.Process().children() if "ingest" in part.cmdline()]
         before, broker_before = _cpu_s(parts), node.cpu_s()
-        loads = list(pool.map(lambda url: counted(plan, url, connections=CONNECTIONS // processes), urls))
-        microseconds = 1e6 / sum(accepted(url) for url in urls)
+        loads = list(pool.map(lambda url: load_ingest(plan, url, connections=CONNECTIONS // processes), urls))
+        microseconds = 1e6 / sum(map(accepted_receipts, urls))
         broker_us = (node.cpu_s() - broker_before) * microseconds if settings else 0.0
         costs.append(Cost((_cpu_s(parts) - before) * microseconds, broker_us))
     return Load(
@@ -106,67 +117,62 @@ def _take(plan: Plan, node: Node, settings: dict[str, str], processes: int, cost
         p50_ms=max(each.p50_ms for each in loads),
         p99_ms=max(each.p99_ms for each in loads),
         max_ms=max(each.max_ms for each in loads),
-        broken=sum(each.broken for each in loads),
+        errors=sum(each.errors for each in loads),
         timeouts=sum(each.timeouts for each in loads),
     )
 
 
 def _cpu_s(parts: Sequence[psutil.Process]) -> float:
-    return sum(sum(part.cpu_times()[:2]) for part in parts)
+    return sum(map(cpu_s, parts))
 
 
-def _shares(costs: Sequence[Cost]) -> str:
-    ours, brokers = (statistics.median(values) for values in zip(*costs, strict=True))
-    return f"{ours:.0f} µs of CPU a receipt" + (f", the broker's {brokers:.0f}" if brokers else "")
+def _cpu_note(costs: Sequence[Cost]) -> str:
+    ingest_us, broker_us = (statistics.median(values) for values in zip(*costs, strict=True))
+    return f"{ingest_us:.0f} µs of CPU per receipt" + (f" and {broker_us:.0f} µs in the broker" if broker_us else "")
 
 
-def _one_road(plan: Plan, node: Node, result: Result) -> None:
+def _measure_engine(plan: Plan, node: Node, result: Result) -> None:
     count = QUICK_BACKLOG if plan.quick else BACKLOG
     with plan.scratch() as directory, _broker(node) as settings:
-        embedded = Settings()
-        one = msgspec.structs.replace(embedded, **settings)
+        sqlite = Settings()
+        one = msgspec.structs.replace(sqlite, **settings)
         many = msgspec.structs.replace(one, rabbitmq_readers=one.rabbitmq_partitions)
         backlogs = {
-            EMBEDDED: (directory / "sqlite", embedded),
+            SQLITE: (directory / "sqlite", sqlite),
             ONE_READER: (directory / "rabbitmq", one),
             f"RabbitMQ, {many.rabbitmq_readers} readers": (directory / "rabbitmq", many),
         }
-        for name in (EMBEDDED, ONE_READER):
+        for name in (SQLITE, ONE_READER):
             fill(*backlogs[name], count)
         drains: dict[str, list[Drain]] = {name: [] for name in backlogs}
         for number in range(1, plan.rounds + 1):
             for name, (data, each) in backlogs.items():
                 done = drain(data, each, count)
                 drains[name].append(done)
-                plan.say(
+                plan.log(
                     f"  round {number}: engine on a backlog in {name}: {done.rate:,.0f} receipts/s, {_cost([done])}"
                 )
     result.runs["backlog"] = drains
     for name, found in drains.items():
         rate = statistics.median(each.rate for each in found)
         result.figures.append(Figure(f"engine on a backlog in {name}", rate, "/s", note=_cost(found)))
-        if name != EMBEDDED:
-            pairs = zip(found, drains[EMBEDDED], strict=True)
-            ratio = statistics.median(ours.rate / theirs.rate for ours, theirs in pairs)
-            wanted = (">=", ENGINE_TARGET) if name == ONE_READER else (None, None)
-            result.figures.append(Figure("that over SQLite", ratio, "times", *wanted))
+        if name != SQLITE:
+            pairs = zip(found, drains[SQLITE], strict=True)
+            ratio = statistics.median(rabbitmq.rate / sqlite.rate for rabbitmq, sqlite in pairs)
+            target = (">=", ENGINE_TARGET) if name == ONE_READER else (None, None)
+            result.figures.append(Figure(f"engine: {name} / SQLite", ratio, "times", *target))
 
 
 def _cost(drains: Sequence[Drain]) -> str:
     cost_us = statistics.median(each.cpu_s / each.receipts for each in drains) * 1e6
-    return f"{cost_us:.0f} µs of CPU a receipt"
+    return f"{cost_us:.0f} µs of CPU per receipt"
 
 
-def _seen(plan: Plan, node: Node, result: Result) -> None:
+def _measure_delays(plan: Plan, node: Node, result: Result) -> None:
     with plan.scratch() as directory, _broker(node) as settings, up(directory, **settings) as system:
-        asyncio.run(sell(system.ingest, gentle.RATE, gentle.SETTLE_S, seed=1))
-        before = gentle.buckets(system)
-        outside = asyncio.run(gentle.watched(system, plan.long_s))
-        own_ms = gentle.percentile_ms(gentle.buckets(system) - before)
-    p50, p99 = percentile(outside, 50), percentile(outside, 99)
-    note = f"{gentle.RATE:g} receipts/s, p50 {p50:.0f} ms"
-    result.runs["outside_ms"] = {str(p): percentile(outside, p) for p in (50, 90, 99, 100)}
-    result.figures += [
-        Figure("sent to visible p99, from outside", p99, "ms", "<", DELAY_TARGET_MS, note),
-        Figure("received to visible p99, own figure", own_ms, "ms", "<", DELAY_TARGET_MS, gentle.OWN_NOTE),
-    ]
+        asyncio.run(sell(system.ingest, gentle.RATE, gentle.WARM_UP_S, seed=1))
+        before = gentle.recorded_delays(system)
+        measured_ms = asyncio.run(gentle.measure_delays_ms(system, plan.long_run_s))
+        recorded_ms = gentle.percentile_ms(gentle.recorded_delays(system) - before)
+    result.runs["measured_delay_ms"] = percentiles(measured_ms)
+    result.figures += gentle.delay_figures(measured_ms, recorded_ms, DELAY_TARGET_MS)

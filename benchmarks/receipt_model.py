@@ -1,4 +1,4 @@
-"""The receipt as both comparison services declare it, and their tables."""
+"""The receipt model and the tables of both comparison services."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 
 class Line(BaseModel):
-    lineNumber: int  # noqa: N815 - the seed's own field names
+    lineNumber: int  # noqa: N815 - the field names of the JSON format
     productCode: str  # noqa: N815
     productDescription: str  # noqa: N815
     productCategoryName: str  # noqa: N815
@@ -37,7 +37,7 @@ class Receipt(BaseModel):
 
     @property
     def key(self) -> str:
-        """What tells receipts apart, so that one sent twice is stored once."""
+        """The identity of the receipt. A receipt that is sent twice is stored once."""
         parts = (self.storeID, self.terminalID, self.cashReceiptID, self.date.isoformat())
         return blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
 

@@ -1,4 +1,4 @@
-"""The log's receipts counted again in plain Python, apart from the engine's SQL."""
+"""An independent recount of the receipts in a log, without the engine's SQL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHUNK = 50_000
 
 
 class _Total(msgspec.Struct):
-    grossTotal: Decimal  # noqa: N815 - the seed's own field names
+    grossTotal: Decimal  # noqa: N815 - the field names of the JSON format
 
 
 class _Receipt(msgspec.Struct):
@@ -24,7 +24,7 @@ class _Receipt(msgspec.Struct):
 
 
 def receipts_and_revenue(data: Path) -> tuple[int, Decimal]:
-    """What the log of a data directory holds; nobody may write to it meanwhile."""
+    """Count the receipts in the log of a data directory and add up their totals. No process may write to the log."""
     settings = Settings(data=str(data))
     decode = msgspec.json.Decoder(_Receipt).decode
     log = composition.open_log(open_directory(settings.data_path, create=False), settings, writer=False)

@@ -1,11 +1,11 @@
-"""What a bench found: figures with their targets, as a table, as JSON, and as Markdown for the docs."""
+"""The results of benches: figures and targets, shown as a table, as JSON, and as Markdown for the docs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 from rich.console import Console
 from rich.table import Table
 
@@ -16,7 +16,7 @@ END = "<!-- end of results -->"
 
 
 class Figure(Struct, frozen=True):
-    """One measured value; without a target it is there to be read beside the others."""
+    """A measured value. With `compare` it also has a target, and `note` gives details."""
 
     name: str
     value: float
@@ -27,7 +27,7 @@ class Figure(Struct, frozen=True):
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is met; None without one."""
+        """Whether the target is met, or None without a target."""
         if self.compare is None or self.target is None:
             return None
         return {
@@ -39,7 +39,7 @@ class Figure(Struct, frozen=True):
 
 
 class Result(Struct, kw_only=True):
-    """One bench. `problem` says why it could not be measured."""
+    """The result of one bench. `problem` is the reason if it could not run, or could run only in part."""
 
     bench: str
     title: str
@@ -50,7 +50,7 @@ class Result(Struct, kw_only=True):
 
 
 class Report(Struct, kw_only=True):
-    """Everything of one call of `python -m benchmarks`."""
+    """The results of one call of `python -m benchmarks`."""
 
     began: str
     quick: bool
@@ -60,18 +60,16 @@ class Report(Struct, kw_only=True):
 
 
 def as_dict(report: Report) -> dict[str, Any]:
-    """Plain data for JSON, with `met` written out."""
-    from msgspec import to_builtins
-
-    plain: dict[str, Any] = to_builtins(report)
-    for result, told in zip(report.results, plain["results"], strict=True):
-        for figure, entry in zip(result.figures, told["figures"], strict=True):
+    """The report for JSON. Each figure also has its `met`."""
+    document: dict[str, Any] = to_builtins(report)
+    for result, result_document in zip(report.results, document["results"], strict=True):
+        for figure, entry in zip(result.figures, result_document["figures"], strict=True):
             entry["met"] = figure.met
-    return plain
+    return document
 
 
 def number(value: float, unit: str) -> str:
-    """A value as people read it: as many digits as mean something."""
+    """The value with its unit and about three significant digits."""
     if unit in ("", "times") or abs(value) < 10:
         shown = f"{value:,.2f}"
         if unit == "" and value == int(value):
@@ -93,15 +91,15 @@ def verdict(figure: Figure) -> str:
 
 
 def show(results: Sequence[Result], console: Console) -> None:
-    """One table for all that was measured."""
+    """Print a table of all figures."""
     table = Table("bench", "figure", "measured", "target", "met", "note", title="tillstream", title_justify="left")
     for result in results:
         if result.problem:
             table.add_row(result.bench, "could not run", "", "", "[red]?[/]", result.problem)
-        for place, figure in enumerate(result.figures):
+        for index, figure in enumerate(result.figures):
             colour = {True: "green", False: "red", None: "default"}[figure.met]
             table.add_row(
-                "" if place else result.bench,
+                "" if index else result.bench,
                 figure.name,
                 number(figure.value, figure.unit),
                 target(figure),
@@ -113,7 +111,7 @@ def show(results: Sequence[Result], console: Console) -> None:
 
 
 def markdown(reports: Sequence[Report]) -> str:
-    """A table of each run for the docs, with its date and its machine: of every bench the figures of its last run."""
+    """A Markdown table for each report, with its date and machine. It omits benches that a later report repeats."""
     parts = [BEGIN, ""]
     for number, report in enumerate(reports, 1):
         later = {result.bench for each in reports[number:] for result in each.results}
@@ -122,9 +120,9 @@ def markdown(reports: Sequence[Report]) -> str:
 
 
 def _table(report: Report, results: Sequence[Result]) -> list[str]:
-    kind = "A quick run: far too short to judge by, it only shows the form. " if report.quick else ""
+    kind = "This quick run is too short for reliable figures. " if report.quick else ""
     lines = [
-        f"{kind}Measured on {report.began}; the load of the machine before was {report.load_before:.2f}.",
+        f"{kind}Measured on {report.began}, with a load average of {report.load_before:.2f} before the run.",
         "",
         "; ".join(f"{name}: {value}" for name, value in report.machine.items()) + ".",
         "",
@@ -141,8 +139,8 @@ def _table(report: Report, results: Sequence[Result]) -> list[str]:
     return lines
 
 
-def put_into(text: str, table: str) -> str:
-    """The document with its results replaced, or with them at its end."""
+def insert_table(text: str, table: str) -> str:
+    """Replace the tables of a document, or append them if it has none."""
     before, begin, rest = text.partition(BEGIN)
     if not begin:
         return f"{text.rstrip()}\n\n{table}\n" if text else f"{table}\n"

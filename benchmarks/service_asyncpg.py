@@ -1,4 +1,4 @@
-"""A fair service: FastAPI on uvloop, a pool of asyncpg, one transaction of two statements a receipt."""
+"""A tuned service: FastAPI, a connection pool of asyncpg, and one transaction of two statements per receipt."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def health() -> dict[str, str]:
 
 
 @app.post("/receipt", status_code=202)
-async def take(receipt: Receipt) -> Accepted:
+async def post_receipt(receipt: Receipt) -> Accepted:
     key, total, lines = receipt.key, receipt.documentTotal, receipt.lines
     async with State.pool.acquire() as connection, connection.transaction():
         added = await connection.fetchval(

@@ -1,4 +1,4 @@
-"""A plain service as FastAPI's and SQLAlchemy's own guides write it: a session a request, one commit a receipt."""
+"""A service as in the guides of FastAPI and SQLAlchemy: one session per request, and one commit per receipt."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def health() -> dict[str, str]:
 
 
 @app.post("/receipt", status_code=202)
-def take(receipt: Receipt, session: Annotated[Session, Depends(get_session)]) -> Accepted:
+def post_receipt(receipt: Receipt, session: Annotated[Session, Depends(get_session)]) -> Accepted:
     total = receipt.documentTotal
     row = ReceiptRow(
         key=receipt.key,
@@ -94,6 +94,6 @@ def take(receipt: Receipt, session: Annotated[Session, Depends(get_session)]) ->
     try:
         session.commit()
     except IntegrityError:
-        # Its key is there: it was sent twice.
+        # The receipt is already stored.
         session.rollback()
     return Accepted(accepted=1, receiptKey=receipt.key)

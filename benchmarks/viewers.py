@@ -1,4 +1,4 @@
-"""500 viewers of the live feed: what they cost, how soon each has an update, and what ingest feels of them."""
+"""500 viewers of the live feed: the CPU time they need, the delay of updates, and their effect on ingest."""
 
 from __future__ import annotations
 
@@ -10,154 +10,154 @@ from collections import Counter
 from datetime import datetime
 
 import msgspec
-import psutil
 
 from benchmarks import browser
 from benchmarks.client import Loader, sell
 from benchmarks.contenders import Up, up
-from benchmarks.gentle import OWN_NOTE, buckets, percentile_ms
-from benchmarks.harness import ROOT, CannotRun, Plan, module, percentile, wait_until
+from benchmarks.gentle import RECORDED_NOTE, percentile_ms, recorded_delays
+from benchmarks.harness import ROOT, BenchmarkError, Plan, cpu_s, module_command, percentile, percentiles, wait_until
 from benchmarks.payload import ZONE, Tills, spread, today
 from benchmarks.result import Figure, Result
-from benchmarks.watchers import Seen
+from benchmarks.viewer_process import ViewerStats
 
 TITLE = "500 viewers of the live page"
 VIEWERS = 500
 QUIET_RATE, BUSY_RATE = 200.0, 2_000.0
 CPU_TARGET, DELIVERY_TARGET_MS, RATIO_TARGET, VISIBLE_TARGET_MS = 20.0, 200.0, 1.2, 1_000.0
-SETTLE_S = 5.0
-DAY_RECEIPTS, AHEAD = 200_000, 30_000
+WARM_UP_S = 5.0
+DAY_RECEIPTS, MAX_LAG_RECEIPTS = 200_000, 30_000
 
 
 def run(plan: Plan) -> Result:
     with plan.scratch() as directory, up(directory, live_interval_ms=1_000) as system:
-        _day_so_far(plan, system)
-        asyncio.run(sell(system.ingest, QUIET_RATE, SETTLE_S, seed=1))
-        cpu, seen = _quiet(plan, system)
-        answers, visible_ms = _busy(plan, system)
-    painted, painting = browser.run(plan)
-    p50, p99 = percentile(seen.delays_ms, 50), percentile(seen.delays_ms, 99)
-    added = cpu["watched"] - cpu["unwatched"]
-    medians = {name: statistics.median(values) for name, values in answers.items()}
-    ratio = medians["watched"] / medians["unwatched"]
+        _load_today(plan, system)
+        asyncio.run(sell(system.ingest, QUIET_RATE, WARM_UP_S, seed=1))
+        cpu, stats = _measure_quiet(plan, system)
+        response_ms, visible_ms = _measure_busy(plan, system)
+    browser_figures, browser_runs = browser.run(plan)
+    p50, p99 = percentile(stats.delays_ms, 50), percentile(stats.delays_ms, 99)
+    added = cpu["all"] - cpu["none"]
+    medians = {name: statistics.median(values) for name, values in response_ms.items()}
+    ratio = medians["all"] / medians["none"]
     return Result(
         bench="viewers",
         title=TITLE,
         figures=[
-            Figure("CPU that they add to the engine's process", added, "% of a core", "<", CPU_TARGET, _cpu_note(cpu)),
-            Figure("made to delivered, p99", p99, "ms", "<", DELIVERY_TARGET_MS, f"p50 {p50:.0f} ms"),
-            Figure("updates a second to each", seen.events / VIEWERS / seen.seconds, "/s", note=_size_note(seen)),
+            Figure("CPU added to the engine process", added, "% of a core", "<", CPU_TARGET, _cpu_note(cpu)),
+            Figure("delivery of an update, p99", p99, "ms", "<", DELIVERY_TARGET_MS, f"p50 {p50:.0f} ms"),
+            Figure("updates per viewer", stats.events / VIEWERS / stats.seconds, "/s", note=_size_note(stats)),
             Figure(
-                "ingest's p99 with them over that without, at 2,000/s",
+                "response p99 of ingest at 2,000/s: with viewers / without",
                 ratio,
                 "times",
                 "<=",
                 RATIO_TARGET,
-                f"{medians['watched']:.1f} and {medians['unwatched']:.1f} ms",
+                f"{medians['all']:.1f} and {medians['none']:.1f} ms",
             ),
             Figure(
-                "received to visible p99 beside them, at 2,000/s",
+                "delay from received to visible at 2,000/s, p99",
                 visible_ms,
                 "ms",
                 "<",
                 VISIBLE_TARGET_MS,
-                f"own figure, {OWN_NOTE}",
+                RECORDED_NOTE,
             ),
-            *painted,
+            *browser_figures,
         ],
         runs={
             "cpu_percent": cpu,
-            "client_cpu_percent": seen.cpu_s / seen.seconds * 100,
-            "delivery_ms": {str(p): percentile(seen.delays_ms, p) for p in (50, 90, 99, 100)},
-            "answers_p99_ms": answers,
-            **painting,
+            "client_cpu_percent": stats.cpu_s / stats.seconds * 100,
+            "delivery_ms": percentiles(stats.delays_ms),
+            "responses_p99_ms": response_ms,
+            **browser_runs,
         },
     )
 
 
-def _day_so_far(plan: Plan, system: Up) -> None:
-    """Receipts of today until now, so that an update is as large as it is in the middle of a day."""
+def _load_today(plan: Plan, system: Up) -> None:
+    """Load receipts of today, so that updates have a realistic size."""
     count, hour = 20_000 if plan.quick else DAY_RECEIPTS, datetime.now(ZONE).hour
     if hour == 0:
         return
     tills = Tills(spread(today(), count, opens_h=0, closes_h=hour))
-    loader = Loader(system.ingest, system.dashboard, tills, str(today()), count, AHEAD)
+    loader = Loader(system.ingest, system.dashboard, tills, str(today()), count, MAX_LAG_RECEIPTS)
     asyncio.run(loader.run(lambda: None))
 
 
-def _quiet(plan: Plan, system: Up) -> tuple[dict[str, float], Seen]:
-    """The processor time of the engine's process at the seed's own load, with viewers and without, and what they saw."""
-    cpu = {"unwatched": _selling(system, plan.long_s / 2, seed=2)}
-    with Crowd(system, VIEWERS) as crowd:
-        cpu["watched"] = _selling(system, plan.long_s, seed=3)
-    cpu["unwatched"] = (cpu["unwatched"] + _selling(system, plan.long_s / 2, seed=4)) / 2
-    with Crowd(system, 1):
-        cpu["one viewer"] = _selling(system, plan.long_s / 2, seed=5)
-    return cpu, crowd.seen
+def _measure_quiet(plan: Plan, system: Up) -> tuple[dict[str, float], ViewerStats]:
+    """Measure the CPU use of the engine process at the quiet rate, without, with one and with all viewers."""
+    cpu = {"none": _engine_cpu_percent(system, plan.long_run_s / 2, seed=2)}
+    with ViewerProcess(system, VIEWERS) as viewers:
+        cpu["all"] = _engine_cpu_percent(system, plan.long_run_s, seed=3)
+    cpu["none"] = (cpu["none"] + _engine_cpu_percent(system, plan.long_run_s / 2, seed=4)) / 2
+    with ViewerProcess(system, 1):
+        cpu["one"] = _engine_cpu_percent(system, plan.long_run_s / 2, seed=5)
+    return cpu, viewers.stats
 
 
-def _selling(system: Up, seconds: float, seed: int) -> float:
-    """Percent of a core that the engine's process uses while receipts come."""
+def _engine_cpu_percent(system: Up, seconds: float, seed: int) -> float:
+    """Post receipts, and return the CPU use of the engine process in percent of a core."""
     engine = system.part("engine")
-    before, began = _used(engine), time.monotonic()
+    before, began = cpu_s(engine), time.monotonic()
     asyncio.run(sell(system.ingest, QUIET_RATE, seconds, seed))
-    return (_used(engine) - before) / (time.monotonic() - began) * 100
+    return (cpu_s(engine) - before) / (time.monotonic() - began) * 100
 
 
-def _used(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
+def _measure_busy(plan: Plan, system: Up) -> tuple[dict[str, list[float]], float]:
+    """Measure the p99 response times of ingest without and with all viewers in alternation, in milliseconds.
 
-
-def _busy(plan: Plan, system: Up) -> tuple[dict[str, list[float]], float]:
-    """Ingest's p99 of each round in ms, with viewers and without, in turn; and how soon receipts were visible beside them."""
-    answers: dict[str, list[float]] = {"unwatched": [], "watched": []}
+    The second value is the p99 delay from received to visible with all viewers.
+    """
+    response_ms: dict[str, list[float]] = {"none": [], "all": []}
     delays: Counter[int] = Counter()
     for number in range(plan.rounds):
-        answers["unwatched"].append(_answered_p99_ms(plan, system, seed=10 + number))
-        with Crowd(system, VIEWERS):
-            before = buckets(system)
-            answers["watched"].append(_answered_p99_ms(plan, system, seed=10 + number))
+        response_ms["none"].append(_response_p99_ms(plan, system, seed=10 + number))
+        with ViewerProcess(system, VIEWERS):
+            before = recorded_delays(system)
+            response_ms["all"].append(_response_p99_ms(plan, system, seed=10 + number))
             wait_until(lambda: system.lag() == 0, "the engine has caught up")
-            delays += buckets(system) - before
-        plan.say(
-            f"  round {number + 1}: ingest's p99 {answers['unwatched'][-1]:.1f} ms, beside viewers {answers['watched'][-1]:.1f} ms"
+            delays += recorded_delays(system) - before
+        plan.log(
+            f"  round {number + 1}: response p99 of ingest {response_ms['none'][-1]:.1f} ms, "
+            f"with viewers {response_ms['all'][-1]:.1f} ms"
         )
-    return answers, percentile_ms(delays)
+    return response_ms, percentile_ms(delays)
 
 
-def _answered_p99_ms(plan: Plan, system: Up, seed: int) -> float:
-    answered: list[float] = []
-    asyncio.run(sell(system.ingest, BUSY_RATE, plan.run_s, seed, answered))
-    return percentile(answered, 99)
+def _response_p99_ms(plan: Plan, system: Up, seed: int) -> float:
+    response_ms: list[float] = []
+    asyncio.run(sell(system.ingest, BUSY_RATE, plan.run_s, seed, response_ms))
+    return percentile(response_ms, 99)
 
 
 def _cpu_note(cpu: dict[str, float]) -> str:
-    return f"{cpu['watched']:.1f} with them, {cpu['one viewer']:.1f} with one, {cpu['unwatched']:.1f} with none"
+    return f"{cpu['all']:.1f} with all viewers, {cpu['one']:.1f} with one, {cpu['none']:.1f} with none"
 
 
-def _size_note(seen: Seen) -> str:
-    return f"{seen.bytes_read / max(1, seen.events) / 1024:.1f} KiB each, gzip"
+def _size_note(stats: ViewerStats) -> str:
+    return f"{stats.bytes_read / max(1, stats.events) / 1024:.1f} KiB each, gzip"
 
 
-class Crowd:
-    """So many viewers in a process of their own, for one block; afterwards `seen` is what they saw."""
+class ViewerProcess:
+    """A process with `count` viewers, which runs during a block. Afterwards `stats` has its results."""
 
     def __init__(self, system: Up, count: int) -> None:
-        command = [*module("benchmarks.watchers"), system.dashboard, str(count), "gzip"]
+        command = [*module_command("benchmarks.viewer_process"), system.dashboard, str(count)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True)
-        self.seen = Seen()
+        self.stats = ViewerStats()
 
-    def __enter__(self) -> Crowd:
+    def __enter__(self) -> ViewerProcess:
         assert self._process.stdout is not None
         if self._process.stdout.readline().strip() != "watching":
-            raise CannotRun(f"the viewers ended with {self._process.wait()}")
+            raise BenchmarkError(f"the viewers ended with {self._process.wait()}")
         return self
 
     def __exit__(self, *failure: object) -> None:
-        said, _ = self._process.communicate("", timeout=30)
+        output, _ = self._process.communicate("", timeout=30)
         if failure[0] is not None:
             return
-        self.seen = msgspec.json.decode(said, type=Seen)
-        if self.seen.cut_off or self.seen.troubles:
-            raise CannotRun(f"{self.seen.cut_off} viewers were cut off, {self.seen.troubles} updates told of trouble")
+        self.stats = msgspec.json.decode(output, type=ViewerStats)
+        if self.stats.disconnected or self.stats.errors:
+            raise BenchmarkError(
+                f"{self.stats.disconnected} viewers disconnected, and {self.stats.errors} events were errors"
+            )

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
-import httpx
-
 from tests.support.decimal_receipts import gross_cents, parse_receipt
+from tests.support.ingest import accepted_receipts
 from tests.support.processes import run_check, run_command, running_command, running_tillstream
 from tests.support.scripted_ingest import scripted_ingest
 from tests.support.waiting import wait_until
@@ -18,32 +16,24 @@ DAY = "2026-03-02"
 BURST = ("--burst", COUNT, "--seed", 7, "--start-date", DAY, "--json")
 
 
-def printed() -> list[bytes]:
-    """The receipts that the verb sends, which are the same in each run."""
+def generated_receipts() -> list[bytes]:
+    """The receipts that `generate` sends. They are the same in each run."""
     with scripted_ingest() as server:
         code, output = run_command("generate", "--url", server.url, *BURST)
         assert code == 0, output
         return [request.body for request in server.requests]
 
 
-def accepted(ingest: str) -> int:
-    """The number of receipts that ingest has acknowledged."""
-    found = re.search(
-        r'^tillstream_receipts_total\{outcome="accepted"\} (\S+)$', httpx.get(f"{ingest}/metrics").text, re.MULTILINE
-    )
-    return int(float(found[1])) if found else 0
-
-
 def test_given_a_killed_ingest_then_every_generated_receipt_counts_once_and_to_the_cent(tmp_path: Path) -> None:
     with running_tillstream(tmp_path / "data") as chain:
         with running_command("generate", "--url", chain.ingest, *BURST) as sending:
-            wait_until(lambda: accepted(chain.ingest) > COUNT / 10, "receipts are under way")
+            wait_until(lambda: accepted_receipts(chain.ingest) > COUNT / 10, "ingest accepts receipts")
             chain.command.child("ingest").kill()
             assert sending.wait(60) == 0, sending.output
         report = json.loads(sending.output)
         assert (report["accepted"], report["refused"], report["unacknowledged"]) == (COUNT, 0, 0)
         assert report["retried"] > 0
-        revenue = sum(gross_cents(parse_receipt(receipt)) for receipt in printed())
+        revenue = sum(gross_cents(parse_receipt(receipt)) for receipt in generated_receipts())
         summary = chain.wait_for_receipts(COUNT, DAY)
         assert summary["revenue"] == f"{revenue // 100}.{revenue % 100:02d}"
         assert summary["anomalies"] == 0

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
+
+import httpx
 
 WAIT_S = 20.0
 
@@ -96,6 +99,13 @@ class Connection:
 
     def close(self) -> None:
         self.socket.close()
+
+
+def accepted_receipts(url: str) -> int:
+    """The number of receipts that an ingest has accepted since its start."""
+    figures = httpx.get(f"{url}/metrics").text
+    found = re.search(r'^tillstream_receipts_total\{outcome="accepted"\} (\S+)$', figures, re.MULTILINE)
+    return int(float(found[1])) if found else 0
 
 
 def head(**headers: object) -> bytes:

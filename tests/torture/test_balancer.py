@@ -19,7 +19,7 @@ import pytest
 from tests.support import balancer as haproxy
 from tests.support.balancer import Balancer, balancer, own_answer
 from tests.support.certificate import certificate
-from tests.support.ingest import Connection, head
+from tests.support.ingest import Connection, accepted_receipts, head
 from tests.support.processes import run_command
 from tests.support.proxy import Proxy
 from tests.support.rabbitmq import Node
@@ -86,16 +86,6 @@ def site(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]
     proxy.close()
 
 
-def accepted(ingest: RoleProcess) -> int:
-    """The number of receipts that an ingest has accepted."""
-    [line] = [
-        line
-        for line in httpx.get(f"{ingest.url}/metrics").text.splitlines()
-        if line.startswith('tillstream_receipts_total{outcome="accepted"}')
-    ]
-    return int(float(line.split()[1]))
-
-
 class Tills:
     """Tills of a store that sell until the block ends. Each repeats a receipt until it is acknowledged."""
 
@@ -140,7 +130,10 @@ class Tills:
 
 def test_receipts_count_once_whichever_ingest_accepts_them(site: Site) -> None:
     with Tills(site, "12") as tills:
-        wait_until(lambda: min(accepted(site.first), accepted(site.second)) > 20, "both accept receipts")
+        wait_until(
+            lambda: min(accepted_receipts(site.first.url), accepted_receipts(site.second.url)) > 20,
+            "both accept receipts",
+        )
     # On a busy machine both may have missed a readiness check. The balancer then answers 503 and no ingest gets the receipt.
     assert {answer[:4] for answer in tills.other_answers} <= {"503 "}
     sold = set(tills.acknowledged)
@@ -169,14 +162,14 @@ def test_given_no_broker_then_no_role_is_ready_and_the_balancer_rejects_receipts
 def test_given_load_when_an_ingest_is_killed_then_the_other_accepts_everything(site: Site) -> None:
     wait_until(lambda: site.readiness() == {200}, "all are ready")
     with Tills(site, "14") as tills:
-        before = accepted(site.second)
-        wait_until(lambda: accepted(site.second) > before + 50, "tills sell")
+        before = accepted_receipts(site.second.url)
+        wait_until(lambda: accepted_receipts(site.second.url) > before + 50, "tills sell")
         site.first.kill()
-        at_kill = accepted(site.second)
-        wait_until(lambda: accepted(site.second) > at_kill + 100, "the other ingest accepts receipts")
+        at_kill = accepted_receipts(site.second.url)
+        wait_until(lambda: accepted_receipts(site.second.url) > at_kill + 100, "the other ingest accepts receipts")
         site.first.restart()
         site.first.wait_until_live()
-        wait_until(lambda: accepted(site.first) > 20, "the first accepts receipts again")
+        wait_until(lambda: accepted_receipts(site.first.url) > 20, "the first accepts receipts again")
     # Only requests in flight at the kill got no answer, or an answer of the balancer.
     assert len(tills.other_answers) <= TILLS, tills.other_answers
     assert all(answer.startswith(("RemoteProtocolError", "502")) for answer in tills.other_answers), tills.other_answers
@@ -186,13 +179,13 @@ def test_given_load_when_an_ingest_is_killed_then_the_other_accepts_everything(s
 
 
 def test_the_balancer_rejects_a_body_over_the_limit(site: Site) -> None:
-    before = accepted(site.first), accepted(site.second)
+    before = accepted_receipts(site.first.url), accepted_receipts(site.second.url)
     connection = Connection(int(site.front.receipts.rpartition(":")[2]))
     connection.send(head(content_length=default_settings()["body_limit_bytes"] + 1))
     answer = connection.answer()
     connection.close()
     assert (answer.status, answer.json) == (413, own_answer(413))
-    assert before == (accepted(site.first), accepted(site.second))
+    assert before == (accepted_receipts(site.first.url), accepted_receipts(site.second.url))
 
 
 def test_the_balancer_passes_the_live_feed_on(site: Site) -> None:

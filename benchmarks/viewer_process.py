@@ -1,7 +1,9 @@
-"""Viewers of the live feed as a process of its own: raw sockets, so that what is measured is not the client.
+"""A process with viewers of the live feed. They use raw sockets, because an HTTP client would need more CPU time.
 
-Called with an address, how many there are and whether they take gzip, it says `watching` once each has an
-event, and what they saw, as one line of JSON, once its standard input ends.
+    python -m benchmarks.viewer_process ADDRESS COUNT
+
+It prints `watching` after each viewer has received an event. At the end of standard input it prints `ViewerStats` as
+one line of JSON.
 """
 
 from __future__ import annotations
@@ -21,24 +23,24 @@ HEAD_END = b"\r\n\r\n"
 READ_BYTES = 1 << 18
 OPENING_LIMIT_S = 30.0
 ID_BYTES = 64
-"""As much of an event as has its id and its name: the rest is read and not unpacked."""
+"""The length of an event's start that contains its id and name. The rest is not decompressed."""
 
 
-class Seen(msgspec.Struct):
-    """What all viewers saw together. `delays_ms` is from when an event was made to when it had come whole."""
+class ViewerStats(msgspec.Struct):
+    """The totals of all viewers. A delay is the time from the creation of an event until all of it is received."""
 
     delays_ms: list[float] = []
     events: int = 0
     bytes_read: int = 0
-    troubles: int = 0
-    cut_off: int = 0
+    errors: int = 0
+    disconnected: int = 0
     seconds: float = 0.0
     cpu_s: float = 0.0
 
 
 @dataclass
 class Viewer:
-    """One connection and what it has of the event that comes."""
+    """A connection and its buffer for the next chunk."""
 
     socket: socket.socket
     buffer: bytearray = field(default_factory=bytearray)
@@ -46,7 +48,7 @@ class Viewer:
     events: int = 0
 
     def chunks(self, data: bytes) -> list[bytes]:
-        """The chunks of the body that are whole with these data: the server sends an event as one."""
+        """Add data, and return the chunks that are now complete. The server sends each event as one chunk."""
         self.buffer += data
         if not self.head:
             if HEAD_END not in self.buffer:
@@ -65,97 +67,91 @@ class Viewer:
         return found
 
 
-def opened(url: str, *, packed: bool) -> Viewer:
-    """A viewer that has asked for the feed."""
+def connect(url: str) -> Viewer:
+    """A viewer that has sent its request for the feed."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     assert parts.port is not None
-    accepts = "Accept-Encoding: gzip\r\n" if packed else ""
-    connected = socket.create_connection((parts.hostname, parts.port))
-    connected.sendall(f"GET {PATH} HTTP/1.1\r\nHost: {parts.netloc}\r\n{accepts}\r\n".encode())
-    connected.setblocking(False)
-    return Viewer(connected)
+    connection = socket.create_connection((parts.hostname, parts.port))
+    connection.sendall(f"GET {PATH} HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept-Encoding: gzip\r\n\r\n".encode())
+    connection.setblocking(False)
+    return Viewer(connection)
 
 
-def id_and_name(chunk: bytes, *, packed: bool) -> tuple[int, str] | None:
-    """An event's id and name; None: it is no event."""
-    text = zlib.decompressobj(-zlib.MAX_WBITS).decompress(chunk, ID_BYTES) if packed else chunk[:ID_BYTES]
-    lines = text.split(b"\n", 2)
+def id_and_name(chunk: bytes) -> tuple[int, str] | None:
+    """The id and the name of an event, or None if the chunk is not an event."""
+    lines = zlib.decompressobj(-zlib.MAX_WBITS).decompress(chunk, ID_BYTES).split(b"\n", 2)
     if not lines[0].startswith(b"id: "):
         return None
     return int(lines[0].removeprefix(b"id: ")), lines[1].removeprefix(b"event: ").decode()
 
 
-class Crowd:
-    """All viewers of one run, read in one loop."""
+class Viewers:
+    """All viewers of the process, in one event loop."""
 
-    def __init__(self, url: str, count: int, *, packed: bool) -> None:
-        self._packed = packed
+    def __init__(self, url: str, count: int) -> None:
         self._selector = selectors.DefaultSelector()
-        self._open = 0
         self._waiting = count
-        self.seen = Seen()
+        self.stats = ViewerStats()
         for _ in range(count):
-            viewer = opened(url, packed=packed)
+            viewer = connect(url)
             self._selector.register(viewer.socket, selectors.EVENT_READ, viewer)
-            self._open += 1
 
-    def gather(self) -> None:
-        """Read until every viewer has an event; what comes then is counted."""
+    def wait_for_first_events(self) -> None:
+        """Read until every viewer has received an event. These events are not counted."""
         deadline = time.monotonic() + OPENING_LIMIT_S
         while self._waiting > 0:
             if time.monotonic() > deadline:
                 raise SystemExit(f"{self._waiting} viewers had no event within {OPENING_LIMIT_S:g} s")
             self._read(1.0)
-        self.seen = Seen()
+        self.stats = ViewerStats()
 
-    def watch(self) -> None:
-        """Read until the standard input ends."""
+    def run(self) -> None:
+        """Read and count events until standard input ends."""
         began, used = time.monotonic(), time.process_time()
         self._selector.register(sys.stdin, selectors.EVENT_READ, None)
         while not self._read(None):
             pass
-        self.seen.seconds, self.seen.cpu_s = time.monotonic() - began, time.process_time() - used
+        self.stats.seconds, self.stats.cpu_s = time.monotonic() - began, time.process_time() - used
 
     def _read(self, timeout_s: float | None) -> bool:
-        """Take what has come; whether it is time to end."""
+        """Read available data. True if standard input has ended."""
         for key, _ in self._selector.select(timeout_s):
             viewer = key.data
             if viewer is None:
                 return True
             data = viewer.socket.recv(READ_BYTES)
-            at_ms = time.time() * 1_000
+            received_ms = time.time() * 1_000
             if not data:
                 self._selector.unregister(viewer.socket)
-                self.seen.cut_off += 1
+                self.stats.disconnected += 1
                 continue
-            self.seen.bytes_read += len(data)
+            self.stats.bytes_read += len(data)
             for chunk in viewer.chunks(data):
-                self._take(viewer, chunk, at_ms)
+                self._count_event(viewer, chunk, received_ms)
         return False
 
-    def _take(self, viewer: Viewer, chunk: bytes, at_ms: float) -> None:
+    def _count_event(self, viewer: Viewer, chunk: bytes, received_ms: float) -> None:
         try:
-            found = id_and_name(chunk, packed=self._packed)
+            found = id_and_name(chunk)
         except zlib.error:
-            return  # the greeting, behind the head of its gzip stream
+            return  # The first chunk begins with a gzip header and has no event.
         if found is None:
             return
-        made_ms, name = found
+        created_ms, name = found
         self._waiting -= viewer.events == 0
         viewer.events += 1
-        self.seen.events += 1
-        self.seen.troubles += name == "trouble"
-        self.seen.delays_ms.append(at_ms - made_ms)
+        self.stats.events += 1
+        self.stats.errors += name == "trouble"
+        self.stats.delays_ms.append(received_ms - created_ms)
 
 
 def main() -> None:
-    url, count, packed = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "gzip"
-    crowd = Crowd(url, count, packed=packed)
-    crowd.gather()
+    viewers = Viewers(sys.argv[1], int(sys.argv[2]))
+    viewers.wait_for_first_events()
     print("watching", flush=True)
-    crowd.watch()
-    print(msgspec.json.encode(crowd.seen).decode(), flush=True)
+    viewers.run()
+    print(msgspec.json.encode(viewers.stats).decode(), flush=True)
 
 
 if __name__ == "__main__":

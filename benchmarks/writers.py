@@ -1,4 +1,4 @@
-"""The same receipts in every format, as other programs would write them."""
+"""Encode receipts in every format, as other programs do."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ IDS = ("storeID", "terminalID", "cashReceiptID", "agentID", "customerID", "date"
 
 
 class Writer(NamedTuple):
-    """A file is its beginning, each receipt, what stands between two of them, and its end."""
+    """The encoding of a receipt, and the header, separator and footer of a file with several receipts."""
 
-    begin: bytes
-    one: Callable[[Receipt], bytes]
-    between: bytes
-    end: bytes
+    header: bytes
+    write: Callable[[Receipt], bytes]
+    separator: bytes
+    footer: bytes
 
     def parts(self, receipts: Iterable[Receipt]) -> Iterator[bytes]:
-        yield self.begin
+        """The parts of a file with these receipts."""
+        yield self.header
         for number, receipt in enumerate(receipts):
-            yield (self.between if number else b"") + self.one(receipt)
-        yield self.end
+            yield (self.separator if number else b"") + self.write(receipt)
+        yield self.footer
 
 
-def read(text: bytes) -> Receipt:
-    """A receipt of JSON with its numbers as they were written."""
+def parse_json(text: bytes) -> Receipt:
+    """Parse a receipt with exact decimal numbers."""
     receipt: Receipt = json.loads(text, parse_float=Decimal)
     return receipt
 
@@ -71,13 +72,13 @@ CSV_HEADER = ",".join(
 
 
 def as_csv(receipt: Receipt) -> bytes:
-    """A row for each line; the receipt's own fields are repeated."""
-    own = [*(str(receipt[name]) for name in IDS), *(str(receipt["documentTotal"][name]) for name in TOTALS)]
+    """One row per line. Each row repeats the fields of the receipt."""
+    shared = [*(str(receipt[name]) for name in IDS), *(str(receipt["documentTotal"][name]) for name in TOTALS)]
     rows = []
     for number, line in enumerate(receipt["lines"]):
-        paid = receipt["settlements"][number] if number < len(receipt["settlements"]) else {}
-        cells = [*own, *(str(line[name]) for name in COLUMNS)]
-        cells += [str(paid.get(name, "")) for name in ("paymentMechanism", "settlementAmount")]
+        payment = receipt["settlements"][number] if number < len(receipt["settlements"]) else {}
+        cells = [*shared, *(str(line[name]) for name in COLUMNS)]
+        cells += [str(payment.get(name, "")) for name in ("paymentMechanism", "settlementAmount")]
         rows.append(",".join(cells) + "\n")
     return "".join(rows).encode()
 
@@ -97,18 +98,18 @@ def as_form(receipt: Receipt) -> bytes:
 
 
 def as_poslog(receipt: Receipt) -> bytes:
-    """A transaction as tills in Europe log it: prices with their tax, and no tax on the receipt's lines.
+    """A transaction as European tills write it: prices include tax, and lines do not have a separate tax.
 
-    What comes back is a `Return` without a sign, and money that goes back a `Refund` without one.
+    Returns and refunds have positive amounts.
     """
     day, _, time = receipt["date"].partition(" ")
     total = receipt["documentTotal"]
     lines = "".join(map(_poslog_line, receipt["lines"]))
     tenders = "".join(
-        f'<LineItem><SequenceNumber>{number}</SequenceNumber><Tender TenderType="{paid["paymentMechanism"]}" '
-        f'TypeCode="{"Sale" if paid["settlementAmount"] >= 0 else "Refund"}"><Amount>{abs(paid["settlementAmount"])}'
-        "</Amount></Tender></LineItem>"
-        for number, paid in enumerate(receipt["settlements"], 100)
+        f'<LineItem><SequenceNumber>{number}</SequenceNumber><Tender TenderType="{payment["paymentMechanism"]}" '
+        f'TypeCode="{"Sale" if payment["settlementAmount"] >= 0 else "Refund"}">'
+        f"<Amount>{abs(payment['settlementAmount'])}</Amount></Tender></LineItem>"
+        for number, payment in enumerate(receipt["settlements"], 100)
     )
     return (
         f"<Transaction><RetailStoreID>{receipt['storeID']}</RetailStoreID><WorkstationID>{receipt['terminalID']}"
@@ -133,15 +134,15 @@ def _poslog_line(line: Receipt) -> str:
 
 
 def as_square(receipt: Receipt) -> bytes:
-    """A completed order: amounts in cents, times in UTC."""
-    at = _utc(receipt["date"])
+    """A completed order with amounts in cents and times in UTC."""
+    closed_at = _utc(receipt["date"])
     total = receipt["documentTotal"]
     order = {
         "id": receipt["cashReceiptID"],
         "location_id": receipt["storeID"],
         "state": "COMPLETED",
-        "created_at": at,
-        "closed_at": at,
+        "created_at": closed_at,
+        "closed_at": closed_at,
         "line_items": [
             {
                 "catalog_object_id": line["productCode"],
@@ -155,7 +156,7 @@ def as_square(receipt: Receipt) -> bytes:
         ],
         "net_amounts": {"total_money": _cents(total["grossTotal"]), "tax_money": _cents(total["taxPayable"])},
         "tenders": [
-            {"type": "CARD", "amount_money": _cents(paid["settlementAmount"])} for paid in receipt["settlements"]
+            {"type": "CARD", "amount_money": _cents(payment["settlementAmount"])} for payment in receipt["settlements"]
         ],
     }
     return json.dumps(order, ensure_ascii=False, separators=(",", ":")).encode()
@@ -166,14 +167,13 @@ def _cents(amount: Decimal) -> dict[str, object]:
 
 
 def _utc(local: str) -> str:
-    moment = datetime.fromisoformat(local).replace(tzinfo=ZONE)
-    return moment.astimezone(ZoneInfo("UTC")).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromisoformat(local).replace(tzinfo=ZONE).astimezone(ZoneInfo("UTC")).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 NDJSON_TITLE = "NDJSON"
 POSLOG_TITLE = "ARTS POSLog"
 FORM_TITLE = "HTML form"
-"""Every receipt is a payload of its own."""
+"""A form has only one receipt."""
 
 WRITERS: dict[str, Writer] = {
     "JSON": Writer(b"[", as_json, b",", b"]"),
@@ -186,4 +186,4 @@ WRITERS: dict[str, Writer] = {
     ),
     "Square Orders": Writer(b"", as_square, b"\n", b"\n"),
 }
-"""By the titles of the formats."""
+"""Writers by the title of their format."""
