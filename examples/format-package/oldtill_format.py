@@ -1,4 +1,4 @@
-"""Receipts of an old till as a format of tillstream: blocks of lines, fields between bars."""
+"""A format for the receipts of an old till: a receipt is a block of lines, whose fields are separated by bars."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ TEXTS = {*HEAD, "productCode", "productDescription", "paymentMechanism"}
 
 
 class OldTillDecoder(Decoder):
-    """A receipt goes from a line `H` to a line `T`; a line `Z` tells that the till was closed."""
+    """Decodes receipts, which begin with an `H` line and end with a `T` line. `Z` lines, at closing time, are skipped."""
 
     name = "oldtill"
     title = "Old till"
     help = (
-        "Lines of fields between bars. `H` begins a receipt (store, till, number, date), `L` is a line (code, name, "
-        "quantity, gross, VAT rate), `P` a payment (mechanism, amount), `T` ends it (gross, tax). `Z` lines are skipped."
+        "Lines with fields that are separated by bars. `H` starts a receipt (store, till, number, date), `L` is a line "
+        "(code, name, quantity, gross, VAT rate), `P` is a payment (mechanism, amount), and `T` ends the receipt (gross, "
+        "tax). `Z` lines are skipped."
     )
     media_types = ("text/vnd.example.oldtill",)
     suffixes = (".old",)
@@ -34,37 +35,37 @@ class OldTillDecoder(Decoder):
         return text_of(head).startswith(("H|", "Z|"))
 
     def decode(self, source: BinaryIO) -> Iterator[Decoded]:
-        limit, block, begun = self.settings.receipt_limit_bytes, b"", 1
+        limit, block, first = self.settings.receipt_limit_bytes, b"", 1
         for number, line in lines(source, limit):
             if isinstance(line, Unreadable):
                 yield line
             elif line.startswith(b"Z|"):
                 yield Skip("Z")
             elif line.strip():
-                # A head before the total means that the receipt before it was never finished.
+                # An H line before the T line means that the previous receipt is incomplete.
                 if block and (line.startswith(b"H|") or len(block) + len(line) > limit):
-                    yield _receipt(block, f"line {begun}")
+                    yield _receipt(block, f"line {first}")
                     block = b""
-                begun = begun if block else number
+                first = first if block else number
                 block += line
                 if line.startswith(b"T|"):
-                    yield _receipt(block, f"line {begun}")
+                    yield _receipt(block, f"line {first}")
                     block = b""
         if block:
-            yield _receipt(block, f"line {begun}")
+            yield _receipt(block, f"line {first}")
 
 
 def _receipt(block: bytes, where: str) -> Decoded:
     rows = [line.rstrip("\r").split("|") for line in block.decode("utf-8", "replace").split("\n") if line.strip()]
     if rows[0][0] != "H" or rows[-1][0] != "T":
-        return Unreadable([Fault("$", "expected lines from H to T", "send whole receipts")], block, where)
+        return Unreadable([Fault("$", "expected lines from H to T", "send complete receipts")], block, where)
     body = {
         **_named(HEAD, rows[0]),
         "lines": [_named(LINE, row) for row in rows if row[0] == "L"],
         "documentTotal": _named(TOTAL, rows[-1]),
         "settlements": [_named(PAYMENT, row) for row in rows if row[0] == "P"],
     }
-    # What a row lacks, and amounts that are no numbers, are told by validation.
+    # Validation reports missing fields and invalid amounts.
     return Record(encode(body), block)
 
 

@@ -1,5 +1,5 @@
-"""`examples/till_client.py` delivers every receipt once and in order, although the server, the network or the till fails. It
-keeps rejected receipts in a file."""
+"""`examples/till_client.py` delivers every receipt once and in order, even if the server, the network or the till fails. It
+writes rejected receipts to a file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from examples import till_client
-from examples.till_client import Forwarder, InUse, Spool, SpoolError, SpoolFull
+from examples.till_client import Forwarder, Spool, SpoolError, SpoolFull, SpoolInUse
 from tests.support.free_ports import free_port
 from tests.support.processes import Command, integers_in, run_check, run_command, running_command, running_tillstream
 from tests.support.scripted_ingest import DROP, GARBAGE, SILENCE, ScriptedIngest, scripted_ingest
@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 CLIENT = (sys.executable, ROOT / "examples" / "till_client.py")
 TILL = (sys.executable, "-m", "tests.support.till_process")
 
-TAKEN = '202 - {"accepted": 1, "rejected": []}'
+ACCEPTED = '202 - {"accepted": 1, "rejected": []}'
 ERRORS = [{"path": "$.storeID", "error": "it is missing", "hint": ""}]
 REFUSED = json.dumps({"errors": ERRORS})
 
@@ -43,10 +43,10 @@ STEPS_LIMIT = 60
 class Till:
     """A spool and its forwarder. Pauses are recorded instead of slept."""
 
-    def __init__(self, folder: Path, url: str, chance: float = 0.5) -> None:
+    def __init__(self, folder: Path, url: str, jitter: float = 0.5) -> None:
         self.now_s = 0.0
         self.spool = Spool(folder)
-        self.forwarder = Forwarder(self.spool, url, chance=lambda: chance, clock=lambda: self.now_s)
+        self.forwarder = Forwarder(self.spool, url, jitter=lambda: jitter, clock=lambda: self.now_s)
 
     def sell(self, *numbers: int) -> None:
         for number in numbers:
@@ -71,9 +71,9 @@ class Till:
 
 
 @contextmanager
-def till(folder: Path, *script: str, chance: float = 0.5) -> Iterator[tuple[Till, ScriptedIngest]]:
+def till(folder: Path, *script: str, jitter: float = 0.5) -> Iterator[tuple[Till, ScriptedIngest]]:
     """A till and a server with scripted answers."""
-    with scripted_ingest(*script) as server, closing(Till(folder / "spool", server.url, chance)) as opened:
+    with scripted_ingest(*script) as server, closing(Till(folder / "spool", server.url, jitter)) as opened:
         yield opened, server
 
 
@@ -93,7 +93,7 @@ def sent(server: ScriptedIngest) -> list[list[int]]:
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_given_retry_after_then_the_same_bytes_are_sent_after_that_time(tmp_path: Path, status: int) -> None:
-    with till(tmp_path, f"{status} 7", f"{status} 7", TAKEN) as (selling, server):
+    with till(tmp_path, f"{status} 7", f"{status} 7", ACCEPTED) as (selling, server):
         selling.sell(1)
         pauses = selling.forward()
     assert pauses == [7 * 1.125] * 2
@@ -103,13 +103,13 @@ def test_given_retry_after_then_the_same_bytes_are_sent_after_that_time(tmp_path
 
 
 def test_a_very_long_or_invalid_retry_after_is_bounded(tmp_path: Path) -> None:
-    with till(tmp_path, "503 31536000", "503 tomorrow", "503 0", TAKEN, chance=0.0) as (selling, _):
+    with till(tmp_path, "503 31536000", "503 tomorrow", "503 0", ACCEPTED, jitter=0.0) as (selling, _):
         selling.sell(1)
-        assert selling.forward() == [till_client.LONGEST_TOLD_S, 0.5, 0.5]
+        assert selling.forward() == [till_client.MAX_RETRY_AFTER_S, 0.5, 0.5]
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "step",
     [
         DROP,
         GARBAGE,
@@ -125,8 +125,8 @@ def test_a_very_long_or_invalid_retry_after_is_bounded(tmp_path: Path) -> None:
         "302 - {}",
     ],
 )
-def test_given_an_answer_of_another_server_then_the_receipt_is_retried(tmp_path: Path, trouble: str) -> None:
-    with till(tmp_path, trouble, TAKEN, TAKEN) as (selling, server):
+def test_given_an_answer_of_another_server_then_the_receipt_is_retried(tmp_path: Path, step: str) -> None:
+    with till(tmp_path, step, ACCEPTED, ACCEPTED) as (selling, server):
         selling.sell(1)
         assert len(selling.forward()) == 1
         selling.sell(2)
@@ -139,7 +139,7 @@ def test_given_no_answer_then_the_request_times_out_and_is_retried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(till_client, "ANSWER_TIMEOUT_S", 0.1)
-    with till(tmp_path, SILENCE, TAKEN) as (selling, server):
+    with till(tmp_path, SILENCE, ACCEPTED) as (selling, server):
         selling.sell(1)
         assert len(selling.forward()) == 1
         assert selling.forwarder._http.sock.gettimeout() == 0.1
@@ -147,26 +147,26 @@ def test_given_no_answer_then_the_request_times_out_and_is_retried(
 
 
 def test_an_endless_answer_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with till(tmp_path, TAKEN, TAKEN) as (selling, server):
+    with till(tmp_path, ACCEPTED, ACCEPTED) as (selling, server):
         selling.sell(1)
         with monkeypatch.context() as narrow:
-            narrow.setattr(till_client, "ANSWER_LIMIT_BYTES", len(TAKEN) - 7)
+            narrow.setattr(till_client, "ANSWER_LIMIT_BYTES", len(ACCEPTED) - 7)
             assert selling.forwarder.step() > 0
         assert selling.forward() == []
     assert server.connections == 2
 
 
 def test_pauses_double_up_to_a_minute_with_random_jitter(tmp_path: Path) -> None:
-    away = f"http://127.0.0.1:{free_port()}"
-    for chance, shares in ((0.0, 0.5), (1.0, 1.0)):
-        with closing(Till(tmp_path / "spool", away, chance)) as selling:
+    unreachable = f"http://127.0.0.1:{free_port()}"
+    for jitter, shares in ((0.0, 0.5), (1.0, 1.0)):
+        with closing(Till(tmp_path / "spool", unreachable, jitter)) as selling:
             selling.sell(1)
             pauses = [selling.forwarder.step() for _ in range(9)]
         assert pauses == [shares * pause_s for pause_s in (0.5, 1, 2, 4, 8, 16, 32, 60, 60)]
 
 
 def test_a_connection_is_reused_unless_it_was_idle(tmp_path: Path) -> None:
-    with till(tmp_path, *[TAKEN] * 4) as (selling, server):
+    with till(tmp_path, *[ACCEPTED] * 4) as (selling, server):
         for number in (1, 2, 3):
             selling.sell(number)
             selling.forward()
@@ -177,7 +177,7 @@ def test_a_connection_is_reused_unless_it_was_idle(tmp_path: Path) -> None:
         assert server.connections == 2
 
 
-def test_a_backlog_goes_in_batches_that_grow_while_they_are_accepted(tmp_path: Path) -> None:
+def test_a_backlog_is_sent_in_batches_that_grow_while_they_are_accepted(tmp_path: Path) -> None:
     def accepted(count: int) -> str:
         return f'202 - {{"accepted": {count}, "rejected": []}}'
 
@@ -197,9 +197,9 @@ def test_a_backlog_goes_in_batches_that_grow_while_they_are_accepted(tmp_path: P
 # -- rejected receipts
 
 
-@pytest.mark.parametrize("status", till_client.NEVER_TAKEN)
+@pytest.mark.parametrize("status", till_client.REJECTION_STATUSES)
 def test_a_rejected_receipt_is_kept_with_the_answer_and_the_next_one_is_sent(tmp_path: Path, status: int) -> None:
-    with till(tmp_path, TAKEN, f"{status} - {REFUSED}", TAKEN) as (selling, server):
+    with till(tmp_path, ACCEPTED, f"{status} - {REFUSED}", ACCEPTED) as (selling, server):
         selling.forwarder._size = 1
         for number in (1, 2, 3):
             selling.sell(number)
@@ -239,8 +239,8 @@ def test_given_an_inconsistent_answer_then_the_batch_is_retried(tmp_path: Path, 
 
 
 def test_given_a_rejected_batch_then_its_receipts_are_sent_one_by_one(tmp_path: Path) -> None:
-    whole = '413 - {"errors": [{"path": "$", "error": "the body has more than 10 bytes", "hint": ""}]}'
-    with till(tmp_path, whole, TAKEN, whole, TAKEN, whole, whole) as (selling, server):
+    too_large = '413 - {"errors": [{"path": "$", "error": "the body has more than 10 bytes", "hint": ""}]}'
+    with till(tmp_path, too_large, ACCEPTED, too_large, ACCEPTED, too_large, too_large) as (selling, server):
         selling.sell(1, 2, 3)
         assert selling.forward() == []
     assert sent(server) == [[1, 2, 3], [1], [2, 3], [2], [3]]
@@ -276,13 +276,13 @@ def test_a_full_spool_raises_and_accepts_receipts_again_once_it_has_space(tmp_pa
         stored = spool.waiting()
         assert stored > 100
         assert (spool.folder / "spool.sqlite3").stat().st_size <= 200_000
-        spool.settle(stored // 2)
+        spool.delete_through(stored // 2)
         fill(spool, stored // 2 - 5)
 
 
 def test_rejected_receipts_have_a_limit_too(tmp_path: Path) -> None:
     with closing(Spool(tmp_path / "spool", limit_bytes=50_000)) as spool:
-        spool.put_aside(b'{"a": "%b"}' % (b"x" * 50_000), 422, ERRORS)
+        spool.append_refused(b'{"a": "%b"}' % (b"x" * 50_000), 422, ERRORS)
         with pytest.raises(SpoolFull, match=r"refused\.ndjson"):
             spool.store({"a": 1})
         spool.refused.unlink()
@@ -295,19 +295,19 @@ def test_the_size_of_a_batch_is_limited(tmp_path: Path) -> None:
             spool.store({"number": number, "filling": "x" * 100_000})
         assert [len(spool.first(500)), len(spool.first(1))] == [2, 1]
         spool.store({"filling": "x" * 1_000_000})
-        spool.settle(4)
+        spool.delete_through(4)
         assert len(spool.first(500)) == 1
 
 
 def test_a_second_forwarder_is_refused_until_the_first_has_ended(tmp_path: Path) -> None:
-    away = f"http://127.0.0.1:{free_port()}"
-    with closing(Till(tmp_path / "spool", away)) as first:
-        with pytest.raises(InUse, match=re.escape(str(tmp_path / "spool"))):
-            Till(tmp_path / "spool", away)
-        code, output = run_command("run", "--spool", tmp_path / "spool", "--to", away, program=CLIENT)
+    unreachable = f"http://127.0.0.1:{free_port()}"
+    with closing(Till(tmp_path / "spool", unreachable)) as first:
+        with pytest.raises(SpoolInUse, match=re.escape(str(tmp_path / "spool"))):
+            Till(tmp_path / "spool", unreachable)
+        code, output = run_command("run", "--spool", tmp_path / "spool", "--to", unreachable, program=CLIENT)
         assert (code, output.count("\n"), f"{tmp_path}/spool" in output) == (2, 1, True), output
         first.sell(1)
-    with closing(Till(tmp_path / "spool", away)) as second:
+    with closing(Till(tmp_path / "spool", unreachable)) as second:
         assert second.spool.waiting() == 1
 
 
@@ -323,21 +323,21 @@ def test_given_a_power_cut_while_a_receipt_is_stored_then_all_earlier_receipts_r
     with closing(Spool(tmp_path / "spool")) as spool:
         for number in (1, 2):
             spool.store(receipt(number))
-    with closing(sqlite3.connect(tmp_path / "spool" / "spool.sqlite3", isolation_level=None)) as dying:
+    with closing(sqlite3.connect(tmp_path / "spool" / "spool.sqlite3", isolation_level=None)) as interrupted:
         # SQLite writes pages that exceed its cache before the commit. A power cut may leave them in the file.
-        dying.execute("PRAGMA cache_size=1")
-        dying.execute("BEGIN")
-        dying.execute("INSERT INTO receipts (body) VALUES (?)", (b"x" * 1_000_000,))
-        dying.execute("UPDATE receipts SET body = 'torn' WHERE id < 3")
-        dying.execute("INSERT INTO receipts (body) VALUES (?)", (b"x" * 1_000_000,))
+        interrupted.execute("PRAGMA cache_size=1")
+        interrupted.execute("BEGIN")
+        interrupted.execute("INSERT INTO receipts (body) VALUES (?)", (b"x" * 1_000_000,))
+        interrupted.execute("UPDATE receipts SET body = 'torn' WHERE id < 3")
+        interrupted.execute("INSERT INTO receipts (body) VALUES (?)", (b"x" * 1_000_000,))
         shutil.copytree(tmp_path / "spool", tmp_path / "after")
-        dying.execute("ROLLBACK")
+        interrupted.execute("ROLLBACK")
     assert (tmp_path / "after" / "spool.sqlite3").stat().st_size > 1_000_000
-    with scripted_ingest(TAKEN, TAKEN) as server, closing(Till(tmp_path / "after", server.url)) as woken:
-        assert [json.loads(body) for _, body in woken.spool.first(9)] == [receipt(1), receipt(2)]
+    with scripted_ingest(ACCEPTED, ACCEPTED) as server, closing(Till(tmp_path / "after", server.url)) as restarted:
+        assert [json.loads(body) for _, body in restarted.spool.first(9)] == [receipt(1), receipt(2)]
         for _ in (1, 2):
-            woken.forwarder._size = 1
-            assert woken.forwarder.step() == 0
+            restarted.forwarder._size = 1
+            assert restarted.forwarder.step() == 0
         assert sent(server) == [[1], [2]]
 
 
@@ -381,24 +381,24 @@ def test_an_incomplete_line_of_a_rejected_receipt_does_not_damage_others(tmp_pat
     with till(tmp_path, f"422 - {REFUSED}", f"422 - {REFUSED}") as (selling, _):
         selling.sell(1)
         selling.forward()
-        whole = selling.spool.refused.read_bytes()
-        selling.spool.refused.write_bytes(whole + whole[: len(whole) // 2])
+        line = selling.spool.refused.read_bytes()
+        selling.spool.refused.write_bytes(line + line[: len(line) // 2])
         selling.sell(2)
         selling.forward()
         lines = selling.spool.refused.read_bytes().splitlines()
-    assert [json.loads(lines[at])["receipt"]["cashReceiptID"] for at in (0, 2)] == [1, 2]
+    assert [json.loads(lines[index])["receipt"]["cashReceiptID"] for index in (0, 2)] == [1, 2]
 
 
 def test_given_a_spool_that_cannot_be_written_then_the_receipt_is_sent_again_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
-        raise SpoolError("could not take out what is settled: the disk is full")
+        raise SpoolError("could not delete receipts: the disk is full")
 
-    with till(tmp_path, TAKEN, TAKEN) as (selling, server):
+    with till(tmp_path, ACCEPTED, ACCEPTED) as (selling, server):
         selling.sell(1)
         with monkeypatch.context() as broken:
-            broken.setattr(selling.spool, "settle", fail)
+            broken.setattr(selling.spool, "delete_through", fail)
             assert selling.forwarder.step() > 0
         assert selling.forward() == []
     assert sent(server) == [[1], [1]]
@@ -443,9 +443,9 @@ def test_the_command_stores_sends_and_reports(tmp_path: Path) -> None:
     (tmp_path / "wrong.json").write_text('{"cashReceiptID": "9"}')
     (tmp_path / "none.json").write_text("[]")
     example = ROOT / "examples" / "receipt.json"
-    away = f"http://127.0.0.1:{free_port()}"
+    unreachable = f"http://127.0.0.1:{free_port()}"
     spool = ("--spool", tmp_path / "spool")
-    code, output = run_command("send", example, *spool, "--to", away, program=CLIENT)
+    code, output = run_command("send", example, *spool, "--to", unreachable, program=CLIENT)
     assert (code, integers_in(output.splitlines()[-1])) == (0, [1, 4711, 0]), output
     with running_tillstream(tmp_path / "data") as server:
         address = server.ingest
@@ -465,27 +465,27 @@ def test_one_program_may_store_while_another_forwards(tmp_path: Path) -> None:
     with running_tillstream(tmp_path / "data") as server:
         to = ("--to", server.ingest)
         with running_command("run", *spool, *to, program=CLIENT) as forwarding:
-            wait_until(lambda: forwards(tmp_path / "spool"), "the forwarder runs")
+            wait_until(lambda: is_locked(tmp_path / "spool"), "the forwarder runs")
             code, output = run_command("send", example, *spool, *to, program=CLIENT)
             assert code == 0, output
             server.wait_for_receipts(1, "2026-11-23")
             assert forwarding.stop(signal.SIGINT) == 130
             assert "Traceback" not in forwarding.output
-    with closing(Spool(tmp_path / "spool")) as left:
-        assert left.waiting() == 0
+    with closing(Spool(tmp_path / "spool")) as spool_after:
+        assert spool_after.waiting() == 0
 
 
-def forwards(folder: Path) -> bool:
+def is_locked(folder: Path) -> bool:
     with closing(Spool(folder)) as spool:
         try:
-            spool.claim().close()
-        except InUse:
+            spool.lock().close()
+        except SpoolInUse:
             return True
     return False
 
 
 def last_stored(command: Command, default: int) -> int:
-    """The last number that the till output to be on its disk."""
+    """The number of the last receipt that the till has printed as stored."""
     stored = [
         line for line in command.output.splitlines(keepends=True) if line.startswith("stored ") and line[-1] == "\n"
     ]
@@ -493,21 +493,21 @@ def last_stored(command: Command, default: int) -> int:
 
 
 def test_given_a_till_and_a_server_that_are_killed_repeatedly_then_every_receipt_counts_once(tmp_path: Path) -> None:
-    chance = random.Random(20261124)
-    taking, showing = free_port(), free_port()
-    url, spool, data = f"http://127.0.0.1:{taking}", tmp_path / "spool", tmp_path / "data"
-    options = ("--ingest-port", taking, "--dashboard-port", showing)
+    jitter = random.Random(20261124)
+    ingest_port, dashboard_port = free_port(), free_port()
+    url, spool, data = f"http://127.0.0.1:{ingest_port}", tmp_path / "spool", tmp_path / "data"
+    options = ("--ingest-port", ingest_port, "--dashboard-port", dashboard_port)
     last = 0
 
-    def run_till(during: Callable[[], object] = lambda: None) -> None:
-        """Run a till that continues from its spool, and kill it at a random moment."""
+    def run_till(action: Callable[[], object] = lambda: None) -> None:
+        """Run a till that continues with its spool, call `action`, and kill the till at a random moment."""
         nonlocal last
-        with running_command(spool, url, last + 1, 10**6, program=TILL, cwd=ROOT) as life:
-            life.wait_for_output(rf"^stored {last + chance.randrange(1, 80)}$")
-            during()
-            life.process.send_signal(signal.SIGKILL)
-            life.wait()
-            last = last_stored(life, last)
+        with running_command(spool, url, last + 1, 10**6, program=TILL, cwd=ROOT) as process:
+            process.wait_for_output(rf"^stored {last + jitter.randrange(1, 80)}$")
+            action()
+            process.process.send_signal(signal.SIGKILL)
+            process.wait()
+            last = last_stored(process, last)
 
     run_till()
     with running_tillstream(data, *options) as first:
@@ -525,10 +525,10 @@ def test_given_a_till_and_a_server_that_are_killed_repeatedly_then_every_receipt
         summary = second.wait_for_receipts(count, DAY)
         revenue = sum(cents(number) for number in range(1, count + 1))
         assert (summary["revenue"], summary["conflicts"]) == (f"{revenue // 100}.{revenue % 100:02}", 0)
-        # The power fails after the 202 and before the till has recorded it, so the till repeats its last request.
-        with closing(Till(spool, url)) as woken:
-            woken.sell(*range(count - 20, count + 1))
-            assert woken.forward() == []
+        # After a power cut between the 202 and its deletion, the till repeats its last request.
+        with closing(Till(spool, url)) as restarted:
+            restarted.sell(*range(count - 20, count + 1))
+            assert restarted.forward() == []
         wait_until(lambda: second.summary()["duplicates"] >= 21, "the duplicates are counted")  # type: ignore[operator]
         assert second.summary(DAY)["receipts"] == count
         assert not (spool / "refused.ndjson").exists()

@@ -35,7 +35,7 @@ def cents(number: int) -> int:
 
 
 def forward(spool: Path, url: str) -> None:
-    Forwarder(Spool(spool), url, longest_pause_s=0.5).run()
+    Forwarder(Spool(spool), url, max_pause_s=0.5).run()
 
 
 def main(spool: str, url: str, first: str, last: str) -> None:
