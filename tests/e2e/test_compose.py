@@ -13,13 +13,13 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from tests.support.waiting import wait_until
 
 from tests.support import compose
 from tests.support.compose import ComposeServices, Service
 from tests.support.rabbitmq import Node
 from tests.support.receipts import body
 from tests.support.services import or_skip
-from tests.support.waiting import wait_until
 
 DAY = "2026-11-23"
 BROKER_PASSWORD = "4f1c09d2"
@@ -76,12 +76,12 @@ def test_only_the_balancer_publishes_ports_and_only_on_loopback(services: dict[s
 
 def test_every_service_has_a_health_check_and_a_volume(services: dict[str, Service]) -> None:
     assert all(service["healthcheck"]["test"] for service in services.values())
-    kept = {
+    mounted = {
         name: {source for source in (volume.split(":")[0] for volume in service["volumes"]) if "/" not in source}
         for name, service in services.items()
     }
-    own = {name: {name, "access"} for name in TILLSTREAM}
-    assert kept == {"rabbitmq": {"broker"}, "balancer": set(), **own}
+    roles = {name: {name, "access"} for name in TILLSTREAM}
+    assert mounted == {"rabbitmq": {"broker"}, "balancer": set(), **roles}
     [plugins] = [volume.split(":")[0] for volume in services["rabbitmq"]["volumes"] if "plugins" in volume]
     assert Path(plugins).read_text() == "[rabbitmq_consistent_hash_exchange].\n"
 
@@ -95,8 +95,8 @@ def test_a_receipt_comes_through_the_balancer_to_the_dashboard(running: ComposeS
         return httpx.post(f"{receipts}/receipt", content=content, headers=headers).status_code
 
     for service in (*TILLSTREAM, "balancer"):
-        wait_until(partial(running.is_healthy, service), f"{service} is well")
-    wait_until_known(running, key)
+        wait_until(partial(running.is_healthy, service), f"{service} is healthy")
+    wait_until_key_is_accepted(running, key)
     assert post(receipt("1"), **bearer(key)) == 202
     assert (post(receipt("2")), post(receipt("2", storeID="13"), **bearer(key))) == (401, 403)
     wait_until(lambda: httpx.get(f"{dashboard}/api/v1/summary").status_code == 401, "the dashboard requires a login")
@@ -107,24 +107,24 @@ def test_a_receipt_comes_through_the_balancer_to_the_dashboard(running: ComposeS
 def test_a_rejected_receipt_is_replayed_through_the_balancer(running: ComposeServices) -> None:
     key = running.run("engine", "tillstream", "keys", "add", "--all-stores", "--name", "replay").strip()
     running.run("engine", "sh", "-c", "cat > /var/lib/tillstream-access/replay.key", typed=f"{key}\n")
-    wait_until_known(running, key)
+    wait_until_key_is_accepted(running, key)
     url = f"{running.url('balancer', 3000)}/receipt"
     assert httpx.post(url, content=receipt("3", date="x"), headers=bearer(key)).status_code == 422
     with logged_in(running) as browser:
-        [entry] = wait_until(lambda: waiting(browser), "the receipt is in quarantine")
+        [entry] = wait_until(lambda: quarantined(browser), "the receipt is in quarantine")
         edited = {"content": b64encode(receipt("3")).decode()}
         answer = browser.post(f"/api/v1/quarantine/{entry}/replay", json=edited)
         assert (answer.status_code, answer.json()["became"], answer.json()["day"]) == (200, "replayed", DAY)
-        assert waiting(browser) == []
+        assert quarantined(browser) == []
         wait_until(lambda: revenue(browser) == "10.00", "the dashboard shows the replayed receipt")
 
 
-def wait_until_known(running: ComposeServices, key: str) -> None:
+def wait_until_key_is_accepted(running: ComposeServices, key: str) -> None:
     """Wait until both ingests accept a new key."""
     for service in ("ingest1", "ingest2"):
-        figures = f"{running.url(service, 3000)}/metrics"
-        # The key is accepted, but may not read.
-        wait_until(lambda: httpx.get(figures, headers=bearer(key)).status_code == 403, f"{service} knows the key")  # noqa: B023
+        metrics = f"{running.url(service, 3000)}/metrics"
+        # The status for a valid key without the right to read is 403.
+        wait_until(lambda: httpx.get(metrics, headers=bearer(key)).status_code == 403, f"{service} accepts the key")  # noqa: B023
 
 
 @contextmanager
@@ -139,5 +139,5 @@ def revenue(browser: httpx.Client) -> str:
     return found
 
 
-def waiting(browser: httpx.Client) -> list[str]:
+def quarantined(browser: httpx.Client) -> list[str]:
     return [entry["id"] for entry in browser.get("/api/v1/quarantine").json()["entries"]]

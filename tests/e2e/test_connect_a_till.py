@@ -1,4 +1,4 @@
-"""The commands in `docs/connect-a-till.md` get the responses that the page promises."""
+"""The commands in `docs/connect-a-till.md` have the output that the page shows."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from tests.support.waiting import wait_until
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "connect-a-till.md").read_text(encoding="utf-8")
 
-# These commands do not end, or their files are not among the examples.
+# The first command runs until it is interrupted, and the file of the second one does not exist.
 NOT_RUN = ("tillstream up", "tillstream import monday.csv")
 
 EXPECTED = re.compile(r" +# (?P<status>\d{3})?(?: ?)(?P<text>.*)$")
 
 
 class Step(NamedTuple):
-    """A command of the page, with the expected status (empty if it is not a request) and a part of the expected output."""
+    """A command of the page and a part of its expected output. The status is empty if the command is not a request."""
 
     command: str
     status: str
@@ -62,7 +62,7 @@ def steps() -> Iterator[Step]:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def workspace(tmp_path: Path) -> Path:
     """A directory with the files that the commands use."""
     if shutil.which("curl") is None:
         if os.environ.get("CI"):
@@ -72,14 +72,14 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def output_of(step: Step, place: Path, ports: dict[str, str]) -> str:
+def output_of(step: Step, workspace: Path, addresses: dict[str, str]) -> str:
     command = step.command
-    for written, real in ports.items():
-        command = command.replace(written, real)
+    for address, replacement in addresses.items():
+        command = command.replace(address, replacement)
     verbs = 'tillstream() { "$PYTHON" -P -m tillstream "$@"; }\npython3() { "$PYTHON" "$@"; }\n'
     done = subprocess.run(
         ["bash", "-c", verbs + command],
-        cwd=place,
+        cwd=workspace,
         env={**os.environ, "PYTHON": sys.executable},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -95,26 +95,26 @@ def as_expected(step: Step, output: str) -> bool:
     return (statuses[-1:] or [""]) == [step.status] and step.text.lower() in output.lower()
 
 
-def test_every_command_of_the_page_has_the_expected_output(place: Path) -> None:
+def test_every_command_of_the_page_has_the_expected_output(workspace: Path) -> None:
     with (
-        running_tillstream(place / "trial") as server,
-        running_role("ingest", place / "slow", "--store-limit-receipts-per-s", 1) as (_, slow),
+        running_tillstream(workspace / "trial") as server,
+        running_role("ingest", workspace / "slow", "--store-limit-receipts-per-s", 1) as (_, slow),
     ):
-        ports = {
+        addresses = {
             "http://127.0.0.1:3000": server.ingest,
             "http://127.0.0.1:8050": server.dashboard,
             "http://127.0.0.1:3001": slow,
         }
 
-        def answered(step: Step) -> bool:
-            return as_expected(step, output_of(step, place, ports))
+        def has_expected_output(step: Step) -> bool:
+            return as_expected(step, output_of(step, workspace, addresses))
 
         for step in steps():
             if "/api/v1/" in step.command:
-                # The figures include a receipt shortly after its acknowledgement.
-                wait_until(partial(answered, step), step.command, timeout_s=20)
+                # The figures include a receipt only some time after its acknowledgement.
+                wait_until(partial(has_expected_output, step), step.command, timeout_s=20)
                 continue
-            output = output_of(step, place, ports)
+            output = output_of(step, workspace, addresses)
             assert as_expected(step, output), f"{step.command}\n{output}"
 
 
@@ -151,11 +151,11 @@ def test_every_status_of_ingest_is_on_the_page(ingest: str) -> None:
 def test_the_limits_on_the_page_are_the_defaults_of_their_settings() -> None:
     rows = dict(re.findall(r"^\| [^|`]+ \| `(\w+)` \| ([^|]+) \|$", PAGE, re.MULTILINE))
     assert len(rows) > 6
-    shipped = default_settings()
+    defaults = default_settings()
     units = {"MiB": 1024 * 1024, "KiB": 1024, "s": 1000}
     for name, limit in rows.items():
         number, _, unit = limit.partition(" ")
         if number == "any":
-            assert shipped[name] == 0
+            assert defaults[name] == 0
         else:
-            assert int(number.replace(",", "")) * units.get(unit, 1) == shipped[name], name
+            assert int(number.replace(",", "")) * units.get(unit, 1) == defaults[name], name

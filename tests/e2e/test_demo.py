@@ -1,4 +1,4 @@
-"""`tillstream up --demo` loads past days and keeps selling."""
+"""`tillstream up --demo` loads receipts of past days and generates receipts of today."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_past_days_are_loaded_once_and_today_gets_receipts(data: Path) -> None:
     written_ns = loaded.stat().st_mtime_ns
     with running_tillstream(data, "--demo") as again:
         before = again.summary()
-        wait_until(lambda: again.summary()["receipts"] != before["receipts"], "it sells again")
+        wait_until(lambda: again.summary()["receipts"] != before["receipts"], "the demo generates receipts again")
         assert again.summary()["duplicates"] == 0
     assert loaded.stat().st_mtime_ns == written_ns
 

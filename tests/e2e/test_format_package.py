@@ -1,4 +1,4 @@
-"""A package can add a format. Ingest accepts its receipts and describes the format."""
+"""A package can add a format: ingest accepts receipts in the format and describes it."""
 
 from __future__ import annotations
 

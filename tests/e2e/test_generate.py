@@ -1,4 +1,4 @@
-"""`generate` sends receipts. Each counts once, even if ingest is killed meanwhile."""
+"""`generate` sends receipts. Each counts once, even if ingest is killed in between."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ def generated_receipts() -> list[bytes]:
 
 
 def test_given_a_killed_ingest_then_every_generated_receipt_counts_once_and_to_the_cent(tmp_path: Path) -> None:
-    with running_tillstream(tmp_path / "data") as chain:
-        with running_command("generate", "--url", chain.ingest, *BURST) as sending:
-            wait_until(lambda: accepted_receipts(chain.ingest) > COUNT / 10, "ingest accepts receipts")
-            chain.command.child("ingest").kill()
+    with running_tillstream(tmp_path / "data") as running:
+        with running_command("generate", "--url", running.ingest, *BURST) as sending:
+            wait_until(lambda: accepted_receipts(running.ingest) > COUNT / 10, "ingest accepts receipts")
+            running.command.child("ingest").kill()
             assert sending.wait(60) == 0, sending.output
         report = json.loads(sending.output)
         assert (report["accepted"], report["refused"], report["unacknowledged"]) == (COUNT, 0, 0)
         assert report["retried"] > 0
         revenue = sum(gross_cents(parse_receipt(receipt)) for receipt in generated_receipts())
-        summary = chain.wait_for_receipts(COUNT, DAY)
+        summary = running.wait_for_receipts(COUNT, DAY)
         assert summary["revenue"] == f"{revenue // 100}.{revenue % 100:02d}"
         assert summary["anomalies"] == 0
         assert run_check(tmp_path / "data").receipts == COUNT
 
 
 def test_the_verb_sends_and_reports(tmp_path: Path) -> None:
-    with running_tillstream(tmp_path / "data") as chain:
-        arguments = ("--url", chain.ingest, "--burst", 300, "--batch", 100, "--seed", 7, "--json")
-        with running_command("generate", *arguments) as generate_verb:
-            assert generate_verb.wait(60) == 0
-            report = json.loads(generate_verb.output)
+    with running_tillstream(tmp_path / "data") as running:
+        arguments = ("--url", running.ingest, "--burst", 300, "--batch", 100, "--seed", 7, "--json")
+        code, output = run_command("generate", *arguments)
+        assert code == 0, output
+        report = json.loads(output)
         assert (report["sent"], report["accepted"], report["refused"]) == (300, 300, 0)
-        chain.wait_for_receipts(300)
+        running.wait_for_receipts(300)
 
 
 def test_without_a_server_the_verb_ends_with_one_line_of_advice(tmp_path: Path) -> None:
-    with running_tillstream(tmp_path / "data") as gone:
-        url = gone.ingest
+    with running_tillstream(tmp_path / "data") as stopped:
+        url = stopped.ingest
     arguments = ("generate", "--url", url, "--burst", 5, "--seed", 7, "--give-up", 0.5)
     code, output = run_command(*arguments)
     assert code == 2

@@ -37,8 +37,9 @@ RECEIPTS_LIMIT = 50_000
 GROWTH_BYTES = 320 * MB
 """The memory limit for one body, including its 32 MB and the compressed data."""
 
-HELD_UP = 100
-"""A till is delayed if it waits this many times longer than usual, and at least half as long as the large body takes."""
+DELAY_FACTOR = 100
+"""A till counts as delayed if its slowest request takes this many times longer than the median, and also at least half as
+long as the large body."""
 
 WAIT_S = 120.0
 
@@ -81,24 +82,24 @@ class ConcurrentTill:
         self._server = server
         self._stop = Event()
         self._thread = Thread(target=self._send, daemon=True)
-        self._took_s: list[float] = []
+        self._durations_s: list[float] = []
         self.statuses: set[int] = set()
         self.before_bytes = self.peak_bytes = server.process.memory_info().rss
 
     def _send(self) -> None:
         with httpx.Client(timeout=WAIT_S) as client:
             while not self._stop.is_set():
-                begun = time.perf_counter()
-                body = encoded(f"beside-{begun}")
+                started_s = time.perf_counter()
+                body = encoded(f"other-{started_s}")
                 answer = client.post(f"{self._server.address}/receipt", content=body, headers={"Content-Type": JSON})
                 self.statuses.add(answer.status_code)
-                self._took_s.append(time.perf_counter() - begun)
+                self._durations_s.append(time.perf_counter() - started_s)
                 self.peak_bytes = max(self.peak_bytes, self._server.process.memory_info().rss)
                 self._stop.wait(0.005)
 
     def __enter__(self) -> ConcurrentTill:
         self._thread.start()
-        wait_until(lambda: self._took_s, "the other till has its first answer")
+        wait_until(lambda: self._durations_s, "the other till has its first answer")
         self._entered_s = time.perf_counter()
         return self
 
@@ -106,7 +107,7 @@ class ConcurrentTill:
         heavy_s = time.perf_counter() - self._entered_s
         self._stop.set()
         self._thread.join(WAIT_S)
-        self.held_up = max(self._took_s) > max(HELD_UP * median(self._took_s), heavy_s / 2)
+        self.delayed = max(self._durations_s) > max(DELAY_FACTOR * median(self._durations_s), heavy_s / 2)
 
 
 def filled(unit: bytes, size: int, head: bytes = b"", tail: bytes = b"") -> bytes:
@@ -120,7 +121,7 @@ HEAVY: dict[str, tuple[Callable[[], bytes], str, int, str, int | None]] = {
     "newlines": (lambda: b"\n" * (8 * MB), NDJSON, 400, "$", None),
     "commas": (lambda: b"," * BODY_BYTES, JSON, 422, "$", None),
     "an array of commas": (lambda: filled(b",", BODY_BYTES - 1, b"[", b"]"), JSON, 400, "$[0]", None),
-    "zeros behind a gap": (
+    "zeros after a long gap": (
         lambda: filled(b"0,", BODY_BYTES, b"[" + b" " * (16 * MB), b"0]"),
         JSON,
         413,
@@ -149,17 +150,17 @@ HEAVY: dict[str, tuple[Callable[[], bytes], str, int, str, int | None]] = {
         "$[0].cashReceiptID",
         None,
     ),
-    "rows without anything": (lambda: filled(b",,,\n", 8 * MB, TABLE), CSV, 422, "$", None),
-    "quotes that nobody closes": (
+    "empty rows": (lambda: filled(b",,,\n", 8 * MB, TABLE), CSV, 422, "$", None),
+    "unclosed quotes": (
         lambda: filled(b'"x\n' + b",,,\n" * 1_000, 4 * MB, TABLE),
         CSV,
         400,
         "$[0]",
         None,
     ),
-    "one line of a table": (lambda: filled(b"a,", BODY_BYTES, TABLE), CSV, 400, "$[0]", MB),
+    "a single long row": (lambda: filled(b"a,", BODY_BYTES, TABLE), CSV, 400, "$[0]", MB),
     "a header that never ends": (lambda: filled(b"storeID,", BODY_BYTES), CSV, 400, "$[0]", MB),
-    "elements by the million": (
+    "millions of elements": (
         lambda: filled(b"<receipt>" + b"<a/>" * 250_000 + b"</receipt>", 12 * MB, b"<receipts>", b"</receipts>"),
         XML,
         422,
@@ -185,8 +186,8 @@ HEAVY: dict[str, tuple[Callable[[], bytes], str, int, str, int | None]] = {
     "a form that never ends": (lambda: filled(b"a=b&", BODY_BYTES), FORM, 400, "$[0]", MB),
     "zeros in gzip": (lambda: gzip.compress(bytes(512 * MB), 1), JSON, 413, "$", BODY_BYTES),
     "zeros in zstd": (lambda: zstandard.compress(bytes(512 * MB)), JSON, 413, "$", BODY_BYTES),
-    "members by the million": (lambda: filled(gzip.compress(b""), BODY_BYTES), JSON, 400, "$", None),
-    "frames by the million": (lambda: filled(zstandard.compress(b""), BODY_BYTES), JSON, 400, "$", None),
+    "millions of gzip members": (lambda: filled(gzip.compress(b""), BODY_BYTES), JSON, 400, "$", None),
+    "millions of zstd frames": (lambda: filled(zstandard.compress(b""), BODY_BYTES), JSON, 400, "$", None),
 }
 """The body, its media type, and the expected answer: status, first path and named limit."""
 
@@ -196,16 +197,16 @@ def test_a_slow_body_delays_no_other_till_and_uses_little_memory(server: Server,
     make, media_type, status, path, limit = HEAVY[name]
     body = make()
     headers = {"Content-Encoding": {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd"}.get(body[:2], "identity")}
-    with ConcurrentTill(server) as beside:
+    with ConcurrentTill(server) as other_till:
         answer = server.post("/receipts", body, media_type, **headers)
     assert answer.status_code == status, answer.text[:2_000]
     first = answer.json()["errors"][0]
     assert first["path"] == path
     assert limit is None or limit in integers_in(first["error"])
     assert len(answer.content) < 16 * MB
-    assert beside.statuses == {202}
-    assert not beside.held_up
-    assert beside.peak_bytes - beside.before_bytes < GROWTH_BYTES
+    assert other_till.statuses == {202}
+    assert not other_till.delayed
+    assert other_till.peak_bytes - other_till.before_bytes < GROWTH_BYTES
 
 
 def test_a_large_valid_batch_delays_no_other_till(server: Server) -> None:
@@ -214,11 +215,11 @@ def test_a_large_valid_batch_delays_no_other_till(server: Server) -> None:
         "<documentTotal><grossTotal>1.20</grossTotal></documentTotal></receipt>"
         for number in range(20_000)
     )
-    with ConcurrentTill(server) as beside:
+    with ConcurrentTill(server) as other_till:
         answer = server.post("/receipts", f"<receipts>{receipts}</receipts>".encode(), XML)
     assert answer.json() == {"accepted": 20_000, "rejected": []}
-    assert beside.statuses == {202}
-    assert not beside.held_up
+    assert other_till.statuses == {202}
+    assert not other_till.delayed
 
 
 def test_a_body_over_the_limit_is_rejected_before_it_is_complete(server: Server) -> None:
@@ -227,7 +228,7 @@ def test_a_body_over_the_limit_is_rejected_before_it_is_complete(server: Server)
         for _ in range(1_024):
             yield b"a," * (MB // 2)
 
-    with ConcurrentTill(server) as beside:
+    with ConcurrentTill(server) as other_till:
         try:
             answer = httpx.post(f"{server.address}/receipts", content=endless(), headers={"Content-Type": CSV})
         except httpx.WriteError:
@@ -235,7 +236,7 @@ def test_a_body_over_the_limit_is_rejected_before_it_is_complete(server: Server)
             pass
         else:
             assert answer.status_code == 413
-    assert beside.peak_bytes - beside.before_bytes < GROWTH_BYTES
+    assert other_till.peak_bytes - other_till.before_bytes < GROWTH_BYTES
 
 
 def test_a_file_that_is_one_line_of_a_gigabyte_is_imported_in_little_memory(tmp_path: Path) -> None:
@@ -324,7 +325,7 @@ DEEP = 100_000
         (b"<receipt>" + b"<a>" * DEEP + b"</a>" * DEEP + b"</receipt>", XML),
         (b"<POSLog>" + b"<a>" * DEEP + b"</a>" * DEEP + b"</POSLog>", POSLOG),
     ],
-    ids=["open arrays", "arrays", "objects", "in a line", "orders", "records", "elements", "elements around"],
+    ids=["open arrays", "arrays", "objects", "in a line", "orders", "records", "elements", "elements in a POSLog"],
 )
 def test_excessive_nesting_is_named_in_the_error(server: Server, path: str, body: bytes, media_type: str) -> None:
     answer = server.post(path, body, media_type)
@@ -398,10 +399,12 @@ def test_a_byte_order_mark_changes_nothing(server: Server, known: Format) -> Non
     assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
 
 
-LONE = [b"\\ud800", b"\\udc00\\ud800", b"\xed\xa0\x80", b"\xc0\x80", b"\xf4\x90\x80\x80", b"\0"]
+INVALID_TEXTS = [b"\\ud800", b"\\udc00\\ud800", b"\xed\xa0\x80", b"\xc0\x80", b"\xf4\x90\x80\x80", b"\0"]
 
 
-@pytest.mark.parametrize("text", LONE, ids=["high", "wrong order", "raw", "overlong", "beyond Unicode", "raw NUL"])
+@pytest.mark.parametrize(
+    "text", INVALID_TEXTS, ids=["high", "wrong order", "raw", "overlong", "beyond Unicode", "raw NUL"]
+)
 def test_invalid_text_is_rejected_in_every_field(server: Server, text: bytes) -> None:
     bodies = [(RECEIPT + b',"x":"a%b"}' % text, media_type) for media_type in (JSON, NDJSON)]
     bodies.append((encoded(customerID="here").replace(b"here", text), JSON))
@@ -415,18 +418,18 @@ def test_invalid_text_is_rejected_in_every_field(server: Server, text: bytes) ->
         assert answer.status_code in (400, 422), (body, answer.text)
 
 
-@pytest.mark.parametrize("sign", ["\x00", "\x01", "\t", "\n", "\x1f", "\x7f", "\x85"])
-def test_a_control_character_is_rejected_in_an_id_and_accepted_elsewhere(server: Server, sign: str) -> None:
-    quoted = '"' + f"1{sign}2" + '"'
+@pytest.mark.parametrize("character", ["\x00", "\x01", "\t", "\n", "\x1f", "\x7f", "\x85"])
+def test_a_control_character_is_rejected_in_an_id_and_accepted_elsewhere(server: Server, character: str) -> None:
+    quoted = '"' + f"1{character}2" + '"'
     bodies = {
-        JSON: encoded(storeID=f"1{sign}2"),
-        NDJSON: encoded(storeID=f"1{sign}2"),
+        JSON: encoded(storeID=f"1{character}2"),
+        NDJSON: encoded(storeID=f"1{character}2"),
         CSV: (TABLE + f"{quoted},1,2026-11-23 10:15:00,1\n".encode()),
         FORM: (FIELDS + b"1").replace(
-            b"storeID=1", b"storeID=1%%%02X2" % ord(sign) if ord(sign) < 128 else b"storeID=1%C2%852"
+            b"storeID=1", b"storeID=1%%%02X2" % ord(character) if ord(character) < 128 else b"storeID=1%C2%852"
         ),
         SQUARE: (AMOUNT[SQUARE] % b"1").replace(
-            b'"location_id":"1"', b'"location_id":' + json.dumps(f"1{sign}2").encode()
+            b'"location_id":"1"', b'"location_id":' + json.dumps(f"1{character}2").encode()
         ),
     }
     for media_type, body in bodies.items():
@@ -434,7 +437,7 @@ def test_a_control_character_is_rejected_in_an_id_and_accepted_elsewhere(server:
         assert answer.status_code == 422, (media_type, answer.text)
         store = "$.location_id" if media_type == SQUARE else "$.storeID"
         assert answer.json()["errors"][0]["path"] == store, media_type
-    assert server.post("/receipt", encoded(customerID=f"1{sign}2", note=f"{sign}"), JSON).status_code == 202
+    assert server.post("/receipt", encoded(customerID=f"1{character}2", note=character), JSON).status_code == 202
 
 
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "zstd": zstandard.ZstdCompressor().compress}

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.numbered_receipts import MANY_RECEIPTS, PER_STORE, ndjson, ndjson_file, revenue
+from tests.support.numbered_receipts import MANY_RECEIPTS, PER_STORE, imported_receipts, ndjson, ndjson_file, revenue
 from tests.support.processes import RunningTillstream, run_check, running_command, running_tillstream
 from tests.support.waiting import wait_until
 
-SETTLED_S = 1.8
+WRITING_PAUSE_LIMIT_S = 1.8
+"""The inbox imports a file after two seconds without a change. Shorter pauses keep it waiting."""
 
 
 @pytest.fixture(scope="module")
@@ -24,30 +25,30 @@ def inbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def chain(inbox: Path) -> Iterator[RunningTillstream]:
+def running(inbox: Path) -> Iterator[RunningTillstream]:
     """A tillstream for all tests. Each test uses its own day and file names."""
     with running_tillstream(
         inbox.parent / "data", "--inbox", inbox, "--store-limit-receipts-per-s", PER_STORE
-    ) as running_up:
+    ) as started:
         wait_until((inbox / "failed").is_dir, "the inbox exists")
-        yield running_up
+        yield started
 
 
 def put(inbox: Path, name: str, content: bytes) -> None:
     """Write a file atomically, as a till should."""
-    fresh = inbox / f".{name}"
-    fresh.write_bytes(content)
-    fresh.rename(inbox / name)
+    temporary = inbox / f".{name}"
+    temporary.write_bytes(content)
+    temporary.rename(inbox / name)
 
 
 def report_of(inbox: Path, target: str) -> dict[str, Any]:
-    """The report of a moved file."""
-    wait_until((inbox / target).exists, f"{target} is filed away")
+    """The report of a file, after it has been moved to `target`."""
+    wait_until((inbox / target).exists, f"the file is moved to {target}")
     report: dict[str, Any] = json.loads((inbox / f"{target}.report.json").read_bytes())
     return report
 
 
-def test_files_are_imported_moved_and_reported(chain: RunningTillstream, inbox: Path, day: str) -> None:
+def test_files_are_imported_moved_and_reported(running: RunningTillstream, inbox: Path, day: str) -> None:
     put(inbox, "good.ndjson", ndjson(range(100), day))
     put(inbox, "partly.ndjson", b'{"storeID": 1}\n' + ndjson(range(100, 110), day))
     put(inbox, "bad.ndjson", b'{"storeID": 1}\n{"storeID": 2}\n')
@@ -61,74 +62,70 @@ def test_files_are_imported_moved_and_reported(chain: RunningTillstream, inbox: 
     assert (fault["index"], fault["errors"][0]["path"]) == (0, "$.cashReceiptID")
     assert report_of(inbox, "failed/bad.ndjson")["refused"] == 2
     assert [partly["problem"], bool(report_of(inbox, "failed/strange.xyz")["problem"])] == ["", True]
-    assert chain.wait_for_receipts(110, day)["revenue"] == revenue(110)
+    assert running.wait_for_receipts(110, day)["revenue"] == revenue(110)
     entries = wait_until(
-        lambda: chain.get("/api/v1/quarantine").json()["entries"], "the rejected receipts are in quarantine"
+        lambda: running.get("/api/v1/quarantine").json()["entries"], "the rejected receipts are in quarantine"
     )
     assert {entry["source"] for entry in entries} == {"json/inbox"}
     assert (inbox / "later.ndjson.part").exists()
     assert list((inbox / ".tillstream").iterdir()) == []
 
 
-def test_a_file_with_an_existing_name_gets_a_number(chain: RunningTillstream, inbox: Path, day: str) -> None:
+def test_a_file_with_an_existing_name_gets_a_number(running: RunningTillstream, inbox: Path, day: str) -> None:
     put(inbox, "day.ndjson", ndjson(range(5), day))
     report_of(inbox, "done/day.ndjson")
     put(inbox, "day.ndjson", ndjson(range(5, 9), day))
     assert report_of(inbox, "done/day (2).ndjson")["receipts"] == 4
-    chain.wait_for_receipts(9, day)
+    running.wait_for_receipts(9, day)
 
 
 def test_a_file_that_is_still_written_waits_until_it_is_complete(
-    chain: RunningTillstream, inbox: Path, day: str
+    running: RunningTillstream, inbox: Path, day: str
 ) -> None:
     lines = ndjson(range(6), day).splitlines(keepends=True)
-    # A machine that stands still for two seconds is a writer that has ended: then it is tried again.
+    # A pause of two seconds looks like a complete file. If the machine is that slow, the test repeats with another file.
     name = next(
-        name for name in ("slow.ndjson", "slow too.ndjson", "slowest.ndjson") if _steady(chain, inbox / name, lines)
+        name
+        for name in ("slow 1.ndjson", "slow 2.ndjson", "slow 3.ndjson")
+        if _write_slowly(running, inbox / name, lines)
     )
     assert report_of(inbox, f"done/{name}")["receipts"] == 6
-    chain.wait_for_receipts(6, day)
+    running.wait_for_receipts(6, day)
 
 
-def _steady(chain: RunningTillstream, path: Path, lines: list[bytes]) -> bool:
-    """Write line by line, a look of the inbox between two; whether no pause was long enough to be the end."""
+def _write_slowly(running: RunningTillstream, path: Path, lines: list[bytes]) -> bool:
+    """Write the lines, and let the inbox scan after each of them. Return whether all pauses were short enough."""
     longest_s = 0.0
     with path.open("wb", buffering=0) as file:
         for line in lines:
             written_s = time.monotonic()
             file.write(line)
-            seen = _looks(chain)
-            wait_until(lambda seen=seen: _looks(chain) > seen, "the inbox looked")  # type: ignore[misc]
+            before = _sleeps(running)
+            wait_until(lambda before=before: _sleeps(running) > before, "the inbox has scanned")  # type: ignore[misc]
             longest_s = max(longest_s, time.monotonic() - written_s)
-            assert longest_s > SETTLED_S or path.exists()
-    return longest_s < SETTLED_S
+            assert longest_s > WRITING_PAUSE_LIMIT_S or path.exists()
+    return longest_s < WRITING_PAUSE_LIMIT_S
 
 
-def _looks(chain: RunningTillstream) -> int:
-    """Times that the inbox's process went to sleep by itself: once a look at least."""
-    return chain.command.child("inbox").num_ctx_switches().voluntary
+def _sleeps(running: RunningTillstream) -> int:
+    """How often the inbox process has slept. It sleeps after each scan of the folder."""
+    return running.command.child("inbox").num_ctx_switches().voluntary
 
 
 @pytest.mark.parametrize("part", ["inbox", "ingest"])
-def test_a_process_that_is_killed_in_the_middle_loses_and_doubles_nothing(
-    chain: RunningTillstream, inbox: Path, day: str, part: str
+def test_given_a_process_that_is_killed_during_an_import_then_every_receipt_counts_once(
+    running: RunningTillstream, inbox: Path, day: str, part: str
 ) -> None:
     put(inbox, f"{part}.ndjson", ndjson(range(MANY_RECEIPTS), day))
-    wait_until(lambda: _done(inbox), "some of it is taken")
-    chain.command.child(part).kill()
+    wait_until(lambda: imported_receipts(inbox / ".tillstream"), "the import has a checkpoint")
+    running.command.child(part).kill()
 
     assert report_of(inbox, f"done/{part}.ndjson")["receipts"] == MANY_RECEIPTS
-    assert chain.wait_for_receipts(MANY_RECEIPTS, day)["revenue"] == revenue(MANY_RECEIPTS)
+    assert running.wait_for_receipts(MANY_RECEIPTS, day)["revenue"] == revenue(MANY_RECEIPTS)
     assert run_check(inbox.parent / "data").receipts >= MANY_RECEIPTS
 
 
-def _done(inbox: Path) -> int:
-    for file in (inbox / ".tillstream").glob("*.json"):
-        return int(json.loads(file.read_bytes())["done"])
-    return 0
-
-
-def test_the_verb_waits_for_ingest_says_so_once_and_ends_at_a_signal(tmp_path: Path) -> None:
+def test_the_verb_waits_for_ingest_reports_that_once_and_ends_at_a_signal(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     with running_command("inbox", folder, "--to", "http://127.0.0.1:9") as command:
         wait_until((folder / "done").is_dir, "the inbox exists")
@@ -139,7 +136,7 @@ def test_the_verb_waits_for_ingest_says_so_once_and_ends_at_a_signal(tmp_path: P
     assert (folder / "day.ndjson").exists()
 
 
-def test_a_missing_folder_is_told_once_and_waited_for(tmp_path: Path) -> None:
+def test_given_a_missing_folder_then_the_verb_reports_it_once_and_waits_for_it(tmp_path: Path) -> None:
     drive = tmp_path / "drive"
     with running_command("inbox", drive / "in", "--to", "http://127.0.0.1:9", "--log-format", "json") as command:
         command.wait_for_output(re.escape(str(drive / "in")))

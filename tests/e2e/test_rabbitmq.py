@@ -1,5 +1,4 @@
-"""`tillstream up` with its log on RabbitMQ has the figures of the embedded log, and other clients of the broker can publish
-and subscribe."""
+"""`tillstream up` works with its log on RabbitMQ, and other clients of the broker can publish and subscribe to receipts."""
 
 from __future__ import annotations
 
@@ -41,7 +40,7 @@ def options(broker_url: str) -> tuple[str, ...]:
 
 @contextmanager
 def client(url: str) -> Iterator[Any]:
-    """An AMQP client that knows only the exchange."""
+    """The channel of another AMQP client that uses the exchange `receipts`."""
     connection = pika.BlockingConnection(pika.URLParameters(url))
     channel = connection.channel()
     channel.exchange_declare("receipts", "fanout")
@@ -85,9 +84,9 @@ def test_other_clients_of_the_broker_publish_and_subscribe(
         [entry] = wait_until(lambda: _quarantine(running), "the rejected message is in quarantine")
         assert "$.date" in {error["path"] for error in entry["reasons"]}
         reason = "".join(error["error"] for error in entry["reasons"])
-        assert [named for named in ("'receipts'", "'till 7'", '"a till"') if named not in reason] == []
-        key = running.get(f"/api/v1/receipts?day={DAY}").json()["receipts"]
-        assert "mine" not in {each["key"] for each in key}
+        assert [name for name in ("'receipts'", "'till 7'", '"a till"') if name not in reason] == []
+        receipts = running.get(f"/api/v1/receipts?day={DAY}").json()["receipts"]
+        assert "mine" not in {each["key"] for each in receipts}
 
 
 def test_quarantine_decisions_survive_a_rebuild_of_the_database(
@@ -136,7 +135,7 @@ def _wait_for_entries(running: RunningTillstream, count: int) -> list[dict[str, 
         entries = _quarantine(running)
         return entries if len(entries) == count else []
 
-    return wait_until(entries, f"{count} entries of the quarantine")
+    return wait_until(entries, f"{count} entries are in quarantine")
 
 
 def _listed(data: Path, *arguments: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Repeated receipts change only the number of duplicates, and runs with the same seed have equal totals."""
+"""Repeated receipts change only the number of duplicates. Runs with the same seed have equal totals."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ COUNT = 300
 
 
 def receipts() -> list[dict[str, Any]]:
-    chance = random.Random(11)
+    random_numbers = random.Random(11)
     return [
         {
             "cashReceiptID": number,
-            "storeID": chance.randrange(5),
-            "terminalID": chance.randrange(3),
+            "storeID": random_numbers.randrange(5),
+            "terminalID": random_numbers.randrange(3),
             "date": f"{DAY} 10:{number % 60:02}:00",
             "lines": [{"productCode": "P", "settlementAmount": 1.1, "quantity": 1, "taxPercentage": 5.5}],
             "documentTotal": {"grossTotal": 1.1, "netTotal": 1.04, "taxPayable": 0.06},
@@ -31,7 +31,7 @@ def receipts() -> list[dict[str, Any]]:
     ]
 
 
-def figures(serving: RunningTillstream, *left_out: str) -> dict[str, Any]:
+def figures(serving: RunningTillstream, *excluded: str) -> dict[str, Any]:
     """All rows of every metric of the day."""
     with httpx.Client(base_url=f"{serving.dashboard}/api/v1") as api:
         names = [metric["name"] for metric in api.get("/metrics").json()["metrics"]]
@@ -39,25 +39,25 @@ def figures(serving: RunningTillstream, *left_out: str) -> dict[str, Any]:
         return {
             name: api.get(f"/metrics/{name}", params={"day": DAY}).json()["rows"]
             for name in names
-            if name not in left_out
+            if name not in excluded
         }
 
 
 def test_given_receipts_sent_three_times_out_of_order_then_only_the_duplicates_change(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    pile = receipts()
+    shuffled = receipts()
     found = []
-    for turn in range(3):
+    for repetition in range(3):
         with running_tillstream(data) as serving:
-            answer = serving.post(json.dumps(pile).encode(), path="/receipts")
+            answer = serving.post(json.dumps(shuffled).encode(), path="/receipts")
             assert answer.json()["accepted"] == COUNT
             serving.wait_for_receipts(COUNT, DAY)
             serving.stop()
         with running_tillstream(data) as serving:
             summary = serving.summary()
-            assert (summary["duplicates"], summary["conflicts"]) == (turn * COUNT, 0)
+            assert (summary["duplicates"], summary["conflicts"]) == (repetition * COUNT, 0)
             found.append(figures(serving))
-        random.Random(turn).shuffle(pile)
+        random.Random(repetition).shuffle(shuffled)
     assert found[0]["sales"][0]["revenue"] == "330.00"
     assert found[1] == found[0]
     assert found[2] == found[0]

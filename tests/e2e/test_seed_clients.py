@@ -1,5 +1,5 @@
-"""AMQP clients of the original protocol publish receipts and subscribe to receipts and figures, also across a restart of the
-broker."""
+"""AMQP clients of the original protocol publish receipts and subscribe to receipts and figures. They work again after a
+restart of the broker."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ EXCHANGES = ("receipts", "count", "categories", "metrics-db", "metrics-storm")
 
 
 class Subscriber:
-    """Declares an exchange as in the tutorials of RabbitMQ, and consumes a private queue."""
+    """Declares an exchange as in RabbitMQ's tutorials, and consumes a private queue."""
 
     def __init__(self, url: str, exchange: str) -> None:
-        self.heard: list[Any] = []
+        self._messages: list[Any] = []
         self._connection = pika.BlockingConnection(pika.URLParameters(url))
         self._channel = self._connection.channel()
         self._channel.exchange_declare(exchange, "fanout")
@@ -38,12 +38,12 @@ class Subscriber:
     def messages(self) -> list[Any]:
         """All messages received so far."""
         while (message := self._channel.basic_get(self._queue, auto_ack=True))[0]:
-            self.heard.append(json.loads(message[2], parse_float=Decimal))
-        return self.heard
+            self._messages.append(json.loads(message[2], parse_float=Decimal))
+        return self._messages
 
     def last(self) -> Any:
-        heard = self.messages()
-        return heard[-1] if heard else None
+        messages = self.messages()
+        return messages[-1] if messages else None
 
     def close(self) -> None:
         self._connection.close()
@@ -68,49 +68,51 @@ def publisher(url: str) -> Iterator[Callable[[bytes], None]]:
 
 
 def receipt(number: int) -> bytes:
-    """The receipt of today with this number."""
+    """A receipt of today."""
     today = datetime.now(ZoneInfo("Europe/Paris")).date()
     return json.dumps(body(cashReceiptID=str(number), date=f"{today} 00:00:00")).encode()
 
 
-def wait_until_published(running: RunningTillstream, heard: dict[str, Subscriber], count: int) -> None:
-    """Wait until the page and every subscriber have this many receipts of five euros each."""
+def wait_until_published(running: RunningTillstream, subscribers: dict[str, Subscriber], count: int) -> None:
+    """Wait until the API and every subscriber have the figures of `count` receipts of five euros each."""
     running.wait_for_receipts(count)
     total = {"sum": Decimal("5.00") * count, "count": count}
-    wait_until(lambda: heard["count"].last() == total, f"{total} is published")
+    wait_until(lambda: subscribers["count"].last() == total, f"{total} is published")
     wait_until(
-        lambda: sum((heard["categories"].last() or {}).values()) == total["sum"], "the categories add up to the total"
+        lambda: sum((subscribers["categories"].last() or {}).values()) == total["sum"],
+        "the categories add up to the total",
     )
     wait_until(
-        lambda: set(heard["metrics-db"].last() or ()) == {"connectionDelay", "networkDelay"}, "the database's delays"
+        lambda: set(subscribers["metrics-db"].last() or ()) == {"connectionDelay", "networkDelay"},
+        "the delays of the database are published",
     )
-    storm = wait_until(lambda: heard["metrics-storm"].last(), "the processor's figures are published")
+    storm = wait_until(lambda: subscribers["metrics-storm"].last(), "the figures of the processor are published")
     assert set(storm) == {"averagePerMinute", "averageMsCreation", "averageMsSystem"}
     assert 0 < storm["averagePerMinute"] <= count
 
 
-def test_the_seeds_publishers_and_subscribers_work_across_a_restart_of_the_broker(
+def test_given_a_restart_of_the_broker_then_publishers_and_subscribers_work_again(
     tmp_path: Path, own_node: Node
 ) -> None:
     url, data = own_node.url(), tmp_path / "data"
     options = ("--log", "rabbitmq", "--rabbitmq-url", url)
     with running_tillstream(data, *options) as running:
-        with subscribed(url) as heard, publisher(url) as publish:
+        with subscribed(url) as subscribers, publisher(url) as publish:
             publish(receipt(1))
             assert running.post(receipt(2)).status_code == 202
-            wait_until_published(running, heard, 2)
+            wait_until_published(running, subscribers, 2)
             wait_until(
-                lambda: {each["cashReceiptID"] for each in heard["receipts"].messages()} == {"1", "2"},
+                lambda: {each["cashReceiptID"] for each in subscribers["receipts"].messages()} == {"1", "2"},
                 "both receipts reach the subscriber",
             )
         own_node.kill()
         own_node.start()
         # The publisher may declare the exchange before ingest binds the log to it.
         wait_until(lambda: running.post(receipt(3)).status_code == 202, "ingest accepts receipts again", 60)
-        with subscribed(url) as heard, publisher(url) as publish:
+        with subscribed(url) as subscribers, publisher(url) as publish:
             publish(receipt(4))
             publish(receipt(1))
-            wait_until_published(running, heard, 4)
+            wait_until_published(running, subscribers, 4)
             wait_until(lambda: running.summary()["duplicates"] == 1, "the repeated receipt counts once")
         assert run_check(data, *options).receipts == 4
 
@@ -127,7 +129,7 @@ def test_an_unroutable_message_is_returned_to_a_publisher_that_requests_it(broke
             running.wait_for_receipts(1)
 
 
-def test_a_client_that_declares_another_exchange_type_gets_an_error_of_the_broker(
+def test_a_client_that_declares_an_exchange_with_other_arguments_gets_an_error_of_the_broker(
     broker_url: str, tmp_path: Path
 ) -> None:
     url = broker_url

@@ -1,4 +1,4 @@
-"""A running tillstream uses names of an imported list of stores at once, and time zones after its next start."""
+"""A running tillstream uses the names of an imported list of stores at once. It uses their time zones after a restart."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.support.processes import RunningTillstream, integers_in, run_check, run_command, running_tillstream
 from tests.support.waiting import wait_until
 
-SEEN_S = 2.0
+RELOAD_LIMIT_S = 2.0
 EXAMPLE = json.loads((Path(__file__).parent / "receipt-of-2017.json").read_bytes())
 STORE = str(EXAMPLE["storeID"])
 DAY = "2017-11-18"
@@ -28,7 +28,7 @@ def name_of(running: RunningTillstream, day: str = DAY) -> str:
 
 
 def errors(running: RunningTillstream) -> list[str]:
-    """The error events in the log until now."""
+    """The error events in the log so far."""
     return [entry["event"] for entry in running.command.log_entries() if entry["level"] == "error"]
 
 
@@ -41,12 +41,14 @@ def test_a_name_is_used_without_a_restart_and_a_damaged_list_changes_nothing(tmp
         assert name_of(running) == STORE
         code, output = run_command("stores", "import", file, "--data", data)
         assert (code, integers_in(output)) == (0, [1, 1, 0, 0])
-        wait_until(lambda: name_of(running) == "Paris Opéra", "the name of the store", SEEN_S)
+        wait_until(lambda: name_of(running) == "Paris Opéra", "the name of the store is shown", RELOAD_LIMIT_S)
         (receipt,) = httpx.get(f"{running.dashboard}/api/v1/receipts").json()["receipts"]
         assert receipt["store_name"] == "Paris Opéra"
         (data / "shops.json").write_text("{")
         wait_until(
-            lambda: name_of(running) == "Paris Opéra" and errors(running), "the damaged list is reported", SEEN_S
+            lambda: name_of(running) == "Paris Opéra" and errors(running),
+            "the damaged list is reported",
+            RELOAD_LIMIT_S,
         )
         assert run_command("stores", "import", file, "--data", data)[0] == 0
         assert running.stop() == 0
@@ -54,7 +56,7 @@ def test_a_name_is_used_without_a_restart_and_a_damaged_list_changes_nothing(tmp
     assert {entry["level"] for entry in running.command.log_entries()} == {"info", "error"}
 
 
-def test_a_zone_of_the_list_applies_after_the_next_start(tmp_path: Path, file: Path) -> None:
+def test_a_time_zone_of_the_list_applies_after_a_restart(tmp_path: Path, file: Path) -> None:
     data = tmp_path / "data"
     file.write_text(f"id,zone\n{STORE},Indian/Reunion\n")
 

@@ -34,13 +34,13 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_a_receipt_is_seen_and_still_there_after_a_restart(data: Path) -> None:
+def test_a_receipt_is_shown_before_and_after_a_restart(data: Path) -> None:
     with running_tillstream(data) as first:
         answer = first.post(EXAMPLE)
         assert answer.status_code == 202
         assert answer.json()["day"] == DAY
-        seen = first.wait_for_receipts(1, DAY)
-        assert (seen["revenue"], seen["net"], seen["tax"], seen["items"]) == ("4.86", "4.54", "0.32", 5)
+        summary = first.wait_for_receipts(1, DAY)
+        assert [summary[name] for name in ("revenue", "net", "tax", "items")] == ["4.86", "4.54", "0.32", 5]
         began = time.monotonic()
         assert first.stop() == 0
         assert time.monotonic() - began < 10
@@ -82,19 +82,19 @@ def test_the_addresses_stay_the_same_when_a_role_is_killed(data: Path) -> None:
             wait_until(lambda part=part: not part.is_running(), "the process has ended")  # type: ignore[misc]
         for number in (2, 3):
             receipt = json.dumps(json.loads(EXAMPLE) | {"cashReceiptID": number}).encode()
-            answer = wait_until(lambda receipt=receipt: running_up.post(receipt), "ingest is back")  # type: ignore[misc]
+            answer = wait_until(lambda receipt=receipt: running_up.post(receipt), "ingest runs again")  # type: ignore[misc]
             assert answer.status_code == 202
-        back = [running_up.command.child(name) for name in ("ingest", "engine")]
-        assert not {part.pid for part in back} & {part.pid for part in killed}
+        restarted = [running_up.command.child(name) for name in ("ingest", "engine")]
+        assert not {part.pid for part in restarted} & {part.pid for part in killed}
         running_up.wait_for_receipts(3, DAY)
         assert run_check(data).receipts == 3
         # Each process was restarted once.
-        assert all(part.is_running() for part in back)
+        assert all(part.is_running() for part in restarted)
 
 
 def test_a_stalled_engine_reports_its_error_and_recovers(data: Path) -> None:
     with running_tillstream(data) as running_up:
-        # The engine cannot publish its reach while a directory stands in the way.
+        # The engine cannot replace its state file, because the temporary name is taken by a directory.
         obstacle = data / "engine.reach.new"
         obstacle.mkdir()
         engine = running_up.command.child("engine")
@@ -165,11 +165,14 @@ def test_a_wrong_setting_ends_the_command_at_once(data: Path) -> None:
 
 
 def test_each_role_runs_separately(data: Path) -> None:
-    with running_role("ingest", data) as (ingest, taking), running_role("engine", data) as (engine, showing):
-        assert httpx.post(f"{taking}/receipt", content=EXAMPLE).status_code == 202
+    with (
+        running_role("ingest", data) as (ingest, ingest_address),
+        running_role("engine", data) as (engine, dashboard_address),
+    ):
+        assert httpx.post(f"{ingest_address}/receipt", content=EXAMPLE).status_code == 202
 
         def shown() -> bool:
-            summary = httpx.get(f"{showing}/api/v1/summary", params={"day": DAY}).json()
+            summary = httpx.get(f"{dashboard_address}/api/v1/summary", params={"day": DAY}).json()
             return bool(summary["receipts"] == 1)
 
         wait_until(shown, "the receipt is shown")
@@ -177,8 +180,8 @@ def test_each_role_runs_separately(data: Path) -> None:
 
 
 def test_a_dead_engine_does_not_stop_ingest(data: Path) -> None:
-    with running_role("ingest", data) as (_, taking):
-        assert httpx.post(f"{taking}/receipt", content=EXAMPLE).status_code == 202
+    with running_role("ingest", data) as (_, ingest_address):
+        assert httpx.post(f"{ingest_address}/receipt", content=EXAMPLE).status_code == 202
 
 
 def test_a_custom_metric_is_served(data: Path, tmp_path: Path) -> None:
@@ -230,7 +233,7 @@ def test_an_unknown_metric_is_refused_with_a_list_of_the_metrics(data: Path) -> 
     )
 
 
-def test_given_a_figure_that_differs_from_the_recount_then_check_ends_with_1(data: Path) -> None:
+def test_given_a_figure_that_differs_from_the_recount_then_check_exits_with_code_1(data: Path) -> None:
     with running_tillstream(data) as first:
         first.post(EXAMPLE)
         first.wait_for_receipts(1, DAY)
@@ -243,13 +246,13 @@ def test_given_a_figure_that_differs_from_the_recount_then_check_ends_with_1(dat
     assert "4.87" in output
 
 
-def test_an_alert_is_posted_to_the_webhook_with_a_page_that_shows_why(data: Path) -> None:
+def test_an_alert_is_posted_to_the_webhook_with_a_link_to_its_page(data: Path) -> None:
     with (
         webhook_receiver() as receiver,
-        running_tillstream(data, "--alert-quarantine-per-hour", 2, "--alert-webhook-url", receiver.url()) as running_,
+        running_tillstream(data, "--alert-quarantine-per-hour", 2, "--alert-webhook-url", receiver.url()) as tillstream,
     ):
         for _ in range(2):
-            assert running_.post(b'{"storeID"').status_code == 400
+            assert tillstream.post(b'{"storeID"').status_code == 400
         wait_until(lambda: receiver.accepted, "the alert is posted")
         [event] = receiver.accepted
         assert (event["event"], event["alert"]["rule"], event["alert"]["values"]) == (
@@ -257,7 +260,7 @@ def test_an_alert_is_posted_to_the_webhook_with_a_page_that_shows_why(data: Path
             "quarantine",
             {"entries": 2},
         )
-        assert event["page"] == f"{running_.dashboard}/quarantine"
+        assert event["page"] == f"{tillstream.dashboard}/quarantine"
         assert httpx.get(event["page"]).status_code == 200
-        assert httpx.get(f"{running_.dashboard}/api/v1/alerts").json() == {"alerts": [event["alert"]], "more": 0}
-        assert running_.stop() == 0
+        assert httpx.get(f"{tillstream.dashboard}/api/v1/alerts").json() == {"alerts": [event["alert"]], "more": 0}
+        assert tillstream.stop() == 0

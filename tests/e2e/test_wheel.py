@@ -1,4 +1,4 @@
-"""The wheel in a clean environment is complete: its command accepts and shows a receipt."""
+"""The wheel works in a clean environment without the source tree, and the lock files match the package."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EXAMPLE = (Path(__file__).parent / "receipt-of-2017.json").read_bytes()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def no_python_of_the_caller() -> Iterator[None]:
+def without_python_variables() -> Iterator[None]:
     """Remove Python variables such as `PYTHONPATH`, which could lead to the source tree."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("PYTHON")]:
@@ -46,8 +46,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(folder / "env", with_pip=False, symlinks=True)
     site = next((folder / "env" / "lib").glob("python3.*")) / "site-packages"
     _pip(sys.executable, "install", "--no-deps", "--no-index", "--target", site, wheel)
-    # A path line adds the libraries. Python does not read the .pth files in that folder, so the editable installation
-    # is not added.
+    # This adds the libraries to the path, but ignores their .pth files, so it does not add the editable installation.
     (site / "libraries.pth").write_text(f"{sysconfig.get_path('purelib')}\n{sysconfig.get_path('platlib')}\n")
     return folder / "env"
 
@@ -95,9 +94,11 @@ def test_the_lock_files_satisfy_the_requirements_of_the_package() -> None:
 def test_the_wheel_has_all_data_files(environment: Path) -> None:
     (installed,) = environment.glob("lib/python3.*/site-packages/tillstream")
     source = ROOT / "src" / "tillstream"
-    ours = {path.relative_to(source) for path in source.rglob("*") if path.is_file() and path.suffix != ".pyc"}
-    theirs = {path.relative_to(installed) for path in installed.rglob("*") if path.is_file() and path.suffix != ".pyc"}
-    assert ours == theirs
+    assert _files(installed) == _files(source)
+
+
+def _files(folder: Path) -> set[Path]:
+    return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"}
 
 
 def test_up_runs_from_the_wheel_alone(environment: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import schemathesis
 from hypothesis import strategies as st
 
-_documents: dict[str, list[str]] = json.loads(Path(os.environ["RIGHT_DOCUMENTS"]).read_bytes())
+_documents: dict[str, list[str]] = json.loads(Path(os.environ["VALID_DOCUMENTS"]).read_bytes())
 
 for media_type, documents in _documents.items():
     if media_type != "application/json":

@@ -18,7 +18,7 @@ TESTS_WITH_FOLDER = (
 """Tests whose argument is a working folder."""
 
 TESTS_WITH_DATA_DIRECTORY = (
-    test_up.test_a_receipt_is_seen_and_still_there_after_a_restart,
+    test_up.test_a_receipt_is_shown_before_and_after_a_restart,
     test_up.test_receipts_accepted_just_before_a_stop_are_shown_after_a_restart,
     test_up.test_the_addresses_stay_the_same_when_a_role_is_killed,
     test_up.test_a_killed_supervisor_leaves_no_orphans_and_no_lock,
@@ -26,7 +26,7 @@ TESTS_WITH_DATA_DIRECTORY = (
     test_up.test_each_role_runs_separately,
     test_up.test_a_dead_engine_does_not_stop_ingest,
     test_up.test_a_rebuild_has_equal_figures,
-    test_up.test_given_a_figure_that_differs_from_the_recount_then_check_ends_with_1,
+    test_up.test_given_a_figure_that_differs_from_the_recount_then_check_exits_with_code_1,
 )
 """Tests whose argument is the data directory."""
 
