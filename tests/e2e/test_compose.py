@@ -13,13 +13,13 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from tests.support.waiting import wait_until
 
 from tests.support import compose
 from tests.support.compose import ComposeServices, Service
 from tests.support.rabbitmq import Node
 from tests.support.receipts import body
 from tests.support.services import or_skip
+from tests.support.waiting import wait_until
 
 DAY = "2026-11-23"
 BROKER_PASSWORD = "4f1c09d2"
