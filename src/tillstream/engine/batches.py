@@ -1,4 +1,4 @@
-"""Batches of log records: read from chunks into Arrow tables, and normalized by SQL in an in-memory DuckDB."""
+"""Batches of log records: chunks become Arrow tables, and SQL in an in-memory DuckDB normalizes the tables."""
 
 from __future__ import annotations
 
@@ -17,28 +17,24 @@ from pyarrow import csv
 from tillstream.config.settings import Settings
 from tillstream.errors import TillstreamError
 from tillstream.log.base import Chunk, Frame
+from tillstream.receipt.amounts import minor_digits
 from tillstream.receipt.business_day import offsets
 from tillstream.receipt.model import HEAD_COLUMNS
 from tillstream.receipt.normalization import BODY_SCHEMA, CONTENT_SCHEMA, Normalization
 
+RECORD_COLUMNS = ("place", *HEAD_COLUMNS, "body")
+"""The columns of a table of records: the record id, the columns of the head, and the body."""
+
+_TYPES = {name: pa.int64() if name in ("place", "received_us") else pa.string() for name in RECORD_COLUMNS}
 _HEAD_PARSE = csv.ParseOptions(delimiter="\t", quote_char=False, escape_char=False, newlines_in_values=False)
 _HEAD_CONVERT = csv.ConvertOptions(
-    column_types={name: pa.int64() if name == "received_us" else pa.string() for name in HEAD_COLUMNS},
-    null_values=[],
-    strings_can_be_null=False,
+    column_types={name: _TYPES[name] for name in HEAD_COLUMNS}, null_values=[], strings_can_be_null=False
 )
-
-_STORE_ZONES = pa.schema([("store", pa.string()), ("zone_name", pa.string())])
-
-RECORD_COLUMNS = ("place", *HEAD_COLUMNS, "body")
-
-
 _BODY_SCHEMA = msgspec.json.encode(BODY_SCHEMA).decode()
 _CONTENT_SCHEMA = msgspec.json.encode(CONTENT_SCHEMA).decode()
 
-_NO_RECORDS = pa.table(
-    {name: pa.array([], pa.int64() if name in ("place", "received_us") else pa.string()) for name in RECORD_COLUMNS}
-)
+NO_RECORDS = pa.table({name: pa.array([], kind) for name, kind in _TYPES.items()})
+"""An empty table of records."""
 
 
 class ChunkError(TillstreamError):
@@ -46,9 +42,9 @@ class ChunkError(TillstreamError):
 
 
 def records(chunks: Sequence[Chunk]) -> pa.Table:
-    """Read chunks into a table with the columns `RECORD_COLUMNS`. Raises `ChunkError`.
+    """Read one or more chunks into a table with the columns `RECORD_COLUMNS`. Raises `ChunkError`.
 
-    The column of bodies shares the memory of the chunks.
+    The bodies in the table share the memory of the chunks.
     """
     count = sum(chunk.count for chunk in chunks)
     written = b"".join(chunk.heads.data for chunk in chunks)
@@ -64,20 +60,20 @@ def records(chunks: Sequence[Chunk]) -> pa.Table:
 
 
 def _read_options(size_bytes: int) -> csv.ReadOptions:
-    # Arrow's CSV reader needs every line within one block. The reasons of a refusal are in one line.
+    # Arrow's CSV reader needs each line within one block, and the reasons of a refusal can make a long line.
     block_size = max(csv.ReadOptions().block_size, size_bytes + 1)
     return csv.ReadOptions(column_names=list(HEAD_COLUMNS), use_threads=False, block_size=block_size)
 
 
 def _strings(frame: Frame) -> pa.Array:
-    """An Arrow column of strings. It shares the memory of the frame."""
+    """Return an Arrow array of strings that shares the memory of the frame."""
     column = pa.StringArray.from_buffers(len(frame), pa.py_buffer(frame.offsets), pa.py_buffer(frame.data))
     column.validate(full=True)
     return column
 
 
 def zone_table(pairs: Sequence[tuple[str, str]]) -> pa.Table:
-    """UTC offsets of each (zone, local date as YYYY-MM-DD), in the columns that `Normalization.sales` joins."""
+    """Return the UTC offsets of pairs of zone name and local date (YYYY-MM-DD), for `Normalization.sales`."""
     found = [offsets(zone, date.fromisoformat(day)) for zone, day in pairs]
     return pa.table(
         {
@@ -92,7 +88,7 @@ def zone_table(pairs: Sequence[tuple[str, str]]) -> pa.Table:
 
 
 class NormalizedBatch(NamedTuple):
-    """Rows of a batch in the columns of the database, and the records that cannot be read."""
+    """The rows of a batch for the tables of the database, and the records that cannot be read."""
 
     receipts: pa.Table
     lines: pa.Table
@@ -101,30 +97,29 @@ class NormalizedBatch(NamedTuple):
 
 
 class BatchSql:
-    """Normalizes one batch at a time in temporary tables. No state is kept between batches.
+    """Normalizes one batch at a time in temporary tables. It keeps no state between batches.
 
-    Statements never filter a scan of an Arrow table: filters pushed down into such scans gave wrong
-    results in several versions of DuckDB.
+    No statement filters a scan of an Arrow table, because several versions of DuckDB returned wrong results if filters
+    were pushed down into such a scan.
     """
 
-    def __init__(self, normalization: Normalization, settings: Settings) -> None:
-        self._normalization = normalization
-        self._settings = settings
+    def __init__(self, settings: Settings) -> None:
+        self._zone = settings.zone
+        self._zones = {settings.zone, *settings.store_zones.values()}
         self._connection = duckdb.connect(
             ":memory:",
             config={"threads": 1, "memory_limit": f"{settings.engine_memory_bytes}B", "temp_directory": ""},
         )
         self._connection.execute("SET TimeZone = 'UTC'")
-        self._connection.register(
-            "zones_of_stores", pa.table([list(settings.store_zones), list(settings.store_zones.values())], _STORE_ZONES)
+        self._connection.execute(
+            "CREATE TABLE store_zone AS SELECT unnest(CAST(? AS VARCHAR[])) AS store, unnest(CAST(? AS VARCHAR[])) AS zone_name",
+            [list(settings.store_zones), list(settings.store_zones.values())],
         )
-        self._connection.execute("CREATE TABLE store_zone AS SELECT * FROM zones_of_stores")
-        self._create_views()
-        self._empty = self.normalize(_NO_RECORDS, None)
+        self._create_views(Normalization(minor_digits(settings.currency), tuple(settings.vat_rates)))
 
-    def _create_views(self) -> None:
-        # Views save DuckDB from parsing these long statements for each batch. Parsing takes most of the time of a small one.
-        self._connection.register("arrived", _NO_RECORDS)
+    def _create_views(self, normalization: Normalization) -> None:
+        # DuckDB parses the statement of a view only once. Parsing would take most of the time of a small batch.
+        self._connection.register("arrived", NO_RECORDS)
         self._connection.register("zone", zone_table([]))
         read = f"""
             SELECT place, day, CAST(date AS TIMESTAMP) AS sold_local, key, make_timestamp(received_us) AS received_at,
@@ -132,33 +127,30 @@ class BatchSql:
                 from_json(body, '{_BODY_SCHEMA}') AS r
             FROM arrived LEFT JOIN store_zone USING (store)
             LEFT JOIN zone ON zone.local_date = substr(date, 1, 10)
-                AND zone.zone_name = coalesce(store_zone.zone_name, '{self._settings.zone}')"""
+                AND zone.zone_name = coalesce(store_zone.zone_name, '{self._zone}')"""
         run = self._connection.execute
         run("SET VARIABLE applied_at = CAST(NULL AS TIMESTAMP)")
-        sale = self._normalization.sales(read)
-        receipts = self._normalization.receipts(sale, applied_at="CAST(getvariable('applied_at') AS TIMESTAMP)")
+        sales = normalization.sales(read)
+        receipts = normalization.receipts(sales, applied_at="CAST(getvariable('applied_at') AS TIMESTAMP)")
         run(f"CREATE TEMP VIEW every_receipt AS {receipts}")
         run("CREATE TEMP TABLE receipt AS SELECT * FROM every_receipt")
-        run(f"CREATE TEMP VIEW receipt_row AS {self._normalization.receipt_rows()}")
-        run(f"CREATE TEMP VIEW line AS {self._normalization.lines()}")
-        run(f"CREATE TEMP VIEW settlement AS {self._normalization.settlements()}")
-
-    def keys(self, table: pa.Table) -> pa.Table:
-        """The argument of `Database.record_ids`: columns `key` and `sold_local`."""
-        return pa.table({"key": table["key"], "sold_local": table["date"].cast(pa.timestamp("us"))})
+        run(f"CREATE TEMP VIEW receipt_row AS {normalization.receipt_rows()}")
+        run(f"CREATE TEMP VIEW line AS {normalization.lines()}")
+        run(f"CREATE TEMP VIEW settlement AS {normalization.settlements()}")
 
     def normalize(self, table: pa.Table, applied_at: datetime | None) -> NormalizedBatch:
-        """Normalize the records. Those without a readable total are `unreadable`.
+        """Normalize the records. `applied_at` is the expected time of their commit, if it is known.
 
-        Raises `duckdb.Error` if a body is not JSON, or if the memory limit is too small for the batch.
+        Records without a readable total are `unreadable`. Raises `duckdb.Error` if a body is not JSON, or if the memory
+        limit is too small for the batch.
         """
         run = self._connection.execute
         self._connection.register("arrived", table)
-        self._load_zones(table)
-        moment = None if applied_at is None else applied_at.replace(tzinfo=None)
-        run("SET VARIABLE applied_at = CAST(? AS TIMESTAMP)", [moment])
+        dates: list[str] = pc.unique(pc.utf8_slice_codeunits(table["date"], 0, 10)).to_pylist()
+        self._connection.register("zone", zone_table([(zone, date) for zone in self._zones for date in dates]))
+        run("SET VARIABLE applied_at = CAST(? AS TIMESTAMP)", [applied_at])
         run("CREATE OR REPLACE TEMP TABLE receipt AS SELECT * FROM every_receipt")
-        # A filter in the same statement would be pushed below the JSON parsing, which would parse every body twice.
+        # DuckDB would push a filter in the same statement below the JSON parsing, and would parse every body twice.
         receipts, unreadable = self._arrow("SELECT * FROM receipt_row"), table.slice(0, 0)
         if receipts["gross"].null_count:
             without_total = pc.is_null(receipts["gross"])
@@ -170,12 +162,8 @@ class BatchSql:
             receipts, self._arrow("SELECT * FROM line"), self._arrow("SELECT * FROM settlement"), unreadable
         )
 
-    def unreadable(self, records: pa.Table) -> NormalizedBatch:
-        """The result of a batch in which no record can be read."""
-        return self._empty._replace(unreadable=records)
-
     def same_content(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
-        """Compare the known fields of each pair of bodies, as `Normalization` reads them.
+        """Return for each pair of bodies whether their fields in `CONTENT_SCHEMA` are equal.
 
         An unreadable body equals no other body.
         """
@@ -189,17 +177,11 @@ class BatchSql:
             return [same for pair in pairs for same in self.same_content([pair])]
 
     def _compare(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
-        table = pa.table({"a": [a for a, _ in pairs], "b": [b for _, b in pairs]})
-        self._connection.register("pairs", table)
+        self._connection.register("pairs", pa.table({"a": [a for a, _ in pairs], "b": [b for _, b in pairs]}))
         rows = self._connection.execute(f"""
             WITH read AS (SELECT from_json(a, '{_CONTENT_SCHEMA}') AS a, from_json(b, '{_CONTENT_SCHEMA}') AS b FROM pairs)
             SELECT {" AND ".join(_is_same(each) for each in CONTENT_SCHEMA)} FROM read""").fetchall()
         return [bool(same) for (same,) in rows]
-
-    def _load_zones(self, table: pa.Table) -> None:
-        dates: list[str] = pc.unique(pc.utf8_slice_codeunits(table["date"], 0, 10)).to_pylist()
-        names = {self._settings.zone, *self._settings.store_zones.values()}
-        self._connection.register("zone", zone_table([(name, date) for name in names for date in dates]))
 
     def _arrow(self, sql: str) -> pa.Table:
         table: pa.Table = self._connection.sql(sql).to_arrow_table()

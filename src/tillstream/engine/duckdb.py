@@ -16,33 +16,31 @@ import structlog
 from tillstream.clock import Clock, utc
 from tillstream.config.settings import Settings
 from tillstream.database.base import Changes, Database, Row
-from tillstream.engine.base import Engine, OnCommit, Step, ignore
-from tillstream.engine.batches import BatchSql, ChunkError, NormalizedBatch, records
+from tillstream.engine.base import Engine, OnCommit, Step
+from tillstream.engine.batches import NO_RECORDS, BatchSql, ChunkError, NormalizedBatch, records
 from tillstream.engine.dedup import Deduplicator, Repeat
 from tillstream.engine.quarantine_rows import QuarantineRows
 from tillstream.errors import LogUnavailable
 from tillstream.log.base import Chunk, Log, Position
-from tillstream.receipt.amounts import minor_digits
 from tillstream.receipt.model import RECEIPT, REFUSAL
-from tillstream.receipt.normalization import Normalization
 
 _STEP_LIMIT_BYTES = 64 * 1024 * 1024
 
 STALL_LOG_INTERVAL_S = 10.0
-"""Minimum interval between "engine.stalled" log events."""
+"""The minimum interval between two log events `engine.stalled`."""
 
 _RECEIPT_US = 60
-"""Extra time of a step for each extra receipt, on a slow processor."""
+"""The additional time of a step for each additional receipt, on a slow processor."""
 
 logger = structlog.get_logger()
 
 
 @dataclass(slots=True)
 class _CommitForecast:
-    """Predicts when a step will be committed, from the duration of the last step.
+    """Predicts the time of a step's commit from the duration of the last step.
 
-    A receipt's `applied_at` is the time at which its commit makes it visible. The same commit writes it, so it must be
-    predicted. Most of the time of a small step does not depend on its receipts, so only extra receipts add time.
+    `applied_at` is the time at which a receipt becomes visible. It must be predicted, because the commit that makes the
+    receipt visible also writes `applied_at`. Most of the time of a small step does not depend on its number of receipts.
     """
 
     receipts: int = 0
@@ -60,9 +58,9 @@ class _CommitForecast:
 
 
 class DuckEngine(Engine):
-    """Engine in one thread, with SQL in DuckDB.
+    """An engine in one thread, with SQL in DuckDB.
 
-    A rebuild does not know when receipts first became visible, so it leaves their ingest delay empty.
+    A rebuild stores no `applied_at`, because the time at which a receipt first became visible is unknown.
     """
 
     def __init__(
@@ -79,7 +77,7 @@ class DuckEngine(Engine):
         self._settings = settings
         self._clock = clock
         self._rebuilding = rebuilding
-        self._sql = BatchSql(Normalization(minor_digits(settings.currency), tuple(settings.vat_rates)), settings)
+        self._sql = BatchSql(settings)
         self._deduplicator = Deduplicator(log, self._sql)
         self._forecast = _CommitForecast()
         self._position = database.position()
@@ -89,24 +87,21 @@ class DuckEngine(Engine):
         try:
             self._publish_position()
         except LogUnavailable as error:
-            # The first step publishes it again. The stored figures can be shown until then.
+            # The first step tries again. Readers can use the stored figures until then.
             self._report_stall(error)
 
-    def step(self, on_commit: OnCommit = ignore) -> Step | None:
-        started = time.perf_counter()
+    def step(self, on_commit: OnCommit | None = None) -> Step | None:
         self._publish_position()
         chunks = self._read()
         if not chunks:
             return None
         changes = Changes(self._position, chunks[-1].position, records=sum(chunk.count for chunk in chunks))
         quarantine = QuarantineRows(self._settings.zone)
-        table = self._receipts(chunks, changes, quarantine)
-        if table is not None and table.num_rows:
-            self._process(table, changes, quarantine)
+        self._process(self._receipts(chunks, changes, quarantine), changes, quarantine)
         changes.quarantine, changes.counters = quarantine.rows, quarantine.counters
         changes.committed_us = self._clock.now_us()
-        # Publish the position before the commit too. If the process crashed after the commit and the log lost its
-        # end, the log could otherwise reuse these positions for other records.
+        # The log must know the position before the commit too. After a crash that lost the end of the log, it could
+        # otherwise give the positions of committed records to other records.
         self._log.publish(changes.to_position, committed=False)
         self._database.commit(changes)
         if changes.receipts is not None:
@@ -114,21 +109,20 @@ class DuckEngine(Engine):
         self._position = changes.to_position
         self._publish_position()
         step = Step(
-            position=changes.to_position,
             records=changes.records,
             receipts=0 if changes.receipts is None else changes.receipts.num_rows,
             duplicates=quarantine.count("duplicates"),
             conflicts=quarantine.count("conflicts"),
             quarantined=quarantine.count("quarantined"),
             faults=len(changes.faults),
-            seconds=time.perf_counter() - started,
         )
-        on_commit(step)
+        if on_commit is not None:
+            on_commit(step)
         self._database.maintain()
         return step
 
     def _publish_position(self) -> None:
-        """Publish the committed position, unless the log has it already. A rebuild never publishes it."""
+        """Publish the committed position if it is new. A rebuild never publishes it."""
         if self._published != self._position and not self._rebuilding:
             self._log.publish(self._position, committed=True)
             self._published = self._position
@@ -143,23 +137,15 @@ class DuckEngine(Engine):
                 break
         return chunks
 
-    def _receipts(self, chunks: Sequence[Chunk], changes: Changes, quarantine: QuarantineRows) -> pa.Table | None:
-        """The receipts of the chunks. Damaged chunks go to `changes.faults`, refusals to quarantine."""
-        intact = [chunk for chunk in chunks if not chunk.fault]
-        damaged = [(chunk, chunk.fault) for chunk in chunks if chunk.fault]
-        try:
-            table = records(intact) if intact else None
-        except ChunkError:
-            table, malformed = _read_each(intact)
-            damaged += malformed
+    def _receipts(self, chunks: Sequence[Chunk], changes: Changes, quarantine: QuarantineRows) -> pa.Table:
+        """Return the receipts of the chunks. Damaged chunks go to `changes.faults`, and refusals to `quarantine`."""
+        table, damaged = _read_records(chunks)
         changes.faults = [self._fault(chunk, reason) for chunk, reason in damaged]
-        if table is None:
-            return None
         is_refusal = pc.equal(table["kind"], pa.scalar(REFUSAL))
-        if pc.any(is_refusal).as_py():
-            quarantine.add_refusals(table.filter(is_refusal), self._log)
-            table = table.filter(pc.equal(table["kind"], pa.scalar(RECEIPT)))
-        return table
+        if not pc.any(is_refusal).as_py():
+            return table
+        quarantine.add_refusals(table.filter(is_refusal), self._log)
+        return table.filter(pc.equal(table["kind"], pa.scalar(RECEIPT)))
 
     def _fault(self, chunk: Chunk, reason: str) -> Row:
         logger.error("log.damaged", offset=chunk.offset, records=chunk.count, reason=reason)
@@ -173,9 +159,12 @@ class DuckEngine(Engine):
     def _process(self, table: pa.Table, changes: Changes, quarantine: QuarantineRows) -> None:
         """Normalize new receipts, count duplicates, and quarantine conflicts and unreadable receipts.
 
-        The first readable receipt of a key counts. If the first one is unreadable, the next one is tried.
+        The first readable receipt of each key counts.
         """
-        stored = self._database.record_ids(self._sql.keys(table))
+        if not table.num_rows:
+            return
+        keys = pa.table({"key": table["key"], "sold_local": table["date"].cast(pa.timestamp("us"))})
+        stored = self._database.record_ids(keys)
         normalized: list[NormalizedBatch] = []
         repeated: list[Repeat] = []
         while table.num_rows:
@@ -195,18 +184,18 @@ class DuckEngine(Engine):
             )
 
     def _applied_at(self, receipts: int) -> datetime | None:
-        """Expected time at which the receipts become visible. None in a rebuild."""
+        """Return the expected time at which the receipts become visible, or None in a rebuild."""
         expected_us = self._forecast.start(receipts)
         return None if self._rebuilding else utc(self._clock.now_us() + expected_us)
 
     def _normalize(self, table: pa.Table, applied_at: datetime | None) -> list[NormalizedBatch]:
-        """Normalize the records. If that fails, split them in halves until the failing records are isolated."""
+        """Normalize the records. If that fails, split the table in halves until the failing records are isolated."""
         try:
             return [self._sql.normalize(table, applied_at)]
         except duckdb.Error as error:
             logger.warning("engine.batch_unreadable", receipts=table.num_rows, reason=str(error).split("\n")[0])
         if table.num_rows == 1:
-            return [self._sql.unreadable(table)]
+            return [self._sql.normalize(table.slice(0, 0), applied_at)._replace(unreadable=table)]
         half = table.num_rows // 2
         return self._normalize(table.slice(0, half), applied_at) + self._normalize(table.slice(half), applied_at)
 
@@ -218,7 +207,7 @@ class DuckEngine(Engine):
             if step is None or step.records < self._settings.engine_batch_receipts:
                 stop.wait(max(0.0, interval - (time.monotonic() - started)))
 
-    def _try_step(self, on_commit: OnCommit = ignore) -> Step | None:
+    def _try_step(self, on_commit: OnCommit | None = None) -> Step | None:
         try:
             step = self.step(on_commit)
         except LogUnavailable as error:
@@ -242,19 +231,19 @@ class DuckEngine(Engine):
     def close(self) -> None:
         self._sql.close()
 
-    @property
-    def position(self) -> Position:
-        """The position of the last commit."""
-        return self._position
 
-
-def _read_each(chunks: Sequence[Chunk]) -> tuple[pa.Table | None, list[tuple[Chunk, str]]]:
-    """Read chunks one by one. Returns the records of the readable ones, and the others with the reason."""
+def _read_records(chunks: Sequence[Chunk]) -> tuple[pa.Table, list[tuple[Chunk, str]]]:
+    """Return the records of all intact chunks, and the damaged chunks with the reason."""
+    damaged = [(chunk, chunk.fault) for chunk in chunks if chunk.fault]
+    intact = [chunk for chunk in chunks if not chunk.fault]
+    try:
+        return records(intact) if intact else NO_RECORDS, damaged
+    except ChunkError as error:
+        if len(intact) == 1:
+            return NO_RECORDS, [*damaged, (intact[0], str(error))]
     tables = []
-    malformed = []
-    for chunk in chunks:
-        try:
-            tables.append(records([chunk]))
-        except ChunkError as error:
-            malformed.append((chunk, str(error)))
-    return pa.concat_tables(tables) if tables else None, malformed
+    for chunk in intact:
+        table, malformed = _read_records([chunk])
+        tables.append(table)
+        damaged += malformed
+    return pa.concat_tables(tables), damaged

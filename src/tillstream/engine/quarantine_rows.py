@@ -1,10 +1,9 @@
-"""Quarantine rows and counters of one step: duplicates are counted, all other rejected records are quarantined."""
+"""Quarantine rows and counters of one step. Duplicates are only counted; all other rejected records are quarantined."""
 
 from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,46 +19,42 @@ from tillstream.receipt.reasons import group
 UNREADABLE = Fault("$", "the engine cannot read this receipt", "compare it with the documented format")
 CONFLICT = Fault(
     "$",
-    "another receipt with this store, till, number and date stands already, with other content",
+    "another receipt with this store, till, number and date counts already, with other content",
     "the first one counts; a correction must be a receipt of its own",
 )
 
 
-@lru_cache(maxsize=64)
-def _zone(name: str) -> ZoneInfo:
-    return ZoneInfo(name)
-
-
 class QuarantineRows:
-    """Collects quarantine rows, and counters by the day of receipt in the chain's zone."""
+    """Collects rows of the table `quarantine`, and `counters` by name and day of arrival in the chain's zone."""
 
     def __init__(self, zone: str) -> None:
         self.rows: list[Row] = []
         self.counters: Counter[tuple[str, str]] = Counter()
-        self._zone = _zone(zone)
+        self._zone = ZoneInfo(zone)
 
     def count(self, name: str) -> int:
+        """Return the sum of a counter over all days."""
         return sum(value for (_, each), value in self.counters.items() if each == name)
 
     def add_duplicate(self, received_us: int) -> None:
         self.counters[self._day(received_us), "duplicates"] += 1
 
     def add_conflict(self, record: dict[str, Any]) -> None:
-        self._add("conflict", "conflicts", record, _json(CONFLICT), len(record["body"].encode()))
+        self._add("conflict", record, _json(CONFLICT), len(record["body"].encode()))
 
     def add_unreadable(self, table: pa.Table) -> None:
         for record in table.to_pylist():
-            self._add("unreadable", "quarantined", record, _json(UNREADABLE), len(record["body"].encode()))
+            self._add("unreadable", record, _json(UNREADABLE), len(record["body"].encode()))
 
     def add_refusals(self, table: pa.Table, log: Log) -> None:
         originals = log.fetch(table["place"].to_pylist())
         for record in table.to_pylist():
             size = len(originals.get(record["place"], (b"", b"", b""))[2])
-            self._add("refused", "quarantined", record, record["notes"], size)
+            self._add("refused", record, record["notes"], size)
 
-    def _add(self, kind: str, counter: str, record: dict[str, Any], reasons: str, size: int) -> None:
+    def _add(self, kind: str, record: dict[str, Any], reasons: str, size_bytes: int) -> None:
         day = self._day(record["received_us"])
-        self.counters[day, counter] += 1
+        self.counters[day, "conflicts" if kind == "conflict" else "quarantined"] += 1
         self.rows.append(
             {
                 "place": record["place"],
@@ -70,7 +65,7 @@ class QuarantineRows:
                 "key": record["key"],
                 "reasons": reasons,
                 "reason": group(_parse(reasons)),
-                "size_bytes": size,
+                "size_bytes": size_bytes,
             }
         )
 
@@ -86,4 +81,4 @@ def _parse(reasons: str) -> list[dict[str, object]]:
 
 
 def _json(fault: Fault) -> str:
-    return msgspec.json.encode([fault.as_dict()]).decode()
+    return msgspec.json.encode([fault]).decode()

@@ -257,7 +257,7 @@ class EngineSuite:
         assert pipeline.engine.step() is not None
         stale = pipeline.engine
         pipeline.append(*numbered(4))
-        stale_position = stale.position
+        stale_position = pipeline.database.position()
         assert stale.step() is not None
         stale._position = stale_position
         with pytest.raises(PositionConflict):

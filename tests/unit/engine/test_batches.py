@@ -12,7 +12,6 @@ from tests.support.receipts import NOON_US, body
 from tillstream.config.settings import Settings
 from tillstream.engine.batches import RECORD_COLUMNS, BatchSql, ChunkError, records, zone_table
 from tillstream.log.base import EMPTY, Chunk, Frame, Position, pack_record_id
-from tillstream.receipt.normalization import Normalization
 
 
 def chunk(offset: int, receipts: list[dict[str, object]], **changes: object) -> Chunk:
@@ -68,7 +67,7 @@ def test_long_reasons_leave_the_other_records_readable(size: int) -> None:
 
 @pytest.fixture
 def sql() -> Iterator[BatchSql]:
-    sql = BatchSql(Normalization(2), Settings())
+    sql = BatchSql(Settings())
     yield sql
     sql.close()
 

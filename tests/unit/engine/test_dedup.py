@@ -14,7 +14,6 @@ from tillstream.engine.batches import BatchSql, records
 from tillstream.engine.dedup import Deduplicator, Repeat
 from tillstream.engine.quarantine_rows import QuarantineRows
 from tillstream.log.base import START
-from tillstream.receipt.normalization import Normalization
 
 
 @pytest.fixture
@@ -26,7 +25,7 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
 
 @pytest.fixture
 def deduplicator(pipeline: Pipeline) -> Iterator[Deduplicator]:
-    sql = BatchSql(Normalization(2), Settings())
+    sql = BatchSql(Settings())
     yield Deduplicator(pipeline.log, sql)
     sql.close()
 

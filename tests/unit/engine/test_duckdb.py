@@ -132,9 +132,7 @@ def test_readers_are_notified_of_a_commit_before_maintenance(
     engine = DuckEngine(pipeline.log, database, pipeline.settings, pipeline.clock)  # type: ignore[arg-type]
     for number in range(2):
         pipeline.append(body(cashReceiptID=str(number)))
-        step = engine.step(lambda _: database.calls.append("on_commit"))
-        assert step is not None
-        assert step.seconds == 2
+        engine.step(lambda _: database.calls.append("on_commit"))
     engine.close()
     assert database.calls == ["commit", "on_commit", "maintain"] * 2
     [first, second] = pipeline.database.query("SELECT epoch_us(applied_at) AS us FROM receipts ORDER BY receipt")
