@@ -78,17 +78,21 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
     if not certificate or not key:
         hint = "set both tls_certificate_file and tls_key_file"
         raise AccessError("use TLS with", certificate or key, "one of the two files is missing", hint)
-    for file in (certificate, key):
-        _check_readable(file)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
+        # `load_cert_chain` does not name the file that it cannot open.
+        for file in (certificate, key):
+            Path(file).open("rb").close()
         context.load_cert_chain(certificate, key, password=_no_passphrase)
     except _Encrypted:
         hint = "remove it: openssl pkey -in KEY -out NEW"
         raise AccessError("use the key", key, "it has a passphrase", hint) from None
     except ssl.SSLError as error:
         raise AccessError("use the certificate", certificate, *_tls_problem(error, key)) from error
+    except OSError as error:
+        hint = "check the path and its permissions"
+        raise AccessError("read the TLS file", error.filename, error.strerror or error, hint) from error
     return context
 
 
@@ -98,14 +102,6 @@ class _Encrypted(Exception):
 
 def _no_passphrase() -> str:
     raise _Encrypted
-
-
-def _check_readable(file: str) -> None:
-    try:
-        Path(file).open("rb").close()
-    except OSError as error:
-        hint = "check the path and its permissions"
-        raise AccessError("read the TLS file", file, error.strerror or error, hint) from error
 
 
 def _tls_problem(error: ssl.SSLError, key: str) -> tuple[str, str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from swagger_ui_bundle import swagger_ui_path
 
@@ -16,11 +19,18 @@ SWAGGER_UI = Path(str(swagger_ui_path))
 DOCS_STYLE = "swagger-ui.css"
 DOCS_SCRIPT = "swagger-ui-bundle.js"
 
-DOCS_START = b"""SwaggerUIBundle({
+_START = b"""SwaggerUIBundle({
   url: "/openapi.json", dom_id: "#docs", deepLinking: true, validatorUrl: null, defaultModelsExpandDepth: 0,
 });
 """
-"""The script at `/docs/start.js`. It loads `/openapi.json`."""
+
+
+class Document(NamedTuple):
+    """A document at a fixed path. `headers` are complete lines."""
+
+    content_type: str
+    body: Callable[[], bytes]
+    headers: bytes = b""
 
 
 def environment(*folders: Path, **values: Any) -> Environment:
@@ -40,7 +50,22 @@ def environment(*folders: Path, **values: Any) -> Environment:
     return created
 
 
-def docs_page(title: str, folder: str, icon: str = "data:,") -> str:
-    """Return the page at `/docs`. `folder` is the URL path of the files of Swagger UI, `icon` the URL of the icon."""
-    template = environment().get_template("docs.html")
-    return template.render(title=title, style=f"{folder}/{DOCS_STYLE}", script=f"{folder}/{DOCS_SCRIPT}", icon=icon)
+def documentation(
+    title: str, describe: Callable[[], Mapping[str, Any]], folder: str, icon: str = "data:,"
+) -> dict[str, Document]:
+    """Return the OpenAPI document, the page `/docs` and its start script by path.
+
+    `describe` returns the OpenAPI document. `folder` is the URL path of the files of Swagger UI, `icon` the URL of
+    the icon.
+    """
+
+    def page() -> bytes:
+        style, script = f"{folder}/{DOCS_STYLE}", f"{folder}/{DOCS_SCRIPT}"
+        template = environment().get_template("docs.html")
+        return template.render(title=title, style=style, script=script, icon=icon).encode()
+
+    return {
+        "/openapi.json": Document("application/json", cache(lambda: msgspec.json.encode(describe()))),
+        "/docs": Document("text/html; charset=utf-8", cache(page)),
+        "/docs/start.js": Document("text/javascript", lambda: _START),
+    }

@@ -64,6 +64,14 @@ class Operation:
     secured: bool = False
 
 
+def key_schemes(description: str) -> dict[str, JsonSchema]:
+    """Return the security schemes of an API key. `description` says how to get a key."""
+    return {
+        "bearer": {"type": "http", "scheme": "bearer", "description": description},
+        "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "the same key"},
+    }
+
+
 def document(
     title: str, description: str, operations: Iterable[Operation], security: Mapping[str, JsonSchema]
 ) -> JsonSchema:

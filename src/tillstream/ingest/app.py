@@ -17,6 +17,7 @@ from tillstream.config.settings import Settings
 from tillstream.formats import registry
 from tillstream.formats.registry import Formats
 from tillstream.http import server
+from tillstream.http.html import Document
 from tillstream.http.memory import MemoryBudget
 from tillstream.http.messages import Exchange, Headers, Reply, Request, Response
 from tillstream.http.server import Connections
@@ -70,8 +71,8 @@ class IngestApp:
             b"/health/ready": {b"GET": partial(self._start, self._ready)},
             b"/metrics": {b"GET": partial(self._start, self._metrics)},
         }
-        for path, page in (openapi.pages(formats) | form_page.pages()).items():
-            self._routes.setdefault(path.encode(), {})[b"GET"] = partial(self._page, page)
+        for path, document in (openapi.documents(formats) | form_page.documents()).items():
+            self._routes.setdefault(path.encode(), {})[b"GET"] = partial(self._document, document)
 
     def mark_stopping(self) -> None:
         """Make `/health/ready` report that the server stops."""
@@ -175,8 +176,8 @@ class IngestApp:
         text = await asyncio.to_thread(self._exposition.text)
         return responses.document("text/plain; version=0.0.4; charset=utf-8", text)
 
-    def _page(self, page: openapi.Page, _request: Request, reply: Reply) -> None:
-        reply(responses.document(page.content_type, page.body(), page.headers))
+    def _document(self, document: Document, _request: Request, reply: Reply) -> None:
+        reply(responses.document(document.content_type, document.body(), document.headers))
 
 
 async def serve(

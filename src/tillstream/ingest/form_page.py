@@ -15,8 +15,8 @@ from msgspec import Struct
 
 from tillstream.formats.form import MEDIA_TYPE
 from tillstream.http import html
+from tillstream.http.html import Document
 from tillstream.http.messages import Headers, Response
-from tillstream.ingest.openapi import Page
 from tillstream.receipt.model import Fault
 
 HTML = "text/html; charset=utf-8"
@@ -81,12 +81,12 @@ class _Outcome(Struct):
     day: str = ""
 
 
-def pages() -> dict[str, Page]:
+def documents() -> dict[str, Document]:
     """The empty form and its files by path."""
     return {
-        "/receipt": Page(HTML, _empty, SECURITY_HEADERS),
-        "/receipt/form.css": Page("text/css", (_ASSETS / "form.css").read_bytes),
-        "/receipt/form.js": Page("text/javascript", (_ASSETS / "form.js").read_bytes),
+        "/receipt": Document(HTML, _empty, SECURITY_HEADERS),
+        "/receipt/form.css": Document("text/css", (_ASSETS / "form.css").read_bytes),
+        "/receipt/form.js": Document("text/javascript", (_ASSETS / "form.js").read_bytes),
     }
 
 

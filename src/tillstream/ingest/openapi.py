@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cache
-from typing import Annotated, Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
-import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from tillstream.formats.base import Decoder
 from tillstream.formats.registry import Formats
 from tillstream.http import html, openapi
+from tillstream.http.html import Document
 from tillstream.http.openapi import Body, JsonSchema, Operation, Response
 from tillstream.receipt.amounts import AMOUNT_LIMIT
 from tillstream.receipt.model import Fault, Receipt
 from tillstream.receipt.validation import ID_LIMIT, ITEMS_LIMIT
 
 DESCRIPTION = "Takes cash receipts. 202 means that they are on disk."
-SECURITY = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "a key of `tillstream keys add`, once there is one"},
-    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "the same key"},
-}
+SECURITY = openapi.key_schemes("a key of `tillstream keys add`, once there is one")
 RESPONSES = {
     202: "durable: on disk",
     400: "not parseable, or the body broke off; kept in quarantine",
@@ -90,22 +86,12 @@ class Ready(Struct, frozen=True):
     reason: str | UnsetType = UNSET
 
 
-class Page(NamedTuple):
-    """A document at a fixed path. `headers` are complete lines."""
-
-    content_type: str
-    body: Callable[[], bytes]
-    headers: bytes = b""
-
-
-def pages(formats: Formats) -> dict[str, Page]:
-    """Return the OpenAPI document and the pages of `/docs` by path."""
+def documents(formats: Formats) -> dict[str, Document]:
+    """Return the OpenAPI document and the documents of `/docs` by path."""
     return {
-        "/openapi.json": Page(openapi.JSON, lambda: msgspec.json.encode(document(formats))),
-        "/docs": Page("text/html; charset=utf-8", cache(lambda: html.docs_page("tillstream ingest", "/docs").encode())),
-        "/docs/start.js": Page("text/javascript", lambda: html.DOCS_START),
-        f"/docs/{html.DOCS_STYLE}": Page("text/css", (html.SWAGGER_UI / html.DOCS_STYLE).read_bytes),
-        f"/docs/{html.DOCS_SCRIPT}": Page("text/javascript", (html.SWAGGER_UI / html.DOCS_SCRIPT).read_bytes),
+        **html.documentation("tillstream ingest", lambda: document(formats), "/docs"),
+        f"/docs/{html.DOCS_STYLE}": Document("text/css", (html.SWAGGER_UI / html.DOCS_STYLE).read_bytes),
+        f"/docs/{html.DOCS_SCRIPT}": Document("text/javascript", (html.SWAGGER_UI / html.DOCS_SCRIPT).read_bytes),
     }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import msgspec
@@ -13,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from tillstream.access.sessions import COOKIE
@@ -23,6 +22,7 @@ from tillstream.config import ports
 from tillstream.config.settings import Settings
 from tillstream.errors import BadQuery, DatabaseUnavailable, OperationalError, UnknownMetric
 from tillstream.http import asgi, html, openapi
+from tillstream.http.html import Document
 from tillstream.http.server import BACKLOG
 from tillstream.quarantine.service import LocalQuarantineService
 from tillstream.queries.queries import Queries
@@ -46,12 +46,7 @@ RETRY_AFTER_S = "1"
 
 DESCRIPTION = "What the chain sold, to the cent. Money is a decimal string, a count an integer."
 SECURITY = {
-    "bearer": {
-        "type": "http",
-        "scheme": "bearer",
-        "description": "a key of `tillstream keys add --read`, once there is a password",
-    },
-    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "the same key"},
+    **openapi.key_schemes("a key of `tillstream keys add --read`, once there is a password"),
     "session": {
         "type": "apiKey",
         "in": "cookie",
@@ -116,24 +111,16 @@ def application(
 def _documentation(*apis: Api) -> list[Route | Mount]:
     """Return `/openapi.json`, and `/docs` with its files."""
 
-    @cache
-    def document() -> bytes:
-        operations = [operation for api in apis for operation in api.operations]
-        return msgspec.json.encode(openapi.document("tillstream", DESCRIPTION, operations, SECURITY))
+    def describe() -> openapi.JsonSchema:
+        operations = (operation for api in apis for operation in api.operations)
+        return openapi.document("tillstream", DESCRIPTION, operations, SECURITY)
 
-    def description(_request: Request) -> Response:
-        return Response(document(), media_type=openapi.JSON)
+    def route(path: str, document: Document) -> Route:
+        return Route(path, lambda _request: Response(document.body(), media_type=document.content_type))
 
-    def docs(_request: Request) -> HTMLResponse:
-        return HTMLResponse(html.docs_page("tillstream API", "/docs/files", "/assets/favicon.svg"))
-
-    def start(_request: Request) -> Response:
-        return Response(html.DOCS_START, media_type="text/javascript")
-
+    documents = html.documentation("tillstream API", describe, "/docs/files", "/assets/favicon.svg")
     return [
-        Route("/openapi.json", description),
-        Route("/docs", docs),
-        Route("/docs/start.js", start),
+        *(route(path, document) for path, document in documents.items()),
         Mount("/docs/files", static_files.StaticFolder(html.SWAGGER_UI)),
     ]
 

@@ -40,6 +40,13 @@ RETRY_MS = 1_000
 GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 """The header of a gzip stream (RFC 1952) without name and time. Deflate blocks follow."""
 
+_HEADERS = (
+    (b"content-type", f"{EVENT_STREAM}; charset=utf-8".encode()),
+    (b"cache-control", b"no-store"),
+    (b"vary", b"Accept-Encoding"),
+    (b"x-accel-buffering", b"no"),
+)
+
 logger = structlog.get_logger()
 
 
@@ -176,7 +183,8 @@ class LiveFeed:
         disconnecting = asyncio.ensure_future(_wait_for_disconnect(receive))
         disconnecting.add_done_callback(lambda _: viewer.disconnect())
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": _headers(gzip=viewer.gzip)})
+            headers = [*_HEADERS, (b"content-encoding", b"gzip")] if viewer.gzip else list(_HEADERS)
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
             await self._send(viewer, send, preamble(RETRY_MS, gzip=viewer.gzip))
             while not (self._closed or viewer.disconnected):
                 if viewer.seen == self._latest.id:
@@ -259,16 +267,6 @@ class LiveFeed:
 
 def _trouble(event_id: int, error: str) -> Event:
     return Event.of(event_id, "trouble", msgspec.json.encode({"error": error}))
-
-
-def _headers(*, gzip: bool) -> list[tuple[bytes, bytes]]:
-    headers = [
-        (b"content-type", f"{EVENT_STREAM}; charset=utf-8".encode()),
-        (b"cache-control", b"no-store"),
-        (b"vary", b"Accept-Encoding"),
-        (b"x-accel-buffering", b"no"),
-    ]
-    return [*headers, (b"content-encoding", b"gzip")] if gzip else headers
 
 
 async def _wait_for_disconnect(receive: Receive) -> None:

@@ -22,9 +22,8 @@ from tillstream.config import ports
 from tillstream.config.data_directory import DataDirectory
 from tillstream.config.settings import Settings
 from tillstream.web.api.routing import refusal
-from tillstream.web.i18n import language_of, localizer
 from tillstream.web.middleware.security import Proxies
-from tillstream.web.pages.rendering import environment
+from tillstream.web.pages.rendering import Page
 from tillstream.web.static_files import STATIC
 
 OPEN = frozenset({"/health/live", "/health/ready"})
@@ -46,15 +45,14 @@ class Authenticator:
 
     def __init__(self, directory: DataDirectory, settings: Settings, clock: Clock, entropy: Entropy) -> None:
         """Raises `AccessError` if a file with credentials cannot be used."""
+        self.proxies = Proxies(settings.proxies, tls=settings.tls)
         self.sessions = Sessions(directory.sessions, clock, entropy, settings.session_hours)
         self._passwords = PasswordRepository(directory.password, clock)
         self._keys = KeyRepository(key_file(directory, settings), clock)
         self._token = machine_token.token(directory, entropy)
         self._attempts = LoginAttempts(clock)
-        self._proxies = Proxies(settings.proxies)
         self._required = exposure.always_required(settings)
         self._any_host = settings.insecure
-        self._tls = settings.tls
         # Each check of a password occupies one processor, so checks run one after another.
         self._checking = asyncio.Lock()
 
@@ -105,7 +103,7 @@ class Authenticator:
 
     def wait_s(self, request: Request) -> int:
         """Return the seconds until the client may try a password. If that is 0, count an attempt."""
-        return self._attempts.wait_s(self.client_address(request))
+        return self._attempts.wait_s(self.proxies.client_address(request))
 
     async def log_in(self, request: Request, text: str) -> str:
         """Return the token of a new session, or an empty string if the text is not the password."""
@@ -116,21 +114,13 @@ class Authenticator:
             matches = await asyncio.to_thread(password.matches, text)
         if not matches:
             return ""
-        self._attempts.forgive(self.client_address(request))
+        self._attempts.forgive(self.proxies.client_address(request))
         return await asyncio.to_thread(self.sessions.open, password.salt)
 
     async def log_out(self, request: Request) -> None:
         """End the session of the request, if it has one."""
         if token := _session(request):
             await asyncio.to_thread(self.sessions.close, token)
-
-    def is_encrypted(self, request: Request) -> bool:
-        """Return whether the client used HTTPS for this server or for a trusted proxy."""
-        return self._tls or self._proxies.is_encrypted(request)
-
-    def client_address(self, request: Request) -> str:
-        """Return the address of the client, or an empty string if it is unknown."""
-        return self._proxies.client_address(request)
 
 
 class Authentication:
@@ -207,14 +197,14 @@ class Authentication:
             return login_page(request, target, "too_many_attempts", 429, count=wait_s)
         token = await self._authenticator.log_in(request, form.get("password", ""))
         if not token:
-            logger.warning("login_refused", address=self._authenticator.client_address(request))
+            logger.warning("login_refused", address=self._authenticator.proxies.client_address(request))
             return login_page(request, target, "wrong_password", 403)
         response = RedirectResponse(target, 303, _NO_STORE)
         response.set_cookie(
             COOKIE,
             token,
             max_age=self._authenticator.sessions.lifetime_s,
-            secure=self._authenticator.is_encrypted(request),
+            secure=self._authenticator.proxies.is_encrypted(request),
             httponly=True,
             samesite="lax",
         )
@@ -226,7 +216,7 @@ class Authentication:
             return RedirectResponse("/", 303)
         await self._authenticator.log_out(request)
         response = RedirectResponse("/login", 303, _NO_STORE)
-        secure = self._authenticator.is_encrypted(request)
+        secure = self._authenticator.proxies.is_encrypted(request)
         response.delete_cookie(COOKIE, secure=secure, httponly=True, samesite="lax")
         return response
 
@@ -268,18 +258,13 @@ def login_page(request: Request, target: str, problem: str = "", status: int = 2
     `target` is the address to open after the login. `problem` is the key of an error message, `values` are its
     placeholders.
     """
-    language = language_of(request)
-    text = (
-        environment(language)
-        .get_template("login.html")
-        .render(
-            **_login_assets(),
-            problem=localizer(language).text(problem, **values) if problem else "",
-            wanted=target,
-        )
-    )
-    retry_after = {"Retry-After": str(values["count"])} if status == 429 else {}
-    return HTMLResponse(text, status, {**_NO_STORE, **retry_after})
+    page = Page(request, "", demo=False)
+    error = page.localizer.text(problem, **values) if problem else ""
+    response = page.render("login.html", status, **_login_assets(), problem=error, wanted=target)
+    response.headers.update(_NO_STORE)
+    if status == 429:
+        response.headers["Retry-After"] = str(values["count"])
+    return response
 
 
 def own_address(address: str) -> str:

@@ -11,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tillstream.config import ports
 from tillstream.http.messages import is_cross_site
 from tillstream.web.api.routing import refusal
 
@@ -35,9 +34,13 @@ POLICY = (
 class Proxies:
     """Finds the client of a request that was forwarded by trusted proxies."""
 
-    def __init__(self, networks: Sequence[str] = ()) -> None:
-        """`networks` are the addresses and networks of trusted proxies. Proxies on this machine are also trusted."""
-        self._networks = [ip_network(each) for each in networks]
+    def __init__(self, networks: Sequence[str] = (), *, tls: bool = False) -> None:
+        """`networks` are the addresses and networks of trusted proxies. Proxies on this machine are also trusted.
+
+        `tls` says that this server accepts only TLS connections.
+        """
+        self._tls = tls
+        self._networks = [ip_network(each) for each in (*networks, "127.0.0.0/8", "::1")]
 
     def client_address(self, request: Request) -> str:
         """Return the address of the client, or an empty string if it is unknown."""
@@ -45,16 +48,12 @@ class Proxies:
         return forwarded or (request.client.host if request.client else "")
 
     def is_encrypted(self, request: Request) -> bool:
-        """Return whether the client sent the request to a trusted proxy over HTTPS."""
-        return self._trusts(request) and _last(request, "x-forwarded-proto") == "https"
+        """Return whether the client used HTTPS for this server or for a trusted proxy."""
+        return self._tls or (self._trusts(request) and _last(request, "x-forwarded-proto") == "https")
 
     def _trusts(self, request: Request) -> bool:
-        if request.client is None:
-            return False
-        if ports.is_loopback(request.client.host):
-            return True
         try:
-            client = ip_address(request.client.host)
+            client = ip_address(request.client.host if request.client else "")
         except ValueError:
             return False
         return any(client in network for network in self._networks)

@@ -356,13 +356,13 @@ def test_tries_are_counted_by_address_and_forgiven_to_who_knows(bare: DataDirect
 def test_only_known_proxies_are_believed(bare: DataDirectory, clock: ManualClock, client: str, encrypted: bool) -> None:
     guarded = authenticator_of(bare, clock, proxies=["192.0.2.1"])
     asked = request(client=client, x_forwarded_proto="https", x_forwarded_for="198.51.100.4")
-    assert guarded.is_encrypted(asked) == encrypted
-    assert guarded.client_address(asked) == ("198.51.100.4" if encrypted else client)
+    assert guarded.proxies.is_encrypted(asked) == encrypted
+    assert guarded.proxies.client_address(asked) == ("198.51.100.4" if encrypted else client)
 
 
 def test_with_tls_of_its_own_every_request_is_encrypted(bare: DataDirectory, clock: ManualClock) -> None:
     own = authenticator_of(bare, clock, tls_certificate_file="certificate.pem", tls_key_file="key.pem")
-    assert own.is_encrypted(request(client="192.0.2.1"))
+    assert own.proxies.is_encrypted(request(client="192.0.2.1"))
 
 
 def asked(language: str = "en") -> Request:
