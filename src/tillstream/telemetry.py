@@ -1,4 +1,4 @@
-"""Structured logging of the process to standard error, as text or JSON."""
+"""The configuration of structured logging, as text or JSON."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ from tillstream.config.settings import Settings
 
 
 def configure(settings: Settings, role: str, stream: TextIO | None = None) -> None:
-    """Send every log line of the process and its libraries to `stream`; the default is standard error.
+    """Write the log lines of this process and its libraries to `stream`. The default is standard error.
 
-    A line has a level, a time in UTC, the role and the fields that the caller bound. Callers bind
-    counts, positions and reasons, never the content of a receipt.
+    A line has a level, a time in UTC, the role and the fields of the caller. A field contains a count, a position or
+    a reason, never the content of a receipt.
     """
+
+    def add_role(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        return {**event, "role": role}
+
     target = sys.stderr if stream is None else stream
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
-        _name_role(role),
+        add_role,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     handler = logging.StreamHandler(target)
@@ -38,29 +41,16 @@ def configure(settings: Settings, role: str, stream: TextIO | None = None) -> No
         processors=[
             structlog.stdlib.filter_by_level,
             *shared,
-            structlog.stdlib.PositionalArgumentsFormatter(),
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=False,
     )
 
 
 def _renderers(settings: Settings, target: TextIO) -> list[Processor]:
-    # Neither format shows the local variables of a traceback, because they may contain receipts.
+    # Tracebacks do not show local variables, because a variable may contain a receipt.
     if settings.log_format == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [
-        structlog.dev.ConsoleRenderer(
-            colors=target.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
-        )
-    ]
-
-
-def _name_role(role: str) -> Processor:
-    def processor(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        event.setdefault("role", role)
-        return event
-
-    return processor
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(0, target.isatty(), exception_formatter=plain)]

@@ -1,9 +1,8 @@
-"""Renders the reference pages: each is a template in `templates/`, filled from the declarations in the code."""
+"""The reference pages in docs/. Each page is a template in `templates/` that shows declarations of the code."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -15,54 +14,26 @@ from tillstream.ingest.decoding import ENCODINGS
 from tillstream.ingest.openapi import RESPONSES
 from tillstream.metrics import catalogue
 
+PAGES = ("alerts.md", "formats.md", "metrics.md", "settings.md")
+
 
 def render(page: str) -> str:
-    """Return the Markdown of one of `PAGES`."""
-    return _templates.get_template(page).render(PAGES[page]())
+    """Return the Markdown of one of `PAGES`. The formats include those of other installed packages."""
+    return _templates.get_template(page).render(
+        alerts=rules,
+        answers=RESPONSES,
+        encodings=[f"`{name}`" for name in ENCODINGS if not name.startswith("x-")],
+        envelope=envelope.MEDIA_TYPE,
+        formats=list(registry.load(settings.Settings())),
+        head_bytes=HEAD_BYTES,
+        metrics=catalogue,
+        settings=settings,
+    )
 
 
-def _alerts() -> dict[str, Any]:
-    return {"alerts": rules}
-
-
-def _metrics() -> dict[str, Any]:
-    def keys(source: str) -> list[str]:
-        return [key.name for key in catalogue.KEYS.values() if source in key.sources]
-
-    return {"metrics": catalogue, "keys": keys}
-
-
-def _settings() -> dict[str, Any]:
-    return {
-        "names": settings.Settings.__struct_fields__,
-        "describe": settings.describe,
-        "default": lambda name: settings.text(settings.default(name)),
-        "flag": settings.flag,
-        "variable": settings.variable,
-        "toml_only": settings.TOML_ONLY,
-    }
-
-
-def _formats() -> dict[str, Any]:
-    """Include the formats of other installed packages."""
-    return {
-        "formats": list(registry.load(settings.Settings())),
-        "media_types": _media_types,
-        "language": _language,
-        "answers": RESPONSES,
-        "encodings": [f"`{name}`" for name in ENCODINGS if not name.startswith("x-")],
-        "head_bytes": HEAD_BYTES,
-        "envelope": envelope.MEDIA_TYPE,
-    }
-
-
-PAGES: dict[str, Callable[[], dict[str, Any]]] = {
-    "alerts.md": _alerts,
-    "formats.md": _formats,
-    "metrics.md": _metrics,
-    "settings.md": _settings,
-}
-"""The values for each page's template, by the name of the page."""
+def _keys(source: str) -> list[str]:
+    """Return the keys of the metrics of a source."""
+    return [key.name for key in catalogue.KEYS.values() if source in key.sources]
 
 
 def _media_types(decoder: Decoder) -> list[str]:
@@ -97,4 +68,11 @@ _templates = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-_templates.filters |= {"code": _code, "cell": _cell, "anchor": _anchor}
+_templates.filters |= {
+    "anchor": _anchor,
+    "cell": _cell,
+    "code": _code,
+    "keys": _keys,
+    "language": _language,
+    "media_types": _media_types,
+}
