@@ -192,7 +192,7 @@ def month() -> tuple[Counter[int], Counter[int]]:
     weekdays: Counter[int] = Counter()
     hours: Counter[int] = Counter()
     for day_s in range(MONDAY_S, MONDAY_S + 28 * DAY_S, DAY_S):
-        for second_s in trading_day(chain, day_s, Random(day_s), day_s, day_s + DAY_S):
+        for second_s in trading_day(chain, day_s, day_s, day_s, day_s + DAY_S):
             amount = gross_cents(parse_receipt(diary.receipt_at(second_s)))
             weekdays[weekday_of(second_s)] += amount
             hours[hour_of(second_s)] += amount

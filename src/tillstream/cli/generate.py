@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,6 +73,7 @@ positive = click.FloatRange(0, min_open=True)
     "--duration",
     "duration_s",
     type=positive,
+    default=math.inf,
     metavar="SECONDS",
     help="Stop after this time. --backfill is not limited.",
 )

@@ -28,6 +28,7 @@ CONFIG_VARIABLE = "TILLSTREAM_CONFIG"
 TOML_ONLY = frozenset({"metrics"})
 """Settings that are neither options nor environment variables."""
 
+MIB = 1024 * 1024
 ZONE_HINT = "use an IANA name such as Europe/Paris"
 
 Count = Annotated[int, Meta(ge=0)]
@@ -51,19 +52,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     access: Annotated[
         str, Meta(pattern="^(auto|on)$"), "auto: require a key or the password once one exists; on: always"
     ] = "auto"
-    keys_file: Annotated[str, "file of the API keys that several ingests share; empty: in the data directory"] = ""
-    shops_file: Annotated[
-        str, "file of the list of stores that several machines share; empty: in the data directory"
-    ] = ""
-    ingest_url: Annotated[
-        str, "URL of ingest if it runs on other machines; empty: the ingest of the data directory"
-    ] = ""
-    ingest_key_file: Annotated[str, "file with an API key for all stores; the engine replays to ingest_url with it"] = (
-        ""
-    )
-    proxies: Annotated[
-        list[str], "addresses or networks of proxies, besides loopback, whose forwarding headers the dashboard trusts"
-    ] = []
+    keys_file: Annotated[str, "shared file of the API keys; empty: in the data directory"] = ""
+    shops_file: Annotated[str, "shared file of the list of stores; empty: in the data directory"] = ""
+    ingest_url: Annotated[str, "URL of ingest on other machines; empty: the ingest of the data directory"] = ""
+    ingest_key_file: Annotated[str, "file with an API key for all stores, for replays to ingest_url"] = ""
+    proxies: Annotated[list[str], "addresses or networks of trusted reverse proxies, besides loopback"] = []
     session_hours: Annotated[Positive, "lifetime of a session of the dashboard"] = 720
     tls_certificate_file: Annotated[str, "PEM file with the certificate and its chain, for HTTPS on both ports"] = ""
     tls_key_file: Annotated[str, "PEM file with the certificate's private key, without a passphrase"] = ""
@@ -77,25 +70,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = "00:00"
     vat_rates: Annotated[list[str], "valid VAT rates in percent; empty: all"] = []
 
-    body_limit_bytes: Annotated[Positive, "maximum size of a request body after decompression"] = 32 * 1024 * 1024
-    receipt_limit_bytes: Annotated[Positive, "maximum size of a receipt"] = 1024 * 1024
+    body_limit_bytes: Annotated[Positive, "maximum size of a request body after decompression"] = 32 * MIB
+    receipt_limit_bytes: Annotated[Positive, "maximum size of a receipt"] = MIB
     batch_limit_receipts: Annotated[Positive, "maximum number of receipts in a request"] = 50_000
-    store_limit_receipts_per_s: Annotated[
-        Count, "maximum rate of a store; above it ingest answers 429; 0: no limit"
-    ] = 0
+    store_limit_receipts_per_s: Annotated[Count, "rate of a store above which ingest answers 429; 0: no limit"] = 0
     header_limit_bytes: Annotated[int, Meta(ge=8192), "maximum size of the headers of a request"] = 65_536
     header_timeout_ms: Annotated[Positive, "maximum wait for the headers of a request"] = 10_000
     body_timeout_ms: Annotated[Positive, "maximum wait for the body of a request"] = 30_000
     connection_limit: Annotated[Positive, "maximum number of connections to ingest"] = 4_096
-    pending_limit_bytes: Annotated[Positive, "memory for receipts in ingest; above it ingest answers 503"] = (
-        128 * 1024 * 1024
-    )
+    pending_limit_bytes: Annotated[Positive, "memory for receipts in ingest; above it ingest answers 503"] = 128 * MIB
     commit_limit_receipts: Annotated[Positive, Meta(le=65_536), "maximum number of receipts in a group commit"] = 4_096
     commit_linger_ms: Annotated[
-        int, Meta(ge=0, le=1_000), "maximum wait of a group commit for more receipts at low rates; 0: no wait"
+        int, Meta(ge=0, le=1_000), "maximum wait for more receipts in a group commit; 0: none"
     ] = 30
     log_limit_bytes: Annotated[Count, "maximum size of the log; 0: the size of the disk"] = 0
-    disk_reserve_bytes: Annotated[Count, "free disk space that ingest never uses"] = 64 * 1024 * 1024
+    disk_reserve_bytes: Annotated[Count, "free disk space that ingest never uses"] = 64 * MIB
 
     log: Annotated[str, Meta(pattern="^(sqlite|rabbitmq)$"), "backend of the log: sqlite or rabbitmq"] = "sqlite"
     rabbitmq_url: Annotated[str, "URL of the broker with user, password and virtual host; amqps for TLS"] = (
@@ -107,18 +96,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rabbitmq_partitions: Annotated[int, Meta(ge=1, le=64), "number of streams; each store writes to one of them"] = 4
     rabbitmq_readers: Annotated[int, Meta(ge=1, le=65), "number of connections on which the engine reads streams"] = 1
     rabbitmq_retention_bytes: Annotated[
-        Count, "maximum size of a stream; above it the broker drops the oldest messages; 0: no limit"
+        Count, "maximum size of a stream; the oldest messages are dropped; 0: no limit"
     ] = 0
     rabbitmq_retention_age_s: Annotated[Count, "maximum age of a message before the broker drops it; 0: no limit"] = 0
     rabbitmq_segment_bytes: Annotated[int, Meta(ge=1_000), "maximum size of a segment file of a stream"] = 100_000_000
 
     engine_batch_receipts: Annotated[Positive, "maximum number of receipts in a commit of the engine"] = 10_000
     engine_interval_ms: Annotated[Positive, "minimum time between two commits of the engine"] = 300
-    store_memory_bytes: Annotated[Positive, "memory limit of DuckDB for the database"] = 768 * 1024 * 1024
-    engine_memory_bytes: Annotated[Positive, "memory limit of DuckDB for the folds of the engine"] = 256 * 1024 * 1024
-    quarantine_limit_bytes: Annotated[
-        Positive, "maximum size of the quarantine; the oldest entries are dropped first"
-    ] = 256 * 1024 * 1024
+    store_memory_bytes: Annotated[Positive, "memory limit of DuckDB for the database"] = 768 * MIB
+    engine_memory_bytes: Annotated[Positive, "memory limit of DuckDB for the folds of the engine"] = 256 * MIB
+    quarantine_limit_bytes: Annotated[Positive, "maximum size of the quarantine; the oldest entries are dropped"] = (
+        256 * MIB
+    )
     live_interval_ms: Annotated[int, Meta(ge=1, le=5_000), "minimum time between two updates of the live feed"] = 600
 
     alert_silent_chain_minutes: Annotated[Count, "alert: time without a receipt in the chain's usual hours; 0: off"] = 5

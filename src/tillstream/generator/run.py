@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,9 @@ from tillstream.generator.schedule import Options, Phase, phases
 Progress = Callable[[Tally], None]
 
 TICK_S = 0.1
+TIMEOUT_S = 30.0
+"""Maximum wait for a response before a connection is replaced."""
+
 DRAIN_S = 5.0
 """Maximum wait for responses after an interruption."""
 
@@ -169,11 +173,6 @@ class _PhaseRun:
     def _elapsed_s(self) -> float:
         return (time.perf_counter_ns() - self._started_ns) / 1e9
 
-    def _is_over(self) -> bool:
-        """Whether the sender must drop its queue. A paced phase sends its queue even after its duration."""
-        limit_s = None if self._phase.paced else self._phase.duration_s
-        return self._stop.is_set() or (limit_s is not None and self._elapsed_s() > limit_s)
-
     def _request(self, texts: list[bytes]) -> Request:
         return Request(self._head, b"\n".join(texts), len(texts), time.perf_counter_ns())
 
@@ -188,7 +187,7 @@ class _PhaseRun:
         limit_s = self._phase.duration_s
         texts: list[bytes] = []
         for number, (due_s, local_s) in enumerate(self._phase.moments):
-            if limit_s is not None and (due_s > limit_s or self._elapsed_s() > limit_s + LATE_S):
+            if due_s > limit_s or self._elapsed_s() > limit_s + LATE_S:
                 break
             if not await self._wait_until(due_s, number):
                 return
@@ -213,13 +212,16 @@ class _PhaseRun:
 
     async def _drain(self) -> None:
         """Wait for responses. After an interruption, wait at most `DRAIN_S`."""
-        stopped_s: float | None = None
+        # A paced phase sends everything that became due within its duration.
+        limit_s = math.inf if self._phase.paced else self._phase.duration_s
+        stopped_s = math.inf
         while not await self._sender.drained(TICK_S):
             self._tick()
-            if stopped_s is None and self._is_over():
+            elapsed_s = self._elapsed_s()
+            if stopped_s == math.inf and (self._stop.is_set() or elapsed_s > limit_s):
                 self._sender.stop()
-                stopped_s = self._elapsed_s()
-            if stopped_s is not None and self._stop.is_set() and self._elapsed_s() > stopped_s + DRAIN_S:
+                stopped_s = elapsed_s
+            if self._stop.is_set() and elapsed_s > stopped_s + DRAIN_S:
                 return
 
     def _tick(self) -> None:
@@ -227,7 +229,7 @@ class _PhaseRun:
         if now_ns - self._ticked_ns < TICK_S * 1e9 / 2:
             return
         self._ticked_ns = now_ns
-        self._sender.drop_silent(self._options.timeout_s)
+        self._sender.drop_silent(TIMEOUT_S)
         self._progress(self._tally)
         if self._sender.failure is not None:
             raise self._sender.failure

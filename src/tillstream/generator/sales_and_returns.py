@@ -13,21 +13,9 @@ from hashlib import blake2b
 from itertools import accumulate
 from random import Random
 
-from tillstream.generator import receipts
+from tillstream.generator import products, receipts
 from tillstream.generator.chain import TOWN_HOURS, WEEK, Chain
-from tillstream.generator.products import (
-    CAN,
-    CROISSANT,
-    FIRST_HOUR,
-    GIFT,
-    LAST_HOUR,
-    PAIN_AU_CHOCOLAT,
-    PRODUCTS,
-    SLICING,
-    Day,
-    Product,
-    demand,
-)
+from tillstream.generator.products import FIRST_HOUR, LAST_HOUR, Day, Product
 from tillstream.generator.receipts import Basket, Line
 
 RETURN_SHARE = 0.0056
@@ -78,18 +66,20 @@ def sell(random: Random, day: Day, hour: int) -> Basket:
         line = _line(product, _choose_quantity(random, product), on_site)
         lines.append(line)
         if product.sliced and random.random() < SLICING_SHARE:
-            lines.append(_line(SLICING, 1 if product.weighed else line.quantity, on_site))
+            lines.append(_line(products.SLICING, 1 if product.weighed else line.quantity, on_site))
     if random.random() < GIFT_SHARE:
-        lines.append(_line(GIFT, 1, on_site))
+        lines.append(_line(products.GIFT, 1, on_site))
     return Basket(tuple(lines), _pay(random, sum(line.gross for line in lines), hour))
 
 
 def _choose_products(random: Random, day: Day, hour: int) -> list[Product]:
-    chosen = random.choices(PRODUCTS, cum_weights=demand(day, hour), k=_choose_count(random, LINE_COUNTS))
-    if CROISSANT in chosen and PAIN_AU_CHOCOLAT not in chosen and random.random() < PAIR_SHARE:
-        chosen.append(PAIN_AU_CHOCOLAT)
+    chosen = random.choices(
+        products.PRODUCTS, cum_weights=products.demand(day, hour), k=_choose_count(random, LINE_COUNTS)
+    )
+    if products.CROISSANT in chosen and products.PAIN_AU_CHOCOLAT not in chosen and random.random() < PAIR_SHARE:
+        chosen.append(products.PAIN_AU_CHOCOLAT)
     if any(product.category.startswith("Sandwich") for product in chosen) and random.random() < CAN_SHARE:
-        chosen.append(CAN)
+        chosen.append(products.CAN)
     return chosen
 
 

@@ -6,6 +6,7 @@ seconds since 1970. A date of None means the time at which the receipt is create
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -66,12 +67,11 @@ class Options:
     backfill_days: int | None = None
     speed: float = 60.0
     start: datetime | None = None
-    duration_s: float | None = None
+    duration_s: float = math.inf
     count: int | None = None
     batch: int = 1
     connections: int | None = None
     give_up_s: float = 60.0
-    timeout_s: float = 30.0
     zone: str = "Europe/Paris"
     key: str = field(default="", repr=False)
     same_machine: bool = False
@@ -90,7 +90,8 @@ class Phase:
     expected: int | None
     batch: int
     connections: int
-    duration_s: float | None
+    duration_s: float
+    """Infinite if the phase has no time limit."""
 
 
 def phases(options: Options, clock: Clock) -> Iterator[Phase]:
@@ -126,13 +127,14 @@ class _Planner:
             from_s = self._start_s // DAY_S * DAY_S
             until_s = from_s + days * DAY_S
         midnights = range(from_s, until_s, DAY_S)
+        chain, seed = self._chain, self._options.seed
         return self._phase(
             "past days",
-            ((0.0, second_s) for day_s in midnights for second_s in self._trading_day(day_s, from_s, until_s)),
-            DailySales(self._chain, self._options.seed, self._pool),
+            ((0.0, second_s) for day_s in midnights for second_s in trading_day(chain, seed, day_s, from_s, until_s)),
+            DailySales(chain, seed, self._pool),
             paced=False,
             simulated=True,
-            expected=sum(expected(self._chain, day_s, from_s, until_s) for day_s in midnights),
+            expected=sum(expected(chain, day_s, from_s, until_s) for day_s in midnights),
             limited=False,
         )
 
@@ -141,7 +143,7 @@ class _Planner:
         start_s = self._start_s if self._start_s is not None else self._now_s() // DAY_S * DAY_S
         day_s = start_s // DAY_S * DAY_S
         from_s = max(start_s, day_s + FIRST_HOUR * 3600)
-        seconds = self._trading_day(day_s, from_s, day_s + DAY_S)
+        seconds = trading_day(self._chain, self._options.seed, day_s, from_s, day_s + DAY_S)
         return self._phase(
             "a day",
             (((second_s - from_s) / self._options.speed, second_s) for second_s in seconds),
@@ -187,7 +189,7 @@ class _Planner:
             ),
             paced=True,
             simulated=start_s is not None,
-            expected=None if options.duration_s is None else round(rate * options.duration_s),
+            expected=None if options.duration_s == math.inf else round(rate * options.duration_s),
         )
 
     def _phase(
@@ -216,15 +218,12 @@ class _Planner:
             expected=expected,
             batch=batch,
             connections=options.connections or (SINGLE_CONNECTIONS if batch == 1 else BATCH_CONNECTIONS),
-            duration_s=options.duration_s if limited else None,
+            duration_s=options.duration_s if limited else math.inf,
         )
 
     def _sales(self, sampler: Sampler, pool: BasketPool | None) -> Sales:
         seed = self._options.seed
         return Sales(self._chain, sampler, Random(f"{seed} sales"), run_name(seed), pool)
-
-    def _trading_day(self, day_s: int, from_s: int, until_s: int) -> Iterator[int]:
-        return trading_day(self._chain, day_s, Random(f"{self._options.seed} hours {day_s}"), from_s, until_s)
 
     def _now_s(self) -> int:
         """Return the current local second of the chain."""
@@ -250,11 +249,12 @@ def spaced(gap: Callable[[], float], start_s: int | None) -> Iterator[Moment]:
         yield due_s, None if start_s is None else start_s + int(due_s)
 
 
-def trading_day(chain: Chain, day_s: int, random: Random, from_s: int, until_s: int) -> Iterator[int]:
+def trading_day(chain: Chain, seed: int, day_s: int, from_s: int, until_s: int) -> Iterator[int]:
     """Yield the local second of each receipt of a day, if it is at least `from_s` and less than `until_s`.
 
     `day_s` is midnight. The random receipts before `until_s` do not depend on `until_s`.
     """
+    random = Random(f"{seed} hours {day_s}")
     weekday = weekday_of(day_s)
     weather = max(0.5, random.gauss(1, WEATHER))
     for minute_s in range(day_s, min(day_s + DAY_S, until_s), 60):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import pairwise
-from random import Random
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -159,7 +158,7 @@ def test_the_expected_number_ends_at_the_count_and_the_duration() -> None:
 
 
 def test_a_trading_day_is_in_order_and_has_about_the_expected_size() -> None:
-    seconds = list(trading_day(CHAIN, MONDAY_S, Random(1), MONDAY_S, MONDAY_S + DAY_S))
+    seconds = list(trading_day(CHAIN, 1, MONDAY_S, MONDAY_S, MONDAY_S + DAY_S))
 
     assert seconds == sorted(seconds)
     assert {hour_of(second) for second in seconds} <= set(range(7, 19))
@@ -168,9 +167,9 @@ def test_a_trading_day_is_in_order_and_has_about_the_expected_size() -> None:
 
 def test_a_shorter_day_starts_like_the_full_day() -> None:
     noon = MONDAY_S + 12 * 3600 + 90
-    whole = list(trading_day(CHAIN, MONDAY_S, Random(1), MONDAY_S, MONDAY_S + DAY_S))
+    whole = list(trading_day(CHAIN, 1, MONDAY_S, MONDAY_S, MONDAY_S + DAY_S))
 
-    short = list(trading_day(CHAIN, MONDAY_S, Random(1), MONDAY_S, noon))
+    short = list(trading_day(CHAIN, 1, MONDAY_S, MONDAY_S, noon))
 
     assert short == [second for second in whole if second < noon]
 
