@@ -73,8 +73,8 @@ def animate(browser: Browser, demo: RunningTillstream, directory: Path) -> None:
     for _ in range(FRAMES):
         page.wait_for_timeout(FRAME_MS)
         frames.append(screenshot(page).resize((900, 795)))
-    options = {"duration": FRAME_MS, "loop": 0, "quality": 70, "method": 6}
-    frames[0].save(directory / "live.webp", save_all=True, append_images=frames[1:], **options)
+    file = directory / "live.webp"
+    frames[0].save(file, save_all=True, append_images=frames[1:], duration=FRAME_MS, loop=0, quality=70, method=6)
     page.context.close()
 
 

@@ -66,7 +66,6 @@ def import_files(
     paths = list(select(files))
     run = _import_run(paths, dry_run, options)
     summary = Summary()
-    complete = False
     try:
         with ProgressDisplay(SystemClock(), total_size(paths), quiet=quiet) as display:
             complete = run.run(display, summary)

@@ -89,7 +89,7 @@ def quarantine() -> None:
 @with_settings("data")
 def list_entries(filters: dict[str, str], settled: bool, limit: int, as_json: bool, **options: Any) -> None:
     """List open entries. The newest entry comes first."""
-    with _open_service(options) as service:
+    with open_service(*open_configured(options, "quarantine")) as service:
         page = service.page({**filters, "limit": str(limit), **({"settled": "1"} if settled else {})})
     if as_json:
         print_json(page)
@@ -112,7 +112,7 @@ def show(entry: str, raw: bool, as_json: bool, **options: Any) -> None:
     if raw:
         click.echo(_original(entry, options), nl=False)
         return
-    with _open_service(options) as service:
+    with open_service(*open_configured(options, "quarantine")) as service:
         found = service.one(entry)
     if found is None:
         raise click.BadParameter(f"entry {entry} does not exist", param_hint="ENTRY")
@@ -139,7 +139,7 @@ def replay(
     if file is not None and not content:
         raise OperationalError("replay", file.name, "it is empty")
     edit = Edit(content, type_)
-    with _open_service(options) as service:
+    with open_service(*open_configured(options, "quarantine")) as service:
         ids = entries or _open_ids(service, filters)
         _finish((service.replay(entry, edit) for entry in ids), "replayed")
 
@@ -150,7 +150,7 @@ def replay(
 @with_settings("data")
 def discard(entries: tuple[str, ...], filters: dict[str, str], yes: bool, **options: Any) -> None:
     """Remove entries from the list without a replay. They stay in the log, and figures do not change."""
-    with _open_service(options) as service:
+    with open_service(*open_configured(options, "quarantine")) as service:
         ids = list(entries or _open_ids(service, filters))
         if ids and not yes:
             click.confirm(f"discard {len(ids):,} entries?", abort=True)
@@ -170,15 +170,8 @@ def _open_ids(service: QuarantineService, filters: Mapping[str, str]) -> Iterato
 
 
 @contextmanager
-def _open_service(options: dict[str, Any]) -> Iterator[QuarantineService]:
-    settings, directory = open_configured(options, "quarantine")
-    with open_service(directory, settings) as service:
-        yield service
-
-
-@contextmanager
-def open_service(directory: DataDirectory, settings: Settings) -> Iterator[QuarantineService]:
-    """Open the service of the engine that runs on the directory, or of the files if no engine runs.
+def open_service(settings: Settings, directory: DataDirectory) -> Iterator[QuarantineService]:
+    """Open the service of the engine that runs on the directory. If no engine runs, open the files.
 
     Raises `DatabaseUnavailable` or `DataDirectoryError`.
     """

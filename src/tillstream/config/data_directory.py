@@ -26,7 +26,6 @@ VERSION = 1
 LOCK_WAIT_S = 2.0
 """Maximum wait for a lock. The processes of a killed `tillstream up` release their locks within this time."""
 
-LOCK_RETRY_S = 0.05
 FORMAT_FILE = "format.json"
 
 MIGRATIONS: dict[int, Callable[[Path], None]] = {}
@@ -238,7 +237,7 @@ def _acquire(descriptor: int, wait_s: float) -> bool:
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 return False
-            time.sleep(LOCK_RETRY_S)
+            time.sleep(0.05)
         else:
             return True
 

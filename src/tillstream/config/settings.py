@@ -33,6 +33,7 @@ ZONE_HINT = "use an IANA name such as Europe/Paris"
 
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
+TimeOfDay = Annotated[str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
@@ -65,9 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$"), "currency of the chain, ISO 4217"] = "EUR"
     zone: Annotated[str, "time zone of the chain, IANA name"] = "Europe/Paris"
     store_zones: Annotated[dict[str, str], "time zones of single stores; overrides the list of stores"] = {}
-    day_start: Annotated[
-        str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$"), "local time at which a business day begins"
-    ] = "00:00"
+    day_start: Annotated[TimeOfDay, "local time at which a business day begins"] = "00:00"
     vat_rates: Annotated[list[str], "valid VAT rates in percent; empty: all"] = []
 
     body_limit_bytes: Annotated[Positive, "maximum size of a request body after decompression"] = 32 * MIB
@@ -80,24 +79,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     connection_limit: Annotated[Positive, "maximum number of connections to ingest"] = 4_096
     pending_limit_bytes: Annotated[Positive, "memory for receipts in ingest; above it ingest answers 503"] = 128 * MIB
     commit_limit_receipts: Annotated[Positive, Meta(le=65_536), "maximum number of receipts in a group commit"] = 4_096
-    commit_linger_ms: Annotated[
-        int, Meta(ge=0, le=1_000), "maximum wait for more receipts in a group commit; 0: none"
-    ] = 30
+    commit_linger_ms: Annotated[int, Meta(ge=0, le=1_000), "maximum wait of a group commit for receipts; 0: none"] = 30
     log_limit_bytes: Annotated[Count, "maximum size of the log; 0: the size of the disk"] = 0
     disk_reserve_bytes: Annotated[Count, "free disk space that ingest never uses"] = 64 * MIB
 
     log: Annotated[str, Meta(pattern="^(sqlite|rabbitmq)$"), "backend of the log: sqlite or rabbitmq"] = "sqlite"
-    rabbitmq_url: Annotated[str, "URL of the broker with user, password and virtual host; amqps for TLS"] = (
-        "amqp://guest:guest@127.0.0.1:5672/%2F"
-    )
+    rabbitmq_url: Annotated[str, "URL of the broker; amqps for TLS"] = "amqp://guest:guest@127.0.0.1:5672/%2F"
     rabbitmq_trusted_user: Annotated[
         str, "broker user whose message headers the engine trusts; empty: the user of rabbitmq_url"
     ] = ""
     rabbitmq_partitions: Annotated[int, Meta(ge=1, le=64), "number of streams; each store writes to one of them"] = 4
     rabbitmq_readers: Annotated[int, Meta(ge=1, le=65), "number of connections on which the engine reads streams"] = 1
-    rabbitmq_retention_bytes: Annotated[
-        Count, "maximum size of a stream; the oldest messages are dropped; 0: no limit"
-    ] = 0
+    rabbitmq_retention_bytes: Annotated[Count, "size of a stream above which old messages are dropped; 0: no limit"] = 0
     rabbitmq_retention_age_s: Annotated[Count, "maximum age of a message before the broker drops it; 0: no limit"] = 0
     rabbitmq_segment_bytes: Annotated[int, Meta(ge=1_000), "maximum size of a segment file of a stream"] = 100_000_000
 
@@ -105,9 +98,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     engine_interval_ms: Annotated[Positive, "minimum time between two commits of the engine"] = 300
     store_memory_bytes: Annotated[Positive, "memory limit of DuckDB for the database"] = 768 * MIB
     engine_memory_bytes: Annotated[Positive, "memory limit of DuckDB for the folds of the engine"] = 256 * MIB
-    quarantine_limit_bytes: Annotated[Positive, "maximum size of the quarantine; the oldest entries are dropped"] = (
-        256 * MIB
-    )
+    quarantine_limit_bytes: Annotated[Positive, "maximum size of the quarantine; old entries are dropped"] = 256 * MIB
     live_interval_ms: Annotated[int, Meta(ge=1, le=5_000), "minimum time between two updates of the live feed"] = 600
 
     alert_silent_chain_minutes: Annotated[Count, "alert: time without a receipt in the chain's usual hours; 0: off"] = 5

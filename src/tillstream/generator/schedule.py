@@ -180,13 +180,11 @@ class _Planner:
         def gap() -> float:
             return random.expovariate(rate) if options.live else random.uniform(2 / 3, 4 / 3) / rate
 
+        sampler = sample_around_the_clock if options.live else sample_week
         return self._phase(
             "live" if options.live else "steady",
             spaced(gap, start_s),
-            self._sales(
-                sample_around_the_clock if options.live else sample_week,
-                self._pool if rate > FRESH_RATE_LIMIT else None,
-            ),
+            self._sales(sampler, self._pool if rate > FRESH_RATE_LIMIT else None),
             paced=True,
             simulated=start_s is not None,
             expected=None if options.duration_s == math.inf else round(rate * options.duration_s),

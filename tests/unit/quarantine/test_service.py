@@ -180,7 +180,7 @@ def test_a_running_engine_answers_like_its_own_service(directory: DataDirectory,
     local = quarantine_service_of(refusals, queries_of(refusals))
     with dashboard_server(refusals) as server, directory.lock("engine") as lock:
         lock.publish(server.address)
-        with open_service(directory, Settings()) as service:
+        with open_service(Settings(), directory) as service:
             assert isinstance(service, RemoteQuarantineService)
             filters = {"reason": 'ärgerlich & "so"', "limit": "2"}
             page = service.page(filters)
@@ -203,7 +203,7 @@ def test_a_running_engine_answers_like_its_own_service(directory: DataDirectory,
 
 def test_without_an_engine_the_files_are_opened(directory: DataDirectory, refusals: Pipeline) -> None:
     refusals.close()
-    with open_service(directory, Settings()) as service:
+    with open_service(Settings(), directory) as service:
         assert isinstance(service, LocalQuarantineService)
         assert len(service.page({})["entries"]) == 3
 
