@@ -18,9 +18,9 @@ from structlog.testing import capture_logs
 from tillstream.config.settings import Settings
 from tillstream.errors import LogUnavailable
 from tillstream.log.base import START, Batch, Chunk, Log, Position
+from tillstream.log.sqlite.damage import ERRORS
 from tillstream.log.sqlite.log import SqliteLog
-from tillstream.log.sqlite.row import Row, is_intact
-from tillstream.log.sqlite.segment import COLUMNS, ERRORS
+from tillstream.log.sqlite.row import COLUMNS, Row
 
 ROWS = 60
 LAST = Position((ROWS - 1,))
@@ -82,7 +82,7 @@ def intact_positions(path: Path) -> set[int]:
                 values = connection.execute(f"SELECT {COLUMNS} FROM log WHERE rowid = ?", (position,)).fetchone()
             except ERRORS:
                 continue
-            if values is not None and is_intact(Row(*values)):
+            if values is not None and Row(*values).is_intact:
                 found.add(position)
     return found
 

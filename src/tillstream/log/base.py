@@ -1,13 +1,14 @@
-"""The log port: an ordered, durable queue of receipts and refusals, and the values that cross it."""
+"""The log port: an ordered, durable queue of receipts and refusals, with the types of its parameters and results."""
 
 from __future__ import annotations
 
-import sys
+import struct
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import NamedTuple
 
 from tillstream.errors import TillstreamError
 
@@ -20,9 +21,9 @@ MAX_CHUNK_RECORDS = 1 << _INDEX_BITS
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The last offset that a reader has read in each partition; -1 means none.
+    """The last offset of each partition that a reader has read; -1 if it has read none.
 
-    Only the log that made a position may interpret it. The database stores its text.
+    Only the log that returned a position may interpret it. The database stores it as text.
     """
 
     offsets: tuple[int, ...] = (-1,)
@@ -39,24 +40,24 @@ START = Position()
 
 
 def pack_record_id(partition: int, offset: int, index: int) -> int:
-    """A signed 64-bit integer that identifies a record in the log and ascends within its partition.
+    """Return the id of a record: a signed 64-bit integer that ascends within its partition.
 
-    It has 7 bits of partition, 36 of offset, and 20 of index within the offset.
+    The partition has 7 bits, the offset 36, and the index within the offset 20.
     """
     return partition << PARTITION_SHIFT | offset << _INDEX_BITS | index
 
 
 def unpack_record_id(record_id: int) -> tuple[int, int, int]:
-    """The partition, offset and index of a record id."""
+    """Return the partition, offset and index of a record id."""
     offset = record_id >> _INDEX_BITS & (1 << PARTITION_SHIFT - _INDEX_BITS) - 1
     return record_id >> PARTITION_SHIFT, offset, record_id & (1 << _INDEX_BITS) - 1
 
 
 def current_record_id(record_id: int) -> int:
-    """Convert a record id that an older version wrote.
+    """Convert a record id of an older version.
 
-    In older versions, a record of a stream (partition 1 and up) had the first offset of its read and an
-    index. Their sum is the record's own offset.
+    For a stream (partitions from 1), older versions stored the first offset of a read and an index. The sum of
+    both is the offset of the record.
     """
     partition, offset, index = unpack_record_id(record_id)
     return pack_record_id(partition, offset + index, 0) if partition else record_id
@@ -69,9 +70,9 @@ class FrameError(TillstreamError):
 class Frame:
     """Many byte strings in one buffer; item i is `data[offsets[i]:offsets[i + 1]]`.
 
-    `offsets` holds len + 1 unsigned 32-bit integers. This is the layout of an Arrow string array, so
-    a frame becomes an Arrow column without a copy of each item. A packed frame is the count, the
-    offsets without the first, both as little-endian 32-bit integers, and the data.
+    `offsets` contains len + 1 unsigned 32-bit integers. An Arrow string array has the same layout, so a frame
+    becomes an Arrow column without a copy of each item. A packed frame consists of the number of items, the
+    offsets without the first, and the data. Its numbers are little-endian 32-bit integers.
     """
 
     __slots__ = ("data", "offsets")
@@ -82,9 +83,8 @@ class Frame:
 
     @classmethod
     def of(cls, items: Sequence[bytes]) -> Frame:
-        offsets = array("I", [0])
-        offsets.extend(accumulate(map(len, items)))
-        return cls(b"".join(items), offsets)
+        """Create a frame from its items."""
+        return cls(b"".join(items), array("I", accumulate(map(len, items), initial=0)))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -96,25 +96,20 @@ class Frame:
         return (self[index] for index in range(len(self)))
 
     def pack(self) -> bytes:
-        numbers = array("I", [len(self)])
-        numbers.extend(self.offsets[1:])
-        if sys.byteorder == "big":
-            numbers.byteswap()
-        return numbers.tobytes() + self.data
+        """Convert the frame to bytes."""
+        return struct.pack(f"<{len(self.offsets)}I", len(self), *self.offsets[1:]) + self.data
 
     @classmethod
     def unpack(cls, packed: bytes) -> Frame:
-        """Raises `FrameError` if the count or the offsets contradict the data."""
+        """Convert bytes to a frame. Raises `FrameError` if the count or the offsets contradict the data."""
         if len(packed) < 4:
             raise FrameError("a frame of under 4 bytes")
-        count = int.from_bytes(packed[:4], "little")
-        head = 4 + 4 * count
-        if len(packed) < head:
+        [count] = struct.unpack_from("<I", packed)
+        start = 4 + 4 * count
+        if len(packed) < start:
             raise FrameError(f"a frame of {count} items in {len(packed)} bytes")
-        offsets = array("I", b"\0\0\0\0" + packed[4:head])
-        if sys.byteorder == "big":
-            offsets.byteswap()
-        data = packed[head:]
+        offsets = array("I", (0, *struct.unpack_from(f"<{count}I", packed, 4)))
+        data = packed[start:]
         if offsets[-1] != len(data):
             raise FrameError(f"a frame whose items take {offsets[-1]} bytes, not {len(data)}")
         return cls(data, offsets)
@@ -123,13 +118,21 @@ class Frame:
 EMPTY = Frame.of([])
 
 
+class Record(NamedTuple):
+    """A receipt or a refusal.
+
+    `head` is one line of `tillstream.receipt.model.HEAD_COLUMNS`. `body` is canonical JSON; it is empty for a
+    refusal. `original` is the payload as it was received; it is empty if it equals the body.
+    """
+
+    head: bytes
+    body: bytes
+    original: bytes
+
+
 @dataclass(slots=True)
 class Batch:
-    """Records to append, as parallel lists: `heads[i]`, `bodies[i]` and `originals[i]` are one record.
-
-    A head is one line of `tillstream.receipt.model.HEAD_COLUMNS`. A body is canonical JSON, or empty for a
-    refusal. An original is the payload as it was received, or empty if it equals the body.
-    """
+    """Records to append, as parallel lists: `heads[i]`, `bodies[i]` and `originals[i]` form one `Record`."""
 
     heads: list[bytes] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
@@ -140,6 +143,7 @@ class Batch:
         return len(self.heads)
 
     def add(self, head: bytes, body: bytes, original: bytes = b"") -> None:
+        """Add one record."""
         self.heads.append(head)
         self.bodies.append(body)
         self.originals.append(original)
@@ -148,11 +152,11 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Records that a read returned, or a fault in place of unreadable records.
+    """Consecutive records of one partition, or a fault in place of unreadable records.
 
-    `position` is the reader's position after the chunk. If `fault` is set, `count` records cannot be
-    read and the frames are empty. With `own_offsets` the records have consecutive offsets from
-    `offset` on, and a read may cut the chunk anywhere; otherwise all records share one offset.
+    `position` is the position of a reader after the chunk. If `fault` is not empty, `count` records cannot be
+    read and the frames are empty. With `own_offsets`, each record has its own offset, beginning at `offset`.
+    Otherwise all records share `offset` and differ by their index.
     """
 
     partition: int
@@ -167,19 +171,18 @@ class Chunk:
 
     @property
     def record_ids(self) -> range:
-        """The ids of the records in order. Every read gives a record the same id."""
+        """The ids of the records in order. A record has the same id in every read."""
         first = pack_record_id(self.partition, self.offset, 0)
         step = 1 << _INDEX_BITS if self.own_offsets else 1
         return range(first, first + self.count * step, step)
 
 
 class Log(ABC):
-    """An ordered, durable queue of receipts and refusals with one writer role and many readers.
+    """An ordered, durable queue of receipts and refusals with one writing role and many readers.
 
-    *Delivery*: at least once, in order per partition. When `append` returns, its records survive a
-    crash of the process and of the machine. If `append` raises, its records may or may not be in the
-    log, and clients that got no answer send them again. A position is never reused, even after the
-    records before it were trimmed or lost.
+    *Delivery*: at least once, in order within each partition. When `append` returns, its records survive a
+    crash of the process and of the machine. If `append` raises, its records may or may not be in the log, and
+    clients without a response send them again. A position is never reused, even if the log loses records.
     """
 
     @abstractmethod
@@ -191,36 +194,35 @@ class Log(ABC):
 
     @abstractmethod
     def read(self, after: Position, limit: int) -> Iterator[Chunk]:
-        """Yield the chunks after a position until `limit` records or the end is reached.
+        """Yield the chunks after a position, up to the end of the log or until they contain `limit` records.
 
-        Damage (a wrong checksum, a gap) is a chunk with a `fault`, never an error. Raises
+        Damage (a wrong checksum, a gap) is returned as a chunk with a `fault` and raises nothing. Raises
         `LogUnavailable` if the log cannot be read now; then no record is skipped.
         """
 
     @abstractmethod
-    def fetch(self, record_ids: Sequence[int]) -> dict[int, tuple[bytes, bytes, bytes]]:
-        """Head, body and original by record id; ids without a record are left out."""
+    def fetch(self, record_ids: Sequence[int]) -> dict[int, Record]:
+        """Return the records by id. Missing and unreadable records are left out."""
 
     @abstractmethod
     def end(self) -> Position:
-        """The position after the last readable record."""
+        """Return the position of the last readable record."""
 
     @abstractmethod
     def count(self, upto: Position) -> int:
-        """The number of records up to and including a position, with the damaged ones."""
+        """Return the number of records at and before a position. Damaged records count too."""
 
     @abstractmethod
     def publish(self, position: Position, *, committed: bool) -> None:
-        """Publish a position that the engine prepares to commit, or has committed.
+        """Publish a position of the engine: before the commit of the database, and again after it.
 
-        When it returns, no offset up to `position` is ever reused, even by a log that lost its end.
-        So the engine calls it before each commit of the database, and again after it. The lag counts
-        from the committed position only. Raises `LogUnavailable`; then the engine must not commit.
+        When it returns, no offset up to `position` is ever reused, even if the log loses its end. `lag` counts
+        from the last committed position. Raises `LogUnavailable`; then the engine must not commit.
         """
 
     @abstractmethod
     def lag(self) -> int:
-        """The number of records between the committed position and the end."""
+        """Return the number of records between the committed position and the end."""
 
     @abstractmethod
     def close(self) -> None:

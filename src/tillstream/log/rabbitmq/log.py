@@ -15,17 +15,16 @@ from pika import BasicProperties
 from tillstream.clock import Clock
 from tillstream.config.settings import Settings
 from tillstream.errors import LogFull, LogUnavailable
-from tillstream.log.base import EMPTY, MAX_CHUNK_RECORDS, Batch, Chunk, Frame, Log, Position, unpack_record_id
+from tillstream.log.base import EMPTY, MAX_CHUNK_RECORDS, Batch, Chunk, Frame, Log, Position, Record, unpack_record_id
+from tillstream.log.capacity import CHECK_INTERVAL_S, Retention
 from tillstream.log.rabbitmq import messages
 from tillstream.log.rabbitmq.connection import Connection
-from tillstream.log.rabbitmq.messages import ExternalMessages, Message, Record
+from tillstream.log.rabbitmq.messages import ExternalMessages, Message
 from tillstream.log.rabbitmq.reconnecting_connection import ReconnectingConnection
 from tillstream.log.rabbitmq.session import PartitionRead, Session
 from tillstream.log.rabbitmq.streams import Delivery
-from tillstream.log.rabbitmq.topology import PACKED_PARTITION, Directory, Progress, Retention, offset_of, position_of
+from tillstream.log.rabbitmq.topology import PACKED_PARTITION, Directory, Progress, offset_of, position_of
 from tillstream.receipt.validation import Validator
-
-CAPACITY_CHECK_S = 1.0
 
 
 class RabbitLog(Log):
@@ -81,7 +80,7 @@ class RabbitLog(Log):
             return
         self._retention.observe(len(batch), batch.size_bytes)
         now = time.monotonic()
-        if now - self._capacity_checked >= CAPACITY_CHECK_S:
+        if now - self._capacity_checked >= CHECK_INTERVAL_S:
             self._capacity_checked = now
             ends, lags = dict(enumerate(self.end().offsets, 1)), self._lags()
             self._full_reason = self._retention.full_reason(ends, lags)
@@ -151,7 +150,7 @@ class RabbitLog(Log):
         if holes:
             self._connection.call("read the log", lambda session: session.publish_holes(holes))
 
-    def fetch(self, record_ids: Sequence[int]) -> dict[int, tuple[bytes, bytes, bytes]]:
+    def fetch(self, record_ids: Sequence[int]) -> dict[int, Record]:
         wanted: dict[int, tuple[int, int]] = {}
         for record_id in record_ids:
             # Older versions stored the offset of a read and an index in it.

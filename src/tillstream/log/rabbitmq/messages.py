@@ -12,7 +12,7 @@ from pika import BasicProperties
 
 from tillstream.clock import Clock
 from tillstream.errors import TillstreamError
-from tillstream.log.base import Batch
+from tillstream.log.base import Batch, Record
 from tillstream.log.rabbitmq.topology import COPY_HEADER, PACKED, RECEIPTS
 from tillstream.receipt.model import HEAD_COLUMNS, RECEIPT, Fault
 from tillstream.receipt.validation import ReceiptError, Validator
@@ -45,12 +45,6 @@ class Message(NamedTuple):
     properties: BasicProperties
     body: bytes
     mandatory: bool
-
-
-class Record(NamedTuple):
-    head: bytes
-    body: bytes
-    original: bytes
 
 
 def encode_batch(batch: Batch, user: str, batch_id: str) -> Iterator[Message]:

@@ -1,11 +1,10 @@
-"""Exchanges and streams on the broker, the state that the control streams hold, and the retention limit."""
+"""Exchanges and streams on the broker, and the state that the control streams hold."""
 
 from __future__ import annotations
 
-import time
 from bisect import bisect_right
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any, Final
@@ -44,12 +43,6 @@ about two seconds after the files of a stream; a broker that is killed before th
 
 NO_OFFSET = START.offsets[0]
 
-MAX_LAG_SHARE = 0.8
-"""The share of the retention that may be unread before the log counts as full."""
-
-LAG_SAMPLES = 100
-_MESSAGE_OVERHEAD_BYTES = 200
-_INITIAL_MESSAGE_BYTES = 2_000
 _SEGMENTS_PER_STREAM = 10
 _PROGRESS_BYTES = 8 * 1024 * 1024
 _PROGRESS_SEGMENT_BYTES = 1024 * 1024
@@ -208,50 +201,6 @@ class Progress:
 
 def _maximum(one: Position, other: Position) -> Position:
     return position_of(map(max, zip_longest(one.offsets, other.offsets, fillvalue=NO_OFFSET)))
-
-
-class Retention:
-    """Decides when the log is full: before the broker would drop records that the engine has not read.
-
-    It is false if the settings limit neither size nor age; then the log is never full.
-    """
-
-    def __init__(self, settings: Settings, now_s: Callable[[], float] = time.monotonic) -> None:
-        self._bytes = settings.rabbitmq_retention_bytes
-        self._age_s = settings.rabbitmq_retention_age_s
-        self._now_s = now_s
-        self._message_bytes: float = _INITIAL_MESSAGE_BYTES
-        self._ends: dict[int, deque[tuple[float, int]]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._bytes or self._age_s)
-
-    def observe(self, records: int, size_bytes: int) -> None:
-        """Update the average message size with a batch."""
-        if records:
-            self._message_bytes += (size_bytes / records + _MESSAGE_OVERHEAD_BYTES - self._message_bytes) / 8
-
-    def full_reason(self, ends: Mapping[int, int], lags: Mapping[int, int]) -> str:
-        """The reason to refuse appends, or an empty string; from the last offset and the lag by partition."""
-        for partition, lag in lags.items():
-            share = lag * self._message_bytes / self._bytes if self._bytes else 0
-            if share >= MAX_LAG_SHARE:
-                return f"the engine is {lag} records behind, {share:.0%} of what rabbitmq_retention_bytes keeps"
-            age_s = self._lag_age_s(partition, ends.get(partition, NO_OFFSET), lag)
-            if self._age_s and age_s >= MAX_LAG_SHARE * self._age_s:
-                return f"the engine is {age_s:.0f} s behind, and rabbitmq_retention_age_s keeps {self._age_s}"
-        return ""
-
-    def _lag_age_s(self, partition: int, end: int, lag: int) -> float:
-        """The estimated age of the oldest unread record, from samples of the partition's end."""
-        now = self._now_s()
-        samples = self._ends.setdefault(partition, deque(maxlen=LAG_SAMPLES))
-        # Records after the end of a sample are younger than the sample.
-        while samples and samples[0][1] <= end - lag:
-            samples.popleft()
-        if lag and (not samples or now - samples[-1][0] >= self._age_s / LAG_SAMPLES):
-            samples.append((now, end))
-        return now - samples[0][0] if samples else 0.0
 
 
 def partitions(settings: Settings) -> range:

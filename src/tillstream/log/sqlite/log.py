@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import time
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from threading import Lock
@@ -14,54 +10,50 @@ from threading import Lock
 import structlog
 
 from tillstream.compression import zstd_compressor
+from tillstream.config.files import replace_file
 from tillstream.config.settings import Settings
-from tillstream.errors import LogFull, LogUnavailable
-from tillstream.log.base import MAX_CHUNK_RECORDS, START, Batch, Chunk, Frame, Log, Position, unpack_record_id
-from tillstream.log.sqlite.appender import Appender
-from tillstream.log.sqlite.progress import Progress
-from tillstream.log.sqlite.row import MIN_ROW_BYTES, Row, gap, is_intact, pack, plausible_records, total_after, unpack
-from tillstream.log.sqlite.segment import LogDamaged, Segment
-
-CACHED_ROWS = 16
-MAX_CACHED_ROW_BYTES = 4 * 1024 * 1024
-CAPACITY_CHECK_S = 1.0
+from tillstream.errors import LogUnavailable
+from tillstream.log.base import MAX_CHUNK_RECORDS, START, Batch, Chunk, Log, Position, Record, unpack_record_id
+from tillstream.log.capacity import DiskCapacity
+from tillstream.log.sqlite.damage import LogDamaged, damaged_records, fault, gap, total_after
+from tillstream.log.sqlite.row import MIN_ROW_BYTES, Frames, Row, RowDamaged
+from tillstream.log.sqlite.segment import Appender, Segment
 
 SKIPPED_POSITIONS = 1_000_000
-"""The gap before a new file that starts after a failed append, because the old file may contain that append."""
+"""The number of positions between a damaged file and a new one, because a failed append may have used some of them."""
+
+_START = START.offsets[0]
 
 _logger = structlog.get_logger()
 
 
 class SqliteLog(Log):
-    """A log of one partition; see `Log` for its guarantees.
+    """A log of one partition. Every method is safe from any thread.
 
-    One process opens it with `writer`. Any number of processes read it; they hold no transaction
-    between calls. Every method is safe from any thread.
-
-    If the end of a file is damaged, the file is never changed again. The log continues in a new file
-    whose name has the position that it starts after, such as `log.after-99.sqlite3`.
+    One process opens it with `writer`. Any number of processes read it. If the end of a file is damaged, the file
+    is never changed again, and the log continues in a new file. Its name contains the position before its first
+    row, such as `log.after-99.sqlite3`.
     """
 
     def __init__(self, path: Path, *, writer: bool, settings: Settings) -> None:
         self._path = path
-        self._progress = Progress(path.parent)
         self._settings = settings
-        self._segments_by_path = {path: Segment(path, START.offsets[0])}
+        self._progress = Progress(path.parent)
+        self._capacity = DiskCapacity(settings, path, self.size_bytes)
+        self._segments_by_path = {path: Segment(path, _START)}
         self._segments_lock = Lock()
-        self._cache: OrderedDict[int, tuple[Frame, Frame, Frame]] = OrderedDict()
-        self._cache_lock = Lock()
+        self._fetched: tuple[int, Frames] | None = None
+        """The position and the content of the row that was fetched last."""
         self._writer: Appender | None = None
         self._write_lock = Lock()
         self._compress = zstd_compressor()
-        self._capacity_checked = 0.0
-        self._disk_free = 0
         self._has_appended = True
-        self._last, self._total = START.offsets[0], 0
+        self._last, self._total = _START, 0
         if writer:
             self._open_writer()
 
     def _segments(self) -> list[Segment]:
-        """The files of the log in the order of their positions. Appends go to the last one."""
+        """The files of the log in the order of their positions. New rows are appended to the last one."""
         with self._segments_lock:
             for path in self._path.parent.glob(f"{self._path.stem}.after-*{self._path.suffix}"):
                 after = path.stem.rpartition("-")[2]
@@ -70,7 +62,7 @@ class SqliteLog(Log):
             return sorted(self._segments_by_path.values(), key=lambda segment: segment.after)
 
     def _open_writer(self) -> None:
-        """Open the last file for appends; start a new file if it is damaged."""
+        """Open the last file for appends, or start a new file if it is damaged."""
         *damaged, segment = self._segments()
         if damaged:
             _logger.warning("log.damaged_files", files=[str(each.path) for each in damaged])
@@ -80,7 +72,7 @@ class SqliteLog(Log):
             rows = segment.last_rows()
         except LogDamaged as error:
             last, self._total = self._readable_end()
-            self._start_segment(max(segment.after, prepared, last) + _max_rows(segment.path) + 1, error)
+            self._start_segment(max(segment.after, prepared, last) + _max_rows(segment) + 1, error)
             return
         self._last, self._total = _end_of(segment, rows, prepared)
         if prepared > self._last:
@@ -92,12 +84,12 @@ class SqliteLog(Log):
                 hint="the log lost records that the engine has read; restore it from a copy if you have one",
             )
             self._last = prepared
-        if damaged and not any(map(is_intact, rows)):
+        if damaged and not any(row.is_intact for row in rows):
             self._total = self._readable_end()[1]
             self._append_marker()
 
     def _readable_end(self) -> tuple[int, int]:
-        """The last readable position, and the number of records up to it as readers count them."""
+        """The last readable position, and the number of records up to it."""
         last = self._progress.prepared()
         total = self.count(Position((last,)))
         try:
@@ -109,7 +101,6 @@ class SqliteLog(Log):
         return last, total
 
     def _start_segment(self, after: int, error: LogUnavailable) -> None:
-        """Continue in a new file; the damaged one stays unchanged."""
         path = self._path.with_name(f"{self._path.stem}.after-{after}{self._path.suffix}")
         _logger.error(
             "log.segment_started",
@@ -124,9 +115,9 @@ class SqliteLog(Log):
         self._append_marker()
 
     def _append_marker(self) -> None:
-        """Append an empty row, whose total shows readers how many records are missing before it."""
+        """Append an empty row. Readers compute the number of lost records before it from its total."""
         assert self._writer is not None
-        row = pack(self._last + 1, self._total, [], [], [], self._compress)
+        row = Row.pack(self._last + 1, self._total, [], [], [], self._compress)
         self._writer.insert([row])
         self._last = row.position
 
@@ -134,12 +125,12 @@ class SqliteLog(Log):
         if self._writer is None:
             raise LogUnavailable("append to the log", self._path, "it was opened for reading only")
         with self._write_lock:
-            self._check_capacity(batch.size_bytes)
+            self._capacity.check(batch.size_bytes)
             rows = self._pack(batch)
             try:
                 self._writer.insert(rows)
             except LogDamaged as error:
-                # If a new file fails as well, another one would not help.
+                # If a new file fails too, another one would not help.
                 if not self._has_appended:
                     raise
                 self._start_segment(self._last + SKIPPED_POSITIONS, error)
@@ -154,65 +145,48 @@ class SqliteLog(Log):
         step = self._settings.commit_limit_receipts
         for first in range(0, len(batch), step):
             part = slice(first, first + step)
-            position, total = position + 1, total + len(batch.heads[part])
-            rows.append(
-                pack(position, total, batch.heads[part], batch.bodies[part], batch.originals[part], self._compress)
-            )
+            heads, bodies, originals = batch.heads[part], batch.bodies[part], batch.originals[part]
+            position, total = position + 1, total + len(heads)
+            rows.append(Row.pack(position, total, heads, bodies, originals, self._compress))
         return rows
 
-    def _check_capacity(self, size_bytes: int) -> None:
-        limit = self._settings.log_limit_bytes
-        if limit and self.size_bytes() + size_bytes > limit:
-            raise LogFull(
-                "append to the log", self._path, f"it has reached log_limit_bytes ({limit})", "raise the limit"
-            )
-        now = time.monotonic()
-        if now - self._capacity_checked >= CAPACITY_CHECK_S:
-            self._capacity_checked = now
-            self._disk_free = shutil.disk_usage(self._path.parent).free
-        if self._disk_free < self._settings.disk_reserve_bytes + size_bytes:
-            reason = f"the disk has {self._disk_free} bytes left, and disk_reserve_bytes must stay free"
-            raise LogFull("append to the log", self._path, reason, "make room on the disk")
-
     def size_bytes(self) -> int:
-        """The size of the log on disk, with its write-ahead logs."""
-        return sum(_size(segment.path) for segment in self._segments())
+        """Return the size of the log on disk, with its write-ahead logs."""
+        return sum(segment.size_bytes() for segment in self._segments())
 
     def read(self, after: Position, limit: int) -> Iterator[Chunk]:
         last = after.offsets[0]
         total: int | None = None
-        wanted = limit
-        while wanted > 0:
+        while limit > 0:
             try:
-                rows = self._rows_after(last, wanted)
+                rows = self._rows_after(last, limit)
             except LogUnavailable:
-                # The caller keeps the chunks that it already has; the next read raises the error.
+                # The caller keeps the chunks before the error. The next read raises the error.
                 if last == after.offsets[0]:
                     raise
                 return
             if not rows:
                 return
+            if total is None:
+                total = self.count(after)
             for row, following in zip(rows, [*rows[1:], None], strict=True):
-                chunk = unpack(row)
-                if total is None and (chunk.fault or row.position > last + 1):
-                    total = self.count(Position((last,)))
                 if row.position > last + 1:
-                    missing = gap(last, row, total or 0)
-                    total = (total or 0) + missing.count
+                    missing = gap(last, row, total)
+                    total += missing.count
                     yield missing
-                if chunk.fault:
-                    chunk = replace(chunk, count=self._damaged_records(row, total or 0, following))
+                chunk = self._chunk(row, total, following)
                 if chunk.fault or chunk.count:
                     yield chunk
-                last, total = row.position, (total or 0) + chunk.count if chunk.fault else row.total
-                wanted -= max(1, chunk.count)
+                last, total = row.position, total + chunk.count if chunk.fault else row.total
+                limit -= max(1, chunk.count)
 
-    def _damaged_records(self, row: Row, total: int, following: Row | None) -> int:
-        """The number of records in a damaged row: exact if the next row is intact, plausible otherwise."""
-        following = following or self._next_row(row.position)
-        if following is not None and following.position == row.position + 1 and is_intact(following):
-            return max(following.previous_total - total, 0)
-        return plausible_records(row, total)
+    def _chunk(self, row: Row, previous_total: int, following: Row | None) -> Chunk:
+        try:
+            frames = row.unpack()
+        except RowDamaged as damage:
+            records = damaged_records(row, previous_total, following or self._next_row(row.position))
+            return fault(row.position, records, str(damage))
+        return Chunk(0, row.position, row.records, Position((row.position,)), *frames)
 
     def _next_row(self, last: int) -> Row | None:
         """The next row; None if there is none, or if it cannot be read now."""
@@ -223,7 +197,7 @@ class SqliteLog(Log):
             return None
 
     def _rows_after(self, last: int, wanted: int) -> list[Row]:
-        """The next rows of the first file that has any after a position."""
+        """The next rows of the first file that has rows after a position."""
         segments = self._segments()
         for segment, following in zip(segments, [*segments[1:], None], strict=True):
             if following is not None and last >= following.after:
@@ -238,51 +212,43 @@ class SqliteLog(Log):
                 return rows
         return []
 
-    def fetch(self, record_ids: Sequence[int]) -> dict[int, tuple[bytes, bytes, bytes]]:
+    def fetch(self, record_ids: Sequence[int]) -> dict[int, Record]:
         found = {}
         for offset, ids in groupby(sorted(record_ids), key=lambda each: unpack_record_id(each)[1]):
             frames = self._frames(offset)
             for record_id in ids:
                 index = unpack_record_id(record_id)[2]
                 if frames is not None and index < len(frames[0]):
-                    found[record_id] = (frames[0][index], frames[1][index], frames[2][index])
+                    found[record_id] = Record(*(frame[index] for frame in frames))
         return found
 
-    def _frames(self, offset: int) -> tuple[Frame, Frame, Frame] | None:
-        """The unpacked row at an offset, from a cache of recent rows; None if it cannot be read."""
-        with self._cache_lock:
-            if offset in self._cache:
-                self._cache.move_to_end(offset)
-                return self._cache[offset]
+    def _frames(self, offset: int) -> Frames | None:
+        fetched = self._fetched
+        if fetched is not None and fetched[0] == offset:
+            return fetched[1]
         segment = next(each for each in reversed(self._segments()) if each.after < offset or each.path == self._path)
         try:
             row = segment.row_at(offset)
-        except LogUnavailable as error:
+            frames = None if row is None else row.unpack()
+        except (LogUnavailable, RowDamaged) as error:
             _logger.error("log.row_unreadable", log=str(self._path), position=offset, error=str(error))
             return None
-        chunk = None if row is None else unpack(row)
-        if chunk is None or chunk.fault:
-            return None
-        frames = (chunk.heads, chunk.bodies, chunk.originals)
-        if sum(len(frame.data) for frame in frames) <= MAX_CACHED_ROW_BYTES:
-            with self._cache_lock:
-                self._cache[offset] = frames
-                if len(self._cache) > CACHED_ROWS:
-                    self._cache.popitem(last=False)
+        if frames is not None:
+            self._fetched = offset, frames
         return frames
 
     def end(self) -> Position:
         return Position((max(self._last_intact()[0], self._progress.committed()),))
 
     def count(self, upto: Position) -> int:
-        at = upto.offsets[0]
+        position = upto.offsets[0]
         if upto == START:
             return 0
-        rows = self._rows_before(at)
-        if rows and rows[-1].position == at and is_intact(rows[-1]):
+        rows = self._rows_before(position)
+        if rows and rows[-1].position == position and rows[-1].is_intact:
             return rows[-1].total
-        following = self._next_row(at)
-        if following is not None and is_intact(following) and (following.position == at + 1 or not rows):
+        following = self._next_row(position)
+        if following is not None and following.is_intact and (following.position == position + 1 or not rows):
             return following.previous_total
         total = 0
         for row in rows:
@@ -290,10 +256,10 @@ class SqliteLog(Log):
         return total
 
     def _rows_before(self, position: int) -> list[Row]:
-        """The last intact row at or before a position, and the damaged ones after it."""
+        """The last intact row at or before a position, and the damaged rows after it."""
         rows: list[Row] = []
         for segment in reversed(self._segments()):
-            if segment.after < position and not (rows and is_intact(rows[0])):
+            if segment.after < position and not (rows and rows[0].is_intact):
                 try:
                     rows = segment.rows_before(position) + rows
                 except LogDamaged as error:
@@ -308,6 +274,14 @@ class SqliteLog(Log):
         last, total = self._last_intact()
         return total - self.count(Position((committed,))) if last > committed else 0
 
+    def _last_intact(self) -> tuple[int, int]:
+        """The position and the total of the last intact row, or those of an empty log."""
+        for segment in reversed(self._segments()):
+            rows = segment.last_rows()
+            if rows and rows[0].is_intact:
+                return rows[0].position, rows[0].total
+        return _START, 0
+
     def close(self) -> None:
         for segment in list(self._segments_by_path.values()):
             segment.close()
@@ -316,39 +290,72 @@ class SqliteLog(Log):
                 self._writer.close()
                 self._writer = None
 
-    def _last_intact(self) -> tuple[int, int]:
-        """The position and total of the last intact row; the values of an empty log if there is none."""
-        for segment in reversed(self._segments()):
-            rows = segment.last_rows()
-            if rows and is_intact(rows[0]):
-                return rows[0].position, rows[0].total
-        return START.offsets[0], 0
-
 
 def _end_of(segment: Segment, rows: Sequence[Row], prepared: int) -> tuple[int, int]:
-    """The last position and the number of records of a file, from its last rows."""
+    """The last position of a file and the number of records up to it, from the last rows of the file."""
     last, total = segment.after, 0
-    if rows and is_intact(rows[0]):
+    if rows and rows[0].is_intact:
         last, total, rows = rows[0].position, rows[0].total, rows[1:]
-    # A damaged row may have a wrong key; a position that the file is too small for is ignored.
-    max_position = max(last, prepared) + _max_rows(segment.path)
+    # A damaged row may have a wrong position. A position that does not fit in the file is ignored.
+    max_position = max(last, prepared) + _max_rows(segment)
     for row in rows:
         last = max(last + 1, row.position if row.position <= max_position else 0)
         total = total_after(row, total)
     return last, total
 
 
-def _max_rows(path: Path) -> int:
-    """An upper bound of the number of rows, from the size of the file."""
-    return _size(path) // MIN_ROW_BYTES
+def _max_rows(segment: Segment) -> int:
+    return segment.size_bytes() // MIN_ROW_BYTES
 
 
-def _size(path: Path) -> int:
-    """The size of the file and its write-ahead log."""
-    size = 0
-    for each in (path, path.with_name(path.name + "-wal")):
+class Progress:
+    """The positions of the engine, in two files beside the log. The engine writes them, and ingest reads them.
+
+    `engine.reach` contains the prepared position. It never decreases, and it is durable before the engine commits.
+    `engine.position` contains the committed position. A crash may lose it, and the engine publishes it again.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._committed_path = directory / "engine.position"
+        self._prepared_path = directory / "engine.reach"
+        self._published: int | None = None
+
+    def committed(self) -> int:
+        """Return the committed position, or -1."""
+        return _read_position(self._committed_path)
+
+    def prepared(self) -> int:
+        """Return the prepared position, or -1."""
+        return max(_read_position(self._prepared_path), self.committed())
+
+    def publish(self, position: Position, *, committed: bool) -> None:
+        """Write a position. Raises `LogUnavailable`."""
+        if self._published is None:
+            self._published = _read_position(self._prepared_path)
+        content = str(position).encode()
+        path = self._prepared_path
         try:
-            size += each.stat().st_size
-        except FileNotFoundError:
-            continue
-    return size
+            if position.offsets[0] > self._published:
+                replace_file(path, content)
+                self._published = position.offsets[0]
+            if committed:
+                path = self._committed_path
+                # This position may be lost, so it is not synced.
+                new = path.with_name(f"{path.name}.new")
+                new.write_bytes(content)
+                new.replace(path)
+        except OSError as error:
+            reason, hint = error.strerror or error, "the engine must be able to write there"
+            raise LogUnavailable("publish a position in", path, reason, hint) from error
+
+
+def _read_position(path: Path) -> int:
+    try:
+        text = path.read_text(encoding="ascii")
+        # A crash of the machine may leave an empty file, because it is not synced.
+        return Position.parse(text).offsets[0] if text else _START
+    except FileNotFoundError:
+        return _START
+    except (ValueError, OSError) as error:
+        _logger.error("log.engine_position_unreadable", file=str(path), error=str(error))
+        return _START

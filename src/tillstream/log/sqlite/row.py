@@ -1,29 +1,42 @@
-"""A row of the log: one group commit as compressed frames of heads, bodies and originals with a checksum."""
+"""A row of the log: one group commit as compressed frames of heads, bodies and originals, with a checksum."""
 
 from __future__ import annotations
 
 import struct
-from array import array
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from zlib import crc32
 
 from tillstream.compression import unzstd
-from tillstream.log.base import EMPTY, MAX_CHUNK_RECORDS, Chunk, Frame, FrameError, Position
+from tillstream.errors import TillstreamError
+from tillstream.log.base import MAX_CHUNK_RECORDS, Frame, FrameError
+
+# `rowid` is the key even if damage has changed the declaration of the table.
+COLUMNS = "rowid, count, total, checksum, heads, bodies, originals"
+NUMBERS = "rowid, count, total, 0, x'', x'', NULL"
+"""The columns of a row whose blobs cannot be read."""
+
+MIN_ROW_BYTES = 32
+"""The size of the numbers and of two empty zstd frames. A file of a known size has a limited number of rows."""
+
+MAX_FRAME_BYTES = 1 << 32
+"""The maximum size of an unpacked frame, because its offsets have 32 bits."""
 
 _NUMBERS = struct.Struct("<qqq")
 
-MIN_ROW_BYTES = 32
-"""The size of the numbers and two empty zstd frames. It limits the number of rows in a file of a known size."""
+Frames = tuple[Frame, Frame, Frame]
+"""The heads, bodies and originals of a row."""
 
-MAX_FRAME_BYTES = 1 << 32
-"""The largest unpacked frame, because its offsets have 32 bits."""
+
+class RowDamaged(TillstreamError):
+    """The row fails its checksum or cannot be unpacked."""
 
 
 class Row(NamedTuple):
-    """`total` counts the records up to and including this row; `originals` is None if all are empty.
+    """The values of a row. `originals` is None if all originals are empty.
 
-    A row that was read from a damaged file may have values of any type, except for `position`.
+    `records` is the number of records in the row. `total` is the number of records in the log up to and including
+    the row. A row that was read from a damaged file may have values of any type, except for `position`.
     """
 
     position: int
@@ -34,101 +47,75 @@ class Row(NamedTuple):
     bodies: bytes
     originals: bytes | None
 
+    @classmethod
+    def pack(
+        cls,
+        position: int,
+        total: int,
+        heads: Sequence[bytes],
+        bodies: Sequence[bytes],
+        originals: Sequence[bytes],
+        compress: Callable[[bytes], bytes],
+    ) -> Row:
+        """Pack records into a row. `compress` returns a zstd frame."""
+        packed_heads = compress(Frame.of(heads).pack())
+        packed_bodies = compress(Frame.of(bodies).pack())
+        packed_originals = compress(Frame.of(originals).pack()) if any(originals) else None
+        return cls(position, len(heads), total, 0, packed_heads, packed_bodies, packed_originals).sealed()
+
+    def sealed(self) -> Row:
+        """The row with the checksum of its other values."""
+        return self._replace(checksum=self._crc32())
+
+    def _crc32(self) -> int:
+        numbers = crc32(_NUMBERS.pack(self.position, self.records, self.total))
+        return crc32(self.originals or b"", crc32(self.bodies, crc32(self.heads, numbers)))
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether all values have the right type and match the checksum."""
+        numbers = (self.position, self.records, self.total, self.checksum)
+        blobs = (self.heads, self.bodies, b"" if self.originals is None else self.originals)
+        return (
+            all(isinstance(number, int) for number in numbers)
+            and all(isinstance(blob, bytes) for blob in blobs)
+            and self._crc32() == self.checksum
+        )
+
     @property
     def previous_total(self) -> int:
+        """The number of records in the log before the row."""
         return self.total - self.records
 
+    @property
+    def weight(self) -> int:
+        """The number of records for the limit of a read. It is at least 1, because every read must make progress."""
+        return min(max(1, integer(self.records)), MAX_CHUNK_RECORDS)
 
-def pack(
-    position: int,
-    total: int,
-    heads: Sequence[bytes],
-    bodies: Sequence[bytes],
-    originals: Sequence[bytes],
-    compress: Callable[[bytes], bytes],
-) -> Row:
-    """Pack records into a row; `compress` makes zstd frames."""
-    packed_heads = compress(Frame.of(heads).pack())
-    packed_bodies = compress(Frame.of(bodies).pack())
-    packed_originals = compress(Frame.of(originals).pack()) if any(originals) else None
-    row = Row(position, len(heads), total, 0, packed_heads, packed_bodies, packed_originals)
-    return row._replace(checksum=checksum(row))
+    @property
+    def size_bytes(self) -> int:
+        """The size of the blobs."""
+        return sum(len(blob) for blob in (self.heads, self.bodies, self.originals) if isinstance(blob, bytes))
 
-
-def checksum(row: Row) -> int:
-    """CRC-32 of the row's numbers and its compressed blobs."""
-    numbers = crc32(_NUMBERS.pack(row.position, row.records, row.total))
-    return crc32(row.originals or b"", crc32(row.bodies, crc32(row.heads, numbers)))
-
-
-def is_intact(row: Row) -> bool:
-    """Whether all values have the right type and match the checksum."""
-    numbers = (row.position, row.records, row.total, row.checksum)
-    blobs = (row.heads, row.bodies, b"" if row.originals is None else row.originals)
-    return (
-        all(isinstance(number, int) for number in numbers)
-        and all(isinstance(blob, bytes) for blob in blobs)
-        and checksum(row) == row.checksum
-    )
+    def unpack(self) -> Frames:
+        """Return the heads, bodies and originals. Raises `RowDamaged`."""
+        name = f"row {self.position} of the log"
+        if not self.is_intact:
+            raise RowDamaged(f"{name} fails its checksum")
+        try:
+            heads, bodies = _unpack(self.heads), _unpack(self.bodies)
+            originals = _unpack(self.originals) if self.originals else Frame.of([b""] * len(heads))
+        except (FrameError, ValueError) as error:
+            raise RowDamaged(f"{name} cannot be unpacked: {error}") from error
+        if not len(heads) == len(bodies) == len(originals) == self.records:
+            raise RowDamaged(f"{name} does not contain the {self.records} records that it counts")
+        return heads, bodies, originals
 
 
-def plausible_records(row: Row, previous_total: int) -> int:
-    """The likely number of records in a damaged row, from its numbers and the total before it."""
-    for records in (_integer(row.total) - previous_total, _integer(row.records)):
-        if 0 < records <= MAX_CHUNK_RECORDS:
-            return records
-    return 0
-
-
-def total_after(row: Row, previous_total: int) -> int:
-    """The number of records up to and including a row that may be damaged."""
-    return row.total if is_intact(row) else previous_total + plausible_records(row, previous_total)
-
-
-def weight(row: Row) -> int:
-    """The number of records that the row counts for in a read; at least one, so that reads make progress."""
-    return min(max(1, _integer(row.records)), MAX_CHUNK_RECORDS)
-
-
-def size_bytes(row: Row) -> int:
-    return sum(len(blob) for blob in (row.heads, row.bodies, row.originals) if isinstance(blob, bytes))
-
-
-def unpack(row: Row) -> Chunk:
-    """The records of the row; for a damaged row, a fault with the plausible number of records."""
-    name = f"row {row.position} of the log"
-    if not is_intact(row):
-        return _fault(row.position, plausible_records(row, _integer(row.total)), f"{name} fails its checksum")
-    try:
-        heads, bodies = _unpack_frame(row.heads), _unpack_frame(row.bodies)
-        originals = _unpack_frame(row.originals) if row.originals else _empty_items(len(heads))
-    except (FrameError, ValueError) as error:
-        reason = f"{name} cannot be unpacked: {error}"
-        return _fault(row.position, plausible_records(row, row.previous_total), reason)
-    if not len(heads) == len(bodies) == len(originals) == row.records:
-        reason = f"{name} does not hold the {row.records} records that it counts"
-        return _fault(row.position, plausible_records(row, row.previous_total), reason)
-    return Chunk(0, row.position, row.records, Position((row.position,)), heads, bodies, originals)
-
-
-def gap(last: int, row: Row, previous_total: int) -> Chunk:
-    """A fault for the missing rows between position `last` and a row."""
-    # If the row is damaged, the next intact row counts the missing records.
-    missing = max(row.previous_total - previous_total, 0) if is_intact(row) else 0
-    return _fault(row.position - 1, missing, f"rows {last + 1} to {row.position - 1} of the log are missing")
-
-
-def _fault(position: int, records: int, reason: str) -> Chunk:
-    return Chunk(0, position, records, Position((position,)), EMPTY, EMPTY, EMPTY, reason)
-
-
-def _integer(value: object) -> int:
+def integer(value: object) -> int:
+    """Return an integer from a damaged row, or 0 for a value of another type."""
     return value if isinstance(value, int) else 0
 
 
-def _unpack_frame(blob: bytes) -> Frame:
+def _unpack(blob: bytes) -> Frame:
     return Frame.unpack(unzstd(blob, MAX_FRAME_BYTES))
-
-
-def _empty_items(count: int) -> Frame:
-    return Frame(b"", array("I", bytes(array("I").itemsize * (count + 1))))

@@ -1,4 +1,4 @@
-"""Stream names, the directory of generations and holes, the engine's progress, and the retention limit."""
+"""Stream names, the directory of generations and holes, and the engine's progress."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from tillstream.config.settings import Settings
 from tillstream.log.base import START, Position
 from tillstream.log.rabbitmq import topology
-from tillstream.log.rabbitmq.topology import Directory, Generation, Progress, Retention, offset_of, position_of
+from tillstream.log.rabbitmq.topology import Directory, Generation, Progress, offset_of, position_of
 
 
 def test_a_stream_name_has_the_partition_and_the_offset_it_starts_after() -> None:
@@ -103,36 +103,3 @@ def test_encoded_progress_is_decoded_unchanged() -> None:
 def test_an_invalid_progress_message_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - of msgspec, of int, or of its own
         Progress.decode(text)
-
-
-class Seconds:
-    now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-def test_without_retention_the_log_is_never_full() -> None:
-    assert not Retention(Settings())
-
-
-def test_the_log_is_full_when_unread_records_fill_four_fifths_of_the_size() -> None:
-    retention = Retention(replace(Settings(), rabbitmq_retention_bytes=1_000_000))
-    for _ in range(100):
-        retention.observe(10, 8_000)
-    assert retention
-    assert retention.full_reason({1: 10, 2: 799}, {1: 0, 2: 790}) == ""
-    assert retention.full_reason({1: 10}, {1: 0, 2: 1}) == ""
-    assert "the engine is 800 records behind, 80% of" in retention.full_reason({1: 10, 2: 900}, {1: 0, 2: 800})
-
-
-def test_the_log_is_full_when_a_record_is_unread_for_four_fifths_of_the_age() -> None:
-    clock = Seconds()
-    retention = Retention(replace(Settings(), rabbitmq_retention_age_s=100), clock)
-    for clock.now_s in (0.0, 40.0, 79.0):
-        assert retention.full_reason({1: int(clock.now_s) + 100}, {1: int(clock.now_s) + 50}) == ""
-    clock.now_s = 80.0
-    assert "the engine is 80 s behind" in retention.full_reason({1: 200}, {1: 150})
-    # Now the engine has read the records of the first 40 s.
-    assert retention.full_reason({1: 200}, {1: 60}) == ""
-    assert retention.full_reason({1: 200}, {1: 0}) == ""

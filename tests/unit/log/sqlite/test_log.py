@@ -1,7 +1,8 @@
-"""The SQLite log beyond the port's conformance suite: damaged files, new files, and limits."""
+"""The SQLite log beyond the port's conformance suite: damaged files, new files, limits, and the engine's progress."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,10 +14,10 @@ from structlog.testing import capture_logs
 from tillstream.config.settings import Settings
 from tillstream.errors import DataDirectoryError, LogFull, LogUnavailable
 from tillstream.log.base import START, Batch, Chunk, Position, pack_record_id
-from tillstream.log.sqlite.appender import WAL_LIMIT_BYTES, Appender
-from tillstream.log.sqlite.log import SqliteLog
+from tillstream.log.sqlite.damage import LogDamaged
+from tillstream.log.sqlite.log import Progress, SqliteLog
 from tillstream.log.sqlite.row import Row
-from tillstream.log.sqlite.segment import VERSION, LogDamaged, Segment
+from tillstream.log.sqlite.segment import VERSION, WAL_LIMIT_BYTES, Appender, Segment
 
 Open = Callable[..., SqliteLog]
 
@@ -441,3 +442,62 @@ def test_the_write_ahead_log_stays_bounded(open_log: Open, path: Path) -> None:
         log.append(batch(*(b"%d" % (number * index * 7919) * 30 for index in range(100))))
         list(reader.read(Position((number - 1,)), 1))
     assert path.with_name("log.sqlite3-wal").stat().st_size < WAL_LIMIT_BYTES / 4
+
+
+@pytest.fixture
+def progress(tmp_path: Path) -> Progress:
+    return Progress(tmp_path)
+
+
+def test_without_files_the_progress_is_at_the_start(progress: Progress) -> None:
+    assert (progress.committed(), progress.prepared()) == (-1, -1)
+
+
+def test_a_prepared_position_does_not_change_the_committed_one(progress: Progress) -> None:
+    progress.publish(Position((7,)), committed=True)
+    progress.publish(Position((9,)), committed=False)
+    assert (progress.committed(), progress.prepared()) == (7, 9)
+
+
+def test_the_prepared_position_never_goes_back_even_in_another_process(progress: Progress, tmp_path: Path) -> None:
+    progress.publish(Position((9,)), committed=True)
+    for each in (progress, Progress(tmp_path)):
+        each.publish(START, committed=True)
+        assert (each.committed(), each.prepared()) == (-1, 9)
+
+
+def test_without_a_prepared_position_the_committed_one_counts(progress: Progress, tmp_path: Path) -> None:
+    (tmp_path / "engine.position").write_text("5")
+    assert progress.prepared() == 5
+
+
+def test_only_a_new_prepared_position_waits_for_the_disk(progress: Progress, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    progress.publish(Position((1,)), committed=False)
+    assert len(synced) == 2
+    progress.publish(Position((1,)), committed=True)
+    progress.publish(Position((1,)), committed=False)
+    assert len(synced) == 2
+
+
+def test_an_empty_file_counts_as_missing(progress: Progress, tmp_path: Path) -> None:
+    (tmp_path / "engine.position").touch()
+    with capture_logs() as events:
+        assert progress.committed() == -1
+    assert events == []
+
+
+def test_an_unreadable_file_is_logged_and_the_other_one_counts(progress: Progress, tmp_path: Path) -> None:
+    progress.publish(Position((3,)), committed=True)
+    (tmp_path / "engine.reach").write_bytes(b"\xff")
+    with capture_logs() as events:
+        assert progress.prepared() == 3
+    assert [entry["event"] for entry in events] == ["log.engine_position_unreadable"]
+
+
+def test_an_error_on_writing_names_the_file(progress: Progress, tmp_path: Path) -> None:
+    (tmp_path / "engine.reach.new").mkdir()
+    with pytest.raises(LogUnavailable, match=r"could not publish a position in .*engine\.reach: Is a directory"):
+        progress.publish(Position((3,)), committed=False)
+    assert progress.prepared() == -1

@@ -1,0 +1,98 @@
+"""Decides when the log is full, so that ingest refuses receipts before the disk is full or records are dropped."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tillstream.config.settings import Settings
+from tillstream.errors import LogFull
+
+CHECK_INTERVAL_S = 1.0
+"""The minimum time between two measurements of the disk or of the broker."""
+
+MAX_LAG_SHARE = 0.8
+"""The share of the retention that may be unread before the log counts as full."""
+
+LAG_SAMPLES = 100
+_MESSAGE_OVERHEAD_BYTES = 200
+_INITIAL_MESSAGE_BYTES = 2_000
+
+
+class DiskCapacity:
+    """Limits a log on disk to `log_limit_bytes`, and keeps `disk_reserve_bytes` of the disk free.
+
+    `log_bytes` returns the current size of the log.
+    """
+
+    def __init__(self, settings: Settings, path: Path, log_bytes: Callable[[], int]) -> None:
+        self._settings = settings
+        self._path = path
+        self._log_bytes = log_bytes
+        self._measured_s = -CHECK_INTERVAL_S
+        self._free_bytes = 0
+
+    def check(self, added_bytes: int) -> None:
+        """Raise `LogFull` if the log cannot grow by a number of bytes."""
+        limit = self._settings.log_limit_bytes
+        if limit and self._log_bytes() + added_bytes > limit:
+            raise self._full(f"it has reached log_limit_bytes ({limit})", "raise the limit")
+        now_s = time.monotonic()
+        if now_s - self._measured_s >= CHECK_INTERVAL_S:
+            self._measured_s = now_s
+            self._free_bytes = shutil.disk_usage(self._path.parent).free
+        if self._free_bytes < self._settings.disk_reserve_bytes + added_bytes:
+            reason = f"the disk has {self._free_bytes} bytes left, and disk_reserve_bytes must stay free"
+            raise self._full(reason, "make room on the disk")
+
+    def _full(self, reason: str, hint: str) -> LogFull:
+        return LogFull("append to the log", self._path, reason, hint)
+
+
+class Retention:
+    """Decides when streams are full: before the broker drops records that the engine has not read.
+
+    It is false if the settings limit neither the size nor the age of a stream. Then the log is never full.
+    """
+
+    def __init__(self, settings: Settings, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._bytes = settings.rabbitmq_retention_bytes
+        self._age_s = settings.rabbitmq_retention_age_s
+        self._now_s = now_s
+        self._message_bytes: float = _INITIAL_MESSAGE_BYTES
+        self._ends: dict[int, deque[tuple[float, int]]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._bytes or self._age_s)
+
+    def observe(self, records: int, size_bytes: int) -> None:
+        """Update the average message size with a batch."""
+        self._message_bytes += (size_bytes / records + _MESSAGE_OVERHEAD_BYTES - self._message_bytes) / 8
+
+    def full_reason(self, ends: Mapping[int, int], lags: Mapping[int, int]) -> str:
+        """Return the reason to refuse appends, or an empty string.
+
+        `ends` contains the last offset of each partition, `lags` the number of its unread records.
+        """
+        for partition, lag in lags.items():
+            share = lag * self._message_bytes / self._bytes if self._bytes else 0
+            if share >= MAX_LAG_SHARE:
+                return f"the engine is {lag} records behind, {share:.0%} of what rabbitmq_retention_bytes keeps"
+            age_s = self._lag_age_s(partition, ends.get(partition, -1), lag)
+            if self._age_s and age_s >= MAX_LAG_SHARE * self._age_s:
+                return f"the engine is {age_s:.0f} s behind, and rabbitmq_retention_age_s keeps {self._age_s}"
+        return ""
+
+    def _lag_age_s(self, partition: int, end: int, lag: int) -> float:
+        """Estimate the age of the oldest unread record from samples of the partition's end."""
+        now_s = self._now_s()
+        samples = self._ends.setdefault(partition, deque(maxlen=LAG_SAMPLES))
+        # A sample is older than every record after its end.
+        while samples and samples[0][1] <= end - lag:
+            samples.popleft()
+        if lag and (not samples or now_s - samples[-1][0] >= self._age_s / LAG_SAMPLES):
+            samples.append((now_s, end))
+        return now_s - samples[0][0] if samples else 0.0
