@@ -1,31 +1,53 @@
-"""An AMQP connection and its channels as coroutines on top of pika's callbacks."""
+"""A connection to the broker that reconnects, on a thread with its own event loop.
+
+`Connection` and `Channel` convert the callbacks of pika to coroutines. `ReconnectingConnection` uses them.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from functools import partial
-from typing import Any
+from threading import Condition, Thread
+from typing import Any, Generic, TypeVar
 
 import pika
+import structlog
 from pika.adapters.asyncio_connection import AsyncioConnection
-from pika.exceptions import AMQPError, ChannelClosedByBroker, ChannelClosedByClient
+from pika.exceptions import AMQPError, ChannelClosedByClient
 
-from tillstream.errors import TillstreamError
+from tillstream.errors import LogUnavailable, OperationalError, TillstreamError
 
 REPLY_TIMEOUT_S = 1.0
-"""The longest time without a byte from the broker while a request is pending."""
+"""The maximum time without a byte from the broker while a request is pending."""
 
 HANDSHAKE_TIMEOUT_S = 2.0
 HEARTBEAT_S = 4
-NOT_FOUND = 404
+MIN_BACKOFF_S = 0.1
+MAX_BACKOFF_S = 2.0
+SESSION_ATTEMPTS = 5
+SESSION_WAIT_S = 0.9
+"""The maximum time that a call waits for a connection."""
 
-# Failures reach the caller as `ConnectionLost`; pika would log each of them too, with a traceback.
+FIRST_ATTEMPT_S = 8.0
+CALL_TIMEOUT_S = 30.0
+THREAD_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 1.0
+
+# Failures are raised as `ConnectionLost`. pika would also log each of them with a traceback.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
 
+_logger = structlog.get_logger()
+
 Deliver = Callable[[Any, Any, bytes], None]
-"""Receives each message of a consumer: pika's method, properties and body."""
+"""Receives a message of a consumer: the method and the properties of pika, and the body."""
+
+Session = TypeVar("Session")
+Result = TypeVar("Result")
 
 
 class ConnectionLost(TillstreamError):
@@ -33,59 +55,54 @@ class ConnectionLost(TillstreamError):
 
 
 class BrokerBlocked(TillstreamError):
-    """The broker has an alarm and accepts no messages; the connection stays open."""
+    """The broker has an alarm and accepts no messages. The connection stays open."""
 
 
 class Channel:
-    """An AMQP channel. Every method that sends a request raises `ConnectionLost`."""
+    """An AMQP channel. Its coroutines raise `ConnectionLost`.
+
+    `on_failure` is called with the reason if the channel or one of its consumers ends unexpectedly.
+    """
 
     def __init__(self, raw: Any, on_failure: Callable[[str], None]) -> None:
         self.raw = raw
-        self.close_reason: Exception | None = None
         self._on_failure = on_failure
-        self._pending: set[asyncio.Future[Any]] = set()
-        raw.add_on_close_callback(self._closed)
+        self._closed: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+        raw.add_on_close_callback(self._on_close)
         raw.add_on_cancel_callback(lambda frame: on_failure(f"the consumer {frame.method.consumer_tag} was cancelled"))
 
-    def _closed(self, _: Any, reason: Exception) -> None:
-        self.close_reason = reason
-        for reply in self._pending:
-            if not reply.done():
-                reply.set_exception(reason)
-        if not self._is_not_found() and not isinstance(reason, ChannelClosedByClient):
+    def _on_close(self, _: Any, reason: Exception) -> None:
+        self._closed.set_result(reason)
+        if not isinstance(reason, ChannelClosedByClient):
             self._on_failure(reason_of(reason))
 
-    def _is_not_found(self) -> bool:
-        return isinstance(self.close_reason, ChannelClosedByBroker) and self.close_reason.reply_code == NOT_FOUND
-
     async def request(self, method: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        """Call a method of the raw channel that takes a callback, and wait for the reply."""
-        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._pending.add(reply)
+        """Call a method of the raw channel that has a callback, and wait for the reply."""
+        reply = asyncio.get_running_loop().create_future()
         try:
             method(*arguments, callback=partial(_set_reply, reply), **named)
-            return await wait_for_reply(reply, self.raw.connection)
         except AMQPError as error:
             raise ConnectionLost(reason_of(error)) from error
-        finally:
-            self._pending.discard(reply)
+        return await self.wait(reply)
 
-    async def has_queue(self, name: str) -> bool:
-        """Whether the queue exists. If it does not, the broker has closed the channel."""
-        try:
-            await self.request(self.raw.queue_declare, name, passive=True)
-        except ConnectionLost as error:
-            # The broker uses the same code for a queue that exists but has no running process.
-            if self._is_not_found() and str(error).startswith("NOT_FOUND - no queue"):
-                return False
-            raise
-        return True
+    async def wait(self, reply: asyncio.Future[Any]) -> Any:
+        """Wait for a reply as long as the broker sends anything."""
+        connection = self.raw.connection
+        while True:
+            received = connection.bytes_received
+            await asyncio.wait((reply, self._closed), timeout=REPLY_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+            if reply.done():
+                return reply.result()
+            if self._closed.done():
+                raise ConnectionLost(reason_of(self._closed.result()))
+            if connection.bytes_received == received:
+                raise ConnectionLost(f"the broker has said nothing for {REPLY_TIMEOUT_S:g} s")
 
     async def consume(self, queue: str, prefetch: int, offset: str | int, deliver: Deliver) -> None:
         """Attach to a stream at an offset: `first`, `last`, `next`, or a number.
 
-        When this returns, `deliver` has received the messages of the stream up to the prefetch: the
-        broker reads a stream for a new consumer before it handles the channel's next request.
+        When this returns, `deliver` has received the messages of the stream, at most as many as the prefetch.
+        The broker reads the stream for a new consumer before it handles the next request of the channel.
         """
         await self.barrier(prefetch)
         self.raw.basic_consume(
@@ -100,20 +117,14 @@ class Channel:
         await self.request(self.raw.basic_qos, prefetch_count=prefetch)
 
     def close(self) -> None:
-        """Close the channel with its consumers.
-
-        A consumer is never cancelled alone: pika would reject the messages that are still in flight,
-        and streams do not allow that.
-        """
+        """Close the channel and its consumers."""
+        # pika would reject messages of a consumer that is cancelled first, and streams do not allow that.
         if self.raw.is_open:
             self.raw.close()
 
 
 class _CoalescingConnection(AsyncioConnection):  # type: ignore[misc]
-    """Sends the frames of one turn of the event loop with one system call.
-
-    pika writes a message as three frames with a system call each, which is most of the cost of publishing.
-    """
+    """Sends all frames of one turn of the event loop with one system call. pika uses three calls per message."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         self._frames: list[bytes] = []
@@ -132,27 +143,27 @@ class _CoalescingConnection(AsyncioConnection):  # type: ignore[misc]
 
 
 class Connection:
-    """An AMQP connection. `ended` holds the reason once it is unusable; `closed` is set when its socket is closed."""
+    """An AMQP connection. `ended` contains the reason once it is unusable."""
 
     def __init__(self, parameters: pika.connection.Parameters) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.ended: asyncio.Future[str] = self.loop.create_future()
-        self.closed: asyncio.Future[None] = self.loop.create_future()
+        loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[str] = loop.create_future()
         self.blocked_reason = ""
-        self._opened: asyncio.Future[None] = self.loop.create_future()
+        self._opened: asyncio.Future[None] = loop.create_future()
+        self._closed: asyncio.Future[None] = loop.create_future()
         self.raw = _CoalescingConnection(
             parameters,
             on_open_callback=lambda _: _set_reply(self._opened, None),
             on_open_error_callback=self._on_open_error,
             on_close_callback=self._on_close,
-            custom_ioloop=self.loop,
+            custom_ioloop=loop,
         )
         self.raw.add_on_connection_blocked_callback(self._on_blocked)
         self.raw.add_on_connection_unblocked_callback(self._on_unblocked)
 
     @classmethod
     async def open(cls, parameters: pika.connection.Parameters) -> Connection:
-        """Raises `ConnectionLost` with the reason: no listener, wrong credentials, no such virtual host…"""
+        """Connect. Raises `ConnectionLost` with a reason, such as a wrong password."""
         connection = cls(parameters)
         await connection._opened
         return connection
@@ -163,7 +174,7 @@ class Connection:
 
     def _on_close(self, _: Any, reason: Exception) -> None:
         self.end(reason_of(reason))
-        self.closed.set_result(None)
+        self._closed.set_result(None)
 
     def _on_blocked(self, _: Any, frame: Any) -> None:
         self.blocked_reason = frame.method.reason or "an alarm"
@@ -171,24 +182,42 @@ class Connection:
     def _on_unblocked(self, *_: Any) -> None:
         self.blocked_reason = ""
 
-    async def channel(self) -> Channel:
-        """Raises `ConnectionLost`."""
+    async def channel(self, on_failure: Callable[[str], None] | None = None) -> Channel:
+        """Open a channel. By default its failure ends the connection. Raises `ConnectionLost`."""
         if self.ended.done():
             raise ConnectionLost(self.ended.result())
-        opened: asyncio.Future[Any] = self.loop.create_future()
+        opened = asyncio.get_running_loop().create_future()
         try:
-            raw = self.raw.channel(on_open_callback=opened.set_result)
-            await wait_for_reply(opened, self.raw)
+            channel = Channel(self.raw.channel(on_open_callback=opened.set_result), on_failure or self.end)
         except AMQPError as error:
             raise ConnectionLost(reason_of(error)) from error
-        return Channel(raw, self.end)
+        await channel.wait(opened)
+        return channel
+
+    async def has_queue(self, name: str) -> bool:
+        """Whether the queue exists. Raises `ConnectionLost`."""
+        channel = await self.channel(on_failure=lambda _: None)
+        try:
+            await channel.request(channel.raw.queue_declare, name, passive=True)
+        except ConnectionLost as error:
+            # The broker has the same status for a queue that exists but has no running process.
+            if str(error).startswith("NOT_FOUND - no queue"):
+                return False
+            raise
+        channel.close()
+        return True
 
     def end(self, reason: str) -> None:
-        """Close the connection; if the broker does not answer, the heartbeat ends it."""
+        """Mark the connection as unusable, and close it."""
         if not self.ended.done():
             self.ended.set_result(reason)
-            if self.raw.is_open:
-                self.loop.call_soon(partial(_close, self.raw))
+            # A callback of pika must return before the connection is closed.
+            asyncio.get_running_loop().call_soon(lambda: self.raw.is_open and self.raw.close())
+
+    async def close(self, reason: str) -> None:
+        """End the connection, and wait at most `CLOSE_TIMEOUT_S` until its socket is closed."""
+        self.end(reason)
+        await asyncio.wait((self._closed,), timeout=CLOSE_TIMEOUT_S)
 
 
 def _set_reply(reply: asyncio.Future[Any], frame: Any) -> None:
@@ -196,24 +225,145 @@ def _set_reply(reply: asyncio.Future[Any], frame: Any) -> None:
         reply.set_result(frame)
 
 
-async def wait_for_reply(reply: asyncio.Future[Any], raw: AsyncioConnection) -> Any:
-    """Wait for the reply while the broker sends anything. Raises `ConnectionLost` when it is silent."""
-    received = -1
-    while not reply.done():
-        if raw.bytes_received == received or raw.is_closed:
-            raise ConnectionLost(f"the broker has said nothing for {REPLY_TIMEOUT_S:g} s")
-        received = raw.bytes_received
-        await asyncio.wait((reply,), timeout=REPLY_TIMEOUT_S)
-    return reply.result()
+class ReconnectingConnection(Generic[Session]):
+    """Keeps a session on a connection, and reconnects with exponential backoff.
 
+    `open_session` creates a session on each new connection. While the broker is away, calls fail at once with the
+    reason of the last attempt. The constructor waits for the first attempt.
+    """
 
-def _close(raw: AsyncioConnection) -> None:
-    if raw.is_open:
-        raw.close()
+    def __init__(self, url: str, name: str, open_session: Callable[[Connection], Awaitable[Session]]) -> None:
+        self._parameters = parameters(url, name)
+        self.address = address(self._parameters)
+        self.user: str = self._parameters.credentials.username
+        self._open_session = open_session
+        self._change = Condition()
+        self._session: Session | None = None
+        self._connection: Connection | None = None
+        self._reason = ""
+        self._closing = False
+        self._loop: asyncio.AbstractEventLoop
+        self._task: asyncio.Task[None] | None
+        self._thread = Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+        self._wait(FIRST_ATTEMPT_S)
+
+    def _run(self) -> None:
+        with suppress(asyncio.CancelledError):
+            asyncio.run(self._maintain())
+
+    async def _maintain(self) -> None:
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        backoff_s, logged_reason = MIN_BACKOFF_S, ""
+        while True:
+            try:
+                connection, session = await self._connect()
+            except Exception as error:
+                if self._closing:
+                    return
+                reason = str(error) or type(error).__name__
+                self._set(None, reason)
+                if not isinstance(error, ConnectionLost | AMQPError | OperationalError):
+                    _logger.exception("rabbitmq.session_failed", broker=self.address)
+                if reason != logged_reason:
+                    logged_reason = reason
+                    _logger.warning("rabbitmq.unreachable", broker=self.address, reason=reason)
+                await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))
+                backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+                continue
+            if logged_reason:
+                _logger.info("rabbitmq.reconnected", broker=self.address)
+            backoff_s, logged_reason = MIN_BACKOFF_S, ""
+            self._set(session, "")
+            reason = await connection.ended
+            # Without a reason, calls wait for the next attempt.
+            self._set(None, "")
+            await connection.close(reason)
+            if self._closing:
+                return
+            _logger.warning("rabbitmq.connection_lost", broker=self.address, reason=reason)
+
+    async def _connect(self) -> tuple[Connection, Session]:
+        """Connect and open a session.
+
+        Several processes may declare the same streams at the same time. The broker then closes a connection, so
+        this is tried again.
+        """
+        attempts = SESSION_ATTEMPTS
+        while True:
+            attempts -= 1
+            self._connection = connection = await Connection.open(self._parameters)
+            try:
+                return connection, await self._open_session(connection)
+            except BaseException as error:
+                await connection.close(f"it could not be used: {error}")
+                if not attempts or self._closing or not isinstance(error, ConnectionLost):
+                    raise
+            await asyncio.sleep(MIN_BACKOFF_S)
+
+    def _set(self, session: Session | None, reason: str) -> None:
+        with self._change:
+            self._session, self._reason = (None, "it was closed") if self._closing else (session, reason)
+            self._change.notify_all()
+
+    def _wait(self, timeout_s: float) -> Session | None:
+        with self._change:
+            self._change.wait_for(lambda: self._session is not None or self._reason, timeout_s)
+            return self._session
+
+    def call(self, doing: str, work: Callable[[Session], Coroutine[Any, Any, Result]]) -> Result:
+        """Run a coroutine on the session, on the connection's thread. Raises `LogUnavailable`."""
+        return self.submit(doing, work)()
+
+    def submit(self, doing: str, work: Callable[[Session], Coroutine[Any, Any, Result]]) -> Callable[[], Result]:
+        """Start a coroutine like `call`, and return a function that waits for its result."""
+        session = self._wait(SESSION_WAIT_S)
+        if session is None:
+            raise self._unavailable(doing, self._reason or "there is no connection yet")
+        try:
+            future = asyncio.run_coroutine_threadsafe(work(session), self._loop)
+        except RuntimeError as error:
+            raise self._unavailable(doing, "it was closed") from error
+        return partial(self._result, doing, future)
+
+    def _result(self, doing: str, future: Future[Result]) -> Result:
+        try:
+            return future.result(CALL_TIMEOUT_S)
+        except BrokerBlocked as error:
+            raise self._unavailable(doing, str(error)) from error
+        except (ConnectionLost, AMQPError) as error:
+            self.reconnect(str(error))
+            raise self._unavailable(doing, str(error)) from error
+        except (TimeoutError, CancelledError) as error:
+            future.cancel()
+            self.reconnect("the broker takes too long")
+            raise self._unavailable(doing, "the broker takes too long") from error
+
+    def _unavailable(self, doing: str, reason: str) -> LogUnavailable:
+        return LogUnavailable(doing, self.address, reason, "tillstream keeps trying; is RabbitMQ up?")
+
+    def reconnect(self, reason: str) -> None:
+        """Replace the current connection."""
+        self._loop.call_soon_threadsafe(self._end_connection, reason)
+
+    def _end_connection(self, reason: str) -> None:
+        if self._connection is not None and not self._connection.ended.done():
+            self._connection.end(reason)
+        elif self._closing and self._task is not None:
+            self._task.cancel()
+
+    def close(self) -> None:
+        """Close the connection and end its thread."""
+        if self._closing:
+            return
+        self._closing = True
+        self._set(None, "")
+        self.reconnect("it was closed")
+        self._thread.join(THREAD_TIMEOUT_S)
 
 
 def parameters(url: str, name: str) -> pika.URLParameters:
-    """pika's connection parameters for a URL, with tillstream's timeouts."""
+    """Return the connection parameters of pika for a URL, with tillstream's timeouts."""
     parsed = pika.URLParameters(url)
     parsed.heartbeat = HEARTBEAT_S
     parsed.socket_timeout = HANDSHAKE_TIMEOUT_S
@@ -224,24 +374,21 @@ def parameters(url: str, name: str) -> pika.URLParameters:
 
 
 def address(parsed: pika.URLParameters) -> str:
-    """The broker's address without credentials, for messages."""
+    """Return the address of the broker without credentials, for messages."""
     return f"amqp{'s' if parsed.ssl_options else ''}://{parsed.host}:{parsed.port}/{parsed.virtual_host}"
 
 
 def reason_of(error: BaseException) -> str:
-    """A short reason from pika's nested errors."""
-    inner: BaseException = error
-    while True:
-        nested = getattr(inner, "exceptions", None) or getattr(inner, "exception", None) or inner.args[:1]
-        candidate = nested[-1] if isinstance(nested, list | tuple) and nested else nested
-        if not isinstance(candidate, BaseException):
-            break
-        inner = candidate
-    text = getattr(inner, "reply_text", None) or str(inner) or type(inner).__name__
-    return _REASONS.get(type(inner).__name__, text)
+    """Return a short reason from an error of pika, which may contain other errors."""
+    nested = (*error.args[:1], getattr(error, "exception", None), *getattr(error, "exceptions", ()))
+    inner = [each for each in nested if isinstance(each, BaseException)]
+    if inner:
+        return reason_of(inner[-1])
+    text = getattr(error, "reply_text", None) or str(error) or type(error).__name__
+    return _REASONS.get(type(error).__name__, text)
 
 
-_REASONS: Mapping[str, str] = {
+_REASONS = {
     "ProbableAuthenticationError": "the broker refuses the user or the password",
     "AuthenticationError": "the broker refuses the user or the password",
     "ConnectionRefusedError": "nothing listens there",

@@ -10,15 +10,13 @@ from typing import Any, NamedTuple
 import msgspec
 from pika import BasicProperties
 
-from tillstream.clock import Clock
-from tillstream.errors import TillstreamError
 from tillstream.log.base import Batch, Record
 from tillstream.log.rabbitmq.topology import COPY_HEADER, PACKED, RECEIPTS
 from tillstream.receipt.model import HEAD_COLUMNS, RECEIPT, Fault
 from tillstream.receipt.validation import ReceiptError, Validator
 
 HEAD_HEADER = "tillstream-head"
-"""The header with the record's head."""
+"""The header that contains the head of the record."""
 
 JSON = "application/json"
 OCTETS = "application/octet-stream"
@@ -33,10 +31,6 @@ _ROUTING_KEY_BYTES = 255
 _LENGTHS = struct.Struct("<III")
 
 
-class InvalidMessage(TillstreamError):
-    """The message does not have the form that ingest publishes."""
-
-
 class Message(NamedTuple):
     """A message to publish. It is an error if a mandatory message reaches no stream."""
 
@@ -48,11 +42,11 @@ class Message(NamedTuple):
 
 
 def encode_batch(batch: Batch, user: str, batch_id: str) -> Iterator[Message]:
-    """The messages for a batch.
+    """Yield the messages for a batch.
 
-    A receipt without an original is one message to `receipts`: its body plus `receivedTime` and
-    `receiptKey`. Any other record is one message to the packed stream. If such a record is a receipt,
-    a second message to `receipts`, marked as a copy, shows it to subscribers; the log ignores copies.
+    A receipt without an original is one message to `receipts`: its body with `receivedTime` and `receiptKey`. Any
+    other record is one message to the packed stream. If that record is a receipt, subscribers of `receipts` get a
+    copy. The log ignores copies.
     """
     packed = BasicProperties(OCTETS, delivery_mode=PERSISTENT, user_id=user, message_id=batch_id)
     copy = BasicProperties(JSON, headers={COPY_HEADER: True}, delivery_mode=PERSISTENT, user_id=user)
@@ -73,9 +67,9 @@ def _routing_key(store: bytes) -> str:
 
 
 def add_members(body: bytes, columns: list[bytes]) -> bytes | None:
-    """The body with `receivedTime` and `receiptKey`; None if the record is not a receipt with a key.
+    """Return the body with `receivedTime` and `receiptKey`; None if the head is not that of a receipt with a key.
 
-    They are the last members: most readers use the last of several members with one name, so a till
+    They are the last members. Most JSON parsers use the last of several members with the same name, so a till
     cannot forge them.
     """
     end = body.rfind(b"}")
@@ -84,17 +78,16 @@ def add_members(body: bytes, columns: list[bytes]) -> bytes | None:
     return body[:end] + _members(columns) + body[end:]
 
 
-def remove_members(published: bytes, head: bytes) -> bytes:
-    """The body that was passed to `add_members`. Raises `InvalidMessage`."""
-    columns = head.split(b"\t")
-    if len(columns) != len(HEAD_COLUMNS):
-        raise InvalidMessage("its head has a wrong number of columns")
+def remove_members(published: bytes, head: object) -> Record | None:
+    """Return the record whose body was passed to `add_members`; None if the message contradicts its head."""
+    if not isinstance(head, bytes) or len(columns := head.split(b"\t")) != len(HEAD_COLUMNS):
+        return None
     members = _members(columns)
     end = published.rfind(b"}")
     start = end - len(members)
     if start < 0 or published[start:end] != members:
-        raise InvalidMessage("its body does not name the key and the time of its head")
-    return published[:start] + published[end:]
+        return None
+    return Record(head, published[:start] + published[end:], b"")
 
 
 def _members(columns: list[bytes]) -> bytes:
@@ -104,49 +97,42 @@ def _members(columns: list[bytes]) -> bytes:
 
 
 def pack(head: bytes, body: bytes, original: bytes) -> bytes:
+    """Return the body of a message for the packed stream."""
     return _LENGTHS.pack(len(head), len(body), len(original)) + head + body + original
 
 
-def unpack(packed: bytes) -> Record:
-    """Raises `InvalidMessage`."""
+def unpack(packed: bytes) -> Record | None:
+    """Return the record that was packed; None if the lengths are wrong."""
     if len(packed) < _LENGTHS.size:
-        raise InvalidMessage("it is too short")
+        return None
     lengths = _LENGTHS.unpack_from(packed)
     if _LENGTHS.size + sum(lengths) != len(packed):
-        raise InvalidMessage("its lengths contradict its size")
+        return None
     body_start = _LENGTHS.size + lengths[0]
     original_start = body_start + lengths[1]
     return Record(packed[_LENGTHS.size : body_start], packed[body_start:original_start], packed[original_start:])
 
 
-class ExternalMessages:
-    """Converts messages that other programs published to `receipts`, with the same checks as ingest.
+def external_record(validator: Validator, received_us: int, method: Any, properties: Any, body: bytes) -> Record:
+    """Convert a message that another program published to `receipts`; a refusal if it is not a valid receipt.
 
-    The key and the time of receipt are computed here; those in the message are ignored.
+    It is validated like a receipt that ingest accepts. The key and the time of receipt are computed, and those in
+    the message are ignored.
     """
-
-    def __init__(self, validator: Validator, clock: Clock) -> None:
-        self._validator = validator
-        self._clock = clock
-
-    def record(self, method: Any, properties: Any, body: bytes) -> Record:
-        """A receipt, or a refusal if the message is not valid."""
-        received_us = self._clock.now_us()
-        try:
-            head, _, _ = self._validator.check(body, received_us, EXTERNAL_SOURCE)
-        except ReceiptError as error:
-            faults = [*error.faults, Fault("amqp", _origin(method, properties))]
-            head, original = self._validator.refusal(faults, body, received_us, EXTERNAL_SOURCE)
-            return Record(head, b"", original)
-        return Record(head, body, b"")
+    try:
+        head, _, _ = validator.check(body, received_us, EXTERNAL_SOURCE)
+    except ReceiptError as error:
+        faults = [*error.faults, Fault("amqp", _origin(method, properties))]
+        head, original = validator.refusal(faults, body, received_us, EXTERNAL_SOURCE)
+        return Record(head, b"", original)
+    return Record(head, body, b"")
 
 
 def _origin(method: Any, properties: Any) -> str:
-    """Exchange, routing key and properties of the message, so that people can find the sender."""
+    """Describe the origin of a message for the people who look for its sender."""
     named = {name: value for name, value in vars(properties).items() if value is not None}
-    headers = named.pop("headers", None) or {}
-    own_headers = {name: value for name, value in headers.items() if name != "x-stream-offset"}
-    shown = msgspec.json.encode(named | ({"headers": own_headers} if own_headers else {}), enc_hook=str).decode()
+    headers = {name: value for name, value in named.pop("headers", {}).items() if name != "x-stream-offset"}
+    shown = msgspec.json.encode(named | ({"headers": headers} if headers else {}), enc_hook=str).decode()
     return (
         f"published to exchange {method.exchange!r} with routing key {method.routing_key!r}, "
         f"properties {shown[:SHOWN_PROPERTIES_CHARS]}"

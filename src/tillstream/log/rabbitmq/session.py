@@ -1,12 +1,13 @@
-"""The log's operations on one connection: declare the streams, append, read, and publish progress."""
+"""The operations of the log on one connection: declare the streams, read, and publish progress."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
+import msgspec
 import structlog
 from pika import BasicProperties
 
@@ -16,7 +17,15 @@ from tillstream.log.rabbitmq import topology
 from tillstream.log.rabbitmq.connection import Channel, Connection
 from tillstream.log.rabbitmq.messages import JSON, PERSISTENT, Message
 from tillstream.log.rabbitmq.streams import Delivery, Publisher, StreamConsumer, StreamReader
-from tillstream.log.rabbitmq.topology import Directory, Exchange, Generation, Progress, offset_of, position_of
+from tillstream.log.rabbitmq.topology import (
+    Directory,
+    DirectoryEntry,
+    Exchange,
+    Generation,
+    Progress,
+    offset_of,
+    position_of,
+)
 
 _BINDING_WEIGHT = "1"
 _MAX_STEP_BYTES = 16 * 1024 * 1024
@@ -27,7 +36,7 @@ _logger = structlog.get_logger()
 class PartitionRead(NamedTuple):
     """The messages that a read found in one generation, in order.
 
-    If `missing_upto` is set, records up to this offset are missing before the next generation.
+    If `missing_upto` is not None, the records up to this offset are missing, and the next generation follows.
     """
 
     generation: Generation
@@ -36,7 +45,7 @@ class PartitionRead(NamedTuple):
 
 
 class Session:
-    """A connection on which all exchanges and streams are declared. Use it on the connection's thread only."""
+    """A connection on which all exchanges and streams are declared. Use it on the thread of the connection only."""
 
     def __init__(self, connection: Connection, settings: Settings, publisher: Publisher, progress: Progress) -> None:
         self._connection = connection
@@ -51,9 +60,9 @@ class Session:
 
     @classmethod
     async def open(cls, connection: Connection, settings: Settings, progress: Progress) -> Session:
-        """Declare what is missing, replace streams that lost their end, and bind `receipts` last.
+        """Declare what is missing, and replace streams that lost their end.
 
-        `progress` is the last progress that this process knows; the broker may have lost it.
+        `progress` is the last progress that this process has published. The broker may have lost it.
         """
         session = cls(connection, settings, await Publisher.open(connection), progress)
         channel = await connection.channel()
@@ -62,12 +71,11 @@ class Session:
         bind = channel.raw.exchange_bind
         is_copy = {"x-match": "all", topology.COPY_HEADER: True}
         await channel.request(bind, topology.COPIES, topology.FILTER, arguments=is_copy)
-        for stream, arguments in topology.control_streams().items():
+        for stream, arguments in topology.CONTROL_STREAMS.items():
             await channel.request(channel.raw.queue_declare, stream, durable=True, arguments=arguments)
-        # The directory is read after the progress, so it has every stream that the progress refers to.
+        # The directory is read after the progress, so it contains every stream that the progress refers to.
         await session.progress()
-        for entry in await session.reader.read_all(topology.DIRECTORY_STREAM):
-            session._add_to_directory(entry.body)
+        await session._read_directory()
         wanted = topology.partitions(settings)
         prepared = range(topology.PACKED_PARTITION, len(session._progress.prepared.offsets) + 1)
         created = False
@@ -77,19 +85,21 @@ class Session:
             await asyncio.sleep(topology.NEW_STREAM_DELAY_S)
         for exchange in topology.PUBLIC_EXCHANGES:
             await _declare(channel, exchange)
+        # Receipts reach the streams only after this last binding, when all streams are ready.
         await channel.request(bind, topology.FILTER, topology.RECEIPTS)
         return session
 
-    def _add_to_directory(self, message: bytes) -> None:
-        try:
-            self.directory.add(message)
-        except (ValueError, KeyError) as error:
-            _logger.error("log.directory_entry_unreadable", stream=topology.DIRECTORY_STREAM, error=str(error))
+    async def _read_directory(self) -> None:
+        for delivery in await self.reader.read_all(topology.DIRECTORY_STREAM):
+            try:
+                self.directory.add(msgspec.json.decode(delivery.body, type=DirectoryEntry))
+            except ValueError as error:
+                _logger.error("log.directory_entry_unreadable", stream=topology.DIRECTORY_STREAM, error=str(error))
 
     async def _prepare_stream(self, partition: int, *, wanted: bool) -> bool:
-        """Make the partition's stream ready for appends; true if it had to be created."""
+        """Prepare the stream of a partition for appends. Returns whether it was created."""
         generation = self.directory.current(partition)
-        exists = await self._exists(generation)
+        exists = await self._connection.has_queue(generation.name)
         end = await self._end_of(partition) if exists else generation.after
         prepared = offset_of(self._progress.prepared, partition)
         exchange = topology.PACKED if partition == topology.PACKED_PARTITION else topology.PARTITIONER
@@ -105,13 +115,13 @@ class Session:
             )
             if exists:
                 await channel.request(channel.raw.queue_unbind, generation.name, exchange, _BINDING_WEIGHT)
-            await self._add_generation(follower)
-            generation, exists = follower, await self._exists(follower)
+            await self._publish_entry(DirectoryEntry(partition, after=prepared))
+            generation, exists = follower, await self._connection.has_queue(follower.name)
         created = not exists and wanted
         if created:
             if partition not in self.directory.partitions:
                 # Readers must find this stream even after the setting for partitions is lowered.
-                await self._add_generation(generation)
+                await self._publish_entry(DirectoryEntry(partition, after=generation.after))
             arguments = topology.stream_arguments(self._settings)
             await channel.request(channel.raw.queue_declare, generation.name, durable=True, arguments=arguments)
         if wanted:
@@ -119,26 +129,19 @@ class Session:
         channel.close()
         return created
 
-    async def _add_generation(self, generation: Generation) -> None:
-        await self._publish(topology.DIRECTORY_STREAM, topology.encode_generation(generation))
-        self.directory.add_generation(generation)
+    async def _publish_entry(self, entry: DirectoryEntry) -> None:
+        await self._publish(topology.DIRECTORY_STREAM, msgspec.json.encode(entry))
+        self.directory.add(entry)
 
     async def _publish(self, stream: str, text: bytes) -> None:
         properties = BasicProperties(JSON, delivery_mode=PERSISTENT)
         await self.publisher.publish([Message("", stream, properties, text, True)])
 
-    async def _exists(self, generation: Generation) -> bool:
-        channel = await self._connection.channel()
-        exists = await channel.has_queue(generation.name)
-        if exists:
-            channel.close()
-        return exists
-
     def _partitions(self) -> list[int]:
         return sorted({*topology.partitions(self._settings), *self.directory.partitions})
 
     async def end(self) -> Position:
-        """The position after the last message of every stream."""
+        """Return the position of the last message of every stream."""
         partitions = self._partitions()
         ends = dict(zip(partitions, await asyncio.gather(*map(self._end_of, partitions)), strict=True))
         return position_of(ends.get(partition, topology.NO_OFFSET) for partition in range(1, max(ends) + 1))
@@ -149,12 +152,16 @@ class Session:
         return generation.after if last is None else generation.log_offset(last.offset)
 
     async def lag(self) -> dict[int, int]:
-        """The number of uncommitted records by partition."""
+        """Return the number of uncommitted records by partition."""
         end, progress = await asyncio.gather(self.end(), self.progress())
         return {
             partition: max(0, self.directory.records(partition, offset_of(progress.committed, partition), last))
             for partition, last in enumerate(end.offsets, 1)
         }
+
+    async def count(self, upto: Position) -> int:
+        """Return the number of records at or before the position."""
+        return self.directory.count(upto)
 
     async def check(self) -> None:
         """Raises `ConnectionLost` or `BrokerBlocked` if nothing can be appended now."""
@@ -162,77 +169,73 @@ class Session:
         await self.progress()
 
     async def progress(self) -> Progress:
-        """The progress that the engine published last."""
+        """Return the progress that the engine published last."""
         last = await self.reader.read_last(topology.PROGRESS_STREAM)
         if last is not None:
             try:
                 self._progress = Progress.decode(last.body).merge(self._progress)
-            except ValueError as error:
+            except (ValueError, KeyError) as error:
                 _logger.error("log.progress_unreadable", stream=topology.PROGRESS_STREAM, error=str(error))
         return self._progress
 
     async def publish_progress(self, position: Position, *, committed: bool) -> Progress:
-        """Make the engine's progress durable, and return it."""
+        """Make the progress of the engine durable, and return it."""
         async with self._progress_lock:
             progress = self._progress.advance(position, committed=committed)
             await self._publish(topology.PROGRESS_STREAM, progress.encode())
             self._progress = progress
         return progress
 
-    async def publish_holes(self, holes: Sequence[tuple[int, int]]) -> None:
-        """Add holes, as pairs of partition and offset, to the directory."""
-        for partition, offset in holes:
-            if not self.directory.is_hole(partition, offset):
-                message = topology.encode_hole(partition, offset)
-                await self._publish(topology.DIRECTORY_STREAM, message)
-                self.directory.add(message)
+    async def publish_holes(self, holes: Iterable[DirectoryEntry]) -> None:
+        """Add holes to the directory."""
+        for each in holes:
+            if each.hole is not None and not self.directory.is_hole(each.partition, each.hole):
+                await self._publish_entry(each)
 
     async def read(
         self, after: Position, limit: int, reader: int, readers: int
     ) -> tuple[Directory, list[PartitionRead]]:
-        """The directory, and about `limit` messages after a position from all streams that have any.
+        """Return the directory, and about `limit` messages after a position from all streams that have any.
 
-        With several `readers`, the one with number `reader` reads only its share of the partitions.
+        With several `readers`, each one reads a part of the partitions. `reader` is its number, from 0.
         """
         async with self._read_lock:
-            # Partitions are assigned by number, so no stream is read twice.
             partitions = [partition for partition in self._partitions() if partition % readers == reader]
             found = await asyncio.gather(*(self._seek(each, offset_of(after, each)) for each in partitions))
             busy = [partition for partition in partitions if self._consumers[partition].ready]
             share = -(-limit // len(busy)) if busy else 0
-            # A stream with fewer messages than its share does not delay the others.
-            taken = {partition: _pop(self._consumers[partition], share) for partition in busy}
-            reads = [each._replace(deliveries=taken.get(each.generation.partition, ())) for each in found]
+            popped = {partition: _pop(self._consumers[partition], share) for partition in busy}
+            reads = [each._replace(deliveries=popped.get(each.generation.partition, ())) for each in found]
             return self.directory, reads
 
     async def _seek(self, partition: int, after: int) -> PartitionRead:
         generation, following = self.directory.find(partition, after + 1)
         consumer = self._consumers.setdefault(partition, StreamConsumer(self._connection))
-        if following is None or await self._exists(generation):
+        if following is None or await self._connection.has_queue(generation.name):
             await consumer.seek(generation.name, generation.stream_offset(after + 1))
         else:
             consumer.ready = deque()
         missing = following is not None and not consumer.ready and following.after > after
         return PartitionRead(generation, (), following.after if following is not None and missing else None)
 
-    async def fetch(self, wanted: Mapping[int, Sequence[int]]) -> dict[tuple[int, int], Delivery]:
-        """The messages by partition and log offset, for the wanted offsets of each partition."""
+    async def fetch(self, wanted: Collection[tuple[int, int]]) -> dict[tuple[int, int], Delivery]:
+        """Return the messages by partition and offset. Missing messages are left out."""
+        by_generation: defaultdict[Generation, list[int]] = defaultdict(list)
+        for partition, offset in wanted:
+            generation, _ = self.directory.find(partition, offset)
+            by_generation[generation].append(generation.stream_offset(offset))
         found: dict[tuple[int, int], Delivery] = {}
-        for partition, offsets in wanted.items():
-            by_stream: dict[Generation, list[int]] = {}
-            for offset in offsets:
-                generation, _ = self.directory.find(partition, offset)
-                by_stream.setdefault(generation, []).append(generation.stream_offset(offset))
-            for generation, stream_offsets in by_stream.items():
-                if generation == self.directory.current(partition) or await self._exists(generation):
-                    deliveries = await self.reader.read_at(generation.name, stream_offsets)
-                    found |= {(partition, generation.log_offset(at)): each for at, each in deliveries.items()}
+        for generation, offsets in by_generation.items():
+            partition = generation.partition
+            if generation == self.directory.current(partition) or await self._connection.has_queue(generation.name):
+                deliveries = await self.reader.read_at(generation.name, offsets)
+                found |= {(partition, generation.log_offset(at)): each for at, each in deliveries.items()}
         return found
 
     async def watch_deletions(self) -> None:
         """Attach a consumer to each stream that receives appends.
 
-        When a stream is deleted, the broker cancels its consumer, and that ends the connection.
+        If a stream is deleted, the broker cancels its consumer, and the connection ends.
         """
         channel = await self._connection.channel()
         for partition in topology.partitions(self._settings):
@@ -240,14 +243,14 @@ class Session:
 
 
 def _pop(consumer: StreamConsumer, share: int) -> list[Delivery]:
-    """A share of the messages, plus the rest of the batch that the last message belongs to."""
-    count = size = 0
+    """Take a share of the messages, and the rest of the batch that contains the last message."""
+    count = size_bytes = 0
     batch_id = None
     for each in consumer.ready:
         belongs = count < share or (batch_id is not None and each.properties.message_id == batch_id)
-        if not belongs or size >= _MAX_STEP_BYTES:
+        if not belongs or size_bytes >= _MAX_STEP_BYTES:
             break
-        count, size, batch_id = count + 1, size + len(each.body), each.properties.message_id
+        count, size_bytes, batch_id = count + 1, size_bytes + len(each.body), each.properties.message_id
     return consumer.pop(count)
 
 

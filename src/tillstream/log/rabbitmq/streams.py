@@ -1,25 +1,25 @@
-"""Publish to, look up and follow the streams of one connection."""
+"""Publish to the streams of one connection, look up messages by offset, and follow streams."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from tillstream.log.rabbitmq.connection import BrokerBlocked, Channel, Connection, ConnectionLost, reason_of
+from tillstream.log.rabbitmq.connection import BrokerBlocked, Channel, Connection, ConnectionLost
 from tillstream.log.rabbitmq.messages import Message
 
 MAX_UNCONFIRMED = 2_000
 CONFIRM_TIMEOUT_S = 1.0
-"""The longest time without a confirm from the broker while a publisher waits for one."""
+"""The maximum time without a confirm from the broker while a publisher waits for one."""
 
 LOOKUP_PREFETCH = 1_000
 FOLLOW_PREFETCH = 2_000
-"""The number of messages that the broker sends ahead for one stream; no more are buffered."""
+"""The maximum number of messages of one stream that the broker sends before they are acknowledged."""
 
 MAX_SPAN_GAP = 200
-"""Two offsets at most this far apart are looked up with one consumer."""
+"""The maximum distance of two offsets that are looked up with one consumer."""
 
 _OFFSET_HEADER = "x-stream-offset"
 _MESSAGES_PER_TURN = 250
@@ -28,26 +28,23 @@ _LAST_ATTEMPTS = 5
 
 
 class Publisher:
-    """Publishes with confirms, with up to `MAX_UNCONFIRMED` messages in flight."""
+    """Publishes messages and waits for their confirms. At most `MAX_UNCONFIRMED` messages are unconfirmed."""
 
     def __init__(self, connection: Connection, channel: Channel) -> None:
         self._connection = connection
-        self._channel = channel
         self._raw = channel.raw
-        self._published = 0
-        self._confirmed = 0
-        self._confirmed_out_of_order: set[int] = set()
+        self._last_tag = 0
+        self._unconfirmed: set[int] = set()
         self._refusal = ""
         self._changed = asyncio.Event()
         self._lock = asyncio.Lock()
         self._raw.add_on_return_callback(self._on_return)
-        self._raw.add_on_close_callback(lambda *_: self._changed.set())
         connection.raw.add_on_connection_blocked_callback(lambda *_: self._changed.set())
         connection.ended.add_done_callback(lambda _: self._changed.set())
 
     @classmethod
     async def open(cls, connection: Connection) -> Publisher:
-        """Raises `ConnectionLost`."""
+        """Open a publisher on its own channel. Raises `ConnectionLost`."""
         channel = await connection.channel()
         publisher = cls(connection, channel)
         await channel.request(channel.raw.confirm_delivery, publisher._on_confirm)
@@ -58,13 +55,9 @@ class Publisher:
         if method.NAME == "Basic.Nack":
             self._refusal = "the broker could not store it"
         if method.multiple:
-            self._confirmed = max(self._confirmed, method.delivery_tag)
-            self._confirmed_out_of_order = {tag for tag in self._confirmed_out_of_order if tag > self._confirmed}
+            self._unconfirmed = {tag for tag in self._unconfirmed if tag > method.delivery_tag}
         else:
-            self._confirmed_out_of_order.add(method.delivery_tag)
-        while self._confirmed + 1 in self._confirmed_out_of_order:
-            self._confirmed += 1
-            self._confirmed_out_of_order.remove(self._confirmed)
+            self._unconfirmed.discard(method.delivery_tag)
         self._changed.set()
 
     def _on_return(self, _: Any, method: Any, __: Any, ___: bytes) -> None:
@@ -77,43 +70,41 @@ class Publisher:
         """
         async with self._lock:
             for count, message in enumerate(messages, 1):
-                if self._published - self._confirmed >= MAX_UNCONFIRMED:
-                    await self._wait_for_confirms(self._published - MAX_UNCONFIRMED // 2)
+                if len(self._unconfirmed) >= MAX_UNCONFIRMED:
+                    await self._wait_for_confirms(MAX_UNCONFIRMED // 2)
                 self.check()
+                self._last_tag += 1
+                self._unconfirmed.add(self._last_tag)
                 self._raw.basic_publish(
                     message.exchange, message.routing_key, message.body, message.properties, mandatory=message.mandatory
                 )
-                self._published += 1
                 if not count % _MESSAGES_PER_TURN:
-                    # Let the loop send these messages and receive confirms.
+                    # The loop sends these messages and receives confirms.
                     await asyncio.sleep(0)
-            await self._wait_for_confirms(self._published)
+            await self._wait_for_confirms(0)
             if self._refusal:
                 raise ConnectionLost(self._refusal)
 
-    async def _wait_for_confirms(self, upto_tag: int) -> None:
-        while self._confirmed < upto_tag:
+    async def _wait_for_confirms(self, remaining: int) -> None:
+        """Wait until at most `remaining` messages are unconfirmed."""
+        while len(self._unconfirmed) > remaining:
             self.check()
-            before = self._confirmed
             self._changed.clear()
             try:
                 await asyncio.wait_for(self._changed.wait(), CONFIRM_TIMEOUT_S)
             except TimeoutError:
-                if self._confirmed == before:
-                    raise ConnectionLost(f"the broker has confirmed nothing for {CONFIRM_TIMEOUT_S:g} s") from None
+                raise ConnectionLost(f"the broker has confirmed nothing for {CONFIRM_TIMEOUT_S:g} s") from None
 
     def check(self) -> None:
         """Raises `BrokerBlocked` or `ConnectionLost` if nothing can be published now."""
         if self._connection.ended.done():
             raise ConnectionLost(self._connection.ended.result())
-        if self._channel.close_reason is not None:
-            raise ConnectionLost(reason_of(self._channel.close_reason))
         if self._connection.blocked_reason:
             raise BrokerBlocked(f"the broker accepts nothing for now: {self._connection.blocked_reason}")
 
 
 class Delivery(NamedTuple):
-    """A message of a stream with pika's method and properties."""
+    """A message of a stream with the method and the properties of pika."""
 
     offset: int
     method: Any
@@ -126,36 +117,28 @@ class Delivery(NamedTuple):
 
 
 class StreamReader:
-    """Looks up messages with short-lived consumers. Every method raises `ConnectionLost`."""
+    """Looks up messages with temporary consumers. Every method raises `ConnectionLost`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._limit = asyncio.Semaphore(_CONCURRENT_LOOKUPS)
 
     async def read_last(self, stream: str) -> Delivery | None:
-        """The last message; None if the stream is empty."""
+        """Return the last message; None if the stream is empty."""
         for _ in range(_LAST_ATTEMPTS):
-            newest: deque[Delivery] = deque(maxlen=1)
-            await self._read(stream, "last", LOOKUP_PREFETCH, newest.append)
-            if newest:
-                return newest[0]
+            if newest := await self._read(stream, "last", LOOKUP_PREFETCH):
+                return newest[-1]
             # The broker finds no last message while it starts a segment, even if there are others.
-            if not await self._has_any(stream):
+            if not await self._read(stream, "first", 1, until=0):
                 return None
         raise ConnectionLost(f"the broker finds messages in {stream}, but no last one")
 
-    async def _has_any(self, stream: str) -> bool:
-        found: list[Delivery] = []
-        await self._read(stream, "first", 1, found.append, lambda: True)
-        return bool(found)
-
     async def read_all(self, stream: str) -> list[Delivery]:
-        found: list[Delivery] = []
-        await self._read(stream, "first", LOOKUP_PREFETCH, found.append)
-        return found
+        """Return all messages of a stream."""
+        return await self._read(stream, "first", LOOKUP_PREFETCH)
 
     async def read_at(self, stream: str, offsets: Sequence[int]) -> dict[int, Delivery]:
-        """The messages by offset; offsets without a message are left out."""
+        """Return the messages by offset. Missing messages are left out."""
         found = await self._read_spans(stream, offsets)
         if missing := set(offsets) - found.keys():
             # A consumer that attaches while the broker starts a segment may skip messages.
@@ -169,58 +152,32 @@ class StreamReader:
                 spans[-1].append(offset)
             else:
                 spans.append([offset])
-        found: dict[int, Delivery] = {}
-        for part in await asyncio.gather(*(self._read_span(stream, span) for span in spans)):
-            found.update(part)
-        return found
+        reads = [
+            self._read(stream, span[0], min(span[-1] - span[0] + 1, LOOKUP_PREFETCH), until=span[-1]) for span in spans
+        ]
+        wanted = set(offsets)
+        return {each.offset: each for found in await asyncio.gather(*reads) for each in found if each.offset in wanted}
 
-    async def _read_span(self, stream: str, wanted: Sequence[int]) -> dict[int, Delivery]:
-        found: dict[int, Delivery] = {}
-        last_read = wanted[0] - 1
-        chosen = frozenset(wanted)
-
-        def collect(delivery: Delivery) -> None:
-            nonlocal last_read
-            last_read = delivery.offset
-            if last_read in chosen:
-                found[last_read] = delivery
-
-        prefetch = min(wanted[-1] - wanted[0] + 1, LOOKUP_PREFETCH)
-        await self._read(stream, wanted[0], prefetch, collect, lambda: last_read >= wanted[-1])
-        return found
-
-    async def _read(
-        self,
-        stream: str,
-        offset: str | int,
-        prefetch: int,
-        collect: Callable[[Delivery], None],
-        enough: Callable[[], bool] = lambda: False,
-    ) -> None:
-        """Read until the end of the stream, or until `enough` is true."""
-        count = 0
-
-        def deliver(method: Any, properties: Any, body: bytes) -> None:
-            nonlocal count
-            count += 1
-            collect(Delivery.of(method, properties, body))
-
+    async def _read(self, stream: str, offset: str | int, prefetch: int, until: int | None = None) -> list[Delivery]:
+        """Read messages up to the end of the stream, or until one of them has at least the offset `until`."""
+        found: list[Delivery] = []
         async with self._limit:
             channel = await self._connection.channel()
             try:
-                await channel.consume(stream, prefetch, offset, deliver)
+                await channel.consume(stream, prefetch, offset, lambda *message: found.append(Delivery.of(*message)))
                 before = 0
-                # Fewer messages than the prefetch mean the end of the stream; otherwise the broker waits for an ack.
-                while count - before >= prefetch and not enough():
-                    before = count
+                # The broker has sent fewer messages than the prefetch only at the end of the stream.
+                while len(found) - before >= prefetch and (until is None or found[-1].offset < until):
+                    before = len(found)
                     channel.raw.basic_ack(0, multiple=True)
                     await channel.barrier(prefetch)
             finally:
                 channel.close()
+        return found
 
 
 class StreamConsumer:
-    """Follows one stream; `ready` holds the messages that were received and not yet taken with `pop`."""
+    """Follows one stream. `ready` contains the messages that were received but not taken with `pop`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -232,11 +189,11 @@ class StreamConsumer:
         self.ready: deque[Delivery] = deque()
 
     async def seek(self, stream: str, offset: int) -> None:
-        """Fill `ready` with the messages from an offset on. Raises `ConnectionLost`.
+        """Fill `ready` with the messages from an offset. Raises `ConnectionLost`.
 
-        If no message was sent ahead, a new consumer is attached, so that every confirmed message is
-        seen. A gap before the first message counts only if two consumers in a row find the same one:
-        a consumer that attaches while the broker starts a segment may skip messages.
+        If no message was sent in advance, a new consumer is attached, which receives every confirmed message. A
+        gap before the first message is accepted only if two consumers find the same gap: a consumer that attaches
+        while the broker starts a segment may skip messages.
         """
         await self._follow(stream, offset)
         while self.ready and self.ready[0].offset != offset and (stream, self.ready[0].offset) != self._first_after_gap:
@@ -256,9 +213,8 @@ class StreamConsumer:
     async def _attach(self, stream: str, offset: int) -> None:
         if self._channel is not None:
             self._channel.close()
-        # The old consumer may still receive messages; they go to the old deque.
-        ready: deque[Delivery] = deque()
-        self.ready = ready
+        # The old consumer may still receive messages, which must not be mixed with those of the new consumer.
+        self.ready = ready = deque[Delivery]()
         self._stream, self._next = stream, offset
         self._channel = await self._connection.channel()
         await self._channel.consume(
@@ -266,9 +222,9 @@ class StreamConsumer:
         )
 
     def pop(self, count: int) -> list[Delivery]:
-        """Take the next messages, and acknowledge them so that the broker sends more."""
-        taken = [self.ready.popleft() for _ in range(min(count, len(self.ready)))]
-        if taken and self._channel is not None:
-            self._next, self._acknowledged = taken[-1].offset + 1, True
-            self._channel.raw.basic_ack(taken[-1].method.delivery_tag, multiple=True)
-        return taken
+        """Return the next messages, and acknowledge them, so that the broker sends more."""
+        popped = [self.ready.popleft() for _ in range(min(count, len(self.ready)))]
+        if popped and self._channel is not None:
+            self._next, self._acknowledged = popped[-1].offset + 1, True
+            self._channel.raw.basic_ack(popped[-1].method.delivery_tag, multiple=True)
+        return popped

@@ -1,4 +1,4 @@
-"""Exchanges and streams on the broker, and the state that the control streams hold."""
+"""Exchanges and streams on the broker, and the state of the log that the control streams contain."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tillstream.config.settings import Settings
 from tillstream.log.base import START, Position
 
 RECEIPTS = "receipts"
-"""The public exchange for receipts: fanout and not durable, as existing clients declare it."""
+"""The public exchange for receipts. It is a fanout exchange and not durable, as existing clients declare it."""
 
 FIGURES = ("count", "categories", "metrics-db", "metrics-storm")
 """The public exchanges for the running figures of the day, declared in the same way."""
@@ -34,12 +34,18 @@ PROGRESS_STREAM = "tillstream.progress"
 DIRECTORY_STREAM = "tillstream.streams"
 
 PACKED_PARTITION = 1
-"""Streams of receipts have the partitions after it. There is no partition 0, so 0 is never a record id."""
+"""The partition of the packed stream. Streams of receipts have the partitions after it.
+
+No partition has the number 0, so 0 is never a record id.
+"""
 
 QUEUE_TYPE = "x-queue-type"
 NEW_STREAM_DELAY_S = 3.0
-"""Time between the declaration of a stream and the first append to it. RabbitMQ writes its tables to disk
-about two seconds after the files of a stream; a broker that is killed before that forgets the stream."""
+"""The time between the declaration of a stream and the first append to it.
+
+RabbitMQ stores its tables about two seconds after the files of a stream. A broker that is killed before that
+forgets the stream.
+"""
 
 NO_OFFSET = START.offsets[0]
 
@@ -50,7 +56,7 @@ _PROGRESS_SEGMENT_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """An exchange to declare; `arguments` are the broker's."""
+    """An exchange to declare, with arguments of the broker."""
 
     name: str
     kind: str
@@ -62,7 +68,7 @@ class Exchange:
 INTERNAL_EXCHANGES: Final = (
     Exchange(PARTITIONER, "x-consistent-hash"),
     Exchange(COPIES, "fanout"),
-    # Copies match its binding to an exchange without a queue. All other messages go to the alternate exchange.
+    # Copies are routed to `COPIES`, which has no queue. Other messages are routed to the alternate exchange.
     Exchange(FILTER, "headers", arguments={"alternate-exchange": PARTITIONER}),
     Exchange(PACKED, "fanout", internal=False),
 )
@@ -70,14 +76,14 @@ INTERNAL_EXCHANGES: Final = (
 PUBLIC_EXCHANGES: Final = tuple(
     Exchange(name, "fanout", durable=False, internal=False) for name in (*FIGURES, RECEIPTS)
 )
-"""Exchanges that the broker forgets when it restarts. They are declared after the internal ones."""
+"""The exchanges that the broker forgets when it restarts. They are declared after the internal ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A stream that holds the offsets of its partition after `after`.
+    """A stream with the offsets of its partition after `after`.
 
-    When a stream loses its end or is deleted, a new generation follows it, so that no offset is reused.
+    If a stream loses its end or is deleted, a new generation follows it, because no offset may be reused.
     """
 
     partition: int
@@ -85,85 +91,84 @@ class Generation:
 
     @property
     def name(self) -> str:
+        """The name of the stream."""
         number = self.partition - PACKED_PARTITION - 1
         base = PACKED if number < 0 else f"tillstream.receipts.{number}"
         return base + (f".after-{self.after}" if self.after != NO_OFFSET else "")
 
     def log_offset(self, stream_offset: int) -> int:
+        """Convert an offset of the stream to an offset of the partition."""
         return self.after + 1 + stream_offset
 
     def stream_offset(self, log_offset: int) -> int:
+        """Convert an offset of the partition to an offset of the stream."""
         return log_offset - self.after - 1
 
 
+class DirectoryEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A message of the directory stream: a new generation of a partition, or a hole in it."""
+
+    partition: int = msgspec.field(name="stream")
+    after: int | None = None
+    hole: int | None = None
+
+
 class Directory:
-    """The generations of every partition, and its holes: offsets that the broker used for itself."""
+    """The generations of every partition, and its holes. A hole is an offset that the broker used for itself."""
 
     def __init__(self) -> None:
         self._generations: dict[int, list[Generation]] = {}
         self._holes: defaultdict[int, list[int]] = defaultdict(list)
 
-    def add(self, message: bytes) -> None:
-        """Add a message of the directory stream. Raises `ValueError` or `KeyError`."""
-        entry = msgspec.json.decode(message, type=dict[str, int])
-        partition = entry["stream"]
-        if "after" in entry:
-            self.add_generation(Generation(partition, entry["after"]))
-        elif entry["hole"] not in self._holes[partition]:
-            self._holes[partition].append(entry["hole"])
-            self._holes[partition].sort()
-
-    def add_generation(self, generation: Generation) -> None:
-        known = self.generations(generation.partition)
-        self._generations[generation.partition] = sorted({*known, generation}, key=lambda each: each.after)
+    def add(self, entry: DirectoryEntry) -> None:
+        """Add a generation or a hole. Nothing changes if it is known."""
+        if entry.after is not None:
+            generations = {*self.generations(entry.partition), Generation(entry.partition, entry.after)}
+            self._generations[entry.partition] = sorted(generations, key=lambda each: each.after)
+        if entry.hole is not None:
+            self._holes[entry.partition] = sorted({*self._holes[entry.partition], entry.hole})
 
     def generations(self, partition: int) -> list[Generation]:
+        """Return the generations of a partition in order."""
         return self._generations.get(partition) or [Generation(partition)]
 
     def current(self, partition: int) -> Generation:
+        """Return the last generation of a partition."""
         return self.generations(partition)[-1]
 
     def find(self, partition: int, log_offset: int) -> tuple[Generation, Generation | None]:
-        """The generation that holds an offset, and the next one."""
+        """Return the generation that contains an offset, and the generation after it."""
         known = self.generations(partition)
         index = max(bisect_right([each.after for each in known], log_offset - 1) - 1, 0)
         return known[index], known[index + 1] if index + 1 < len(known) else None
 
     @property
     def partitions(self) -> set[int]:
+        """The partitions that have an entry."""
         return {*self._generations, *self._holes}
 
     def records(self, partition: int, after: int, upto: int) -> int:
-        """The number of records after one offset, up to and including another."""
+        """Return the number of records from the offset after `after` to the offset `upto`."""
         holes = self._holes.get(partition, [])
         return upto - after - bisect_right(holes, upto) + bisect_right(holes, after)
 
     def is_hole(self, partition: int, offset: int) -> bool:
+        """Whether the broker used the offset for itself."""
         return offset in self._holes.get(partition, [])
 
     def count(self, position: Position) -> int:
-        """The number of records at or before the position."""
+        """Return the number of records at or before the position."""
         offsets = enumerate(position.offsets, 1)
         return sum(self.records(partition, NO_OFFSET, offset) for partition, offset in offsets)
 
 
-def encode_generation(generation: Generation) -> bytes:
-    """The message of the directory stream for a new generation."""
-    return msgspec.json.encode({"stream": generation.partition, "after": generation.after})
-
-
-def encode_hole(partition: int, offset: int) -> bytes:
-    """The message of the directory stream for a hole."""
-    return msgspec.json.encode({"stream": partition, "hole": offset})
-
-
 def offset_of(position: Position, partition: int) -> int:
-    """The last offset of a partition in a position. Partitions count from 1."""
+    """Return the last read offset of a partition. Partitions count from 1."""
     return position.offsets[partition - 1] if partition <= len(position.offsets) else NO_OFFSET
 
 
 def position_of(offsets: Iterable[int]) -> Position:
-    """The position for the offsets of partitions 1, 2, 3…, without unread partitions at the end."""
+    """Return the position for the offsets of partitions 1, 2, 3… Unread partitions at the end are left out."""
     found = list(offsets)
     while len(found) > 1 and found[-1] == NO_OFFSET:
         found.pop()
@@ -172,31 +177,29 @@ def position_of(offsets: Iterable[int]) -> Position:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The engine's committed position, and its prepared position, which never goes back."""
+    """The engine's committed position, and its prepared position, which never decreases."""
 
     committed: Position = START
     prepared: Position = START
 
     def advance(self, position: Position, *, committed: bool) -> Progress:
-        """The progress after the engine published a position."""
+        """Return the progress after the engine published a position."""
         advanced = replace(self, prepared=_maximum(self.prepared, position))
         return replace(advanced, committed=position) if committed else advanced
 
     def merge(self, other: Progress) -> Progress:
-        """This progress, with the prepared position of the other if that is greater."""
+        """Return this progress with the greater one of both prepared positions."""
         return replace(self, prepared=_maximum(self.prepared, other.prepared))
 
     def encode(self) -> bytes:
+        """Return the message of the progress stream."""
         return msgspec.json.encode({"committed": str(self.committed), "reach": str(self.prepared)})
 
     @classmethod
     def decode(cls, message: bytes) -> Progress:
-        """Raises `ValueError`."""
+        """Convert a message of the progress stream. Raises `ValueError` or `KeyError`."""
         found = msgspec.json.decode(message, type=dict[str, str])
-        try:
-            return cls(Position.parse(found["committed"]), Position.parse(found["reach"]))
-        except KeyError as error:
-            raise ValueError(f"no {error} in it") from error
+        return cls(Position.parse(found["committed"]), Position.parse(found["reach"]))
 
 
 def _maximum(one: Position, other: Position) -> Position:
@@ -204,11 +207,12 @@ def _maximum(one: Position, other: Position) -> Position:
 
 
 def partitions(settings: Settings) -> range:
-    """The partitions that new records go to."""
+    """Return the partitions that new records are published to."""
     return range(PACKED_PARTITION, PACKED_PARTITION + 1 + settings.rabbitmq_partitions)
 
 
 def stream_arguments(settings: Settings) -> dict[str, Any]:
+    """Return the arguments of a stream of records."""
     arguments: dict[str, Any] = {QUEUE_TYPE: "stream"}
     segment = settings.rabbitmq_segment_bytes
     if settings.rabbitmq_retention_bytes:
@@ -221,7 +225,12 @@ def stream_arguments(settings: Settings) -> dict[str, Any]:
     return arguments
 
 
-def control_streams() -> dict[str, dict[str, Any]]:
-    """The arguments of the control streams by name."""
-    short = {"x-max-length-bytes": _PROGRESS_BYTES, "x-stream-max-segment-size-bytes": _PROGRESS_SEGMENT_BYTES}
-    return {PROGRESS_STREAM: {QUEUE_TYPE: "stream", **short}, DIRECTORY_STREAM: {QUEUE_TYPE: "stream"}}
+CONTROL_STREAMS: Final[dict[str, dict[str, Any]]] = {
+    PROGRESS_STREAM: {
+        QUEUE_TYPE: "stream",
+        "x-max-length-bytes": _PROGRESS_BYTES,
+        "x-stream-max-segment-size-bytes": _PROGRESS_SEGMENT_BYTES,
+    },
+    DIRECTORY_STREAM: {QUEUE_TYPE: "stream"},
+}
+"""The arguments of the control streams by name."""

@@ -38,8 +38,7 @@ def on_broker(broker_url: str) -> Run:
         try:
             return await work(connection)
         finally:
-            connection.end("done")
-            await connection.closed
+            await connection.close("done")
 
     return lambda work: asyncio.run(run(work))
 

@@ -1,17 +1,29 @@
-"""Connections and channels on a real broker."""
+"""Connections and channels on a real broker, and a connection that reconnects when the broker comes back."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import time
+from collections.abc import Iterator
 
 import pytest
 from pika import BasicProperties
 
 from tests.support.free_ports import free_port
+from tests.support.proxy import Proxy
 from tests.support.rabbitmq import Node
+from tests.support.waiting import wait_until
 from tests.unit.log.rabbitmq.conftest import Run
-from tillstream.log.rabbitmq.connection import Connection, ConnectionLost, address, parameters
+from tillstream.errors import LogUnavailable
+from tillstream.log.rabbitmq.connection import (
+    BrokerBlocked,
+    Connection,
+    ConnectionLost,
+    ReconnectingConnection,
+    address,
+    parameters,
+)
 from tillstream.log.rabbitmq.messages import Message
 from tillstream.log.rabbitmq.streams import Publisher
 
@@ -47,10 +59,10 @@ def test_connecting_to_a_silent_peer_fails() -> None:
 
 def test_a_missing_queue_does_not_end_the_connection(on_broker: Run) -> None:
     async def work(connection: Connection) -> tuple[bool, bool]:
-        missing = await (await connection.channel()).has_queue("s")
+        missing = await connection.has_queue("s")
         channel = await connection.channel()
         await channel.request(channel.raw.queue_declare, "s", durable=True, arguments=STREAM)
-        return missing, await channel.has_queue("s")
+        return missing, await connection.has_queue("s")
 
     assert on_broker(work) == (False, True)
 
@@ -80,3 +92,87 @@ def test_a_consumer_has_received_the_whole_stream_when_it_is_attached(on_broker:
         return seen
 
     assert on_broker(work) == [str(number).encode() for number in range(50)]
+
+
+async def open_session(connection: Connection) -> Connection:
+    """The connection itself serves as the session."""
+    return connection
+
+
+async def channel_number(session: Connection) -> int:
+    return int((await session.channel()).raw.channel_number)
+
+
+@pytest.fixture
+def proxy(node: Node) -> Iterator[Proxy]:
+    proxy = Proxy(node.port)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def reconnecting(node: Node, proxy: Proxy) -> Iterator[ReconnectingConnection[Connection]]:
+    connection = ReconnectingConnection(node.url(port=proxy.port), "test", open_session)
+    yield connection
+    connection.close()
+
+
+def test_a_call_runs_on_the_session(proxy: Proxy, reconnecting: ReconnectingConnection[Connection]) -> None:
+    proxy.open()
+    assert wait_until(lambda: _try(reconnecting), "it is connected") > 0
+    assert reconnecting.user == "guest"
+
+
+def test_calls_fail_at_once_while_the_broker_is_away_and_work_when_it_is_back(
+    proxy: Proxy, reconnecting: ReconnectingConnection[Connection]
+) -> None:
+    began = time.monotonic()
+    with pytest.raises(LogUnavailable, match=r"could not look at amqp://127\.0\.0\.1:.*: nothing listens there"):
+        reconnecting.call("look at", channel_number)
+    assert time.monotonic() - began < 0.5
+    proxy.open()
+    wait_until(lambda: _try(reconnecting), "it is connected")
+
+
+def test_a_lost_session_is_replaced(proxy: Proxy, reconnecting: ReconnectingConnection[Connection]) -> None:
+    proxy.open()
+    wait_until(lambda: _try(reconnecting), "it is connected")
+
+    async def lose(_: Connection) -> None:
+        raise ConnectionLost("it is gone")
+
+    with pytest.raises(LogUnavailable, match="it is gone"):
+        reconnecting.call("look at", lose)
+    wait_until(lambda: _try(reconnecting), "it is connected again")
+
+
+def test_the_session_stays_while_the_broker_is_blocked(
+    proxy: Proxy, reconnecting: ReconnectingConnection[Connection]
+) -> None:
+    proxy.open()
+    wait_until(lambda: _try(reconnecting), "it is connected")
+
+    async def current_session(session: Connection) -> Connection:
+        return session
+
+    async def block(_: Connection) -> None:
+        raise BrokerBlocked("low on disk")
+
+    before = reconnecting.call("look at", current_session)
+    with pytest.raises(LogUnavailable, match="low on disk"):
+        reconnecting.call("look at", block)
+    assert reconnecting.call("look at", current_session) is before
+
+
+def test_a_call_on_a_closed_connection_fails(reconnecting: ReconnectingConnection[Connection]) -> None:
+    reconnecting.close()
+    reconnecting.close()
+    with pytest.raises(LogUnavailable, match="it was closed"):
+        reconnecting.call("look at", channel_number)
+
+
+def _try(reconnecting: ReconnectingConnection[Connection]) -> int | None:
+    try:
+        return reconnecting.call("look at", channel_number)
+    except LogUnavailable:
+        return None
