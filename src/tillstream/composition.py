@@ -6,7 +6,7 @@ libraries of the database.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -97,16 +97,9 @@ def open_read_side(
         queries = Queries(database, log, metrics, settings, clock, engine.failure, stores=stores, formats=formats)
         quarantine_service = LocalQuarantineService(queries, database, log, decisions, replayer, clock)
         alerts = AlertEvaluator(database, log, settings, queries.calendar, stores)
-        yield ReadSide(log, database, engine, queries, alerts, metrics, quarantine_service, _broadcast(log, settings))
-
-
-def _broadcast(log: Log, settings: Settings) -> Callable[[Mapping[str, bytes]], None] | None:
-    if settings.log != "rabbitmq":
-        return None
-    from tillstream.log.rabbitmq.log import RabbitLog
-
-    assert isinstance(log, RabbitLog)
-    return log.broadcast
+        # Only the log on RabbitMQ has subscribers.
+        broadcast = getattr(log, "broadcast", None)
+        yield ReadSide(log, database, engine, queries, alerts, metrics, quarantine_service, broadcast)
 
 
 def _ingest_address(directory: DataDirectory, settings: Settings) -> str:

@@ -102,14 +102,12 @@ class Frame:
     @classmethod
     def unpack(cls, packed: bytes) -> Frame:
         """Convert bytes to a frame. Raises `FrameError` if the count or the offsets contradict the data."""
-        if len(packed) < 4:
-            raise FrameError("a frame of under 4 bytes")
-        [count] = struct.unpack_from("<I", packed)
-        start = 4 + 4 * count
-        if len(packed) < start:
-            raise FrameError(f"a frame of {count} items in {len(packed)} bytes")
-        offsets = array("I", (0, *struct.unpack_from(f"<{count}I", packed, 4)))
-        data = packed[start:]
+        try:
+            [count] = struct.unpack_from("<I", packed)
+            offsets = array("I", (0, *struct.unpack_from(f"<{count}I", packed, 4)))
+        except struct.error as error:
+            raise FrameError(f"a frame of {len(packed)} bytes: {error}") from error
+        data = packed[4 * len(offsets) :]
         if offsets[-1] != len(data):
             raise FrameError(f"a frame whose items take {offsets[-1]} bytes, not {len(data)}")
         return cls(data, offsets)

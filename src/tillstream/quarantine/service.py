@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from threading import Lock
@@ -70,40 +69,11 @@ class Outcome(Struct, frozen=True):
         return self.became not in (REPLAYED, DISCARDED)
 
 
-class _Outcomes(Struct):
-    entries: list[Outcome]
+class LocalQuarantineService:
+    """Reads and resolves quarantine entries of an open database, one at a time. Safe from any thread.
 
-
-class QuarantineService(ABC):
-    """Reads and resolves quarantine entries. An entry is resolved once. Its decision survives a rebuild.
-
-    Every method raises `BadQuery` for an invalid filter or id, and `DatabaseUnavailable`.
-    """
-
-    @abstractmethod
-    def page(self, filters: Mapping[str, str]) -> Row:
-        """A page of entries, as `Queries.quarantine` returns it."""
-
-    @abstractmethod
-    def one(self, entry: str) -> Row | None:
-        """One entry, as `Queries.quarantined` returns it."""
-
-    @abstractmethod
-    def replay(self, entry: str, edit: Edit | None = None) -> Outcome:
-        """Post the original or the edit to ingest, and resolve the entry if ingest accepts everything.
-
-        Raises `IngestUnavailable` if ingest cannot process the request now.
-        """
-
-    @abstractmethod
-    def discard(self, entries: Sequence[str]) -> list[Outcome]:
-        """Resolve at most `ENTRIES_LIMIT` entries without a replay."""
-
-
-class LocalQuarantineService(QuarantineService):
-    """The service over an open database. It resolves one entry at a time. Safe from any thread.
-
-    A decision is written to its file first and to the database second. A crash after the response of ingest and
+    An entry is resolved once. Its decision survives a rebuild. Every method raises `DatabaseUnavailable`, and
+    `BadQuery` for an invalid filter or id. A decision is written to its file first and to the database second. A crash after the response of ingest and
     before the decision leaves the entry open. Another replay is then harmless, because its receipt is a duplicate.
     """
 
@@ -124,12 +94,18 @@ class LocalQuarantineService(QuarantineService):
         return self._replayer.media_types
 
     def page(self, filters: Mapping[str, str]) -> Row:
+        """Return a page of entries, as `Queries.quarantine` does."""
         return self._queries.quarantine(filters)
 
     def one(self, entry: str) -> Row | None:
+        """Return one entry, as `Queries.quarantined` does."""
         return self._queries.quarantined(entry)
 
     def replay(self, entry: str, edit: Edit | None = None) -> Outcome:
+        """Post the original or the edit to ingest, and resolve the entry if ingest accepts everything.
+
+        Raises `IngestUnavailable` if ingest cannot process the request now.
+        """
         edit = edit or Edit()
         with self._deciding:
             row = self._rows([entry]).get(entry)
@@ -150,6 +126,7 @@ class LocalQuarantineService(QuarantineService):
             return Outcome(entry, REPLAYED, result.key, result.day, result.receipts)
 
     def discard(self, entries: Sequence[str]) -> list[Outcome]:
+        """Resolve at most `ENTRIES_LIMIT` entries without a replay."""
         if not entries:
             return []
         with self._deciding:
@@ -204,8 +181,12 @@ def _unresolved(entry: str, became: str, error: str, hint: str = "") -> Outcome:
     return Outcome(entry, became, errors=[{"path": "id", "error": error, "hint": hint}])
 
 
-class RemoteQuarantineService(QuarantineService):
-    """The service of a running engine, over HTTP. It returns the same results and raises the same errors."""
+class _Outcomes(Struct):
+    entries: list[Outcome]
+
+
+class RemoteQuarantineService:
+    """Calls the `LocalQuarantineService` of a running engine over HTTP. Results and errors are the same."""
 
     def __init__(self, holder: Holder, authorization: Mapping[str, str]) -> None:
         """Raises `DatabaseUnavailable` while the engine starts."""
@@ -238,3 +219,6 @@ class RemoteQuarantineService(QuarantineService):
         if response.status == HTTPStatus.BAD_REQUEST:
             raise BadQuery(fault.path, fault.error, fault.hint)
         raise IngestUnavailable("have it done by", self._engine.name, fault.error, fault.hint)
+
+
+QuarantineService = LocalQuarantineService | RemoteQuarantineService

@@ -12,7 +12,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Thread
@@ -124,7 +124,9 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._on_signal)
-        tasks = [asyncio.create_task(self._stop_after(self._keep(part))) for part in self.parts]
+        tasks = [asyncio.create_task(self._keep(part)) for part in self.parts]
+        for task in tasks:
+            task.add_done_callback(lambda _: self._stop.set())
         tasks.append(asyncio.create_task(self._report_ready()))
         await self._stop.wait()
         await self._stop_parts()
@@ -146,13 +148,6 @@ class Supervisor:
         for part in serving:
             await part.ready.wait()
         self._on_ready({part.name: part.address for part in serving})
-
-    async def _stop_after(self, keeping: Coroutine[None, None, None]) -> None:
-        """Stop everything when the coroutine returns or raises."""
-        try:
-            await keeping
-        finally:
-            self._stop.set()
 
     async def _keep(self, part: Part) -> None:
         """Run a part, and restart it when it dies."""

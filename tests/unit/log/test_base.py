@@ -26,8 +26,8 @@ def test_an_empty_frame_has_no_items() -> None:
 @pytest.mark.parametrize(
     ("packed", "reason"),
     [
-        (b"\x01\0\0", "under 4 bytes"),
-        (b"\x02\0\0\0\x01\0\0\0", "of 2 items in 8 bytes"),
+        (b"\x01\0\0", "a frame of 3 bytes"),
+        (b"\x02\0\0\0\x01\0\0\0", "a frame of 8 bytes"),
         (b"\x01\0\0\0\x05\0\0\0abc", "take 5 bytes, not 3"),
     ],
 )

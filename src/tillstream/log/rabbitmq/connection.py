@@ -51,7 +51,10 @@ Result = TypeVar("Result")
 
 
 class ConnectionLost(TillstreamError):
-    """The connection or the channel failed, or the broker does not answer."""
+    """The connection or the channel failed, or the broker does not answer.
+
+    A call on a channel that was already closed raises an `AMQPError` of pika instead.
+    """
 
 
 class BrokerBlocked(TillstreamError):
@@ -59,7 +62,7 @@ class BrokerBlocked(TillstreamError):
 
 
 class Channel:
-    """An AMQP channel. Its coroutines raise `ConnectionLost`.
+    """An AMQP channel. Its coroutines raise `ConnectionLost` or `AMQPError`.
 
     `on_failure` is called with the reason if the channel or one of its consumers ends unexpectedly.
     """
@@ -79,10 +82,7 @@ class Channel:
     async def request(self, method: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         """Call a method of the raw channel that has a callback, and wait for the reply."""
         reply = asyncio.get_running_loop().create_future()
-        try:
-            method(*arguments, callback=partial(_set_reply, reply), **named)
-        except AMQPError as error:
-            raise ConnectionLost(reason_of(error)) from error
+        method(*arguments, callback=partial(_set_reply, reply), **named)
         return await self.wait(reply)
 
     async def wait(self, reply: asyncio.Future[Any]) -> Any:
@@ -183,19 +183,16 @@ class Connection:
         self.blocked_reason = ""
 
     async def channel(self, on_failure: Callable[[str], None] | None = None) -> Channel:
-        """Open a channel. By default its failure ends the connection. Raises `ConnectionLost`."""
+        """Open a channel. By default its failure ends the connection."""
         if self.ended.done():
             raise ConnectionLost(self.ended.result())
         opened = asyncio.get_running_loop().create_future()
-        try:
-            channel = Channel(self.raw.channel(on_open_callback=opened.set_result), on_failure or self.end)
-        except AMQPError as error:
-            raise ConnectionLost(reason_of(error)) from error
+        channel = Channel(self.raw.channel(on_open_callback=opened.set_result), on_failure or self.end)
         await channel.wait(opened)
         return channel
 
     async def has_queue(self, name: str) -> bool:
-        """Whether the queue exists. Raises `ConnectionLost`."""
+        """Whether the queue exists."""
         channel = await self.channel(on_failure=lambda _: None)
         try:
             await channel.request(channel.raw.queue_declare, name, passive=True)
@@ -261,7 +258,7 @@ class ReconnectingConnection(Generic[Session]):
             except Exception as error:
                 if self._closing:
                     return
-                reason = str(error) or type(error).__name__
+                reason = reason_of(error)
                 self._set(None, reason)
                 if not isinstance(error, ConnectionLost | AMQPError | OperationalError):
                     _logger.exception("rabbitmq.session_failed", broker=self.address)
@@ -297,7 +294,7 @@ class ReconnectingConnection(Generic[Session]):
                 return connection, await self._open_session(connection)
             except BaseException as error:
                 await connection.close(f"it could not be used: {error}")
-                if not attempts or self._closing or not isinstance(error, ConnectionLost):
+                if not attempts or self._closing or not isinstance(error, ConnectionLost | AMQPError):
                     raise
             await asyncio.sleep(MIN_BACKOFF_S)
 
@@ -332,8 +329,8 @@ class ReconnectingConnection(Generic[Session]):
         except BrokerBlocked as error:
             raise self._unavailable(doing, str(error)) from error
         except (ConnectionLost, AMQPError) as error:
-            self.reconnect(str(error))
-            raise self._unavailable(doing, str(error)) from error
+            self.reconnect(reason_of(error))
+            raise self._unavailable(doing, reason_of(error)) from error
         except (TimeoutError, CancelledError) as error:
             future.cancel()
             self.reconnect("the broker takes too long")

@@ -27,20 +27,12 @@ from tillstream.log.base import (
     unpack_record_id,
 )
 from tillstream.log.capacity import CHECK_INTERVAL_S, Retention
-from tillstream.log.rabbitmq import messages
+from tillstream.log.rabbitmq import messages, topology
 from tillstream.log.rabbitmq.connection import Connection, ReconnectingConnection
 from tillstream.log.rabbitmq.messages import Message
 from tillstream.log.rabbitmq.session import PartitionRead, Session
 from tillstream.log.rabbitmq.streams import Delivery
-from tillstream.log.rabbitmq.topology import (
-    NO_OFFSET,
-    PACKED_PARTITION,
-    Directory,
-    DirectoryEntry,
-    Progress,
-    offset_of,
-    position_of,
-)
+from tillstream.log.rabbitmq.topology import PACKED_PARTITION, Directory, DirectoryEntry, Progress
 from tillstream.receipt.validation import Validator
 
 
@@ -104,7 +96,7 @@ class RabbitLog(Log):
             raise LogFull("append to the log", self._connection.address, self._full_reason, hint)
 
     def read(self, after: Position, limit: int) -> Iterator[Chunk]:
-        position = position_of(after.offsets)
+        position = topology.position_of(after.offsets)
         while limit > 0:
             try:
                 chunks = self._read_chunks(position, limit)
@@ -186,7 +178,7 @@ class RabbitLog(Log):
         if not self._has_published:
             self._has_published = True
             end = self.end()
-            if any(offset > offset_of(end, partition) for partition, offset in enumerate(position.offsets, 1)):
+            if any(offset > topology.offset_of(end, partition) for partition, offset in enumerate(position.offsets, 1)):
                 # A new session replaces the streams that lost their end.
                 self._connection.reconnect("the log ends before the engine's position")
 
@@ -220,7 +212,7 @@ class _ChunkBuilder:
 
     def add(self, partition: int, offset: int, record: Record, batch_id: str | None, *, stream_start: bool) -> None:
         """Add a record. `stream_start` is true for the first message of a stream."""
-        expected = offset_of(self._position, partition) + 1 + len(self._records)
+        expected = topology.offset_of(self._position, partition) + 1 + len(self._records)
         is_full = len(self._records) >= MAX_CHUNK_RECORDS
         if self._records and (batch_id != self._first[2] or offset != expected or is_full):
             self.finish_chunk()
@@ -248,14 +240,14 @@ class _ChunkBuilder:
 
     def add_missing(self, partition: int, upto: int) -> None:
         """Add a fault for the missing records up to an offset."""
-        last = offset_of(self._position, partition)
+        last = topology.offset_of(self._position, partition)
         count = self._directory.records(partition, last, upto)
         fault = f"offsets {last + 1} to {upto} of stream {partition} are missing: dropped by its retention, or deleted"
         position = self._advance(partition, upto)
         self.built.append(Chunk(partition, last + 1, count, position, EMPTY, EMPTY, EMPTY, fault))
 
     def _advance(self, partition: int, offset: int) -> Position:
-        offsets = list(self._position.offsets) + [NO_OFFSET] * (partition - len(self._position.offsets))
+        offsets = list(self._position.offsets) + [topology.NO_OFFSET] * (partition - len(self._position.offsets))
         offsets[partition - 1] = offset
-        self._position = position_of(offsets)
+        self._position = topology.position_of(offsets)
         return self._position

@@ -14,18 +14,10 @@ from pika import BasicProperties
 from tillstream.config.settings import Settings
 from tillstream.log.base import Position
 from tillstream.log.rabbitmq import topology
-from tillstream.log.rabbitmq.connection import Channel, Connection
+from tillstream.log.rabbitmq.connection import Connection
 from tillstream.log.rabbitmq.messages import JSON, PERSISTENT, Message
 from tillstream.log.rabbitmq.streams import Delivery, Publisher, StreamConsumer, StreamReader
-from tillstream.log.rabbitmq.topology import (
-    Directory,
-    DirectoryEntry,
-    Exchange,
-    Generation,
-    Progress,
-    offset_of,
-    position_of,
-)
+from tillstream.log.rabbitmq.topology import Directory, DirectoryEntry, Generation, Progress
 
 _BINDING_WEIGHT = "1"
 _MAX_STEP_BYTES = 16 * 1024 * 1024
@@ -66,9 +58,9 @@ class Session:
         """
         session = cls(connection, settings, await Publisher.open(connection), progress)
         channel = await connection.channel()
+        declare, bind = channel.raw.exchange_declare, channel.raw.exchange_bind
         for exchange in topology.INTERNAL_EXCHANGES:
-            await _declare(channel, exchange)
-        bind = channel.raw.exchange_bind
+            await channel.request(declare, durable=True, **exchange)
         is_copy = {"x-match": "all", topology.COPY_HEADER: True}
         await channel.request(bind, topology.COPIES, topology.FILTER, arguments=is_copy)
         for stream, arguments in topology.CONTROL_STREAMS.items():
@@ -83,8 +75,8 @@ class Session:
             created |= await session._prepare_stream(partition, wanted=partition in wanted)
         if created:
             await asyncio.sleep(topology.NEW_STREAM_DELAY_S)
-        for exchange in topology.PUBLIC_EXCHANGES:
-            await _declare(channel, exchange)
+        for name in (*topology.FIGURES, topology.RECEIPTS):
+            await channel.request(declare, name, "fanout", durable=False)
         # Receipts reach the streams only after this last binding, when all streams are ready.
         await channel.request(bind, topology.FILTER, topology.RECEIPTS)
         return session
@@ -101,7 +93,7 @@ class Session:
         generation = self.directory.current(partition)
         exists = await self._connection.has_queue(generation.name)
         end = await self._end_of(partition) if exists else generation.after
-        prepared = offset_of(self._progress.prepared, partition)
+        prepared = topology.offset_of(self._progress.prepared, partition)
         exchange = topology.PACKED if partition == topology.PACKED_PARTITION else topology.PARTITIONER
         channel = await self._connection.channel()
         if end < prepared:
@@ -144,7 +136,7 @@ class Session:
         """Return the position of the last message of every stream."""
         partitions = self._partitions()
         ends = dict(zip(partitions, await asyncio.gather(*map(self._end_of, partitions)), strict=True))
-        return position_of(ends.get(partition, topology.NO_OFFSET) for partition in range(1, max(ends) + 1))
+        return topology.position_of(ends.get(partition, topology.NO_OFFSET) for partition in range(1, max(ends) + 1))
 
     async def _end_of(self, partition: int) -> int:
         generation = self.directory.current(partition)
@@ -155,7 +147,9 @@ class Session:
         """Return the number of uncommitted records by partition."""
         end, progress = await asyncio.gather(self.end(), self.progress())
         return {
-            partition: max(0, self.directory.records(partition, offset_of(progress.committed, partition), last))
+            partition: max(
+                0, self.directory.records(partition, topology.offset_of(progress.committed, partition), last)
+            )
             for partition, last in enumerate(end.offsets, 1)
         }
 
@@ -201,7 +195,7 @@ class Session:
         """
         async with self._read_lock:
             partitions = [partition for partition in self._partitions() if partition % readers == reader]
-            found = await asyncio.gather(*(self._seek(each, offset_of(after, each)) for each in partitions))
+            found = await asyncio.gather(*(self._seek(each, topology.offset_of(after, each)) for each in partitions))
             busy = [partition for partition in partitions if self._consumers[partition].ready]
             share = -(-limit // len(busy)) if busy else 0
             popped = {partition: _pop(self._consumers[partition], share) for partition in busy}
@@ -252,14 +246,3 @@ def _pop(consumer: StreamConsumer, share: int) -> list[Delivery]:
             break
         count, size_bytes, batch_id = count + 1, size_bytes + len(each.body), each.properties.message_id
     return consumer.pop(count)
-
-
-async def _declare(channel: Channel, exchange: Exchange) -> None:
-    await channel.request(
-        channel.raw.exchange_declare,
-        exchange.name,
-        exchange.kind,
-        durable=exchange.durable,
-        internal=exchange.internal,
-        arguments=exchange.arguments or None,
-    )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any, Final
 
@@ -54,29 +54,19 @@ _PROGRESS_BYTES = 8 * 1024 * 1024
 _PROGRESS_SEGMENT_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """An exchange to declare, with arguments of the broker."""
-
-    name: str
-    kind: str
-    durable: bool = True
-    internal: bool = True
-    arguments: dict[str, Any] = field(default_factory=dict)
-
-
-INTERNAL_EXCHANGES: Final = (
-    Exchange(PARTITIONER, "x-consistent-hash"),
-    Exchange(COPIES, "fanout"),
+INTERNAL_EXCHANGES: Final[Sequence[dict[str, Any]]] = (
+    {"exchange": PARTITIONER, "exchange_type": "x-consistent-hash", "internal": True},
+    {"exchange": COPIES, "exchange_type": "fanout", "internal": True},
     # Copies are routed to `COPIES`, which has no queue. Other messages are routed to the alternate exchange.
-    Exchange(FILTER, "headers", arguments={"alternate-exchange": PARTITIONER}),
-    Exchange(PACKED, "fanout", internal=False),
+    {
+        "exchange": FILTER,
+        "exchange_type": "headers",
+        "internal": True,
+        "arguments": {"alternate-exchange": PARTITIONER},
+    },
+    {"exchange": PACKED, "exchange_type": "fanout"},
 )
-
-PUBLIC_EXCHANGES: Final = tuple(
-    Exchange(name, "fanout", durable=False, internal=False) for name in (*FIGURES, RECEIPTS)
-)
-"""The exchanges that the broker forgets when it restarts. They are declared after the internal ones."""
+"""The arguments that declare the durable exchanges."""
 
 
 @dataclass(frozen=True, slots=True)
