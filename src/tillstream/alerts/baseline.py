@@ -1,8 +1,7 @@
-"""Baseline of a weekday: the hourly sales of the chain, its stores, tills and products in the past weeks."""
+"""The baseline of a weekday: hourly sales of the chain, its stores, tills and products in the past weeks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -19,9 +18,9 @@ _CACHED_DAYS = 3
 
 @dataclass(slots=True)
 class HourlyBaseline:
-    """Receipts by hour of the clock, summed over `weeks`. Those of a product are its lines.
+    """Numbers of receipts by hour of the day, summed over `weeks`. For a product, its lines are counted.
 
-    `last` is the last of the past days with any receipt.
+    `last` is the last past day with a receipt.
     """
 
     weeks: int
@@ -30,31 +29,37 @@ class HourlyBaseline:
     receipts: list[int] = field(default_factory=lambda: [0] * 24)
 
     def expected(self, start: datetime, end: datetime) -> float:
-        """The mean number of receipts between two wall-clock times of one business day."""
+        """Return the mean number of receipts between two local times of one business day."""
         total = 0.0
         while start < end:
-            upto = min(end, start.replace(minute=0, second=0, microsecond=0) + HOUR)
-            total += self.receipts[start.hour] * ((upto - start) / HOUR)
-            start = upto
+            next_start = min(end, start.replace(minute=0, second=0, microsecond=0) + HOUR)
+            total += self.receipts[start.hour] * ((next_start - start) / HOUR)
+            start = next_start
         return total / self.weeks
+
+    def add(self, row: Row) -> None:
+        """Add the receipts of one hour."""
+        self.last = max(self.last, row["last"])
+        self.receipts[row["hour"]] += row["receipts"]
 
 
 @dataclass(slots=True)
 class StoreBaseline(HourlyBaseline):
-    """The baseline of a store or of the chain, with revenue and the number of weeks with sales in each hour.
+    """The baseline of a store or of the chain.
 
-    `first_hour` is the hour in which a business day begins. An hour is usual if at least half of the weeks have
-    sales in it.
+    `weeks_sold` is the number of weeks with sales in each hour. An hour is usual if at least half of the weeks have
+    sales in it. `first_hour` is the hour in which a business day begins.
     """
 
     first_hour: int = 0
     revenue: list[Decimal] = field(default_factory=lambda: [Decimal(0)] * 24)
     weeks_sold: list[int] = field(default_factory=lambda: [0] * 24)
+    tills: dict[str, HourlyBaseline] = field(default_factory=dict)
 
     def opened(self, local: datetime) -> datetime | None:
-        """The start of the current run of usual hours; None outside of them.
+        """Return the start of the period of usual hours at a local time, or None outside of such periods.
 
-        The first and the last hour of a run are left out, because the minute of opening and closing is unknown.
+        The first and the last hour of a period do not count, because the minute of opening and closing is unknown.
         """
         if not self._is_inner(local.hour):
             return None
@@ -64,13 +69,13 @@ class StoreBaseline(HourlyBaseline):
         return start
 
     def sells_later(self, local: datetime) -> bool:
-        """Whether this hour or a later one of the business day is usual."""
+        """Return whether this hour or a later hour of the business day is usual."""
         return any(self._is_usual(hour) for hour in range(24) if self._index(hour) >= self._index(local.hour))
 
     def first_hours(self, count: int) -> tuple[Decimal, int]:
-        """Revenue and receipts of the first hours of the business day, summed over the weeks."""
-        early = [hour for hour in range(24) if self._index(hour) < count]
-        return sum((self.revenue[hour] for hour in early), Decimal(0)), sum(self.receipts[hour] for hour in early)
+        """Return the revenue and the receipts of the first hours of the business day, summed over the weeks."""
+        hours = [hour for hour in range(24) if self._index(hour) < count]
+        return sum((self.revenue[hour] for hour in hours), Decimal(0)), sum(self.receipts[hour] for hour in hours)
 
     def _index(self, hour: int) -> int:
         """The position of an hour in the business day, from 0."""
@@ -87,23 +92,22 @@ class StoreBaseline(HourlyBaseline):
 
 @dataclass(slots=True)
 class Baseline:
-    """The baselines of one business day, computed from `receipts` receipts; `tills` are by store and till.
+    """The baselines for one business day, from `receipts` past receipts.
 
-    `chain` is None if nothing was sold on the same weekdays before.
+    `chain` is None if there are no sales on the same weekday in the past weeks.
     """
 
     receipts: int
     chain: StoreBaseline | None = None
     stores: dict[str, StoreBaseline] = field(default_factory=dict)
-    tills: dict[str, dict[str, HourlyBaseline]] = field(default_factory=dict)
     products: dict[str, HourlyBaseline] = field(default_factory=dict)
 
 
 class Baselines:
-    """Reads baselines and caches those of the last few business days.
+    """Reads baselines and caches the baselines of the last few business days.
 
-    A baseline is read once a day, and again if the number of its receipts changed by more than one percent, for
-    example because past sales were imported.
+    A baseline is read once, and again if its number of receipts changes by more than one percent, for example because
+    past sales were imported.
     """
 
     def __init__(self, first_hour: int) -> None:
@@ -111,105 +115,65 @@ class Baselines:
         self._cache: dict[date, Baseline] = {}
 
     def of(self, reader: Reader, day: date) -> Baseline:
-        """The baseline of a business day."""
-        days = [day - timedelta(weeks=week) for week in range(1, WEEKS + 1)]
-        among = f"day IN ({', '.join('?' for _ in days)})"
-        [row] = reader.query(
-            f"SELECT coalesce(sum(receipts), 0) AS receipts FROM {metric_table('sales')} WHERE {among}", days
-        )
-        receipts = int(row["receipts"])
+        """Return the baseline for a business day."""
+        days = ", ".join(f"DATE '{day - timedelta(weeks=week)}'" for week in range(1, WEEKS + 1))
+        condition = f"day IN ({days})"
+        [row] = reader.query(f"SELECT sum(receipts) AS receipts FROM {metric_table('sales')} WHERE {condition}")
+        receipts = int(row["receipts"] or 0)
         baseline = self._cache.get(day)
         if baseline is None or abs(receipts - baseline.receipts) * 100 > baseline.receipts:
-            baseline = self._cache[day] = _BaselineReader(reader, days, among, self._first_hour).read(receipts)
+            baseline = self._cache[day] = self._read(reader, condition, receipts)
             for old in sorted(self._cache)[:-_CACHED_DAYS]:
                 del self._cache[old]
         return baseline
 
+    def _read(self, reader: Reader, condition: str, receipts: int) -> Baseline:
+        chain = self._by_store(reader, condition, "''").get("")
+        if chain is None:
+            return Baseline(receipts)
+        stores = self._by_store(reader, condition, "store")
+        _add_tills(reader, condition, stores)
+        return Baseline(receipts, chain, stores, _products(reader, condition, chain.weeks))
 
-class _BaselineReader:
-    """Reads the baseline of one business day from its past weekdays, which the condition `among` selects."""
-
-    def __init__(self, reader: Reader, days: Sequence[date], among: str, first_hour: int) -> None:
-        self._reader = reader
-        self._days = days
-        self._among = among
-        self._first_hour = first_hour
-
-    def read(self, receipts: int) -> Baseline:
-        baseline = Baseline(receipts, self._chain())
-        if baseline.chain is not None:
-            baseline.stores = self._stores()
-            baseline.tills = self._tills(baseline.stores)
-            baseline.products = self._products(baseline.chain)
-        return baseline
-
-    def _query(self, sql: str, *values: str) -> list[Row]:
-        return self._reader.query(sql, [*self._days, *values])
-
-    def _chain(self) -> StoreBaseline | None:
-        [row] = self._query(
-            f"SELECT count(*) AS weeks, max(day) AS last FROM {metric_table('sales')} WHERE {self._among}"
-        )
-        if not row["weeks"]:
-            return None
-        baseline = StoreBaseline(row["weeks"], row["last"], first_hour=self._first_hour)
-        rows = self._query(
-            f"""SELECT hour, sum(receipts) AS receipts, sum(revenue) AS revenue, count(DISTINCT day) AS weeks
-            FROM {metric_table("sales_by_store_and_hour")} WHERE {self._among} GROUP BY hour"""
-        )
-        for row in rows:
-            _set_hour(baseline, row)
-        return baseline
-
-    def _stores(self) -> dict[str, StoreBaseline]:
-        rows = self._query(
-            f"""SELECT store, count(*) AS weeks, max(day) AS last FROM {metric_table("sales_by_store")}
-            WHERE {self._among} GROUP BY store"""
+    def _by_store(self, reader: Reader, condition: str, store: str) -> dict[str, StoreBaseline]:
+        """Return the baselines of the past days that match the condition, by the SQL expression `store`."""
+        rows = reader.query(
+            f"""SELECT {store} AS store, count(DISTINCT day) AS weeks, max(day) AS last
+            FROM {metric_table("sales_by_store")} WHERE {condition} GROUP BY 1"""
         )
         stores = {row["store"]: StoreBaseline(row["weeks"], row["last"], first_hour=self._first_hour) for row in rows}
-        rows = self._query(
-            f"""SELECT store, hour, sum(receipts) AS receipts, sum(revenue) AS revenue, count(*) AS weeks
-            FROM {metric_table("sales_by_store_and_hour")} WHERE {self._among} GROUP BY store, hour"""
+        rows = reader.query(
+            f"""SELECT {store} AS store, hour, sum(receipts) AS receipts, sum(revenue) AS revenue,
+                count(DISTINCT day) AS weeks
+            FROM {metric_table("sales_by_store_and_hour")} WHERE {condition} GROUP BY 1, 2"""
         )
         for row in rows:
-            _set_hour(stores[row["store"]], row)
+            baseline, hour = stores[row["store"]], row["hour"]
+            baseline.receipts[hour] = int(row["receipts"])
+            baseline.revenue[hour] = row["revenue"]
+            baseline.weeks_sold[hour] = row["weeks"]
         return stores
 
-    def _tills(self, stores: dict[str, StoreBaseline]) -> dict[str, dict[str, HourlyBaseline]]:
-        """Tills from the stored receipts: a metric by till and hour would cost more than this query once a day."""
-        rows = self._query(
-            f"""SELECT store, till, CAST(extract(hour FROM sold_local) AS INTEGER) AS hour, count(*) AS receipts,
-                max(day) AS last
-            FROM receipts WHERE {self._among} GROUP BY store, till, hour"""
-        )
-        tills: dict[str, dict[str, HourlyBaseline]] = {}
-        for row in rows:
-            of_store = tills.setdefault(row["store"], {})
-            new = HourlyBaseline(stores[row["store"]].weeks, row["last"])
-            _add_hour(of_store.setdefault(row["till"], new), row)
-        return tills
 
-    def _products(self, chain: StoreBaseline) -> dict[str, HourlyBaseline]:
-        rows = self._query(
-            f"""SELECT product, CAST(extract(hour FROM sold_local) AS INTEGER) AS hour, count(*) AS receipts,
-                max(day) AS last, max(description) AS description
-            FROM lines WHERE {self._among} AND product NOT IN (?, ?) GROUP BY product, hour""",
-            UNALLOCATED,
-            UNNAMED,
-        )
-        products: dict[str, HourlyBaseline] = {}
-        for row in rows:
-            new = HourlyBaseline(chain.weeks, row["last"], row["description"])
-            _add_hour(products.setdefault(row["product"], new), row)
-        return products
+def _add_tills(reader: Reader, condition: str, stores: dict[str, StoreBaseline]) -> None:
+    # A metric by till and hour would cost more than this query of the stored receipts once a day.
+    rows = reader.query(
+        f"""SELECT store, till, CAST(extract(hour FROM sold_local) AS INTEGER) AS hour, count(*) AS receipts,
+            max(day) AS last
+        FROM receipts WHERE {condition} GROUP BY store, till, hour"""
+    )
+    for row in rows:
+        store = stores[row["store"]]
+        store.tills.setdefault(row["till"], HourlyBaseline(store.weeks, row["last"])).add(row)
 
 
-def _set_hour(baseline: StoreBaseline, row: Row) -> None:
-    baseline.receipts[row["hour"]] = int(row["receipts"])
-    baseline.revenue[row["hour"]] = row["revenue"]
-    baseline.weeks_sold[row["hour"]] = row["weeks"]
-
-
-def _add_hour(baseline: HourlyBaseline, row: Row) -> None:
-    baseline.last = max(baseline.last, row["last"])
-    baseline.receipts[row["hour"]] += row["receipts"]
+def _products(reader: Reader, condition: str, weeks: int) -> dict[str, HourlyBaseline]:
+    rows = reader.query(
+        f"""SELECT product, CAST(extract(hour FROM sold_local) AS INTEGER) AS hour, count(*) AS receipts,
+            max(day) AS last, max(description) AS title
+        FROM lines WHERE {condition} AND product NOT IN ('{UNALLOCATED}', '{UNNAMED}') GROUP BY product, hour"""
+    )
+    products: dict[str, HourlyBaseline] = {}
+    for row in rows:
+        products.setdefault(row["product"], HourlyBaseline(weeks, row["last"], row["title"])).add(row)
+    return products

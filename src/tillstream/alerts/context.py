@@ -1,17 +1,16 @@
-"""Context of the alerts: the sales of the day so far and their baselines, at one moment and of one commit."""
+"""The context of the alert rules: the sales of today and their baselines, at one moment and in one snapshot."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from tillstream.alerts.baseline import HOUR, Baseline, Baselines
+from tillstream.alerts.baseline import HOUR, Baseline, Baselines, HourlyBaseline, StoreBaseline
 from tillstream.clock import utc
 from tillstream.config.settings import Settings
-from tillstream.database.base import Reader, Row
+from tillstream.database.base import Reader
 from tillstream.log.base import PARTITION_SHIFT
 from tillstream.metrics.catalogue import metric_table
 from tillstream.receipt.business_day import Calendar
@@ -20,7 +19,7 @@ from tillstream.stores.model import StoreList, zone_of
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """How far the figures are behind the acknowledged records."""
+    """The delay of the figures behind the acknowledged records."""
 
     seconds: int = 0
     records: int = 0
@@ -28,7 +27,7 @@ class Lag:
 
 @dataclass(frozen=True, slots=True)
 class ChainSilence:
-    """The last time in which the whole chain was silent, in UTC. It does not count for single stores."""
+    """The last period (UTC) in which the whole chain was silent. It does not count as silence of single stores."""
 
     since: datetime
     until: datetime
@@ -36,7 +35,10 @@ class ChainSilence:
 
 @dataclass(slots=True)
 class StoreSales:
-    """Sales of one store today. Times are in UTC; `recent` and `anomalies` are receipts of the last hour."""
+    """The sales of one store today. Times are UTC. `recent` and `anomalies` are numbers of receipts of the last hour.
+
+    `tills` has the time of the last receipt of each till.
+    """
 
     receipts: int = 0
     refunds: int = 0
@@ -48,9 +50,9 @@ class StoreSales:
 
 @dataclass(frozen=True, slots=True)
 class ZoneContext:
-    """One time zone at the moment: its wall-clock time, its business day and the baseline of that day.
+    """The local time, the business day and its baseline in one time zone.
 
-    `hours` is the number of full hours of the business day so far, `revenue` that of each store in these hours.
+    `hours` is the number of complete hours of the business day. `revenue` is the revenue of each store in these hours.
     """
 
     zone: ZoneInfo
@@ -61,16 +63,26 @@ class ZoneContext:
     revenue: dict[str, Decimal]
 
     def utc(self, local: datetime) -> datetime:
+        """Return the UTC time at a local time."""
         return local.replace(tzinfo=self.zone).astimezone(UTC).replace(tzinfo=None)
 
-    def wall_clock(self, instant: datetime) -> datetime:
-        """The wall-clock time at a UTC time."""
+    def local_time(self, instant: datetime) -> datetime:
+        """Return the local time at a UTC time."""
         return instant.replace(tzinfo=UTC).astimezone(self.zone).replace(tzinfo=None)
+
+    def opened(self, baseline: StoreBaseline | None) -> datetime | None:
+        """Return the start (UTC) of the current period of usual hours, or None outside of such periods."""
+        opened = baseline.opened(self.local) if baseline else None
+        return None if opened is None else self.utc(opened)
+
+    def expected(self, baseline: HourlyBaseline, since: datetime) -> float:
+        """Return the mean number of receipts since a UTC time of today."""
+        return baseline.expected(self.local_time(since), self.local)
 
 
 @dataclass(slots=True)
 class AlertContext:
-    """Everything that the conditions read. The figures are complete up to `moment` (UTC).
+    """All data that the conditions use. The figures are complete up to `moment` (UTC).
 
     `products` has the time of the last receipt with each product.
     """
@@ -86,30 +98,29 @@ class AlertContext:
     products: dict[str, datetime] = field(default_factory=dict)
 
     def zone(self, store: str) -> ZoneContext:
-        """The time zone of a store."""
+        """Return the context of a store's time zone."""
         return self.zones[zone_of(self.settings, self.stores.get(store))]
 
     @property
     def chain(self) -> ZoneContext:
-        """The time zone of the chain."""
+        """The context of the chain's time zone."""
         return self.zones[self.settings.zone]
 
     def active_stores(self) -> set[str]:
-        """The stores with sales today or with a baseline."""
+        """Return the stores with sales today or with a baseline."""
         return set(self.sales).union(*(zone.baseline.stores for zone in self.zones.values()))
 
     def receipts_since(self, local: datetime) -> int:
-        """The number of receipts of the whole chain from a minute of today on."""
+        """Return the number of receipts of the chain since a minute of today."""
         [row] = self.reader.query(
-            f"SELECT coalesce(sum(receipts), 0) AS receipts FROM {metric_table('sales_by_minute')} "
-            "WHERE day = ? AND minute >= ?",
+            f"SELECT sum(receipts) AS receipts FROM {metric_table('sales_by_minute')} WHERE day = ? AND minute >= ?",
             [self.chain.day, local],
         )
-        return int(row["receipts"])
+        return int(row["receipts"] or 0)
 
 
 class AlertContexts:
-    """Reads the context of each evaluation and caches the baselines."""
+    """Reads the context of each evaluation, and caches the baselines."""
 
     def __init__(self, settings: Settings, calendar: Calendar) -> None:
         self._settings = settings
@@ -124,7 +135,7 @@ class AlertContexts:
         lag: Lag = Lag(),
         silence: ChainSilence | None = None,
     ) -> AlertContext:
-        """The context at a moment."""
+        """Return the context at a moment, in microseconds since the epoch."""
         names = {zone_of(self._settings, store) for store in stores.by_id.values()}
         names |= {self._settings.zone, *self._settings.store_zones.values()}
         zones = {name: self._zone(reader, name, moment_us) for name in names}
@@ -149,9 +160,17 @@ class AlertContexts:
 
 
 def _add_sales(context: AlertContext) -> None:
-    """Add the sales of each store by the time of arrival, which a wrong clock of a till cannot change."""
-    days = {zone.day for zone in context.zones.values()}
-    for row in _tills(context.reader, days, context.moment - HOUR):
+    """Add the sales of each store by time of arrival, because a till's clock may be wrong."""
+    days = sorted({zone.day for zone in context.zones.values()})
+    recent = context.moment - HOUR
+    rows = context.reader.query(
+        f"""SELECT day, store, till, max(received_at) AS last, count(*) AS receipts,
+            count(*) FILTER (WHERE gross < 0) AS refunds, count(*) FILTER (WHERE received_at > ?) AS recent,
+            coalesce(sum(anomalous) FILTER (WHERE received_at > ?), 0) AS anomalies
+        FROM receipts WHERE day IN ({", ".join("?" for _ in days)}) GROUP BY day, store, till""",
+        [recent, recent, *days],
+    )
+    for row in rows:
         if row["day"] != context.zone(row["store"]).day:
             continue
         sales = context.sales.setdefault(row["store"], StoreSales())
@@ -163,19 +182,8 @@ def _add_sales(context: AlertContext) -> None:
         sales.tills[row["till"]] = row["last"]
 
 
-def _tills(reader: Reader, days: Iterable[date], recent: datetime) -> list[Row]:
-    days = sorted(days)
-    return reader.query(
-        f"""SELECT day, store, till, max(received_at) AS last, count(*) AS receipts,
-            count(*) FILTER (WHERE gross < 0) AS refunds, count(*) FILTER (WHERE received_at > ?) AS recent,
-            coalesce(sum(anomalous) FILTER (WHERE received_at > ?), 0) AS anomalies
-        FROM receipts WHERE day IN ({", ".join("?" for _ in days)}) GROUP BY day, store, till""",
-        [recent, recent, *days],
-    )
-
-
 def _products(reader: Reader, day: date) -> dict[str, datetime]:
-    """The arrival of the last receipt with each product.
+    """Return the time of arrival of the last receipt with each product.
 
     Lines have no time of arrival, but record ids ascend in each partition of the log.
     """

@@ -33,7 +33,7 @@ def test_given_two_past_weeks_when_read_then_every_baseline_is_their_sum_by_hour
     assert baseline.stores["1"].receipts[7] == 160
     assert baseline.stores["1"].revenue[7] == Decimal("800.00")
     assert baseline.stores["1"].first_hours(8) == (Decimal("800.00"), 160)
-    assert baseline.tills["1"]["2"].receipts[18] == 80
+    assert baseline.stores["1"].tills["2"].receipts[18] == 80
     assert baseline.products["SAN"].title == "Sandwich jambon"
     assert baseline.products["SAN"].receipts[12] == 320
     assert UNALLOCATED not in baseline.products

@@ -79,7 +79,7 @@ def test_given_shops_in_two_zones_when_their_days_differ_then_each_has_its_own_t
     assert context.sales["9"].receipts == 1
     zone = context.zone("9")
     assert zone.local == datetime.fromisoformat("2026-11-24T11:50:00")
-    assert zone.wall_clock(zone.utc(zone.local)) == zone.local
+    assert zone.local_time(zone.utc(zone.local)) == zone.local
     pipeline.close()
 
 
