@@ -1,6 +1,6 @@
-"""HTTP client of the control plane: the webhook, replays, and requests to a running engine.
+"""HTTP clients for single requests: to the webhook, to ingest for a replay, and to a running engine.
 
-Receipts in bulk go through `tillstream.client.sender` instead.
+`tillstream.client.sender` sends receipts in large numbers.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from tillstream.config.data_directory import Holder
 from tillstream.errors import DatabaseUnavailable, TillstreamError
 
 RESPONSE_LIMIT_BYTES = 256 * 1024 * 1024
-"""Enough for an original of the largest body, escaped in JSON."""
+"""The maximum size of a response. An original of the largest allowed body fits into it, escaped in JSON."""
 
 RETRYABLE = frozenset({408, 429})
-"""Statuses below 500 for which a repeated request may succeed."""
+"""Statuses below 500 after which the same request may succeed."""
 
 Wait = Callable[[str, float], bool]
-"""Waits between two attempts, given the reason of the failure and the pause in seconds. Returns False to give up."""
+"""Waits before the next attempt. Gets the reason of the failure and the pause in seconds. Returns False to give up."""
 
 
 class RequestFailed(TillstreamError):
-    """The last attempt got no HTTP response."""
+    """The request got no HTTP response."""
 
 
 class Response(NamedTuple):
@@ -44,11 +44,11 @@ class Response(NamedTuple):
 
 
 class ControlClient:
-    """Sends each request over a new connection and follows no redirect. Safe from any thread.
+    """Sends each request over a new connection and follows no redirect. It is safe to use from any thread.
 
-    `timeout_s` limits each wait for the server. `pauses_s` are the pauses between attempts; the last one repeats.
-    `same_machine` accepts any certificate: the address then comes from a lock file that only processes of this machine
-    write. A response body is cut off after `limit_bytes`.
+    `timeout_s` limits each wait for the server. `pauses_s` are the pauses between attempts. After the last pause, this
+    pause is repeated. `same_machine` accepts any certificate and uses no proxy. A response body is cut off after
+    `limit_bytes`.
     """
 
     def __init__(
@@ -71,10 +71,10 @@ class ControlClient:
         headers: Mapping[str, str] = MappingProxyType({}),
         wait: Wait | None = None,
     ) -> Response:
-        """POST the body, or GET without a body. Returns the last response.
+        """Send a POST request, or a GET request without a body. Returns the response to the last attempt.
 
-        A failed request is repeated while `wait` returns True, and sent once without `wait`. Raises `RequestFailed` if
-        the last attempt got no response.
+        A failed request is repeated while `wait` returns True. Without `wait`, there is one attempt. Raises
+        `RequestFailed` if the last attempt got no response.
         """
         pauses_s = chain(self._pauses_s, repeat(self._pauses_s[-1]))
         while True:
@@ -88,10 +88,10 @@ class ControlClient:
                     raise
 
     def _attempt(self, url: str, body: bytes | None, headers: Mapping[str, str]) -> Response:
-        # The import takes a quarter of a second, and most processes send no such request.
+        # The import takes a quarter of a second, and most processes send no request with this client.
         import httpx
 
-        # The log of these libraries would show the address of the webhook, which is a secret.
+        # These libraries log each address. The address of the webhook is a secret.
         for name in ("httpx", "httpcore"):
             logging.getLogger(name).setLevel(logging.WARNING)
         sent = {"User-Agent": f"tillstream/{__version__}", "Accept-Encoding": "identity", **headers}
@@ -115,7 +115,7 @@ class ControlClient:
         return unverified_tls() if self._same_machine else ssl.create_default_context()
 
     def _is_local(self, url: str) -> bool:
-        """Whether the request stays on this machine, so that no proxy may be used."""
+        """Whether the server is on this machine. A proxy could not reach it."""
         host = urlsplit(url).hostname or ""
         try:
             return self._same_machine or host == "localhost" or ip_address(host).is_loopback
@@ -124,10 +124,10 @@ class ControlClient:
 
 
 class EngineClient:
-    """Sends requests to a running engine. Only this engine can open the database. Safe from any thread."""
+    """Sends requests to a running engine. It is safe to use from any thread."""
 
     def __init__(self, holder: Holder, authorization: Mapping[str, str], timeout_s: float) -> None:
-        """`holder` is the holder of the `engine` lock. Raises `DatabaseUnavailable` while the engine starts."""
+        """`holder` is the process that has locked `engine`. Raises `DatabaseUnavailable` while the engine starts."""
         self.name = f"the engine of process {holder.pid}"
         if not holder.address:
             raise self.unavailable("it is only starting", "try again in a moment")
@@ -136,7 +136,10 @@ class EngineClient:
         self._client = ControlClient(timeout_s, same_machine=True)
 
     def send(self, path: str, body: bytes | None = None) -> Response:
-        """POST the JSON body, or GET without one. Raises `DatabaseUnavailable` without a response or after a 401."""
+        """Send a POST request with JSON, or a GET request without a body.
+
+        Raises `DatabaseUnavailable` if the engine does not respond, or responds with 401.
+        """
         try:
             response = self._client.send(f"{self._address}{path}", body, self._headers)
         except RequestFailed as error:
@@ -146,14 +149,14 @@ class EngineClient:
         return response
 
     def unavailable(self, because: object, hint: str = "see its log") -> DatabaseUnavailable:
-        """The error for a failed request."""
+        """Return the error for a failed request."""
         return DatabaseUnavailable("ask", self.name, because, hint)
 
 
 def unverified_tls() -> ssl.SSLContext:
-    """TLS that accepts any certificate, for connections that stay on this machine.
+    """Return a TLS context that accepts any certificate, for connections to this machine.
 
-    The certificate of its processes is for the name that other machines use.
+    The certificate of tillstream names the host as other machines do, not `127.0.0.1`.
     """
     context = ssl.create_default_context()
     context.check_hostname = False

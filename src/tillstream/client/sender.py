@@ -1,7 +1,7 @@
-"""A fast HTTP client that sends receipts to ingest, over persistent connections with one request in flight on each.
+"""A fast HTTP client that sends receipts to ingest. It uses several persistent connections.
 
-A connection repeats its request unchanged after a status of 408, 429, 500 or more, a broken connection or a time-out.
-A receipt may therefore arrive twice. The engine counts it once.
+A connection sends one request at a time. It repeats the same request after a status of 408, 429, 500 or more, after a
+time-out, and after a lost connection. A receipt may therefore arrive twice. The engine counts it once.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from tillstream.errors import OperationalError, TillstreamError
 RESPONSE_LIMIT_BYTES = 16 * 1024 * 1024
 
 RETRY_AFTER_LIMIT_S = 10.0
-"""Maximum pause after a response with `Retry-After`."""
+"""The maximum pause after a response with `Retry-After`."""
 
 RETRY_FIRST_S = 0.05
 RETRY_LIMIT_S = 2.0
-"""Pauses without `Retry-After`: each one is twice as long as the one before, from `RETRY_FIRST_S` to this limit."""
+"""Without `Retry-After`, the first pause is `RETRY_FIRST_S`. Each further pause is twice as long, up to this limit."""
 
 JITTER = 0.25
-"""Maximum random extension of a pause, as a share of it. Connections should not all retry at the same moment."""
+"""A pause is extended at random by up to this share of it. Otherwise all connections would retry simultaneously."""
 
 BUCKETS_PER_OCTAVE = 16
-"""Resolution of latencies: about 4 %."""
+"""The number of histogram buckets for each doubling of a latency. Latencies are accurate to about 4 %."""
 
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,8})[ \t]*\r", re.IGNORECASE)
@@ -55,7 +55,7 @@ class Response(NamedTuple):
 
 
 class Target(NamedTuple):
-    """The address of an ingest. `base` is the path in front of `/receipt`, usually empty."""
+    """The address of an ingest. `base` is the part of the path before `/receipt`. It is usually empty."""
 
     host: str
     port: int
@@ -78,7 +78,7 @@ class Target(NamedTuple):
         return cls(parts.hostname, port or (443 if tls else 80), tls, parts.path.rstrip("/"))
 
     def head(self, path: str, media_type: str, *, simulated: bool = False, key: str = "") -> bytes:
-        """Encode the headers of a request, without the value of `Content-Length` at their end."""
+        """Encode the headers of a request. The last header is `Content-Length`, without its value."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         source = "Tillstream-Source: simulated\r\n" if simulated else ""
         authorization = f"Authorization: Bearer {key}\r\n" if key else ""
@@ -119,7 +119,7 @@ class Latency:
         self.max_us = max(self.max_us, microseconds)
 
     def percentile_us(self, percent: float) -> int:
-        """The upper bound of the bucket that contains the percentile; 0 if the histogram is empty."""
+        """Return the upper bound of the bucket that contains the percentile, or 0 if the histogram is empty."""
         remaining = self.count * percent / 100
         for bucket, count in sorted(self._counts.items()):
             remaining -= count
@@ -130,7 +130,7 @@ class Latency:
 
 @dataclass
 class Tally:
-    """Receipts by outcome. `retried` counts the receipts of all attempts after the first."""
+    """Counts of receipts by outcome. `retried` counts the receipts of each attempt except the first."""
 
     expected: int | None = None
     phase: str = ""
@@ -141,7 +141,7 @@ class Tally:
     problem: str = ""
     """The last problem in sending a request."""
     refusal: str = ""
-    """Status and body of the first refusal."""
+    """The status and body of the first refusal."""
     latency: Latency = field(default_factory=Latency)
 
     @property
@@ -150,7 +150,7 @@ class Tally:
 
 
 class Request:
-    """The bytes of a request, its number of receipts, and the time in nanoseconds when it was ready."""
+    """A request, its number of receipts, and the time in nanoseconds from which its latency is measured."""
 
     __slots__ = ("attempts", "data", "receipts", "since_ns")
 
@@ -166,7 +166,7 @@ class _BatchResponse(msgspec.Struct):
 
 
 class Connection(asyncio.Protocol):
-    """A connection to the server, opened on first use and after a loss."""
+    """A connection to the server. It is opened for the first request, and again after it is lost."""
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
@@ -175,14 +175,14 @@ class Connection(asyncio.Protocol):
         self._received = b""
         self.request: Request | None = None
         self.sent_ns = 0
-        """Time when the request was sent; 0 if no request is in flight."""
+        """The time when the request was sent, or 0 if no response is expected."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._received = b""
 
     def send(self) -> None:
-        """Send the request of this connection. Opens the connection first if necessary."""
+        """Send `request`. Opens the connection first if necessary."""
         request = self.request
         if request is None:
             return
@@ -205,7 +205,7 @@ class Connection(asyncio.Protocol):
         try:
             response = parse(data)
         except BadResponse as error:
-            self.drop(f"an answer was not understood: {error}")
+            self.drop(f"the response is invalid: {error}")
             return
         if response is None:
             self._received = data
@@ -216,10 +216,10 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
-        self._retry(str(error or "the connection was closed before the answer"))
+        self._retry(str(error or "the connection was closed before the response"))
 
     def drop(self, reason: str) -> None:
-        """Close the connection. A request in flight is sent again."""
+        """Close the connection. A request without a response is sent again."""
         if self._transport is not None:
             self._transport.abort()
         self._retry(reason)
@@ -238,9 +238,9 @@ class Connection(asyncio.Protocol):
 
 
 class Sender:
-    """Sends requests over several connections, pulled from an iterator or submitted one by one.
+    """Sends requests over several connections. The requests come from an iterator or from calls of `submit`.
 
-    `on_response` gets each final response. `same_machine` accepts any certificate of an `https://` address.
+    `on_response` gets each final response. With `same_machine`, any certificate is accepted.
     """
 
     def __init__(
@@ -283,12 +283,12 @@ class Sender:
             self._next(self._idle.pop())
 
     def stop(self) -> None:
-        """Send no further requests. Requests in flight continue."""
+        """Send no further requests. The sender still waits for the responses to the others."""
         self._source = iter(())
         self._waiting.clear()
 
     async def drained(self, timeout_s: float) -> bool:
-        """Wait up to `timeout_s` and return whether every request has a final response. Raises errors of callbacks."""
+        """Wait up to `timeout_s`. Returns whether every request has a final response. Raises errors of callbacks."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._drained.wait(), timeout_s)
         if self.failure is not None:
@@ -297,16 +297,16 @@ class Sender:
 
     @property
     def backlog(self) -> int:
-        """Number of requests that wait for a connection."""
+        """The number of requests that wait for a connection."""
         return len(self._waiting)
 
     @property
     def free(self) -> int:
-        """Number of idle connections."""
+        """The number of idle connections."""
         return len(self._idle)
 
     def stuck_s(self) -> float:
-        """Seconds since the last final response; 0 if no request waits for a response."""
+        """Return the seconds since the last final response, or 0 if every request has a final response."""
         return 0.0 if self._drained.is_set() else (time.perf_counter_ns() - self._progress_ns) / 1e9
 
     def drop_silent(self, timeout_s: float) -> None:
@@ -314,7 +314,7 @@ class Sender:
         limit_ns = time.perf_counter_ns() - round(timeout_s * 1e9)
         for connection in self._connections:
             if 0 < connection.sent_ns < limit_ns:
-                connection.drop(f"no answer within {timeout_s:g} s")
+                connection.drop(f"no response within {timeout_s:g} s")
 
     def close(self) -> None:
         for connection in self._connections:
@@ -325,7 +325,7 @@ class Sender:
         self._loop.call_later(wait_s * (1 + JITTER * self._random.random()), connection.send)
 
     def on_response(self, connection: Connection, response: Response) -> None:
-        """Count the response and send the next request, or send the same request again."""
+        """Count a final response and send the next request. After other responses, send the same request again."""
         request, status = connection.request, response.status
         assert request is not None
         if status in RETRYABLE or status >= 500:
@@ -356,7 +356,7 @@ class Sender:
         self.send_later(connection, wait_s)
 
     async def open(self, connection: Connection) -> None:
-        """Open a connection, with any number of attempts, and send its request."""
+        """Try to open a connection until it succeeds, then send its request."""
         to, wait_s = self._to, RETRY_FIRST_S
         while True:
             try:
@@ -370,7 +370,7 @@ class Sender:
                 return
 
     def _next(self, connection: Connection) -> None:
-        """Send the next request on an idle connection, or mark it as idle."""
+        """Send the next request on a connection, or mark the connection as idle."""
         request = self._waiting.popleft() if self._waiting else next(self._source, None)
         if request is None:
             self._idle.append(connection)
@@ -385,14 +385,14 @@ class Sender:
         connection.send()
 
     def _fail(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-        """End the run after an error in a callback. Without this, `drained` would wait forever."""
+        """Handle an error in a callback. Without this handler, `drained` would wait forever."""
         error = context.get("exception")
         self.failure = error if isinstance(error, BaseException) else RuntimeError(str(context.get("message")))
         self._drained.set()
 
 
 def _accepted(body: bytes, receipts: int) -> int:
-    """The number of accepted receipts of a batch: all of them, unless the response gives a smaller number."""
+    """Return the number of accepted receipts in a batch: all of them, unless the response has a smaller number."""
     try:
         return min(receipts, msgspec.json.decode(body, type=_BatchResponse).accepted)
     except msgspec.DecodeError:

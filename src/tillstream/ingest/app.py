@@ -31,15 +31,15 @@ from tillstream.ingest.responses import Refused
 from tillstream.log.base import Log
 
 STOP_LIMIT_S = 4.0
-"""Maximum wait for open requests when the server stops."""
+"""The maximum time for open requests when the server stops."""
 
 COMMIT_LIMIT_S = 0.5
-"""Maximum wait for the last commit after `STOP_LIMIT_S`. Its clients are gone by then."""
+"""The maximum time for the last commit after `STOP_LIMIT_S`. All connections are closed by then."""
 
 _PROBE_TIMEOUT_S = 2.0
 
 Handler = Callable[[Request, Reply], asyncio.Task[None] | None]
-"""Responds to a request. Returns a task if the response is not sent before the return."""
+"""Responds to a request. Returns the task that still uses the body of the request, or None."""
 
 _logger = structlog.get_logger()
 
@@ -75,11 +75,11 @@ class IngestApp:
             self._routes.setdefault(path.encode(), {})[b"GET"] = partial(self._document, document)
 
     def mark_stopping(self) -> None:
-        """Make `/health/ready` report that the server stops."""
+        """Make `/health/ready` respond that the server is stopping."""
         self._stopping = True
 
     def reject(self, headers: Headers) -> Response | None:
-        """Return the rejection of a client that may not post, before its body is read."""
+        """Return the rejection of a client that may not post, or None. This is called before the body is read."""
         try:
             self._authorizer.allowed_stores(headers)
         except Refused as refusal:
@@ -87,18 +87,15 @@ class IngestApp:
         return None
 
     def handle(self, request: Request, exchange: Exchange) -> None:
-        """Respond to a request, immediately or in a task."""
+        """Respond to a request."""
         task, reply = None, exchange.respond
         try:
-            # Nearly all targets are exactly a path, so they need no parsing.
+            # Nearly all targets are a path without a query, so parsing is not necessary.
             methods = self._routes.get(request.target)
             handler = methods.get(request.method) if methods is not None else None
             task = (handler or self._find_handler(request))(request, reply)
-        except Refused as refusal:
-            reply(refusal.response)
-        except Exception:
-            _logger.exception("ingest.request_failed")
-            reply(responses.internal_error())
+        except Exception as error:  # noqa: BLE001 - every error gets a response
+            reply(_response_to(error))
         finally:
             if (reservation := request.reservation) is not None:
                 if task is None:
@@ -107,7 +104,7 @@ class IngestApp:
                     task.add_done_callback(lambda _task: reservation.release())
 
     def _find_handler(self, request: Request) -> Handler:
-        """Return the handler of a target with a query, or of a HEAD request. Raises `Refused`."""
+        """Find the handler of a target with a query, or of a HEAD request. Raises `Refused` if there is no handler."""
         try:
             path = httptools.parse_url(request.target).path or b"/"
         except httptools.HttpParserInvalidURLError:
@@ -124,7 +121,7 @@ class IngestApp:
     def _start(
         self, respond: Callable[[Request], Coroutine[Any, Any, Response]], request: Request, reply: Reply
     ) -> asyncio.Task[None]:
-        """Respond in a task."""
+        """Respond in a new task."""
         task = self._loop.create_task(self._finish(respond(request), reply))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -133,11 +130,8 @@ class IngestApp:
     async def _finish(self, respond: Coroutine[Any, Any, Response], reply: Reply) -> None:
         try:
             response = await respond
-        except Refused as refusal:
-            response = refusal.response
-        except Exception:
-            _logger.exception("ingest.request_failed")
-            response = responses.internal_error()
+        except Exception as error:  # noqa: BLE001 - every error gets a response
+            response = _response_to(error)
         reply(response)
 
     def _post_receipt(self, request: Request, reply: Reply) -> asyncio.Task[None] | None:
@@ -180,6 +174,13 @@ class IngestApp:
         reply(responses.document(document.content_type, document.body(), document.headers))
 
 
+def _response_to(error: Exception) -> Response:
+    if isinstance(error, Refused):
+        return error.response
+    _logger.error("ingest.request_failed", exc_info=error)
+    return responses.internal_error()
+
+
 async def serve(
     log: Log,
     settings: Settings,
@@ -203,6 +204,7 @@ async def serve(
     exposition = Exposition(counters, budget, log.lag, settings.data_path)
     app = IngestApp(formats, handlers, committer, exposition, authorizer)
     connections = Connections(app, settings, budget, clock, counters.count_response)
+    # The garbage collector need not examine the objects that were created until now.
     gc.collect()
     gc.freeze()
     try:

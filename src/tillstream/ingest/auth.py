@@ -15,26 +15,27 @@ Stores = frozenset[bytes] | None
 """The stores for which a request may post receipts; None for all stores."""
 
 RELOAD_INTERVAL_S = 0.5
-"""Interval between checks of the key file. A revoked key is refused within a second."""
+"""The interval between checks of the key file. Ingest rejects a revoked key within a second."""
 
 GRANTS_LIMIT = 10_000
-"""Maximum number of headers whose grants are cached."""
+"""The maximum number of cached grants."""
 
 
 class Grant(NamedTuple):
-    """The permissions of a key: the stores for which it may post, and whether it may read."""
+    """The permissions of a key: the stores for which it may post receipts, and whether it may read metrics."""
 
     stores: Stores
     read: bool
 
 
 class Authorizer:
-    """Checks API keys, on the event loop. Without `keys` and with `required` unset, requests need no key.
+    """Checks the API keys of requests. It is used on the event loop.
 
-    A key with stores may post receipts of these stores only. `token` is the machine's own key, which may do everything.
+    Requests need no key if `keys` has no keys and `required` is false. A key for some stores may post receipts of these
+    stores only. `token` is the key of this machine. It has all permissions.
 
-    The grant of a known header is cached. The time of a lookup reveals nothing about a key: texts are compared only if
-    their hashes are equal, and each process has a random hash seed.
+    The grants of headers are cached. The duration of a lookup reveals nothing about a key: Python compares two texts
+    only if their hashes are equal, and each process has a random hash seed.
     """
 
     def __init__(self, keys: KeyRepository | None = None, token: str = "", *, required: bool = False) -> None:
@@ -45,7 +46,10 @@ class Authorizer:
         self._use(keys() if keys is not None else Keys())
 
     def allowed_stores(self, headers: Headers) -> Stores:
-        """Return the stores for which a request with these headers may post. Raises `Refused` (401, or 403 for none)."""
+        """Return the stores for which a request with these headers may post receipts.
+
+        Raises `Refused`: 401 without a valid key, 403 if the key is only for reading.
+        """
         if not self.enabled:
             return None
         credentials = headers.get(b"x-api-key") or headers.get(b"authorization", b"")
@@ -55,12 +59,12 @@ class Authorizer:
         return stores
 
     def check_read(self, headers: Headers) -> None:
-        """Raise `Refused` (401, 403) if a request with these headers may not read the metrics of ingest."""
+        """Raise `Refused` if a request with these headers may not read metrics: 401 without a valid key, or else 403."""
         if self.enabled and not self._authenticate(headers).read:
             raise Refused(responses.key_cannot_read())
 
     async def run(self) -> None:
-        """Reload changed keys until cancelled. A thread reads the file, because a network drive may be slow."""
+        """Reload changed keys until cancelled. A thread reads the file, because it may be on a slow network drive."""
         while self._repository is not None:
             await asyncio.sleep(RELOAD_INTERVAL_S)
             keys = await asyncio.to_thread(self._repository.check)

@@ -1,4 +1,4 @@
-"""The counters of ingest, and the metrics at `/metrics`."""
+"""The counters of ingest, and their export as Prometheus metrics at `/metrics`."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from tillstream.http.memory import MemoryBudget
 
 _COMMIT_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
-# Plug-in formats may skip records of any kind, so the number of labels is limited.
+# A format of another package may use any number of kinds. Each kind is a label in Prometheus.
 _KINDS_LIMIT = 50
 _OTHER_KIND = "other"
 
 
 class Counters:
-    """Counts since the start of the process. They are plain integers for speed. Only the event loop writes them."""
+    """Counts since the start of the process, as plain integers. Only the event loop changes them."""
 
     def __init__(self) -> None:
         self.requests: Counter[int] = Counter()
-        """Responses by status."""
+        """The number of responses by status."""
         self.accepted = 0
         self.refused = 0
         self.skipped: Counter[str] = Counter()
@@ -38,7 +38,7 @@ class Counters:
         self.commit_buckets = [0] * (len(_COMMIT_BOUNDS_S) + 1)
 
     def count_skipped(self, kind: str, number: int = 1) -> None:
-        """Count records that are not sales."""
+        """Count records that are not sales, such as the sign-on of a cashier."""
         self.skipped[kind if kind in self.skipped or len(self.skipped) < _KINDS_LIMIT else _OTHER_KIND] += number
 
     def count_response(self, status: int) -> None:
@@ -50,7 +50,7 @@ class Counters:
 
 
 class Exposition(Collector):
-    """The metrics in the text format of Prometheus. `directory` is the data directory."""
+    """Writes the metrics in the text format of Prometheus. `directory` is the data directory."""
 
     def __init__(self, counters: Counters, budget: MemoryBudget, lag: Callable[[], int], directory: Path) -> None:
         self._counters = counters
@@ -62,7 +62,7 @@ class Exposition(Collector):
         ProcessCollector(registry=self._registry)
 
     def text(self) -> bytes:
-        """Return all metrics. This reads files and the log, so it must not run on the event loop."""
+        """Return all metrics. This reads files and the log, so do not call it on the event loop."""
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
@@ -80,13 +80,13 @@ class Exposition(Collector):
         )
         pending = self._budget.reserved_bytes
         yield GaugeMetricFamily("tillstream_pending_bytes", "bytes in memory that are not durable yet", pending)
-        # While the log is unavailable, all other metrics are still exposed.
+        # Without the log, only this metric is missing.
         with suppress(LogUnavailable):
             lag = self._lag()
             yield GaugeMetricFamily("tillstream_log_lag_records", "records that the engine has not folded yet", lag)
         files = GaugeMetricFamily("tillstream_data_file_bytes", "size of a file in the data directory", labels=["file"])
         for path in sorted(self._directory.iterdir()):
-            # A file may be renamed or removed meanwhile.
+            # Another process may have renamed or deleted the file.
             with suppress(FileNotFoundError):
                 if path.is_file():
                     files.add_metric([path.name], path.stat().st_size)

@@ -1,4 +1,7 @@
-"""Decompresses, decodes and validates the body of a request: receipts, refusals for the quarantine, skipped records."""
+"""Decompresses, decodes and validates the body of a request.
+
+The results are receipts and refusals for the log, and records that are skipped because they are not sales.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +28,18 @@ from tillstream.receipt.model import HEAD_COLUMNS, REPLAY, Fault
 from tillstream.receipt.validation import ReceiptError, Validator
 
 INLINE_BYTES = 64 * 1024
-"""Payloads up to this size are decoded on the event loop, which takes at most about 20 ms."""
+"""Payloads up to this size are decoded on the event loop. This takes at most about 20 ms."""
 
 ENCODINGS = {"gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"}
-"""The accepted values of `Content-Encoding`, with their compression."""
+"""The compression for each accepted value of `Content-Encoding`."""
 
 MEMBERS_LIMIT = 10_000
-"""Maximum number of gzip members or zstd frames in a body. Even an empty member takes time."""
+"""The maximum number of gzip members or zstd frames in a body. Even an empty member takes time."""
 
-# RFC 9659 allows no larger zstd window over HTTP. A small body with a larger window is refused.
+# The largest zstd window in HTTP (RFC 9659). A body with a larger window is rejected, even if the body is small.
 _WINDOW_BYTES = 8 * 1024 * 1024
 
-# Maximum number of faults that are reported for each receipt of a batch. For a single receipt, more are reported.
+# The maximum number of reported faults for each receipt of a batch. A single receipt has a higher limit.
 _FAULTS_PER_RECEIPT = 20
 # After this number of faults in a batch, only the first fault of each receipt is reported.
 _FAULTS_PER_BATCH = 2_000
@@ -49,23 +52,23 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class DecodedRequest:
-    """The content of a batch request: records for the log, and the response once they are durable."""
+    """The result of decoding a batch: the records for the log, and the response after the records are durable."""
 
     batch: Batch = field(default_factory=Batch)
-    """Receipts and refusals."""
+    """The records of accepted receipts, and of refusals."""
     rejected: list[tuple[int, Sequence[Fault]]] = field(default_factory=list)
-    """The faults of rejected receipts, with their index in the request."""
+    """The index of each rejected receipt in the request, with its faults."""
     skipped: Counter[str] = field(default_factory=Counter)
     accepted: int = 0
     forbidden: int = 0
-    """Rejected receipts of stores that the key is not valid for. They have no record."""
+    """The number of rejected receipts for whose stores the key is not valid. They have no record."""
     parseable: bool = False
     fault_count: int = 0
     response: Response = field(init=False)
 
 
 class Content(Struct, frozen=True):
-    """The decompressed body of a request. `source` is the default source of its receipts."""
+    """The decompressed body of a request. `source` is for receipts without a source of their own."""
 
     decoder: Decoder
     payload: bytes
@@ -79,10 +82,10 @@ def unreadable(error: str) -> ReceiptError:
 
 
 def decompress(encoding: str, body: bytes, limit_bytes: int) -> bytes | None:
-    """Decompress a body. Returns None if the content exceeds the limit. Raises `ReceiptError` if the body is damaged.
+    """Decompress a body. `encoding` is a key of `ENCODINGS`.
 
-    `encoding` is a key of `ENCODINGS`. A body may have several gzip members (RFC 1952, section 2.2) or zstd frames
-    (RFC 8878, section 3.1).
+    Returns None if the result has more than `limit_bytes`. Raises `ReceiptError` if the body is damaged. A body may have
+    several gzip members (RFC 1952, section 2.2) or zstd frames (RFC 8878, section 3.1).
     """
     name = ENCODINGS[encoding]
     if not body:
@@ -101,29 +104,29 @@ def decompress(encoding: str, body: bytes, limit_bytes: int) -> bytes | None:
 
 
 class SingleReceipt(Struct, frozen=True):
-    """The result of decoding a request with one receipt. `checked` is empty for a skipped record, or if `error` is set."""
+    """The result of decoding a request with one receipt. Either `checked` or `error` is set, or `decoded` is a `Skip`."""
 
     decoded: Decoded
     source: str
     checked: tuple[bytes, str, str] = (b"", "", "")
-    """The head, the key and the business day of the receipt."""
+    """The head, the key and the business day of a valid receipt."""
     error: ReceiptError | None = None
 
 
 class RequestDecoder:
-    """Decodes and validates payloads, in one thread at a time, because decoders have state."""
+    """Decodes and validates payloads. Only one thread may use it at a time, because decoders have state."""
 
     def __init__(self, settings: Settings, formats: Formats) -> None:
         self.stopping = False
-        """Set from any thread, it ends the decoding in progress."""
+        """If set, `decode_all` raises `Refused`. Any thread may set it."""
         self._settings = settings
         self._formats = formats
         self._validator = Validator(settings)
-        # The decoder of a request may belong to another thread. It only names the format.
+        # The decoder in a `Content` may belong to another thread. Only its type is used.
         self._own = {type(decoder): decoder for decoder in formats}
 
     def decode_one(self, content: Content) -> SingleReceipt:
-        """Decode content that has a single receipt."""
+        """Decode and validate content with one receipt."""
         decoder = self._own[type(content.decoder)]
         decoded = decoder.one(content.payload)
         if isinstance(decoded, Skip):
@@ -138,9 +141,10 @@ class RequestDecoder:
             return SingleReceipt(decoded, source, error=self._with_advice(error, content))
 
     def decode_all(self, content: Content, stores: Stores = None) -> DecodedRequest:
-        """Decode content that has any number of receipts. Receipts of other stores than `stores` are rejected.
+        """Decode and validate content with any number of receipts. Receipts of other stores than `stores` are rejected.
 
-        Raises `Refused`, or `ReceiptError` if there is nothing in the content.
+        Raises `ReceiptError` if there is no receipt in the content. Raises `Refused` if there are too many receipts, or
+        if all receipts belong to other stores.
         """
         payload, source, received_us = content.payload, content.source, content.received_us
         decoder, request, only = self._own[type(content.decoder)], DecodedRequest(), None
@@ -174,7 +178,7 @@ class RequestDecoder:
                 if not is_replay(own_source):
                     self.add_refusal(request.batch, faults, original_of(decoded), received_us, own_source)
         if isinstance(only, Unreadable) and not only.source and not is_replay(source):
-            # The whole document is unreadable. Its decoder may have returned only a part of the bytes.
+            # The whole document is unreadable. The decoder may have returned only a part of it as the original.
             request.batch = Batch()
             self.add_refusal(request.batch, request.rejected[0][1], payload, received_us, source)
         self._conclude(request, content)
@@ -186,7 +190,7 @@ class RequestDecoder:
             parseable = bool(content.payload) and not content.payload.isspace()
             raise self._with_advice(ReceiptError([fault], parseable), content)
         if request.forbidden and not request.accepted:
-            # The key is valid for none of it. Its refusals are not stored, so that it cannot fill the quarantine.
+            # Refusals are not stored here. Otherwise a key for another store could fill the quarantine.
             raise Refused(responses.batch(0, request.rejected, request.skipped, parseable=True, forbidden=True))
         if request.rejected and not request.accepted:
             index, faults = request.rejected[-1]
@@ -198,12 +202,12 @@ class RequestDecoder:
     def add_refusal(
         self, batch: Batch, faults: Sequence[Fault], original: bytes, received_us: int, source: str
     ) -> None:
-        """Add a record for the quarantine. A long original is cut off at the size limit of receipts."""
+        """Add a refusal to the batch. A long original is truncated to the size limit of receipts."""
         head, stored = self._validator.refusal(faults, original, received_us, source)
         batch.add(head, b"", stored)
 
     def _with_advice(self, error: ReceiptError, content: Content) -> ReceiptError:
-        """The error with one more fault if the payload looks like another format than its media type says."""
+        """Add a fault to the error if the payload seems to have another format than its media type."""
         advice, likely = _archive_or_compressed(content.payload), self._formats.recognised(content.payload)
         if likely is not None and type(likely) is not type(content.decoder) and likely.media_types:
             error_text = f"it looks like {likely.title}, but was sent as {content.decoder.title}"
@@ -212,10 +216,7 @@ class RequestDecoder:
 
 
 class DecodeWorker:
-    """A request decoder with a thread of its own, for large payloads.
-
-    Small receipts don't wait for large ones, and only one large payload at a time is decompressed and decoded.
-    """
+    """A thread that decompresses and decodes large payloads, one at a time. The event loop decodes small payloads."""
 
     def __init__(self, settings: Settings, formats: Formats) -> None:
         self.decoder = RequestDecoder(settings, formats.copy())
@@ -223,27 +224,27 @@ class DecodeWorker:
         self._executor = ThreadPoolExecutor(1, "decode")
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run work in the thread, one at a time."""
+        """Run work in the thread, and return its result."""
         return await self._loop.run_in_executor(self._executor, work)
 
     def close(self) -> None:
-        """End the work in progress soon, and start no other."""
+        """Stop the work in progress, and cancel the work that has not begun."""
         self.decoder.stopping = True
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 
 def original_of(decoded: Record | Unreadable) -> bytes:
-    """Return the bytes as the client sent them."""
+    """Return the bytes of the receipt as the client sent them."""
     return decoded.original or (decoded.body if isinstance(decoded, Record) else b"")
 
 
 def store_of(head: bytes) -> bytes:
-    """The store in a record's head; empty for a refusal."""
+    """Return the store in the head of a record. It is empty for a refusal."""
     return head.split(b"\t", _STORE + 1)[_STORE]
 
 
 def is_replay(source: str) -> bool:
-    """Whether the content comes from the quarantine. It is not quarantined again, so that replays leave no copies."""
+    """Whether receipts with this source are replayed from quarantine. An invalid replay is not quarantined again."""
     return source.split("/")[1:2] == [REPLAY]
 
 

@@ -1,8 +1,8 @@
-"""Group commit: records that arrive during one commit share the next one, so batches grow under load.
+"""Group commit: all records that arrive during a commit are in the next commit.
 
-A receipt is acknowledged only after the commit that made it durable: `Committer` calls `on_durable` after `Log.append`
-has returned. If the log is unavailable, the callback gets the error, and the client gets a 503. `Backpressure` delays
-commits while the engine lags.
+A client gets its 202 only after the commit: `Committer` calls `on_durable` after `Log.append` has returned. If the log
+is unavailable, `on_durable` gets the error, and the client gets a 503. `Backpressure` delays commits while the engine
+lags.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from tillstream.ingest.counters import Counters
 from tillstream.log.base import Batch, Log
 
 REPORT_INTERVAL_S = 10.0
-"""Minimum interval between "log unavailable" log events."""
+"""The minimum interval between two `ingest.log_unavailable` events."""
 
 COMMITS_WITHOUT_LINGER = 32
-"""Number of commits that do not linger after a commit for which lingering was useless."""
+"""The number of commits without lingering, after a commit for which lingering was useless."""
 
 LARGE_COMMIT_RECORDS = 16
-"""A commit of at least this many records is large enough without lingering."""
+"""A commit with this number of records, or more, is large enough without lingering."""
 
 Outcome = LogUnavailable | None
-"""The outcome of a group commit: None once it is durable."""
+"""The outcome of a group commit: None if the records are durable, or the error."""
 
 OnDurable = Callable[[Outcome], None]
-"""Called once, on the event loop, with the outcome of the commit."""
+"""A callback that gets the outcome of a commit. It is called once, on the event loop."""
 
 LAG_LIMIT_RECORDS = 15_000
-"""Commits wait if the lag exceeds this number: about one second of the engine's work."""
+"""The maximum lag without backpressure. The engine folds this number of records in about one second."""
 
 ACTIVITY_RECORDS = 500
-"""A smaller number of records between two checks counts as no activity."""
+"""The minimum number of records between two checks that counts as activity."""
 
 PAUSE_STEP_S = 0.002
 PAUSE_LIMIT_S = 0.03
 CHECK_INTERVAL_S = 0.25
 
 STALLED_CHECKS = 8
-"""After this number of checks without progress of the engine, commits no longer wait for it."""
+"""The number of checks without progress after which the engine counts as stalled."""
 
 _logger = structlog.get_logger()
 
@@ -61,7 +61,7 @@ class Committer:
         self._linger_s = settings.commit_linger_ms / 1_000
         self._commits_without_linger = 0
         self.pause_s = 0.0
-        """Pause before each commit, set by `Backpressure`."""
+        """The pause before each commit, in seconds. `Backpressure` sets it."""
         self.appended_records = 0
         self._loop = asyncio.get_running_loop()
         self._executor = ThreadPoolExecutor(1, "commit")
@@ -72,9 +72,9 @@ class Committer:
         self._failed_commits = 0
 
     def add(self, head: bytes, body: bytes, original: bytes, on_durable: OnDurable) -> bool:
-        """Add a record to the next commit. `on_durable` is called once with the outcome.
+        """Add a record to the next commit. `on_durable` is called with the outcome.
 
-        Returns False, and does nothing, if the memory budget is exhausted.
+        If the memory budget is exhausted, this returns False and does nothing.
         """
         if not self._budget.reserve(len(head) + len(body) + len(original)):
             return False
@@ -84,7 +84,7 @@ class Committer:
         return True
 
     def add_all(self, batch: Batch, on_durable: OnDurable) -> bool:
-        """Add the records of a batch to the next commit. `on_durable` and the result are those of `add`."""
+        """Add all records of a batch to the next commit. `on_durable` and the result are as for `add`."""
         if not self._budget.reserve(batch.size_bytes):
             return False
         self._batch.heads += batch.heads
@@ -96,7 +96,7 @@ class Committer:
         return True
 
     async def probe(self) -> Outcome:
-        """Append nothing, to find out whether the log accepts records."""
+        """Append an empty batch. The outcome shows whether the log accepts records."""
         return await self._append(Batch())
 
     async def close(self, limit_s: float) -> None:
@@ -108,11 +108,11 @@ class Committer:
         self._executor.shutdown(wait=False)
 
     async def _linger(self) -> None:
-        """Wait a moment for more records, unless that was useless lately.
+        """Wait `commit_linger_ms` for more records, unless such a wait was useless recently.
 
-        Many tills that each send a receipt now and then share one sync after a wait. A wait is useless if a single till
-        waits for each response before it sends the next receipt, or if batches are large without it. Then only every
-        33rd commit waits, to find out whether that has changed.
+        The wait lets the receipts of several tills share one sync. It is useless if only one till sends receipts, because
+        this till waits for each response. It is also useless if batches are large without it. Then only every 33rd commit
+        waits, to find out whether this has changed.
         """
         if self._commits_without_linger:
             self._commits_without_linger -= 1
@@ -158,11 +158,10 @@ class Committer:
 
 
 class Backpressure:
-    """Sets the pause before each group commit, while the engine lags and makes progress.
+    """Sets the pause before each group commit. There is a pause while the engine lags and makes progress.
 
-    Longer pauses make commits larger and leave CPU time. Without them, ingest at full speed on few CPUs would starve the
-    engine, and the figures would lag as long as the load lasts. Commits do not wait for an engine that is stopped or
-    stalled. Backpressure refuses no request.
+    On a machine with few CPUs, ingest at full speed would leave too little CPU time for the engine. Pauses make commits
+    larger and save CPU time. There is no pause if the engine is stopped or stalled. No request is rejected.
     """
 
     def __init__(self, log: Log, committer: Committer) -> None:
@@ -188,8 +187,11 @@ class Backpressure:
             self._committer.pause_s = pause_s
 
     def next_pause_s(self, appended: int, lag: int, pause_s: float) -> float:
-        """Return the next pause. `appended` counts the records of all commits, `lag` the records not folded yet."""
-        # The lag is read a moment after the count. Records that were appended between them make the result inexact.
+        """Return the next pause in seconds. `appended` is the number of all committed records.
+
+        `lag` is the number of records in the log that the engine has not folded yet.
+        """
+        # The lag was read after the count. Records that were appended between the two make this number too small.
         folded = appended - lag
         progress = folded >= self._folded + ACTIVITY_RECORDS
         self._stalled_checks = 0 if progress else self._stalled_checks + 1

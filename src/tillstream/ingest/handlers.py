@@ -1,7 +1,7 @@
-"""Handlers of `POST /receipt` and `/receipts`: decode and validate the body, commit it to the log, and respond.
+"""Handlers of `POST /receipt` and `POST /receipts`: decode and validate the body, commit the receipts, and respond.
 
-The response is sent after the group commit: 202 if the receipts are durable, or 503 if the log accepts no records,
-for example because RabbitMQ is unavailable or the disk is full.
+The response is sent after the group commit: 202 if the receipts are durable, or 503 if the log accepts no records, for
+example because RabbitMQ is unavailable or the disk is full.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ SOURCE_HEADER = b"tillstream-source"
 JSON_TYPE = "application/json"
 
 STORES_LIMIT = 100_000
-"""Maximum number of stores whose rate is measured at the same time."""
+"""The maximum number of stores whose rate is measured at the same time."""
 
-# The entry point in a receipt's source, by the value of `Tillstream-Source`. The default is `http`.
+# The second part of a receipt's source, by the value of the header `Tillstream-Source`. The default is `http`.
 _ENTRY_POINTS = {
     SIMULATED.encode(): f"http/{SIMULATED}",
     REPLAY.encode(): REPLAY,
@@ -79,7 +79,7 @@ class ReceiptHandlers:
         self._counters = counters
         self._decoder = RequestDecoder(settings, formats)
         self._worker = DecodeWorker(settings, formats)
-        # A bucket holds the receipts of one second. A batch of any size passes if the bucket has a token left.
+        # Each store has a bucket with the receipts of one second. It accepts a batch of any size if it is not in debt.
         limit = settings.store_limit_receipts_per_s
         self._rates = TokenBuckets(limit, limit, STORES_LIMIT) if limit else None
         self._loop = asyncio.get_running_loop()
@@ -91,7 +91,7 @@ class ReceiptHandlers:
     def post_receipt(self, request: Request, reply: Reply, stores: Stores = None) -> None:
         """Accept the receipt of a small, uncompressed request if it belongs to one of `stores`. Raises `Refused`.
 
-        `reply` is called after the group commit. A task or a future would cost as much as all of the validation.
+        `reply` is called after the group commit. This is a callback, because a task costs as much as the validation.
         """
         payload, headers = request.body, request.headers
         decoder = self._select_decoder(headers)
@@ -109,7 +109,7 @@ class ReceiptHandlers:
             receipt = await self._decode(content, RequestDecoder.decode_one)
         response: asyncio.Future[Response] = self._loop.create_future()
         self._accept(receipt, content, stores, response.set_result)
-        # The committer has reserved memory for the parts that it needs. The others can be freed now.
+        # The committer has references to what it needs, and has reserved memory for it. The rest can be freed now.
         del request, content, receipt
         return await response
 
@@ -119,7 +119,7 @@ class ReceiptHandlers:
         with self._reserve(request) as reservation:
             too_large = responses.body_too_large(limit_bytes)
             content = await self._decompress(request, reservation, limit_bytes, too_large)
-            # The reservation no longer covers the compressed body.
+            # The reservation covers only the decompressed body. The compressed body can be freed now.
             del request
             try:
                 decoded = await self._decode(content, partial(RequestDecoder.decode_all, stores=stores))
@@ -169,7 +169,7 @@ class ReceiptHandlers:
         reply(responses.accepted(key, day))
 
     def _refuse(self, error: ReceiptError, original: bytes, received_us: int, source: str, reply: Reply) -> None:
-        """Quarantine the original with its faults, then reply with them. Raises `Refused`."""
+        """Quarantine the original with its faults, then reply with the faults. Raises `Refused`."""
 
         def on_durable(outcome: Outcome) -> None:
             if outcome is not None:
@@ -207,7 +207,10 @@ class ReceiptHandlers:
     async def _decompress(
         self, request: Request, reservation: Reservation, limit_bytes: int, too_large: Response
     ) -> Content:
-        """Decompress the body of a request. A truncated or damaged body is quarantined. Raises `Refused`."""
+        """Decompress the body of a request, and select its decoder. Raises `Refused`.
+
+        A truncated or damaged body is quarantined before.
+        """
         headers, body = request.headers, request.body
         decoder = self._select_decoder(headers)
         encoding = _encoding(headers)
@@ -230,9 +233,9 @@ class ReceiptHandlers:
         return self._content(decoder, payload, headers)
 
     def _check_rates(self, rates: TokenBuckets, heads: Sequence[bytes]) -> None:
-        """Count receipts against the rate limits of their stores. Raises `Refused` if one of the stores is over it."""
+        """Count receipts for the rate limits of their stores. Raises `Refused` if a store exceeds its limit."""
         stores = Counter(store_of(head).decode() for head in heads)
-        # A refusal has no store, so it does not count.
+        # Refusals have no store and do not count.
         del stores[""]
         now_s = self._loop.time()
         for store in stores:
@@ -260,7 +263,7 @@ class ReceiptHandlers:
         return decoder
 
     def _content(self, decoder: Decoder | None, payload: bytes, headers: Headers) -> Content:
-        """Return the content for a decoder. Without a decoder, it is found by the payload. Raises `Refused`."""
+        """Create the content. Without a decoder, the format is detected. Raises `Refused` if it is unknown."""
         decoder = decoder or self._formats.recognised(payload)
         if decoder is None and not payload:
             decoder = self._formats.decoder(JSON_TYPE)

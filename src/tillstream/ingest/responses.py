@@ -1,4 +1,4 @@
-"""The HTTP responses of ingest."""
+"""The HTTP responses of ingest. Each function describes when a client gets its response."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _encode = msgspec.json.encode
 
 
 class Refused(Exception):
-    """Ends the handling of a request with this response."""
+    """The request is not accepted. The client gets `response`."""
 
     def __init__(self, response: Response) -> None:
         self.response = response
@@ -25,7 +25,7 @@ class Refused(Exception):
 
 
 def accepted(key: str, day: str) -> Response:
-    """The response to a single receipt that is durable."""
+    """The receipt of the request is durable."""
     return Response(202, JSON, f'{{"accepted":1,"rejected":[],"receiptKey":"{key}","day":"{day}"}}'.encode())
 
 
@@ -37,9 +37,10 @@ def batch(
     parseable: bool,
     forbidden: bool = False,
 ) -> Response:
-    """The response to a batch. It lists each rejected receipt by its index, and all errors if none was accepted.
+    """A batch was processed, and `count` receipts are durable. `rejected` has an index and faults for each other receipt.
 
-    `skipped` counts records that are not sales, by kind. `forbidden` says that the key is not valid for their stores.
+    `skipped` has the number of records that are not sales, by kind. The status is 202 if a receipt was accepted, or if
+    no receipt was rejected. Otherwise it is 403 if `forbidden` is set, 422 if `parseable` is set, or else 400.
     """
     entries = [Rejected(index, list(faults)) for index, faults in rejected]
     outcome = Outcome(count, entries, skipped=dict(skipped) or UNSET)
@@ -53,14 +54,14 @@ def batch(
 
 
 def refused(faults: Sequence[Fault], *, parseable: bool) -> Response:
-    """The response to content that is not a receipt (422) or cannot be parsed (400)."""
+    """The body is not a receipt (422), or it cannot be parsed (400)."""
     return Response(422 if parseable else 400, JSON, _errors(faults))
 
 
 def unauthorized(*, provided: bool, browser: bool = False) -> Response:
-    """A key is missing, or the provided one is unknown. A `browser` then asks its user for a key.
+    """The request has no key, or an unknown key. A `browser` then asks its user for a key.
 
-    The challenge names no error if no key was provided (RFC 6750, section 3).
+    Without a key, the challenge has no error code (RFC 6750, section 3).
     """
     challenge = 'Bearer realm="tillstream", error="invalid_token"' if provided else 'Bearer realm="tillstream"'
     if browser:
@@ -71,7 +72,7 @@ def unauthorized(*, provided: bool, browser: bool = False) -> Response:
 
 
 def forbidden_store(store: str) -> Fault:
-    """The key is not valid for the store of the receipt, which is not stored anywhere."""
+    """Return the fault of a receipt for whose store the key is not valid. The receipt is not stored anywhere."""
     hint = f"send it with the key of that store; `tillstream keys add --store {store}` makes one"
     return Fault("$.storeID", f"this key may not post for store {store}", hint)
 
@@ -100,7 +101,7 @@ def method_not_allowed(allowed: Sequence[str]) -> Response:
 
 
 def cross_site() -> Response:
-    """A page of another site sent the request. Any page can make a browser send a form, or a body without a type."""
+    """A page of another site sent the request: a form, or a body without a media type. Browsers allow both."""
     hint = "type it at /receipt of this host, or send it from a program, without an Origin header"
     return error(403, "a page of another address sent this", hint)
 
@@ -110,7 +111,7 @@ def body_too_large(limit_bytes: int) -> Response:
 
 
 def receipt_too_large(limit_bytes: int) -> Response:
-    """The receipt is too large. The connection stays open, because the whole request was read."""
+    """The receipt is too large. The connection remains open, because the whole request was read."""
     return error(413, f"the receipt has more than {limit_bytes} bytes", "send several to /receipts")
 
 
@@ -130,34 +131,34 @@ def unsupported_encoding() -> Response:
 
 
 def rate_limited(store: str, limit_per_s: int, wait_s: int) -> Response:
-    """A store exceeds its rate limit. Nothing was stored."""
+    """The store exceeds its rate limit. Nothing was stored."""
     problem = f"store {store} sends more than {limit_per_s} receipts a second"
     hint = "nothing was stored; send it again after Retry-After seconds, it will count once"
     return error(429, problem, hint, f"retry-after: {wait_s}\r\n".encode())
 
 
 def unavailable(reason: str) -> Response:
-    """Nothing was stored, and the client should send the same request again."""
+    """Nothing was stored. The client should send the same request again."""
     return error(503, reason, "nothing was stored; send it again, it will count once", RETRY)
 
 
 def over_budget() -> Response:
-    """The receipts in memory that are not durable yet have reached the setting `pending_limit_bytes`."""
+    """The receipts that are not durable yet need more memory than the setting `pending_limit_bytes`."""
     return unavailable("too many receipts wait for the disk")
 
 
 def log_unavailable(error: LogUnavailable) -> Response:
-    """The log accepts no records, for example because RabbitMQ is unavailable or the disk is full."""
+    """The log accepts no records, for example because RabbitMQ is unavailable or the disk is nearly full."""
     return unavailable(log_problem(error))
 
 
 def log_problem(error: LogUnavailable) -> str:
-    """Return the reason why the log accepts no records, for clients."""
+    """Return the text for clients about a log that accepts no records."""
     return "the log is full" if isinstance(error, LogFull) else "the log cannot take records now"
 
 
 def internal_error() -> Response:
-    """A bug in the program, which its log describes."""
+    """The request failed because of a bug. The program's log has the details."""
     return error(500, "something went wrong here", "it is logged; send it again, it will count once")
 
 

@@ -71,7 +71,7 @@ def test_without_a_response_the_connection_is_closed_and_the_receipt_sent_again(
         tally = send(ingest, b"1", timeout_s=0.2)
 
     assert [request.body for request in ingest.requests] == [b"1", b"1"]
-    assert (tally.accepted, tally.retried, tally.problem) == (1, 1, "no answer within 0.2 s")
+    assert (tally.accepted, tally.retried, tally.problem) == (1, 1, "no response within 0.2 s")
 
 
 def test_the_pause_is_as_long_as_retry_after() -> None:
