@@ -1,4 +1,4 @@
-"""Detects gzip and zstd data by their first bytes and decompresses streams in constant memory."""
+"""Detection and decompression of gzip and zstd data, and compression with zstd."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ else:
     from backports import zstd
 
 WINDOW_BYTES = 128 * 1024 * 1024
-"""The largest window that `zstd --ultra` and `--long` write."""
+"""The largest window of files that `zstd --ultra` or `zstd --long` writes."""
 
 _GZIP_MAGIC = b"\x1f\x8b\x08"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-# The second to fourth byte of a skippable frame. The first byte is between 0x50 and 0x5f.
+# The second to the fourth byte of a skippable zstd frame. The first byte is between 0x50 and 0x5f.
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
 
 _CHUNK_BYTES = 256 * 1024
 
 
 def kind(head: bytes) -> str:
-    """Return the compression of data with these first bytes: `gzip`, `zstd`, or an empty string for neither."""
+    """Detect the compression of data by its first bytes. Returns `gzip`, `zstd`, or an empty string."""
     if head.startswith(_GZIP_MAGIC):
         return "gzip"
     if head.startswith(_ZSTD_MAGIC) or (head[1:4] == _ZSTD_SKIPPABLE and head[0] & 0xF0 == 0x50):
@@ -36,7 +36,7 @@ def kind(head: bytes) -> str:
 
 
 def most_members(data: bytes) -> int:
-    """Return an upper bound on the number of gzip members and zstd frames in the data."""
+    """Return an upper bound for the number of gzip members and zstd frames in the data."""
     return sum(map(data.count, (_GZIP_MAGIC, _ZSTD_MAGIC, _ZSTD_SKIPPABLE)))
 
 
@@ -46,7 +46,7 @@ def zstd_compressor() -> Callable[[bytes], bytes]:
 
 
 def unzstd(frame: bytes, limit_bytes: int) -> bytes:
-    """Decompress one zstd frame of at most `limit_bytes`. Raises `ValueError`."""
+    """Decompress one zstd frame. Raises `ValueError` if it is damaged, or if the content exceeds `limit_bytes`."""
     decompressor = zstd.ZstdDecompressor()
     try:
         data = decompressor.decompress(frame, limit_bytes)
@@ -58,10 +58,10 @@ def unzstd(frame: bytes, limit_bytes: int) -> bytes:
 
 
 class Decompressed(io.RawIOBase):
-    """The decompressed content of a stream, with all its gzip members or zstd frames.
+    """The decompressed content of a stream, which may have several gzip members or zstd frames.
 
-    The content ends at the first damaged byte. `damage` then describes the damage. `name` is a result of `kind`. A zstd
-    frame with a larger window than `window_bytes` counts as damaged.
+    `name` is the compression, `gzip` or `zstd`. If the stream is damaged, the content ends there, and `damage` describes
+    the problem. A zstd frame with a window of more than `window_bytes` counts as damaged.
     """
 
     def __init__(self, stream: io.RawIOBase | BinaryIO, name: str, window_bytes: int = WINDOW_BYTES) -> None:

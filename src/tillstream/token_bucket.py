@@ -1,27 +1,27 @@
-"""Token buckets, which limit how often something may happen."""
+"""Token buckets: limits for the rate of requests or receipts."""
 
 from __future__ import annotations
 
 
 class TokenBuckets:
-    """One bucket for each key. A bucket starts full, holds up to `capacity` tokens and refills at an even rate.
+    """One bucket for each key. A new bucket is full. A bucket gets `rate_per_s` tokens per second, up to `capacity`.
 
-    Times are seconds of the caller's clock. Up to `keys_limit` buckets are stored; full ones are forgotten first.
+    The caller provides the time in seconds. At most `keys_limit` buckets are stored. Full buckets need not be stored.
     """
 
     def __init__(self, rate_per_s: float, capacity: float, keys_limit: int) -> None:
         self._rate_per_s = rate_per_s
         self._capacity = capacity
         self._keys_limit = keys_limit
-        # The tokens of each bucket and the time at which they were counted.
+        # The number of tokens in each bucket, and the time of this number.
         self._levels: dict[str, tuple[float, float]] = {}
 
     def wait_s(self, key: str, now_s: float, tokens: float = 0) -> float:
-        """How long until the bucket holds this many tokens; 0 if it does now."""
+        """Return the seconds until the bucket has this number of tokens, or 0 if it has them now."""
         return max(0.0, (tokens - self._refill(key, now_s)) / self._rate_per_s)
 
     def take(self, key: str, now_s: float, tokens: float = 1) -> None:
-        """Remove tokens. More than the bucket holds leave a debt, which refilling pays off."""
+        """Remove tokens. The number of tokens may become negative."""
         level = self._refill(key, now_s) - tokens
         if key not in self._levels and len(self._levels) >= self._keys_limit:
             for known in list(self._levels):
@@ -32,7 +32,7 @@ class TokenBuckets:
         self._levels[key] = level, now_s
 
     def put_back(self, key: str, tokens: float = 1) -> None:
-        """Return tokens that were taken."""
+        """Add tokens to the bucket that `take` has removed."""
         if key in self._levels:
             level, at_s = self._levels[key]
             self._levels[key] = min(self._capacity, level + tokens), at_s
@@ -45,7 +45,7 @@ class TokenBuckets:
         if key not in self._levels:
             return self._capacity
         level, at_s = self._levels[key]
-        # A clock may be set back. The bucket then refills from the new time on.
+        # The clock may have been set back. Then no time has passed.
         level = min(self._capacity, level + max(0.0, now_s - at_s) * self._rate_per_s)
         self._levels[key] = level, now_s
         return level

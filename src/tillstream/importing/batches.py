@@ -1,4 +1,7 @@
-"""Encodes the decoded items of a file as lines for ingest, in batches of bounded size."""
+"""Encodes the receipts of a file as lines for ingest, in batches of limited size.
+
+A decoded item is a receipt, an unreadable part of the file, or a skipped record that is not a sale.
+"""
 
 from __future__ import annotations
 
@@ -21,18 +24,18 @@ from tillstream.receipt.validation import ReceiptError, Validator
 RECEIPTS_LIMIT = 1_000
 BYTES_LIMIT = 2 * 1024 * 1024
 ITEMS_LIMIT = 20_000
-"""Limits of a batch: its lines, their bytes, and all its items including the skipped ones."""
+"""The limits of a batch: the number of lines, their size, and the number of items including skipped records."""
 
-# Ingest reports at most this number of faults for each receipt of a batch.
+# The maximum number of faults of an item. Ingest has the same limit for the receipts of a batch.
 _FAULTS_LIMIT = 20
 
 
 @dataclass(slots=True)
 class Batch:
-    """The items of a file from index `first` up to but not including `end`.
+    """The items of a file from index `first` to index `end - 1`.
 
-    `lines` go to ingest, and `indexes` has the index of each line's item. `refusals` has the items that cannot be
-    decoded, by their index.
+    `lines` are sent to ingest. `indexes` has the index of the item for each line. `refusals` has the refused items by
+    their index. They have lines too, because ingest quarantines them.
     """
 
     first: int
@@ -45,9 +48,10 @@ class Batch:
 
 
 def batches(file: SourceFile, settings: Settings, clock: Clock, channel: str, done: int = 0) -> Iterator[Batch]:
-    """Return the batches of a file, without the first `done` items.
+    """Decode a file and return its batches, without the first `done` items.
 
-    `channel` is the second part of the receipts' source. Raises `OSError` if the file cannot be read to its end.
+    `channel` is the second part of the source of each receipt: `import` or `inbox`. Raises `OSError` if the file cannot
+    be read completely.
     """
     limit = min(RECEIPTS_LIMIT, settings.batch_limit_receipts)
     limit_bytes = min(BYTES_LIMIT, settings.body_limit_bytes)
@@ -79,14 +83,14 @@ class _LineEncoder:
 
     def __init__(self, settings: Settings, clock: Clock, source: str) -> None:
         self._limit_bytes = settings.receipt_limit_bytes
-        # Ingest rejects longer lines.
+        # Ingest accepts no longer line.
         self._line_limit_bytes = 3 * settings.receipt_limit_bytes
         self._validator = Validator(settings)
         self._clock = clock
         self._source = source
 
     def encode(self, item: Record | Unreadable, index: int) -> tuple[bytes, Refusal | None]:
-        """Return the line, and a refusal if the item is not a receipt."""
+        """Return the line of an item, and a refusal if the item is not a receipt."""
         if isinstance(item, Record):
             try:
                 line = envelope.receipt(item, self._source)

@@ -1,4 +1,4 @@
-"""The stored progress of one file's import: counts, refusals, and the items that ingest has acknowledged."""
+"""Checkpoints: the stored progress of an import, one for each file."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from tillstream.errors import OperationalError
 from tillstream.receipt.model import Fault
 
 REFUSALS_LIMIT = 100_000
-"""Maximum number of refusals stored per file. Further ones are only counted; all are in quarantine."""
+"""The maximum number of stored refusals of a file. Further refusals are only counted. All of them are in quarantine."""
 
 FILES_LIMIT = 10_000
-"""Maximum number of files for which checkpoints are kept."""
+"""The maximum number of stored checkpoints."""
 
 _SUFFIX = ".json"
 _REFUSALS_SUFFIX = ".faults"
@@ -32,7 +32,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Refusal(Struct, frozen=True):
-    """An item that is not a receipt: its index in the file from 0, its location as text, and all its faults."""
+    """An item of a file that is not a receipt. `index` begins at 0. `where` is the location in words, such as `line 7`."""
 
     index: int
     where: str
@@ -40,12 +40,12 @@ class Refusal(Struct, frozen=True):
 
     @classmethod
     def of(cls, index: int, errors: Sequence[Fault], where: str = "") -> Refusal:
-        """A refusal of an item. Without `where`, its location is the number of its record."""
+        """Create a refusal. Without `where`, the location is the number of the record."""
         return cls(index, where or f"record {index + 1}", errors)
 
 
 class Counts(Struct, kw_only=True):
-    """The first `done` items are acknowledged: receipts that ingest accepted, refused ones, and skipped ones by kind."""
+    """Counts of the first `done` items of a file, which ingest has acknowledged."""
 
     version: str = tillstream.__version__
     done: int = 0
@@ -55,18 +55,21 @@ class Counts(Struct, kw_only=True):
     refusals_bytes: int = 0
     finished: bool = False
     target: str = ""
-    """The path in the inbox to which the finished file moves."""
+    """The path to which the inbox moves the file, relative to the inbox."""
 
 
 class Checkpoint:
-    """The checkpoint with this key. Only one process can have it open at a time. Raises `OperationalError` if it cannot be stored."""
+    """The checkpoint of the file with this key. Only one process can open it at a time.
+
+    Raises `OperationalError` if another process has opened it, or if it cannot be stored.
+    """
 
     def __init__(self, directory: Path, key: str) -> None:
         name = blake2b(key.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
         self._path = directory / f"{name}{_SUFFIX}"
         self._refusals_path = directory / f"{name}{_REFUSALS_SUFFIX}"
         with _storing_in(directory):
-            # Only the owner may read refusals, because they may name customers.
+            # Refusals may contain personal data, so only the owner may read them.
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._refusals: BinaryIO = os.fdopen(os.open(self._refusals_path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
             try:
@@ -78,7 +81,7 @@ class Checkpoint:
                 raise
 
     def reset(self) -> None:
-        """Start again at the beginning of the file."""
+        """Set all counts to 0, and delete the refusals."""
         self.counts = Counts()
         self._truncate()
 
@@ -90,7 +93,7 @@ class Checkpoint:
         skipped: Mapping[str, int] = MappingProxyType({}),
         refusals: Collection[Refusal] = (),
     ) -> None:
-        """Count the items up to but not including `end` as acknowledged."""
+        """Count the items before index `end` as acknowledged. The arguments are for the items since the last call."""
         counts = self.counts
         with _storing_in(self._path.parent):
             for refusal in islice(refusals, max(0, REFUSALS_LIMIT - counts.refused)):
@@ -102,7 +105,7 @@ class Checkpoint:
             counts.skipped[kind] = counts.skipped.get(kind, 0) + number
 
     def save(self) -> None:
-        """Store the progress, without fsync. After a power failure, lost items are sent again and count once."""
+        """Write the counts to disk, without fsync. Items that a power failure removes are sent again, and count once."""
         new = self._path.with_name(f"{self._path.name}.new")
         with _storing_in(self._path.parent):
             self._refusals.flush()
@@ -110,14 +113,14 @@ class Checkpoint:
             new.replace(self._path)
 
     def refusals(self) -> Iterator[Refusal]:
-        """The stored refusals in the order of the file."""
+        """Read the stored refusals, in the order of the file."""
         self._refusals.flush()
         with self._refusals_path.open("rb") as file:
             for line in file:
                 yield msgspec.json.decode(line, type=Refusal)
 
     def remove(self) -> None:
-        """Delete the stored progress."""
+        """Delete the checkpoint from disk."""
         self._path.unlink(missing_ok=True)
         self._refusals_path.unlink(missing_ok=True)
 
@@ -127,7 +130,7 @@ class Checkpoint:
         self._refusals.close()
 
     def _truncate(self) -> None:
-        """Remove refusals that were written after the counts were last saved."""
+        """Delete the refusals that were written after the last `save`."""
         counts = self.counts
         if self._refusals.seek(0, os.SEEK_END) < counts.refusals_bytes:
             self.counts = counts = Counts()
@@ -136,7 +139,7 @@ class Checkpoint:
 
 
 def prune(directory: Path) -> None:
-    """Delete the oldest checkpoints beyond `FILES_LIMIT`."""
+    """Delete the oldest checkpoints if there are more than `FILES_LIMIT`."""
     with suppress(OSError):
         newest_first = sorted(directory.glob(f"*{_SUFFIX}"), key=lambda path: -path.stat().st_mtime)
         for path in newest_first[FILES_LIMIT:]:
@@ -151,12 +154,12 @@ def _lock(file: BinaryIO) -> None:
         hint = "wait until it ends"
         raise OperationalError("import", "the file", "another import of it is running", hint) from None
     except OSError:
-        # Some network drives have no locks. Two imports of one file still count each receipt once.
+        # Some network drives have no locks. Two simultaneous imports of a file still count each receipt once.
         return
 
 
 def _read(path: Path) -> Counts:
-    """The stored counts. Progress of another version is ignored, because its decoders may find other items."""
+    """Read the stored counts. Progress of another version is ignored, because its decoders may find other items."""
     try:
         counts = msgspec.json.decode(path.read_bytes(), type=Counts)
     except (FileNotFoundError, msgspec.DecodeError):
@@ -166,7 +169,7 @@ def _read(path: Path) -> Counts:
 
 @contextmanager
 def _storing_in(directory: Path) -> Iterator[None]:
-    """Raise `OperationalError` for an `OSError` of the block."""
+    """Raise an `OSError` of the block as `OperationalError`."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The terminal output of an import: progress while it runs, and a summary of files and faults at its end."""
+"""The terminal output of an import: the progress, and a summary of files and faults at the end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tillstream.importing.report import Outcome
 from tillstream.importing.source_file import display_name
 
 LINE_INTERVAL_US = 5_000_000
-"""Interval of progress lines if standard error is not a terminal."""
+"""The minimum interval between two progress lines. These are printed if standard error is not a terminal."""
 
 FAULTS_SHOWN = 20
 FILES_SHOWN = 100
@@ -38,7 +38,7 @@ class ProgressDisplay:
         self._line_us = clock.now_us()
         self._name = ""
         self._receipts = self._bytes = 0
-        # The totals of the files before the current file.
+        # The totals of all files before the current file.
         self._receipts_before = self._bytes_before = 0
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -61,7 +61,7 @@ class ProgressDisplay:
         self._bar.stop()
 
     def begin(self, path: Path) -> None:
-        """Start the progress of the next file."""
+        """Show the progress of the next file from now on."""
         self._receipts_before += self._receipts
         self._bytes_before += self._bytes
         self._receipts = self._bytes = 0
@@ -82,7 +82,7 @@ class ProgressDisplay:
             click.echo(f"{self._name}: {receipts}{share}", err=True)
 
     def notify(self, problem: str) -> None:
-        """Show the reason why ingest does not respond, or that it responds again if `problem` is empty."""
+        """Show the reason why ingest does not respond. If `problem` is empty, ingest responds again."""
         if self._bar.disable:
             click.echo(problem or "ingest accepts receipts again", err=True)
         else:
@@ -90,7 +90,7 @@ class ProgressDisplay:
 
 
 class Summary:
-    """The outcomes of all files, and the first faults."""
+    """The summary of an import: totals, the outcomes of the first files, and the first faults."""
 
     def __init__(self) -> None:
         self.receipts = self.refused = self.skipped = self.files = self.problems = 0

@@ -1,4 +1,4 @@
-"""Imports files: decodes each file, sends it to ingest, and resumes where an earlier import stopped."""
+"""Imports files: decodes each file, sends its receipts to ingest, and resumes an import that was interrupted."""
 
 from __future__ import annotations
 
@@ -36,28 +36,28 @@ if TYPE_CHECKING:
     from tillstream.importing.console import ProgressDisplay, Summary
 
 SAVE_US = 500_000
-"""Interval of saving the checkpoint. A crash repeats the work of at most this time."""
+"""The interval between two saves of the checkpoint. After a crash, at most this time of work is repeated."""
 
 DRAIN_US = 2_000_000
-"""Maximum wait for responses after the import was stopped."""
+"""The maximum time that a stopped import waits for responses."""
 
 PROGRESS_ITEMS = 1_000
-"""Number of items between two progress reports of a dry run."""
+"""The number of items between two progress reports of a dry run."""
 
 OnProgress = Callable[[Checkpoint, int], None]
-"""Gets the checkpoint of the current file and the number of bytes read."""
+"""A callback that gets the checkpoint of the current file, and the number of bytes read from the file."""
 
 OnOutcome = Callable[[Outcome, Checkpoint], None]
-"""Gets the outcome of a file while its checkpoint with the refusals is open."""
+"""A callback that gets the outcome of a file, and its open checkpoint with the refusals."""
 
 T = TypeVar("T")
 
 
 async def run_in_thread(work: Callable[[], T], stop: asyncio.Event, on_tick: Callable[[], None]) -> T | None:
-    """Return or raise the result of `work`. Calls `on_tick` every `TICK_S` seconds until then.
+    """Call `work` in a thread, and return its result. Meanwhile, `on_tick` is called every `TICK_S` seconds.
 
-    Returns None if `stop` is set before the end. The thread is then abandoned. It is a daemon thread, because reading
-    from a pipe may block forever.
+    Returns None if `stop` is set before `work` returns. The thread then continues without a reader of its result. It is
+    a daemon thread, because reading from a pipe may block forever.
     """
     future: concurrent.futures.Future[T] = concurrent.futures.Future()
     future.set_running_or_notify_cancel()
@@ -83,7 +83,7 @@ async def run_in_thread(work: Callable[[], T], stop: asyncio.Event, on_tick: Cal
 
 
 class Transfer:
-    """Sends one open file to ingest and records the acknowledged items in its checkpoint."""
+    """Sends the batches of one file to ingest, and adds acknowledged batches to the checkpoint."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class Transfer:
         self._saved_us = clock.now_us()
 
     async def run(self) -> bool:
-        """Send the file. Returns False if the uploader's `stop` ended the transfer early.
+        """Send all batches and wait until they are acknowledged. Returns False if the import was stopped before.
 
         Raises `CannotRead`, and the errors of the uploader and the checkpoint.
         """
@@ -124,7 +124,7 @@ class Transfer:
             self._checkpoint.save()
 
     async def _send(self) -> bool:
-        """Send all batches. Returns False if the transfer was stopped."""
+        """Send all batches. Returns False if the import was stopped before."""
         uploader = self._uploader
         while not uploader.stop.is_set():
             try:
@@ -146,7 +146,7 @@ class Transfer:
         self._record()
 
     def _record(self) -> None:
-        """Add acknowledged batches to the checkpoint, in order and without gaps."""
+        """Add acknowledged batches to the checkpoint, in the order of the file and without gaps."""
         while (found := self._acknowledged.pop(self._checkpoint.counts.done, None)) is not None:
             batch, result = found
             refusals = dict(batch.refusals)
@@ -167,8 +167,9 @@ class Transfer:
 class Importer:
     """Imports files into one ingest.
 
-    `state` is the directory of the checkpoints, and `log_id` identifies the log of ingest. `channel` is the second part
-    of the receipts' source. Without a `decoder` the format of each file is detected.
+    `state` is the directory of the checkpoints. `log_id` identifies the log of ingest. `channel` is the second part of
+    the source of each receipt. Without a `decoder`, the format of each file is detected. With `restart`, files are sent
+    again from their beginning.
     """
 
     settings: Settings
@@ -183,7 +184,7 @@ class Importer:
     async def import_file(
         self, path: Path, uploader: Uploader, on_progress: OnProgress, on_outcome: OnOutcome
     ) -> Outcome:
-        """Send the items that ingest has not acknowledged yet.
+        """Send the items of a file that ingest has not acknowledged yet.
 
         Raises `CannotRead`, `UnknownFormat`, and the errors of the uploader and the checkpoint.
         """
@@ -211,7 +212,7 @@ class Importer:
 
     def _checkpoint(self, file: SourceFile) -> AbstractContextManager[Checkpoint]:
         if not file.identity:
-            # The content of a pipe cannot be read a second time.
+            # A pipe cannot be read again, so its progress is not kept.
             return _temporary_checkpoint()
         return closing(Checkpoint(self.state, f"{self.log_id}\n{file.decoder.title}\n{file.identity}"))
 
@@ -235,7 +236,10 @@ _decode_total = msgspec.json.Decoder(_Receipt).decode
 def dry_run(
     file: SourceFile, checkpoint: Checkpoint, settings: Settings, clock: Clock, on_progress: OnProgress
 ) -> Outcome:
-    """Decode and validate a file like ingest, and send nothing. Refusals go to the checkpoint. Raises `CannotRead`."""
+    """Decode and validate a file like ingest, but send nothing.
+
+    The checkpoint gets the refusals. The outcome has the sum of the gross totals. Raises `CannotRead`.
+    """
     outcome = Outcome(file=file.name, format=file.decoder.title)
     validator, unit = Validator(settings), minor_unit(settings.currency)
     total = 0 * unit
@@ -275,10 +279,10 @@ class ImportRun:
     report: Path | None
 
     def run(self, display: ProgressDisplay, summary: Summary) -> bool:
-        """Import every file. Returns False if SIGINT or SIGTERM interrupted the run.
+        """Import all files. Returns False if SIGINT or SIGTERM interrupted the run.
 
-        A file that is unreadable or of an unknown format is a problem in the summary. Raises `OperationalError` if the
-        run cannot continue. The summary and the report then have the files before the error.
+        A file that is unreadable or has an unknown format is a problem in the summary, and the run continues. Raises
+        `OperationalError` if the run cannot continue. The summary and the report then contain the files before the error.
         """
         with ExitStack() as stack:
             report = Report(stack.enter_context(replacing(self.report))) if self.report is not None else None

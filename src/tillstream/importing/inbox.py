@@ -1,4 +1,4 @@
-"""The inbox: imports each complete file of a folder, then moves the file to a subfolder with a report."""
+"""The inbox: imports each complete file in a folder, then moves the file to a subfolder and writes a report."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from tillstream.importing.source_file import REPORT_SUFFIX, UnknownFormat, is_ig
 from tillstream.importing.uploader import Destination, Uploader, with_time_zones
 
 STABLE_US = 2_000_000
-"""A file is complete after this time without a change."""
+"""The time without a change after which a file is complete."""
 
 SCAN_INTERVAL_S = 1.0
 RETRY_US = 10_000_000
-"""Pause before a file that could not be imported or moved is tried again."""
+"""The pause between two attempts to import a file."""
 
 DONE, FAILED, STATE = "done", "failed", ".tillstream"
 
@@ -36,7 +36,7 @@ logger = structlog.get_logger()
 
 
 class Fingerprint(NamedTuple):
-    """Changes when a file is written, or replaced by another file."""
+    """The state of a file. It changes when the file is written, or replaced by another file."""
 
     inode: int
     size: int
@@ -44,7 +44,7 @@ class Fingerprint(NamedTuple):
 
 
 def fingerprint(path: Path) -> Fingerprint | None:
-    """Return the current fingerprint of a file, or None if there is no file."""
+    """Return the fingerprint of a file, or None if the file does not exist."""
     try:
         status = path.stat(follow_symlinks=False)
     except FileNotFoundError:
@@ -53,7 +53,7 @@ def fingerprint(path: Path) -> Fingerprint | None:
 
 
 class Folder:
-    """The folder of an inbox. A target is a path in it as text, for example `done/monday.json`."""
+    """The folder of an inbox. A target is a path relative to this folder, for example `done/monday.json`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -62,7 +62,7 @@ class Folder:
         self._stable_since_us: dict[tuple[str, Fingerprint | None], int] = {}
 
     def prepare(self) -> None:
-        """Create missing folders. Raises `OSError`."""
+        """Create the folder and its subfolders if they do not exist. Raises `OSError`."""
         for path in (self.path, self.path / DONE, self.path / FAILED):
             path.mkdir(exist_ok=True)
 
@@ -73,7 +73,7 @@ class Folder:
             for entry in entries:
                 if not is_ignored(entry.name) and entry.is_file(follow_symlinks=False):
                     file = entry.name, fingerprint(Path(entry.path))
-                    # The clock may have been set back since the last scan.
+                    # A time in the future means that the clock was set back.
                     self._stable_since_us[file] = min(now_us, before.get(file, now_us))
         complete = [
             (found.mtime_ns, name)
@@ -83,7 +83,7 @@ class Folder:
         return [self.path / name for _, name in sorted(complete)]
 
     def free_target(self, name: str, *, failed: bool) -> str:
-        """Return a free target for a file of that name, such as `done/monday (2).json`."""
+        """Return an unused target for a file, for example `done/monday (2).json`."""
         return self._free(f"{FAILED if failed else DONE}/", printable(name))
 
     def restore(self, target: str, name: str) -> None:
@@ -95,11 +95,11 @@ class Folder:
         return os.path.lexists(self.path / target)
 
     def report(self, target: str) -> Path:
-        """Return the path of the report on a file."""
+        """Return the path of the report on the file at a target."""
         return self.path / f"{target}{REPORT_SUFFIX}"
 
     def _free(self, prefix: str, name: str) -> str:
-        """Return a target that neither a file nor a report uses."""
+        """Return a target at which there is neither a file nor a report. Adds a number to the name if necessary."""
         path = Path(name)
         suffix = "".join(path.suffixes[-2:]) if path.suffix.lower() in (".gz", ".zst") else path.suffix
         stem = name.removesuffix(suffix)
@@ -109,7 +109,7 @@ class Folder:
 
 
 def inbox_folder(settings: Settings) -> Folder:
-    """Return the folder of the setting `inbox`. It need not exist. Raises `SettingsError` if it cannot be an inbox."""
+    """Return the folder of the setting `inbox`, which may not exist yet. Raises `SettingsError` if it cannot be used."""
     path = Path(settings.inbox)
     because = ""
     if path.exists() and not path.is_dir():
@@ -122,9 +122,9 @@ def inbox_folder(settings: Settings) -> Folder:
 
 
 class Inbox:
-    """Imports the files of a folder until `stop` is set. The `importer` stores its checkpoints in the folder.
+    """Imports the files of a folder until `stop` is set.
 
-    A file is moved after ingest has acknowledged all of its items. Until then its progress is in its checkpoint. After
+    A file is moved after ingest has acknowledged all its items. Its progress is stored in a checkpoint until then. After
     a crash at any point, no receipt is lost or counted twice.
     """
 
@@ -136,11 +136,11 @@ class Inbox:
         self._destination = destination
         self._clock = clock
         self._stop = stop
-        # The last problem of each file, and the time at which the file is tried again.
+        # The last problem of each file, and the time of the next attempt.
         self._problems: dict[str, tuple[str, int]] = {}
 
     async def run(self) -> None:
-        """Scan the folder every `SCAN_INTERVAL_S`. Polling also works on network drives."""
+        """Scan the folder every `SCAN_INTERVAL_S` seconds. Network drives do not notify about changes."""
         prune(self._folder.state)
         while not self._stop.is_set():
             await self.scan()
@@ -148,7 +148,7 @@ class Inbox:
                 await asyncio.wait_for(self._stop.wait(), SCAN_INTERVAL_S)
 
     async def scan(self) -> None:
-        """Import every complete file."""
+        """Import all complete files."""
         path = str(self._folder.path)
         try:
             self._folder.prepare()
@@ -168,7 +168,7 @@ class Inbox:
                 await self._try(file)
 
     async def _try(self, path: Path) -> None:
-        # Each attempt has its own uploader, because an uploader raises its first error again.
+        # Each attempt has its own uploader, because an uploader cannot be used after an error.
         uploader = Uploader(self._destination, Random(), self._stop, give_up_s=None, notify=_log_waiting)
         try:
             await self._import(path, uploader)
@@ -198,10 +198,10 @@ class Inbox:
             self._move_away(path, before, failed_outcome(path, error), None)
 
     def _move_away(self, path: Path, before: Fingerprint, outcome: Outcome, checkpoint: Checkpoint | None) -> None:
-        """Write the report, move the file, and remove the checkpoint. After a crash, the next scan does the rest."""
+        """Write the report, move the file, and delete the checkpoint. After a crash, the next scan continues here."""
         folder = self._folder
         if fingerprint(path) != before:
-            # The next import sends the changed file again. Receipts that were sent before count once.
+            # The changed file will be imported again. Receipts that were sent before still count once.
             logger.warning("inbox.file_changed", file=path.name)
             return
         target = checkpoint.counts.target if checkpoint is not None else ""
@@ -218,7 +218,7 @@ class Inbox:
         if checkpoint is not None:
             checkpoint.remove()
         moved = fingerprint(folder.path / target)
-        # Some network drives give a moved file another inode.
+        # The inode is not compared. On some network drives, a moved file has another inode.
         if moved is not None and moved[1:] != before[1:]:
             logger.warning("inbox.file_replaced", file=path.name)
             folder.restore(target, path.name)
@@ -226,7 +226,7 @@ class Inbox:
         _log_outcome(path.name, target, outcome)
 
     def _report_problem(self, name: str, reason: str, *, traceback: bool = False) -> None:
-        """Log the problem of a file, unless it is the same as before. The file is tried again after `RETRY_US`."""
+        """Log the problem of a file, unless it was the same at the last attempt. The next attempt is after `RETRY_US`."""
         if self._problems.get(name, ("", 0))[0] != reason:
             logger.warning("inbox.problem", reason=reason, retry_s=RETRY_US // 1_000_000, exc_info=traceback)
         self._problems[name] = reason, self._clock.now_us() + RETRY_US
@@ -237,7 +237,7 @@ class Inbox:
 
 
 async def serve(settings: Settings, destination: Destination, clock: Clock, stop: asyncio.Event) -> None:
-    """Run the inbox of the settings until `stop` is set. Raises `SettingsError` and `FormatError`."""
+    """Run the inbox until `stop` is set. Raises `SettingsError` and `FormatError`."""
     folder = inbox_folder(settings)
     settings = with_time_zones(settings, clock)
     importer = Importer(

@@ -1,4 +1,4 @@
-"""The outcome of a file's import, and the JSON report with its refusals."""
+"""The outcome of the import of a file, and the JSON report with all refusals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Outcome(Struct, kw_only=True):
-    """The outcome of one file: `receipts` were accepted by ingest, and `refused` ones are in quarantine."""
+    """The outcome of one file: the number of accepted receipts, of refused items, and of skipped records by kind."""
 
     file: str
     format: str = ""
@@ -25,14 +25,14 @@ class Outcome(Struct, kw_only=True):
     refused: int = 0
     skipped: dict[str, int] = {}
     total: str | None = None
-    """Sum of the gross totals with its currency, for a dry run."""
+    """In a dry run, the sum of the gross totals with the currency."""
     finished: bool = False
     already: bool = False
-    """Whether an earlier import sent the whole file."""
+    """Whether an earlier import has sent the whole file."""
     resumed_at: int = 0
-    """Number of items that an earlier, interrupted import sent."""
+    """The number of items that an earlier, interrupted import has sent."""
     problem: str = ""
-    """The reason why the file was not imported."""
+    """The reason why the file was not imported, or an empty text."""
 
     def update(self, counts: Counts) -> None:
         self.receipts, self.refused, self.skipped = counts.receipts, counts.refused, dict(counts.skipped)
@@ -40,19 +40,19 @@ class Outcome(Struct, kw_only=True):
 
     @property
     def failed(self) -> bool:
-        """Whether the file has only faults: no receipt, and nothing that is skipped on purpose."""
+        """Whether the file was not imported, or has refused items only."""
         return bool(self.problem) or (not self.receipts and not self.skipped and self.refused > 0)
 
 
 def write(file: BinaryIO, outcome: Outcome, refusals: Iterable[Refusal]) -> None:
-    """Write the outcome as a JSON object. Refusals are streamed into its `faults`."""
+    """Write the outcome as a JSON object. Its field `faults` has the refusals, which are written one by one."""
     file.write(_encode(outcome).removesuffix(b"}") + b',"faults":[')
     file.writelines((b",\n" if number else b"\n") + _encode(refusal) for number, refusal in enumerate(refusals))
     file.write(b"]}")
 
 
 class Report:
-    """Writes one JSON document for many files. It is complete after `end`."""
+    """Writes a JSON document with the outcomes of several files. The document is complete after `end`."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -70,7 +70,7 @@ class Report:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file that replaces `path` at the end of the block. Raises `OperationalError`."""
+    """Open a new file, which replaces `path` at the end of the block. Raises `OperationalError`."""
     new = path.with_name(f".{path.name}.new")
     try:
         with new.open("wb") as file:

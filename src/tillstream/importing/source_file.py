@@ -1,4 +1,4 @@
-"""Files to import: which ones are selected, and how one is opened, decompressed, identified and decoded."""
+"""Files to import: selects the files, opens and decompresses a file, detects its format, and decodes it."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ _IDENTITY_BYTES = 64 * 1024
 
 
 class CannotRead(OperationalError):
-    """A file or a folder cannot be read now."""
+    """A file or a folder cannot be read."""
 
 
 class UnknownFormat(OperationalError):
-    """Neither the content nor the name of a file shows its format."""
+    """The format of a file cannot be detected by its content or name."""
 
 
 def is_ignored(name: str) -> bool:
-    """Whether a file in a folder is skipped: it is hidden, unfinished, or a report of an import."""
+    """Whether a file in a folder is not imported, because it is hidden, incomplete, or a report of an import."""
     return name.startswith(".") or name.lower().endswith((*_UNFINISHED_SUFFIXES, REPORT_SUFFIX))
 
 
 def select(paths: Sequence[Path]) -> Iterator[Path]:
-    """The files among the paths and, for each folder, the files in it and below it, by name.
+    """Return the files to import. A folder stands for the files in it and in its subfolders, by name.
 
-    Raises `CannotRead` at once if a path does not exist.
+    Raises `CannotRead` if a path does not exist. The iterator raises `CannotRead` if a folder cannot be read.
     """
     for path in paths:
         if path != STDIN:
@@ -73,15 +73,15 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 class SourceFile:
-    """A file that is ready to be decoded.
+    """An open file with its decoder.
 
-    `size` is in bytes, and None for a pipe. `identity` differs between any two files, and changes when the content
-    does; it is empty for a pipe.
+    `size` is the size in bytes, or None for a pipe. `identity` is a text that no other file has. It changes when the
+    file is written, and is empty for a pipe.
     """
 
     def __init__(self, name: str, file: io.FileIO, formats: Formats, decoder: Decoder | None) -> None:
         status = os.fstat(file.fileno())
-        # Standard input may be a file from which another program has already read a part.
+        # Another program may have read a part of standard input before. Then the file is handled like a pipe.
         complete = stat.S_ISREG(status.st_mode) and file.tell() == 0
         self._file = file
         self.name = name
@@ -102,14 +102,14 @@ class SourceFile:
 
     @property
     def position(self) -> int:
-        """Number of bytes read from the file, before decompression; 0 for a pipe."""
+        """The number of bytes read from the file, before decompression. It is 0 for a pipe."""
         return self._file.tell() if self._file.seekable() else 0
 
     def close(self) -> None:
         self._file.close()
 
     def items(self) -> Iterator[Decoded]:
-        """The decoded content. Raises `OSError` if the file cannot be read to its end."""
+        """Decode the content. Raises `OSError` if the file cannot be read completely."""
         yield from self.decoder.decode(cast("BinaryIO", self._stream))
         if self._decompressed is not None and self._decompressed.damage:
             fault = Fault("$", self._decompressed.damage, "get the file again")
@@ -117,13 +117,13 @@ class SourceFile:
 
 
 def open_file(path: Path, formats: Formats, decoder: Decoder | None = None) -> SourceFile:
-    """Open the file, or standard input for `-`. Without a decoder, find the format by content and name.
+    """Open a file, or standard input for the path `-`. Without a decoder, the format is detected by content and name.
 
     Raises `CannotRead` and `UnknownFormat`.
     """
     name = display_name(path)
     try:
-        # Python's own standard input has a lock, for which the end of the program would wait.
+        # `sys.stdin` has a lock. While a thread reads from it, the program could not end.
         file = io.FileIO(0, closefd=False) if path == STDIN else io.FileIO(path)
         try:
             return SourceFile(name, file, formats, decoder)
@@ -135,17 +135,17 @@ def open_file(path: Path, formats: Formats, decoder: Decoder | None = None) -> S
 
 
 def display_name(path: Path) -> str:
-    """The name of a file in messages and reports."""
+    """Return the name of a file for messages and reports."""
     return "standard input" if path == STDIN else printable(str(path))
 
 
 def printable(name: str) -> str:
-    """A file name as valid UTF-8, with all other bytes as `\\xe9`."""
+    """Return a file name as valid UTF-8. Each invalid byte is replaced by an escape such as `\\xe9`."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 class _HeadReader(io.RawIOBase):
-    """A stream whose first bytes are also available as `head`."""
+    """A stream that reads its first `HEAD_BYTES` in advance. They are available as `head`."""
 
     def __init__(self, stream: io.RawIOBase) -> None:
         self.head = b""

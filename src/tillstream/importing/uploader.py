@@ -1,4 +1,4 @@
-"""Sends batches to ingest over persistent connections until ingest acknowledges them."""
+"""Finds the ingest for an import, and sends batches to it until ingest acknowledges them."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ from tillstream.receipt.model import Fault
 from tillstream.stores.repository import settings_in_force
 
 TICK_S = 0.1
-"""Interval of progress reports and checks while the import waits."""
+"""The interval between two checks while the import waits for a file or for ingest."""
 
 CONNECTIONS = 4
 PATH = "/receipts"
 TIMEOUT_S = 60.0
-"""Longest wait for a response. The batch is then sent again."""
+"""The maximum time for a response. After this time, the batch is sent again."""
 
 WAITING_S = 2.0
-"""Time without a response after which the user is notified."""
+"""The time without a response after which the user is notified."""
 
 _TIMEOUT_HINT = "is `tillstream up` running? the same command continues where it stopped"
 
-# Ingest answers 400 or 422 if it accepted no receipt of a batch. They are in quarantine then.
+# With 400 or 422, ingest has accepted no receipt of the batch, and has quarantined all of them.
 _ACKNOWLEDGED = frozenset({202, 400, 422})
 
 
 class IngestTimeout(OperationalError):
-    """Ingest acknowledged nothing within the time limit."""
+    """Ingest has acknowledged nothing within the time limit."""
 
 
 class Rejected(Struct):
-    """A line of a batch that is not a receipt, by its index from 0."""
+    """A line of a batch that is not a receipt. `index` is the index of the line from 0."""
 
     index: int
     errors: list[Fault]
@@ -60,7 +60,7 @@ class BatchResult(Struct):
 
 
 Acknowledged = dict[int, tuple[Batch, BatchResult]]
-"""Acknowledged batches of one file with their results, by their first index."""
+"""The acknowledged batches of one file with their results, by the index of their first item."""
 
 
 class _ErrorResponse(Struct):
@@ -68,10 +68,10 @@ class _ErrorResponse(Struct):
 
 
 class Destination(NamedTuple):
-    """The ingest that receives the receipts.
+    """The address of an ingest, and the API key for it.
 
-    `log_id` identifies its log and the key, because a checkpoint is valid only for both. `key` is sent with every
-    batch. For an ingest on the `same_machine` the certificate is not verified.
+    `log_id` identifies the log of ingest and the key. A checkpoint is valid only for this log and this key. With
+    `same_machine`, the certificate is not verified.
     """
 
     url: str
@@ -81,10 +81,10 @@ class Destination(NamedTuple):
 
 
 def find_destination(settings: Settings, url: str = "", key: str = "") -> Destination:
-    """The ingest at `url`, or else the one that runs on the data directory, or else the address in the settings.
+    """Return the ingest at `url`. Without `url`, return the ingest of the data directory if it runs.
 
-    The machine's token is the key for an ingest that runs on the data directory. No other address gets it, because
-    any program of this machine may listen there.
+    If it does not run, return the address in the settings. The token of this machine is only sent to the ingest of the
+    data directory. At another address, any program may listen.
     """
     key_id = f" key {found[1]}" if (found := KEY.fullmatch(key)) else ""
     if url:
@@ -96,13 +96,16 @@ def find_destination(settings: Settings, url: str = "", key: str = "") -> Destin
         holder = None
     if holder is not None and holder.address:
         key = key or machine_token.read(directory)
-        return Destination(holder.address, (log_id(settings) or holder.address) + key_id, key, same_machine=True)
+        return Destination(holder.address, log_id(settings) + key_id, key, same_machine=True)
     url = ports.address(settings.host, settings.ingest_port or default("ingest_port"), tls=settings.tls)
     return Destination(url, url + key_id, key)
 
 
 def log_id(settings: Settings) -> str:
-    """Identifies the log of the data directory, also after the directory was replaced; empty if there is none."""
+    """Return an identifier of the log in the data directory, or an empty text if there is no log.
+
+    It changes if another data directory replaces this one.
+    """
     try:
         status = (settings.data_path / FORMAT_FILE).stat()
     except OSError:
@@ -111,14 +114,14 @@ def log_id(settings: Settings) -> str:
 
 
 def with_time_zones(settings: Settings, clock: Clock) -> Settings:
-    """The settings with the time zones from the store list of the data directory, if there is one."""
+    """Return the settings with the time zones from the store list of the data directory, if it has a store list."""
     if not (settings.data_path / FORMAT_FILE).exists():
         return settings
     return settings_in_force(DataDirectory(settings.data_path, Kind.REAL), settings, clock)[0]
 
 
 class _BatchRequest(Request):
-    """A batch in flight. `acknowledged` gets it with its result, by its first index."""
+    """The request with a batch. The batch is added to `acknowledged` with its result."""
 
     __slots__ = ("acknowledged", "batch")
 
@@ -131,8 +134,8 @@ class _BatchRequest(Request):
 class Uploader:
     """Sends batches to one ingest. It is created and used on the event loop.
 
-    `stop` ends every wait. `notify` gets the reason when ingest stops responding, and an empty text when it responds
-    again. After `give_up_s` seconds without an acknowledgement the uploader gives up; None sets no limit.
+    `stop` ends every wait. `notify` is called with the reason when ingest stops responding, and with an empty text when
+    ingest responds again. `give_up_s` is the maximum time without an acknowledgement; None sets no limit.
     """
 
     def __init__(
@@ -147,7 +150,7 @@ class Uploader:
         to = Target.parse(destination.url)
         self.stop = stop
         self.waiting = False
-        """Whether ingest has not responded for `WAITING_S`."""
+        """Whether ingest has not responded for `WAITING_S` seconds."""
         self._url = destination.url.rstrip("/") + PATH
         self._give_up_s = give_up_s
         self._notify = notify
@@ -159,11 +162,10 @@ class Uploader:
         self._sender = Sender(to, CONNECTIONS, self._tally, random, self._on_response, same_machine=same_machine)
 
     async def post(self, batch: Batch, acknowledged: Acknowledged, on_tick: Callable[[], None] = lambda: None) -> bool:
-        """Send the batch on a free connection. Returns False if `stop` was set before a connection was free.
+        """Send the batch when a connection is free. Returns False if `stop` is set before.
 
-        `acknowledged` gets the batch with its result once ingest has acknowledged it. `on_tick` is called while no
-        connection is free. Raises `IngestTimeout`, and `OperationalError` if the server is not an ingest that accepts
-        receipts.
+        When ingest acknowledges the batch, it is added to `acknowledged`. `on_tick` is called while no connection is
+        free. Raises `IngestTimeout`, or `OperationalError` if the response is not from an ingest that accepts receipts.
         """
         while not self._sender.free:
             self.check()
@@ -177,13 +179,13 @@ class Uploader:
         return True
 
     async def drained(self) -> bool:
-        """Wait up to `TICK_S` and return whether every batch is acknowledged. Raises the errors of `post`."""
+        """Wait up to `TICK_S` seconds. Returns whether all batches are acknowledged. Raises the errors of `post`."""
         drained = await self._sender.drained(TICK_S)
         self.check()
         return drained
 
     def check(self) -> None:
-        """Send overdue batches again, and notify about waits. Raises the errors of `post`."""
+        """Send batches again whose response is overdue, and call `notify` if necessary. Raises the errors of `post`."""
         self._sender.drop_silent(TIMEOUT_S)
         if self._sender.failure is not None:
             raise self._sender.failure
