@@ -218,6 +218,6 @@ def test_sales_by_hour_match_the_measured_shop() -> None:
 
 def test_city_shops_peak_in_the_morning_at_noon_and_after_work() -> None:
     chain = Chain(8, (2, 2), city_share=1)
-    tickets = {hour: chain.tickets(0, hour) for hour in range(7, 19)}
+    tickets = {hour: chain.expected_receipts(0, hour) for hour in range(7, 19)}
 
     assert tickets[8] > tickets[10] < tickets[12] > tickets[15] < tickets[17]

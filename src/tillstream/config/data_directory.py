@@ -24,15 +24,14 @@ VERSION = 1
 """Version of the directory's layout and of its log."""
 
 LOCK_WAIT_S = 2.0
-"""Maximum wait for a lock. The processes of a killed `tillstream up` release their locks within this time."""
+"""Maximum wait for a lock. After `tillstream up` was killed, its processes release their locks within this time."""
 
 FORMAT_FILE = "format.json"
 
 MIGRATIONS: dict[int, Callable[[Path], None]] = {}
-"""Migration steps. The key is a version of the directory, and the step leads to the next version.
+"""Migration steps by version of the directory. A step migrates the directory to the next version.
 
-The version in the format file changes after the step returns. A step that was interrupted runs again from its
-start.
+The version in the format file changes after the step. An interrupted step runs again from its start.
 """
 
 
@@ -44,7 +43,7 @@ class Kind(StrEnum):
 
 
 class _Format(msgspec.Struct):
-    """The content of the format file."""
+    """The content of the file `format.json`."""
 
     version: int
     kind: Kind
@@ -52,7 +51,7 @@ class _Format(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """A role's lock on the directory. The operating system releases it when the process ends."""
+    """The lock of a role on the directory. The operating system releases the lock when the process ends."""
 
     descriptor: int
 
@@ -64,7 +63,7 @@ class Lock:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The process that holds a lock: its id and its URL. The URL is empty until the process listens."""
+    """The id and the URL of the process that holds a lock. The URL is empty until the process is ready."""
 
     pid: str
     address: str
@@ -72,7 +71,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file of the directory. Its value is the file's path."""
+    """An attribute of the directory: the path of a file in it."""
 
     name: str
 
@@ -89,14 +88,14 @@ class DataDirectory:
 
     log = _File("log.sqlite3")
     broker_marker = _File("log.rabbitmq")
-    """An empty file that exists if the log is on a broker."""
+    """An empty file. It exists if the log is on a broker."""
 
     database = _File("store.duckdb")
     new_database = _File("store.duckdb.new")
-    """The database that a rebuild fills. It replaces the old database when it is complete."""
+    """The database during a rebuild. When the rebuild is complete, it replaces the old database."""
 
     demo_loaded = _File("demo.loaded")
-    """The last loaded day of the demo's past days."""
+    """The last of the demo's past days that was loaded."""
 
     store_list = _File("shops.json")
     """The list of stores. It exists after the first import."""
@@ -108,7 +107,7 @@ class DataDirectory:
     """The decisions about quarantine entries. It exists after the first decision."""
 
     keys = _File("keys.json")
-    """The API keys. The setting `keys_file` can name another file."""
+    """The API keys, unless the setting `keys_file` names another file."""
 
     password = _File("password.json")
     """The hash of the dashboard's password, if one is set."""
@@ -117,7 +116,7 @@ class DataDirectory:
     """The sessions of the dashboard."""
 
     machine_token = _File("machine.token")
-    """A token that gives full access to ingest and the dashboard. Only the owner of the directory can read it."""
+    """A token with full access to ingest and the dashboard. Only the owner of the file can read it."""
 
     def lock(self, role: str) -> AbstractContextManager[Lock]:
         """Lock the directory for `role` (ingest, engine, up, stores) within the block.
@@ -142,13 +141,11 @@ class DataDirectory:
 
 
 def open_directory(path: Path, kind: Kind | None = None, *, create: bool = True) -> DataDirectory:
-    """Open the directory. Create it if it is missing, and migrate it if it has an older version.
+    """Open the directory. A missing directory is created, and a directory of an older version is migrated.
 
-    A new directory is of the given kind, or for real receipts. Raises `DataDirectoryError` if the directory
-
-    - has a newer version, or another kind than `kind`,
-    - is not writable, or contains files of another program,
-    - is missing and `create` is false.
+    The default kind of a new directory is real. Raises `DataDirectoryError` if the directory has a newer version, has
+    another kind than `kind`, is not writable, contains files of another program, or is missing and must not be
+    created.
     """
     try:
         _make(path, create=create)
@@ -162,9 +159,15 @@ def open_directory(path: Path, kind: Kind | None = None, *, create: bool = True)
     except OSError as error:
         raise _refuse(path, error.strerror or error, "name another directory with --data") from error
     if kind is Kind.DEMO and found.kind is Kind.REAL:
-        raise _refuse(path, "it holds real receipts, and the demo would add invented ones", "name another with --data")
+        raise _refuse(
+            path,
+            "it contains real receipts, and the demo would add invented receipts",
+            "name another directory with --data",
+        )
     if kind is Kind.REAL and found.kind is Kind.DEMO:
-        raise _refuse(path, "it holds the invented receipts of a demo", "add --demo, or name another with --data")
+        raise _refuse(
+            path, "it contains the invented receipts of a demo", "add --demo, or name another directory with --data"
+        )
     return DataDirectory(path, found.kind)
 
 
@@ -180,17 +183,17 @@ def _make(path: Path, *, create: bool) -> None:
 
 
 def _read_format(path: Path) -> _Format | None:
-    """Return the content of the format file, or None in an empty directory."""
+    """Return the content of the format file, or None if the directory is empty."""
     remedy = f"restore its file {FORMAT_FILE}"
     found = read_versioned(path / FORMAT_FILE, _Format, VERSION, lambda _, *reason: _refuse(path, *reason), remedy)
     if found is None:
-        foreign = [entry.name for entry in path.iterdir() if not _negligible(entry.name)]
+        foreign = [entry.name for entry in path.iterdir() if not _is_ignored(entry.name)]
         if foreign:
-            raise _refuse(path, f"it holds {min(foreign)} but no {FORMAT_FILE}", "name a new or empty directory")
+            raise _refuse(path, f"it contains {min(foreign)} but no {FORMAT_FILE}", "name a new or empty directory")
     return found
 
 
-def _negligible(name: str) -> bool:
+def _is_ignored(name: str) -> bool:
     return name.startswith(".") or name.endswith((".lock", ".new")) or name == "lost+found"
 
 
@@ -213,7 +216,7 @@ def _migrate(path: Path, found: _Format) -> None:
 
 @contextmanager
 def locked(path: Path, role: str, *, wait_s: float | None = None) -> Iterator[Lock]:
-    """Lock a directory for `role` within the block. The default of `wait_s` is `LOCK_WAIT_S`.
+    """Lock a directory for `role` within the block. `wait_s` is the maximum wait, by default `LOCK_WAIT_S`.
 
     Raises `DataDirectoryError` with the id of the process that holds the lock.
     """

@@ -1,4 +1,4 @@
-"""Files that are replaced atomically, carry a version, or are watched for changes."""
+"""Operations on files: atomic replacement, JSON files with a version, and files that are watched for changes."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ Content = TypeVar("Content")
 Versioned = TypeVar("Versioned", bound=msgspec.Struct)
 
 Refuse = Callable[[Path, object, str], OperationalError]
-"""Creates the error for a file that cannot be used, from its path, the cause and a hint."""
+"""Creates the error for a file that cannot be used. The arguments are its path, the cause and a hint."""
 
 logger = structlog.get_logger()
 
 
 def replace_file(path: Path, content: bytes, *, secret: bool = False) -> None:
-    """Replace a file atomically and durably. After a crash it has either the old or the new content.
+    """Replace a file atomically and durably. After a crash, the file has either the old or the new content.
 
-    Only the owner can read a new `secret` file. An existing secret file keeps its mode and owner.
+    Only the owner can read a new file with a `secret`. An existing file with a secret keeps its mode and owner.
     """
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
@@ -55,7 +55,7 @@ def _keep_owner(descriptor: int, path: Path) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Make the entries of a directory durable."""
+    """Make the names of the files in a directory durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -68,9 +68,10 @@ class _Version(msgspec.Struct):
 
 
 def read_versioned(file: Path, kind: type[Versioned], newest: int, refuse: Refuse, remedy: str) -> Versioned | None:
-    """Read a JSON file with a `version` of at most `newest`. Return None if the file does not exist.
+    """Read a JSON file that has a field `version`. Return None if the file does not exist.
 
-    Raises the error that `refuse` creates. `remedy` is the hint of the error for a damaged file.
+    Raises the error that `refuse` creates if the file cannot be read, is damaged, or has a version above `newest`.
+    `remedy` is the hint for a damaged file.
     """
     try:
         text = file.read_bytes()
@@ -90,8 +91,8 @@ def read_versioned(file: Path, kind: type[Versioned], newest: int, refuse: Refus
 class WatchedFile(Generic[Content]):
     """A callable that returns the current content of a file. Thread-safe.
 
-    It checks the file at most once a second and reads the file after a change. If reading fails, it logs the
-    error once and keeps the last content.
+    A call checks the file at most once a second, and reads it after a change. If reading fails, the error is logged
+    once and the last content is kept.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class WatchedFile(Generic[Content]):
         name: str,
         counts: Callable[[Content], Mapping[str, int]],
     ) -> None:
-        """`content` is returned until the first check. `name` and `counts` describe the content in log events."""
+        """`content` is the content before the first check. Log events contain `name` and the result of `counts`."""
         self._file = file
         self._clock = clock
         self._read = read
@@ -146,7 +147,7 @@ class WatchedFile(Generic[Content]):
             status = (error.errno or 0,)
         if status == self._status:
             return
-        # The status is from before the read, so the next check notices a file that is replaced in between.
+        # The status was read before the content. The next check therefore notices a replacement between both reads.
         self._status = status
         try:
             self._content = self._read(self._file)

@@ -1,4 +1,4 @@
-"""TCP ports: listening sockets, free ports and the addresses of servers."""
+"""TCP ports: listening sockets, free ports, and the URLs and hosts of servers."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ _PORT = re.compile(r":[0-9]*$")
 
 
 def listen(host: str, port: int, flag: str, backlog: int = 1) -> socket.socket:
-    """Open a listening socket; port 0 chooses a free port.
+    """Open a listening socket. Port 0 stands for any free port. `flag` is the command-line option of the port.
 
-    `flag` is the command-line option that sets the port. Raises `PortTaken` if another program listens
-    there, even with SO_REUSEPORT, and `OperationalError` for any other failure.
+    Raises `PortTaken` if another program listens on the port, and `OperationalError` for any other failure.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -28,18 +27,18 @@ def listen(host: str, port: int, flag: str, backlog: int = 1) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             hint = f"stop it, or choose another port with {flag}"
             raise PortTaken("listen on", target, "another program already listens there", hint) from error
-        # `create_server` may raise an error without errno; its strerror is then the whole message.
+        # The strerror of `create_server` repeats the address, and an error of `getaddrinfo` has a negative errno.
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
-        raise OperationalError("listen on", target, reason, f"choose others with --host and {flag}") from error
+        raise OperationalError("listen on", target, reason, f"choose another address with --host and {flag}") from error
 
 
 def ensure_free(host: str, port: int, flag: str) -> None:
-    """Raise the error that `listen` would raise."""
+    """Raise the error that `listen` would raise for this port."""
     listen(host, port, flag).close()
 
 
 def free_port(host: str, *, other_than: Container[object] = ()) -> int:
-    """A port that was free a moment ago."""
+    """Return a port that is free now. Another program may use it a moment later."""
     while True:
         with listen(host, 0, "--host") as listener:
             bound: int = listener.getsockname()[1]
@@ -48,14 +47,14 @@ def free_port(host: str, *, other_than: Container[object] = ()) -> int:
 
 
 def address(host: str, port: int, *, tls: bool = False) -> str:
-    """The URL of a server that listens on `host`, as seen from this machine."""
-    reached = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
+    """Return the URL at which this machine reaches a server that listens on `host`."""
+    target = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
     scheme = "https" if tls else "http"
-    return f"{scheme}://[{reached}]:{port}" if ":" in reached else f"{scheme}://{reached}:{port}"
+    return f"{scheme}://[{target}]:{port}" if ":" in target else f"{scheme}://{target}:{port}"
 
 
 def names_this_machine(host_header: str) -> bool:
-    """Whether a `Host` header is an IP address or `localhost`, which DNS rebinding cannot forge."""
+    """Return whether a `Host` header is an IP address or `localhost`. DNS rebinding cannot produce such a header."""
     host = _PORT.sub("", host_header).strip("[]").lower()
     try:
         ip_address(host)
@@ -65,7 +64,7 @@ def names_this_machine(host_header: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a server that listens on `host` is reachable from this machine only."""
+    """Return whether only this machine can reach a server that listens on `host`."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""The settings. `Settings` declares the name, type, default and help of each one.
+"""The settings. The class `Settings` declares the name, type, default and help of each setting.
 
 A value comes from a TOML file, an environment variable or a command-line option. An option overrides a variable,
 and a variable overrides the file.
@@ -26,7 +26,7 @@ CONFIG_VARIABLE = "TILLSTREAM_CONFIG"
 """Environment variable with the path of the TOML file."""
 
 TOML_ONLY = frozenset({"metrics"})
-"""Settings that are neither options nor environment variables."""
+"""Settings without a command-line option and an environment variable."""
 
 MIB = 1024 * 1024
 ZONE_HINT = "use an IANA name such as Europe/Paris"
@@ -42,7 +42,7 @@ _RATE = re.compile(r"[0-9]{1,3}(\.[0-9]{1,4})?")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The settings of every role. A name with a unit ends with the unit."""
+    """The settings of all roles. If a value has a unit, the name of the setting ends with the unit."""
 
     data: Annotated[str, "directory that holds the log and the database"] = "tillstream-data"
     host: Annotated[str, "address to listen on; the default is loopback"] = "127.0.0.1"
@@ -51,7 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     inbox: Annotated[str, "folder from which new files are imported; empty: none"] = ""
 
     access: Annotated[
-        str, Meta(pattern="^(auto|on)$"), "auto: require a key or the password once one exists; on: always"
+        str, Meta(pattern="^(auto|on)$"), "auto: require keys or the password if they exist; on: always"
     ] = "auto"
     keys_file: Annotated[str, "shared file of the API keys; empty: in the data directory"] = ""
     shops_file: Annotated[str, "shared file of the list of stores; empty: in the data directory"] = ""
@@ -79,7 +79,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     connection_limit: Annotated[Positive, "maximum number of connections to ingest"] = 4_096
     pending_limit_bytes: Annotated[Positive, "memory for receipts in ingest; above it ingest answers 503"] = 128 * MIB
     commit_limit_receipts: Annotated[Positive, Meta(le=65_536), "maximum number of receipts in a group commit"] = 4_096
-    commit_linger_ms: Annotated[int, Meta(ge=0, le=1_000), "maximum wait of a group commit for receipts; 0: none"] = 30
+    commit_linger_ms: Annotated[
+        int, Meta(ge=0, le=1_000), "maximum wait of a group commit for receipts; 0: no wait"
+    ] = 30
     log_limit_bytes: Annotated[Count, "maximum size of the log; 0: the size of the disk"] = 0
     disk_reserve_bytes: Annotated[Count, "free disk space that ingest never uses"] = 64 * MIB
 
@@ -129,7 +131,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def silent_shop_minutes(self) -> int:
-        """The time without a receipt after which an open store is silent, even if the alert is off."""
+        """The time without a receipt after which an open store is silent. It also has a value if the alert is off."""
         silent_minutes: int = self.alert_silent_shop_minutes or default("alert_silent_shop_minutes")
         return silent_minutes
 
@@ -140,7 +142,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 @cache
 def _annotations() -> dict[str, Any]:
-    """Return the evaluated annotations. They are cached because evaluation takes milliseconds."""
+    """Return the evaluated annotations. The evaluation is slow and every option needs it."""
     return get_type_hints(Settings, include_extras=True)
 
 
@@ -150,7 +152,7 @@ def describe(name: str) -> str:
 
 
 def plain_type(name: str) -> Any:
-    """Return the type of a setting without its limits and help: `str`, `int`, `dict[str, str]`…"""
+    """Return the type of a setting without its limits and help, such as `dict[str, str]`."""
     return get_args(_annotations()[name])[0]
 
 
@@ -169,7 +171,7 @@ def variable(name: str) -> str:
 
 
 def text(value: Any) -> str:
-    """Format a value like in an option or an environment variable."""
+    """Format a value in the syntax of options and environment variables."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):
@@ -185,9 +187,10 @@ def shown(name: str, value: Any) -> Any:
 def load(
     file: Path | None, environment: Mapping[str, str], options: Mapping[str, Any]
 ) -> tuple[Settings, dict[str, str]]:
-    """Return the settings, and the origin of each one that does not have its default.
+    """Return the settings, and the origin of each setting that is set somewhere.
 
-    Without `file`, the environment can name the TOML file. An option of None is not set. Raises `SettingsError`.
+    If `file` is None, the environment variable `TILLSTREAM_CONFIG` can name the TOML file. An option with the value
+    None is not set. Raises `SettingsError`.
     """
     if file is None and environment.get(CONFIG_VARIABLE):
         file = Path(environment[CONFIG_VARIABLE])
@@ -228,7 +231,7 @@ def _convert(name: str, value: Any, origin: str) -> Any:
         items = [item.strip() for item in value.split(",") if item.strip()]
         value = items if get_origin(kind) is list else dict(item.partition("=")[::2] for item in items)
     elif kind == list[str] and isinstance(value, list):
-        # TOML has numbers: vat_rates = [5.5, 10].
+        # In TOML, the items may be numbers, such as vat_rates = [5.5, 10].
         value = [str(item) if isinstance(item, int | Decimal) else item for item in value]
     try:
         return msgspec.convert(value, _annotations()[name], strict=not from_text)
@@ -238,9 +241,9 @@ def _convert(name: str, value: Any, origin: str) -> Any:
 
 
 def _faults(settings: Settings) -> Iterator[tuple[str, str, str]]:
-    """Yield the name, the fault and a hint for each setting that its type does not exclude.
+    """Yield the name, the reason and a hint for each invalid setting that has a valid type.
 
-    The texts contain no URL, because a URL may contain a password or a secret path.
+    The texts never contain a URL, because a URL may contain a password or a secret path.
     """
     zones = [("zone", settings.zone), *(("store_zones", zone) for zone in settings.store_zones.values())]
     for name, zone in zones:
@@ -266,7 +269,7 @@ def _faults(settings: Settings) -> Iterator[tuple[str, str, str]]:
 
 
 def is_zone(name: str) -> bool:
-    """Whether this is the IANA name of a time zone."""
+    """Return whether this is the IANA name of a time zone."""
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -13,22 +13,22 @@ from tillstream.generator.products import FIRST_HOUR, LAST_HOUR
 from tillstream.stores.model import Store, StoreList, parse_hours
 
 SALES_PER_DAY = 115
-"""Receipts per day of an average till. The measured bakery had 230 receipts per day at two tills."""
+"""Receipts of an average till in a day. The measured bakery had 230 receipts a day at two tills."""
 
 CITY_SHARE = 0.25
 SIZE_SPREAD = 0.35
 
 TOWN_HOURS = (3.4, 12.4, 14.6, 17.6, 19.3, 15.6, 2.4, 0, 0, 3.4, 4.0, 4.1)
 CITY_HOURS = (12, 14, 9, 6, 7, 14, 11, 3, 2, 7, 8, 7)
-"""Weights of the hours from 7 to 18. Stores in towns close in the afternoon. Stores in cities have three peaks."""
+"""Relative numbers of receipts in the hours from 7 to 18. Stores in towns are closed from 14:00 to 16:00."""
 
 WEEK = (0.91, 0.82, 0.87, 0.85, 0.92, 1.13, 1.50)
-"""Receipts by weekday, relative to an average day. The first value is for Monday."""
+"""Relative numbers of receipts on the weekdays from Monday. The average is 1."""
 
 
 @dataclass(frozen=True)
 class Till:
-    """A till. `size` is the size of its store, relative to the average. `agent` is the id of the cashier."""
+    """A till. `size` is the relative size of its store, with an average of 1. `agent` is the id of the cashier."""
 
     store: str
     terminal: str
@@ -37,7 +37,7 @@ class Till:
     city: bool
 
     def share(self, hour: int) -> float:
-        """Return the share of the till's receipts of a day in an hour of local time."""
+        """Return the share of the till's daily receipts that are in this hour of local time."""
         if not FIRST_HOUR <= hour <= LAST_HOUR:
             return 0.0
         hours = CITY_HOURS if self.city else TOWN_HOURS
@@ -45,11 +45,11 @@ class Till:
 
 
 class Chain:
-    """Stores `1`, `2`, … with tills `1`, `2`, … A store does not depend on the seed of a run."""
+    """Stores with the ids `1`, `2`, … and tills with the ids `1`, `2`, … They are the same for every seed."""
 
     def __init__(self, stores: int, tills: tuple[int, int], city_share: float = CITY_SHARE) -> None:
         self.tills: tuple[Till, ...] = tuple(
-            till for store in range(1, stores + 1) for till in _open(store, tills, city_share)
+            till for store in range(1, stores + 1) for till in _tills_of(store, tills, city_share)
         )
         self._by_size = list(accumulate(till.size for till in self.tills))
         self._by_hour: dict[int, list[float]] = {}
@@ -64,16 +64,16 @@ class Chain:
         return bisect(self._by_size, random.random() * self._by_size[-1])
 
     def pick_at(self, random: Random, hour: int) -> int:
-        """Return the index of a random till that is open in an hour of local time. At least one till must be open."""
+        """Return the index of a random till that is open in this hour of local time. At least one till must be open."""
         weights = self._weights(hour)
         return bisect(weights, random.random() * weights[-1])
 
-    def tickets(self, weekday: int, hour: int) -> float:
+    def expected_receipts(self, weekday: int, hour: int) -> float:
         """Return the expected number of receipts of the chain in an hour. Monday is weekday 0."""
         return SALES_PER_DAY * WEEK[weekday] * self._weights(hour)[-1]
 
 
-def _open(store: int, tills: tuple[int, int], city_share: float) -> list[Till]:
+def _tills_of(store: int, tills: tuple[int, int], city_share: float) -> list[Till]:
     random = Random(f"store {store}")
     size = random.lognormvariate(-(SIZE_SPREAD**2) / 2, SIZE_SPREAD)
     city = random.random() < city_share
@@ -85,7 +85,7 @@ def _open(store: int, tills: tuple[int, int], city_share: float) -> list[Till]:
 
 CITY_OPENING_HOURS = parse_hours("07:00-19:00")
 TOWN_OPENING_HOURS = parse_hours("07:00-14:00 16:00-19:00")
-"""Opening hours in which the weights of the hours are not 0."""
+"""Opening hours of stores in cities and in towns. Each hour with receipts is in them."""
 
 ILE, BRETAGNE, LOIRE, NORD = "Île-de-France", "Bretagne", "Pays de la Loire", "Hauts-de-France"
 RHONE, AQUITAINE, OCCITANIE, PACA = (
@@ -132,7 +132,7 @@ Site = tuple[str, str, str]
 
 
 def store_list(chain: Chain) -> StoreList:
-    """Return the list of stores of the chain. Names are unique. A store is the same in a larger chain."""
+    """Return the list of stores. Names are unique. A store has the same name in a larger chain."""
     tills = Counter(till.store for till in chain.tills)
     in_city = {till.store: till.city for till in chain.tills}
     cities, towns = _sites(_quarters()), _sites([(town, town, region) for town, region in TOWNS])
@@ -151,7 +151,7 @@ def _quarters() -> list[Site]:
 
 
 def _sites(first: Sequence[Site]) -> Iterator[Site]:
-    """Yield the given sites, then other places in their towns, then the same places with numbers, endlessly."""
+    """Yield the given sites, and then an endless sequence of other sites in the same towns."""
     yield from first
     towns = dict.fromkeys((town, region) for _, town, region in first)
     for number in count(1):

@@ -1,4 +1,4 @@
-"""The products of the bakeries with their prices, VAT rates, and demand by hour and day.
+"""The products of the bakeries: prices, VAT rates, and demand by hour and day.
 
 Prices and popularity come from 136,451 receipts of a French bakery from 2021 and 2022.
 """
@@ -24,7 +24,7 @@ CATEGORIES = (
 
 FIRST_HOUR = 7
 LAST_HOUR = 18
-"""The shops sell from 7:00 to 18:59, local time."""
+"""The first and the last hour with sales, in local time. The shops close at 19:00."""
 
 
 class Day(Enum):
@@ -36,18 +36,18 @@ class Day(Enum):
 
     @classmethod
     def of(cls, weekday: int) -> Day:
-        """Return the kind of a weekday. Monday is 0."""
+        """Return the kind of day of a weekday. Monday is 0."""
         return cls(max(0, weekday - 4))
 
 
 @dataclass(frozen=True)
 class DemandProfile:
-    """The demand for a product by hour from 7 to 18 and by kind of day. The average demand is 1."""
+    """The relative demand for a product in each hour from 7 to 18, and on each kind of day. The average is 1."""
 
     hours: tuple[float, ...]
     days: tuple[float, float, float]
     quantities: tuple[float, ...]
-    """Weights of the quantities 1, 2, 3…"""
+    """Weights of buying 1, 2, 3… pieces."""
 
 
 BREAD = DemandProfile((1, 1, 1, 1, 1.1, 1.1, 0.8, 0.8, 0.8, 1.1, 1.3, 1.4), (1, 1, 0.95), (61, 29, 6, 3, 0.5, 0.5))
@@ -67,8 +67,8 @@ SWEET = DemandProfile((0.3, 0.3, 0.5, 0.8, 0.8, 0.7, 0.8, 1, 1.5, 3, 2.5, 1), (1
 class Product:
     """A product. VAT rates are in per mille.
 
-    `price` is in cents with VAT, for a piece or a kilogram. `popularity` is the product's weight among the lines of a
-    week. `vat_on_site` is the VAT rate if the customer eats in the shop; 0 means that it does not differ.
+    `price` is in cents with VAT, for a piece or a kilogram. `popularity` is the weight of the product in a random
+    choice over a week. `vat_on_site` is the VAT rate if the customer eats in the shop. If it is 0, `vat` applies.
     """
 
     code: str
@@ -83,7 +83,7 @@ class Product:
     sliced: bool = False
 
     def demand(self, day: Day, hour: int) -> float:
-        """Return the weight of the product among the lines of an hour."""
+        """Return the weight of the product in a random choice for this hour."""
         return self.popularity * self.demand_profile.hours[hour - FIRST_HOUR] * self.demand_profile.days[day.value]
 
     def vat_rate(self, on_site: bool) -> int:

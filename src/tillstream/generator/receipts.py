@@ -1,7 +1,7 @@
 """A receipt: its lines and payments in integer cents, and its canonical JSON.
 
-A basket and a till are encoded once for many receipts. Amounts look like the amounts of real tills: `5.96`, `0.3`,
-`2.0`, and in a few receipts `3.3600000000000003`, with the noise of binary floats.
+The JSON of a basket or a till is created once and used for many receipts. Amounts have the same form as on real
+receipts: `5.96`, `0.3`, `2.0`. A few receipts have amounts with the noise of binary floats: `3.3600000000000003`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from tillstream.generator.chain import Till
 from tillstream.generator.products import CATEGORIES, Product
 
 NOISE_SHARE = 0.02
-"""Share of receipts with the noise of binary floats."""
+"""Share of receipts whose amounts have the noise of binary floats."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line. `quantity` is in pieces, or in grams for a weighed product. `vat` is in per mille."""
+    """A line of a receipt. `quantity` is in pieces, or in grams for a weighed product. `vat` is in per mille."""
 
     product: Product
     quantity: int
@@ -30,7 +30,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Basket:
-    """The lines of a receipt, and the payments with their mechanisms. They do not depend on store, till or date."""
+    """The lines and payments of a receipt. A settlement has a payment mechanism and an amount."""
 
     lines: tuple[Line, ...]
     settlements: tuple[tuple[str, int], ...]
@@ -44,13 +44,13 @@ class Basket:
         return sum(line.net for line in self.lines)
 
     def as_return(self) -> Basket:
-        """Return a basket with all lines and payments negated."""
+        """Return the basket with all quantities and amounts negated."""
         lines = (replace(line, quantity=-line.quantity, gross=-line.gross, net=-line.net) for line in self.lines)
         return Basket(tuple(lines), tuple((mechanism, -amount) for mechanism, amount in self.settlements))
 
 
 def encode_basket(basket: Basket, random: Random) -> bytes:
-    """Return the JSON after the date: lines, totals, settlements and the closing brace."""
+    """Return the JSON of a receipt after its date: lines, totals, settlements and the closing brace."""
     amount = format_with_noise if random.random() < NOISE_SHARE else format_amount
     lines = ", ".join(_encode_line(number, line, amount) for number, line in enumerate(basket.lines, 1))
     settlements = ", ".join(
@@ -76,12 +76,12 @@ def _encode_line(number: int, line: Line, amount: Callable[[int], str]) -> str:
 
 
 def encode_till(till: Till) -> bytes:
-    """Return the JSON after the receipt number that is the same on all receipts of a till."""
+    """Return the JSON of a receipt after its number: the ids of the store, the till and the cashier."""
     return f'", "storeID": "{till.store}", "terminalID": "{till.terminal}", "agentID": "{till.agent}", '.encode()
 
 
 def assemble(number: bytes, till: bytes, customer: bytes, date: bytes, basket: bytes) -> bytes:
-    """Return a receipt. `customer` is empty if the customer has no loyalty card."""
+    """Return the JSON of a receipt from its parts. `customer` is empty if the customer has no loyalty card."""
     if customer:
         return b'{"cashReceiptID": "%b%b"customerID": "%b", "date": "%b", %b' % (number, till, customer, date, basket)
     return b'{"cashReceiptID": "%b%b"date": "%b", %b' % (number, till, date, basket)

@@ -1,4 +1,4 @@
-"""A run of the generator: it sends the phases to ingest and reports the outcome."""
+"""A run of the generator. It sends receipts to ingest and returns a report."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ Progress = Callable[[Tally], None]
 
 TICK_S = 0.1
 TIMEOUT_S = 30.0
-"""Maximum wait for a response before a connection is replaced."""
+"""Maximum wait for a response. After it, the request is sent again on a new connection."""
 
 DRAIN_S = 5.0
-"""Maximum wait for responses after an interruption."""
+"""Maximum wait for the remaining responses after an interruption."""
 
 BACKLOG_LIMIT = 10_000
-"""Maximum number of due requests in the queue. While the queue is full, the run waits for ingest."""
+"""Maximum number of requests that wait for a connection. A paced phase pauses at this number."""
 
 LATE_S = 1.0
-"""Time after the duration of a paced phase in which the phase may still send receipts that are late."""
+"""Maximum delay with which a paced phase creates the last receipts of its duration."""
 
 RECEIPTS_PER_TICK = 64
-"""Number of receipts after which a paced phase that is late lets other tasks run."""
+"""Number of receipts that a delayed phase creates before it lets other tasks run."""
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """The outcome of a run. A latency is the time from a request being ready to its response, with all retries."""
+    """The outcome of a run. A latency is the time from the creation of a request to its final response."""
 
     seed: int
     sent: int
@@ -55,7 +55,7 @@ class Report(Struct, frozen=True, kw_only=True):
     """The status and the body of the first refusal."""
 
     trouble: str = ""
-    """The last problem in sending a request."""
+    """The last problem while a request was sent."""
 
     @property
     def clean(self) -> bool:
@@ -64,7 +64,7 @@ class Report(Struct, frozen=True, kw_only=True):
 
 
 def report(tally: Tally, seed: int, seconds: float) -> Report:
-    """Return the report of a run that took this time."""
+    """Return the report of a run that took this number of seconds."""
 
     def milliseconds(microseconds: int) -> float:
         return round(microseconds / 1000, 3)
@@ -95,7 +95,7 @@ class IngestTimeout(OperationalError):
 def generate(options: Options, progress: Progress, clock: Clock | None = None) -> Report:
     """Send the receipts and return the report. The first SIGINT or SIGTERM ends the run early.
 
-    Raises `IngestTimeout` with the report so far if ingest acknowledges nothing for `give_up_s`.
+    Raises `IngestTimeout` if ingest acknowledges nothing for `give_up_s`. The error contains the report of the run.
     """
 
     async def main() -> Report:
@@ -115,7 +115,7 @@ def _interrupt(loop: asyncio.AbstractEventLoop, number: int, stop: asyncio.Event
 
 
 async def run(options: Options, progress: Progress, clock: Clock, stop: asyncio.Event) -> Report:
-    """Send the receipts and return the report, as `generate` does, within a running event loop. `stop` ends it early."""
+    """Send the receipts in the running event loop, and return the report. The event `stop` ends the run early."""
     to = Target.parse(options.url)
     tally = Tally()
     began_ns = time.perf_counter_ns()
@@ -128,7 +128,7 @@ async def run(options: Options, progress: Progress, clock: Clock, stop: asyncio.
             if stop.is_set():
                 break
             if not tally.phase:
-                # The report does not count the time that prepares the first phase.
+                # The time of the report starts after the first phase was prepared.
                 began_ns = time.perf_counter_ns()
             tally.phase = phase.name
             tally.expected = None if phase.expected is None else tally.sent + phase.expected
@@ -141,7 +141,7 @@ async def run(options: Options, progress: Progress, clock: Clock, stop: asyncio.
 
 
 class _PhaseRun:
-    """The sending of one phase."""
+    """Sends the receipts of one phase."""
 
     def __init__(
         self, options: Options, to: Target, phase: Phase, tally: Tally, progress: Progress, stop: asyncio.Event
@@ -177,13 +177,13 @@ class _PhaseRun:
         return Request(self._head, b"\n".join(texts), len(texts), time.perf_counter_ns())
 
     def _requests(self) -> Iterator[Request]:
-        """Yield the requests of the phase. The sender asks for a request when a connection is free."""
+        """Yield the requests of the phase. Each request is created when a connection is free."""
         texts = (self._phase.receipt_at(local_s) for _, local_s in self._phase.moments)
         while batch := list(islice(texts, self._phase.batch)):
             yield self._request(batch)
 
     async def _send_paced(self) -> None:
-        """Create each receipt when it is due. Send a batch when its last receipt is due."""
+        """Create each receipt when it is due, and send a batch when it is complete."""
         limit_s = self._phase.duration_s
         texts: list[bytes] = []
         for number, (due_s, local_s) in enumerate(self._phase.moments):
@@ -211,7 +211,7 @@ class _PhaseRun:
         return not self._stop.is_set()
 
     async def _drain(self) -> None:
-        """Wait for responses. After an interruption, wait at most `DRAIN_S`."""
+        """Wait for the responses to all requests. After an interruption, wait at most `DRAIN_S`."""
         # A paced phase sends everything that became due within its duration.
         limit_s = math.inf if self._phase.paced else self._phase.duration_s
         stopped_s = math.inf

@@ -19,14 +19,14 @@ from tillstream.generator.products import FIRST_HOUR, LAST_HOUR, Day, Product
 from tillstream.generator.receipts import Basket, Line
 
 RETURN_SHARE = 0.0056
-"""Share of sales that the customer returns. The return is the next receipt of the sequence."""
+"""Share of sales that are returned. The return is the next receipt after the sale."""
 
 CARD = "CB"
 CASH = "Especes"
 VOUCHER = "Titre restaurant"
 
 LINE_COUNTS = (67, 21, 8, 2.6, 0.9, 0.3, 0.2)
-"""Weights of buying 1, 2, 3… products, before additional products such as a drink."""
+"""Weights of buying 1, 2, 3… products, without additional products such as a drink."""
 
 PAIR_SHARE = 0.45
 SLICING_SHARE = 0.70
@@ -36,11 +36,11 @@ BULK_SHARE = 0.0005
 ON_SITE_SHARE = 0.10
 SPLIT_SHARE = 0.015
 CARD_SHARE = 60 / 93
-"""Share of cards among the receipts that are not paid with a meal voucher."""
+"""Share of card payments among the receipts without a meal voucher."""
 
 LUNCH_HOURS = range(11, 14)
 VOUCHER_SHARE = {True: 0.15, False: 0.015}
-"""Share of receipts that are paid with a meal voucher, in lunch hours and in other hours."""
+"""Share of receipts with a meal voucher, in lunch hours and in other hours."""
 
 VOUCHER_CENTS = 800
 
@@ -55,11 +55,11 @@ Sampler = Callable[[Chain, Random, int], tuple[Day, int, int]]
 """Chooses a kind of day, an hour and the index of a till for a local second."""
 
 _SLOTS = [(Day.of(weekday), hour) for weekday in range(7) for hour in range(FIRST_HOUR, LAST_HOUR + 1)]
-_slot_weights = list(accumulate(busy * share for busy in WEEK for share in TOWN_HOURS))
+_SLOT_WEIGHTS = list(accumulate(day_weight * hour_weight for day_weight in WEEK for hour_weight in TOWN_HOURS))
 
 
 def sell(random: Random, day: Day, hour: int) -> Basket:
-    """Return a random basket for an hour from 7 to 18."""
+    """Return a random basket for an hour from 7 to 18 and a kind of day."""
     on_site = random.random() < ON_SITE_SHARE
     lines: list[Line] = []
     for product in _choose_products(random, day, hour):
@@ -94,7 +94,7 @@ def _choose_quantity(random: Random, product: Product) -> int:
 
 
 def _choose_count(random: Random, weights: Sequence[float]) -> int:
-    """Return a random count. The first weight belongs to 1."""
+    """Return a random number from 1. The first weight is the weight of 1."""
     return random.choices(range(1, len(weights) + 1), weights)[0]
 
 
@@ -127,8 +127,8 @@ def hour_of(local_s: int) -> int:
 
 
 def sample_week(chain: Chain, random: Random, _local_s: int) -> tuple[Day, int, int]:
-    """Choose a random hour of the week. The choice does not depend on the local second."""
-    day, hour = _SLOTS[bisect(_slot_weights, random.random() * _slot_weights[-1])]
+    """Choose a random hour of the week and a random till, without regard to the local second."""
+    day, hour = _SLOTS[bisect(_SLOT_WEIGHTS, random.random() * _SLOT_WEIGHTS[-1])]
     return day, hour, chain.pick(random)
 
 
@@ -139,7 +139,7 @@ def sample_open_tills(chain: Chain, random: Random, local_s: int) -> tuple[Day, 
 
 
 def sample_around_the_clock(chain: Chain, random: Random, local_s: int) -> tuple[Day, int, int]:
-    """Choose the current hour and any till. At night, the hours of a whole day pass within each hour."""
+    """Choose the current hour and any till. At night, choose an hour of the day that depends on the minute."""
     hour = hour_of(local_s)
     if not FIRST_HOUR <= hour <= LAST_HOUR:
         hour = FIRST_HOUR + local_s % 3600 * (LAST_HOUR - FIRST_HOUR + 1) // 3600
@@ -152,7 +152,7 @@ def run_name(seed: int) -> str:
 
 
 class BasketPool:
-    """Encoded baskets by hour and kind of day. A sequence at a high rate uses each basket several times."""
+    """Random baskets with their JSON, by hour and kind of day. Each basket can be used for several receipts."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -163,7 +163,7 @@ class BasketPool:
         return self._basket(day, hour, int(random.random() * POOL_BASKETS))
 
     def fill(self) -> None:
-        """Create all baskets now, because creating one takes longer than sending it."""
+        """Create all baskets in advance. A burst then never waits for a new basket."""
         for day, hour in set(_SLOTS):
             for number in range(POOL_BASKETS):
                 self._basket(day, hour, number)
@@ -178,7 +178,7 @@ def _encoded_basket(random: Random, day: Day, hour: int) -> tuple[Basket, bytes]
 
 
 class Sales:
-    """A sequence of receipts. Receipt numbers start with `name`. Without a pool, every basket is new."""
+    """A random sequence of sales and returns. Receipt numbers start with `name`. Without a pool, every basket is new."""
 
     def __init__(self, chain: Chain, sampler: Sampler, random: Random, name: str, pool: BasketPool | None) -> None:
         self._chain = chain
@@ -191,7 +191,7 @@ class Sales:
         self._return: tuple[int, bytes, Basket] | None = None
 
     def receipt_at(self, local_s: int) -> bytes:
-        """Return the next receipt. Its date is the local second since 1970."""
+        """Return the JSON of the next receipt. `local_s` is its date in local seconds since 1970."""
         random = self._random
         if self._return is not None:
             till, customer, basket = self._return
@@ -217,7 +217,7 @@ def _format_date(local_s: int) -> bytes:
 
 
 class DailySales:
-    """Sales by day. Each day has its own sequence, so a repeated day has the same receipts."""
+    """Sales and returns by day. Each day has its own sequence, which is always the same for a seed."""
 
     def __init__(self, chain: Chain, seed: int, pool: BasketPool | None) -> None:
         self._chain = chain
@@ -226,7 +226,7 @@ class DailySales:
         self._sales_of = lru_cache(maxsize=1)(self._create)
 
     def receipt_at(self, local_s: int) -> bytes:
-        """Return the next receipt of the day of this local second. A day must not continue after the next one began."""
+        """Return the JSON of the next receipt of a day. All receipts of a day must be requested before the next day."""
         return self._sales_of(local_s // DAY_S).receipt_at(local_s)
 
     def _create(self, day: int) -> Sales:

@@ -1,7 +1,7 @@
-"""The schedule of a run: its options, its phases, and when each receipt is due.
+"""The schedule of a run: its options, its phases, and the time at which each receipt is due.
 
-A moment is the due time of a receipt in seconds after the start of its phase, with the date of the receipt in local
-seconds since 1970. A date of None means the time at which the receipt is created.
+A moment consists of a due time and a date. The due time is in seconds from the start of the phase. The date is in local
+seconds since 1970. A date of None stands for the time at which the receipt is created.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Moment = tuple[float, int | None]
 DEFAULT_RATE = 1.5
 LIVE_RATE = 4.0
 FRESH_RATE_LIMIT = 200.0
-"""Maximum rate at which every receipt has a new basket. At higher rates, baskets come from a pool."""
+"""Maximum rate at which every receipt gets a new basket. At higher rates, baskets come from a pool."""
 
 FULL_POOL_COUNT = 10_000
 """Minimum size of a burst that fills the pool before it starts."""
@@ -46,14 +46,14 @@ SINGLE_CONNECTIONS = 64
 BATCH_CONNECTIONS = 4
 
 WEATHER = 0.05
-"""Relative standard deviation of the number of receipts of a day."""
+"""Standard deviation of the number of receipts in a day, relative to the expected number."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The options of `tillstream generate`. Without a mode, the rate is `DEFAULT_RATE`.
+    """The options of `tillstream generate`.
 
-    `start` is local time without a zone. `tills` is the minimum and the maximum number of tills of a store.
+    `tills` is the minimum and the maximum number of tills of a store. `start` is a local time without a zone.
     """
 
     seed: int
@@ -75,12 +75,16 @@ class Options:
     zone: str = "Europe/Paris"
     key: str = field(default="", repr=False)
     same_machine: bool = False
-    """Whether ingest runs on this machine. Its certificate is then not verified."""
+    """Whether ingest runs on this machine. If it does, its certificate is not verified."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """A part of a run. A phase that is not `paced` sends receipts as fast as ingest accepts them."""
+    """A part of a run. A phase that is not `paced` sends receipts as fast as ingest accepts them.
+
+    `receipt_at` returns the JSON of the next receipt, for the date of a moment. `expected` is the number of receipts,
+    or None if it is unknown.
+    """
 
     name: str
     moments: Iterator[Moment]
@@ -91,11 +95,11 @@ class Phase:
     batch: int
     connections: int
     duration_s: float
-    """Infinite if the phase has no time limit."""
+    """The time limit of the phase, or infinity."""
 
 
 def phases(options: Options, clock: Clock) -> Iterator[Phase]:
-    """Yield the phases of the run. Each phase starts at the time when it is requested."""
+    """Yield the phases of a run. Each phase must be requested when it starts, because it uses the current time."""
     planner = _Planner(options, clock)
     if options.backfill_days:
         yield planner.backfill(options.backfill_days)
@@ -108,7 +112,7 @@ def phases(options: Options, clock: Clock) -> Iterator[Phase]:
 
 
 class _Planner:
-    """Creates the phases of a run with these options."""
+    """Creates the phases of a run."""
 
     def __init__(self, options: Options, clock: Clock) -> None:
         self._options = options
@@ -119,7 +123,7 @@ class _Planner:
         self._start_s = None if options.start is None else local_second(options.start)
 
     def backfill(self, days: int) -> Phase:
-        """Return a phase with the past days and today until now, or with this number of days from the start date."""
+        """Return a phase with this number of days from the start date, or else with the past days and today until now."""
         if self._start_s is None:
             until_s = self._now_s()
             from_s = until_s // DAY_S * DAY_S - days * DAY_S
@@ -134,12 +138,12 @@ class _Planner:
             DailySales(chain, seed, self._pool),
             paced=False,
             simulated=True,
-            expected=sum(expected(chain, day_s, from_s, until_s) for day_s in midnights),
+            expected=sum(expected_receipts(chain, day_s, from_s, until_s) for day_s in midnights),
             limited=False,
         )
 
     def day(self) -> Phase:
-        """Return a phase with the day of the start date, or today. Its clock runs `speed` times faster than real time."""
+        """Return a phase with the day of the start date, or today. Its clock is `speed` times faster than real time."""
         start_s = self._start_s if self._start_s is not None else self._now_s() // DAY_S * DAY_S
         day_s = start_s // DAY_S * DAY_S
         from_s = max(start_s, day_s + FIRST_HOUR * 3600)
@@ -150,11 +154,11 @@ class _Planner:
             DailySales(self._chain, self._options.seed, self._pool),
             paced=True,
             simulated=True,
-            expected=expected(self._chain, day_s, from_s, day_s + DAY_S),
+            expected=expected_receipts(self._chain, day_s, from_s, day_s + DAY_S),
         )
 
     def burst(self, size: int) -> Phase:
-        """Return a phase with receipts that are all due at once. From a start date, each till has a receipt per minute."""
+        """Return a phase whose receipts are all due at once. With a start date, each till has one receipt per minute."""
         count = size if self._options.count is None else min(size, self._options.count)
         if count >= FULL_POOL_COUNT:
             self._pool.fill()
@@ -170,11 +174,11 @@ class _Planner:
         )
 
     def steady(self) -> Phase:
-        """Return a phase with a rate. Gaps are exponential if it is live, or else between 2/3 and 4/3 of 1/rate."""
+        """Return a phase with a constant average rate. Only the gaps of live sales have an exponential distribution."""
         options = self._options
         rate = options.rate or (LIVE_RATE if options.live else DEFAULT_RATE)
         random = Random(f"{options.seed} gaps")
-        # Live sales have the current date. If there are past days, the start date is the date of the first of them.
+        # Live sales have the current date. If a phase with past days came first, it used the start date.
         start_s = None if options.live or options.backfill_days else self._start_s
 
         def gap() -> float:
@@ -201,7 +205,7 @@ class _Planner:
         expected: int | None,
         limited: bool = True,
     ) -> Phase:
-        """Return a phase. The options `count` and `duration_s` apply only if it is `limited`."""
+        """Return a phase. The options `count` and `duration_s` apply only to a `limited` phase."""
         options = self._options
         batch = options.batch if limited or options.batch > 1 else BACKFILL_BATCH
         if limited and options.count is not None:
@@ -235,12 +239,12 @@ def local_second_at(second: int, zone: ZoneInfo) -> int:
 
 
 def local_second(local: datetime) -> int:
-    """Return a local time in seconds since 1970, without regard to its zone."""
+    """Return a local time in seconds since 1970, as if its zone were UTC."""
     return int(local.replace(tzinfo=UTC).timestamp())
 
 
 def spaced(gap: Callable[[], float], start_s: int | None) -> Iterator[Moment]:
-    """Yield endless moments with a gap before each. `start_s` is the date at due time 0."""
+    """Yield moments endlessly. `gap` returns the next gap in seconds. `start_s` is the date at due time 0."""
     due_s = 0.0
     while True:
         due_s += gap()
@@ -248,15 +252,15 @@ def spaced(gap: Callable[[], float], start_s: int | None) -> Iterator[Moment]:
 
 
 def trading_day(chain: Chain, seed: int, day_s: int, from_s: int, until_s: int) -> Iterator[int]:
-    """Yield the local second of each receipt of a day, if it is at least `from_s` and less than `until_s`.
+    """Yield the local seconds of the receipts of a day. They are at least `from_s` and less than `until_s`.
 
-    `day_s` is midnight. The random receipts before `until_s` do not depend on `until_s`.
+    `day_s` is midnight. For a seed, a smaller `until_s` only removes the last receipts.
     """
     random = Random(f"{seed} hours {day_s}")
     weekday = weekday_of(day_s)
     weather = max(0.5, random.gauss(1, WEATHER))
     for minute_s in range(day_s, min(day_s + DAY_S, until_s), 60):
-        mean = chain.tickets(weekday, hour_of(minute_s)) * weather / 60
+        mean = chain.expected_receipts(weekday, hour_of(minute_s)) * weather / 60
         if mean:
             seconds = sorted(minute_s + int(random.random() * 60) for _ in range(_poisson(random, mean)))
             yield from (second_s for second_s in seconds if from_s <= second_s < until_s)
@@ -265,18 +269,18 @@ def trading_day(chain: Chain, seed: int, day_s: int, from_s: int, until_s: int) 
 def _poisson(random: Random, mean: float) -> int:
     if mean > 50:
         return max(0, round(random.gauss(mean, mean**0.5)))
-    waited = random.expovariate(1.0)
+    elapsed = random.expovariate(1.0)
     count = 0
-    while waited < mean:
+    while elapsed < mean:
         count += 1
-        waited += random.expovariate(1.0)
+        elapsed += random.expovariate(1.0)
     return count
 
 
-def expected(chain: Chain, day_s: int, from_s: int, until_s: int) -> int:
-    """Return the expected number of receipts from `trading_day`."""
+def expected_receipts(chain: Chain, day_s: int, from_s: int, until_s: int) -> int:
+    """Return the average number of receipts that `trading_day` yields over all seeds."""
     total = 0.0
     for hour_s in range(day_s, day_s + DAY_S, 3600):
         seconds = max(0, min(until_s, hour_s + 3600) - max(from_s, hour_s))
-        total += chain.tickets(weekday_of(day_s), hour_of(hour_s)) * seconds / 3600
+        total += chain.expected_receipts(weekday_of(day_s), hour_of(hour_s)) * seconds / 3600
     return round(total)

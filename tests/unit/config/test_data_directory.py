@@ -70,7 +70,7 @@ def test_an_empty_or_half_created_directory_is_accepted(data: Path) -> None:
 
 @pytest.mark.parametrize(
     ("found", "wanted", "because"),
-    [(Kind.REAL, Kind.DEMO, "it holds real receipts"), (Kind.DEMO, Kind.REAL, "invented receipts of a demo")],
+    [(Kind.REAL, Kind.DEMO, "it contains real receipts"), (Kind.DEMO, Kind.REAL, "invented receipts of a demo")],
 )
 def test_a_directory_of_the_other_kind_is_refused(data: Path, found: Kind, wanted: Kind, because: str) -> None:
     open_directory(data, found)
@@ -104,7 +104,7 @@ def test_a_path_below_a_file_is_refused(data: Path) -> None:
 def test_a_directory_with_other_files_is_refused_and_left_unchanged(data: Path) -> None:
     data.mkdir()
     (data / "holiday.jpg").write_text("")
-    with pytest.raises(DataDirectoryError, match=r"it holds holiday.jpg but no format.json"):
+    with pytest.raises(DataDirectoryError, match=r"it contains holiday.jpg but no format.json"):
         open_directory(data)
     assert not (data / FORMAT_FILE).exists()
 

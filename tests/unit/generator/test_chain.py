@@ -48,7 +48,7 @@ def test_in_the_afternoon_only_stores_in_cities_sell() -> None:
 def test_an_average_till_has_its_receipts_per_day_over_a_week() -> None:
     chain = Chain(1000, (4, 4))
 
-    week = sum(chain.tickets(weekday, hour) for weekday in range(7) for hour in range(24))
+    week = sum(chain.expected_receipts(weekday, hour) for weekday in range(7) for hour in range(24))
 
     assert sum(WEEK) == pytest.approx(7)
     assert week / 7 / 4000 == pytest.approx(SALES_PER_DAY, rel=0.05)
@@ -56,7 +56,7 @@ def test_an_average_till_has_its_receipts_per_day_over_a_week() -> None:
 
 @pytest.mark.parametrize("hour", [0, 6, 19, 23])
 def test_nothing_is_expected_at_night(hour: int) -> None:
-    assert Chain(10, (2, 2)).tickets(0, hour) == 0
+    assert Chain(10, (2, 2)).expected_receipts(0, hour) == 0
 
 
 def test_store_names_are_unique_in_a_large_chain() -> None:

@@ -12,7 +12,15 @@ from tests.support.decimal_receipts import parse_receipt
 from tillstream.clock import ManualClock
 from tillstream.generator.chain import Chain
 from tillstream.generator.sales_and_returns import DAY_S, hour_of
-from tillstream.generator.schedule import Options, Phase, expected, local_second, local_second_at, phases, trading_day
+from tillstream.generator.schedule import (
+    Options,
+    Phase,
+    expected_receipts,
+    local_second,
+    local_second_at,
+    phases,
+    trading_day,
+)
 
 MONDAY_S = 1_772_409_600  # 2026-03-02 00:00:00
 CHAIN = Chain(10, (2, 2))
@@ -162,7 +170,7 @@ def test_a_trading_day_is_in_order_and_has_about_the_expected_size() -> None:
 
     assert seconds == sorted(seconds)
     assert {hour_of(second) for second in seconds} <= set(range(7, 19))
-    assert len(seconds) == pytest.approx(expected(CHAIN, MONDAY_S, MONDAY_S, MONDAY_S + DAY_S), rel=0.25)
+    assert len(seconds) == pytest.approx(expected_receipts(CHAIN, MONDAY_S, MONDAY_S, MONDAY_S + DAY_S), rel=0.25)
 
 
 def test_a_shorter_day_starts_like_the_full_day() -> None:
@@ -176,9 +184,9 @@ def test_a_shorter_day_starts_like_the_full_day() -> None:
 
 @pytest.mark.parametrize(("hours", "share"), [(0, 1.0), (24, 0.0)])
 def test_the_expected_number_is_that_of_the_requested_part(hours: int, share: float) -> None:
-    whole = expected(CHAIN, MONDAY_S, MONDAY_S, MONDAY_S + DAY_S)
+    whole = expected_receipts(CHAIN, MONDAY_S, MONDAY_S, MONDAY_S + DAY_S)
 
-    assert expected(CHAIN, MONDAY_S, MONDAY_S + hours * 3600, MONDAY_S + DAY_S) == round(whole * share)
+    assert expected_receipts(CHAIN, MONDAY_S, MONDAY_S + hours * 3600, MONDAY_S + DAY_S) == round(whole * share)
 
 
 @pytest.mark.parametrize("start", ["03:00", "07:00", "12:00"])
