@@ -1,4 +1,4 @@
-"""The injected clock. Logic reads time only from a `Clock`, so tests control it."""
+"""Clocks. Code reads the time only from a `Clock` that it is given, so tests can control the time."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Wall-clock time in integer microseconds since the Unix epoch (UTC)."""
+    """A source of the current time, in microseconds since the Unix epoch (UTC)."""
 
     def now_us(self) -> int: ...
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The clock of the operating system."""
 
     def now_us(self) -> int:
         return time.time_ns() // 1_000
 
 
 class ManualClock:
-    """A clock that moves only when a test advances it."""
+    """A clock for tests. It moves only when `advance` is called."""
 
     def __init__(self, now_us: int) -> None:
         self._now_us = now_us
@@ -34,5 +34,5 @@ class ManualClock:
 
 
 def utc(microseconds: int) -> datetime:
-    """The instant as an aware datetime in UTC."""
+    """Convert microseconds since the Unix epoch to an aware datetime in UTC."""
     return datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(microsecond=microseconds % 1_000_000)

@@ -1,17 +1,17 @@
-"""The error tree. An operational error names the action, its target, the cause and what to try."""
+"""The base classes of errors, and the errors that several packages raise."""
 
 from __future__ import annotations
 
 
 class TillstreamError(Exception):
-    """Base of every error that tillstream raises on purpose."""
+    """The base class of all errors that tillstream raises."""
 
 
 class OperationalError(TillstreamError):
     """The environment prevents an operation, and an operator can fix it.
 
-    ``doing`` is a verb phrase ("open the log"), ``target`` is its object (a path, an address),
-    ``because`` is the cause in plain words and ``hint`` is what to try.
+    `doing` is a verb phrase such as "open the log". `target` is its object, such as a path or an address. `because` is
+    the cause, and `hint` is an action that may help.
     """
 
     def __init__(self, doing: str, target: object, because: object, hint: str = "") -> None:
@@ -27,11 +27,11 @@ class OperationalError(TillstreamError):
 
 
 class SettingsError(OperationalError):
-    """A setting is unknown, of the wrong type or out of its range."""
+    """A setting is unknown, has the wrong type or is out of range."""
 
 
 class DataDirectoryError(OperationalError):
-    """The data directory is in use, of a newer version, or of another kind."""
+    """The data directory is in use, has a newer version, or is not a data directory."""
 
 
 class PortTaken(OperationalError):
@@ -39,7 +39,7 @@ class PortTaken(OperationalError):
 
 
 class LogUnavailable(OperationalError):
-    """The log cannot append or return records now. Nothing was acknowledged, so a retry is safe."""
+    """The log cannot append or return records now. A retry is safe, because nothing was acknowledged."""
 
 
 class LogFull(LogUnavailable):
@@ -51,11 +51,11 @@ class DatabaseUnavailable(OperationalError):
 
 
 class PositionConflict(DatabaseUnavailable):
-    """A commit started from a position that another writer has already moved."""
+    """The position of the database is not the position at which the commit began. Another writer has moved it."""
 
 
 class IngestUnavailable(OperationalError):
-    """Ingest is not running, or accepts nothing now."""
+    """Ingest is not running, or it accepts no receipts now."""
 
 
 class StoreListError(OperationalError):
@@ -63,17 +63,17 @@ class StoreListError(OperationalError):
 
 
 class AccessError(OperationalError):
-    """API keys, the password or TLS files are missing where they are required, or unusable."""
+    """API keys, the password or TLS files are required and missing, or cannot be used."""
 
 
 class UnknownMetric(TillstreamError):
-    """The catalogue has no metric of the requested name."""
+    """The catalogue has no metric with the requested name."""
 
 
 class BadQuery(TillstreamError):
-    """A query has an invalid parameter: a day, filter, cursor or limit.
+    """A query has an invalid parameter, such as a day, a filter, a cursor or a limit.
 
-    ``path`` names the parameter, ``error`` says what is wrong with it and ``hint`` what is valid.
+    `path` is the name of the parameter, `error` describes the fault, and `hint` describes valid values.
     """
 
     def __init__(self, path: str, error: str, hint: str = "") -> None:
@@ -88,8 +88,8 @@ class BadQuery(TillstreamError):
 
 
 class CatalogueError(SettingsError):
-    """A metric's declaration contradicts itself or names an unknown key, source or column."""
+    """The declaration of a metric is not valid, or two metrics have the same name."""
 
 
 class FormatError(OperationalError):
-    """A format of another package cannot be used."""
+    """A format that another package provides cannot be used."""

@@ -1,13 +1,12 @@
-"""The webhook: posts alert events to another program, in a thread of its own."""
+"""The webhook: posts alert events to another program, in its own thread."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from threading import Condition, Thread
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -17,30 +16,29 @@ from tillstream.client.control import ControlClient, RequestFailed
 from tillstream.config.settings import Settings
 
 QUEUE_LIMIT = 1_000
-"""Maximum number of events in the queue. The oldest are dropped first."""
+"""The maximum number of events in the queue. The oldest event is dropped first."""
 
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
-"""Pauses between two attempts. The last one repeats."""
+"""The pauses between two attempts. The last pause repeats."""
 
 MAX_AGE_S = 3_600.0
-"""Age after which an event is dropped."""
+"""The age at which an event is dropped."""
 
 WARNING_INTERVAL_S = 600.0
-"""Minimum interval between two log events about failures."""
+"""The minimum interval between two log events about failures."""
 
 logger = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class _QueuedEvent:
+class _QueuedEvent(NamedTuple):
     body: bytes
     queued_s: float
 
 
 class Webhook:
-    """Posts events in order, each one until it is accepted, refused or too old.
+    """Posts events in order. An event is retried until it is accepted, refused or too old.
 
-    Log events name only the host of the receiver, because the rest of the address is a secret.
+    Log events contain only the host of the receiver, because the rest of its address is a secret.
     """
 
     def __init__(
@@ -62,12 +60,12 @@ class Webhook:
         self._closed = False
         self._dropped = 0
         self._warned_s: float | None = None
-        # A daemon thread, because a receiver that hangs must not delay the end of the process.
+        # A receiver that hangs must not delay the end of the process, so this is a daemon thread.
         self._thread = Thread(target=self._run, name="webhook", daemon=True)
         self._thread.start()
 
     def send(self, event: dict[str, Any]) -> None:
-        """Queue an event, which is posted as JSON. Never blocks."""
+        """Queue an event. It is posted as JSON. Never blocks."""
         with self._changed:
             if len(self._queue) == QUEUE_LIMIT:
                 self._dropped += 1
@@ -75,21 +73,20 @@ class Webhook:
             self._changed.notify()
 
     def close(self, timeout_s: float = 1.0) -> None:
-        """Stop after the current attempt, or after the time-out."""
+        """Stop the thread after its current attempt. Returns at the latest after the time-out."""
         with self._changed:
             self._closed = True
             self._changed.notify()
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        while (event := self._next()) is not None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._queue or self._closed)
+                if self._closed:
+                    return
+                event = self._queue[0]
             self._deliver(event)
-
-    def _next(self) -> _QueuedEvent | None:
-        with self._changed:
-            while not self._queue and not self._closed:
-                self._changed.wait()
-            return None if self._closed else self._queue[0]
 
     def _deliver(self, event: _QueuedEvent) -> None:
         """Post the event until it is accepted, refused, too old, or dropped from the queue."""
@@ -112,7 +109,7 @@ class Webhook:
                 self._queue.popleft()
 
     def _pause(self, event: _QueuedEvent, pause_s: float) -> bool:
-        """Wait for the next attempt. Returns whether the event is still the first in an open queue."""
+        """Wait for the next attempt. Returns False if the webhook was closed or the event was dropped."""
         with self._changed:
             return not self._changed.wait_for(lambda: self._closed or self._queue[0] is not event, pause_s)
 
@@ -120,9 +117,8 @@ class Webhook:
         now = self._now()
         if self._warned_s is None or now - self._warned_s >= WARNING_INTERVAL_S:
             self._warned_s = now
-            with self._changed:
-                waiting, dropped = len(self._queue), self._dropped
-            logger.warning("webhook.failed", host=self._host, reason=reason, waiting=waiting, dropped=dropped)
+            waiting = len(self._queue)
+            logger.warning("webhook.failed", host=self._host, reason=reason, waiting=waiting, dropped=self._dropped)
 
     def _report_recovery(self) -> None:
         if self._warned_s is not None:

@@ -185,7 +185,7 @@ def _invalid(metric: str, because: str, hint: str = "see docs/metrics.md") -> Ca
 
 
 BUILT_IN = (
-    declare("sales", "The day's totals", "receipts", ["day"],
+    declare("sales", "Totals of the day", "receipts", ["day"],
             ["revenue", "net", "tax", "receipts", "lines", "quantity", "anomalies", "refunds", "refund_count"]),
     declare("sales_by_category", "Sales of each category", "lines", ["day", "category"],
             ["revenue", "net", "tax", "lines", "quantity"]),
@@ -196,7 +196,7 @@ BUILT_IN = (
              "first", "last"]),
     declare("sales_by_till", "Sales of each till", "receipts", ["day", "store", "till"],
             ["revenue", "receipts", "refunds", "refund_count", "first", "last"]),
-    declare("sales_by_minute", "Sales of each minute of the day, by the till's clock", "receipts",
+    declare("sales_by_minute", "Sales of each minute, by the clock of the till", "receipts",
             ["day", "minute"],
             ["revenue", "net", "tax", "receipts", "lines", "quantity", "refunds", "refund_count"]),
     declare("sales_by_hour_and_category", "Sales of each hour and category", "lines",
@@ -205,11 +205,11 @@ BUILT_IN = (
             ["day", "product", "hour"], ["revenue", "lines", "quantity"]),
     declare("sales_by_store_and_hour", "Sales of each store and hour", "receipts",
             ["day", "store", "hour"], ["revenue", "receipts", "quantity"]),
-    declare("payments_by_mechanism", "What was paid by each means", "settlements",
+    declare("payments_by_mechanism", "Payments by payment mechanism", "settlements",
             ["day", "mechanism"], ["revenue", "settlements"]),
-    declare("vat_by_rate", "Sales and VAT of each rate, from the lines", "lines", ["day", "rate"],
+    declare("vat_by_rate", "Sales and VAT of each VAT rate, from the lines of receipts", "lines", ["day", "rate"],
             ["revenue", "net", "tax", "lines"]),
-    declare("delays", "Receipts by how long they took, received to visible and printed to received",
+    declare("delays", "Receipts by delay: from printing to arrival, and from arrival to the figures",
             "receipts", ["day", "ingest_bucket", "till_bucket"], ["receipts"], unit="receipts"),
 )  # fmt: skip
 
