@@ -10,8 +10,7 @@ from zoneinfo import ZoneInfo
 
 from tests.inprocess.pipeline import Pipeline, head
 from tests.support.receipts import body
-from tillstream.alerts.evaluator import AlertEvaluator
-from tillstream.database.base import Row
+from tillstream.alerts.evaluator import Alert, AlertEvaluator
 from tillstream.log.base import Batch
 from tillstream.receipt.business_day import Calendar
 from tillstream.stores.model import StoreList
@@ -108,6 +107,6 @@ def _moments(start: datetime, end: datetime, every: timedelta) -> Iterator[datet
         moment += every
 
 
-def active_alerts(alerts: AlertEvaluator, rule: str) -> list[Row]:
+def active_alerts(alerts: AlertEvaluator, rule: str) -> list[Alert]:
     """The active alerts of one rule."""
-    return [row for row in alerts.active() if row["rule"] == rule]
+    return [alert for alert in alerts.active() if alert.rule == rule]

@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec import to_builtins
 
 from tests.inprocess.overview import Expected, Sold, sold
 from tests.inprocess.pipeline import Pipeline
@@ -177,7 +178,7 @@ def test_an_overview_equals_a_recount_as_receipts_come(world: World) -> None:
 
 
 def assert_agrees(world: World, scope: dict[str, str]) -> None:
-    overview = world.queries.overview({**world.case.query, **scope})
+    overview = to_builtins(world.queries.overview({**world.case.query, **scope}))
     expected = world.expected(scope)
     assert overview["live"] is world.case.live
     until = f"{world.now:%H:%M}" if world.case.live else None
@@ -204,7 +205,7 @@ def assert_agrees(world: World, scope: dict[str, str]) -> None:
         assert overview["tiles"]["shops"] is None
     elif not scope:
         world.shops = StoreList()
-        tiles = world.queries.overview(world.case.query)["tiles"]
+        tiles = to_builtins(world.queries.overview(world.case.query))["tiles"]
         assert (tiles["shops"], tiles["tills"]) == expected.reporting(world.queries.local_now())
         world.shops = StoreList({each: Store(each, region="South") for each in SOUTH})
 
@@ -212,8 +213,8 @@ def assert_agrees(world: World, scope: dict[str, str]) -> None:
 @days_only
 def test_the_tiles_of_a_day_are_those_of_its_summary(world: World) -> None:
     world.sell(120)
-    overview = world.queries.overview(world.case.query)
-    summary = world.queries.summary(world.case.requested[0])
+    overview = to_builtins(world.queries.overview(world.case.query))
+    summary = to_builtins(world.queries.summary(world.case.requested[0]))
     for name in ("revenue", "net", "tax", "receipts", "average_ticket"):
         assert overview["tiles"][name]["value"] == summary[name]
     assert overview["tiles"]["quantity"]["value"] == summary["items"]

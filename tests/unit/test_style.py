@@ -39,14 +39,8 @@ WITHOUT_TESTS_OF_THEIR_OWN = {
     "database.duckdb.database": "the backend; tests/conformance/database/test_duckdb.py runs the suite of its port on it",
     "http.memory": "tests/unit/ingest/test_reservations.py follows the budget through ingest",
     "http.reader": "one half of the protocol; tests/unit/http/test_protocol.py",
-    "web.api.exposition": "tests/unit/web/api/test_operations.py reads what it exposes",
+    "queries.overview.answers": "types alone; tests/unit/web/api/test_figures.py reads them as JSON",
     "web.api.receipts": "tests/unit/web/api/test_figures.py asks every route",
-    "web.api.schemas.figures": "types alone; tests/unit/web/api/test_figures.py compares answers with the queries",
-    "web.api.schemas.operations": "types alone; tests/unit/web/api/test_operations.py",
-    "web.api.schemas.overview": "types alone; tests/unit/web/api/test_figures.py",
-    "web.api.schemas.quarantine": "types alone; tests/unit/web/api/test_quarantine.py",
-    "web.api.schemas.receipts": "types alone; tests/unit/web/api/test_figures.py",
-    "web.api.schemas.types": "types alone; tests/e2e/test_openapi.py holds every answer to them",
     "composition": "wiring alone; every test in tests/e2e runs it",
 }
 

@@ -9,12 +9,15 @@ from datetime import datetime
 from decimal import Decimal
 from threading import Lock
 
+from msgspec import Struct
+
 from tillstream.alerts.conditions import MINUTE, Finding, findings
 from tillstream.alerts.context import AlertContexts, ChainSilence, Lag
 from tillstream.alerts.rules import CLEAR_PERCENT, GRACE_S, INTERVAL_S, LIMIT, RULES
 from tillstream.config.settings import Settings
-from tillstream.database.base import Database, Reader, Row
+from tillstream.database.base import Database, Reader
 from tillstream.log.base import Log
+from tillstream.queries.serialization import LocalTime
 from tillstream.receipt.business_day import Calendar
 from tillstream.stores.model import StoreList
 
@@ -22,24 +25,43 @@ _LAG_NOTES = 1_000
 _ORDER = {rule.name: number for number, rule in enumerate(RULES)}
 
 
+class Alert(Struct, frozen=True):
+    """An alert that is active. `values` are the figures that its text shows."""
+
+    rule: str
+    level: str
+    since: LocalTime
+    subject: str
+    title: str
+    values: dict[str, str | int]
+    link: str
+
+
+class Alerts(Struct, frozen=True):
+    """The active alerts, the worst first, and the number of further ones."""
+
+    alerts: list[Alert]
+    more: int
+
+
 @dataclass(frozen=True, slots=True)
-class _Alert:
+class _Active:
     """An active finding and the time, in the zone of the chain, at which it fired."""
 
     finding: Finding
     since: datetime
 
-    def row(self) -> Row:
+    def alert(self) -> Alert:
         finding = self.finding
-        return {
-            "rule": finding.rule.name,
-            "level": finding.rule.level,
-            "since": self.since.isoformat(timespec="seconds"),
-            "subject": finding.subject,
-            "title": finding.title,
-            "values": finding.values,
-            "link": finding.link,
-        }
+        return Alert(
+            finding.rule.name,
+            finding.rule.level,
+            self.since.isoformat(timespec="seconds"),
+            finding.subject,
+            finding.title,
+            finding.values,
+            finding.link,
+        )
 
     def order(self) -> tuple[int, int | Decimal, str]:
         """Sort key that puts the worst alert first."""
@@ -70,36 +92,36 @@ class AlertEvaluator:
         self._started_us = calendar.now_us()
         self._evaluated_us: int | None = None
         self._silence: ChainSilence | None = None
-        self._active: dict[tuple[str, str], _Alert] = {}
-        self._rows: list[Row] = []
+        self._active: dict[tuple[str, str], _Active] = {}
+        self._alerts: list[Alert] = []
         self._evaluating = Lock()
 
-    def current(self) -> Row:
-        """The worst `alerts`, at most `LIMIT`, and how many `more` are active."""
-        rows = self.active()
-        return {"alerts": rows[:LIMIT], "more": max(0, len(rows) - LIMIT)}
+    def current(self) -> Alerts:
+        """The worst `LIMIT` alerts, and the number of further ones."""
+        alerts = self.active()
+        return Alerts(alerts[:LIMIT], max(0, len(alerts) - LIMIT))
 
-    def active(self) -> list[Row]:
-        """All active alerts, worst first: `rule`, `level`, `since`, `subject`, `title`, `values` and `link`.
+    def active(self) -> list[Alert]:
+        """All active alerts, worst first.
 
         `subject` is the id of a store or a product, `store/till`, or empty for the whole chain.
         """
         # During an evaluation other threads get the last result, if there is one.
         if not self._evaluating.acquire(blocking=self._evaluated_us is None):
-            return self._rows
+            return self._alerts
         try:
             now_us = self._calendar.now_us()
             if self._evaluated_us is None or now_us - self._evaluated_us >= INTERVAL_S * 1_000_000:
                 with self._database.snapshot() as reader:
                     self._evaluate(reader, now_us)
                 self._evaluated_us = now_us
-            return self._rows
+            return self._alerts
         finally:
             self._evaluating.release()
 
     def counts(self) -> dict[str, int]:
         """The number of active alerts of each enabled rule at the last evaluation."""
-        counts = Counter(row["rule"] for row in self._rows)
+        counts = Counter(alert.rule for alert in self._alerts)
         return {rule.name: counts[rule.name] for rule in RULES if rule.threshold(self._settings)}
 
     def _evaluate(self, reader: Reader, now_us: int) -> None:
@@ -112,12 +134,12 @@ class AlertEvaluator:
         if silent_chain is not None:
             minutes = silent_chain.finding.values["minutes"]
             self._silence = ChainSilence(context.moment - minutes * MINUTE, context.moment)
-        self._rows = [alert.row() for alert in sorted(self._active.values(), key=_Alert.order)]
+        self._alerts = [active.alert() for active in sorted(self._active.values(), key=_Active.order)]
 
-    def _activate(self, found: list[Finding]) -> dict[tuple[str, str], _Alert]:
+    def _activate(self, found: list[Finding]) -> dict[tuple[str, str], _Active]:
         """The findings that fire now, and those that fired before and have not cleared."""
         now = self._calendar.local_now()
-        active: dict[tuple[str, str], _Alert] = {}
+        active: dict[tuple[str, str], _Active] = {}
         covered: set[str] = set()
         for finding in sorted(found, key=lambda each: _ORDER[each.rule.name]):
             rule = finding.rule
@@ -125,7 +147,7 @@ class AlertEvaluator:
             before = self._active.get(key)
             fires = finding.significant and finding.figure >= threshold and rule.name not in covered
             if fires or (before is not None and finding.figure * 100 >= threshold * CLEAR_PERCENT):
-                active[key] = _Alert(finding, before.since if before else now)
+                active[key] = _Active(finding, before.since if before else now)
                 covered.update(rule.covers)
         return active
 

@@ -16,10 +16,11 @@ from tillstream.clock import SystemClock
 from tillstream.config.data_directory import DataDirectory
 from tillstream.config.settings import Settings
 from tillstream.errors import OperationalError
+from tillstream.receipt.model import Fault
 
 if TYPE_CHECKING:
-    from tillstream.database.base import Row
     from tillstream.quarantine.service import Outcome, QuarantineService
+    from tillstream.queries.quarantine import Entry, EntryDetails
 
 EXIT_UNRESOLVED = 1
 """Exit code if an entry was not resolved."""
@@ -94,11 +95,11 @@ def list_entries(filters: dict[str, str], settled: bool, limit: int, as_json: bo
     if as_json:
         print_json(page)
         return
-    if not page["entries"]:
+    if not page.entries:
         click.echo("no entry matches the filters" if filters or settled else "the quarantine has no open entries")
         return
-    _print_table(page["entries"])
-    if page["next"]:
+    _print_table(page.entries)
+    if page.next:
         click.echo(f"there are more than {limit} entries: use --limit or a filter")
 
 
@@ -163,10 +164,10 @@ def _open_ids(service: QuarantineService, filters: Mapping[str, str]) -> Iterato
     query = {**filters, "limit": str(PAGE_ENTRIES)}
     while True:
         page = service.page(query)
-        yield from (entry["id"] for entry in page["entries"])
-        if not page["next"]:
+        yield from (entry.id for entry in page.entries)
+        if not page.next:
             return
-        query["cursor"] = page["next"]
+        query["cursor"] = page.next
 
 
 @contextmanager
@@ -200,40 +201,39 @@ def _original(entry: str, options: dict[str, Any]) -> bytes:
     return original or body
 
 
-def _print_table(entries: list[Row]) -> None:
+def _print_table(entries: list[Entry]) -> None:
     rows = []
     for entry in entries:
-        decision = f" {entry['settled']['decision']}" if entry["settled"] else ""
-        lines = [f"{reason['path']}: {reason['error']}" for reason in entry["reasons"]]
+        decision = f" {entry.settled.decision}" if entry.settled else ""
+        lines = [f"{reason.path}: {reason.error}" for reason in entry.reasons]
         more = [f"and {len(lines) - REASONS_SHOWN} more"] if len(lines) > REASONS_SHOWN else []
-        received = entry["received_at"][:19].replace("T", " ")
+        received = entry.received_at[:19].replace("T", " ")
         reasons = "\n".join(lines[:REASONS_SHOWN] + more)
-        rows.append((entry["id"], received, entry["kind"] + decision, entry["source"], reasons))
+        rows.append((entry.id, received, entry.kind + decision, entry.source or "", reasons))
     print_table(("entry", "received (UTC)", "kind", "source", "reasons"), rows)
 
 
-def _print_entry(entry: Row) -> None:
-    click.echo(f"entry {entry['id']}: {entry['kind']}, from {entry['source']}, received {entry['received_at']}")
-    for reason in entry["reasons"]:
+def _print_entry(entry: EntryDetails) -> None:
+    click.echo(f"entry {entry.id}: {entry.kind}, from {entry.source}, received {entry.received_at}")
+    for reason in entry.reasons:
         click.echo(f"  {_describe(reason)}")
-    if entry["settled"]:
-        receipt = f" as receipt {entry['settled']['key']}" if entry["settled"]["key"] else ""
-        click.echo(f"  {entry['settled']['decision']} {entry['settled']['at']}{receipt}")
-    if conflict := entry.get("conflict"):
-        first = conflict["first"]
-        click.echo(f"\nreceipt {first['key']} counts, from {first['source']}, received {first['received_at']}")
-        for field in conflict["fields"]:
-            if field["differs"]:
-                click.echo(f"  {field['path']}: {field['first']} counts, {field['second']} came later")
-        click.echo(f"\nthe receipt that counts:\n{first['original']}")
-    original = entry["original"]
-    click.echo("\nthe log no longer has the original" if original is None else f"\noriginal:\n{original}")
+    if entry.settled:
+        receipt = f" as receipt {entry.settled.key}" if entry.settled.key else ""
+        click.echo(f"  {entry.settled.decision} {entry.settled.at}{receipt}")
+    if entry.conflict:
+        first = entry.conflict.first
+        click.echo(f"\nreceipt {first.key} counts, from {first.source}, received {first.received_at}")
+        for field in entry.conflict.fields:
+            if field.differs:
+                click.echo(f"  {field.path}: {field.first} counts, {field.second} came later")
+        click.echo(f"\nthe receipt that counts:\n{first.original}")
+    click.echo("\nthe log no longer has the original" if entry.original is None else f"\noriginal:\n{entry.original}")
 
 
-def _describe(fault: Mapping[str, str]) -> str:
-    path = "" if fault["path"] == "id" else f"{fault['path']}: "
-    hint = f"; {fault['hint']}" if fault.get("hint") else ""
-    return f"{path}{fault['error']}{hint}"
+def _describe(fault: Fault) -> str:
+    path = "" if fault.path == "id" else f"{fault.path}: "
+    hint = f"; {fault.hint}" if fault.hint else ""
+    return f"{path}{fault.error}{hint}"
 
 
 def _finish(outcomes: Iterable[Outcome], done: str) -> None:
@@ -245,7 +245,7 @@ def _finish(outcomes: Iterable[Outcome], done: str) -> None:
         for outcome in outcomes:
             unresolved.append(outcome.stays)
             for error in outcome.errors:
-                click.echo(f"{outcome.id}: {_describe(error)}", err=True)
+                click.echo(f"{outcome.id}: {_describe(Fault(**error))}", err=True)
             status.update(f"{len(unresolved):,} {done}")
     text = f"{unresolved.count(False):,} {done}"
     click.echo(f"{text}, {sum(unresolved):,} not" if any(unresolved) else text)

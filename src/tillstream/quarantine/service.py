@@ -20,7 +20,7 @@ from tillstream.http.openapi import Errors
 from tillstream.log.base import Log
 from tillstream.quarantine.decisions import DISCARDED, REPLAYED, Decision, Decisions, write_decisions
 from tillstream.quarantine.replay import RESPONSE_TIMEOUT_S, Replayer
-from tillstream.queries.quarantine import parse_entry_id
+from tillstream.queries.quarantine import Entries, EntryDetails, parse_entry_id
 from tillstream.queries.queries import Queries
 from tillstream.receipt.reasons import is_truncated
 
@@ -93,11 +93,11 @@ class LocalQuarantineService:
         """The media types that an edit may have."""
         return self._replayer.media_types
 
-    def page(self, filters: Mapping[str, str]) -> Row:
+    def page(self, filters: Mapping[str, str]) -> Entries:
         """Return a page of entries, as `Queries.quarantine` does."""
         return self._queries.quarantine(filters)
 
-    def one(self, entry: str) -> Row | None:
+    def one(self, entry: str) -> EntryDetails | None:
         """Return one entry, as `Queries.quarantined` does."""
         return self._queries.quarantined(entry)
 
@@ -193,12 +193,12 @@ class RemoteQuarantineService:
         # The engine waits for ingest during a replay.
         self._engine = EngineClient(holder, authorization, 2 * RESPONSE_TIMEOUT_S)
 
-    def page(self, filters: Mapping[str, str]) -> Row:
-        return self._decode(self._engine.send(f"{_PATH}?{urlencode(filters)}"), Row)
+    def page(self, filters: Mapping[str, str]) -> Entries:
+        return self._decode(self._engine.send(f"{_PATH}?{urlencode(filters)}"), Entries)
 
-    def one(self, entry: str) -> Row | None:
+    def one(self, entry: str) -> EntryDetails | None:
         response = self._engine.send(f"{_PATH}/{parse_entry_id(entry)}")
-        return None if response.status == HTTPStatus.NOT_FOUND else self._decode(response, Row)
+        return None if response.status == HTTPStatus.NOT_FOUND else self._decode(response, EntryDetails)
 
     def replay(self, entry: str, edit: Edit | None = None) -> Outcome:
         response = self._engine.send(f"{_PATH}/{parse_entry_id(entry)}/replay", msgspec.json.encode(edit or Edit()))

@@ -83,6 +83,11 @@ def parse_day(text: str, name: str = "day") -> date:
     raise BadQuery(name, f"expected a day, got {text!r}", "write it as YYYY-MM-DD")
 
 
+def requested_day(calendar: Calendar, text: str | None) -> date:
+    """The day in the text, or today without a text. Raises `BadQuery`."""
+    return calendar.today() if text is None else parse_day(text)
+
+
 def parse_time(text: str, name: str) -> datetime:
     """A wall-clock time from ISO 8601 without a time zone. Raises `BadQuery`."""
     try:

@@ -1,21 +1,69 @@
-"""The metrics of the catalogue: their descriptions and their rows."""
+"""The metrics of the catalogue and the stores: their descriptions and their rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
-from tillstream.database.base import Database, Row
+from msgspec import Struct
+
+from tillstream.database.base import Database
 from tillstream.errors import BadQuery, UnknownMetric
 from tillstream.metrics.catalogue import Metric, metric_table
 from tillstream.queries.filters import key_value
-from tillstream.queries.serialization import STORE_NAME, with_store_names
+from tillstream.queries.serialization import Day
 from tillstream.receipt.business_day import Calendar
-from tillstream.stores.model import StoreList
+from tillstream.stores import model
+from tillstream.stores.model import StoreList, format_hours
+
+STORE_NAME = "store_name"
 
 
-class Metrics:
-    """Describes and reads every metric."""
+class Measure(Struct, frozen=True):
+    """A figure of a metric, and how it is folded."""
+
+    name: str
+    fold: str
+    kind: Literal["money", "count", "text", "time"]
+
+
+class MetricDescription(Struct, frozen=True):
+    """A metric of the catalogue, with its keys and measures."""
+
+    name: str
+    help: str
+    unit: str
+    source: str
+    keys: list[str]
+    measures: list[Measure]
+
+
+class MetricRows(Struct, frozen=True):
+    """The rows of one metric of one day; `columns` are the names in each row."""
+
+    metric: str
+    help: str
+    day: Day
+    currency: str
+    columns: list[str]
+    rows: list[dict[str, str | int | None]]
+
+
+class Store(Struct, frozen=True):
+    """A shop; texts are empty and `tills` is 0 where they are unknown."""
+
+    id: str
+    name: str
+    city: str
+    region: str
+    zone: str
+    tills: int
+    hours: str
+    listed: bool
+
+
+class MetricReader:
+    """Describes and reads every metric, and lists the stores."""
 
     def __init__(
         self,
@@ -31,22 +79,22 @@ class Metrics:
         self._currency = currency
         self._stores = stores
 
-    def described(self) -> list[Row]:
+    def descriptions(self) -> list[MetricDescription]:
         """Every metric with its keys and measures."""
         return [
-            {
-                "name": metric.name,
-                "help": metric.help,
-                "unit": self._currency if metric.unit == "currency" else metric.unit,
-                "source": metric.source,
-                "keys": [key.name for key in metric.keys],
-                "measures": [{"name": each.name, "fold": each.fold, "kind": each.kind} for each in metric.measures],
-            }
+            MetricDescription(
+                metric.name,
+                metric.help,
+                self._currency if metric.unit == "currency" else metric.unit,
+                metric.source,
+                [key.name for key in metric.keys],
+                [Measure(each.name, each.fold, each.kind) for each in metric.measures],
+            )
             for metric in self._metrics.values()
         ]
 
-    def rows(self, name: str, filters: Mapping[str, str] | None = None) -> Row:
-        """The rows of a metric on one day, filtered by its keys. A key `store` is followed by `store_name`.
+    def rows(self, name: str, filters: Mapping[str, str] | None = None) -> MetricRows:
+        """The rows of a metric on one day, filtered by its keys. The column `store_name` follows the key `store`.
 
         Raises `UnknownMetric` and `BadQuery`.
         """
@@ -55,31 +103,54 @@ class Metrics:
         metric = self._metrics[name]
         keys = {key.name: key for key in metric.keys}
         wanted: dict[str, Any] = {"day": self._calendar.today()}
-        for column, text in (filters or {}).items():
-            if column not in keys:
-                raise BadQuery(column, f"{name} has no such key", f"filter by {', '.join(keys)}")
-            wanted[column] = key_value(keys[column], text)
-        columns = [*keys, *(measure.name for measure in metric.measures)]
-        # The database formats the amounts: the stores and hours of a chain are too many for Python.
-        money = [measure.name for measure in metric.measures if measure.kind == "money"]
-        select = ", ".join(f"CAST({each} AS VARCHAR) AS {each}" if each in money else each for each in columns)
+        for key, text in (filters or {}).items():
+            if key not in keys:
+                raise BadQuery(key, f"{name} has no such key", f"filter by {', '.join(keys)}")
+            wanted[key] = key_value(keys[key], text)
+        columns = _columns(metric)
         rows = self._database.query(
-            f"SELECT {select} FROM {metric_table(name)} WHERE {' AND '.join(f'{column} = ?' for column in wanted)} "
-            f"ORDER BY {', '.join(keys)}",
+            f"SELECT {', '.join(f'{expression} AS {column}' for column, expression in columns.items())} "
+            f"FROM {metric_table(name)} WHERE {' AND '.join(f'{key} = ?' for key in wanted)} ORDER BY {', '.join(keys)}",
             list(wanted.values()),
         )
-        times = [measure.name for measure in metric.measures if measure.kind == "time"]
-        for moment in [*(key.name for key in metric.keys if key.type in ("DATE", "TIMESTAMP")), *times]:
-            for row in rows:
-                row[moment] = row[moment].isoformat()
-        if "store" in keys:
-            columns.insert(columns.index("store") + 1, STORE_NAME)
-            rows = with_store_names(rows, self._stores())
-        return {
-            "metric": name,
-            "help": metric.help,
-            "day": wanted["day"].isoformat(),
-            "currency": self._currency,
-            "columns": columns,
-            "rows": rows,
-        }
+        times = [key.name for key in metric.keys if key.type in ("DATE", "TIMESTAMP")]
+        times += [measure.name for measure in metric.measures if measure.kind == "time"]
+        stores = self._stores()
+        for row in rows:
+            for column in times:
+                row[column] = row[column].isoformat()
+            if STORE_NAME in columns:
+                row[STORE_NAME] = stores.title(row["store"])
+        return MetricRows(name, metric.help, wanted["day"].isoformat(), self._currency, list(columns), rows)
+
+    def stores(self) -> list[Store]:
+        """The stores of the list in its order, then other stores that sold something, by id."""
+        listed = self._stores().by_id
+        rows = self._database.query(f"SELECT DISTINCT store FROM {metric_table('sales_by_store')} ORDER BY store")
+        others = [model.Store(row["store"]) for row in rows if row["store"] not in listed]
+        return [
+            Store(
+                store.id,
+                store.title,
+                store.city,
+                store.region,
+                store.zone,
+                store.tills,
+                format_hours(store.hours),
+                store.id in listed,
+            )
+            for store in [*listed.values(), *others]
+        ]
+
+
+def _columns(metric: Metric) -> dict[str, str]:
+    """The columns of the answer with their SQL expressions. `store_name` has the id until the name replaces it."""
+    columns = {}
+    for key in metric.keys:
+        columns[key.name] = key.name
+        if key.name == "store":
+            columns[STORE_NAME] = key.name
+    for measure in metric.measures:
+        # The database formats the amounts, because a metric may have thousands of rows.
+        columns[measure.name] = f"CAST({measure.name} AS VARCHAR)" if measure.kind == "money" else measure.name
+    return columns

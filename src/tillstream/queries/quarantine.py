@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import date
+from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import asdict
 
 from tillstream.database.base import Database, Reader, Row
 from tillstream.errors import BadQuery
 from tillstream.log.base import Log
-from tillstream.queries.filters import LIMIT, quarantine_conditions, read_page
-from tillstream.queries.originals import Originals, differences
-from tillstream.queries.serialization import serialize, zulu
+from tillstream.queries.filters import LIMIT, quarantine_conditions, read_page, requested_day
+from tillstream.queries.redaction import MASK, Originals, fields
+from tillstream.queries.serialization import Day, EntryId, Instant, ReceiptKey, zulu
+from tillstream.receipt.amounts import NOISE_UNIT
+from tillstream.receipt.business_day import Calendar
+from tillstream.receipt.model import PERSONAL, Fault
+from tillstream.receipt.normalization import CONTENT_SCHEMA
 from tillstream.receipt.reasons import OTHER, split_group
+
+FIELDS_LIMIT = 1_000
+"""Maximum number of fields in one comparison."""
 
 REASONS_LIMIT = 100
 SOURCES_LIMIT = 30
@@ -24,7 +35,6 @@ _COLUMNS = (
     "place, received_at, day, kind, source, key, reasons, reason, size_bytes, decision, settled_at, settled_key "
     "FROM quarantine LEFT JOIN decisions USING (place)"
 )
-_DECISION = ("decision", "settled_at", "settled_key")
 _TOTALS = """WITH named AS (
         SELECT {name} AS name, CAST(sum(entries) AS BIGINT) AS entries, row_number() OVER (ORDER BY min(day), {name}) AS rank
         FROM set_aside GROUP BY {name})
@@ -32,24 +42,148 @@ _TOTALS = """WITH named AS (
     FROM named GROUP BY 1 ORDER BY 1"""
 
 
-class Quarantine:
+class Resolution(Struct, frozen=True):
+    """The decision about an entry of the quarantine."""
+
+    decision: str
+    at: Instant
+    key: str | None
+
+
+class Entry(Struct, frozen=True):
+    """An entry of the quarantine, with the reasons."""
+
+    id: EntryId
+    received_at: Instant
+    day: Day
+    kind: str
+    source: str | None
+    key: str | None
+    reasons: list[Fault]
+    reason: str
+    size_bytes: int
+    settled: Resolution | None
+
+
+class Entries(Struct, frozen=True):
+    """One page of entries, and the cursor of the next page."""
+
+    entries: list[Entry]
+    next: str | None
+
+
+class FirstVersion(Struct, frozen=True):
+    """The receipt that counts where a later version is in conflict with it."""
+
+    key: ReceiptKey
+    received_at: Instant
+    source: str
+    original: str | None
+
+
+class ComparedField(Struct, frozen=True):
+    """A field of both versions; null where a version does not have it."""
+
+    path: str
+    first: str | None
+    second: str | None
+    differs: bool
+
+
+class Conflict(Struct, frozen=True):
+    """Two versions of one receipt."""
+
+    first: FirstVersion
+    fields: list[ComparedField]
+
+
+class EntryDetails(Entry, frozen=True):
+    """An entry with its original text, in which persons are masked. A conflict has both versions."""
+
+    original: str | None
+    conflict: Conflict | UnsetType = UNSET
+
+
+class KindCount(Struct, frozen=True):
+    """Entries of one kind."""
+
+    kind: str
+    entries: int
+
+
+class ReasonCount(Struct, frozen=True):
+    """Entries with one reason."""
+
+    reason: str
+    entries: int
+    path: str
+    error: str
+
+
+class SourceCount(Struct, frozen=True):
+    """Entries from one source."""
+
+    source: str
+    entries: int
+
+
+class QuarantineCounts(Struct, frozen=True):
+    """The entries of one day of receipt, and the decisions of that day."""
+
+    day: Day
+    entries: int
+    by_kind: list[KindCount]
+    by_reason: list[ReasonCount]
+    by_source: list[SourceCount]
+    replayed: int
+    discarded: int
+    dropped: int
+
+
+class DamagedRecords(Struct, frozen=True):
+    """Records of the log that could not be read."""
+
+    offset_text: str
+    records: int
+    reason: str
+    found_at: Instant
+
+
+class Faults(Struct, frozen=True):
+    """The damage that the engine found in the log, the newest first."""
+
+    faults: list[DamagedRecords]
+
+
+class QuarantineTotals(Struct, frozen=True):
+    """The number of entries of all days by reason and source, of decisions, and of entries without a decision."""
+
+    reason: dict[str, int]
+    source: dict[str, int]
+    settled: dict[str, int]
+    waiting: int
+    waiting_bytes: int
+
+
+class QuarantineEntries:
     """Reads refused, unreadable and conflicting records, and the faults of the log."""
 
-    def __init__(self, database: Database, log: Log, originals: Originals) -> None:
+    def __init__(self, database: Database, log: Log, calendar: Calendar, originals: Originals) -> None:
         self._database = database
         self._log = log
+        self._calendar = calendar
         self._originals = originals
 
-    def page(self, filters: Mapping[str, str] | None = None) -> Row:
+    def page(self, filters: Mapping[str, str] | None = None) -> Entries:
         """Entries, newest first, and under `next` the cursor of the next page (None on the last page).
 
         Filters: day, kind, source, reason (a group, or text in a path or an error), settled (1 selects the entries
         that were replayed or discarded, otherwise those without a decision), cursor, limit.
         """
         rows, following = read_page(self._database, _COLUMNS, filters, quarantine_conditions)
-        return {"entries": [_entry(row) for row in rows], "next": following}
+        return Entries([_entry(row) for row in rows], following)
 
-    def one(self, entry_id: str) -> Row | None:
+    def one(self, entry_id: str) -> EntryDetails | None:
         """An entry with its redacted original and, for a conflict, the stored receipt; None if there is none."""
         record_id = parse_entry_id(entry_id)
         with self._database.snapshot() as reader:
@@ -57,69 +191,66 @@ class Quarantine:
             if not rows:
                 return None
             receipt = _stored_receipt(reader, rows[0])
-        entry = {**_entry(rows[0]), "original": self._originals.text(record_id)}
-        return entry if receipt is None else {**entry, "conflict": self._conflict(receipt, record_id)}
+        return EntryDetails(
+            **asdict(_entry(rows[0])),
+            original=self._originals.text(record_id),
+            conflict=UNSET if receipt is None else self._conflict(receipt, record_id),
+        )
 
-    def _conflict(self, receipt: Row, record_id: int) -> Row:
+    def _conflict(self, receipt: Row, record_id: int) -> Conflict:
         record_ids = [receipt["place"], record_id]
         records = self._log.fetch(record_ids)
         first, second = (records[each][1] if each in records else b"{}" for each in record_ids)
-        return {
-            "first": {
-                "key": receipt["key"].hex,
-                "received_at": zulu(receipt["received_at"]),
-                "source": receipt["source"],
-                "original": self._originals.text(receipt["place"]),
-            },
-            "fields": differences(first, second),
-        }
+        return Conflict(
+            FirstVersion(
+                receipt["key"].hex,
+                zulu(receipt["received_at"]),
+                receipt["source"],
+                self._originals.text(receipt["place"]),
+            ),
+            differences(first, second),
+        )
 
-    def counts(self, day: date) -> Row:
+    def counts(self, day: str | None = None) -> QuarantineCounts:
         """The entries of one day of arrival by kind, reason and source, and the decisions of that day."""
+        arrived = requested_day(self._calendar, day)
         with self._database.snapshot() as reader:
-            rows = reader.query("SELECT kind, reason, source, entries FROM set_aside WHERE day = ?", [day])
-            decisions = _decisions(reader, "WHERE settled_day = ?", [day])
-            dropped = reader.query("SELECT value FROM counters WHERE day = ? AND name = 'quarantine_dropped'", [day])
-        return {
-            "day": day.isoformat(),
-            "entries": sum(row["entries"] for row in rows),
-            "by_kind": _sums(rows, "kind"),
-            "by_reason": [
-                {**row, **dict(zip(("path", "error"), split_group(row["reason"]), strict=True))}
-                for row in _sums(rows, "reason")
-            ],
-            "by_source": _sums(rows, "source"),
-            "replayed": decisions.get("replayed", 0),
-            "discarded": decisions.get("discarded", 0),
-            "dropped": int(dropped[0]["value"]) if dropped else 0,
-        }
+            rows = reader.query("SELECT kind, reason, source, entries FROM set_aside WHERE day = ?", [arrived])
+            decisions = _decisions(reader, "WHERE settled_day = ?", [arrived])
+            dropped = reader.query(
+                "SELECT value FROM counters WHERE day = ? AND name = 'quarantine_dropped'", [arrived]
+            )
+        return QuarantineCounts(
+            arrived.isoformat(),
+            sum(row["entries"] for row in rows),
+            [KindCount(*each) for each in _sums(rows, "kind")],
+            [ReasonCount(reason, entries, *split_group(reason)) for reason, entries in _sums(rows, "reason")],
+            [SourceCount(*each) for each in _sums(rows, "source")],
+            decisions.get("replayed", 0),
+            decisions.get("discarded", 0),
+            int(dropped[0]["value"]) if dropped else 0,
+        )
 
-    def totals(self) -> Row:
+    def totals(self) -> QuarantineTotals:
         """The entries of all days by reason and by source, the decisions, and the entries without a decision."""
         with self._database.snapshot() as reader:
-            totals = {
-                name: {
-                    row["name"]: int(row["entries"])
-                    for row in reader.query(_TOTALS.format(name=name, limit=limit, other=other))
-                }
-                for name, limit, other in (
-                    ("reason", REASONS_LIMIT, f"{OTHER} other"),
-                    ("source", SOURCES_LIMIT, OTHER),
-                )
-            }
+            reasons = _grouped(reader, "reason", REASONS_LIMIT, f"{OTHER} other")
+            sources = _grouped(reader, "source", SOURCES_LIMIT, OTHER)
             decisions = _decisions(reader)
             [waiting] = reader.query(
                 "SELECT count(*) AS entries, CAST(coalesce(sum(size_bytes), 0) AS BIGINT) AS bytes FROM quarantine "
                 "LEFT JOIN decisions USING (place) WHERE decision IS NULL"
             )
-        return {**totals, "settled": decisions, "waiting": waiting["entries"], "waiting_bytes": waiting["bytes"]}
+        return QuarantineTotals(reasons, sources, decisions, waiting["entries"], waiting["bytes"])
 
-    def faults(self) -> list[Row]:
+    def faults(self) -> Faults:
         """The damaged records that the engine found in the log, newest first."""
         rows = self._database.query(
             "SELECT offset_text, records, reason, found_at FROM faults ORDER BY found_at DESC LIMIT ?", [LIMIT]
         )
-        return [serialize(row) for row in rows]
+        return Faults(
+            [DamagedRecords(row["offset_text"], row["records"], row["reason"], zulu(row["found_at"])) for row in rows]
+        )
 
 
 def parse_entry_id(text: str) -> int:
@@ -143,17 +274,68 @@ def _decisions(reader: Reader, where: str = "", values: Sequence[Any] = ()) -> d
     return {row["decision"]: int(row["entries"]) for row in rows}
 
 
-def _entry(row: Row) -> Row:
-    shown = serialize({name: value for name, value in row.items() if name not in ("place", *_DECISION)})
-    settled: Row | None = None
+def _grouped(reader: Reader, column: str, limit: int, other: str) -> dict[str, int]:
+    """The entries of all days by reason or source. After the oldest `limit` values, the rest is counted as `other`."""
+    rows = reader.query(_TOTALS.format(name=column, limit=limit, other=other))
+    return {row["name"]: row["entries"] for row in rows}
+
+
+def _entry(row: Row) -> Entry:
+    resolution = None
     if row["decision"] is not None:
-        settled = {"decision": row["decision"], "at": zulu(row["settled_at"]), "key": row["settled_key"]}
-    return {"id": str(row["place"]), **shown, "reasons": msgspec.json.decode(row["reasons"]), "settled": settled}
+        resolution = Resolution(row["decision"], zulu(row["settled_at"]), row["settled_key"])
+    return Entry(
+        str(row["place"]),
+        zulu(row["received_at"]),
+        row["day"].isoformat(),
+        row["kind"],
+        row["source"],
+        row["key"],
+        msgspec.json.decode(row["reasons"], type=list[Fault]),
+        row["reason"],
+        row["size_bytes"],
+        resolution,
+    )
 
 
-def _sums(rows: list[Row], name: str) -> list[Row]:
+def _sums(rows: list[Row], column: str) -> list[tuple[str, int]]:
     """The entries by one column, highest first."""
-    sums: dict[str, int] = {}
+    sums: Counter[str] = Counter()
     for row in rows:
-        sums[row[name]] = sums.get(row[name], 0) + row["entries"]
-    return [{name: each, "entries": sums[each]} for each in sorted(sums, key=lambda each: (-sums[each], each))]
+        sums[row[column]] += row["entries"]
+    return sorted(sums.items(), key=lambda each: (-each[1], each[0]))
+
+
+def differences(first: bytes, second: bytes) -> list[ComparedField]:
+    """The content fields of two versions of a receipt: both texts (None if absent), and whether they differ."""
+    a, b = (
+        {path: _text(value, kind) for path, value, kind in islice(fields(body, CONTENT_SCHEMA), FIELDS_LIMIT)}
+        for body in (first, second)
+    )
+    return [
+        ComparedField(path, _shown(path, a.get(path)), _shown(path, b.get(path)), a.get(path) != b.get(path))
+        for path in sorted({**a, **b}, key=_order)
+    ]
+
+
+def _shown(path: str, text: str | None) -> str | None:
+    return MASK if text is not None and path.rpartition(".")[2] in PERSONAL else text
+
+
+def _text(value: Any, kind: str) -> str:
+    """A value as the engine compares it: numbers, also quoted ones, without trailing zeros and rounding noise."""
+    if not kind.startswith("DECIMAL"):
+        return str(value)
+    try:
+        number = Decimal(value).quantize(NOISE_UNIT)
+    except (ArithmeticError, TypeError, ValueError):
+        return str(value)
+    return format(number.normalize(), "f")
+
+
+def _order(path: str) -> list[tuple[int, str]]:
+    """Sort key that puts line 2 before line 10."""
+    return [
+        (int(part), "") if part.isdecimal() else (0, part)
+        for part in path.replace("]", "").replace("[", ".").split(".")
+    ]

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
 from decimal import Decimal
 from functools import partial
 from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from tillstream.config.settings import Settings
 from tillstream.database.base import Database, Reader, Row
 from tillstream.errors import BadQuery
 from tillstream.log.base import Log
-from tillstream.queries.filters import read_page, receipt_conditions
-from tillstream.queries.originals import Originals, fields
-from tillstream.queries.serialization import amount, serialize, trimmed, with_store_names, zulu
+from tillstream.queries.filters import read_page, receipt_conditions, requested_day
+from tillstream.queries.redaction import Originals, fields
+from tillstream.queries.serialization import Amount, Day, EntryId, Instant, LocalTime, ReceiptKey, amount, trimmed, zulu
 from tillstream.receipt.amounts import minor_unit
 from tillstream.receipt.business_day import Calendar
 from tillstream.receipt.normalization import BODY_SCHEMA
 from tillstream.stores.model import StoreList
+
+ANOMALIES = (
+    "lines_total",
+    "tax_total",
+    "settlements_short",
+    "clock_ahead",
+    "clock_ahead_a_day",
+    "finer_amount",
+    "vat_rate",
+)
+"""The names of all anomalies."""
 
 RATES_LIMIT = 10
 """Maximum number of VAT rates in the evidence of one receipt."""
@@ -29,7 +42,6 @@ _COLUMNS = (
     "anomalies, source"
 )
 _KEY = re.compile(r"[0-9a-fA-F]{32}")
-_HIDDEN = frozenset({"place", "anomalous", "applied_at", "ingest_bucket", "till_bucket"})
 # These may have more decimals than the currency.
 _NO_AMOUNTS = (".quantity", ".unitPrice", ".taxPercentage")
 
@@ -37,19 +49,116 @@ _LINE_SUMS = """SELECT place, sum(gross) AS gross, string_agg(DISTINCT rate, ','
     FROM lines WHERE is_line = 1 AND place IN ({ids}) GROUP BY place"""
 _PAID = "SELECT place, sum(amount) AS paid FROM settlements WHERE place IN ({ids}) GROUP BY place"
 
-_EVIDENCE: Mapping[str, Callable[[Row], Row]] = {
-    "lines_total": lambda receipt: {"lines": receipt["lines"], "total": receipt["gross"]},
-    "tax_total": lambda receipt: {"net": receipt["net"], "tax": receipt["tax"], "total": receipt["gross"]},
-    "settlements_short": lambda receipt: {"paid": receipt["paid"], "total": receipt["gross"]},
-    "clock_ahead": lambda receipt: {"minutes": _minutes_ahead(receipt)},
-    "clock_ahead_a_day": lambda receipt: {"hours": _minutes_ahead(receipt) // 60},
-}
 
-ANOMALIES = (*_EVIDENCE, "finer_amount", "vat_rate")
-"""The names of all anomalies."""
+class Receipt(Struct, frozen=True):
+    """A receipt in a list."""
+
+    key: ReceiptKey
+    day: Day
+    store: str
+    store_name: str
+    till: str
+    receipt: str
+    sold_local: LocalTime
+    received_at: Instant
+    gross: Amount
+    net: Amount
+    tax: Amount
+    items: int
+    line_count: int
+    anomalies: list[str]
+    source: str
 
 
-class Receipts:
+class Receipts(Struct, frozen=True):
+    """One page of receipts, and the cursor of the next page."""
+
+    currency: str
+    receipts: list[Receipt]
+    next: str | None
+
+
+class Evidence(Struct, frozen=True):
+    """An anomaly, with the figures that show it."""
+
+    anomaly: str
+    values: dict[str, str | int]
+
+
+class AnomalousReceipt(Receipt, frozen=True):
+    """A receipt in a list of anomalies."""
+
+    sold_at: Instant
+    evidence: list[Evidence]
+
+
+class AnomalousReceipts(Struct, frozen=True):
+    """One page of receipts with anomalies, and the cursor of the next page."""
+
+    currency: str
+    receipts: list[AnomalousReceipt]
+    next: str | None
+
+
+class AnomalyCount(Struct, frozen=True):
+    """The number of receipts with one anomaly."""
+
+    anomaly: str
+    receipts: int
+
+
+class AnomalyCounts(Struct, frozen=True):
+    """The receipts with anomalies of one day."""
+
+    day: Day
+    receipts: int
+    anomalies: list[AnomalyCount]
+
+
+class Line(Struct, frozen=True):
+    """A line of a receipt; line 0 has the rest that no line explains."""
+
+    line: int
+    category: str
+    product: str
+    description: str | None
+    quantity: Amount | None
+    unit_price: Amount | None
+    gross: Amount
+    net: Amount
+    tax: Amount
+    rate: str
+
+
+class Settlement(Struct, frozen=True):
+    """What was paid by one means."""
+
+    mechanism: str
+    amount: Amount
+
+
+class ConflictReference(Struct, frozen=True):
+    """A later version of the receipt, in quarantine."""
+
+    id: EntryId
+    received_at: Instant
+
+
+class ReceiptDetails(Receipt, frozen=True):
+    """A receipt with its lines, settlements, conflicts and original text, in which persons are masked."""
+
+    sold_at: Instant
+    step: int
+    applied_at: Instant | None
+    currency: str
+    lines: list[Line]
+    settlements: list[Settlement]
+    evidence: list[Evidence]
+    conflicts: list[ConflictReference]
+    original: str | None
+
+
+class StoredReceipts:
     """Reads stored receipts from the database, and their originals from the log."""
 
     def __init__(
@@ -62,62 +171,66 @@ class Receipts:
         originals: Originals,
     ) -> None:
         self._database = database
+        self._log = log
+        self._calendar = calendar
         self._stores = stores
         self._originals = originals
         self._currency = settings.currency
-        self._evidence = Evidence(log, settings)
+        self._cent = minor_unit(settings.currency)
+        self._rates = {Decimal(rate) for rate in settings.vat_rates}
         self._conditions = partial(receipt_conditions, calendar)
 
-    def page(self, filters: Mapping[str, str] | None = None) -> Row:
+    def page(self, filters: Mapping[str, str] | None = None) -> Receipts:
         """Receipts, newest first, and under `next` the cursor of the next page (None on the last page).
 
         Filters: day, store, till, receipt, from and to (the till's clock), min and max (gross), anomaly (a name, or
         `any`), arrived (on this business day, for another one), cursor, limit.
         """
         rows, following = read_page(self._database, f"{_COLUMNS} FROM receipts", filters, self._conditions)
-        receipts = with_store_names(map(_receipt, rows), self._stores())
-        return {"currency": self._currency, "receipts": receipts, "next": following}
+        stores = self._stores()
+        return Receipts(self._currency, [_receipt(row, stores) for row in rows], following)
 
-    def anomalous(self, filters: Mapping[str, str] | None = None) -> Row:
+    def anomalies(self, filters: Mapping[str, str] | None = None) -> AnomalousReceipts:
         """A page of receipts with an anomaly, each with its evidence.
 
         Filters: those of `page`, with `kind` (the name of an anomaly) in place of `anomaly`.
         """
-        given = dict(filters or {})
-        kind = given.pop("kind", "any")
+        other_filters = dict(filters or {})
+        kind = other_filters.pop("kind", "any")
         if kind not in ("any", *ANOMALIES):
             raise BadQuery("kind", f"there is no anomaly {kind!r}", f"there are {', '.join(ANOMALIES)}")
         with self._database.snapshot() as reader:
             select = f"{_COLUMNS}, sold_at FROM receipts"
-            rows, following = read_page(reader, select, {**given, "anomaly": kind}, self._conditions)
-            evidence = self._evidence.read(reader, rows)
-        receipts = [{**_receipt(row), "evidence": evidence.get(row["place"], [])} for row in rows]
-        return {
-            "currency": self._currency,
-            "receipts": with_store_names(receipts, self._stores()),
-            "next": following,
-        }
+            rows, following = read_page(reader, select, {**other_filters, "anomaly": kind}, self._conditions)
+            evidence = self._evidence(reader, rows)
+        stores = self._stores()
+        receipts = [
+            AnomalousReceipt(
+                **asdict(_receipt(row, stores)), sold_at=zulu(row["sold_at"]), evidence=evidence[row["place"]]
+            )
+            for row in rows
+        ]
+        return AnomalousReceipts(self._currency, receipts, following)
 
-    def anomaly_counts(self, day: date) -> Row:
+    def anomaly_counts(self, day: str | None = None) -> AnomalyCounts:
         """The number of receipts of a day with each anomaly, highest first. A receipt may have several."""
+        requested = requested_day(self._calendar, day)
         rows = self._database.query(
             "SELECT anomalies, count(*) AS receipts FROM receipts WHERE day = ? AND anomalous = 1 GROUP BY anomalies",
-            [day],
+            [requested],
         )
         counts = dict.fromkeys(ANOMALIES, 0)
         for row in rows:
             for name in row["anomalies"].split(","):
                 counts[name] = counts.get(name, 0) + row["receipts"]
-        return {
-            "day": day.isoformat(),
-            "receipts": sum(row["receipts"] for row in rows),
-            "anomalies": [
-                {"anomaly": name, "receipts": count}
-                for name, count in sorted(counts.items(), key=lambda each: -each[1])
-            ],
-        }
+        names = sorted(counts, key=counts.__getitem__, reverse=True)
+        return AnomalyCounts(
+            requested.isoformat(),
+            sum(row["receipts"] for row in rows),
+            [AnomalyCount(name, counts[name]) for name in names],
+        )
 
-    def one(self, key: str) -> Row | None:
+    def one(self, key: str) -> ReceiptDetails | None:
         """A receipt with its lines, settlements, conflicts and redacted original; None if there is none."""
         if not _KEY.fullmatch(key):
             raise BadQuery("key", f"expected 32 hexadecimal digits, got {key!r}")
@@ -138,87 +251,83 @@ class Receipts:
                 "SELECT place, received_at FROM quarantine WHERE kind = 'conflict' AND key = ? ORDER BY place",
                 [receipt_key.hex],
             )
-            evidence = self._evidence.read(reader, rows)
-        return {
-            **with_store_names([_receipt(row)], self._stores())[0],
-            "applied_at": None if row["applied_at"] is None else zulu(row["applied_at"]),
-            "currency": self._currency,
-            "lines": [self._line(each) for each in lines],
-            "settlements": [serialize(each) for each in settlements],
-            "evidence": evidence.get(row["place"], []),
-            "conflicts": [{"id": str(each["place"]), "received_at": zulu(each["received_at"])} for each in conflicts],
-            "original": self._originals.text(row["place"]),
-        }
+            evidence = self._evidence(reader, rows)
+        return ReceiptDetails(
+            **asdict(_receipt(row, self._stores())),
+            sold_at=zulu(row["sold_at"]),
+            step=row["step"],
+            applied_at=None if row["applied_at"] is None else zulu(row["applied_at"]),
+            currency=self._currency,
+            lines=[self._line(each) for each in lines],
+            settlements=[Settlement(each["mechanism"], f"{each['amount']:f}") for each in settlements],
+            evidence=evidence[row["place"]],
+            conflicts=[ConflictReference(str(each["place"]), zulu(each["received_at"])) for each in conflicts],
+            original=self._originals.text(row["place"]),
+        )
 
-    def _line(self, row: Row) -> Row:
-        units = {"quantity": Decimal(1), "unit_price": minor_unit(self._currency)}
-        short = {name: trimmed(row[name], unit) for name, unit in units.items() if row[name] is not None}
-        return serialize(row) | short
+    def _line(self, row: Row) -> Line:
+        quantity, unit_price = row["quantity"], row["unit_price"]
+        return Line(
+            row["line"],
+            row["category"],
+            row["product"],
+            row["description"],
+            None if quantity is None else trimmed(quantity, Decimal(1)),
+            None if unit_price is None else trimmed(unit_price, self._cent),
+            *_totals(row),
+            row["rate"],
+        )
 
-
-def _receipt(row: Row) -> Row:
-    shown = serialize({name: value for name, value in row.items() if name not in _HIDDEN})
-    return {**shown, "key": row["key"].hex, "anomalies": [name for name in row["anomalies"].split(",") if name]}
-
-
-def _minutes_ahead(receipt: Row) -> int:
-    return int((receipt["sold_at"] - receipt["received_at"]).total_seconds()) // 60
-
-
-class Evidence:
-    """The values that show the anomalies of a receipt."""
-
-    def __init__(self, log: Log, settings: Settings) -> None:
-        self._log = log
-        self._cent = minor_unit(settings.currency)
-        self._rates = {Decimal(rate) for rate in settings.vat_rates}
-
-    def read(self, reader: Reader, rows: Sequence[Row]) -> dict[int, list[Row]]:
-        """By record id: the name of each anomaly of the receipt and the values that show it.
-
-        The rows have `place`, `anomalies`, `gross`, `net`, `tax`, `sold_at` and `received_at`.
-        """
-        anomalous = [row for row in rows if row["anomalies"]]
+    def _evidence(self, reader: Reader, rows: Sequence[Row]) -> dict[int, list[Evidence]]:
+        """By record id: the anomalies of the receipt and the values that show them."""
+        anomalous = {row["place"]: row["anomalies"].split(",") for row in rows if row["anomalies"]}
         if not anomalous:
-            return {}
-        marks, record_ids = ", ".join("?" * len(anomalous)), [row["place"] for row in anomalous]
-        lines = {row["place"]: row for row in reader.query(_LINE_SUMS.format(ids=marks), record_ids)}
-        paid = {row["place"]: row["paid"] for row in reader.query(_PAID.format(ids=marks), record_ids)}
-        records = self._log.fetch([row["place"] for row in anomalous if "finer_amount" in row["anomalies"]])
-        evidence = {}
-        for row in anomalous:
-            sums = lines.get(row["place"], {})
-            receipt = {
-                **row,
-                "lines": sums.get("gross") or Decimal(0),
-                "rates": sums.get("rates") or "",
-                "paid": paid.get(row["place"], Decimal(0)),
-                "body": records.get(row["place"], (b"", b"{}", b""))[1],
-            }
-            evidence[row["place"]] = [
-                {"anomaly": name, "values": self._values(name, receipt)} for name in row["anomalies"].split(",")
+            return {row["place"]: [] for row in rows}
+        ids, marks = list(anomalous), ", ".join("?" * len(anomalous))
+        lines = {row["place"]: row for row in reader.query(_LINE_SUMS.format(ids=marks), ids)}
+        paid = {row["place"]: row["paid"] for row in reader.query(_PAID.format(ids=marks), ids)}
+        records = self._log.fetch([each for each in ids if "finer_amount" in anomalous[each]])
+        no_lines = {"gross": None, "rates": None}
+        evidence: dict[int, list[Evidence]] = {}
+        for row in rows:
+            record_id = row["place"]
+            sums, body = lines.get(record_id, no_lines), records.get(record_id, (b"", b"{}", b""))[1]
+            evidence[record_id] = [
+                Evidence(name, self._values(name, row, sums, paid.get(record_id), body))
+                for name in anomalous.get(record_id, ())
             ]
         return evidence
 
-    def _values(self, name: str, receipt: Row) -> Row:
-        if name == "vat_rate":
-            return {"rates": self._unknown_rates(receipt["rates"])}
-        if name == "finer_amount":
-            return self._finer_amount(receipt["body"])
-        if name not in _EVIDENCE:
-            return {}
-        return {
-            each: amount(value, self._cent) if isinstance(value, Decimal) else value
-            for each, value in _EVIDENCE[name](receipt).items()
-        }
+    def _values(self, anomaly: str, receipt: Row, sums: Row, paid: Decimal | None, body: bytes) -> dict[str, str | int]:
+        """The values that show one anomaly of a receipt."""
+        minutes_ahead = int((receipt["sold_at"] - receipt["received_at"]).total_seconds()) // 60
+        match anomaly:
+            case "lines_total":
+                return self._amounts(lines=sums["gross"], total=receipt["gross"])
+            case "tax_total":
+                return self._amounts(net=receipt["net"], tax=receipt["tax"], total=receipt["gross"])
+            case "settlements_short":
+                return self._amounts(paid=paid, total=receipt["gross"])
+            case "clock_ahead":
+                return {"minutes": minutes_ahead}
+            case "clock_ahead_a_day":
+                return {"hours": minutes_ahead // 60}
+            case "vat_rate":
+                return {"rates": self._unknown_rates(sums["rates"] or "")}
+            case "finer_amount":
+                return self._finer_amount(body)
+        return {}
+
+    def _amounts(self, **values: Decimal | None) -> dict[str, str | int]:
+        return {name: amount(value or Decimal(0), self._cent) for name, value in values.items()}
 
     def _unknown_rates(self, rates: str) -> str:
-        """The rates that are not in the settings; all of them if the settings have changed since."""
+        """The rates that are not in the settings, or all rates if each of them is in the current settings."""
         every = [rate for rate in rates.split(",") if rate[:1].isdecimal()]
         unknown = [rate for rate in every if Decimal(rate) not in self._rates] or every
         return ", ".join(unknown[:RATES_LIMIT])
 
-    def _finer_amount(self, body: bytes) -> Row:
+    def _finer_amount(self, body: bytes) -> dict[str, str | int]:
         """Path and value of the first amount with more decimals than the currency."""
         for path, value, kind in fields(body, BODY_SCHEMA):
             if not kind.startswith("DECIMAL") or path.endswith(_NO_AMOUNTS):
@@ -230,3 +339,25 @@ class Evidence:
             if number != number.quantize(self._cent):
                 return {"path": path, "amount": format(number.normalize(), "f")}
         return {}
+
+
+def _receipt(row: Row, stores: StoreList) -> Receipt:
+    return Receipt(
+        row["key"].hex,
+        row["day"].isoformat(),
+        row["store"],
+        stores.title(row["store"]),
+        row["till"],
+        row["receipt"],
+        row["sold_local"].isoformat(),
+        zulu(row["received_at"]),
+        *_totals(row),
+        row["items"],
+        row["line_count"],
+        [name for name in row["anomalies"].split(",") if name],
+        row["source"],
+    )
+
+
+def _totals(row: Row) -> tuple[Amount, Amount, Amount]:
+    return f"{row['gross']:f}", f"{row['net']:f}", f"{row['tax']:f}"

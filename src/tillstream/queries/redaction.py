@@ -6,16 +6,22 @@ unchanged. Of other text, more than necessary is hidden.
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 from xml.parsers import expat
 
+from tillstream.formats.base import Decoder
 from tillstream.formats.fields import find_field
-from tillstream.receipt.model import PERSONAL
+from tillstream.formats.registry import BUILT_IN
+from tillstream.log.base import Log
+from tillstream.receipt.model import HEAD_COLUMNS, PERSONAL, RECEIPT
 
 MASK = "•••"
 _QUOTED_MASK = f'"{MASK}"'
@@ -29,6 +35,75 @@ _ATTRIBUTE = re.compile(r"(\s(?!xmlns)[^\s=<>\"']++\s*+=\s*+)(?:\"[^\"]*+\"|'[^'
 _DELIMITERS = ",;\t"
 _MIN_COLUMNS = 4
 _PATH = re.compile(r"[.\[\]]")
+
+
+_KIND, _SOURCE = HEAD_COLUMNS.index("kind"), HEAD_COLUMNS.index("source")
+
+# UTF-32 comes first, because its byte order mark begins with that of UTF-16.
+_CHARSETS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+    (b"<\0", "utf-16-le"),
+    (b"\0<", "utf-16-be"),
+    (b"{\0", "utf-16-le"),
+    (b"\0{", "utf-16-be"),
+)
+
+
+class Originals:
+    """Reads original bodies from the log and redacts the personal fields of their formats."""
+
+    def __init__(self, log: Log, formats: Iterable[Decoder | type[Decoder]] = BUILT_IN) -> None:
+        self._log = log
+        self._personal: defaultdict[str, set[str]] = defaultdict(set)
+        for each in formats:
+            self._personal[each.name].update(each.personal)
+        self._all = frozenset(PERSONAL).union(*self._personal.values())
+
+    def text(self, record_id: int) -> str | None:
+        """The original of a record as redacted text; None if the log no longer has it."""
+        found = self._log.fetch([record_id]).get(record_id)
+        if found is None:
+            return None
+        head, body, original = found
+        raw = original or body
+        charset = next((charset for mark, charset in _CHARSETS if raw.startswith(mark)), "utf-8")
+        names = self._personal_names(head.decode("utf-8", "replace").split("\t"))
+        return redact(raw.decode(charset, "replace"), names)
+
+    def _personal_names(self, head: list[str]) -> frozenset[str]:
+        """The personal fields of the record's format; those of all formats for a refusal, which may be in any."""
+        name = head[_SOURCE].partition("/")[0] if len(head) > _SOURCE else ""
+        if head[_KIND] != RECEIPT or name not in self._personal:
+            return self._all
+        return frozenset(self._personal[name])
+
+
+def fields(body: bytes, schema: Any) -> Iterator[tuple[str, Any, str]]:
+    """Path, value and SQL type of each field of a JSON body that the schema has, in order; nulls are left out."""
+    try:
+        value = json.loads(body, parse_float=Decimal, parse_int=Decimal, object_pairs_hook=_first_of_each)
+    except (ValueError, ArithmeticError, RecursionError):
+        return
+    yield from _walk(value, schema, "$")
+
+
+def _first_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The first value of a repeated name counts, as in the engine."""
+    return dict(reversed(pairs))
+
+
+def _walk(value: Any, schema: Any, path: str) -> Iterator[tuple[str, Any, str]]:
+    if isinstance(schema, Mapping):
+        for name, part in schema.items() if isinstance(value, dict) else ():
+            yield from _walk(value.get(name), part, f"{path}.{name}")
+    elif isinstance(schema, list):
+        for index, item in enumerate(value if isinstance(value, list) else ()):
+            yield from _walk(item, schema[0], f"{path}[{index}]")
+    elif value is not None:
+        yield path, value, schema
 
 
 class _PersonalNames(NamedTuple):

@@ -1,59 +1,36 @@
-"""Serialization of database rows for JSON: decimal strings for amounts, ISO 8601 for days and times."""
+"""Texts in the answers: their types, and the texts of amounts and times."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Annotated
 
-from tillstream.database.base import Row
-from tillstream.stores.model import StoreList
+from msgspec import Meta
 
-STORE_NAME = "store_name"
+# The patterns and formats describe the texts in the API's documentation. Nothing validates them.
+Amount = Annotated[str, Meta(extra_json_schema={"pattern": r"^-?[0-9]+(\.[0-9]+)?$"})]
+Day = Annotated[str, Meta(extra_json_schema={"format": "date"})]
+LocalTime = Annotated[
+    str, Meta(extra_json_schema={"format": "date-time-local", "description": "by the till's or the chain's clock"})
+]
+Instant = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+ReceiptKey = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9a-f]{32}$"})]
+EntryId = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9]{1,18}$"})]
+Change = Annotated[str, Meta(description="percent with one decimal, or `new` where there was nothing before")]
 
-_UTC_COLUMNS = frozenset({"received_at", "sold_at", "applied_at", "found_at"})
 
-
-def amount(value: Decimal, unit: Decimal) -> str:
+def amount(value: Decimal, unit: Decimal) -> Amount:
     """The amount with as many decimals as `unit` has."""
     return format(value.quantize(unit), "f")
 
 
-def trimmed(number: Decimal, unit: Decimal) -> str:
+def trimmed(number: Decimal, unit: Decimal) -> Amount:
     """The number without trailing zeros, but with at least as many decimals as `unit` has."""
     rounded = number.quantize(unit)
     return format(rounded if rounded == number else number.normalize(), "f")
 
 
-def zulu(instant: datetime) -> str:
+def zulu(instant: datetime) -> Instant:
     """A UTC time with or without its time zone, in milliseconds."""
     return instant.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
-
-
-def serialize(row: Row) -> Row:
-    """The row with JSON values. The name of a column says whether a time is in UTC or on the clock of a till."""
-    return {name: _value(name, value) for name, value in row.items()}
-
-
-def _value(name: str, value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    if isinstance(value, datetime):
-        return zulu(value) if name in _UTC_COLUMNS else value.isoformat()
-    if isinstance(value, date):
-        return value.isoformat()
-    return value
-
-
-def with_store_names(rows: Iterable[Row], stores: StoreList) -> list[Row]:
-    """The rows with `store_name` after `store`. A store without a name is called by its id."""
-    named = []
-    for row in rows:
-        fresh: Row = {}
-        for name, value in row.items():
-            fresh[name] = value
-            if name == "store":
-                fresh[STORE_NAME] = stores.title(value)
-        named.append(fresh)
-    return named

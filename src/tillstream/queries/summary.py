@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+from msgspec import Struct
+
 from tillstream.clock import utc
-from tillstream.database.base import Reader, Row
+from tillstream.database.base import Database, Reader, Row
 from tillstream.log.base import Log
 from tillstream.metrics.catalogue import metric_table
 from tillstream.metrics.delays import average_ms, percentiles
-from tillstream.queries.filters import microseconds, other_days_condition
-from tillstream.queries.serialization import amount, serialize, zulu
+from tillstream.queries.filters import microseconds, other_days_condition, requested_day
+from tillstream.queries.serialization import Amount, Day, Instant, LocalTime, amount, zulu
 from tillstream.receipt.amounts import minor_unit, round_half_up
 from tillstream.receipt.business_day import Calendar
 from tillstream.receipt.model import UNALLOCATED
@@ -24,17 +27,91 @@ TICKER_CATEGORIES = 1_000
 """Maximum number of categories in the ticker: those with the highest revenue."""
 
 
+class Percentiles(Struct, frozen=True):
+    """Upper bounds of the buckets that hold half and 99 % of the receipts."""
+
+    p50: float | None
+    p99: float | None
+
+
+class Summary(Struct, frozen=True):
+    """The figures of one business day."""
+
+    day: Day
+    currency: str
+    revenue: Amount
+    net: Amount
+    tax: Amount
+    receipts: int
+    items: int
+    average_ticket: Amount | None
+    stores_active: int
+    tills_active: int
+    receipts_per_minute: int | None
+    ingest_delay_ms: Percentiles
+    till_delay_s: Percentiles
+    duplicates: int
+    conflicts: int
+    quarantined: int
+    anomalies: int
+    as_of: Instant
+
+
+class Minutes(Struct, frozen=True):
+    """Parallel lists. `offset` counts wall-clock minutes from `start`, as does `now`."""
+
+    start: LocalTime
+    now: int | None
+    offset: list[int]
+    revenue: list[Amount]
+    receipts: list[int]
+
+
+class CategoryTotal(Struct, frozen=True):
+    """The sales of one category."""
+
+    category: str
+    revenue: Amount
+    quantity: int
+    lines: int
+
+
+class OtherDay(Struct, frozen=True):
+    """Receipts that arrived today for another business day."""
+
+    day: Day
+    receipts: int
+
+
+class Snapshot(Struct, frozen=True):
+    """A day's figures, its minutes and its categories, all of one commit."""
+
+    live: bool
+    summary: Summary
+    minutes: Minutes
+    categories: list[CategoryTotal]
+    other_days: list[OtherDay]
+    lag: int
+    age_ms: int
+
+
 class Summaries:
     """Reads the figures of any business day, as of the commit that a reader sees."""
 
-    def __init__(self, calendar: Calendar, log: Log, currency: str) -> None:
+    def __init__(self, database: Database, calendar: Calendar, log: Log, currency: str) -> None:
+        self._database = database
         self._calendar = calendar
         self._log = log
         self._currency = currency
         self._cent = minor_unit(currency)
 
-    def summary(self, reader: Reader, day: date) -> Row:
-        """The key figures of a day."""
+    def summary(self, day: str | None = None, reader: Reader | None = None) -> Summary:
+        """The key figures of a day, as of the last commit or as `reader` sees them."""
+        requested = requested_day(self._calendar, day)
+        with self._database.snapshot() if reader is None else nullcontext(reader) as snapshot:
+            return self._summary(snapshot, requested)
+
+    def _summary(self, reader: Reader, day: date) -> Summary:
         now_us = self._calendar.now_us()
         sales = _first(
             reader,
@@ -42,108 +119,121 @@ class Summaries:
             day,
         )
         revenue, receipts = sales.get("revenue", Decimal(0)), int(sales.get("receipts", 0))
-        average = amount(round_half_up(revenue / receipts, self._cent), self._cent) if receipts else None
-        counters = {
-            row["name"]: int(row["value"])
-            for row in reader.query("SELECT name, value FROM counters WHERE day = ?", [day])
-        }
-        live = day == self._calendar.today()
-        return {
-            "day": day.isoformat(),
-            "currency": self._currency,
-            **{name: amount(sales.get(name, Decimal(0)), self._cent) for name in ("revenue", "net", "tax")},
-            "receipts": receipts,
-            "items": int(sales.get("quantity", 0)),
-            "average_ticket": average,
-            "stores_active": _row_count(reader, "sales_by_store", day),
-            "tills_active": _row_count(reader, "sales_by_till", day),
-            "receipts_per_minute": receipts_per_minute(reader, day, now_us) if live else None,
-            **delay_percentiles(_delays(reader, day)),
-            **{name: counters.get(name, 0) for name in COUNTERS},
-            "anomalies": int(sales.get("anomalies", 0)),
-            "as_of": zulu(utc(now_us)),
-        }
-
-    def snapshot(self, reader: Reader, day: date) -> Row:
-        """A day with its summary, minutes and categories.
-
-        `minutes` holds parallel lists. `offset` and `now` count minutes of wall-clock time from `start`.
-        """
-        live = day == self._calendar.today()
-        categories = reader.query(
-            f"SELECT category, revenue, quantity, lines FROM {metric_table('sales_by_category')} WHERE day = ? "
-            "ORDER BY revenue DESC, category",
-            [day],
+        rows = reader.query("SELECT name, value FROM counters WHERE day = ?", [day])
+        counters = dict.fromkeys(COUNTERS, 0) | {row["name"]: int(row["value"]) for row in rows}
+        delays = _delays(reader, day)
+        return Summary(
+            day=day.isoformat(),
+            currency=self._currency,
+            revenue=amount(revenue, self._cent),
+            net=amount(sales.get("net", Decimal(0)), self._cent),
+            tax=amount(sales.get("tax", Decimal(0)), self._cent),
+            receipts=receipts,
+            items=int(sales.get("quantity", 0)),
+            average_ticket=amount(round_half_up(revenue / receipts, self._cent), self._cent) if receipts else None,
+            stores_active=_row_count(reader, "sales_by_store", day),
+            tills_active=_row_count(reader, "sales_by_till", day),
+            receipts_per_minute=receipts_per_minute(reader, day, now_us) if day == self._calendar.today() else None,
+            ingest_delay_ms=ingest_delay(delays),
+            till_delay_s=till_delay(delays),
+            duplicates=counters["duplicates"],
+            conflicts=counters["conflicts"],
+            quarantined=counters["quarantined"],
+            anomalies=int(sales.get("anomalies", 0)),
+            as_of=zulu(utc(now_us)),
         )
-        return {
-            "live": live,
-            "summary": self.summary(reader, day),
-            "minutes": self._minutes(reader, day, live),
-            "categories": [serialize(row) for row in categories if row["category"] != UNALLOCATED or row["revenue"]],
-            "other_days": self.other_days(reader) if live else [],
-            **self.age(reader, self._calendar.now_us()),
-        }
 
-    def _minutes(self, reader: Reader, day: date, live: bool) -> Row:
+    def snapshot(self, day: str | None = None) -> Snapshot:
+        """The summary, the minutes and the categories of a day, and the age of the figures."""
+        requested = requested_day(self._calendar, day)
+        live = requested == self._calendar.today()
+        with self._database.snapshot() as reader:
+            lag, age_ms = self.age(reader, self._calendar.now_us())
+            return Snapshot(
+                live,
+                self._summary(reader, requested),
+                self._minutes(reader, requested, live),
+                _categories(reader, requested),
+                self.other_days(reader) if live else [],
+                lag,
+                age_ms,
+            )
+
+    def _minutes(self, reader: Reader, day: date, live: bool) -> Minutes:
         start, minute = self._calendar.start(day), timedelta(minutes=1)
         rows = reader.query(
             f"SELECT minute, revenue, receipts FROM {metric_table('sales_by_minute')} WHERE day = ? ORDER BY minute",
             [day],
         )
-        return {
-            "start": start.isoformat(timespec="minutes"),
-            "now": (self._calendar.local_now() - start) // minute if live else None,
-            "offset": [(row["minute"] - start) // minute for row in rows],
-            "revenue": [amount(row["revenue"], self._cent) for row in rows],
-            "receipts": [int(row["receipts"]) for row in rows],
-        }
+        return Minutes(
+            start.isoformat(timespec="minutes"),
+            (self._calendar.local_now() - start) // minute if live else None,
+            [(row["minute"] - start) // minute for row in rows],
+            [amount(row["revenue"], self._cent) for row in rows],
+            [int(row["receipts"]) for row in rows],
+        )
 
-    def other_days(self, reader: Reader) -> list[Row]:
+    def other_days(self, reader: Reader) -> list[OtherDay]:
         """The number of receipts that arrived today for another business day, by that day, newest first."""
         condition, values = other_days_condition(self._calendar, self._calendar.today())
         rows = reader.query(
             f"SELECT day, count(*) AS receipts FROM receipts WHERE {condition} GROUP BY day ORDER BY day DESC", values
         )
-        return [serialize(row) for row in rows]
+        return [OtherDay(row["day"].isoformat(), row["receipts"]) for row in rows]
 
-    def age(self, reader: Reader, now_us: int) -> Row:
-        """The age of the figures. It is 0 if they include every acknowledged record."""
-        rows = reader.query("SELECT committed_at FROM state")
-        lag, committed = self._log.lag(), rows[0]["committed_at"] if rows else None
+    def age(self, reader: Reader, now_us: int) -> tuple[int, int]:
+        """The number of acknowledged records that the figures lack, and the age of the figures in milliseconds.
+
+        The age is 0 if no record is lacking.
+        """
+        lag, committed = self._log.lag(), _first(reader, "SELECT committed_at FROM state").get("committed_at")
         age_us = now_us - microseconds(committed) if lag and committed else 0
-        return {"lag": lag, "age_ms": max(0, age_us // 1_000)}
+        return lag, max(0, age_us // 1_000)
 
-    def ticker(self, reader: Reader, day: date) -> dict[str, Row]:
-        """The running totals of a day: one object for each exchange, by its name; amounts are decimals.
+    def ticker(self) -> dict[str, dict[str, Decimal | int | float]]:
+        """Today's running totals: one object for each exchange, by its name.
 
         `networkDelay` and `averageMsCreation` are the average delay from the till to ingest, `connectionDelay` and
         `averageMsSystem` that from ingest to the figures. Names with `Ms` are in milliseconds, the others in seconds.
         """
-        [sales] = reader.query(
-            f"SELECT coalesce(sum(revenue), 0) AS revenue, CAST(coalesce(sum(receipts), 0) AS BIGINT) AS receipts "
-            f"FROM {metric_table('sales')} WHERE day = ?",
-            [day],
-        )
-        categories = reader.query(
-            f"SELECT category, revenue FROM {metric_table('sales_by_category')} WHERE day = ? "
-            f"ORDER BY revenue DESC, category LIMIT {TICKER_CATEGORIES}",
-            [day],
-        )
-        delays = _delays(reader, day)
+        day = self._calendar.today()
+        with self._database.snapshot() as reader:
+            sales = _first(reader, f"SELECT revenue, receipts FROM {metric_table('sales')} WHERE day = ?", day)
+            categories = reader.query(
+                f"SELECT category, revenue FROM {metric_table('sales_by_category')} WHERE day = ? "
+                f"ORDER BY revenue DESC, category LIMIT {TICKER_CATEGORIES}",
+                [day],
+            )
+            delays = _delays(reader, day)
+            per_minute = receipts_per_minute(reader, day, self._calendar.now_us())
         creation_ms, system_ms = average_ms(delays, "till_bucket"), average_ms(delays, "ingest_bucket")
+        revenue = Decimal(sales.get("revenue", 0)).quantize(self._cent)
         return {
-            "count": {"sum": Decimal(sales["revenue"]).quantize(self._cent), "count": sales["receipts"]},
+            "count": {"sum": revenue, "count": int(sales.get("receipts", 0))},
             "categories": {row["category"]: Decimal(row["revenue"]).quantize(self._cent) for row in categories},
             "metrics-db": {
                 "connectionDelay": round(system_ms / 1_000, 3),
                 "networkDelay": round(creation_ms / 1_000, 3),
             },
             "metrics-storm": {
-                "averagePerMinute": receipts_per_minute(reader, day, self._calendar.now_us()),
+                "averagePerMinute": per_minute,
                 "averageMsCreation": round(creation_ms, 1),
                 "averageMsSystem": round(system_ms, 1),
             },
         }
+
+
+def _categories(reader: Reader, day: date) -> list[CategoryTotal]:
+    rows = reader.query(
+        f"SELECT category, revenue, quantity, lines FROM {metric_table('sales_by_category')} WHERE day = ? "
+        "ORDER BY revenue DESC, category",
+        [day],
+    )
+    return [
+        CategoryTotal(row["category"], f"{row['revenue']:f}", row["quantity"], row["lines"])
+        for row in rows
+        if row["category"] != UNALLOCATED or row["revenue"]
+    ]
 
 
 def receipts_per_minute(reader: Reader, day: date, now_us: int) -> int:
@@ -153,13 +243,16 @@ def receipts_per_minute(reader: Reader, day: date, now_us: int) -> int:
     return int(_first(reader, sql, day, now - timedelta(seconds=60), now)["receipts"])
 
 
-def delay_percentiles(rows: Sequence[Row]) -> Row:
-    """p50 and p99 of both delays. The rows have `ingest_bucket`, `till_bucket` and `receipts`."""
-    ingest, till = percentiles(rows, "ingest_bucket"), percentiles(rows, "till_bucket")
-    return {
-        "ingest_delay_ms": {name: ms and round(ms, 1) for name, ms in ingest.items()},
-        "till_delay_s": {name: ms and round(ms / 1_000, 3) for name, ms in till.items()},
-    }
+def ingest_delay(rows: Sequence[Row]) -> Percentiles:
+    """The delay from ingest to the figures in milliseconds, from rows with `ingest_bucket` and `receipts`."""
+    bounds_ms = percentiles(rows, "ingest_bucket")
+    return Percentiles(**{name: ms and round(ms, 1) for name, ms in bounds_ms.items()})
+
+
+def till_delay(rows: Sequence[Row]) -> Percentiles:
+    """The delay from the till to ingest in seconds, from rows with `till_bucket` and `receipts`."""
+    bounds_ms = percentiles(rows, "till_bucket")
+    return Percentiles(**{name: ms and round(ms / 1_000, 3) for name, ms in bounds_ms.items()})
 
 
 def _delays(reader: Reader, day: date) -> list[Row]:

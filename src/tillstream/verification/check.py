@@ -141,7 +141,7 @@ def _metric(reader: Reader, metric: Metric) -> Iterator[Difference]:
 
 
 def _summary(reader: Reader, queries: Queries, day: date) -> Iterator[Difference]:
-    shown = queries.summary(day, reader)
+    shown = msgspec.to_builtins(queries.summary(day.isoformat(), reader))
     recount = reader.query(_RECOUNT, [day])[0]
     recount["average_ticket"] = _average(recount, queries.currency)
     buckets = reader.query(_BUCKETS, [day])

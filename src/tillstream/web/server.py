@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
+from msgspec.structs import asdict
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -28,9 +28,8 @@ from tillstream.quarantine.service import LocalQuarantineService
 from tillstream.queries.queries import Queries
 from tillstream.web import static_files
 from tillstream.web.api import figures, operations, quarantine, receipts
-from tillstream.web.api.operations import Gauges, Recount
+from tillstream.web.api.operations import Gauges, LiveOverview, Recount
 from tillstream.web.api.routing import Api, Refused, refusal
-from tillstream.web.api.schemas.overview import LiveOverview
 from tillstream.web.live.feed import LiveFeed
 from tillstream.web.middleware.auth import Authentication, Authenticator
 from tillstream.web.middleware.security import SecurityHeaders
@@ -60,7 +59,7 @@ def live_feed(queries: Queries, alerts: AlertEvaluator, settings: Settings, cloc
     """Return the live feed of the overview of today, including active alerts."""
 
     def read() -> LiveOverview:
-        return msgspec.convert({**queries.overview(), "alerts": alerts.current()["alerts"]}, LiveOverview)
+        return LiveOverview(**asdict(queries.overview()), alerts=alerts.current().alerts)
 
     return LiveFeed("overview", read, queries.trouble, settings, clock)
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import to_builtins
 
 from tests.inprocess.pipeline import Pipeline
 from tests.inprocess.sales_simulation import SalesSimulation, active_alerts
 from tests.support.receipts import body
+from tillstream.alerts.evaluator import Alerts
 from tillstream.config.settings import Settings
 from tillstream.stores.model import Opening, Store, StoreList
 
@@ -63,7 +65,7 @@ def test_given_a_chain_that_sells_as_usual_when_evaluated_all_day_then_no_alert_
     alerts = simulation.evaluator_at()
     for clock in ("09:30", "12:00", "13:59", "18:00", "18:59", "19:10", "19:40", "20:00", "23:50"):
         simulation.sell_until(clock)
-        assert alerts.current() == {"alerts": [], "more": 0}, clock
+        assert alerts.current() == Alerts([], 0), clock
 
 
 def test_given_a_shop_when_it_falls_silent_in_its_usual_hours_then_its_alert_fires_and_clears(make: Make) -> None:
@@ -74,7 +76,7 @@ def test_given_a_shop_when_it_falls_silent_in_its_usual_hours_then_its_alert_fir
     assert active_alerts(alerts, "silent_shop") == []
     simulation.sell_until("12:18:40", "2")
     [alert] = active_alerts(alerts, "silent_shop")
-    assert alert == {
+    assert to_builtins(alert) == {
         "rule": "silent_shop",
         "level": "bad",
         "since": "2026-11-23T12:18:40",
@@ -85,7 +87,7 @@ def test_given_a_shop_when_it_falls_silent_in_its_usual_hours_then_its_alert_fir
     }
     simulation.sell_until("12:30", "2")
     [later] = active_alerts(alerts, "silent_shop")
-    assert (later["since"], later["values"]) == (alert["since"], {"minutes": 31})
+    assert (later.since, later.values) == (alert.since, {"minutes": 31})
     simulation.sell_until("12:32")
     assert alerts.active() == []
 
@@ -98,7 +100,7 @@ def test_given_a_shop_that_never_opens_in_its_usual_hours_then_silence_counts_fr
     alerts = simulation.evaluator_at("08:19:50", "2")
     assert active_alerts(alerts, "silent_shop") == []
     simulation.sell_until("08:20:10", "2")
-    assert [row["subject"] for row in active_alerts(alerts, "silent_shop")] == ["2"]
+    assert [row.subject for row in active_alerts(alerts, "silent_shop")] == ["2"]
 
 
 def test_given_a_silent_shop_when_it_should_have_closed_then_its_alert_clears(make: Make) -> None:
@@ -119,7 +121,7 @@ def test_given_a_listed_shop_when_it_is_silent_then_its_opening_hours_count(make
     assert active_alerts(alerts, "silent_shop") == []
     simulation.sell_until("07:20:10", "2")
     [alert] = active_alerts(alerts, "silent_shop")
-    assert (alert["subject"], alert["title"]) == ("2", "Lyon")
+    assert (alert.subject, alert.title) == ("2", "Lyon")
     simulation.sell_until("18:29:30", "2")
     assert active_alerts(alerts, "silent_shop")
     simulation.sell_until("18:30", "2")
@@ -133,7 +135,7 @@ def test_given_a_listed_shop_in_another_zone_when_its_own_day_is_over_then_it_ma
     # 15:30 in Paris is 18:30 on Réunion.
     alerts = simulation.evaluator_at("15:30")
     simulation.sell_until("15:59:40", "1", "2")
-    assert [row["subject"] for row in active_alerts(alerts, "silent_shop")] == ["1", "2"]
+    assert [row.subject for row in active_alerts(alerts, "silent_shop")] == ["1", "2"]
 
 
 def test_given_a_zone_in_the_list_when_the_shop_falls_silent_then_its_own_clock_counts(make: Make) -> None:
@@ -143,7 +145,7 @@ def test_given_a_zone_in_the_list_when_the_shop_falls_silent_then_its_own_clock_
     # At noon in Paris its own clock shows 15:00.
     alerts = simulation.evaluator_at("15:00", "3")
     [alert] = active_alerts(alerts, "silent_shop")
-    assert (alert["subject"], alert["values"]) == ("3", {"minutes": 11 * 60})
+    assert (alert.subject, alert.values) == ("3", {"minutes": 11 * 60})
 
 
 def test_given_a_slow_shop_when_its_silence_may_be_chance_then_nothing_fires(make: Make) -> None:
@@ -155,7 +157,7 @@ def test_given_a_slow_shop_when_its_silence_may_be_chance_then_nothing_fires(mak
     simulation.sell_until("12:42:40", "2")
     assert active_alerts(alerts, "silent_shop") == []
     simulation.sell_until("12:43:00", "2")
-    assert [row["values"] for row in active_alerts(alerts, "silent_shop")] == [{"minutes": 43}]
+    assert [row.values for row in active_alerts(alerts, "silent_shop")] == [{"minutes": 43}]
 
 
 def test_given_a_shop_without_a_past_when_it_is_in_the_list_and_sold_today_then_its_silence_counts(make: Make) -> None:
@@ -167,7 +169,7 @@ def test_given_a_shop_without_a_past_when_it_is_in_the_list_and_sold_today_then_
     simulation.tills = (*simulation.tills, ("9", "1"))
     alerts = simulation.evaluator_at("12:00")
     simulation.sell_until("12:30", "9")
-    assert [row["subject"] for row in active_alerts(alerts, "silent_shop")] == ["9"]
+    assert [row.subject for row in active_alerts(alerts, "silent_shop")] == ["9"]
 
 
 def test_given_a_till_when_it_falls_silent_while_its_shop_sells_then_its_alert_fires_and_clears(make: Make) -> None:
@@ -178,8 +180,8 @@ def test_given_a_till_when_it_falls_silent_while_its_shop_sells_then_its_alert_f
     assert active_alerts(alerts, "silent_till") == []
     simulation.sell_until("12:43:40", "1/2")
     [alert] = active_alerts(alerts, "silent_till")
-    assert (alert["subject"], alert["level"], alert["link"]) == ("1/2", "warn", "/shops/1/tills/2?day=2026-11-23")
-    assert alert["values"] == {"minutes": 45, "store": "1", "till": "2"}
+    assert (alert.subject, alert.level, alert.link) == ("1/2", "warn", "/shops/1/tills/2?day=2026-11-23")
+    assert alert.values == {"minutes": 45, "store": "1", "till": "2"}
     simulation.sell_until("12:45:10")
     assert alerts.active() == []
 
@@ -189,7 +191,7 @@ def test_given_a_silent_shop_when_its_tills_are_silent_for_long_then_only_the_sh
     simulation.sell_past_weeks()
     alerts = simulation.evaluator_at("12:00")
     simulation.sell_until("13:30", "1")
-    assert [(row["rule"], row["subject"]) for row in alerts.active()] == [("silent_shop", "1")]
+    assert [(row.rule, row.subject) for row in alerts.active()] == [("silent_shop", "1")]
 
 
 def test_given_a_silent_till_when_its_shop_is_silent_for_a_while_too_then_its_alert_stays_active(make: Make) -> None:
@@ -199,9 +201,9 @@ def test_given_a_silent_till_when_its_shop_is_silent_for_a_while_too_then_its_al
     simulation.sell_until("13:00", "1/2")
     [alert] = active_alerts(alerts, "silent_till")
     simulation.sell_until("13:15", "1")
-    assert [row["since"] for row in active_alerts(alerts, "silent_till")] == [alert["since"]]
+    assert [row.since for row in active_alerts(alerts, "silent_till")] == [alert.since]
     simulation.sell_until("14:10", "1")
-    assert [row["rule"] for row in alerts.active() if row["subject"].startswith("1")] == ["silent_shop"]
+    assert [row.rule for row in alerts.active() if row.subject.startswith("1")] == ["silent_shop"]
 
 
 def test_given_a_till_without_sales_last_week_when_it_is_silent_then_nothing_fires(make: Make) -> None:
@@ -222,9 +224,9 @@ def test_given_a_product_when_no_shop_sells_it_then_its_alert_fires_and_clears(m
     assert active_alerts(alerts, "silent_product") == []
     simulation.sell_until("12:58:40", made=bread)
     [alert] = active_alerts(alerts, "silent_product")
-    assert (alert["subject"], alert["title"]) == ("SAN", "Sandwich jambon")
-    assert alert["values"] == {"minutes": 60, "product": "SAN"}
-    assert alert["link"] == "/products/SAN?day=2026-11-23"
+    assert (alert.subject, alert.title) == ("SAN", "Sandwich jambon")
+    assert alert.values == {"minutes": 60, "product": "SAN"}
+    assert alert.link == "/products/SAN?day=2026-11-23"
     simulation.sell_until("13:05")
     assert active_alerts(alerts, "silent_product") == []
 
@@ -249,8 +251,8 @@ def test_given_a_shop_below_its_pace_when_it_catches_up_then_its_alert_clears(ma
     simulation = pace(make, "1.25")
     alerts = simulation.evaluator()
     [alert] = active_alerts(alerts, "below_pace")
-    assert (alert["subject"], alert["link"]) == ("2", "/shops/2?day=2026-11-23")
-    assert alert["values"] == {"percent": "30.0", "revenue": "700.00", "usual": "1000.00"}
+    assert (alert.subject, alert.link) == ("2", "/shops/2?day=2026-11-23")
+    assert alert.values == {"percent": "30.0", "revenue": "700.00", "usual": "1000.00"}
     # 25 % below: under the threshold, but not cleared yet.
     simulation.sell_until("13:00")
     assert active_alerts(alerts, "below_pace")
@@ -263,9 +265,9 @@ def test_given_few_expected_receipts_when_a_shop_is_below_its_pace_then_nothing_
     simulation.sell_past_weeks()
     # Two tills of shop 1 sold 160 receipts up to nine, one of the others 80.
     simulation.sell_until("09:10", made=of_total(1.0))
-    assert [row["subject"] for row in active_alerts(simulation.evaluator(), "below_pace")] == ["1"]
+    assert [row.subject for row in active_alerts(simulation.evaluator(), "below_pace")] == ["1"]
     simulation.sell_until("10:10", made=of_total(1.0))
-    assert [row["subject"] for row in active_alerts(simulation.evaluator(), "below_pace")] == ["1", "2", "3"]
+    assert [row.subject for row in active_alerts(simulation.evaluator(), "below_pace")] == ["1", "2", "3"]
 
 
 def test_given_a_shop_below_its_pace_when_it_has_closed_then_its_alert_clears(make: Make) -> None:
@@ -289,8 +291,8 @@ def test_given_a_shop_when_its_refunds_reach_the_threshold_then_its_alert_fires_
     assert active_alerts(alerts, "refunds") == []
     simulation.sell_until("10:10", "1", "3", made=refund)
     [alert] = active_alerts(alerts, "refunds")
-    assert alert["values"] == {"percent": "5.5", "refunds": 7, "receipts": 127}
-    assert alert["link"] == "/receipts?day=2026-11-23&store=2&max=-0.01"
+    assert alert.values == {"percent": "5.5", "refunds": 7, "receipts": 127}
+    assert alert.link == "/receipts?day=2026-11-23&store=2&max=-0.01"
     simulation.sell_until("11:00")
     assert active_alerts(alerts, "refunds")
     simulation.sell_until("11:30")
@@ -315,7 +317,7 @@ def test_given_refused_receipts_when_they_fill_the_quarantine_then_its_alert_fir
     simulation.pipeline.refuse(b"5", [{"path": "$", "error": "broken off", "hint": ""}])
     simulation.pipeline.drain()
     [alert] = active_alerts(alerts, "quarantine")
-    assert (alert["values"], alert["link"], alert["subject"]) == ({"entries": 5}, "/quarantine", "")
+    assert (alert.values, alert.link, alert.subject) == ({"entries": 5}, "/quarantine", "")
     simulation.sell_until("13:00:20")
     assert active_alerts(alerts, "quarantine") == []
 
@@ -335,9 +337,9 @@ def test_given_a_shop_when_its_receipts_do_not_add_up_then_its_alert_fires_and_c
     assert active_alerts(alerts, "shop_anomalies") == []
     simulation.sell_until("12:13:40", made=anomalous)
     [alert] = active_alerts(alerts, "shop_anomalies")
-    assert alert["subject"] == "2"
-    assert alert["values"] == {"percent": "25.0", "anomalies": 10, "receipts": 40}
-    assert alert["link"] == "/receipts?day=2026-11-23&store=2&anomaly=any"
+    assert alert.subject == "2"
+    assert alert.values == {"percent": "25.0", "anomalies": 10, "receipts": 40}
+    assert alert.link == "/receipts?day=2026-11-23&store=2&anomaly=any"
     assert active_alerts(alerts, "anomalies") == []
     simulation.sell_until("13:05")
     assert active_alerts(alerts, "shop_anomalies") == []
@@ -355,8 +357,8 @@ def test_given_anomalies_in_all_shops_when_evaluated_then_only_the_chain_has_an_
     assert active_alerts(alerts, "anomalies") == []
     simulation.sell_until("12:13:40", made=everywhere)
     [alert] = active_alerts(alerts, "anomalies")
-    assert alert["values"] == {"percent": "25.0", "anomalies": 40, "receipts": 160}
-    assert (alert["subject"], alert["link"]) == ("", "/receipts?day=2026-11-23&anomaly=any")
+    assert alert.values == {"percent": "25.0", "anomalies": 40, "receipts": 160}
+    assert (alert.subject, alert.link) == ("", "/receipts?day=2026-11-23&anomaly=any")
     assert active_alerts(alerts, "shop_anomalies") == []
     simulation.sell_until("13:10")
     assert alerts.active() == []
@@ -371,14 +373,14 @@ def test_given_a_chain_when_no_shop_sends_receipts_then_only_the_chain_has_an_al
     assert alerts.active() == []
     simulation.sell_until("12:03:40", *everything)
     [alert] = alerts.active()
-    assert (alert["rule"], alert["level"], alert["values"]) == ("silent_chain", "bad", {"minutes": 5})
+    assert (alert.rule, alert.level, alert.values) == ("silent_chain", "bad", {"minutes": 5})
     simulation.sell_until("12:50", *everything)
-    assert [row["rule"] for row in alerts.active()] == ["silent_chain"]
+    assert [row.rule for row in alerts.active()] == ["silent_chain"]
     # Shop 1 sells again, and the silence of the chain does not count for the others.
     simulation.sell_until("12:52", "2", "3")
     assert alerts.active() == []
     simulation.sell_until("13:12", "2")
-    assert [(row["rule"], row["subject"]) for row in alerts.active()] == [("silent_shop", "2")]
+    assert [(row.rule, row.subject) for row in alerts.active()] == [("silent_shop", "2")]
 
 
 def test_given_a_lag_of_the_figures_when_it_lasts_then_the_lag_fires_and_no_shop_counts_as_silent(make: Make) -> None:
@@ -393,10 +395,10 @@ def test_given_a_lag_of_the_figures_when_it_lasts_then_the_lag_fires_and_no_shop
     assert alerts.active() == []
     simulation.sell_until("12:00:50", *everything)
     [alert] = alerts.active()
-    assert (alert["rule"], alert["level"], alert["link"]) == ("engine_lag", "bad", "/health/ready")
-    assert alert["values"] == {"seconds": 40, "records": 1}
+    assert (alert.rule, alert.level, alert.link) == ("engine_lag", "bad", "/health/ready")
+    assert alert.values == {"seconds": 40, "records": 1}
     simulation.sell_until("12:45", *everything)
-    assert [row["rule"] for row in alerts.active()] == ["engine_lag"]
+    assert [row.rule for row in alerts.active()] == ["engine_lag"]
     simulation.sell_until("12:47")
     assert alerts.active() == []
 
@@ -406,7 +408,7 @@ def test_given_a_chain_that_sells_nothing_when_evaluated_then_no_till_and_no_pro
     simulation.sell_past_weeks()
     alerts = simulation.evaluator_at("12:00")
     simulation.sell_until("13:30", "1", "2", "3")
-    assert [(row["rule"], row["subject"]) for row in alerts.active()] == [
+    assert [(row.rule, row.subject) for row in alerts.active()] == [
         ("silent_shop", "1"),
         ("silent_shop", "2"),
         ("silent_shop", "3"),
@@ -424,7 +426,7 @@ def test_given_a_shop_that_sells_a_quarter_of_its_usual_when_a_till_is_silent_th
     simulation.sell_until("11:50", "1/2")
     assert active_alerts(alerts, "silent_till") == []
     simulation.sell_until("12:10", "1/2")
-    assert [row["subject"] for row in active_alerts(alerts, "silent_till")] == ["1/2"]
+    assert [row.subject for row in active_alerts(alerts, "silent_till")] == ["1/2"]
 
 
 def test_given_ids_with_special_characters_when_linked_then_they_are_escaped_in_the_path(make: Make) -> None:
@@ -434,8 +436,8 @@ def test_given_ids_with_special_characters_when_linked_then_they_are_escaped_in_
     alerts = simulation.evaluator_at("12:00")
     simulation.sell_until("12:50", "a/b&c/ü 1")
     [alert] = active_alerts(alerts, "silent_till")
-    assert alert["link"] == "/shops/a%2Fb%26c/tills/%C3%BC%201?day=2026-11-23"
-    assert (alert["values"]["store"], alert["values"]["till"]) == ("a/b&c", "ü 1")
+    assert alert.link == "/shops/a%2Fb%26c/tills/%C3%BC%201?day=2026-11-23"
+    assert (alert.values["store"], alert.values["till"]) == ("a/b&c", "ü 1")
 
 
 @pytest.mark.parametrize(

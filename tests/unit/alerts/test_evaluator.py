@@ -12,7 +12,7 @@ import pytest
 from tests.inprocess.pipeline import Pipeline
 from tests.inprocess.sales_simulation import SalesSimulation, active_alerts
 from tests.support.receipts import body
-from tillstream.alerts.evaluator import LagMeter
+from tillstream.alerts.evaluator import Alerts, LagMeter
 from tillstream.alerts.rules import GRACE_S, INTERVAL_S, LIMIT, RULES
 from tillstream.config.settings import Settings
 from tillstream.database.base import Reader
@@ -36,7 +36,7 @@ def test_given_an_empty_database_when_evaluated_then_no_alert_is_active_and_ever
     pipeline: Pipeline,
 ) -> None:
     alerts = SalesSimulation(pipeline).evaluator()
-    assert alerts.current() == {"alerts": [], "more": 0}
+    assert alerts.current() == Alerts([], 0)
     assert alerts.counts() == {rule.name: 0 for rule in RULES}
 
 
@@ -47,7 +47,7 @@ def test_given_a_result_when_read_again_within_the_interval_then_it_is_not_evalu
     pipeline.clock.advance(INTERVAL_S - 1)
     assert alerts.active() == []
     pipeline.clock.advance(1)
-    assert [row["rule"] for row in alerts.active()] == ["quarantine"]
+    assert [row.rule for row in alerts.active()] == ["quarantine"]
     assert alerts.counts()["quarantine"] == 1
 
 
@@ -64,7 +64,7 @@ def test_given_an_alert_when_its_figure_falls_a_little_then_it_stays_active_unti
     # The first two are older than an hour, so eight are left, then seven.
     pipeline.clock.advance(1_700)
     [active] = alerts.active()
-    assert (active["values"], active["since"]) == ({"entries": 8}, fired["since"])
+    assert (active.values, active.since) == ({"entries": 8}, fired.since)
     pipeline.clock.advance(1_000)
     assert alerts.active() == []
     pipeline.clock.advance(10)
@@ -93,8 +93,8 @@ def test_given_more_alerts_than_the_limit_when_read_then_the_worst_come_first_an
     simulation.sell_until("07:40", made=made)
     refuse(pipeline, 1)
     answer = simulation.evaluator().current()
-    assert (len(answer["alerts"]), answer["more"]) == (LIMIT, 11)
-    assert [(row["rule"], row["subject"]) for row in answer["alerts"][:2]] == [
+    assert (len(answer.alerts), answer.more) == (LIMIT, 11)
+    assert [(row.rule, row.subject) for row in answer.alerts[:2]] == [
         ("quarantine", ""),
         ("shop_anomalies", "7"),
     ]
@@ -113,7 +113,7 @@ def test_given_a_start_just_now_when_a_shop_is_silent_then_its_alert_waits_for_t
     pipeline.clock.advance(GRACE_S - 1)
     assert active_alerts(alerts, "silent_shop") == []
     pipeline.clock.advance(INTERVAL_S)
-    assert [row["subject"] for row in active_alerts(alerts, "silent_shop")] == ["2"]
+    assert [row.subject for row in active_alerts(alerts, "silent_shop")] == ["2"]
 
 
 def test_given_an_evaluation_in_another_thread_when_read_then_the_last_result_is_returned_at_once(
@@ -138,7 +138,7 @@ def test_given_an_evaluation_in_another_thread_when_read_then_the_last_result_is
     assert alerts.active() == []
     go_on.set()
     thread.join(30)
-    assert [row["rule"] for row in alerts.active()] == ["quarantine"]
+    assert [row.rule for row in alerts.active()] == ["quarantine"]
 
 
 def test_given_a_closed_database_when_evaluated_then_it_raises_every_time(pipeline: Pipeline) -> None:

@@ -16,6 +16,7 @@ from tests.support.receipts import NOON_US
 from tests.support.waiting import wait_until
 from tests.support.webhook_receiver import webhook_receiver
 from tillstream.alerts import notifier as notifier_module
+from tillstream.alerts.evaluator import Alert
 from tillstream.alerts.notifier import Notifier
 from tillstream.alerts.rules import GRACE_S, INTERVAL_S
 from tillstream.alerts.webhook import Webhook
@@ -25,9 +26,8 @@ from tillstream.config.settings import Settings
 Rows = list[dict[str, Any]]
 
 
-def alert(subject: str, since: str = "2026-11-23T12:00:00", **values: Any) -> dict[str, Any]:
-    link = f"/shops/{subject}?day=2026-11-23"
-    return {"rule": "silent_shop", "subject": subject, "since": since, "values": values, "link": link}
+def alert(subject: str, since: str = "2026-11-23T12:00:00", **values: Any) -> Alert:
+    return Alert("silent_shop", "bad", since, subject, "", values, f"/shops/{subject}?day=2026-11-23")
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def state_file(tmp_path: Path) -> Path:
 
 
 def notifier_with(
-    active: Callable[[], Rows], state_file: Path, clock: ManualClock | None = None
+    active: Callable[[], list[Alert]], state_file: Path, clock: ManualClock | None = None
 ) -> tuple[Notifier, Rows]:
     events: Rows = []
     return Notifier(
@@ -47,7 +47,7 @@ def notifier_with(
 def test_given_alerts_that_come_and_go_when_checked_then_each_is_reported_once_as_it_fires_and_clears(
     state_file: Path,
 ) -> None:
-    active: Rows = []
+    active: list[Alert] = []
     notifier, events = notifier_with(lambda: active, state_file)
     notifier.check()
     assert events == []
@@ -63,7 +63,7 @@ def test_given_alerts_that_come_and_go_when_checked_then_each_is_reported_once_a
     ]
     active = [alert("12", minutes=21), alert("13", minutes=20)]
     notifier.check()
-    assert [(each["event"], each["alert"]["subject"]) for each in events[1:]] == [("fired", "13")]
+    assert [(each["event"], each["alert"].subject) for each in events[1:]] == [("fired", "13")]
     active = [alert("13", minutes=21)]
     notifier.check()
     assert events[2:] == [{**events[0], "event": "cleared", "alert": alert("12", minutes=21)}]
@@ -75,7 +75,7 @@ def test_given_an_alert_that_cleared_and_fired_again_when_checked_then_both_are_
     notifier.check()
     active = [alert("12", since="2026-11-23T13:00:00")]
     notifier.check()
-    assert [(each["event"], each["alert"]["since"]) for each in events[1:]] == [
+    assert [(each["event"], each["alert"].since) for each in events[1:]] == [
         ("cleared", "2026-11-23T12:00:00"),
         ("fired", "2026-11-23T13:00:00"),
     ]
@@ -86,7 +86,7 @@ def test_given_alerts_that_cannot_be_evaluated_when_checked_then_one_failure_is_
 ) -> None:
     failing = False
 
-    def active() -> Rows:
+    def active() -> list[Alert]:
         if failing:
             raise RuntimeError("the disk is gone")
         return [alert("12")]
@@ -110,7 +110,7 @@ def test_given_a_running_notifier_when_stop_is_set_then_it_ends(
     stop = Event()
     looks: list[int] = []
 
-    def active() -> Rows:
+    def active() -> list[Alert]:
         looks.append(1)
         if len(looks) == 3:
             stop.set()
@@ -148,7 +148,7 @@ def test_given_an_alert_that_lasts_over_a_restart_then_it_and_its_clearing_are_r
     first, _ = notifier_with(lambda: [alert("12"), alert("13")], state_file)
     first.check()
     clock = ManualClock(NOON_US)
-    active: Rows = []
+    active: list[Alert] = []
     second, events = notifier_with(lambda: active, state_file, clock)
     second.check()
     active = [alert("12", since="2026-11-23T12:02:00")]
@@ -157,10 +157,10 @@ def test_given_an_alert_that_lasts_over_a_restart_then_it_and_its_clearing_are_r
     assert events == []
     clock.advance(INTERVAL_S)
     second.check()
-    assert [(each["event"], each["alert"]["subject"]) for each in events] == [("cleared", "13")]
+    assert [(each["event"], each["alert"].subject) for each in events] == [("cleared", "13")]
     active = []
     second.check()
-    assert [(each["event"], each["alert"]["subject"]) for each in events[1:]] == [("cleared", "12")]
+    assert [(each["event"], each["alert"].subject) for each in events[1:]] == [("cleared", "12")]
     third, events = notifier_with(list, state_file, clock)
     clock.advance(GRACE_S + INTERVAL_S)
     third.check()

@@ -20,6 +20,7 @@ from tillstream.config.settings import Settings
 from tillstream.errors import BadQuery, DatabaseUnavailable, IngestUnavailable
 from tillstream.quarantine.decisions import Decisions
 from tillstream.quarantine.service import Edit, LocalQuarantineService, RemoteQuarantineService
+from tillstream.queries.quarantine import Resolution
 from tillstream.receipt.model import receipt_key
 
 DOLLARS = {**body(cashReceiptID="9"), "currency": "USD"}
@@ -46,7 +47,7 @@ def service_at(pipeline: Pipeline, ingest: Ingest) -> LocalQuarantineService:
 def refused(pipeline: Pipeline, content: bytes) -> str:
     pipeline.refuse(content, REASONS)
     pipeline.drain()
-    return str(queries_of(pipeline).quarantine()["entries"][0]["id"])
+    return str(queries_of(pipeline).quarantine().entries[0].id)
 
 
 def test_a_replay_after_the_cause_was_fixed_counts_once_and_resolves_the_entry(
@@ -59,12 +60,12 @@ def test_a_replay_after_the_cause_was_fixed_counts_once_and_resolves_the_entry(
     assert (outcome.became, outcome.key, outcome.day, outcome.receipts) == ("replayed", key, "2026-11-23", 1)
     pipeline.drain()
     assert pipeline.rows("sales")[0]["receipts"] == 1
-    assert service.page({})["entries"] == []
-    [resolved] = service.page({"settled": "1"})["entries"]
-    assert resolved["settled"] == {"decision": "replayed", "at": "2026-11-23T11:00:00.000Z", "key": key}
+    assert service.page({}).entries == []
+    [resolved] = service.page({"settled": "1"}).entries
+    assert resolved.settled == Resolution("replayed", "2026-11-23T11:00:00.000Z", key)
     found = service.one(entry)
     assert found is not None
-    assert found["settled"] == resolved["settled"]
+    assert found.settled == resolved.settled
     again = service.replay(entry)
     assert (again.became, again.errors[0]["error"]) == ("settled", "it is replayed already")
     pipeline.drain()
@@ -78,7 +79,7 @@ def test_a_replay_that_is_refused_again_leaves_the_entry_open(pipeline: Pipeline
     assert outcome.stays
     assert {error["path"] for error in outcome.errors} >= {"$.date", "$.cashReceiptID"}
     pipeline.drain()
-    assert [each["id"] for each in queries_of(pipeline).quarantine()["entries"]] == [entry]
+    assert [each.id for each in queries_of(pipeline).quarantine().entries] == [entry]
 
 
 def test_an_edited_receipt_is_posted_instead_of_the_original(pipeline: Pipeline, ingest: Ingest) -> None:
@@ -98,10 +99,10 @@ def test_a_conflict_is_replayed_only_if_it_was_edited(pipeline: Pipeline, ingest
     pipeline.append(body(documentTotal={"grossTotal": 9}))
     pipeline.drain()
     service = service_at(pipeline, ingest)
-    [conflict] = service.page({})["entries"]
-    assert service.replay(conflict["id"]).became == "impossible"
+    [conflict] = service.page({}).entries
+    assert service.replay(conflict.id).became == "impossible"
     edited = json.dumps(body(cashReceiptID="2", documentTotal={"grossTotal": 9})).encode()
-    assert service.replay(conflict["id"], Edit(edited)).became == "replayed"
+    assert service.replay(conflict.id, Edit(edited)).became == "replayed"
     pipeline.drain()
     assert pipeline.rows("sales")[0]["receipts"] == 2
 
@@ -118,7 +119,7 @@ def test_without_an_ingest_the_entry_stays_open(pipeline: Pipeline) -> None:
     service = quarantine_service_of(pipeline, queries_of(pipeline))
     with pytest.raises(IngestUnavailable):
         service.replay(entry)
-    assert [each["id"] for each in service.page({})["entries"]] == [entry]
+    assert [each.id for each in service.page({}).entries] == [entry]
 
 
 def test_discarded_entries_leave_the_list_and_each_has_an_outcome(pipeline: Pipeline) -> None:
@@ -132,7 +133,7 @@ def test_discarded_entries_leave_the_list_and_each_has_an_outcome(pipeline: Pipe
     ]
     assert [each.became for each in service.discard([first])] == ["settled"]
     assert service.discard([]) == []
-    assert service.page({})["entries"] == []
+    assert service.page({}).entries == []
     assert len(list(Decisions(pipeline.path / "decisions.ndjson").all())) == 2
 
 
@@ -150,14 +151,14 @@ def test_an_entry_with_only_the_beginning_of_its_original_is_not_replayed(pipeli
     assert ingest.post("/receipts", header + rows).status == 422
     pipeline.drain()
     service = service_at(pipeline, ingest)
-    [entry] = service.page({})["entries"]
+    [entry] = service.page({}).entries
     for edit in (None, Edit(type="csv")):
-        outcome = service.replay(entry["id"], edit)
+        outcome = service.replay(entry.id, edit)
         assert (outcome.became, outcome.errors[0]["error"]) == (
             "impossible",
             "only the beginning of the original is stored",
         )
-    outcome = service.replay(entry["id"], Edit(header + rows.splitlines()[0], "csv"))
+    outcome = service.replay(entry.id, Edit(header + rows.splitlines()[0], "csv"))
     assert (outcome.became, outcome.receipts) == ("replayed", 1)
 
 
@@ -185,7 +186,7 @@ def test_a_running_engine_answers_like_its_own_service(directory: DataDirectory,
             filters = {"reason": 'ärgerlich & "so"', "limit": "2"}
             page = service.page(filters)
             assert page == local.page(filters)
-            first, second = (entry["id"] for entry in page["entries"])
+            first, second = (entry.id for entry in page.entries)
             assert service.one(first) == local.one(first)
             assert service.one("1") is None
             assert [each.became for each in service.discard([first, "1"])] == ["discarded", "missing"]
@@ -205,7 +206,7 @@ def test_without_an_engine_the_files_are_opened(directory: DataDirectory, refusa
     refusals.close()
     with open_service(Settings(), directory) as service:
         assert isinstance(service, LocalQuarantineService)
-        assert len(service.page({})["entries"]) == 3
+        assert len(service.page({}).entries) == 3
 
 
 def test_an_engine_that_does_not_answer_is_an_error() -> None:

@@ -118,8 +118,8 @@ def test_given_many_receipts_when_read_page_by_page_then_each_comes_once_and_the
     seen: list[str] = []
     page = queries.receipts({"limit": "4"})
     while True:
-        seen += [f"{each['receipt']}/{each['till']}" for each in page["receipts"]]
-        if page["next"] is None:
+        seen += [f"{each.receipt}/{each.till}" for each in page.receipts]
+        if page.next is None:
             break
-        page = queries.receipts({"limit": "4", "cursor": page["next"]})
+        page = queries.receipts({"limit": "4", "cursor": page.next})
     assert seen == [f"{number}/{till}" for number in range(7, 0, -1) for till in ("9", "3")]

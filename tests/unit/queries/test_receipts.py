@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import to_builtins
 
 from tests.inprocess.dashboard import queries_of
 from tests.inprocess.pipeline import Pipeline
@@ -16,7 +17,7 @@ from tests.support.receipts import body
 from tillstream.config.settings import Settings
 from tillstream.errors import BadQuery
 from tillstream.queries.queries import Queries
-from tillstream.queries.receipts import ANOMALIES
+from tillstream.queries.receipts import ANOMALIES, Evidence
 from tillstream.receipt.model import receipt_key
 from tillstream.receipt.normalization import Normalization
 from tillstream.stores.model import Store
@@ -35,8 +36,8 @@ def test_given_filters_when_receipts_are_read_then_only_matching_ones_come(
 
     def numbers(**filters: str) -> set[str]:
         return {
-            each["receipt"]
-            for each in queries.receipts({name.rstrip("_"): text for name, text in filters.items()})["receipts"]
+            each.receipt
+            for each in queries.receipts({name.rstrip("_"): text for name, text in filters.items()}).receipts
         }
 
     assert numbers() == {"1", "back", "odd", "old"}
@@ -47,9 +48,9 @@ def test_given_filters_when_receipts_are_read_then_only_matching_ones_come(
     assert numbers(from_="2026-11-22T08:30:00", to="2026-11-23T00:00:00") == {"old"}
     assert numbers(min="5", max="5.00") == {"1", "old"}
     assert numbers(max="-0.01") == {"back"}
-    anomalous_receipts = queries.receipts({"anomaly": "any"})["receipts"]
-    assert [each["receipt"] for each in anomalous_receipts] == ["odd"]
-    assert numbers(anomaly=anomalous_receipts[0]["anomalies"][0]) == {"odd"}
+    anomalous_receipts = queries.receipts({"anomaly": "any"}).receipts
+    assert [each.receipt for each in anomalous_receipts] == ["odd"]
+    assert numbers(anomaly=anomalous_receipts[0].anomalies[0]) == {"odd"}
     assert numbers(anomaly="%") == set()
 
 
@@ -59,19 +60,20 @@ def test_given_a_key_when_the_receipt_is_read_then_it_has_all_parts_without_pers
     process_receipts(pipeline, body(agentID="Ann", customerID="Bob", note="<script>alert(1)</script>"))
     found = queries.receipt(receipt_key("12", "3", "1", "2026-11-23 11:59:58"))
     assert found is not None
-    assert (found["gross"], found["net"], found["tax"], found["sold_local"]) == (
+    assert (found.gross, found.net, found.tax, found.sold_local) == (
         "5.00",
         "4.64",
         "0.36",
         "2026-11-23T11:59:58",
     )
-    assert found["received_at"] == "2026-11-23T11:00:00.000Z"
-    first = found["lines"][0]
-    assert (first["line"], first["category"], first["quantity"], first["unit_price"]) == (1, "Pain", "2", "1.19")
-    assert found["settlements"] == [{"mechanism": "CB", "amount": "5.00"}]
-    assert "<script>alert(1)</script>" in found["original"]
-    assert "Ann" not in found["original"]
-    assert "Bob" not in found["original"]
+    assert found.received_at == "2026-11-23T11:00:00.000Z"
+    first = found.lines[0]
+    assert (first.line, first.category, first.quantity, first.unit_price) == (1, "Pain", "2", "1.19")
+    assert to_builtins(found.settlements) == [{"mechanism": "CB", "amount": "5.00"}]
+    assert found.original is not None
+    assert "<script>alert(1)</script>" in found.original
+    assert "Ann" not in found.original
+    assert "Bob" not in found.original
 
 
 def test_given_an_unknown_key_when_the_receipt_is_read_then_there_is_none(queries: Queries) -> None:
@@ -87,7 +89,7 @@ def test_given_a_change_between_two_queries_when_the_receipt_is_read_then_its_pa
     interrupt("FROM lines", lambda: pipeline.tamper("DELETE FROM lines; DELETE FROM settlements"))
     found = queries.receipt(receipt_key("12", "3", "1", "2026-11-23 11:59:58"))
     assert found is not None
-    assert (len(found["lines"]), len(found["settlements"])) == (2, 1)
+    assert (len(found.lines), len(found.settlements)) == (2, 1)
 
 
 def test_given_receipts_of_other_days_when_filtered_by_arrival_then_their_number_is_that_of_the_overview(
@@ -99,12 +101,12 @@ def test_given_receipts_of_other_days_when_filtered_by_arrival_then_their_number
     process_receipts(pipeline, body(date="2026-11-22 20:39:32", cashReceiptID="late"))
     pipeline.append(body(date="2026-11-21 20:39:32", cashReceiptID="invented"), source="json/http/simulated")
     pipeline.drain()
-    arrived = queries.receipts({"arrived": "2026-11-23"})["receipts"]
-    assert {each["receipt"] for each in arrived} == {"0", "1", "2", "late"}
-    assert len(arrived) == sum(each["receipts"] for each in queries.overview()["other_days"])
-    late = queries.receipts({"arrived": "2026-11-23", "day": "2026-11-22"})["receipts"]
-    assert [each["receipt"] for each in late] == ["late"]
-    assert queries.receipts({"arrived": "2026-11-22"})["receipts"] == []
+    arrived = queries.receipts({"arrived": "2026-11-23"}).receipts
+    assert {each.receipt for each in arrived} == {"0", "1", "2", "late"}
+    assert len(arrived) == sum(each.receipts for each in queries.overview().other_days)
+    late = queries.receipts({"arrived": "2026-11-23", "day": "2026-11-22"}).receipts
+    assert [each.receipt for each in late] == ["late"]
+    assert queries.receipts({"arrived": "2026-11-22"}).receipts == []
     with pytest.raises(BadQuery) as caught:
         queries.receipts({"arrived": "today"})
     assert caught.value.path == "arrived"
@@ -115,12 +117,12 @@ def test_given_a_list_of_shops_when_receipts_are_read_then_they_have_its_names(
 ) -> None:
     process_receipts(pipeline, body(), body(cashReceiptID="2", storeID="13"))
     pipeline.set_shops(Store("12", "Paris Opéra"))
-    listed = {row["store"]: row for row in queries.receipts()["receipts"]}
-    assert {store: row["store_name"] for store, row in listed.items()} == {"12": "Paris Opéra", "13": "13"}
+    listed = {row.store: row for row in queries.receipts().receipts}
+    assert {store: row.store_name for store, row in listed.items()} == {"12": "Paris Opéra", "13": "13"}
     for row in listed.values():
-        one = queries.receipt(row["key"])
+        one = queries.receipt(row.key)
         assert one is not None
-        assert one["store_name"] == row["store_name"]
+        assert one.store_name == row.store_name
 
 
 TODAY = "2026-11-23"
@@ -142,13 +144,13 @@ def line(**changes: Any) -> dict[str, Any]:
     return {"productCode": "A", "quantity": 1, "taxPercentage": 10, "settlementAmount": 5.1, **changes}
 
 
-def evidence(queries: Queries, kind: str) -> list[dict[str, Any]]:
-    [receipt] = queries.anomalies({"kind": kind})["receipts"]
-    found: list[dict[str, Any]] = receipt["evidence"]
-    one = queries.receipt(receipt["key"])
+def evidence(queries: Queries, kind: str) -> list[Evidence]:
+    [receipt] = queries.anomalies({"kind": kind}).receipts
+    found = receipt.evidence
+    one = queries.receipt(receipt.key)
     assert one is not None
-    assert one["evidence"] == found
-    assert [each["anomaly"] for each in found] == receipt["anomalies"]
+    assert one.evidence == found
+    assert [each.anomaly for each in found] == receipt.anomalies
     return found
 
 
@@ -183,8 +185,8 @@ def test_given_an_anomaly_when_read_then_its_evidence_has_the_figures_that_do_no
     pipeline: Pipeline, queries: Queries, kind: str, changes: dict[str, Any], values: dict[str, Any]
 ) -> None:
     process_receipts(pipeline, body(cashReceiptID="odd", **changes), body(cashReceiptID="fine"))
-    assert {each["anomaly"]: each["values"] for each in evidence(queries, kind)} == {kind: values}
-    assert [each["receipt"] for each in queries.anomalies()["receipts"]] == ["odd"]
+    assert {each.anomaly: each.values for each in evidence(queries, kind)} == {kind: values}
+    assert [each.receipt for each in queries.anomalies().receipts] == ["odd"]
 
 
 def test_given_a_clock_a_day_ahead_when_read_then_the_evidence_has_the_hours(
@@ -192,8 +194,8 @@ def test_given_a_clock_a_day_ahead_when_read_then_the_evidence_has_the_hours(
 ) -> None:
     pipeline.append(body(date="2026-11-25 12:00:00"), notes="clock_ahead_a_day", day=TODAY)
     pipeline.drain()
-    found = {each["anomaly"]: each["values"] for each in evidence(queries, "clock_ahead_a_day")}
-    assert found == {"clock_ahead_a_day": {"hours": 48}, "clock_ahead": {"minutes": 48 * 60}}
+    found = {each.anomaly: each.values for each in evidence(queries, "clock_ahead_a_day")}
+    assert to_builtins(found) == {"clock_ahead_a_day": {"hours": 48}, "clock_ahead": {"minutes": 48 * 60}}
 
 
 def test_given_anomalies_when_counted_then_a_receipt_counts_once_for_each_kind(
@@ -204,15 +206,15 @@ def test_given_anomalies_when_counted_then_a_receipt_counts_once_for_each_kind(
         pipeline, anomalous, body(cashReceiptID="2", settlements=[{"settlementAmount": 1}]), body(cashReceiptID="3")
     )
     counts = queries.anomaly_counts(TODAY)
-    assert (counts["day"], counts["receipts"]) == (TODAY, 2)
-    assert {each["anomaly"]: each["receipts"] for each in counts["anomalies"]} == {
+    assert (counts.day, counts.receipts) == (TODAY, 2)
+    assert to_builtins({each.anomaly: each.receipts for each in counts.anomalies}) == {
         **dict.fromkeys(ANOMALIES, 0),
         "settlements_short": 2,
         "lines_total": 1,
     }
-    assert counts["anomalies"][0] == {"anomaly": "settlements_short", "receipts": 2}
-    assert queries.anomaly_counts()["receipts"] == 2
-    assert queries.anomaly_counts("2026-11-22")["receipts"] == 0
+    assert to_builtins(counts.anomalies[0]) == {"anomaly": "settlements_short", "receipts": 2}
+    assert queries.anomaly_counts().receipts == 2
+    assert queries.anomaly_counts("2026-11-22").receipts == 0
 
 
 def test_given_many_anomalous_receipts_when_read_then_pages_and_filters_apply(
@@ -224,9 +226,9 @@ def test_given_many_anomalous_receipts_when_read_then_pages_and_filters_apply(
         )
         pipeline.clock.advance(1)
     page = queries.anomalies({"limit": "2"})
-    rest = queries.anomalies({"limit": "2", "cursor": page["next"]})
-    assert [each["receipt"] for each in page["receipts"] + rest["receipts"]] == ["2", "1", "0"]
-    assert [each["receipt"] for each in queries.anomalies({"store": "1", "day": TODAY})["receipts"]] == ["1"]
+    rest = queries.anomalies({"limit": "2", "cursor": page.next or ""})
+    assert [each.receipt for each in page.receipts + rest.receipts] == ["2", "1", "0"]
+    assert [each.receipt for each in queries.anomalies({"store": "1", "day": TODAY}).receipts] == ["1"]
 
 
 def test_given_an_unknown_kind_when_read_then_it_is_refused(queries: Queries) -> None:

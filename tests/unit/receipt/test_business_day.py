@@ -41,9 +41,9 @@ def test_given_a_day_that_begins_at_four_when_it_is_two_then_today_is_yesterday(
     pipeline = Pipeline(tmp_path, Settings(day_start="04:00"))
     pipeline.clock.advance(14 * 3600)
     queries = queries_of(pipeline)
-    assert queries.today() == date(2026, 11, 23)
+    assert queries.calendar.today() == date(2026, 11, 23)
     assert queries.local_now().isoformat() == "2026-11-24T02:00:00"
-    assert queries.snapshot()["minutes"]["start"] == "2026-11-23T04:00"
+    assert queries.snapshot().minutes.start == "2026-11-23T04:00"
     pipeline.close()
 
 

@@ -108,7 +108,7 @@ def test_decisions_survive_a_lost_database(directory: DataDirectory) -> None:
         pipeline.refuse(b"x" * 100, [{"path": "$", "error": str(number), "hint": ""}])
     pipeline.drain()
     quarantine_service = quarantine_service_of(pipeline, queries_of(pipeline))
-    waiting = [entry["id"] for entry in quarantine_service.page({})["entries"]]
+    waiting = [entry.id for entry in quarantine_service.page({}).entries]
     quarantine_service.discard(waiting[1:])
     before = quarantine_service.page({"settled": "1"})
     pipeline.close()
@@ -116,7 +116,7 @@ def test_decisions_survive_a_lost_database(directory: DataDirectory) -> None:
     rebuild.rebuild_database(directory, new(directory), lambda *_: None)
     pipeline = Pipeline(directory.path)
     quarantine_service = quarantine_service_of(pipeline, queries_of(pipeline))
-    assert [entry["id"] for entry in quarantine_service.page({})["entries"]] == waiting[:1]
+    assert [entry.id for entry in quarantine_service.page({}).entries] == waiting[:1]
     assert quarantine_service.page({"settled": "1"}) == before
     pipeline.close()
     assert check.check(settings(directory), open_read_side).agrees

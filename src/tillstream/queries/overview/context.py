@@ -1,4 +1,4 @@
-"""Context of one overview: its scope and periods, its reader, and the comparison with earlier days."""
+"""Context of one overview: its scope and periods, its sales, and the comparison with earlier days."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -16,15 +17,16 @@ from tillstream.database.base import Reader, Row
 from tillstream.metrics.catalogue import metric_table
 from tillstream.queries.overview.sales_sql import LINE_TOTALS, TOTALS, SalesSql, Select, total
 from tillstream.queries.overview.scope import Period, Periods, Scope
-from tillstream.queries.serialization import amount
+from tillstream.queries.serialization import Amount, Change, amount
+from tillstream.receipt.amounts import minor_digits, minor_unit
 from tillstream.receipt.business_day import Calendar
 from tillstream.stores.model import StoreList
 
 CACHE_LIMIT = 128
-"""Maximum number of cached answers. They change once a minute, or when late receipts arrive."""
+"""Maximum number of cached values."""
 
 NEW = "new"
-"""The change from nothing to something."""
+"""The change from zero to another figure."""
 
 BREAKDOWNS = ("category", "product", "store")
 
@@ -33,7 +35,7 @@ Value = TypeVar("Value")
 
 
 class VersionedCache:
-    """A cache of the last answers. An answer is valid for one version of its data. Thread-safe."""
+    """A cache of the most recently used values. A value is valid for one version of its data. Thread-safe."""
 
     def __init__(self, limit: int = CACHE_LIMIT) -> None:
         self._limit = limit
@@ -41,7 +43,7 @@ class VersionedCache:
         self._lock = Lock()
 
     def get(self, key: Any, version: Any, compute: Callable[[], Value]) -> Value:
-        """The cached answer, or else a computed one."""
+        """The cached value of this key and version, or a newly computed value."""
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None and entry[0] == version:
@@ -66,17 +68,22 @@ class Sales:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two sets of sales up to the same time of day.
+    """Sales of the requested days and of the earlier days, up to the same time of day.
 
-    `previous` are the sales of the earlier days, `after_cutoff` the part of the requested sales that has no
-    counterpart in them yet. `empty` says that the whole chain sold nothing on the earlier days.
+    `previous` has the sales of the earlier days. `after_cutoff` has the requested sales after that time of day; they
+    are not compared. `receipts` is the number of receipts of the whole chain on the earlier days.
     """
 
     after_cutoff: Sales
     previous: Sales
-    empty: bool
+    receipts: int
 
-    def change(self, now: Number | None, before: Number | None) -> str | None:
+    @property
+    def empty(self) -> bool:
+        """Whether the whole chain sold nothing on the earlier days."""
+        return not self.receipts
+
+    def change(self, now: Number | None, before: Number | None) -> Change | None:
         """Change in percent with one decimal, rounded half-up; `new` if there was nothing before."""
         if self.empty or (now is None and before is None):
             return None
@@ -86,14 +93,14 @@ class Comparison:
         rounded = Decimal((2 * tenths.numerator + tenths.denominator) // (2 * tenths.denominator)).scaleb(-1)
         return format(-rounded if rounded and (now or 0) < before else rounded, "f")
 
-    def unless_empty(self, before: str | int | None) -> str | int | None:
+    def unless_empty(self, before: Value) -> Value | None:
         """A figure of the earlier days, or None if the comparison is empty."""
         return None if self.empty else before
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OverviewContext:
-    """Everything that the panels of one overview share. `now` is wall-clock time in the zone of the chain."""
+    """Everything that the panels of one overview share. `now` is the local time in the zone of the chain."""
 
     reader: Reader
     scope: Scope
@@ -101,69 +108,64 @@ class OverviewContext:
     stores: StoreList
     now_us: int
     now: datetime
-    cent: Decimal
     settings: Settings
     calendar: Calendar
-    sales: SalesSql
     cache: VersionedCache
-    comparison: Comparison
+
+    @cached_property
+    def cent(self) -> Decimal:
+        """The minor unit of the currency."""
+        return minor_unit(self.settings.currency)
+
+    @cached_property
+    def sales(self) -> SalesSql:
+        """The SQL of the sales of the scope."""
+        return SalesSql(self.scope, minor_digits(self.settings.currency), self.calendar)
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """The comparison with the earlier days, whose sales are cached until receipts are added to them."""
+        previous, to_date = self.periods.previous, self.periods.to_date
+        receipts = version(self.reader, previous)
+        return Comparison(
+            self._read_sales(self.sales.after_cutoff, to_date) if to_date.cutoff else Sales(),
+            self.cached("sales", previous, receipts, lambda: self._read_sales(self.sales.select, previous)),
+            receipts,
+        )
+
+    def _read_sales(self, select: Callable[[str, Period], Select], period: Period) -> Sales:
+        revenue_by: dict[str, dict[str, Decimal]] = {name: {} for name in BREAKDOWNS}
+        for name in BREAKDOWNS:
+            if name != "store" or self.scope.kind not in ("store", "till"):
+                rows = self.query(total(select(f"sales_by_{name}", period), [name], ["revenue"]))
+                revenue_by[name] = {row[name]: row["revenue"] for row in rows}
+        measures = LINE_TOTALS if self.scope.source == "lines" else TOTALS
+        [totals] = self.query(total(select("sales", period), [], measures))
+        return Sales({name: value or 0 for name, value in totals.items()}, revenue_by)
+
+    def cached(self, name: str, period: Period, version: int, compute: Callable[[], Value]) -> Value:
+        """A value of the scope and the period, computed again for each version of the period."""
+        return self.cache.get((name, self.scope.identity, period), version, compute)
 
     def rows(self, name: str, keys: Sequence[str], measures: Sequence[str], period: Period | None = None) -> list[Row]:
         """The measures of a metric summed by these keys, in the period or else on the requested days."""
-        return self.query(total(self.sales.select(name, self.scope, period or self.periods.requested), keys, measures))
+        return self.query(total(self.sales.select(name, period or self.periods.requested), keys, measures))
 
     def query(self, select: Select) -> list[Row]:
         return self.reader.query(*select)
 
-    def money(self, value: Decimal | None) -> str:
+    def money(self, value: Decimal | None) -> Amount:
         return amount(value or Decimal(0), self.cent)
 
-    def version(self, period: Period) -> int:
-        return version(self.reader, period)
-
-    def revenue(self, value: Decimal | None, breakdown: str, key: str) -> Row:
-        """Revenue of one category, product or store, that of the earlier days, and the change between them."""
+    def revenue(self, value: Decimal | None, breakdown: str, key: str) -> tuple[Amount, Amount | None, Change | None]:
+        """The revenue of one category, product or store, its earlier revenue, and the change."""
         comparison, zero = self.comparison, Decimal(0)
         now = (value or zero) - comparison.after_cutoff.revenue_by[breakdown].get(key, zero)
         before = comparison.previous.revenue_by[breakdown].get(key, zero)
-        return {
-            "revenue": self.money(value),
-            "before": comparison.unless_empty(self.money(before)),
-            "change": comparison.change(now, before),
-        }
+        return self.money(value), comparison.unless_empty(self.money(before)), comparison.change(now, before)
 
 
 def version(reader: Reader, period: Period) -> int:
     """The number of receipts on the days of the period. It grows with every receipt that is added to them."""
-    table = metric_table("sales")
-    sql = f"SELECT coalesce(sum(receipts), 0) AS receipts FROM {table} WHERE day BETWEEN ? AND ?"
+    sql = f"SELECT coalesce(sum(receipts), 0) AS receipts FROM {metric_table('sales')} WHERE day BETWEEN ? AND ?"
     return int(reader.query(sql, [period.first, period.last])[0]["receipts"])
-
-
-def compare(reader: Reader, scope: Scope, periods: Periods, sales: SalesSql, cache: VersionedCache) -> Comparison:
-    """Read the sales of both periods. Those of the earlier days are cached until receipts are added to them."""
-    previous, to_date = periods.previous, periods.to_date
-    receipts = version(reader, previous)
-    return Comparison(
-        Sales()
-        if to_date.cutoff is None
-        else _read_sales(reader, scope, lambda name: sales.after_cutoff(name, scope, to_date)),
-        cache.get(
-            ("sales", scope.identity, previous),
-            receipts,
-            lambda: _read_sales(reader, scope, lambda name: sales.select(name, scope, previous)),
-        ),
-        not receipts,
-    )
-
-
-def _read_sales(reader: Reader, scope: Scope, select: Callable[[str], Select]) -> Sales:
-    """Sales from the rows of each metric that `select` selects."""
-    revenue_by: dict[str, dict[str, Decimal]] = {name: {} for name in BREAKDOWNS}
-    for name in BREAKDOWNS:
-        if name != "store" or scope.kind not in ("store", "till"):
-            rows = reader.query(*total(select(f"sales_by_{name}"), [name], ["revenue"]))
-            revenue_by[name] = {row[name]: row["revenue"] for row in rows}
-    measures = LINE_TOTALS if scope.source == "lines" else TOTALS
-    [totals] = reader.query(*total(select("sales"), [], measures))
-    return Sales({name: value or 0 for name, value in totals.items()}, revenue_by)

@@ -7,23 +7,16 @@ from typing import Any
 
 from tillstream.clock import utc
 from tillstream.config.settings import Settings
-from tillstream.database.base import Reader, Row
+from tillstream.database.base import Database, Row
 from tillstream.errors import BadQuery
-from tillstream.queries.overview import panels, rankings
-from tillstream.queries.overview.context import OverviewContext, VersionedCache, compare
-from tillstream.queries.overview.sales_sql import LINE_TOTALS, TOTALS, SalesSql
-from tillstream.queries.overview.scope import (
-    PERIOD_PARAMETERS,
-    SCOPE_PARAMETERS,
-    Periods,
-    describe_scope,
-    parse_periods,
-    parse_scope,
-)
+from tillstream.queries.overview import answers, panels
+from tillstream.queries.overview.answers import Baseline, Counters, Overview, Parent, Waiting
+from tillstream.queries.overview.context import OverviewContext, VersionedCache
+from tillstream.queries.overview.sales_sql import LINE_TOTALS, TOTALS
+from tillstream.queries.overview.scope import PERIOD_PARAMETERS, SCOPE_PARAMETERS, Scope, parse_periods, parse_scope
 from tillstream.queries.overview.tiles import tiles
 from tillstream.queries.serialization import zulu
 from tillstream.queries.summary import COUNTERS, Summaries
-from tillstream.receipt.amounts import minor_digits, minor_unit
 from tillstream.receipt.business_day import Calendar
 from tillstream.stores.model import StoreList
 
@@ -33,21 +26,31 @@ _WAITING = """SELECT kind, count(*) AS entries FROM quarantine LEFT JOIN decisio
     WHERE decision IS NULL AND day BETWEEN ? AND ? GROUP BY kind"""
 
 
-class Overview:
+class Overviews:
     """Reads the overview of any scope and period. Thread-safe."""
 
     def __init__(
-        self, settings: Settings, calendar: Calendar, summaries: Summaries, stores: Callable[[], StoreList]
+        self,
+        database: Database,
+        settings: Settings,
+        calendar: Calendar,
+        summaries: Summaries,
+        stores: Callable[[], StoreList],
     ) -> None:
+        self._database = database
         self._settings = settings
         self._calendar = calendar
         self._summaries = summaries
         self._stores = stores
-        self._sales = SalesSql(minor_digits(settings.currency), calendar)
         self._cache = VersionedCache()
 
-    def read(self, reader: Reader, query: Mapping[str, str]) -> Row:
-        """The overview that the parameters of a request select. Raises `BadQuery`."""
+    def overview(self, query: Mapping[str, str] | None = None) -> Overview:
+        """Everything that the dashboard shows of a scope and a period, compared with earlier days.
+
+        The query has `day`, or `from` and `to`; `vs`, the first day to compare with; and one of `region`, `store`
+        (and `till`), `category` and `product`. An empty query selects the whole chain today. Raises `BadQuery`.
+        """
+        query = query or {}
         for name in query:
             if name not in PARAMETERS:
                 raise BadQuery(name, "there is no such parameter", f"it takes {', '.join(PARAMETERS)}")
@@ -55,98 +58,120 @@ class Overview:
         now = self._calendar.local(now_us)
         stores = self._stores()
         scope, periods = parse_scope(stores, query), parse_periods(self._calendar, now, query)
-        context = OverviewContext(
-            reader,
-            scope,
-            periods,
-            stores,
-            now_us,
-            now,
-            minor_unit(self._settings.currency),
-            self._settings,
-            self._calendar,
-            self._sales,
-            self._cache,
-            compare(reader, scope, periods, self._sales, self._cache),
+        with self._database.snapshot() as reader:
+            return self._read(
+                OverviewContext(
+                    reader, scope, periods, stores, now_us, now, self._settings, self._calendar, self._cache
+                )
+            )
+
+    def _read(self, context: OverviewContext) -> Overview:
+        scope, periods = context.scope, context.periods
+        requested, previous, comparison = periods.requested, periods.previous, context.comparison
+        names = LINE_TOTALS if scope.source == "lines" else (*TOTALS, "anomalies")
+        [totals] = context.rows("sales", [], names)
+        totals = {name: value or 0 for name, value in totals.items()}
+        stores, by_hour = _store_sales(context), panels.by_hour_and_category(context)
+        lag, age_ms = self._summaries.age(context.reader, context.now_us)
+        return Overview(
+            scope=_scope(context),
+            from_=requested.first.isoformat(),
+            to=requested.last.isoformat(),
+            live=periods.live,
+            vs=Baseline(
+                previous.first.isoformat(),
+                previous.last.isoformat(),
+                previous.cutoff.strftime("%H:%M") if previous.cutoff else None,
+                comparison.empty,
+            ),
+            today=self._calendar.day_of(context.now).isoformat(),
+            currency=self._settings.currency,
+            as_of=zulu(utc(context.now_us)),
+            lag=lag,
+            age_ms=age_ms,
+            tiles=tiles(context, totals, stores),
+            pace=panels.sales_over_time(context),
+            categories=panels.categories(context, by_hour),
+            hours=panels.hours(context, by_hour),
+            payments=panels.payments(context),
+            vat=panels.vat(context),
+            products=panels.products(context),
+            shops=panels.stores(context, stores),
+            tills=panels.tills(context),
+            latest=panels.latest_receipts(context),
+            counters=_counters(context, totals),
+            other_days=self._summaries.other_days(context.reader) if periods.live and scope.kind == "chain" else [],
         )
-        return {
-            "scope": _scope(context),
-            **_days(periods, context.comparison.empty),
-            "today": self._calendar.day_of(now).isoformat(),
-            "currency": self._settings.currency,
-            "as_of": zulu(utc(now_us)),
-            **self._summaries.age(reader, now_us),
-            **_panels(context),
-            "other_days": self._summaries.other_days(reader) if periods.live and scope.kind == "chain" else [],
-        }
-
-
-def _panels(context: OverviewContext) -> Row:
-    names = LINE_TOTALS if context.scope.source == "lines" else (*TOTALS, "anomalies")
-    [totals] = context.rows("sales", [], names)
-    totals = {name: value or 0 for name, value in totals.items()}
-    stores, by_hour = _store_sales(context), panels.by_hour_and_category(context)
-    return {
-        "tiles": tiles(context, totals, stores),
-        "pace": panels.sales_over_time(context),
-        "categories": panels.categories(context, by_hour),
-        "hours": panels.hours(context, by_hour),
-        "payments": panels.payments(context),
-        "vat": panels.vat(context),
-        "products": rankings.products(context),
-        "shops": rankings.stores(context, stores),
-        "tills": rankings.tills(context),
-        "latest": panels.latest_receipts(context),
-        "counters": _counters(context, totals),
-    }
 
 
 def _store_sales(context: OverviewContext) -> dict[str, Row]:
-    """Revenue of each store and, where receipts are counted, the time of its last sale."""
-    sql, values = context.sales.select("sales_by_store", context.scope, context.periods.requested)
+    """Revenue of each store and, if receipts are counted, the time of its last sale."""
+    sql, values = context.sales.select("sales_by_store", context.periods.requested)
     last = "" if context.scope.source == "lines" else ", max(last) AS last"
     select = f"SELECT store, sum(revenue) AS revenue{last} FROM ({sql}) AS rows GROUP BY store"
     return {row["store"]: row for row in context.query((select, values))}
 
 
-def _days(periods: Periods, empty: bool) -> Row:
-    requested, previous = periods.requested, periods.previous
-    until = None if previous.cutoff is None else previous.cutoff.strftime("%H:%M")
-    return {
-        "from": requested.first.isoformat(),
-        "to": requested.last.isoformat(),
-        "live": periods.live,
-        "vs": {"from": previous.first.isoformat(), "to": previous.last.isoformat(), "until": until, "empty": empty},
-    }
+def _scope(context: OverviewContext) -> answers.Scope:
+    if context.scope.kind != "product":
+        return describe_scope(context.scope, context.stores)
+    sql = """SELECT max(description) AS title, max(category) AS category FROM lines
+        WHERE day BETWEEN ? AND ? AND product = ?"""
+    for period in (context.periods.requested, context.periods.previous):
+        [row] = context.reader.query(sql, [period.first, period.last, context.scope.keys["product"]])
+        if row["title"] is not None:
+            break
+    return describe_scope(context.scope, context.stores, row["title"], row["category"])
 
 
-def _scope(context: OverviewContext) -> Row:
-    scope, title, category = context.scope, None, None
-    if scope.kind == "product":
-        sql = """SELECT max(description) AS title, max(category) AS category FROM lines
-            WHERE day BETWEEN ? AND ? AND product = ?"""
-        for period in (context.periods.requested, context.periods.previous):
-            [row] = context.reader.query(sql, [period.first, period.last, scope.keys["product"]])
-            if row["title"] is not None:
-                title, category = row["title"], row["category"]
-                break
-    return describe_scope(scope, context.stores, title, category)
+def describe_scope(
+    scope: Scope, stores: StoreList, title: str | None = None, category: str | None = None
+) -> answers.Scope:
+    """The scope as the API shows it, with its title and its parents.
+
+    `title` is the description of a product, `category` the category of a product.
+    """
+    store = stores.get(scope.keys["store"]) if "store" in scope.keys else None
+    parents = []
+    if store is not None and store.region:
+        parents.append(Parent("region", store.region, region=store.region))
+    if store is not None and scope.kind == "till":
+        parents.append(Parent("store", store.title, store=store.id))
+    if category is not None:
+        parents.append(Parent("category", category, category=category))
+    own = store.title if store is not None and scope.kind == "store" else scope.keys.get(scope.kind)
+    return answers.Scope(
+        kind=scope.kind,
+        region=scope.keys.get("region"),
+        store=scope.keys.get("store"),
+        till=scope.keys.get("till"),
+        category=scope.keys.get("category"),
+        product=scope.keys.get("product"),
+        title=title or own,
+        city=store.city or None if store is not None else None,
+        parents=parents,
+    )
 
 
-def _counters(context: OverviewContext, totals: Mapping[str, Any]) -> Row:
+def _counters(context: OverviewContext, totals: Mapping[str, Any]) -> Counters:
     """Records that did not become sales, by the day of their arrival. Only the anomalies are counted by scope.
 
     `waiting` counts the entries without a decision: conflicts, and all other entries of the quarantine.
     """
     anomalies = None if context.scope.source == "lines" else int(totals["anomalies"])
     if context.scope.kind != "chain":
-        return {**dict.fromkeys(COUNTERS), "waiting": None, "anomalies": anomalies}
+        return Counters(None, None, None, None, anomalies)
     days = [context.periods.requested.first, context.periods.requested.last]
     rows = context.reader.query(
         "SELECT name, sum(value) AS value FROM counters WHERE day BETWEEN ? AND ? GROUP BY name", days
     )
-    counts = {row["name"]: int(row["value"]) for row in rows}
-    waiting = dict.fromkeys(("conflicts", "quarantined"), 0)
-    for row in context.reader.query(_WAITING, days):
-        waiting["conflicts" if row["kind"] == "conflict" else "quarantined"] += row["entries"]
-    return {**{name: counts.get(name, 0) for name in COUNTERS}, "waiting": waiting, "anomalies": anomalies}
+    counts = dict.fromkeys(COUNTERS, 0) | {row["name"]: int(row["value"]) for row in rows}
+    waiting = {row["kind"]: row["entries"] for row in context.reader.query(_WAITING, days)}
+    conflicts = waiting.pop("conflict", 0)
+    return Counters(
+        counts["duplicates"],
+        counts["conflicts"],
+        counts["quarantined"],
+        Waiting(conflicts, sum(waiting.values())),
+        anomalies,
+    )

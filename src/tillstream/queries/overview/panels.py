@@ -1,19 +1,34 @@
-"""Panels of the overview: sales over time, by category, hour, payment and VAT rate, and the latest receipts."""
+"""Panels of the overview: sales over time, by category, hour, payment and VAT rate, rankings, and the latest receipts."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from tillstream.database.base import Row
 from tillstream.log.base import PARTITION_SHIFT
+from tillstream.queries.overview.answers import (
+    CategoryHours,
+    CategorySales,
+    Course,
+    Hours,
+    LatestReceipt,
+    Pace,
+    Payment,
+    Products,
+    ProductSales,
+    ShopRanking,
+    ShopSales,
+    TillSales,
+    VatRate,
+)
 from tillstream.queries.overview.context import OverviewContext
 from tillstream.queries.overview.sales_sql import Select
 from tillstream.queries.overview.scope import Period
-from tillstream.queries.serialization import trimmed
+from tillstream.queries.serialization import Amount, trimmed
 from tillstream.receipt.amounts import round_half_up
 from tillstream.receipt.model import UNALLOCATED
 
@@ -21,6 +36,11 @@ CATEGORIES = 20
 HOUR_ROWS = 10
 PARTS = 20
 """Maximum number of payment mechanisms, and of VAT rates."""
+
+TOP_PRODUCTS = 12
+SINKING_PRODUCTS = 8
+STORES = 8
+"""Maximum number of stores in each list."""
 
 HOURLY_DAYS = 7
 """Periods of up to this many days are shown by hour, longer ones by day."""
@@ -32,51 +52,51 @@ LINES = 3
 LINE_CHARACTERS = 40
 """Maximum length of a description in the summary of a receipt."""
 
-_UNIT_MINUTES = {"minute": 1, "hour": 60, "day": 1440}
+Unit = Literal["minute", "hour", "day"]
+
+_UNITS: dict[Unit, timedelta] = {
+    "minute": timedelta(minutes=1),
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+}
 
 
-def sales_over_time(context: OverviewContext) -> Row:
-    """Sales by minute, hour or day, as parallel lists, beside those of the full earlier days.
-
-    `offset`, `now` and `end` count units of wall-clock time from `start`.
-    """
+def sales_over_time(context: OverviewContext) -> Pace:
+    """Sales by minute, hour or day, beside those of the full earlier days."""
     requested, previous = context.periods.requested, context.periods.previous.full_days
-    unit = "minute" if requested.days == 1 else "hour" if requested.days <= HOURLY_DAYS else "day"
-    start = context.calendar.start(requested.first)
-    before = context.cache.get(
-        ("sales over time", context.scope.identity, previous, unit),
-        context.version(previous),
-        lambda: _series(context, previous, unit),
+    unit: Unit = "minute" if requested.days == 1 else "hour" if requested.days <= HOURLY_DAYS else "day"
+    start, size = context.calendar.start(requested.first), _UNITS[unit]
+    course = _course(context, requested, unit)
+    return Pace(
+        unit,
+        start.isoformat(timespec="minutes"),
+        (context.now - start) // size if context.periods.live else None,
+        requested.days * (_UNITS["day"] // size),
+        course.offset,
+        course.revenue,
+        course.receipts,
+        context.cached("course", previous, context.comparison.receipts, lambda: _course(context, previous, unit)),
     )
-    size = timedelta(minutes=_UNIT_MINUTES[unit])
-    return {
-        "unit": unit,
-        "start": start.isoformat(timespec="minutes"),
-        "now": (context.now - start) // size if context.periods.live else None,
-        "end": requested.days * (timedelta(days=1) // size),
-        **_series(context, requested, unit),
-        "before": before,
-    }
 
 
-def _series(context: OverviewContext, period: Period, unit: str) -> Row:
-    """Receipts are null for a category or a product."""
+def _course(context: OverviewContext, period: Period, unit: Unit) -> Course:
     has_receipts = context.scope.source == "receipts"
-    measures = ["revenue", "receipts"] if has_receipts else ["revenue"]
     key = "day" if unit == "day" else "minute"
-    sums: dict[int, tuple[Decimal, int]] = {}
-    start, size = context.calendar.start(period.first), timedelta(minutes=_UNIT_MINUTES[unit])
+    start, size = context.calendar.start(period.first), _UNITS[unit]
+    revenue: dict[int, Decimal] = defaultdict(Decimal)
+    receipts: Counter[int] = Counter()
+    measures = ["revenue", "receipts"] if has_receipts else ["revenue"]
     for row in context.rows("sales" if key == "day" else "sales_by_minute", [key], measures, period):
         moment = row[key] if isinstance(row[key], datetime) else context.calendar.start(row[key])
         offset = (moment - start) // size
-        revenue, receipts = sums.get(offset, (Decimal(0), 0))
-        sums[offset] = revenue + row["revenue"], receipts + int(row.get("receipts", 0))
-    offsets = sorted(sums)
-    return {
-        "offset": offsets,
-        "revenue": [context.money(sums[each][0]) for each in offsets],
-        "receipts": [sums[each][1] for each in offsets] if has_receipts else None,
-    }
+        revenue[offset] += row["revenue"]
+        receipts[offset] += int(row.get("receipts", 0))
+    offsets = sorted(revenue)
+    return Course(
+        offsets,
+        [context.money(revenue[offset]) for offset in offsets],
+        [receipts[offset] for offset in offsets] if has_receipts else None,
+    )
 
 
 def by_hour_and_category(context: OverviewContext) -> list[Row]:
@@ -84,80 +104,178 @@ def by_hour_and_category(context: OverviewContext) -> list[Row]:
     return context.rows("sales_by_hour_and_category", ["hour", "category"], ["revenue", "quantity"])
 
 
-def categories(context: OverviewContext, rows: Sequence[Row]) -> list[Row]:
-    """The categories with the highest revenue, also those that only the earlier days have."""
+def categories(context: OverviewContext, rows: Sequence[Row]) -> list[CategorySales]:
+    """The categories with the highest revenue, including those that were sold only on the earlier days."""
     previous = context.comparison.previous.revenue_by["category"]
-    revenues: dict[str, Decimal] = defaultdict(Decimal)
+    revenues: dict[str, Decimal] = dict.fromkeys(previous, Decimal(0))
     quantities: Counter[str] = Counter()
     for row in rows:
-        revenues[row["category"]] += row["revenue"]
-        quantities[row["category"]] += row["quantity"]
-    names = [name for name in {*revenues, *previous} if name != UNALLOCATED or revenues.get(name) or previous.get(name)]
+        name = row["category"]
+        revenues[name] = revenues.get(name, Decimal(0)) + row["revenue"]
+        quantities[name] += int(row["quantity"])
+    if not (revenues.get(UNALLOCATED) or previous.get(UNALLOCATED)):
+        revenues.pop(UNALLOCATED, None)
     return [
-        {"category": name, "quantity": int(quantities[name]), **context.revenue(revenues[name], "category", name)}
-        for name in sorted(names, key=lambda each: (-revenues[each], each))[:CATEGORIES]
+        CategorySales(name, quantities[name], *context.revenue(revenues[name], "category", name))
+        for name in _highest(revenues)[:CATEGORIES]
     ]
 
 
-def hours(context: OverviewContext, rows: Sequence[Row]) -> Row:
+def hours(context: OverviewContext, rows: Sequence[Row]) -> Hours:
     """Revenue of the largest categories in each hour from the first to the last sale; null if there was none."""
     first = context.calendar.first_hour
     cells: dict[str, dict[int, Decimal]] = defaultdict(dict)
     for row in rows:
         cells[row["category"]][(row["hour"] - first) % 24] = row["revenue"]
     sums = {name: sum(by_hour.values(), Decimal(0)) for name, by_hour in cells.items()}
-    names = sorted((name for name in sums if name != UNALLOCATED or sums[name]), key=lambda each: (-sums[each], each))
-    shown = names[:HOUR_ROWS]
-    offsets = {offset for name in shown for offset in cells[name]}
-    columns = range(min(offsets), max(offsets) + 1) if offsets else range(0)
-    return {
-        "hours": [(first + offset) % 24 for offset in columns],
-        "rows": [
-            {
-                "category": name,
-                "revenue": [context.money(cells[name][each]) if each in cells[name] else None for each in columns],
-            }
-            for name in shown
+    if not sums.get(UNALLOCATED):
+        sums.pop(UNALLOCATED, None)
+    names = _highest(sums)[:HOUR_ROWS]
+    columns = _span({offset for name in names for offset in cells[name]})
+    return Hours(
+        [(first + offset) % 24 for offset in columns],
+        [
+            CategoryHours(name, [context.money(cells[name][each]) if each in cells[name] else None for each in columns])
+            for name in names
         ],
-    }
+    )
 
 
-def payments(context: OverviewContext) -> list[Row] | None:
+def payments(context: OverviewContext) -> list[Payment] | None:
     """The payment mechanisms with the highest revenue and their share; null for a category or a product."""
     if context.scope.source == "lines":
         return None
     rows = context.rows("payments_by_mechanism", ["mechanism"], ["revenue", "settlements"])
     whole = sum((row["revenue"] for row in rows), Decimal(0))
     return [
-        {
-            "mechanism": row["mechanism"],
-            "revenue": context.money(row["revenue"]),
-            "settlements": int(row["settlements"]),
-            "share": share(row["revenue"], whole),
-        }
+        Payment(
+            row["mechanism"],
+            context.money(row["revenue"]),
+            int(row["settlements"]),
+            share(row["revenue"], whole),
+        )
         for row in sorted(rows, key=lambda each: (-each["revenue"], each["mechanism"]))[:PARTS]
     ]
 
 
-def vat(context: OverviewContext) -> list[Row]:
+def vat(context: OverviewContext) -> list[VatRate]:
     """The VAT rates with the highest revenue."""
     rows = context.rows("vat_by_rate", ["rate"], ["revenue", "net", "tax"])
     return [
-        {"rate": row["rate"], **{name: context.money(row[name]) for name in ("revenue", "net", "tax")}}
+        VatRate(row["rate"], *(context.money(row[name]) for name in ("revenue", "net", "tax")))
         for row in sorted(rows, key=lambda each: (-each["revenue"], each["rate"]))[:PARTS]
         if row["rate"] != UNALLOCATED or row["revenue"] or row["net"]
     ]
 
 
-def share(part: Decimal, whole: Decimal) -> str | None:
+def share(part: Decimal, whole: Decimal) -> Amount | None:
     """Percent with one decimal, rounded half-up; None if the whole is not positive."""
     if whole <= 0:
         return None
     return format(round_half_up(part * 100 / whole, Decimal("0.1")), "f")
 
 
-def latest_receipts(context: OverviewContext) -> list[Row]:
-    """The receipts that arrived last, newest first. Those of a category or a product have a line of it."""
+def products(context: OverviewContext) -> Products | None:
+    """The products with the highest revenue, and those that lost most revenue. Null for one product."""
+    if context.scope.kind == "product":
+        return None
+    after_cutoff = context.comparison.after_cutoff.revenue_by["product"]
+    rows = {row["product"]: row for row in _product_sales(context, context.periods.requested)}
+    rows.pop(UNALLOCATED, None)
+    revenues = {name: row["revenue"] for name, row in rows.items()}
+    losses = {
+        name: before - revenues.get(name, 0) + after_cutoff.get(name, 0)
+        for name, before in context.comparison.previous.revenue_by["product"].items()
+        if before > 0 and name != UNALLOCATED
+    }
+    sinking = _highest({name: loss for name, loss in losses.items() if loss > 0})[:SINKING_PRODUCTS]
+    gone = [name for name in sinking if name not in rows]
+    if gone:
+        for row in _product_sales(context, context.periods.previous, gone):
+            rows[row["product"]] = {**row, "revenue": None, "quantity": 0}
+
+    def entry(name: str) -> ProductSales:
+        row = rows[name]
+        revenue = context.revenue(row["revenue"], "product", name)
+        return ProductSales(name, row["description"], int(row["quantity"]), *revenue)
+
+    return Products([entry(name) for name in _highest(revenues)[:TOP_PRODUCTS]], [entry(name) for name in sinking])
+
+
+def _product_sales(context: OverviewContext, period: Period, only: Sequence[str] = ()) -> list[Row]:
+    """Sales and description of all products, or of `only` some, on full days."""
+    sql, values = context.sales.select("sales_by_product", period.full_days)
+    where = f"WHERE product IN ({', '.join('?' * len(only))})" if only else ""
+    return context.reader.query(
+        f"""SELECT product, sum(revenue) AS revenue, sum(quantity) AS quantity, max(description) AS description
+        FROM ({sql}) AS rows {where} GROUP BY product""",
+        [*values, *only],
+    )
+
+
+def stores(context: OverviewContext, sales: Mapping[str, Row]) -> ShopRanking | None:
+    """The stores with the best and the worst change. No store is in both lists. Null for one store.
+
+    `sales` has the `revenue` of each store on the requested days. New stores follow the best ones, by revenue. A
+    store that has sold nothing yet is among the worst.
+    """
+    if context.scope.kind in ("store", "till"):
+        return None
+    after_cutoff = context.comparison.after_cutoff.revenue_by["store"]
+    revenue = {store: row["revenue"] for store, row in sales.items()}
+    ratios = {
+        store: (revenue.get(store, Decimal(0)) - after_cutoff.get(store, Decimal(0))) / before
+        for store, before in context.comparison.previous.revenue_by["store"].items()
+        if before > 0
+    }
+    ranked = sorted(ratios, key=lambda each: (-ratios[each], -revenue.get(each, Decimal(0)), each))
+    gone = sum(store not in revenue for store in ranked)
+    worst = ranked[::-1][: min(STORES, max(len(ranked) // 2, gone))]
+    better = [store for store in ranked[: len(ranked) - len(worst)] if store in revenue]
+    new = _highest({store: each for store, each in revenue.items() if store not in ratios})
+    best = [*better, *new][:STORES]
+    hourly = _revenue_by_hour(context, [*best, *worst])
+
+    def entry(store: str) -> ShopSales:
+        compared = context.revenue(revenue.get(store), "store", store)
+        return ShopSales(store, context.stores.title(store), *compared, hourly[store])
+
+    return ShopRanking([entry(store) for store in best], [entry(store) for store in worst])
+
+
+def _revenue_by_hour(context: OverviewContext, stores: Sequence[str]) -> dict[str, list[Amount]]:
+    """Revenue of each store in every hour from its first to its last sale."""
+    found: dict[str, dict[int, Decimal]] = {store: {} for store in stores}
+    if stores:
+        sql, values = context.sales.select("sales_by_store_and_hour", context.periods.requested)
+        rows = context.reader.query(
+            f"""SELECT store, hour, sum(revenue) AS revenue FROM ({sql}) AS rows
+            WHERE store IN ({", ".join("?" * len(stores))}) GROUP BY store, hour""",
+            [*values, *stores],
+        )
+        for row in rows:
+            found[row["store"]][(row["hour"] - context.calendar.first_hour) % 24] = row["revenue"]
+    return {store: [context.money(cells.get(each)) for each in _span(cells)] for store, cells in found.items()}
+
+
+def tills(context: OverviewContext) -> list[TillSales] | None:
+    """The tills of one store with their last sale by their own clocks; null for any other scope."""
+    if context.scope.kind != "store":
+        return None
+    sql, values = context.sales.select("sales_by_till", context.periods.requested)
+    rows = context.reader.query(
+        f"""SELECT till, sum(revenue) AS revenue, sum(receipts) AS receipts, max(last) AS last
+        FROM ({sql}) AS rows GROUP BY till ORDER BY till""",
+        values,
+    )
+    return [
+        TillSales(row["till"], context.money(row["revenue"]), int(row["receipts"]), row["last"].isoformat())
+        for row in rows
+    ]
+
+
+def latest_receipts(context: OverviewContext) -> list[LatestReceipt]:
+    """The receipts that arrived last, newest first. For a category or a product, those that have a line of it."""
     requested = context.periods.requested
     condition, values = context.scope.condition
     if context.scope.source == "lines":
@@ -169,16 +287,16 @@ def latest_receipts(context: OverviewContext) -> list[Row]:
     )
     summaries = _summaries(context, rows)
     return [
-        {
-            "key": row["key"].hex,
-            "store": row["store"],
-            "title": context.stores.title(row["store"]),
-            "till": row["till"],
-            "sold": row["sold_local"].isoformat(),
-            "gross": context.money(row["gross"]),
-            "what": summaries[row["place"]],
-            "anomalous": bool(row["anomalous"]),
-        }
+        LatestReceipt(
+            row["key"].hex,
+            row["store"],
+            context.stores.title(row["store"]),
+            row["till"],
+            row["sold_local"].isoformat(),
+            context.money(row["gross"]),
+            summaries[row["place"]],
+            bool(row["anomalous"]),
+        )
         for row in rows
     ]
 
@@ -227,3 +345,13 @@ def summary_text(lines: list[str]) -> str:
     """The first lines and the number of the others."""
     more = len(lines) - LINES
     return ", ".join(lines[:LINES]) + (f" +{more}" if more > 0 else "")
+
+
+def _highest(values: Mapping[str, Decimal]) -> list[str]:
+    """The names in the order of their values, highest first, and of equal values by name."""
+    return sorted(values, key=lambda each: (-values[each], each))
+
+
+def _span(numbers: Collection[int]) -> range:
+    """The range from the lowest to the highest number."""
+    return range(min(numbers), max(numbers) + 1) if numbers else range(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from tillstream.metrics.catalogue import BUILT_IN, KEYS, Metric, aggregate, declare, metric_table
@@ -54,78 +54,88 @@ class SalesSql:
     scope the same metric is computed from the stored rows.
     """
 
-    def __init__(self, digits: int, calendar: Calendar) -> None:
+    def __init__(self, scope: Scope, digits: int, calendar: Calendar) -> None:
+        self._scope = scope
         self._digits = digits
         self._calendar = calendar
 
-    def select(self, name: str, scope: Scope, period: Period) -> Select:
+    def select(self, name: str, period: Period) -> Select:
         """The rows of a metric in the period.
 
         Without a cutoff they have all measures; with one, `TOTALS` for the metric `sales` and `SOLD` for any other.
         """
-        table = _table(name, scope) if period.cutoff is None or scope.kind == "chain" else None
+        table = self._table(name) if period.cutoff is None or self._scope.kind == "chain" else None
         if table is None:
-            return self._compute(_metric(name, scope), scope, *period.condition)
+            return self._compute(name, *period.condition)
         if period.cutoff is None:
-            condition, values = scope.condition
+            condition, values = self._scope.condition
             sql = f"SELECT * FROM {table} WHERE day BETWEEN ? AND ? AND {condition}"
             return sql, [period.first, period.last, *values]
         if name == "sales":
             minutes = metric_table("sales_by_minute")
             parts = [(f"SELECT * FROM {minutes} WHERE day = ? AND minute < ?", [period.last, period.cutoff])]
         else:
-            parts = self._last_day(name, scope, period.cutoff, period)
+            parts = self._last_day(name, period.last, period.cutoff)
         if period.first < period.last:
             full_days = f"SELECT * FROM {metric_table(name)} WHERE day BETWEEN ? AND ?"
             parts.append((full_days, [period.first, period.last - _DAY]))
         keys = [key.name for key in _RECEIPT_METRICS[name].keys]
         return _union([*keys, *(TOTALS if name == "sales" else SOLD)], parts)
 
-    def after_cutoff(self, name: str, scope: Scope, period: Period) -> Select:
-        """The rows of the last day from the cutoff on. They are few, because the cutoff is the current minute."""
-        condition = "day = ? AND sold_local >= ?"
-        return self._compute(_metric(name, scope), scope, condition, [period.last, period.cutoff])
+    def after_cutoff(self, name: str, period: Period) -> Select:
+        """The rows of the last day at and after the cutoff. The cutoff is the current minute, so they are few."""
+        return self._compute(name, "day = ? AND sold_local >= ?", [period.last, period.cutoff])
 
-    def by_minute(self, scope: Scope, period: Period, since: datetime, until: datetime) -> Select:
-        """`sales_by_minute` from `since` up to but not including `until`."""
+    def by_minute(self, period: Period, since: datetime, until: datetime) -> Select:
+        """`sales_by_minute` from `since` to the last minute before `until`."""
         name, values = "sales_by_minute", [period.first, period.last, since, until]
-        if scope.kind == "chain":
+        if self._scope.kind == "chain":
             condition = "day BETWEEN ? AND ? AND minute >= ? AND minute < ?"
             return f"SELECT * FROM {metric_table(name)} WHERE {condition}", values
         condition = "day BETWEEN ? AND ? AND sold_local >= ? AND sold_local < ?"
-        return self._compute(_metric(name, scope), scope, condition, values)
+        return self._compute(name, condition, values)
 
-    def _compute(self, metric: Metric, scope: Scope, condition: str, values: Sequence[Any]) -> Select:
+    def _compute(self, name: str, condition: str, values: Sequence[Any]) -> Select:
         """The metric, computed from stored rows."""
-        in_scope, scope_values = scope.condition
-        sql = aggregate(metric, self._digits, f"{condition} AND {in_scope}")
+        in_scope, scope_values = self._scope.condition
+        sql = aggregate(self._metric(name), self._digits, f"{condition} AND {in_scope}")
         return sql, [*values, *scope_values]
 
-    def _last_day(self, name: str, scope: Scope, cutoff: datetime, period: Period) -> list[Select]:
+    def _last_day(self, name: str, day: date, cutoff: datetime) -> list[Select]:
         """The last day up to the cutoff: its complete hours from the hourly metric, the rest from stored rows.
 
         The rest is the hour of the cutoff and the time before the first complete hour. The hourly metric has only the
         hour of the clock, so it includes receipts dated a day later; these are subtracted.
         """
-        metric = _RECEIPT_METRICS[name]
-        begin = _round_up(self._calendar.start(period.last))
+        begin = _round_up(self._calendar.start(day))
         end = max(begin, cutoff.replace(minute=0))
         hours = ", ".join(str((begin + number * _HOUR).hour) for number in range((end - begin) // _HOUR))
         if not hours:
-            return [self._compute(metric, scope, "day = ? AND sold_local < ?", [period.last, cutoff])]
+            return [self._compute(name, "day = ? AND sold_local < ?", [day, cutoff])]
         hour = KEYS["hour"].expression
         beyond, values = self._compute(
-            metric, scope, f"day = ? AND sold_local >= ? AND {hour} IN ({hours})", [period.last, begin + _DAY]
+            name, f"day = ? AND sold_local >= ? AND {hour} IN ({hours})", [day, begin + _DAY]
         )
-        negative = ", ".join(f"-{measure} AS {measure}" for measure in SOLD)
-        keys = ", ".join(key.name for key in metric.keys)
-        before_begin = f"day = ? AND sold_local < ? AND {hour} NOT IN ({hours})"
+        keys = [key.name for key in _RECEIPT_METRICS[name].keys]
+        negative = [*keys, *(f"-{measure} AS {measure}" for measure in SOLD)]
         return [
-            (f"SELECT * FROM {metric_table(_HOURLY_METRIC[name])} WHERE day = ? AND hour IN ({hours})", [period.last]),
-            self._compute(metric, scope, "day = ? AND sold_local >= ? AND sold_local < ?", [period.last, end, cutoff]),
-            self._compute(metric, scope, before_begin, [period.last, begin]),
-            (f"SELECT {keys}, {negative} FROM ({beyond}) AS beyond", values),
+            (f"SELECT * FROM {metric_table(_HOURLY_METRIC[name])} WHERE day = ? AND hour IN ({hours})", [day]),
+            self._compute(name, "day = ? AND sold_local >= ? AND sold_local < ?", [day, end, cutoff]),
+            self._compute(name, f"day = ? AND sold_local < ? AND {hour} NOT IN ({hours})", [day, begin]),
+            (f"SELECT {', '.join(negative)} FROM ({beyond}) AS beyond", values),
         ]
+
+    def _metric(self, name: str) -> Metric:
+        return (_LINE_METRICS if self._scope.source == "lines" else _RECEIPT_METRICS)[name]
+
+    def _table(self, name: str) -> str | None:
+        """The table with the rows of the scope; None if the keys of the metric cannot select the scope."""
+        if name == "sales":
+            total_metric = _TOTALS_METRIC.get(self._scope.kind)
+            return total_metric and metric_table(total_metric)
+        metric = self._metric(name)
+        selectable = metric is _RECEIPT_METRICS[name] and self._scope.columns <= {key.name for key in metric.keys}
+        return metric_table(name) if selectable else None
 
 
 def total(select: Select, keys: Sequence[str], measures: Sequence[str]) -> Select:
@@ -134,19 +144,6 @@ def total(select: Select, keys: Sequence[str], measures: Sequence[str]) -> Selec
     sums = ", ".join(f"sum({measure}) AS {measure}" for measure in measures)
     by = f" GROUP BY {', '.join(keys)}" if keys else ""
     return f"SELECT {', '.join([*keys, sums])} FROM ({sql}) AS rows{by}", values
-
-
-def _table(name: str, scope: Scope) -> str | None:
-    """The table with the rows of the scope; None if the keys of the metric cannot select the scope."""
-    if name == "sales":
-        return metric_table(_TOTALS_METRIC[scope.kind]) if scope.kind in _TOTALS_METRIC else None
-    metric = _metric(name, scope)
-    selectable = metric is _RECEIPT_METRICS[name] and scope.columns <= {key.name for key in metric.keys}
-    return metric_table(name) if selectable else None
-
-
-def _metric(name: str, scope: Scope) -> Metric:
-    return (_LINE_METRICS if scope.source == "lines" else _RECEIPT_METRICS)[name]
 
 
 def _union(columns: Sequence[str], parts: Sequence[Select]) -> Select:

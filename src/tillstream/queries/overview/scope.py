@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
-from tillstream.database.base import Row
 from tillstream.errors import BadQuery
 from tillstream.metrics.catalogue import Source
 from tillstream.queries.filters import parse_day
@@ -82,29 +81,6 @@ def parse_scope(stores: StoreList, query: Mapping[str, str]) -> Scope:
         regions = ", ".join(stores.regions) or "none: `tillstream stores import` takes a list of shops"
         raise BadQuery("region", f"the list of shops has no region {keys['region']!r}", f"there are {regions}")
     return Scope("region", keys, members)
-
-
-def describe_scope(scope: Scope, stores: StoreList, title: str | None = None, category: str | None = None) -> Row:
-    """The scope as the API shows it, with its title and its parents.
-
-    `title` is the description of a product, `category` the category of a product.
-    """
-    store = stores.get(scope.keys["store"]) if "store" in scope.keys else None
-    parents: list[Row] = []
-    if store is not None and store.region:
-        parents.append({"kind": "region", "title": store.region, "region": store.region})
-    if store is not None and scope.kind == "till":
-        parents.append({"kind": "store", "title": store.title, "store": store.id})
-    if category is not None:
-        parents.append({"kind": "category", "title": category, "category": category})
-    own = store.title if store is not None and scope.kind == "store" else scope.keys.get(scope.kind)
-    return {
-        "kind": scope.kind,
-        **{name: scope.keys.get(name) for name in SCOPE_PARAMETERS},
-        "title": title or own,
-        "city": store.city or None if store is not None else None,
-        "parents": parents,
-    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,26 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from tillstream.clock import utc
 from tillstream.database.base import Row
-from tillstream.queries.overview.context import Number, OverviewContext
-from tillstream.queries.overview.sales_sql import LINE_TOTALS, total
+from tillstream.queries.overview.answers import (
+    AmountTile,
+    CountTile,
+    RateTile,
+    RatioTile,
+    RefundsTile,
+    ShopsTile,
+    Tiles,
+    TillsTile,
+)
+from tillstream.queries.overview.context import Number, OverviewContext, version
+from tillstream.queries.overview.sales_sql import total
 from tillstream.queries.overview.scope import Period
-from tillstream.queries.summary import delay_percentiles, receipts_per_minute
+from tillstream.queries.serialization import Amount, Change
+from tillstream.queries.summary import ingest_delay, receipts_per_minute, till_delay
 from tillstream.receipt.amounts import round_half_up
 from tillstream.stores.model import zone_of
 
@@ -27,79 +39,80 @@ RECENT_DAYS = 14
 Tills = dict[str, set[str]]
 """Tills by store."""
 
+Totals = Mapping[str, Any]
+
 _MONEY = ("revenue", "net", "tax", "refunds")
-_COUNTS = ("receipts", "quantity", "lines")
 # The dividend of each ratio; the divisor is the number of receipts.
 _RATIOS = {"average_ticket": "revenue", "items_per_ticket": "quantity"}
-_RECEIPTS_ONLY = ("refunds", "receipts", *_RATIOS, "receipts_per_minute", "shops", "tills")
-_DELAYS = ("ingest_delay_ms", "till_delay_s")
 
 
-def tiles(context: OverviewContext, totals: Mapping[str, Any], stores: Mapping[str, Row]) -> Row:
-    """All tiles; those that lines cannot answer are null for a category or a product.
+def tiles(context: OverviewContext, totals: Totals, stores: Mapping[str, Row]) -> Tiles:
+    """All tiles. Those about receipts are null for a category or a product.
 
     `totals` and `stores` are those of the requested days.
     """
-    found = {name: _tile(context, name, totals) for name in LINE_TOTALS}
+    compared = partial(_compared, context, totals)
+    found: dict[str, Any] = dict.fromkeys(Tiles.__struct_fields__)
+    found |= {name: AmountTile(*compared(name)) for name in ("revenue", "net", "tax")}
+    found |= {name: CountTile(*compared(name)) for name in ("lines", "quantity")}
     if context.scope.source == "lines":
-        return found | dict.fromkeys((*_RECEIPTS_ONLY, *_DELAYS))
-    found |= {name: _tile(context, name, totals) for name in (*_RATIOS, "refunds", "receipts")}
-    found["refunds"]["count"] = int(totals["refund_count"])
-    delays = delay_percentiles(context.rows("delays", ["ingest_bucket", "till_bucket"], ["receipts"]))
-    return found | {"receipts_per_minute": _rate(context), **_reporting(context, stores), **delays}
+        return Tiles(**found)
+    delays = context.rows("delays", ["ingest_bucket", "till_bucket"], ["receipts"])
+    found |= {name: RatioTile(*compared(name)) for name in _RATIOS}
+    found["refunds"] = RefundsTile(*compared("refunds"), int(totals["refund_count"]))
+    found["receipts"] = CountTile(*compared("receipts"))
+    found["receipts_per_minute"] = _rate(context)
+    found["shops"], found["tills"] = _reporting(context, stores)
+    found["ingest_delay_ms"], found["till_delay_s"] = ingest_delay(delays), till_delay(delays)
+    return Tiles(**found)
 
 
-def _tile(context: OverviewContext, name: str, totals: Mapping[str, Any]) -> Row:
+def _compared(context: OverviewContext, totals: Totals, name: str) -> tuple[Any, Any, Change | None]:
+    """The figure as text or count, the same on the earlier days, and the change."""
     comparison = context.comparison
-    after_cutoff, before = comparison.after_cutoff.totals, comparison.previous.totals
-    now: dict[str, Any] = {each: value - after_cutoff.get(each, 0) for each, value in totals.items()}
-    if name == "refunds":
-        # More refunds are growth, although their sum is further below zero.
-        change = comparison.change(abs(now[name]), abs(Fraction(before[name])))
-    else:
-        figure = _figure(name, now)
-        change = None if figure is None else comparison.change(figure, _figure(name, before))
-    return {
-        "value": _formatted(context, name, totals),
-        "before": comparison.unless_empty(_formatted(context, name, before)),
-        "change": change,
-    }
+    after_cutoff = comparison.after_cutoff.totals
+    to_date = {each: value - after_cutoff.get(each, 0) for each, value in totals.items()}
+    now, before = _figure(name, to_date), _figure(name, comparison.previous.totals)
+    return (
+        _formatted(context, name, totals),
+        comparison.unless_empty(_formatted(context, name, comparison.previous.totals)),
+        None if now is None else comparison.change(now, before),
+    )
 
 
-def _figure(name: str, totals: Mapping[str, Any]) -> Number | None:
-    """The exact value; None for a ratio without receipts."""
-    if name not in _RATIOS:
-        number: Number = totals[name]
-        return number
-    return Fraction(totals[_RATIOS[name]]) / int(totals["receipts"]) if totals["receipts"] else None
+def _figure(name: str, totals: Totals) -> Number | None:
+    """The exact value to compare; None for a ratio without receipts."""
+    if name in _RATIOS:
+        return Fraction(totals[_RATIOS[name]]) / int(totals["receipts"]) if totals["receipts"] else None
+    figure: Number = totals[name]
+    # The sum of refunds is negative, but more refunds are shown as growth.
+    return -figure if name == "refunds" else figure
 
 
-def _formatted(context: OverviewContext, name: str, totals: Mapping[str, Any]) -> str | int | None:
+def _formatted(context: OverviewContext, name: str, totals: Totals) -> Amount | int | None:
+    figure = _figure(name, totals)
     if name in _MONEY:
         return context.money(totals[name])
-    if name in _COUNTS:
-        return int(totals[name])
-    if not totals["receipts"]:
-        return None
+    if not isinstance(figure, Fraction):
+        return None if figure is None else int(figure)
     unit = context.cent if name == "average_ticket" else Decimal("0.01")
-    ratio = Decimal(totals[_RATIOS[name]]) / Decimal(totals["receipts"])
-    return format(round_half_up(ratio, unit), "f")
+    return format(round_half_up(Decimal(figure.numerator) / figure.denominator, unit), "f")
 
 
-def _rate(context: OverviewContext) -> Row:
+def _rate(context: OverviewContext) -> RateTile:
     """Receipts that arrived in the last minute, and receipts in each of the last full minutes on the tills' clocks."""
     cutoff = context.periods.to_date.cutoff
     if cutoff is None:
-        return {"value": None, "trend": []}
+        return RateTile(None, [])
     today = context.periods.requested.last
     since = cutoff - TREND_MINUTES * MINUTE
     days = Period(context.calendar.day_of(since), today)
-    rows = context.query(total(context.sales.by_minute(context.scope, days, since, cutoff), ["minute"], ["receipts"]))
+    rows = context.query(total(context.sales.by_minute(days, since, cutoff), ["minute"], ["receipts"]))
     counts = {row["minute"]: int(row["receipts"]) for row in rows}
     trend = [counts.get(since + number * MINUTE, 0) for number in range(TREND_MINUTES)]
     if context.scope.kind == "chain":
-        return {"value": receipts_per_minute(context.reader, today, context.now_us), "trend": trend}
-    return {"value": _arrived(context), "trend": trend}
+        return RateTile(receipts_per_minute(context.reader, today, context.now_us), trend)
+    return RateTile(_arrived(context), trend)
 
 
 def _arrived(context: OverviewContext) -> int:
@@ -112,25 +125,20 @@ def _arrived(context: OverviewContext) -> int:
     return int(context.query((sql, [context.periods.requested.last, since, last, since, *values]))[0]["receipts"])
 
 
-def _reporting(context: OverviewContext, stores: Mapping[str, Row]) -> Row:
-    """The tiles of stores and tills: how many sold something, how many exist, and how many stores are silent."""
+def _reporting(context: OverviewContext, stores: Mapping[str, Row]) -> tuple[ShopsTile, TillsTile]:
+    """The number of stores and tills that sold something, the number that exist, and the number of silent stores."""
     requested = context.periods.requested
     selling = _tills(context, requested)
     earlier = Period(_days_before(requested.last, RECENT_DAYS - 1), _days_before(requested.last, 1))
-    recent: Tills = context.cache.get(
-        ("tills", context.scope.identity, earlier), context.version(earlier), lambda: _tills(context, earlier)
-    )
+    recent = context.cached("tills", earlier, version(context.reader, earlier), lambda: _tills(context, earlier))
     active = {store: recent.get(store, set()) | selling.get(store, set()) for store in {*recent, *selling}}
     listed = {store: each for store, each in context.stores.by_id.items() if context.scope.has(store)}
     every = set(listed) | set(selling) if listed else set(active)
     tills = sum(max(listed[each].tills if each in listed else 0, len(active.get(each, ()))) for each in every)
-    return {
-        "shops": {"value": len(selling), "known": len(every), "silent": _silent_stores(context, stores)},
-        "tills": {
-            "value": sum(map(len, selling.values())),
-            "known": 1 if context.scope.kind == "till" else tills,
-        },
-    }
+    return (
+        ShopsTile(len(selling), len(every), _silent_stores(context, stores)),
+        TillsTile(sum(map(len, selling.values())), 1 if context.scope.kind == "till" else tills),
+    )
 
 
 def _days_before(day: date, days: int) -> date:
@@ -140,7 +148,7 @@ def _days_before(day: date, days: int) -> date:
 
 def _tills(context: OverviewContext, period: Period) -> Tills:
     """The tills that sold something."""
-    select, values = context.sales.select("sales_by_till", context.scope, period)
+    select, values = context.sales.select("sales_by_till", period)
     tills: Tills = defaultdict(set)
     distinct = "" if period.days == 1 else "DISTINCT"
     for row in context.reader.query(f"SELECT {distinct} store, till FROM ({select}) AS rows", values):

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import convert
+from msgspec import Struct, to_builtins
 from starlette.requests import Request
 from starlette.responses import Response
 
 from tillstream.http.openapi import Body
-from tillstream.queries.queries import STORE_COLUMNS, Queries
+from tillstream.queries.metrics import MetricDescription, MetricRows, Store
+from tillstream.queries.overview.answers import Overview
+from tillstream.queries.queries import Queries
+from tillstream.queries.summary import Snapshot, Summary
 from tillstream.web.api.routing import DAY_QUERY, METRIC_QUERY, NO_QUERY, OVERVIEW_QUERY, Api, Query, Refused, described
-from tillstream.web.api.schemas.figures import MetricRows, Metrics, Snapshot, Stores, Summary
-from tillstream.web.api.schemas.overview import Overview
 from tillstream.web.api.tables import CSV, PANELS, csv_response
+
+
+class Metrics(Struct, frozen=True):
+    """The catalogue of metrics."""
+
+    metrics: list[MetricDescription]
+
+
+class Stores(Struct, frozen=True):
+    """The shops of the list, then those that sold without being in it."""
+
+    stores: list[Store]
 
 
 def api(queries: Queries) -> Api:
@@ -33,23 +46,23 @@ def _add_days(routes: Api, queries: Queries) -> None:
 
         Money is written as decimal strings, delays as upper bounds of their buckets.
         """
-        return convert(queries.summary(query.get("day")), Summary)
+        return queries.summary(query.get("day"))
 
     @routes.get("/snapshot", query=DAY_QUERY)
     def snapshot(_request: Request, query: Query) -> Snapshot:
         """Read a day's figures, minutes and categories, all of one commit."""
-        return convert(queries.snapshot(query.get("day")), Snapshot)
+        return queries.snapshot(query.get("day"))
 
 
 def _add_metrics(routes: Api, queries: Queries) -> None:
-    names = tuple(each["name"] for each in queries.catalogue())
+    names = tuple(each.name for each in queries.catalogue())
     metric_name = {"name": described(Literal[names], "a name that `/api/v1/metrics` lists")}
     no_metric = {404: "No such metric"}
 
     @routes.get("/metrics", query=NO_QUERY)
     def metrics(_request: Request, _query: Query) -> Metrics:
         """List the metrics with their keys and measures."""
-        return convert({"metrics": queries.catalogue()}, Metrics)
+        return Metrics(queries.catalogue())
 
     @routes.get(
         "/metrics/{name}.csv",
@@ -61,24 +74,24 @@ def _add_metrics(routes: Api, queries: Queries) -> None:
     def metric_as_csv(request: Request, query: Query) -> Response:
         """Read the rows of a metric as CSV (RFC 4180)."""
         found = queries.metric(request.path_params["name"], query)
-        return csv_response(f"{found['metric']}-{found['day']}", found["columns"], found["rows"])
+        return csv_response(f"{found.metric}-{found.day}", found.columns, found.rows)
 
     @routes.get("/metrics/{name}", query=METRIC_QUERY, path_types=metric_name, refusals=no_metric)
     def metric(request: Request, query: Query) -> MetricRows:
         """Read the rows of one metric of one day. Every key column of the metric is a filter."""
-        return convert(queries.metric(request.path_params["name"], query), MetricRows)
+        return queries.metric(request.path_params["name"], query)
 
 
 def _add_stores(routes: Api, queries: Queries) -> None:
     @routes.get("/stores", tag="stores", query=NO_QUERY)
     def stores(_request: Request, _query: Query) -> Stores:
         """List the shops: those of the list of shops, then others that sold (`listed`: false)."""
-        return convert({"stores": queries.stores()}, Stores)
+        return Stores(queries.stores())
 
     @routes.get("/stores.csv", tag="stores", query=NO_QUERY, body=Body(str, CSV))
     def stores_as_csv(_request: Request, _query: Query) -> Response:
         """List the shops as CSV (RFC 4180)."""
-        return csv_response("stores", STORE_COLUMNS, queries.stores())
+        return csv_response("stores", Store.__struct_fields__, to_builtins(queries.stores()))
 
 
 def _add_overview(routes: Api, queries: Queries) -> None:
@@ -89,7 +102,7 @@ def _add_overview(routes: Api, queries: Queries) -> None:
         While the last day is today, figures are compared with those of the other days up to the same
         minute of the tills' clocks; `change` is in percent, or `new` where there was nothing before.
         """
-        return convert(queries.overview(query), Overview)
+        return queries.overview(query)
 
     @routes.get(
         "/overview/{panel}.csv",
@@ -105,5 +118,5 @@ def _add_overview(routes: Api, queries: Queries) -> None:
             raise Refused(404, "panel", f"there is no panel {panel!r}", f"there are {', '.join(PANELS)}")
         found = queries.overview(query)
         columns, rows = PANELS[panel]
-        days = found["from"] if found["from"] == found["to"] else f"{found['from']}-{found['to']}"
+        days = found.from_ if found.from_ == found.to else f"{found.from_}-{found.to}"
         return csv_response(f"{panel}-{days}", columns, rows(found))

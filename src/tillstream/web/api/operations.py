@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from threading import Lock
+from typing import Literal
 
-from msgspec import convert
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from msgspec import Struct
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tillstream.alerts.evaluator import AlertEvaluator
+from tillstream.alerts.evaluator import Alert, AlertEvaluator, Alerts
 from tillstream.errors import OperationalError
 from tillstream.http.openapi import Body
+from tillstream.queries.overview.answers import Overview
+from tillstream.queries.quarantine import QuarantineTotals
 from tillstream.queries.queries import Queries
+from tillstream.receipt.reasons import split_group
 from tillstream.verification.check import Report
-from tillstream.web.api.exposition import registry
 from tillstream.web.api.routing import NO_QUERY, Api, Query, Refused, refusal
-from tillstream.web.api.schemas.operations import Alerts, Live, LiveEvent, Ready
 from tillstream.web.live.feed import EVENT_STREAM, LiveFeed
 
 FULL_RETRY_S = "10"
 """Seconds after which a viewer may ask again for a live feed that was full."""
+
+PREFIX = "tillstream_"
+"""Prefix of the names of the Prometheus metrics."""
 
 Gauges = Callable[[], dict[str, float]]
 Recount = Callable[[], Report]
@@ -42,6 +49,33 @@ _ALERTS = {
 }
 
 
+class LiveOverview(Overview, frozen=True):
+    """The overview of today with the active alerts, as the live feed sends it."""
+
+    alerts: list[Alert]
+
+
+class LiveEvent(Struct, frozen=True):
+    """An event of the live feed. `data` is JSON: the overview of today with `alerts`, or an `error`."""
+
+    id: str
+    event: Literal["overview", "trouble"]
+    data: str
+
+
+class Live(Struct, frozen=True):
+    """The process answers."""
+
+    status: Literal["live"]
+
+
+class Ready(Struct, frozen=True):
+    """The figures can be read; `lag` counts records that are not in them yet."""
+
+    status: Literal["ready"]
+    lag: int
+
+
 def api(alerts: AlertEvaluator, live: LiveFeed, recount: Recount | None) -> Api:
     """`/api/v1/alerts`, `/live` and, with a `recount`, `/check`."""
     routes = Api(tag="operations")
@@ -49,7 +83,7 @@ def api(alerts: AlertEvaluator, live: LiveFeed, recount: Recount | None) -> Api:
     @routes.get("/alerts", query=NO_QUERY, body=Body(Alerts, example=_ALERTS))
     def active_alerts(_request: Request, _query: Query) -> Alerts:
         """List the active alerts, the worst first, and count further ones. `docs/alerts.md` describes the rules."""
-        return convert(alerts.current(), Alerts)
+        return alerts.current()
 
     @routes.get("/live", tag="live", body=Body(LiveEvent, EVENT_STREAM))
     async def feed(_request: Request, _query: Query) -> Response:
@@ -104,3 +138,71 @@ def monitoring(queries: Queries, alerts: AlertEvaluator, live: LiveFeed, gauges:
         return Response(generate_latest(collectors), media_type=CONTENT_TYPE_LATEST)
 
     return routes
+
+
+class _Gauges(Collector):
+    """Gauges whose values are read at each scrape."""
+
+    def __init__(self, read: Callable[[], dict[str, float]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        for name, value in self._read().items():
+            yield GaugeMetricFamily(PREFIX + name, name.replace("_", " "), value)
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        return []
+
+
+class _Alerts(Collector):
+    """Active alerts by rule."""
+
+    def __init__(self, counts: Callable[[], dict[str, int]]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        family = GaugeMetricFamily(PREFIX + "alerts", "alerts that stand, by rule", labels=["rule"])
+        for rule, count in self._counts().items():
+            family.add_metric([rule], count)
+        yield family
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        return []
+
+
+class _Quarantine(Collector):
+    """Entries of the quarantine by reason and source. The number of label values is bounded, and none goes away."""
+
+    def __init__(self, totals: Callable[[], QuarantineTotals]) -> None:
+        self._totals = totals
+
+    def collect(self) -> Iterator[Metric]:
+        totals = self._totals()
+        name = PREFIX + "quarantine"
+        by_reason = CounterMetricFamily(f"{name}_by_reason", "entries, by reason", labels=["path", "error"])
+        for reason, entries in totals.reason.items():
+            by_reason.add_metric(list(split_group(reason)), entries)
+        yield by_reason
+        for family, text, label, counted in (
+            ("by_source", "entries, by source", "source", totals.source),
+            ("settled", "entries that somebody settled", "decision", totals.settled),
+        ):
+            counter = CounterMetricFamily(f"{name}_{family}", text, labels=[label])
+            for value, entries in counted.items():
+                counter.add_metric([value], entries)
+            yield counter
+        yield GaugeMetricFamily(f"{name}_waiting", "entries that nobody settled yet", totals.waiting)
+        yield GaugeMetricFamily(f"{name}_waiting_bytes", "bytes of their originals", totals.waiting_bytes)
+
+    def describe(self) -> list[Metric]:
+        return []
+
+
+def registry(queries: Queries, alerts: AlertEvaluator, gauges: Callable[[], dict[str, float]]) -> CollectorRegistry:
+    """The collectors of gauges, alerts, quarantine and process."""
+    made = CollectorRegistry()
+    made.register(_Gauges(gauges))
+    made.register(_Alerts(alerts.counts))
+    made.register(_Quarantine(queries.quarantine_totals))
+    ProcessCollector(registry=made)
+    return made

@@ -6,7 +6,7 @@ import asyncio
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Struct, convert
+from msgspec import Meta, Struct
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
@@ -15,10 +15,10 @@ from tillstream.http import openapi
 from tillstream.http.openapi import Body
 from tillstream.quarantine import service as outcomes
 from tillstream.quarantine.service import ENTRIES_LIMIT, Edit, LocalQuarantineService, Outcome
+from tillstream.queries.quarantine import Entries, EntryDetails, QuarantineCounts
 from tillstream.queries.queries import Queries
+from tillstream.queries.serialization import EntryId
 from tillstream.web.api.routing import DAY_QUERY, QUARANTINE_QUERY, Api, Query, Refused, described
-from tillstream.web.api.schemas.quarantine import Entries, EntryDetails, QuarantineCounts
-from tillstream.web.api.schemas.types import EntryId
 
 _STATUS = {
     outcomes.REFUSED: 422,
@@ -71,12 +71,12 @@ def _add_reading(routes: Api, queries: Queries) -> None:
     @routes.get("/quarantine", query=QUARANTINE_QUERY)
     def quarantine(_request: Request, query: Query) -> Entries:
         """List what did not become a receipt, with the reasons, the newest first."""
-        return convert(queries.quarantine(query), Entries)
+        return queries.quarantine(query)
 
     @routes.get("/quarantine/counts", query=DAY_QUERY)
     def quarantine_counts(_request: Request, query: Query) -> QuarantineCounts:
         """Count a day's entries by kind, reason and source, and the decisions of that day."""
-        return convert(queries.quarantine_counts(query.get("day")), QuarantineCounts)
+        return queries.quarantine_counts(query.get("day"))
 
     @routes.get("/quarantine/{entry}", path_types=_ENTRY, refusals={404: "No such entry"})
     def quarantined(request: Request, _query: Query) -> EntryDetails:
@@ -85,7 +85,7 @@ def _add_reading(routes: Api, queries: Queries) -> None:
         found = queries.quarantined(entry)
         if found is None:
             raise Refused(404, "id", f"there is no entry {entry}")
-        return convert(found, EntryDetails)
+        return found
 
 
 def _add_resolving(routes: Api, service: LocalQuarantineService, settings: Settings) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from msgspec import convert
 from starlette.requests import Request
 
+from tillstream.queries.quarantine import Faults
 from tillstream.queries.queries import Queries
+from tillstream.queries.receipts import AnomalousReceipts, AnomalyCounts, ReceiptDetails, Receipts
+from tillstream.queries.serialization import ReceiptKey
 from tillstream.web.api.routing import ANOMALIES_QUERY, DAY_QUERY, RECEIPTS_QUERY, Api, Query, Refused, described
-from tillstream.web.api.schemas.operations import Faults
-from tillstream.web.api.schemas.receipts import AnomalousReceipts, AnomalyCounts, ReceiptDetails, Receipts
-from tillstream.web.api.schemas.types import ReceiptKey
 
 
 def api(queries: Queries) -> Api:
@@ -19,7 +18,7 @@ def api(queries: Queries) -> Api:
     @routes.get("/receipts", query=RECEIPTS_QUERY)
     def receipts(_request: Request, query: Query) -> Receipts:
         """List receipts, the newest first, page by page."""
-        return convert(queries.receipts(query), Receipts)
+        return queries.receipts(query)
 
     @routes.get(
         "/receipts/{key}",
@@ -32,21 +31,21 @@ def api(queries: Queries) -> Api:
         found = queries.receipt(key)
         if found is None:
             raise Refused(404, "key", f"there is no receipt {key}")
-        return convert(found, ReceiptDetails)
+        return found
 
     @routes.get("/anomalies", query=ANOMALIES_QUERY)
     def anomalies(_request: Request, query: Query) -> AnomalousReceipts:
         """List receipts with anomalies, each with the figures that show them, the newest first."""
-        return convert(queries.anomalies(query), AnomalousReceipts)
+        return queries.anomalies(query)
 
     @routes.get("/anomalies/counts", query=DAY_QUERY)
     def anomaly_counts(_request: Request, query: Query) -> AnomalyCounts:
         """Count the receipts of a business day by anomaly. A receipt may have several."""
-        return convert(queries.anomaly_counts(query.get("day")), AnomalyCounts)
+        return queries.anomaly_counts(query.get("day"))
 
     @routes.get("/faults")
     def faults(_request: Request, _query: Query) -> Faults:
         """List records of the log that were damaged when the engine read them."""
-        return convert({"faults": queries.faults()}, Faults)
+        return queries.faults()
 
     return routes

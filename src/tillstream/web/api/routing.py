@@ -20,8 +20,8 @@ from tillstream.metrics.catalogue import KEYS
 from tillstream.queries.filters import DEFAULT_LIMIT, LIMIT
 from tillstream.queries.overview.scope import DAYS_LIMIT
 from tillstream.queries.receipts import ANOMALIES
+from tillstream.queries.serialization import Day, LocalTime
 from tillstream.receipt.model import Fault
-from tillstream.web.api.schemas.types import Day, LocalTime
 
 Query = Mapping[str, str]
 """The query parameters of a request. The queries check their values."""

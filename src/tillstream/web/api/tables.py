@@ -6,21 +6,25 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from itertools import repeat
 from typing import Any
 
+from msgspec import to_builtins
 from starlette.responses import Response
+
+from tillstream.queries.overview.answers import Course, Overview, Pace
 
 CSV = "text/csv"
 
-Row = dict[str, Any]
+Row = Mapping[str, Any]
 
 _COMPARED = ("value", "before", "change")
 _UNITS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
 
 
-def tiles(overview: Mapping[str, Any]) -> Iterable[Row]:
+def tiles(overview: Overview) -> Iterable[Row]:
     """A row for each figure. Further values of a tile are rows too, named after the tile and the value."""
-    for name, tile in overview["tiles"].items():
+    for name, tile in to_builtins(overview.tiles).items():
         for part, value in (tile or {}).items():
             if part == "value":
                 yield {"tile": name, **{each: tile.get(each) for each in _COMPARED}}
@@ -28,11 +32,11 @@ def tiles(overview: Mapping[str, Any]) -> Iterable[Row]:
                 yield {"tile": f"{name}_{part}", "value": value, "before": None, "change": None}
 
 
-def pace(overview: Mapping[str, Any]) -> Iterable[Row]:
+def pace(overview: Overview) -> Iterable[Row]:
     """Both courses side by side; `time` is the tills' own, on the days asked for."""
-    course = overview["pace"]
-    start, unit = datetime.fromisoformat(course["start"]), _UNITS[course["unit"]]
-    now, before = _by_offset(course), _by_offset(course["before"])
+    course = overview.pace
+    start, unit = datetime.fromisoformat(course.start), _UNITS[course.unit]
+    now, before = _by_offset(course), _by_offset(course.before)
     for offset in sorted({*now, *before}):
         revenue, receipts = now.get(offset, (None, None))
         before_revenue, before_receipts = before.get(offset, (None, None))
@@ -46,32 +50,31 @@ def pace(overview: Mapping[str, Any]) -> Iterable[Row]:
         }
 
 
-def _by_offset(course: Mapping[str, Any]) -> dict[int, tuple[str, int | None]]:
-    counts = course["receipts"] or [None] * len(course["offset"])
-    return dict(zip(course["offset"], zip(course["revenue"], counts, strict=True), strict=True))
+def _by_offset(course: Pace | Course) -> dict[int, tuple[str, int | None]]:
+    counts = course.receipts or repeat(None)
+    return dict(zip(course.offset, zip(course.revenue, counts, strict=False), strict=True))
 
 
-def hours(overview: Mapping[str, Any]) -> Iterable[Row]:
+def hours(overview: Overview) -> Iterable[Row]:
     """A row for each category and hour, whether or not anything was sold in it."""
-    panel = overview["hours"]
-    for row in panel["rows"]:
-        for hour, revenue in zip(panel["hours"], row["revenue"], strict=True):
-            yield {"category": row["category"], "hour": hour, "revenue": revenue}
+    for row in overview.hours.rows:
+        for hour, revenue in zip(overview.hours.hours, row.revenue, strict=True):
+            yield {"category": row.category, "hour": hour, "revenue": revenue}
 
 
-def _rows(panel: str) -> Callable[[Mapping[str, Any]], Iterable[Row]]:
+def _rows(panel: str) -> Callable[[Overview], Iterable[Row]]:
     """The panel's rows as they are; none where the panel has no figures for the scope."""
-    return lambda overview: overview[panel] or ()
+    return lambda overview: to_builtins(getattr(overview, panel) or ())
 
 
-def _lists(panel: str) -> Callable[[Mapping[str, Any]], Iterable[Row]]:
+def _lists(panel: str) -> Callable[[Overview], Iterable[Row]]:
     """The panel's lists one after another, each row with the name of its list."""
     return lambda overview: [
-        {"list": name, **row} for name, rows in (overview[panel] or {}).items() for row in rows
+        {"list": name, **row} for name, rows in to_builtins(getattr(overview, panel) or {}).items() for row in rows
     ]  # fmt: skip
 
 
-PANELS: dict[str, tuple[tuple[str, ...], Callable[[Mapping[str, Any]], Iterable[Row]]]] = {
+PANELS: dict[str, tuple[tuple[str, ...], Callable[[Overview], Iterable[Row]]]] = {
     "tiles": (("tile", *_COMPARED), tiles),
     "pace": (("time", "offset", "revenue", "receipts", "before_revenue", "before_receipts"), pace),
     "categories": (("category", "revenue", "quantity", "before", "change"), _rows("categories")),

@@ -6,17 +6,14 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from msgspec import convert
 from starlette.responses import HTMLResponse
 
 from tillstream.alerts.evaluator import AlertEvaluator
 from tillstream.errors import UnknownMetric
+from tillstream.queries.metrics import MetricDescription
 from tillstream.queries.queries import Queries
 from tillstream.queries.receipts import ANOMALIES
 from tillstream.web.api.routing import ANOMALIES_QUERY, METRIC_QUERY, RECEIPTS_QUERY
-from tillstream.web.api.schemas.figures import MetricDescription, MetricRows
-from tillstream.web.api.schemas.operations import Alerts
-from tillstream.web.api.schemas.receipts import AnomalousReceipts, AnomalyCounts, ReceiptDetails, Receipts
 from tillstream.web.pages.rendering import Page, Pages
 
 ROWS_LIMIT = 2_000
@@ -38,7 +35,7 @@ def _add_receipts(pages: Pages, queries: Queries) -> None:
     def receipts(page: Page) -> HTMLResponse:
         filters = page.filters(RECEIPTS_QUERY)
         fields = RECEIPT_FIELDS | {"arrived": "date"} if "arrived" in filters else RECEIPT_FIELDS
-        found = convert(queries.receipts(filters), Receipts)
+        found = queries.receipts(filters)
         return page.render("receipts.html", filters=filters, fields=fields, found=found)
 
     @pages.add("/receipts/{key}", "receipts")
@@ -46,10 +43,9 @@ def _add_receipts(pages: Pages, queries: Queries) -> None:
         found = queries.receipt(page.request.path_params["key"])
         if found is None:
             return page.missing("page_receipt", "receipt_not_found")
-        details = convert(found, ReceiptDetails)
         # Line 0 is the difference between the total and the lines, which most receipts do not have.
-        lines = [line for line in details.lines if line.line or Decimal(line.gross)]
-        return page.render("receipt.html", receipt=details, lines=lines)
+        lines = [line for line in found.lines if line.line or Decimal(line.gross)]
+        return page.render("receipt.html", receipt=found, lines=lines)
 
 
 def _add_anomalies(pages: Pages, queries: Queries) -> None:
@@ -61,8 +57,8 @@ def _add_anomalies(pages: Pages, queries: Queries) -> None:
             "anomalies.html",
             filters=filters,
             fields={"day": "date", "store": "text", "till": "text", "kind": kinds},
-            counts=convert(queries.anomaly_counts(filters.get("day")), AnomalyCounts),
-            found=convert(queries.anomalies(filters), AnomalousReceipts),
+            counts=queries.anomaly_counts(filters.get("day")),
+            found=queries.anomalies(filters),
         )
 
 
@@ -73,16 +69,18 @@ def _add_shops(pages: Pages, queries: Queries, alerts: AlertEvaluator) -> None:
         days = page.filters(dict.fromkeys(("day", "from", "to", "vs"), str))
         found = queries.metric("sales_by_store", {"day": days["day"]} if "day" in days else {})
         listed = queries.store_list()
-        rows = sorted(found["rows"], key=lambda row: (-float(row["receipts"]), row["store"]))
-        return page.render("shops.html", found=found, rows=[(row, listed.get(row["store"]).region) for row in rows])
+        rows = sorted(found.rows, key=lambda row: (-int(row["receipts"] or 0), row["store"]))
+        return page.render(
+            "shops.html", found=found, rows=[(row, listed.get(str(row["store"])).region) for row in rows]
+        )
 
     @pages.add("/alerts", "alerts")
     def active_alerts(page: Page) -> HTMLResponse:
-        return page.render("alerts.html", found=convert(alerts.current(), Alerts))
+        return page.render("alerts.html", found=alerts.current())
 
 
 def _add_figures(pages: Pages, queries: Queries) -> None:
-    metrics = {each.name: each for each in convert(queries.catalogue(), list[MetricDescription])}
+    metrics = {each.name: each for each in queries.catalogue()}
 
     @pages.add("/figures", "figures")
     def figures(page: Page) -> HTMLResponse:
@@ -92,7 +90,7 @@ def _add_figures(pages: Pages, queries: Queries) -> None:
     def figure(page: Page) -> HTMLResponse:
         filters = page.filters(METRIC_QUERY)
         try:
-            found = convert(queries.metric(page.request.path_params["name"], filters), MetricRows)
+            found = queries.metric(page.request.path_params["name"], filters)
         except UnknownMetric as error:
             return page.message("metric_not_found", str(error), 404)
         metric = metrics[found.metric]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from urllib.parse import parse_qs
 
-from msgspec import convert
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
@@ -17,7 +16,6 @@ from tillstream.quarantine.service import ENTRIES_LIMIT, Edit, LocalQuarantineSe
 from tillstream.queries.queries import Queries
 from tillstream.web.api.quarantine import read_body
 from tillstream.web.api.routing import QUARANTINE_QUERY
-from tillstream.web.api.schemas.quarantine import Entries, EntryDetails, QuarantineCounts
 from tillstream.web.pages.rendering import Page, Pages
 
 KINDS = ("refused", "unreadable", "conflict")
@@ -32,7 +30,7 @@ def add(pages: Pages, queries: Queries, service: LocalQuarantineService) -> None
     @pages.add("/quarantine", "quarantine")
     def quarantine(page: Page) -> HTMLResponse:
         filters, local = page.filters(QUARANTINE_QUERY), page.localizer
-        counts = convert(queries.quarantine_counts(filters.get("day")), QuarantineCounts)
+        counts = queries.quarantine_counts(filters.get("day"))
         decided = {"replayed": counts.replayed, "discarded": counts.discarded}
         kinds = {"": local.text("any"), **{kind: local.text(f"kind_{kind}") for kind in KINDS}}
         return page.render(
@@ -45,7 +43,7 @@ def add(pages: Pages, queries: Queries, service: LocalQuarantineService) -> None
             decisions=[
                 f"{local.count(each)} {local.text(f'outcome_{name}')}" for name, each in decided.items() if each
             ],
-            found=convert(queries.quarantine(filters), Entries),
+            found=queries.quarantine(filters),
         )
 
     @pages.add("/quarantine/{entry}", "quarantine")
@@ -53,7 +51,7 @@ def add(pages: Pages, queries: Queries, service: LocalQuarantineService) -> None
         found = queries.quarantined(page.request.path_params["entry"])
         if found is None:
             return page.missing("page_quarantine", "entry_not_found")
-        return page.render("entry.html", entry=convert(found, EntryDetails), types=service.media_types)
+        return page.render("entry.html", entry=found, types=service.media_types)
 
 
 def forms(service: LocalQuarantineService, settings: Settings, *, demo: bool) -> list[Route]:

@@ -36,11 +36,11 @@ from tillstream.queries.overview.scope import Period
 def test_given_two_figures_when_compared_then_the_change_is_rounded_half_up(
     now: Decimal | None, before: Decimal | None, change: str | None
 ) -> None:
-    assert Comparison(Sales(), Sales(), False).change(now, before) == change
+    assert Comparison(Sales(), Sales(), 1).change(now, before) == change
 
 
 def test_given_days_without_receipts_when_compared_then_there_is_no_change() -> None:
-    nothing = Comparison(Sales(), Sales(), True)
+    nothing = Comparison(Sales(), Sales(), 0)
     assert nothing.change(Decimal(5), Decimal(0)) is None
     assert nothing.unless_empty("0.00") is None
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec import to_builtins
 
 from tests.inprocess.pipeline import Pipeline
 from tests.inprocess.pipeline_receipts import process_receipts, receipt_with_total
@@ -21,7 +22,7 @@ def test_given_a_live_day_when_read_then_its_minutes_are_beside_those_of_the_ful
     process_receipts(
         pipeline, body(date="2026-11-23 08:15:59"), body(date="2026-11-16 08:14:00"), body(date="2026-11-16 21:00:00")
     )
-    pace = queries.overview()["pace"]
+    pace = to_builtins(queries.overview())["pace"]
     assert {name: pace[name] for name in ("unit", "start", "now", "end")} == {
         "unit": "minute", "start": "2026-11-23T00:00", "now": 720, "end": 1440,
     }  # fmt: skip
@@ -33,24 +34,24 @@ def test_given_late_receipts_when_read_again_then_the_earlier_day_includes_them(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(pipeline, body(date="2026-11-16 08:14:00"))
-    assert queries.overview()["pace"]["before"]["receipts"] == [1]
+    assert to_builtins(queries.overview())["pace"]["before"]["receipts"] == [1]
     process_receipts(pipeline, body(cashReceiptID="late", date="2026-11-16 08:14:00"))
-    assert queries.overview()["pace"]["before"]["receipts"] == [2]
+    assert to_builtins(queries.overview())["pace"]["before"]["receipts"] == [2]
 
 
 def test_given_several_days_when_read_then_the_unit_is_the_hour_or_the_day(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(pipeline, body(date="2026-11-17 08:15:00"), body(date="2026-11-23 11:59:00"))
-    week = queries.overview({"from": "2026-11-17", "to": "2026-11-23"})["pace"]
+    week = to_builtins(queries.overview({"from": "2026-11-17", "to": "2026-11-23"}))["pace"]
     assert (week["unit"], week["offset"], week["now"], week["end"]) == ("hour", [8, 6 * 24 + 11], 6 * 24 + 12, 168)
-    days = queries.overview({"from": "2026-11-14", "to": "2026-11-23"})["pace"]
+    days = to_builtins(queries.overview({"from": "2026-11-14", "to": "2026-11-23"}))["pace"]
     assert (days["unit"], days["offset"], days["now"], days["end"]) == ("day", [3, 9], 9, 10)
 
 
 def test_given_a_category_when_read_over_time_then_receipts_are_null(pipeline: Pipeline, queries: Queries) -> None:
     process_receipts(pipeline, body())
-    pace = queries.overview({"category": "Pain"})["pace"]
+    pace = to_builtins(queries.overview({"category": "Pain"}))["pace"]
     assert (pace["offset"], pace["revenue"], pace["receipts"]) == ([719], ["2.50"], None)
 
 
@@ -63,7 +64,7 @@ def test_given_two_days_when_read_then_each_category_has_both_even_without_sales
 ) -> None:
     process_receipts(pipeline, body(date="2026-11-16 10:00:00", lines=[line("Pizza", 3), line("Pain", 2)]))
     process_receipts(pipeline, body(lines=[line("Pain", 3), line("Menu", 2)]))
-    assert queries.overview()["categories"] == [
+    assert to_builtins(queries.overview())["categories"] == [
         {"category": "Pain", "quantity": 1, "revenue": "3.00", "before": "2.00", "change": "50.0"},
         {"category": "Menu", "quantity": 1, "revenue": "2.00", "before": "0.00", "change": "new"},
         {"category": "Pizza", "quantity": 0, "revenue": "0.00", "before": "3.00", "change": "-100.0"},
@@ -72,7 +73,7 @@ def test_given_two_days_when_read_then_each_category_has_both_even_without_sales
 
 def test_given_many_categories_when_read_then_only_the_largest_come(pipeline: Pipeline, queries: Queries) -> None:
     process_receipts(pipeline, body(lines=[line(f"C{number:02}", number) for number in range(1, 31)]))
-    overview = queries.overview()
+    overview = to_builtins(queries.overview())
     assert [row["category"] for row in overview["categories"]] == [
         "C30", *(f"C{number:02}" for number in range(29, 10, -1)),
     ]  # fmt: skip
@@ -84,7 +85,7 @@ def test_given_hours_without_a_sale_when_read_then_they_are_null_between_the_fir
 ) -> None:
     process_receipts(pipeline, body(date="2026-11-23 08:00:00", lines=[line("Pain", 5)], cashReceiptID="1"))
     process_receipts(pipeline, body(date="2026-11-23 10:00:00", lines=[line("Menu", 4), line("Pain", 1)]))
-    assert queries.overview()["hours"] == {
+    assert to_builtins(queries.overview())["hours"] == {
         "hours": [8, 9, 10],
         "rows": [
             {"category": "Pain", "revenue": ["5.00", None, "1.00"]},
@@ -96,16 +97,16 @@ def test_given_hours_without_a_sale_when_read_then_they_are_null_between_the_fir
 def test_given_payments_when_read_then_each_has_its_share(pipeline: Pipeline, queries: Queries) -> None:
     paid = [{"paymentMechanism": "CB", "settlementAmount": 2}, {"paymentMechanism": "ES", "settlementAmount": 1}]
     process_receipts(pipeline, receipt_with_total(3, settlements=paid))
-    assert queries.overview()["payments"] == [
+    assert to_builtins(queries.overview())["payments"] == [
         {"mechanism": "CB", "revenue": "2.00", "settlements": 1, "share": "66.7"},
         {"mechanism": "ES", "revenue": "1.00", "settlements": 1, "share": "33.3"},
     ]
-    assert queries.overview({"category": "Pain"})["payments"] is None
+    assert to_builtins(queries.overview({"category": "Pain"}))["payments"] is None
 
 
 def test_given_lines_when_rates_are_read_then_revenue_is_net_plus_tax(pipeline: Pipeline, queries: Queries) -> None:
     process_receipts(pipeline, body())
-    assert queries.overview()["vat"] == [
+    assert to_builtins(queries.overview())["vat"] == [
         {"rate": "10", "revenue": "2.50", "net": "2.27", "tax": "0.23"},
         {"rate": "5.5", "revenue": "2.50", "net": "2.37", "tax": "0.13"},
     ]
@@ -126,12 +127,12 @@ def test_given_receipts_when_the_latest_are_read_then_the_newest_is_first(pipeli
         process_receipts(
             pipeline, body(cashReceiptID=str(number), date="2026-11-23 11:00:00", documentTotal={"grossTotal": number})
         )
-    latest = queries.overview()["latest"]
+    latest = to_builtins(queries.overview())["latest"]
     assert [row["gross"] for row in latest] == [f"{number}.00" for number in range(LATEST + 1, 1, -1)]
     receipt = queries.receipt(latest[0]["key"])
     assert receipt is not None
     assert (latest[0]["sold"], latest[0]["store"], latest[0]["title"], latest[0]["till"]) == (
-        receipt["sold_local"], "12", "12", "3",
+        receipt.sold_local, "12", "12", "3",
     )  # fmt: skip
     assert (latest[0]["what"], latest[0]["anomalous"]) == ("Baguette tradition ×2, Sandwich jambon", True)
 
@@ -140,8 +141,11 @@ def test_given_a_product_when_the_latest_are_read_then_only_receipts_with_it_com
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(pipeline, body(), receipt_with_total(3, cashReceiptID="2"))
-    assert [row["gross"] for row in queries.overview({"product": "BAG"})["latest"]] == ["5.00"]
-    assert [row["what"] for row in queries.overview()["latest"]] == ["", "Baguette tradition ×2, Sandwich jambon"]
+    assert [row["gross"] for row in to_builtins(queries.overview({"product": "BAG"}))["latest"]] == ["5.00"]
+    assert [row["what"] for row in to_builtins(queries.overview())["latest"]] == [
+        "",
+        "Baguette tradition ×2, Sandwich jambon",
+    ]
 
 
 def test_given_several_partitions_when_the_latest_of_a_product_are_read_then_the_newest_is_first(
@@ -156,9 +160,10 @@ def test_given_several_partitions_when_the_latest_of_a_product_are_read_then_the
         pipeline.database._connection.execute(  # type: ignore[attr-defined]
             f"UPDATE {table} SET place = place + {1 << PARTITION_SHIFT} WHERE place IN ({early})"
         )
-    latest = queries.overview({"product": "BAG"})["latest"]
+    latest = to_builtins(queries.overview({"product": "BAG"}))["latest"]
     keys = [row["key"] for row in latest]
-    assert [queries.receipt(key)["receipt"] for key in keys] == [str(number) for number in range(LATEST + 1, 1, -1)]  # type: ignore[index]
+    found = [queries.receipt(key) for key in keys]
+    assert [each and each.receipt for each in found] == [str(number) for number in range(LATEST + 1, 1, -1)]
 
 
 @pytest.mark.parametrize(
@@ -179,3 +184,115 @@ def test_given_a_line_when_written_as_text_then_it_is_short(description: str, qu
 def test_given_many_lines_when_summarized_then_the_others_are_counted() -> None:
     assert summary_text(["a", "b", "c"]) == "a, b, c"
     assert summary_text(["a", "b", "c", "d", "e"]) == "a, b, c +2"
+
+
+def product_line(code: str, amount: float) -> dict[str, Any]:
+    return {"productCode": code, "productDescription": code.title(), "settlementAmount": amount, "quantity": 2}
+
+
+def test_given_two_days_when_read_then_the_top_products_and_the_greatest_losses_come(
+    pipeline: Pipeline, queries: Queries
+) -> None:
+    process_receipts(
+        pipeline,
+        body(
+            date="2026-11-16 10:00:00", lines=[product_line("bun", 9), product_line("pie", 4), product_line("tea", 1)]
+        ),
+    )
+    process_receipts(pipeline, body(date="2026-11-16 12:00:00", lines=[product_line("late", 100)]))
+    process_receipts(pipeline, body(lines=[product_line("bun", 3), product_line("tea", 2)]))
+    products = to_builtins(queries.overview())["products"]
+    assert [(row["product"], row["revenue"], row["change"]) for row in products["top"]] == [
+        ("bun", "3.00", "-66.7"),
+        ("tea", "2.00", "100.0"),
+    ]
+    assert products["sinking"] == [
+        {"product": "bun", "description": "Bun", "quantity": 2, "revenue": "3.00", "before": "9.00", "change": "-66.7"},
+        {
+            "product": "pie",
+            "description": "Pie",
+            "quantity": 0,
+            "revenue": "0.00",
+            "before": "4.00",
+            "change": "-100.0",
+        },
+    ]
+
+
+def test_given_sales_of_this_minute_when_read_then_they_do_not_count_against_a_loss(
+    pipeline: Pipeline, queries: Queries
+) -> None:
+    process_receipts(pipeline, body(date="2026-11-16 10:00:00", lines=[product_line("bun", 5)]))
+    process_receipts(pipeline, body(date="2026-11-23 12:00:00", lines=[product_line("bun", 5)]))
+    [sinking] = to_builtins(queries.overview())["products"]["sinking"]
+    assert (sinking["revenue"], sinking["before"], sinking["change"]) == ("5.00", "5.00", "-100.0")
+
+
+def test_given_one_product_when_read_then_there_is_no_list_of_products(pipeline: Pipeline, queries: Queries) -> None:
+    process_receipts(pipeline, body())
+    assert to_builtins(queries.overview({"product": "BAG"}))["products"] is None
+    assert [row["product"] for row in to_builtins(queries.overview({"category": "Pain"}))["products"]["top"]] == ["BAG"]
+
+
+def test_given_many_shops_when_read_then_each_is_in_one_list_at_most(pipeline: Pipeline, queries: Queries) -> None:
+    for number in range(1, 21):
+        process_receipts(
+            pipeline,
+            receipt_with_total(100, storeID=str(number), date="2026-11-16 10:00:00"),
+            receipt_with_total(100 + number, storeID=str(number)),
+        )
+    process_receipts(
+        pipeline,
+        receipt_with_total(100, storeID="gone", date="2026-11-16 10:00:00"),
+        receipt_with_total(999, storeID="new"),
+    )
+    shops = to_builtins(queries.overview())["shops"]
+    assert [row["store"] for row in shops["best"]] == ["20", "19", "18", "17", "16", "15", "14", "13"]
+    assert [row["store"] for row in shops["worst"]] == ["gone", "1", "2", "3", "4", "5", "6", "7"]
+    assert (shops["worst"][0]["change"], shops["worst"][0]["revenue"], shops["worst"][0]["hours"]) == (
+        "-100.0",
+        "0.00",
+        [],
+    )
+
+
+def test_given_few_shops_when_read_then_none_is_in_both_lists_and_new_ones_come_last(
+    pipeline: Pipeline, queries: Queries
+) -> None:
+    for store, before, now in (("a", 10, 9), ("b", 10, 20), ("c", 10, 5)):
+        process_receipts(
+            pipeline,
+            receipt_with_total(before, storeID=store, date="2026-11-16 10:00:00"),
+            receipt_with_total(now, storeID=store),
+        )
+    process_receipts(pipeline, receipt_with_total(70, storeID="new"))
+    shops = to_builtins(queries.overview())["shops"]
+    assert [(row["store"], row["change"]) for row in shops["best"]] == [("b", "100.0"), ("a", "-10.0"), ("new", "new")]
+    assert [(row["store"], row["change"]) for row in shops["worst"]] == [("c", "-50.0")]
+
+
+def test_given_the_only_shop_without_sales_when_read_then_it_is_the_worst(pipeline: Pipeline, queries: Queries) -> None:
+    process_receipts(pipeline, body(date="2026-11-16 10:00:00"))
+    shops = to_builtins(queries.overview())["shops"]
+    assert (shops["best"], [row["store"] for row in shops["worst"]]) == ([], ["12"])
+
+
+def test_given_hours_without_a_sale_when_a_shop_is_read_then_they_are_zero(
+    pipeline: Pipeline, queries: Queries
+) -> None:
+    process_receipts(
+        pipeline, receipt_with_total(1, date="2026-11-23 08:00:00"), receipt_with_total(2, date="2026-11-23 10:00:00")
+    )
+    [shop] = to_builtins(queries.overview())["shops"]["best"]
+    assert shop["hours"] == ["1.00", "0.00", "2.00"]
+
+
+def test_given_a_shop_when_read_then_it_has_its_tills_and_no_other_shops(pipeline: Pipeline, queries: Queries) -> None:
+    process_receipts(
+        pipeline, body(), body(cashReceiptID="2", date="2026-11-23 11:00:00"), body(terminalID="1", storeID="13")
+    )
+    overview = to_builtins(queries.overview({"store": "12"}))
+    assert overview["tills"] == [{"till": "3", "revenue": "10.00", "receipts": 2, "last": "2026-11-23T11:59:58"}]
+    assert overview["shops"] is None
+    assert to_builtins(queries.overview({"store": "12", "till": "3"}))["tills"] is None
+    assert to_builtins(queries.overview())["tills"] is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -18,10 +19,11 @@ from tillstream.stores.model import StoreList
 DAY = date(2026, 11, 23)
 CHAIN = Scope()
 STORE = parse_scope(StoreList(), {"store": "12"})
+ScopeSales = Callable[[Scope], SalesSql]
 
 
 @pytest.fixture
-def sales(pipeline: Pipeline) -> SalesSql:
+def sales(pipeline: Pipeline) -> ScopeSales:
     times = ["08:59:59", "09:00:00", "10:29:59", "10:30:00", "10:59:59", "23:00:00"]
     process_receipts(
         pipeline, *(body(cashReceiptID=str(number), date=f"2026-11-23 {time}") for number, time in enumerate(times))
@@ -29,11 +31,11 @@ def sales(pipeline: Pipeline) -> SalesSql:
     pipeline.append(body(cashReceiptID="7", date="2026-11-25 09:10:00"), day="2026-11-23")
     pipeline.append(body(cashReceiptID="8", date="2026-11-22 20:10:00"), day="2026-11-23")
     pipeline.drain()
-    return SalesSql(2, Calendar(pipeline.settings, pipeline.clock))
+    return lambda scope: SalesSql(scope, 2, Calendar(pipeline.settings, pipeline.clock))
 
 
-def revenue(pipeline: Pipeline, sales: SalesSql, name: str, scope: Scope, period: Period) -> Decimal:
-    [row] = pipeline.database.query(*total(sales.select(name, scope, period), [], SOLD))
+def revenue(pipeline: Pipeline, sales: ScopeSales, name: str, scope: Scope, period: Period) -> Decimal:
+    [row] = pipeline.database.query(*total(sales(scope).select(name, period), [], SOLD))
     assert row["quantity"] == 3 * row["revenue"] / 5
     return Decimal(row["revenue"])
 
@@ -45,7 +47,7 @@ def revenue(pipeline: Pipeline, sales: SalesSql, name: str, scope: Scope, period
     [("00:00", 1), ("08:59", 1), ("09:00", 2), ("10:00", 3), ("10:30", 4), ("11:00", 6), ("23:59", 7)],
 )
 def test_given_a_cutoff_when_summed_then_only_earlier_sales_count(
-    pipeline: Pipeline, sales: SalesSql, scope: Scope, name: str, time: str, receipts: int
+    pipeline: Pipeline, sales: ScopeSales, scope: Scope, name: str, time: str, receipts: int
 ) -> None:
     """A receipt dated two days ahead never counts; one dated before its business day always does."""
     period = Period(DAY, DAY, datetime.fromisoformat(f"2026-11-23 {time}"))
@@ -54,25 +56,25 @@ def test_given_a_cutoff_when_summed_then_only_earlier_sales_count(
 
 
 def test_given_a_cutoff_when_sales_after_it_are_summed_then_they_are_the_rest(
-    pipeline: Pipeline, sales: SalesSql
+    pipeline: Pipeline, sales: ScopeSales
 ) -> None:
     period = Period(DAY, DAY, datetime(2026, 11, 23, 10, 30))
     for scope in (CHAIN, STORE):
-        [row] = pipeline.database.query(*total(sales.after_cutoff("sales", scope, period), [], SOLD))
+        [row] = pipeline.database.query(*total(sales(scope).after_cutoff("sales", period), [], SOLD))
         assert row["revenue"] == 20
 
 
 def test_given_two_times_when_read_by_minute_then_all_minutes_are_between_them(
-    pipeline: Pipeline, sales: SalesSql
+    pipeline: Pipeline, sales: ScopeSales
 ) -> None:
     since, until = datetime(2026, 11, 23, 9), datetime(2026, 11, 23, 10, 30)
     for scope in (CHAIN, STORE):
-        sql, values = total(sales.by_minute(scope, Period(DAY, DAY), since, until), ["minute"], ["receipts"])
+        sql, values = total(sales(scope).by_minute(Period(DAY, DAY), since, until), ["minute"], ["receipts"])
         rows = pipeline.database.query(f"{sql} ORDER BY minute", values)
         assert [row["minute"].hour for row in rows] == [9, 10]
 
 
-def test_given_a_category_when_summed_then_only_its_lines_count(pipeline: Pipeline, sales: SalesSql) -> None:
+def test_given_a_category_when_summed_then_only_its_lines_count(pipeline: Pipeline, sales: ScopeSales) -> None:
     scope = parse_scope(StoreList(), {"category": "Pain"})
-    [row] = pipeline.database.query(*total(sales.select("sales", scope, Period(DAY, DAY)), [], ["revenue", "lines"]))
+    [row] = pipeline.database.query(*total(sales(scope).select("sales", Period(DAY, DAY)), [], ["revenue", "lines"]))
     assert (row["revenue"], row["lines"]) == (20, 8)

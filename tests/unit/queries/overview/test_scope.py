@@ -9,7 +9,7 @@ import pytest
 from tillstream.clock import ManualClock
 from tillstream.config.settings import Settings
 from tillstream.errors import BadQuery
-from tillstream.queries.overview.scope import Period, describe_scope, parse_periods, parse_scope
+from tillstream.queries.overview.scope import Period, parse_periods, parse_scope
 from tillstream.receipt.business_day import Calendar
 from tillstream.stores.model import Store, StoreList
 
@@ -19,7 +19,6 @@ SHOPS = StoreList({"12": Store("12", "Rennes Sainte-Anne", "Rennes", "Bretagne")
 def test_given_no_parameters_when_parsed_then_the_scope_is_the_chain() -> None:
     scope = parse_scope(SHOPS, {"day": "2026-11-23"})
     assert (scope.kind, scope.condition, scope.source) == ("chain", ("true", []), "receipts")
-    assert describe_scope(scope, SHOPS)["parents"] == []
 
 
 @pytest.mark.parametrize(
@@ -52,23 +51,6 @@ def test_given_a_wrong_part_when_parsed_then_the_error_names_it(query: dict[str,
     with pytest.raises(BadQuery) as caught:
         parse_scope(SHOPS, query)
     assert caught.value.path == named
-
-
-def test_given_a_till_when_described_then_its_shop_and_region_are_its_parents() -> None:
-    described = describe_scope(parse_scope(SHOPS, {"store": "12", "till": "3"}), SHOPS)
-    assert (described["title"], described["city"], described["till"]) == ("3", "Rennes", "3")
-    assert described["parents"] == [
-        {"kind": "region", "title": "Bretagne", "region": "Bretagne"},
-        {"kind": "store", "title": "Rennes Sainte-Anne", "store": "12"},
-    ]
-
-
-def test_given_a_product_when_described_then_it_has_its_name_and_category() -> None:
-    described = describe_scope(parse_scope(SHOPS, {"product": "BAG"}), SHOPS, "Baguette", "Pain")
-    assert (described["title"], described["parents"]) == (
-        "Baguette",
-        [{"kind": "category", "title": "Pain", "category": "Pain"}],
-    )
 
 
 def test_given_scopes_when_a_shop_is_looked_up_then_each_has_its_own_shops() -> None:

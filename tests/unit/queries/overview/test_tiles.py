@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import to_builtins
 
 from tests.inprocess.dashboard import queries_of
 from tests.inprocess.pipeline import Pipeline
@@ -31,7 +32,7 @@ def test_given_two_days_when_read_then_the_change_is_up_to_the_same_minute(
         receipt_with_total(60, date="2026-11-23 11:59:59"),
         receipt_with_total(40, cashReceiptID="2", date="2026-11-23 12:00:00"),
     )
-    tiles = queries.overview()["tiles"]
+    tiles = to_builtins(queries.overview())["tiles"]
     assert tiles["revenue"] == {"value": "100.00", "before": "50.00", "change": "20.0"}
     assert tiles["receipts"] == {"value": 2, "before": 1, "change": "0.0"}
     assert tiles["average_ticket"] == {"value": "50.00", "before": "50.00", "change": "20.0"}
@@ -42,7 +43,7 @@ def test_given_more_refunds_when_read_then_the_change_is_positive(pipeline: Pipe
     process_receipts(
         pipeline, receipt_with_total(-15, date="2026-11-23 10:00:00"), receipt_with_total(5, cashReceiptID="2")
     )
-    refunds = queries.overview()["tiles"]["refunds"]
+    refunds = to_builtins(queries.overview())["tiles"]["refunds"]
     assert refunds == {"value": "-15.00", "before": "-10.00", "change": "50.0", "count": 1}
 
 
@@ -50,8 +51,8 @@ def test_given_an_empty_day_to_compare_with_when_read_then_there_is_no_change(
     pipeline: Pipeline, queries: Queries
 ) -> None:
     process_receipts(pipeline, body())
-    assert queries.overview()["tiles"]["revenue"] == {"value": "5.00", "before": None, "change": None}
-    assert queries.overview({"day": "2026-11-21"})["tiles"]["average_ticket"]["value"] is None
+    assert to_builtins(queries.overview())["tiles"]["revenue"] == {"value": "5.00", "before": None, "change": None}
+    assert to_builtins(queries.overview({"day": "2026-11-21"}))["tiles"]["average_ticket"]["value"] is None
 
 
 def test_given_a_live_day_when_read_then_the_trend_has_the_full_minutes_of_the_last_hour(
@@ -60,17 +61,20 @@ def test_given_a_live_day_when_read_then_the_trend_has_the_full_minutes_of_the_l
     times = ["10:59:59", "11:00:00", "11:59:30", "11:59:31", "12:00:00"]
     process_receipts(pipeline, *(body(cashReceiptID=time, date=f"2026-11-23 {time}") for time in times))
     for query in ({}, {"store": "12"}):
-        rate = queries.overview(query)["tiles"]["receipts_per_minute"]
+        rate = to_builtins(queries.overview(query))["tiles"]["receipts_per_minute"]
         assert (rate["value"], rate["trend"]) == (5, [1, *[0] * 58, 2])
-    assert queries.overview({"day": "2026-11-22"})["tiles"]["receipts_per_minute"] == {"value": None, "trend": []}
+    assert to_builtins(queries.overview({"day": "2026-11-22"}))["tiles"]["receipts_per_minute"] == {
+        "value": None,
+        "trend": [],
+    }
     pipeline.clock.advance(60)
     for query in ({}, {"store": "12"}):
-        assert queries.overview(query)["tiles"]["receipts_per_minute"]["value"] == 0
+        assert to_builtins(queries.overview(query))["tiles"]["receipts_per_minute"]["value"] == 0
 
 
 def test_given_a_product_when_read_then_the_tiles_about_receipts_are_null(pipeline: Pipeline, queries: Queries) -> None:
     process_receipts(pipeline, body())
-    tiles = queries.overview({"product": "BAG"})["tiles"]
+    tiles = to_builtins(queries.overview({"product": "BAG"}))["tiles"]
     filled = {name for name, tile in tiles.items() if tile is not None}
     assert filled == {"revenue", "net", "tax", "quantity", "lines"}
     assert (tiles["revenue"]["value"], tiles["quantity"]["value"], tiles["lines"]["value"]) == ("2.50", 2, 1)
@@ -91,7 +95,7 @@ def listed(pipeline: Pipeline) -> Listed:
 
 
 def reporting(queries: Queries, **query: str) -> tuple[Any, ...]:
-    tiles = queries.overview(query)["tiles"]
+    tiles = to_builtins(queries.overview(query))["tiles"]
     return (*tiles["shops"].values(), *tiles["tills"].values())
 
 

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import convert, to_builtins
 
 from tests.inprocess.dashboard import DashboardClient, queries_of
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
 from tillstream.config.settings import Settings
+from tillstream.queries.overview.answers import Overview
 from tillstream.stores.model import Store
 from tillstream.web.api.tables import PANELS, as_csv
 from tillstream.web.live import feed
@@ -37,16 +39,15 @@ def test_given_receipts_when_asked_then_the_answers_are_those_of_the_views(
     pipeline: Pipeline, client: DashboardClient
 ) -> None:
     queries = queries_of(pipeline)
-    assert client.json("/api/v1/summary") == queries.summary()
-    assert client.json("/api/v1/summary", day="2017-11-18") == queries.summary("2017-11-18")
-    assert client.json("/api/v1/snapshot") == queries.snapshot()
-    assert client.json("/api/v1/metrics") == {"metrics": queries.catalogue()}
-    assert client.json("/api/v1/metrics/sales_by_store", store="13") == queries.metric(
-        "sales_by_store", {"store": "13"}
-    )
-    assert client.json("/api/v1/receipts", limit="1") == queries.receipts({"limit": "1"})
-    assert client.json("/api/v1/quarantine") == queries.quarantine()
-    assert client.json("/api/v1/stores") == {"stores": queries.stores()}
+    assert client.json("/api/v1/summary") == to_builtins(queries.summary())
+    assert client.json("/api/v1/summary", day="2017-11-18") == to_builtins(queries.summary("2017-11-18"))
+    assert client.json("/api/v1/snapshot") == to_builtins(queries.snapshot())
+    assert client.json("/api/v1/metrics") == {"metrics": to_builtins(queries.catalogue())}
+    rows = queries.metric("sales_by_store", {"store": "13"})
+    assert client.json("/api/v1/metrics/sales_by_store", store="13") == to_builtins(rows)
+    assert client.json("/api/v1/receipts", limit="1") == to_builtins(queries.receipts({"limit": "1"}))
+    assert client.json("/api/v1/quarantine") == to_builtins(queries.quarantine())
+    assert client.json("/api/v1/stores") == {"stores": to_builtins(queries.stores())}
     assert client.json("/api/v1/faults") == {"faults": []}
     assert client.json("/api/v1/alerts") == {"alerts": [], "more": 0}
 
@@ -147,7 +148,9 @@ def test_given_a_panel_when_asked_as_csv_then_its_rows_are_those_of_the_overview
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert answer.headers["content-disposition"] == f'attachment; filename="{panel}-2026-11-23.csv"'
     columns, rows = PANELS[panel]
-    expected = [[row[name] for name in columns] for row in rows(client.json("/api/v1/overview", store="12"))]
+    expected = [
+        [row[name] for name in columns] for row in rows(convert(client.json("/api/v1/overview", store="12"), Overview))
+    ]
     read = list(csv.reader(io.StringIO(answer.text)))
     shown = {None: "", True: "true", False: "false"}
     written = [

@@ -84,7 +84,7 @@ def test_given_entries_when_metrics_are_asked_then_they_are_counted_by_reason_an
         pipeline.refuse(b"x", [{"path": path, "error": "it is missing", "hint": ""}])
     pipeline.drain()
     queries = queries_of(pipeline)
-    quarantine_service_of(pipeline, queries).discard([queries.quarantine()["entries"][0]["id"]])
+    quarantine_service_of(pipeline, queries).discard([queries.quarantine().entries[0].id])
     found = {
         (sample.name, *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(DashboardClient(pipeline).request("/metrics").text)

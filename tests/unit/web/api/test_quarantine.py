@@ -38,7 +38,7 @@ def ingest(pipeline: Pipeline) -> Iterator[Ingest]:
 def refuse(pipeline: Pipeline, content: bytes, path: str = "$.date", error: str = "it is missing") -> str:
     pipeline.refuse(content, [{"path": path, "error": error, "hint": ""}])
     pipeline.drain()
-    return str(queries_of(pipeline).quarantine()["entries"][0]["id"])
+    return str(queries_of(pipeline).quarantine().entries[0].id)
 
 
 def post(client: DashboardClient, path: str, content: Any = None) -> httpx.Response:

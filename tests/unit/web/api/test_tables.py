@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
     pipeline.close()
 
 
-def rows(pipeline: Pipeline, panel: str, **query: str) -> list[dict[str, Any]]:
+def rows(pipeline: Pipeline, panel: str, **query: str) -> list[Mapping[str, Any]]:
     columns, made = PANELS[panel]
     found = list(made(queries_of(pipeline).overview(query)))
     assert all(set(columns) <= set(row) for row in found)

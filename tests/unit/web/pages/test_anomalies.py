@@ -14,8 +14,7 @@ from tests.inprocess.dashboard import DashboardClient
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
 from tillstream.config.settings import Settings
-from tillstream.queries.receipts import ANOMALIES
-from tillstream.web.api.schemas.receipts import Evidence
+from tillstream.queries.receipts import ANOMALIES, Evidence
 from tillstream.web.pages.rendering import EVIDENCE_AMOUNTS, environment
 
 VALUES: dict[str, str | int] = {

@@ -1,4 +1,4 @@
-"""The overview of a part of the chain, and what the live feed sends."""
+"""Answers of the overview: the types of its panels."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-from tillstream.web.api.schemas.figures import OtherDay, Percentiles
-from tillstream.web.api.schemas.operations import Alert
-from tillstream.web.api.schemas.types import Amount, Change, Day, Instant, LocalTime, ReceiptKey
+from tillstream.queries.serialization import Amount, Change, Day, Instant, LocalTime, ReceiptKey
+from tillstream.queries.summary import OtherDay, Percentiles
 
 
 class Parent(Struct, frozen=True):
@@ -278,9 +277,3 @@ class Overview(Struct, frozen=True):
     latest: list[LatestReceipt]
     counters: Counters
     other_days: list[OtherDay]
-
-
-class LiveOverview(Overview, frozen=True):
-    """The overview of today with the active alerts, as the live feed sends it."""
-
-    alerts: list[Alert]
