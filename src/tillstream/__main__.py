@@ -1,4 +1,4 @@
-"""Entry point of `python -m tillstream`, the same as the `tillstream` command."""
+"""The entry point of `python -m tillstream`. It runs the `tillstream` command."""
 
 from tillstream.cli.main import main
 

@@ -20,7 +20,7 @@ INTERRUPTED = 130
 STATE_FOLDER = "tillstream"
 
 EXAMPLES = examples(
-    "tillstream import monday.ndjson.gz            import into the tillstream of the data directory",
+    "tillstream import monday.ndjson.gz            import a file into the running tillstream",
     "tillstream import exports/ --dry-run          show counts and totals, and send nothing",
     "tillstream import exports/ --report out.json  write every fault and its location to a file",
     "unzip -p day.zip | tillstream import - --format json",
@@ -50,7 +50,7 @@ def import_files(
 ) -> None:
     """Import receipts from files of any known format.
 
-    The content or the name of a FILE shows its format. Files may be compressed with gzip or zstd. DIR stands for
+    The format of a FILE is detected from its content or its name. Files may be compressed with gzip or zstd. DIR stands for
     all files in the directory and below, and - for standard input.
 
     The receipts and their originals are sent to ingest in batches. The same command continues after an

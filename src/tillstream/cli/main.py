@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 OPERATIONAL_ERROR = 2
 UNAVAILABLE = 3
-"""Exit code if the log or the database cannot be used now. A supervisor starts the process again."""
+"""Exit code if the log or the database is unavailable. A supervisor can start the process again."""
 
 DIFFERENCES = 1
 """Exit code of `check` if figures differ."""
@@ -50,7 +50,7 @@ supervised_option = click.option("--supervised", is_flag=True, hidden=True)
 
 
 class CommandGroup(click.Group):
-    """A group whose commands print errors of the operator or the environment in one line, without a traceback."""
+    """A group of commands that prints an expected error in one line, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -72,7 +72,7 @@ def main() -> None:
 @click.option("--demo", is_flag=True, help="Show an invented chain of bakeries in a separate data directory.")
 @with_settings(*BASIC, "inbox")
 def up(demo: bool, **options: Any) -> None:
-    """Run ingest, the engine with the dashboard, and the inbox if it is set, until Ctrl-C."""
+    """Run ingest, the engine with the dashboard, and the inbox if one is set. Ctrl-C stops them."""
     from tillstream.runtime.demo import prepare
     from tillstream.runtime.up import up as run
 
@@ -131,7 +131,7 @@ def inbox(folder: str | None, to: str, key: str, supervised: bool, **options: An
 
 
 def _run_role(name: str, role: Callable[..., None], options: dict[str, Any], *, supervised: bool) -> None:
-    """Run a role with the settings of the supervisor, or with the settings of these options."""
+    """Run a role. A supervised role receives its settings from the supervisor. Other roles use these options."""
     from tillstream.runtime.supervisor import ready_line, receive_settings
 
     role_settings = receive_settings() if supervised else resolve(options)[0]
@@ -153,10 +153,10 @@ def sell(supervised: bool, **options: Any) -> None:
 @main.command(epilog=examples("tillstream check", "tillstream check --data /srv/tillstream"))
 @with_settings("data")
 def check(**options: Any) -> None:
-    """Recompute every figure and compare. The exit code is 1 if figures differ.
+    """Recompute every figure and report differences. The exit code is 1 if there are any.
 
-    This compares every metric and the summary of every day with the stored receipts, and the stored receipts
-    with the log. If an engine runs on the data directory, the engine does the work.
+    The metrics and the summary of every day are compared with the stored receipts, and the stored receipts with
+    the log. If an engine runs on the data directory, the engine makes the comparison.
     """
     from tillstream.verification import check as verification
 
@@ -201,7 +201,7 @@ def rebuild(metric: str | None, **options: Any) -> None:
 @main.command("settings", epilog=examples("tillstream settings", "TILLSTREAM_ZONE=Europe/Lisbon tillstream settings"))
 @with_settings()
 def list_settings(**options: Any) -> None:
-    """List every setting with its value and help, and its origin and default if it was changed."""
+    """List every setting with its value and help. If a setting is set, also show its origin and default."""
     resolved, origins = resolve(options)
     for name in Settings.__struct_fields__:
         value, default = getattr(resolved, name), settings.default(name)

@@ -1,4 +1,4 @@
-"""The options that several commands share, and their output: tables, JSON and progress bars."""
+"""Options and output that several commands share: settings, tables, JSON and progress bars."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tillstream.config.data_directory import DataDirectory, open_directory
 from tillstream.config.settings import CONFIG_VARIABLE, TOML_ONLY, Settings
 
 BASIC = ("data", "host", "ingest_port", "dashboard_port", "tls_certificate_file", "tls_key_file", "insecure")
-"""Settings that the help of `up` shows."""
+"""Settings that the help of `tillstream up` shows."""
 
 PIPE_WIDTH = 200
 """Width of a table in a pipe or a file. The default of rich is 80 columns."""
@@ -36,7 +36,7 @@ give_up = click.option(
     metavar="SECONDS",
     help="Stop if ingest acknowledges nothing for this time.",
 )
-"""Option of the commands that send receipts to ingest."""
+"""Option of the commands that send many receipts to ingest."""
 
 key_file = click.option(
     "--key-file",
@@ -46,12 +46,11 @@ key_file = click.option(
     help="File with an API key; - for standard input.",
 )
 
-
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def examples(*lines: str) -> str:
-    """Return the end of a command's help."""
+    """Return the end of a command's help: example command lines and a note about the settings."""
     text = "\n".join(f"  {line}" for line in lines)
     return f"\b\nExamples:\n{text}\n\nEvery setting listed by `tillstream settings` is also an option."
 
@@ -63,7 +62,7 @@ def with_settings(*shown: str) -> Callable[[Command], Command]:
         for name in reversed(Settings.__struct_fields__):
             if name not in TOML_ONLY:
                 command = _setting_option(name, hidden=name not in shown)(command)
-        text = f"TOML file with settings. The variable {CONFIG_VARIABLE} can name it too."
+        text = f"TOML file with settings. The variable {CONFIG_VARIABLE} can also name the file."
         return click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help=text)(command)
 
     return decorate
@@ -91,14 +90,17 @@ def resolve(options: dict[str, Any]) -> tuple[Settings, dict[str, str]]:
 
 
 def configure(options: dict[str, Any], role: str) -> Settings:
-    """Resolve the settings as in `resolve`, and configure logging for the role. Raises `SettingsError`."""
+    """Return the settings of a command's options, and configure logging for the role. Raises `SettingsError`."""
     resolved, _ = resolve(options)
     telemetry.configure(resolved, role)
     return resolved
 
 
 def open_configured(options: dict[str, Any], role: str, *, create: bool = False) -> tuple[Settings, DataDirectory]:
-    """Configure as in `configure`, and open the data directory. Raises `SettingsError` and `DataDirectoryError`."""
+    """Return the settings of a command's options and the open data directory, and configure logging for the role.
+
+    Raises `SettingsError` and `DataDirectoryError`.
+    """
     resolved = configure(options, role)
     return resolved, open_directory(resolved.data_path, create=create)
 
@@ -121,9 +123,9 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], title: st
 
 @contextmanager
 def progress_bar(title: str, *, lines: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar on a terminal. Elsewhere, with `lines`, print a line for each tenth.
+    """Show progress on standard error: a bar on a terminal, or otherwise, with `lines`, a line for each tenth.
 
-    Both go to standard error. The block calls the yielded function with the finished and the total number.
+    The value of the context manager is a function that accepts the finished and the total number.
     """
     from rich.console import Console
     from rich.progress import Progress

@@ -26,14 +26,16 @@ EXIT_UNRESOLVED = 1
 """Exit code if an entry was not resolved."""
 
 PAGE_ENTRIES = 100
+"""Number of entries that are listed or discarded in one request."""
+
 REASONS_SHOWN = 3
 
 EXAMPLES = examples(
-    "tillstream quarantine list --reason currency             list receipts that were refused for their currency",
+    "tillstream quarantine list --reason currency             list receipts that were refused because of their currency",
     "tillstream quarantine show 5242880                       show one entry with its original",
-    "tillstream quarantine replay --all --source csv/http     post them to ingest again after the cause is fixed",
-    "tillstream quarantine show 5242880 --raw > one.json      write the original to a file and edit it, and then:",
-    "tillstream quarantine replay 5242880 --from one.json     post the edited file instead",
+    "tillstream quarantine replay --all --source csv/http     post these entries again after the cause is fixed",
+    "tillstream quarantine show 5242880 --raw > one.json      write the original to a file, to edit it",
+    "tillstream quarantine replay 5242880 --from one.json     post the edited file",
     "tillstream quarantine discard --all --day 2026-11-23     remove entries from the list",
 )
 
@@ -48,7 +50,7 @@ Command = Callable[..., None]
 
 
 def _with_filters(command: Command) -> Command:
-    """Add an option for each filter. The command gets the filters that are set as `filters`."""
+    """Add an option for each filter. The argument `filters` of the command contains the filters that are set."""
 
     @wraps(command)
     def collect(**options: Any) -> None:
@@ -61,7 +63,7 @@ def _with_filters(command: Command) -> Command:
 
 
 def _with_selection(command: Command) -> Command:
-    """Add the arguments that select entries: their ids, or --all with filters."""
+    """Add the arguments that select entries: either ids of entries, or --all with optional filters."""
 
     @wraps(command)
     def check(entries: tuple[str, ...], every: bool, filters: dict[str, str], **options: Any) -> None:
@@ -100,7 +102,7 @@ def list_entries(filters: dict[str, str], settled: bool, limit: int, as_json: bo
         return
     _print_table(page.entries)
     if page.next:
-        click.echo(f"there are more than {limit} entries: use --limit or a filter")
+        click.echo(f"there are more than {limit} entries; use --limit or a filter")
 
 
 @quarantine.command(epilog=EXAMPLES)
@@ -109,7 +111,7 @@ def list_entries(filters: dict[str, str], settled: bool, limit: int, as_json: bo
 @as_json
 @with_settings("data")
 def show(entry: str, raw: bool, as_json: bool, **options: Any) -> None:
-    """Show an ENTRY with its original, source, time and reasons. A conflict also shows how its two receipts differ."""
+    """Show an ENTRY with its original, source, time and reasons. For a conflict, show how the two receipts differ."""
     if raw:
         click.echo(_original(entry, options), nl=False)
         return
@@ -188,7 +190,7 @@ def open_service(settings: Settings, directory: DataDirectory) -> Iterator[Quara
 
 
 def _original(entry: str, options: dict[str, Any]) -> bytes:
-    """Return the original from the log, because the service redacts the names of persons."""
+    """Return the original from the log. The service would redact the names of persons."""
     from tillstream.queries.quarantine import parse_entry_id
 
     settings, directory = open_configured(options, "quarantine")
@@ -227,7 +229,9 @@ def _print_entry(entry: EntryDetails) -> None:
             if field.differs:
                 click.echo(f"  {field.path}: {field.first} counts, {field.second} came later")
         click.echo(f"\nthe receipt that counts:\n{first.original}")
-    click.echo("\nthe log no longer has the original" if entry.original is None else f"\noriginal:\n{entry.original}")
+    click.echo(
+        "\nthe log no longer contains the original" if entry.original is None else f"\noriginal:\n{entry.original}"
+    )
 
 
 def _describe(fault: Fault) -> str:
@@ -237,7 +241,7 @@ def _describe(fault: Fault) -> str:
 
 
 def _finish(outcomes: Iterable[Outcome], done: str) -> None:
-    """Resolve the entries by reading the outcomes. Print the faults and the counts, and exit if an entry stays."""
+    """Print the errors and the counts of the outcomes. Exit with `EXIT_UNRESOLVED` if an entry is not resolved."""
     from rich.console import Console
 
     unresolved = []

@@ -18,7 +18,7 @@ FAULTS_SHOWN = 20
 FILE_LIMIT_BYTES = 64 * 1024 * 1024
 
 EXAMPLES = examples(
-    "tillstream stores import stores.csv     import the list; it replaces the existing list",
+    "tillstream stores import stores.csv     import the list; the existing list is replaced",
     "tillstream stores list                  show the list",
     "tillstream stores export > stores.csv   write the list to a file, to edit and import it again",
 )
@@ -34,14 +34,14 @@ A file:
 
 @click.group(epilog=EXAMPLES)
 def stores() -> None:
-    """Import, list and export the list of stores: names, cities, opening hours, time zones, tills."""
+    """Import, show and export the list of stores: names, cities, opening hours, time zones and tills."""
 
 
 @stores.command("import", epilog=FILE_EXAMPLE + EXAMPLES)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @with_settings("data", "shops_file")
 def import_list(file: Path, **options: Any) -> None:
-    """Import the list of stores from a CSV FILE. The new list replaces the existing one.
+    """Import the list of stores from a CSV FILE. The new list replaces the existing list.
 
     The first line names the columns in any order: id, and any of name, city, region, hours, zone and tills.
     If a line is wrong, nothing changes. A running tillstream uses new names at once, and new time zones after
@@ -71,7 +71,7 @@ def show(**options: Any) -> None:
 @stores.command(epilog=EXAMPLES)
 @with_settings("data", "shops_file")
 def export(**options: Any) -> None:
-    """Write the list of stores as CSV, in the format that import reads."""
+    """Write the list of stores as CSV, in the format of `tillstream stores import`."""
     click.echo(csv_file.write(_stored(options)).encode(), nl=False)
 
 
@@ -81,7 +81,7 @@ def _stored(options: dict[str, Any]) -> StoreList:
 
 
 def _read(file: Path) -> StoreList:
-    """Read the list in the file. Prints its faults and raises `StoreListError` if it is invalid."""
+    """Read the list in the file. If it is invalid, print its faults and raise `StoreListError`."""
     try:
         with file.open("rb") as stream:
             data = stream.read(FILE_LIMIT_BYTES + 1)
@@ -107,7 +107,7 @@ def _existing(path: Path) -> StoreList:
     try:
         return repository.read(path)
     except StoreListError as error:
-        # The import replaces the list, so it must work if the list is unreadable.
+        # The import replaces the existing list, so it must also work if that list is unreadable.
         click.echo(f"tillstream: {error}", err=True)
         return StoreList()
 

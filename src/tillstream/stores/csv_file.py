@@ -15,7 +15,7 @@ from tillstream.stores.model import HOURS_HINT, HoursError, Opening, Store, Stor
 
 COLUMNS = ("id", "name", "city", "region", "hours", "zone", "tills")
 ID_LENGTH = 128
-"""Maximum number of characters of an id. The store id of a receipt has the same limit."""
+"""Maximum number of characters in an id. The store id of a receipt has the same limit."""
 
 TEXT_LENGTH = 200
 STORES_LIMIT = 100_000
@@ -36,7 +36,7 @@ class Fault(Struct, frozen=True):
 
 
 class InvalidStoreList(TillstreamError):
-    """The file is not a valid list of stores. `faults` are in the order of lines."""
+    """The file is not a valid list of stores. The faults are in the order of their lines."""
 
     def __init__(self, *faults: Fault) -> None:
         self.faults = faults

@@ -17,7 +17,7 @@ from tillstream.errors import TillstreamError
 
 WEEKDAYS = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
 MIDNIGHT = time.max
-"""The closing time for `24:00`, because `time` has no 24:00."""
+"""The closing time `24:00`. It is the last microsecond of the day, because `time` has no 24:00."""
 
 HOURS_HINT = "write 07:00-19:30, or 07:00-13:00 16:00-19:30, or Mo-Sa 07:00-19:30; Su 07:00-13:00"
 
@@ -36,7 +36,7 @@ class Opening(Struct, frozen=True):
 
 
 class Store(Struct, frozen=True):
-    """A store. An unknown field has its default."""
+    """A store. An unknown field has its default value."""
 
     id: str
     name: str = ""
@@ -64,7 +64,7 @@ class Store(Struct, frozen=True):
 
 
 class StoreList:
-    """The stores by id."""
+    """The stores of the chain by id."""
 
     def __init__(self, stores: Mapping[str, Store] | None = None) -> None:
         self.by_id: Mapping[str, Store] = dict(stores or {})
@@ -91,7 +91,7 @@ def zone_of(settings: Settings, store: Store) -> str:
 
 
 class HoursError(TillstreamError):
-    """A text is not valid opening hours. The message names the wrong part."""
+    """A text does not contain valid opening hours. The message names the invalid part."""
 
 
 def parse_hours(text: str) -> tuple[Opening, ...]:
@@ -104,7 +104,7 @@ def parse_hours(text: str) -> tuple[Opening, ...]:
     for part in filter(None, map(_normalize, text.split(";"))):
         match = _PART.fullmatch(part)
         if match is None or not match["spans"].strip():
-            raise HoursError(f"{part!r} is not opening hours")
+            raise HoursError(f"{part!r} does not look like opening hours")
         spans = sorted(_parse_span(span) for span in match["spans"].replace(",", " ").split())
         for (opens, closes), (next_opens, _) in pairwise(spans):
             if next_opens < closes:

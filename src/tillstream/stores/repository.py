@@ -17,7 +17,7 @@ from tillstream.errors import StoreListError
 from tillstream.stores.model import HoursError, Store, StoreList, format_hours, parse_hours
 
 VERSION = 1
-"""Version of the file. A newer file is refused and left unchanged."""
+"""Version of the file. A file with a higher version is refused."""
 
 REMEDY = "import the list again"
 

@@ -63,7 +63,7 @@ def test_every_fault_is_reported_with_its_line() -> None:
     assert faults(text) == [
         "line 4, zone: 'Mars' is not a time zone; use an IANA name such as Europe/Paris",
         "line 4, tills: 'four' is not a number of tills; write 0 to 999, or nothing",
-        f"line 4, hours: '7am' is not opening hours; {HOURS_HINT}",
+        f"line 4, hours: '7am' does not look like opening hours; {HOURS_HINT}",
         "line 6, id: '1' is already in line 2",
         "line 7, id: it is missing",
         "line 7, tills: '1000' is not a number of tills; write 0 to 999, or nothing",

@@ -84,10 +84,10 @@ def test_a_store_open_until_midnight_is_open_in_the_last_minute() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("always", "'always' is not opening hours"),
-        ("Mo-Sa", "'Mo-Sa' is not opening hours"),
+        ("always", "'always' does not look like opening hours"),
+        ("Mo-Sa", "'Mo-Sa' does not look like opening hours"),
         ("07:00", "'07:00' is not a span of time"),
-        ("7h-19h", "'7h-19h' is not opening hours"),
+        ("7h-19h", "'7h-19h' does not look like opening hours"),
         ("25:00-26:00", "'25:00-26:00' contains an invalid time"),
         ("07:60-08:00", "'07:60-08:00' contains an invalid time"),
         ("24:00-24:00", "'24:00-24:00' contains an invalid time"),
@@ -96,7 +96,7 @@ def test_a_store_open_until_midnight_is_open_in_the_last_minute() -> None:
         ("07:00-13:00 12:00-19:00", "the span from 07:00 overlaps the next one"),
         ("Xx 07:00-13:00", "'Xx' is not a weekday; weekdays are Mo, Tu, We, Th, Fr, Sa, Su"),
         ("Mo-Xx 07:00-13:00", "'Mo-Xx' is not a weekday"),
-        ("Mo- 07:00-13:00", "is not opening hours"),
+        ("Mo- 07:00-13:00", "does not look like opening hours"),
         ("Mo-Sa 07:00-13:00; We 08:00-12:00", "We occurs twice"),
     ],
 )

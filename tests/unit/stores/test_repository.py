@@ -57,7 +57,7 @@ def test_a_failed_save_leaves_the_earlier_list(file: Path, monkeypatch: pytest.M
         ("[]", "Expected `object`"),
         ('{"version": 2, "stores": []}', "its version is 2, and this tillstream reads versions up to 1; install"),
         ('{"version": 1}', "missing required field `shops`"),
-        ('{"version": 1, "shops": [{"id": "1", "hours": "always"}]}', "'always' is not opening hours"),
+        ('{"version": 1, "shops": [{"id": "1", "hours": "always"}]}', "'always' does not look like opening hours"),
         ('{"version": 1, "shops": [{"id": "1", "zone": "Mars"}]}', "store 1: 'Mars' is not a time zone"),
         ('{"version": 1, "shops": [{"id": "1", "phone": "3"}]}', "unknown field `phone`"),
     ],
