@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.support import services
+from tests.support.proxy import Proxy
 from tests.support.rabbitmq import Node, missing
+from tests.support.requirements import skip_or_fail
 
-# A shell ignores SIGINT for its background jobs, and all processes that tests start would inherit that.
+# If pytest runs as a background job of a shell, SIGINT is ignored. The processes that tests start would inherit that.
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -20,7 +22,7 @@ if threading.current_thread() is threading.main_thread():
 @pytest.fixture(scope="session")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """The RabbitMQ that `make services` started, or a new one for this session."""
-    services.or_skip(missing())
+    skip_or_fail(missing())
     running = services.running_node()
     if running is not None:
         yield running
@@ -43,9 +45,17 @@ def broker_url(node: Node, vhost: str) -> str:
 
 
 @pytest.fixture
+def proxy(node: Node) -> Iterator[Proxy]:
+    """A proxy before the shared RabbitMQ. It is not yet open."""
+    proxy = Proxy(node.port)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
 def own_node(tmp_path: Path) -> Iterator[Node]:
     """A RabbitMQ for a test that kills it. It restarts quickly because it has few streams."""
-    services.or_skip(missing())
+    skip_or_fail(missing())
     started = Node(tmp_path / "node")
     started.start()
     yield started

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -22,11 +21,6 @@ MORE_LINES = "fieldset:has(table[data-part=lines]) button[type=button]"
 def fill(page: Page, **values: str) -> None:
     for name, value in values.items():
         page.locator(f"[name='{name}']").fill(value)
-
-
-def quarantined(tillstream: RunningTillstream) -> list[dict[str, Any]]:
-    entries: list[dict[str, Any]] = tillstream.get("/api/v1/quarantine").json()["entries"]
-    return entries
 
 
 def test_given_a_receipt_with_a_fault_when_it_is_corrected_then_it_is_accepted(
@@ -52,7 +46,7 @@ def test_given_a_receipt_with_a_fault_when_it_is_corrected_then_it_is_accepted(
     page.get_by_role("status").wait_for()
     assert Axe().run(page).response["violations"] == []
     tillstream.wait_for_receipts(1, DAY)
-    (fault,) = wait_until(lambda: quarantined(tillstream), "the rejected body is in quarantine")
+    (fault,) = wait_until(lambda: tillstream.quarantine(), "the rejected body is in quarantine")
     assert fault["kind"] == "refused"
     (listed,) = tillstream.get("/api/v1/receipts").json()["receipts"]
     assert listed["sold_local"] == f"{DAY}T10:15:30"
@@ -94,6 +88,6 @@ def test_given_a_form_of_another_origin_when_it_is_sent_then_ingest_rejects_it(
     # A later body is quarantined, so an entry of the form would be visible by then.
     tillstream.post(b"{")
     wait_until(
-        lambda: [each["size_bytes"] for each in quarantined(tillstream)] == [1], "only the later body is quarantined"
+        lambda: [each["size_bytes"] for each in tillstream.quarantine()] == [1], "only the later body is quarantined"
     )
     assert tillstream.summary(DAY)["receipts"] == 0

@@ -1,4 +1,4 @@
-"""The page in both languages and colour schemes, on a phone and on a wall display, and for screen readers."""
+"""The look of the pages: languages, colour schemes, phones, wall displays and screen readers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from tests.support.dashboard_page import (
@@ -18,11 +17,11 @@ from tests.support.dashboard_page import (
     open_live_page,
     open_page,
     post_receipt,
+    serious_violations,
     tile,
 )
 from tests.support.processes import RunningTillstream, run_command
 from tests.support.receipts import body
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -31,7 +30,7 @@ ROWS = """() => ["header > *", "nav > *"].map((all) => {
   const shown = [...document.querySelectorAll(all)].filter((each) => each.matches(":not(nav)") && each.offsetHeight);
   return new Set(shown.map((each) => Math.round(each.getBoundingClientRect().top + each.offsetHeight / 2))).size;
 })"""
-"""The number of rows of the header's parts and of the navigation links."""
+"""A script that returns the number of rows of the header and of the navigation."""
 
 LONG = "Boulangerie".ljust(60, "m")
 LARGE = 999_999_999.99
@@ -75,11 +74,11 @@ def test_given_a_wall_display_when_the_page_is_shown_then_it_has_no_controls_and
     page: Page, shared_tillstream: RunningTillstream
 ) -> None:
     open_live_page(page, shared_tillstream)
-    size = "() => parseFloat(getComputedStyle(document.getElementById('revenue')).fontSize)"
-    usual = page.evaluate(size)
+    font_size = "() => parseFloat(getComputedStyle(document.getElementById('revenue')).fontSize)"
+    default_size = page.evaluate(font_size)
     open_live_page(page, shared_tillstream, "/?wall=1")
     expect(page.locator("#revenue")).to_have_text("€5.00")
-    assert page.evaluate(size) > 1.5 * usual
+    assert page.evaluate(font_size) > 1.5 * default_size
     expect(page.locator("#period")).to_be_hidden()
     expect(page.locator("#card-categories")).to_be_hidden()
 
@@ -97,14 +96,9 @@ def test_given_a_page_when_axe_checks_it_then_it_finds_no_serious_violation(
     page.goto(shared_tillstream.dashboard + path.replace("KEY", key))
     if path in ("/", "/shops/12"):
         page.locator("#page[data-drawn]").wait_for()
-    found = Axe().run(page).response["violations"]
+    found = serious_violations(page)
     context.close()
-    serious = [
-        (each["id"], [node["html"][:160] for node in each["nodes"]][:3])
-        for each in found
-        if each["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
+    assert found == []
 
 
 def test_given_a_phone_when_the_page_is_shown_then_nothing_is_wider_than_the_screen(
@@ -131,22 +125,18 @@ def tillstream_with_long_names(tillstream: RunningTillstream, tmp_path: Path) ->
     assert code == 0, output
     line = {**body()["lines"][0], "productCategoryName": LONG, "productDescription": LONG, "productCode": LONG}
     line |= {"quantity": 1, "unitPrice": LARGE, "creditAmount": LARGE, "settlementAmount": LARGE}
-    paid = {"paymentMechanism": LONG, "settlementAmount": LARGE}
     receipt = {
         "date": local_time_text(),
         "terminalID": LONG,
         "customerID": LONG,
-        "documentTotal": {"grossTotal": LARGE},
+        "lines": [line],
+        "settlements": [{"paymentMechanism": LONG, "settlementAmount": LARGE}],
     }
     for total in (LARGE, 1):
-        post_receipt(
-            tillstream, 1, **{**receipt, "documentTotal": {"grossTotal": total}}, lines=[line], settlements=[paid]
-        )
+        post_receipt(tillstream, 1, **receipt, documentTotal={"grossTotal": total})
     assert tillstream.post(json.dumps({"storeID": [LONG], LONG: LONG}).encode()).status_code == 422
     tillstream.wait_for_receipts(1)
-    wait_until(
-        lambda: len(tillstream.get("/api/v1/quarantine").json()["entries"]) == 2, "both entries are in quarantine"
-    )
+    tillstream.wait_for_quarantine(2)
     return tillstream
 
 
@@ -164,7 +154,7 @@ def test_given_long_names_and_large_amounts_when_a_phone_shows_any_page_then_not
     browser: Browser, tillstream_with_long_names: RunningTillstream
 ) -> None:
     key = tillstream_with_long_names.get("/api/v1/receipts").json()["receipts"][0]["key"]
-    entries = tillstream_with_long_names.get("/api/v1/quarantine").json()["entries"]
+    entries = tillstream_with_long_names.quarantine()
     assert {each["kind"] for each in entries} == {"refused", "conflict"}
     metrics = tillstream_with_long_names.get("/api/v1/metrics").json()["metrics"]
     live = ("", "shops/12", f"shops/12/tills/{LONG}", f"regions/{LONG}", f"categories/{LONG}", f"products/{LONG}")
@@ -209,7 +199,7 @@ def test_given_several_days_when_entries_are_quarantined_then_the_link_leads_to_
     expect(attention_links(page, "/quarantine")).to_have_attribute("href", "/quarantine")
 
 
-def test_given_minutes_before_the_day_begins_when_shown_as_a_time_then_it_is_in_the_evening_before(
+def test_given_offsets_before_and_after_midnight_when_the_page_shows_them_then_they_are_times_of_day(
     page: Page, shared_tillstream: RunningTillstream
 ) -> None:
     page.add_init_script(FEED_CONTROL_SCRIPT)

@@ -7,13 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.support.dashboard_page import PAGE_FITS, attention_links
+from tests.support.dashboard_page import PAGE_FITS, attention_links, serious_violations
 from tests.support.processes import RunningTillstream, running_tillstream
 from tests.support.receipts import body
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -31,20 +29,18 @@ def tillstream(tmp_path: Path) -> Iterator[RunningTillstream]:
         # This body is valid once its media type is corrected.
         tillstream.post(b"\n".join([json.dumps(body(cashReceiptID=str(number))).encode() for number in (3, 4)]))
         tillstream.post(b"{broken")
-        wait_until(
-            lambda: len(tillstream.get("/api/v1/quarantine").json()["entries"]) == 3, "three entries are in quarantine"
-        )
+        tillstream.wait_for_quarantine(3)
         tillstream.wait_for_receipts(2, DAY)
         yield tillstream
 
 
 REPLAY = "form[action='/quarantine/replay'] button:not([formaction])"
 DISCARD = "button[formaction='/quarantine/discard']"
-"""The confirmation button, which is visible once the summary is open."""
+"""The confirmation button, which is visible only while the summary is open."""
 
 
 def press(page: Page, control: str) -> None:
-    """Reach a control with Tab and use it with Enter."""
+    """Focus a control with Tab and activate it with Enter."""
     for _ in range(80):
         page.keyboard.press("Tab")
         if page.evaluate("(control) => document.activeElement.matches(control)", control):
@@ -54,7 +50,7 @@ def press(page: Page, control: str) -> None:
 
 
 def decisions(page: Page, tillstream: RunningTillstream, *entries: str) -> list[str]:
-    """The decisions about these entries. The page must list exactly them as the outcome."""
+    """The decisions about these entries, after the page has listed exactly these entries."""
     expect(page.locator("main tbody tr")).to_have_count(len(entries))
     for entry in entries:
         expect(page.locator(f"main tbody a[href='/quarantine/{entry}']")).to_be_visible()
@@ -62,16 +58,10 @@ def decisions(page: Page, tillstream: RunningTillstream, *entries: str) -> list[
     return [tillstream.get(f"/api/v1/quarantine/{entry}").json()["settled"]["decision"] for entry in entries]
 
 
-def serious_violations(page: Page) -> list[str]:
-    found = Axe().run(page).response["violations"]
-    return [each["id"] for each in found if each["impact"] in ("serious", "critical")]
-
-
 def test_given_entries_when_the_keyboard_is_used_then_they_are_replayed_and_discarded(
     page: Page, tillstream: RunningTillstream
 ) -> None:
-    entries = tillstream.get("/api/v1/quarantine?kind=refused").json()["entries"]
-    broken, several = entries[0]["id"], entries[1]["id"]
+    broken, several = (entry["id"] for entry in tillstream.quarantine(kind="refused"))
     page.goto(f"{tillstream.dashboard}/quarantine")
     assert serious_violations(page) == []
     expect(page.locator("main tbody tr")).to_have_count(3)
@@ -90,7 +80,7 @@ def test_given_entries_when_the_keyboard_is_used_then_they_are_replayed_and_disc
     page.goto(f"{tillstream.dashboard}/quarantine")
     expect(page.locator("main tbody tr")).to_have_count(1)
     page.locator("main tbody a").click()
-    (conflict,) = tillstream.get("/api/v1/quarantine").json()["entries"]
+    (conflict,) = tillstream.quarantine()
     fields = tillstream.get(f"/api/v1/quarantine/{conflict['id']}").json()["conflict"]["fields"]
     expect(page.locator("main tbody tr")).to_have_count(len(fields))
     differing = [each["path"] for each in fields if each["differs"]]
@@ -103,7 +93,7 @@ def test_given_chosen_entries_when_discarded_then_the_list_is_shorter(
     page: Page, tillstream: RunningTillstream
 ) -> None:
     page.goto(f"{tillstream.dashboard}/quarantine?kind=refused")
-    entries = [each["id"] for each in tillstream.get("/api/v1/quarantine?kind=refused").json()["entries"]]
+    entries = [each["id"] for each in tillstream.quarantine(kind="refused")]
     for box in page.get_by_role("checkbox").all():
         box.check()
     page.locator("summary").click()
@@ -128,7 +118,7 @@ def test_given_a_phone_when_the_pages_are_shown_then_nothing_is_wider_than_the_s
     page: Page, tillstream: RunningTillstream
 ) -> None:
     page.set_viewport_size({"width": 380, "height": 800})
-    entries = tillstream.get("/api/v1/quarantine").json()["entries"]
-    for path in ("/quarantine", f"/anomalies?day={DAY}", *(f"/quarantine/{entry['id']}" for entry in entries)):
+    entries = (f"/quarantine/{entry['id']}" for entry in tillstream.quarantine())
+    for path in ("/quarantine", f"/anomalies?day={DAY}", *entries):
         page.goto(tillstream.dashboard + path)
         assert page.evaluate(PAGE_FITS) is True, path

@@ -14,10 +14,9 @@ import httpx
 import pika
 
 from tests.compatibility import corpus, figures, sales
-from tests.compatibility.data_directory import verb
 from tests.support.log_file import Record
-from tests.support.processes import RunningTillstream, running_tillstream
-from tests.support.rabbitmq import Node
+from tests.support.processes import RunningTillstream, running_tillstream, verb_output
+from tests.support.rabbitmq import Node, amqp_channel
 from tests.support.waiting import wait_until
 
 RECORDED = Path(__file__).parent / "rabbitmq.json"
@@ -39,11 +38,9 @@ Message = dict[str, Any]
 @contextmanager
 def channel(url: str) -> Iterator[Any]:
     """A channel on which every publish is confirmed."""
-    connection = pika.BlockingConnection(pika.URLParameters(url))
-    opened = connection.channel()
-    opened.confirm_delivery()
-    yield opened
-    connection.close()
+    with amqp_channel(url) as opened:
+        opened.confirm_delivery()
+        yield opened
 
 
 def options(url: str) -> tuple[str, ...]:
@@ -91,7 +88,7 @@ def sell(running: RunningTillstream, url: str) -> list[Message]:
             sales.post(client, each)
         for content in (sales.receipt("1"), sales.receipt("1"), sales.receipt("1", customerID="42")):
             assert running.post(content).status_code == 202
-        verb("generate", "--url", running.ingest, "--quiet", "--burst", 10, "--seed", 7, "--start-date", "2025-03-01",
+        verb_output("generate", "--url", running.ingest, "--quiet", "--burst", 10, "--seed", 7, "--start-date", "2025-03-01",
              "--stores", 6, "--tills", 2, "--connections", 1)  # fmt: skip
         subscriber.basic_publish("", queue, SENTINEL)
         return list(_consumed(subscriber, queue))

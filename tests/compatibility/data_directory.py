@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import httpx
 
 from tests.compatibility import corpus, figures, sales
-from tests.support.processes import TILLSTREAM, RunningTillstream, run_command, running_tillstream
+from tests.support.access import PASSWORD, add_key, bearer, set_password
+from tests.support.processes import RunningTillstream, run_command, running_tillstream, verb_output
 from tests.support.waiting import wait_until
 
 HERE = Path(__file__).parent
@@ -21,13 +21,12 @@ ARCHIVE = HERE / "data-directory.tar.gz"
 RECORDED = HERE / "data-directory.json"
 STORES = HERE.parents[1] / "examples" / "stores.csv"
 
-PASSWORD = "pain au levain"
 STARTS = ("2025-03-01", "2025-03-30", "2025-06-14", "2025-10-26")
 """The start dates of the generated receipts. On two of them, daylight saving time begins or ends."""
 
 
 class OpenDirectory(NamedTuple):
-    """A running `tillstream up`, and an authenticated client that reads."""
+    """A running `tillstream up`, and a client with a key that may read."""
 
     tillstream: RunningTillstream
     client: httpx.Client
@@ -40,8 +39,7 @@ def open_directory(data: Path, read_key: str) -> Iterator[OpenDirectory]:
 
 
 def authenticated_client(running: RunningTillstream, key: str) -> httpx.Client:
-    headers = {"Authorization": f"Bearer {key}"}
-    return httpx.Client(base_url=running.dashboard, headers=headers, timeout=60.0)
+    return httpx.Client(base_url=running.dashboard, headers=bearer(key), timeout=60.0)
 
 
 def wait_until_read(running: RunningTillstream) -> None:
@@ -58,23 +56,16 @@ def unpack(directory: Path) -> Path:
     return directory / "data"
 
 
-def verb(*arguments: object, typed: str = "") -> str:
-    """Run a verb that must succeed, and return its standard output."""
-    done = subprocess.run([*TILLSTREAM, *map(str, arguments)], input=typed, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout.strip()
-
-
 def record(directory: Path) -> None:
     """Write the archive and its expected figures."""
     data = directory / "data"
-    verb("stores", "import", STORES, "--data", data)
+    verb_output("stores", "import", STORES, "--data", data)
     with running_tillstream(data) as running:
         _sell(running)
         _decide(running, data, directory)
-        read_key = verb("keys", "add", "--read", "--name", "reader", "--data", data)
-        post_key = verb("keys", "add", "--store", 2, "--name", "till of store 2", "--data", data)
-        verb("password", "set", "--data", data, typed=f"{PASSWORD}\n")
+        read_key = add_key(data, "--read", "--name", "reader")
+        post_key = add_key(data, "--store", 2, "--name", "till of store 2")
+        set_password(data)
         with authenticated_client(running, read_key) as client:
             wait_until(lambda: client.get("/api/v1/summary").status_code == 200, "the key is accepted")
             wait_until(
@@ -97,9 +88,9 @@ def record(directory: Path) -> None:
 def _sell(running: RunningTillstream) -> None:
     for start, batch in zip(STARTS, (1, 1, 20, 7), strict=True):
         arguments = ("--burst", 70, "--seed", 7, "--start-date", start, "--stores", 6, "--tills", 2, "--batch", batch)
-        verb("generate", "--url", running.ingest, "--quiet", "--connections", 2, *arguments)
-    # The first receipts are sent twice.
-    verb("generate", "--url", running.ingest, "--quiet", "--burst", 10, "--seed", 7, "--start-date", STARTS[0],
+        verb_output("generate", "--url", running.ingest, "--quiet", "--connections", 2, *arguments)
+    # Some receipts are sent twice.
+    verb_output("generate", "--url", running.ingest, "--quiet", "--burst", 10, "--seed", 7, "--start-date", STARTS[0],
          "--stores", 6, "--tills", 2)  # fmt: skip
     with httpx.Client(base_url=running.ingest) as client:
         for each in sales.selected_inputs():
@@ -112,12 +103,12 @@ def _sell(running: RunningTillstream) -> None:
 
 
 def _decide(running: RunningTillstream, data: Path, directory: Path) -> None:
-    """Discard one entry of the quarantine, and replay another one with its currency corrected."""
-    entries: list[dict[str, Any]] = running.get("/api/v1/quarantine").json()["entries"]
+    """Discard one quarantine entry, and replay another one with a corrected currency."""
+    entries = running.quarantine()
     currency = next(each["id"] for each in entries if "$.currency" in json.dumps(each["reasons"]))
     date = next(each["id"] for each in entries if "yesterday" in json.dumps(each["reasons"]))
     corrected = directory / "corrected.json"
     corrected.write_bytes(sales.receipt("3"))
-    verb("quarantine", "replay", currency, "--from", corrected, "--data", data)
-    verb("quarantine", "discard", date, "--yes", "--data", data)
+    verb_output("quarantine", "replay", currency, "--from", corrected, "--data", data)
+    verb_output("quarantine", "discard", date, "--yes", "--data", data)
     running.wait_for_receipts(3, "2025-12-01")

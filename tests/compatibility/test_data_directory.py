@@ -11,8 +11,9 @@ import pytest
 
 from tests.compatibility import figures, sales
 from tests.compatibility.corpus import without_prose
-from tests.compatibility.data_directory import RECORDED, OpenDirectory, open_directory, unpack, verb, wait_until_read
-from tests.support.processes import run_command
+from tests.compatibility.data_directory import RECORDED, OpenDirectory, open_directory, unpack, wait_until_read
+from tests.support.access import bearer
+from tests.support.processes import list_quarantine, run_command
 
 EXPECTED: dict[str, Any] = json.loads(RECORDED.read_bytes())
 FIGURES = {name: value for name, value in EXPECTED.items() if name not in ("password", "post_key", "read_key", "check")}
@@ -65,7 +66,7 @@ def test_the_recorded_keys_and_password_are_accepted(data: Path) -> None:
 
 def test_new_receipts_are_added_to_the_recorded_ones(data: Path) -> None:
     recorded = FIGURES["summaries"][DAY]
-    own = {"Authorization": f"Bearer {EXPECTED['post_key']}"}
+    own = bearer(EXPECTED["post_key"])
     with open_directory(data, EXPECTED["read_key"]) as running:
 
         def post(content: bytes) -> int:
@@ -84,5 +85,4 @@ def test_new_receipts_are_added_to_the_recorded_ones(data: Path) -> None:
         assert increase == dict.fromkeys(before, 0) | {"receipts": 1, "duplicates": 1, "conflicts": 1}
         summary = running.client.get(f"/api/v1/summary?day={DAY}").json()
         assert summary["receipts"] == recorded["receipts"] + 1
-    output = verb("quarantine", "list", "--settled", "--json", "--data", data)
-    assert {each["settled"]["decision"] for each in json.loads(output)["entries"]} == {"replayed", "discarded"}
+    assert {each["settled"]["decision"] for each in list_quarantine(data, "--settled")} == {"replayed", "discarded"}

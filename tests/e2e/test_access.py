@@ -12,9 +12,17 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.access import PASSWORD, add_key, set_password, verb_output
+from tests.support.access import PASSWORD, add_key, bearer, set_password
 from tests.support.certificate import Certificate, certificate
-from tests.support.processes import RunningTillstream, assert_usage_error, run_check, run_command, running_tillstream
+from tests.support.processes import (
+    RunningTillstream,
+    assert_usage_error,
+    list_quarantine,
+    run_check,
+    run_command,
+    running_tillstream,
+    verb_output,
+)
 from tests.support.receipts import body
 from tests.support.waiting import wait_until
 
@@ -40,10 +48,6 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     set_password(data)
     with running_tillstream(data, "--host", "0.0.0.0", *own.options) as tillstream:
         yield Guarded(data, own, tillstream, key)
-
-
-def bearer(key: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"}
 
 
 def has_number(output: str, number: int) -> bool:
@@ -153,28 +157,23 @@ def test_quarantine_entries_are_replayed_by_a_logged_in_user_and_by_local_verbs(
             return client.post(f"{guarded.tillstream.ingest}/receipt", content=content, headers=own).status_code
 
         wait_until(lambda: post_malformed(1) == 400, "the key is accepted", 3)
-        [entry, *_] = wait_until(lambda: _entries(guarded.data), "the entry is listed")
+        [entry, *_] = wait_until(lambda: list_quarantine(guarded.data), "the entry is listed")
+        path = f"/api/v1/quarantine/{entry['id']}/replay"
         as_json = {"content": b64encode(receipt("31", 1)).decode()}
-        assert client.post(f"/api/v1/quarantine/{entry}/replay", json=as_json).status_code == 401
+        assert client.post(path, json=as_json).status_code == 401
         reading = bearer(add_key(guarded.data, "--read"))
         wait_until(lambda: client.get("/api/v1/summary", headers=reading).status_code == 200, "the key is accepted", 3)
-        assert client.post(f"/api/v1/quarantine/{entry}/replay", json=as_json, headers=reading).status_code == 403
+        assert client.post(path, json=as_json, headers=reading).status_code == 403
         set_password(guarded.data)
         wait_until(
             lambda: client.post("/login", data={"password": PASSWORD}).status_code == 303, "the password is accepted", 5
         )
-        done = client.post(f"/api/v1/quarantine/{entry}/replay", json=as_json)
+        done = client.post(path, json=as_json)
         assert (done.status_code, done.json()["became"]) == (200, "replayed"), done.text
         assert post_malformed(2) == 400
-        wait_until(lambda: _entries(guarded.data), "the entry is listed")
+        wait_until(lambda: list_quarantine(guarded.data), "the entry is listed")
     code, output = run_command("quarantine", "discard", "--all", "--yes", "--data", guarded.data)
     assert code == 0, output
-
-
-def _entries(data: Path) -> list[str]:
-    """The ids of the quarantine entries."""
-    _, output = run_command("quarantine", "list", "--json", "--data", data)
-    return [entry["id"] for entry in json.loads(output)["entries"]]
 
 
 def test_generated_receipts_are_sent_with_a_key(guarded: Guarded, tmp_path: Path) -> None:

@@ -15,15 +15,16 @@ import httpx
 import pytest
 
 from tests.support import compose
+from tests.support.access import PASSWORD, bearer
 from tests.support.compose import ComposeServices, Service
 from tests.support.rabbitmq import Node
 from tests.support.receipts import body
-from tests.support.services import or_skip
+from tests.support.requirements import skip_or_fail
 from tests.support.waiting import wait_until
 
 DAY = "2026-11-23"
 BROKER_PASSWORD = "4f1c09d2"
-PASSWORD = "pain au levain"
+
 TILLSTREAM = ("ingest1", "ingest2", "engine")
 
 
@@ -31,13 +32,9 @@ def receipt(number: str, **changes: object) -> bytes:
     return json.dumps(body(cashReceiptID=number, **changes)).encode()
 
 
-def bearer(key: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"}
-
-
 @pytest.fixture(scope="module")
 def services() -> dict[str, Service]:
-    or_skip(compose.missing_programs())
+    skip_or_fail(compose.missing_programs())
     return compose.compose_services(RABBITMQ_PASSWORD=BROKER_PASSWORD)
 
 
@@ -58,7 +55,7 @@ def running(
 
 
 def test_compose_requires_a_password_for_the_broker() -> None:
-    or_skip(compose.missing_programs())
+    skip_or_fail(compose.missing_programs())
     code, _, output = compose.compose_config()
     assert (code, "RABBITMQ_PASSWORD" in output) == (1, True)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -18,6 +17,7 @@ import httpx
 import pytest
 
 from tests.support.processes import running_role, running_tillstream
+from tests.support.requirements import require_program
 from tests.support.settings import default_settings
 from tests.support.waiting import wait_until
 
@@ -64,10 +64,7 @@ def steps() -> Iterator[Step]:
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     """A directory with the files that the commands use."""
-    if shutil.which("curl") is None:
-        if os.environ.get("CI"):
-            pytest.fail("curl is missing: install it")
-        pytest.skip("needs curl")
+    require_program("curl")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     return tmp_path
 

@@ -27,11 +27,6 @@ LOADED_S = 60.0
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return tmp_path / "demo"
-
-
-@pytest.fixture
 def taken_ports() -> Iterator[list[int]]:
     """The default ports, occupied by this test or by another program."""
     ports = [default_settings()[name] for name in ("ingest_port", "dashboard_port")]

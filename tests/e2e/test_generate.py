@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.support.decimal_receipts import gross_cents, parse_receipt
+from tests.support.decimal_receipts import euros, gross_cents, parse_receipt
 from tests.support.ingest import accepted_receipts
 from tests.support.processes import run_check, run_command, running_command, running_tillstream
 from tests.support.scripted_ingest import scripted_ingest
@@ -35,7 +35,7 @@ def test_given_a_killed_ingest_then_every_generated_receipt_counts_once_and_to_t
         assert report["retried"] > 0
         revenue = sum(gross_cents(parse_receipt(receipt)) for receipt in generated_receipts())
         summary = running.wait_for_receipts(COUNT, DAY)
-        assert summary["revenue"] == f"{revenue // 100}.{revenue % 100:02d}"
+        assert summary["revenue"] == euros(revenue)
         assert summary["anomalies"] == 0
         assert run_check(tmp_path / "data").receipts == COUNT
 

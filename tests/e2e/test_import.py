@@ -126,7 +126,7 @@ def test_faults_are_reported_with_their_location_and_quarantined_without_stoppin
     running.wait_for_receipts(5, day)
 
     def sources() -> list[str]:
-        return [each["source"] for each in running.get("/api/v1/quarantine").json()["entries"]]
+        return [each["source"] for each in running.quarantine()]
 
     wait_until(lambda: sources() == ["json/import"] * 2, "the faults are in quarantine")
 

@@ -63,9 +63,7 @@ def test_files_are_imported_moved_and_reported(running: RunningTillstream, inbox
     assert report_of(inbox, "failed/bad.ndjson")["refused"] == 2
     assert [partly["problem"], bool(report_of(inbox, "failed/strange.xyz")["problem"])] == ["", True]
     assert running.wait_for_receipts(110, day)["revenue"] == revenue(110)
-    entries = wait_until(
-        lambda: running.get("/api/v1/quarantine").json()["entries"], "the rejected receipts are in quarantine"
-    )
+    entries = wait_until(running.quarantine, "the rejected receipts are in quarantine")
     assert {entry["source"] for entry in entries} == {"json/inbox"}
     assert (inbox / "later.ndjson.part").exists()
     assert list((inbox / ".tillstream").iterdir()) == []

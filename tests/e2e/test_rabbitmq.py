@@ -9,28 +9,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pika
 import pytest
 
 from tests.support.processes import (
-    RunningTillstream,
     assert_usage_error,
     integers_in,
+    list_quarantine,
     run_check,
     run_command,
     running_role,
     running_tillstream,
 )
+from tests.support.rabbitmq import amqp_channel
+from tests.support.receipts import RECEIPT_OF_2017
 from tests.support.waiting import wait_until
 
-EXAMPLE = json.loads((Path(__file__).parent / "receipt-of-2017.json").read_bytes())
+EXAMPLE = json.loads(RECEIPT_OF_2017)
 DAY = "2017-11-18"
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return tmp_path / "data"
 
 
 @pytest.fixture
@@ -41,11 +37,9 @@ def options(broker_url: str) -> tuple[str, ...]:
 @contextmanager
 def client(url: str) -> Iterator[Any]:
     """The channel of another AMQP client that uses the exchange `receipts`."""
-    connection = pika.BlockingConnection(pika.URLParameters(url))
-    channel = connection.channel()
-    channel.exchange_declare("receipts", "fanout")
-    yield channel
-    connection.close()
+    with amqp_channel(url) as channel:
+        channel.exchange_declare("receipts", "fanout")
+        yield channel
 
 
 def test_a_receipt_is_shown_before_and_after_a_restart(data: Path, options: tuple[str, ...]) -> None:
@@ -81,7 +75,7 @@ def test_other_clients_of_the_broker_publish_and_subscribe(
         channel.basic_publish("receipts", "", json.dumps(other).encode())
         channel.basic_publish("receipts", "till 7", b'{"storeID": 1}', pika.BasicProperties(app_id="a till"))
         running.wait_for_receipts(2, DAY)
-        [entry] = wait_until(lambda: _quarantine(running), "the rejected message is in quarantine")
+        [entry] = running.wait_for_quarantine(1)
         assert "$.date" in {error["path"] for error in entry["reasons"]}
         reason = "".join(error["error"] for error in entry["reasons"])
         assert [name for name in ("'receipts'", "'till 7'", '"a till"') if name not in reason] == []
@@ -98,18 +92,18 @@ def test_quarantine_decisions_survive_a_rebuild_of_the_database(
         for count in (1, 2):
             # The engine reads each of them separately, but a rebuild reads all of them together.
             running.post(json.dumps(EXAMPLE | {"customerID": f"another {count}"}).encode())
-            _wait_for_entries(running, count)
+            running.wait_for_quarantine(count)
         channel.basic_publish("receipts", EXAMPLE["storeID"], b'{"storeID": 1}')
-        _wait_for_entries(running, 3)
+        running.wait_for_quarantine(3)
         assert running.post(b"{").status_code == 400
-        waiting, *others = sorted(entry["id"] for entry in _wait_for_entries(running, 4))
+        waiting, *others = sorted(entry["id"] for entry in running.wait_for_quarantine(4))
         code, output = run_command("quarantine", "discard", *others, "--yes", "--data", data, *options)
         assert (code, integers_in(output)) == (0, [3])
         assert running.stop() == 0
     code, output = run_command("rebuild", "--data", data, *options)
     assert code == 0, output
-    assert _listed(data, *options) == [waiting]
-    assert sorted(_listed(data, "--settled", *options)) == others
+    assert [entry["id"] for entry in list_quarantine(data, *options)] == [waiting]
+    assert sorted(entry["id"] for entry in list_quarantine(data, "--settled", *options)) == others
 
 
 def test_a_missing_client_library_is_reported_in_one_line(data: Path, tmp_path: Path) -> None:
@@ -130,26 +124,6 @@ def test_the_demo_does_not_use_the_broker(data: Path, options: tuple[str, ...]) 
     assert_usage_error("up", "--demo", "--data", data, *options, naming="--log sqlite")
 
 
-def _wait_for_entries(running: RunningTillstream, count: int) -> list[dict[str, Any]]:
-    def entries() -> list[dict[str, Any]]:
-        entries = _quarantine(running)
-        return entries if len(entries) == count else []
-
-    return wait_until(entries, f"{count} entries are in quarantine")
-
-
-def _listed(data: Path, *arguments: str) -> list[str]:
-    code, output = run_command("quarantine", "list", "--json", *arguments, "--data", data)
-    assert code == 0, output
-    return [entry["id"] for entry in json.loads(output)["entries"]]
-
-
 def _received(channel: Any, queue: str) -> list[dict[str, Any]]:
     _, _, body = channel.basic_get(queue, auto_ack=True)
     return [json.loads(body)] if body else []
-
-
-def _quarantine(running: RunningTillstream) -> list[dict[str, Any]]:
-    answer = httpx.get(f"{running.dashboard}/api/v1/quarantine").json()
-    entries: list[dict[str, Any]] = next(value for value in answer.values() if isinstance(value, list))
-    return entries

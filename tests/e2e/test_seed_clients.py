@@ -17,7 +17,7 @@ import pytest
 from pika.exceptions import AMQPError, UnroutableError
 
 from tests.support.processes import RunningTillstream, run_check, running_tillstream
-from tests.support.rabbitmq import Node
+from tests.support.rabbitmq import Node, amqp_channel
 from tests.support.receipts import body
 from tests.support.waiting import wait_until
 
@@ -60,11 +60,9 @@ def subscribed(url: str) -> Iterator[dict[str, Subscriber]]:
 
 @contextmanager
 def publisher(url: str) -> Iterator[Callable[[bytes], None]]:
-    connection = pika.BlockingConnection(pika.URLParameters(url))
-    channel = connection.channel()
-    channel.exchange_declare("receipts", "fanout")
-    yield lambda message: channel.basic_publish("receipts", "", message)
-    connection.close()
+    with amqp_channel(url) as channel:
+        channel.exchange_declare("receipts", "fanout")
+        yield lambda message: channel.basic_publish("receipts", "", message)
 
 
 def receipt(number: int) -> bytes:
@@ -118,8 +116,7 @@ def test_given_a_restart_of_the_broker_then_publishers_and_subscribers_work_agai
 
 
 def test_an_unroutable_message_is_returned_to_a_publisher_that_requests_it(broker_url: str, tmp_path: Path) -> None:
-    with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
-        channel = connection.channel()
+    with amqp_channel(broker_url) as channel:
         channel.confirm_delivery()
         channel.exchange_declare("receipts", "fanout")
         with pytest.raises(UnroutableError):

@@ -146,7 +146,5 @@ def test_a_json_schema_is_rejected(running: RunningTillstream, tmp_path: Path) -
     assert counts(file_report) == ("JSON", 0, 1, {})
     required = {"$.cashReceiptID", "$.storeID", "$.date", "$.documentTotal"}
     assert {error["path"] for error in file_report["faults"][0]["errors"]} == required
-    entries = wait_until(
-        lambda: running.get("/api/v1/quarantine?source=json/import").json()["entries"], "the file is in quarantine"
-    )
+    entries = wait_until(lambda: running.quarantine(source="json/import"), "the file is in quarantine")
     assert len(entries) == 1

@@ -9,10 +9,11 @@ import httpx
 import pytest
 
 from tests.support.processes import RunningTillstream, integers_in, run_check, run_command, running_tillstream
+from tests.support.receipts import RECEIPT_OF_2017
 from tests.support.waiting import wait_until
 
 RELOAD_LIMIT_S = 2.0
-EXAMPLE = json.loads((Path(__file__).parent / "receipt-of-2017.json").read_bytes())
+EXAMPLE = json.loads(RECEIPT_OF_2017)
 STORE = str(EXAMPLE["storeID"])
 DAY = "2017-11-18"
 

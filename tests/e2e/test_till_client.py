@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import random
 import re
 import shutil
@@ -23,8 +22,10 @@ import pytest
 
 from examples import till_client
 from examples.till_client import Forwarder, Spool, SpoolError, SpoolFull, SpoolInUse
+from tests.support.decimal_receipts import euros
 from tests.support.free_ports import free_port
 from tests.support.processes import Command, integers_in, run_check, run_command, running_command, running_tillstream
+from tests.support.requirements import require_program
 from tests.support.scripted_ingest import DROP, GARBAGE, SILENCE, ScriptedIngest, scripted_ingest
 from tests.support.till_process import DAY, cents, receipt
 from tests.support.waiting import wait_until
@@ -353,10 +354,7 @@ for number in range(3):
 
 
 def test_a_receipt_counts_as_stored_only_after_it_is_synced_to_disk(tmp_path: Path) -> None:
-    if shutil.which("strace") is None:
-        if os.environ.get("CI"):
-            pytest.fail("strace is missing: install it")
-        pytest.skip("needs strace")
+    require_program("strace")
     calls = "trace=write,pwrite64,unlink,fsync,fdatasync"
     strace = ("strace", "-f", "-y", "-s", "16", "-e", calls, "-o", tmp_path / "trace", sys.executable, "-c", STORING)
     code, output = run_command(tmp_path / "spool", program=strace, cwd=ROOT)
@@ -452,7 +450,7 @@ def test_the_command_stores_sends_and_reports(tmp_path: Path) -> None:
         code, output = run_command("send", example, tmp_path / "wrong.json", *spool, "--to", address, program=CLIENT)
         assert (code, "202" in output, integers_in(output.splitlines()[-1])[0]) == (1, True, 0), output
         server.wait_for_receipts(1, "2026-11-23")
-        wait_until(lambda: server.get("/api/v1/quarantine").json()["entries"], "the rejected receipt is in quarantine")
+        server.wait_for_quarantine(1)
         assert run_check(tmp_path / "data") == (3, 1, 1, 0, 1)
     code, output = run_command("status", *spool, program=CLIENT)
     assert (code, integers_in(output)[0]) == (0, 0)
@@ -524,7 +522,7 @@ def test_given_a_till_and_a_server_that_are_killed_repeatedly_then_every_receipt
             assert healthy.wait(30) == 0, healthy.output
         summary = second.wait_for_receipts(count, DAY)
         revenue = sum(cents(number) for number in range(1, count + 1))
-        assert (summary["revenue"], summary["conflicts"]) == (f"{revenue // 100}.{revenue % 100:02}", 0)
+        assert (summary["revenue"], summary["conflicts"]) == (euros(revenue), 0)
         # After a power cut between the 202 and its deletion, the till repeats its last request.
         with closing(Till(spool, url)) as restarted:
             restarted.sell(*range(count - 20, count + 1))

@@ -12,7 +12,6 @@ from pathlib import Path
 import duckdb
 import httpx
 import psutil
-import pytest
 
 from tests.support.processes import (
     assert_usage_error,
@@ -22,21 +21,16 @@ from tests.support.processes import (
     running_role,
     running_tillstream,
 )
+from tests.support.receipts import RECEIPT_OF_2017
 from tests.support.waiting import wait_until
 from tests.support.webhook_receiver import webhook_receiver
 
-EXAMPLE = (Path(__file__).parent / "receipt-of-2017.json").read_bytes()
 DAY = "2017-11-18"
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return tmp_path / "data"
 
 
 def test_a_receipt_is_shown_before_and_after_a_restart(data: Path) -> None:
     with running_tillstream(data) as first:
-        answer = first.post(EXAMPLE)
+        answer = first.post(RECEIPT_OF_2017)
         assert answer.status_code == 202
         assert answer.json()["day"] == DAY
         summary = first.wait_for_receipts(1, DAY)
@@ -47,7 +41,7 @@ def test_a_receipt_is_shown_before_and_after_a_restart(data: Path) -> None:
     with running_tillstream(data) as second:
         again = second.wait_for_receipts(1, DAY)
         assert again["revenue"] == "4.86"
-        second.post(EXAMPLE)
+        second.post(RECEIPT_OF_2017)
         wait_until(lambda: second.summary()["duplicates"] == 1, "the duplicate is counted")
         assert run_check(data) == (2, 1, 1, 0, 0)
         assert second.command.stop(signal.SIGINT) == 0
@@ -55,7 +49,7 @@ def test_a_receipt_is_shown_before_and_after_a_restart(data: Path) -> None:
 
 
 def test_receipts_accepted_just_before_a_stop_are_shown_after_a_restart(data: Path) -> None:
-    receipts = [json.loads(EXAMPLE) | {"cashReceiptID": number} for number in range(500)]
+    receipts = [json.loads(RECEIPT_OF_2017) | {"cashReceiptID": number} for number in range(500)]
     with running_tillstream(data) as first:
         answer = first.post(json.dumps(receipts).encode(), path="/receipts")
         assert answer.json()["accepted"] == 500
@@ -66,7 +60,7 @@ def test_receipts_accepted_just_before_a_stop_are_shown_after_a_restart(data: Pa
 
 def test_ingest_accepts_receipts_without_loading_the_libraries_of_the_database(data: Path) -> None:
     with running_role("ingest", data) as (command, address):
-        answer = httpx.post(f"{address}/receipt", content=EXAMPLE, headers={"Content-Type": "application/json"})
+        answer = httpx.post(f"{address}/receipt", content=RECEIPT_OF_2017, headers={"Content-Type": "application/json"})
         assert answer.status_code == 202
         loaded = {Path(each.path).name for each in psutil.Process(command.pid).memory_maps()}
     assert not [name for name in loaded if "duckdb" in name or "arrow" in name]
@@ -74,14 +68,14 @@ def test_ingest_accepts_receipts_without_loading_the_libraries_of_the_database(d
 
 def test_the_addresses_stay_the_same_when_a_role_is_killed(data: Path) -> None:
     with running_tillstream(data) as running_up:
-        running_up.post(EXAMPLE)
+        running_up.post(RECEIPT_OF_2017)
         running_up.wait_for_receipts(1, DAY)
         killed = [running_up.command.child(name) for name in ("ingest", "engine")]
         for part in killed:
             part.kill()
             wait_until(lambda part=part: not part.is_running(), "the process has ended")  # type: ignore[misc]
         for number in (2, 3):
-            receipt = json.dumps(json.loads(EXAMPLE) | {"cashReceiptID": number}).encode()
+            receipt = json.dumps(json.loads(RECEIPT_OF_2017) | {"cashReceiptID": number}).encode()
             answer = wait_until(lambda receipt=receipt: running_up.post(receipt), "ingest runs again")  # type: ignore[misc]
             assert answer.status_code == 202
         restarted = [running_up.command.child(name) for name in ("ingest", "engine")]
@@ -98,11 +92,11 @@ def test_a_stalled_engine_reports_its_error_and_recovers(data: Path) -> None:
         obstacle = data / "engine.reach.new"
         obstacle.mkdir()
         engine = running_up.command.child("engine")
-        assert running_up.post(EXAMPLE).status_code == 202
+        assert running_up.post(RECEIPT_OF_2017).status_code == 202
         running_up.command.wait_for_output(re.escape(str(data / "engine.reach")))
         ready = httpx.get(f"{running_up.dashboard}/health/ready")
         assert (ready.status_code, len(ready.json()["errors"])) == (503, 1)
-        receipt = json.dumps(json.loads(EXAMPLE) | {"cashReceiptID": 2}).encode()
+        receipt = json.dumps(json.loads(RECEIPT_OF_2017) | {"cashReceiptID": 2}).encode()
         assert running_up.post(receipt).status_code == 202
         obstacle.rmdir()
         running_up.wait_for_receipts(2, DAY)
@@ -112,7 +106,7 @@ def test_a_stalled_engine_reports_its_error_and_recovers(data: Path) -> None:
 
 def test_a_killed_supervisor_leaves_no_orphans_and_no_lock(data: Path) -> None:
     with running_tillstream(data) as first:
-        first.post(EXAMPLE)
+        first.post(RECEIPT_OF_2017)
         parts = [first.command.child(name) for name in ("ingest", "engine")]
         first.command.process.kill()
         _, alive = psutil.wait_procs(parts, timeout=10)
@@ -123,7 +117,7 @@ def test_a_killed_supervisor_leaves_no_orphans_and_no_lock(data: Path) -> None:
 
 def test_a_second_interrupt_does_not_disturb_the_stop(data: Path) -> None:
     with running_tillstream(data) as first:
-        first.post(EXAMPLE)
+        first.post(RECEIPT_OF_2017)
         first.command.process.send_signal(signal.SIGINT)
         assert first.command.stop(signal.SIGINT) == 0
     with running_tillstream(data) as second:
@@ -169,7 +163,7 @@ def test_each_role_runs_separately(data: Path) -> None:
         running_role("ingest", data) as (ingest, ingest_address),
         running_role("engine", data) as (engine, dashboard_address),
     ):
-        assert httpx.post(f"{ingest_address}/receipt", content=EXAMPLE).status_code == 202
+        assert httpx.post(f"{ingest_address}/receipt", content=RECEIPT_OF_2017).status_code == 202
 
         def shown() -> bool:
             summary = httpx.get(f"{dashboard_address}/api/v1/summary", params={"day": DAY}).json()
@@ -181,7 +175,7 @@ def test_each_role_runs_separately(data: Path) -> None:
 
 def test_a_dead_engine_does_not_stop_ingest(data: Path) -> None:
     with running_role("ingest", data) as (_, ingest_address):
-        assert httpx.post(f"{ingest_address}/receipt", content=EXAMPLE).status_code == 202
+        assert httpx.post(f"{ingest_address}/receipt", content=RECEIPT_OF_2017).status_code == 202
 
 
 def test_a_custom_metric_is_served(data: Path, tmp_path: Path) -> None:
@@ -191,7 +185,7 @@ def test_a_custom_metric_is_served(data: Path, tmp_path: Path) -> None:
         'measures = [{name = "biggest", fold = "max", column = "gross"}]\n'
     )
     with running_tillstream(data, TILLSTREAM_CONFIG=str(config)) as running_up:
-        running_up.post(EXAMPLE)
+        running_up.post(RECEIPT_OF_2017)
         running_up.wait_for_receipts(1, DAY)
         answer = httpx.get(f"{running_up.dashboard}/api/v1/metrics/biggest_receipt", params={"day": DAY})
         assert answer.json()["rows"] == [{"day": DAY, "biggest": "4.86"}]
@@ -206,8 +200,8 @@ def test_verbs_show_an_example(data: Path) -> None:
 
 def test_a_rebuild_has_equal_figures(data: Path) -> None:
     with running_tillstream(data) as first:
-        first.post(EXAMPLE)
-        first.post(EXAMPLE)
+        first.post(RECEIPT_OF_2017)
+        first.post(RECEIPT_OF_2017)
         before = first.wait_for_receipts(1, DAY)
         first.stop()
     code, output = run_command("rebuild", "--data", data)
@@ -235,7 +229,7 @@ def test_an_unknown_metric_is_refused_with_a_list_of_the_metrics(data: Path) -> 
 
 def test_given_a_figure_that_differs_from_the_recount_then_check_exits_with_code_1(data: Path) -> None:
     with running_tillstream(data) as first:
-        first.post(EXAMPLE)
+        first.post(RECEIPT_OF_2017)
         first.wait_for_receipts(1, DAY)
         first.stop()
     with duckdb.connect(str(data / "store.duckdb")) as database:

@@ -20,12 +20,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.support.processes import running_tillstream
+from tests.support.receipts import RECEIPT_OF_2017
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 LOADED_S = 60.0
 LOCKS = ("runtime.lock", "dev.lock")
-EXAMPLE = (Path(__file__).parent / "receipt-of-2017.json").read_bytes()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -104,7 +104,7 @@ def _files(folder: Path) -> set[Path]:
 def test_up_runs_from_the_wheel_alone(environment: Path, tmp_path: Path) -> None:
     program = (str(environment / "bin" / "python"), "-P", "-m", "tillstream")
     with running_tillstream(tmp_path / "data", program=program, cwd=tmp_path) as serving:
-        assert serving.post(EXAMPLE).status_code == 202
+        assert serving.post(RECEIPT_OF_2017).status_code == 202
         serving.wait_for_receipts(1, "2017-11-18")
         page = httpx.get(serving.dashboard)
         assert page.status_code == 200

@@ -5,12 +5,11 @@ from __future__ import annotations
 import secrets
 from functools import cache
 
+from tests.support.access import PASSWORD
 from tillstream.access import password
 from tillstream.access.keys import Key, Keys, changing_keys, create, digest
 from tillstream.access.password import Password
 from tillstream.config.data_directory import DataDirectory
-
-PASSWORD = "pain au levain"
 
 
 @cache

@@ -1,22 +1,17 @@
-"""Set keys and a password with the command line."""
+"""Set keys and a password with the command line, and send keys."""
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
-from tests.support.processes import TILLSTREAM
+from tests.support.processes import verb_output
 
 PASSWORD = "pain au levain"
 
 
-def verb_output(*arguments: object, typed: str = "") -> str:
-    """Run a verb that must succeed with this input, and return its standard output."""
-    done = subprocess.run(
-        [*TILLSTREAM, *map(str, arguments)], input=typed, capture_output=True, text=True, check=False, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+def bearer(key: str) -> dict[str, str]:
+    """The request header that sends a key."""
+    return {"Authorization": f"Bearer {key}"}
 
 
 def set_password(data: Path, text: str = PASSWORD) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import ssl
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.support.requirements import require_program
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +35,7 @@ class Certificate:
 
 
 def openssl(*arguments: object) -> None:
-    program = shutil.which("openssl")
-    if program is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("openssl is missing")
-        pytest.skip("openssl is missing")
-    subprocess.run([program, *map(str, arguments)], check=True, capture_output=True)
+    subprocess.run([require_program("openssl"), *map(str, arguments)], check=True, capture_output=True)
 
 
 def certificate(directory: Path, kind: str = "ec") -> Certificate:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page
 
 from tests.support.processes import RunningTillstream
@@ -16,7 +17,7 @@ from tests.support.receipts import body
 LIVE = "#freshness[data-state=live]"
 STALE = "#freshness[data-state=stale]"
 PAGE_FITS = "() => document.documentElement.scrollWidth <= innerWidth"
-"""A script that returns whether nothing is wider than the screen."""
+"""A script that returns whether the page fits the width of the screen."""
 
 FEED_CONTROL_SCRIPT = """
 const Real = window.EventSource;
@@ -25,7 +26,7 @@ window.EventSource = class extends Real {
 };
 window.emitFeedEvent = (name, data) => window.source.dispatchEvent(new MessageEvent(name, { data: JSON.stringify(data) }));
 """
-"""An initial script for the page. Its function `emitFeedEvent` sends the page an event of the live feed."""
+"""A script for `add_init_script`. It defines a function `emitFeedEvent` that sends an event of the live feed to the page."""
 
 
 def local_time_text() -> str:
@@ -43,7 +44,7 @@ def tile(page: Page, name: str) -> Locator:
 
 
 def open_page(page: Page, tillstream: RunningTillstream, path: str = "/") -> None:
-    """Open a page and wait until it is drawn."""
+    """Open a page and wait until it shows its figures."""
     page.goto(tillstream.dashboard + path)
     page.locator("#page[data-drawn]").wait_for()
 
@@ -60,11 +61,20 @@ def number_pattern(number: int) -> re.Pattern[str]:
 
 
 def attention_links(page: Page, path: str) -> Locator:
-    """Links to addresses with this prefix, in the page's list of things that need attention."""
+    """Links to addresses with this prefix, in the notices of the page."""
     return page.locator(f"#look a[href^='{path}']")
 
 
 def euro_text(amount: str) -> str:
     """The amount as the English page shows it."""
-    whole, _, cents = amount.partition(".")
-    return f"€{int(whole):,}.{cents}"
+    euros, _, cents = amount.partition(".")
+    return f"€{int(euros):,}.{cents}"
+
+
+def serious_violations(page: Page) -> list[tuple[str, list[str]]]:
+    """The serious accessibility violations that Axe finds: the rule and the HTML of some elements."""
+    return [
+        (each["id"], [node["html"][:160] for node in each["nodes"]][:3])
+        for each in Axe().run(page).response["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]

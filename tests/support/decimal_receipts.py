@@ -1,4 +1,4 @@
-"""Read generated receipts with exact decimal amounts."""
+"""Exact amounts: receipts with decimals, and amounts in cents."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ def cents(amount: Decimal | int) -> int:
     rounded = exact.to_integral_value(ROUND_HALF_UP)
     assert abs(exact - rounded) < Decimal("1e-9"), f"{amount} is not a whole number of cents"
     return int(rounded)
+
+
+def euros(amount_cents: int) -> str:
+    """An amount that is not negative, in the form of the API."""
+    return f"{amount_cents // 100}.{amount_cents % 100:02}"
 
 
 def gross_cents(document: dict[str, Any]) -> int:

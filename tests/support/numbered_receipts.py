@@ -1,4 +1,4 @@
-"""Any number of distinct receipts with a known total, for imports."""
+"""Distinct receipts with a known total, for imports."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from tests.support.decimal_receipts import euros
+
 DAY = "2026-11-23"
 GROSS_CENTS = 250
 
 MANY_RECEIPTS = 12_000
 PER_STORE = 500
-"""Receipts per second of one of the seven stores. At this rate an import takes seconds, so a test can interrupt it."""
+"""A rate limit per store, in receipts per second. It makes an import take seconds, so a test can interrupt it."""
 
 
 def numbered_receipt(number: int, day: str = DAY, **fields: Any) -> dict[str, Any]:
@@ -34,8 +36,7 @@ def ndjson(numbers: Iterable[int], day: str = DAY) -> bytes:
 
 def revenue(count: int) -> str:
     """The revenue of this many receipts in the form of the API."""
-    cents = count * GROSS_CENTS
-    return f"{cents // 100}.{cents % 100:02}"
+    return euros(count * GROSS_CENTS)
 
 
 def imported_receipts(state: Path) -> int:

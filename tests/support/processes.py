@@ -98,7 +98,7 @@ class Command:
         return self.wait(timeout_s)
 
     def child(self, name: str) -> psutil.Process:
-        """The child process that has this name among its arguments."""
+        """The child process with this name in its arguments."""
         return wait_until(lambda: self._child(name), f"the child process {name} runs")
 
     def _child(self, name: str) -> psutil.Process | None:
@@ -146,6 +146,22 @@ def run_command(
     """Run a command until it ends, and return its exit code and output."""
     with running_command(*arguments, program=program, cwd=cwd, **environment) as command:
         return command.wait(timeout_s), command.output
+
+
+def verb_output(*arguments: object, typed: str = "") -> str:
+    """Run a verb that must succeed, with `typed` as its input, and return its standard output."""
+    done = subprocess.run(
+        [*TILLSTREAM, *map(str, arguments)], input=typed, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()
+
+
+def list_quarantine(data: Path, *options: str) -> list[dict[str, Any]]:
+    """The entries that `tillstream quarantine list` prints, the newest first."""
+    output = verb_output("quarantine", "list", "--json", *options, "--data", data)
+    entries: list[dict[str, Any]] = json.loads(output)["entries"]
+    return entries
 
 
 def integers_in(text: str) -> list[int]:
@@ -224,6 +240,22 @@ class RunningTillstream:
             return wait_until(enough, f"{count} receipts of {day or 'today'}")
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.command.output}") from error
+
+    def quarantine(self, **filters: str) -> list[dict[str, Any]]:
+        """The quarantine entries from the API, the newest first."""
+        answer = httpx.get(f"{self.dashboard}/api/v1/quarantine", params=filters)
+        answer.raise_for_status()
+        entries: list[dict[str, Any]] = answer.json()["entries"]
+        return entries
+
+    def wait_for_quarantine(self, count: int) -> list[dict[str, Any]]:
+        """Wait until the quarantine has this many entries, and return them."""
+
+        def enough() -> list[dict[str, Any]] | None:
+            entries = self.quarantine()
+            return entries if len(entries) == count else None
+
+        return wait_until(enough, f"{count} entries are in quarantine")
 
     def stop(self) -> int:
         return self.command.stop()

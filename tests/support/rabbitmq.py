@@ -1,4 +1,4 @@
-"""A private RabbitMQ node from Debian's package, with its own name, ports, cookie and data, on loopback."""
+"""Run a private RabbitMQ node from Debian's package on loopback, with its own name, ports, cookie and data."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
+import pika
 import psutil
 
 from tests.support.free_ports import free_port
@@ -32,24 +34,31 @@ end, lists:seq({first}, {last}))."""
 
 
 def missing() -> str:
-    """The reason why RabbitMQ cannot run here, with a hint; empty if it is installed."""
+    """The reason why RabbitMQ cannot run here, with a hint. The text is empty if it is installed."""
     if (PROGRAMS / "rabbitmq-server").exists() and shutil.which("epmd"):
         return ""
     return "RabbitMQ is missing: `make debian` installs it as root, or apt-get install rabbitmq-server"
 
 
+@contextmanager
+def amqp_channel(url: str) -> Iterator[Any]:
+    """A channel on a new connection."""
+    with closing(pika.BlockingConnection(pika.URLParameters(url))) as connection:
+        yield connection.channel()
+
+
 class Node:
-    """A broker with its state in a directory. Any process with the directory can use, kill and stop it."""
+    """A broker with its state in a directory. Every process that can read the directory can use, kill and stop it."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._state = directory / "node.json"
         self._vhosts = 0
-        # References to running children, because Python warns when one is garbage-collected.
+        # Python warns if the object of a running child process is garbage-collected.
         self._children: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
-        """Start the broker with its earlier ports and data, if it has any, and wait until it serves."""
+        """Start the broker, and wait until it serves. A restart keeps the ports and the data."""
         if not self._state.exists():
             self._make()
         if psutil.pid_exists(self._read()["epmd"]):
@@ -87,9 +96,9 @@ class Node:
 
     def _is_serving(self, server: subprocess.Popen[bytes]) -> bool:
         if server.poll() is not None:
-            raise AssertionError(f"RabbitMQ ended: {(self.directory / 'said').read_text()[-2_000:]}")
+            raise AssertionError(f"RabbitMQ ended: {(self.directory / 'output').read_text()[-2_000:]}")
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1.0) as probe:
-            # A running broker answers an unknown protocol version with the one that it supports.
+            # A running broker answers an unknown protocol version with its own.
             probe.sendall(b"AMQP\x00\x00\x00\x00")
             return probe.recv(4) == b"AMQP"
         return False
@@ -121,21 +130,21 @@ class Node:
         return done.stdout
 
     def kill(self) -> None:
-        """Kill the broker's process, as a crash does: nothing is flushed, and no connection is closed properly."""
+        """Kill the broker's process without a chance to flush data or to close connections."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """Stop the broker and its name server; the data stays."""
+        """Stop the broker and its name server, and keep the data."""
         self._end(signal.SIGTERM)
         self._end_process(int(self._read()["epmd"]))
 
     def discard(self) -> None:
-        """Kill the broker and its name server; the data is no longer needed."""
+        """Kill the broker and its name server."""
         self.kill()
         self._end_process(int(self._read()["epmd"]))
 
     def cpu_s(self) -> float:
-        """The processor time of the broker in seconds."""
+        """The CPU time of the broker in seconds."""
         leader = psutil.Process(int(self._read()["server"]))
         return sum(sum(part.cpu_times()[:2]) for part in (leader, *leader.children(recursive=True)))
 
@@ -146,17 +155,17 @@ class Node:
         """Signal the process group of the server: a shell that waits for Erlang."""
         leader = int(self._read()["server"])
         if not leader:
-            # The server is not running. Process group 0 would be this process's own.
+            # The server is not running. Process group 0 would be the group of this process.
             return
         family: list[psutil.Process] = []
         with suppress(psutil.NoSuchProcess):
             family = [psutil.Process(leader), *psutil.Process(leader).children(recursive=True)]
         with suppress(ProcessLookupError):
             os.killpg(leader, number)
-        _, left = psutil.wait_procs(family, STOP_S)
-        for process in left:
+        _, alive = psutil.wait_procs(family, STOP_S)
+        for process in alive:
             process.kill()
-        psutil.wait_procs(left, STOP_S)
+        psutil.wait_procs(alive, STOP_S)
         self._reap()
         self._write(self._read() | {"server": 0})
 
@@ -176,9 +185,9 @@ class Node:
 
     def _environment(self) -> Mapping[str, str]:
         state = self._read()
-        own = {name: value for name, value in os.environ.items() if not name.startswith(("RABBITMQ_", "ERL_"))}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RABBITMQ_", "ERL_"))}
         loopback = "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none"
-        return own | {
+        return inherited | {
             "HOME": str(self.directory),
             "LANG": "C.UTF-8",
             "ERL_EPMD_ADDRESS": "127.0.0.1",

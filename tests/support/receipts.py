@@ -1,8 +1,12 @@
-"""The receipt that most tests use."""
+"""Receipts that most tests use."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+RECEIPT_OF_2017 = (Path(__file__).parent / "receipt-of-2017.json").read_bytes()
+"""A receipt of 4.86 € of 18 November 2017, as a till wrote it."""
 
 NOON_US = 1_795_431_600_000_000  # 2026-11-23 12:00:00 in Paris
 

@@ -1,4 +1,4 @@
-"""Start or stop servers that stay up between test runs: `python -m tests.support.services start | stop`."""
+"""Start or stop servers that run between test runs: `python -m tests.support.services start | stop`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-import pytest
-
 from tests.support.rabbitmq import Node, missing
 
 DIRECTORY = Path(tempfile.gettempdir()) / f"tillstream-services-{os.getuid()}"
-"""The directory of the servers that `make services` starts; the same for every command of a user."""
+"""The directory of the servers. It is the same for all commands of a user."""
 
 
 def running_node() -> Node | None:
-    """The running node that `make services` started, if there is one."""
+    """The node that `make services` started, or None if it does not run."""
     node = Node(DIRECTORY / "rabbitmq")
     return node if node.runs() else None
 
@@ -39,19 +37,11 @@ def stop() -> None:
     shutil.rmtree(DIRECTORY, ignore_errors=True)
 
 
-def or_skip(reason: str) -> None:
-    """Skip the test if there is a reason to; with CI=true, fail it."""
-    if reason and os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)
-
-
 def main(verb: str) -> int:
     if verb == "stop":
         stop()
     elif reason := missing():
-        print(reason, file=sys.stderr)  # noqa: T201 - a command speaks
+        print(reason, file=sys.stderr)  # noqa: T201
         return 1
     else:
         print(f"RabbitMQ {start().url()}")  # noqa: T201

@@ -1,8 +1,8 @@
-"""A till as a separate process. It stores receipts with `examples/till_client.py`, prints each, and forwards them.
+"""A till process that uses `examples/till_client.py`. It stores numbered receipts, prints their numbers, and sends them.
 
     python -m tests.support.till_process SPOOL URL FIRST LAST
 
-It ends once the receipt LAST is stored and all receipts are forwarded.
+It ends as soon as all receipts are sent.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from examples.till_client import Forwarder, Spool
+from tests.support.decimal_receipts import euros
 
 DAY = "2026-03-02"
-_PACE_S = 0.003
+_PAUSE_S = 0.003
 
 
 def receipt(number: int) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def receipt(number: int) -> dict[str, Any]:
         "storeID": "12",
         "terminalID": "1",
         "date": f"{DAY} {number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}",
-        "documentTotal": {"grossTotal": f"{cents(number) // 100}.{cents(number) % 100:02}"},
+        "documentTotal": {"grossTotal": euros(cents(number))},
     }
 
 
@@ -40,14 +41,14 @@ def forward(spool: Path, url: str) -> None:
 
 def main(spool: str, url: str, first: str, last: str) -> None:
     threading.Thread(target=forward, args=(Path(spool), url), daemon=True).start()
-    with closing(Spool(spool)) as stored:
+    with closing(Spool(spool)) as opened:
         for number in range(int(first), int(last) + 1):
-            stored.store(receipt(number))
+            opened.store(receipt(number))
             sys.stdout.write(f"stored {number}\n")
             sys.stdout.flush()
-            time.sleep(_PACE_S)
-        while stored.waiting():
-            time.sleep(_PACE_S)
+            time.sleep(_PAUSE_S)
+        while opened.waiting():
+            time.sleep(_PAUSE_S)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ from tests.support.processes import run_command
 from tests.support.proxy import Proxy
 from tests.support.rabbitmq import Node
 from tests.support.receipts import body
+from tests.support.requirements import skip_or_fail
 from tests.support.role_processes import RoleProcess, running_roles
-from tests.support.services import or_skip
 from tests.support.settings import default_settings
 from tests.support.waiting import wait_until
 
@@ -68,7 +68,7 @@ def receipt(number: int, store: str = "12", till: int = 1) -> bytes:
 
 @pytest.fixture(scope="module")
 def site(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    or_skip(haproxy.missing())
+    skip_or_fail(haproxy.missing())
     folder = tmp_path_factory.mktemp("site")
     proxy = Proxy(node.port)
     config = folder / "tillstream.toml"
@@ -197,7 +197,7 @@ def test_the_balancer_passes_the_live_feed_on(site: Site) -> None:
 
 
 def test_given_https_then_the_balancer_forwards_the_scheme_and_the_client_address(tmp_path: Path) -> None:
-    or_skip(haproxy.missing())
+    skip_or_fail(haproxy.missing())
     own = certificate(tmp_path)
     pem = tmp_path / "both.pem"
     pem.write_text(own.certificate.read_text() + own.key.read_text())

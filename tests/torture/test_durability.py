@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -17,6 +15,7 @@ import pytest
 
 from tests.support.ingest import JSON, NDJSON, Connection, encoded
 from tests.support.processes import Command, address_of
+from tests.support.requirements import require_program
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.torture
@@ -30,10 +29,7 @@ ACKNOWLEDGED = re.compile(r"(?:write|writev|sendto|sendmsg)\(.*HTTP/1\.1 202 ")
 
 @pytest.fixture
 def trace(tmp_path: Path) -> Path:
-    if shutil.which("strace") is None:
-        if os.environ.get("CI"):
-            pytest.fail("strace is missing: install it")
-        pytest.skip("needs strace")
+    require_program("strace")
     return tmp_path / "trace"
 
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 import httpx
-import pika
 import pytest
 
 from tests.support.dashboard_api import all_receipts
 from tests.support.ingest import JSON, encoded
 from tests.support.proxy import Proxy
-from tests.support.rabbitmq import Node
+from tests.support.rabbitmq import Node, amqp_channel
 from tests.support.role_processes import RoleProcess
 from tests.support.waiting import wait_until
 
@@ -139,16 +137,9 @@ def start_system(tmp_path: Path, node: Node) -> Iterator[StartSystem]:
 
 
 @pytest.fixture
-def proxy(node: Node) -> Iterator[Proxy]:
-    proxy = Proxy(node.port)
-    yield proxy
-    proxy.close()
-
-
-@pytest.fixture
 def channel(broker_url: str) -> Iterator[Any]:
-    with closing(pika.BlockingConnection(pika.URLParameters(broker_url))) as connection:
-        yield connection.channel()
+    with amqp_channel(broker_url) as channel:
+        yield channel
 
 
 def test_both_roles_wait_for_a_broker_that_starts_later(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.inprocess import api_types
-from tests.support import services
+from tests.support.requirements import skip_or_fail
 
 ROOT = Path(__file__).parents[2]
 LINE_LENGTH = 120
@@ -24,7 +24,7 @@ def written_by_hand() -> list[Path]:
 @pytest.fixture
 def node() -> str:
     found = shutil.which("node")
-    services.or_skip("" if found else "node is not installed; on Debian: apt-get install nodejs npm")
+    skip_or_fail("" if found else "node is not installed; on Debian: apt-get install nodejs npm")
     return str(found)
 
 
@@ -36,7 +36,7 @@ def test_given_node_when_it_runs_the_tests_of_the_scripts_then_they_pass(node: s
 
 
 def test_given_the_openapi_document_then_the_types_of_the_api_are_current(node: str) -> None:
-    services.or_skip("" if (ROOT / "node_modules").is_dir() else "its packages are not installed: make node-modules")
+    skip_or_fail("" if (ROOT / "node_modules").is_dir() else "its packages are not installed: make node-modules")
     assert api_types.generate("--check") == 0, "run `make types`"
 
 

@@ -13,9 +13,10 @@ import httpx
 import pytest
 from starlette.requests import Request
 
-from tests.inprocess.access import PASSWORD, add_key, set_password
+from tests.inprocess.access import add_key, set_password
 from tests.inprocess.dashboard import DashboardClient, dashboard_server
 from tests.inprocess.pipeline import Pipeline
+from tests.support.access import PASSWORD
 from tests.support.waiting import wait_until
 from tillstream.access import machine_token, password, sessions
 from tillstream.access.sessions import COOKIE
