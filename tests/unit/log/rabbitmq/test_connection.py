@@ -104,13 +104,6 @@ async def channel_number(session: Connection) -> int:
 
 
 @pytest.fixture
-def proxy(node: Node) -> Iterator[Proxy]:
-    proxy = Proxy(node.port)
-    yield proxy
-    proxy.close()
-
-
-@pytest.fixture
 def reconnecting(node: Node, proxy: Proxy) -> Iterator[ReconnectingConnection[Connection]]:
     connection = ReconnectingConnection(node.url(port=proxy.port), "test", open_session)
     yield connection
