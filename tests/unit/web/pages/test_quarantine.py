@@ -139,9 +139,9 @@ def test_given_a_conflict_when_shown_then_both_versions_stand_side_by_side_and_i
     client = DashboardClient(pipeline)
     [entry] = ids(client, kind="conflict")
     page = client.request(f"/quarantine/{entry}").text
-    assert page.count('differs">') == 4
+    assert page.count('different">') == 4
     assert re.search(
-        r'<td class="text differs">5</td><td class="text differs">9</td><td class="differs">≠ differs</td>', page
+        r'<td class="text different">5</td><td class="text different">9</td><td class="different">≠ differs</td>', page
     )
     assert 'href="/receipts/' in page
     assert ">Replay<" not in page

@@ -32,7 +32,7 @@ def macros() -> Any:
 def test_given_a_session_when_a_page_is_shown_then_one_can_log_out(pipeline: Pipeline) -> None:
     client = DashboardClient(pipeline)
     assert (
-        '<form class="leave" action="/logout" method="post">'
+        '<form class="logout" action="/logout" method="post">'
         in client.request("/receipts", headers={"Cookie": f"{COOKIE}=x"}).text
     )
     assert "/logout" not in client.request("/receipts").text

@@ -64,7 +64,7 @@ export function categories({ categories: list, currency }) {
       h("th", { scope: "row" }, h("a", { href: places.category(category) }, category)),
       h("td", { class: "plot" }, bars(revenue, before, top)),
       h("td", { class: "number" }, roundMoney(revenue, currency)),
-      h("td", { class: "number mute optional" }, count(quantity)),
+      h("td", { class: "number muted optional" }, count(quantity)),
       h("td", { class: "number" }, changeElement(change)),
     ),
   );
@@ -84,7 +84,7 @@ export function shops({ shops: ranking, currency }) {
     h(
       "tr",
       // A gap separates the worst shops from the best.
-      { class: best.length > 0 && i === best.length ? "parted" : null },
+      { class: best.length > 0 && i === best.length ? "separated" : null },
       h("th", { scope: "row" }, h("a", { href: places.store(store) }, title)),
       h("td", { class: "optional" }, spark(sold)),
       h("td", { class: "number" }, roundMoney(revenue, currency)),
@@ -103,7 +103,7 @@ export function tills({ tills: list, scope, currency }) {
       h("th", { scope: "row" }, h("a", { href: places.till(scope.store ?? "", till) }, t("till_name", { till }))),
       h("td", { class: "number" }, count(receipts)),
       h("td", { class: "number" }, money(revenue, currency)),
-      h("td", { class: "number mute" }, last ? time(last) : "–"),
+      h("td", { class: "number muted" }, last ? time(last) : "–"),
     ),
   );
   replaceContent($("tills"), ...rows);
@@ -121,7 +121,7 @@ export function products({ products: lists, currency }) {
         "tr",
         {},
         h("th", { scope: "row" }, h("a", { href: places.product(product) }, description || product)),
-        h("td", { class: "number mute optional" }, count(quantity)),
+        h("td", { class: "number muted optional" }, count(quantity)),
         h("td", { class: "number" }, roundMoney(revenue, currency)),
         h("td", { class: "number" }, changeElement(change)),
       ),
@@ -171,11 +171,11 @@ export function latest({ latest: list, currency }) {
       "a",
       { href: places.receipt(key) },
       h("time", {}, timeWithSeconds(sold)),
-      h("span", { class: "where" }, `${title} · ${t("till_name", { till })}`, flag),
+      h("span", { class: "place" }, `${title} · ${t("till_name", { till })}`, flag),
       h("span", { class: gross.startsWith("-") ? "number negative" : "number" }, money(gross, currency)),
-      h("span", { class: "what" }, what),
+      h("span", { class: "content" }, what),
     );
-    return h("li", { class: animates && !knownReceipts.has(key) ? "arriving" : null }, link);
+    return h("li", { class: animates && !knownReceipts.has(key) ? "new" : null }, link);
   });
   replaceContent($("latest"), ...items);
   knownReceipts = new Set(list.map(({ key }) => key));
@@ -192,7 +192,7 @@ export function crumbs({ scope }) {
   }
   const parents = scope.parents.map((parent) => h("a", { href: placeOf(parent) }, parent.title));
   const links = [h("a", { href: places.chain() }, t("all_shops")), ...parents];
-  const separated = links.flatMap((link) => [link, h("span", { class: "sep", "aria-hidden": "true" }, "›")]);
+  const separated = links.flatMap((link) => [link, h("span", { class: "separator", "aria-hidden": "true" }, "›")]);
   const name = scope.kind === "till" ? t("till_name", { till: scope.till }) : scope.title;
   const city = scope.city && scope.city !== scope.title && h("span", { class: "note" }, scope.city);
   replaceContent($("crumbs"), ...separated, h("h1", {}, name), city);
@@ -223,7 +223,7 @@ export function arrange(overview) {
   for (const [id, isShown] of SHOWN_IF) {
     $(id).hidden = !isShown(overview);
   }
-  $("page").classList.toggle("of-lines", isOfLines(overview));
+  $("page").classList.toggle("lines-only", isOfLines(overview));
   for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a.csv"))) {
     link.href = `/api/v1/overview/${link.dataset.panel}.csv?${query()}`;
   }

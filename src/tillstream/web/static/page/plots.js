@@ -214,14 +214,15 @@ export function spark(values, width = 64, height = 18) {
 export function heatMap({ hours: { hours, rows }, currency }) {
   const amounts = rows.flatMap((row) => row.revenue.map((value) => Number(value ?? 0)));
   const top = Math.max(1, ...amounts);
-  const corner = h("th", { scope: "col" }, h("span", { class: "sr" }, t("category")));
+  const corner = h("th", { scope: "col" }, h("span", { class: "visually-hidden" }, t("category")));
   const head = h("tr", {}, corner, ...hours.map((hour) => h("th", { scope: "col" }, String(hour))));
   const body = rows.map(({ category, revenue }) => {
     const cells = revenue.map((value, i) => {
       const text = money(value, currency);
       const depth = (Math.max(0, Number(value ?? 0)) / top) ** 0.7;
       const style = `--depth:${(depth * 100).toFixed(0)}%`;
-      return h("td", { title: `${category}, ${hours[i]} h: ${text}`, style }, h("span", { class: "sr" }, text));
+      const label = h("span", { class: "visually-hidden" }, text);
+      return h("td", { title: `${category}, ${hours[i]} h: ${text}`, style }, label);
     });
     return h("tr", {}, h("th", { scope: "row" }, category), ...cells);
   });
