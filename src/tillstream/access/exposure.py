@@ -1,4 +1,4 @@
-"""Protection of ports that other machines can reach: TLS, and the rule that they need keys, a password and TLS."""
+"""Protection of ports that other machines can reach: TLS, and the check for keys, a password and TLS."""
 
 from __future__ import annotations
 

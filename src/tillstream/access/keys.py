@@ -28,10 +28,10 @@ VERSION = 1
 """The version of the key file. Files of a newer version are rejected and stay unchanged."""
 
 KEYS_LIMIT = 10_000
-"""The maximum number of keys in a file. Above it, the oldest revoked keys are removed."""
+"""The maximum number of keys in a file. If there are more, the oldest revoked keys are removed."""
 
 Entropy = Callable[[int], bytes]
-"""Returns the requested number of random bytes, as `secrets.token_bytes` does."""
+"""A function that returns the requested number of random bytes, such as `secrets.token_bytes`."""
 
 _ID_BYTES = 4
 _SECRET_BYTES = 32
@@ -133,7 +133,7 @@ def read_keys(file: Path) -> Keys:
 
 @contextmanager
 def changing_keys(file: Path) -> Iterator[tuple[Keys, Callable[[Keys], None]]]:
-    """Lock the file within the block. Yields its keys, and a function that saves other keys.
+    """Lock the key file. Yields its keys and a function that replaces them.
 
     Raises `AccessError` and `DataDirectoryError`.
     """

@@ -26,7 +26,7 @@ _MEMORY_BYTES = 64 * 1024 * 1024
 
 
 class Password(Struct, frozen=True, forbid_unknown_fields=True):
-    """The stored hash of the password. `salt` and `digest` are hexadecimal; each new password gets a new random salt."""
+    """The stored hash of a password. `salt` and `digest` are hexadecimal. Each new password gets a new random salt."""
 
     version: int
     salt: str

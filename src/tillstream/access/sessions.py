@@ -35,7 +35,7 @@ TOTAL_PAUSE_S = 5
 """All addresses together may make 30 attempts, then one every 5 s."""
 
 ADDRESSES_LIMIT = 10_000
-"""The maximum number of addresses with their own limit. All others share the total limit only."""
+"""The maximum number of addresses with a limit. Only the total limit applies to further addresses."""
 
 _IPV6_NETWORK_BITS = 64
 _TOTAL = ""
@@ -105,7 +105,7 @@ class Sessions:
 
 
 def _read(file: Path) -> dict[str, Session]:
-    """Read the stored sessions. Return none if the file is unreadable: users then log in again."""
+    """Read the stored sessions. Return none if the file is unreadable. Users then have to log in again."""
     try:
         stored = msgspec.json.decode(file.read_bytes(), type=_File)
         return stored.sessions if stored.version == VERSION else {}
@@ -140,7 +140,7 @@ class LoginAttempts:
         return 0
 
     def forgive(self, address: str) -> None:
-        """Return the last attempt to the total limit, and reset the limit of the address."""
+        """Reset the limit of the address, and do not count its last attempt in the total."""
         self._total.put_back(_TOTAL)
         self._by_address.fill(_network(address))
 

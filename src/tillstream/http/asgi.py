@@ -80,7 +80,7 @@ class _Adapter:
         task.add_done_callback(self._tasks.discard)
 
     def reject(self, _headers: Headers) -> Response | None:
-        """Reject nothing, because the application decides only after the body is read."""
+        """Return None, because ASGI applications receive every body."""
         return None
 
     async def close(self) -> None:
@@ -99,7 +99,7 @@ class _Cycle:
         self._unread = not request.truncated
         self._start: Message | None = None
         self._started = False
-        # The bytes of the body that the application still has to send; None if the length is unknown.
+        # The number of body bytes that are not sent yet; None if the length of the body is unknown.
         self._remaining: int | None = None
         self._without_body = request.method == b"HEAD"
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -128,7 +128,7 @@ class _Cycle:
         if self._started:
             self._exchange.abort()
         else:
-            self._exchange.respond(messages.error(500, "something went wrong here", "the log says more"))
+            self._exchange.respond(messages.error(500, "internal error", "see the log of the server"))
 
     async def _receive(self) -> Message:
         if self._unread:
@@ -144,7 +144,7 @@ class _Cycle:
             self._start = message
             return
         if message["type"] != "http.response.body" or self._start is None or self._done.done():
-            raise RuntimeError(f"{message['type']} is out of order")
+            raise RuntimeError(f"the message {message['type']} is out of order")
         body, more = message.get("body", b""), message.get("more_body", False)
         if not self._started:
             self._send_head(self._start, None if more else len(body))
@@ -189,7 +189,10 @@ class _Cycle:
 
 
 def _split(target: bytes) -> tuple[bytes, bytes, bytes]:
-    """Return the path, the query, and the host of an absolute target, else an empty host (RFC 9112, section 3.2)."""
+    """Return the path, query and host of a request target (RFC 9112, section 3.2).
+
+    The host is empty unless the target is absolute.
+    """
     if target.startswith(b"/") or b"://" not in target:
         path, _, query = target.partition(b"#")[0].partition(b"?")
         return path, query, b""

@@ -13,7 +13,7 @@ class MemoryBudget:
         self.reserved_bytes = 0
 
     def reserve(self, size_bytes: int) -> bool:
-        """Reserve the bytes and return True, or return False if the budget has fewer bytes left."""
+        """Reserve the bytes and return True, or return False if too few bytes are left."""
         if self.reserved_bytes + size_bytes > self._limit_bytes:
             return False
         self.reserved_bytes += size_bytes
@@ -40,14 +40,14 @@ class Reservation:
         self.release()
 
     def grow(self, size_bytes: int) -> bool:
-        """Reserve `size_bytes` more and return True, or return False if the budget has fewer bytes left."""
+        """Reserve `size_bytes` more and return True, or return False if too few bytes are left."""
         if not self._budget.reserve(size_bytes):
             return False
         self.size_bytes += size_bytes
         return True
 
     def resize(self, size_bytes: int) -> bool:
-        """Change the size to `size_bytes` and return True, or return False if the budget has too few bytes left."""
+        """Change the size to `size_bytes` and return True, or return False if too few bytes are left."""
         return self.grow(size_bytes - self.size_bytes)
 
     def release(self) -> None:

@@ -80,13 +80,13 @@ class Application(Protocol):
     """Responds to requests. The server calls it on the event loop."""
 
     answers_half_closed: bool
-    """Whether a client that has closed its sending side gets a response; if not, it counts as disconnected."""
+    """Whether clients that have closed their sending side get responses. If not, they count as disconnected."""
 
     def handle(self, request: Request, exchange: Exchange) -> None:
-        """Respond to a request, before or after this call returns. Release the reservation of the request."""
+        """Respond to a request, before or after this call returns, and release its reservation."""
 
     def reject(self, headers: Headers) -> Response | None:
-        """Return a rejection for a client that may not send a large body; None to read the body."""
+        """Return a response that rejects a request with a large or chunked body, or None to accept the body."""
 
 
 def error(status: int, message: str, hint: str, headers: bytes = b"", *, close: bool = False) -> Response:
@@ -97,17 +97,17 @@ def error(status: int, message: str, hint: str, headers: bytes = b"", *, close: 
 
 def malformed(reason: str) -> Response:
     """Return the response to data that are not an HTTP/1.1 request."""
-    return error(400, f"not a request of HTTP/1.1: {reason}", "see /docs", close=True)
+    return error(400, f"this is not an HTTP/1.1 request: {reason}", "see /docs", close=True)
 
 
 def timeout(part: str, limit_s: float) -> Response:
-    """Return the response to a request if one part of it, the headers or the body, took too long."""
-    return error(408, f"the {part} took longer than {limit_s * 1_000:.0f} ms", "send it again", close=True)
+    """Return the response to a request whose `part` (the headers or the body) took longer than `limit_s`."""
+    return error(408, f"the {part} took longer than {limit_s * 1_000:.0f} ms", "send the request again", close=True)
 
 
 def overloaded(reason: str) -> Response:
     """Return the response to a request that was not processed because a limit of the server was reached."""
-    return error(503, reason, "nothing was stored; send it again", RETRY, close=True)
+    return error(503, reason, "nothing was stored; send the request again", RETRY, close=True)
 
 
 def is_cross_site(headers: Mapping[bytes, bytes]) -> bool:

@@ -93,7 +93,7 @@ def document(
 
 
 def convert(schema: Any, change: Callable[[JsonSchema], JsonSchema]) -> Any:
-    """Return a copy of a JSON Schema in which `change` has replaced every object, inner objects first."""
+    """Apply `change` to every object of a JSON Schema, inner objects first, and return the result."""
     if isinstance(schema, list):
         return [convert(part, change) for part in schema]
     if isinstance(schema, dict):

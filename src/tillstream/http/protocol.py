@@ -59,7 +59,9 @@ class Connection(RequestReader, asyncio.Protocol):
             self.abort()
         elif not allowed:
             problem = "too many connections are open"
-            self._reject(messages.error(503, problem, "keep fewer, and keep them alive", messages.RETRY, close=True))
+            self._reject(
+                messages.error(503, problem, "open fewer connections, and reuse them", messages.RETRY, close=True)
+            )
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._transport = None
@@ -127,7 +129,7 @@ class Connection(RequestReader, asyncio.Protocol):
         self._transport.pause_reading()
         self._paused = True
         if len(self._waiting) > PIPELINE_LIMIT:
-            self._reject(messages.overloaded("too many requests wait on this connection"))
+            self._reject(messages.overloaded("too many requests are queued on this connection"))
 
     def _handle(self, request: Request) -> None:
         self._answering = True
@@ -137,7 +139,7 @@ class Connection(RequestReader, asyncio.Protocol):
         self._connections.app.handle(request, self)
 
     def _drain(self) -> None:
-        """Pass on queued requests until one of them is not answered immediately, then continue to read."""
+        """Process queued requests. Continue reading after all of them are answered."""
         self._draining = True
         while self._waiting and not (self._answering or self._blocked):
             self._handle(self._waiting.popleft())
@@ -174,7 +176,7 @@ class Connection(RequestReader, asyncio.Protocol):
 
     def write(self, part: bytes) -> None:
         if self._transport is not None and part:
-            # Joining would copy the part for each viewer of a stream.
+            # `writelines` does not copy the part, which many connections may share.
             self._transport.writelines((b"%x\r\n" % len(part), part, b"\r\n") if self._chunked else (part,))
 
     def finish(self) -> None:
@@ -231,7 +233,7 @@ class Connection(RequestReader, asyncio.Protocol):
             )
         )
 
-    # -- ends
+    # -- closing
 
     def _reject(self, response: Response) -> None:
         self._drop_body()
@@ -259,7 +261,7 @@ class Connection(RequestReader, asyncio.Protocol):
             self._transport.write_eof()
 
     def overdue(self) -> None:
-        """End the connection after its deadline."""
+        """End the connection, because its deadline has passed."""
         if self._blocked or self._stage is CLOSING:
             self.abort()
         elif self._stage is BODY:
@@ -275,7 +277,7 @@ class Connection(RequestReader, asyncio.Protocol):
             self._hang_up()
 
     def _hang_up(self) -> None:
-        """Close the connection after all data are sent. Abort if the client does not read them in time."""
+        """Close the connection after all data are sent, or abort it if the client does not read them in time."""
         self._stage = CLOSING
         self._limit_writing()
         if self._transport is not None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tillstream.http.server import Connections
 
 REPEAT_LIMIT = 100
-"""The maximum number of repeated fields in a head, because joining their values takes time."""
+"""The maximum number of repeated header fields. Joining more values would take too long."""
 
 # Bodies below 100,000 bytes reserve no memory. The limit on connections bounds their total size.
 _UNRESERVED_DIGITS = 5
@@ -95,7 +95,8 @@ class RequestReader:
         except httptools.HttpParserError as error:
             self._reject(messages.malformed(str(error)))
         if self._stage is HEAD or (self._in_trailers and self._stage is BODY):
-            # If these data also contain the end of a request or a chunk size, the length of the rest is unknown.
+            # If these data also contain the end of a request or a chunk size, it is unknown
+            # how many bytes belong to the head or the trailers.
             self._head_bytes += 0 if self._framing_seen else len(data)
             if self._head_bytes > self._connections.header_limit_bytes:
                 self._reject_head()
@@ -126,8 +127,8 @@ class RequestReader:
         if name in headers:
             self._repeats += 1
             if self._repeats > REPEAT_LIMIT:
-                problem = f"more than {REPEAT_LIMIT} fields repeat"
-                self._reject(messages.error(431, problem, "send fewer", close=True))
+                problem = f"more than {REPEAT_LIMIT} header fields are repeated"
+                self._reject(messages.error(431, problem, "send fewer header fields", close=True))
                 return
             value = headers[name] + (b"; " if name == b"cookie" else b", ") + value
         headers[name] = value
@@ -136,7 +137,7 @@ class RequestReader:
         if self._stage is not HEAD:
             return
         headers, connections, parser = self._headers, self._connections, self._parser
-        # Reading the version from the parser is slow. Without a Connection field, only HTTP/1.1 keeps a connection open.
+        # Reading the version from the parser is slow. Without a Connection field, only HTTP/1.1 keeps connections open.
         self._keep_alive, self._version = parser.should_keep_alive(), "1.1"
         if not self._keep_alive or b"connection" in headers:
             self._version = parser.get_http_version()
@@ -175,7 +176,7 @@ class RequestReader:
             self._body = [self._body, part]
 
     def on_chunk_header(self) -> None:
-        # Data or trailers follow. If they are data, `on_body` corrects this.
+        # Either data or trailers follow. If they are data, `on_body` resets the flag.
         if self._stage is BODY:
             self._in_trailers = self._framing_seen = True
 
@@ -196,13 +197,13 @@ class RequestReader:
             self._reject(rejection)
         elif reservation.size_bytes + size > limit_bytes:
             problem = f"the body has more than {limit_bytes} bytes"
-            self._reject(messages.error(413, problem, "send less at a time", close=True))
+            self._reject(messages.error(413, problem, "send a smaller body", close=True))
         elif not reservation.grow(size):
-            self._reject(messages.overloaded("too much is being read"))
+            self._reject(messages.overloaded("the server is receiving too much data"))
 
     def _reject_head(self) -> None:
         problem = f"the headers have more than {self._connections.header_limit_bytes} bytes"
-        self._reject(messages.error(431, problem, "send fewer", close=True))
+        self._reject(messages.error(431, problem, "send shorter headers", close=True))
 
     def _drop_body(self) -> None:
         self._body = b""
@@ -252,7 +253,7 @@ def _check_head(version: str, headers: Headers) -> Response | None:
     if host is None and version == "1.1":
         return messages.malformed("the Host field is missing")
     if host is not None and not _HOST.fullmatch(host):
-        return messages.malformed("the Host field is repeated or is not a host")
+        return messages.malformed("the Host field is repeated or invalid")
     encoding = headers.get(b"transfer-encoding")
     if encoding is None:
         return None

@@ -20,7 +20,7 @@ from tillstream.http.messages import Application
 from tillstream.http.protocol import Connection
 
 BACKLOG = 4_096
-"""The maximum number of connections that wait to be accepted."""
+"""The maximum number of connections that the operating system queues."""
 
 TLS_CLOSING_S = 1.0
 """The maximum time that the server waits for a client to close TLS."""
@@ -29,7 +29,7 @@ _logger = structlog.get_logger()
 
 
 class Connections:
-    """The open connections of one server, their limits, and the state that they share. Bound to one event loop."""
+    """The open connections of one server, their limits, and the state that they share. Not thread-safe."""
 
     def __init__(
         self,
@@ -110,8 +110,8 @@ async def serve(
     """Serve until `stop` is set. Then call `stopping`, and wait up to `limit_s` for open requests.
 
     `ready` is called with the port. The coroutines of `background` run until the server stops and must not return
-    earlier. Raises `AccessError` if the TLS files cannot be used, and `OperationalError` if the server called `name`
-    fails.
+    earlier. `name` identifies the server in errors and log events. Raises `AccessError` if the TLS files cannot be
+    used, and `OperationalError` if the server fails.
     """
     with listener:
         port: int = listener.getsockname()[1]
@@ -130,7 +130,7 @@ async def serve(
             ready(port)
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for ended in done - {stopped}:
-                raise OperationalError("serve", f"{name} on port {port}", ended.exception() or "it ended by itself")
+                raise OperationalError("serve", f"{name} on port {port}", ended.exception() or "it ended unexpectedly")
         finally:
             for task in tasks:
                 task.cancel()

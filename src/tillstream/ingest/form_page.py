@@ -1,4 +1,4 @@
-"""A page on which people type a receipt, and the answers to it as pages."""
+"""The HTML form for entering a receipt, and the HTML responses to it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tillstream.receipt.model import Fault
 
 HTML = "text/html; charset=utf-8"
 
-# With a stricter referrer policy, browsers would call the origin of a form `null`.
+# With a stricter referrer policy, browsers send `Origin: null` with a form.
 SECURITY_HEADERS = (
     b"content-security-policy: default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; form-action 'self'; "
     b"base-uri 'none'; frame-ancestors 'none'\r\n"
@@ -30,10 +30,10 @@ SECURITY_HEADERS = (
     b"cache-control: no-cache\r\n"
 )
 
-_SENT = MEDIA_TYPE.encode()
+_FORM_TYPE = MEDIA_TYPE.encode()
 
 EMPTY_ROWS = {"lines": 3, "settlements": 2}
-"""Rows of an empty form."""
+"""The number of rows in each table of an empty form."""
 
 _ROWS_LIMIT = 200
 _VALUES_LIMIT = 5_000
@@ -42,7 +42,7 @@ _FOLDER = Path(__file__).parent
 _ASSETS = _FOLDER / "assets"
 
 Fields = Mapping[str, tuple[str, Mapping[str, Any]]]
-"""The label of each field, and the attributes of its input."""
+"""The label and the HTML attributes of each input, by the name of the field."""
 
 _DECIMAL = {"inputmode": "decimal"}
 _REQUIRED = {"required": ""}
@@ -74,7 +74,7 @@ _NAMES = {name: label for fields in (_RECEIPT, _TOTAL) for name, (label, _) in f
 
 
 class _Outcome(Struct):
-    """What the page needs of an answer in JSON."""
+    """The parts of a JSON response that the page shows."""
 
     errors: list[Fault] = []
     receipt_key: str = msgspec.field(name="receiptKey", default="")
@@ -82,7 +82,7 @@ class _Outcome(Struct):
 
 
 def documents() -> dict[str, Document]:
-    """The empty form and its files by path."""
+    """Return the empty form and its files by path."""
     return {
         "/receipt": Document(HTML, _empty, SECURITY_HEADERS),
         "/receipt/form.css": Document("text/css", (_ASSETS / "form.css").read_bytes),
@@ -91,23 +91,21 @@ def documents() -> dict[str, Document]:
 
 
 def wants_page(headers: Headers) -> bool:
-    """Whether a browser sent a form and shows the answer to a person."""
-    sent = headers.get(b"content-type", b"").lower().startswith(_SENT)
-    return sent and b"text/html" in headers.get(b"accept", b"").lower()
+    """Return whether a request contains a form and accepts HTML."""
+    is_form = headers.get(b"content-type", b"").lower().startswith(_FORM_TYPE)
+    return is_form and b"text/html" in headers.get(b"accept", b"").lower()
 
 
-def as_page(answer: Response, form: bytes) -> Response:
-    """An answer to a form as a page. Where the receipt was refused, the page has the form as it was filled in."""
-    outcome = msgspec.json.decode(answer.body, type=_Outcome)
+def as_page(response: Response, form: bytes) -> Response:
+    """Convert the JSON response to a form to HTML. If the receipt was refused, the page contains the filled form."""
+    outcome = msgspec.json.decode(response.body, type=_Outcome)
     if outcome.receipt_key:
         body = _render("accepted.html", key=outcome.receipt_key, day=outcome.day)
     else:
         body = _form(_values(form), outcome.errors)
-    kept = b"".join(
-        line + b"\r\n" for line in answer.headers.split(b"\r\n") if line and not line.startswith(b"content-type:")
-    )
-    head = f"content-type: {HTML}\r\n".encode()
-    return Response(answer.status, head + SECURITY_HEADERS + kept, body, answer.close)
+    other_headers = re.sub(rb"content-type:.*\n", b"", response.headers)
+    content_type = f"content-type: {HTML}\r\n".encode()
+    return Response(response.status, content_type + SECURITY_HEADERS + other_headers, body, response.close)
 
 
 @cache
@@ -116,12 +114,12 @@ def _empty() -> bytes:
 
 
 def _form(values: Mapping[str, str], errors: list[Fault]) -> bytes:
-    inner = [fault.path.removeprefix("$.") for fault in errors]
+    paths = [fault.path.removeprefix("$.") for fault in errors]
     faults = [
         {"path": path, "label": _label(path), "error": fault.error, "hint": fault.hint}
-        for path, fault in zip(inner, errors, strict=True)
+        for path, fault in zip(paths, errors, strict=True)
     ]
-    return _render("form.html", values=values, faults=faults, wrong=frozenset(inner))
+    return _render("form.html", values=values, faults=faults, wrong=frozenset(paths))
 
 
 def _render(template: str, **values: Any) -> bytes:
@@ -142,23 +140,26 @@ def _environment() -> Environment:
 
 
 def _row_count(part: str, values: Mapping[str, str]) -> int:
-    """Rows of a table: those that are filled in, and some empty ones. The script adds more."""
+    """Return the number of rows of a table: one more than are filled in, and at least the number of an empty form."""
     filled = [int(found[2]) for name in values if (found := _PATH.fullmatch(name)) and found[1] == part]
     return min(max(EMPTY_ROWS[part], 2 + max(filled, default=-1)), _ROWS_LIMIT)
 
 
 def _label(path: str) -> str:
-    """The label of a field: `Line 2, gross`."""
+    """Return the label of the field at a path, for example `Line 2, gross`."""
     found = _PATH.fullmatch(path)
     if found is None:
         return _NAMES.get(path, path)
     part, index, name = found.groups()
-    what, fields = ("Line", _LINE) if part == "lines" else ("Payment", _PAYMENT)
-    return f"{what} {int(index) + 1}, {fields[name][0].lower()}" if name in fields else path
+    row, fields = ("Line", _LINE) if part == "lines" else ("Payment", _PAYMENT)
+    return f"{row} {int(index) + 1}, {fields[name][0].lower()}" if name in fields else path
 
 
 def _values(form: bytes) -> dict[str, str]:
-    """The values of a form by the names of its fields. Rows have no gaps, as in the paths of faults."""
+    """Return the values of a form by field name.
+
+    Empty rows are removed, because the paths of faults do not count them.
+    """
     try:
         pairs = parse_qsl(form.decode("utf-8", "replace"), max_num_fields=_VALUES_LIMIT)
     except ValueError:

@@ -16,22 +16,22 @@ from tillstream.receipt.amounts import AMOUNT_LIMIT
 from tillstream.receipt.model import Fault, Receipt
 from tillstream.receipt.validation import ID_LIMIT, ITEMS_LIMIT
 
-DESCRIPTION = "Takes cash receipts. 202 means that they are on disk."
-SECURITY = openapi.key_schemes("a key of `tillstream keys add`, once there is one")
+DESCRIPTION = "Accepts cash receipts. Status 202 means that they are stored on disk."
+SECURITY = openapi.key_schemes("an API key, if keys exist; `tillstream keys add` creates one")
 RESPONSES = {
-    202: "durable: on disk",
-    400: "not parseable, or the body broke off; kept in quarantine",
-    401: "a key is needed; nothing is kept",
-    403: "a form that a page of another address sent, or a key for other stores; nothing is kept. In a batch the others are listed, and this comes where none is left",
+    202: "stored on disk",
+    400: "the body is not parseable or incomplete; it is kept in quarantine",
+    401: "the key is missing or invalid; nothing is stored",
+    403: "the key is for other stores, or a page of another site sent the request; nothing is stored. A batch gets this status only if none of its receipts is accepted",
     408: "the body took too long",
-    413: "over a limit",
+    413: "a size limit is exceeded",
     415: "unknown media type or content encoding",
-    422: "not a receipt: every fault by its path; kept in quarantine",
-    429: "the store sends more than its rate; send again after Retry-After, it will count once",
-    431: "the headers are over a limit",
-    503: "the log is full, down or behind; send again after Retry-After, it will count once",
+    422: "not a valid receipt, with every error and its path; it is kept in quarantine",
+    429: "the store exceeds its rate limit; send the request again after Retry-After, each receipt counts once",
+    431: "the headers exceed a limit",
+    503: "the log is full, unavailable or behind; send the request again after Retry-After, each receipt counts once",
 }
-"""The description of each response status to receipts."""
+"""The meaning of each status of a response to receipts."""
 
 HTML = "text/html"
 TEXT = "text/plain"
@@ -43,27 +43,32 @@ _AMOUNT = {
         {"type": "number", "minimum": -_LARGEST, "maximum": _LARGEST},
         {**_DECIMAL, "pattern": r"^[+-]?[0-9]{1,13}(\.[0-9]+)?$"},
     ],
-    "description": "exact; a number or its text",
+    "description": "exact decimal, as a number or a string",
 }
 _ID = {"maxLength": ID_LIMIT, "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}
 _DATE = {
     "format": "date-time-local",
-    "description": "by the store's clock, 2026-11-23 10:15:00; or ISO 8601 with a zone",
+    "description": "local time of the store, such as 2026-11-23 10:15:00, or ISO 8601 with a time zone",
 }
 
-Day = Annotated[str, Meta(extra_json_schema={"format": "date"}, description="business day of one receipt")]
-Key = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9a-f]{32}$"}, description="of one receipt")]
+Day = Annotated[
+    str, Meta(extra_json_schema={"format": "date"}, description="business day of the receipt, if there is exactly one")
+]
+Key = Annotated[
+    str,
+    Meta(extra_json_schema={"pattern": "^[0-9a-f]{32}$"}, description="key of the receipt, if there is exactly one"),
+]
 
 
 class Rejected(Struct, frozen=True):
-    """A receipt of a batch that was refused, with every reason."""
+    """A refused receipt of a batch, with every error. `index` is its position in the batch."""
 
     index: int
     errors: list[Fault]
 
 
 class Outcome(Struct, frozen=True):
-    """The outcome of a request with receipts. `skipped` counts records that are no sales, by kind."""
+    """The outcome of a request with receipts. `skipped` counts records that are not sales, by kind."""
 
     accepted: int
     rejected: list[Rejected]
@@ -80,7 +85,7 @@ class Live(Struct, frozen=True):
 
 
 class Ready(Struct, frozen=True):
-    """Whether receipts are accepted, and the reason where they are not."""
+    """Whether receipts are accepted, and the reason if they are not."""
 
     status: Literal["ready", "unavailable"]
     reason: str | UnsetType = UNSET
@@ -109,15 +114,20 @@ def operations(formats: Formats) -> list[Operation]:
     receipts = Annotated[list[Receipt], Meta(min_length=1)]
     page = Body(str, HTML)
     return [
-        _receipts("/receipt", "take_one", "Take one receipt", formats, Receipt, (page,)),
-        _receipts("/receipts", "take_many", "Take many receipts: an array, or one a line", formats, receipts),
-        _get("/receipt", "form", "Show a page on which to type a receipt", {200: Response("the page", (page,))}),
-        _get("/health/live", "live", "Tell that the process runs", {200: Response("it runs", (Body(Live),))}),
+        _receipts("/receipt", "take_one", "Accept one receipt", formats, Receipt, (page,)),
+        _receipts(
+            "/receipts", "take_many", "Accept many receipts: a JSON array, or one receipt per line", formats, receipts
+        ),
+        _get("/receipt", "form", "Show the form for entering a receipt", {200: Response("the form", (page,))}),
+        _get("/health/live", "live", "Check that the process runs", {200: Response("the process runs", (Body(Live),))}),
         _get(
             "/health/ready",
             "ready",
-            "Tell whether receipts are accepted",
-            {200: Response("they are", (Body(Ready),)), 503: Response("not now, and why", (Body(Ready),))},
+            "Check whether receipts are accepted",
+            {
+                200: Response("receipts are accepted", (Body(Ready),)),
+                503: Response("receipts are not accepted; `reason` says why", (Body(Ready),)),
+            },
         ),
         _get(
             "/metrics",
@@ -125,8 +135,8 @@ def operations(formats: Formats) -> list[Operation]:
             "Read the metrics in the text format of Prometheus",
             {
                 200: Response("the metrics", (Body(str, TEXT),)),
-                401: Response("a key is needed"),
-                403: Response("the key is not for reading"),
+                401: Response("the key is missing or invalid"),
+                403: Response("the key is not valid for reading"),
             },
             secured=True,
         ),
@@ -140,7 +150,7 @@ def _get(path: str, id: str, summary: str, responses: dict[int, Response], *, se
 def _receipts(
     path: str, id: str, summary: str, formats: Formats, json_type: Any, pages: Sequence[Body] = ()
 ) -> Operation:
-    """Return a route that accepts receipts in all formats. `pages` are responses to a form."""
+    """Return a route that accepts receipts in all formats. `pages` are the HTML responses to forms."""
     return Operation(
         method="post",
         path=path,
@@ -166,14 +176,14 @@ def _text_body(decoder: Decoder, media_type: str) -> Body:
 
 
 def _with_amount(schema: JsonSchema) -> JsonSchema:
-    """Replace the schema of a decimal, because receipts may contain amounts as numbers or as strings."""
+    """Replace the schema of a decimal. Receipts may contain amounts as numbers or as strings."""
     if not _DECIMAL.items() <= schema.items():
         return schema
     return {**_AMOUNT, "nullable": True} if schema.get("nullable") else _AMOUNT
 
 
 def _add_rules(receipt: JsonSchema, currency: str) -> None:
-    """Add the rules of validation that are not part of the type `Receipt`."""
+    """Add validation rules to the properties of a receipt. The type `Receipt` does not contain them."""
     for name in ("cashReceiptID", "storeID", "terminalID"):
         text, number = receipt[name]["anyOf"]
         required = {} if name == "terminalID" else {"minLength": 1}

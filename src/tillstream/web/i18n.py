@@ -28,7 +28,7 @@ _NBSP = "\u00a0"
 
 
 class Localizer:
-    """The messages of one language, and its formats, which are the same as those of `Intl` in the browser."""
+    """The messages and formats of one language. `Intl` in the browser uses the same formats."""
 
     def __init__(self, language: str) -> None:
         self.language = language
@@ -49,7 +49,7 @@ class Localizer:
         return NO_VALUE if amount is None else _money(self.locale, amount, currency, exact=False)
 
     def price(self, amount: str, currency: str) -> str:
-        """Format a decimal string as an amount with all decimals. Unit prices may have more than the currency."""
+        """Format a decimal string as an amount with all decimals. Unit prices may have more than the currency has."""
         return _money(self.locale, amount, currency, exact=True)
 
     def count(self, number: int) -> str:
@@ -66,7 +66,7 @@ def localizer(language: str) -> Localizer:
 
 
 def language_of(request: Request) -> str:
-    """Return the language from the query, the cookie or the browser's preferences, in this order, or the default."""
+    """Return the language of the query, the cookie or the browser preferences, in this order, or the default."""
     accepted = request.headers.get("accept-language", "").split(",")
     preferred = [part.split(";")[0].strip()[:2].lower() for part in accepted]
     candidates = (request.query_params.get("lang"), request.cookies.get("lang"), *preferred)

@@ -43,14 +43,14 @@ STOP_LIMIT_S = 3.0
 
 RETRY_AFTER_S = "1"
 
-DESCRIPTION = "What the chain sold, to the cent. Money is a decimal string, a count an integer."
+DESCRIPTION = "The sales of the chain. Amounts of money are decimal strings, counts are integers."
 SECURITY = {
-    **openapi.key_schemes("a key of `tillstream keys add --read`, once there is a password"),
+    **openapi.key_schemes("an API key of `tillstream keys add --read`, if a password is set"),
     "session": {
         "type": "apiKey",
         "in": "cookie",
         "name": COOKIE,
-        "description": "a browser that has logged in at /login",
+        "description": "the session of a browser after a login at /login",
     },
 }
 
@@ -137,7 +137,7 @@ _HANDLERS: dict[Any, Callable[[Request, Any], Response]] = {
     HTTPException: lambda request, error: refusal(
         error.status_code, request.url.path, str(error.detail), "", error.headers
     ),
-    Exception: lambda *_: refusal(500, "", "this is a fault of the program", "see its log"),
+    Exception: lambda *_: refusal(500, "", "internal error", "see the log of the server"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Static files. Each is read and compressed once."""
+"""Static files, which are read and compressed once."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _load(path: Path, *, zipped: bool) -> tuple[bytes, dict[str, str]]:
     """Return the body and the headers of a file. `zipped` compresses bodies of suitable type and size with gzip."""
     body = path.read_bytes()
     media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    # The tag depends on the content, not on the time of the file, so that it stays valid after a restart.
+    # A tag of the content, unlike the time of the file, does not change when the same file is installed again.
     tag = hashlib.blake2b(body, digest_size=12).hexdigest()
     charset = "; charset=utf-8" if media_type.startswith("text/") else ""
     headers = {"Content-Type": media_type + charset, "Cache-Control": "no-cache"}

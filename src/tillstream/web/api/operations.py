@@ -124,7 +124,7 @@ def monitoring(queries: Queries, alerts: AlertEvaluator, live: LiveFeed, gauges:
     def health_ready(_request: Request, _query: Query) -> Ready:
         """Tell whether the figures and the log can be read, and the engine runs."""
         if (trouble := queries.trouble()) is not None:
-            raise Refused(503, "", f"the figures stand still: {trouble.because}", trouble.hint)
+            raise Refused(503, "", f"the figures are not updated: {trouble.because}", trouble.hint)
         try:
             lag = queries.lag()
             queries.summary()

@@ -1,4 +1,4 @@
-"""Typed API routes, which are also operations of the OpenAPI document, and their query parameters."""
+"""API routes with types, from which the OpenAPI document is generated, and their query parameters."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ Parameters = Mapping[str, Any]
 Handler = Callable[[Request, Query], Any]
 
 COMMON_REFUSALS = {
-    400: "A parameter or the body is wrong",
-    401: "It needs the password or a key for reading",
+    400: "A parameter or the body is invalid",
+    401: "The password or a key for reading is required",
     503: "The figures cannot be read now; try again after `Retry-After`",
 }
 
@@ -133,10 +133,10 @@ def read_query(request: Request, known: Collection[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name not in known:
-            takes = f"it takes {', '.join(known)}" if known else "it takes none"
-            raise BadQuery(name, "there is no such parameter", takes)
+            hint = f"use {', '.join(known)}" if known else "this path has no parameters"
+            raise BadQuery(name, "there is no such parameter", hint)
         if name in found:
-            raise BadQuery(name, "is given twice", "give it once")
+            raise BadQuery(name, "is repeated", "send it once")
         found[name] = value
     return found
 
@@ -152,7 +152,7 @@ class Api:
         self._secured = secured
 
     def get(self, path: str, **options: Any) -> Callable[[Handler], Handler]:
-        """Register the decorated handler for GET, with the options of `add`."""
+        """Like `add`, with the method GET."""
         return self.add("get", path, **options)
 
     def add(
@@ -168,12 +168,14 @@ class Api:
         refusals: Mapping[int, str | openapi.Response] | None = None,
         status: Callable[[Any], int] = lambda _: 200,
     ) -> Callable[[Handler], Handler]:
-        """Register the decorated handler. Its name and docstring describe the operation.
+        """Return a decorator that registers a handler. The name and docstring of the handler describe the operation.
 
-        A route with a `query` rejects all other parameters; a route without one ignores them. `request` is the type
-        of the request body. `body` describes the response body; by default, it is JSON of the handler's return type.
-        `refusals` are descriptions of further responses, which contain `Errors`, or complete responses. `status`
-        returns the status code for the handler's return value.
+        - `query`: the query parameters; all others are rejected. None: all parameters are ignored.
+        - `path_types`: the parameters in the path.
+        - `request`: the type of the JSON request body.
+        - `body`: the response body; by default, JSON of the return type of the handler.
+        - `refusals`: error responses by status, or only their descriptions.
+        - `status`: returns the response status for the return value of the handler.
         """
 
         def register(handler: Handler) -> Handler:

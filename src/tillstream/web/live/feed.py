@@ -23,7 +23,7 @@ from tillstream.web.static_files import LEVEL, accepts_gzip
 EVENT_STREAM = "text/event-stream"
 
 HEARTBEAT_S = 5.0
-"""The maximum time between two events. A page that receives none for longer has lost its connection."""
+"""The maximum time between two events. After a longer pause, the page reports a lost connection."""
 
 VIEWER_LIMIT = 1_000
 """The maximum number of concurrent viewers."""
@@ -32,7 +32,7 @@ STUCK_S = 30.0
 """A viewer that does not receive an event within this time is disconnected."""
 
 CLOSING_S = 0.5
-"""The time within which viewers must receive the last event when the feed closes."""
+"""The time that viewers have to receive the last event when the feed closes."""
 
 RETRY_MS = 1_000
 """The time after which a browser reconnects."""
@@ -75,7 +75,7 @@ def preamble(retry_ms: int, *, gzip: bool) -> bytes:
 
 
 def _deflate(text: bytes) -> bytes:
-    """Compress the text to deflate blocks (RFC 1951) that end at a byte boundary. None of them is marked as the last.
+    """Compress the text to deflate blocks (RFC 1951) that end at a byte boundary. No block is marked as the last.
 
     The blocks do not refer to earlier data, so they can be part of any stream.
     """
@@ -84,7 +84,7 @@ def _deflate(text: bytes) -> bytes:
 
 
 class Viewer:
-    """One open stream. `seen` is the id of its last event; `sending_since` is None while nothing is being sent."""
+    """One open stream. `seen` is the id of its last event, `sending_since` the time at which the current send began."""
 
     __slots__ = ("_woken", "cut_off", "disconnected", "gzip", "seen", "sending_since", "task")
 
@@ -119,9 +119,9 @@ class Viewer:
 class LiveFeed:
     """Sends the state that `read` returns as Server-Sent Events, at most one per `live_interval_ms`.
 
-    An event has the given name and contains the whole state. If there is none, the name is `trouble`, and the data
-    contain the reason. Events are sent after each commit, and after `HEARTBEAT_S` at the latest. The state is not
-    read while there are no viewers. A slow viewer gets only the latest event.
+    An event has the given name and contains the whole state. If the state is not available, the name is `trouble`,
+    and the event contains the reason. An event is sent after a commit, and at least every `HEARTBEAT_S`. The state
+    is not read while there are no viewers. A slow viewer gets only the latest event.
 
     The id of an event is its time in milliseconds since 1970, so it is greater than every earlier id, even after a
     restart. A viewer gets the latest event immediately, unless its `Last-Event-ID` is the id of this event.
@@ -135,7 +135,7 @@ class LiveFeed:
         settings: Settings,
         clock: Clock,
     ) -> None:
-        """`trouble` returns the error that prevents current figures, or None."""
+        """`trouble` returns the error that stops updates of the figures, or None."""
         self._name = name
         self._state = read
         self._trouble = trouble
@@ -236,7 +236,7 @@ class LiveFeed:
         viewer.sending_since = None
 
     async def _run(self) -> None:
-        """Make events while there are viewers, and disconnect viewers that receive none."""
+        """Create events while there are viewers, and disconnect viewers that do not receive them."""
         loop = asyncio.get_running_loop()
         while self._viewers:
             began = loop.time()
@@ -247,7 +247,7 @@ class LiveFeed:
                 viewer.wake()
                 if viewer.sending_since is not None and loop.time() - viewer.sending_since > STUCK_S:
                     viewer.cut()
-            # If reading the state is slow, the pause is as long as the reading.
+            # The pause is at least as long as the reading, so that reading takes at most half of the time.
             took = loop.time() - began
             await asyncio.sleep(max(self._interval_s - took, took))
             with contextlib.suppress(TimeoutError):
@@ -258,7 +258,7 @@ class LiveFeed:
         event_id = max(self._latest.id + 1, self._clock.now_us() // 1_000)
         try:
             if (trouble := self._trouble()) is not None:
-                return _trouble(event_id, f"the figures stand still: {trouble.because}")
+                return _trouble(event_id, f"the figures are not updated: {trouble.because}")
             return Event.of(event_id, self._name, msgspec.json.encode(self._state()))
         except Exception as error:  # noqa: BLE001 - the feed continues, and the event reports the failure
             logger.warning("live.failed", reason=str(error))

@@ -30,7 +30,7 @@ OPEN = frozenset({"/health/live", "/health/ready"})
 """The paths that need no authentication."""
 
 RECHECK_S = 2.0
-"""The interval at which open requests are checked again. The live feed ends after a logout or a new password."""
+"""The interval between two checks of an open request. The live feed ends when it is no longer allowed."""
 
 FORM_LIMIT_BYTES = 8_192
 COOKIE_LIMIT_CHARACTERS = 200
@@ -85,7 +85,7 @@ class Authenticator:
         return request.method != "POST" and self.has_reading_key(request)
 
     def has_foreign_host(self, request: Request) -> bool:
-        """Return whether the `Host` of a request is not a name of this machine, although no password protects it.
+        """Return whether no password is required and the `Host` of the request is not a name of this machine.
 
         A page of another site could otherwise read the dashboard through its own domain name (DNS rebinding).
         """
@@ -144,15 +144,15 @@ class Authentication:
         await self._app(scope, self._while_allowed(request, receive), send)
 
     async def _respond(self, request: Request) -> Response | None:
-        """Return the response to a login, a logout or a request that is not allowed, else None."""
+        """Return the response to a login, a logout or a request that is not allowed; None for all other requests."""
         path: str = request.scope["path"]
         if path == "/login":
             return await self._login(request)
         if path == "/logout":
             return await self._logout(request)
         if self._authenticator.has_foreign_host(request):
-            hint = "ask for localhost or 127.0.0.1; for other names set a password (`tillstream password set`)"
-            return refusal(421, path, f"without a password nobody is let in as {request.headers['host']}", hint)
+            hint = "use localhost or 127.0.0.1; for other names set a password (`tillstream password set`)"
+            return refusal(421, path, f"without a password, the host {request.headers['host']} is not allowed", hint)
         return None if self._authenticator.allows(request) else self._refuse(request)
 
     def _while_allowed(self, request: Request, receive: Receive) -> Receive:
@@ -179,7 +179,7 @@ class Authentication:
             return RedirectResponse(f"/login?next={quote(path + query, safe='/')}", 303, _NO_STORE)
         if self._authenticator.has_reading_key(request):
             hint = "log in at /login, or use `tillstream quarantine` on the machine itself"
-            return refusal(403, path, "a key for reading changes nothing", hint)
+            return refusal(403, path, "a key for reading does not allow changes", hint)
         hint = "log in at /login, or send `Authorization: Bearer KEY` with a key of `tillstream keys add --read`"
         headers = {"WWW-Authenticate": 'Bearer realm="tillstream"', **_NO_STORE}
         return refusal(401, path, "this needs the password or a key for reading", hint, headers)
@@ -242,7 +242,7 @@ async def _form(request: Request) -> dict[str, str]:
 
 
 def _not_stored(send: Send) -> Send:
-    """Return a `send` that forbids browsers and proxies to store the response."""
+    """Return a `send` that tells browsers and proxies not to store the response."""
 
     async def send_not_stored(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -253,10 +253,10 @@ def _not_stored(send: Send) -> Send:
 
 
 def login_page(request: Request, target: str, problem: str = "", status: int = 200, **values: object) -> HTMLResponse:
-    """Return the login page, which contains its style and icon, because other files need authentication.
+    """Return the login page. It contains its style and icon, because static files need authentication.
 
-    `target` is the address to open after the login. `problem` is the key of an error message, `values` are its
-    placeholders.
+    `target` is the address to open after the login. `problem` is the message key of an error, `values` are the
+    values of its placeholders.
     """
     page = Page(request, "", demo=False)
     error = page.localizer.text(problem, **values) if problem else ""

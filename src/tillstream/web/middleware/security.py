@@ -22,7 +22,7 @@ CHANGING = re.compile(
 """The paths that accept POST requests. Cross-site requests are rejected."""
 
 LOGIN_PATHS = frozenset({"/login", "/logout"})
-"""The paths that accept POST requests also from pages of other sites."""
+"""The paths that accept POST requests from pages of any site."""
 
 # Bars and the login page have inline styles. Inline scripts are not allowed.
 POLICY = (
@@ -92,9 +92,9 @@ def _reject(scope: Scope) -> Response | None:
         if method in READING:
             return None
         allowed = {"Allow": ", ".join(READING)}
-        return refusal(405, path, f"{method} is not taken here", "this port only reads", allowed)
+        return refusal(405, path, f"the method {method} is not allowed", "this port only reads", allowed)
     if method != "POST":
-        return refusal(405, path, f"{method} is not taken here", "send a POST", {"Allow": "POST"})
+        return refusal(405, path, f"the method {method} is not allowed", "send a POST", {"Allow": "POST"})
     if not _is_trusted(dict(scope["headers"])):
         hint = "use the page of this port, or send application/json from a program"
         return refusal(403, path, "it comes from a page of another site", hint)
@@ -102,9 +102,9 @@ def _reject(scope: Scope) -> Response | None:
 
 
 def _is_trusted(headers: dict[bytes, bytes]) -> bool:
-    """Return whether the request cannot come from a page of another site.
+    """Return whether the request comes from a page of this server or from a program.
 
-    Such pages cannot send JSON, because browsers first ask this server for permission.
+    Pages of other sites cannot send JSON, because browsers first ask the server for permission (CORS).
     """
     if headers.keys() & {b"sec-fetch-site", b"origin"}:
         return not is_cross_site(headers)

@@ -43,7 +43,7 @@ def _add_receipts(pages: Pages, queries: Queries) -> None:
         found = queries.receipt(page.request.path_params["key"])
         if found is None:
             return page.missing("page_receipt", "receipt_not_found")
-        # Line 0 is the difference between the total and the lines, which most receipts do not have.
+        # Line 0 contains the difference between the total and the lines. In most receipts it is zero.
         lines = [line for line in found.lines if line.line or Decimal(line.gross)]
         return page.render("receipt.html", receipt=found, lines=lines)
 
@@ -108,7 +108,7 @@ def _add_figures(pages: Pages, queries: Queries) -> None:
 
 
 def bars(rows: Sequence[Mapping[str, Any]], metric: MetricDescription) -> list[int]:
-    """Return the length of the bar of each row in percent. A bar shows the first measure; the largest has 100."""
+    """Return the bar length of each row in percent of the longest bar. A bar shows the first measure."""
     first = metric.measures[0]
     if first.kind not in ("money", "count"):
         return [0] * len(rows)

@@ -17,7 +17,7 @@ from tillstream.web.pages.rendering import Page
 from tillstream.web.static_files import STATIC
 
 SCOPES = re.compile(r"/(?:regions|shops|categories|products)/[^/]+|/shops/[^/]+/tills/[^/]+")
-"""The paths that select a part of the chain, as `static/page/period.js` reads them. All have the same page."""
+"""The paths that select a part of the chain, as `static/page/period.js` reads them. They all show the live page."""
 
 TILES = {
     "receipts": "receipts",

@@ -77,7 +77,7 @@ def forms(service: LocalQuarantineService, settings: Settings, *, demo: bool) ->
 
 
 def _outcomes(page: Page, resolve: Callable[[], Iterable[Outcome]]) -> HTMLResponse:
-    """Return the page with the outcomes. If an error ends the work, it contains the outcomes before the error."""
+    """Return the page with all outcomes. After an error, it contains the error and the outcomes before it."""
     found: list[Outcome] = []
     problem = ""
     try:

@@ -23,7 +23,7 @@ from tillstream.web.i18n import Localizer, language_of, localizer
 TEMPLATES = Path(__file__).parent / "templates"
 
 EVIDENCE_AMOUNTS = frozenset({"lines", "total", "net", "tax", "paid"})
-"""The names of the values of an anomaly that are amounts in the currency of the chain."""
+"""The values of an anomaly that are amounts of money, by name."""
 
 SECTIONS = {
     "today": ("/", "today"),
@@ -42,7 +42,7 @@ NAMED_FIELDS = frozenset({"day", "store", "till", "receipt", "arrived", "categor
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A request for a page of a section. `demo` marks the data on the page as invented."""
+    """A request for a page. `section` is the current section. `demo` marks the data on the page as invented."""
 
     request: Request
     section: str

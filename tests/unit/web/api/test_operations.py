@@ -42,7 +42,9 @@ def test_given_an_engine_that_stands_still_when_asked_then_it_is_not_ready_and_s
     )
     answer = DashboardClient(pipeline).request("/health/ready")
     assert answer.status_code == 503
-    assert answer.json()["errors"] == [{"path": "", "error": "the figures stand still: disk I/O error", "hint": "look"}]
+    assert answer.json()["errors"] == [
+        {"path": "", "error": "the figures are not updated: disk I/O error", "hint": "look"}
+    ]
     pipeline.close()
 
 

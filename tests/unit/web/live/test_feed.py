@@ -284,7 +284,7 @@ def test_given_an_engine_that_stands_still_when_a_viewer_watches_then_it_is_told
     async def main() -> None:
         viewer = await Viewer(feed).open()
         _, name, data = await viewer.next()
-        assert (name, data) == ("trouble", {"error": "the figures stand still: disk I/O error"})
+        assert (name, data) == ("trouble", {"error": "the figures are not updated: disk I/O error"})
         await viewer.leave()
 
     run(main)

@@ -94,7 +94,7 @@ def test_without_a_password_only_this_machine_s_own_names_are_answered(pipeline:
         answer = client.request(path, headers={"Host": "shop.example"})
         assert (answer.status_code, answer.json()["errors"][0]["error"]) == (
             421,
-            "without a password nobody is let in as shop.example",
+            "without a password, the host shop.example is not allowed",
         ), path
     for host in ("localhost:8050", "127.0.0.1:8050", "[::1]:8050"):
         assert client.request("/api/v1/summary", headers={"Host": host}).status_code == 200

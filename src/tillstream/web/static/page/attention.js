@@ -11,7 +11,7 @@ const ALERTS_LIMIT = 8;
 const OTHER_DAYS_LIMIT = 3;
 
 /**
- * A message about a number of things, in the plural form of that number.
+ * Returns a message with a number, in the right plural form.
  * @param {string} key
  * @param {number} number
  */
@@ -65,7 +65,7 @@ function otherDayItems(days, today) {
  * @returns {Item[]}
  */
 function counterItems({ counters, from, to }, shown) {
-  // The lists that these link to are of one day or of all days.
+  // The linked lists show one day or all days.
   /** @type {Record<string, string>} */
   const day = from === to ? { day: from } : {};
   const { quarantined = 0, conflicts = 0 } = counters.waiting ?? {};
@@ -85,7 +85,7 @@ function counterItems({ counters, from, to }, shown) {
 }
 
 /**
- * Everything that needs attention, the most urgent first.
+ * Returns everything that needs attention, the most urgent first.
  * @param {Overview} overview
  * @param {Alert[] | null} alerts null for days that are over
  * @param {Record<string, string>} shown the part of the chain on the page

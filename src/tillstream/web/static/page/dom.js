@@ -8,7 +8,7 @@ import { ELEMENTS } from "./elements.js";
 const SVG_NAMESPACE = "http://www.w3.org/2000/svg";
 
 /**
- * The element of the page with this id.
+ * Returns the element of the page with this id.
  * @template {ElementId} Id
  * @param {Id} id
  * @returns {HTMLElementTagNameMap[(typeof ELEMENTS)[Id]]}
@@ -76,10 +76,10 @@ function fill(element, attributes, children) {
 const isPresent = (child) => child !== null && child !== undefined && child !== false;
 
 /**
- * Replaces the content of an element, but only if it differs: a screen reader would read it again.
+ * Replaces the content of an element only if it differs, because a screen reader would read it again.
  *
- * While something in the element is pressed it stays too, because replacing it would lose the click;
- * the next update follows soon. A link that has the focus keeps it.
+ * The content also stays while a part of it is pressed, because a replacement would lose the click.
+ * The next update follows soon. A link that has the focus keeps it.
  * @param {HTMLElement} element
  * @param {Child[]} children
  */
@@ -98,5 +98,5 @@ export function replaceContent(element, ...children) {
   }
 }
 
-/** Whether the viewer asked the system for less motion. */
+/** Whether the system settings of the viewer request reduced motion. */
 export const prefersReducedMotion = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -1,9 +1,9 @@
-// Reads overviews: of the whole chain today from the live feed, of everything else from the API.
+// Reads overviews. The overview of the whole chain today comes from the live feed, all others from the API.
 import { isHome, query } from "./period.js";
 
 /** @import { Alert, LiveOverview, Overview } from "./types" */
 
-const REFRESH_INTERVAL_MS = 2000; // Shortest time between two requests for the same part of the chain.
+const REFRESH_INTERVAL_MS = 2000; // The minimum time between two requests for the same part of the chain.
 const RECONNECT_MS = 1000;
 
 /**
@@ -13,7 +13,7 @@ const RECONNECT_MS = 1000;
  * @property {(open: boolean) => void} connection
  */
 
-/** Calls its listeners for as long as the page is open. */
+/** Calls its listeners while the page is open. */
 export class Feed {
   /** @param {Listeners} listeners */
   constructor(listeners) {
@@ -26,7 +26,7 @@ export class Feed {
     this.connect();
   }
 
-  /** The live feed stays open whatever the page shows: it tells when there is something new. */
+  /** Keeps the live feed open for all parts of the chain, because its events announce new data. */
   connect() {
     const source = new EventSource("/api/v1/live");
     source.addEventListener("open", () => this.listeners.connection(true));
@@ -34,14 +34,14 @@ export class Feed {
     source.addEventListener("trouble", (event) => this.fail(JSON.parse(event.data).error));
     source.addEventListener("error", () => {
       this.listeners.connection(false);
-      // A browser does not reconnect if the response is not an event stream, as while the server starts.
+      // Browsers do not reconnect after a response that is not an event stream, for example while the server starts.
       if (source.readyState === EventSource.CLOSED) {
         setTimeout(() => this.reconnect(), RECONNECT_MS);
       }
     });
   }
 
-  /** Connects again, or goes to the login page if the session has ended. */
+  /** Reconnects, or opens the login page if the session has ended. */
   async reconnect() {
     const [response] = await getJson("/api/v1/metrics");
     if (response?.status === 401) {
@@ -68,14 +68,14 @@ export class Feed {
     this.listeners.trouble(message);
   }
 
-  /** Requests the overview again, unless the last request is recent or nobody sees the page. */
+  /** Requests the overview again, unless the last request is recent or the page is hidden. */
   refresh() {
     if (performance.now() - this.requestedAt >= REFRESH_INTERVAL_MS && !document.hidden) {
       this.request();
     }
   }
 
-  /** Requests the overview that the address names. An answer is dropped if the address has changed since. */
+  /** Requests the overview of the current address. Drops the response if the address has changed in the meantime. */
   async request() {
     const wanted = query();
     this.requestedAt = performance.now();
@@ -94,7 +94,7 @@ export class Feed {
 }
 
 /**
- * The response and its JSON, or nulls if the server cannot be reached.
+ * Returns the response and its JSON, or nulls if the server cannot be reached.
  * @param {string} url
  * @returns {Promise<[Response, any] | [null, null]>}
  */

@@ -1,4 +1,4 @@
-// Fills the top of the page: the sales, and the tiles beside them.
+// Fills the top of the page: the sales and the tiles.
 import { $, h, prefersReducedMotion, replaceContent } from "./dom.js";
 import { count, dayName, decimal, duration, money, moneyParts, rated, weekday } from "./format.js";
 import { t } from "./i18n.js";
@@ -12,7 +12,7 @@ const ANIMATION_MS = 400;
 const LONG_AMOUNT = 12; // An amount with more characters than this is written smaller.
 
 /**
- * A change with its sign, in the colour of better or worse. Nothing where there is no change to show.
+ * Returns a change with its sign in the colour for better or worse, or nothing if there is no change.
  * @param {string | null | undefined} value
  * @param {boolean} [upIsGood]
  */
@@ -23,7 +23,7 @@ export function changeElement(value, upIsGood = true) {
 }
 
 /**
- * The days compared with, in full.
+ * Returns the days that are compared with, with their full names.
  * @param {Overview} overview
  */
 function comparison(overview) {
@@ -36,7 +36,7 @@ function comparison(overview) {
 }
 
 /**
- * The days compared with, short enough for a tile: the header has the whole date.
+ * Returns the days that are compared with, short enough for a tile.
  * @param {Overview} overview
  */
 function shortComparison(overview) {
@@ -64,7 +64,7 @@ function note(text, figure, upIsGood = true) {
 let animation = 0;
 
 /**
- * Shows an amount. From the amount before it, the digits run to the new one.
+ * Shows an amount. The digits count from the previous amount to the new one.
  * @param {HTMLElement} element
  * @param {string} amount
  * @param {string} currency
@@ -100,7 +100,7 @@ function showAmount(element, amount, currency) {
 }
 
 /**
- * The title of the sales.
+ * Shows the title of the sales.
  * @param {Overview} overview
  */
 function salesTitle({ from, to, live }) {
@@ -111,7 +111,7 @@ function salesTitle({ from, to, live }) {
 }
 
 /**
- * The sales, with net, VAT and refunds.
+ * Shows the sales with net, VAT and refunds.
  * @param {Overview} overview
  */
 export function hero(overview) {
@@ -160,7 +160,7 @@ function tile(name, value, beside = []) {
 }
 
 /**
- * The tiles. A part of the chain has only some of them.
+ * Fills the tiles. A part of the chain has only some of them.
  * @param {Overview} overview
  */
 export function tiles(overview) {
@@ -177,7 +177,7 @@ export function tiles(overview) {
   compare("receipts", all.receipts, count);
   compare("average-ticket", all.average_ticket, (value) => money(value, currency));
   compare("items-per-ticket", all.items_per_ticket, (value) => (value === null ? "–" : decimal(value)));
-  // Pieces are shown where receipts cannot be counted.
+  // If receipts cannot be counted, the number of pieces is shown.
   compare("quantity", all.receipts ? null : all.quantity, count);
   rateTile(overview);
   shopsTile(overview);

@@ -1,5 +1,5 @@
-// Amounts, counts, dates and durations as the viewer's language writes them.
-// tests/fixtures/formatting.json holds what both this module and the server write.
+// Formats amounts, counts, dates and durations in the language of the viewer.
+// tests/fixtures/formatting.json contains results that this module and the server share.
 import { language, t } from "./i18n.js";
 
 const LOCALES = /** @type {Record<string, string>} */ ({ en: "en-GB", fr: "fr-FR" });
@@ -30,7 +30,7 @@ const numbers = (options) => cached(Intl.NumberFormat, options);
 const dates = (options) => cached(Intl.DateTimeFormat, { ...options, timeZone: "UTC" });
 
 /**
- * A decimal string for the formatter, which reads all of its digits; a JavaScript number could not hold them.
+ * Passes a decimal string to the formatter, which reads all digits. A JavaScript number would lose some.
  * @param {string} text
  */
 const exact = (text) => /** @type {any} */ (text);
@@ -44,7 +44,7 @@ export function money(amount, currency) {
 }
 
 /**
- * The amount without cents, for places where a glance is enough.
+ * Formats an amount without cents.
  * @param {string | null} amount
  * @param {string} currency
  */
@@ -54,7 +54,7 @@ export function roundMoney(amount, currency) {
 }
 
 /**
- * The amount in two parts: up to the decimal point, and the rest with the currency sign if it comes last.
+ * Formats an amount in two parts: before the decimal point, and the rest including a trailing currency sign.
  * @param {string} amount
  * @param {string} currency
  * @returns {[string, string]}
@@ -79,7 +79,7 @@ export const decimal = (text, digits = 2) =>
   numbers({ minimumFractionDigits: digits, maximumFractionDigits: digits }).format(exact(text));
 
 /**
- * The number with at most three digits, such as 1.2K.
+ * Formats a number with at most three digits, such as 1.2K.
  * @param {number} number
  */
 export const compact = (number) => numbers({ notation: "compact", maximumSignificantDigits: 3 }).format(number);
@@ -99,7 +99,7 @@ export const percent = (text) => numbers(ONE_DIGIT).format(Number(text) / 100);
 export const change = (text) => numbers({ ...ONE_DIGIT, signDisplay: "exceptZero" }).format(Number(text) / 100);
 
 /**
- * A change as text, and whether it is better (1), worse (-1) or neither (0).
+ * Returns a change as text, and whether it is better (1), worse (-1) or neither (0).
  * @param {string | null | undefined} value percent, or `new` if there was nothing before
  * @param {boolean} [upIsGood]
  * @returns {[string, number]}
@@ -121,7 +121,7 @@ const DAY_MS = 86_400_000;
 const utc = (day) => new Date(`${day}T00:00:00Z`);
 
 /**
- * Weekday, day and month. The year is left out if it is the current one.
+ * Formats weekday, day and month, and the year unless it is the current year.
  * @param {string} day ISO date
  * @param {string} [currentYear]
  */
@@ -154,14 +154,14 @@ export function dayRange(first, last, currentYear) {
 export const addDays = (day, number) => new Date(utc(day).getTime() + number * DAY_MS).toISOString().slice(0, 10);
 
 /**
- * Number of days from the first to the last, both included.
+ * Returns the number of days from the first to the last, both included.
  * @param {string} first ISO date
  * @param {string} last ISO date
  */
 export const dayCount = (first, last) => Math.round((utc(last).getTime() - utc(first).getTime()) / DAY_MS) + 1;
 
 /**
- * Hours and minutes of a local time, which both languages write alike.
+ * Formats the hours and minutes of a local time, which are the same in both languages.
  * @param {string} local ISO date and time
  */
 export const time = (local) => local.slice(11, 16);
@@ -170,7 +170,7 @@ export const time = (local) => local.slice(11, 16);
 export const timeWithSeconds = (local) => local.slice(11, 19);
 
 /**
- * The time of day a number of minutes after a local time, or before it.
+ * Returns the time of day a number of minutes after a local time. The number may be negative.
  * @param {string} start ISO date and time
  * @param {number} offset minutes
  */
@@ -181,7 +181,7 @@ export function clock(start, offset) {
 }
 
 /**
- * A number with a unit whose symbol is the same in every language.
+ * Formats a number with a unit whose symbol is the same in every language.
  * @param {number} number
  * @param {string} symbol
  * @param {number} [digits]
@@ -189,7 +189,7 @@ export function clock(start, offset) {
 const withUnit = (number, symbol, digits = 0) => `${decimal(String(number), digits)}\u00a0${symbol}`;
 
 /**
- * A duration in its largest fitting unit.
+ * Formats a duration in the largest unit that fits.
  * @param {number} ms
  */
 export function duration(ms) {
@@ -212,7 +212,7 @@ export function duration(ms) {
 }
 
 /**
- * The age of the figures. It changes all the time, so it is rounded down to steps that do not flicker.
+ * Formats the age of the figures. It is rounded down to steps, so that the text does not flicker.
  * @param {number} ms
  */
 export const age = (ms) => (ms < 10_000 ? withUnit(Math.floor(ms / 100) / 10, "s", 1) : duration(ms));

@@ -1,4 +1,4 @@
-// Shows how old the figures are. If they stop being updated, the whole page shows it.
+// Shows the age of the figures. If they are no longer updated, the whole page changes its look.
 import { $, h, replaceContent } from "./dom.js";
 import { age, count } from "./format.js";
 import { t } from "./i18n.js";
@@ -19,7 +19,7 @@ const INTERVAL_MS = 250;
 /** @typedef {{ name: "" | "live" | "behind" | "stale", label: string, detail: string }} State */
 
 /**
- * What the page says about the age of its figures.
+ * Returns the state, label and detail of the indicator.
  * @param {Observed} observed
  * @returns {State}
  */
@@ -86,7 +86,7 @@ export class FreshnessIndicator {
     indicator.dataset.state = name;
     replaceContent(indicator, h("b", {}, label), detail && h("span", {}, detail));
     $("page").classList.toggle("stale", name === "stale");
-    // A screen reader announces a change of state, but not every tenth of a second.
+    // A screen reader announces changes of the state, but not of the age.
     const announcement = $("announce");
     if (announcement.dataset.state !== name) {
       announcement.dataset.state = name;

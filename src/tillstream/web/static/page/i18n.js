@@ -1,4 +1,4 @@
-// The page's texts in the viewer's language: one file of messages per language, all with the same keys.
+// The texts of the page in the language of the viewer. Each language has one file of messages with the same keys.
 
 /** @typedef {string | Record<string, string>} Message A text, or its plural forms. */
 
@@ -11,7 +11,7 @@ let plural = new Intl.PluralRules("en");
 export let language = "en";
 
 /**
- * The language that the address asks for, else the one in the cookie, else the browser's first that the page has.
+ * Returns the language of the query, the cookie or the browser preferences, in this order, or the default.
  * @param {string} search query string of the address
  * @param {string} cookie
  * @param {readonly string[]} browser language tags, the preferred one first
@@ -25,7 +25,7 @@ export function preferredLanguage(search, cookie, browser) {
 }
 
 /**
- * Uses these messages from now on.
+ * Sets the messages in use.
  * @param {string} name language
  * @param {Record<string, Message>} loaded
  */
@@ -36,7 +36,7 @@ export function setMessages(name, loaded) {
 }
 
 /**
- * Loads a language, translates the page's markup, and remembers the choice.
+ * Loads a language, translates the markup of the page, and stores the choice in a cookie.
  * @param {string} name
  */
 export async function loadLanguage(name) {
@@ -87,7 +87,7 @@ async function fetchMessages(name) {
 }
 
 /**
- * The message with its placeholders filled in. `count` selects the plural form.
+ * Returns the message with filled placeholders. `count` selects the plural form.
  * @param {string} key
  * @param {Record<string, unknown>} [values]
  * @returns {string}

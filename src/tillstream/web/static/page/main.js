@@ -53,7 +53,7 @@ function draw(overview) {
   } else {
     $("nav-today").removeAttribute("aria-current");
   }
-  // Tests wait for these.
+  // Tests wait for these attributes.
   page.dataset.live = String(overview.live);
   page.dataset.drawn = String(Number(page.dataset.drawn ?? 0) + 1);
   page.dataset.day = overview.to;
@@ -105,26 +105,10 @@ const showLanguage = () => {
   $("language").textContent = t("other_language");
 };
 
-/** Resolves once Dash has rendered the page, which it does after its own scripts have run. */
-function rendered() {
-  return new Promise((resolve) => {
-    const observer = new MutationObserver(check);
-    function check() {
-      if (document.getElementById("page")) {
-        observer.disconnect();
-        resolve(undefined);
-      }
-    }
-    observer.observe(document.body, { childList: true, subtree: true });
-    check();
-  });
-}
-
 if (new URLSearchParams(location.search).get("wall") === "1") {
   document.documentElement.classList.add("wall");
 }
-const loaded = loadLanguage(preferredLanguage(location.search, document.cookie, navigator.languages));
-await Promise.all([rendered(), loaded]);
+await loadLanguage(preferredLanguage(location.search, document.cookie, navigator.languages));
 translateMarkup();
 showLanguage();
 start();

@@ -1,4 +1,4 @@
-// Fills the panels below the figures: plots, rankings and lists, for whatever part of the chain is shown.
+// Fills the panels below the figures: plots, rankings and lists.
 import { $, h, prefersReducedMotion, replaceContent } from "./dom.js";
 import { changeElement } from "./figures.js";
 import { count, dayName, money, percent, roundMoney, time, timeWithSeconds } from "./format.js";
@@ -12,7 +12,7 @@ import { drawPace, drawRate, heatMap, spark } from "./plots.js";
 const PAYMENT_COLOURS = 5;
 
 /**
- * The name of the days shown, in a plot.
+ * Returns the name of the selected days in a plot.
  * @param {Overview} overview
  */
 const shownDays = ({ live }) => (live ? t("today") : t("shown_days"));
@@ -42,7 +42,7 @@ export function rate(overview) {
 }
 
 /**
- * Two bars: the amount, and below it the one compared with.
+ * Returns two bars: the amount, and below it the amount to compare with.
  * @param {string} value
  * @param {string | null} before
  * @param {number} top
@@ -83,7 +83,7 @@ export function shops({ shops: ranking, currency }) {
   const rows = [...best, ...worst].map(({ store, title, hours: sold, revenue, change }, i) =>
     h(
       "tr",
-      // A gap separates the worst shops from the best.
+      // A gap separates the best shops from the worst.
       { class: best.length > 0 && i === best.length ? "separated" : null },
       h("th", { scope: "row" }, h("a", { href: places.store(store) }, title)),
       h("td", { class: "optional" }, spark(sold)),
@@ -153,7 +153,7 @@ export function payments({ payments: list, currency }) {
 export function vat({ vat: list, currency }) {
   const facts = list.flatMap(({ rate: text, tax, net }) => {
     const beside = h("span", { class: "note" }, ` · ${t("on_net", { amount: money(net, currency) })}`);
-    // Lines without a rate come under a name instead of a number.
+    // Lines without a rate have a name instead of a number.
     return [h("dt", {}, /^\d/.test(text) ? percent(text) : text), h("dd", {}, money(tax, currency), beside)];
   });
   replaceContent($("rates"), ...facts);
@@ -182,7 +182,7 @@ export function latest({ latest: list, currency }) {
 }
 
 /**
- * Links from the chain down to the part that is shown.
+ * Shows links to all parts of the chain that contain the selected part.
  * @param {Overview} overview
  */
 export function crumbs({ scope }) {
@@ -216,7 +216,7 @@ const SHOWN_IF = [
 ];
 
 /**
- * Hides the panels that have nothing to show, and links each panel to its CSV.
+ * Hides the panels without content, and links each panel to its CSV file.
  * @param {Overview} overview
  */
 export function arrange(overview) {

@@ -1,4 +1,4 @@
-// Which days, which comparison and which part of the chain the page shows. All of it is in the page's address.
+// The selected days, comparison and part of the chain. The address of the page contains all of them.
 import { addDays, dayCount, dayName, dayRange } from "./format.js";
 
 /** @import { Overview, Scope } from "./types" */
@@ -15,7 +15,7 @@ const SCOPES = [
 const PERIOD_PARAMETERS = /** @type {const} */ (["day", "from", "to", "vs"]);
 
 /**
- * The part of the chain that a path names. The whole chain has no names.
+ * Returns the part of the chain that a path selects. It is empty for the whole chain.
  * @param {string} [path]
  * @returns {Record<string, string>}
  */
@@ -30,7 +30,7 @@ export function scope(path = location.pathname) {
 }
 
 /**
- * The days and the comparison that a query string names.
+ * Returns the days and the comparison in a query string.
  * @param {string} [search]
  * @returns {Period}
  */
@@ -41,10 +41,10 @@ export function period(search = location.search) {
   );
 }
 
-/** The query that asks the API for what the page shows. */
+/** Returns the query string for the API. */
 export const query = () => new URLSearchParams({ ...period(), ...scope() }).toString();
 
-/** Whether the page shows the whole chain today, which is what the live feed sends. */
+/** Whether the page shows the whole chain today, as the live feed does. */
 export const isHome = () => query() === "";
 
 /**
@@ -57,7 +57,7 @@ export function address(path, parameters) {
 }
 
 /**
- * Another place for the days that the page shows.
+ * Returns the address of another part of the chain for the selected days.
  * @param {string} path
  */
 const sameDays = (path) => address(path, { ...period() });
@@ -85,7 +85,7 @@ export const places = {
 };
 
 /**
- * The address of a scope above the one that the page shows.
+ * Returns the address of a larger part of the chain that contains the selected part.
  * @param {Scope["parents"][number]} parent
  */
 export function placeOf(parent) {
@@ -96,7 +96,7 @@ export function placeOf(parent) {
 }
 
 /**
- * The period from one day to another. Today has no parameters, so its address stays the same tomorrow.
+ * Returns the period from one day to another. Today has no parameters, so that a bookmark always shows the current day.
  * @param {string} from
  * @param {string} to
  * @param {string} today
@@ -112,7 +112,7 @@ export function asPeriod(from, to, today, vs) {
 }
 
 /**
- * The current address with another period.
+ * Returns the current address with another period.
  * @param {Period} wanted
  * @param {{ pathname: string, search: string }} [current]
  */
@@ -125,7 +125,7 @@ export function withPeriod(wanted, current = location) {
 }
 
 /**
- * The spans that people choose most, with the message key of each.
+ * Returns the most common periods with their message keys.
  * @param {string} today
  * @returns {Record<string, [string, string]>}
  */
@@ -138,7 +138,7 @@ export const quickSpans = (today) => ({
 });
 
 /**
- * The spans of the same length just before and just after. There is none after today.
+ * Returns the periods of the same length before and after the selected one. There is none after today.
  * @param {string} from
  * @param {string} to
  * @param {string} today
@@ -153,7 +153,7 @@ export function neighbours(from, to, today) {
 }
 
 /**
- * The days compared with, in words.
+ * Returns the text for the days that are compared with.
  * @param {Overview} overview
  */
 export const comparedDays = ({ from, to, vs }) => (from === to ? dayName(vs.from) : dayRange(vs.from, vs.to));

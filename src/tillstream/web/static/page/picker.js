@@ -1,4 +1,4 @@
-// The dialog that chooses days and a comparison, and the arrows to the days before and after.
+// The dialog for the days and the comparison, and the arrows to earlier and later days.
 import { $, h } from "./dom.js";
 import { dayRange } from "./format.js";
 import { t } from "./i18n.js";
@@ -59,7 +59,7 @@ export class PeriodPicker {
   }
 
   /**
-   * Shows other days without loading the page again. The browser's Back button returns.
+   * Shows other days without reloading the page. The Back button of the browser returns to the previous days.
    * @param {string} from
    * @param {string} to
    * @param {string} vs
@@ -78,7 +78,7 @@ export class PeriodPicker {
   }
 
   /**
-   * Fills in the days that the page shows, unless somebody is choosing others.
+   * Fills in the selected days, unless the dialog is open.
    * @param {Overview} overview
    */
   update(overview) {
@@ -106,7 +106,7 @@ function dateInput(id) {
 }
 
 /**
- * Writes the days on the button that opens the dialog, and points the arrows beside it.
+ * Shows the days on the button that opens the dialog, and sets the links of the arrows.
  * @param {Overview} overview
  */
 export function showPeriod({ from, to, vs, today }) {

@@ -1,4 +1,4 @@
-// Draws plots as SVG in the size of their place. Each update draws all of a plot again.
+// Draws plots as SVG in the size of their containers. Each update redraws the whole plot.
 import { h, svg } from "./dom.js";
 import { addDays, clock, compact, count, dayName, money } from "./format.js";
 import { t } from "./i18n.js";
@@ -29,7 +29,7 @@ function scaleOf(place, first, last, top) {
 }
 
 /**
- * The day or the time of day at an offset of the time axis.
+ * Returns the day or the time of day at an offset of the time axis.
  * @param {Pace} pace
  * @param {number} offset
  */
@@ -43,7 +43,7 @@ export function timeAt({ unit, start }, offset) {
 }
 
 /**
- * Grid lines with their values, and the labels of the time axis.
+ * Draws grid lines with their values, and the labels of the time axis.
  * @param {Scale} scale
  * @param {Pace} pace
  */
@@ -64,7 +64,7 @@ function axes(scale, pace) {
 }
 
 /**
- * The area and the line of the sales up to now, with a label at their end.
+ * Draws the area and the line of the sales up to now, with a label at the end.
  * @param {Scale} scale
  * @param {Point[]} points
  * @param {string} label
@@ -85,7 +85,7 @@ function salesLine(scale, points, label) {
 }
 
 /**
- * Cumulative sales up to now, over those of the whole days compared with.
+ * Draws the cumulative sales up to now, and those of the days that are compared with.
  * @param {HTMLElement} place
  * @param {Overview} overview
  * @param {Labels & { end: (time: string) => string }} labels
@@ -124,7 +124,7 @@ export function drawPace(place, { pace, currency }, labels) {
 }
 
 /**
- * Receipts per unit of time, in as many bars as fit.
+ * Draws receipts per unit of time, in as many bars as fit.
  * @param {HTMLElement} place
  * @param {Overview} overview
  * @param {Labels} labels
@@ -160,7 +160,7 @@ export function drawRate(place, { pace }, labels) {
 }
 
 /**
- * Puts the plot in its place, with a tooltip that follows the pointer.
+ * Inserts the plot into its container, with a tooltip that follows the pointer.
  * @param {HTMLElement} place
  * @param {Scale} scale
  * @param {SVGElement[]} marks
@@ -189,14 +189,14 @@ function show(place, scale, marks, description, tooltip) {
     tip.hidden = true;
     delete place.dataset.at;
   };
-  // The pointer may still be where it was before the update.
+  // The pointer may not have moved since the last update.
   if (place.dataset.at) {
     move(Number(place.dataset.at));
   }
 }
 
 /**
- * A line without axes, which shows only a shape.
+ * Draws a line without axes.
  * @param {readonly (string | number | null)[]} values
  * @param {number} [width]
  * @param {number} [height]
@@ -208,7 +208,7 @@ export function spark(values, width = 64, height = 18) {
 }
 
 /**
- * A table with hours across and categories down. A deeper colour means more sales; each cell has its amount as text.
+ * Returns a table with one column per hour and one row per category. A darker cell means higher sales.
  * @param {Overview} overview
  */
 export function heatMap({ hours: { hours, rows }, currency }) {

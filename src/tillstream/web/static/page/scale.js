@@ -1,4 +1,4 @@
-// The arithmetic of the plots: axes, running totals and bins. Nothing here touches the page.
+// The arithmetic of the plots: axes, running totals and bins. This module does not change the page.
 
 /** @import { Course, Pace } from "./types" */
 /** @typedef {[offset: number, value: number]} Point */
@@ -16,7 +16,7 @@ const MINIMUM_SPAN = { minute: 20, hour: 4, day: 1 };
 const BIN_WIDTHS = [1, 2, 5, 10, 15, 30, 60];
 
 /**
- * Three or four round numbers from 0 to at least the greatest value.
+ * Returns three or four round numbers from 0 to at least the maximum.
  * @param {number} greatest above 0
  * @returns {number[]}
  */
@@ -57,7 +57,7 @@ export class Scale {
   }
 
   /**
-   * The offsets that the time axis labels, as many as fit.
+   * Returns the offsets of the labels on the time axis, as many as fit.
    * @param {Pace["unit"]} unit
    * @returns {number[]}
    */
@@ -70,7 +70,7 @@ export class Scale {
   }
 
   /**
-   * An SVG path through the points.
+   * Returns an SVG path through the points.
    * @param {Point[]} points
    */
   path(points) {
@@ -80,7 +80,7 @@ export class Scale {
 }
 
 /**
- * The running total at each offset, as steps that start at 0.
+ * Returns the running total at each offset, as steps that start at 0.
  * @param {Course} course
  * @param {number} first
  * @returns {Point[]}
@@ -100,14 +100,14 @@ export function runningTotal({ offset, revenue }, first) {
 }
 
 /**
- * The value of the last point at or before an offset.
+ * Returns the value of the last point at or before an offset.
  * @param {Point[]} points
  * @param {number} offset
  */
 export const valueAt = (points, offset) => points.findLast(([at]) => at <= offset)?.[1] ?? 0;
 
 /**
- * The first and last offset to show: of both the sales and those compared with, and a minimum so early in the day.
+ * Returns the first and the last offset of all sales in the plot. The span has a minimum, for the start of a day.
  * @param {Pace} pace
  * @returns {[number, number]}
  */
@@ -120,7 +120,7 @@ export function bounds({ offset, before, now, unit }) {
 }
 
 /**
- * The width of a bar in units of the axis, so that all bars fit.
+ * Returns the width of a bar in units of the axis, so that all bars fit.
  * @param {Pace["unit"]} unit
  * @param {number} span
  * @param {number} room number of bars that fit
@@ -130,7 +130,7 @@ export function binWidth(unit, span, room) {
 }
 
 /**
- * Receipts per bin, by the first offset of the bin.
+ * Returns the receipts per bin, by the first offset of the bin.
  * @param {Course} course
  * @param {number} width
  * @returns {Map<number, number>}
@@ -145,7 +145,7 @@ export function bins({ offset, receipts }, width) {
 }
 
 /**
- * The points of a sparkline, as an SVG polyline takes them.
+ * Returns the points of a sparkline as text for an SVG polyline.
  * @param {readonly (string | number | null)[]} values
  * @param {number} width
  * @param {number} height
