@@ -150,14 +150,25 @@ class Tally:
 
 
 class Request:
-    """A request, its number of receipts, and the time in nanoseconds from which its latency is measured."""
+    """A request and its number of receipts. `on_response` is called with the final response.
 
-    __slots__ = ("attempts", "data", "receipts", "since_ns")
+    The latency is measured from `since_ns`, a time of `time.perf_counter_ns`.
+    """
 
-    def __init__(self, head: bytes, body: bytes, receipts: int, since_ns: int = 0) -> None:
+    __slots__ = ("attempts", "data", "on_response", "receipts", "since_ns")
+
+    def __init__(
+        self,
+        head: bytes,
+        body: bytes,
+        receipts: int,
+        since_ns: int = 0,
+        on_response: Callable[[Response], None] | None = None,
+    ) -> None:
         self.data = head + b"%d\r\n\r\n%b" % (len(body), body)
         self.receipts = receipts
         self.since_ns = since_ns
+        self.on_response = on_response
         self.attempts = 0
 
 
@@ -240,27 +251,20 @@ class Connection(asyncio.Protocol):
 class Sender:
     """Sends requests over several connections. The requests come from an iterator or from calls of `submit`.
 
-    `on_response` gets each final response. With `same_machine`, any certificate is accepted.
+    With `same_machine`, any certificate is accepted.
     """
 
     def __init__(
-        self,
-        to: Target,
-        connections: int,
-        tally: Tally,
-        random: Random,
-        on_response: Callable[[Request, Response], None] = lambda _request, _response: None,
-        *,
-        same_machine: bool = False,
+        self, to: Target, connections: int, tally: Tally, random: Random, *, same_machine: bool = False
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._to = to
         self._tls = unverified_tls() if to.tls and same_machine else to.tls or None
         self._random = random
-        self._on_response = on_response
         self._connections = [Connection(self) for _ in range(connections)]
-        self._idle = list(self._connections)
-        self._waiting: deque[Request] = deque()
+        self.idle = list(self._connections)
+        self.waiting: deque[Request] = deque()
+        """The requests that wait for an idle connection."""
         self._source: Iterator[Request] = iter(())
         self._progress_ns = time.perf_counter_ns()
         self._drained = asyncio.Event()
@@ -272,20 +276,20 @@ class Sender:
     def feed(self, source: Iterator[Request]) -> None:
         """Send the requests of the source over all connections."""
         self._source = source
-        idle, self._idle = self._idle, []
+        idle, self.idle = self.idle, []
         for connection in idle:
             self._next(connection)
 
     def submit(self, request: Request) -> None:
         """Send a request as soon as a connection is idle."""
-        self._waiting.append(request)
-        if self._idle:
-            self._next(self._idle.pop())
+        self.waiting.append(request)
+        if self.idle:
+            self._next(self.idle.pop())
 
     def stop(self) -> None:
         """Send no further requests. The sender still waits for the responses to the others."""
         self._source = iter(())
-        self._waiting.clear()
+        self.waiting.clear()
 
     async def drained(self, timeout_s: float) -> bool:
         """Wait up to `timeout_s`. Returns whether every request has a final response. Raises errors of callbacks."""
@@ -294,16 +298,6 @@ class Sender:
         if self.failure is not None:
             raise self.failure
         return self._drained.is_set()
-
-    @property
-    def backlog(self) -> int:
-        """The number of requests that wait for a connection."""
-        return len(self._waiting)
-
-    @property
-    def free(self) -> int:
-        """The number of idle connections."""
-        return len(self._idle)
 
     def stuck_s(self) -> float:
         """Return the seconds since the last final response, or 0 if every request has a final response."""
@@ -342,7 +336,8 @@ class Sender:
         self._progress_ns = time.perf_counter_ns()
         tally.latency.add((self._progress_ns - request.since_ns) // 1000)
         connection.request = None
-        self._on_response(request, response)
+        if request.on_response is not None:
+            request.on_response(response)
         self._next(connection)
 
     def retry(self, connection: Connection, reason: str, retry_after_s: float | None = None) -> None:
@@ -371,10 +366,10 @@ class Sender:
 
     def _next(self, connection: Connection) -> None:
         """Send the next request on a connection, or mark the connection as idle."""
-        request = self._waiting.popleft() if self._waiting else next(self._source, None)
+        request = self.waiting.popleft() if self.waiting else next(self._source, None)
         if request is None:
-            self._idle.append(connection)
-            if len(self._idle) == len(self._connections):
+            self.idle.append(connection)
+            if len(self.idle) == len(self._connections):
                 self._drained.set()
             return
         if self._drained.is_set():

@@ -200,7 +200,7 @@ class _PhaseRun:
 
     async def _wait_until(self, due_s: float, number: int) -> bool:
         """Wait until `due_s` and until the queue is not full. Return False if the run was stopped."""
-        while (wait_s := due_s - self._elapsed_s()) > 0 or self._sender.backlog >= BACKLOG_LIMIT:
+        while (wait_s := due_s - self._elapsed_s()) > 0 or len(self._sender.waiting) >= BACKLOG_LIMIT:
             self._tick()
             if self._stop.is_set():
                 return False

@@ -31,7 +31,7 @@ class ProgressDisplay:
     """Shows the progress on standard error. `size_bytes` is the size of all files, or None if it is unknown."""
 
     def __init__(self, clock: Clock, size_bytes: int | None, *, quiet: bool) -> None:
-        self._console = Console(stderr=True)
+        console = Console(stderr=True)
         self._clock = clock
         self._quiet = quiet
         self._size_bytes = size_bytes
@@ -47,9 +47,9 @@ class ProgressDisplay:
             TextColumn("{task.fields[receipts]}"),
             TimeElapsedColumn(),
             TextColumn("[yellow]{task.fields[note]}"),
-            console=self._console,
+            console=console,
             transient=True,
-            disable=quiet or not self._console.is_terminal,
+            disable=quiet or not console.is_terminal,
         )
         self._task = self._bar.add_task("", total=size_bytes, receipts="", note="")
 

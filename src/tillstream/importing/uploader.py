@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from random import Random
 from typing import NamedTuple
 
@@ -89,11 +90,9 @@ def find_destination(settings: Settings, url: str = "", key: str = "") -> Destin
     key_id = f" key {found[1]}" if (found := KEY.fullmatch(key)) else ""
     if url:
         return Destination(url.rstrip("/"), url.rstrip("/") + key_id, key)
-    directory = DataDirectory(settings.data_path, Kind.REAL)
-    try:
+    directory, holder = DataDirectory(settings.data_path, Kind.REAL), None
+    with suppress(OSError):
         holder = directory.holder("ingest")
-    except OSError:
-        holder = None
     if holder is not None and holder.address:
         key = key or machine_token.read(directory)
         return Destination(holder.address, log_id(settings) + key_id, key, same_machine=True)
@@ -118,17 +117,6 @@ def with_time_zones(settings: Settings, clock: Clock) -> Settings:
     if not (settings.data_path / FORMAT_FILE).exists():
         return settings
     return settings_in_force(DataDirectory(settings.data_path, Kind.REAL), settings, clock)[0]
-
-
-class _BatchRequest(Request):
-    """The request with a batch. The batch is added to `acknowledged` with its result."""
-
-    __slots__ = ("acknowledged", "batch")
-
-    def __init__(self, head: bytes, batch: Batch, acknowledged: Acknowledged) -> None:
-        super().__init__(head, b"\n".join(batch.lines), len(batch.lines))
-        self.batch = batch
-        self.acknowledged = acknowledged
 
 
 class Uploader:
@@ -158,8 +146,7 @@ class Uploader:
         self._responded = asyncio.Event()
         self._error: OperationalError | None = None
         self._tally = Tally()
-        same_machine = destination.same_machine
-        self._sender = Sender(to, CONNECTIONS, self._tally, random, self._on_response, same_machine=same_machine)
+        self._sender = Sender(to, CONNECTIONS, self._tally, random, same_machine=destination.same_machine)
 
     async def post(self, batch: Batch, acknowledged: Acknowledged, on_tick: Callable[[], None] = lambda: None) -> bool:
         """Send the batch when a connection is free. Returns False if `stop` is set before.
@@ -167,7 +154,7 @@ class Uploader:
         When ingest acknowledges the batch, it is added to `acknowledged`. `on_tick` is called while no connection is
         free. Raises `IngestTimeout`, or `OperationalError` if the response is not from an ingest that accepts receipts.
         """
-        while not self._sender.free:
+        while not self._sender.idle:
             self.check()
             on_tick()
             if self.stop.is_set():
@@ -175,7 +162,9 @@ class Uploader:
             self._responded.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._responded.wait(), TICK_S)
-        self._sender.submit(_BatchRequest(self._head, batch, acknowledged))
+        on_response = partial(self._on_response, batch, acknowledged)
+        body = b"\n".join(batch.lines)
+        self._sender.submit(Request(self._head, body, len(batch.lines), on_response=on_response))
         return True
 
     async def drained(self) -> bool:
@@ -203,15 +192,14 @@ class Uploader:
     def close(self) -> None:
         self._sender.close()
 
-    def _on_response(self, request: Request, response: Response) -> None:
-        assert isinstance(request, _BatchRequest)
+    def _on_response(self, batch: Batch, acknowledged: Acknowledged, response: Response) -> None:
         self._responded.set()
         self._tally.problem = ""
         if response.status in _ACKNOWLEDGED:
             with suppress(msgspec.DecodeError):
                 result = msgspec.json.decode(response.body, type=BatchResult)
-                if result.accepted + len(result.rejected) == request.receipts:
-                    request.acknowledged[request.batch.first] = request.batch, result
+                if result.accepted + len(result.rejected) == len(batch.lines):
+                    acknowledged[batch.first] = batch, result
                     return
         self._error = self._error or self._unexpected(response)
 
