@@ -83,7 +83,7 @@ class _LineEncoder:
 
     def __init__(self, settings: Settings, clock: Clock, source: str) -> None:
         self._limit_bytes = settings.receipt_limit_bytes
-        # Ingest accepts no longer line.
+        # The maximum length of a line that ingest accepts.
         self._line_limit_bytes = 3 * settings.receipt_limit_bytes
         self._validator = Validator(settings)
         self._clock = clock

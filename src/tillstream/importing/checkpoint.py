@@ -53,7 +53,9 @@ class Counts(Struct, kw_only=True):
     refused: int = 0
     skipped: dict[str, int] = {}
     refusals_bytes: int = 0
+    """The size of the file with the refusals."""
     finished: bool = False
+    """Whether all items of the file are acknowledged."""
     target: str = ""
     """The path to which the inbox moves the file, relative to the inbox."""
 
@@ -105,7 +107,7 @@ class Checkpoint:
             counts.skipped[kind] = counts.skipped.get(kind, 0) + number
 
     def save(self) -> None:
-        """Write the counts to disk, without fsync. Items that a power failure removes are sent again, and count once."""
+        """Store the counts and refusals, without fsync. After a power failure, some items are sent again and count once."""
         new = self._path.with_name(f"{self._path.name}.new")
         with _storing_in(self._path.parent):
             self._refusals.flush()
@@ -159,7 +161,7 @@ def _lock(file: BinaryIO) -> None:
 
 
 def _read(path: Path) -> Counts:
-    """Read the stored counts. Progress of another version is ignored, because its decoders may find other items."""
+    """Read the stored counts. An unfinished import of another version is ignored, because its items may differ."""
     try:
         counts = msgspec.json.decode(path.read_bytes(), type=Counts)
     except (FileNotFoundError, msgspec.DecodeError):

@@ -24,6 +24,7 @@ LINE_INTERVAL_US = 5_000_000
 FAULTS_SHOWN = 20
 FILES_SHOWN = 100
 
+# The width of the tables if standard output is not a terminal.
 _WIDTH = 160
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tillstream.importing.console import ProgressDisplay, Summary
 
 SAVE_US = 500_000
-"""The interval between two saves of the checkpoint. After a crash, at most this time of work is repeated."""
+"""The interval between two saves of the checkpoint. A crash loses at most the progress of this time."""
 
 DRAIN_US = 2_000_000
 """The maximum time that a stopped import waits for responses."""
@@ -56,8 +56,8 @@ T = TypeVar("T")
 async def run_in_thread(work: Callable[[], T], stop: asyncio.Event, on_tick: Callable[[], None]) -> T | None:
     """Call `work` in a thread, and return its result. Meanwhile, `on_tick` is called every `TICK_S` seconds.
 
-    Returns None if `stop` is set before `work` returns. The thread then continues without a reader of its result. It is
-    a daemon thread, because reading from a pipe may block forever.
+    Returns None if `stop` is set before `work` returns. The thread is then abandoned. It is a daemon thread, because
+    reading from a pipe may block forever.
     """
     future: concurrent.futures.Future[T] = concurrent.futures.Future()
     future.set_running_or_notify_cancel()
@@ -104,7 +104,7 @@ class Transfer:
         self._saved_us = clock.now_us()
 
     async def run(self) -> bool:
-        """Send all batches and wait until they are acknowledged. Returns False if the import was stopped before.
+        """Send all batches and wait until they are acknowledged. Returns False if `stop` ended this early.
 
         Raises `CannotRead`, and the errors of the uploader and the checkpoint.
         """
@@ -124,13 +124,13 @@ class Transfer:
             self._checkpoint.save()
 
     async def _send(self) -> bool:
-        """Send all batches. Returns False if the import was stopped before."""
+        """Send all batches. Returns False if `stop` ended this early."""
         uploader = self._uploader
         while not uploader.stop.is_set():
             try:
                 batch = await run_in_thread(lambda: next(self._batches, None), uploader.stop, self._tick)
             except OSError as error:
-                hint = "fix that, and import it again: it continues where it stopped"
+                hint = "solve the problem and import it again; the import continues where it stopped"
                 raise CannotRead("read", self._file.name, error.strerror or error, hint) from error
             if batch is None:
                 break
@@ -261,7 +261,7 @@ def dry_run(
             except ReceiptError as error:
                 checkpoint.add(index + 1, refusals=[Refusal.of(index, error.faults, where)])
     except OSError as error:
-        raise CannotRead("read", file.name, error.strerror or error, "fix that, and try again") from error
+        raise CannotRead("read", file.name, error.strerror or error, "solve the problem and try again") from error
     checkpoint.counts.finished = True
     outcome.update(checkpoint.counts)
     outcome.total = f"{total} {settings.currency}"

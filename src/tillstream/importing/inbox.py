@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import suppress
-from functools import partial
 from itertools import chain, count
+from logging import INFO, WARNING
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -140,7 +140,7 @@ class Inbox:
         self._problems: dict[str, tuple[str, int]] = {}
 
     async def run(self) -> None:
-        """Scan the folder every `SCAN_INTERVAL_S` seconds. Network drives do not notify about changes."""
+        """Scan the folder every `SCAN_INTERVAL_S` seconds. This also works on network drives without notifications."""
         prune(self._folder.state)
         while not self._stop.is_set():
             await self.scan()
@@ -261,6 +261,5 @@ def _log_waiting(reason: str) -> None:
 def _log_outcome(name: str, target: str, outcome: Outcome) -> None:
     optional = {"skipped": sum(outcome.skipped.values()), "reason": outcome.problem}
     fields = {field: value for field, value in optional.items() if value}
-    imported = target.startswith(f"{DONE}/")
-    log = partial(logger.info, "inbox.file_imported") if imported else partial(logger.warning, "inbox.file_failed")
-    log(file=name, to=target, receipts=outcome.receipts, refused=outcome.refused, **fields)
+    level, event = (INFO, "inbox.file_imported") if target.startswith(f"{DONE}/") else (WARNING, "inbox.file_failed")
+    logger.log(level, event, file=name, to=target, receipts=outcome.receipts, refused=outcome.refused, **fields)

@@ -70,7 +70,7 @@ class Report:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a new file, which replaces `path` at the end of the block. Raises `OperationalError`."""
+    """Open a new file for writing. It replaces `path` at the end of the block. Raises `OperationalError`."""
     new = path.with_name(f".{path.name}.new")
     try:
         with new.open("wb") as file:
@@ -78,4 +78,4 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         new.replace(path)
     except OSError as error:
         because = error.strerror or error
-        raise OperationalError("write the report", path, because, "fix that, or name another file") from error
+        raise OperationalError("write the report", path, because, "solve the problem or name another file") from error

@@ -40,7 +40,7 @@ def is_ignored(name: str) -> bool:
 
 
 def select(paths: Sequence[Path]) -> Iterator[Path]:
-    """Return the files to import. A folder stands for the files in it and in its subfolders, by name.
+    """Return the files to import. A folder stands for all files in it and in its subfolders, sorted by name.
 
     Raises `CannotRead` if a path does not exist. The iterator raises `CannotRead` if a folder cannot be read.
     """
@@ -63,7 +63,9 @@ def total_size(paths: Sequence[Path]) -> int | None:
 
 def _walk(folder: Path) -> Iterator[Path]:
     def fail(error: OSError) -> None:
-        raise CannotRead("read", error.filename, error.strerror or error, "fix that, and import it again") from error
+        raise CannotRead(
+            "read", error.filename, error.strerror or error, "solve the problem and import it again"
+        ) from error
 
     for parent, folders, names in os.walk(folder, onerror=fail):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -123,7 +125,7 @@ def open_file(path: Path, formats: Formats, decoder: Decoder | None = None) -> S
     """
     name = display_name(path)
     try:
-        # `sys.stdin` has a lock. While a thread reads from it, the program could not end.
+        # `sys.stdin` has a lock. The program could not exit while a thread waits for input.
         file = io.FileIO(0, closefd=False) if path == STDIN else io.FileIO(path)
         try:
             return SourceFile(name, file, formats, decoder)
@@ -131,7 +133,7 @@ def open_file(path: Path, formats: Formats, decoder: Decoder | None = None) -> S
             file.close()
             raise
     except OSError as error:
-        raise CannotRead("read", name, error.strerror or error, "fix that, and import it again") from error
+        raise CannotRead("read", name, error.strerror or error, "solve the problem and import it again") from error
 
 
 def display_name(path: Path) -> str:

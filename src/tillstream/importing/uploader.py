@@ -85,7 +85,7 @@ def find_destination(settings: Settings, url: str = "", key: str = "") -> Destin
     """Return the ingest at `url`. Without `url`, return the ingest of the data directory if it runs.
 
     If it does not run, return the address in the settings. The token of this machine is only sent to the ingest of the
-    data directory. At another address, any program may listen.
+    data directory, because another program may listen at the other addresses.
     """
     key_id = f" key {found[1]}" if (found := KEY.fullmatch(key)) else ""
     if url:
@@ -149,10 +149,11 @@ class Uploader:
         self._sender = Sender(to, CONNECTIONS, self._tally, random, same_machine=destination.same_machine)
 
     async def post(self, batch: Batch, acknowledged: Acknowledged, on_tick: Callable[[], None] = lambda: None) -> bool:
-        """Send the batch when a connection is free. Returns False if `stop` is set before.
+        """Send the batch as soon as a connection is idle. Returns False if `stop` is set before a connection is idle.
 
-        When ingest acknowledges the batch, it is added to `acknowledged`. `on_tick` is called while no connection is
-        free. Raises `IngestTimeout`, or `OperationalError` if the response is not from an ingest that accepts receipts.
+        When ingest acknowledges the batch, it is added to `acknowledged`. `on_tick` is called every `TICK_S` seconds
+        while no connection is idle. Raises `IngestTimeout` after `give_up_s`. Raises `OperationalError` if ingest does
+        not accept receipts from this client, or if the server is not an ingest.
         """
         while not self._sender.idle:
             self.check()
@@ -174,7 +175,7 @@ class Uploader:
         return drained
 
     def check(self) -> None:
-        """Send batches again whose response is overdue, and call `notify` if necessary. Raises the errors of `post`."""
+        """Send batches with an overdue response again, and call `notify` if necessary. Raises the errors of `post`."""
         self._sender.drop_silent(TIMEOUT_S)
         if self._sender.failure is not None:
             raise self._sender.failure

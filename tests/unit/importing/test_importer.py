@@ -133,7 +133,9 @@ def test_a_read_error_in_the_middle_of_a_file_is_raised(
     path = ndjson_file(tmp_path / "a.ndjson", range(10))
     with closing(open_file(path, registry.load(SETTINGS))) as file:
         real = [batch for batch in batches.batches(file, SETTINGS, SystemClock(), "import") if batch.lines]
-    with pytest.raises(CannotRead, match="Input/output error; fix that, and import it again: it continues"):
+    with pytest.raises(
+        CannotRead, match="Input/output error; solve the problem and import it again; the import continues"
+    ):
         send(url, path, checkpoint, cut=broken)
 
 
