@@ -17,11 +17,10 @@ from tests.support import documents
 from tests.support.mutations import Mutator
 from tillstream.config.settings import Settings
 from tillstream.formats import json as formats_json
-from tillstream.formats import registry
+from tillstream.formats import registry, xml_records
 from tillstream.formats.base import HEAD_BYTES, Decoded, Decoder, Record, Skip, Unreadable
-from tillstream.formats.csv import rows
+from tillstream.formats.csv import table
 from tillstream.formats.square import decoder as square_decoder
-from tillstream.formats.xml_stream import scanner
 from tillstream.receipt.model import HEAD_COLUMNS, Fault
 from tillstream.receipt.validation import ReceiptError, Validator
 
@@ -112,7 +111,7 @@ def small_windows(whole_bytes: int, window_bytes: int) -> Iterator[None]:
 
 
 _WHOLE_LIMITS = ((formats_json, "WHOLE_BYTES"), (square_decoder, "WHOLE_BYTES"))
-_WINDOWS = ((formats_json, "_WINDOW_BYTES"), (rows, "_BLOCK_BYTES"), (scanner, "WINDOW_BYTES"))
+_WINDOWS = ((formats_json, "_WINDOW_BYTES"), (table, "_BLOCK_BYTES"), (xml_records, "WINDOW_BYTES"))
 
 
 def documents_of(decoder: Decoder) -> list[bytes]:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tillstream.formats.poslog.totals import Line, ReceiptTax, Totals, reconcile
+from tillstream.formats.poslog.discounts_and_taxes import Line, Tax, Totals, reconcile
 
 CENT = Decimal("0.01")
 
@@ -21,12 +21,12 @@ lines = st.builds(
     price_change=st.just(Decimal(0)) | amounts,
 )
 discounts = st.builds(Line, st.fixed_dictionaries({}), amounts, is_discount=st.just(True))
-taxes = st.builds(ReceiptTax, amounts, st.none() | st.just(Decimal("5.5")), st.none() | amounts)
+taxes = st.builds(Tax, amounts, st.none() | st.just(Decimal("5.5")), st.none() | amounts)
 totals = st.builds(Totals, st.none() | amounts, st.none() | amounts, st.booleans())
 
 
 @given(lines, st.lists(lines | discounts, max_size=6), totals, st.lists(taxes, max_size=3))
-def test_net_gross_and_tax_add_up(first: Line, others: list[Line], given: Totals, taxes: list[ReceiptTax]) -> None:
+def test_net_gross_and_tax_add_up(first: Line, others: list[Line], given: Totals, taxes: list[Tax]) -> None:
     rows, total = reconcile([first, *others], given, taxes, CENT)
     assert total["netTotal"] + total["taxPayable"] == total["grossTotal"]
     assert sum(row["settlementAmount"] - row["creditAmount"] for row in rows) == total["taxPayable"]

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from tests.support.encoders import to_xml
 from tests.support.receipt_strategies import receipt_shapes
 from tillstream.config.settings import Settings
+from tillstream.formats import xml_records
 from tillstream.formats.base import Decoded, Record, Skip, Unreadable
 from tillstream.formats.xml import XmlDecoder
-from tillstream.formats.xml_stream import scanner
 
 xml = XmlDecoder(Settings())
 untimed = settings(deadline=None)
@@ -82,11 +82,11 @@ def comparable(decoded: Decoded) -> object:
 @given(broken_documents(), st.integers(1, 40))
 def test_the_window_size_does_not_matter_and_nothing_raises(document: bytes, window_bytes: int) -> None:
     expected = read(document)
-    usual = scanner.WINDOW_BYTES
+    usual = xml_records.WINDOW_BYTES
     try:
-        scanner.WINDOW_BYTES = window_bytes
+        xml_records.WINDOW_BYTES = window_bytes
         found = read(document)
     finally:
-        scanner.WINDOW_BYTES = usual
+        xml_records.WINDOW_BYTES = usual
     assert [comparable(each) for each in found] == [comparable(each) for each in expected]
     assert all(isinstance(each, Record | Skip | Unreadable) for each in found)

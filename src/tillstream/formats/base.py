@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, ClassVar, NamedTuple
 
@@ -19,6 +18,8 @@ LIMIT_HINT = "the limit is the setting receipt_limit_bytes"
 
 HEAD_BYTES = 4_096
 """Size of the head of a payload or file, which is all that format detection looks at."""
+
+_SHOWN_CHARS = 60
 
 
 class Record(NamedTuple):
@@ -52,8 +53,21 @@ class Unreadable(NamedTuple):
     where: str = ""
     source: str = ""
 
+    @classmethod
+    def because(cls, error: str, hint: str, original: bytes, where: str = "", path: str = "$") -> Unreadable:
+        """Make an `Unreadable` with one fault."""
+        return cls([Fault(path, error, hint)], original, where)
+
 
 Decoded = Record | Skip | Unreadable
+
+
+class DecodeError(Exception):
+    """The faults of input that cannot become a receipt."""
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__(*faults)
+        self.faults = faults
 
 
 class Decoder(ABC):
@@ -110,25 +124,35 @@ class Decoder(ABC):
 
     def one(self, payload: bytes) -> Decoded:
         """Decode a payload that must hold exactly one receipt. Several receipts are `Unreadable`."""
-        found: list[Decoded] = []
-        skipped: Counter[str] = Counter()
-        for each in self.decode(io.BytesIO(payload)):
-            if isinstance(each, Skip):
-                skipped[each.kind] += 1
-            else:
-                found.append(each)
-            if len(found) > 1:
+        found: Record | Unreadable | None = None
+        skip: Skip | None = None
+        for item in self.decode(io.BytesIO(payload)):
+            if isinstance(item, Skip):
+                skip = skip or item
+            elif found:
                 return several(payload)
-        if found:
-            return found[0]
-        if skipped:
-            return Skip(next(iter(skipped)))
-        return Unreadable([Fault("$", "there is no receipt in it", "send one")], payload)
+            else:
+                found = item
+        return found or skip or Unreadable.because("there is no receipt in it", "send one", payload)
 
 
 def several(payload: bytes) -> Unreadable:
-    """Fault for a payload with several receipts where one was expected."""
-    return Unreadable([Fault("$", "expected one receipt, got several", "send several receipts to /receipts")], payload)
+    """Refuse a payload with several receipts where one was expected."""
+    return Unreadable.because("expected one receipt, got several", "send several receipts to /receipts", payload)
+
+
+def read_up_to(limit_bytes: int, source: BinaryIO, start: bytes = b"") -> bytes:
+    """Read from the source until there are `limit_bytes` bytes, including `start`, or the source ends."""
+    pieces, left = [start], limit_bytes - len(start)
+    while left > 0 and (piece := source.read(left)):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)[:limit_bytes]
+
+
+def shorten(text: str) -> str:
+    """Cut a text to the length that fits in a fault."""
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
 
 
 def text_of(head: bytes) -> str:

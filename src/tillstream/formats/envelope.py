@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from tillstream.formats.base import BOM, Decoded, Decoder, Record, Unreadable, text_of
-from tillstream.formats.json import lines, reason
+from tillstream.formats.json import JSON_ERRORS, lines, reason
 from tillstream.receipt.model import Fault
 
 MEDIA_TYPE = "application/vnd.tillstream.records+ndjson"
@@ -20,12 +20,6 @@ _HEAD = re.compile(r'\{\s*"source":\s*"')
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
-class _Fault(Struct, omit_defaults=True):
-    path: str
-    error: str
-    hint: str = ""
-
-
 class _Envelope(Struct, omit_defaults=True):
     """One line: a `receipt`, or the `faults` of a refused record. `original` is base64 in JSON."""
 
@@ -33,7 +27,7 @@ class _Envelope(Struct, omit_defaults=True):
     receipt: msgspec.Raw = msgspec.Raw()
     original: bytes = b""
     day: str = ""
-    faults: list[_Fault] = []
+    faults: list[Fault] = []
 
 
 class EnvelopeDecoder(Decoder):
@@ -69,12 +63,12 @@ class EnvelopeDecoder(Decoder):
 def _open(line: bytes, where: str) -> Decoded:
     try:
         envelope = msgspec.json.decode(line, type=_Envelope)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except JSON_ERRORS as error:
         return Unreadable([_not_an_envelope(error, line)], line, where)
     if not _SOURCE.fullmatch(envelope.source):
-        return Unreadable([Fault("$.source", "expected format/entrance in lower case")], line, where)
+        return Unreadable.because("expected format/entrance in lower case", "", line, where, "$.source")
     if envelope.day and not _DAY.fullmatch(envelope.day):
-        return Unreadable([Fault("$.day", "expected YYYY-MM-DD")], line, where)
+        return Unreadable.because("expected YYYY-MM-DD", "", line, where, "$.day")
     body = bytes(envelope.receipt)
     if envelope.faults or not body:
         faults = [_normalised(each) for each in envelope.faults]
@@ -91,7 +85,7 @@ def _not_an_envelope(error: Exception, line: bytes) -> Fault:
     return Fault("$", f"not an envelope: {reason(error)}", "see docs/formats.md")
 
 
-def _normalised(fault: _Fault) -> Fault:
+def _normalised(fault: Fault) -> Fault:
     path = fault.path if fault.path.startswith("$") else f"$.{fault.path}".removesuffix(".")
     return Fault(path, fault.error or "it was refused", fault.hint)
 
@@ -114,5 +108,4 @@ def receipt(record: Record, source: str) -> bytes:
 
 def refusal(faults: Sequence[Fault], original: bytes, source: str) -> bytes:
     """Write a refused record as a line. Ingest puts it into quarantine."""
-    written = [_Fault(fault.path, fault.error, fault.hint) for fault in faults]
-    return _encode(_Envelope(source, original=original, faults=written))
+    return _encode(_Envelope(source, original=original, faults=list(faults)))

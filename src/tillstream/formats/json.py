@@ -6,15 +6,13 @@ import codecs
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import BinaryIO
 
 import msgspec
 
-from tillstream.config.settings import Settings
-from tillstream.formats.base import BOM, LIMIT_HINT, Decoded, Decoder, Record, Unreadable, several, text_of
-from tillstream.receipt.model import Fault
+from tillstream.formats.base import BOM, LIMIT_HINT, Decoded, Decoder, Record, Unreadable, text_of
 
 _SPACE = b" \t\r\n"
 
@@ -22,18 +20,25 @@ _SPACE = b" \t\r\n"
 WHOLE_BYTES = 32 * 1024 * 1024
 _WINDOW_BYTES = 1024 * 1024
 
+JSON_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""The exceptions of msgspec for bytes that are not the expected JSON."""
+
 TOO_DEEP = "it is nested too deeply"
 
 # Receipts have fewer commas than one per this number of bytes, because the names of their fields are longer.
 _DENSE_COMMA_BYTES = 10
 
 _GAP = re.compile(r"[ \t\r\n,]*")
+_START, _END = re.compile(r"\["), re.compile(r"\]")
 _LOOK_AHEAD_CHARS = 4_096
 # At the end of a window, a `1` may still become `1.5` or `1e+5`.
 _UNDECIDED_CHARS = 2
 
 # Numbers are not converted, because Python refuses numbers of thousands of digits.
 _SCAN = json.JSONDecoder(parse_int=len, parse_float=len).raw_decode
+
+elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
+"""Split a JSON array into its elements. Raises one of `JSON_ERRORS`."""
 
 
 class JsonDecoder(Decoder):
@@ -57,10 +62,6 @@ class JsonDecoder(Decoder):
   "settlements": [{"paymentMechanism": "CB", "settlementAmount": 2.40}]
 }"""
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
-        self._split = msgspec.json.Decoder(list[msgspec.Raw]).decode
-
     def recognises(self, head: bytes) -> bool:
         return text_of(head)[:1] in ("{", "[")
 
@@ -81,14 +82,13 @@ class JsonDecoder(Decoder):
         try:
             if is_dense(body):
                 msgspec.json.decode(body, type=msgspec.Raw)
-                pieces: Iterable[bytes | msgspec.Raw] = _elements(body.decode())
+                records = _decode_stream(body, source, len(body))
             else:
-                pieces = self._split(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                records = (Record(bytes(element)) for element in elements(body))
+        except JSON_ERRORS as error:
             yield _bad_array(reason(error), payload)
             return
-        for piece in pieces:
-            yield Record(bytes(piece))
+        yield from records
 
 
 class NdjsonDecoder(Decoder):
@@ -106,38 +106,33 @@ class NdjsonDecoder(Decoder):
 
     def recognises(self, head: bytes) -> bool:
         first, newline, rest = text_of(head).partition("\n")
-        if not newline or not first.startswith("{") or not rest.lstrip().startswith("{"):
-            return False
-        try:
-            msgspec.json.decode(first.encode(), type=msgspec.Raw)
-        except (msgspec.DecodeError, RecursionError):
-            return False
-        return True
+        return bool(newline) and rest.lstrip().startswith("{") and is_object(first.encode())
 
     def may_be(self, head: bytes) -> bool:
         # The head may hold one object, or the start of a first line that is longer than the head.
         text = text_of(head)
         return text.startswith("{") and "\n" not in text
 
-    def one(self, payload: bytes) -> Decoded:
-        found = list(self.decode(io.BytesIO(payload)))
-        if len(found) == 1:
-            return found[0]
-        return several(payload) if found else super().one(payload)
-
     def decode(self, source: BinaryIO) -> Iterator[Decoded]:
         for number, line in lines(source, self.settings.receipt_limit_bytes):
             if isinstance(line, Unreadable):
                 yield line
-                continue
-            body = (line if number > 1 else line.removeprefix(BOM)).strip(_SPACE)
-            if body:
+            elif body := (line if number > 1 else line.removeprefix(BOM)).strip(_SPACE):
                 yield Record(body)
 
 
 def reason(error: Exception) -> str:
     """Short text of a JSON decoding error."""
     return TOO_DEEP if isinstance(error, RecursionError) else str(error).removeprefix("JSON is malformed: ")
+
+
+def is_object(line: bytes) -> bool:
+    """Whether the line is a complete JSON object. Then the next line is another document."""
+    body = line.removeprefix(BOM).strip()
+    try:
+        return body.startswith(b"{") and bool(msgspec.json.decode(body, type=msgspec.Raw))
+    except JSON_ERRORS:
+        return False
 
 
 def is_dense(array: bytes) -> bool:
@@ -160,36 +155,19 @@ def lines(
         while (rest := source.readline(_WINDOW_BYTES)) and not rest.endswith(b"\n"):
             size += len(rest)
         error = f"the line has {size + len(rest)} bytes, more than {limit_bytes}"
-        fault = Fault("$", error, LIMIT_HINT)
-        yield number, Unreadable([fault], line[:limit_bytes], f"line {number}")
+        yield number, Unreadable.because(error, LIMIT_HINT, line[:limit_bytes], f"line {number}")
 
 
 def _bad_array(why: str, payload: bytes, where: str = "") -> Unreadable:
-    return Unreadable([Fault("$", f"not a JSON array: {why}", "send an array of objects")], payload, where)
-
-
-def _elements(array: str) -> Iterator[bytes]:
-    """Cut the elements out of a valid array, one at a time.
-
-    Splitting in one call creates an object for every element, which is millions for a hostile array of zeros.
-    """
-    at = array.index("[") + 1
-    while gap := _GAP.match(array, at):
-        at = gap.end()
-        if array[at] == "]":
-            return
-        _, end = _SCAN(array, at)
-        yield array[at:end].encode()
-        at = end
+    return Unreadable.because(f"not a JSON array: {why}", "send an array of objects", payload, where)
 
 
 def _decode_stream(payload: bytes, source: BinaryIO, limit_bytes: int) -> Iterator[Decoded]:
     """Decode a sequence of arrays and objects of any total size."""
     values, inside = ValueReader(payload, source, limit_bytes), False
-    while char := values.peek():
-        if char == ("]" if inside else "["):
+    while values.peek():
+        if values.skip(_END if inside else _START):
             inside = not inside
-            values.skip()
             continue
         value = values.read()
         yield Record(value) if isinstance(value, bytes) else value
@@ -223,11 +201,8 @@ class ValueReader:
             if self._at < len(self._text) or not self._fill():
                 return self._text[self._at : self._at + 1]
 
-    def skip(self, pattern: re.Pattern[str] | None = None) -> bool:
-        """Skip one character, or a match of the pattern here. The pattern sees at least `_LOOK_AHEAD_CHARS`."""
-        if pattern is None:
-            self._at += 1
-            return True
+    def skip(self, pattern: re.Pattern[str]) -> bool:
+        """Skip a match of the pattern here. The pattern sees at least `_LOOK_AHEAD_CHARS` characters."""
         while len(self._text) - self._at < _LOOK_AHEAD_CHARS and self._fill():
             pass
         found = pattern.match(self._text, self._at)

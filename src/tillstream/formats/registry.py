@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import PurePath
 
@@ -35,7 +36,6 @@ class Formats:
     def __init__(self, decoders: Sequence[Decoder]) -> None:
         self._decoders = list(decoders)
         self._by_type = {media_type: decoder for decoder in decoders for media_type in decoder.media_types}
-        self._by_header: dict[str, Decoder] = {}
 
     def __iter__(self) -> Iterator[Decoder]:
         return iter(self._decoders)
@@ -51,23 +51,11 @@ class Formats:
 
     def decoder(self, content_type: str) -> Decoder | None:
         """Find the decoder for a `Content-Type` header. Letter case and parameters other than `charset` don't matter."""
-        found = self._by_header.get(content_type)
-        if found is None:
-            found = self._find(content_type)
-            if found is not None and len(self._by_header) < _CACHED_HEADERS:
-                self._by_header[content_type] = found
+        media_type = _media_type(content_type)
+        found = self._by_type.get(media_type)
+        if found is None and media_type.startswith("application/"):
+            found = self._by_type.get(f"+{media_type.rpartition('+')[2]}")
         return found
-
-    def _find(self, content_type: str) -> Decoder | None:
-        media_type, *parameters = [part.strip() for part in content_type.lower().split(";")]
-        named = dict(parameter.partition("=")[::2] for parameter in parameters)
-        if named.get("charset", "").strip('"') not in CHARSETS:
-            return None
-        if media_type.startswith("application/") and media_type not in self._by_type:
-            media_type = f"+{media_type.rpartition('+')[2]}"
-        elif media_type.startswith("+"):
-            return None
-        return self._by_type.get(media_type)
 
     def recognised(self, payload: bytes) -> Decoder | None:
         """Find the decoder that recognises the content of a payload."""
@@ -85,6 +73,14 @@ class Formats:
         wanted = media_type_or_suffix.lower()
         by_suffix = (each for each in self._decoders if f".{wanted.removeprefix('.')}" in each.suffixes)
         return self.decoder(wanted) if "/" in wanted else next(by_suffix, None)
+
+
+@lru_cache(maxsize=_CACHED_HEADERS)
+def _media_type(content_type: str) -> str:
+    """The media type of a `Content-Type` header. Empty if the charset is not UTF-8."""
+    media_type, *parameters = [part.strip() for part in content_type.lower().split(";")]
+    named = dict(parameter.partition("=")[::2] for parameter in parameters)
+    return media_type.lstrip("+") if named.get("charset", "").strip('"') in CHARSETS else ""
 
 
 def load(settings: Settings) -> Formats:

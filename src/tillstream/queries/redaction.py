@@ -18,7 +18,7 @@ from urllib.parse import unquote_plus
 from xml.parsers import expat
 
 from tillstream.formats.base import Decoder
-from tillstream.formats.fields import find_field
+from tillstream.formats.canonical import find_field
 from tillstream.formats.registry import BUILT_IN
 from tillstream.log.base import Log
 from tillstream.receipt.model import HEAD_COLUMNS, PERSONAL, RECEIPT

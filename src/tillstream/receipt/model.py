@@ -48,7 +48,7 @@ Text = str | int | None
 """A text or an id. A till may write it as a JSON string or as an integer."""
 
 
-class Line(Struct, gc=False):
+class Line(Struct, gc=False, omit_defaults=True):
     """One line of a receipt. `settlementAmount` is gross and `creditAmount` is net. Returns have negative amounts."""
 
     lineNumber: Text = None
@@ -64,7 +64,7 @@ class Line(Struct, gc=False):
     settlementAmount: Decimal | None = None
 
 
-class DocumentTotal(Struct, gc=False):
+class DocumentTotal(Struct, gc=False, omit_defaults=True):
     """The receipt's totals, in the chain's currency."""
 
     grossTotal: Decimal
@@ -72,14 +72,14 @@ class DocumentTotal(Struct, gc=False):
     taxPayable: Decimal | None = None
 
 
-class Settlement(Struct, gc=False):
+class Settlement(Struct, gc=False, omit_defaults=True):
     """One payment. `paymentMechanism` is the name that the till uses, such as CB."""
 
     settlementAmount: Decimal
     paymentMechanism: Text = None
 
 
-class Receipt(Struct, gc=False):
+class Receipt(Struct, gc=False, omit_defaults=True):
     """The fields of a receipt that tillstream reads, with their names in JSON."""
 
     cashReceiptID: str | int

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from tillstream.config.settings import Settings
-from tillstream.formats.base import Decoded, Decoder, Record, Skip, Unreadable, text_of
+from tillstream.formats.base import Decoded, Decoder, Record, Skip, Unreadable, read_up_to, shorten, text_of
 
 
 class Letters(Decoder):
@@ -41,3 +42,13 @@ def test_one_refuses_several_receipts_or_none() -> None:
 def test_a_format_recognises_nothing_by_default() -> None:
     assert not letters.recognises(b"r")
     assert text_of(b"\xef\xbb\xbf \n<a>\xff") == "<a>\ufffd"
+
+
+def test_a_long_text_is_shortened() -> None:
+    assert (shorten("a" * 60), shorten("a" * 61)) == ("a" * 60, "a" * 60 + "…")
+
+
+def test_a_source_is_read_up_to_a_limit() -> None:
+    assert read_up_to(3, io.BytesIO(b"abcde")) == b"abc"
+    assert read_up_to(9, io.BytesIO(b"cde"), b"ab") == b"abcde"
+    assert read_up_to(1, io.BytesIO(b"cde"), b"ab") == b"a"

@@ -7,11 +7,10 @@ from decimal import Decimal
 from itertools import islice
 from typing import BinaryIO
 
-from tillstream.formats.base import LIMIT_HINT, Decoded, Decoder, Record, Unreadable, text_of
-from tillstream.formats.canonical import amount
-from tillstream.formats.csv.header import BadHeader, Header, parse_header, split_header
-from tillstream.formats.csv.rows import Row, RowReader
-from tillstream.formats.fields import REQUIRED, amount_json, receipt_json, shorten, text_json
+from tillstream.formats.base import LIMIT_HINT, Decoded, DecodeError, Decoder, Record, Unreadable, read_up_to, text_of
+from tillstream.formats.canonical import LISTS, RECEIPT, TOTAL, amount, amount_json, quote, receipt_json
+from tillstream.formats.csv.table import REQUIRED, Header, Row, RowReader, header_line, parse_header, split_header
+from tillstream.formats.json import lines
 from tillstream.receipt.model import PERSONAL, Fault
 from tillstream.receipt.validation import ITEMS_LIMIT
 
@@ -59,53 +58,31 @@ class CsvDecoder(Decoder):
 
     def decode(self, source: BinaryIO) -> Iterator[Decoded]:
         limit_bytes = self.settings.receipt_limit_bytes
-        reader = RowReader(source, limit_bytes)
-        first = reader.header()
+        numbered_lines = lines(source, limit_bytes)
+        first = header_line(numbered_lines)
         if first is None:
             return
         number, line = first
+        where = f"line {number}"
         if isinstance(line, Unreadable):
-            yield Unreadable(line.faults, _read_up_to(line.original, source, limit_bytes), f"line {number}")
+            yield Unreadable(line.faults, read_up_to(limit_bytes, source, line.original), where)
             return
         try:
             header = parse_header(line)
-        except BadHeader as error:
-            yield Unreadable(error.faults, _read_up_to(line, source, limit_bytes), f"line {number}")
+        except DecodeError as error:
+            yield Unreadable(error.faults, read_up_to(limit_bytes, source, line), where)
             return
-        yield from _RowGrouper(header, limit_bytes).receipts(reader.rows(header.delimiter, header.width))
-
-
-def _read_up_to(start: bytes, source: BinaryIO, limit_bytes: int) -> bytes:
-    """Read on after these bytes, up to the limit."""
-    pieces = [start]
-    left = limit_bytes - len(start)
-    while left > 0 and (more := source.read(left)):
-        pieces.append(more)
-        left -= len(more)
-    return b"".join(pieces)[:limit_bytes]
+        rows = RowReader(numbered_lines, limit_bytes, header.delimiter, header.width).rows()
+        yield from _RowGrouper(header, limit_bytes).receipts(rows)
 
 
 class _ReceiptRows:
     """The rows of one receipt."""
 
-    __slots__ = (
-        "_has_bad_row",
-        "_header",
-        "_limit_bytes",
-        "_lines",
-        "_rows",
-        "_rows_limit",
-        "_settlements",
-        "_size_bytes",
-        "consistent",
-        "key",
-    )
-
     def __init__(self, header: Header, key: Sequence[str], limit_bytes: int) -> None:
         self.key = key
         self.consistent = True
         """Whether all rows repeat the receipt's own fields with the same texts."""
-        self._has_bad_row = False
         self._rows: list[Row] = []
         self._lines: list[str] = []
         self._settlements: list[str] = []
@@ -116,61 +93,52 @@ class _ReceiptRows:
 
     def add(self, row: Row, line: str = "", settlement: str = "") -> None:
         """Add a row with the JSON of its line and settlement. Rows beyond the limit are dropped."""
-        if self._size_bytes <= self._limit_bytes and len(self._rows) <= self._rows_limit:
-            self._rows.append(row)
-            self._size_bytes += len(row[1])
-            if line:
-                self._lines.append(line)
-            if settlement:
-                self._settlements.append(settlement)
-
-    def add_bad(self, row: Row) -> None:
-        self._has_bad_row = True
-        self.add(row)
+        if self._size_bytes > self._limit_bytes or len(self._rows) > self._rows_limit:
+            return
+        self._rows.append(row)
+        self._size_bytes += len(row.raw)
+        if line:
+            self._lines.append(line)
+        if settlement:
+            self._settlements.append(settlement)
 
     def decode(self) -> Decoded:
-        rows, header = self._rows, self._header
-        original = header.line + b"".join([row[1] for row in rows])
+        """Decode the receipt."""
+        header, rows = self._header, self._rows
+        original = header.line + b"".join([row.raw for row in rows])
         faults = self._faults()
         if faults:
             first_faults = [fault for _, fault in faults[:_FAULTS_LIMIT]]
             return Unreadable(first_faults, original[: self._limit_bytes], f"line {faults[0][0]}")
-        cells = rows[0][2]
-        receipt, total = header.receipt.row_json(cells), header.total.row_json(cells)
+        receipt, total = (header.parts[part].row_json(rows[0].cells) for part in (RECEIPT, TOTAL))
         return Record(receipt_json(receipt, total, self._lines, self._settlements), original)
 
     def _faults(self) -> list[tuple[int, Fault]]:
         """Faults with their line numbers."""
-        rows, limit_bytes = self._rows, self._limit_bytes
-        faults: list[tuple[int, Fault]] = []
-        if self._has_bad_row:
-            faults = [(row[0], row[3]) for row in rows if row[3] is not None]
-        elif not self.consistent:
+        faults = [(row.number, row.fault) for row in self._rows if row.fault is not None]
+        if not faults and not self.consistent:
             faults = list(islice(self._contradictions(), _FAULTS_LIMIT))
-        if self._size_bytes > limit_bytes or len(rows) > self._rows_limit:
-            error = f"up to line {rows[-1][0]} the receipt has more than {limit_bytes} bytes or {ROWS_LIMIT} rows"
-            faults.append((rows[-1][0], Fault("$", error, LIMIT_HINT)))
+        if self._size_bytes > self._limit_bytes or len(self._rows) > self._rows_limit:
+            last = self._rows[-1].number
+            error = f"up to line {last} the receipt has more than {self._limit_bytes} bytes or {ROWS_LIMIT} rows"
+            faults.append((last, Fault("$", error, LIMIT_HINT)))
         return faults
 
     def _contradictions(self) -> Iterator[tuple[int, Fault]]:
         """Find rows that do not repeat the receipt's own fields. Fills empty cells of the first row from the others."""
-        first, repeated = self._rows[0][2], self._header.repeated
-        for number, _, cells, _ in self._rows:
+        first, repeated = self._rows[0].cells, self._header.repeated
+        for row in self._rows:
             for field, index in zip(repeated.fields, repeated.indexes, strict=True):
-                cell, expected = cells[index], first[index]
+                cell, expected = row.cells[index], first[index]
                 if cell == expected or not cell:
                     continue
                 if not expected:
                     first[index] = cell
                 elif field.known and not (field.amount and _is_same_amount(cell, expected)):
-                    error = f"line {number} has {_shown(cell)}, but an earlier line has {_shown(expected)}"
+                    error = f"line {row.number} has {quote(cell)}, but an earlier line has {quote(expected)}"
                     if field.name in PERSONAL:
-                        error = f"line {number} differs from an earlier line"
-                    yield number, Fault(f"$.{field.path}", error, "every row of a receipt must repeat it")
-
-
-def _shown(cell: str) -> str:
-    return text_json(shorten(cell))
+                        error = f"line {row.number} differs from an earlier line"
+                    yield row.number, Fault(f"$.{field.path}", error, "every row of a receipt must repeat it")
 
 
 def _is_same_amount(one: str, other: str) -> bool:
@@ -192,17 +160,16 @@ class _RowGrouper:
         self._current: _ReceiptRows | None = None
         self._repeated_cells: Sequence[str] | None = None
         self._unassigned: list[Row] = []
-        self._unassigned_bytes = 0
 
     def receipts(self, blocks: Iterator[list[Row]]) -> Iterator[Decoded]:
         """Decode all receipts in order."""
         for block in blocks:
-            if block[0][3] is not None:
+            if block[0].fault is not None:
                 yield from self._add_bad(block[0])
                 continue
-            table = list(zip(*[row[2] for row in block], strict=True))
-            lines, settlements = self._header.lines.rows_json(table), self._header.settlements.rows_json(table)
-            repeated = zip(*[table[index] for index in self._header.repeated.indexes], strict=True)
+            table = list(zip(*[row.cells for row in block], strict=True))
+            lines, settlements = (self._header.parts[part].rows_json(table) for part in LISTS)
+            repeated = zip(*self._header.repeated.select(table), strict=True)
             for row, line, settlement, cells in zip(block, lines, settlements, repeated, strict=True):
                 if cells == self._repeated_cells and self._current is not None:
                     self._current.add(row, line, settlement)
@@ -212,33 +179,33 @@ class _RowGrouper:
             yield self._current.decode()
         yield from self._release_unassigned()
 
-    def _key(self, cells: list[str]) -> Sequence[str]:
+    def _key(self, row: Row) -> list[str]:
         """Key of a row. Empty if the row is too short to have it."""
         key = self._header.key
-        return key.select(cells) if max(key.indexes) < len(cells) else ()
+        return key.select(row.cells) if max(key.indexes) < len(row.cells) else []
 
     def _add(self, row: Row, repeated_cells: Sequence[str], line: str, settlement: str) -> Iterator[Decoded]:
         """Add a row whose repeated cells differ from those of the row before it."""
-        number, raw, cells, _ = row
-        key = self._header.key.select(cells)
+        key = self._key(row)
         if not any(key):
-            if any(cells):
-                error = f"line {number} does not name a receipt"
+            if any(row.cells):
+                error = f"line {row.number} does not name a receipt"
                 fault = Fault("$", error, "every row must have the fields of its receipt")
-                yield from self._add_bad((number, raw, cells, fault))
+                yield from self._add_bad(row._replace(fault=fault))
             return
+        bad_rows = self._unassigned
         if self._current is not None and key == self._current.key:
             self._current.consistent = False
-            bad_rows, self._unassigned, self._unassigned_bytes = self._unassigned, [], 0
+            self._unassigned = []
         else:
             if self._current is not None:
                 yield self._current.decode()
-            bad_rows = [each for each in self._unassigned if self._key(each[2]) == key]
-            self._unassigned = [each for each in self._unassigned if self._key(each[2]) != key]
+            self._unassigned = [each for each in bad_rows if self._key(each) != key]
+            bad_rows = [each for each in bad_rows if self._key(each) == key]
             yield from self._release_unassigned()
             self._current = _ReceiptRows(self._header, key, self._limit_bytes)
         for bad_row in bad_rows:
-            self._current.add_bad(bad_row)
+            self._current.add(bad_row)
         self._current.add(row, line, settlement)
         self._repeated_cells = repeated_cells
 
@@ -247,22 +214,22 @@ class _RowGrouper:
 
         A row without a key that has a line or a payment belongs to the current receipt.
         """
-        cells, header = row[2], self._header
-        key = self._key(cells)
-        continues = len(cells) == header.width and not any(key)
-        continues = continues and bool(header.lines.row_json(cells) or header.settlements.row_json(cells))
+        header, key = self._header, self._key(row)
+        continues = len(row.cells) == header.width and not any(key)
+        continues = continues and any(header.parts[part].row_json(row.cells) for part in LISTS)
         if self._current is not None and (key == self._current.key or continues):
-            self._current.add_bad(row)
+            self._current.add(row)
             return
         self._unassigned.append(row)
-        self._unassigned_bytes += len(row[1])
         self._repeated_cells = None
-        if len(self._unassigned) > _UNASSIGNED_ROWS_LIMIT or self._unassigned_bytes > self._limit_bytes:
+        size_bytes = sum(len(each.raw) for each in self._unassigned)
+        if len(self._unassigned) > _UNASSIGNED_ROWS_LIMIT or size_bytes > self._limit_bytes:
             yield from self._release_unassigned()
 
     def _release_unassigned(self) -> Iterator[Decoded]:
         """Yield each unassigned row as a fault of its own."""
-        for number, raw, _, fault in self._unassigned:
-            if fault is not None:
-                yield Unreadable([fault], (self._header.line + raw)[: self._limit_bytes], f"line {number}")
-        self._unassigned, self._unassigned_bytes = [], 0
+        for row in self._unassigned:
+            if row.fault is not None:
+                original = (self._header.line + row.raw)[: self._limit_bytes]
+                yield Unreadable([row.fault], original, f"line {row.number}")
+        self._unassigned = []

@@ -8,16 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from functools import lru_cache
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from xml.etree.ElementTree import Element
 
 from tillstream.config.settings import Settings
-from tillstream.formats.base import Decoded, Decoder, Record, Skip, Unreadable
+from tillstream.formats.base import Decoded, DecodeError, Decoder, Record, Skip, Unreadable
 from tillstream.formats.canonical import encode, local_date, unit, without_gaps
-from tillstream.formats.poslog.retail_transaction import STANDARD_NAMES, BadAmount, RetailTransaction
-from tillstream.formats.xml_stream.records import Root, XmlRecord, XmlRecordReader, element_text, root_of
-from tillstream.receipt.model import PERSONAL, Fault
+from tillstream.formats.poslog.discounts_and_taxes import is_true
+from tillstream.formats.poslog.sale import Sale
+from tillstream.formats.xml_records import Root, XmlRecord, XmlRecordReader, child_text, element_text, root_of
+from tillstream.receipt.model import PERSONAL
 
 RECORD = "Transaction"
 _NAMESPACE = re.compile(r"https?://www\.nrf-arts\.org/IXRetail\b", re.IGNORECASE)
@@ -25,14 +25,8 @@ _NAMESPACE = re.compile(r"https?://www\.nrf-arts\.org/IXRetail\b", re.IGNORECASE
 _SALE = "RetailTransaction"
 _OTHER = "other transaction"
 _KINDS = frozenset(
-    {
-        "ControlTransaction",
-        "TenderControlTransaction",
-        "InventoryControlTransaction",
-        "CustomerOrderTransaction",
-        "ForeCourtTransaction",
-        "LayawayTransaction",
-    }
+    f"{kind}Transaction"
+    for kind in ("Control", "TenderControl", "InventoryControl", "CustomerOrder", "ForeCourt", "Layaway")
 )
 """Kinds of transactions that are not sales. All others are counted as `other transaction`."""
 
@@ -46,19 +40,11 @@ _FLAGS = {
     "TrainingModeFlag": _TRAINING,
 }
 _STATUSES = {
-    "void": _VOIDED,
-    "voided": _VOIDED,
-    "postvoided": _VOIDED,
-    "cancel": _CANCELLED,
-    "canceled": _CANCELLED,
-    "cancelled": _CANCELLED,
-    "failed": _CANCELLED,
-    "suspended": _SUSPENDED,
-    "suspendeddeleted": _SUSPENDED,
-    "suspendedretrieved": _SUSPENDED,
+    **dict.fromkeys(("void", "voided", "postvoided"), _VOIDED),
+    **dict.fromkeys(("cancel", "canceled", "cancelled", "failed"), _CANCELLED),
+    **dict.fromkeys(("suspended", "suspendeddeleted", "suspendedretrieved"), _SUSPENDED),
     "training": _TRAINING,
 }
-_TRUE = frozenset({"true", "1"})
 
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:Z|[+-]\d\d:\d\d|T.*)?", re.ASCII | re.DOTALL)
 _LOCAL_DATE_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d*)?", re.ASCII)
@@ -92,21 +78,15 @@ class PoslogDecoder(Decoder):
     )
     example = """<POSLog xmlns="http://www.nrf-arts.org/IXRetail/namespace/">
   <Transaction>
-    <RetailStoreID>12</RetailStoreID>
-    <WorkstationID>2</WorkstationID>
-    <SequenceNumber>1047</SequenceNumber>
-    <BusinessDayDate>2026-11-23</BusinessDayDate>
-    <EndDateTime>2026-11-23T10:15:00</EndDateTime>
+    <RetailStoreID>12</RetailStoreID><WorkstationID>2</WorkstationID><SequenceNumber>1047</SequenceNumber>
+    <BusinessDayDate>2026-11-23</BusinessDayDate><EndDateTime>2026-11-23T10:15:00</EndDateTime>
     <RetailTransaction>
       <LineItem>
         <SequenceNumber>1</SequenceNumber>
         <Sale>
-          <ItemID>0102</ItemID>
-          <MerchandiseHierarchy Level="Department">Pain</MerchandiseHierarchy>
-          <Description>Baguette</Description>
-          <RegularSalesUnitPrice>1.14</RegularSalesUnitPrice>
-          <ExtendedAmount>2.28</ExtendedAmount>
-          <Quantity>2</Quantity>
+          <ItemID>0102</ItemID><MerchandiseHierarchy Level="Department">Pain</MerchandiseHierarchy>
+          <Description>Baguette</Description><RegularSalesUnitPrice>1.14</RegularSalesUnitPrice>
+          <ExtendedAmount>2.28</ExtendedAmount><Quantity>2</Quantity>
         </Sale>
       </LineItem>
       <LineItem>
@@ -117,8 +97,7 @@ class PoslogDecoder(Decoder):
         <SequenceNumber>3</SequenceNumber>
         <Tax TaxType="VAT"><Amount>0.12</Amount><Percent>5.5</Percent></Tax>
       </LineItem>
-      <Total TotalType="TransactionGrandAmount">2.40</Total>
-      <Total TotalType="TransactionTaxAmount">0.12</Total>
+      <Total TotalType="TransactionGrandAmount">2.40</Total><Total TotalType="TransactionTaxAmount">0.12</Total>
     </RetailTransaction>
   </Transaction>
 </POSLog>"""
@@ -148,60 +127,49 @@ class PoslogDecoder(Decoder):
             yield reader.fault(f"there is no receipt in it: no <{RECORD}>", "send a POSLog document")
 
     def _decode_record(self, record: XmlRecord) -> Decoded:
-        element = record.parse()
-        if isinstance(element, Unreadable):
-            return element
         try:
-            return self._decode_transaction(element, record)
-        except BadAmount as error:
-            problem = f"expected a number, got {error.text[:60]!r}"
-            return record.fault(Fault(f"$.{error.name}", problem, "write amounts with a decimal point"))
+            return self._decode_transaction(record)
+        except DecodeError as error:
+            return Unreadable(error.faults, record.original, record.where)
 
-    def _decode_transaction(self, transaction: Element, record: XmlRecord) -> Decoded:
-        """Raises `BadAmount`."""
-        names = _standard_names(transaction.tag.removesuffix(RECORD))
-        children: dict[str, Element] = {}
-        kind = ""
-        # The first of several children with one name is kept: later ones are narrower or in other languages.
-        for child in transaction[::-1]:
-            if name := names.get(child.tag):
-                children[name] = child
-            elif child.tag.endswith(RECORD):
-                kind = child.tag.rpartition("}")[2]
-        retail = children.get(_SALE)
+    def _decode_transaction(self, record: XmlRecord) -> Decoded:
+        """Raises `DecodeError`."""
+        transaction = record.element
+        _remove_namespace(transaction)
+        retail = transaction.find(_SALE)
         if retail is None:
-            if kind:
-                return Skip(kind if kind in _KINDS else _OTHER)
+            kinds = [child.tag.rpartition("}")[2] for child in transaction if child.tag.endswith(RECORD)]
+            if kinds:
+                return Skip(kinds[0] if kinds[0] in _KINDS else _OTHER)
             hint = "a transaction needs a RetailTransaction or another kind of transaction"
-            return record.fault(Fault(f"$.{_SALE}", "it is missing", hint))
+            return record.fault("it is missing", hint, f"$.{_SALE}")
         if status := _status(transaction.attrib) or _status(retail.attrib):
             return Skip(status)
-        sale = RetailTransaction(retail, names)
-        day = _business_day(children.get("BusinessDayDate"))
-        header = self._header(children, names, sale, day)
-        return Record(encode({**header, **sale.receipt_parts(self._minor_unit)}), record.original, day)
+        sale = Sale(retail)
+        day = _business_day(transaction.find("BusinessDayDate"))
+        body = self._header(transaction, sale, day) | sale.receipt_parts(self._minor_unit)
+        return Record(encode(body), record.original, day)
 
-    def _header(
-        self, children: Mapping[str, Element], names: Mapping[str, str], sale: RetailTransaction, day: str
-    ) -> dict[str, str]:
+    def _header(self, transaction: Element, sale: Sale, day: str) -> dict[str, Any]:
         """The fields of the canonical receipt that identify it."""
-        store = element_text(children.get("RetailStoreID")) or _unit_id(children.get("BusinessUnit"), names)
-        number = element_text(children.get("SequenceNumber")) or element_text(children.get("TransactionID"))
+        # Version 6 has the store in `BusinessUnit/UnitID`.
+        units = [child_text(transaction, name) for name in ("RetailStoreID", "BusinessUnit/UnitID", "BusinessUnit")]
+        store = next(filter(None, units), "")
+        number = child_text(transaction, "SequenceNumber") or child_text(transaction, "TransactionID")
         header = {
             "cashReceiptID": f"{day}-{number}" if day and number else number,
             "storeID": store,
-            "terminalID": element_text(children.get("WorkstationID")),
-            "agentID": element_text(children.get("OperatorID")),
-            "date": self._date(children, sale.receipt_date_time, store),
-            "currency": element_text(children.get("CurrencyCode")) or sale.currency,
+            "terminalID": child_text(transaction, "WorkstationID"),
+            "agentID": child_text(transaction, "OperatorID"),
+            "date": self._date(transaction, sale.receipt_date_time, store),
+            "currency": child_text(transaction, "CurrencyCode") or sale.currency,
         }
         return without_gaps(header)
 
-    def _date(self, children: Mapping[str, Element], receipt_date_time: str, store: str) -> str:
+    def _date(self, transaction: Element, receipt_date_time: str, store: str) -> str:
         """Local time of the receipt: its ReceiptDateTime, or else the closest time that the transaction has."""
-        text = receipt_date_time
-        for name in ("ReceiptDateTime", "EndDateTime", "POSLogDateTime", "BeginDateTime"):
-            text = text or element_text(children.get(name))
+        names = ("ReceiptDateTime", "EndDateTime", "POSLogDateTime", "BeginDateTime")
+        text = receipt_date_time or next(filter(None, (child_text(transaction, name) for name in names)), "")
         if local := _LOCAL_DATE_TIME.fullmatch(text):
             return f"{local[1]} {local[2]}"
         try:
@@ -211,18 +179,13 @@ class PoslogDecoder(Decoder):
             return text
 
 
-@lru_cache(maxsize=16)
-def _standard_names(namespace: str) -> Mapping[str, str]:
-    """Map the tags of a namespace to the standard's names: `{…}Sale` to `Sale`."""
-    return {namespace + name: name for name in STANDARD_NAMES}
-
-
-def _unit_id(business_unit: Element | None, names: Mapping[str, str]) -> str:
-    """The store in version 6, which has it in `BusinessUnit/UnitID`."""
-    if business_unit is None:
-        return ""
-    unit_ids = (child for child in business_unit if names.get(child.tag) == "UnitID")
-    return element_text(next(unit_ids, business_unit))
+def _remove_namespace(transaction: Element) -> None:
+    """Remove the namespace of the transaction from all tags. All other tags get a `{`."""
+    namespace = transaction.tag.removesuffix(RECORD)
+    if namespace:
+        for element in transaction.iter():
+            found = element.tag.startswith(namespace)
+            element.tag = element.tag.removeprefix(namespace) if found else f"{{}}{element.tag}"
 
 
 def _business_day(element: Element | None) -> str:
@@ -237,7 +200,7 @@ def _business_day(element: Element | None) -> str:
 def _status(attributes: Mapping[str, str]) -> str:
     """Why the till does not count a transaction, such as `voided transaction`. Empty if it counts."""
     for name, value in attributes.items():
-        if name in _FLAGS and value.strip().lower() in _TRUE:
+        if name in _FLAGS and is_true(value):
             return _FLAGS[name]
         if name == "TransactionStatus" and (status := _STATUSES.get(value.strip().lower())):
             return status

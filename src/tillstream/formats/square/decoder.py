@@ -9,16 +9,15 @@ from typing import BinaryIO
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from tillstream.formats.base import BOM, LIMIT_HINT, Decoded, Decoder, Record, Skip, Unreadable, text_of
-from tillstream.formats.json import WHOLE_BYTES, ValueReader, is_dense, lines, reason
-from tillstream.formats.square.order import NO_SALE, SOLD, STATES, read
-from tillstream.formats.square.receipt import receipt
+from tillstream.formats.base import BOM, LIMIT_HINT, Decoded, DecodeError, Decoder, Record, Skip, Unreadable, text_of
+from tillstream.formats.json import JSON_ERRORS, WHOLE_BYTES, ValueReader, elements, is_dense, is_object, lines, reason
+from tillstream.formats.square.order import NO_SALE, SOLD, STATES, read, receipt
 from tillstream.receipt.model import PERSONAL, Fault
+from tillstream.receipt.validation import ReceiptError
 
 EMPTY = "EMPTY"
 """Kind of the skip for a page without orders, which the API returns for an empty search result."""
 
-_DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _HINT = 'send an order, {"order": …}, {"orders": […]}, or one order a line'
 
 # A first line that ends with one of these is not an order but the start of a longer document.
@@ -58,16 +57,9 @@ class SquareDecoder(Decoder):
     media_types = ("application/vnd.square.orders+json",)
     personal = (
         *PERSONAL,
-        *(
-            "customer_id",
-            "recipient",
-            "ticket_name",
-            "created_by",
-            "team_member_id",
-            "employee_id",
-            "buyer_email_address",
-        ),
-        *("card_details", "bank_account_details", "square_account_details", "buy_now_pay_later_details"),
+        *("customer_id", "recipient", "ticket_name", "created_by", "team_member_id", "employee_id"),
+        *("buyer_email_address", "card_details", "bank_account_details", "square_account_details"),
+        "buy_now_pay_later_details",
     )
     example = """{"order": {
   "id": "vQm3kT1047", "location_id": "L12", "state": "COMPLETED",
@@ -99,8 +91,8 @@ class SquareDecoder(Decoder):
     def decode(self, source: BinaryIO) -> Iterator[Decoded]:
         limit = self.settings.receipt_limit_bytes
         first_lines = [source.readline(limit + 2), source.readline(limit + 2)]
-        if _is_object(first_lines[0]) or (
-            _is_object(first_lines[1]) and not first_lines[0].rstrip().endswith(_UNFINISHED_ENDS)
+        if is_object(first_lines[0]) or (
+            is_object(first_lines[1]) and not first_lines[0].rstrip().endswith(_UNFINISHED_ENDS)
         ):
             for number, line in lines(source, limit, first_lines):
                 if isinstance(line, Unreadable):
@@ -118,24 +110,21 @@ class SquareDecoder(Decoder):
         """Decode a sequence of orders and pages of any total size."""
         values = ValueReader(payload, source, self.settings.receipt_limit_bytes)
         inside, number = False, 0
-        while char := values.peek():
-            if not inside and values.skip(_PAGE_START):
-                inside, number = True, 0
-            elif inside and char == "]":
-                values.skip(_PAGE_END)
-                inside = False
-                if not number:
+        while values.peek():
+            if values.skip(_PAGE_END if inside else _PAGE_START):
+                if inside and not number:
                     yield Skip(EMPTY)
+                inside, number = not inside, 0
+                continue
+            value = values.read()
+            if isinstance(value, Unreadable):
+                yield value
+                return
+            if inside:
+                yield self._order(value, f"orders[{number}]")
+                number += 1
             else:
-                value = values.read()
-                if isinstance(value, Unreadable):
-                    yield value
-                    return
-                if inside:
-                    yield self._order(value, f"orders[{number}]")
-                    number += 1
-                else:
-                    yield from self._document(value)
+                yield from self._document(value)
         if inside:
             yield values.missing_end()
 
@@ -146,51 +135,44 @@ class SquareDecoder(Decoder):
             return
         try:
             orders = _orders(body)
-        except _DECODE_ERRORS as error:
-            cut = document[: self.settings.receipt_limit_bytes]
-            yield Unreadable([Fault("$", f"not Square orders: {reason(error)}", _HINT)], cut, where)
+        except JSON_ERRORS as error:
+            start = document[: self.settings.receipt_limit_bytes]
+            yield Unreadable.because(f"not Square orders: {reason(error)}", _HINT, start, where)
             return
         if not orders:
             yield Skip(EMPTY)
         if len(orders) == 1:
             yield self._order(bytes(orders[0]), where)
             return
+        prefix = f"{where}, " if where else ""
         for index, order in enumerate(orders):
-            yield self._order(bytes(order), f"{where}, orders[{index}]" if where else f"orders[{index}]")
+            yield self._order(bytes(order), f"{prefix}orders[{index}]")
 
     def _order(self, original: bytes, where: str) -> Decoded:
         limit = self.settings.receipt_limit_bytes
         if len(original) > limit:
             error = f"the order takes {len(original)} bytes, more than {limit}"
-            return Unreadable([Fault("$", error, LIMIT_HINT)], original[:limit], where)
-        order = read(original)
-        if isinstance(order, list):
-            return Unreadable(order, original, where)
-        if order.state != SOLD:
-            if order.state in STATES:
+            return Unreadable.because(error, LIMIT_HINT, original[:limit], where)
+        try:
+            order = read(original)
+            if order.state not in STATES:
+                got = (
+                    f'expected one of {", ".join(STATES)}, got "{order.state[:60]}"'
+                    if order.state is not None
+                    else "it is missing"
+                )
+                raise DecodeError(Fault("$.state", got, "only a COMPLETED order is a receipt"))
+            if order.state != SOLD:
                 return Skip(order.state)
-            states = ", ".join(STATES)
-            error = "it is missing" if order.state is None else f'expected one of {states}, got "{order.state[:60]}"'
-            return Unreadable([Fault("$.state", error, "only a COMPLETED order is a receipt")], original, where)
-        if order.moves_nothing:
-            return Skip(NO_SALE)
-        body = receipt(order, self.settings)
-        return Record(body, original) if isinstance(body, bytes) else Unreadable(body, original, where)
-
-
-def _is_object(line: bytes) -> bool:
-    """Whether the line is a complete JSON object, so that the next line is another document."""
-    body = line.removeprefix(BOM).strip()
-    try:
-        return body.startswith(b"{") and bool(msgspec.json.decode(body, type=Raw))
-    except _DECODE_ERRORS:
-        return False
+            return Skip(NO_SALE) if order.moves_nothing else Record(receipt(order, self.settings), original)
+        except (DecodeError, ReceiptError) as error:
+            return Unreadable(error.faults, original, where)
 
 
 def _orders(document: bytes) -> Sequence[bytes | Raw]:
-    """Split a document into its orders. Raises one of `_DECODE_ERRORS`."""
+    """Split a document into its orders. Raises one of `JSON_ERRORS`."""
     if document.startswith(b"["):
-        return _read_array(document)
+        return elements(document)
     # Searching for the name is ten times as fast as decoding an order as if it were a page.
     if b'"order' in document:
         page = _read_page(document)
@@ -202,4 +184,3 @@ def _orders(document: bytes) -> Sequence[bytes | Raw]:
 
 
 _read_page = msgspec.json.Decoder(_Page).decode
-_read_array = msgspec.json.Decoder(list[Raw]).decode

@@ -1,4 +1,4 @@
-"""The Square order: the fields that a receipt is made of.
+"""The Square order: its fields, and its conversion to a canonical receipt.
 
 Source: Square API, objects Order, OrderLineItem, OrderReturn, OrderServiceCharge, OrderMoneyAmounts and Tender
 (developer.squareup.com/reference/square/objects/Order). Amounts are whole numbers of the currency's minor unit.
@@ -6,27 +6,56 @@ Source: Square API, objects Order, OrderLineItem, OrderReturn, OrderServiceCharg
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
 from itertools import islice
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
-from tillstream.receipt.amounts import AMOUNT_LIMIT
-from tillstream.receipt.model import Fault
-from tillstream.receipt.validation import FAULTS_LIMIT, ITEMS_LIMIT, ReceiptError, find_faults, parse
+from tillstream.config.settings import Settings
+from tillstream.formats.base import DecodeError
+from tillstream.formats.canonical import amount, encode, local_date, spread
+from tillstream.formats.json import JSON_ERRORS
+from tillstream.receipt.amounts import AMOUNT_LIMIT, minor_digits
+from tillstream.receipt.model import DocumentTotal, Fault, Line, Receipt, Settlement
+from tillstream.receipt.validation import FAULTS_LIMIT, ID_LIMIT, ITEMS_LIMIT, find_faults, parse
 
 STATES = ("OPEN", "COMPLETED", "CANCELED", "DRAFT")
 SOLD = "COMPLETED"
 NO_SALE = "NO_SALE"
 """Tender type of a cash drawer that was opened without a sale, and the kind of the skip for it."""
 
+_REFUND = "REFUND"
+"""Payment mechanism of refunds whose tender is not in the order."""
+
+_NOT_REFUNDED = ("REJECTED", "FAILED")
+# The totals of the line items include apportioned charges.
+_APPORTIONED = "APPORTIONED_TREATMENT"
+_FIRST_YEAR, _LAST_YEAR = 1971, 9997
+
+# Short names of the units of measure.
+_UNITS = {
+    "METRIC_KILOGRAM": "kg",
+    "METRIC_GRAM": "g",
+    "IMPERIAL_POUND": "lb",
+    "IMPERIAL_WEIGHT_OUNCE": "oz",
+    "METRIC_LITER": "l",
+    "METRIC_MILLILITER": "ml",
+    "METRIC_METER": "m",
+}
+
 _Minor = Annotated[int, Meta(gt=-int(AMOUNT_LIMIT), lt=int(AMOUNT_LIMIT))]
 _Number = Annotated[str, Meta(max_length=40)]
 T = TypeVar("T")
 Many = Annotated[list[T], Meta(max_length=ITEMS_LIMIT)]
 _Instant = Annotated[datetime, Meta(tz=True)]
+
+
+# -- fields of an order
 
 
 class Money(Struct, gc=False):
@@ -43,7 +72,6 @@ class Amounts(Struct, gc=False):
 class Tax(Struct, gc=False):
     uid: str | None = None
     percentage: _Number | None = None
-    scope: str | None = None
 
 
 class AppliedTax(Struct, gc=False):
@@ -89,9 +117,9 @@ class Rounding(Struct, gc=False):
 
 
 class Return(Struct, gc=False):
-    return_line_items: Many[Item] | None = None
-    return_service_charges: Many[Item] | None = None
-    return_taxes: Many[Tax] | None = None
+    line_items: Many[Item] | None = field(name="return_line_items", default=None)
+    service_charges: Many[Item] | None = field(name="return_service_charges", default=None)
+    taxes: Many[Tax] | None = field(name="return_taxes", default=None)
     rounding_adjustment: Rounding | None = None
     return_amounts: Amounts | None = None
 
@@ -138,17 +166,230 @@ class Order(Struct, gc=False):
         return bool(not sold and self.tenders and all(tender.type == NO_SALE for tender in self.tenders))
 
 
-_read = msgspec.json.Decoder(Order).decode
+_decode = msgspec.json.Decoder(Order).decode
 _SHAPE = msgspec.inspect.type_info(Order)
 
 
-def read(order: bytes) -> Order | list[Fault]:
-    """Parse an order. Returns the faults of an order that does not follow Square's reference."""
+def read(order: bytes) -> Order:
+    """Parse an order. Raises `DecodeError` or `ReceiptError` if it does not follow Square's reference."""
     try:
-        return _read(order)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        try:
-            faults = list(islice(find_faults(_SHAPE, parse(order), "$"), FAULTS_LIMIT))
-        except ReceiptError as refused:
-            return list(refused.faults)
-        return faults or [Fault("$", f"not a Square order: {error}")]
+        return _decode(order)
+    except JSON_ERRORS as error:
+        faults = list(islice(find_faults(_SHAPE, parse(order), "$"), FAULTS_LIMIT))
+        raise DecodeError(*faults or [Fault("$", f"not a Square order: {error}")]) from None
+
+
+# -- conversion
+
+
+def receipt(order: Order, settings: Settings) -> bytes:
+    """Convert a completed order to a canonical receipt. Raises `DecodeError` if it cannot be converted."""
+    conversion = _Conversion(order, settings)
+    faults = list(conversion.faults())
+    converted = None if faults else conversion.receipt()
+    if faults or conversion.has_bad_values:
+        bad_values = _bad_values(msgspec.to_builtins(order), "$", conversion.currency)
+        raise DecodeError(*faults, *islice(bad_values, FAULTS_LIMIT))
+    return encode(converted)
+
+
+class _Conversion:
+    """Converts one order. Amounts are in minor units until they are written."""
+
+    def __init__(self, order: Order, settings: Settings) -> None:
+        self._order = order
+        self._settings = settings
+        totals = (order.total_money, order.net_amounts and order.net_amounts.total_money)
+        named = [money.currency for money in totals if money and money.currency]
+        self.currency = named[0] if named else settings.currency
+        self.has_bad_values = False
+        """Whether an amount is in another currency, or a number is not valid."""
+        self._digits = minor_digits(self.currency)
+        # Orders, such as those of a restaurant table, may be open for hours. The sale happens when an order is closed.
+        self._moment = order.closed_at or order.created_at
+        returns = order.returns or []
+        summed = [order.return_amounts] if order.return_amounts else [each.return_amounts for each in returns]
+        self._returned = [each for each in summed if each]
+        self._gross, self._tax = self._totals()
+
+    def faults(self) -> Iterator[Fault]:
+        """Find missing fields, and ids and times that a receipt cannot have."""
+        for name, text in (("id", self._order.id), ("location_id", self._order.location_id)):
+            if not text:
+                yield Fault(f"$.{name}", "it is missing", "an order is identified by its location and its id")
+            elif len(text) > ID_LIMIT:
+                yield Fault(f"$.{name}", f"it has {len(text)} characters, more than {ID_LIMIT}")
+            elif not text.isprintable():
+                yield Fault(f"$.{name}", "it has a control character", "such as a tab or a line break")
+        if self._moment is None:
+            yield Fault("$.closed_at", "it is missing", "send an order once it is completed")
+        elif not _FIRST_YEAR <= self._moment.year <= _LAST_YEAR:
+            name = "closed_at" if self._order.closed_at else "created_at"
+            yield Fault(f"$.{name}", f"expected a year from {_FIRST_YEAR} to {_LAST_YEAR}")
+        if self._gross is None:
+            yield Fault("$.net_amounts.total_money", "it is missing", "an order needs net_amounts or total_money")
+
+    def receipt(self) -> Receipt:
+        """The receipt of an order without faults."""
+        order, store = self._order, self._order.location_id or ""
+        gross, tax = self._gross or 0, self._tax
+        total = DocumentTotal(self._written(gross))
+        if tax is not None:
+            total.netTotal, total.taxPayable = self._written(gross - tax), self._written(tax)
+        return Receipt(
+            cashReceiptID=order.id or "",
+            storeID=store,
+            date=local_date(self._settings, store, self._moment) if self._moment else "",
+            customerID=order.customer_id or None,
+            currency=self.currency,
+            lines=self._lines(),
+            documentTotal=total,
+            settlements=self._settlements(),
+        )
+
+    def _totals(self) -> tuple[int | None, int | None]:
+        """Gross total without tips, and tax. Returns are subtracted."""
+        order, net = self._order, self._order.net_amounts or Amounts()
+        gross, tax = self._minor(net.total_money), self._minor(net.tax_money)
+        if gross is not None:
+            gross -= self._minor(net.tip_money) or 0
+        elif (total := self._minor(order.total_money)) is not None:
+            back = self._returned_sum("total_money") - self._returned_sum("tip_money")
+            gross = total - (self._minor(order.total_tip_money) or 0) - back
+        if tax is None and (total := self._minor(order.total_tax_money)) is not None:
+            tax = total - self._returned_sum("tax_money")
+        return gross, tax
+
+    def _returned_sum(self, name: str) -> int:
+        """Sum of an amount over all returns."""
+        return sum(self._minor(getattr(each, name)) or 0 for each in self._returned)
+
+    def _lines(self) -> list[Line]:
+        rates = {tax.uid: tax.percentage for tax in self._order.taxes or ()}
+        lines = list(self._lines_of(self._order, 1, rates))
+        for each in self._order.returns or ():
+            lines += self._lines_of(each, -1, rates | {tax.uid: tax.percentage for tax in each.taxes or ()})
+        for number, line in enumerate(lines, 1):
+            line.lineNumber = number
+        return lines
+
+    def _lines_of(self, part: Order | Return, sign: int, rates: Mapping[Any, str | None]) -> Iterator[Line]:
+        """The lines of the order or of a return. `sign` is -1 for a return, `rates` are by the uid of the tax."""
+        for item in (*(part.line_items or ()), *(part.service_charges or ())):
+            if item.treatment_type != _APPORTIONED:
+                yield self._line(item, sign, rates)
+        rounding = part.rounding_adjustment
+        amount = self._minor(rounding.amount_money) if rounding else None
+        if rounding and amount:
+            # Cash rounding is part of the total. It has no quantity and no tax.
+            written = self._written(sign * amount)
+            yield Line(
+                productDescription=rounding.name or "Rounding",
+                quantity=Decimal(0),
+                creditAmount=written,
+                settlementAmount=written,
+            )
+
+    def _line(self, item: Item, sign: int, rates: Mapping[Any, str | None]) -> Line:
+        gross, tax = self._minor(item.total_money), self._minor(item.total_tax_money)
+        quantity, price = self._decimal(item.quantity or "0"), self._minor(item.base_price_money)
+        name = item.name or item.item_type or None
+        if item.applied_taxes:
+            applied = [rates.get(each.tax_uid) for each in item.applied_taxes]
+        else:
+            applied = list(rates.values()) if tax else []
+        return Line(
+            productCode=item.catalog_object_id or None,
+            productDescription=f"{name}, {item.variation_name}" if name and item.variation_name else name,
+            quantity=quantity if sign > 0 else -quantity,
+            unitOfMeasure=_unit(item.quantity_unit) if item.quantity_unit else None,
+            unitPrice=None if price is None else self._written(price),
+            creditAmount=None if gross is None or tax is None else self._written(sign * (gross - tax)),
+            # Several taxes have no common rate.
+            taxPercentage=self._decimal(applied[0]) if len(applied) == 1 and applied[0] else None,
+            settlementAmount=None if gross is None else self._written(sign * gross),
+        )
+
+    def _settlements(self) -> list[Settlement]:
+        """Payments without tips, because tips are not revenue."""
+        tenders = self._order.tenders or ()
+        paid, tips = list[tuple[str | None, int]](), self._minor(self._order.total_tip_money) or 0
+        for tender in tenders:
+            amount, tip = self._minor(tender.amount_money), self._minor(tender.tip_money) or 0
+            if amount is not None:
+                paid.append((tender.type, amount - tip))
+                tips -= tip
+        settlements: list[Settlement] = [
+            Settlement(self._written(each), name or None) for name, each in _without_tips(paid, tips)
+        ]
+        if self._order.refunds:
+            types = {tender.id: tender.type for tender in tenders}
+            given = [each for each in self._order.refunds if each.status not in _NOT_REFUNDED]
+            back = [(types.get(each.tender_id) or _REFUND, self._minor(each.amount_money) or 0) for each in given]
+            refunds = _without_tips(back, self._returned_sum("tip_money"))
+            settlements += [Settlement(self._written(-each), name) for name, each in refunds]
+        return settlements
+
+    def _minor(self, money: Money | None) -> int | None:
+        if money is None:
+            return None
+        if money.currency != self.currency and money.currency:
+            self.has_bad_values = True
+        return money.amount
+
+    def _written(self, minor: int) -> Decimal:
+        return _scaled(minor, self._digits)
+
+    def _decimal(self, text: str) -> Decimal:
+        number = _number(text)
+        if number is None:
+            self.has_bad_values = True
+            return Decimal(0)
+        return number
+
+
+@lru_cache(maxsize=10_000)
+def _scaled(minor: int, digits: int) -> Decimal:
+    return Decimal(minor).scaleb(-digits)
+
+
+@lru_cache(maxsize=10_000)
+def _number(text: str) -> Decimal | None:
+    number = amount(text)
+    return number if isinstance(number, Decimal) and abs(number) < AMOUNT_LIMIT else None
+
+
+def _without_tips(payments: Sequence[tuple[str | None, int]], tips: int) -> Sequence[tuple[str | None, int]]:
+    """Subtract tips from payments in proportion to their amounts. A payment has a mechanism and an amount."""
+    if tips <= 0:
+        return payments
+    shares = spread(Decimal(tips), [Decimal(paid) for _, paid in payments], Decimal(1))
+    return [(type_, paid - int(share)) for (type_, paid), share in zip(payments, shares, strict=True)]
+
+
+def _unit(unit: QuantityUnit) -> str | None:
+    """Short name of the unit of measure, if there is one."""
+    measure = unit.measurement_unit
+    if measure is None:
+        return None
+    if measure.custom_unit is not None:
+        return measure.custom_unit.abbreviation
+    named = (measure.weight_unit, measure.volume_unit, measure.length_unit, measure.area_unit, measure.time_unit)
+    name = next((each for each in named if each), None)
+    return _UNITS.get(name, name) if name else None
+
+
+def _bad_values(value: Any, path: str, currency: str) -> Iterator[Fault]:
+    """Find amounts in another currency than the total, and invalid numbers."""
+    if isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from _bad_values(each, f"{path}[{index}]", currency)
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            yield from _bad_values(each, f"{path}.{name}", currency)
+    elif path.endswith(".currency") and value not in (None, "", currency):
+        hint = "all amounts of an order must have the same currency"
+        yield Fault(path, f'expected {currency}, got "{value[:60]}"', hint)
+    elif path.endswith((".quantity", ".percentage")) and _number(value or "0") is None:
+        error = f'expected a number between -10^13 and 10^13, got "{value[:60]}"'
+        yield Fault(path, error, "write a decimal point")

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from tillstream.formats.poslog.totals import Line, ReceiptTax, Totals, reconcile
+from tillstream.formats.poslog.discounts_and_taxes import Line, Tax, Totals, reconcile
 
 CENT = Decimal("0.01")
 D = Decimal
@@ -21,7 +21,7 @@ def reconciled(
     lines: Sequence[Line],
     gross: str | None,
     tax: str | None = None,
-    taxes: Sequence[ReceiptTax] = (),
+    taxes: Sequence[Tax] = (),
     included: bool = False,
 ) -> tuple[list[tuple[D, D]], tuple[D, D, D]]:
     """Net and gross of each line, and the totals: gross, net, tax."""
@@ -77,7 +77,7 @@ def test_nearly_cancelling_lines_have_no_excessive_tax(second: str) -> None:
 
 
 def test_the_tax_comes_from_the_total_or_the_taxes_or_the_lines() -> None:
-    taxes = [ReceiptTax(D("0.30"), None, None), ReceiptTax(D("0.10"), None, None)]
+    taxes = [Tax(D("0.30"), None, None), Tax(D("0.10"), None, None)]
     assert reconciled([line("4.00", "0.40")], "4.40", None, taxes)[1] == (D("4.40"), D("4.00"), D("0.40"))
     assert reconciled([line("4.00", "0.40")], "4.40")[1] == (D("4.40"), D("4.00"), D("0.40"))
     assert reconciled([line("4.00")], "4.00")[1] == (D("4.00"), D("4.00"), D(0))
@@ -147,14 +147,14 @@ def test_a_receipt_without_lines_has_its_totals() -> None:
 @pytest.mark.parametrize(
     ("taxes", "rate"),
     [
-        ([ReceiptTax(D("0.10"), D("5"), None)], D("5")),
-        ([ReceiptTax(D("0.10"), D("5"), D("2.00"))], D("5")),
-        ([ReceiptTax(D("0.06"), D("3"), D("2.00")), ReceiptTax(D("0.04"), D("2"), D("2.00"))], D("5")),
-        ([ReceiptTax(D("0.10"), D("20"), D("0.50"))], None),
-        ([ReceiptTax(D("0.06"), D("3"), None), ReceiptTax(D("0.04"), D("2"), None)], None),
-        ([ReceiptTax(D("0.10"), None, None)], None),
+        ([Tax(D("0.10"), D("5"), None)], D("5")),
+        ([Tax(D("0.10"), D("5"), D("2.00"))], D("5")),
+        ([Tax(D("0.06"), D("3"), D("2.00")), Tax(D("0.04"), D("2"), D("2.00"))], D("5")),
+        ([Tax(D("0.10"), D("20"), D("0.50"))], None),
+        ([Tax(D("0.06"), D("3"), None), Tax(D("0.04"), D("2"), None)], None),
+        ([Tax(D("0.10"), None, None)], None),
     ],
 )
-def test_the_common_rate_is_set_only_if_it_applies_to_all_lines(taxes: list[ReceiptTax], rate: D | None) -> None:
+def test_the_common_rate_is_set_only_if_it_applies_to_all_lines(taxes: list[Tax], rate: D | None) -> None:
     told, _ = reconcile([line("2.00")], Totals(D("2.10"), D("0.10")), taxes, CENT)
     assert told[0].get("taxPercentage") == rate

@@ -1,4 +1,4 @@
-"""Rows are read with their quoted cells, and a bad row affects no other."""
+"""The header of a CSV file names the columns. Rows have quoted cells, and a bad row affects no other."""
 
 from __future__ import annotations
 
@@ -8,13 +8,78 @@ from itertools import chain
 
 import pytest
 
-from tillstream.formats.base import Unreadable
-from tillstream.formats.csv import rows as formats_rows
-from tillstream.formats.csv.rows import ROW_LINES, Row, RowReader
+from tillstream.formats.base import HEAD_BYTES, DecodeError, Unreadable
+from tillstream.formats.canonical import LINES, RECEIPT, SETTLEMENTS, TOTAL, find_field
+from tillstream.formats.csv import table
+from tillstream.formats.csv.table import REQUIRED, ROW_LINES, Row, RowReader, header_line, parse_header
+from tillstream.formats.json import lines
+from tillstream.receipt.model import Fault
+
+NAMES = "cashReceiptID,storeID,date,grossTotal"
+
+
+def refused(line: bytes) -> Fault:
+    with pytest.raises(DecodeError) as caught:
+        parse_header(line)
+    return caught.value.faults[0]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_the_delimiter_is_the_one_that_gives_known_names(delimiter: str) -> None:
+    header = delimiter.join(["CashReceiptID ", '" storeid"', "DATE", "documentTotal.grossTotal", "a,b;c"][:4])
+    found = parse_header(header.encode() + b"\r\n")
+    assert (found.delimiter, found.width) == (delimiter, 4)
+    assert [field.path for field in found.repeated.fields] == [
+        "cashReceiptID",
+        "storeID",
+        "date",
+        "documentTotal.grossTotal",
+    ]
+
+
+def test_columns_are_grouped_by_the_parts_of_a_receipt() -> None:
+    found = parse_header(f"{NAMES},note,lines.quantity,lines.colour,settlements.settlementAmount,,".encode())
+    row = ["1", "2", "3", "4,50", "x", "1", "red", "5", "ignored", ""]
+    assert found.line.endswith(b",,\n")
+    assert found.parts[RECEIPT].row_json(row) == '"cashReceiptID":"1","storeID":"2","date":"3","note":"x",'
+    assert found.parts[TOTAL].row_json(row) == '"grossTotal":4.50,'
+    assert found.parts[LINES].row_json(row) == '"quantity":1,"colour":"red",'
+    assert found.parts[SETTLEMENTS].row_json(row) == '"settlementAmount":5,'
+    assert found.key.select(row) == ["1", "2", "3"]
+    assert parse_header(NAMES.encode()).parts[LINES].row_json(row) == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        (b"storeID;date;x", "the header has no column cashReceiptID, documentTotal.grossTotal"),
+        (b"1047,12,2026-11-23,2.40", "the header has no column cashReceiptID, storeID, date, documentTotal.grossTotal"),
+        (NAMES.encode() + b",STOREID", "the column storeID occurs twice"),
+        (NAMES.encode() + b",documentTotal.grossTotal", "the column documentTotal.grossTotal occurs twice"),
+        (NAMES.encode() + b",lines", "the column lines names a part of a receipt, not a field"),
+        (NAMES.encode() + b",\xe9", "byte 39 of the header is not UTF-8"),
+        (NAMES.encode() + b"\r1,2,3,4\r", "its lines end with carriage returns only"),
+        (NAMES.encode() + b',"', "the header has no column cashReceiptID, storeID, date, documentTotal.grossTotal"),
+        (NAMES.encode() + b"," * HEAD_BYTES, f"the header has {len(NAMES) + HEAD_BYTES} bytes, more than {HEAD_BYTES}"),
+    ],
+)
+def test_a_bad_header_has_a_fault(line: bytes, error: str) -> None:
+    fault = refused(line)
+    assert fault.error == error
+    assert fault.hint or "twice" in error
+
+
+def test_required_fields_are_known() -> None:
+    for path in REQUIRED:
+        found = find_field(path)
+        assert found is not None
+        assert (found.known, found.path) == (True, path)
 
 
 def read(payload: bytes, width: int = 3, delimiter: str = ",", limit_bytes: int = 1_000) -> list[Row]:
-    return list(chain.from_iterable(RowReader(io.BytesIO(payload), limit_bytes).rows(delimiter, width)))
+    return list(
+        chain.from_iterable(RowReader(lines(io.BytesIO(payload), limit_bytes), limit_bytes, delimiter, width).rows())
+    )
 
 
 def cells(payload: bytes, width: int = 3, delimiter: str = ",") -> list[list[str]]:
@@ -29,10 +94,10 @@ def error(row: Row) -> str:
 
 
 def test_the_header_is_the_first_line_that_is_not_blank() -> None:
-    assert RowReader(io.BytesIO(b"\xef\xbb\xbfa,b\r\n1,2"), 100).header() == (1, b"a,b\r\n")
-    assert RowReader(io.BytesIO(b"\n \r\na\n"), 100).header() == (3, b"a\n")
-    assert RowReader(io.BytesIO(b"\xef\xbb\xbf\n\n"), 100).header() is None
-    found = RowReader(io.BytesIO(b"x" * 1_000), 100).header()
+    assert header_line(lines(io.BytesIO(b"\xef\xbb\xbfa,b\r\n1,2"), 100)) == (1, b"a,b\r\n")
+    assert header_line(lines(io.BytesIO(b"\n \r\na\n"), 100)) == (3, b"a\n")
+    assert header_line(lines(io.BytesIO(b"\xef\xbb\xbf\n\n"), 100)) is None
+    found = header_line(lines(io.BytesIO(b"x" * 1_000), 100))
     assert found is not None
     assert isinstance(found[1], Unreadable)
 
@@ -121,9 +186,9 @@ def test_blocks_and_single_lines_give_the_same_rows(monkeypatch: pytest.MonkeyPa
     pieces = [b"1,2,3\n", b"4, 5 ,6\r\n", b'"7","8 ",9\n', b"\n", b"1,2\n", b'"a\nb",2,3\n', b'1,"2,3\n', b"\xff,2,3\n"]
     for _ in range(60):
         payload = b"".join(choice.choice(pieces[: choice.randint(1, len(pieces))]) for _ in range(12))
-        monkeypatch.setattr(formats_rows, "_BLOCK_BYTES", 32_768)
+        monkeypatch.setattr(table, "_BLOCK_BYTES", 32_768)
         together = read(payload)
-        monkeypatch.setattr(formats_rows, "_BLOCK_BYTES", 0)
+        monkeypatch.setattr(table, "_BLOCK_BYTES", 0)
         assert read(payload) == together, payload
 
 

@@ -8,17 +8,16 @@ from typing import Any
 
 import pytest
 
-from tillstream.formats.poslog.retail_transaction import STANDARD_NAMES, BadAmount, RetailTransaction
+from tillstream.formats.base import DecodeError
+from tillstream.formats.poslog.sale import Sale
 
 NCR = "xmlns:acs='http://www.ncr.com/rsd/acs/tlog/markup/poslog/2.1'"
 CENT = Decimal("0.01")
 
 
-def sale(*items: str, totals: str = "") -> RetailTransaction:
+def sale(*items: str, totals: str = "") -> Sale:
     inside = "".join(f"<LineItem>{item}</LineItem>" for item in items)
-    return RetailTransaction(
-        ET.fromstring(f"<RetailTransaction {NCR}>{inside}{totals}</RetailTransaction>"), {n: n for n in STANDARD_NAMES}
-    )
+    return Sale(ET.fromstring(f"<RetailTransaction {NCR}>{inside}{totals}</RetailTransaction>"))
 
 
 def line(item: str) -> dict[str, Any]:
@@ -113,7 +112,7 @@ def test_voided_elements_and_vendor_extensions_are_ignored(item: str) -> None:
 @pytest.mark.parametrize("flag", ["VoidFlag='true'", "CancelFlag='true'", "DeleteFlag='1'"])
 def test_a_voided_line_is_ignored(flag: str) -> None:
     retail = f"<RetailTransaction><LineItem {flag}><Sale><ExtendedAmount>1</ExtendedAmount></Sale></LineItem></RetailTransaction>"
-    assert RetailTransaction(ET.fromstring(retail), {name: name for name in STANDARD_NAMES}).lines == []
+    assert Sale(ET.fromstring(retail)).lines == []
 
 
 def reward(amount: str, category: str = "Monetary", attributes: str = "") -> str:
@@ -214,7 +213,7 @@ def test_totals_of_other_types_are_ignored() -> None:
     ],
 )
 def test_an_invalid_or_excessive_amount_raises(item: str) -> None:
-    with pytest.raises(BadAmount):
+    with pytest.raises(DecodeError):
         sale(item)
 
 

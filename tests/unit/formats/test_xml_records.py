@@ -9,15 +9,29 @@ from collections.abc import Iterator
 
 import pytest
 
+from tillstream.formats import xml_records
 from tillstream.formats.base import Unreadable
-from tillstream.formats.xml_stream import scanner
-from tillstream.formats.xml_stream.records import Root, XmlRecord, XmlRecordReader, element_text, root_of
+from tillstream.formats.xml_records import (
+    Root,
+    XmlRecord,
+    XmlRecordReader,
+    child_text,
+    element_text,
+    parse_record,
+    root_of,
+)
 
 LIMIT = 1_000
 
 
+def opened(document: bytes) -> XmlRecordReader:
+    reader = XmlRecordReader(io.BytesIO(document), LIMIT)
+    assert isinstance(reader.root(), Root)
+    return reader
+
+
 def cut(document: bytes, limit_bytes: int = LIMIT) -> list[bytes | str]:
-    """The records as they came, and the faults."""
+    """The records as they were sent, well-formed or not, and the errors of everything else."""
     reader = XmlRecordReader(io.BytesIO(document), limit_bytes)
     root = reader.root()
     if isinstance(root, Unreadable):
@@ -26,7 +40,8 @@ def cut(document: bytes, limit_bytes: int = LIMIT) -> list[bytes | str]:
     for each in reader.records("r"):
         if isinstance(each, Unreadable):
             assert len(each.original) <= limit_bytes
-            found.append(each.faults[0].error)
+            error = each.faults[0].error
+            found.append(each.original if error.endswith("of the record)") else error)
         else:
             found.append(each.original)
     return found
@@ -34,7 +49,7 @@ def cut(document: bytes, limit_bytes: int = LIMIT) -> list[bytes | str]:
 
 @pytest.mark.parametrize("window_bytes", [1, 2, 3, 5, 7, 11, 64, 1_000_000])
 def test_windows_may_end_anywhere(monkeypatch: pytest.MonkeyPatch, window_bytes: int) -> None:
-    monkeypatch.setattr(scanner, "WINDOW_BYTES", window_bytes)
+    monkeypatch.setattr(xml_records, "WINDOW_BYTES", window_bytes)
     pieces = [
         b"<r/>",
         b"<r a='/>' />",
@@ -63,17 +78,66 @@ def test_reads_may_return_few_bytes(most_bytes: int) -> None:
 
 def test_a_record_has_its_number_its_encoding_and_the_namespaces_around_it() -> None:
     document = (
-        b"<?xml version='1.0' encoding='ISO-8859-1'?><all xmlns='urn:a' xmlns:b=\"urn:b\"><r/>"
-        b"<in xmlns='urn:c'><r/></in><r/></all>"
+        b"<?xml version='1.0' encoding='ISO-8859-1'?><all xmlns='urn:a' xmlns:b=\"urn:b\"><r>\xe9</r>"
+        b"<in xmlns='urn:c'><r/></in><b:r/></all>"
     )
     reader = XmlRecordReader(io.BytesIO(document), LIMIT)
     assert reader.root() == Root("all", "urn:a")
-    outer, inner = "<_ xmlns='urn:a' xmlns:b=\"urn:b\">", "<_ xmlns='urn:c' xmlns:b=\"urn:b\">"
-    assert list(reader.records("r")) == [
-        XmlRecord(b"<r/>", 1, outer, "iso8859-1"),
-        XmlRecord(b"<r/>", 2, inner, "iso8859-1"),
-        XmlRecord(b"<r/>", 3, outer, "iso8859-1"),
-    ]
+    first, *others = reader.records("r")
+    assert isinstance(first, XmlRecord)
+    assert (first.original, first.where) == (b"<r>\xe9</r>", "record 1")
+    assert (first.element.tag, first.element.text) == ("{urn:a}r", "é")
+    assert [each.element.tag for each in others if isinstance(each, XmlRecord)] == ["{urn:c}r", "{urn:b}r"]
+
+
+@pytest.mark.parametrize(
+    ("declared", "letter"),
+    [
+        ("UTF-8", "é".encode()),
+        ("utf8", "é".encode()),
+        ("ISO-8859-1", b"\xe9"),
+        ("latin1", b"\xe9"),
+        ("windows-1252", b"\xe9"),
+        ("US-ASCII", b"&#233;"),
+    ],
+)
+def test_encodings_that_extend_ascii_are_accepted_under_any_name(declared: str, letter: bytes) -> None:
+    document = f"<?xml version='1.0' encoding='{declared}'?>".encode() + b"<r>" + letter + b"</r>"
+    (found,) = opened(document).records("r")
+    assert isinstance(found, XmlRecord)
+    assert found.element.text == "é"
+
+
+@pytest.mark.parametrize("declared", ["UTF-16", "utf-32", "shift_jis", "utf-7", "rot13", "zlib", "no-such", "cp037"])
+def test_other_encodings_are_refused(declared: str) -> None:
+    (error,) = cut(f"<?xml version='1.0' encoding='{declared}'?><r/>".encode())
+    assert str(error).startswith("its charset is ")
+
+
+@pytest.mark.parametrize("attribute", [b'b=">"', b"b='\"'", b"b='>' c='/>'"])
+def test_a_start_tag_ends_outside_its_quotes(attribute: bytes) -> None:
+    record = b"<r " + attribute + b">1</r>"
+    assert cut(b"<all " + attribute + b">" + record + b"</all>") == [record]
+
+
+def test_only_elements_with_the_local_name_of_the_record_are_read() -> None:
+    inside = b"<rs/><r.></r.><x:r xmlns:x='urn:x'/><r:x xmlns:r='urn:r'/>"
+    assert cut(b"<all>" + inside + b"</all>") == [b"<x:r xmlns:x='urn:x'/>"]
+
+
+def test_an_element_without_end_tag_is_closed_by_its_parent() -> None:
+    assert cut(b"<all><a><b></a><r/></all>") == [b"<r/>"]
+    assert cut(b"<all><a><b></a><r/>") == [b"<r/>", "the document is cut off before </all>"]
+
+
+def test_a_fault_names_the_record_and_is_cut_to_the_size_limit() -> None:
+    reader = opened(b"<all><r/>" + b"x" * 5_000)
+    before = reader.fault("error", "hint")
+    *_, after = reader.records("r")
+    assert isinstance(after, Unreadable)
+    assert (before.where, after.where, len(after.original)) == ("", "record 1", 0)
+    (broken,) = [each for each in opened(b"<all>< b<r/></all>").records("r") if isinstance(each, Unreadable)]
+    assert broken.original == b"< b"
 
 
 @pytest.mark.parametrize(
@@ -207,7 +271,7 @@ def test_a_record_at_the_size_limit_is_accepted_and_a_larger_one_is_skipped() ->
     whole = b"<r>" + b"x" * (LIMIT - 7) + b"</r>"
     assert cut(b"<all>" + whole + b"<r>x" + whole[3:] + b"<r/></all>") == [
         whole,
-        "the record has 1001 bytes, more than 1000",
+        "the record has more than 1000 bytes",
         b"<r/>",
     ]
 
@@ -228,14 +292,10 @@ def test_the_root_is_found_in_the_head_of_a_document(head: bytes, root: Root) ->
     assert root_of(head) == root
 
 
-def element_of(original: bytes, context: str = "", name: str = "utf-8") -> ET.Element | Unreadable:
-    return XmlRecord(original, 3, context, name).parse()
-
-
 def test_a_record_is_parsed_with_the_namespaces_of_its_context() -> None:
-    found = element_of(b"<x:a>\xe9</x:a>", '<_ xmlns:x="urn:x">', "iso8859-1")
-    assert isinstance(found, ET.Element)
-    assert (found.tag, found.text) == ("{urn:x}a", "é")
+    found = parse_record(b"<x:a>\xe9</x:a>", "record 3", '<_ xmlns:x="urn:x">', "iso8859-1")
+    assert isinstance(found, XmlRecord)
+    assert (found.element.tag, found.element.text) == ("{urn:x}a", "é")
 
 
 @pytest.mark.parametrize("context", ["", '<_ xmlns="urn:é">'])
@@ -251,16 +311,19 @@ def test_a_record_is_parsed_with_the_namespaces_of_its_context() -> None:
     ],
 )
 def test_a_fault_has_its_position_in_the_record(original: bytes, error: str, context: str) -> None:
-    found = element_of(original, context)
+    found = parse_record(original, "record 3", context)
     assert isinstance(found, Unreadable)
     assert (found.faults[0].error, found.original, found.where) == (error, original, "record 3")
 
 
 def test_a_record_of_any_depth_is_parsed() -> None:
-    assert isinstance(element_of(b"<a>" * 100_000 + b"</a>" * 100_000), ET.Element)
+    assert isinstance(parse_record(b"<a>" * 100_000 + b"</a>" * 100_000, "record 1"), XmlRecord)
 
 
 def test_the_text_of_an_element_is_stripped() -> None:
     assert element_text(ET.fromstring("<a> \n b c\t</a>")) == "b c"
     assert element_text(ET.fromstring("<a/>")) == ""
     assert element_text(None) == ""
+    assert child_text(ET.fromstring("<a><b> c </b><b>d</b></a>"), "b") == "c"
+    assert child_text(ET.fromstring("<a><b/></a>"), "b") == ""
+    assert child_text(ET.fromstring("<a/>"), "b") == ""

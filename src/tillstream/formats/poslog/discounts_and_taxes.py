@@ -1,0 +1,272 @@
+"""Discounts and taxes of a POSLog: which discounts count, whether amounts include tax, and the tax of each line.
+
+A discount may be a line item of its own, or be given beside the amount of another line. POSLog leaves open whether
+that amount is before or after the discount, and whether amounts include tax. So every interpretation is tried, and the
+interpretation whose lines add up to the total is used. No discount counts twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import product
+from operator import attrgetter
+from typing import Any, NamedTuple
+from xml.etree.ElementTree import Element
+
+from tillstream.formats.base import DecodeError
+from tillstream.formats.canonical import amount, spread
+from tillstream.formats.xml_records import child_text, element_text
+from tillstream.receipt.amounts import AMOUNT_LIMIT
+from tillstream.receipt.model import Fault
+
+ZERO = Decimal(0)
+REFUNDS = frozenset({"refund", "return", "change"})
+"""Values of the attribute `TypeCode` of amounts that are paid back, in lower case."""
+
+_VOIDED = ("VoidFlag", "CancelFlag", "DeleteFlag")
+_TRUE = frozenset({"true", "1"})
+
+
+@dataclass(slots=True)
+class Line:
+    """A line of a POSLog: its canonical fields without amounts, its amount, and its own tax."""
+
+    fields: dict[str, Any]
+    amount: Decimal
+    tax: Decimal = ZERO
+    taxable: bool = True
+    price_change: Decimal = ZERO
+    """A discount, which is negative, or a surcharge. Depending on the dialect, `amount` is before or after it."""
+    is_discount: bool = False
+    """Whether the line is itself a reward or a discount."""
+
+
+class Tax(NamedTuple):
+    """A tax of a line or of the whole receipt: its amount, its rate, and the taxed amount. None if not given."""
+
+    amount: Decimal
+    percent: Decimal | None
+    base: Decimal | None
+
+
+class Totals(NamedTuple):
+    """The totals of a transaction, None if not given, and whether it says that prices include tax."""
+
+    gross: Decimal | None = None
+    tax: Decimal | None = None
+    included: bool = False
+
+
+class _Interpretation(NamedTuple):
+    """One reading of the lines: which lines count, whether their amounts include tax, and the signed totals."""
+
+    lines_total: Decimal
+    discount_lines: bool
+    price_changes: bool
+    included: bool
+    gross: Decimal
+    tax: Decimal
+
+    @property
+    def gap(self) -> Decimal:
+        """The difference between the gross total and the lines that count."""
+        return abs(self.gross - self.lines_total - (ZERO if self.included else self.tax))
+
+
+# -- elements
+
+
+def number(name: str, text: str) -> Decimal:
+    """Parse the amount of the element with this name. Raises `DecodeError`."""
+    value = amount(text)
+    if isinstance(value, Decimal) and abs(value) < AMOUNT_LIMIT:
+        return value
+    raise DecodeError(Fault(f"$.{name}", f"expected a number, got {text[:60]!r}", "write amounts with a decimal point"))
+
+
+def is_true(text: str) -> bool:
+    """Whether a flag is set."""
+    return text.strip().lower() in _TRUE
+
+
+def is_voided(element: Element) -> bool:
+    """Whether the till took the element back."""
+    return any(is_true(element.get(name, "")) for name in _VOIDED)
+
+
+def is_refund(element: Element) -> bool:
+    """Whether the amount of the element is paid back."""
+    return element.get("TypeCode", "").lower() in REFUNDS
+
+
+def tax(element: Element) -> Tax:
+    """Read a `Tax` element. Raises `DecodeError`."""
+    value = number("Tax", child_text(element, "Amount") or "0")
+    percent = child_text(element, "Percent")
+    base = child_text(element, "TaxableAmount")
+    return Tax(
+        -abs(value) if is_refund(element) else value,
+        number("Percent", percent) if percent else None,
+        number("TaxableAmount", base) if base else None,
+    )
+
+
+def prices_include_tax(retail: Element) -> bool:
+    """Whether a flag of the sale says that its prices include tax."""
+    flags = [each.text or "" for each in retail.iter("TaxIncludedInPriceFlag")]
+    flags += [each.get("TaxIncludedInTaxableAmountFlag", "") for each in retail.iter("TaxableAmount")]
+    return any(map(is_true, flags))
+
+
+def price_change(item: Element) -> Decimal:
+    """The change of the price that is given beside the amount of an item. It is negative for a discount.
+
+    Raises `DecodeError`.
+    """
+    taken = number("ExtendedDiscountAmount", child_text(item, "ExtendedDiscountAmount") or "0")
+    modifiers = item.findall("RetailPriceModifier")
+    if not modifiers:
+        return -abs(taken)
+    return -(taken or sum((_discount(each) for each in modifiers if not is_voided(each)), ZERO))
+
+
+def discount_line(element: Element) -> Line | None:
+    """Read a `Discount` or `LoyaltyReward` element as a line. None if it has no amount. Raises `DecodeError`."""
+    name, value = ("Discount", -_discount(element)) if element.tag == "Discount" else _reward(element)
+    return Line({"productDescription": name, "quantity": ZERO}, value, is_discount=True) if value else None
+
+
+def _reward(reward: Element) -> tuple[str, Decimal]:
+    """The name and the amount of a reward in money. The amount of points, messages and summaries is zero.
+
+    Only NCR's extension distinguishes them; most rewards in real logs have it.
+    """
+    members = {_local_name(child.tag): element_text(child) for child in reward[::-1]}
+    promotion = members.get("PromotionID")
+    name, value = f"Promotion {promotion}" if promotion else "Reward", ZERO
+    is_summary = any(_local_name(flag) == "summarizedActivity" and is_true(text) for flag, text in reward.items())
+    if is_summary or members.get("RewardCategory", "Monetary") != "Monetary":
+        return name, ZERO
+    if "ExtendedRewardAmount" not in members:
+        value = -_discount(reward)
+    elif "RewardCategory" in members:
+        value = number("ExtendedRewardAmount", members["ExtendedRewardAmount"] or "0")
+    return name, value
+
+
+def _discount(element: Element) -> Decimal:
+    """The amount that a discount or price modifier takes off. It is negative for a surcharge."""
+    found = element.find("Amount")
+    action = found.get("Action", "").lower() if found is not None else ""
+    if found is None or action == "replace":
+        return ZERO
+    value = abs(number("RetailPriceModifier", element_text(found) or "0"))
+    return -value if action == "add" else value
+
+
+def _local_name(name: str) -> str:
+    return name.rpartition("}")[2]
+
+
+# -- reconciliation of the lines with the totals
+
+
+def reconcile(
+    lines: Sequence[Line], totals: Totals, taxes: Sequence[Tax], minor_unit: Decimal
+) -> tuple[list[dict[str, Any]], dict[str, Decimal]]:
+    """Compute the canonical lines and totals.
+
+    If no interpretation adds up to the total, the standard's own is used, which adds tax to the amounts.
+    """
+    owed = totals.tax
+    if owed is None:
+        owed = sum((each.amount for each in taxes), ZERO) if taxes else sum((line.tax for line in lines), ZERO)
+    chosen = _interpret(lines, totals, owed, minor_unit)
+    counted = [each for line in lines for each in _counted_lines(line, chosen)]
+    shares = _tax_shares(chosen.tax, counted, minor_unit)
+    rate = _common_rate(counted, taxes, chosen.tax if chosen.included else ZERO, minor_unit)
+    for line, share in zip(counted, shares, strict=True):
+        net = line.amount - share if chosen.included else line.amount
+        line.fields["creditAmount"] = net
+        line.fields["settlementAmount"] = net + share
+        if rate is not None:
+            line.fields.setdefault("taxPercentage", rate)
+    total = {"grossTotal": chosen.gross, "netTotal": chosen.gross - chosen.tax, "taxPayable": chosen.tax}
+    return [line.fields for line in counted], total
+
+
+def _interpret(lines: Sequence[Line], totals: Totals, tax: Decimal, minor_unit: Decimal) -> _Interpretation:
+    """Choose the interpretation whose lines come closest to the total, or the standard's if none comes close."""
+    items = sum((line.amount for line in lines if not line.is_discount), ZERO)
+    discount_lines = sum((line.amount for line in lines if line.is_discount), ZERO)
+    price_changes = sum((line.price_change for line in lines), ZERO)
+    readings = [(items + discount_lines, True, False)]
+    if price_changes:
+        readings += [(items + discount_lines + price_changes, True, True), (items + price_changes, False, True)]
+    if discount_lines:
+        readings.append((items, False, False))
+    gross = totals.gross
+    if gross is None:
+        gross = items + discount_lines + (ZERO if totals.included else tax)
+        return _Interpretation(*readings[0], totals.included, gross, tax)
+    # Some tills write refunds, or the tax of refunds, without a sign.
+    signs = list(product((gross, -abs(gross)), (tax, -abs(tax))))
+    candidates = [
+        _Interpretation(*reading, included, *signed)
+        for included, reading in product((totals.included, not totals.included), readings)
+        for signed in (signs if reading[0] < 0 else signs[:1])
+    ]
+    best = min(candidates, key=attrgetter("gap"))
+    if best.gap >= minor_unit * max(len(lines), 1):
+        best = _Interpretation(*readings[0], totals.included, gross, tax)
+    return best._replace(tax=-abs(tax)) if best.gross < 0 and best.included else best
+
+
+def _counted_lines(line: Line, chosen: _Interpretation) -> Iterator[Line]:
+    """The line if it counts, and another one for its price change if that counts."""
+    if line.is_discount and not chosen.discount_lines:
+        return
+    yield line
+    if chosen.price_changes and line.price_change:
+        names = ("lineNumber", "productCode", "productDescription", "productCategoryCode", "productCategoryName")
+        fields = {name: line.fields[name] for name in names if name in line.fields}
+        yield Line(fields | {"quantity": ZERO}, line.price_change, taxable=line.taxable)
+
+
+def _tax_shares(tax: Decimal, lines: Sequence[Line], minor_unit: Decimal) -> list[Decimal]:
+    """Split the tax among the lines, in proportion to their own taxes, or else to their amounts."""
+    if not tax:
+        return [ZERO] * len(lines)
+    amounts = [line.amount for line in lines]
+    taxable = [line.amount if line.taxable else ZERO for line in lines]
+    weights = next((each for each in ([line.tax for line in lines], taxable) if any(each)), amounts)
+    if len({weight > 0 for weight in weights if weight}) < 2:
+        return spread(tax, weights, minor_unit)
+    return _signed_tax_shares(tax, weights, minor_unit)
+
+
+def _signed_tax_shares(tax: Decimal, weights: Sequence[Decimal], minor_unit: Decimal) -> list[Decimal]:
+    """Split the tax among lines with both signs. Negative lines get negative tax."""
+    positive = [weight for weight in weights if weight > 0]
+    whole, positive_sum = sum(weights, ZERO), sum(positive, ZERO)
+    positive_tax = (tax * positive_sum / whole / minor_unit).to_integral_value() * minor_unit if whole else ZERO
+    if not whole or abs(positive_tax) > positive_sum:
+        return spread(tax, weights, minor_unit)
+    up = iter(spread(positive_tax, positive, minor_unit))
+    down = iter(spread(tax - positive_tax, [weight for weight in weights if weight < 0], minor_unit))
+    return [next(up) if weight > 0 else next(down) if weight < 0 else ZERO for weight in weights]
+
+
+def _common_rate(
+    lines: Sequence[Line], taxes: Sequence[Tax], included_tax: Decimal, minor_unit: Decimal
+) -> Decimal | None:
+    """The sum of the receipt's tax rates if all of them apply to all lines, else None."""
+    rates = [each for each in taxes if each.percent is not None]
+    net = sum((line.amount for line in lines), ZERO) - included_tax
+    bases = [each.base for each in rates if each.base is not None]
+    fits = all(abs(abs(base) - abs(net)) <= minor_unit * len(lines) for base in bases)
+    if not rates or not fits or len(bases) < len(rates) > 1:
+        return None
+    return sum((each.percent for each in rates if each.percent is not None), ZERO)
