@@ -1,1 +1,1 @@
-"""Writes the reference pages and takes the pictures of the docs."""
+"""Tools that write the reference pages and take the pictures in docs/."""

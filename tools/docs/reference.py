@@ -18,7 +18,7 @@ PAGES = ("alerts.md", "formats.md", "metrics.md", "settings.md")
 
 
 def render(page: str) -> str:
-    """Return the Markdown of one of `PAGES`. The formats include those of other installed packages."""
+    """Return the Markdown of one of `PAGES`. Formats of other installed packages are included."""
     return _templates.get_template(page).render(
         alerts=rules,
         answers=RESPONSES,

@@ -66,7 +66,7 @@ def add(stores: tuple[str, ...], all_stores: bool, reads: bool, name: str, **opt
 @keys.command("list", epilog=KEYS_EXAMPLES)
 @with_settings("data", "keys_file")
 def show(**options: Any) -> None:
-    """List the ids and purposes of the keys, and when they were created and revoked. The keys are not stored."""
+    """List the ids and purposes of the keys, and when they were created and revoked."""
     settings, directory = open_configured(options, "keys")
     existing = read_keys(key_file(directory, settings))
     if not existing.by_id:

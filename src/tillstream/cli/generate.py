@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import click
 import msgspec
 
-from tillstream.cli.options import give_up, key_file
+from tillstream.cli.options import Update, give_up, key_file, progress_bar
 from tillstream.client.sender import Tally
 from tillstream.config import settings
 from tillstream.generator import run
-from tillstream.generator.run import IngestTimeout, Report
+from tillstream.generator.run import IngestTimeout, Progress, Report
 from tillstream.generator.schedule import Options
 
 EXAMPLES = """\b
@@ -102,17 +100,17 @@ positive = click.FloatRange(0, min_open=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--quiet", is_flag=True, help="Show no progress bar.")
 @click.pass_context
-def generate(context: click.Context, /, as_json: bool, quiet: bool, **given: Any) -> None:
+def generate(context: click.Context, /, as_json: bool, quiet: bool, **arguments: Any) -> None:
     """Send the receipts of an invented chain of French bakeries to ingest.
 
     A request without a response, or with the status 429 or 503, is sent again unchanged. Each receipt counts
-    once. The run ends with a report, also after Ctrl-C. The exit code is 1 if a receipt was refused or not
+    once. A run ends with a report, even after Ctrl-C. The exit code is 1 if a receipt was refused or not
     acknowledged, and 2 if ingest acknowledged nothing for the time of --give-up.
     """
-    options = _options(given)
+    options = _options(arguments)
     try:
-        with _progress_bar(quiet=quiet) as progress:
-            report = run.generate(options, progress)
+        with progress_bar("accepted", quiet=quiet) as update:
+            report = run.generate(options, _show_on(update))
     except IngestTimeout as error:
         if error.report is not None:
             _print(error.report, as_json)
@@ -122,53 +120,37 @@ def generate(context: click.Context, /, as_json: bool, quiet: bool, **given: Any
         context.exit(1)
 
 
-def _options(given: dict[str, Any]) -> Options:
-    modes = (given["burst"] is not None, given["profile"] is not None, given["live"] or given["rate"] is not None)
+def _options(arguments: dict[str, Any]) -> Options:
+    modes = (
+        arguments["burst"] is not None,
+        arguments["profile"] is not None,
+        arguments["live"] or arguments["rate"] is not None,
+    )
     if sum(modes) > 1:
         raise click.UsageError("choose one of --rate, --burst, --profile and --live; only --live allows --rate too")
-    if given["live"] and given["start"] is not None:
+    if arguments["live"] and arguments["start"] is not None:
         raise click.UsageError("--live sends current receipts and does not allow --start-date")
-    if given["seed"] is None:
-        given["seed"] = secrets.randbelow(2**32)
-        click.echo(f"seed {given['seed']}", err=True)
-    return Options(**given)
+    if arguments["seed"] is None:
+        arguments["seed"] = secrets.randbelow(2**32)
+        click.echo(f"seed {arguments['seed']}", err=True)
+    return Options(**arguments)
 
 
-@contextmanager
-def _progress_bar(*, quiet: bool) -> Iterator[run.Progress]:
-    """Show the rate, the accepted receipts and problems on standard error if it is a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+def _show_on(update: Update) -> Progress:
+    """Return a function that shows the phase, the refused receipts and problems on a progress bar."""
+    accepted = 0
 
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:,.1f}/s"),
-        TimeElapsedColumn(),
-        TextColumn("[yellow]{task.fields[note]}"),
-    )
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
-        task_id = bar.add_task("accepted", total=None, rate=0.0, note="")
-        accepted = 0
+    def show(tally: Tally) -> None:
+        nonlocal accepted
+        description = f"{tally.phase}: accepted"
+        if tally.refused:
+            description += f", {tally.refused:,} refused"
+        if tally.accepted == accepted and tally.unacknowledged and tally.problem:
+            description += f", {tally.problem}"
+        accepted = tally.accepted
+        update(tally.accepted, tally.expected, description)
 
-        def show(tally: Tally) -> None:
-            nonlocal accepted
-            note = tally.problem if tally.accepted == accepted and tally.unacknowledged else ""
-            if tally.refused:
-                note = f"{tally.refused:,} refused {note}"
-            accepted = tally.accepted
-            bar.update(
-                task_id,
-                description=f"{tally.phase}: accepted",
-                completed=tally.accepted,
-                total=tally.expected,
-                rate=bar.tasks[task_id].speed or 0.0,
-                note=note,
-            )
-
-        yield show
+    return show
 
 
 def _print(report: Report, as_json: bool) -> None:

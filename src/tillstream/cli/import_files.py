@@ -50,12 +50,12 @@ def import_files(
 ) -> None:
     """Import receipts from files of any known format.
 
-    The format of a FILE is detected from its content or its name. Files may be compressed with gzip or zstd. DIR stands for
-    all files in the directory and below, and - for standard input.
+    The format of a FILE is detected from its content or its name. Files may be compressed with gzip or zstd. DIR
+    stands for all files in a directory and its subdirectories. - stands for standard input.
 
-    The receipts and their originals are sent to ingest in batches. The same command continues after an
-    interruption, and each receipt counts once. Items that are not receipts are listed with their location and
-    kept in quarantine.
+    The receipts and their originals are sent to ingest in batches. After an interruption, the same command
+    continues the import. Each receipt counts once. Items that are not receipts are listed with their location
+    and kept in quarantine.
 
     The exit code is 0 if everything was accepted, 1 if there were faults, 2 if something failed, and 130 after
     Ctrl-C.

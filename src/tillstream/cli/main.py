@@ -153,7 +153,7 @@ def sell(supervised: bool, **options: Any) -> None:
 @main.command(epilog=examples("tillstream check", "tillstream check --data /srv/tillstream"))
 @with_settings("data")
 def check(**options: Any) -> None:
-    """Recompute every figure and report differences. The exit code is 1 if there are any.
+    """Recompute every figure and report differences. The exit code is 1 if a figure differs.
 
     The metrics and the summary of every day are compared with the stored receipts, and the stored receipts with
     the log. If an engine runs on the data directory, the engine makes the comparison.
@@ -201,7 +201,7 @@ def rebuild(metric: str | None, **options: Any) -> None:
 @main.command("settings", epilog=examples("tillstream settings", "TILLSTREAM_ZONE=Europe/Lisbon tillstream settings"))
 @with_settings()
 def list_settings(**options: Any) -> None:
-    """List every setting with its value and help. If a setting is set, also show its origin and default."""
+    """List every setting with its value and help. For a changed setting, list its origin and default too."""
     resolved, origins = resolve(options)
     for name in Settings.__struct_fields__:
         value, default = getattr(resolved, name), settings.default(name)

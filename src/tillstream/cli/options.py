@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, get_origin
+from typing import Any, Protocol, TypeVar, get_origin
 
 import click
 import msgspec
@@ -56,7 +56,7 @@ def examples(*lines: str) -> str:
 
 
 def with_settings(*shown: str) -> Callable[[Command], Command]:
-    """Add `--config` and one option for each setting. The help shows only the options in `shown`."""
+    """Add `--config` and one option for each setting. The help shows only the settings in `shown`."""
 
     def decorate(command: Command) -> Command:
         for name in reversed(Settings.__struct_fields__):
@@ -85,8 +85,8 @@ def resolve(options: dict[str, Any]) -> tuple[Settings, dict[str, str]]:
     Raises `SettingsError`.
     """
     file = options.pop("config")
-    given = {name: options.pop(name) for name in Settings.__struct_fields__ if name in options}
-    return settings.load(file, os.environ, given)
+    values = {name: options.pop(name) for name in Settings.__struct_fields__ if name in options}
+    return settings.load(file, os.environ, values)
 
 
 def configure(options: dict[str, Any], role: str) -> Settings:
@@ -110,7 +110,7 @@ def print_json(value: Any) -> None:
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:
-    """Print a table to standard output. Brackets in cells are not markup."""
+    """Print a table to standard output. Brackets in cells are printed unchanged."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -121,24 +121,30 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], title: st
     Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table)
 
 
-@contextmanager
-def progress_bar(title: str, *, lines: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """Show progress on standard error: a bar on a terminal, or otherwise, with `lines`, a line for each tenth.
+class Update(Protocol):
+    """A function that updates a progress bar. `total` is None if it is unknown. `description` replaces the title."""
 
-    The value of the context manager is a function that accepts the finished and the total number.
-    """
+    def __call__(self, done: int, total: int | None, description: str = "") -> None: ...
+
+
+@contextmanager
+def progress_bar(title: str, *, lines: bool = False, quiet: bool = False) -> Iterator[Update]:
+    """Show a bar on standard error if it is a terminal, or else, with `lines`, print a line for each tenth."""
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=None)
+    text, rate = TextColumn("{task.description}"), TextColumn("{task.fields[rate]:,.1f}/s")
+    columns = (text, BarColumn(), MofNCompleteColumn(), rate, TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None, rate=0.0)
         tenths = 0
 
-        def update(done: int, total: int) -> None:
+        def update(done: int, total: int | None, description: str = "") -> None:
             nonlocal tenths
-            bar.update(task, completed=done, total=total)
-            if lines and not console.is_terminal and 10 * done // max(total, 1) > tenths:
+            speed = bar.tasks[task].speed or 0.0
+            bar.update(task, description=description or title, completed=done, total=total, rate=speed)
+            if lines and total and not console.is_terminal and 10 * done // total > tenths:
                 tenths = 10 * done // total
                 click.echo(f"{title}: {10 * tenths} %", err=True)
 

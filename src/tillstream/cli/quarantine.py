@@ -31,7 +31,7 @@ PAGE_ENTRIES = 100
 REASONS_SHOWN = 3
 
 EXAMPLES = examples(
-    "tillstream quarantine list --reason currency             list receipts that were refused because of their currency",
+    "tillstream quarantine list --reason currency             list receipts that were refused for their currency",
     "tillstream quarantine show 5242880                       show one entry with its original",
     "tillstream quarantine replay --all --source csv/http     post these entries again after the cause is fixed",
     "tillstream quarantine show 5242880 --raw > one.json      write the original to a file, to edit it",
@@ -174,7 +174,9 @@ def _open_ids(service: QuarantineService, filters: Mapping[str, str]) -> Iterato
 
 @contextmanager
 def open_service(settings: Settings, directory: DataDirectory) -> Iterator[QuarantineService]:
-    """Open the service of the engine that runs on the directory. If no engine runs, open the files.
+    """Open the quarantine service of a data directory.
+
+    If an engine runs on the directory, the service sends requests to the engine. Otherwise it opens the files.
 
     Raises `DatabaseUnavailable` or `DataDirectoryError`.
     """

@@ -71,7 +71,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """An attribute of the directory: the path of a file in it."""
+    """A descriptor that returns the path of a file in the directory."""
 
     name: str
 
@@ -95,7 +95,7 @@ class DataDirectory:
     """The database during a rebuild. When the rebuild is complete, it replaces the old database."""
 
     demo_loaded = _File("demo.loaded")
-    """The last of the demo's past days that was loaded."""
+    """The date of the last day of the demo that was loaded."""
 
     store_list = _File("shops.json")
     """The list of stores. It exists after the first import."""
@@ -159,15 +159,9 @@ def open_directory(path: Path, kind: Kind | None = None, *, create: bool = True)
     except OSError as error:
         raise _refuse(path, error.strerror or error, "name another directory with --data") from error
     if kind is Kind.DEMO and found.kind is Kind.REAL:
-        raise _refuse(
-            path,
-            "it contains real receipts, and the demo would add invented receipts",
-            "name another directory with --data",
-        )
+        raise _refuse(path, "it contains real receipts", "name another directory for the demo with --data")
     if kind is Kind.REAL and found.kind is Kind.DEMO:
-        raise _refuse(
-            path, "it contains the invented receipts of a demo", "add --demo, or name another directory with --data"
-        )
+        raise _refuse(path, "it contains the invented receipts of a demo", "add --demo, or name another directory")
     return DataDirectory(path, found.kind)
 
 

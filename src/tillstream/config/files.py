@@ -31,7 +31,7 @@ logger = structlog.get_logger()
 def replace_file(path: Path, content: bytes, *, secret: bool = False) -> None:
     """Replace a file atomically and durably. After a crash, the file has either the old or the new content.
 
-    Only the owner can read a new file with a `secret`. An existing file with a secret keeps its mode and owner.
+    If `secret` is true, only the owner can read a new file, and an existing file keeps its mode and owner.
     """
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
@@ -49,13 +49,13 @@ def _keep_owner(descriptor: int, path: Path) -> None:
     if path.exists():
         os.fchmod(descriptor, path.stat().st_mode & 0o660)
     if os.geteuid() == 0:
-        # root may write a file that a service reads as another user.
+        # If root writes the file, a service may still have to read it as another user.
         owner = (path if path.exists() else path.parent).stat()
         os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def sync_directory(path: Path) -> None:
-    """Make the names of the files in a directory durable."""
+    """Sync a directory to disk. New and renamed files in the directory then survive a crash."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -141,8 +141,8 @@ class WatchedFile(Generic[Content]):
     def _check(self) -> None:
         self._checked_us = self._clock.now_us()
         try:
-            found = self._file.stat()
-            status: tuple[int, ...] = found.st_mtime_ns, found.st_size, found.st_ino
+            stat = self._file.stat()
+            status: tuple[int, ...] = stat.st_mtime_ns, stat.st_size, stat.st_ino
         except OSError as error:
             status = (error.errno or 0,)
         if status == self._status:

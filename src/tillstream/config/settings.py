@@ -26,7 +26,7 @@ CONFIG_VARIABLE = "TILLSTREAM_CONFIG"
 """Environment variable with the path of the TOML file."""
 
 TOML_ONLY = frozenset({"metrics"})
-"""Settings without a command-line option and an environment variable."""
+"""Settings that only the TOML file can contain."""
 
 MIB = 1024 * 1024
 ZONE_HINT = "use an IANA name such as Europe/Paris"
@@ -131,7 +131,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def silent_shop_minutes(self) -> int:
-        """The time without a receipt after which an open store is silent. It also has a value if the alert is off."""
+        """The time without a receipt after which an open store is silent. If the alert is off, it is the default."""
         silent_minutes: int = self.alert_silent_shop_minutes or default("alert_silent_shop_minutes")
         return silent_minutes
 
@@ -187,7 +187,7 @@ def shown(name: str, value: Any) -> Any:
 def load(
     file: Path | None, environment: Mapping[str, str], options: Mapping[str, Any]
 ) -> tuple[Settings, dict[str, str]]:
-    """Return the settings, and the origin of each setting that is set somewhere.
+    """Return the settings, and the origin of each value that is not a default.
 
     If `file` is None, the environment variable `TILLSTREAM_CONFIG` can name the TOML file. An option with the value
     None is not set. Raises `SettingsError`.

@@ -45,7 +45,10 @@ class Till:
 
 
 class Chain:
-    """Stores with the ids `1`, `2`, … and tills with the ids `1`, `2`, … They are the same for every seed."""
+    """Stores and tills with the ids `1`, `2`, … The same arguments always create the same stores.
+
+    `tills` is the minimum and the maximum number of tills of a store.
+    """
 
     def __init__(self, stores: int, tills: tuple[int, int], city_share: float = CITY_SHARE) -> None:
         self.tills: tuple[Till, ...] = tuple(
@@ -85,7 +88,7 @@ def _tills_of(store: int, tills: tuple[int, int], city_share: float) -> list[Til
 
 CITY_OPENING_HOURS = parse_hours("07:00-19:00")
 TOWN_OPENING_HOURS = parse_hours("07:00-14:00 16:00-19:00")
-"""Opening hours of stores in cities and in towns. Each hour with receipts is in them."""
+"""The opening hours of a store contain all hours in which the store has receipts."""
 
 ILE, BRETAGNE, LOIRE, NORD = "Île-de-France", "Bretagne", "Pays de la Loire", "Hauts-de-France"
 RHONE, AQUITAINE, OCCITANIE, PACA = (

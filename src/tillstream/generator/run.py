@@ -22,7 +22,7 @@ Progress = Callable[[Tally], None]
 
 TICK_S = 0.1
 TIMEOUT_S = 30.0
-"""Maximum wait for a response. After it, the request is sent again on a new connection."""
+"""Maximum wait for a response. Then the request is sent again on a new connection."""
 
 DRAIN_S = 5.0
 """Maximum wait for the remaining responses after an interruption."""
@@ -31,7 +31,7 @@ BACKLOG_LIMIT = 10_000
 """Maximum number of requests that wait for a connection. A paced phase pauses at this number."""
 
 LATE_S = 1.0
-"""Maximum delay with which a paced phase creates the last receipts of its duration."""
+"""Maximum time by which a paced phase exceeds its duration if receipts are late."""
 
 RECEIPTS_PER_TICK = 64
 """Number of receipts that a delayed phase creates before it lets other tasks run."""
@@ -128,7 +128,7 @@ async def run(options: Options, progress: Progress, clock: Clock, stop: asyncio.
             if stop.is_set():
                 break
             if not tally.phase:
-                # The time of the report starts after the first phase was prepared.
+                # The reported time does not include the preparation of the first phase.
                 began_ns = time.perf_counter_ns()
             tally.phase = phase.name
             tally.expected = None if phase.expected is None else tally.sent + phase.expected
@@ -212,7 +212,7 @@ class _PhaseRun:
 
     async def _drain(self) -> None:
         """Wait for the responses to all requests. After an interruption, wait at most `DRAIN_S`."""
-        # A paced phase sends everything that became due within its duration.
+        # At the end of its duration, a paced phase still sends the waiting requests.
         limit_s = math.inf if self._phase.paced else self._phase.duration_s
         stopped_s = math.inf
         while not await self._sender.drained(TICK_S):

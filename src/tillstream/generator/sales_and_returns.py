@@ -52,7 +52,7 @@ POOL_BASKETS = 512
 DAY_S = 86_400
 
 Sampler = Callable[[Chain, Random, int], tuple[Day, int, int]]
-"""Chooses a kind of day, an hour and the index of a till for a local second."""
+"""Chooses a kind of day, an hour and the index of a till for a local time in seconds since 1970."""
 
 _SLOTS = [(Day.of(weekday), hour) for weekday in range(7) for hour in range(FIRST_HOUR, LAST_HOUR + 1)]
 _SLOT_WEIGHTS = list(accumulate(day_weight * hour_weight for day_weight in WEEK for hour_weight in TOWN_HOURS))
@@ -105,7 +105,7 @@ def _line(product: Product, quantity: int, on_site: bool) -> Line:
 
 
 def _pay(random: Random, total: int, hour: int) -> tuple[tuple[str, int], ...]:
-    """Return the payments for the total, with their mechanisms."""
+    """Return payments that add up to the total. A payment is a mechanism and an amount."""
     other = CARD if random.random() < CARD_SHARE else CASH
     if random.random() < VOUCHER_SHARE[hour in LUNCH_HOURS]:
         if total > VOUCHER_CENTS:
@@ -118,7 +118,7 @@ def _pay(random: Random, total: int, hour: int) -> tuple[tuple[str, int], ...]:
 
 
 def weekday_of(local_s: int) -> int:
-    """Return the weekday of a local second since 1970. Monday is 0."""
+    """Return the weekday of a local time in seconds since 1970. Monday is 0."""
     return (local_s // DAY_S + 3) % 7
 
 
@@ -127,7 +127,7 @@ def hour_of(local_s: int) -> int:
 
 
 def sample_week(chain: Chain, random: Random, _local_s: int) -> tuple[Day, int, int]:
-    """Choose a random hour of the week and a random till, without regard to the local second."""
+    """Choose a random hour of the week and a random till, without regard to the local time."""
     day, hour = _SLOTS[bisect(_SLOT_WEIGHTS, random.random() * _SLOT_WEIGHTS[-1])]
     return day, hour, chain.pick(random)
 
@@ -178,7 +178,7 @@ def _encoded_basket(random: Random, day: Day, hour: int) -> tuple[Basket, bytes]
 
 
 class Sales:
-    """A random sequence of sales and returns. Receipt numbers start with `name`. Without a pool, every basket is new."""
+    """A random sequence of sales and returns. Receipt numbers begin with `name`. Without a pool, baskets are new."""
 
     def __init__(self, chain: Chain, sampler: Sampler, random: Random, name: str, pool: BasketPool | None) -> None:
         self._chain = chain
@@ -217,7 +217,7 @@ def _format_date(local_s: int) -> bytes:
 
 
 class DailySales:
-    """Sales and returns by day. Each day has its own sequence, which is always the same for a seed."""
+    """Sales and returns by day. For a seed, each day always has the same receipts."""
 
     def __init__(self, chain: Chain, seed: int, pool: BasketPool | None) -> None:
         self._chain = chain

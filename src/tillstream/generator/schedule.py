@@ -39,7 +39,7 @@ FRESH_RATE_LIMIT = 200.0
 """Maximum rate at which every receipt gets a new basket. At higher rates, baskets come from a pool."""
 
 FULL_POOL_COUNT = 10_000
-"""Minimum size of a burst that fills the pool before it starts."""
+"""Minimum number of receipts in a burst for which the whole pool is created in advance."""
 
 BACKFILL_BATCH = 1000
 SINGLE_CONNECTIONS = 64
@@ -123,7 +123,7 @@ class _Planner:
         self._start_s = None if options.start is None else local_second(options.start)
 
     def backfill(self, days: int) -> Phase:
-        """Return a phase with this number of days from the start date, or else with the past days and today until now."""
+        """Return a phase with this number of days from the start date, or by default with past days until now."""
         if self._start_s is None:
             until_s = self._now_s()
             from_s = until_s // DAY_S * DAY_S - days * DAY_S
@@ -158,7 +158,7 @@ class _Planner:
         )
 
     def burst(self, size: int) -> Phase:
-        """Return a phase whose receipts are all due at once. With a start date, each till has one receipt per minute."""
+        """Return a phase whose receipts are all due at once. From a start date, a till has one receipt per minute."""
         count = size if self._options.count is None else min(size, self._options.count)
         if count >= FULL_POOL_COUNT:
             self._pool.fill()
@@ -174,7 +174,7 @@ class _Planner:
         )
 
     def steady(self) -> Phase:
-        """Return a phase with a constant average rate. Only the gaps of live sales have an exponential distribution."""
+        """Return a phase with a constant average rate. Gaps between live sales have an exponential distribution."""
         options = self._options
         rate = options.rate or (LIVE_RATE if options.live else DEFAULT_RATE)
         random = Random(f"{options.seed} gaps")
@@ -228,13 +228,13 @@ class _Planner:
         return Sales(self._chain, sampler, Random(f"{seed} sales"), run_name(seed), pool)
 
     def _now_s(self) -> int:
-        """Return the current local second of the chain."""
+        """Return the current local time of the chain in seconds since 1970."""
         return local_second_at(self._clock.now_us() // 1_000_000, self._zone)
 
 
 @lru_cache(maxsize=1)
 def local_second_at(second: int, zone: ZoneInfo) -> int:
-    """Convert seconds since 1970 in UTC to local seconds."""
+    """Return the local time in seconds since 1970 at a second since 1970 in UTC."""
     return local_second(datetime.fromtimestamp(second, zone))
 
 
@@ -252,7 +252,7 @@ def spaced(gap: Callable[[], float], start_s: int | None) -> Iterator[Moment]:
 
 
 def trading_day(chain: Chain, seed: int, day_s: int, from_s: int, until_s: int) -> Iterator[int]:
-    """Yield the local seconds of the receipts of a day. They are at least `from_s` and less than `until_s`.
+    """Yield the local times of the receipts of a day in seconds. They are at least `from_s` and less than `until_s`.
 
     `day_s` is midnight. For a seed, a smaller `until_s` only removes the last receipts.
     """
@@ -278,7 +278,7 @@ def _poisson(random: Random, mean: float) -> int:
 
 
 def expected_receipts(chain: Chain, day_s: int, from_s: int, until_s: int) -> int:
-    """Return the average number of receipts that `trading_day` yields over all seeds."""
+    """Return the expected number of receipts from `trading_day`."""
     total = 0.0
     for hour_s in range(day_s, day_s + DAY_S, 3600):
         seconds = max(0, min(until_s, hour_s + 3600) - max(from_s, hour_s))

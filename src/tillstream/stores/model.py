@@ -70,7 +70,7 @@ class StoreList:
         self.by_id: Mapping[str, Store] = dict(stores or {})
 
     def get(self, store_id: str) -> Store:
-        """Return the store with this id. A store that is not in the list has only an id."""
+        """Return the store with this id. If the list does not contain the store, the other fields are unknown."""
         return self.by_id.get(store_id) or Store(store_id)
 
     def title(self, store_id: str) -> str:
@@ -86,7 +86,7 @@ class StoreList:
 
 
 def zone_of(settings: Settings, store: Store) -> str:
-    """Return the time zone of a store from the settings, from the list of stores, or else the zone of the chain."""
+    """Return the time zone of a store. The settings override the list. The default is the zone of the chain."""
     return settings.store_zones.get(store.id) or store.zone or settings.zone
 
 

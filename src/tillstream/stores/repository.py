@@ -1,4 +1,4 @@
-"""The stored list of stores: its file, its changes by an import, and the time zones that it adds to the settings."""
+"""The stored list of stores: its file, the changes in a new list, and the time zones for the settings."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class StoreRepository(WatchedFile[StoreList]):
 
 def with_zones(settings: Settings, store_list: StoreList) -> Settings:
     """Add the time zones of the list to the setting `store_zones`. A zone in the setting overrides the list."""
-    # The engine joins each receipt with `store_zones`, so stores in the zone of the chain are left out.
+    # The engine joins each receipt with `store_zones`. Stores in the zone of the chain need no entry.
     zones = {store.id: store.zone for store in store_list.by_id.values() if store.zone not in ("", settings.zone)}
     return replace(settings, store_zones={**zones, **settings.store_zones})
 
