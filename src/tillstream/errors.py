@@ -15,11 +15,8 @@ class OperationalError(TillstreamError):
     """
 
     def __init__(self, doing: str, target: object, because: object, hint: str = "") -> None:
-        self.doing = doing
-        self.target = str(target)
-        self.because = str(because)
-        self.hint = hint
-        super().__init__(doing, str(target), str(because), hint)
+        self.doing, self.target, self.because, self.hint = doing, str(target), str(because), hint
+        super().__init__(doing, self.target, self.because, hint)
 
     def __str__(self) -> str:
         message = f"could not {self.doing} {self.target}: {self.because}"
@@ -77,9 +74,7 @@ class BadQuery(TillstreamError):
     """
 
     def __init__(self, path: str, error: str, hint: str = "") -> None:
-        self.path = path
-        self.error = error
-        self.hint = hint
+        self.path, self.error, self.hint = path, error, hint
         super().__init__(path, error, hint)
 
     def __str__(self) -> str:

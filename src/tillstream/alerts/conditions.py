@@ -192,13 +192,7 @@ _CONDITIONS: Mapping[str, Callable[[AlertContext, Rule], Iterator[Finding]]] = {
 
 
 def _of_store(
-    context: AlertContext,
-    rule: Rule,
-    store: str,
-    figure: int | Decimal,
-    values: Row,
-    significant: bool,
-    link: str = "",
+    context: AlertContext, rule: Rule, store: str, figure: int | Decimal, values: Row, significant: bool, link: str = ""
 ) -> Finding:
     page = link or _page(f"/shops/{quote(store, '')}", context.zone(store))
     return Finding(rule, figure, values, page, significant, store, context.stores.title(store))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from tillstream.alerts.baseline import HOUR, Baseline, Baselines, HourlyBaseline, StoreBaseline
@@ -25,8 +26,7 @@ class Lag:
     records: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ChainSilence:
+class ChainSilence(NamedTuple):
     """The last period (UTC) in which the whole chain was silent. It does not count as silence of single stores."""
 
     since: datetime
@@ -128,12 +128,7 @@ class AlertContexts:
         self._baselines = Baselines(calendar.first_hour)
 
     def read(
-        self,
-        reader: Reader,
-        moment_us: int,
-        stores: StoreList,
-        lag: Lag = Lag(),
-        silence: ChainSilence | None = None,
+        self, reader: Reader, moment_us: int, stores: StoreList, lag: Lag = Lag(), silence: ChainSilence | None = None
     ) -> AlertContext:
         """Return the context at a moment, in microseconds since the epoch."""
         names = {zone_of(self._settings, store) for store in stores.by_id.values()}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
-from threading import Condition, Thread
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ from tillstream.client.control import ControlClient, RequestFailed
 from tillstream.config.settings import Settings
 
 QUEUE_LIMIT = 1_000
-"""The maximum number of events in the queue. The oldest event is dropped first."""
+"""The maximum number of events in the queue. The oldest of them is dropped first."""
 
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 """The pauses between two attempts. The last pause repeats."""
@@ -55,9 +56,8 @@ class Webhook:
         self._client = ControlClient(timeout_s, pauses_s=pauses_s, limit_bytes=0)
         self._max_age_s = max_age_s
         self._now = now
-        self._queue: deque[_QueuedEvent] = deque(maxlen=QUEUE_LIMIT)
-        self._changed = Condition()
-        self._closed = False
+        self._queue: SimpleQueue[_QueuedEvent | None] = SimpleQueue()
+        self._closing = Event()
         self._dropped = 0
         self._warned_s: float | None = None
         # A receiver that hangs must not delay the end of the process, so this is a daemon thread.
@@ -66,58 +66,41 @@ class Webhook:
 
     def send(self, event: dict[str, Any]) -> None:
         """Queue an event. It is posted as JSON. Never blocks."""
-        with self._changed:
-            if len(self._queue) == QUEUE_LIMIT:
+        if self._queue.qsize() >= QUEUE_LIMIT:
+            with suppress(Empty):
+                self._queue.get_nowait()
                 self._dropped += 1
-            self._queue.append(_QueuedEvent(msgspec.json.encode(event), self._now()))
-            self._changed.notify()
+        self._queue.put(_QueuedEvent(msgspec.json.encode(event), self._now()))
 
     def close(self, timeout_s: float = 1.0) -> None:
         """Stop the thread after its current attempt. Returns at the latest after the time-out."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
+        self._closing.set()
+        self._queue.put(None)
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._queue or self._closed)
-                if self._closed:
-                    return
-                event = self._queue[0]
+        while (event := self._queue.get()) is not None and not self._closing.is_set():
             self._deliver(event)
 
     def _deliver(self, event: _QueuedEvent) -> None:
-        """Post the event until it is accepted, refused, too old, or dropped from the queue."""
-
         def wait(reason: str, pause_s: float) -> bool:
             self._warn(reason)
-            return self._now() - event.queued_s < self._max_age_s and self._pause(event, pause_s)
+            return self._now() - event.queued_s < self._max_age_s and not self._closing.wait(pause_s)
 
         try:
             response = self._client.send(self._url, event.body, {"Content-Type": "application/json"}, wait)
         except RequestFailed:
-            pass
-        else:
-            if 200 <= response.status < 300:
-                self._report_recovery()
-            elif not response.retryable:
-                logger.warning("webhook.refused", host=self._host, reason=f"it answered {response.status}")
-        with self._changed:
-            if self._queue and self._queue[0] is event:
-                self._queue.popleft()
-
-    def _pause(self, event: _QueuedEvent, pause_s: float) -> bool:
-        """Wait for the next attempt. Returns False if the webhook was closed or the event was dropped."""
-        with self._changed:
-            return not self._changed.wait_for(lambda: self._closed or self._queue[0] is not event, pause_s)
+            return
+        if 200 <= response.status < 300:
+            self._report_recovery()
+        elif not response.retryable:
+            logger.warning("webhook.refused", host=self._host, reason=f"it answered {response.status}")
 
     def _warn(self, reason: str) -> None:
         now = self._now()
         if self._warned_s is None or now - self._warned_s >= WARNING_INTERVAL_S:
             self._warned_s = now
-            waiting = len(self._queue)
+            waiting = self._queue.qsize() + 1
             logger.warning("webhook.failed", host=self._host, reason=reason, waiting=waiting, dropped=self._dropped)
 
     def _report_recovery(self) -> None:

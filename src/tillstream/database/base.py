@@ -46,13 +46,7 @@ def tables(digits: int) -> dict[str, dict[str, str]]:
             "settled_key": "VARCHAR",  # key of the replayed receipt; empty if there are none or several
         },
         # Numbers of quarantine entries, including the entries that the quota removed.
-        "set_aside": {
-            "day": "DATE",
-            "kind": "VARCHAR",
-            "reason": "VARCHAR",
-            "source": "VARCHAR",
-            "entries": "BIGINT",
-        },
+        "set_aside": {"day": "DATE", "kind": "VARCHAR", "reason": "VARCHAR", "source": "VARCHAR", "entries": "BIGINT"},
         "counters": {"day": "DATE", "name": "VARCHAR", "value": "BIGINT"},
         # Numbers of receipts by second of arrival, for the last minutes only.
         "received": {"second": "TIMESTAMP", "day": "DATE", "receipts": "BIGINT"},

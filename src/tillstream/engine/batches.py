@@ -167,21 +167,13 @@ class BatchSql:
 
         An unreadable body equals no other body.
         """
-        if not pairs:
-            return []
-        try:
-            return self._compare(pairs)
-        except duckdb.Error:
-            if len(pairs) == 1:
-                return [False]
-            return [same for pair in pairs for same in self.same_content([pair])]
-
-    def _compare(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
         self._connection.register("pairs", pa.table({"a": [a for a, _ in pairs], "b": [b for _, b in pairs]}))
+        same = " AND ".join(_is_same(each) for each in CONTENT_SCHEMA)
         rows = self._connection.execute(f"""
-            WITH read AS (SELECT from_json(a, '{_CONTENT_SCHEMA}') AS a, from_json(b, '{_CONTENT_SCHEMA}') AS b FROM pairs)
-            SELECT {" AND ".join(_is_same(each) for each in CONTENT_SCHEMA)} FROM read""").fetchall()
-        return [bool(same) for (same,) in rows]
+            WITH read AS (
+                SELECT TRY(from_json(a, '{_CONTENT_SCHEMA}')) AS a, TRY(from_json(b, '{_CONTENT_SCHEMA}')) AS b FROM pairs)
+            SELECT a IS NOT NULL AND b IS NOT NULL AND {same} FROM read""").fetchall()
+        return [bool(each) for (each,) in rows]
 
     def _arrow(self, sql: str) -> pa.Table:
         table: pa.Table = self._connection.sql(sql).to_arrow_table()

@@ -56,7 +56,8 @@ class Deduplicator:
                 else:
                     unequal.append((record, first[1].decode()))
             # Bodies with different bytes may still have the same content.
-            same = self._sql.same_content([(record["body"], first) for record, first in unequal])
+            pairs = [(record["body"], first) for record, first in unequal]
+            same = self._sql.same_content(pairs) if pairs else []
             for (record, _), is_same in zip(unequal, same, strict=True):
                 if is_same:
                     quarantine.add_duplicate(record["received_us"])

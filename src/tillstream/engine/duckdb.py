@@ -64,13 +64,7 @@ class DuckEngine(Engine):
     """
 
     def __init__(
-        self,
-        log: Log,
-        database: Database,
-        settings: Settings,
-        clock: Clock,
-        *,
-        rebuilding: bool = False,
+        self, log: Log, database: Database, settings: Settings, clock: Clock, *, rebuilding: bool = False
     ) -> None:
         self._log = log
         self._database = database

@@ -251,13 +251,9 @@ def metric_table(name: str) -> str:
 
 def aggregate(metric: Metric, digits: int, where: str = "true") -> str:
     """Return a query that aggregates the rows of the metric's source that match the condition `where`."""
-    types = metric_columns(metric, digits)
-    keys = ", ".join(f"CAST({key.expression} AS {key.type}) AS {key.name}" for key in metric.keys)
-    measures = ", ".join(
-        f"CAST({measure.fold}({measure.expression}) AS {types[measure.name]}) AS {measure.name}"
-        for measure in metric.measures
-    )
-    return f"SELECT {keys}, {measures} FROM {metric.source} WHERE {where} GROUP BY ALL"
+    keys = {key.name: key.expression for key in metric.keys}
+    measures = {measure.name: f"{measure.fold}({measure.expression})" for measure in metric.measures}
+    return f"SELECT {_columns(metric, digits, keys | measures)} FROM {metric.source} WHERE {where} GROUP BY ALL"
 
 
 def merge(metric: Metric, parts: str, digits: int) -> str:
@@ -265,10 +261,11 @@ def merge(metric: Metric, parts: str, digits: int) -> str:
 
     `parts` is a query for rows that `aggregate` made.
     """
+    keys = {key.name: key.name for key in metric.keys}
+    measures = {measure.name: f"{measure.merge}({measure.name})" for measure in metric.measures}
+    return f"SELECT {_columns(metric, digits, keys | measures)} FROM ({parts}) AS parts GROUP BY ALL"
+
+
+def _columns(metric: Metric, digits: int, expressions: Mapping[str, str]) -> str:
     types = metric_columns(metric, digits)
-    keys = ", ".join(key.name for key in metric.keys)
-    measures = ", ".join(
-        f"CAST({measure.merge}({measure.name}) AS {types[measure.name]}) AS {measure.name}"
-        for measure in metric.measures
-    )
-    return f"SELECT {keys}, {measures} FROM ({parts}) AS parts GROUP BY ALL"
+    return ", ".join(f"CAST({expression} AS {types[name]}) AS {name}" for name, expression in expressions.items())

@@ -277,7 +277,7 @@ class DatabaseSuite:
 
     def test_another_currency_is_refused(self, pipeline: Pipeline, tmp_path: Path) -> None:
         pipeline.database.close()
-        with pytest.raises(DatabaseUnavailable, match="its receipts are in EUR, the setting `currency` says USD"):
+        with pytest.raises(DatabaseUnavailable, match="its currency is EUR instead of USD"):
             self.open(tmp_path, Settings(currency="USD"))
 
     def test_another_version_is_refused_with_a_hint(self, database: Database, tmp_path: Path) -> None:

@@ -94,20 +94,13 @@ class DuckDatabase(Database):
                 run("INSERT INTO state VALUES (?, 0, NULL, 0, 0)", [str(START)])
                 run("INSERT INTO meta VALUES ('version', ?), ('currency', ?)", [str(VERSION), self._settings.currency])
             meta = dict(run("SELECT name, value FROM meta").fetchall())
-        if meta["currency"] != self._settings.currency:
-            raise DatabaseUnavailable(
-                "open the database",
-                self._path,
-                f"its receipts are in {meta['currency']}, the setting `currency` says {self._settings.currency}",
-                "a chain has one currency: set it back or use another data directory",
-            )
-        if meta["version"] != str(VERSION):
-            raise DatabaseUnavailable(
-                "open the database",
-                self._path,
-                f"it has version {meta['version']}, this program needs {VERSION}",
-                "rebuild it with `tillstream rebuild`",
-            )
+        for name, wanted, hint in (
+            ("currency", self._settings.currency, "set `currency` back, or use another data directory"),
+            ("version", str(VERSION), "rebuild it with `tillstream rebuild`"),
+        ):
+            if meta[name] != wanted:
+                because = f"its {name} is {meta[name]} instead of {wanted}"
+                raise DatabaseUnavailable("open the database", self._path, because, hint)
         [state] = self.query("SELECT step, merged FROM state")
         self._step, self._merged = state["step"], state["merged"]
         with self._transaction() as run:
