@@ -1,7 +1,7 @@
-"""The composition root: creates log, database, engine and queries from the settings.
+"""The composition root: creates the log, the database, the engine and the queries from the settings.
 
-Only this module imports backends. It imports each one where it is used, so that ingest never loads the
-libraries of the database.
+Only this module imports backends. Each function imports the backends that it needs, because ingest must not load
+the libraries of the database.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def open_log(directory: DataDirectory, settings: Settings, *, writer: bool) -> Log:
-    """Open the log for the one writer or for a reader. Raises an `OperationalError`."""
+    """Open the log for the writer or for a reader. Raises an `OperationalError`."""
     if settings.log == "rabbitmq":
         return _open_rabbitmq(directory, settings, writer=writer)
     if directory.broker_marker.exists():
@@ -42,7 +42,7 @@ def _open_rabbitmq(directory: DataDirectory, settings: Settings, *, writer: bool
     except ModuleNotFoundError as error:
         hint = "try: pip install 'tillstream[rabbitmq]'"
         raise SettingsError("use the setting", "log = rabbitmq", "its client library pika is missing", hint) from error
-    # A position of the database is valid in its own log only.
+    # The database contains a position of the old log, which has no meaning in another log.
     if directory.log.exists():
         raise _other_log(directory, f"its log is {directory.log.name}", "set log = sqlite")
     directory.broker_marker.touch()
@@ -62,10 +62,11 @@ def _other_log(directory: DataDirectory, because: str, hint: str) -> DataDirecto
 def open_read_side(
     directory: DataDirectory, settings: Settings, clock: Clock, *, rebuilding: bool = False
 ) -> Iterator[ReadSide]:
-    """Open the read side of a data directory, and close it after the block. With `rebuilding`, use the new database.
+    """Open the read side of a data directory, and close it after the block.
 
-    The caller holds the `engine` lock of the directory, because only one process may open the database
-    file. Raises `DatabaseUnavailable`, `LogUnavailable` or `CatalogueError`.
+    If `rebuilding`, open the database that will replace the current one. The caller must hold the `engine` lock of
+    the directory, because only one process can open the database file. Raises `DatabaseUnavailable`,
+    `LogUnavailable` or `CatalogueError`.
     """
     from tillstream.alerts.evaluator import AlertEvaluator
     from tillstream.database.duckdb.database import DuckDatabase
@@ -103,7 +104,7 @@ def open_read_side(
 
 
 def _ingest_address(directory: DataDirectory, settings: Settings) -> str:
-    """The address of ingest: from the settings, or of the ingest of the directory. Raises `IngestUnavailable`."""
+    """Return `ingest_url`, or the address of the ingest on the directory. Raises `IngestUnavailable`."""
     if settings.ingest_url:
         return settings.ingest_url.rstrip("/")
     holder = directory.holder("ingest")
@@ -117,7 +118,7 @@ def _ingest_address(directory: DataDirectory, settings: Settings) -> str:
 
 
 def _ingest_headers(directory: DataDirectory, settings: Settings) -> Mapping[str, str]:
-    """The headers that authorize a request to ingest. Raises `IngestUnavailable`."""
+    """Return the headers that authorize a request to ingest. Raises `IngestUnavailable`."""
     if not settings.ingest_url:
         return machine_token.authorization(directory)
     if not settings.ingest_key_file:

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import NamedTuple
 
-from tillstream.errors import TillstreamError
-
 _INDEX_BITS = 20
 PARTITION_SHIFT = 56
 """The lowest bit of the partition in a record id."""
@@ -21,9 +19,9 @@ MAX_CHUNK_RECORDS = 1 << _INDEX_BITS
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The last offset of each partition that a reader has read; -1 if it has read none.
+    """The offset of the last record that a reader has read in each partition, or -1.
 
-    Only the log that returned a position may interpret it. The database stores it as text.
+    Only the log that created a position can interpret it. The database stores it as text.
     """
 
     offsets: tuple[int, ...] = (-1,)
@@ -33,6 +31,7 @@ class Position:
 
     @classmethod
     def parse(cls, text: str) -> Position:
+        """Parse the text of a position. Raises `ValueError`."""
         return cls(tuple(int(part) for part in text.split(",")))
 
 
@@ -40,9 +39,10 @@ START = Position()
 
 
 def pack_record_id(partition: int, offset: int, index: int) -> int:
-    """Return the id of a record: a signed 64-bit integer that ascends within its partition.
+    """Return the id of a record. Ids ascend within a partition.
 
-    The partition has 7 bits, the offset 36, and the index within the offset 20.
+    An id is a signed 64-bit integer. It has 7 bits for the partition, 36 bits for the offset, and 20 bits for the
+    index of the record within the offset.
     """
     return partition << PARTITION_SHIFT | offset << _INDEX_BITS | index
 
@@ -54,25 +54,21 @@ def unpack_record_id(record_id: int) -> tuple[int, int, int]:
 
 
 def current_record_id(record_id: int) -> int:
-    """Convert a record id of an older version.
+    """Convert a record id that an older version stored.
 
-    For a stream (partitions from 1), older versions stored the first offset of a read and an index. The sum of
-    both is the offset of the record.
+    For records of a stream (partition 1 or greater), older versions stored the first offset of a read, and the
+    index of the record in this read. The offset of the record is the sum of both.
     """
     partition, offset, index = unpack_record_id(record_id)
     return pack_record_id(partition, offset + index, 0) if partition else record_id
 
 
-class FrameError(TillstreamError):
-    """The bytes are not a packed frame."""
-
-
 class Frame:
-    """Many byte strings in one buffer; item i is `data[offsets[i]:offsets[i + 1]]`.
+    """Many byte strings in one buffer. Item `i` is `data[offsets[i]:offsets[i + 1]]`.
 
-    `offsets` contains len + 1 unsigned 32-bit integers. An Arrow string array has the same layout, so a frame
-    becomes an Arrow column without a copy of each item. A packed frame consists of the number of items, the
-    offsets without the first, and the data. Its numbers are little-endian 32-bit integers.
+    `offsets` contains unsigned 32-bit integers, one more than there are items. An Arrow string array has the same
+    layout, so the conversion to Arrow does not copy each item. A packed frame consists of the number of items,
+    the offsets without the first one, and the data. Its numbers are little-endian 32-bit integers.
     """
 
     __slots__ = ("data", "offsets")
@@ -101,15 +97,15 @@ class Frame:
 
     @classmethod
     def unpack(cls, packed: bytes) -> Frame:
-        """Convert bytes to a frame. Raises `FrameError` if the count or the offsets contradict the data."""
+        """Convert bytes to a frame. Raises `ValueError` if they are not a packed frame."""
         try:
             [count] = struct.unpack_from("<I", packed)
             offsets = array("I", (0, *struct.unpack_from(f"<{count}I", packed, 4)))
         except struct.error as error:
-            raise FrameError(f"a frame of {len(packed)} bytes: {error}") from error
+            raise ValueError(f"a frame of {len(packed)} bytes: {error}") from error
         data = packed[4 * len(offsets) :]
         if offsets[-1] != len(data):
-            raise FrameError(f"a frame whose items take {offsets[-1]} bytes, not {len(data)}")
+            raise ValueError(f"a frame whose items take {offsets[-1]} bytes, not {len(data)}")
         return cls(data, offsets)
 
 
@@ -119,8 +115,8 @@ EMPTY = Frame.of([])
 class Record(NamedTuple):
     """A receipt or a refusal.
 
-    `head` is one line of `tillstream.receipt.model.HEAD_COLUMNS`. `body` is canonical JSON; it is empty for a
-    refusal. `original` is the payload as it was received; it is empty if it equals the body.
+    `head` is one line with the columns of `tillstream.receipt.model.HEAD_COLUMNS`. `body` is canonical JSON, or
+    empty for a refusal. `original` is the received payload, or empty if it equals the body.
     """
 
     head: bytes
@@ -130,7 +126,7 @@ class Record(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """Records to append, as parallel lists: `heads[i]`, `bodies[i]` and `originals[i]` form one `Record`."""
+    """Records to append. `heads[i]`, `bodies[i]` and `originals[i]` are the parts of one `Record`."""
 
     heads: list[bytes] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
@@ -152,9 +148,9 @@ class Batch:
 class Chunk:
     """Consecutive records of one partition, or a fault in place of unreadable records.
 
-    `position` is the position of a reader after the chunk. If `fault` is not empty, `count` records cannot be
-    read and the frames are empty. With `own_offsets`, each record has its own offset, beginning at `offset`.
-    Otherwise all records share `offset` and differ by their index.
+    `position` is the position of a reader that has read the chunk. `fault` is the reason if `count` records cannot
+    be read; the frames are then empty. If `own_offsets` is true, the records have consecutive offsets from
+    `offset`. Otherwise all records have the offset `offset` and consecutive indexes from 0.
     """
 
     partition: int
@@ -180,7 +176,7 @@ class Log(ABC):
 
     *Delivery*: at least once, in order within each partition. When `append` returns, its records survive a
     crash of the process and of the machine. If `append` raises, its records may or may not be in the log, and
-    clients without a response send them again. A position is never reused, even if the log loses records.
+    clients that got no response send them again. A position is never reused, even if the log loses records.
     """
 
     @abstractmethod
@@ -192,10 +188,10 @@ class Log(ABC):
 
     @abstractmethod
     def read(self, after: Position, limit: int) -> Iterator[Chunk]:
-        """Yield the chunks after a position, up to the end of the log or until they contain `limit` records.
+        """Yield the chunks after a position. They contain about `limit` records in total.
 
-        Damage (a wrong checksum, a gap) is returned as a chunk with a `fault` and raises nothing. Raises
-        `LogUnavailable` if the log cannot be read now; then no record is skipped.
+        Damage (a wrong checksum, a gap) is yielded as a chunk with a `fault`. Raises `LogUnavailable` if the log
+        cannot be read now. A later read then yields the same records.
         """
 
     @abstractmethod
@@ -208,19 +204,19 @@ class Log(ABC):
 
     @abstractmethod
     def count(self, upto: Position) -> int:
-        """Return the number of records at and before a position. Damaged records count too."""
+        """Return the number of records at and before a position, including damaged records."""
 
     @abstractmethod
     def publish(self, position: Position, *, committed: bool) -> None:
-        """Publish a position of the engine: before the commit of the database, and again after it.
+        """Publish a position that the engine will commit to the database or, if `committed`, has committed.
 
-        When it returns, no offset up to `position` is ever reused, even if the log loses its end. `lag` counts
-        from the last committed position. Raises `LogUnavailable`; then the engine must not commit.
+        When this method returns, no offset up to `position` is ever reused, even if the log loses its end. Raises
+        `LogUnavailable`. The engine must not commit then.
         """
 
     @abstractmethod
     def lag(self) -> int:
-        """Return the number of records between the committed position and the end."""
+        """Return the number of records after the last committed position."""
 
     @abstractmethod
     def close(self) -> None:

@@ -1,4 +1,7 @@
-"""Decides when the log is full, so that ingest refuses receipts before the disk is full or records are dropped."""
+"""Decides when the log is full and ingest must refuse receipts.
+
+The log is full before the disk is full, and before the broker drops records that the engine has not read.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ CHECK_INTERVAL_S = 1.0
 """The minimum time between two measurements of the disk or of the broker."""
 
 MAX_LAG_SHARE = 0.8
-"""The share of the retention that may be unread before the log counts as full."""
+"""The log is full when the unread records reach this share of the retention limit."""
 
 LAG_SAMPLES = 100
 _MESSAGE_OVERHEAD_BYTES = 200
@@ -36,7 +39,7 @@ class DiskCapacity:
         self._free_bytes = 0
 
     def check(self, added_bytes: int) -> None:
-        """Raise `LogFull` if the log cannot grow by a number of bytes."""
+        """Raise `LogFull` if the log must not grow by `added_bytes`."""
         limit = self._settings.log_limit_bytes
         if limit and self._log_bytes() + added_bytes > limit:
             raise self._full(f"it has reached log_limit_bytes ({limit})", "raise the limit")
@@ -53,9 +56,10 @@ class DiskCapacity:
 
 
 class Retention:
-    """Decides when streams are full: before the broker drops records that the engine has not read.
+    """Decides when the streams on a broker are full.
 
-    It is false if the settings limit neither the size nor the age of a stream. Then the log is never full.
+    The broker drops the oldest records at a limit of size or age, even if the engine has not read them. An
+    instance is false if the settings contain no such limit.
     """
 
     def __init__(self, settings: Settings, now_s: Callable[[], float] = time.monotonic) -> None:
@@ -75,7 +79,7 @@ class Retention:
     def full_reason(self, ends: Mapping[int, int], lags: Mapping[int, int]) -> str:
         """Return the reason to refuse appends, or an empty string.
 
-        `ends` contains the last offset of each partition, `lags` the number of its unread records.
+        `ends` contains the last offset by partition. `lags` contains the number of unread records by partition.
         """
         for partition, lag in lags.items():
             share = lag * self._message_bytes / self._bytes if self._bytes else 0
@@ -87,10 +91,10 @@ class Retention:
         return ""
 
     def _lag_age_s(self, partition: int, end: int, lag: int) -> float:
-        """Estimate the age of the oldest unread record from samples of the partition's end."""
+        """Estimate the age of the oldest unread record, from earlier measurements of the partition's end."""
         now_s = self._now_s()
         samples = self._ends.setdefault(partition, deque(maxlen=LAG_SAMPLES))
-        # A sample is older than every record after its end.
+        # Records after the end of a sample are younger than the sample.
         while samples and samples[0][1] <= end - lag:
             samples.popleft()
         if lag and (not samples or now_s - samples[-1][0] >= self._age_s / LAG_SAMPLES):

@@ -1,6 +1,6 @@
-"""The decisions of people about quarantine entries.
+"""The decisions of people about quarantine entries, in a file beside the log.
 
-They are stored in a file beside the log, because the log does not contain them and the database can be rebuilt.
+A rebuilt database reads the decisions from this file, because the log does not contain them.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ _logger = structlog.get_logger()
 
 
 class Decision(Struct, frozen=True, omit_defaults=True):
-    """How an entry was resolved, and when, in microseconds since 1970.
+    """A decision about one entry, `replayed` or `discarded`.
 
-    `day` is the day of receipt of the entry. `key` is the key of the receipt that a replay created.
+    `record_id` identifies the entry. `day` is the day on which the entry was received. `at_us` is the time of the
+    decision in microseconds since 1970. `key` is the key of the receipt that a replay created.
     """
 
     record_id: int = msgspec.field(name="place")
@@ -44,7 +45,7 @@ class Decision(Struct, frozen=True, omit_defaults=True):
     key: str = ""
 
     def row(self) -> Row:
-        """The decision as a row of the database."""
+        """Return the decision as a row of the database."""
         return {
             "place": self.record_id,
             "settled_day": self.day,
@@ -55,19 +56,22 @@ class Decision(Struct, frozen=True, omit_defaults=True):
 
 
 class Decisions:
-    """The file of decisions, one JSON object per line. A writer must hold the `engine` lock of the data directory."""
+    """The file of decisions. Each line is a JSON object.
+
+    A process that adds decisions must hold the `engine` lock of the data directory.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._writing = Lock()
 
     def add(self, decisions: Sequence[Decision]) -> None:
-        """Append decisions. They are durable when it returns. Raises `DatabaseUnavailable`."""
+        """Append decisions, and make them durable. Raises `DatabaseUnavailable`."""
         lines = b"".join(msgspec.json.encode(each) + b"\n" for each in decisions)
         try:
             with self._writing, self._file.open("ab+") as file:
                 size = file.seek(0, os.SEEK_END)
-                # A crash may have truncated the last line. A new line must not be appended to it.
+                # A crash may have truncated the last line. The new decisions must not be appended to this line.
                 if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
                     lines = b"\n" + lines
                 file.write(lines)
@@ -80,7 +84,7 @@ class Decisions:
             raise DatabaseUnavailable("write a decision to", self._file, reason, "is the disk full?") from error
 
     def all(self) -> Iterator[Decision]:
-        """Every decision, in order. Invalid lines are logged and skipped. Raises `DatabaseUnavailable`."""
+        """Yield all decisions in order. Invalid lines are logged and skipped. Raises `DatabaseUnavailable`."""
         try:
             with self._file.open("rb") as file:
                 for number, line in enumerate(file, 1):
@@ -97,7 +101,7 @@ class Decisions:
             raise DatabaseUnavailable("read the decisions in", self._file, reason, "check the file") from error
 
     def apply(self, database: Database) -> None:
-        """Write all decisions to the database that it does not contain, for example after a rebuild or a crash."""
+        """Write the decisions that are missing in the database, for example after a rebuild or a crash."""
         stored = {current_record_id(row["place"]) for row in database.query("SELECT place FROM decisions")}
         decisions = (msgspec.structs.replace(each, record_id=current_record_id(each.record_id)) for each in self.all())
         missing = (each for each in decisions if each.record_id not in stored)
@@ -106,9 +110,9 @@ class Decisions:
 
 
 def write_decisions(database: Database, decisions: Sequence[Decision]) -> None:
-    """Write decisions to the database. The first decision about an entry stays. Raises `DatabaseUnavailable`.
+    """Write decisions to the database. Raises `DatabaseUnavailable`.
 
-    The engine may commit at the same time.
+    Only the first decision about an entry is stored. The engine may commit at the same time.
     """
     rows = [each.row() for each in decisions]
     for attempt in range(1, _COMMIT_ATTEMPTS + 1):
@@ -116,7 +120,7 @@ def write_decisions(database: Database, decisions: Sequence[Decision]) -> None:
         try:
             database.commit(Changes(position, position, records=0, decisions=rows))
         except PositionConflict:
-            # The engine committed after the position was read.
+            # The engine has committed since the position was read.
             if attempt == _COMMIT_ATTEMPTS:
                 raise
         else:

@@ -26,7 +26,8 @@ _BLANK = b"\xef\xbb\xbf \t\r\n"
 class ReplayResult(NamedTuple):
     """The result of a replay. `errors` is empty if ingest accepted everything.
 
-    `key` and `day` describe the receipt if the content was a single one. `receipts` counts the accepted receipts.
+    `key` and `day` are the key and the business day of the receipt if the content was a single receipt. `receipts`
+    is the number of accepted receipts.
     """
 
     errors: Sequence[Mapping[str, str]]
@@ -51,8 +52,8 @@ class _IngestResponse(Struct, rename="camel"):
 class Replayer:
     """Posts content to ingest. Safe from any thread.
 
-    `address` and `authorization` are called for each request. They return the URL of ingest and the headers that
-    authorize the request. The certificate of ingest is verified only if `remote` is true.
+    For each request, `address` returns the URL of ingest, and `authorization` returns the headers with the key.
+    `remote` says that ingest runs on another machine. Only then its certificate is verified.
     """
 
     def __init__(
@@ -75,10 +76,10 @@ class Replayer:
         return self._formats.media_types
 
     def media_type(self, source: str, requested: str = "") -> str:
-        """The media type for a replay; an empty string if it is unknown.
+        """Return the media type for a replay, or an empty string if it is unknown.
 
-        `requested` is a media type or the name of a format, such as `text/csv` or `csv`. If it is empty, the
-        format of the source is used.
+        `source` is the source of the entry, such as `csv/http`. `requested` is a media type or the name of a format,
+        such as `text/csv` or `csv`. If it is empty, the format of the source is used.
         """
         name = requested or source.partition("/")[0]
         decoder = self._formats.named(name) or next((each for each in self._formats if each.name == name), None)
@@ -88,7 +89,10 @@ class Replayer:
         return requested if "/" in requested else decoder.media_types[0]
 
     def post(self, content: bytes, media_type: str, source: str) -> ReplayResult:
-        """Post content to ingest. Raises `IngestUnavailable` if ingest cannot process the request now."""
+        """Post content to ingest. `source` is the source of the entry.
+
+        Raises `IngestUnavailable` if ingest does not respond, denies access, or cannot accept receipts now.
+        """
         decoder = self._formats.decoder(media_type)
         with self._decoding:
             several = decoder is not None and _has_several(decoder, content)
@@ -110,7 +114,7 @@ class Replayer:
         if response.status == HTTPStatus.ACCEPTED:
             return ReplayResult(errors, body.receipt_key, body.day, body.accepted)
         errors = list(body.errors) or [{"path": "$", "error": f"it answered {response.status}", "hint": ""}]
-        # A wrong key concerns all content, so the content is not refused.
+        # The key is wrong for every entry, so this is not an error of the content.
         if response.status == HTTPStatus.UNAUTHORIZED:
             raise IngestUnavailable("replay to", address, errors[0]["error"], "see the setting ingest_key_file")
         if response.retryable:
@@ -127,5 +131,5 @@ def _decode(body: bytes) -> _IngestResponse:
     try:
         return msgspec.json.decode(body, type=_IngestResponse)
     except msgspec.DecodeError:
-        # A proxy may respond with its own page.
+        # A proxy between the engine and ingest may respond with HTML.
         return _IngestResponse()

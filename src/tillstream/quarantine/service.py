@@ -1,4 +1,4 @@
-"""The quarantine service: lists, replays and discards entries, in the engine's process or through its API."""
+"""The quarantine service lists, replays and discards entries, in this process or through a running engine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MISSING = "missing"
 IMPOSSIBLE = "impossible"
 
 ENTRIES_LIMIT = 1_000
-"""The maximum number of entries of one call to `discard`."""
+"""The maximum number of entries that one call to `discard` accepts."""
 
 _PATH = "/api/v1/quarantine"
 _OUTCOME_STATUSES = (HTTPStatus.OK, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY)
@@ -41,7 +41,8 @@ T = TypeVar("T")
 class Edit(Struct, frozen=True, forbid_unknown_fields=True):
     """Content to replay instead of the original, and its media type or format.
 
-    The content is Base64 in JSON. Empty content means the original. An empty type means the type of the original.
+    In JSON the content is encoded in Base64. If the content is empty, the original is replayed. If the type is
+    empty, the type of the original is used.
     """
 
     content: bytes = b""
@@ -49,11 +50,12 @@ class Edit(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Outcome(Struct, frozen=True):
-    """The outcome of a replay or discard for one entry.
+    """The outcome of a replay or a discard for one entry.
 
-    `became` is `replayed` or `discarded` if the call resolved the entry. Otherwise it is `refused` (by ingest),
-    `settled` (it was resolved before), `missing`, or `impossible` (it cannot be replayed). `key` and `day` describe
-    the new receipt, if there is exactly one. `receipts` counts the receipts that ingest accepted.
+    `became` is `replayed` or `discarded` if the call has resolved the entry. Otherwise it is `refused` (ingest
+    refused the content again), `settled` (the entry was already resolved), `missing` (there is no such entry) or
+    `impossible` (the entry cannot be replayed). `key` and `day` are the key and the business day of the new receipt,
+    if there is exactly one. `receipts` is the number of receipts that ingest accepted.
     """
 
     id: str
@@ -65,16 +67,19 @@ class Outcome(Struct, frozen=True):
 
     @property
     def stays(self) -> bool:
-        """Whether the call did not resolve the entry."""
+        """Whether the entry stays in quarantine."""
         return self.became not in (REPLAYED, DISCARDED)
 
 
 class LocalQuarantineService:
-    """Reads and resolves quarantine entries of an open database, one at a time. Safe from any thread.
+    """Reads and resolves quarantine entries of an open database. Safe from any thread.
 
-    An entry is resolved once. Its decision survives a rebuild. Every method raises `DatabaseUnavailable`, and
-    `BadQuery` for an invalid filter or id. A decision is written to its file first and to the database second. A crash after the response of ingest and
-    before the decision leaves the entry open. Another replay is then harmless, because its receipt is a duplicate.
+    An entry is resolved only once, even if the database is rebuilt. Every method raises `DatabaseUnavailable`, and
+    `BadQuery` for an invalid filter or id.
+
+    A decision is written first to its file, then to the database. If the process crashes between the response of
+    ingest and the decision, the entry stays open. Another replay is then harmless, because its receipt is a
+    duplicate.
     """
 
     def __init__(
@@ -102,7 +107,7 @@ class LocalQuarantineService:
         return self._queries.quarantined(entry)
 
     def replay(self, entry: str, edit: Edit | None = None) -> Outcome:
-        """Post the original or the edit to ingest, and resolve the entry if ingest accepts everything.
+        """Post the original or the edit to ingest. If ingest accepts everything, the entry is resolved.
 
         Raises `IngestUnavailable` if ingest cannot process the request now.
         """
@@ -126,7 +131,7 @@ class LocalQuarantineService:
             return Outcome(entry, REPLAYED, result.key, result.day, result.receipts)
 
     def discard(self, entries: Sequence[str]) -> list[Outcome]:
-        """Resolve at most `ENTRIES_LIMIT` entries without a replay."""
+        """Resolve entries without a replay. `ENTRIES_LIMIT` is the maximum number of entries."""
         if not entries:
             return []
         with self._deciding:
@@ -138,7 +143,7 @@ class LocalQuarantineService:
         ]
 
     def _rows(self, entries: Sequence[str]) -> dict[str, Row]:
-        """The rows by entry id. Missing entries are left out."""
+        """Return the rows of the entries by id. Missing entries are left out."""
         ids = {entry: parse_entry_id(entry) for entry in entries}
         rows = self._database.query(
             "SELECT place, day, kind, source, reasons, decision FROM quarantine LEFT JOIN decisions USING (place) "
@@ -160,7 +165,7 @@ class LocalQuarantineService:
 
 
 def _obstacle(row: Row, edit: Edit, content: bytes) -> tuple[str, str] | None:
-    """The error and the hint if an open entry cannot be replayed."""
+    """Return an error and a hint if an open entry cannot be replayed."""
     if row["kind"] == "conflict" and not edit.content:
         hint = "replay a file in which it is a receipt of its own, or discard it"
         return "it would conflict again: the first receipt counts", hint
@@ -186,11 +191,11 @@ class _Outcomes(Struct):
 
 
 class RemoteQuarantineService:
-    """Calls the `LocalQuarantineService` of a running engine over HTTP. Results and errors are the same."""
+    """Calls the quarantine service of a running engine over HTTP. It returns the same results and raises the same errors."""
 
     def __init__(self, holder: Holder, authorization: Mapping[str, str]) -> None:
         """Raises `DatabaseUnavailable` while the engine starts."""
-        # The engine waits for ingest during a replay.
+        # During a replay, the engine waits for ingest.
         self._engine = EngineClient(holder, authorization, 2 * RESPONSE_TIMEOUT_S)
 
     def page(self, filters: Mapping[str, str]) -> Entries:
@@ -209,7 +214,7 @@ class RemoteQuarantineService:
         return self._decode(response, _Outcomes).entries
 
     def _decode(self, response: Response, kind: type[T], statuses: Sequence[int] = (HTTPStatus.OK,)) -> T:
-        """The body of a response that has one of the statuses. Raises the error in the body for another status."""
+        """Decode the body if the response has one of the statuses. Otherwise raise the error in the body."""
         try:
             if response.status in statuses:
                 return msgspec.json.decode(response.body, type=kind)

@@ -1,4 +1,4 @@
-"""The demo of `tillstream up --demo`: its settings, its invented stores, and the process that sends their receipts."""
+"""The demo of `tillstream up --demo`: its settings, its list of stores, and the process that sends its receipts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PAST_DAYS = 15
 STORES = 12
 TILLS = (2, 3)
 RATE = 1.0
-"""The number of live receipts per second, in proportion to the past days."""
+"""The number of live receipts per second. A day at this rate looks like one of the past days."""
 
 SEED = 2019
 """The seed of the past days. It is constant, so loading a day again adds only duplicates."""
@@ -42,13 +42,17 @@ SEED = 2019
 logger = structlog.get_logger()
 
 Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
-"""Opens a progress display with a title. Its block calls it with the accepted and the expected number of receipts."""
+"""Returns a context manager that shows progress under a title.
+
+Its value is a function whose arguments are the number of accepted and the number of expected receipts.
+"""
 
 
 def prepare(settings: Settings, origins: Mapping[str, str], echo: Callable[[str], None]) -> Settings:
-    """Replace the default data directory by the demo's, and default ports that are taken by free ones.
+    """Return the settings with the data directory of the demo, and with free ports.
 
-    `origins` contains the settings that have no default value. Raises `PortTaken` if one of their ports is taken.
+    Settings in `origins` were set by the user and do not change. Raises `PortTaken` if another program uses a port
+    that the user has set. `echo` prints the ports that have changed.
     """
     changes: dict[str, str | int] = {} if "data" in origins else {"data": DATA}
     for name in PORT_SETTINGS:
@@ -69,7 +73,7 @@ def write_store_list(directory: DataDirectory) -> None:
 
 
 def sell(settings: Settings, ready: Ready, progress: Progress, *, supervised: bool = False) -> None:
-    """Load the missing past days, then sell until SIGINT, SIGTERM or the death of the supervisor.
+    """Send the receipts of the missing past days, then live receipts until SIGINT, SIGTERM or the supervisor's death.
 
     Raises `IngestTimeout` if ingest accepts nothing for a minute.
     """
@@ -84,7 +88,7 @@ def sell(settings: Settings, ready: Ready, progress: Progress, *, supervised: bo
     async def main(stop: asyncio.Event) -> None:
         ready(address)
         await _load(directory, options, progress, clock, stop)
-        # Each run has a new seed, because receipts of an earlier run would be duplicates.
+        # With the seed of an earlier run, all receipts would be duplicates.
         await run(replace(options, seed=clock.now_us(), live=True, rate=RATE), lambda _: None, clock, stop)
 
     run_until_stopped(main, supervised=supervised)
@@ -110,9 +114,9 @@ async def _load(
 
 
 def missing_days(file: Path, today: date) -> int:
-    """The number of days before today to load, from the date in `file`: the day of the last load.
+    """Return the number of days before today that must be loaded.
 
-    That day is loaded again, because it was incomplete.
+    `file` contains the day of the last load. This day is loaded again, because it was incomplete.
     """
     try:
         loaded = date.fromisoformat(file.read_text(encoding="ascii").strip())

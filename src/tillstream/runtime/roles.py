@@ -1,6 +1,6 @@
-"""The processes ingest, engine and inbox. Each one is a function that blocks until the process stops.
+"""The roles of processes: ingest, engine and inbox. Each role is a function that blocks until the process stops.
 
-Each function imports its own modules when it runs. So ingest never loads the libraries of the database.
+Each function imports the modules of its role. Therefore ingest never loads the libraries of the database.
 """
 
 from __future__ import annotations
@@ -45,29 +45,29 @@ if TYPE_CHECKING:
 logger = structlog.get_logger()
 
 Ready = Callable[[str], None]
-"""Called once with the address of the process, when the process is ready."""
+"""Called with the address of the process when the process is ready."""
 
 SWITCH_INTERVAL_S = 0.001
-"""The maximum time that a thread of ingest holds the interpreter lock while another thread waits.
+"""The time after which a thread of ingest must release the interpreter lock if another thread waits.
 
-With Python's default of 5 ms, a thread that decodes a batch would delay the event loop and the writes of the log.
+Python's default is 5 ms. A thread that decodes a batch would then delay the event loop and the writes of the log.
 """
 
 CATCH_UP_S = 1.5
-"""The maximum time that a stopping engine continues, to fold the last receipts of ingest."""
+"""The maximum time that a stopping engine needs to process the last receipts of ingest."""
 
 BROADCAST_INTERVAL_S = 0.4
-"""The time between two broadcasts. Subscribers expect a message at least every 0.5 s while receipts arrive."""
+"""The time between two broadcasts. Subscribers expect a message every 0.5 s while receipts arrive."""
 
 BROADCAST_REPEATS = 5
-"""The number of broadcasts after the last commit, because some figures still change after it."""
+"""The number of broadcasts after a commit. Some figures, such as receipts per minute, change without a commit."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadSide:
-    """Everything that reads the log of one data directory. `broadcast` is None if the log has no broker.
+    """Everything that reads the log of one data directory.
 
-    `broadcast` publishes JSON messages by the name of their exchange.
+    `broadcast` publishes JSON messages by the name of their exchange. It is None if the log is not on a broker.
     """
 
     log: Log
@@ -86,7 +86,7 @@ OpenReadSide = Callable[[DataDirectory, Settings, Clock], AbstractContextManager
 def ingest(
     settings: Settings, ready: Ready, open_log: Callable[[DataDirectory, Settings], Log], *, supervised: bool = False
 ) -> None:
-    """Accept receipts until SIGINT or SIGTERM. Raises an `OperationalError`."""
+    """Accept receipts until SIGINT or SIGTERM. Raises an `OperationalError` if it cannot start."""
     from tillstream.ingest.app import serve
     from tillstream.ingest.auth import Authorizer
 
@@ -107,9 +107,9 @@ def ingest(
 
 
 def engine(settings: Settings, ready: Ready, open_read_side: OpenReadSide, *, supervised: bool = False) -> None:
-    """Fold the log and serve the dashboard until SIGINT or SIGTERM.
+    """Process the log and serve the dashboard until SIGINT or SIGTERM.
 
-    Raises an `OperationalError` if it cannot start, and any error that ends the folding.
+    Raises an `OperationalError` if it cannot start, and any error that stops the processing of the log.
     """
     from tillstream.web.middleware.auth import Authenticator
 
@@ -127,8 +127,8 @@ def engine(settings: Settings, ready: Ready, open_read_side: OpenReadSide, *, su
 def inbox(settings: Settings, ready: Ready, *, supervised: bool = False, to: str = "", key: str = "") -> None:
     """Import files from the inbox until SIGINT or SIGTERM.
 
-    They are sent to the ingest at `to`, or to the ingest of the data directory if `to` is empty. Raises
-    `SettingsError` if the folder cannot be an inbox, `AccessError` and `FormatError`.
+    `to` is the address of ingest, and `key` is an API key. If `to` is empty, the ingest of the data directory is
+    used. Raises `SettingsError` if the folder cannot be an inbox, `AccessError` and `FormatError`.
     """
     from tillstream.importing.inbox import serve
     from tillstream.importing.uploader import Destination, find_destination, log_id
@@ -172,7 +172,7 @@ async def _serve_read_side(
 
     with ThreadPoolExecutor(3, "engine") as executor, _webhook(settings) as send:
         folding = loop.run_in_executor(executor, _fold, read_side.engine, halt, on_commit)
-        # The process ends when the folding ends, because a dashboard without updates must not look live.
+        # If the engine stops, the process ends, because the page would show old figures as live ones.
         folding.add_done_callback(lambda _: stop.set())
         if broadcast is not None:
             loop.run_in_executor(executor, broadcast.run, halt)
@@ -204,7 +204,7 @@ async def _serve_read_side(
 
 @contextmanager
 def _webhook(settings: Settings) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A function that sends an event to the webhook, or does nothing if no webhook is set."""
+    """Provide a function that sends an event to the webhook. It does nothing if no webhook is set."""
     if not settings.alert_webhook_url:
         yield lambda _: None
         return
@@ -215,21 +215,22 @@ def _webhook(settings: Settings) -> Iterator[Callable[[dict[str, Any]], None]]:
 
 
 def _fold(engine: Engine, halt: Event, on_commit: Callable[[Step], None]) -> None:
-    """Run the engine until `halt` is set, then fold the remaining records for at most `CATCH_UP_S`."""
+    """Run the engine until `halt` is set, then process the remaining records for at most `CATCH_UP_S`."""
     engine.run(halt, on_commit)
     deadline = time.monotonic() + CATCH_UP_S
     try:
         while time.monotonic() < deadline and engine.step() is not None:
             pass
     except LogUnavailable as error:
-        # The remaining records stay in the log and are folded after the next start.
+        # The remaining records stay in the log. They are processed after the next start.
         logger.warning("engine.stopped_behind", error=str(error))
 
 
 class Broadcast:
-    """Publishes the running figures of the day to the subscribers on the broker, in its own thread.
+    """Publishes the running figures of the day to the subscribers on the broker.
 
-    `read` returns the figures by the name of their exchange. `notify` is safe from any thread.
+    `read` returns the figures by the name of their exchange. `send` publishes them as JSON. `notify` is safe from any
+    thread.
     """
 
     def __init__(self, read: Callable[[], Mapping[str, Any]], send: Callable[[Mapping[str, bytes]], None]) -> None:
@@ -244,17 +245,17 @@ class Broadcast:
         self._remaining = BROADCAST_REPEATS
 
     def run(self, stop: Event) -> None:
-        """Publish the requested messages, one every `BROADCAST_INTERVAL_S`, until `stop` is set."""
+        """Publish one requested message every `BROADCAST_INTERVAL_S` until `stop` is set."""
         while not stop.wait(BROADCAST_INTERVAL_S):
             if self._remaining:
                 self._remaining -= 1
                 self.publish()
 
     def publish(self) -> None:
-        """Publish the current figures. Only the first of several consecutive failures is logged."""
+        """Publish the current figures. Of several consecutive failures, only the first is logged."""
         try:
             self._send({name: self._encode(each) for name, each in self._read().items()})
-        except Exception as error:  # noqa: BLE001 - any error is logged, and the next message has the figures again
+        except Exception as error:  # noqa: BLE001 - any error is logged, and the next message contains the same figures
             if not self._is_failing:
                 logger.warning("broadcast.failed", reason=str(error))
             self._is_failing = True
@@ -272,7 +273,10 @@ def _gauges(read_side: ReadSide) -> dict[str, float]:
 
 
 def _open_directory(settings: Settings, *, ingest: bool, supervised: bool) -> DataDirectory:
-    """Open the data directory and check the protection of the port. Raises `AccessError` or `DataDirectoryError`."""
+    """Open the data directory, and check the protection of the role's port.
+
+    Raises `AccessError` if the port must not be open without protection, and `DataDirectoryError`.
+    """
     directory = open_directory(settings.data_path, None if supervised else Kind.REAL)
     warning = exposure.check(directory, settings, ingest=ingest, dashboard=not ingest)
     # `tillstream up` has already printed the warning for a supervised process.

@@ -1,7 +1,7 @@
-"""Starts the processes of `tillstream up`, restarts those that die, and stops all of them in order.
+"""Starts the processes of `tillstream up`, restarts processes that die, and stops all processes in order.
 
-A pipe connects the supervisor with the standard input of each process. The supervisor writes the settings to
-it. The end of the pipe tells the process that the supervisor died.
+A pipe connects the supervisor with the standard input of each process. The supervisor writes the settings to the
+pipe. When the supervisor dies, the pipe closes, and each process ends.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from tillstream.config.settings import Settings
 logger = structlog.get_logger()
 
 MIN_PAUSE_S = 0.2
-"""The pause before the first restart of a process. Each restart doubles the next pause."""
+"""The pause before the first restart of a process. The pause doubles with each restart."""
 
 MAX_PAUSE_S = 10.0
 STABLE_S = 30.0
-"""The running time after which the pause before the next restart is `MIN_PAUSE_S` again."""
+"""If a process has run for this time, the pause before its restart is `MIN_PAUSE_S` again."""
 
 STOP_LIMIT_S = 9.0
-"""The maximum time from the signal to the end of the last process. A slower process is killed."""
+"""The maximum time from the signal to the end of the last process. Then remaining processes are killed."""
 
 ORPHAN_LIMIT_S = 1.0
-"""The maximum time that a process runs after its supervisor died. A new supervisor can start after this time."""
+"""The maximum time that a process runs after the death of its supervisor."""
 
 CONFIGURATION_ERROR = 2
 """The exit code of a process that cannot start with its settings. A restart would not help."""
@@ -45,25 +45,25 @@ READY = re.compile(r"(?P<name>\w+) ready at (?P<address>\S+?:(?P<port>\d+))\s*")
 
 
 def command(verb: str) -> tuple[str, ...]:
-    """The command line that runs a verb of tillstream under a supervisor."""
+    """Return the command line that runs a verb of tillstream under a supervisor."""
     # With -P a module in the working directory cannot replace a module of tillstream.
     return (sys.executable, "-P", "-m", "tillstream", verb, "--supervised")
 
 
 def ready_line(name: str, address: str) -> str:
-    """The line that a process prints when it is ready."""
+    """Return the line that a process prints when it is ready."""
     return f"{name} ready at {address}"
 
 
 def receive_settings() -> Settings:
-    """Read the settings that the supervisor wrote to this process. Raises `msgspec.DecodeError` if there are none."""
+    """Read the settings from the supervisor. Raises `msgspec.DecodeError` if the pipe closes first."""
     return msgspec.json.decode(sys.stdin.buffer.readline(), type=Settings)
 
 
 def watch_supervisor(on_loss: Callable[[], object]) -> None:
-    """Start a thread that calls `on_loss` when the supervisor dies, and ends this process `ORPHAN_LIMIT_S` later.
+    """Start a thread that calls `on_loss` when the supervisor dies, and kills this process `ORPHAN_LIMIT_S` later.
 
-    This hard end loses no receipt, because every acknowledged receipt is on disk.
+    No receipt is lost, because every acknowledged receipt is on disk.
     """
 
     def wait() -> None:
@@ -80,9 +80,9 @@ def watch_supervisor(on_loss: Callable[[], object]) -> None:
 class Part:
     """A supervised process.
 
-    It starts after the parts in `after` are ready. `port_setting` names the setting of its port; the supervisor
-    sets it to the bound port, and a restarted process uses the same address. When everything stops, the process
-    is killed after the share `stop_share` of `STOP_LIMIT_S`.
+    It starts when the parts in `after` are ready. `port_setting` is the name of the setting for its port. The
+    supervisor changes this setting to the bound port, so a restart does not change the address. When everything
+    stops, the process is killed after `stop_share` of `STOP_LIMIT_S`.
     """
 
     name: str
@@ -95,7 +95,7 @@ class Part:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal to the process, if it runs."""
+        """Send a signal to the process if it is running."""
         if self.process is not None and self.process.returncode is None:
             with suppress(ProcessLookupError):
                 self.process.send_signal(number)
@@ -104,9 +104,9 @@ class Part:
 class Supervisor:
     """Keeps its parts running until SIGINT or SIGTERM, then stops them in the order of `parts`.
 
-    The supervisor reads the ready line from the standard output of each part. Parts inherit its standard error
-    and log there. `on_ready` is called with the addresses by name when all parts with a port are ready. A second
-    signal kills every part. This loses no receipt, because every acknowledged receipt is on disk.
+    The supervisor reads the ready line from the standard output of each part. When all parts with a port are ready,
+    it calls `on_ready` with their addresses by name. A second signal kills every part. No receipt is lost then,
+    because every acknowledged receipt is on disk.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Supervisor:
         self._code = 0
 
     async def run(self) -> int:
-        """Supervise until a signal; return 0, or the exit code of a part that cannot start."""
+        """Run the parts until a signal. Return 0, or the exit code of a part that cannot start."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._on_signal)
@@ -150,7 +150,7 @@ class Supervisor:
         self._on_ready({part.name: part.address for part in serving})
 
     async def _keep(self, part: Part) -> None:
-        """Run a part, and restart it when it dies."""
+        """Run a part, and restart it whenever it dies."""
         loop = asyncio.get_running_loop()
         pause_s = MIN_PAUSE_S
         for other in part.after:

@@ -1,4 +1,4 @@
-"""`tillstream up`: checks everything that could prevent a start, then runs the supervisor."""
+"""`tillstream up`: checks whether all processes can start, then runs the supervisor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Echo = Callable[[str], None]
 
 
 async def up(settings: Settings, *, demo: bool, echo: Echo) -> int:
-    """Run every process until SIGINT or SIGTERM; return the exit code.
+    """Run all processes until SIGINT or SIGTERM. Return the exit code.
 
     Raises `AccessError`, `DataDirectoryError`, `PortTaken`, `SettingsError` or `StoreListError` before a process
     starts.
@@ -53,9 +53,9 @@ def _check_ports(settings: Settings) -> None:
 
 
 def _parts(*, demo: bool, inbox: bool) -> list[Part]:
-    """The processes in the order in which they stop: a sender stops before its receiver."""
+    """Return the processes in the order in which they stop. A sender stops before its receiver."""
     ingest = Part("ingest", command("ingest"), port_setting="ingest_port", stop_share=0.7)
-    # The page shows the address of ingest, so the engine starts after ingest's port is known.
+    # The page shows the address of ingest, so the engine starts after ingest.
     engine = Part("engine", command("engine"), port_setting="dashboard_port", after=(ingest,))
     sales = Part("demo", command("sell"), after=(ingest, engine), stop_share=0.2)
     folder = Part("inbox", command("inbox"), after=(ingest,), stop_share=0.3)

@@ -1,4 +1,4 @@
-"""Recomputes all figures: metrics and summaries from the stored receipts, and receipts from the log."""
+"""Recomputes metrics and summaries from the stored receipts, and compares the receipts with the log."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tillstream.queries.summary import COUNTERS
 from tillstream.receipt.amounts import minor_unit, round_half_up
 
 RESPONSE_TIMEOUT_S = 600.0
-"""The time limit for the check in a running engine."""
+"""The maximum time to wait for the report of a running engine."""
 
 _RECOUNT = """SELECT sum(gross) AS revenue, sum(net) AS net, sum(tax) AS tax, count(*) AS receipts,
     CAST(sum(items) AS BIGINT) AS items, count(DISTINCT store) AS stores_active,
@@ -44,7 +44,7 @@ _TOTALS = """SELECT (SELECT position FROM state) AS position, (SELECT records FR
 
 
 class Difference(Struct, frozen=True):
-    """A figure that tillstream shows, and the different result of its recount."""
+    """A figure that differs from its recount. `where` says which row of the figure it is."""
 
     figure: str
     where: str
@@ -53,9 +53,9 @@ class Difference(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """The numbers of compared days, metrics and log records, and all differences.
+    """The result of a check: the numbers of compared days, metrics and log records, and all differences.
 
-    `counts` contains the number of log records by what they became.
+    `counts` contains the number of receipts, duplicates, conflicts, quarantined and damaged records.
     """
 
     days: int
@@ -70,7 +70,7 @@ class Report(Struct, frozen=True):
 
 
 class Stored(Protocol):
-    """The open log and database of a data directory, with the engine and the queries over them."""
+    """The open log and database of a data directory, and the engine and queries that use them."""
 
     @property
     def database(self) -> Database: ...
@@ -87,9 +87,9 @@ class Stored(Protocol):
 def check(
     settings: Settings, open_stored: Callable[[DataDirectory, Settings, Clock], AbstractContextManager[Stored]]
 ) -> Report:
-    """Check a data directory: in its running engine if there is one, otherwise in this process.
+    """Check a data directory. If an engine is running on the directory, the engine does the check.
 
-    Raises `DataDirectoryError` or `DatabaseUnavailable`.
+    Otherwise `open_stored` opens the directory. Raises `DataDirectoryError` or `DatabaseUnavailable`.
     """
     directory = open_directory(settings.data_path, create=False)
     holder = directory.holder("engine")
@@ -111,8 +111,7 @@ def _request_report(engine: EngineClient) -> Report:
 def run(database: Database, queries: Queries, log: Log, metrics: Sequence[Metric]) -> Report:
     """Compare every metric and every day's summary with the stored receipts, and the receipts with the log.
 
-    The engine may run at the same time, because each comparison reads one snapshot. A snapshot for all
-    comparisons would be open for minutes.
+    The engine may run at the same time, because each comparison reads one snapshot of the database.
     """
     days = [row["day"] for row in database.query("SELECT DISTINCT day FROM receipts ORDER BY day")]
     differences: list[Difference] = []
@@ -145,7 +144,7 @@ def _summary(reader: Reader, queries: Queries, day: date) -> Iterator[Difference
     recount = reader.query(_RECOUNT, [day])[0]
     recount["average_ticket"] = _average(recount, queries.currency)
     buckets = reader.query(_BUCKETS, [day])
-    # The summary shows rounded bounds of buckets, so rounded bounds are compared.
+    # The summary contains rounded bounds of buckets, so the recount is rounded too.
     for name, bucket, scale, decimals in (
         ("ingest_delay_ms", "ingest_bucket", 1, 1),
         ("till_delay_s", "till_bucket", 1000, 3),
@@ -173,7 +172,7 @@ def _same(shown: Any, recounted: Any) -> bool:
 
 
 def _totals(reader: Reader) -> Row:
-    """The number of processed log records, and the numbers of rows that they became."""
+    """Return the number of processed log records, and the numbers of rows in the tables."""
     row = reader.query(_TOTALS)[0]
     sums = reader.query("SELECT name, CAST(sum(value) AS BIGINT) AS value FROM counters GROUP BY name")
     counters = {each["name"]: each["value"] for each in sums}

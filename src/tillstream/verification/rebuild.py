@@ -1,4 +1,4 @@
-"""Rebuilds the database: all of it from the log, or one metric from the stored receipts."""
+"""Rebuilds the whole database from the log, or one metric from the stored receipts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Progress = Callable[[int, int], None]
 def rebuild_database(
     directory: DataDirectory, open_new: Callable[[], AbstractContextManager[Stored]], progress: Progress
 ) -> int:
-    """Process the whole log into the new database that `open_new` opens, then replace the old database.
+    """Process the whole log into a new database, which `open_new` opens. Then replace the old database.
 
-    Returns the number of records. Raises `DataDirectoryError` while an engine runs.
+    Returns the number of processed records. Raises `DataDirectoryError` while an engine runs.
     """
     with directory.lock("engine"):
         discard(directory.new_database)
@@ -50,7 +50,7 @@ def discard(path: Path) -> None:
 
 
 def _replace(new: Path, old: Path) -> None:
-    # DuckDB would apply the write-ahead log of the old database to the new one. The log still contains everything.
+    # DuckDB would apply the write-ahead log of the old database to the new one. Its changes are in the log too.
     _write_ahead_log(old).unlink(missing_ok=True)
     new.replace(old)
     sync_directory(old.parent)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tillstream.log.base import EMPTY, Frame, FrameError
+from tillstream.log.base import EMPTY, Frame
 
 
 def test_items_are_found_by_index() -> None:
@@ -32,5 +32,5 @@ def test_an_empty_frame_has_no_items() -> None:
     ],
 )
 def test_bytes_that_are_not_a_frame_are_refused(packed: bytes, reason: str) -> None:
-    with pytest.raises(FrameError, match=reason):
+    with pytest.raises(ValueError, match=reason):
         Frame.unpack(packed)

@@ -1,6 +1,6 @@
-"""A connection to the broker that reconnects, on a thread with its own event loop.
+"""A connection to the broker that reconnects. It runs on a thread with its own event loop.
 
-`Connection` and `Channel` convert the callbacks of pika to coroutines. `ReconnectingConnection` uses them.
+`Connection` and `Channel` convert the callbacks of pika to coroutines for `ReconnectingConnection`.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ CALL_TIMEOUT_S = 30.0
 THREAD_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 1.0
 
-# Failures are raised as `ConnectionLost`. pika would also log each of them with a traceback.
+# pika would log each failure with a traceback, although the failure also raises an error.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 _logger = structlog.get_logger()
 
 Deliver = Callable[[Any, Any, bytes], None]
-"""Receives a message of a consumer: the method and the properties of pika, and the body."""
+"""Handles a message. The arguments are the method and the properties of pika, and the body."""
 
 Session = TypeVar("Session")
 Result = TypeVar("Result")
@@ -53,7 +53,7 @@ Result = TypeVar("Result")
 class ConnectionLost(TillstreamError):
     """The connection or the channel failed, or the broker does not answer.
 
-    A call on a channel that was already closed raises an `AMQPError` of pika instead.
+    A call on a closed channel raises an `AMQPError` of pika instead.
     """
 
 
@@ -64,7 +64,7 @@ class BrokerBlocked(TillstreamError):
 class Channel:
     """An AMQP channel. Its coroutines raise `ConnectionLost` or `AMQPError`.
 
-    `on_failure` is called with the reason if the channel or one of its consumers ends unexpectedly.
+    `on_failure` is called with a reason if the channel or one of its consumers ends unexpectedly.
     """
 
     def __init__(self, raw: Any, on_failure: Callable[[str], None]) -> None:
@@ -80,13 +80,13 @@ class Channel:
             self._on_failure(reason_of(reason))
 
     async def request(self, method: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        """Call a method of the raw channel that has a callback, and wait for the reply."""
+        """Call a method of the raw channel, and wait for the reply. The method must have a parameter `callback`."""
         reply = asyncio.get_running_loop().create_future()
         method(*arguments, callback=partial(_set_reply, reply), **named)
         return await self.wait(reply)
 
     async def wait(self, reply: asyncio.Future[Any]) -> Any:
-        """Wait for a reply as long as the broker sends anything."""
+        """Wait for a reply. Raises `ConnectionLost` if the broker sends no byte for `REPLY_TIMEOUT_S`."""
         connection = self.raw.connection
         while True:
             received = connection.bytes_received
@@ -101,8 +101,8 @@ class Channel:
     async def consume(self, queue: str, prefetch: int, offset: str | int, deliver: Deliver) -> None:
         """Attach to a stream at an offset: `first`, `last`, `next`, or a number.
 
-        When this returns, `deliver` has received the messages of the stream, at most as many as the prefetch.
-        The broker reads the stream for a new consumer before it handles the next request of the channel.
+        When this method returns, `deliver` was called for all messages of the stream, or for `prefetch` messages.
+        The reason is that the broker reads the stream before it handles the next request of the channel.
         """
         await self.barrier(prefetch)
         self.raw.basic_consume(
@@ -118,13 +118,13 @@ class Channel:
 
     def close(self) -> None:
         """Close the channel and its consumers."""
-        # pika would reject messages of a consumer that is cancelled first, and streams do not allow that.
+        # The consumers are not cancelled first: pika would reject messages, and streams do not allow that.
         if self.raw.is_open:
             self.raw.close()
 
 
 class _CoalescingConnection(AsyncioConnection):  # type: ignore[misc]
-    """Sends all frames of one turn of the event loop with one system call. pika uses three calls per message."""
+    """Sends all frames of one turn of the event loop with one system call. pika needs three calls per message."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         self._frames: list[bytes] = []
@@ -143,7 +143,7 @@ class _CoalescingConnection(AsyncioConnection):  # type: ignore[misc]
 
 
 class Connection:
-    """An AMQP connection. `ended` contains the reason once it is unusable."""
+    """An AMQP connection. `ended` contains a reason when the connection has become unusable."""
 
     def __init__(self, parameters: pika.connection.Parameters) -> None:
         loop = asyncio.get_running_loop()
@@ -163,7 +163,7 @@ class Connection:
 
     @classmethod
     async def open(cls, parameters: pika.connection.Parameters) -> Connection:
-        """Connect. Raises `ConnectionLost` with a reason, such as a wrong password."""
+        """Connect to the broker. Raises `ConnectionLost` with a reason, such as a wrong password."""
         connection = cls(parameters)
         await connection._opened
         return connection
@@ -183,7 +183,7 @@ class Connection:
         self.blocked_reason = ""
 
     async def channel(self, on_failure: Callable[[str], None] | None = None) -> Channel:
-        """Open a channel. By default its failure ends the connection."""
+        """Open a channel. If `on_failure` is None, a failure of the channel ends the connection."""
         if self.ended.done():
             raise ConnectionLost(self.ended.result())
         opened = asyncio.get_running_loop().create_future()
@@ -197,7 +197,7 @@ class Connection:
         try:
             await channel.request(channel.raw.queue_declare, name, passive=True)
         except ConnectionLost as error:
-            # The broker has the same status for a queue that exists but has no running process.
+            # NOT_FOUND can also mean that the queue exists but has no running process.
             if str(error).startswith("NOT_FOUND - no queue"):
                 return False
             raise
@@ -205,14 +205,14 @@ class Connection:
         return True
 
     def end(self, reason: str) -> None:
-        """Mark the connection as unusable, and close it."""
+        """Make the connection unusable, and start to close it."""
         if not self.ended.done():
             self.ended.set_result(reason)
             # A callback of pika must return before the connection is closed.
             asyncio.get_running_loop().call_soon(lambda: self.raw.is_open and self.raw.close())
 
     async def close(self, reason: str) -> None:
-        """End the connection, and wait at most `CLOSE_TIMEOUT_S` until its socket is closed."""
+        """End the connection, and wait until its socket is closed, but at most for `CLOSE_TIMEOUT_S`."""
         self.end(reason)
         await asyncio.wait((self._closed,), timeout=CLOSE_TIMEOUT_S)
 
@@ -225,8 +225,8 @@ def _set_reply(reply: asyncio.Future[Any], frame: Any) -> None:
 class ReconnectingConnection(Generic[Session]):
     """Keeps a session on a connection, and reconnects with exponential backoff.
 
-    `open_session` creates a session on each new connection. While the broker is away, calls fail at once with the
-    reason of the last attempt. The constructor waits for the first attempt.
+    `open_session` creates a session on each new connection. While the broker is unavailable, calls fail at once
+    with the reason of the last attempt to connect. The constructor waits for the first attempt.
     """
 
     def __init__(self, url: str, name: str, open_session: Callable[[Connection], Awaitable[Session]]) -> None:
@@ -273,7 +273,7 @@ class ReconnectingConnection(Generic[Session]):
             backoff_s, logged_reason = MIN_BACKOFF_S, ""
             self._set(session, "")
             reason = await connection.ended
-            # Without a reason, calls wait for the next attempt.
+            # Calls wait for the next attempt, because no reason is set.
             self._set(None, "")
             await connection.close(reason)
             if self._closing:
@@ -283,8 +283,8 @@ class ReconnectingConnection(Generic[Session]):
     async def _connect(self) -> tuple[Connection, Session]:
         """Connect and open a session.
 
-        Several processes may declare the same streams at the same time. The broker then closes a connection, so
-        this is tried again.
+        The broker may close the connection if several processes declare the same streams at the same time.
+        Therefore this is attempted several times.
         """
         attempts = SESSION_ATTEMPTS
         while True:
@@ -309,11 +309,14 @@ class ReconnectingConnection(Generic[Session]):
             return self._session
 
     def call(self, doing: str, work: Callable[[Session], Coroutine[Any, Any, Result]]) -> Result:
-        """Run a coroutine on the session, on the connection's thread. Raises `LogUnavailable`."""
+        """Call `work` with the session on the thread of the connection, and return its result.
+
+        `doing` is a verb phrase for the error, such as "read the log". Raises `LogUnavailable`.
+        """
         return self.submit(doing, work)()
 
     def submit(self, doing: str, work: Callable[[Session], Coroutine[Any, Any, Result]]) -> Callable[[], Result]:
-        """Start a coroutine like `call`, and return a function that waits for its result."""
+        """Start `work` as `call` does. The returned function waits for its result."""
         session = self._wait(SESSION_WAIT_S)
         if session is None:
             raise self._unavailable(doing, self._reason or "there is no connection yet")
@@ -360,7 +363,7 @@ class ReconnectingConnection(Generic[Session]):
 
 
 def parameters(url: str, name: str) -> pika.URLParameters:
-    """Return the connection parameters of pika for a URL, with tillstream's timeouts."""
+    """Return the connection parameters of pika for a URL. `name` is shown in the broker's list of connections."""
     parsed = pika.URLParameters(url)
     parsed.heartbeat = HEARTBEAT_S
     parsed.socket_timeout = HANDSHAKE_TIMEOUT_S
@@ -376,7 +379,7 @@ def address(parsed: pika.URLParameters) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return a short reason from an error of pika, which may contain other errors."""
+    """Return a short reason from an error of pika. Such an error often contains the actual error."""
     nested = (*error.args[:1], getattr(error, "exception", None), *getattr(error, "exceptions", ()))
     inner = [each for each in nested if isinstance(each, BaseException)]
     if inner:

@@ -37,11 +37,10 @@ from tillstream.receipt.validation import Validator
 
 
 class RabbitLog(Log):
-    """A log whose partitions are streams on a broker.
+    """A log whose partitions are streams on a broker. Every method is safe from any thread.
 
-    Any number of processes on any number of hosts append and read. They share only the broker. The offset of a
-    record is that of its message. Every method is safe from any thread, and fails within a second while the
-    broker is away.
+    Any number of processes on any number of hosts can append and read. Each message contains one record, and its
+    offset is the offset of the record. While the broker is unavailable, every method fails within a second.
     """
 
     def __init__(self, settings: Settings, validator: Validator, clock: Clock, *, writer: bool) -> None:
@@ -122,7 +121,7 @@ class RabbitLog(Log):
             for number, connection in enumerate(self._connections)
         ]
         results = [wait() for wait in pending]
-        # Holes are published on the first connection, so its directory contains all of them.
+        # Only the first connection publishes holes, so its directory contains all holes.
         chunks = _ChunkBuilder(position, results[0][0])
         for _, reads in results:
             for each in reads:
@@ -142,7 +141,7 @@ class RabbitLog(Log):
             chunks.add_missing(partition, read.missing_upto)
 
     def _record(self, partition: int, delivery: Delivery) -> Record:
-        """Convert a message of ingest or of another program."""
+        """Convert a message to a record. The message was published by ingest or by another program."""
         _, method, properties, body = delivery
         if properties.user_id == self._trusted_user:
             if partition == PACKED_PARTITION:
@@ -200,7 +199,7 @@ class RabbitLog(Log):
 
 
 class _ChunkBuilder:
-    """Builds chunks of consecutive offsets. In the packed partition, each batch is a chunk."""
+    """Builds chunks of records with consecutive offsets. In the packed partition, each batch becomes one chunk."""
 
     def __init__(self, position: Position, directory: Directory) -> None:
         self.built: list[Chunk] = []
@@ -211,13 +210,13 @@ class _ChunkBuilder:
         self._first: tuple[int, int, str | None] = (0, 0, None)
 
     def add(self, partition: int, offset: int, record: Record, batch_id: str | None, *, stream_start: bool) -> None:
-        """Add a record. `stream_start` is true for the first message of a stream."""
+        """Add a record. `batch_id` identifies its batch. `stream_start` is true for the first message of a stream."""
         expected = topology.offset_of(self._position, partition) + 1 + len(self._records)
         is_full = len(self._records) >= MAX_CHUNK_RECORDS
         if self._records and (batch_id != self._first[2] or offset != expected or is_full):
             self.finish_chunk()
         if offset > expected:
-            # The broker uses one offset for itself when it starts a segment.
+            # The broker skips one offset when it starts a new segment of a stream.
             if offset == expected + 1 and not stream_start:
                 self.holes.append(DirectoryEntry(partition, hole=expected))
                 self._advance(partition, expected)
@@ -228,7 +227,7 @@ class _ChunkBuilder:
         self._records.append(record)
 
     def finish_chunk(self) -> None:
-        """Build a chunk of the records that were added since the last chunk."""
+        """Build a chunk from the records that were added since the last chunk."""
         if not self._records:
             return
         partition, offset, _ = self._first
@@ -239,7 +238,7 @@ class _ChunkBuilder:
         self._records.clear()
 
     def add_missing(self, partition: int, upto: int) -> None:
-        """Add a fault for the missing records up to an offset."""
+        """Add a fault for the missing records up to the offset `upto`."""
         last = topology.offset_of(self._position, partition)
         count = self._directory.records(partition, last, upto)
         fault = f"offsets {last + 1} to {upto} of stream {partition} are missing: dropped by its retention, or deleted"

@@ -32,7 +32,7 @@ _LENGTHS = struct.Struct("<III")
 
 
 class Message(NamedTuple):
-    """A message to publish. It is an error if a mandatory message reaches no stream."""
+    """A message to publish. If it is `mandatory`, it must reach a stream."""
 
     exchange: str
     routing_key: str
@@ -42,11 +42,11 @@ class Message(NamedTuple):
 
 
 def encode_batch(batch: Batch, user: str, batch_id: str) -> Iterator[Message]:
-    """Yield the messages for a batch.
+    """Yield the messages for a batch. `user` is the publishing user.
 
-    A receipt without an original is one message to `receipts`: its body with `receivedTime` and `receiptKey`. Any
-    other record is one message to the packed stream. If that record is a receipt, subscribers of `receipts` get a
-    copy. The log ignores copies.
+    A receipt without an original becomes one message to `receipts`: its body with `receivedTime` and `receiptKey`.
+    Any other record becomes one message to the packed stream. If such a record is a receipt, a copy is published
+    to `receipts` for subscribers. The log ignores this copy.
     """
     packed = BasicProperties(OCTETS, delivery_mode=PERSISTENT, user_id=user, message_id=batch_id)
     copy = BasicProperties(JSON, headers={COPY_HEADER: True}, delivery_mode=PERSISTENT, user_id=user)
@@ -67,10 +67,10 @@ def _routing_key(store: bytes) -> str:
 
 
 def add_members(body: bytes, columns: list[bytes]) -> bytes | None:
-    """Return the body with `receivedTime` and `receiptKey`; None if the head is not that of a receipt with a key.
+    """Add `receivedTime` and `receiptKey` to a body. Return None unless the record is a receipt with a key.
 
-    They are the last members. Most JSON parsers use the last of several members with the same name, so a till
-    cannot forge them.
+    `columns` are the columns of its head. The new members come last, because most JSON parsers use the last of
+    several members with the same name. So a till cannot forge them.
     """
     end = body.rfind(b"}")
     if len(columns) != len(HEAD_COLUMNS) or columns[_KIND] != RECEIPT.encode() or end < 0 or not columns[_KEY]:
@@ -79,7 +79,7 @@ def add_members(body: bytes, columns: list[bytes]) -> bytes | None:
 
 
 def remove_members(published: bytes, head: object) -> Record | None:
-    """Return the record whose body was passed to `add_members`; None if the message contradicts its head."""
+    """Convert a message with added members back to its record. Return None if the message contradicts the head."""
     if not isinstance(head, bytes) or len(columns := head.split(b"\t")) != len(HEAD_COLUMNS):
         return None
     members = _members(columns)
@@ -102,7 +102,7 @@ def pack(head: bytes, body: bytes, original: bytes) -> bytes:
 
 
 def unpack(packed: bytes) -> Record | None:
-    """Return the record that was packed; None if the lengths are wrong."""
+    """Convert a message of the packed stream to its record. Return None if the lengths are wrong."""
     if len(packed) < _LENGTHS.size:
         return None
     lengths = _LENGTHS.unpack_from(packed)
@@ -114,10 +114,10 @@ def unpack(packed: bytes) -> Record | None:
 
 
 def external_record(validator: Validator, received_us: int, method: Any, properties: Any, body: bytes) -> Record:
-    """Convert a message that another program published to `receipts`; a refusal if it is not a valid receipt.
+    """Convert a message that another program published to `receipts`.
 
-    It is validated like a receipt that ingest accepts. The key and the time of receipt are computed, and those in
-    the message are ignored.
+    The result is a refusal if the message is not a valid receipt. The validation is the same as in ingest. The key
+    and the time of receipt are computed. Values in the message are ignored.
     """
     try:
         head, _, _ = validator.check(body, received_us, EXTERNAL_SOURCE)
@@ -129,7 +129,7 @@ def external_record(validator: Validator, received_us: int, method: Any, propert
 
 
 def _origin(method: Any, properties: Any) -> str:
-    """Describe the origin of a message for the people who look for its sender."""
+    """Describe a message, to help people find its sender."""
     named = {name: value for name, value in vars(properties).items() if value is not None}
     headers = {name: value for name, value in named.pop("headers", {}).items() if name != "x-stream-offset"}
     shown = msgspec.json.encode(named | ({"headers": headers} if headers else {}), enc_hook=str).decode()

@@ -1,4 +1,4 @@
-"""The operations of the log on one connection: declare the streams, read, and publish progress."""
+"""The operations of the log on one connection: declare streams, read messages, and publish progress."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _logger = structlog.get_logger()
 
 
 class PartitionRead(NamedTuple):
-    """The messages that a read found in one generation, in order.
+    """The messages that were read from one generation, in order.
 
-    If `missing_upto` is not None, the records up to this offset are missing, and the next generation follows.
+    If `missing_upto` is not None, the other records of the generation are missing, up to this offset.
     """
 
     generation: Generation
@@ -37,7 +37,7 @@ class PartitionRead(NamedTuple):
 
 
 class Session:
-    """A connection on which all exchanges and streams are declared. Use it on the thread of the connection only."""
+    """A connection whose exchanges and streams are declared. Only the thread of the connection may use it."""
 
     def __init__(self, connection: Connection, settings: Settings, publisher: Publisher, progress: Progress) -> None:
         self._connection = connection
@@ -52,7 +52,7 @@ class Session:
 
     @classmethod
     async def open(cls, connection: Connection, settings: Settings, progress: Progress) -> Session:
-        """Declare what is missing, and replace streams that lost their end.
+        """Declare all exchanges and streams, and replace streams that have lost their end.
 
         `progress` is the last progress that this process has published. The broker may have lost it.
         """
@@ -89,7 +89,10 @@ class Session:
                 _logger.error("log.directory_entry_unreadable", stream=topology.DIRECTORY_STREAM, error=str(error))
 
     async def _prepare_stream(self, partition: int, *, wanted: bool) -> bool:
-        """Prepare the stream of a partition for appends. Returns whether it was created."""
+        """Replace the stream of a partition if it has lost its end. If `wanted`, prepare the stream for appends.
+
+        Returns whether a stream was created.
+        """
         generation = self.directory.current(partition)
         exists = await self._connection.has_queue(generation.name)
         end = await self._end_of(partition) if exists else generation.after
@@ -112,7 +115,7 @@ class Session:
         created = not exists and wanted
         if created:
             if partition not in self.directory.partitions:
-                # Readers must find this stream even after the setting for partitions is lowered.
+                # Readers must find this stream even after the setting `rabbitmq_partitions` is lowered.
                 await self._publish_entry(DirectoryEntry(partition, after=generation.after))
             arguments = topology.stream_arguments(self._settings)
             await channel.request(channel.raw.queue_declare, generation.name, durable=True, arguments=arguments)
@@ -133,7 +136,7 @@ class Session:
         return sorted({*topology.partitions(self._settings), *self.directory.partitions})
 
     async def end(self) -> Position:
-        """Return the position of the last message of every stream."""
+        """Return the position after the last message of every stream."""
         partitions = self._partitions()
         ends = dict(zip(partitions, await asyncio.gather(*map(self._end_of, partitions)), strict=True))
         return topology.position_of(ends.get(partition, topology.NO_OFFSET) for partition in range(1, max(ends) + 1))
@@ -144,7 +147,7 @@ class Session:
         return generation.after if last is None else generation.log_offset(last.offset)
 
     async def lag(self) -> dict[int, int]:
-        """Return the number of uncommitted records by partition."""
+        """Return the number of records after the committed position, by partition."""
         end, progress = await asyncio.gather(self.end(), self.progress())
         return {
             partition: max(
@@ -158,7 +161,7 @@ class Session:
         return self.directory.count(upto)
 
     async def check(self) -> None:
-        """Raises `ConnectionLost` or `BrokerBlocked` if nothing can be appended now."""
+        """Raise `ConnectionLost` or `BrokerBlocked` if nothing can be appended now."""
         self.publisher.check()
         await self.progress()
 
@@ -173,7 +176,7 @@ class Session:
         return self._progress
 
     async def publish_progress(self, position: Position, *, committed: bool) -> Progress:
-        """Make the progress of the engine durable, and return it."""
+        """Publish a position of the engine, and return the new progress."""
         async with self._progress_lock:
             progress = self._progress.advance(position, committed=committed)
             await self._publish(topology.PROGRESS_STREAM, progress.encode())
@@ -189,9 +192,9 @@ class Session:
     async def read(
         self, after: Position, limit: int, reader: int, readers: int
     ) -> tuple[Directory, list[PartitionRead]]:
-        """Return the directory, and about `limit` messages after a position from all streams that have any.
+        """Return the directory, and about `limit` messages after a position.
 
-        With several `readers`, each one reads a part of the partitions. `reader` is its number, from 0.
+        The partitions are divided among `readers` sessions. This session has the number `reader`, counted from 0.
         """
         async with self._read_lock:
             partitions = [partition for partition in self._partitions() if partition % readers == reader]
@@ -237,7 +240,7 @@ class Session:
 
 
 def _pop(consumer: StreamConsumer, share: int) -> list[Delivery]:
-    """Take a share of the messages, and the rest of the batch that contains the last message."""
+    """Take `share` messages from a consumer, and the rest of the batch that contains the last one."""
     count = size_bytes = 0
     batch_id = None
     for each in consumer.ready:

@@ -1,4 +1,4 @@
-"""Publish to the streams of one connection, look up messages by offset, and follow streams."""
+"""Publishes messages on one connection, looks up messages by offset, and follows streams."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tillstream.log.rabbitmq.messages import Message
 
 MAX_UNCONFIRMED = 2_000
 CONFIRM_TIMEOUT_S = 1.0
-"""The maximum time without a confirm from the broker while a publisher waits for one."""
+"""The maximum time without a confirm while a publisher waits for confirms."""
 
 LOOKUP_PREFETCH = 1_000
 FOLLOW_PREFETCH = 2_000
 """The maximum number of messages of one stream that the broker sends before they are acknowledged."""
 
 MAX_SPAN_GAP = 200
-"""The maximum distance of two offsets that are looked up with one consumer."""
+"""The maximum difference between two offsets that one consumer looks up."""
 
 _OFFSET_HEADER = "x-stream-offset"
 _MESSAGES_PER_TURN = 250
@@ -66,7 +66,7 @@ class Publisher:
     async def publish(self, messages: Iterable[Message]) -> None:
         """Publish the messages and wait for all confirms.
 
-        Raises `BrokerBlocked` or `ConnectionLost`; then each message may or may not be in its stream.
+        Raises `BrokerBlocked` or `ConnectionLost`. Each message may or may not be in its stream then.
         """
         async with self._lock:
             for count, message in enumerate(messages, 1):
@@ -79,7 +79,7 @@ class Publisher:
                     message.exchange, message.routing_key, message.body, message.properties, mandatory=message.mandatory
                 )
                 if not count % _MESSAGES_PER_TURN:
-                    # The loop sends these messages and receives confirms.
+                    # The event loop sends these messages and receives confirms meanwhile.
                     await asyncio.sleep(0)
             await self._wait_for_confirms(0)
             if self._refusal:
@@ -96,7 +96,7 @@ class Publisher:
                 raise ConnectionLost(f"the broker has confirmed nothing for {CONFIRM_TIMEOUT_S:g} s") from None
 
     def check(self) -> None:
-        """Raises `BrokerBlocked` or `ConnectionLost` if nothing can be published now."""
+        """Raise `BrokerBlocked` or `ConnectionLost` if nothing can be published now."""
         if self._connection.ended.done():
             raise ConnectionLost(self._connection.ended.result())
         if self._connection.blocked_reason:
@@ -104,7 +104,7 @@ class Publisher:
 
 
 class Delivery(NamedTuple):
-    """A message of a stream with the method and the properties of pika."""
+    """A message of a stream. `method` and `properties` are objects of pika."""
 
     offset: int
     method: Any
@@ -117,31 +117,31 @@ class Delivery(NamedTuple):
 
 
 class StreamReader:
-    """Looks up messages with temporary consumers. Every method raises `ConnectionLost`."""
+    """Looks up messages with temporary consumers. Every method raises `ConnectionLost` or `AMQPError`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._limit = asyncio.Semaphore(_CONCURRENT_LOOKUPS)
 
     async def read_last(self, stream: str) -> Delivery | None:
-        """Return the last message; None if the stream is empty."""
+        """Return the last message of a stream, or None if the stream is empty."""
         for _ in range(_LAST_ATTEMPTS):
             if newest := await self._read(stream, "last", LOOKUP_PREFETCH):
                 return newest[-1]
-            # The broker finds no last message while it starts a segment, even if there are others.
+            # While the broker starts a segment, it may return no last message although the stream has messages.
             if not await self._read(stream, "first", 1, until=0):
                 return None
         raise ConnectionLost(f"the broker finds messages in {stream}, but no last one")
 
     async def read_all(self, stream: str) -> list[Delivery]:
-        """Return all messages of a stream."""
+        """Return all messages of a stream in order."""
         return await self._read(stream, "first", LOOKUP_PREFETCH)
 
     async def read_at(self, stream: str, offsets: Sequence[int]) -> dict[int, Delivery]:
         """Return the messages by offset. Missing messages are left out."""
         found = await self._read_spans(stream, offsets)
         if missing := set(offsets) - found.keys():
-            # A consumer that attaches while the broker starts a segment may skip messages.
+            # While the broker starts a segment, a new consumer may skip messages.
             found |= await self._read_spans(stream, missing)
         return found
 
@@ -159,14 +159,14 @@ class StreamReader:
         return {each.offset: each for found in await asyncio.gather(*reads) for each in found if each.offset in wanted}
 
     async def _read(self, stream: str, offset: str | int, prefetch: int, until: int | None = None) -> list[Delivery]:
-        """Read messages up to the end of the stream, or until one of them has at least the offset `until`."""
+        """Read messages up to the end of the stream, or to the first message whose offset is at least `until`."""
         found: list[Delivery] = []
         async with self._limit:
             channel = await self._connection.channel()
             try:
                 await channel.consume(stream, prefetch, offset, lambda *message: found.append(Delivery.of(*message)))
                 before = 0
-                # The broker has sent fewer messages than the prefetch only at the end of the stream.
+                # If the broker sent fewer messages than the prefetch, the stream has ended.
                 while len(found) - before >= prefetch and (until is None or found[-1].offset < until):
                     before = len(found)
                     channel.raw.basic_ack(0, multiple=True)
@@ -177,23 +177,22 @@ class StreamReader:
 
 
 class StreamConsumer:
-    """Follows one stream. `ready` contains the messages that were received but not taken with `pop`."""
+    """Follows one stream. `ready` contains the received messages that `pop` has not returned yet."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._channel: Channel | None = None
         self._stream = ""
         self._next = 0
-        self._acknowledged = False
         self._first_after_gap = ("", 0)
         self.ready: deque[Delivery] = deque()
 
     async def seek(self, stream: str, offset: int) -> None:
-        """Fill `ready` with the messages from an offset. Raises `ConnectionLost`.
+        """Fill `ready` with the messages from an offset. Raises `ConnectionLost` or `AMQPError`.
 
-        If no message was sent in advance, a new consumer is attached, which receives every confirmed message. A
-        gap before the first message is accepted only if two consumers find the same gap: a consumer that attaches
-        while the broker starts a segment may skip messages.
+        If `ready` is empty, a new consumer is attached, because it receives every confirmed message. While the
+        broker starts a segment, a new consumer may skip messages. Therefore a gap before the first message is
+        accepted only after two consumers have found the same gap.
         """
         await self._follow(stream, offset)
         while self.ready and self.ready[0].offset != offset and (stream, self.ready[0].offset) != self._first_after_gap:
@@ -202,10 +201,9 @@ class StreamConsumer:
 
     async def _follow(self, stream: str, offset: int) -> None:
         if self._channel is not None and stream == self._stream and offset == self._next:
-            if not self.ready and self._acknowledged:
-                # The broker may be sending more since the last acknowledgement.
+            if not self.ready:
+                # The broker may have sent more messages since the last acknowledgement.
                 await self._channel.barrier(FOLLOW_PREFETCH)
-                self._acknowledged = False
             if self.ready:
                 return
         await self._attach(stream, offset)
@@ -213,7 +211,7 @@ class StreamConsumer:
     async def _attach(self, stream: str, offset: int) -> None:
         if self._channel is not None:
             self._channel.close()
-        # The old consumer may still receive messages, which must not be mixed with those of the new consumer.
+        # The old consumer may still receive messages. It must not add them to the new list.
         self.ready = ready = deque[Delivery]()
         self._stream, self._next = stream, offset
         self._channel = await self._connection.channel()
@@ -222,9 +220,9 @@ class StreamConsumer:
         )
 
     def pop(self, count: int) -> list[Delivery]:
-        """Return the next messages, and acknowledge them, so that the broker sends more."""
+        """Return at most `count` messages, and acknowledge them. The broker then sends more messages."""
         popped = [self.ready.popleft() for _ in range(min(count, len(self.ready)))]
         if popped and self._channel is not None:
-            self._next, self._acknowledged = popped[-1].offset + 1, True
+            self._next = popped[-1].offset + 1
             self._channel.raw.basic_ack(popped[-1].method.delivery_tag, multiple=True)
         return popped

@@ -1,4 +1,4 @@
-"""Exchanges and streams on the broker, and the state of the log that the control streams contain."""
+"""The exchanges and streams on the broker, and the content of the two control streams."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ RECEIPTS = "receipts"
 """The public exchange for receipts. It is a fanout exchange and not durable, as existing clients declare it."""
 
 FIGURES = ("count", "categories", "metrics-db", "metrics-storm")
-"""The public exchanges for the running figures of the day, declared in the same way."""
+"""The public exchanges for the running figures of the day. They are also fanout and not durable."""
 
 FILTER = "tillstream.sift"
 COPIES = "tillstream.copies"
 PARTITIONER = "tillstream.spread"
 
 PACKED = "tillstream.aside"
-"""The exchange and the stream of packed records: refusals, and receipts with an original."""
+"""The exchange and the stream for packed records: refusals, and receipts with an original."""
 
 COPY_HEADER = "tillstream-copy"
-"""Marks a message for subscribers whose record is in the packed stream."""
+"""The header of a copy for subscribers. The record itself is in the packed stream."""
 
 PROGRESS_STREAM = "tillstream.progress"
 DIRECTORY_STREAM = "tillstream.streams"
 
 PACKED_PARTITION = 1
-"""The partition of the packed stream. Streams of receipts have the partitions after it.
+"""The partition of the packed stream. The streams of receipts have the partitions from 2.
 
-No partition has the number 0, so 0 is never a record id.
+There is no partition 0, so 0 is never a record id.
 """
 
 QUEUE_TYPE = "x-queue-type"
 NEW_STREAM_DELAY_S = 3.0
 """The time between the declaration of a stream and the first append to it.
 
-RabbitMQ stores its tables about two seconds after the files of a stream. A broker that is killed before that
+RabbitMQ writes a new stream to its tables about two seconds after the declaration. A broker that is killed before
 forgets the stream.
 """
 
@@ -57,7 +57,7 @@ _PROGRESS_SEGMENT_BYTES = 1024 * 1024
 INTERNAL_EXCHANGES: Final[Sequence[dict[str, Any]]] = (
     {"exchange": PARTITIONER, "exchange_type": "x-consistent-hash", "internal": True},
     {"exchange": COPIES, "exchange_type": "fanout", "internal": True},
-    # Copies are routed to `COPIES`, which has no queue. Other messages are routed to the alternate exchange.
+    # Copies go to the exchange `COPIES`, which has no queue. All other messages go to the alternate exchange.
     {
         "exchange": FILTER,
         "exchange_type": "headers",
@@ -66,14 +66,14 @@ INTERNAL_EXCHANGES: Final[Sequence[dict[str, Any]]] = (
     },
     {"exchange": PACKED, "exchange_type": "fanout"},
 )
-"""The arguments that declare the durable exchanges."""
+"""The durable exchanges, as arguments of pika."""
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A stream with the offsets of its partition after `after`.
+    """A stream of a partition. It contains the offsets of the partition that are greater than `after`.
 
-    If a stream loses its end or is deleted, a new generation follows it, because no offset may be reused.
+    If a stream loses its end or is deleted, a new generation replaces it, because no offset may be reused.
     """
 
     partition: int
@@ -96,7 +96,7 @@ class Generation:
 
 
 class DirectoryEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A message of the directory stream: a new generation of a partition, or a hole in it."""
+    """A message of the directory stream. It contains a new generation (`after`) or a hole of a partition."""
 
     partition: int = msgspec.field(name="stream")
     after: int | None = None
@@ -104,14 +104,14 @@ class DirectoryEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Directory:
-    """The generations of every partition, and its holes. A hole is an offset that the broker used for itself."""
+    """The generations and the holes of every partition. A hole is an offset without a record."""
 
     def __init__(self) -> None:
         self._generations: dict[int, list[Generation]] = {}
         self._holes: defaultdict[int, list[int]] = defaultdict(list)
 
     def add(self, entry: DirectoryEntry) -> None:
-        """Add a generation or a hole. Nothing changes if it is known."""
+        """Add a generation or a hole, unless it is already in the directory."""
         if entry.after is not None:
             generations = {*self.generations(entry.partition), Generation(entry.partition, entry.after)}
             self._generations[entry.partition] = sorted(generations, key=lambda each: each.after)
@@ -119,7 +119,7 @@ class Directory:
             self._holes[entry.partition] = sorted({*self._holes[entry.partition], entry.hole})
 
     def generations(self, partition: int) -> list[Generation]:
-        """Return the generations of a partition in order."""
+        """Return the generations of a partition in the order of their offsets."""
         return self._generations.get(partition) or [Generation(partition)]
 
     def current(self, partition: int) -> Generation:
@@ -127,23 +127,23 @@ class Directory:
         return self.generations(partition)[-1]
 
     def find(self, partition: int, log_offset: int) -> tuple[Generation, Generation | None]:
-        """Return the generation that contains an offset, and the generation after it."""
+        """Return the generation that contains an offset, and the next generation or None."""
         known = self.generations(partition)
         index = max(bisect_right([each.after for each in known], log_offset - 1) - 1, 0)
         return known[index], known[index + 1] if index + 1 < len(known) else None
 
     @property
     def partitions(self) -> set[int]:
-        """The partitions that have an entry."""
+        """The partitions in the directory."""
         return {*self._generations, *self._holes}
 
     def records(self, partition: int, after: int, upto: int) -> int:
-        """Return the number of records from the offset after `after` to the offset `upto`."""
+        """Return the number of records with offsets from `after + 1` to `upto`."""
         holes = self._holes.get(partition, [])
         return upto - after - bisect_right(holes, upto) + bisect_right(holes, after)
 
     def is_hole(self, partition: int, offset: int) -> bool:
-        """Whether the broker used the offset for itself."""
+        """Whether the offset has no record."""
         return offset in self._holes.get(partition, [])
 
     def count(self, position: Position) -> int:
@@ -153,12 +153,12 @@ class Directory:
 
 
 def offset_of(position: Position, partition: int) -> int:
-    """Return the last read offset of a partition. Partitions count from 1."""
+    """Return the offset of a partition in a position. The first partition is 1."""
     return position.offsets[partition - 1] if partition <= len(position.offsets) else NO_OFFSET
 
 
 def position_of(offsets: Iterable[int]) -> Position:
-    """Return the position for the offsets of partitions 1, 2, 3… Unread partitions at the end are left out."""
+    """Return the position for the offsets of the partitions 1, 2, 3… It leaves out unread partitions at the end."""
     found = list(offsets)
     while len(found) > 1 and found[-1] == NO_OFFSET:
         found.pop()
@@ -167,7 +167,7 @@ def position_of(offsets: Iterable[int]) -> Position:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The engine's committed position, and its prepared position, which never decreases."""
+    """The committed and the prepared position of the engine. The prepared position never decreases."""
 
     committed: Position = START
     prepared: Position = START
@@ -178,11 +178,11 @@ class Progress:
         return replace(advanced, committed=position) if committed else advanced
 
     def merge(self, other: Progress) -> Progress:
-        """Return this progress with the greater one of both prepared positions."""
+        """Return this progress with the maximum of both prepared positions."""
         return replace(self, prepared=_maximum(self.prepared, other.prepared))
 
     def encode(self) -> bytes:
-        """Return the message of the progress stream."""
+        """Convert the progress to a message of the progress stream."""
         return msgspec.json.encode({"committed": str(self.committed), "reach": str(self.prepared)})
 
     @classmethod
@@ -197,12 +197,12 @@ def _maximum(one: Position, other: Position) -> Position:
 
 
 def partitions(settings: Settings) -> range:
-    """Return the partitions that new records are published to."""
+    """Return the partitions to which new records are published."""
     return range(PACKED_PARTITION, PACKED_PARTITION + 1 + settings.rabbitmq_partitions)
 
 
 def stream_arguments(settings: Settings) -> dict[str, Any]:
-    """Return the arguments of a stream of records."""
+    """Return the arguments that declare a stream of records."""
     arguments: dict[str, Any] = {QUEUE_TYPE: "stream"}
     segment = settings.rabbitmq_segment_bytes
     if settings.rabbitmq_retention_bytes:
@@ -223,4 +223,4 @@ CONTROL_STREAMS: Final[dict[str, dict[str, Any]]] = {
     },
     DIRECTORY_STREAM: {QUEUE_TYPE: "stream"},
 }
-"""The arguments of the control streams by name."""
+"""The arguments that declare the control streams, by name."""

@@ -20,22 +20,22 @@ from tillstream.log.base import EMPTY, MAX_CHUNK_RECORDS, Chunk, Position
 from tillstream.log.sqlite.row import COLUMNS, NUMBERS, Row, integer
 
 MAX_LOOKUPS = 20_000
-"""The maximum number of positions of a gap that are looked up one by one."""
+"""The maximum number of positions in a gap that are looked up one by one."""
 
 LINEAR_LOOKUPS = 1_000
-"""The number of positions after damage that are looked up one by one, before the search doubles its step."""
+"""The number of positions after damage that are looked up one by one. Then the search doubles its step."""
 
 MAX_POSITION = 1 << 36
-"""The limit of the offset in a record id."""
+"""All positions are less than this value, because a record id has 36 bits for the offset."""
 
 IO_RETRY_S = 60.0
-"""The time after which a disk read that still fails counts as damage."""
+"""A disk read that fails for this time counts as damage."""
 
 SEARCH_INTERVAL_S = 10.0
-"""The minimum time between two searches for rows after damage that extends to the end of the file."""
+"""The minimum time between two searches, if no row was found between the damage and the end of the file."""
 
 ERRORS = (sqlite3.Error, UnicodeDecodeError)
-"""The errors of SQLite. A message that quotes a damaged schema may not be valid UTF-8."""
+"""The errors of SQLite. Python cannot decode a message that quotes a damaged schema."""
 
 # All statements are correct, so SQLITE_ERROR means that the schema is damaged.
 _DAMAGE = {
@@ -73,7 +73,7 @@ def log_error(doing: str, path: Path, error: Exception) -> LogUnavailable:
 
 
 def _is_damage(code: int) -> bool:
-    # A short read means that the file is too short. The disk works.
+    # A short read means that the file was truncated.
     return code & 0xFF in _DAMAGE or code == sqlite3.SQLITE_IOERR_SHORT_READ
 
 
@@ -87,16 +87,16 @@ def _code(error: Exception) -> int:
 class RowReader:
     """Reads the rows of one file in order, and skips damage.
 
-    A damaged row may have a wrong position. A reader that trusts this position could skip intact rows. So the
-    position of a damaged row counts only if it is the next expected position.
+    A damaged row may have a wrong position, and a reader that trusts it could skip intact rows. Therefore the
+    position of a damaged row is used only if it is the next expected position.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._failing: tuple[int, float] | None = None
-        """The position of a failing disk read, and the time of its first failure."""
+        """The position before a failing disk read, and the time of the first failure."""
         self._searched: tuple[int, float] | None = None
-        """The position of a search that found no rows, and its time."""
+        """The position before the last search that found no rows, and the time of this search."""
 
     def rows_after(self, connection: sqlite3.Connection, last: int) -> Generator[Row, None, None]:
         """Yield the readable rows after a position. Raises `LogUnavailable` while the disk fails."""
@@ -123,7 +123,7 @@ class RowReader:
             yield from self._skip_damage(connection, last, failure)
 
     def raise_if_temporary(self, doing: str, last: int, error: Exception) -> None:
-        """Raise `LogUnavailable` unless the error means damage. A temporary failure must not skip readable rows."""
+        """Return if the error means damage. Otherwise raise `LogUnavailable`, because no row may be skipped yet."""
         code, now_s = _code(error), time.monotonic()
         if code in _DISK:
             if self._failing is None or self._failing[0] != last:
@@ -135,7 +135,7 @@ class RowReader:
         raise LogUnavailable(f"{doing} the log", self._path, error, _DISK_HINT) from error
 
     def _skip_damage(self, connection: sqlite3.Connection, last: int, error: sqlite3.Error) -> Iterator[Row]:
-        """Yield the readable rows after `last`, up to the first intact row."""
+        """Yield the readable rows after `last` up to the first intact row."""
         now_s = time.monotonic()
         searched, searched_s = self._searched or (None, 0.0)
         if searched == last and now_s - searched_s < SEARCH_INTERVAL_S:
@@ -159,7 +159,10 @@ def _scan(connection: sqlite3.Connection, last: int) -> Generator[Row, None, Non
 
 
 def look_up(connection: sqlite3.Connection, position: int) -> Row | None:
-    """Return the row at a position, with empty blobs if they cannot be read; None if the row cannot be read."""
+    """Return the row at a position, or None if it is missing or unreadable.
+
+    The blobs are empty if only the numbers of the row can be read.
+    """
     for columns in (COLUMNS, NUMBERS):
         try:
             values = connection.execute(f"SELECT {columns} FROM log WHERE rowid = ?", (position,)).fetchone()
@@ -172,7 +175,7 @@ def look_up(connection: sqlite3.Connection, position: int) -> Row | None:
 
 
 def _look_up_all(connection: sqlite3.Connection, first: int, end: int) -> Iterator[Row]:
-    """Yield the readable rows at positions from `first` to `end - 1`, at most `MAX_LOOKUPS` positions."""
+    """Yield the readable rows at the positions from `first` to `end - 1`, but look up at most `MAX_LOOKUPS`."""
     for position in range(first, min(end, first + MAX_LOOKUPS)):
         row = look_up(connection, position)
         if row is not None:
@@ -180,10 +183,10 @@ def _look_up_all(connection: sqlite3.Connection, first: int, end: int) -> Iterat
 
 
 def _search_intact(connection: sqlite3.Connection, last: int) -> Row | None:
-    """Find the first intact row after a long range of damage: double the distance, then bisect."""
+    """Find the first intact row after a long range of damage, by doubling the distance and then bisecting it."""
 
     def intact_from(position: int) -> list[Row] | None:
-        """The first intact row; an empty list after the end of the file; None within the damage."""
+        """Return a list of the first intact row, an empty list after the end, or None within the damage."""
         try:
             rows = islice(_scan(connection, position - 1), LINEAR_LOOKUPS)
             return list(islice((row for row in rows if row.is_intact), 1))
@@ -206,7 +209,7 @@ def _search_intact(connection: sqlite3.Connection, last: int) -> Row | None:
 
 
 def scan_back(connection: sqlite3.Connection, position: int, after: int) -> Iterator[Row]:
-    """Yield the readable rows at and before a position, down to `after`, in descending order."""
+    """Yield the readable rows at and before a position in descending order. They are all after `after`."""
     sql = f"SELECT {COLUMNS} FROM log WHERE rowid <= ? ORDER BY rowid DESC"
     at = position + 1
     try:
@@ -226,7 +229,7 @@ def scan_back(connection: sqlite3.Connection, position: int, after: int) -> Iter
 
 
 def until_intact(descending: Iterable[Row]) -> list[Row]:
-    """Return the rows down to the first intact one, in ascending order. The blobs of damaged rows are dropped."""
+    """Return the last intact row and the damaged rows after it, in ascending order and without damaged blobs."""
     found: list[Row] = []
     for row in islice(descending, LINEAR_LOOKUPS):
         if row.is_intact:
@@ -242,7 +245,7 @@ def total_after(row: Row, previous_total: int) -> int:
 
 
 def damaged_records(row: Row, previous_total: int, following: Row | None) -> int:
-    """Return the number of records in a damaged row. It is exact if the row after it is intact."""
+    """Return the number of records in a damaged row. The number is exact if `following`, the next row, is intact."""
     if following is not None and following.position == row.position + 1 and following.is_intact:
         return max(following.previous_total - previous_total, 0)
     return _plausible_records(row, previous_total)
@@ -257,11 +260,11 @@ def _plausible_records(row: Row, previous_total: int) -> int:
 
 def gap(last: int, row: Row, previous_total: int) -> Chunk:
     """Return a fault for the missing rows between the position `last` and a row."""
-    # The fault of a damaged row contains the missing records too.
+    # If the row is damaged, its own fault includes the missing records.
     missing = max(row.previous_total - previous_total, 0) if row.is_intact else 0
     return fault(row.position - 1, missing, f"rows {last + 1} to {row.position - 1} of the log are missing")
 
 
 def fault(position: int, records: int, reason: str) -> Chunk:
-    """Return a chunk for a number of records that cannot be read."""
+    """Return a chunk in place of records that cannot be read."""
     return Chunk(0, position, records, Position((position,)), EMPTY, EMPTY, EMPTY, reason)

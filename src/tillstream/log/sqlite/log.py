@@ -20,7 +20,7 @@ from tillstream.log.sqlite.row import MIN_ROW_BYTES, Frames, Row, RowDamaged
 from tillstream.log.sqlite.segment import Appender, Segment
 
 SKIPPED_POSITIONS = 1_000_000
-"""The number of positions between a damaged file and a new one, because a failed append may have used some of them."""
+"""The number of unused positions before a new file, because a failed append may have used some of them."""
 
 _START = START.offsets[0]
 
@@ -30,9 +30,9 @@ _logger = structlog.get_logger()
 class SqliteLog(Log):
     """A log of one partition. Every method is safe from any thread.
 
-    One process opens it with `writer`. Any number of processes read it. If the end of a file is damaged, the file
-    is never changed again, and the log continues in a new file. Its name contains the position before its first
-    row, such as `log.after-99.sqlite3`.
+    One process opens the log with `writer=True`. Any number of processes can read it at the same time. If the end
+    of a file is damaged, this file is never changed again, and the log continues in a new file. The name of the
+    new file contains the position before its first row, such as `log.after-99.sqlite3`.
     """
 
     def __init__(self, path: Path, *, writer: bool, settings: Settings) -> None:
@@ -43,7 +43,7 @@ class SqliteLog(Log):
         self._segments_by_path = {path: Segment(path, _START)}
         self._segments_lock = Lock()
         self._fetched: tuple[int, Frames] | None = None
-        """The position and the content of the row that was fetched last."""
+        """The position and the content of the last row that `fetch` has read."""
         self._writer: Appender | None = None
         self._write_lock = Lock()
         self._compress = zstd_compressor()
@@ -53,7 +53,7 @@ class SqliteLog(Log):
             self._open_writer()
 
     def _segments(self) -> list[Segment]:
-        """The files of the log in the order of their positions. New rows are appended to the last one."""
+        """Return the files of the log in the order of their positions. Rows are appended to the last file."""
         with self._segments_lock:
             for path in self._path.parent.glob(f"{self._path.stem}.after-*{self._path.suffix}"):
                 after = path.stem.rpartition("-")[2]
@@ -62,7 +62,7 @@ class SqliteLog(Log):
             return sorted(self._segments_by_path.values(), key=lambda segment: segment.after)
 
     def _open_writer(self) -> None:
-        """Open the last file for appends, or start a new file if it is damaged."""
+        """Open the last file for appends. If this file is damaged, start a new file."""
         *damaged, segment = self._segments()
         if damaged:
             _logger.warning("log.damaged_files", files=[str(each.path) for each in damaged])
@@ -89,7 +89,7 @@ class SqliteLog(Log):
             self._append_marker()
 
     def _readable_end(self) -> tuple[int, int]:
-        """The last readable position, and the number of records up to it."""
+        """Return the last readable position, and the number of records up to this position."""
         last = self._progress.prepared()
         total = self.count(Position((last,)))
         try:
@@ -115,7 +115,7 @@ class SqliteLog(Log):
         self._append_marker()
 
     def _append_marker(self) -> None:
-        """Append an empty row. Readers compute the number of lost records before it from its total."""
+        """Append an empty row. From its total, readers compute the number of records that were lost before it."""
         assert self._writer is not None
         row = Row.pack(self._last + 1, self._total, [], [], [], self._compress)
         self._writer.insert([row])
@@ -130,7 +130,7 @@ class SqliteLog(Log):
             try:
                 self._writer.insert(rows)
             except LogDamaged as error:
-                # If a new file fails too, another one would not help.
+                # If the append to a new file fails, another new file would not help.
                 if not self._has_appended:
                     raise
                 self._start_segment(self._last + SKIPPED_POSITIONS, error)
@@ -189,7 +189,7 @@ class SqliteLog(Log):
         return Chunk(0, row.position, row.records, Position((row.position,)), *frames)
 
     def _next_row(self, last: int) -> Row | None:
-        """The next row; None if there is none, or if it cannot be read now."""
+        """Return the next row, or None if there is none or if it cannot be read now."""
         try:
             return next(iter(self._rows_after(last, 1)), None)
         except LogUnavailable as error:
@@ -197,7 +197,7 @@ class SqliteLog(Log):
             return None
 
     def _rows_after(self, last: int, wanted: int) -> list[Row]:
-        """The next rows of the first file that has rows after a position."""
+        """Return rows after a position, from the first file that has such rows."""
         segments = self._segments()
         for segment, following in zip(segments, [*segments[1:], None], strict=True):
             if following is not None and last >= following.after:
@@ -256,7 +256,7 @@ class SqliteLog(Log):
         return total
 
     def _rows_before(self, position: int) -> list[Row]:
-        """The last intact row at or before a position, and the damaged rows after it."""
+        """Return the last intact row at or before a position, and the damaged rows after it."""
         rows: list[Row] = []
         for segment in reversed(self._segments()):
             if segment.after < position and not (rows and rows[0].is_intact):
@@ -275,7 +275,7 @@ class SqliteLog(Log):
         return total - self.count(Position((committed,))) if last > committed else 0
 
     def _last_intact(self) -> tuple[int, int]:
-        """The position and the total of the last intact row, or those of an empty log."""
+        """Return the position and the total of the last intact row. In an empty log they are -1 and 0."""
         for segment in reversed(self._segments()):
             rows = segment.last_rows()
             if rows and rows[0].is_intact:
@@ -292,11 +292,14 @@ class SqliteLog(Log):
 
 
 def _end_of(segment: Segment, rows: Sequence[Row], prepared: int) -> tuple[int, int]:
-    """The last position of a file and the number of records up to it, from the last rows of the file."""
+    """Return the last position of a file, and the number of records up to this position.
+
+    `rows` are the last rows of the file. `prepared` is the prepared position of the engine.
+    """
     last, total = segment.after, 0
     if rows and rows[0].is_intact:
         last, total, rows = rows[0].position, rows[0].total, rows[1:]
-    # A damaged row may have a wrong position. A position that does not fit in the file is ignored.
+    # The position of a damaged row may be wrong. It is ignored if the file is too small for it.
     max_position = max(last, prepared) + _max_rows(segment)
     for row in rows:
         last = max(last + 1, row.position if row.position <= max_position else 0)
@@ -309,16 +312,16 @@ def _max_rows(segment: Segment) -> int:
 
 
 class Progress:
-    """The positions of the engine, in two files beside the log. The engine writes them, and ingest reads them.
+    """The positions of the engine, in two files beside the log. The engine writes these files, and ingest reads them.
 
-    `engine.reach` contains the prepared position. It never decreases, and it is durable before the engine commits.
-    `engine.position` contains the committed position. A crash may lose it, and the engine publishes it again.
+    `engine.reach` contains the prepared position. This position never decreases, and it is durable before the
+    engine commits. `engine.position` contains the committed position. A crash may lose this file; the engine then
+    writes it again.
     """
 
     def __init__(self, directory: Path) -> None:
         self._committed_path = directory / "engine.position"
         self._prepared_path = directory / "engine.reach"
-        self._published: int | None = None
 
     def committed(self) -> int:
         """Return the committed position, or -1."""
@@ -330,17 +333,14 @@ class Progress:
 
     def publish(self, position: Position, *, committed: bool) -> None:
         """Write a position. Raises `LogUnavailable`."""
-        if self._published is None:
-            self._published = _read_position(self._prepared_path)
         content = str(position).encode()
         path = self._prepared_path
         try:
-            if position.offsets[0] > self._published:
+            if position.offsets[0] > _read_position(path):
                 replace_file(path, content)
-                self._published = position.offsets[0]
             if committed:
                 path = self._committed_path
-                # This position may be lost, so it is not synced.
+                # A crash may lose this file, so it is not synced.
                 new = path.with_name(f"{path.name}.new")
                 new.write_bytes(content)
                 new.replace(path)
@@ -352,7 +352,7 @@ class Progress:
 def _read_position(path: Path) -> int:
     try:
         text = path.read_text(encoding="ascii")
-        # A crash of the machine may leave an empty file, because it is not synced.
+        # After a crash of the machine, a file that was not synced may be empty.
         return Position.parse(text).offsets[0] if text else _START
     except FileNotFoundError:
         return _START

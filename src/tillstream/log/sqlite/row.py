@@ -9,15 +9,15 @@ from zlib import crc32
 
 from tillstream.compression import unzstd
 from tillstream.errors import TillstreamError
-from tillstream.log.base import MAX_CHUNK_RECORDS, Frame, FrameError
+from tillstream.log.base import MAX_CHUNK_RECORDS, Frame
 
-# `rowid` is the key even if damage has changed the declaration of the table.
+# `rowid` can be selected even if damage has changed the declaration of the key column.
 COLUMNS = "rowid, count, total, checksum, heads, bodies, originals"
 NUMBERS = "rowid, count, total, 0, x'', x'', NULL"
-"""The columns of a row whose blobs cannot be read."""
+"""Columns for a row whose blobs are unreadable. The blobs are replaced by empty values."""
 
 MIN_ROW_BYTES = 32
-"""The size of the numbers and of two empty zstd frames. A file of a known size has a limited number of rows."""
+"""The minimum size of a row: its numbers and two empty zstd frames."""
 
 MAX_FRAME_BYTES = 1 << 32
 """The maximum size of an unpacked frame, because its offsets have 32 bits."""
@@ -36,7 +36,7 @@ class Row(NamedTuple):
     """The values of a row. `originals` is None if all originals are empty.
 
     `records` is the number of records in the row. `total` is the number of records in the log up to and including
-    the row. A row that was read from a damaged file may have values of any type, except for `position`.
+    the row. In a damaged file, every value except `position` may have a wrong type.
     """
 
     position: int
@@ -64,7 +64,7 @@ class Row(NamedTuple):
         return cls(position, len(heads), total, 0, packed_heads, packed_bodies, packed_originals).sealed()
 
     def sealed(self) -> Row:
-        """The row with the checksum of its other values."""
+        """Return the row with a correct checksum."""
         return self._replace(checksum=self._crc32())
 
     def _crc32(self) -> int:
@@ -89,12 +89,12 @@ class Row(NamedTuple):
 
     @property
     def weight(self) -> int:
-        """The number of records for the limit of a read. It is at least 1, because every read must make progress."""
+        """The number of records that count towards the limit of a read: at least 1, even for a damaged row."""
         return min(max(1, integer(self.records)), MAX_CHUNK_RECORDS)
 
     @property
     def size_bytes(self) -> int:
-        """The size of the blobs."""
+        """The total size of the blobs."""
         return sum(len(blob) for blob in (self.heads, self.bodies, self.originals) if isinstance(blob, bytes))
 
     def unpack(self) -> Frames:
@@ -105,7 +105,7 @@ class Row(NamedTuple):
         try:
             heads, bodies = _unpack(self.heads), _unpack(self.bodies)
             originals = _unpack(self.originals) if self.originals else Frame.of([b""] * len(heads))
-        except (FrameError, ValueError) as error:
+        except ValueError as error:
             raise RowDamaged(f"{name} cannot be unpacked: {error}") from error
         if not len(heads) == len(bodies) == len(originals) == self.records:
             raise RowDamaged(f"{name} does not contain the {self.records} records that it counts")
@@ -113,7 +113,7 @@ class Row(NamedTuple):
 
 
 def integer(value: object) -> int:
-    """Return an integer from a damaged row, or 0 for a value of another type."""
+    """Return the value, or 0 if it has another type, such as in a damaged row."""
     return value if isinstance(value, int) else 0
 
 

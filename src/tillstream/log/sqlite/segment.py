@@ -32,7 +32,7 @@ BUSY_TIMEOUT_S = 5.0
 MAX_READ_BYTES = 8 * 1024 * 1024
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
 
-# The numbers are before the blobs, because SQLite can then read them even if the blobs are damaged.
+# SQLite can read the numbers even if the blobs are damaged, because the numbers come first.
 _TABLE = """CREATE TABLE IF NOT EXISTS log (
   position INTEGER PRIMARY KEY,
   count INTEGER NOT NULL,
@@ -47,7 +47,7 @@ _INSERT = "INSERT INTO log (position, count, total, checksum, heads, bodies, ori
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    """Open the file in a mode of SQLite's URIs. Raises `LogUnavailable`."""
+    """Open the file. `mode` is a mode of SQLite's URIs, such as `ro`. Raises `LogUnavailable`."""
     uri = f"{path.resolve().as_uri()}?mode={mode}"
     try:
         connection = sqlite3.connect(
@@ -79,8 +79,8 @@ def _has_table(connection: sqlite3.Connection, path: Path) -> bool:
 class Appender:
     """Appends rows to a file, and creates the file if it is missing. Rows are on disk when `insert` returns.
 
-    Every method raises `LogDamaged` if the file can never accept rows, and another `LogUnavailable` if it may
-    accept them later. The constructor raises `DataDirectoryError` if the file is not a log.
+    Raises `LogDamaged` if the file cannot accept rows any more, and `LogUnavailable` if a later attempt may
+    succeed. The constructor raises `DataDirectoryError` if the file is not a log.
     """
 
     def __init__(self, path: Path) -> None:
@@ -122,7 +122,9 @@ class Appender:
                 self.connection.execute("BEGIN IMMEDIATE")
                 self.connection.executemany(_INSERT, rows)
         except sqlite3.IntegrityError as error:
-            raise LogDamaged("append to the log", self.path, error, "a row has the position of a new one") from error
+            raise LogDamaged(
+                "append to the log", self.path, error, "a row already has the position of the new row"
+            ) from error
         except sqlite3.Error as error:
             raise log_error("append to", self.path, error) from error
 
@@ -132,9 +134,9 @@ class Appender:
 
 
 class Segment:
-    """Reads one file from any thread, without a transaction between calls.
+    """Reads one file, whose positions are greater than `after`. Safe from any thread.
 
-    The positions of its rows are greater than `after`.
+    No transaction stays open between calls.
     """
 
     def __init__(self, path: Path, after: int) -> None:
@@ -145,9 +147,10 @@ class Segment:
         self._reader = RowReader(path)
 
     def rows_after(self, last: int, wanted: int) -> list[Row]:
-        """Return the next rows in order, until they contain `wanted` records or `MAX_READ_BYTES`.
+        """Return the next rows in order. Together they have about `wanted` records or `MAX_READ_BYTES` bytes.
 
-        The list is empty at the end. Unreadable rows are left out. Raises `LogUnavailable` while the disk fails.
+        Unreadable rows are left out. The list is empty at the end of the file. Raises `LogUnavailable` while the
+        disk fails.
         """
         rows: list[Row] = []
         size = 0
@@ -164,7 +167,7 @@ class Segment:
         return rows
 
     def row_at(self, position: int) -> Row | None:
-        """Return the row at a position, with empty blobs if they cannot be read."""
+        """Return the row at a position, or None. Unreadable blobs are empty."""
         with self._reading() as connection:
             return None if connection is None else look_up(connection, position)
 
@@ -196,7 +199,7 @@ class Segment:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
-        """Lock the connection for the block; it is None until an appender has created the file."""
+        """Lock the connection during the block. The connection is None until an appender creates the file."""
         with self._lock:
             if self._connection is None and self.path.exists():
                 self._open()

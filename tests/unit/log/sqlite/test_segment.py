@@ -47,7 +47,7 @@ def test_every_commit_waits_for_the_disk(path: Path) -> None:
 def test_a_position_that_is_in_use_is_damage_and_no_row_is_appended(path: Path) -> None:
     with closing(Appender(path)) as appender:
         appender.insert([row(0), row(2)])
-        with pytest.raises(LogDamaged, match="a row has the position of a new one"):
+        with pytest.raises(LogDamaged, match="a row already has the position of the new row"):
             appender.insert([row(1), row(2)])
         assert positions(path) == [0, 2]
         appender.insert([row(3)])
