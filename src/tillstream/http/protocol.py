@@ -73,7 +73,7 @@ class Connection(RequestReader, asyncio.Protocol):
     def eof_received(self) -> bool:
         """Pass on a truncated request. Return whether the connection stays open for responses."""
         self._ended = True
-        if self._stage is BODY:
+        if self._stage == BODY:
             self._complete(truncated=True)
         # TLS has no half-closed connections.
         half_open = self._connections.app.answers_half_closed and self._answering
@@ -104,11 +104,6 @@ class Connection(RequestReader, asyncio.Protocol):
             self._transport.write(_CONTINUE)
         else:
             self._reject(rejection._replace(close=True))
-
-    def _tunnel(self) -> None:
-        self._keep_open = False
-        if not self._answering:
-            self._hang_up()
 
     def _drop_queue(self) -> None:
         """Drop the request that is being read, and all queued requests."""
@@ -152,7 +147,7 @@ class Connection(RequestReader, asyncio.Protocol):
         if self._paused and not self._transport.is_closing():
             self._transport.resume_reading()
             self._paused = False
-        if not self._blocked and self._stage is not CLOSING:
+        if not self._blocked and self._stage != CLOSING:
             # Part of the next request may have arrived. The client could not send the rest while reading was paused.
             self._restart_deadline()
 
@@ -213,7 +208,7 @@ class Connection(RequestReader, asyncio.Protocol):
             self._drop_queue()
             self._hang_up()
             return
-        if not self._blocked and (self._stage is IDLE or self.deadline == _NEVER):
+        if not self._blocked and (self._stage == IDLE or self.deadline == _NEVER):
             self._restart_deadline()
         if (self._paused or self._waiting or self._rejection is not None) and not self._draining:
             self._drain()
@@ -237,7 +232,7 @@ class Connection(RequestReader, asyncio.Protocol):
 
     def _reject(self, response: Response) -> None:
         self._drop_body()
-        if self._stage is CLOSING:
+        if self._stage == CLOSING:
             return
         self._stage = CLOSING
         self._rejection = response
@@ -262,18 +257,18 @@ class Connection(RequestReader, asyncio.Protocol):
 
     def overdue(self) -> None:
         """End the connection, because its deadline has passed."""
-        if self._blocked or self._stage is CLOSING:
+        if self._blocked or self._stage == CLOSING:
             self.abort()
-        elif self._stage is BODY:
+        elif self._stage == BODY:
             self._reject(messages.timeout("body", self._connections.body_timeout_s))
-        elif self._stage is HEAD:
+        elif self._stage == HEAD:
             self._reject(messages.timeout("headers", self._connections.header_timeout_s))
         else:
             self._hang_up()
 
     def close_if_idle(self) -> None:
         """Close the connection if it has no open request. Otherwise it closes after the response."""
-        if self._stage is IDLE and not self._answering:
+        if self._stage == IDLE and not self._answering:
             self._hang_up()
 
     def _hang_up(self) -> None:

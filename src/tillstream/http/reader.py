@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import httptools
@@ -25,20 +24,10 @@ _UNRESERVED_DIGITS = 5
 # RFC 3986, section 3.2, but without commas: the values of two Host fields are joined with a comma.
 _HOST = re.compile(rb"(?:\[[0-9A-Za-z:.]+\]|[A-Za-z0-9._~!$&'()*+;=%-]*)(?::[0-9]*)?")
 
+# The part of a request that a connection is receiving. An enum would be slower.
+IDLE, HEAD, BODY, CLOSING = range(4)
+
 _logger = structlog.get_logger()
-
-
-class Stage(IntEnum):
-    """The part of a request that is being received."""
-
-    IDLE = 0
-    HEAD = 1
-    BODY = 2
-    CLOSING = 3
-
-
-# Module variables are faster to read than members of the class.
-IDLE, HEAD, BODY, CLOSING = Stage
 
 
 class RequestReader:
@@ -48,7 +37,7 @@ class RequestReader:
         self.deadline = connections.now + connections.header_timeout_s
         self._connections = connections
         self._parser = httptools.HttpRequestParser(self)
-        self._stage: Stage = IDLE
+        self._stage = IDLE
         self._target = b""
         self._headers: Headers = {}
         self._keep_alive, self._version = True, ""
@@ -71,17 +60,13 @@ class RequestReader:
         """Send 100 (Continue), so that the client sends the body."""
         raise NotImplementedError
 
-    def _tunnel(self) -> None:
-        """Close the connection after the response to CONNECT, because the data that follow are not HTTP."""
-        raise NotImplementedError
-
     def abort(self) -> None:
         """Close the connection immediately and drop unsent data."""
         raise NotImplementedError
 
     def data_received(self, data: bytes) -> None:
         """Parse the next bytes from the client."""
-        if self._stage is CLOSING:
+        if self._stage == CLOSING:
             return
         self._framing_seen = False
         self._read_bytes = len(data)
@@ -94,7 +79,7 @@ class RequestReader:
             self.abort()
         except httptools.HttpParserError as error:
             self._reject(messages.malformed(str(error)))
-        if self._stage is HEAD or (self._in_trailers and self._stage is BODY):
+        if self._stage == HEAD or (self._in_trailers and self._stage == BODY):
             # If these data also contain the end of a request or a chunk size, it is unknown
             # how many bytes belong to the head or the trailers.
             self._head_bytes += 0 if self._framing_seen else len(data)
@@ -104,13 +89,13 @@ class RequestReader:
     def _restart_deadline(self) -> None:
         """Restart the time limit of the part that is being received."""
         connections = self._connections
-        limit_s = connections.body_timeout_s if self._stage is BODY else connections.header_timeout_s
+        limit_s = connections.body_timeout_s if self._stage == BODY else connections.header_timeout_s
         self.deadline = connections.now + limit_s
 
     # -- callbacks of llhttp
 
     def on_message_begin(self) -> None:
-        if self._stage is IDLE:
+        if self._stage == IDLE:
             self._stage = HEAD
             self._target, self._headers, self._body, self._head_bytes, self._repeats = b"", {}, b"", 0, 0
             if not self._paused:
@@ -134,7 +119,7 @@ class RequestReader:
         headers[name] = value
 
     def on_headers_complete(self) -> None:
-        if self._stage is not HEAD:
+        if self._stage != HEAD:
             return
         headers, connections, parser = self._headers, self._connections, self._parser
         # Reading the version from the parser is slow. Without a Connection field, only HTTP/1.1 keeps connections open.
@@ -159,11 +144,11 @@ class RequestReader:
         length = headers.get(b"content-length")
         if length is not None and len(length) > _UNRESERVED_DIGITS:
             self._expect(int(length))
-        if b"expect" in headers and self._stage is BODY and self._version == "1.1":
+        if b"expect" in headers and self._stage == BODY and self._version == "1.1":
             self._continue()
 
     def on_body(self, part: bytes) -> None:
-        if self._stage is not BODY:
+        if self._stage != BODY:
             return
         if b"content-length" not in self._headers:
             self._in_trailers = False
@@ -177,11 +162,11 @@ class RequestReader:
 
     def on_chunk_header(self) -> None:
         # Either data or trailers follow. If they are data, `on_body` resets the flag.
-        if self._stage is BODY:
+        if self._stage == BODY:
             self._in_trailers = self._framing_seen = True
 
     def on_message_complete(self) -> None:
-        if self._stage is BODY:
+        if self._stage == BODY:
             self._complete(truncated=False)
 
     # -- the body and the end of a request
@@ -217,14 +202,15 @@ class RequestReader:
         body, reservation = self._body, self._reservation
         self._body, self._reservation = b"", None
         self._stage = IDLE
+        method = self._parser.get_method()
         self._read(
             Request(
-                self._parser.get_method(),
+                method,
                 self._target,
                 self._headers,
                 body if isinstance(body, bytes) else b"".join(body),
                 self._version,
-                self._keep_alive and not truncated,
+                self._keep_alive and not truncated and method != b"CONNECT",
                 truncated,
                 reservation,
             )
@@ -235,8 +221,8 @@ class RequestReader:
 
         A server may ignore the field (RFC 9110, section 7.8).
         """
-        if self._stage is not HEAD:
-            self._tunnel()
+        if self._stage != HEAD:
+            # The data after a CONNECT request are not HTTP.
             return
         line = b"%b %b HTTP/%b\r\n" % (self._parser.get_method(), self._target, self._version.encode())
         fields = b"".join(b"%b: %b\r\n" % field for field in self._headers.items() if field[0] != b"upgrade")
