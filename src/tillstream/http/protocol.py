@@ -208,7 +208,10 @@ class Connection(RequestReader, asyncio.Protocol):
             self._drop_queue()
             self._hang_up()
             return
-        if not self._blocked and (self._stage == IDLE or self.deadline == _NEVER):
+        if not self._blocked and self._stage == IDLE:
+            # This is faster than a call of `_restart_deadline`.
+            self.deadline = self._connections.now + self._connections.header_timeout_s
+        elif not self._blocked and self.deadline == _NEVER:
             self._restart_deadline()
         if (self._paused or self._waiting or self._rejection is not None) and not self._draining:
             self._drain()
