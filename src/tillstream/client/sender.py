@@ -255,11 +255,11 @@ class Sender:
     """
 
     def __init__(
-        self, to: Target, connections: int, tally: Tally, random: Random, *, same_machine: bool = False
+        self, target: Target, connections: int, tally: Tally, random: Random, *, same_machine: bool = False
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._to = to
-        self._tls = unverified_tls() if to.tls and same_machine else to.tls or None
+        self._target = target
+        self._tls = unverified_tls() if target.tls and same_machine else target.tls or None
         self._random = random
         self._connections = [Connection(self) for _ in range(connections)]
         self.idle = list(self._connections)
@@ -352,10 +352,10 @@ class Sender:
 
     async def open(self, connection: Connection) -> None:
         """Try to open a connection until it succeeds, then send its request."""
-        to, wait_s = self._to, RETRY_FIRST_S
+        target, wait_s = self._target, RETRY_FIRST_S
         while True:
             try:
-                await self._loop.create_connection(lambda: connection, to.host, to.port, ssl=self._tls)
+                await self._loop.create_connection(lambda: connection, target.host, target.port, ssl=self._tls)
             except OSError as error:
                 self.tally.problem = error.strerror or str(error)
                 await asyncio.sleep(wait_s * (1 + JITTER * self._random.random()))

@@ -135,18 +135,18 @@ class Uploader:
         give_up_s: float | None,
         notify: Callable[[str], None],
     ) -> None:
-        to = Target.parse(destination.url)
+        target = Target.parse(destination.url)
         self.stop = stop
         self.waiting = False
         """Whether ingest has not responded for `WAITING_S` seconds."""
         self._url = destination.url.rstrip("/") + PATH
         self._give_up_s = give_up_s
         self._notify = notify
-        self._head = to.head(PATH, MEDIA_TYPE, key=destination.key)
+        self._head = target.head(PATH, MEDIA_TYPE, key=destination.key)
         self._responded = asyncio.Event()
         self._error: OperationalError | None = None
         self._tally = Tally()
-        self._sender = Sender(to, CONNECTIONS, self._tally, random, same_machine=destination.same_machine)
+        self._sender = Sender(target, CONNECTIONS, self._tally, random, same_machine=destination.same_machine)
 
     async def post(self, batch: Batch, acknowledged: Acknowledged, on_tick: Callable[[], None] = lambda: None) -> bool:
         """Send the batch as soon as a connection is idle. Returns False if `stop` is set before a connection is idle.

@@ -158,11 +158,11 @@ class IngestApp:
 
     async def _ready(self, _request: Request) -> Response:
         if self._stopping:
-            return responses.ready("it is stopping")
+            return responses.ready("ingest is stopping")
         try:
             outcome = await asyncio.wait_for(self._committer.probe(), _PROBE_TIMEOUT_S)
         except TimeoutError:
-            return responses.ready("the log does not answer")
+            return responses.ready("the log does not respond")
         return responses.ready("" if outcome is None else responses.log_problem(outcome))
 
     async def _metrics(self, request: Request) -> Response:

@@ -66,14 +66,14 @@ def unauthorized(*, provided: bool, browser: bool = False) -> Response:
     challenge = 'Bearer realm="tillstream", error="invalid_token"' if provided else 'Bearer realm="tillstream"'
     if browser:
         challenge = 'Basic realm="tillstream: any name, and an API key as the password", charset="UTF-8"'
-    problem = "the key is not known, or was revoked" if provided else "this needs an API key"
-    hint = "send `Authorization: Bearer KEY`, or `X-API-Key: KEY`; `tillstream keys add` makes one"
+    problem = "the API key is unknown or revoked" if provided else "the request needs an API key"
+    hint = "send `Authorization: Bearer KEY` or `X-API-Key: KEY`; `tillstream keys add` creates a key"
     return error(401, problem, hint, f"www-authenticate: {challenge}\r\n".encode())
 
 
 def forbidden_store(store: str) -> Fault:
     """Return the fault of a receipt for whose store the key is not valid. The receipt is not stored anywhere."""
-    hint = f"send it with the key of that store; `tillstream keys add --store {store}` makes one"
+    hint = f"send it with a key for this store; `tillstream keys add --store {store}` creates a key"
     return Fault("$.storeID", f"this key may not post for store {store}", hint)
 
 
@@ -82,12 +82,12 @@ def forbidden(store: str) -> Response:
 
 
 def key_cannot_post() -> Response:
-    hint = "use one that `tillstream keys add --store` made"
+    hint = "use a key that was created with `tillstream keys add --store`"
     return error(403, "this key is for reading, not for receipts", hint)
 
 
 def key_cannot_read() -> Response:
-    hint = "use one that `tillstream keys add --read` made"
+    hint = "use a key that was created with `tillstream keys add --read`"
     return error(403, "this key is for receipts, not for reading", hint)
 
 
@@ -133,13 +133,13 @@ def unsupported_encoding() -> Response:
 def rate_limited(store: str, limit_per_s: int, wait_s: int) -> Response:
     """The store exceeds its rate limit. Nothing was stored."""
     problem = f"store {store} sends more than {limit_per_s} receipts a second"
-    hint = "nothing was stored; send it again after Retry-After seconds, it will count once"
+    hint = "nothing was stored; send the request again after Retry-After seconds, each receipt counts once"
     return error(429, problem, hint, f"retry-after: {wait_s}\r\n".encode())
 
 
 def unavailable(reason: str) -> Response:
     """Nothing was stored. The client should send the same request again."""
-    return error(503, reason, "nothing was stored; send it again, it will count once", RETRY)
+    return error(503, reason, "nothing was stored; send the request again, each receipt counts once", RETRY)
 
 
 def over_budget() -> Response:
@@ -154,12 +154,12 @@ def log_unavailable(error: LogUnavailable) -> Response:
 
 def log_problem(error: LogUnavailable) -> str:
     """Return the text for clients about a log that accepts no records."""
-    return "the log is full" if isinstance(error, LogFull) else "the log cannot take records now"
+    return "the log is full" if isinstance(error, LogFull) else "the log accepts no records now"
 
 
 def internal_error() -> Response:
     """The request failed because of a bug. The program's log has the details."""
-    return error(500, "something went wrong here", "it is logged; send it again, it will count once")
+    return error(500, "an internal error occurred", "send the request again, each receipt counts once")
 
 
 def ready(problem: str) -> Response:

@@ -88,7 +88,7 @@ def test_without_a_key_nothing_is_accepted_or_stored(guarded: Ingest, path: str)
     for body in (encoded(), b"{", b""):
         answer = guarded.post(path, body)
         assert (answer.status, answer.headers["www-authenticate"]) == (401, 'Bearer realm="tillstream"')
-    assert first_error(answer) == "this needs an API key"
+    assert first_error(answer) == "the request needs an API key"
     assert "Authorization: Bearer KEY" in answer.json["errors"][0]["hint"]
     assert guarded.records() == []
 
@@ -100,7 +100,7 @@ def test_an_unknown_key_is_refused(guarded: Ingest, header: tuple[str, str]) -> 
     answer = guarded.post("/receipt", encoded(), JSON, header)
     assert answer.status == 401
     assert 'error="invalid_token"' in answer.headers["www-authenticate"]
-    assert first_error(answer) == "the key is not known, or was revoked"
+    assert first_error(answer) == "the API key is unknown or revoked"
     assert guarded.records() == []
 
 
@@ -123,7 +123,7 @@ def test_a_receipt_of_another_store_is_refused_and_not_stored(guarded: Ingest, o
         {
             "path": "$.storeID",
             "error": "this key may not post for store 13",
-            "hint": "send it with the key of that store; `tillstream keys add --store 13` makes one",
+            "hint": "send it with a key for this store; `tillstream keys add --store 13` creates a key",
         }
     ]
     large = guarded.post("/receipt", encoded(storeID="13"), JSON, bearer(own), ("content-encoding", "identity"))

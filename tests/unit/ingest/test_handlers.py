@@ -306,7 +306,7 @@ def gated(tmp_path: Path) -> GatedLog:
     ("failure", "reason"),
     [
         (LogFull("append to", "it", "full"), "the log is full"),
-        (LogUnavailable("append to", "it", "gone"), "cannot take"),
+        (LogUnavailable("append to", "it", "gone"), "accepts no records"),
     ],
 )
 def test_while_the_log_accepts_nothing_requests_are_answered_503(

@@ -91,7 +91,7 @@ def test_an_ingest_that_accepts_nothing_now_raises_an_error(tmp_path: Path, repl
 
 @pytest.mark.parametrize(
     ("authorization", "reason"),
-    [({}, "this needs an API key"), ({"Authorization": "Bearer nonsense"}, "the key is not known")],
+    [({}, "the request needs an API key"), ({"Authorization": "Bearer nonsense"}, "the API key is unknown")],
 )
 def test_a_wrong_key_is_an_error_of_ingest_and_not_of_the_receipt(
     tmp_path: Path, authorization: dict[str, str], reason: str
