@@ -46,8 +46,8 @@ def test_help_shows_the_chosen_settings_with_their_own_help_and_default() -> Non
 def test_an_option_overrides_the_environment_which_overrides_the_file(tmp_path: Path) -> None:
     file = tmp_path / "t.toml"
     file.write_text('zone = "Europe/Rome"\ncurrency = "CHF"\ningest_port = 1\n')
-    said = invoke("--config", str(file), "--ingest-port", "3", TILLSTREAM_INGEST_PORT="2", TILLSTREAM_CURRENCY="USD")
-    assert said.strip() == (
+    output = invoke("--config", str(file), "--ingest-port", "3", TILLSTREAM_INGEST_PORT="2", TILLSTREAM_CURRENCY="USD")
+    assert output.strip() == (
         "{'currency': 'USD', 'ingest_port': 3, 'zone': 'Europe/Rome'} "
         f"[('currency', 'the environment'), ('ingest_port', 'the command line'), ('zone', '{file}')]"
     )
@@ -67,9 +67,9 @@ def test_a_variable_can_name_the_file(tmp_path: Path) -> None:
 
 
 def test_commas_separate_lists_and_pairs() -> None:
-    said = invoke("--vat-rates", "5.5,10", "--store-zones", "7=Europe/London,8=Europe/Lisbon")
-    assert "'vat_rates': ['5.5', '10']" in said
-    assert "'store_zones': {'7': 'Europe/London', '8': 'Europe/Lisbon'}" in said
+    output = invoke("--vat-rates", "5.5,10", "--store-zones", "7=Europe/London,8=Europe/Lisbon")
+    assert "'vat_rates': ['5.5', '10']" in output
+    assert "'store_zones': {'7': 'Europe/London', '8': 'Europe/Lisbon'}" in output
 
 
 def test_a_value_out_of_range_names_its_option() -> None:

@@ -100,34 +100,34 @@ def test_without_a_file_the_initial_content_is_valid(file: Path, clock: ManualCl
 
 def test_a_change_is_read_after_a_second_and_not_checked_earlier(file: Path, clock: ManualClock) -> None:
     file.write_text("one")
-    asked = watched(file, clock)
-    assert (asked.due, asked.latest, asked()) == (True, "first", "one")
+    content = watched(file, clock)
+    assert (content.due, content.latest, content()) == (True, "first", "one")
     file.write_text("two two")
     clock.advance(0.9)
-    assert (asked.due, asked()) == (False, "one")
+    assert (content.due, content()) == (False, "one")
     clock.advance(0.1)
-    assert (asked.due, asked()) == (True, "two two")
+    assert (content.due, content()) == (True, "two two")
 
 
 def test_check_reads_a_change_at_once(file: Path, clock: ManualClock) -> None:
-    asked = watched(file, clock)
-    asked()
+    content = watched(file, clock)
+    content()
     file.write_text("now")
-    assert asked.check() == "now"
+    assert content.check() == "now"
 
 
 def test_an_unreadable_file_is_logged_once_and_the_last_content_stays(file: Path, clock: ManualClock) -> None:
     file.write_text("good")
-    asked = watched(file, clock)
-    assert asked() == "good"
+    content = watched(file, clock)
+    assert content() == "good"
     with structlog.testing.capture_logs() as logged:
         file.write_text("broken")
         for _ in range(3):
             clock.advance(1)
-            assert asked() == "good"
+            assert content() == "good"
         file.unlink()
         clock.advance(1)
-        assert asked() == "none"
+        assert content() == "none"
     assert [entry["event"] for entry in logged] == ["thing.unreadable", "thing.read"]
     assert (logged[0]["letters_in_force"], logged[1]["letters"]) == (4, 4)
 
@@ -138,8 +138,8 @@ def test_a_slow_check_does_not_block_other_threads(file: Path, clock: ManualCloc
 
     def slow(path: Path) -> str:
         clock.advance(5)
-        seen.append(asked())
+        seen.append(content())
         return path.read_text()
 
-    asked = WatchedFile(file, clock, slow, "first", "thing", lambda text: {})
-    assert (asked(), seen) == ("one", ["first"])
+    content = WatchedFile(file, clock, slow, "first", "thing", lambda text: {})
+    assert (content(), seen) == ("one", ["first"])

@@ -58,7 +58,7 @@ def test_custom_metrics_are_passed_on_unchanged(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         ({"speed": 1}, "speed of the command line: it does not exist"),
         ({"ingest_port": 70_000}, "ingest_port of the command line: Expected `int` <= 65535"),
@@ -86,10 +86,10 @@ def test_custom_metrics_are_passed_on_unchanged(file: Path) -> None:
         ({"alert_page_url": "example.org"}, "alert_page_url of the command line: it is not an"),
     ],
 )
-def test_an_invalid_value_is_refused_with_the_setting_and_its_origin(flags: dict[str, Any], said: str) -> None:
+def test_an_invalid_value_is_refused_with_the_setting_and_its_origin(flags: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError) as caught:
         settings.load(None, {}, flags)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["zone = ", "\xff"])
