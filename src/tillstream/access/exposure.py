@@ -15,7 +15,7 @@ from tillstream.errors import AccessError
 
 
 class MissingProtection(NamedTuple):
-    """A missing protection: its name, how to add it, and what anyone can do without it."""
+    """A missing protection: its name, how to add it, and the danger without it."""
 
     name: str
     remedy: str

@@ -149,7 +149,7 @@ def _write(file: Path, keys: Keys) -> None:
     for key in [key for key in saved if key.revoked][: max(0, len(saved) - KEYS_LIMIT)]:
         saved.remove(key)
     if len(saved) > KEYS_LIMIT:
-        raise AccessError("save keys in", file, f"there are already {KEYS_LIMIT:,} keys", "revoke some first")
+        raise AccessError("save keys in", file, f"there are already {KEYS_LIMIT:,} keys", "revoke keys first")
     replace_file(file, msgspec.json.format(msgspec.json.encode(_File(VERSION, saved)), indent=1) + b"\n", secret=True)
 
 

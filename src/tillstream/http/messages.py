@@ -90,7 +90,7 @@ class Application(Protocol):
 
 
 def error(status: int, message: str, hint: str, headers: bytes = b"", *, close: bool = False) -> Response:
-    """Return a JSON response with one error. `hint` is what the client can do about it."""
+    """Return a JSON response with one error. `hint` tells the client how to avoid it."""
     body = msgspec.json.encode({"errors": [{"path": "$", "error": message, "hint": hint}]})
     return Response(status, JSON + headers, body, close)
 

@@ -119,7 +119,7 @@ def _form(values: Mapping[str, str], errors: list[Fault]) -> bytes:
         {"path": path, "label": _label(path), "error": fault.error, "hint": fault.hint}
         for path, fault in zip(paths, errors, strict=True)
     ]
-    return _render("form.html", values=values, faults=faults, wrong=frozenset(paths))
+    return _render("form.html", values=values, faults=faults, invalid=frozenset(paths))
 
 
 def _render(template: str, **values: Any) -> bytes:

@@ -163,7 +163,7 @@ def test_an_unusable_key_file_is_refused_with_the_cause(file: Path, text: str, b
 def test_a_failed_change_leaves_the_keys_unchanged(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keep(file, key("1"))
     monkeypatch.setattr(keys_module, "KEYS_LIMIT", 1)
-    with pytest.raises(AccessError, match="revoke some first"):
+    with pytest.raises(AccessError, match="revoke keys first"):
         keep(file, key("1"), key("2"))
     assert list(read_keys(file).by_id) == ["1"]
     with pytest.raises(AccessError, match=r"save keys in .*: No such file or directory"):

@@ -52,20 +52,20 @@ logger = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An encoded event. `compressed` contains `plain` as deflate blocks that can follow `GZIP_HEADER`."""
+    """An encoded event. `compressed` contains `text` as deflate blocks that can follow `GZIP_HEADER`."""
 
     id: int
-    plain: bytes
+    text: bytes
     compressed: bytes
 
     @classmethod
     def of(cls, id: int, name: str, data: bytes) -> Event:
         """Encode an event. `data` is one line."""
-        plain = b"id: %d\nevent: %s\ndata: %s\n\n" % (id, name.encode(), data)
-        return cls(id, plain, _deflate(plain))
+        text = b"id: %d\nevent: %s\ndata: %s\n\n" % (id, name.encode(), data)
+        return cls(id, text, _deflate(text))
 
     def encoded(self, *, gzip: bool) -> bytes:
-        return self.compressed if gzip else self.plain
+        return self.compressed if gzip else self.text
 
 
 def preamble(retry_ms: int, *, gzip: bool) -> bytes:
@@ -86,12 +86,12 @@ def _deflate(text: bytes) -> bytes:
 class Viewer:
     """One open stream. `seen` is the id of its last event, `sending_since` the time at which the current send began."""
 
-    __slots__ = ("_woken", "cut_off", "disconnected", "gzip", "seen", "sending_since", "task")
+    __slots__ = ("_woken", "aborted", "disconnected", "gzip", "seen", "sending_since", "task")
 
     def __init__(self, *, gzip: bool, seen: int) -> None:
         self.gzip = gzip
         self.seen = seen
-        self.disconnected = self.cut_off = False
+        self.disconnected = self.aborted = False
         self.sending_since: float | None = None
         self.task = asyncio.current_task()
         self._woken = asyncio.Event()
@@ -104,14 +104,14 @@ class Viewer:
     def wake(self) -> None:
         self._woken.set()
 
-    def disconnect(self) -> None:
+    def mark_disconnected(self) -> None:
         """Record that the client has disconnected, and wake the stream."""
         self.disconnected = True
         self.wake()
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """End the stream, even while an event is being sent."""
-        self.cut_off = True
+        self.aborted = True
         if self.task is not None:
             self.task.cancel()
 
@@ -146,18 +146,13 @@ class LiveFeed:
         self._pump: asyncio.Task[None] | None = None
         self._viewers: set[Viewer] = set()
         self._latest = Event(0, b"", b"")
-        self._made_at = float("-inf")
+        self._latest_at = float("-inf")
         self._closed = False
 
     @property
     def viewers(self) -> int:
         """The number of viewers."""
         return len(self._viewers)
-
-    @property
-    def sending(self) -> int:
-        """The number of viewers to which an event is being sent."""
-        return sum(viewer.sending_since is not None for viewer in self._viewers)
 
     @property
     def full(self) -> bool:
@@ -181,7 +176,7 @@ class LiveFeed:
         """Send events to one viewer (ASGI) until it disconnects or the feed closes."""
         viewer = self._admit(Headers(scope=scope))
         disconnecting = asyncio.ensure_future(_wait_for_disconnect(receive))
-        disconnecting.add_done_callback(lambda _: viewer.disconnect())
+        disconnecting.add_done_callback(lambda _: viewer.mark_disconnected())
         try:
             headers = [*_HEADERS, (b"content-encoding", b"gzip")] if viewer.gzip else list(_HEADERS)
             await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -195,7 +190,7 @@ class LiveFeed:
             if not viewer.disconnected:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         except asyncio.CancelledError:
-            if not viewer.cut_off:
+            if not viewer.aborted:
                 raise
         finally:
             self._viewers.discard(viewer)
@@ -211,16 +206,16 @@ class LiveFeed:
         for viewer in self._viewers:
             viewer.wake()
         # A viewer that receives nothing must not keep the server from stopping.
-        self._loop.call_later(CLOSING_S, self._cut_off)
+        self._loop.call_later(CLOSING_S, self._abort_viewers)
 
-    def _cut_off(self) -> None:
+    def _abort_viewers(self) -> None:
         for viewer in self._viewers:
-            viewer.cut()
+            viewer.abort()
 
     def _admit(self, headers: Headers) -> Viewer:
         self._loop = asyncio.get_running_loop()
         # Without viewers there are no new events, so the latest event may be outdated.
-        outdated = not self._viewers and self._loop.time() - self._made_at > self._interval_s
+        outdated = not self._viewers and self._loop.time() - self._latest_at > self._interval_s
         has_latest = headers.get("last-event-id") == str(self._latest.id)
         seen = self._latest.id if outdated or has_latest else 0
         viewer = Viewer(gzip=accepts_gzip(headers.get("accept-encoding", "")), seen=seen)
@@ -239,33 +234,33 @@ class LiveFeed:
         """Create events while there are viewers, and disconnect viewers that do not receive them."""
         loop = asyncio.get_running_loop()
         while self._viewers:
-            began = loop.time()
+            started = loop.time()
             self._changed.clear()
-            self._latest = await asyncio.to_thread(self._make)
-            self._made_at = loop.time()
+            self._latest = await asyncio.to_thread(self._next_event)
+            self._latest_at = loop.time()
             for viewer in self._viewers:
                 viewer.wake()
                 if viewer.sending_since is not None and loop.time() - viewer.sending_since > STUCK_S:
-                    viewer.cut()
+                    viewer.abort()
             # The pause is at least as long as the reading, so that reading takes at most half of the time.
-            took = loop.time() - began
-            await asyncio.sleep(max(self._interval_s - took, took))
+            elapsed = loop.time() - started
+            await asyncio.sleep(max(self._interval_s - elapsed, elapsed))
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(began + HEARTBEAT_S):
+                async with asyncio.timeout_at(started + HEARTBEAT_S):
                     await self._changed.wait()
 
-    def _make(self) -> Event:
+    def _next_event(self) -> Event:
         event_id = max(self._latest.id + 1, self._clock.now_us() // 1_000)
         try:
             if (trouble := self._trouble()) is not None:
-                return _trouble(event_id, f"the figures are not updated: {trouble.because}")
+                return _failure(event_id, f"the figures are not updated: {trouble.because}")
             return Event.of(event_id, self._name, msgspec.json.encode(self._state()))
         except Exception as error:  # noqa: BLE001 - the feed continues, and the event reports the failure
             logger.warning("live.failed", reason=str(error))
-            return _trouble(event_id, "the figures cannot be read now")
+            return _failure(event_id, "the figures cannot be read now")
 
 
-def _trouble(event_id: int, error: str) -> Event:
+def _failure(event_id: int, error: str) -> Event:
     return Event.of(event_id, "trouble", msgspec.json.encode({"error": error}))
 
 

@@ -260,7 +260,7 @@ def login_page(request: Request, target: str, problem: str = "", status: int = 2
     """
     page = Page(request, "", demo=False)
     error = page.localizer.text(problem, **values) if problem else ""
-    response = page.render("login.html", status, **_login_assets(), problem=error, wanted=target)
+    response = page.render("login.html", status, **_login_assets(), problem=error, target=target)
     response.headers.update(_NO_STORE)
     if status == 429:
         response.headers["Retry-After"] = str(values["count"])

@@ -409,14 +409,14 @@ def unpacked(stream: bytes) -> bytes:
 
 
 def test_given_data_when_made_an_event_then_it_is_a_server_sent_event() -> None:
-    assert Event.of(7, "overview", b'{"a":1}').plain == b'id: 7\nevent: overview\ndata: {"a":1}\n\n'
+    assert Event.of(7, "overview", b'{"a":1}').text == b'id: 7\nevent: overview\ndata: {"a":1}\n\n'
 
 
 def test_given_streams_that_took_other_events_when_unpacked_then_each_has_what_was_sent_to_it() -> None:
     events = [Event.of(number, "overview", b'{"revenue":"%d.00"}' % number * 40) for number in range(1, 5)]
     for taken in (events, events[::2], events[2:]):
         stream = preamble(1_000, gzip=True) + b"".join(each.compressed for each in taken)
-        text = preamble(1_000, gzip=False) + b"".join(each.plain for each in taken)
+        text = preamble(1_000, gzip=False) + b"".join(each.text for each in taken)
         assert unpacked(stream) == text
 
 
