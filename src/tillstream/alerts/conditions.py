@@ -22,11 +22,14 @@ from tillstream.alerts.rules import (
     REFUND_RECEIPTS,
     Rule,
 )
-from tillstream.database.base import Row
 from tillstream.queries.serialization import amount
 from tillstream.receipt.amounts import minor_unit
 
 MINUTE = timedelta(minutes=1)
+
+Values = dict[str, str | int]
+"""The figures in the text of an alert, by name."""
+
 _TENTH = Decimal("0.1")
 
 
@@ -39,7 +42,7 @@ class Finding:
 
     rule: Rule
     figure: int | Decimal
-    values: Row
+    values: Values
     link: str
     significant: bool = True
     subject: str = ""
@@ -97,7 +100,7 @@ def silent_tills(context: AlertContext, rule: Rule) -> Iterator[Finding]:
             # A store that has been silent for at least half of that time has its own alert.
             if 2 * (context.moment - sales.last) < context.moment - start:
                 significant = zone.expected(till_baseline, start) * share >= EXPECTED_RECEIPTS
-                values = {"minutes": minutes, "store": store, "till": till}
+                values: Values = {"minutes": minutes, "store": store, "till": till}
                 link = _page(f"/shops/{quote(store, '')}/tills/{quote(till, '')}", zone)
                 yield Finding(rule, minutes, values, link, significant, f"{store}/{till}", context.stores.title(store))
 
@@ -120,7 +123,7 @@ def silent_products(context: AlertContext, rule: Rule) -> Iterator[Finding]:
         if expected >= EXPECTED_RECEIPTS:
             usual = zone.expected(chain, start)
             expected *= min(1.0, context.receipts_since(zone.local_time(start)) / usual) if usual else 0
-        values = {"minutes": minutes, "product": product}
+        values: Values = {"minutes": minutes, "product": product}
         link = _page(f"/products/{quote(product, '')}", zone)
         yield Finding(rule, minutes, values, link, expected >= EXPECTED_RECEIPTS, product, baseline.title)
 
@@ -137,7 +140,7 @@ def below_pace(context: AlertContext, rule: Rule) -> Iterator[Finding]:
             revenue = zone.revenue.get(store, Decimal(0))
             percent = _percent(total - revenue * baseline.weeks, total)
             usual = amount(total / baseline.weeks, unit)
-            values = {"percent": str(percent), "revenue": amount(revenue, unit), "usual": usual}
+            values: Values = {"percent": str(percent), "revenue": amount(revenue, unit), "usual": usual}
             yield _of_store(context, rule, store, percent, values, receipts >= PACE_RECEIPTS * baseline.weeks)
 
 
@@ -154,7 +157,7 @@ def refunds(context: AlertContext, rule: Rule) -> Iterator[Finding]:
 def quarantine(context: AlertContext, rule: Rule) -> Iterator[Finding]:
     sql = "SELECT count(*) AS entries FROM quarantine WHERE received_at > ?"
     [row] = context.reader.query(sql, [context.moment - HOUR])
-    yield Finding(rule, row["entries"], row, "/quarantine")
+    yield Finding(rule, row["entries"], {"entries": row["entries"]}, "/quarantine")
 
 
 def engine_lag(context: AlertContext, rule: Rule) -> Iterator[Finding]:
@@ -192,7 +195,13 @@ _CONDITIONS: Mapping[str, Callable[[AlertContext, Rule], Iterator[Finding]]] = {
 
 
 def _of_store(
-    context: AlertContext, rule: Rule, store: str, figure: int | Decimal, values: Row, significant: bool, link: str = ""
+    context: AlertContext,
+    rule: Rule,
+    store: str,
+    figure: int | Decimal,
+    values: Values,
+    significant: bool,
+    link: str = "",
 ) -> Finding:
     page = link or _page(f"/shops/{quote(store, '')}", context.zone(store))
     return Finding(rule, figure, values, page, significant, store, context.stores.title(store))
@@ -255,7 +264,7 @@ def _percent(part: int | Decimal, whole: int | Decimal) -> Decimal:
     return (Decimal(part) * 100 / Decimal(whole)).quantize(_TENTH, ROUND_FLOOR)
 
 
-def _share(name: str, part: int, receipts: int) -> tuple[Decimal, Row]:
+def _share(name: str, part: int, receipts: int) -> tuple[Decimal, Values]:
     """Return the percentage of some receipts, and the values of its alert."""
     percent = _percent(part, receipts)
     return percent, {"percent": str(percent), name: part, "receipts": receipts}

@@ -1,19 +1,17 @@
-"""Evaluation of the alert rules: which alerts are active, and since when."""
+"""Evaluation of the alert rules. The result is the list of active alerts."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from threading import Lock
 
 from msgspec import Struct
 
-from tillstream.alerts.conditions import MINUTE, Finding, findings
+from tillstream.alerts.conditions import MINUTE, Finding, Values, findings
 from tillstream.alerts.context import AlertContexts, ChainSilence, Lag
-from tillstream.alerts.rules import CLEAR_PERCENT, GRACE_S, INTERVAL_S, LIMIT, RULES
+from tillstream.alerts.rules import GRACE_S, INTERVAL_S, LIMIT, RULES
 from tillstream.config.settings import Settings
 from tillstream.database.base import Database, Reader
 from tillstream.log.base import Log
@@ -26,52 +24,32 @@ _ORDER = {rule.name: number for number, rule in enumerate(RULES)}
 
 
 class Alert(Struct, frozen=True):
-    """An alert that is active. `values` are the figures that its text shows."""
+    """An active alert.
+
+    `since` is the time at which it fired, in the chain's zone. `subject` is the id of a store or a product,
+    `store/till`, or empty for the whole chain. `values` are the figures in the text of the alert.
+    """
 
     rule: str
     level: str
     since: LocalTime
     subject: str
     title: str
-    values: dict[str, str | int]
+    values: Values
     link: str
 
 
 class Alerts(Struct, frozen=True):
-    """The active alerts, the worst first, and the number of further ones."""
+    """Active alerts, the worst first, and the number of further alerts."""
 
     alerts: list[Alert]
     more: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Active:
-    """An active finding and the time, in the zone of the chain, at which it fired."""
-
-    finding: Finding
-    since: datetime
-
-    def alert(self) -> Alert:
-        finding = self.finding
-        return Alert(
-            finding.rule.name,
-            finding.rule.level,
-            self.since.isoformat(timespec="seconds"),
-            finding.subject,
-            finding.title,
-            finding.values,
-            finding.link,
-        )
-
-    def order(self) -> tuple[int, int | Decimal, str]:
-        """Sort key that puts the worst alert first."""
-        return _ORDER[self.finding.rule.name], -self.finding.figure, self.finding.subject
-
-
 class AlertEvaluator:
-    """Evaluates the rules at most every `INTERVAL_S` seconds, for all callers together. Thread-safe.
+    """Evaluates the rules for all callers, at most once every `INTERVAL_S` seconds. Thread-safe.
 
-    Raises `DatabaseUnavailable` and `LogUnavailable`.
+    Its methods raise `DatabaseUnavailable` and `LogUnavailable`.
     """
 
     def __init__(
@@ -92,36 +70,32 @@ class AlertEvaluator:
         self._started_us = calendar.now_us()
         self._evaluated_us: int | None = None
         self._silence: ChainSilence | None = None
-        self._active: dict[tuple[str, str], _Active] = {}
-        self._alerts: list[Alert] = []
+        self._active: list[Alert] = []
         self._evaluating = Lock()
 
     def current(self) -> Alerts:
-        """The worst `LIMIT` alerts, and the number of further ones."""
+        """Return the worst `LIMIT` alerts, and the number of further alerts."""
         alerts = self.active()
         return Alerts(alerts[:LIMIT], max(0, len(alerts) - LIMIT))
 
     def active(self) -> list[Alert]:
-        """All active alerts, worst first.
-
-        `subject` is the id of a store or a product, `store/till`, or empty for the whole chain.
-        """
-        # During an evaluation other threads get the last result, if there is one.
+        """Return all active alerts, the worst first."""
+        # During an evaluation, other threads get the last result. They wait only for the first result.
         if not self._evaluating.acquire(blocking=self._evaluated_us is None):
-            return self._alerts
+            return self._active
         try:
             now_us = self._calendar.now_us()
             if self._evaluated_us is None or now_us - self._evaluated_us >= INTERVAL_S * 1_000_000:
                 with self._database.snapshot() as reader:
                     self._evaluate(reader, now_us)
                 self._evaluated_us = now_us
-            return self._alerts
+            return self._active
         finally:
             self._evaluating.release()
 
     def counts(self) -> dict[str, int]:
-        """The number of active alerts of each enabled rule at the last evaluation."""
-        counts = Counter(alert.rule for alert in self._alerts)
+        """Return the number of active alerts of each enabled rule at the last evaluation."""
+        counts = Counter(alert.rule for alert in self._active)
         return {rule.name: counts[rule.name] for rule in RULES if rule.threshold(self._settings)}
 
     def _evaluate(self, reader: Reader, now_us: int) -> None:
@@ -129,41 +103,48 @@ class AlertEvaluator:
         moment_us = now_us - lag.seconds * 1_000_000
         context = self._contexts.read(reader, moment_us, self._stores(), lag, self._silence)
         silences = now_us - self._started_us >= GRACE_S * 1_000_000
-        self._active = self._activate(list(findings(context, silences)))
-        silent_chain = self._active.get(("silent_chain", ""))
-        if silent_chain is not None:
-            minutes = silent_chain.finding.values["minutes"]
-            self._silence = ChainSilence(context.moment - minutes * MINUTE, context.moment)
-        self._alerts = [active.alert() for active in sorted(self._active.values(), key=_Active.order)]
+        self._active = self._activate(findings(context, silences))
+        for alert in self._active:
+            if alert.rule == "silent_chain":
+                minutes = int(alert.values["minutes"])
+                self._silence = ChainSilence(context.moment - minutes * MINUTE, context.moment)
 
-    def _activate(self, found: list[Finding]) -> dict[tuple[str, str], _Active]:
-        """The findings that fire now, and those that fired before and have not cleared."""
-        now = self._calendar.local_now()
-        active: dict[tuple[str, str], _Active] = {}
+    def _activate(self, found: Iterable[Finding]) -> list[Alert]:
+        """Return the alerts that fire now, and the alerts that fired before and have not cleared, the worst first."""
+        now = self._calendar.local_now().isoformat(timespec="seconds")
+        since = {(alert.rule, alert.subject): alert.since for alert in self._active}
+        active: list[Alert] = []
         covered: set[str] = set()
-        for finding in sorted(found, key=lambda each: _ORDER[each.rule.name]):
-            rule = finding.rule
-            key, threshold = (rule.name, finding.subject), rule.threshold(self._settings)
-            before = self._active.get(key)
-            fires = finding.significant and finding.figure >= threshold and rule.name not in covered
-            if fires or (before is not None and finding.figure * 100 >= threshold * CLEAR_PERCENT):
-                active[key] = _Active(finding, before.since if before else now)
+        for finding in sorted(found, key=_order):
+            rule, key = finding.rule, (finding.rule.name, finding.subject)
+            fires = finding.significant and finding.figure >= rule.threshold(self._settings)
+            if key in since or (fires and rule.name not in covered):
+                fired = since.get(key, now)
+                active.append(
+                    Alert(rule.name, rule.level, fired, finding.subject, finding.title, finding.values, finding.link)
+                )
                 covered.update(rule.covers)
         return active
 
 
-class LagMeter:
-    """Measures how long acknowledged records have been missing from the figures, by regular notes.
+def _order(finding: Finding) -> tuple[int, int | Decimal, str]:
+    """Return a sort key that puts the worst finding first."""
+    return _ORDER[finding.rule.name], -finding.figure, finding.subject
 
-    The time of a receipt cannot show this: the first receipt after a quiet hour is not an hour late.
+
+class LagMeter:
+    """Measures for how long acknowledged records have been missing from the figures.
+
+    The times of receipts cannot show the lag, because the first receipt after a quiet hour is not an hour late. The
+    meter therefore notes at each measurement how many records were acknowledged by then.
     """
 
     def __init__(self) -> None:
-        # Each note has a time and the number of records acknowledged by then.
+        # Pairs of a time and the number of records that were acknowledged by then.
         self._notes: list[tuple[int, int]] = []
 
     def measure(self, reader: Reader, log: Log, now_us: int) -> Lag:
-        """The lag of the figures. It may be too short by the time between two measurements, but is never too long."""
+        """Return the lag of the figures. It may be too short by the interval between two measurements."""
         records, lag = int(reader.query("SELECT records FROM state")[0]["records"]), log.lag()
         if len(self._notes) >= _LAG_NOTES:
             self._notes = self._notes[::2]

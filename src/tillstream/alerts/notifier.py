@@ -1,29 +1,48 @@
-"""The notifier: evaluates the alerts at regular intervals and sends each one that fires or clears to the webhook."""
+"""Notifications about alerts: the notifier finds the alerts that fire and clear, and the webhook posts them."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from threading import Event
-from typing import Any
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 import structlog
 
 from tillstream.alerts.evaluator import Alert
 from tillstream.alerts.rules import GRACE_S, INTERVAL_S
+from tillstream.client.control import ControlClient, RequestFailed
 from tillstream.clock import Clock, utc
 from tillstream.config.files import replace_file
+from tillstream.config.settings import Settings
 from tillstream.queries.serialization import zulu
+
+QUEUE_LIMIT = 1_000
+"""The maximum number of events in the queue. The oldest of them is dropped first."""
+
+PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+"""The pauses between two attempts. The last pause repeats."""
+
+MAX_AGE_S = 3_600.0
+"""The age at which an event is dropped."""
+
+WARNING_INTERVAL_S = 600.0
+"""The minimum interval between two log events about failures."""
 
 logger = structlog.get_logger()
 
 
 class Notifier:
-    """Sends an event for each alert that fires or clears. `page` returns the address of the page, for links.
+    """Sends an event for each alert that fires or clears.
 
-    The reported alerts are saved in `state_file`. After a restart an alert that is still active is not reported
-    again; one that ended in between is reported as cleared once silence can be judged again.
+    `active` returns the active alerts, `send` accepts the events, and `page` returns the address of the page for links.
+    `state_file` has the reported alerts. After a restart, an alert that is still active is not reported again. An alert
+    that cleared in the meantime is reported after `GRACE_S`, because silence fires no alerts before that.
     """
 
     def __init__(
@@ -50,7 +69,7 @@ class Notifier:
             self.check()
 
     def check(self) -> None:
-        """Evaluate once and report the changes. Only the first of several consecutive failures is logged."""
+        """Report the changes since the last check. Only the first of several consecutive failures is logged."""
         try:
             active = {(alert.rule, alert.subject, alert.since): alert for alert in self._active()}
         except Exception as error:  # noqa: BLE001 - the notifier must survive any failure
@@ -59,7 +78,7 @@ class Notifier:
             self._failing = True
             return
         self._failing = False
-        before = self._state()
+        before = {*self._reported, *self._before_restart}
         for key in self._reported.keys() - active.keys():
             self._report("cleared", self._reported[key])
         for key, alert in active.items():
@@ -70,11 +89,8 @@ class Notifier:
             for alert in self._before_restart.values():
                 self._report("cleared", alert)
             self._before_restart = {}
-        if self._state() != before:
+        if {*self._reported, *self._before_restart} != before:
             self._save()
-
-    def _state(self) -> set[tuple[str, ...]]:
-        return {*self._reported, *self._before_restart}
 
     def _save(self) -> None:
         alerts = [*self._before_restart.values(), *self._reported.values()]
@@ -89,7 +105,7 @@ class Notifier:
 
 
 def _read(state_file: Path) -> list[Alert]:
-    """The alerts that were reported before the restart; none if the file cannot be read."""
+    """Return the alerts that were reported before the restart. A file that cannot be read counts as empty."""
     try:
         return msgspec.json.decode(state_file.read_bytes(), type=list[Alert])
     except FileNotFoundError:
@@ -97,3 +113,81 @@ def _read(state_file: Path) -> list[Alert]:
     except (OSError, msgspec.DecodeError) as error:
         logger.warning("alerts.state_unreadable", file=str(state_file), reason=str(error))
         return []
+
+
+class _QueuedEvent(NamedTuple):
+    body: bytes
+    queued_s: float
+
+
+class Webhook:
+    """Posts events in order. An event is retried until it is accepted, refused or too old.
+
+    Log events contain only the host of the receiver, because the rest of its address is a secret.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        pauses_s: tuple[float, ...] = PAUSES_S,
+        max_age_s: float = MAX_AGE_S,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._url = settings.alert_webhook_url
+        self._host = urlsplit(self._url).netloc
+        timeout_s = settings.alert_webhook_timeout_ms / 1_000
+        self._client = ControlClient(timeout_s, pauses_s=pauses_s, limit_bytes=0)
+        self._max_age_s = max_age_s
+        self._now = now
+        self._queue: SimpleQueue[_QueuedEvent | None] = SimpleQueue()
+        self._closing = Event()
+        self._dropped = 0
+        self._warned_s: float | None = None
+        # A receiver that hangs must not delay the end of the process, so this is a daemon thread.
+        self._thread = Thread(target=self._run, name="webhook", daemon=True)
+        self._thread.start()
+
+    def send(self, event: dict[str, Any]) -> None:
+        """Queue an event. It is posted as JSON. Never blocks."""
+        if self._queue.qsize() >= QUEUE_LIMIT:
+            with suppress(Empty):
+                self._queue.get_nowait()
+                self._dropped += 1
+        self._queue.put(_QueuedEvent(msgspec.json.encode(event), self._now()))
+
+    def close(self, timeout_s: float = 1.0) -> None:
+        """Stop the thread after its current attempt. Returns at the latest after the time-out."""
+        self._closing.set()
+        self._queue.put(None)
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while (event := self._queue.get()) is not None and not self._closing.is_set():
+            self._deliver(event)
+
+    def _deliver(self, event: _QueuedEvent) -> None:
+        def wait(reason: str, pause_s: float) -> bool:
+            self._warn(reason)
+            return self._now() - event.queued_s < self._max_age_s and not self._closing.wait(pause_s)
+
+        try:
+            response = self._client.send(self._url, event.body, {"Content-Type": "application/json"}, wait)
+        except RequestFailed:
+            return
+        if 200 <= response.status < 300:
+            self._report_recovery()
+        elif not response.retryable:
+            logger.warning("webhook.refused", host=self._host, reason=f"it answered {response.status}")
+
+    def _warn(self, reason: str) -> None:
+        now = self._now()
+        if self._warned_s is None or now - self._warned_s >= WARNING_INTERVAL_S:
+            self._warned_s = now
+            waiting = self._queue.qsize() + 1
+            logger.warning("webhook.failed", host=self._host, reason=reason, waiting=waiting, dropped=self._dropped)
+
+    def _report_recovery(self) -> None:
+        if self._warned_s is not None:
+            self._warned_s = None
+            logger.info("webhook.recovered", host=self._host, dropped=self._dropped)

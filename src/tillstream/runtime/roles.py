@@ -208,7 +208,7 @@ def _webhook(settings: Settings) -> Iterator[Callable[[dict[str, Any]], None]]:
     if not settings.alert_webhook_url:
         yield lambda _: None
         return
-    from tillstream.alerts.webhook import Webhook
+    from tillstream.alerts.notifier import Webhook
 
     with closing(Webhook(settings)) as webhook:
         yield webhook.send

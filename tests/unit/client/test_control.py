@@ -176,7 +176,7 @@ def test_only_this_machine_is_trusted_with_any_certificate(server: Server, tmp_p
 
 def test_the_library_is_loaded_with_the_first_request() -> None:
     program = (
-        "import sys, tillstream.cli.main, tillstream.client.control, tillstream.alerts.webhook, tillstream.composition,"
+        "import sys, tillstream.cli.main, tillstream.client.control, tillstream.alerts.notifier, tillstream.composition,"
         " tillstream.runtime.roles; sys.exit('httpx' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
