@@ -1,28 +1,30 @@
-"""An overview recounted from single receipts by the documented rules, without SQL."""
+"""An independent calculation of the overview from single receipts. It follows the documented rules and uses no SQL."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from typing import Any
 
-from tests.support.recount import amount, cents, read_line, text, totals
+from tests.support.recount import UNALLOCATED, ReceiptFigures, cents, read_receipt
 from tillstream.receipt.model import receipt_key
 
-GONE = "(unallocated)"
 ZERO = Decimal(0)
+MEASURES = ("revenue", "net", "tax", "receipts", "quantity", "lines", "refunds", "refund_count")
 
 Row = dict[str, Any]
+Days = tuple[date, date]
+"""The first and the last day of a period."""
 
 
 @dataclass(frozen=True)
-class Sold:
-    """One receipt: its business day, the time of sale on the till's clock, and its parts."""
+class Sale:
+    """A receipt. `sold` is its time on the till's clock, and `received` is its position in the order of arrival."""
 
     day: date
     sold: datetime
@@ -30,262 +32,324 @@ class Sold:
     store: str
     till: str
     key: str
-    figures: Row
-    lines: tuple[Row, ...]
-    settlements: tuple[tuple[str, Decimal], ...]
+    figures: ReceiptFigures
 
 
-def sold(body: Row, day: date, received: int) -> Sold:
-    """A receipt from its body; `received` is its number in the order of arrival."""
-    read = json.loads(json.dumps(body), parse_float=Decimal, parse_int=Decimal)
-    gross = cents(amount(read["documentTotal"]["grossTotal"]) or ZERO)
-    lines = [read_line(line, number) for number, line in enumerate(read["lines"])]
-    net, tax = totals(read["documentTotal"], gross, lines)
-    items = sum(line["items"] for line in lines)
-    figures = {"revenue": gross, "net": net, "tax": tax, "receipts": 1, "quantity": items, "lines": len(lines),
-               "refunds": min(gross, ZERO), "refund_count": int(gross < 0)}  # fmt: skip
-    rest = gross - sum(line["gross"] for line in lines), net - sum(line["net"] for line in lines)
-    if any(rest):
-        lines.append({"category": GONE, "product": GONE, "description": GONE, "rate": GONE, "gross": rest[0],
-                      "net": rest[1], "items": 0, "count": 0})  # fmt: skip
-    paid = [(text(each["paymentMechanism"]), cents(amount(each["settlementAmount"]) or ZERO))
-            for each in read["settlements"]]  # fmt: skip
-    key = receipt_key(body["storeID"], body["terminalID"], body["cashReceiptID"], body["date"])
-    return Sold(day, datetime.fromisoformat(body["date"]), received, body["storeID"], body["terminalID"], key,
-                figures, tuple(lines), tuple(paid))  # fmt: skip
+def sale(body: Row, day: date, received: int) -> Sale:
+    figures = read_receipt(json.loads(json.dumps(body), parse_float=Decimal, parse_int=Decimal))
+    store, till, number, sold = (body[name] for name in ("storeID", "terminalID", "cashReceiptID", "date"))
+    key = receipt_key(store, till, number, sold)
+    return Sale(day, datetime.fromisoformat(sold), received, store, till, key, figures)
 
 
-def change(now: Any, before: Any) -> str | None:
+def change(current: Any, before: Any) -> str | None:
+    """The change in percent with one decimal, "new" if only the current value exists, or None."""
     if not before:
-        return "new" if now else None
-    percent = (Fraction(now) - Fraction(before)) * 100 / abs(Fraction(before))
+        return "new" if current else None
+    percent = (Fraction(current) - Fraction(before)) * 100 / abs(Fraction(before))
     tenths = abs(percent) * 10
-    whole = int(tenths) + (tenths - int(tenths) >= Fraction(1, 2))
-    return f"{'-' if percent < 0 and whole else ''}{whole // 10}.{whole % 10}"
+    rounded = int(tenths) + (tenths - int(tenths) >= Fraction(1, 2))
+    return f"{'-' if percent < 0 and rounded else ''}{rounded // 10}.{rounded % 10}"
 
 
-class Expected:
-    """The expected panels of an overview. `requested` and `previous` are first and last days, `cutoff` is an offset.
+class ExpectedOverview:
+    """The expected panels of an overview.
 
-    `scope` are the query's parameters, `stores` those of a region; `start` is the time of the day at
-    which business days begin.
+    `cutoff` is the time since the start of the last day at which a live comparison ends. `scope` are the parameters of
+    the query, and `region_stores` are the stores of the region in the scope.
     """
 
-    def __init__(self, receipts: Iterable[Sold], requested: tuple[date, date], previous: tuple[date, date],
-                 cutoff: timedelta | None, start: timedelta, scope: Row, stores: Sequence[str]) -> None:  # fmt: skip
-        self.every = list(receipts)
-        self.days, self.cutoff, self.start, self.scope, self.stores = requested, cutoff, start, scope, stores
-        self.of_lines = bool({"category", "product"} & set(scope))
-        self.empty = not self._within(self.every, previous, None)
-        own = [each for each in self.every if self._has(each)]
-        self.own = own
-        self.all = self._within(own, requested, None)
-        self.now, self.then = self._within(own, requested, cutoff), self._within(own, previous, cutoff)
-        self.whole_then = self._within(own, previous, None)
-        self.previous = previous
+    def __init__(
+        self,
+        sales: Iterable[Sale],
+        requested_days: Days,
+        previous_days: Days,
+        cutoff: timedelta | None,
+        day_start: timedelta,
+        scope: Row,
+        region_stores: Sequence[str],
+    ) -> None:
+        self.days, self.previous_days = requested_days, previous_days
+        self.cutoff, self.day_start = cutoff, day_start
+        self.scope, self.region_stores = scope, region_stores
+        self.by_line = bool({"category", "product"} & set(scope))
+        all_sales = list(sales)
+        self.empty = not self._within(all_sales, previous_days, None)
+        self.in_scope = [each for each in all_sales if self._is_in_scope(each)]
+        self.requested = self._within(self.in_scope, requested_days, None)
+        self.previous = self._within(self.in_scope, previous_days, None)
+        self.compared = tuple(self._within(self.in_scope, days, cutoff) for days in (requested_days, previous_days))
+        """The sales of both periods before the cutoff."""
 
-    def _has(self, each: Sold) -> bool:
+    def _is_in_scope(self, each: Sale) -> bool:
         if "region" in self.scope:
-            return each.store in self.stores
+            return each.store in self.region_stores
         return all(getattr(each, name) == self.scope[name] for name in ("store", "till") if name in self.scope)
 
-    def _within(self, receipts: list[Sold], days: tuple[date, date], cutoff: timedelta | None) -> list[Sold]:
-        end = None if cutoff is None else datetime.combine(days[1], datetime.min.time()) + self.start + cutoff
-        return [each for each in receipts if days[0] <= each.day <= days[1]
-                and (end is None or each.day < days[1] or each.sold < end)]  # fmt: skip
+    def _within(self, sales: list[Sale], days: Days, cutoff: timedelta | None) -> list[Sale]:
+        end = None if cutoff is None else datetime.combine(days[1], datetime.min.time()) + self.day_start + cutoff
+        return [
+            each
+            for each in sales
+            if days[0] <= each.day <= days[1] and (end is None or each.day < days[1] or each.sold < end)
+        ]
 
-    def lines(self, receipts: list[Sold]) -> list[tuple[Sold, Row]]:
+    def _lines(self, sales: list[Sale]) -> Iterator[tuple[Sale, Row]]:
+        """The lines in the scope, each with its sale."""
         names = [name for name in ("category", "product") if name in self.scope]
-        return [(each, line) for each in receipts for line in each.lines
-                if all(line[name] == self.scope[name] for name in names)]  # fmt: skip
+        for each in sales:
+            for line in each.figures.lines:
+                if all(line[name] == self.scope[name] for name in names):
+                    yield each, line
 
-    def sums(self, receipts: list[Sold]) -> Row:
-        if not self.of_lines:
-            names = ("revenue", "net", "tax", "receipts", "quantity", "lines", "refunds", "refund_count")
-            return {name: sum((each.figures[name] for each in receipts), ZERO) for name in names}
-        found = [line for _, line in self.lines(receipts)]
+    def _sums(self, sales: list[Sale]) -> Row:
+        if not self.by_line:
+            return {name: sum((each.figures.totals[name] for each in sales), ZERO) for name in MEASURES}
+        lines = [line for _, line in self._lines(sales)]
         sums = {
-            "revenue": sum((line["gross"] for line in found), ZERO),
-            "net": sum((line["net"] for line in found), ZERO),
-            "quantity": sum(line["items"] for line in found),
-            "lines": sum(line["count"] for line in found),
+            "revenue": sum((line["gross"] for line in lines), ZERO),
+            "net": sum((line["net"] for line in lines), ZERO),
+            "quantity": sum(line["items"] for line in lines),
+            "lines": sum(line["count"] for line in lines),
         }
-        return sums | {"tax": sums["revenue"] - sums["net"]}  # fmt: skip
+        return sums | {"tax": sums["revenue"] - sums["net"]}
 
-    def by(self, receipts: list[Sold], name: str) -> dict[str, Decimal]:
-        """Revenue by category, product or store."""
+    def _revenue_by(self, sales: list[Sale], name: str) -> dict[str, Decimal]:
+        """The revenue by `category`, `product` or `store`."""
         found: dict[str, Decimal] = defaultdict(lambda: ZERO)
-        if name == "store" and not self.of_lines:
-            for each in receipts:
-                found[each.store] += each.figures["revenue"]
+        if name == "store" and not self.by_line:
+            for each in sales:
+                found[each.store] += each.figures.totals["revenue"]
         else:
-            for each, line in self.lines(receipts):
+            for each, line in self._lines(sales):
                 found[each.store if name == "store" else line[name]] += line["gross"]
         return dict(found)
 
-    def compared(self, name: str, key: str) -> Row:
-        now, then = (self.by(side, name).get(key, ZERO) for side in (self.now, self.then))
-        revenue = self.by(self.all, name).get(key, ZERO)
-        return {"revenue": f"{cents(revenue)}", "before": None if self.empty else f"{cents(then)}",
-                "change": None if self.empty else change(now, then)}  # fmt: skip
+    def _compared_revenue(self, name: str, key: str) -> Row:
+        current, before = (self._revenue_by(sales, name).get(key, ZERO) for sales in self.compared)
+        revenue = self._revenue_by(self.requested, name).get(key, ZERO)
+        return {
+            "revenue": f"{cents(revenue)}",
+            "before": None if self.empty else f"{cents(before)}",
+            "change": None if self.empty else change(current, before),
+        }
 
     def tiles(self) -> Row:
-        value, now, then = (self.sums(side) for side in (self.all, self.now, self.then))
-        found: Row = {}
-        for name in ("revenue", "net", "tax", "lines", "quantity"):
-            found[name] = self._tile(value[name], now[name], then[name], money=name in ("revenue", "net", "tax"))
-        if self.of_lines:
+        values, current, before = (self._sums(sales) for sales in (self.requested, *self.compared))
+        names = ["revenue", "net", "tax", "lines", "quantity", *([] if self.by_line else ["receipts", "refunds"])]
+        found = {name: self._tile(name, values[name], current[name], before[name]) for name in names}
+        if self.by_line:
             return found
-        found["receipts"] = self._tile(value["receipts"], now["receipts"], then["receipts"], money=False)
-        refunds = self._tile(value["refunds"], -now["refunds"], -then["refunds"], money=True)
-        refunds["before"] = None if self.empty else f"{cents(then['refunds'])}"
-        found["refunds"] = refunds | {"count": value["refund_count"]}
-        for name, top in (("average_ticket", "revenue"), ("items_per_ticket", "quantity")):
-            value_, now_, then_ = (ratio(side[top], side["receipts"]) for side in (value, now, then))
-            found[name] = {"value": shown(value_), "before": None if self.empty else shown(then_),
-                           "change": None if self.empty or now_ is None else change(now_, then_)}  # fmt: skip
+        found["refunds"]["count"] = values["refund_count"]
+        for name, measure in (("average_ticket", "revenue"), ("items_per_ticket", "quantity")):
+            value, current_ratio, before_ratio = (
+                _ratio(sums[measure], sums["receipts"]) for sums in (values, current, before)
+            )
+            found[name] = {
+                "value": _two_decimals(value),
+                "before": None if self.empty else _two_decimals(before_ratio),
+                "change": None if self.empty or current_ratio is None else change(current_ratio, before_ratio),
+            }
         return found
 
-    def _tile(self, value: Any, now: Any, then: Any, *, money: bool) -> Row:
-        write: Callable[[Any], Any] = (lambda each: f"{cents(each)}") if money else int
-        return {"value": write(value), "before": None if self.empty else write(then),
-                "change": None if self.empty else change(now, then)}  # fmt: skip
+    def _tile(self, name: str, value: Any, current: Any, before: Any) -> Row:
+        is_amount = name in ("revenue", "net", "tax", "refunds")
+        value_text, before_text = (f"{cents(each)}" if is_amount else int(each) for each in (value, before))
+        # Refunds are negative, but more refunds are an increase.
+        sign = -1 if name == "refunds" else 1
+        return {
+            "value": value_text,
+            "before": None if self.empty else before_text,
+            "change": None if self.empty else change(sign * current, sign * before),
+        }
 
     def categories(self) -> list[Row]:
-        pieces: Counter[str] = Counter()
-        for _, line in self.lines(self.all):
-            pieces[line["category"]] += line["items"]
-        now, then = self.by(self.all, "category"), self.by(self.then, "category")
-        names = [name for name in {*now, *then} if name != GONE or now.get(name) or then.get(name)]
-        return [{"category": name, "quantity": pieces[name], **self.compared("category", name)}
-                for name in sorted(names, key=lambda each: (-now.get(each, ZERO), each))][:20]  # fmt: skip
+        quantities: Counter[str] = Counter()
+        for _, line in self._lines(self.requested):
+            quantities[line["category"]] += line["items"]
+        revenue, before = (self._revenue_by(sales, "category") for sales in (self.requested, self.compared[1]))
+        names = [name for name in {*revenue, *before} if name != UNALLOCATED or revenue.get(name) or before.get(name)]
+        return [
+            {"category": name, "quantity": quantities[name], **self._compared_revenue("category", name)}
+            for name in _largest_first(names, revenue)
+        ][:20]
 
     def hours(self) -> Row:
-        first = self.start // timedelta(hours=1)
+        first = self.day_start // timedelta(hours=1)
         cells: dict[tuple[str, int], Decimal] = defaultdict(lambda: ZERO)
-        for each, line in self.lines(self.all):
-            cells[line["category"], (each.sold.hour - first) % 24] += line["gross"]
-        names = [row["category"] for row in self.categories() if any(key[0] == row["category"] for key in cells)][:10]
-        places = sorted(place for name, place in cells if name in names)
-        span = range(places[0], places[-1] + 1) if places else range(0)
-        rows = [{"category": name, "revenue": [f"{cents(cells[name, place])}" if (name, place) in cells else None
-                                               for place in span]} for name in names]  # fmt: skip
-        return {"hours": [(first + place) % 24 for place in span], "rows": rows}
+        for each, line in self._lines(self.requested):
+            cells[line["category"], self._hour(each)] += line["gross"]
+        sold = {category for category, _ in cells}
+        names = [row["category"] for row in self.categories() if row["category"] in sold][:10]
+        hours = sorted(hour for name, hour in cells if name in names)
+        span = range(hours[0], hours[-1] + 1) if hours else range(0)
+        rows = [
+            {
+                "category": name,
+                "revenue": [f"{cents(cells[name, hour])}" if (name, hour) in cells else None for hour in span],
+            }
+            for name in names
+        ]
+        return {"hours": [(first + hour) % 24 for hour in span], "rows": rows}
+
+    def _hour(self, each: Sale) -> int:
+        """The hour of a sale since the start of the business day."""
+        return (each.sold.hour - self.day_start // timedelta(hours=1)) % 24
 
     def payments(self) -> list[Row] | None:
-        if self.of_lines:
+        if self.by_line:
             return None
-        paid: dict[str, list[Decimal]] = defaultdict(list)
-        for each in self.all:
-            for mechanism, value in each.settlements:
-                paid[mechanism].append(value)
-        whole = sum(sum(each) for each in paid.values())
-        return [{"mechanism": name, "revenue": f"{cents(Decimal(sum(paid[name])))}", "settlements": len(paid[name]),
-                 "share": (change(sum(paid[name]) + whole, whole) or "0.0") if whole > 0 else None}
-                for name in sorted(paid, key=lambda each: (-sum(paid[each]), each))]  # fmt: skip
+        amounts: dict[str, list[Decimal]] = defaultdict(list)
+        for each in self.requested:
+            for mechanism, paid in each.figures.payments:
+                amounts[mechanism].append(paid)
+        sums = {name: sum(paid, ZERO) for name, paid in amounts.items()}
+        total = sum(sums.values(), ZERO)
+        return [
+            {
+                "mechanism": name,
+                "revenue": f"{cents(sums[name])}",
+                "settlements": len(amounts[name]),
+                "share": (change(sums[name] + total, total) or "0.0") if total > 0 else None,
+            }
+            for name in _largest_first(sums, sums)
+        ]
 
     def vat(self) -> list[Row]:
-        rates: dict[str, list[Decimal]] = defaultdict(lambda: [ZERO, ZERO])
-        for _, line in self.lines(self.all):
-            rates[line["rate"]][0] += line["gross"]
-            rates[line["rate"]][1] += line["net"]
-        return [{"rate": name, "revenue": f"{cents(rates[name][0])}", "net": f"{cents(rates[name][1])}",
-                 "tax": f"{cents(rates[name][0] - rates[name][1])}"}
-                for name in sorted(rates, key=lambda each: (-rates[each][0], each))
-                if name != GONE or any(rates[name])]  # fmt: skip
+        gross: dict[str, Decimal] = defaultdict(lambda: ZERO)
+        net: dict[str, Decimal] = defaultdict(lambda: ZERO)
+        for _, line in self._lines(self.requested):
+            gross[line["rate"]] += line["gross"]
+            net[line["rate"]] += line["net"]
+        return [
+            {
+                "rate": rate,
+                "revenue": f"{cents(gross[rate])}",
+                "net": f"{cents(net[rate])}",
+                "tax": f"{cents(gross[rate] - net[rate])}",
+            }
+            for rate in _largest_first(gross, gross)
+            if rate != UNALLOCATED or gross[rate] or net[rate]
+        ]
 
     def products(self) -> Row | None:
         if "product" in self.scope:
             return None
-        value, now, then = (self.by(side, "product") for side in (self.all, self.now, self.then))
-        losses = {name: base - now.get(name, ZERO) for name, base in then.items() if base > 0 and name != GONE}
-        top = sorted((name for name in value if name != GONE), key=lambda each: (-value[each], each))[:12]
-        sinking = sorted((name for name in losses if losses[name] > 0), key=lambda each: (-losses[each], each))[:8]
+        revenue, current, before = (self._revenue_by(sales, "product") for sales in (self.requested, *self.compared))
+        losses = {
+            name: base - current.get(name, ZERO) for name, base in before.items() if base > 0 and name != UNALLOCATED
+        }
+        top = _largest_first((name for name in revenue if name != UNALLOCATED), revenue)[:12]
+        sinking = _largest_first((name for name in losses if losses[name] > 0), losses)[:8]
         return {"top": [self._product(name) for name in top], "sinking": [self._product(name) for name in sinking]}
 
     def _product(self, name: str) -> Row:
-        found = [line for _, line in self.lines(self.all) if line["product"] == name]
-        named = found or [line for _, line in self.lines(self.whole_then) if line["product"] == name]
-        return {"product": name, "description": max(line["description"] for line in named),
-                "quantity": sum(line["items"] for line in found), **self.compared("product", name)}  # fmt: skip
+        lines = [line for _, line in self._lines(self.requested) if line["product"] == name]
+        described = lines or [line for _, line in self._lines(self.previous) if line["product"] == name]
+        return {
+            "product": name,
+            "description": max(line["description"] for line in described),
+            "quantity": sum(line["items"] for line in lines),
+            **self._compared_revenue("product", name),
+        }
 
     def shops(self) -> Row | None:
         if "store" in self.scope:
             return None
-        value, now, then = (self.by(side, "store") for side in (self.all, self.now, self.then))
-        ratios = {name: Fraction(now.get(name, ZERO)) / Fraction(base) for name, base in then.items() if base > 0}
-        ranked = sorted(ratios, key=lambda each: (-ratios[each], -value.get(each, ZERO), each))
-        gone = [name for name in ranked if name not in value]
-        worst = list(reversed(ranked))[: min(8, max(len(ranked) // 2, len(gone)))]
-        new = sorted((name for name in value if name not in ratios), key=lambda each: (-value[each], each))
-        best = [name for name in [*ranked, *new] if name not in worst and name in value][:8]
+        revenue, current, before = (self._revenue_by(sales, "store") for sales in (self.requested, *self.compared))
+        ratios = {name: Fraction(current.get(name, ZERO)) / Fraction(base) for name, base in before.items() if base > 0}
+        ranked = sorted(ratios, key=lambda name: (-ratios[name], -revenue.get(name, ZERO), name))
+        closed = [name for name in ranked if name not in revenue]
+        worst = list(reversed(ranked))[: min(8, max(len(ranked) // 2, len(closed)))]
+        new = _largest_first((name for name in revenue if name not in ratios), revenue)
+        best = [name for name in [*ranked, *new] if name not in worst and name in revenue][:8]
         return {"best": [self._shop(name) for name in best], "worst": [self._shop(name) for name in worst]}
 
     def _shop(self, name: str) -> Row:
-        first = self.start // timedelta(hours=1)
         hours: dict[int, Decimal] = defaultdict(lambda: ZERO)
-        mine = [each for each in self.all if each.store == name]
-        for each in mine if not self.of_lines else ():
-            hours[(each.sold.hour - first) % 24] += each.figures["revenue"]
-        for each, line in self.lines(mine) if self.of_lines else ():
-            hours[(each.sold.hour - first) % 24] += line["gross"]
+        for each in self.requested:
+            if each.store == name:
+                amounts = self._amounts(each)
+                if amounts:
+                    hours[self._hour(each)] += sum(amounts, ZERO)
         span = range(min(hours), max(hours) + 1) if hours else range(0)
-        return {"store": name, "hours": [f"{cents(hours[place])}" for place in span], **self.compared("store", name)}
+        revenue = [f"{cents(hours[hour])}" for hour in span]
+        return {"store": name, "hours": revenue, **self._compared_revenue("store", name)}
+
+    def _amounts(self, each: Sale) -> list[Decimal]:
+        """The revenue of a sale in the scope: of the receipt, or of its lines."""
+        if self.by_line:
+            return [line["gross"] for _, line in self._lines([each])]
+        return [each.figures.totals["revenue"]]
 
     def tills(self) -> list[Row] | None:
         if set(self.scope) != {"store"}:
             return None
-        return [{"till": till, "revenue": f"{cents(sum((each.figures['revenue'] for each in mine), ZERO))}",
-                 "receipts": len(mine), "last": max(each.sold for each in mine).isoformat()}
-                for till in sorted({each.till for each in self.all})
-                if (mine := [each for each in self.all if each.till == till])]  # fmt: skip
+        by_till: dict[str, list[Sale]] = defaultdict(list)
+        for each in self.requested:
+            by_till[each.till].append(each)
+        return [
+            {
+                "till": till,
+                "revenue": f"{cents(sum((each.figures.totals['revenue'] for each in sales), ZERO))}",
+                "receipts": len(sales),
+                "last": max(each.sold for each in sales).isoformat(),
+            }
+            for till, sales in sorted(by_till.items())
+        ]
 
     def latest(self) -> list[str]:
-        """The keys of the latest receipts, newest first."""
-        found = {each.key: each.received for each in self.all}
-        if self.of_lines:
-            found = {each.key: each.received for each, _ in self.lines(self.all)}
-        return sorted(found, key=lambda each: -found[each])[:12]
+        """The keys of the latest receipts, the newest first."""
+        received = {each.key: each.received for each in self.requested if self._amounts(each)}
+        return sorted(received, key=lambda key: -received[key])[:12]
 
     def pace(self) -> Row:
         days = (self.days[1] - self.days[0]).days + 1
-        size = timedelta(minutes=1) if days == 1 else timedelta(hours=1) if days <= 7 else timedelta(days=1)
-        return self._series(self.all, self.days[0], size) | {
-            "before": self._series(self.whole_then, self.previous[0], size)
+        step = timedelta(minutes=1) if days == 1 else timedelta(hours=1) if days <= 7 else timedelta(days=1)
+        return self._series(self.requested, self.days[0], step) | {
+            "before": self._series(self.previous, self.previous_days[0], step)
         }
 
-    def _series(self, receipts: list[Sold], first: date, size: timedelta) -> Row:
-        found: dict[int, list[Decimal]] = defaultdict(list)
-        start = datetime.combine(first, datetime.min.time()) + self.start
-        for each in receipts:
-            offset = (each.day - first).days if size == timedelta(days=1) else (each.sold - start) // size
-            if self.of_lines:
-                found[offset] += [line["gross"] for _, line in self.lines([each])]
-            else:
-                found[offset].append(each.figures["revenue"])
-        offsets = sorted(each for each in found if found[each])
-        return {"offset": offsets, "revenue": [f"{cents(sum(found[each], ZERO))}" for each in offsets],
-                "receipts": None if self.of_lines else [len(found[each]) for each in offsets]}  # fmt: skip
+    def _series(self, sales: list[Sale], first: date, step: timedelta) -> Row:
+        amounts: dict[int, list[Decimal]] = defaultdict(list)
+        start = datetime.combine(first, datetime.min.time()) + self.day_start
+        for each in sales:
+            offset = (each.day - first).days if step == timedelta(days=1) else (each.sold - start) // step
+            amounts[offset] += self._amounts(each)
+        offsets = sorted(offset for offset in amounts if amounts[offset])
+        return {
+            "offset": offsets,
+            "revenue": [f"{cents(sum(amounts[offset], ZERO))}" for offset in offsets],
+            "receipts": None if self.by_line else [len(amounts[offset]) for offset in offsets],
+        }
 
     def reporting(self, now: datetime) -> tuple[Row, Row]:
-        """The tiles of shops and tills at this wall-clock time, without a list of shops."""
-        lasts: dict[str, datetime] = {}
-        for each in self.all:
-            lasts[each.store] = max(lasts.get(each.store, each.sold), each.sold)
-        recent = [each for each in self.own if (self.days[1] - each.day).days < 14 and each.day <= self.days[1]]
-        recent += self.all
-        silent = sum(last < now - timedelta(minutes=20) for last in lasts.values())
-        known = len({(each.store, each.till) for each in recent})
-        shops = {"value": len(lasts), "known": len({each.store for each in recent}),
-                 "silent": silent if self.cutoff is not None else None}  # fmt: skip
-        return shops, {"value": len({(each.store, each.till) for each in self.all}), "known": known}
+        """The tiles of shops and tills at a local time, without a list of shops."""
+        last_sales: dict[str, datetime] = {}
+        for each in self.requested:
+            last_sales[each.store] = max(last_sales.get(each.store, each.sold), each.sold)
+        recent = [each for each in self.in_scope if (self.days[1] - each.day).days < 14 and each.day <= self.days[1]]
+        recent += self.requested
+        silent = sum(last < now - timedelta(minutes=20) for last in last_sales.values())
+        shops = {
+            "value": len(last_sales),
+            "known": len({each.store for each in recent}),
+            "silent": None if self.cutoff is None else silent,
+        }
+        tills, known_tills = (len({(each.store, each.till) for each in sales}) for sales in (self.requested, recent))
+        return shops, {"value": tills, "known": known_tills}
 
 
-def ratio(top: Any, receipts: Any) -> Fraction | None:
-    return Fraction(top) / Fraction(receipts) if receipts else None
+def _largest_first(names: Iterable[str], values: dict[str, Decimal]) -> list[str]:
+    """The names by descending value. Names with equal values are in alphabetical order."""
+    return sorted(names, key=lambda name: (-values.get(name, ZERO), name))
 
 
-def shown(value: Fraction | None) -> str | None:
+def _ratio(value: Any, receipts: Any) -> Fraction | None:
+    return Fraction(value) / Fraction(receipts) if receipts else None
+
+
+def _two_decimals(value: Fraction | None) -> str | None:
     if value is None:
         return None
     exact = Decimal(value.numerator) / Decimal(value.denominator)

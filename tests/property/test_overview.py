@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from msgspec import to_builtins
 
-from tests.inprocess.overview import Expected, Sold, sold
+from tests.inprocess.overview import ExpectedOverview, Sale, sale
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import body
 from tillstream.config.settings import Settings
@@ -87,7 +87,7 @@ class World:
         self.now = local.replace(tzinfo=None)
         self.pipeline.clock.advance((local.astimezone(UTC) - datetime.fromtimestamp(0, UTC)).total_seconds()
                                     - self.pipeline.clock.now_us() / 1e6)  # fmt: skip
-        self.sold: list[Sold] = []
+        self.sales: list[Sale] = []
         self.shops = StoreList(
             {"2": Store("2", region="South"), "3": Store("3", region="South"), "5": Store("5", region="South")}
         )
@@ -109,7 +109,7 @@ class World:
         for day_text, receipts in by_day.items():
             self.pipeline.append(*receipts, day=day_text)
             for receipt in receipts:
-                self.sold.append(sold(receipt, date.fromisoformat(day_text), len(self.sold)))
+                self.sales.append(sale(receipt, date.fromisoformat(day_text), len(self.sales)))
             self.pipeline.clock.advance(0.001)
         self.pipeline.drain()
 
@@ -128,7 +128,7 @@ class World:
         lines = [self._line(sign) for _ in range(random.randint(0, 3))]
         gross = sum(round(line["settlementAmount"] * 100) for line in lines) + random.choice([0, 0, 0, 17])
         return body(
-            cashReceiptID=str(len(self.sold) * 1000 + random.randrange(10**12)),
+            cashReceiptID=str(len(self.sales) * 1000 + random.randrange(10**12)),
             storeID=random.choice(["1", "2", "2", "3", "4", *(str(each) for each in range(20, 40))]),
             terminalID=random.choice("12"),
             date=f"{moment:%Y-%m-%d %H:%M:%S}",
@@ -146,10 +146,12 @@ class World:
             "settlementAmount": sign * self.random.randrange(0, 900) / 100,
         }  # fmt: skip
 
-    def expected(self, scope: dict[str, str]) -> Expected:
+    def expected(self, scope: dict[str, str]) -> ExpectedOverview:
         cutoff = self.now.replace(second=0) - datetime.combine(self.requested[1], datetime.min.time()) - self.start
         requested, before = (self.requested[0], self.requested[1]), (self.before[0], self.before[1])
-        return Expected(self.sold, requested, before, cutoff if self.case.live else None, self.start, scope, SOUTH)
+        return ExpectedOverview(
+            self.sales, requested, before, cutoff if self.case.live else None, self.start, scope, SOUTH
+        )
 
 
 every_case = pytest.mark.parametrize("world", CASES, ids=lambda case: case.name, indirect=True)
@@ -196,12 +198,12 @@ def assert_agrees(world: World, scope: dict[str, str]) -> None:
     course = {name: overview["pace"][name] for name in ("offset", "revenue", "receipts", "before")}
     assert course == expected.pace()
     assert [row["key"] for row in overview["latest"]] == expected.latest()
-    found = {each.key: each for each in expected.all}
+    found = {each.key: each for each in expected.requested}
     for row in overview["latest"]:
         one = found[row["key"]]
-        expected_row = (one.store, one.till, one.sold.isoformat(), str(one.figures["revenue"]))
+        expected_row = (one.store, one.till, one.sold.isoformat(), str(one.figures.totals["revenue"]))
         assert (row["store"], row["till"], row["sold"], row["gross"]) == expected_row
-    if expected.of_lines:
+    if expected.by_line:
         assert overview["tiles"]["shops"] is None
     elif not scope:
         world.shops = StoreList()

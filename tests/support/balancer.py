@@ -1,4 +1,4 @@
-"""Run HAProxy on loopback with the configuration in `deploy/`."""
+"""Run HAProxy on loopback with the configuration in `deploy/haproxy.cfg`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONFIGURATION = DEPLOY / "haproxy.cfg"
 
 
 def program() -> str:
-    """The path of HAProxy, or an empty text if it is missing. For most users, PATH does not include /usr/sbin."""
+    """The path of HAProxy, or an empty text if it is missing. Debian installs it in /usr/sbin, which PATH may not contain."""
     return shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin") or ""
 
 
@@ -34,7 +34,7 @@ def missing() -> str:
 
 
 def own_answer(status: int) -> Any:
-    """The JSON of the balancer's own answer with this status."""
+    """The JSON that the balancer itself sends with this status."""
     found = re.search(rf"http-error status {status} .*string '([^']*)'", CONFIGURATION.read_text())
     assert found is not None
     return json.loads(found[1])
@@ -55,7 +55,7 @@ def own_user() -> dict[str, str]:
 
 @contextmanager
 def balancer(ingests: tuple[str, str], engine: str, *, tls: str = "") -> Iterator[Balancer]:
-    """Run HAProxy on free ports before these roles (`host:port`). `tls` is the PEM file for HTTPS."""
+    """Run HAProxy on free ports. The addresses of the roles are `host:port`, and `tls` is the PEM file for HTTPS."""
     receipts, dashboard = (f"127.0.0.1:{free_port()}" for _ in range(2))
     secured = f"ssl crt {tls}" if tls else ""
     scheme = "https" if tls else "http"

@@ -1,4 +1,4 @@
-"""Read `compose.yaml` with Debian's docker-compose, and run its services as local processes."""
+"""Read `compose.yaml` with docker-compose, and run its services as local processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.processes import TILLSTREAM, Command
 
 ROOT = Path(__file__).parents[2]
 DEBIAN_PYTHON = "/usr/bin/python3"
-"""This Python has the YAML package that docker-compose depends on."""
+"""Debian's Python, which has a YAML package."""
 
 _TO_JSON = "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout)"
 
@@ -55,10 +55,10 @@ def compose_services(**variables: str) -> dict[str, Service]:
 
 
 class ComposeServices:
-    """The services as local processes, with the broker at `broker` (`host:port/virtual host`).
+    """The services as local processes. `broker` is the address of RabbitMQ, as `host:port/vhost`.
 
-    Container addresses become free local ports, and volumes become directories in `folder`. Commands, environments and the
-    settings file stay the same otherwise.
+    In commands, environments and settings files, container addresses are replaced by free local ports, and volumes by
+    directories in `folder`.
     """
 
     def __init__(self, folder: Path, found: dict[str, Service], broker: str) -> None:
@@ -74,13 +74,13 @@ class ComposeServices:
             for source in (volume.split(":")[0] for volume in described["volumes"]):
                 if source.endswith(".toml"):
                     lines = Path(source).read_text(encoding="utf-8").splitlines()
-                    self._settings(service).write_text("\n".join(self._here(service, line) for line in lines))
+                    self._settings(service).write_text("\n".join(self._localized(service, line) for line in lines))
 
     def url(self, service: str, port: int) -> str:
         return f"http://{self._addresses[service, port]}"
 
     def start(self, service: str) -> Command:
-        """Start the command of the container."""
+        """Start the command of a service."""
         program, arguments = self._command(service, self._services[service]["command"])
         command = Command(*arguments, program=program, cwd=None, **self._environment(service))
         self._commands.append(command)
@@ -106,7 +106,7 @@ class ComposeServices:
         )  # fmt: skip
 
     def _command(self, service: str, arguments: Sequence[str]) -> tuple[Sequence[str], list[str]]:
-        program, *rest = (self._here(service, argument) for argument in arguments)
+        program, *rest = (self._localized(service, argument) for argument in arguments)
         programs = {"tillstream": TILLSTREAM, "haproxy": (balancer.program(),), "python": (sys.executable,)}
         return programs.get(program, (program,)), rest
 
@@ -116,7 +116,7 @@ class ComposeServices:
 
     def _environment(self, service: str) -> dict[str, str]:
         environment = {
-            name: self._here(service, str(value)) for name, value in self._services[service]["environment"].items()
+            name: self._localized(service, str(value)) for name, value in self._services[service]["environment"].items()
         }
         if service == "balancer":
             environment |= balancer.own_user()
@@ -127,29 +127,29 @@ class ComposeServices:
                 environment[f"TILLSTREAM_{setting}_PORT"] = address.rpartition(":")[2]
         return environment
 
-    def _here(self, service: str, text: str) -> str:
-        """The text with local addresses and paths."""
+    def _localized(self, service: str, text: str) -> str:
+        """Replace container addresses and paths by local ones."""
         text = text.replace("rabbitmq:5672/%2F", self._broker)
         for (name, port), address in self._addresses.items():
             text = re.sub(rf"\b{name}:{port}\b", address, text)
             if name == service:
                 text = re.sub(rf"^:{port}$", address, text)
                 text = re.sub(rf"(?<=127\.0\.0\.1[:/]){port}\b", address.rpartition(":")[2], text)
-        for inside, outside in self._mounts(service):
-            text = re.sub(rf"{re.escape(inside)}(?![\w-])", outside, text)
+        for container_path, local_path in self._mounts(service):
+            text = re.sub(rf"{re.escape(container_path)}(?![\w-])", local_path, text)
         return text
 
     def _mounts(self, service: str) -> list[tuple[str, str]]:
-        """The mounted container paths and their local paths, the longest first."""
+        """The mounted container paths and their local paths, the longest container path first."""
         found = []
         for volume in self._services[service]["volumes"]:
-            source, inside, _ = volume.split(":")
+            source, container_path, _ = volume.split(":")
             if source.startswith("/"):
-                found.append((inside, str(self._settings(service) if source.endswith(".toml") else source)))
+                found.append((container_path, str(self._settings(service) if source.endswith(".toml") else source)))
             else:
                 directory = self._folder / source
                 directory.mkdir(exist_ok=True)
-                found.append((inside, str(directory)))
+                found.append((container_path, str(directory)))
         return sorted(found, key=lambda mount: -len(mount[0]))
 
     def _settings(self, service: str) -> Path:

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
-
 from tests.support.dashboard_api import all_receipts
 from tests.support.processes import run_command
 from tests.support.role_processes import RoleProcess
@@ -23,16 +21,16 @@ CLIENTS = 4
 DAY = "2026-03-02"
 
 Identity = tuple[str, str, str]
-"""The store, number and time of a receipt, which identify it because these receipts name no till."""
+"""The store, the number and the time of a receipt. The receipts have no till."""
 
 RECOVERY_S = 120.0
-"""Limit for the recovery after a kill."""
+"""The time limit for the recovery after a kill."""
 
 
 class Client(threading.Thread):
-    """Posts receipts, one or many at a time, and records which were sent and which were acknowledged.
+    """Posts one or more receipts per request, and records the sent and the acknowledged ones.
 
-    A request without a response is retried or dropped at random. Some acknowledged receipts are sent again.
+    After a failed request it either retries or drops the receipts. It also repeats some acknowledged receipts.
     """
 
     def __init__(self, number: int, url: str, seed: str) -> None:
@@ -49,14 +47,14 @@ class Client(threading.Thread):
     def run(self) -> None:
         last: list[dict[str, object]] = []
         while not self.stop.is_set():
-            receipts = last if last and self._random.random() < 0.1 else list(self._print())
+            receipts = last if last and self._random.random() < 0.1 else list(self._new_receipts())
             for _ in range(self._random.choice((1, 20, 20))):
                 if self._post(receipts) or self.stop.is_set():
                     break
                 time.sleep(self._random.uniform(0.01, 0.2))
             last = receipts
 
-    def _print(self) -> Iterator[dict[str, object]]:
+    def _new_receipts(self) -> Iterator[dict[str, object]]:
         for _ in range(self._random.choice((1, 1, 1, 1, 20, 200))):
             self._issued += 1
             cents = self._random.randrange(1, 100_00)
@@ -69,14 +67,16 @@ class Client(threading.Thread):
             }
 
     def _post(self, receipts: Sequence[dict[str, object]]) -> bool:
-        """Send the receipts. True if they were acknowledged."""
+        """Send the receipts, and return whether they were acknowledged."""
         identities = [_identity(receipt) for receipt in receipts]
         self.sent.update(identities)
-        one = len(receipts) == 1
-        body = json.dumps(receipts[0] if one else receipts).encode()
+        single = len(receipts) == 1
+        body = json.dumps(receipts[0] if single else receipts).encode()
         connection = http.client.HTTPConnection(self._address, timeout=10)
         try:
-            connection.request("POST", "/receipt" if one else "/receipts", body, {"Content-Type": "application/json"})
+            connection.request(
+                "POST", "/receipt" if single else "/receipts", body, {"Content-Type": "application/json"}
+            )
             response = connection.getresponse()
             text = response.read()
         except (OSError, http.client.HTTPException):
@@ -97,12 +97,15 @@ def _identity(receipt: dict[str, object]) -> Identity:
 
 
 Disturbance = Callable[[RoleProcess, RoleProcess, Sequence[Client]], None]
-"""Disturbs ingest, the engine and the clients while receipts are posted."""
+"""A function that kills processes while the clients post receipts."""
 
 
-def assert_survives(data: Path, seed: str, least: int, disturb: Disturbance, *options: str) -> None:
-    """Run both roles and the clients, and call `disturb`. Afterwards every acknowledged receipt must be stored exactly once,
-    all figures must agree, and more than `least` receipts must have been acknowledged."""
+def assert_survives(data: Path, seed: str, minimum: int, disturb: Disturbance, *options: str) -> None:
+    """Run both roles and the clients, and call `disturb`.
+
+    Afterwards every acknowledged receipt must be stored exactly once, all figures must agree, and more than `minimum`
+    receipts must have been acknowledged.
+    """
     ingest = RoleProcess("ingest", data, *options)
     engine = RoleProcess("engine", data, *options)
     clients = [Client(number, ingest.url, f"{seed} client {number}") for number in range(CLIENTS)]
@@ -113,14 +116,13 @@ def assert_survives(data: Path, seed: str, least: int, disturb: Disturbance, *op
             client.start()
         disturb(ingest, engine, clients)
         ingest.wait_until_live(RECOVERY_S)
-        # Every client gets an acknowledgement without disturbance.
         wait_for_progress(clients)
         for client in clients:
             client.stop.set()
         for client in clients:
             client.join(30)
-        wait_until(lambda: _caught_up(engine), "the engine has caught up", RECOVERY_S)
-        _assert_complete(engine, clients, least)
+        wait_until(engine.has_caught_up, "the engine has caught up", RECOVERY_S)
+        _assert_complete(engine, clients, minimum)
         assert (ingest.command.stop(), engine.command.stop()) == (0, 0)
     finally:
         for client in clients:
@@ -132,25 +134,23 @@ def assert_survives(data: Path, seed: str, least: int, disturb: Disturbance, *op
 
 
 def wait_for_progress(clients: Sequence[Client]) -> None:
-    """Wait until each client gets another acknowledgement."""
-    for client in clients:
-        before = len(client.acknowledged)
-        wait_until(lambda client=client, before=before: len(client.acknowledged) > before, "receipts go on", RECOVERY_S)  # type: ignore[misc]
+    """Wait until each client has another acknowledgement."""
+    before = [len(client.acknowledged) for client in clients]
+    wait_until(
+        lambda: all(len(client.acknowledged) > count for client, count in zip(clients, before, strict=True)),
+        "every client has another acknowledgement",
+        RECOVERY_S,
+    )
 
 
-def _caught_up(engine: RoleProcess) -> bool:
-    answer = httpx.get(f"{engine.url}/health/ready")
-    return answer.status_code == 200 and answer.json()["lag"] == 0
-
-
-def _assert_complete(engine: RoleProcess, clients: Sequence[Client], least: int) -> None:
-    """Check that the engine has every acknowledged receipt once, and no receipt that was not sent."""
+def _assert_complete(engine: RoleProcess, clients: Sequence[Client], minimum: int) -> None:
+    """Check that the engine has every acknowledged receipt once, and only receipts that were sent."""
     sent = set().union(*(client.sent for client in clients))
     acknowledged = set().union(*(client.acknowledged for client in clients))
     rows = all_receipts(engine.url)
     stored = {(each["store"], each["receipt"], each["sold_local"].replace("T", " ")) for each in rows}
     assert [client.unexpected for client in clients] == [[] for _ in clients]
-    assert len(acknowledged) > least, "too few receipts were acknowledged"
+    assert len(acknowledged) > minimum, "too few receipts were acknowledged"
     assert len(rows) == len(stored) == len({each["key"] for each in rows}), "a receipt is stored twice"
     assert acknowledged <= stored, f"{len(acknowledged - stored)} acknowledged receipts are lost"
     assert stored <= sent, f"{len(stored - sent)} stored receipts were never sent"

@@ -1,4 +1,4 @@
-"""Read all pages of a list from the dashboard's API."""
+"""Read all receipts from the dashboard's API."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 PAGE = 1_000
-"""The maximum number of rows in one answer."""
+"""The number of receipts per request."""
 
 
 def all_receipts(dashboard: str, **filters: str) -> list[dict[str, Any]]:

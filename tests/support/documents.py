@@ -1,4 +1,4 @@
-"""Small valid files of every format, which fuzzing starts from."""
+"""Small valid files of every format, for example as the start of fuzzing."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ RECEIPTS: tuple[dict[str, Any], ...] = (
         ],
     },
 )
-"""The smallest receipt, a usual one, and one with rare content."""
+"""A receipt with only the required fields, a typical one, and one with unusual content."""
 
 
-def _json(value: Any, **how: Any) -> bytes:
-    return json.dumps(value, default=float, ensure_ascii=False, **how).encode()
+def _json(value: Any, **options: Any) -> bytes:
+    return json.dumps(value, default=float, ensure_ascii=False, **options).encode()
 
 
 def _jsons() -> list[bytes]:
@@ -63,8 +63,8 @@ def _forms() -> list[bytes]:
 
 
 def _envelopes() -> list[bytes]:
-    shared = {"source": "poslog/import", "original": _base64(b"as it came"), "day": "2026-11-23"}
-    fault = {"path": "$.date", "error": "it is missing", "hint": "write it"}
+    shared = {"source": "poslog/import", "original": _base64(b"original"), "day": "2026-11-23"}
+    fault = {"path": "$.date", "error": "it is missing", "hint": "add it"}
     refusal = {"source": "csv/import", "original": _base64(b"\xff\0"), "faults": [fault]}
     return [b"\n".join(map(_json, [*({**shared, "receipt": each} for each in RECEIPTS), refusal]))]
 
@@ -82,26 +82,26 @@ def _orders() -> list[bytes]:
 
 def _xmls() -> list[bytes]:
     first, second, third = map(to_xml, RECEIPTS)
-    alike = b"".join(to_xml({**RECEIPTS[0], "cashReceiptID": number}) for number in range(6))
-    declared = b"<?xml version='1.0' encoding='iso-8859-1'?>\n<!-- of a till -->\n"
+    similar = b"".join(to_xml({**RECEIPTS[0], "cashReceiptID": number}) for number in range(6))
+    declaration = b"<?xml version='1.0' encoding='iso-8859-1'?>\n<!-- of a till -->\n"
     return [
         first,
         b"<receipts>%b\n%b<![CDATA[ ]]>%b</receipts>" % (second, first, third),
         b'<r:receipts xmlns:r="urn:r">%b</r:receipts>' % second.replace(b"<", b"<r:").replace(b"<r:/", b"</r:"),
-        b"<receipts>%b</receipts>" % alike,
-        declared + third.decode().encode("iso-8859-1", "xmlcharrefreplace"),
+        b"<receipts>%b</receipts>" % similar,
+        declaration + third.decode().encode("iso-8859-1", "xmlcharrefreplace"),
     ]
 
 
 def _poslogs() -> list[bytes]:
-    alike = "\n".join(_transaction(number, _SALE) for number in range(6))
+    similar = "\n".join(_transaction(number, _SALE) for number in range(6))
     mixed = _transaction(7, _RETURN) + _transaction(8, "<ControlTransaction><SignOn/></ControlTransaction>")
     namespace = "http://www.nrf-arts.org/IXRetail/namespace/"
     return [
         each.encode()
         for each in (
             f'<?xml version="1.0"?>\n<POSLog xmlns="{namespace}">{mixed}</POSLog>',
-            f'<POSLog xmlns="{namespace}">\n{alike}\n</POSLog>',
+            f'<POSLog xmlns="{namespace}">\n{similar}\n</POSLog>',
             f"<POSLog>{_transaction(9, _SALE, ' VoidFlag=' + repr('true'))}{_transaction(10, _RETURN)}</POSLog>",
         )
     ]
@@ -144,10 +144,10 @@ FILES: Mapping[str, Callable[[], Sequence[bytes]]] = {
     "application/vnd.square.orders+json": _orders,
     "application/vnd.nrf-arts.poslog+xml": _poslogs,
 }
-"""Functions that make files, by the first media type of a format. Other formats have only their example."""
+"""Functions that return files, by the main media type of a format."""
 
 
 def of(media_type: str, example: str = "") -> list[bytes]:
-    """Files of the format with this first media type, its own example first."""
+    """The example and the files of the format with this main media type."""
     files = FILES.get(media_type, lambda: ())
     return [*filter(None, [example.encode()]), *files()]

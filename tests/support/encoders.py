@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 
 
 def to_csv(receipts: Sequence[dict[str, Any]], delimiter: str = ",", comma: bool = False) -> bytes:
-    """One row per receipt line. The n-th settlement is in the n-th row. `comma` writes decimal commas."""
+    """One row per receipt line. The n-th row also has the n-th settlement. `comma` selects decimal commas."""
 
     def cells(receipt: dict[str, Any], row: int) -> Iterator[tuple[str, Any]]:
         for name, value in receipt.items():
@@ -22,16 +22,17 @@ def to_csv(receipts: Sequence[dict[str, Any]], delimiter: str = ",", comma: bool
                 yield from ((f"{name}.{inner}", part) for inner, part in value[row].items())
 
     def cell(value: Any) -> str:
-        text = "" if value is None else _plain(value)
+        text = "" if value is None else _decimal_text(value)
         if not isinstance(value, str):
-            whole, _, decimals = text.partition(".")
-            clear = delimiter != "," or len(decimals) != 3 or whole in ("0", "-0")
-            return quoted(text.replace(".", ",") if comma and clear else text)
+            # With three decimals, a comma could also be a thousands separator.
+            integer, _, decimals = text.partition(".")
+            unambiguous = delimiter != "," or len(decimals) != 3 or integer in ("0", "-0")
+            return quoted(text.replace(".", ",") if comma and unambiguous else text)
         return quoted(text)
 
     def quoted(text: str) -> str:
-        bare = text == text.strip(" ") and not any(mark in text for mark in (delimiter, '"', "\r", "\n"))
-        return text if bare else '"' + text.replace('"', '""') + '"'
+        needs_quotes = text != text.strip(" ") or any(mark in text for mark in (delimiter, '"', "\r", "\n"))
+        return '"' + text.replace('"', '""') + '"' if needs_quotes else text
 
     rows = []
     for receipt in receipts:
@@ -43,7 +44,7 @@ def to_csv(receipts: Sequence[dict[str, Any]], delimiter: str = ",", comma: bool
 
 
 def to_form(receipt: dict[str, Any], *, comma: bool = False) -> bytes:
-    """The form as a browser sends it. `comma` writes decimal commas."""
+    """The form as a browser sends it. `comma` selects decimal commas."""
 
     def fields(value: Any, path: str) -> Iterator[tuple[str, str]]:
         if isinstance(value, dict):
@@ -55,12 +56,12 @@ def to_form(receipt: dict[str, Any], *, comma: bool = False) -> bytes:
         elif isinstance(value, str) or value is None:
             yield path, value or ""
         else:
-            yield path, _plain(value).replace(".", ",") if comma else _plain(value)
+            yield path, _decimal_text(value).replace(".", ",") if comma else _decimal_text(value)
 
     return urlencode(list(fields(receipt, ""))).encode()
 
 
-def _plain(value: Any) -> str:
+def _decimal_text(value: Any) -> str:
     """A number as text without an exponent."""
     return f"{value:f}" if isinstance(value, Decimal) else str(value)
 
@@ -69,7 +70,7 @@ _ITEMS = {"lines": "line", "settlements": "settlement"}
 
 
 def to_xml(receipt: dict[str, Any]) -> bytes:
-    """A canonical receipt as a `<receipt>` element. None is left out. Characters that XML excludes are not supported."""
+    """A canonical receipt as a `<receipt>` element, without None values. The texts must be allowed in XML."""
     return _element("receipt", receipt).encode()
 
 
@@ -79,5 +80,5 @@ def _element(name: str, value: Any) -> str:
     elif isinstance(value, list):
         content = "".join(_element(_ITEMS.get(name, "item"), part) for part in value)
     else:
-        content = escape(format(value, "f") if hasattr(value, "as_tuple") else str(value), {"\r": "&#13;"})
+        content = escape(_decimal_text(value), {"\r": "&#13;"})
     return f"<{name}>{content}</{name}>"

@@ -11,7 +11,7 @@ from tests.support.receipts import body
 
 
 class Format(NamedTuple):
-    """A format: its name in reports and its media types, the main one first."""
+    """A format: its title in reports and its media types, the main media type first."""
 
     title: str
     media_types: tuple[str, ...]
@@ -37,6 +37,6 @@ def described_examples(ingest: str) -> dict[str, str]:
     """The example of each media type in the OpenAPI document of ingest."""
     operation = httpx.get(f"{ingest}/openapi.json").json()["paths"]["/receipts"]["post"]
     content = operation["requestBody"]["content"]
-    # JSON has a schema instead of an example. It is indented, because one line would also be valid NDJSON.
+    # JSON has a schema instead of an example. The receipt is indented, because a single line is also valid NDJSON.
     by_schema = {JSON.media_type: json.dumps(body(cashReceiptID="1047"), indent=2)}
     return {media_type: each.get("example") or by_schema[media_type] for media_type, each in content.items()}

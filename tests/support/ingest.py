@@ -18,7 +18,7 @@ JSON = "application/json"
 NDJSON = "application/x-ndjson"
 
 RECEIVED_US = 1_795_435_200_000_000
-"""The time of the manual clock in tests."""
+"""The time of the manual clock in tests of ingest."""
 
 
 def receipt(number: object = 1, **fields: Any) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class Answer(NamedTuple):
 
 
 class Connection:
-    """A connection to the server, optionally with TLS, that sends arbitrary bytes."""
+    """A connection to a local server for arbitrary bytes, optionally with TLS."""
 
     def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)

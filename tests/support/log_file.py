@@ -1,9 +1,9 @@
-"""An independent reader of the SQLite log that uses only the documented format.
+"""An independent reader of the SQLite log, written from the documented format.
 
-A row is one group commit: `rowid`, its number of records, the number of records up to and including it, a checksum,
+A row is one group commit. It has the rowid, the number of its records, the total number of records so far, a checksum,
 and three frames compressed with zstd. The checksum is the CRC-32 of the three numbers (little-endian, 64 bits) and the
-compressed frames. A frame is the number of its items, the end of each item in the data (both little-endian, 32 bits),
-and the data.
+compressed frames. A frame has the number of its items, the end offset of each item (little-endian, 32 bits), and the
+items.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from zlib import crc32
 import zstandard
 
 COLUMNS = ("kind", "key", "received_us", "day", "date", "store", "terminal", "receipt", "source", "notes")
-"""The columns of a head, which is one line separated by tabs."""
+"""The columns of a head. A head is one line with columns separated by tabs."""
 
 
 class Record(NamedTuple):
@@ -35,7 +35,7 @@ class Record(NamedTuple):
 
 
 def records(path: Path, after: int = 0) -> tuple[int, list[Record]]:
-    """The last rowid, and the records of all rows after a rowid."""
+    """The records of all rows after the rowid `after`, and the last rowid."""
     found: list[Record] = []
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
         sql = "SELECT rowid, count, total, checksum, heads, bodies, originals FROM log WHERE rowid > ? ORDER BY rowid"

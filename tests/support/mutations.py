@@ -1,4 +1,4 @@
-"""Mutations of valid files. A mutation depends only on its seed and the documents."""
+"""Mutations of valid files. The seed and the documents determine a mutation."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from random import Random
 
 LARGE_BYTES = 24 * 1024
 HUGE_BYTES = 1024 * 1024
-"""Size limits of mutations. One in `HUGE_EVERY` may have the larger size."""
+"""Size limits of mutations. The second applies to one in `HUGE_EVERY` mutations."""
 
 HUGE_EVERY = 2_000
 FOREIGN_EVERY = 12
-"""One in this many documents has another format."""
+"""One in this many mutations is made from a document of another format."""
 
 NUMBERS = (
     b"0", b"-0", b"00", b"-1", b"+1", b".5", b"5.", b"1e5", b"1e400", b"-1e400", b"1e-400", b"1E+99999", b"NaN",
@@ -65,7 +65,7 @@ class Mutator:
         payload = self._document(random)
         while True:
             payload = random.choice(_OPERATORS)(random, payload, self._document)[:limit]
-            # Each further change has a probability of one half.
+            # The probability of another change is one half.
             if random.random() < 0.5:
                 return payload
 
@@ -105,7 +105,7 @@ def _duplicate(random: Random, payload: bytes, _: Pick) -> bytes:
 
 
 def _duplicate_part(random: Random, payload: bytes, _: Pick) -> bytes:
-    """Copy a part between two separators, such as a line, a field, an element or a member."""
+    """Copy the bytes between two separators, such as a line, a field, an element or an object member."""
     positions = [found.end() for found in _SPLICES.finditer(payload)]
     if len(positions) < 2:
         return payload + payload
@@ -141,13 +141,14 @@ def _token(random: Random, payload: bytes, _: Pick) -> bytes:
     return payload[:at] + random.choice(TOKENS) + payload[at:]
 
 
-def _replacing(pattern: re.Pattern[bytes], values: Sequence[bytes], kept_bytes: int = 0) -> Operator:
+def _replacing(pattern: re.Pattern[bytes], values: Sequence[bytes], margin: int = 0) -> Operator:
+    """An operator that replaces a match, except for `margin` bytes at both ends, by one of the values."""
+
     def replace(random: Random, payload: bytes, _: Pick) -> bytes:
-        """Replace one match with a value, and keep `kept_bytes` at both ends of the match."""
         found = pattern.search(payload, random.randrange(len(payload) + 1)) or pattern.search(payload)
         if found is None:
             return payload + random.choice(values)
-        return payload[: found.start() + kept_bytes] + random.choice(values) + payload[found.end() - kept_bytes :]
+        return payload[: found.start() + margin] + random.choice(values) + payload[found.end() - margin :]
 
     return replace
 
@@ -159,7 +160,7 @@ def _nest(random: Random, payload: bytes, _: Pick) -> bytes:
 
 
 def _repeat(random: Random, payload: bytes, _: Pick) -> bytes:
-    """Repeat a part many times, up to the size limit of a mutation."""
+    """Repeat a part many times, within the size limit of a mutation."""
     start, end = _slice(random, payload, random.choice((1, 8, 100)))
     times = random.choice((10, 100, 1_000) if random.randrange(20) else (HUGE_BYTES,))
     times = min(times, HUGE_BYTES // max(1, end - start))

@@ -1,4 +1,4 @@
-"""Run the real `tillstream` commands as processes on free ports, and read their output."""
+"""Run `tillstream` commands as processes on free ports, and read their output."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TILLSTREAM = (sys.executable, "-P", "-m", "tillstream")
 
 
 class Command:
-    """One process and its output: standard output and standard error in one text."""
+    """A process. Its output is the text of standard output and standard error."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Command:
                 self._changed.wait(0.05)
 
     def wait(self, timeout_s: float = STOP_S) -> int:
-        """Wait until the process has ended and its output is read, and return the exit code."""
+        """Wait until the process has ended and all output is read, and return the exit code."""
         code = self.process.wait(timeout_s)
         self._reader.join(timeout_s)
         return code
@@ -165,19 +165,19 @@ def list_quarantine(data: Path, *options: str) -> list[dict[str, Any]]:
 
 
 def integers_in(text: str) -> list[int]:
-    """The integers in a text, in order."""
+    """The integers in a text, without digits of names, versions, dates and addresses."""
     return [int(each.replace(",", "")) for each in re.findall(r"(?<![\w.:-])\d[\d,]*(?!\w|[-.:]\d)", text)]
 
 
 def run_check(data: Path, *options: object) -> CheckCounts:
-    """Run `check` on a data directory, and return its counts. Fails if a figure differs."""
+    """Run `tillstream check`, and return its counts. Fails if the check finds a difference."""
     code, output = run_command("check", "--data", data, *options)
     assert code == 0, output
     return CheckCounts(*integers_in(output)[: len(CheckCounts._fields)])
 
 
 class CheckCounts(NamedTuple):
-    """The counts of `check`: the records in the log and their outcomes."""
+    """The counts of `tillstream check`: the records in the log and their outcomes."""
 
     records: int
     receipts: int
@@ -187,7 +187,7 @@ class CheckCounts(NamedTuple):
 
 
 def assert_usage_error(*arguments: object, naming: object = "", **environment: str) -> None:
-    """Check that a verb ends with exit code 2 and prints one line, which contains `naming`."""
+    """Check that a verb ends with exit code 2 and prints one line that contains `naming`."""
     code, output = run_command(*arguments, cwd=None, timeout_s=60.0, **environment)
     assert code == 2, output
     (line,) = output.splitlines()
@@ -203,7 +203,7 @@ def running_role(role: str, data: Path, *options: object, **environment: str) ->
 
 
 def address_of(command: Command) -> str:
-    """The address that a role prints once it serves."""
+    """The address that a role prints as soon as it serves."""
     return command.wait_for_output(r"(https?://[^\s/]+)$")[1]
 
 

@@ -11,7 +11,7 @@ WAIT_S = 10.0
 
 
 class Proxy:
-    """Forwards to `target_port` once it is open. During a partition it accepts connections and forwards nothing."""
+    """Forwards connections to `target_port` after `open`. During a partition it accepts connections but forwards no data."""
 
     def __init__(self, target_port: int) -> None:
         self.port = free_port()
@@ -25,7 +25,7 @@ class Proxy:
         self._thread.start()
 
     def open(self) -> None:
-        """Listen, and forward new connections."""
+        """Start to listen and to forward."""
         asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(WAIT_S)
 
     async def _listen(self) -> None:
@@ -35,7 +35,7 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._connected.clear)
 
     def heal(self) -> None:
-        """End the partition: connections forward again."""
+        """End the partition. Data is forwarded again."""
         self._loop.call_soon_threadsafe(self._connected.set)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

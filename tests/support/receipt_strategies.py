@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 def valid_receipts(*, blanks: bool = True, controls: bool = True) -> st.SearchStrategy[dict[str, Any]]:
     """Valid receipts with text ids and exact amounts.
 
-    Texts and parts are never empty, because CSV and forms cannot distinguish empty from missing. Without `blanks`, no text
-    begins or ends with a space. Without `controls`, all characters are allowed in XML.
+    Texts, lists and objects are not empty, because CSV and forms cannot represent empty values. Without `blanks`, no text
+    begins or ends with a space. Without `controls`, texts contain only characters that XML allows.
     """
     without: list[Any] = ["Cs"] if controls else ["Cs", "Cc"]
     letters = st.characters(
@@ -58,10 +58,10 @@ Part = st.SearchStrategy[Any]
 def receipt_shapes(
     *, ids: Part, dates: Part, texts: Part, amounts: Part, needed: Part, note: Part, **others: Part
 ) -> st.SearchStrategy[dict[str, Any]]:
-    """Documents with the structure of a receipt, whose fields may be invalid.
+    """Documents with the structure of a receipt. The parameters are strategies for its fields and may be invalid.
 
-    `needed` are the amounts in every total and payment. `note` is an unknown field. `others` replace fields of the receipt or
-    are added to it.
+    `needed` are the required amounts of totals and payments. `note` is an unknown field. `others` are more fields of the
+    receipt.
     """
     line = {
         **dict.fromkeys(["lineNumber", "productCode", "productDescription"], texts),

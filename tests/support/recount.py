@@ -1,6 +1,6 @@
-"""Independent recount of all metrics, one receipt at a time, with Python decimals.
+"""An independent recount of all metrics, one receipt at a time, with Python decimals.
 
-It follows the documented rules and not the engine's SQL, so it can find errors in the SQL.
+It follows the documented rules instead of the engine's SQL, so tests can find errors in the SQL.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 Figures = dict[tuple[Any, ...], dict[str, Any]]
 
 CENT = Decimal("0.01")
 NOISE = Decimal("0.000001")
+UNALLOCATED = "(unallocated)"
 WEIGHED = {"kg", "g", "gr", "kilogram", "gram", "l", "cl", "ml", "litre", "liter", "lb", "oz", "m"}
 
 
 def amount(value: Any) -> Decimal | None:
-    """The number without binary-float noise, or None."""
+    """The number without the rounding noise of binary floats, or None."""
     return None if value is None else Decimal(str(value).strip()).quantize(NOISE, ROUND_HALF_UP)
 
 
@@ -29,16 +30,51 @@ def cents(value: Decimal) -> Decimal:
     return value.quantize(CENT, ROUND_HALF_UP)
 
 
-def text(*candidates: Any) -> str:
+def first_text(*candidates: Any) -> str:
+    """The first text that is not blank, or "(none)"."""
     for candidate in candidates:
         if candidate is not None and str(candidate).strip(" "):
             return str(candidate).strip(" ")
     return "(none)"
 
 
+class ReceiptFigures(NamedTuple):
+    """The figures of one receipt, of its lines, and the mechanism and amount of its payments."""
+
+    totals: dict[str, Any]
+    lines: list[dict[str, Any]]
+    payments: list[tuple[str, Decimal]]
+
+
+def read_receipt(receipt: dict[str, Any]) -> ReceiptFigures:
+    """The figures of a receipt whose numbers are decimals. A difference between total and lines becomes another line."""
+    gross = cents(amount(receipt["documentTotal"]["grossTotal"]) or Decimal(0))
+    lines = [read_line(line) for line in receipt.get("lines") or []]
+    net, tax = read_totals(receipt["documentTotal"], gross, lines)
+    totals = {
+        "revenue": gross,
+        "net": net,
+        "tax": tax,
+        "receipts": 1,
+        "quantity": sum(line["items"] for line in lines),
+        "lines": len(lines),
+        "refunds": min(gross, Decimal(0)),
+        "refund_count": int(gross < 0),
+    }
+    rest_gross, rest_net = gross - sum(line["gross"] for line in lines), net - sum(line["net"] for line in lines)
+    if rest_gross or rest_net:
+        names = dict.fromkeys(("category", "product", "description", "rate"), UNALLOCATED)
+        lines.append({**names, "gross": rest_gross, "net": rest_net, "items": 0, "count": 0})
+    payments = [
+        (first_text(each.get("paymentMechanism")), cents(amount(each["settlementAmount"]) or Decimal(0)))
+        for each in receipt.get("settlements") or []
+    ]
+    return ReceiptFigures(totals, lines, payments)
+
+
 @dataclass
 class Recount:
-    """Metric rows by metric name and by key. A key begins with the day in ISO format."""
+    """The rows of all metrics, by metric name and key. A key begins with the day in ISO format."""
 
     figures: dict[str, Figures] = field(default_factory=lambda: defaultdict(lambda: defaultdict(dict)))
     receipts: int = 0
@@ -53,37 +89,23 @@ class Recount:
             else:
                 row[name] = row.get(name, 0) + value
 
-    def add_receipt(self, body: bytes, day: str, anomalous: bool | None = None) -> None:
-        receipt = json.loads(body, parse_float=Decimal, parse_int=Decimal)
+    def add_receipt(self, body: bytes, day: str) -> None:
         ids = json.loads(body)
+        totals, lines, payments = read_receipt(json.loads(body, parse_float=Decimal, parse_int=Decimal))
         self.receipts += 1
         sold = datetime.fromisoformat(ids["date"])
         store, till = str(ids["storeID"]), str(ids.get("terminalID") or "-")
-        gross = cents(amount(receipt["documentTotal"]["grossTotal"]) or Decimal(0))
-        lines = [read_line(line, index) for index, line in enumerate(receipt.get("lines") or [])]
-        net, tax = totals(receipt["documentTotal"], gross, lines)
-        rest = gross - sum(line["gross"] for line in lines), net - sum(line["net"] for line in lines)
-        items = sum(line["items"] for line in lines)
-        whole = {"revenue": gross, "net": net, "tax": tax, "receipts": 1, "quantity": items}
-        refunded = {"refunds": min(gross, Decimal(0)), "refund_count": int(gross < 0)}
         times = {"first": sold, "last": sold}
-        self.add("sales", day, **whole, **refunded, lines=len(lines))
-        self.add("sales_by_store", day, store, **whole, **refunded, **times, lines=len(lines))
-        self.add("sales_by_till", day, store, till, revenue=gross, receipts=1, **refunded, **times)
-        minute = sold.replace(second=0, microsecond=0)
-        self.add("sales_by_minute", day, minute, **whole, **refunded, lines=len(lines))
-        self.add("sales_by_store_and_hour", day, store, sold.hour, revenue=gross, receipts=1, quantity=items)
-        if any(rest):
-            unallocated = "(unallocated)"
-            lines.append(
-                {"category": unallocated, "product": unallocated, "description": unallocated, "rate": unallocated, "gross": rest[0],
-                 "net": rest[1], "items": 0, "count": 0}
-            )  # fmt: skip
+        self.add("sales", day, **totals)
+        self.add("sales_by_store", day, store, **totals, **times)
+        of_till = {name: totals[name] for name in ("revenue", "receipts", "refunds", "refund_count")}
+        self.add("sales_by_till", day, store, till, **of_till, **times)
+        self.add("sales_by_minute", day, sold.replace(second=0, microsecond=0), **totals)
+        of_hour = {name: totals[name] for name in ("revenue", "receipts", "quantity")}
+        self.add("sales_by_store_and_hour", day, store, sold.hour, **of_hour)
         for line in lines:
             self._add_line(line, day, sold.hour)
-        for settlement in receipt.get("settlements") or []:
-            paid = cents(amount(settlement["settlementAmount"]) or Decimal(0))
-            mechanism = text(settlement.get("paymentMechanism"))
+        for mechanism, paid in payments:
             self.add("payments_by_mechanism", day, mechanism, revenue=paid, settlements=1)
 
     def _add_line(self, line: dict[str, Any], day: str, hour: int) -> None:
@@ -96,7 +118,7 @@ class Recount:
         self.add("vat_by_rate", day, line["rate"], **money, lines=line["count"])
 
 
-def read_line(line: dict[str, Any], index: int) -> dict[str, Any]:
+def read_line(line: dict[str, Any]) -> dict[str, Any]:
     gross, net, rate = (amount(line.get(name)) for name in ("settlementAmount", "creditAmount", "taxPercentage"))
     rate = None if rate is None else rate.quantize(Decimal("0.0001"), ROUND_HALF_UP)
     if gross is None:
@@ -113,10 +135,10 @@ def read_line(line: dict[str, Any], index: int) -> dict[str, Any]:
     else:
         items = int(quantity)
     return {
-        "category": text(line.get("productCategoryName"), line.get("productCategoryCode")),
-        "product": text(line.get("productCode"), line.get("productDescription")),
-        "description": text(line.get("productDescription"), line.get("productCode")),
-        "rate": "(none)" if rate is None else plain(rate),
+        "category": first_text(line.get("productCategoryName"), line.get("productCategoryCode")),
+        "product": first_text(line.get("productCode"), line.get("productDescription")),
+        "description": first_text(line.get("productDescription"), line.get("productCode")),
+        "rate": "(none)" if rate is None else rate_text(rate),
         "gross": gross,
         "net": cents(net),
         "items": items,
@@ -124,12 +146,13 @@ def read_line(line: dict[str, Any], index: int) -> dict[str, Any]:
     }
 
 
-def plain(rate: Decimal) -> str:
-    written = f"{rate:f}"
-    return written.rstrip("0").rstrip(".") if "." in written else written
+def rate_text(rate: Decimal) -> str:
+    text = f"{rate:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def totals(total: dict[str, Any], gross: Decimal, lines: list[dict[str, Any]]) -> tuple[Decimal, Decimal]:
+def read_totals(total: dict[str, Any], gross: Decimal, lines: list[dict[str, Any]]) -> tuple[Decimal, Decimal]:
+    """The net total and the tax. A missing value is calculated from the other one or from the lines."""
     net, tax = amount(total.get("netTotal")), amount(total.get("taxPayable"))
     if net is not None:
         net = cents(net)
@@ -141,7 +164,7 @@ def totals(total: dict[str, Any], gross: Decimal, lines: list[dict[str, Any]]) -
 
 
 def recount(receipts: Iterable[tuple[bytes, str]]) -> Recount:
-    """The metrics of receipts, given as pairs of body and business day."""
+    """The metrics of receipts. Each receipt is a pair of body and business day."""
     counted = Recount()
     for body, day in receipts:
         counted.add_receipt(body, day)

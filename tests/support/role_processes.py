@@ -31,14 +31,19 @@ class RoleProcess:
         """The response to the balancer's readiness check."""
         return httpx.get(f"{self.url}/health/ready", timeout=10)
 
+    def has_caught_up(self) -> bool:
+        """Whether the engine is ready and has processed the whole log."""
+        answer = self.ready()
+        return answer.status_code == 200 and answer.json()["lag"] == 0
+
     def wait_until_live(self, timeout_s: float = 30.0) -> None:
         wait_until(lambda: httpx.get(f"{self.url}/health/live").status_code == 200, f"{self.role} is live", timeout_s)
 
     def kill(self) -> None:
-        """Kill the process without a chance to clean up. Fails if it had ended before."""
+        """Kill the process with SIGKILL. Fails if it has already ended."""
         self.command.process.send_signal(signal.SIGKILL)
         code = self.command.wait()
-        assert code == -signal.SIGKILL, f"{self.role} ended by itself:\n{self.command.output}"
+        assert code == -signal.SIGKILL, f"{self.role} ended before the kill:\n{self.command.output}"
 
     def restart(self) -> None:
         self.command.close()
@@ -47,7 +52,7 @@ class RoleProcess:
 
 @contextmanager
 def running_roles(folder: Path, config: Path, *roles: str) -> Iterator[list[RoleProcess]]:
-    """The roles, each with its own data directory in the folder. All of them are live."""
+    """Run roles with separate data directories in the folder, and wait until all are live."""
     started: list[RoleProcess] = []
     try:
         started += [

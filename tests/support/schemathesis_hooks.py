@@ -1,4 +1,4 @@
-"""Hooks that schemathesis loads: valid documents of each format and valid dates, which the schema cannot describe."""
+"""Hooks for schemathesis: valid documents of each format, and valid dates."""
 
 from __future__ import annotations
 

@@ -27,8 +27,8 @@ class Received:
 class ScriptedIngest:
     """Answers the n-th request with `script[n]`, and with 202 after the end of the script.
 
-    A step is `202`, another status with optional `Retry-After` seconds and body (`503 1`,
-    `422 - {"errors": []}`), or one of the constants above.
+    A step is `DROP`, `SILENCE`, `GARBAGE`, or a status with optional `Retry-After` seconds and body, for example `503 1`
+    or `422 - {"errors": []}`.
     """
 
     script: Sequence[str] = ()

@@ -1,4 +1,4 @@
-"""Small Square orders whose totals can be checked by hand."""
+"""Small Square orders with totals that are easy to check."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def item(
 
 
 def order(**fields: Any) -> dict[str, Any]:
-    """A cash order of one baguette for 1.20 including 0.06 tax, with some fields replaced."""
+    """A cash order of one baguette for 1.20 including 0.06 tax. `fields` replace fields, or remove them if they are `...`."""
     defaults: dict[str, Any] = {
         "id": "A1",
         "location_id": "L12",

@@ -1,4 +1,4 @@
-"""Wait for a condition, in tests and benchmarks."""
+"""Wait for a condition."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def wait_until(
     pause_s: float = 0.05,
     failure: type[Exception] = AssertionError,
 ) -> T:
-    """Call `condition` until its value is true, and return that value.
+    """Call `condition` until it returns a true value, and return that value.
 
-    A failed HTTP request or an ended process counts as false. After the timeout it raises `failure`, which names `what` and
-    the last value or error.
+    HTTP errors and ended processes count as false. After the timeout, `failure` is raised with `what` and the last value or
+    error in its message.
     """
     deadline = time.monotonic() + timeout_s
     last: object = None

@@ -1,4 +1,4 @@
-"""An HTTP server on loopback that accepts or rejects webhook events, as a test sets it."""
+"""An HTTP server on loopback that receives webhook events, and accepts or rejects them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 
 
 class WebhookReceiver:
-    """Answers with `status`, or not at all if it is None. `accepted` has the events answered with 2xx."""
+    """Answers each event with `status`, or never if it is None. `accepted` has the events that got a 2xx status."""
 
     def __init__(self, port: int = 0) -> None:
         self.status: int | None = 204
