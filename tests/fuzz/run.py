@@ -1,4 +1,4 @@
-"""Long fuzzing run on all cores: `python -m tests.fuzz.run`. Inputs that break a decoder are saved."""
+"""Fuzz the decoders on all cores: `python -m tests.fuzz.run`. Inputs that cause errors are saved."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from tillstream.formats import registry
 
 CHUNK = 2_000
 FINDINGS_LIMIT = 20
-"""The most findings that a run reports for one format."""
+"""The maximum number of findings per format. The run of a format ends when it is reached."""
 
 SHOWN_BYTES = 400
 
 
 def kinds() -> dict[str, int]:
-    """The position of every format in the registry, by its first media type."""
+    """The index of every format in the registry, by its main media type."""
     return {decoder.media_types[0]: position for position, decoder in enumerate(registry.load(SETTINGS))}
 
 
 def chunk(position: int, seed: str, numbers: range) -> list[tuple[int, bytes, str]]:
-    """Findings among these mutations: number, minimized input and traceback."""
+    """The findings of these mutations: the number, the minimized input and the traceback."""
     fuzz = Fuzz(type(list(registry.load(SETTINGS))[position]), seed)
     findings = filter(None, map(fuzz.finding, numbers))
     return [(each.number, each.payload, "".join(traceback.format_exception(each.error))) for each in findings]
@@ -50,7 +50,7 @@ def chunks(mutations: int, only: int | None) -> Sequence[range]:
 @click.option("--number", type=int, help="only this mutation")
 @click.option("--findings", default=Path(".fuzz"), type=click.Path(path_type=Path), help="folder for findings")
 def main(mutations: int, seed: str, formats: Sequence[str], number: int | None, findings: Path) -> None:
-    """Mutate valid files and check that the decoders keep their promises."""
+    """Mutate valid files, and check that the decoders handle them without errors."""
     console = Console()
     console.print(f"seed {seed}")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -79,7 +79,7 @@ def main(mutations: int, seed: str, formats: Sequence[str], number: int | None, 
 
 
 def _save(console: Console, findings: Path, repeat: str, payload: bytes, error: str) -> None:
-    """Save the input that broke a decoder, and print how to repeat the finding."""
+    """Save the input of a finding, and print the command that repeats it."""
     findings.mkdir(exist_ok=True)
     path = findings / f"{repeat.replace('/', '-').replace(' --', '-').replace(' ', '-')}.bin"
     path.write_bytes(payload)

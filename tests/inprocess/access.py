@@ -14,7 +14,7 @@ from tillstream.config.data_directory import DataDirectory
 
 @cache
 def hashed(text: str) -> Password:
-    """The hash of a password. It is cached, because hashing is slow by design."""
+    """The hash of a password. It is cached, because password hashes are slow by design."""
     return password.create(text, secrets.token_bytes)
 
 

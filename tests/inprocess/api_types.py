@@ -1,6 +1,6 @@
-"""TypeScript declarations of the API answers that the live page reads, generated from the OpenAPI document.
+"""Generate TypeScript declarations of API answers from the OpenAPI document: `python -m tests.inprocess.api_types`.
 
-`python -m tests.inprocess.api_types` writes them; with `--check` it fails if the committed file is outdated.
+With `--check` the command fails if the committed file is outdated.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tillstream.web.static_files import STATIC
 ROOT = Path(__file__).parents[2]
 DECLARATIONS = STATIC / "page" / "api.d.ts"
 PATHS = ("/api/v1/alerts", "/api/v1/overview")
-"""The paths that the page reads."""
+"""The API paths that the page uses."""
 
 
 def generate(*arguments: str) -> int:
@@ -41,7 +41,7 @@ def generate(*arguments: str) -> int:
 
 
 def _referenced(part: Any, schemas: dict[str, Any]) -> dict[str, Any]:
-    """The schemas that a part of the document refers to, directly or through others."""
+    """The schemas that a part of the document references, directly or indirectly."""
     found: dict[str, Any] = {}
     waiting = [part]
     while waiting:

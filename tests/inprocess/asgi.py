@@ -21,7 +21,7 @@ from tillstream.http.server import BACKLOG
 
 
 class AsgiServer:
-    """The server of an application. `stop` raises the error that ended the server, if any."""
+    """The server of an application. `stop` raises the error that ended the server, if there is one."""
 
     def __init__(self, app: ASGIApp, *, limit_s: float = 5.0, **settings: Any) -> None:
         self.events: list[str] = []
@@ -51,7 +51,7 @@ class AsgiServer:
                 stopping=lambda: self.events.append("stopping"),
                 limit_s=self._limit_s,
             )
-        except BaseException as error:  # noqa: BLE001 - raised again where the test waits
+        except BaseException as error:  # noqa: BLE001 - the futures raise it in the test's thread
             (self._ended if self._ready.done() else self._ready).set_exception(error)
         else:
             self._ended.set_result(None)

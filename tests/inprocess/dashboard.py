@@ -1,4 +1,4 @@
-"""The dashboard of a pipeline: a client that calls the application directly, and a server on a free port."""
+"""The dashboard of a pipeline, as an application without a socket and as a server on a free port."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def queries_of(pipeline: Pipeline) -> Queries:
 def quarantine_service_of(
     pipeline: Pipeline, queries: Queries, ingest: Callable[[], str] | str = "http://127.0.0.1:9"
 ) -> LocalQuarantineService:
-    """A quarantine service. The default address of ingest refuses connections."""
+    """The quarantine service of a pipeline. By default its ingest is unreachable."""
     replayer = Replayer((lambda: ingest) if isinstance(ingest, str) else ingest, dict, registry.load(pipeline.settings))
     decisions = Decisions(pipeline.path / "decisions.ndjson")
     return LocalQuarantineService(queries, pipeline.database, pipeline.log, decisions, replayer, pipeline.clock)
@@ -76,18 +76,13 @@ class DashboardClient:
     ) -> None:
         queries = queries_of(pipeline)
         alerts = alerts_of(pipeline, queries)
-        live, quarantine_service = (
-            feed_of(queries, alerts, pipeline.settings),
-            quarantine_service_of(pipeline, queries, ingest),
-        )
-        gauges = {"log_lag_records": 3.0}
         self._app = application(
             queries,
             alerts,
-            quarantine_service,
-            live,
+            quarantine_service_of(pipeline, queries, ingest),
+            feed_of(queries, alerts, pipeline.settings),
             pipeline.settings,
-            lambda: gauges,
+            lambda: {"log_lag_records": 3.0},
             authenticator or open_authenticator(pipeline),
             demo=demo,
         )
@@ -146,7 +141,7 @@ class DashboardServer:
 
         try:
             asyncio.run(main())
-        except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
+        except BaseException as error:  # noqa: BLE001 - the constructor raises it
             self._failure = error
         finally:
             self._ready.set()
@@ -156,7 +151,7 @@ class DashboardServer:
         self._ready.set()
 
     def stop(self, timeout_s: float = 10) -> None:
-        """Stop the server. Fails if it does not stop in time."""
+        """Stop the server. Fails after the timeout."""
         if self._thread.is_alive() and self._loop and self._stop:
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(timeout_s)

@@ -1,4 +1,4 @@
-"""Promises of every decoder: any bytes become receipts, skips or faults, in bounded time and memory."""
+"""Fuzzing of decoders. Any bytes must become receipts, skips or faults, in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -26,34 +26,34 @@ from tillstream.receipt.validation import ReceiptError, Validator
 
 RECEIVED_US = 1_795_435_200_000_000
 RECEIPT_LIMIT_BYTES = 4_096
-"""A small limit, which mutations often exceed."""
+"""This limit is small, so mutations often exceed it."""
 
 MAX_LIMIT_MULTIPLE = 16
-"""Decoders may yield items up to this multiple of the limit."""
+"""The maximum size of an item, as a multiple of the limit."""
 
 CPU_LIMIT_S = 10.0
-"""CPU time limit for one mutation. Most take about one millisecond."""
+"""The CPU time limit for a mutation. Most mutations take about one millisecond."""
 
-READS_AFTER_END = 64
+MAX_READS_AFTER_END = 64
 SMALL_WINDOWS_EVERY = 8
 WHOLE_BYTES = 16
 NEW_DECODER_EVERY = 16
 SINGLE_EVERY = 4
-TRIES = 400
+MAX_ATTEMPTS = 400
 
 SETTINGS = Settings(receipt_limit_bytes=RECEIPT_LIMIT_BYTES, zone="Europe/Paris", currency="EUR")
 
 
-class BrokenPromise(AssertionError):
-    """A decoder broke a promise."""
+class DecoderError(AssertionError):
+    """A decoder violated a rule for all decoders."""
 
 
-class EndlessDecoding(BrokenPromise):
+class EndlessDecoding(DecoderError):
     """A decoder did not end."""
 
 
 class Finding(NamedTuple):
-    """A mutation that breaks a promise, and the error."""
+    """A mutation that causes an error."""
 
     payload: bytes
     error: Exception
@@ -61,7 +61,7 @@ class Finding(NamedTuple):
 
 
 class Source(io.BytesIO):
-    """A byte stream that raises if a decoder keeps reading after the end."""
+    """A byte stream that raises `EndlessDecoding` if a decoder keeps reading after the end."""
 
     def __init__(self, payload: bytes) -> None:
         super().__init__(payload)
@@ -75,17 +75,17 @@ class Source(io.BytesIO):
 
     def _count(self, data: bytes) -> bytes:
         self._reads_after_end += not data
-        if self._reads_after_end > READS_AFTER_END:
-            raise EndlessDecoding(f"it reads after the end, {self._reads_after_end} times")
+        if self._reads_after_end > MAX_READS_AFTER_END:
+            raise EndlessDecoding(f"the decoder reads {self._reads_after_end} times after the end")
         return data
 
 
 @contextmanager
 def watchdog(limit_s: float = CPU_LIMIT_S) -> Iterator[None]:
-    """Raise `EndlessDecoding` in a block that uses too much CPU time. CPU time does not depend on the load of the machine."""
+    """Raise `EndlessDecoding` in a block that uses too much CPU time."""
 
     def on_timeout(_signal: int, _frame: FrameType | None) -> None:
-        raise EndlessDecoding(f"it uses more than {limit_s} s of CPU time")
+        raise EndlessDecoding(f"the decoder uses more than {limit_s} s of CPU time")
 
     before = signal.signal(signal.SIGVTALRM, on_timeout)
     signal.setitimer(signal.ITIMER_VIRTUAL, limit_s)
@@ -98,7 +98,7 @@ def watchdog(limit_s: float = CPU_LIMIT_S) -> Iterator[None]:
 
 @contextmanager
 def small_windows(whole_bytes: int, window_bytes: int) -> Iterator[None]:
-    """Make decoders read files over `whole_bytes` in windows of this size, as they read large files."""
+    """Make decoders read files of more than `whole_bytes` in windows of `window_bytes`, like large files."""
     sizes = {**dict.fromkeys(_WHOLE_LIMITS, whole_bytes), **dict.fromkeys(_WINDOWS, window_bytes)}
     defaults = {(module, name): getattr(module, name) for module, name in sizes}
     try:
@@ -120,7 +120,7 @@ def documents_of(decoder: Decoder) -> list[bytes]:
 
 
 class Fuzz:
-    """Mutations of one format, and checks of the decoder's promises. The seed and a number determine a mutation."""
+    """Mutations of one format, and checks of its decoder. The seed and a number determine a mutation."""
 
     def __init__(self, kind: type[Decoder], seed: str) -> None:
         self.name = f"{kind.name} ({kind.media_types[0]})"
@@ -144,7 +144,7 @@ class Fuzz:
         return self._mutator.mutation(f"{self._seed}/{self._kind.media_types[0]}/{number}")
 
     def finding(self, number: int) -> Finding | None:
-        """The minimized finding for this mutation, or None."""
+        """The error of this mutation with a minimized input, or None."""
         payload = self.payload(number)
         error = self._error(payload, number)
         if error is None:
@@ -157,42 +157,42 @@ class Fuzz:
         try:
             with watchdog():
                 if number % SMALL_WINDOWS_EVERY:
-                    self._examine(payload, number)
+                    self._check_mutation(payload, number)
                 else:
-                    self._examine_in_windows(payload)
+                    self._check_mutation_in_windows(payload)
         except Exception as error:  # noqa: BLE001 - any exception is a finding
             return error
         return None
 
-    def _examine(self, payload: bytes, number: int) -> None:
-        """Check the promises, and raise an error for a broken one."""
+    def _check_mutation(self, payload: bytes, number: int) -> None:
+        """Decode a mutation, and raise `DecoderError` if the decoder violates a rule."""
         decoder = self._decoder
         if not isinstance(decoder.recognises(payload[:HEAD_BYTES]), bool):
-            raise BrokenPromise("`recognises` does not return a bool")
+            raise DecoderError("`recognises` does not return a bool")
         found = list(_items(decoder, payload))
         for each in found:
             self._check_item(each, payload)
         if number % NEW_DECODER_EVERY == 1 and list(_items(self._kind(SETTINGS), payload)) != found:
-            raise BrokenPromise("a new decoder has another result than a used one")
+            raise DecoderError("a new decoder has a different result than a used one")
         if number % SINGLE_EVERY == 1:
             one = payload[:RECEIPT_LIMIT_BYTES]
             self._check_item(decoder.one(one), one)
 
-    def _examine_in_windows(self, payload: bytes) -> None:
-        """Check the promises with small windows. The result must not depend on the window size."""
+    def _check_mutation_in_windows(self, payload: bytes) -> None:
+        """Decode a mutation with two small window sizes. The result must not depend on the size."""
         with small_windows(WHOLE_BYTES, 64):
             found = list(_items(self._decoder, payload))
         for each in found:
             self._check_item(each, payload)
         with small_windows(WHOLE_BYTES, 7 if len(payload) < 4_096 else 1_000):
             again = list(_items(self._decoder, payload))
-        if _until_one_is_too_large(again) != _until_one_is_too_large(found):
-            raise BrokenPromise("with another window size it has another result")
+        if _items_before_a_large_one(again) != _items_before_a_large_one(found):
+            raise DecoderError("the result depends on the window size")
 
     def _check_item(self, each: Decoded, payload: bytes) -> None:
         if isinstance(each, Skip):
             if not each.kind or len(each.kind) > 100 or not each.kind.isprintable():
-                raise BrokenPromise(f"a skip of the kind {each.kind!r}")
+                raise DecoderError(f"a skip has the kind {each.kind!r}")
         elif isinstance(each, Unreadable):
             _check_faults(each.faults)
             _check_size(each.original, payload)
@@ -207,21 +207,21 @@ class Fuzz:
             msgspec.json.decode(each.body, type=msgspec.Raw)
             date.fromisoformat(day)
             if head.count(b"\n") != 1 or len(head.split(b"\t")) != len(HEAD_COLUMNS):
-                raise BrokenPromise(f"a head with other columns: {head!r}")
+                raise DecoderError(f"a head has wrong columns: {head!r}")
         else:
-            raise BrokenPromise(f"it yields {each!r}")
+            raise DecoderError(f"the decoder yields {each!r}")
 
 
 def _items(decoder: Decoder, payload: bytes) -> Iterator[Decoded]:
-    """The decoder's items. It may yield at most one item per byte."""
+    """The items that the decoder yields, at most one per byte."""
     for number, each in enumerate(decoder.decode(Source(payload))):
         if number > len(payload):
-            raise BrokenPromise(f"it yields more items than bytes: {number} for {len(payload)}")
+            raise DecoderError(f"the decoder yields {number} items for {len(payload)} bytes")
         yield each
 
 
-def _until_one_is_too_large(found: Sequence[Decoded]) -> list[Decoded]:
-    """The items before the first that is too large, without reasons. Both depend on the window size after that."""
+def _items_before_a_large_one(found: Sequence[Decoded]) -> list[Decoded]:
+    """The items before the first one above the limit, without reasons. Later items may depend on the window size."""
     return list(takewhile(_is_small, map(_without_reasons, found)))
 
 
@@ -236,30 +236,30 @@ def _without_reasons(each: Decoded) -> Decoded:
 
 def _check_faults(faults: Sequence[Fault]) -> None:
     if not faults:
-        raise BrokenPromise("something is rejected without a fault")
+        raise DecoderError("a rejection has no fault")
     for fault in faults:
         if not fault.path.startswith("$") or not fault.error:
-            raise BrokenPromise(f"a fault without a path or a reason: {fault}")
+            raise DecoderError(f"a fault has no path or no reason: {fault}")
         fault.error.encode(), fault.path.encode(), fault.hint.encode()
 
 
 def _check_size(part: bytes, payload: bytes) -> None:
-    # A decoder may return a part of the document unchanged, whatever its size.
+    # A decoder may return an unchanged part of the document of any size.
     if len(part) > MAX_LIMIT_MULTIPLE * RECEIPT_LIMIT_BYTES and part not in payload:
-        raise BrokenPromise(f"it yields {len(part)} bytes from {len(payload)}, and the limit is {RECEIPT_LIMIT_BYTES}")
+        raise DecoderError(f"an item has {len(part)} bytes, and the limit is {RECEIPT_LIMIT_BYTES}")
 
 
 def _minimize(payload: bytes, fails: Callable[[bytes], bool]) -> bytes:
-    """Remove parts of the payload while it still fails, with a bounded number of tries."""
-    size, tries = len(payload) // 2, TRIES
-    while size and tries:
-        at = 0
-        while at < len(payload) and tries:
-            tries -= 1
-            shorter = payload[:at] + payload[at + size :]
+    """Remove parts of the payload that are not necessary for the failure, with a limited number of attempts."""
+    size, attempts = len(payload) // 2, MAX_ATTEMPTS
+    while size and attempts:
+        offset = 0
+        while offset < len(payload) and attempts:
+            attempts -= 1
+            shorter = payload[:offset] + payload[offset + size :]
             if fails(shorter):
                 payload = shorter
             else:
-                at += size
+                offset += size
         size //= 2
     return payload

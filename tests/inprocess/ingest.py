@@ -1,4 +1,4 @@
-"""Run an ingest server in this process, on a free port."""
+"""Run an ingest server on a free port in the test process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tillstream.log.sqlite.log import SqliteLog
 from tillstream.receipt.model import HEAD_COLUMNS
 
 Start = Callable[..., "Ingest"]
-"""Starts a server with the settings of a test."""
+"""A function that starts a server with the settings of a test."""
 
 
 class Ingest:
@@ -79,7 +79,7 @@ class Ingest:
         return self.request("POST", path, body, ("content-type", media_type), *headers)
 
     def records(self) -> list[dict[str, Any]]:
-        """All records in the log: the columns of the head, with `body` and `original`."""
+        """All records in the log, each with the columns of its head, `body` and `original`."""
         return [
             dict(zip(HEAD_COLUMNS, head.decode().removesuffix("\n").split("\t"), strict=True))
             | {"body": body, "original": original}
@@ -104,7 +104,7 @@ class Ingest:
 
 
 class GatedLog(SqliteLog):
-    """A log whose appends wait until the gate is open, or fail."""
+    """A log whose appends wait until the gate is open. They raise `failure` if it is set."""
 
     def __init__(self, path: Path, settings: Settings) -> None:
         super().__init__(path, writer=True, settings=settings)

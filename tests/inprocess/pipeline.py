@@ -1,4 +1,4 @@
-"""The pipeline within the test process: a real log, a real engine and a real database."""
+"""A log, an engine and a database in the test process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tillstream.stores.repository import write as write_shops
 
 
 def head(receipt: Mapping[str, Any], received_us: int, **changes: str) -> bytes:
-    """The head that ingest writes for a receipt with a local date."""
+    """The head that ingest writes for a receipt. `changes` replace columns."""
     store, till = str(receipt["storeID"]), str(receipt.get("terminalID") or "-")
     number, date = str(receipt["cashReceiptID"]), str(receipt["date"])
     columns = {
@@ -46,7 +46,7 @@ def head(receipt: Mapping[str, Any], received_us: int, **changes: str) -> bytes:
 
 
 class Pipeline:
-    """A data directory with a log, an engine and a database, under a manual clock. By default, the log is on SQLite."""
+    """A data directory with a log, an engine and a database, and a manual clock. By default the log is in SQLite."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Pipeline:
         return DuckDatabase(self.path / "store.duckdb", self.metrics, self.settings, self.clock)
 
     def reopen(self) -> None:
-        """Close and open the engine and the database, like a restart of their process."""
+        """Close the engine and the database and open them again, like a restart of their process."""
         self.engine.close()
         self.database.close()
         self.database = self._open_database()
@@ -80,7 +80,7 @@ class Pipeline:
         self.clock.advance(1)
 
     def append(self, *receipts: Mapping[str, Any], **head_changes: str) -> None:
-        """Append the receipts in one group commit, received now."""
+        """Append receipts of the current time in one group commit."""
         batch = Batch()
         for receipt in receipts:
             batch.add(head(receipt, self.clock.now_us(), **head_changes), json.dumps(receipt).encode())
@@ -116,7 +116,7 @@ class Pipeline:
         return self.database.query(f"SELECT * FROM metric_{metric} ORDER BY ALL")
 
     def verify(self, metric: str) -> list[Row]:
-        """Rows where the metric differs from a recount of the stored receipts."""
+        """The rows that differ between the metric and a recount of the stored receipts."""
         with self.database.snapshot() as reader:
             return reader.verify(metric)
 

@@ -1,4 +1,4 @@
-"""A whole tillstream in this process: ingest, log, engine, database and queries."""
+"""Ingest, log, engine, database and queries together in the test process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PipelineHarness:
         self.queries: Queries = queries_of(self.pipeline)
 
     def post(self, path: str, body: bytes, media_type: str) -> Answer:
-        """Post a body, let the engine read the log, and return the answer."""
+        """Post a body, process the log, and return the answer."""
         answer = self.ingest.post(path, body, media_type)
         self.pipeline.drain()
         return answer

@@ -1,4 +1,4 @@
-"""Receipts that the engine has already processed, for tests that only read."""
+"""Helpers to add receipts to a pipeline."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def process_receipts(pipeline: Pipeline, *receipts: dict[str, Any]) -> None:
 
 
 def receipt_with_total(amount: float | str, **changes: Any) -> dict[str, Any]:
-    """A receipt of this amount, without lines and payments."""
+    """A receipt with this total, but without lines and payments."""
     return body(**{"documentTotal": {"grossTotal": amount}, "lines": [], "settlements": [], **changes})

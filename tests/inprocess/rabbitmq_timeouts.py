@@ -1,4 +1,4 @@
-"""Timeouts of a log on RabbitMQ for tests."""
+"""Fixtures for the timeouts of a log on RabbitMQ."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LONG_TIMEOUT_S = 10.0
 
 @pytest.fixture(autouse=True)
 def long_broker_timeouts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set long timeouts, because the shared broker may be slow. Streams have no initial delay on a broker that no test kills."""
+    """Set long timeouts, because the shared broker may be slow. It is never killed, so new streams need no delay."""
     if "own_node" not in request.fixturenames:
         monkeypatch.setattr(topology, "NEW_STREAM_DELAY_S", 0.0)
     monkeypatch.setattr(connection, "REPLY_TIMEOUT_S", LONG_TIMEOUT_S)
@@ -21,6 +21,6 @@ def long_broker_timeouts(request: pytest.FixtureRequest, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def production_broker_timeouts(long_broker_timeouts: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The timeouts that tillstream uses outside of tests."""
+    """Restore the timeouts of production."""
     monkeypatch.setattr(connection, "REPLY_TIMEOUT_S", CONFIRM_TIMEOUT_S)
     monkeypatch.setattr(streams, "CONFIRM_TIMEOUT_S", CONFIRM_TIMEOUT_S)

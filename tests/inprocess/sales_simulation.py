@@ -1,4 +1,4 @@
-"""A chain with steady sales, for the tests of the alerts."""
+"""A simulation of steady sales, for tests of the alerts."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from tillstream.stores.model import StoreList
 
 TODAY = date(2026, 11, 23)
 OPENS, CLOSES = time(7), time(19)
-EVERY = timedelta(seconds=90)
-"""The time between two receipts of a till: 40 receipts an hour."""
+INTERVAL = timedelta(seconds=90)
+"""The time between two receipts of a till."""
 
 TILLS = (("1", "1"), ("1", "2"), ("2", "1"), ("3", "1"))
 
 
 class SalesSimulation:
-    """Sells a receipt of 5.00 € every 90 seconds at each till, from 7 to 19 by its own clock. It arrives at once.
+    """Sells a receipt of 5.00 € every 90 seconds at each till, from 07:00 to 19:00 in the time zone of its shop.
 
-    `every` holds the shops that sell at another pace.
+    The receipts arrive without delay. `intervals` has the time between receipts for shops that sell at another rate.
     """
 
     def __init__(self, pipeline: Pipeline, shops: StoreList | None = None, zones: dict[str, str] | None = None) -> None:
@@ -34,18 +34,18 @@ class SalesSimulation:
         self.shops = shops or StoreList()
         self._zones = {"": pipeline.settings.zone, **(zones or {})}
         self._number = 0
-        self._upto = datetime.combine(TODAY, time())
-        self.every: dict[str, timedelta] = {}
+        self._sold_until = datetime.combine(TODAY, time())
+        self.intervals: dict[str, timedelta] = {}
         self.tills: tuple[tuple[str, str], ...] = TILLS
 
     def sell_past_weeks(self, *weeks: int) -> None:
-        """Sell on the same weekday, this number of weeks ago."""
+        """Sell on the same weekday of earlier weeks. Each argument is a number of weeks before today."""
         for week in weeks or (1, 2):
             day = datetime.combine(TODAY - timedelta(weeks=week), time())
             self._sell(day, day + timedelta(days=1), (), body)
 
     def evaluator_at(self, clock: str = "09:00", *without: str) -> AlertEvaluator:
-        """Sell up to a time of today, with an evaluator that starts three minutes before it."""
+        """Sell until a time of today, and return an evaluator that was started three minutes before."""
         moment = self._moment(clock)
         self.sell_until((moment - timedelta(minutes=3)).time().isoformat(), *without)
         alerts = self.evaluator()
@@ -58,11 +58,11 @@ class SalesSimulation:
         calendar = Calendar(pipeline.settings, pipeline.clock)
         return AlertEvaluator(pipeline.database, pipeline.log, pipeline.settings, calendar, lambda: self.shops)
 
-    def sell_until(self, clock: str, *without: str, made: Callable[..., dict[str, Any]] = body) -> None:
-        """Sell up to a time of the chain, `without` some shops (`2`) or tills (`1/2`), and set the clock to it."""
+    def sell_until(self, clock: str, *without: str, make_receipt: Callable[..., dict[str, Any]] = body) -> None:
+        """Sell until a time of today, and set the clock to it. `without` excludes shops (`2`) or tills (`1/2`)."""
         moment = self._moment(clock)
-        self._sell(self._upto, moment, without, made)
-        self._upto = moment
+        self._sell(self._sold_until, moment, without, make_receipt)
+        self._sold_until = moment
         now = moment.replace(tzinfo=ZoneInfo(self._zones[""]))
         self.pipeline.clock.advance((now - datetime.fromtimestamp(0, UTC)).total_seconds() - self._now_s())
 
@@ -72,22 +72,22 @@ class SalesSimulation:
     def _moment(self, clock: str) -> datetime:
         return datetime.combine(TODAY, time.fromisoformat(clock))
 
-    def _there(self, moment: datetime, zone: ZoneInfo) -> datetime:
-        """A wall-clock time of the chain in another time zone."""
+    def _in_zone(self, moment: datetime, zone: ZoneInfo) -> datetime:
+        """Convert a local time of the chain to another time zone."""
         return moment.replace(tzinfo=ZoneInfo(self._zones[""])).astimezone(zone).replace(tzinfo=None)
 
     def _sell(
-        self, start: datetime, end: datetime, without: tuple[str, ...], made: Callable[..., dict[str, Any]]
+        self, start: datetime, end: datetime, without: tuple[str, ...], make_receipt: Callable[..., dict[str, Any]]
     ) -> None:
         batch = Batch()
         for store, till in self.tills:
             if store in without or f"{store}/{till}" in without:
                 continue
             zone = ZoneInfo(self._zones.get(store, self._zones[""]))
-            every = self.every.get(store, EVERY)
-            for moment in _moments(self._there(start, zone), self._there(end, zone), every):
+            interval = self.intervals.get(store, INTERVAL)
+            for moment in _moments(self._in_zone(start, zone), self._in_zone(end, zone), interval):
                 self._number += 1
-                receipt = made(
+                receipt = make_receipt(
                     storeID=store, terminalID=till, cashReceiptID=str(self._number), date=f"{moment:%Y-%m-%d %H:%M:%S}"
                 )
                 received_us = round(moment.replace(tzinfo=zone).timestamp() * 1_000_000)
@@ -97,14 +97,14 @@ class SalesSimulation:
             self.pipeline.drain()
 
 
-def _moments(start: datetime, end: datetime, every: timedelta) -> Iterator[datetime]:
-    """The multiples of `every` since midnight from `start` to before `end`, in opening hours."""
+def _moments(start: datetime, end: datetime, interval: timedelta) -> Iterator[datetime]:
+    """The times of sales from `start` until before `end`: multiples of the interval since midnight, in opening hours."""
     midnight = datetime.combine(start.date(), time())
-    moment = midnight + -(-(start - midnight) // every) * every
+    moment = midnight + -(-(start - midnight) // interval) * interval
     while moment < end:
         if OPENS <= moment.time() < CLOSES:
             yield moment
-        moment += every
+        moment += interval
 
 
 def active_alerts(alerts: AlertEvaluator, rule: str) -> list[Alert]:

@@ -1,4 +1,4 @@
-"""Comparison of the stored metrics with a recount."""
+"""Compare the stored metrics with a recount."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def plain_key(value: Any) -> Any:
 
 
 def assert_metrics_equal(pipeline: Pipeline, recount: Recount) -> None:
-    """Each row of every recounted metric equals the stored one, to the cent."""
+    """Check that the stored rows of every metric equal those of the recount."""
     for metric in ("sales", "sales_by_category", "sales_by_product", "sales_by_store", "sales_by_till",
                    "sales_by_minute", "sales_by_hour_and_category", "sales_by_product_and_hour",
                    "sales_by_store_and_hour", "payments_by_mechanism", "vat_by_rate"):  # fmt: skip

@@ -151,7 +151,7 @@ def test_given_a_zone_in_the_list_when_the_shop_falls_silent_then_its_own_clock_
 def test_given_a_slow_shop_when_its_silence_may_be_chance_then_nothing_fires(make: Make) -> None:
     simulation = make()
     # 14 receipts in the hour from noon: ten of them take 42 minutes and 51 seconds.
-    simulation.every["2"] = timedelta(minutes=4, seconds=30)
+    simulation.intervals["2"] = timedelta(minutes=4, seconds=30)
     simulation.sell_past_weeks()
     alerts = simulation.evaluator_at("12:01")
     simulation.sell_until("12:42:40", "2")
@@ -220,9 +220,9 @@ def test_given_a_product_when_no_shop_sells_it_then_its_alert_fires_and_clears(m
     simulation.sell_past_weeks()
     alerts = simulation.evaluator_at("12:00")
     bread = of_products("BAG")
-    simulation.sell_until("12:58:20", made=bread)
+    simulation.sell_until("12:58:20", make_receipt=bread)
     assert active_alerts(alerts, "silent_product") == []
-    simulation.sell_until("12:58:40", made=bread)
+    simulation.sell_until("12:58:40", make_receipt=bread)
     [alert] = active_alerts(alerts, "silent_product")
     assert (alert.subject, alert.title) == ("SAN", "Sandwich jambon")
     assert alert.values == {"minutes": 60, "product": "SAN"}
@@ -236,7 +236,7 @@ def pace(make: Make, cents: str) -> Any:
     simulation.sell_past_weeks()
     simulation.sell_until("10:00")
     simulation.sell_until(
-        "12:00", made=lambda **changes: of_total(float(cents) if changes["storeID"] == "2" else 5.0)(**changes)
+        "12:00", make_receipt=lambda **changes: of_total(float(cents) if changes["storeID"] == "2" else 5.0)(**changes)
     )
     return simulation
 
@@ -264,19 +264,19 @@ def test_given_few_expected_receipts_when_a_shop_is_below_its_pace_then_nothing_
     simulation = make()
     simulation.sell_past_weeks()
     # Two tills of shop 1 sold 160 receipts up to nine, one of the others 80.
-    simulation.sell_until("09:10", made=of_total(1.0))
+    simulation.sell_until("09:10", make_receipt=of_total(1.0))
     assert [row.subject for row in active_alerts(simulation.evaluator(), "below_pace")] == ["1"]
-    simulation.sell_until("10:10", made=of_total(1.0))
+    simulation.sell_until("10:10", make_receipt=of_total(1.0))
     assert [row.subject for row in active_alerts(simulation.evaluator(), "below_pace")] == ["1", "2", "3"]
 
 
 def test_given_a_shop_below_its_pace_when_it_has_closed_then_its_alert_clears(make: Make) -> None:
     simulation = make()
     simulation.sell_past_weeks()
-    simulation.sell_until("18:50", made=of_total(1.0))
+    simulation.sell_until("18:50", make_receipt=of_total(1.0))
     alerts = simulation.evaluator()
     assert len(active_alerts(alerts, "below_pace")) == 3
-    simulation.sell_until("19:00", made=of_total(1.0))
+    simulation.sell_until("19:00", make_receipt=of_total(1.0))
     assert alerts.active() == []
 
 
@@ -287,9 +287,9 @@ def test_given_a_shop_when_its_refunds_reach_the_threshold_then_its_alert_fires_
     alerts = simulation.evaluator()
     refund = of_total(-2.0)
     # Shop 2 has 120 receipts: with six refunds 4.8 %, with seven 5.6 %.
-    simulation.sell_until("10:08:50", "1", "3", made=refund)
+    simulation.sell_until("10:08:50", "1", "3", make_receipt=refund)
     assert active_alerts(alerts, "refunds") == []
-    simulation.sell_until("10:10", "1", "3", made=refund)
+    simulation.sell_until("10:10", "1", "3", make_receipt=refund)
     [alert] = active_alerts(alerts, "refunds")
     assert alert.values == {"percent": "5.5", "refunds": 7, "receipts": 127}
     assert alert.link == "/receipts?day=2026-11-23&store=2&max=-0.01"
@@ -301,7 +301,7 @@ def test_given_a_shop_when_its_refunds_reach_the_threshold_then_its_alert_fires_
 
 def test_given_few_receipts_when_some_are_refunds_then_nothing_fires(make: Make) -> None:
     simulation = make()
-    simulation.sell_until("08:10", made=of_total(-2.0))
+    simulation.sell_until("08:10", make_receipt=of_total(-2.0))
     assert active_alerts(simulation.evaluator(), "refunds") == []
 
 
@@ -333,9 +333,9 @@ def test_given_a_shop_when_its_receipts_do_not_add_up_then_its_alert_fires_and_c
     simulation.sell_past_weeks()
     alerts = simulation.evaluator_at("12:00")
     # 40 receipts within the hour; the first anomalies are at noon.
-    simulation.sell_until("12:13:20", made=anomalous)
+    simulation.sell_until("12:13:20", make_receipt=anomalous)
     assert active_alerts(alerts, "shop_anomalies") == []
-    simulation.sell_until("12:13:40", made=anomalous)
+    simulation.sell_until("12:13:40", make_receipt=anomalous)
     [alert] = active_alerts(alerts, "shop_anomalies")
     assert alert.subject == "2"
     assert alert.values == {"percent": "25.0", "anomalies": 10, "receipts": 40}
@@ -353,9 +353,9 @@ def test_given_anomalies_in_all_shops_when_evaluated_then_only_the_chain_has_an_
     def everywhere(**changes: Any) -> dict[str, Any]:
         return body(**changes, settlements=[{"paymentMechanism": "CB", "settlementAmount": 4.0}])
 
-    simulation.sell_until("12:13:20", made=everywhere)
+    simulation.sell_until("12:13:20", make_receipt=everywhere)
     assert active_alerts(alerts, "anomalies") == []
-    simulation.sell_until("12:13:40", made=everywhere)
+    simulation.sell_until("12:13:40", make_receipt=everywhere)
     [alert] = active_alerts(alerts, "anomalies")
     assert alert.values == {"percent": "25.0", "anomalies": 40, "receipts": 160}
     assert (alert.subject, alert.link) == ("", "/receipts?day=2026-11-23&anomaly=any")
@@ -421,7 +421,7 @@ def test_given_a_shop_that_sells_a_quarter_of_its_usual_when_a_till_is_silent_th
     simulation = make(alert_silent_till_minutes=16)
     simulation.sell_past_weeks()
     # The shop has 80 of its usual 320 receipts up to 11:00. A till usually sells ten in 15 minutes.
-    simulation.every["1"] = timedelta(minutes=6)
+    simulation.intervals["1"] = timedelta(minutes=6)
     alerts = simulation.evaluator_at("11:00")
     simulation.sell_until("11:50", "1/2")
     assert active_alerts(alerts, "silent_till") == []

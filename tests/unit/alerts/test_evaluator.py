@@ -90,7 +90,7 @@ def test_given_more_alerts_than_the_limit_when_read_then_the_worst_come_first_an
         )
         return body(**changes, settlements=[{"paymentMechanism": "CB", "settlementAmount": 4.0 if short else 5.0}])
 
-    simulation.sell_until("07:40", made=made)
+    simulation.sell_until("07:40", make_receipt=made)
     refuse(pipeline, 1)
     answer = simulation.evaluator().current()
     assert (len(answer.alerts), answer.more) == (LIMIT, 11)
