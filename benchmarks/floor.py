@@ -20,7 +20,8 @@ from tillstream.config import ports
 from tillstream.config.settings import Settings
 from tillstream.http import server
 from tillstream.http.memory import MemoryBudget
-from tillstream.http.messages import JSON, Exchange, Headers, Request, Response
+from tillstream.http.messages import JSON, Headers, Request, Response
+from tillstream.http.protocol import Connection
 from tillstream.http.server import Connections
 
 HEADERS = [("content-type", "application/json")]
@@ -44,8 +45,8 @@ class OwnFloor:
     def reject(self, _headers: Headers) -> Response | None:
         return None
 
-    def handle(self, _request: Request, exchange: Exchange) -> None:
-        exchange.respond(Response(202, JSON, ANSWER))
+    def handle(self, _request: Request, connection: Connection) -> None:
+        connection.respond(Response(202, JSON, ANSWER))
 
 
 async def granian(port: int, stop: asyncio.Event) -> None:

@@ -14,7 +14,8 @@ from tillstream.clock import Clock
 from tillstream.config.settings import Settings
 from tillstream.http import messages, server
 from tillstream.http.memory import MemoryBudget
-from tillstream.http.messages import Exchange, Headers, Request, Response
+from tillstream.http.messages import Headers, Request, Response
+from tillstream.http.protocol import Connection
 from tillstream.http.server import Connections
 
 _WITHOUT_BODY = (204, 304)
@@ -47,7 +48,7 @@ async def serve(
 
 
 class _Adapter:
-    """Calls the ASGI application in one task per request. Implements `tillstream.http.messages.Application`."""
+    """Calls the ASGI application in one task per request. Implements `tillstream.http.server.Application`."""
 
     answers_half_closed = False
 
@@ -62,7 +63,7 @@ class _Adapter:
         }
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def handle(self, request: Request, exchange: Exchange) -> None:
+    def handle(self, request: Request, connection: Connection) -> None:
         path, query, host = _split(request.target)
         headers = request.headers | {b"host": host} if host else request.headers
         scope = {
@@ -73,9 +74,9 @@ class _Adapter:
             "raw_path": path,
             "query_string": query,
             "headers": list(headers.items()),
-            "client": exchange.client,
+            "client": connection.client,
         }
-        task = asyncio.get_running_loop().create_task(_Cycle(request, exchange).run(self._app, scope))
+        task = asyncio.get_running_loop().create_task(_Cycle(request, connection).run(self._app, scope))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -93,9 +94,9 @@ class _Adapter:
 class _Cycle:
     """One request and its response."""
 
-    def __init__(self, request: Request, exchange: Exchange) -> None:
+    def __init__(self, request: Request, connection: Connection) -> None:
         self._request = request
-        self._exchange = exchange
+        self._connection = connection
         self._unread = not request.truncated
         self._start: Message | None = None
         self._started = False
@@ -114,7 +115,7 @@ class _Cycle:
             self._clean_up(scope["path"])
 
     def _is_disconnected(self) -> bool:
-        return self._exchange.disconnected().done()
+        return self._connection.disconnected().done()
 
     def _clean_up(self, path: str) -> None:
         """Release the memory of the body, and end the response if the application has not ended it."""
@@ -126,15 +127,15 @@ class _Cycle:
         if not self._is_disconnected():
             _logger.warning("http.response_incomplete", path=path)
         if self._started:
-            self._exchange.abort()
+            self._connection.abort()
         else:
-            self._exchange.respond(messages.error(500, "internal error", "see the log of the server"))
+            self._connection.respond(messages.error(500, "internal error", "see the log of the server"))
 
     async def _receive(self) -> Message:
         if self._unread:
             self._unread = False
             return {"type": "http.request", "body": self._request.body, "more_body": False}
-        await asyncio.wait((self._done, self._exchange.disconnected()), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((self._done, self._connection.disconnected()), return_when=asyncio.FIRST_COMPLETED)
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
@@ -152,8 +153,8 @@ class _Cycle:
             self._write(body, more=more)
         if not more:
             self._done.set_result(None)
-            self._exchange.finish()
-        elif (writable := self._exchange.writable()) is not None:
+            self._connection.finish()
+        elif (writable := self._connection.writable()) is not None:
             await writable
 
     def _send_head(self, start: Message, size_bytes: int | None) -> None:
@@ -178,14 +179,14 @@ class _Cycle:
         unknown = length is None and not self._without_body
         chunked = unknown and self._request.version == "1.1"
         self._remaining, self._started = length, True
-        self._exchange.start(start["status"], block, chunked=chunked, close=close or (unknown and not chunked))
+        self._connection.start(start["status"], block, chunked=chunked, close=close or (unknown and not chunked))
 
     def _write(self, body: bytes, *, more: bool) -> None:
         if self._remaining is not None:
             self._remaining -= len(body)
             if self._remaining < 0 or (self._remaining and not more):
                 raise RuntimeError("the body does not have the length in its Content-Length field")
-        self._exchange.write(body)
+        self._connection.write(body)
 
 
 def _split(target: bytes) -> tuple[bytes, bytes, bytes]:

@@ -1,10 +1,9 @@
-"""Requests, responses, and the interface between the server and an application."""
+"""Requests, responses, the responses of the server itself, and the check for cross-site requests."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 
@@ -43,50 +42,6 @@ class Response(NamedTuple):
 
 Reply = Callable[[Response], None]
 """Sends the response to a request."""
-
-
-class Exchange(Protocol):
-    """Sends one response: either `respond` with the whole response, or `start`, `write` and `finish`."""
-
-    client: tuple[str, int] | None
-    """The address and port of the client; None if the client has already disconnected."""
-
-    def respond(self, response: Response) -> None:
-        """Send a whole response."""
-
-    def start(self, status: int, headers: bytes, *, chunked: bool = False, close: bool = False) -> None:
-        """Send the head of a response.
-
-        Its body must be `chunked`, end with the connection (`close`), or have a Content-Length in `headers`.
-        """
-
-    def write(self, part: bytes) -> None:
-        """Send a part of the body."""
-
-    def finish(self) -> None:
-        """End the response after its last part."""
-
-    def writable(self) -> asyncio.Future[None] | None:
-        """Return a future that is done when the client can receive more data; None if it can now."""
-
-    def disconnected(self) -> asyncio.Future[None]:
-        """Return a future that is done when the client has disconnected."""
-
-    def abort(self) -> None:
-        """Close the connection immediately and drop unsent data."""
-
-
-class Application(Protocol):
-    """Responds to requests. The server calls it on the event loop."""
-
-    answers_half_closed: bool
-    """Whether clients that have closed their sending side get responses. If not, they count as disconnected."""
-
-    def handle(self, request: Request, exchange: Exchange) -> None:
-        """Respond to a request, before or after this call returns, and release its reservation."""
-
-    def reject(self, headers: Headers) -> Response | None:
-        """Return a response that rejects a request with a large or chunked body, or None to accept the body."""
 
 
 def error(status: int, message: str, hint: str, headers: bytes = b"", *, close: bool = False) -> Response:

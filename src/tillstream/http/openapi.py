@@ -47,7 +47,7 @@ class Response(NamedTuple):
     bodies: Sequence[Body] = ERRORS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Operation:
     """One method of one path. `path_types` and `query` contain the type of each parameter by name."""
 

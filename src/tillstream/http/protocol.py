@@ -29,14 +29,17 @@ _NEVER = float("inf")
 
 
 class Connection(RequestReader, asyncio.Protocol):
-    """The connection of one client. Implements `tillstream.http.messages.Exchange`.
+    """The connection of one client.
 
     The application gets one request at a time. Pipelined requests are queued, and the connection reads no further
     data until the queue is empty. No task or future is created per request.
+
+    The application calls `respond` with a whole response, or it calls `start`, `write` and `finish`.
     """
 
     def __init__(self, connections: Connections) -> None:
         super().__init__(connections)
+        # The address and port of the client; None if it disconnected early.
         self.client: tuple[str, int] | None = None
         self._transport: asyncio.Transport | None = None
         self._answering = self._chunked = self._without_body = False
@@ -51,7 +54,6 @@ class Connection(RequestReader, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        # None if the client has already disconnected.
         peer = transport.get_extra_info("peername")
         self.client = (str(peer[0]), int(peer[1])) if peer else None
         allowed = self._connections.add(self)
@@ -154,6 +156,7 @@ class Connection(RequestReader, asyncio.Protocol):
     # -- responses
 
     def respond(self, response: Response) -> None:
+        """Send a whole response."""
         self._answering = False
         if self._transport is None or self._transport.is_closing():
             return
@@ -162,6 +165,10 @@ class Connection(RequestReader, asyncio.Protocol):
         self._end_response(closes)
 
     def start(self, status: int, headers: bytes, *, chunked: bool = False, close: bool = False) -> None:
+        """Send the head of a response.
+
+        Its body must be `chunked`, end with the connection (`close`), or have a Content-Length in `headers`.
+        """
         self._chunked = chunked
         self._keep_open = self._keep_open and not close and not self._is_last()
         self._connections.on_response(status)
@@ -170,11 +177,13 @@ class Connection(RequestReader, asyncio.Protocol):
             self._transport.write(b"%b%b%b\r\n" % (_STATUS_LINES[status], self._connections.date_line, lines))
 
     def write(self, part: bytes) -> None:
+        """Send a part of the body."""
         if self._transport is not None and part:
             # `writelines` does not copy the part, which many connections may share.
             self._transport.writelines((b"%x\r\n" % len(part), part, b"\r\n") if self._chunked else (part,))
 
     def finish(self) -> None:
+        """End the response after its last part."""
         self._answering = False
         if self._transport is None or self._transport.is_closing():
             return
@@ -183,6 +192,7 @@ class Connection(RequestReader, asyncio.Protocol):
         self._end_response(not self._keep_open or self._is_last())
 
     def writable(self) -> asyncio.Future[None] | None:
+        """Return a future that is done when the client can receive more data; None if it can now."""
         if not self._blocked or self._transport is None:
             return None
         if self._writable is None or self._writable.done():
@@ -190,6 +200,7 @@ class Connection(RequestReader, asyncio.Protocol):
         return self._writable
 
     def disconnected(self) -> asyncio.Future[None]:
+        """Return a future that is done when the client has disconnected."""
         if self._disconnected is None:
             self._disconnected = asyncio.get_running_loop().create_future()
             if self._transport is None:

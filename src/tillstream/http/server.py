@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from email.utils import formatdate
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -16,7 +16,7 @@ from tillstream.clock import Clock
 from tillstream.config.settings import Settings
 from tillstream.errors import OperationalError
 from tillstream.http.memory import MemoryBudget
-from tillstream.http.messages import Application
+from tillstream.http.messages import Headers, Request, Response
 from tillstream.http.protocol import Connection
 
 BACKLOG = 4_096
@@ -26,6 +26,19 @@ TLS_CLOSING_S = 1.0
 """The maximum time that the server waits for a client to close TLS."""
 
 _logger = structlog.get_logger()
+
+
+class Application(Protocol):
+    """Responds to requests. The server calls it on the event loop."""
+
+    answers_half_closed: bool
+    """Whether clients that have closed their sending side get responses. If not, they count as disconnected."""
+
+    def handle(self, request: Request, connection: Connection) -> None:
+        """Respond to a request through its connection, before or after this call returns. Release its reservation."""
+
+    def reject(self, headers: Headers) -> Response | None:
+        """Return a response that rejects a request with a large or chunked body, or None to accept the body."""
 
 
 class Connections:

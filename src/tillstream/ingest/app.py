@@ -19,7 +19,8 @@ from tillstream.formats.registry import Formats
 from tillstream.http import server
 from tillstream.http.html import Document
 from tillstream.http.memory import MemoryBudget
-from tillstream.http.messages import Exchange, Headers, Reply, Request, Response
+from tillstream.http.messages import Headers, Reply, Request, Response
+from tillstream.http.protocol import Connection
 from tillstream.http.server import Connections
 from tillstream.ingest import form_page, openapi, responses
 from tillstream.ingest.auth import Authorizer, Stores
@@ -45,7 +46,7 @@ _logger = structlog.get_logger()
 
 
 class IngestApp:
-    """Routes requests to their handlers. It implements `tillstream.http.messages.Application`."""
+    """Routes requests to their handlers. It implements `tillstream.http.server.Application`."""
 
     answers_half_closed = True
 
@@ -86,9 +87,9 @@ class IngestApp:
             return refusal.response
         return None
 
-    def handle(self, request: Request, exchange: Exchange) -> None:
+    def handle(self, request: Request, connection: Connection) -> None:
         """Respond to a request."""
-        task, reply = None, exchange.respond
+        task, reply = None, connection.respond
         try:
             # Nearly all targets are a path without a query, so parsing is not necessary.
             methods = self._routes.get(request.target)

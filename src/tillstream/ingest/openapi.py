@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
@@ -113,61 +112,44 @@ def operations(formats: Formats) -> list[Operation]:
     """Return all routes with the types of their requests and responses."""
     receipts = Annotated[list[Receipt], Meta(min_length=1)]
     page = Body(str, HTML)
+    many = "Accept many receipts: a JSON array, or one receipt per line"
+    ready = {
+        200: Response("receipts are accepted", (Body(Ready),)),
+        503: Response("receipts are not accepted; `reason` says why", (Body(Ready),)),
+    }
+    metrics = {
+        200: Response("the metrics", (Body(str, TEXT),)),
+        401: Response("the key is missing or invalid"),
+        403: Response("the key is not valid for reading"),
+    }
+    live = {200: Response("the process runs", (Body(Live),))}
     return [
-        _receipts("/receipt", "take_one", "Accept one receipt", formats, Receipt, (page,)),
-        _receipts(
-            "/receipts", "take_many", "Accept many receipts: a JSON array, or one receipt per line", formats, receipts
+        _receipts("/receipt", "take_one", "Accept one receipt", formats, Receipt, page),
+        _receipts("/receipts", "take_many", many, formats, receipts),
+        Operation(
+            "get", "/receipt", "form", "Show the form for entering a receipt", {200: Response("the form", (page,))}
         ),
-        _get("/receipt", "form", "Show the form for entering a receipt", {200: Response("the form", (page,))}),
-        _get("/health/live", "live", "Check that the process runs", {200: Response("the process runs", (Body(Live),))}),
-        _get(
-            "/health/ready",
-            "ready",
-            "Check whether receipts are accepted",
-            {
-                200: Response("receipts are accepted", (Body(Ready),)),
-                503: Response("receipts are not accepted; `reason` says why", (Body(Ready),)),
-            },
-        ),
-        _get(
-            "/metrics",
-            "metrics",
-            "Read the metrics in the text format of Prometheus",
-            {
-                200: Response("the metrics", (Body(str, TEXT),)),
-                401: Response("the key is missing or invalid"),
-                403: Response("the key is not valid for reading"),
-            },
-            secured=True,
+        Operation("get", "/health/live", "live", "Check that the process runs", live),
+        Operation("get", "/health/ready", "ready", "Check whether receipts are accepted", ready),
+        Operation(
+            "get", "/metrics", "metrics", "Read the metrics in the Prometheus text format", metrics, secured=True
         ),
     ]
 
 
-def _get(path: str, id: str, summary: str, responses: dict[int, Response], *, secured: bool = False) -> Operation:
-    return Operation(method="get", path=path, id=id, summary=summary, responses=responses, secured=secured)
-
-
-def _receipts(
-    path: str, id: str, summary: str, formats: Formats, json_type: Any, pages: Sequence[Body] = ()
-) -> Operation:
+def _receipts(path: str, id: str, summary: str, formats: Formats, json_type: Any, *pages: Body) -> Operation:
     """Return a route that accepts receipts in all formats. `pages` are the HTML responses to forms."""
-    return Operation(
-        method="post",
-        path=path,
-        id=id,
-        summary=summary,
-        responses={
-            status: Response(text, (Body(Outcome) if status == 202 else Body(openapi.Errors), *pages))
-            for status, text in RESPONSES.items()
-        },
-        request=[
-            Body(json_type) if media_type == openapi.JSON else _text_body(decoder, media_type)
-            for decoder in formats
-            for media_type in decoder.media_types
-            if not media_type.startswith("+")
-        ],
-        secured=True,
-    )
+    responses = {
+        status: Response(text, (Body(Outcome if status == 202 else openapi.Errors), *pages))
+        for status, text in RESPONSES.items()
+    }
+    request = [
+        Body(json_type) if media_type == openapi.JSON else _text_body(decoder, media_type)
+        for decoder in formats
+        for media_type in decoder.media_types
+        if not media_type.startswith("+")
+    ]
+    return Operation("post", path, id, summary, responses, request=request, secured=True)
 
 
 def _text_body(decoder: Decoder, media_type: str) -> Body:

@@ -46,12 +46,7 @@ RETRY_AFTER_S = "1"
 DESCRIPTION = "The sales of the chain. Amounts of money are decimal strings, counts are integers."
 SECURITY = {
     **openapi.key_schemes("an API key of `tillstream keys add --read`, if a password is set"),
-    "session": {
-        "type": "apiKey",
-        "in": "cookie",
-        "name": COOKIE,
-        "description": "the session of a browser after a login at /login",
-    },
+    "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "a session, after a login at /login"},
 }
 
 

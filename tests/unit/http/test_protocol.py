@@ -16,7 +16,7 @@ from tillstream.clock import SystemClock
 from tillstream.config.settings import Settings
 from tillstream.http import protocol
 from tillstream.http.memory import MemoryBudget
-from tillstream.http.messages import Exchange, Headers, Request
+from tillstream.http.messages import Headers, Request
 from tillstream.http.protocol import Connection as Protocol
 from tillstream.http.server import Connections
 from tillstream.ingest import responses
@@ -283,8 +283,8 @@ class Answering:
 
     answers_half_closed = True
 
-    def handle(self, _request: Request, exchange: Exchange) -> None:
-        exchange.respond(responses.live())
+    def handle(self, _request: Request, connection: Protocol) -> None:
+        connection.respond(responses.live())
 
     def reject(self, _headers: Headers) -> None:
         return None
