@@ -21,8 +21,8 @@ class TokenBuckets:
         return max(0.0, (tokens - self._refill(key, now_s)) / self._rate_per_s)
 
     def take(self, key: str, now_s: float, tokens: float = 1) -> None:
-        """Remove tokens. The number of tokens may become negative."""
-        level = self._refill(key, now_s) - tokens
+        """Remove tokens, or add tokens if `tokens` is negative. The number of tokens in a bucket may become negative."""
+        level = min(self._capacity, self._refill(key, now_s) - tokens)
         if key not in self._levels and len(self._levels) >= self._keys_limit:
             for known in list(self._levels):
                 if self._refill(known, now_s) >= self._capacity:
@@ -30,12 +30,6 @@ class TokenBuckets:
             if len(self._levels) >= self._keys_limit:
                 return
         self._levels[key] = level, now_s
-
-    def put_back(self, key: str, tokens: float = 1) -> None:
-        """Add tokens to the bucket that `take` has removed."""
-        if key in self._levels:
-            level, at_s = self._levels[key]
-            self._levels[key] = min(self._capacity, level + tokens), at_s
 
     def fill(self, key: str) -> None:
         """Make the bucket full."""

@@ -42,9 +42,9 @@ def test_keys_have_buckets_of_their_own() -> None:
 def test_tokens_can_be_put_back() -> None:
     buckets = TokenBuckets(1, 3, 100)
     buckets.take("1", 0, 3)
-    buckets.put_back("1")
+    buckets.take("1", 0, -1)
     assert (buckets.wait_s("1", 0, 1), buckets.wait_s("1", 0, 2)) == (0, 1)
-    buckets.put_back("1", 5)
+    buckets.take("1", 0, -5)
     assert (buckets.wait_s("1", 0, 3), buckets.wait_s("1", 0, 4)) == (0, 1)
     buckets.take("1", 0, 3)
     buckets.fill("1")

@@ -141,7 +141,7 @@ class LoginAttempts:
 
     def forgive(self, address: str) -> None:
         """Reset the limit of the address, and do not count its last attempt in the total."""
-        self._total.put_back(_TOTAL)
+        self._total.take(_TOTAL, self._clock.now_us() / 1_000_000, -1)
         self._by_address.fill(_network(address))
 
 

@@ -113,12 +113,12 @@ class Transfer:
         try:
             complete = await self._send()
             while not await self._uploader.drained():
-                self._record()
+                self._update()
                 if stop.is_set():
                     stopped_us = stopped_us or self._clock.now_us()
                     if self._uploader.waiting or self._clock.now_us() - stopped_us > DRAIN_US:
                         return False
-            self._record()
+            self._update()
             return complete
         finally:
             self._checkpoint.save()
@@ -128,25 +128,24 @@ class Transfer:
         uploader = self._uploader
         while not uploader.stop.is_set():
             try:
-                batch = await run_in_thread(lambda: next(self._batches, None), uploader.stop, self._tick)
+                batch = await run_in_thread(lambda: next(self._batches, None), uploader.stop, self._update)
             except OSError as error:
                 hint = "solve the problem and import it again; the import continues where it stopped"
                 raise CannotRead("read", self._file.name, error.strerror or error, hint) from error
             if batch is None:
                 break
             if not batch.lines:
-                self._acknowledged[batch.first] = batch, BatchResult(0)
-            elif not await uploader.post(batch, self._acknowledged, self._record):
+                self._acknowledged[batch.first] = batch, BatchResult()
+            elif not await uploader.post(batch, self._acknowledged, self._update):
                 break
-            self._record()
+            self._update()
         return not uploader.stop.is_set()
 
-    def _tick(self) -> None:
-        self._uploader.check()
-        self._record()
+    def _update(self) -> None:
+        """Add acknowledged batches to the checkpoint, in the order of the file and without gaps.
 
-    def _record(self) -> None:
-        """Add acknowledged batches to the checkpoint, in the order of the file and without gaps."""
+        Raises the errors of the uploader and the checkpoint.
+        """
         while (found := self._acknowledged.pop(self._checkpoint.counts.done, None)) is not None:
             batch, result = found
             refusals = dict(batch.refusals)
@@ -161,6 +160,7 @@ class Transfer:
             self._saved_us = now_us
             self._checkpoint.save()
         self._on_progress(self._checkpoint, self._file.position)
+        self._uploader.check()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

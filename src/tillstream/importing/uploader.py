@@ -54,18 +54,15 @@ class Rejected(Struct):
 
 
 class BatchResult(Struct):
-    """The response of ingest to a batch."""
+    """The response of ingest to a batch. It has `errors` if ingest has accepted no receipt."""
 
-    accepted: int
+    accepted: int = 0
     rejected: list[Rejected] = []
+    errors: list[Fault] = []
 
 
 Acknowledged = dict[int, tuple[Batch, BatchResult]]
 """The acknowledged batches of one file with their results, by the index of their first item."""
-
-
-class _ErrorResponse(Struct):
-    errors: list[Fault]
 
 
 class Destination(NamedTuple):
@@ -196,18 +193,15 @@ class Uploader:
     def _on_response(self, batch: Batch, acknowledged: Acknowledged, response: Response) -> None:
         self._responded.set()
         self._tally.problem = ""
-        if response.status in _ACKNOWLEDGED:
-            with suppress(msgspec.DecodeError):
-                result = msgspec.json.decode(response.body, type=BatchResult)
-                if result.accepted + len(result.rejected) == len(batch.lines):
-                    acknowledged[batch.first] = batch, result
-                    return
-        self._error = self._error or self._unexpected(response)
-
-    def _unexpected(self, response: Response) -> OperationalError:
-        """Return the error for a response that acknowledges nothing."""
-        because, hint = f"it answered {response.status}", "name the address of ingest with --to"
+        result = BatchResult()
         with suppress(msgspec.DecodeError):
-            for fault in msgspec.json.decode(response.body, type=_ErrorResponse).errors[:1]:
-                return OperationalError("send receipts to", self._url, f"{because}: {fault.error}", fault.hint)
-        return OperationalError("send receipts to", self._url, f"{because}, which is not a response of ingest", hint)
+            result = msgspec.json.decode(response.body, type=BatchResult)
+        if response.status in _ACKNOWLEDGED and result.accepted + len(result.rejected) == len(batch.lines):
+            acknowledged[batch.first] = batch, result
+        elif self._error is None:
+            because, hint = "the response is not from an ingest", "name the address of ingest with --to"
+            if result.errors:
+                because, hint = result.errors[0].error, result.errors[0].hint
+            self._error = OperationalError(
+                "send receipts to", self._url, f"it answered {response.status}: {because}", hint
+            )

@@ -127,8 +127,7 @@ class RequestDecoder:
 
     def decode_one(self, content: Content) -> SingleReceipt:
         """Decode and validate content with one receipt."""
-        decoder = self._own[type(content.decoder)]
-        decoded = decoder.one(content.payload)
+        decoded = self._own[type(content.decoder)].one(content.payload)
         if isinstance(decoded, Skip):
             return SingleReceipt(decoded, content.source)
         source = decoded.source or content.source
@@ -208,11 +207,19 @@ class RequestDecoder:
 
     def _with_advice(self, error: ReceiptError, content: Content) -> ReceiptError:
         """Add a fault to the error if the payload seems to have another format than its media type."""
-        advice, likely = _archive_or_compressed(content.payload), self._formats.recognised(content.payload)
-        if likely is not None and type(likely) is not type(content.decoder) and likely.media_types:
-            error_text = f"it looks like {likely.title}, but was sent as {content.decoder.title}"
-            advice = Fault("$", error_text, f"send it as {likely.media_types[0]}")
-        return error if advice is None else ReceiptError([*error.faults, advice], error.parseable)
+        payload, decoder = content.payload, content.decoder
+        likely = self._formats.recognised(payload)
+        if likely is not None and type(likely) is not type(decoder) and likely.media_types:
+            format_error = f"it looks like {likely.title}, but was sent as {decoder.title}"
+            advice = Fault("$", format_error, f"send it as {likely.media_types[0]}")
+        elif payload.startswith(_ZIP):
+            hint = "send the files that are in it, or gzip with Content-Encoding"
+            advice = Fault("$", "it looks like a zip archive", hint)
+        elif kind := compression.kind(payload):
+            advice = Fault("$", f"it looks like {kind} data", f"send it with Content-Encoding: {kind}")
+        else:
+            return error
+        return ReceiptError([*error.faults, advice], error.parseable)
 
 
 class DecodeWorker:
@@ -246,10 +253,3 @@ def store_of(head: bytes) -> bytes:
 def is_replay(source: str) -> bool:
     """Whether receipts with this source are replayed from quarantine. An invalid replay is not quarantined again."""
     return source.split("/")[1:2] == [REPLAY]
-
-
-def _archive_or_compressed(payload: bytes) -> Fault | None:
-    if payload.startswith(_ZIP):
-        return Fault("$", "it looks like a zip archive", "send the files that are in it, or gzip with Content-Encoding")
-    kind = compression.kind(payload[:8])
-    return Fault("$", f"it looks like {kind} data", f"send it with Content-Encoding: {kind}") if kind else None

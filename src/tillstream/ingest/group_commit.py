@@ -17,7 +17,9 @@ import structlog
 from tillstream.config.settings import Settings
 from tillstream.errors import LogUnavailable
 from tillstream.http.memory import MemoryBudget
+from tillstream.ingest import responses
 from tillstream.ingest.counters import Counters
+from tillstream.ingest.responses import Refused
 from tillstream.log.base import Batch, Log
 
 REPORT_INTERVAL_S = 10.0
@@ -71,29 +73,27 @@ class Committer:
         self._reported_s = float("-inf")
         self._failed_commits = 0
 
-    def add(self, head: bytes, body: bytes, original: bytes, on_durable: OnDurable) -> bool:
+    def add(self, head: bytes, body: bytes, original: bytes, on_durable: OnDurable) -> None:
         """Add a record to the next commit. `on_durable` is called with the outcome.
 
-        If the memory budget is exhausted, this returns False and does nothing.
+        Raises `Refused` (503), and does nothing else, if the memory budget is exhausted.
         """
         if not self._budget.reserve(len(head) + len(body) + len(original)):
-            return False
+            raise Refused(responses.over_budget())
         self._batch.add(head, body, original)
         self._callbacks.append(on_durable)
         self._task = self._task or self._loop.create_task(self._commit_all())
-        return True
 
-    def add_all(self, batch: Batch, on_durable: OnDurable) -> bool:
-        """Add all records of a batch to the next commit. `on_durable` and the result are as for `add`."""
+    def add_all(self, batch: Batch, on_durable: OnDurable) -> None:
+        """Add all records of a batch to the next commit, like `add`."""
         if not self._budget.reserve(batch.size_bytes):
-            return False
+            raise Refused(responses.over_budget())
         self._batch.heads += batch.heads
         self._batch.bodies += batch.bodies
         self._batch.originals += batch.originals
         self._batch.size_bytes += batch.size_bytes
         self._callbacks.append(on_durable)
         self._task = self._task or self._loop.create_task(self._commit_all())
-        return True
 
     async def probe(self) -> Outcome:
         """Append an empty batch. The outcome shows whether the log accepts records."""

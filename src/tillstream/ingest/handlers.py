@@ -130,8 +130,7 @@ class ReceiptHandlers:
             self._check_rates(self._rates, decoded.batch.heads)
         if decoded.batch:
             outcome: asyncio.Future[Outcome] = self._loop.create_future()
-            if not self._committer.add_all(decoded.batch, outcome.set_result):
-                raise Refused(responses.over_budget())
+            self._committer.add_all(decoded.batch, outcome.set_result)
             if (failure := await outcome) is not None:
                 return responses.log_unavailable(failure)
         self._counters.accepted += decoded.accepted
@@ -156,9 +155,7 @@ class ReceiptHandlers:
             raise Refused(responses.forbidden(store.decode()))
         if self._rates is not None:
             self._check_rates(self._rates, [head])
-        on_durable = partial(self._acknowledge, reply, key, day)
-        if not self._committer.add(head, decoded.body, decoded.original, on_durable):
-            raise Refused(responses.over_budget())
+        self._committer.add(head, decoded.body, decoded.original, partial(self._acknowledge, reply, key, day))
 
     def _acknowledge(self, reply: Reply, key: str, day: str, outcome: Outcome) -> None:
         """Reply with 202 once the receipt is durable, or with 503 if the commit failed."""
@@ -183,8 +180,7 @@ class ReceiptHandlers:
             return
         batch = Batch()
         self._decoder.add_refusal(batch, error.faults, original, received_us, source)
-        if not self._committer.add_all(batch, on_durable):
-            raise Refused(responses.over_budget())
+        self._committer.add_all(batch, on_durable)
 
     async def _refuse_and_wait(self, error: ReceiptError, original: bytes, source: str) -> Response:
         response: asyncio.Future[Response] = self._loop.create_future()
@@ -251,14 +247,10 @@ class ReceiptHandlers:
         if b"content-encoding" in headers and _encoding(headers) not in (IDENTITY, *ENCODINGS):
             raise Refused(responses.unsupported_encoding())
         content_type = headers.get(b"content-type")
-        if not content_type:
-            if is_cross_site(headers):
-                raise Refused(responses.cross_site())
-            return None
-        decoder = self._formats.decoder(content_type.decode("latin-1"))
-        if decoder is None:
+        decoder = self._formats.decoder(content_type.decode("latin-1")) if content_type else None
+        if content_type and decoder is None:
             raise Refused(responses.unsupported_type(self._formats.media_types))
-        if decoder.sent_by_pages and is_cross_site(headers):
+        if (decoder is None or decoder.sent_by_pages) and is_cross_site(headers):
             raise Refused(responses.cross_site())
         return decoder
 

@@ -304,7 +304,7 @@ def test_an_unexpected_response_is_logged_and_the_next_attempt_can_succeed(
         stage = Stage(tmp_path / "in", importer, other.url)
         ndjson_file(stage.path / "a.ndjson", range(2))
         (event,) = stage.scan()
-        assert "it answered 404, which is not a response of ingest" in event["reason"]
+        assert "it answered 404: the response is not from an ingest" in event["reason"]
         assert stage.scan(RETRY_US)[0]["event"] == "inbox.file_imported"
 
 

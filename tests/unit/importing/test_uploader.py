@@ -110,10 +110,10 @@ def test_the_same_batch_is_sent_again_after_a_failure() -> None:
             '413 - {"errors":[{"path":"$","error":"too much","hint":"send less"}]}',
             "it answered 413: too much; send less",
         ),
-        ("404 - <html>", "it answered 404, which is not a response of ingest; name the address of ingest with --to"),
-        ("202 - {}", "it answered 202, which is not a response of ingest"),
-        ('202 - {"accepted":1}', "it answered 202, which is not a response of ingest"),
-        ('422 - {"errors":[]}', "it answered 422, which is not a response of ingest"),
+        ("404 - <html>", "it answered 404: the response is not from an ingest; name the address of ingest with --to"),
+        ("202 - {}", "it answered 202: the response is not from an ingest"),
+        ('202 - {"accepted":1}', "it answered 202: the response is not from an ingest"),
+        ('422 - {"errors":[]}', "it answered 422: the response is not from an ingest"),
     ],
 )
 def test_a_response_that_acknowledges_nothing_is_an_error(step: str, message: str) -> None:

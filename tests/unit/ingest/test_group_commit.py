@@ -29,6 +29,7 @@ from tillstream.ingest.group_commit import (
     Committer,
     Outcome,
 )
+from tillstream.ingest.responses import Refused
 from tillstream.log.base import START, Batch
 
 
@@ -56,7 +57,7 @@ def committer_of(log: GatedLog, budget: MemoryBudget | None = None) -> Committer
 def added(committer: Committer, body: bytes = b"body") -> Future[Outcome]:
     """The outcome for one more record."""
     outcome: Future[Outcome] = asyncio.get_running_loop().create_future()
-    assert committer.add(b"head\n", body, b"", outcome.set_result)
+    committer.add(b"head\n", body, b"", outcome.set_result)
     return outcome
 
 
@@ -103,8 +104,10 @@ def test_records_take_room_until_they_are_durable(log: GatedLog) -> None:
         assert budget.reserved_bytes == 90
         batch = Batch()
         batch.add(b"head\n", b"xxxxxx")
-        assert not committer.add(b"head\n", b"xxxxxx", b"", lambda _: None)
-        assert not committer.add_all(batch, lambda _: None)
+        with pytest.raises(Refused):
+            committer.add(b"head\n", b"xxxxxx", b"", lambda _: None)
+        with pytest.raises(Refused):
+            committer.add_all(batch, lambda _: None)
         log.gate.set()
         await last
         assert budget.reserved_bytes == 0
@@ -122,7 +125,7 @@ def test_a_failure_is_reported_to_all_callbacks_and_the_next_commit_is_tried(log
         batch.add(b"head\n", b"body")
         of_batch: Future[Outcome] = asyncio.get_running_loop().create_future()
         of_one = added(committer)
-        assert committer.add_all(batch, of_batch.set_result)
+        committer.add_all(batch, of_batch.set_result)
         assert list(await asyncio.gather(of_one, of_batch)) == [log.failure, log.failure]
         log.failure = None
         assert await added(committer) is None
@@ -211,7 +214,7 @@ def test_with_a_real_log_the_pause_rises_and_ends_when_the_engine_has_stalled(tm
             for _ in range(max(LAG_LIMIT_RECORDS, 20_000) // 4):
                 batch.add(b"head\n", b"")
             done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-            assert committer.add_all(batch, done.set_result)
+            committer.add_all(batch, done.set_result)
             assert await done is None
             await asyncio.sleep(CHECK_INTERVAL_S * 1.2)
             seen.add(committer.pause_s)
