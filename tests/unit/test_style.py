@@ -40,7 +40,6 @@ WITHOUT_TESTS_OF_THEIR_OWN = {
     "http.memory": "tests/unit/ingest/test_reservations.py follows the budget through ingest",
     "http.reader": "one half of the protocol; tests/unit/http/test_protocol.py",
     "queries.overview.answers": "types alone; tests/unit/web/api/test_figures.py reads them as JSON",
-    "web.api.receipts": "tests/unit/web/api/test_figures.py asks every route",
     "composition": "wiring alone; every test in tests/e2e runs it",
 }
 

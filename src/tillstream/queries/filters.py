@@ -1,4 +1,4 @@
-"""Filters of requests: days, keys, amounts, limits and cursors, parsed into SQL conditions and pages of rows."""
+"""Filters of requests: parses their texts, builds SQL conditions from them, and reads pages of rows."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from tillstream.receipt.business_day import Calendar
 from tillstream.receipt.model import SIMULATED
 
 LIMIT = 1_000
-"""Maximum number of rows on one page."""
+"""The maximum number of rows on one page."""
 
 DEFAULT_LIMIT = 100
 
 Conditions = tuple[list[str], list[Any]]
-"""SQL conditions and their parameters."""
+"""SQL conditions, and the parameters of all conditions in order."""
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _AMOUNT = re.compile(r"[+-]?[0-9]{1,15}(?:\.[0-9]{0,15})?")
 _CURSOR = re.compile(r"(\d{1,17})-(\d{1,19})", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 
-# Each condition has one parameter. `position` exists in both DuckDB and PostgreSQL.
+# Each condition has one parameter, except `reason` with two. DuckDB and PostgreSQL have the function `position`.
 _RECEIPT_FILTERS = {
     "day": "day = ?",
     "store": "store = ?",
@@ -55,10 +55,11 @@ def read_page(
     filters: Mapping[str, str] | None,
     parse: Callable[[Mapping[str, str]], Conditions],
 ) -> tuple[list[Row], str | None]:
-    """One page of rows, newest first, and the cursor of the next page (None on the last page).
+    """Read one page of rows, newest first. Return the rows and the cursor of the next page, which may be None.
 
-    The cursor stays valid while more rows arrive. `select` names columns, `received_at` and `place` among them, and
-    a table. `parse` turns the filters, without `limit` and `cursor`, into conditions. Raises `BadQuery`.
+    `select` contains the columns and the table of a SELECT statement. The columns must include `received_at` and
+    `place`. `parse` converts all filters except `limit` and `cursor` to conditions. A cursor stays valid when more
+    rows arrive. Raises `BadQuery`.
     """
     given = dict(filters or {})
     limit, cursor = parse_limit(given.pop("limit", None)), given.pop("cursor", None)
@@ -74,7 +75,7 @@ def read_page(
 
 
 def parse_day(text: str, name: str = "day") -> date:
-    """A day from `YYYY-MM-DD`. Raises `BadQuery`."""
+    """Parse a day in the format `YYYY-MM-DD`. Raises `BadQuery`."""
     try:
         if _DAY.fullmatch(text):
             return date.fromisoformat(text)
@@ -84,12 +85,12 @@ def parse_day(text: str, name: str = "day") -> date:
 
 
 def requested_day(calendar: Calendar, text: str | None) -> date:
-    """The day in the text, or today without a text. Raises `BadQuery`."""
+    """Parse a business day. The default is today. Raises `BadQuery`."""
     return calendar.today() if text is None else parse_day(text)
 
 
 def parse_time(text: str, name: str) -> datetime:
-    """A wall-clock time from ISO 8601 without a time zone. Raises `BadQuery`."""
+    """Parse a local time in ISO 8601 format without a time zone. Raises `BadQuery`."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
@@ -100,23 +101,23 @@ def parse_time(text: str, name: str) -> datetime:
 
 
 def parse_amount(text: str, name: str) -> Decimal:
-    """An exact amount. Raises `BadQuery`."""
+    """Parse an exact amount. Raises `BadQuery`."""
     if not _AMOUNT.fullmatch(text) or abs(amount := Decimal(text)) >= AMOUNT_LIMIT:
         raise BadQuery(name, f"expected an amount, got {text!r}", "write it like 12.50")
     return amount
 
 
 def parse_limit(text: str | None) -> int:
-    """A number of rows from 1 to `LIMIT`. Raises `BadQuery`."""
+    """Parse a number of rows from 1 to `LIMIT`. The default is `DEFAULT_LIMIT`. Raises `BadQuery`."""
     if text is None:
         return DEFAULT_LIMIT
     if not (text.isascii() and text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= LIMIT):
-        raise BadQuery("limit", f"expected a number from 1 to {LIMIT}, got {text!r}", "ask for more page by page")
+        raise BadQuery("limit", f"expected a number from 1 to {LIMIT}, got {text!r}", "use `cursor` to read further pages")
     return int(text)
 
 
 def key_value(key: Key, text: str) -> Any:
-    """The value of a metric's key, in the type of its column. Raises `BadQuery`."""
+    """Parse the value of a key of a metric. The result has the type of the column. Raises `BadQuery`."""
     if key.type == "DATE":
         return parse_day(text, key.name)
     if key.type == "TIMESTAMP":
@@ -128,8 +129,17 @@ def key_value(key: Key, text: str) -> Any:
     return text
 
 
+_PARSERS: Mapping[str, Callable[[str, str], Any]] = {
+    "day": parse_day,
+    "from": parse_time,
+    "to": parse_time,
+    "min": parse_amount,
+    "max": parse_amount,
+}
+
+
 def receipt_conditions(calendar: Calendar, filters: Mapping[str, str]) -> Conditions:
-    """Conditions on the table of receipts. Raises `BadQuery`."""
+    """Return the conditions for the table of receipts. Raises `BadQuery`."""
     conditions: list[str] = []
     values: list[Any] = []
     for name, text in filters.items():
@@ -141,26 +151,19 @@ def receipt_conditions(calendar: Calendar, filters: Mapping[str, str]) -> Condit
             conditions.append(condition)
             values.extend(parameters)
         elif name in _RECEIPT_FILTERS:
+            parse = _PARSERS.get(name)
             conditions.append(_RECEIPT_FILTERS[name])
-            values.append(_receipt_value(name, text))
+            values.append(parse(text, name) if parse else text)
         else:
             names = ", ".join([*_RECEIPT_FILTERS, "anomaly", "arrived", "cursor", "limit"])
             raise BadQuery(name, "receipts have no such filter", f"filter by {names}")
     return conditions, values
 
 
-def _receipt_value(name: str, text: str) -> Any:
-    if name == "day":
-        return parse_day(text)
-    if name in ("from", "to"):
-        return parse_time(text, name)
-    return parse_amount(text, name) if name in ("min", "max") else text
-
-
 def other_days_condition(calendar: Calendar, day: date) -> tuple[str, list[Any]]:
-    """Condition on receipts that arrived on this business day and belong to another one.
+    """Return a condition that selects the receipts that arrived on `day` and belong to another business day.
 
-    Receipts with a simulated clock are excluded, because their days are invented.
+    Receipts with a simulated clock are excluded, because their days are not real.
     """
     condition = "received_at >= ? AND received_at < ? AND day <> ? AND source NOT LIKE ?"
     try:
@@ -171,7 +174,7 @@ def other_days_condition(calendar: Calendar, day: date) -> tuple[str, list[Any]]
 
 
 def quarantine_conditions(filters: Mapping[str, str]) -> Conditions:
-    """Conditions on the quarantine and its decisions. Raises `BadQuery`."""
+    """Return the conditions for the quarantine and its decisions. Raises `BadQuery`."""
     given = dict(filters)
     settled = given.pop("settled", "0")
     if settled not in ("0", "1"):
@@ -184,7 +187,7 @@ def quarantine_conditions(filters: Mapping[str, str]) -> Conditions:
             raise BadQuery(name, "quarantine has no such filter", f"filter by {names}")
         conditions.append(_QUARANTINE_FILTERS[name])
         if name == "reason":
-            # The reasons are stored as JSON, so the text is escaped as in JSON.
+            # The reasons are stored as JSON, so the text is escaped in the same way.
             values += [text, json.dumps(text.lower(), ensure_ascii=False)[1:-1]]
         else:
             values.append(parse_day(text) if name == "day" else text)
@@ -192,12 +195,12 @@ def quarantine_conditions(filters: Mapping[str, str]) -> Conditions:
 
 
 def format_cursor(row: Row) -> str:
-    """The cursor after a row with `received_at` and `place`."""
+    """Return the cursor after a row with `received_at` and `place`."""
     return f"{microseconds(row['received_at'])}-{row['place']}"
 
 
 def parse_cursor(text: str) -> tuple[datetime, int]:
-    """The time of arrival and the record id in a cursor. Raises `BadQuery`."""
+    """Parse a cursor into a time of arrival and a record id. Raises `BadQuery`."""
     match = _CURSOR.fullmatch(text)
     if match is None or int(match[2]) >= 2**63:
         raise BadQuery("cursor", f"{text!r} is not a cursor", "use `next` of the previous answer unchanged")
@@ -205,5 +208,5 @@ def parse_cursor(text: str) -> tuple[datetime, int]:
 
 
 def microseconds(instant: datetime) -> int:
-    """Microseconds since the epoch of a UTC time without a time zone."""
+    """Convert a UTC time without a time zone to microseconds since the epoch."""
     return (instant - _EPOCH) // timedelta(microseconds=1)

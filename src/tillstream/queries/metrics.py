@@ -1,4 +1,4 @@
-"""The metrics of the catalogue and the stores: their descriptions and their rows."""
+"""Queries for the metrics of the catalogue and for the stores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STORE_NAME = "store_name"
 
 
 class Measure(Struct, frozen=True):
-    """A figure of a metric, and how it is folded."""
+    """A measure of a metric. `fold` is the function that aggregates it."""
 
     name: str
     fold: str
@@ -39,7 +39,7 @@ class MetricDescription(Struct, frozen=True):
 
 
 class MetricRows(Struct, frozen=True):
-    """The rows of one metric of one day; `columns` are the names in each row."""
+    """The rows of one metric on one day. `columns` contains the names in each row."""
 
     metric: str
     help: str
@@ -50,7 +50,7 @@ class MetricRows(Struct, frozen=True):
 
 
 class Store(Struct, frozen=True):
-    """A shop; texts are empty and `tills` is 0 where they are unknown."""
+    """A shop. Unknown texts are empty, and an unknown number of `tills` is 0."""
 
     id: str
     name: str
@@ -80,7 +80,7 @@ class MetricReader:
         self._stores = stores
 
     def descriptions(self) -> list[MetricDescription]:
-        """Every metric with its keys and measures."""
+        """Describe every metric of the catalogue."""
         return [
             MetricDescription(
                 metric.name,
@@ -94,9 +94,9 @@ class MetricReader:
         ]
 
     def rows(self, name: str, filters: Mapping[str, str] | None = None) -> MetricRows:
-        """The rows of a metric on one day, filtered by its keys. The column `store_name` follows the key `store`.
+        """Return the rows of a metric on one day. `filters` contains values of its keys; the default day is today.
 
-        Raises `UnknownMetric` and `BadQuery`.
+        If `store` is a key, the column `store_name` follows it. Raises `UnknownMetric` or `BadQuery`.
         """
         if name not in self._metrics:
             raise UnknownMetric(f"there is no metric {name!r}; there are {', '.join(self._metrics)}")
@@ -124,7 +124,7 @@ class MetricReader:
         return MetricRows(name, metric.help, wanted["day"].isoformat(), self._currency, list(columns), rows)
 
     def stores(self) -> list[Store]:
-        """The stores of the list in its order, then other stores that sold something, by id."""
+        """Return the stores of the list in its order, followed by other stores with sales, sorted by id."""
         listed = self._stores().by_id
         rows = self._database.query(f"SELECT DISTINCT store FROM {metric_table('sales_by_store')} ORDER BY store")
         others = [model.Store(row["store"]) for row in rows if row["store"] not in listed]
@@ -144,7 +144,7 @@ class MetricReader:
 
 
 def _columns(metric: Metric) -> dict[str, str]:
-    """The columns of the answer with their SQL expressions. `store_name` has the id until the name replaces it."""
+    """Return the SQL expression of each column. The expression of `store_name` is the id of the store."""
     columns = {}
     for key in metric.keys:
         columns[key.name] = key.name

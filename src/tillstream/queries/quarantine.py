@@ -1,4 +1,4 @@
-"""The quarantine: records that did not become receipts, with their reasons and the decisions on them."""
+"""Queries for the quarantine: records that did not become receipts, their reasons, and decisions about them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from tillstream.receipt.normalization import CONTENT_SCHEMA
 from tillstream.receipt.reasons import OTHER, split_group
 
 FIELDS_LIMIT = 1_000
-"""Maximum number of fields in one comparison."""
+"""The maximum number of compared fields of one receipt."""
 
 REASONS_LIMIT = 100
 SOURCES_LIMIT = 30
-"""Maximum number of reasons and sources in the totals. The oldest ones stay, so that no counter disappears."""
+"""The maximum number of sources in the totals. The oldest reasons and sources are kept, so no counter disappears."""
 
 _COLUMNS = (
     "place, received_at, day, kind, source, key, reasons, reason, size_bytes, decision, settled_at, settled_key "
@@ -43,7 +43,7 @@ _TOTALS = """WITH named AS (
 
 
 class Resolution(Struct, frozen=True):
-    """The decision about an entry of the quarantine."""
+    """The decision about a quarantine entry."""
 
     decision: str
     at: Instant
@@ -51,7 +51,7 @@ class Resolution(Struct, frozen=True):
 
 
 class Entry(Struct, frozen=True):
-    """An entry of the quarantine, with the reasons."""
+    """A quarantine entry and its reasons."""
 
     id: EntryId
     received_at: Instant
@@ -73,7 +73,7 @@ class Entries(Struct, frozen=True):
 
 
 class FirstVersion(Struct, frozen=True):
-    """The receipt that counts where a later version is in conflict with it."""
+    """The receipt that counts. A later version conflicts with it."""
 
     key: ReceiptKey
     received_at: Instant
@@ -82,7 +82,7 @@ class FirstVersion(Struct, frozen=True):
 
 
 class ComparedField(Struct, frozen=True):
-    """A field of both versions; null where a version does not have it."""
+    """A field of two versions of a receipt. A version without the field has null."""
 
     path: str
     first: str | None
@@ -98,21 +98,21 @@ class Conflict(Struct, frozen=True):
 
 
 class EntryDetails(Entry, frozen=True):
-    """An entry with its original text, in which persons are masked. A conflict has both versions."""
+    """A quarantine entry with its original text. Personal data is masked. A conflict contains both versions."""
 
     original: str | None
     conflict: Conflict | UnsetType = UNSET
 
 
 class KindCount(Struct, frozen=True):
-    """Entries of one kind."""
+    """The number of entries of one kind."""
 
     kind: str
     entries: int
 
 
 class ReasonCount(Struct, frozen=True):
-    """Entries with one reason."""
+    """The number of entries with one reason."""
 
     reason: str
     entries: int
@@ -121,14 +121,14 @@ class ReasonCount(Struct, frozen=True):
 
 
 class SourceCount(Struct, frozen=True):
-    """Entries from one source."""
+    """The number of entries from one source."""
 
     source: str
     entries: int
 
 
 class QuarantineCounts(Struct, frozen=True):
-    """The entries of one day of receipt, and the decisions of that day."""
+    """The number of entries that arrived on one day, and the number of decisions on that day."""
 
     day: Day
     entries: int
@@ -150,13 +150,16 @@ class DamagedRecords(Struct, frozen=True):
 
 
 class Faults(Struct, frozen=True):
-    """The damage that the engine found in the log, the newest first."""
+    """Return the damaged records that the engine found in the log, newest first."""
 
     faults: list[DamagedRecords]
 
 
 class QuarantineTotals(Struct, frozen=True):
-    """The number of entries of all days by reason and source, of decisions, and of entries without a decision."""
+    """The number of entries of all days, by reason, by source and by decision.
+
+    `waiting` is the number of entries without a decision, `waiting_bytes` the size of their originals.
+    """
 
     reason: dict[str, int]
     source: dict[str, int]
@@ -166,7 +169,7 @@ class QuarantineTotals(Struct, frozen=True):
 
 
 class QuarantineEntries:
-    """Reads refused, unreadable and conflicting records, and the faults of the log."""
+    """Reads quarantine entries from the database and their originals from the log. Also reads faults of the log."""
 
     def __init__(self, database: Database, log: Log, calendar: Calendar, originals: Originals) -> None:
         self._database = database
@@ -175,16 +178,16 @@ class QuarantineEntries:
         self._originals = originals
 
     def page(self, filters: Mapping[str, str] | None = None) -> Entries:
-        """Entries, newest first, and under `next` the cursor of the next page (None on the last page).
+        """Return a page of entries, newest first. Raises `BadQuery`.
 
-        Filters: day, kind, source, reason (a group, or text in a path or an error), settled (1 selects the entries
-        that were replayed or discarded, otherwise those without a decision), cursor, limit.
+        The filters are `day`, `kind`, `source`, `reason` (a group, or text in a path or an error), `settled` (`1` for
+        entries with a decision, `0` for entries without a decision), `cursor` and `limit`.
         """
         rows, following = read_page(self._database, _COLUMNS, filters, quarantine_conditions)
         return Entries([_entry(row) for row in rows], following)
 
     def one(self, entry_id: str) -> EntryDetails | None:
-        """An entry with its redacted original and, for a conflict, the stored receipt; None if there is none."""
+        """Return an entry with its redacted original, or None if the entry does not exist. Raises `BadQuery`."""
         record_id = parse_entry_id(entry_id)
         with self._database.snapshot() as reader:
             rows = reader.query(f"SELECT {_COLUMNS} WHERE place = ?", [record_id])
@@ -212,7 +215,7 @@ class QuarantineEntries:
         )
 
     def counts(self, day: str | None = None) -> QuarantineCounts:
-        """The entries of one day of arrival by kind, reason and source, and the decisions of that day."""
+        """Count the entries of one day of arrival by kind, reason and source, and the decisions of that day."""
         arrived = requested_day(self._calendar, day)
         with self._database.snapshot() as reader:
             rows = reader.query("SELECT kind, reason, source, entries FROM set_aside WHERE day = ?", [arrived])
@@ -232,7 +235,7 @@ class QuarantineEntries:
         )
 
     def totals(self) -> QuarantineTotals:
-        """The entries of all days by reason and by source, the decisions, and the entries without a decision."""
+        """Count the entries of all days by reason, by source and by decision."""
         with self._database.snapshot() as reader:
             reasons = _grouped(reader, "reason", REASONS_LIMIT, f"{OTHER} other")
             sources = _grouped(reader, "source", SOURCES_LIMIT, OTHER)
@@ -254,14 +257,14 @@ class QuarantineEntries:
 
 
 def parse_entry_id(text: str) -> int:
-    """The record id of an entry. Raises `BadQuery`."""
+    """Parse the id of an entry into a record id. Raises `BadQuery`."""
     if not (text.isascii() and text.isdecimal()) or len(text) > 19 or int(text) >= 2**63:
         raise BadQuery("id", f"expected the id of an entry, got {text!r}")
     return int(text)
 
 
 def _stored_receipt(reader: Reader, entry: Row) -> Row | None:
-    """The receipt that an entry conflicts with."""
+    """Return the receipt that conflicts with an entry."""
     if entry["kind"] != "conflict":
         return None
     sql = "SELECT place, key, received_at, source FROM receipts WHERE key = CAST(? AS UUID)"
@@ -269,13 +272,13 @@ def _stored_receipt(reader: Reader, entry: Row) -> Row | None:
 
 
 def _decisions(reader: Reader, where: str = "", values: Sequence[Any] = ()) -> dict[str, int]:
-    """The number of entries by decision."""
+    """Count the entries by decision."""
     rows = reader.query(f"SELECT decision, count(*) AS entries FROM decisions {where} GROUP BY decision", values)
     return {row["decision"]: int(row["entries"]) for row in rows}
 
 
 def _grouped(reader: Reader, column: str, limit: int, other: str) -> dict[str, int]:
-    """The entries of all days by reason or source. After the oldest `limit` values, the rest is counted as `other`."""
+    """Count the entries by reason or source. All but the oldest `limit` values are counted as `other`."""
     rows = reader.query(_TOTALS.format(name=column, limit=limit, other=other))
     return {row["name"]: row["entries"] for row in rows}
 
@@ -299,7 +302,7 @@ def _entry(row: Row) -> Entry:
 
 
 def _sums(rows: list[Row], column: str) -> list[tuple[str, int]]:
-    """The entries by one column, highest first."""
+    """Sum the entries by one column, highest sum first."""
     sums: Counter[str] = Counter()
     for row in rows:
         sums[row[column]] += row["entries"]
@@ -307,7 +310,7 @@ def _sums(rows: list[Row], column: str) -> list[tuple[str, int]]:
 
 
 def differences(first: bytes, second: bytes) -> list[ComparedField]:
-    """The content fields of two versions of a receipt: both texts (None if absent), and whether they differ."""
+    """Compare the fields of two versions of a receipt. A version without a field has the text None."""
     a, b = (
         {path: _text(value, kind) for path, value, kind in islice(fields(body, CONTENT_SCHEMA), FIELDS_LIMIT)}
         for body in (first, second)
@@ -323,7 +326,7 @@ def _shown(path: str, text: str | None) -> str | None:
 
 
 def _text(value: Any, kind: str) -> str:
-    """A value as the engine compares it: numbers, also quoted ones, without trailing zeros and rounding noise."""
+    """Return the text by which the engine compares a value. Numbers have no trailing zeros and no rounding noise."""
     if not kind.startswith("DECIMAL"):
         return str(value)
     try:
@@ -334,7 +337,7 @@ def _text(value: Any, kind: str) -> str:
 
 
 def _order(path: str) -> list[tuple[int, str]]:
-    """Sort key that puts line 2 before line 10."""
+    """Return a sort key that places line 2 before line 10."""
     return [
         (int(part), "") if part.isdecimal() else (0, part)
         for part in path.replace("]", "").replace("[", ".").split(".")

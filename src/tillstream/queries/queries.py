@@ -1,4 +1,4 @@
-"""Queries: everything that the page, the API and the exports read."""
+"""All queries of the pages, the API and the broadcast, in one object."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from tillstream.stores.model import StoreList
 
 
 class Queries:
-    """Answers from the database and originals from the log. Thread-safe.
+    """Reads figures from the database and original bodies from the log. Thread-safe.
 
-    Each answer shows one commit. Without a day, a query is about today. Queries raise `BadQuery` or `UnknownMetric`
-    for a wrong request, and `DatabaseUnavailable`.
+    Each query reads one commit. The default day of a query is today. Every query raises `DatabaseUnavailable`, and
+    `BadQuery` or `UnknownMetric` for an invalid request.
     """
 
     def __init__(
@@ -42,12 +42,12 @@ class Queries:
         formats: Iterable[Decoder | type[Decoder]] = BUILT_IN,
     ) -> None:
         self.trouble = trouble
-        """The error that stops the engine, or None if it makes progress."""
+        """Returns the error that stops the engine, or None if the engine makes progress."""
         self.store_list = stores
-        """The current list of stores."""
+        """Returns the current list of stores."""
         self.currency = settings.currency
         self.lag = log.lag
-        """The number of acknowledged records that are not in the figures yet."""
+        """Returns the number of acknowledged records that are not in the figures yet."""
         self.calendar = Calendar(settings, clock)
         self.local_now = self.calendar.local_now
         summaries = Summaries(database, self.calendar, log, self.currency)

@@ -1,4 +1,4 @@
-"""Receipts: pages of them, single ones with all their parts, and the evidence for their anomalies."""
+"""Queries for receipts: pages of receipts, single receipts, and the evidence for anomalies."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ ANOMALIES = (
 """The names of all anomalies."""
 
 RATES_LIMIT = 10
-"""Maximum number of VAT rates in the evidence of one receipt."""
+"""The maximum number of VAT rates in the evidence of one receipt."""
 
 _COLUMNS = (
     "place, key, day, store, till, receipt, sold_local, received_at, gross, net, tax, items, line_count, "
     "anomalies, source"
 )
 _KEY = re.compile(r"[0-9a-fA-F]{32}")
-# These may have more decimals than the currency.
+# These numbers are not amounts, so they may have more decimals than the currency.
 _NO_AMOUNTS = (".quantity", ".unitPrice", ".taxPercentage")
 
 _LINE_SUMS = """SELECT place, sum(gross) AS gross, string_agg(DISTINCT rate, ',' ORDER BY rate) AS rates
@@ -79,14 +79,14 @@ class Receipts(Struct, frozen=True):
 
 
 class Evidence(Struct, frozen=True):
-    """An anomaly, with the figures that show it."""
+    """An anomaly of a receipt, and the figures that show it."""
 
     anomaly: str
     values: dict[str, str | int]
 
 
 class AnomalousReceipt(Receipt, frozen=True):
-    """A receipt in a list of anomalies."""
+    """A receipt with the evidence for its anomalies."""
 
     sold_at: Instant
     evidence: list[Evidence]
@@ -108,7 +108,7 @@ class AnomalyCount(Struct, frozen=True):
 
 
 class AnomalyCounts(Struct, frozen=True):
-    """The receipts with anomalies of one day."""
+    """The number of receipts with anomalies on one day."""
 
     day: Day
     receipts: int
@@ -116,7 +116,7 @@ class AnomalyCounts(Struct, frozen=True):
 
 
 class Line(Struct, frozen=True):
-    """A line of a receipt; line 0 has the rest that no line explains."""
+    """A line of a receipt. Line 0 contains the part of the total that no line covers."""
 
     line: int
     category: str
@@ -131,21 +131,21 @@ class Line(Struct, frozen=True):
 
 
 class Settlement(Struct, frozen=True):
-    """What was paid by one means."""
+    """The amount that was paid by one mechanism."""
 
     mechanism: str
     amount: Amount
 
 
 class ConflictReference(Struct, frozen=True):
-    """A later version of the receipt, in quarantine."""
+    """A quarantine entry with a later version of the receipt."""
 
     id: EntryId
     received_at: Instant
 
 
 class ReceiptDetails(Receipt, frozen=True):
-    """A receipt with its lines, settlements, conflicts and original text, in which persons are masked."""
+    """A receipt with its lines, settlements, conflicts and original text. Personal data is masked."""
 
     sold_at: Instant
     step: int
@@ -181,19 +181,20 @@ class StoredReceipts:
         self._conditions = partial(receipt_conditions, calendar)
 
     def page(self, filters: Mapping[str, str] | None = None) -> Receipts:
-        """Receipts, newest first, and under `next` the cursor of the next page (None on the last page).
+        """Return a page of receipts, newest first. Raises `BadQuery`.
 
-        Filters: day, store, till, receipt, from and to (the till's clock), min and max (gross), anomaly (a name, or
-        `any`), arrived (on this business day, for another one), cursor, limit.
+        The filters are `day`, `store`, `till`, `receipt`, `from` and `to` (local time of the till), `min` and `max`
+        (gross amount), `anomaly` (a name or `any`), `arrived` (day of arrival, if it differs from the business day),
+        `cursor` and `limit`.
         """
         rows, following = read_page(self._database, f"{_COLUMNS} FROM receipts", filters, self._conditions)
         stores = self._stores()
         return Receipts(self._currency, [_receipt(row, stores) for row in rows], following)
 
     def anomalies(self, filters: Mapping[str, str] | None = None) -> AnomalousReceipts:
-        """A page of receipts with an anomaly, each with its evidence.
+        """Return a page of receipts with anomalies and their evidence. Raises `BadQuery`.
 
-        Filters: those of `page`, with `kind` (the name of an anomaly) in place of `anomaly`.
+        The filters are the same as in `page`, but `kind` (the name of an anomaly) replaces `anomaly`.
         """
         other_filters = dict(filters or {})
         kind = other_filters.pop("kind", "any")
@@ -213,7 +214,7 @@ class StoredReceipts:
         return AnomalousReceipts(self._currency, receipts, following)
 
     def anomaly_counts(self, day: str | None = None) -> AnomalyCounts:
-        """The number of receipts of a day with each anomaly, highest first. A receipt may have several."""
+        """Count the receipts of a day by anomaly, highest number first. A receipt may have several anomalies."""
         requested = requested_day(self._calendar, day)
         rows = self._database.query(
             "SELECT anomalies, count(*) AS receipts FROM receipts WHERE day = ? AND anomalous = 1 GROUP BY anomalies",
@@ -231,7 +232,7 @@ class StoredReceipts:
         )
 
     def one(self, key: str) -> ReceiptDetails | None:
-        """A receipt with its lines, settlements, conflicts and redacted original; None if there is none."""
+        """Return a receipt with all its parts, or None if it does not exist. Raises `BadQuery`."""
         if not _KEY.fullmatch(key):
             raise BadQuery("key", f"expected 32 hexadecimal digits, got {key!r}")
         receipt_key = UUID(key)
@@ -242,11 +243,15 @@ class StoredReceipts:
             [row] = rows
             part_of = [row["place"], row["day"]]
             lines = reader.query(
-                "SELECT line, category, product, description, quantity, unit_price, gross, net, tax, rate "
+                "SELECT line, category, product, description, quantity, unit_price, CAST(gross AS VARCHAR) AS gross, "
+                "CAST(net AS VARCHAR) AS net, CAST(tax AS VARCHAR) AS tax, rate "
                 "FROM lines WHERE place = ? AND day = ? ORDER BY line = 0, line",
                 part_of,
             )
-            settlements = reader.query("SELECT mechanism, amount FROM settlements WHERE place = ? AND day = ?", part_of)
+            settlements = reader.query(
+                "SELECT mechanism, CAST(amount AS VARCHAR) AS amount FROM settlements WHERE place = ? AND day = ?",
+                part_of,
+            )
             conflicts = reader.query(
                 "SELECT place, received_at FROM quarantine WHERE kind = 'conflict' AND key = ? ORDER BY place",
                 [receipt_key.hex],
@@ -259,27 +264,19 @@ class StoredReceipts:
             applied_at=None if row["applied_at"] is None else zulu(row["applied_at"]),
             currency=self._currency,
             lines=[self._line(each) for each in lines],
-            settlements=[Settlement(each["mechanism"], f"{each['amount']:f}") for each in settlements],
+            settlements=[Settlement(**each) for each in settlements],
             evidence=evidence[row["place"]],
             conflicts=[ConflictReference(str(each["place"]), zulu(each["received_at"])) for each in conflicts],
             original=self._originals.text(row["place"]),
         )
 
     def _line(self, row: Row) -> Line:
-        quantity, unit_price = row["quantity"], row["unit_price"]
-        return Line(
-            row["line"],
-            row["category"],
-            row["product"],
-            row["description"],
-            None if quantity is None else trimmed(quantity, Decimal(1)),
-            None if unit_price is None else trimmed(unit_price, self._cent),
-            *_totals(row),
-            row["rate"],
-        )
+        units = {"quantity": Decimal(1), "unit_price": self._cent}
+        texts = {name: trimmed(row[name], unit) for name, unit in units.items() if row[name] is not None}
+        return Line(**{**row, **texts})
 
     def _evidence(self, reader: Reader, rows: Sequence[Row]) -> dict[int, list[Evidence]]:
-        """By record id: the anomalies of the receipt and the values that show them."""
+        """Return the evidence for the anomalies of each receipt, by record id."""
         anomalous = {row["place"]: row["anomalies"].split(",") for row in rows if row["anomalies"]}
         if not anomalous:
             return {row["place"]: [] for row in rows}
@@ -299,7 +296,7 @@ class StoredReceipts:
         return evidence
 
     def _values(self, anomaly: str, receipt: Row, sums: Row, paid: Decimal | None, body: bytes) -> dict[str, str | int]:
-        """The values that show one anomaly of a receipt."""
+        """Return the values that show one anomaly of a receipt."""
         minutes_ahead = int((receipt["sold_at"] - receipt["received_at"]).total_seconds()) // 60
         match anomaly:
             case "lines_total":
@@ -322,13 +319,13 @@ class StoredReceipts:
         return {name: amount(value or Decimal(0), self._cent) for name, value in values.items()}
 
     def _unknown_rates(self, rates: str) -> str:
-        """The rates that are not in the settings, or all rates if each of them is in the current settings."""
+        """Return the rates that the settings lack. If the settings now contain every rate, return all rates."""
         every = [rate for rate in rates.split(",") if rate[:1].isdecimal()]
         unknown = [rate for rate in every if Decimal(rate) not in self._rates] or every
         return ", ".join(unknown[:RATES_LIMIT])
 
     def _finer_amount(self, body: bytes) -> dict[str, str | int]:
-        """Path and value of the first amount with more decimals than the currency."""
+        """Return the path and the value of the first amount with more decimals than the currency."""
         for path, value, kind in fields(body, BODY_SCHEMA):
             if not kind.startswith("DECIMAL") or path.endswith(_NO_AMOUNTS):
                 continue
@@ -351,13 +348,11 @@ def _receipt(row: Row, stores: StoreList) -> Receipt:
         row["receipt"],
         row["sold_local"].isoformat(),
         zulu(row["received_at"]),
-        *_totals(row),
+        f"{row['gross']:f}",
+        f"{row['net']:f}",
+        f"{row['tax']:f}",
         row["items"],
         row["line_count"],
         [name for name in row["anomalies"].split(",") if name],
         row["source"],
     )
-
-
-def _totals(row: Row) -> tuple[Amount, Amount, Amount]:
-    return f"{row['gross']:f}", f"{row['net']:f}", f"{row['tax']:f}"

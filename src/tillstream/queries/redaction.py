@@ -1,7 +1,7 @@
-"""Redaction of personal data: hides who bought and who sold in the original text of a record.
+"""Redaction of personal data: masks the customer and the cashier in the original body of a record.
 
-The text may be in any format and may be broken. Text that can be parsed is redacted by its format and is otherwise
-unchanged. Of other text, more than necessary is hidden.
+The text may have any format and may be broken. If the text can be parsed, only the values of personal fields are
+masked. Otherwise more text than necessary may be masked.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _PATH = re.compile(r"[.\[\]]")
 
 _KIND, _SOURCE = HEAD_COLUMNS.index("kind"), HEAD_COLUMNS.index("source")
 
-# UTF-32 comes first, because its byte order mark begins with that of UTF-16.
+# UTF-32 must come first, because its byte order mark begins with the byte order mark of UTF-16.
 _CHARSETS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -53,7 +53,7 @@ _CHARSETS = (
 
 
 class Originals:
-    """Reads original bodies from the log and redacts the personal fields of their formats."""
+    """Reads original bodies from the log and masks their personal fields."""
 
     def __init__(self, log: Log, formats: Iterable[Decoder | type[Decoder]] = BUILT_IN) -> None:
         self._log = log
@@ -63,7 +63,7 @@ class Originals:
         self._all = frozenset(PERSONAL).union(*self._personal.values())
 
     def text(self, record_id: int) -> str | None:
-        """The original of a record as redacted text; None if the log no longer has it."""
+        """Return the redacted original of a record, or None if the log no longer contains the record."""
         found = self._log.fetch([record_id]).get(record_id)
         if found is None:
             return None
@@ -74,7 +74,7 @@ class Originals:
         return redact(raw.decode(charset, "replace"), names)
 
     def _personal_names(self, head: list[str]) -> frozenset[str]:
-        """The personal fields of the record's format; those of all formats for a refusal, which may be in any."""
+        """Return the personal fields of the format of a record. For a refusal, return the fields of all formats."""
         name = head[_SOURCE].partition("/")[0] if len(head) > _SOURCE else ""
         if head[_KIND] != RECEIPT or name not in self._personal:
             return self._all
@@ -82,7 +82,7 @@ class Originals:
 
 
 def fields(body: bytes, schema: Any) -> Iterator[tuple[str, Any, str]]:
-    """Path, value and SQL type of each field of a JSON body that the schema has, in order; nulls are left out."""
+    """Yield path, value and SQL type of each field of a JSON body, in the order of the schema. Nulls are skipped."""
     try:
         value = json.loads(body, parse_float=Decimal, parse_int=Decimal, object_pairs_hook=_first_of_each)
     except (ValueError, ArithmeticError, RecursionError):
@@ -91,7 +91,7 @@ def fields(body: bytes, schema: Any) -> Iterator[tuple[str, Any, str]]:
 
 
 def _first_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The first value of a repeated name counts, as in the engine."""
+    """Build an object. As in the engine, the first value of a repeated name counts."""
     return dict(reversed(pairs))
 
 
@@ -107,7 +107,7 @@ def _walk(value: Any, schema: Any, path: str) -> Iterator[tuple[str, Any, str]]:
 
 
 class _PersonalNames(NamedTuple):
-    """The names of personal fields in lower case, and patterns that find them in a text."""
+    """The names of personal fields in lower case, and patterns that find these names in a text."""
 
     folded: frozenset[str]
     element: re.Pattern[str]
@@ -115,7 +115,7 @@ class _PersonalNames(NamedTuple):
     word: re.Pattern[str]
 
     def has(self, path: str) -> bool:
-        """Whether the last part of a path is one of them."""
+        """Return whether the last part of a path is the name of a personal field."""
         return next(filter(None, reversed(_PATH.split(path.strip(' "')))), "").casefold() in self.folded
 
 
@@ -136,7 +136,7 @@ def _personal_names(names: frozenset[str]) -> _PersonalNames:
 
 
 def redact(text: str, personal: Iterable[str] = PERSONAL) -> str:
-    """The text with the values of these personal fields hidden. Without any such field it is unchanged."""
+    """Mask the values of personal fields in a text. A text without personal fields is unchanged."""
     names = _personal_names(frozenset(personal))
     if not names.folded:
         return text
@@ -148,7 +148,7 @@ def redact(text: str, personal: Iterable[str] = PERSONAL) -> str:
 
 
 def _redact_anything(text: str, names: _PersonalNames) -> str:
-    """Text in no known format: hides everything after a personal name up to where its value may end."""
+    """Mask everything between a personal name and the possible end of its value, in a text of unknown format."""
     text = _redact_xml(_redact_json(text, names), names)
     parts, start = [], 0
     for found in names.word.finditer(text):
@@ -161,7 +161,7 @@ def _redact_anything(text: str, names: _PersonalNames) -> str:
 
 
 def _is_json(text: str) -> bool:
-    """Whether the text, or each of its lines, is JSON."""
+    """Return whether the text, or each of its lines, is JSON."""
     return _parses(text) or ("\n" in text and all(_parses(line) for line in text.splitlines() if line.strip()))
 
 
@@ -173,7 +173,7 @@ def _parses(text: str) -> bool:
 
 
 def _redact_json(text: str, names: _PersonalNames) -> str:
-    """JSON that may be broken. If the value of a personal field cannot be parsed, everything after it is hidden."""
+    """Mask personal fields in JSON. If the value of a personal field is broken, all text after its name is masked."""
     parts: list[str] = []
     start = 0
     for match in _STRING.finditer(text):
@@ -197,7 +197,7 @@ def _is_personal(key: str, names: _PersonalNames) -> bool:
 
 
 def _is_xml(text: str) -> bool:
-    """Whether the text is one well-formed element with any prefixes. Text that may declare entities is not parsed."""
+    """Return whether the text is well-formed XML. Text with a document type or entity declarations is not parsed."""
     stripped = text.lstrip(_SPACE)
     if not stripped.startswith("<") or "<!DOCTYPE" in text or "<!ENTITY" in text:
         return False
@@ -209,9 +209,9 @@ def _is_xml(text: str) -> bool:
 
 
 def _redact_xml(text: str, names: _PersonalNames) -> str:
-    """Hides the content of personal elements, their attributes, and personal attributes of other elements.
+    """Mask the content and the attributes of personal elements, and the personal attributes of other elements.
 
-    Everything after an element that is not closed is hidden.
+    If a personal element is not closed, all text after its start is masked.
     """
     parts: list[str] = []
     start = 0
@@ -243,9 +243,9 @@ def _end_of_element(text: str, opened: re.Match[str], names: _PersonalNames) -> 
 
 
 def _redact_table(text: str, names: _PersonalNames) -> str:
-    """Hides the cells of personal columns, or all cells if there is no header. Empty if the text has none of these.
+    """Mask the cells of personal columns, or all cells if there is no header. Return an empty text for other text.
 
-    The columns of a row that is longer or shorter than the header may be shifted, so all possible cells are hidden.
+    In a row that is longer or shorter than the header, columns may be shifted, so more cells are masked.
     """
     header, _, _ = text.partition("\n")
     delimiter = max(_DELIMITERS, key=header.count)
@@ -272,12 +272,12 @@ def _redact_table(text: str, names: _PersonalNames) -> str:
 
 
 def _redact_cell(cell: str) -> str:
-    """A cell after its delimiter."""
+    """Mask a cell, except for the delimiter at its start."""
     return cell[0] + MASK if cell[1:].strip() else cell
 
 
 def _redact_form(text: str, names: _PersonalNames) -> str:
-    """Hides the values of personal fields. Empty if the text is not a form."""
+    """Mask the values of personal fields in a form. Return an empty text if the text is not a form."""
     fields = text.strip().split("&")
     if any(sign in text.strip() for sign in " \r\n<>{}") or not all("=" in each or not each for each in fields):
         return ""

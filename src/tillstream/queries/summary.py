@@ -1,4 +1,4 @@
-"""Figures of one business day: the summary, the snapshot that holds it, and the running totals for exchanges."""
+"""Figures of one business day: the summary, the snapshot, and the running totals for the broker."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from tillstream.receipt.model import UNALLOCATED
 COUNTERS = ("duplicates", "conflicts", "quarantined")
 
 TICKER_CATEGORIES = 1_000
-"""Maximum number of categories in the ticker: those with the highest revenue."""
+"""The maximum number of categories in the ticker. The categories with the highest revenue are included."""
 
 
 class Percentiles(Struct, frozen=True):
-    """Upper bounds of the buckets that hold half and 99 % of the receipts."""
+    """The delays that 50 % and 99 % of the receipts do not exceed, as upper bounds of histogram buckets."""
 
     p50: float | None
     p99: float | None
@@ -58,7 +58,7 @@ class Summary(Struct, frozen=True):
 
 
 class Minutes(Struct, frozen=True):
-    """Parallel lists. `offset` counts wall-clock minutes from `start`, as does `now`."""
+    """Sales per minute in parallel lists. `offset` and `now` count minutes of local time from `start`."""
 
     start: LocalTime
     now: int | None
@@ -77,14 +77,14 @@ class CategoryTotal(Struct, frozen=True):
 
 
 class OtherDay(Struct, frozen=True):
-    """Receipts that arrived today for another business day."""
+    """The number of receipts that arrived today for another business day."""
 
     day: Day
     receipts: int
 
 
 class Snapshot(Struct, frozen=True):
-    """A day's figures, its minutes and its categories, all of one commit."""
+    """The summary, the minutes and the categories of a day, from one commit."""
 
     live: bool
     summary: Summary
@@ -96,7 +96,7 @@ class Snapshot(Struct, frozen=True):
 
 
 class Summaries:
-    """Reads the figures of any business day, as of the commit that a reader sees."""
+    """Reads the figures of any business day."""
 
     def __init__(self, database: Database, calendar: Calendar, log: Log, currency: str) -> None:
         self._database = database
@@ -106,7 +106,7 @@ class Summaries:
         self._cent = minor_unit(currency)
 
     def summary(self, day: str | None = None, reader: Reader | None = None) -> Summary:
-        """The key figures of a day, as of the last commit or as `reader` sees them."""
+        """Return the key figures of a day. They are read from `reader`, or else from the last commit."""
         requested = requested_day(self._calendar, day)
         with self._database.snapshot() if reader is None else nullcontext(reader) as snapshot:
             return self._summary(snapshot, requested)
@@ -121,7 +121,7 @@ class Summaries:
         revenue, receipts = sales.get("revenue", Decimal(0)), int(sales.get("receipts", 0))
         rows = reader.query("SELECT name, value FROM counters WHERE day = ?", [day])
         counters = dict.fromkeys(COUNTERS, 0) | {row["name"]: int(row["value"]) for row in rows}
-        delays = _delays(reader, day)
+        ingest_delay, till_delay = delay_percentiles(_delays(reader, day))
         return Summary(
             day=day.isoformat(),
             currency=self._currency,
@@ -134,8 +134,8 @@ class Summaries:
             stores_active=_row_count(reader, "sales_by_store", day),
             tills_active=_row_count(reader, "sales_by_till", day),
             receipts_per_minute=receipts_per_minute(reader, day, now_us) if day == self._calendar.today() else None,
-            ingest_delay_ms=ingest_delay(delays),
-            till_delay_s=till_delay(delays),
+            ingest_delay_ms=ingest_delay,
+            till_delay_s=till_delay,
             duplicates=counters["duplicates"],
             conflicts=counters["conflicts"],
             quarantined=counters["quarantined"],
@@ -144,7 +144,7 @@ class Summaries:
         )
 
     def snapshot(self, day: str | None = None) -> Snapshot:
-        """The summary, the minutes and the categories of a day, and the age of the figures."""
+        """Return the summary, the minutes and the categories of a day, and the age of the figures."""
         requested = requested_day(self._calendar, day)
         live = requested == self._calendar.today()
         with self._database.snapshot() as reader:
@@ -174,7 +174,7 @@ class Summaries:
         )
 
     def other_days(self, reader: Reader) -> list[OtherDay]:
-        """The number of receipts that arrived today for another business day, by that day, newest first."""
+        """Count the receipts that arrived today for each other business day, newest day first."""
         condition, values = other_days_condition(self._calendar, self._calendar.today())
         rows = reader.query(
             f"SELECT day, count(*) AS receipts FROM receipts WHERE {condition} GROUP BY day ORDER BY day DESC", values
@@ -182,19 +182,19 @@ class Summaries:
         return [OtherDay(row["day"].isoformat(), row["receipts"]) for row in rows]
 
     def age(self, reader: Reader, now_us: int) -> tuple[int, int]:
-        """The number of acknowledged records that the figures lack, and the age of the figures in milliseconds.
+        """Return the number of acknowledged records that are not in the figures, and the age of the figures in ms.
 
-        The age is 0 if no record is lacking.
+        The age is 0 if the figures include every acknowledged record.
         """
         lag, committed = self._log.lag(), _first(reader, "SELECT committed_at FROM state").get("committed_at")
         age_us = now_us - microseconds(committed) if lag and committed else 0
         return lag, max(0, age_us // 1_000)
 
     def ticker(self) -> dict[str, dict[str, Decimal | int | float]]:
-        """Today's running totals: one object for each exchange, by its name.
+        """Return the running totals of today: one object per exchange of the broker, by the name of the exchange.
 
-        `networkDelay` and `averageMsCreation` are the average delay from the till to ingest, `connectionDelay` and
-        `averageMsSystem` that from ingest to the figures. Names with `Ms` are in milliseconds, the others in seconds.
+        `networkDelay` (s) and `averageMsCreation` (ms) are the average delay from the till to ingest.
+        `connectionDelay` (s) and `averageMsSystem` (ms) are the average delay from ingest to the figures.
         """
         day = self._calendar.today()
         with self._database.snapshot() as reader:
@@ -237,22 +237,22 @@ def _categories(reader: Reader, day: date) -> list[CategoryTotal]:
 
 
 def receipts_per_minute(reader: Reader, day: date, now_us: int) -> int:
-    """The number of receipts of a business day that arrived in the 60 seconds before this instant."""
+    """Count the receipts of a business day that arrived in the 60 seconds before `now_us`."""
     now = utc(now_us).replace(tzinfo=None)
     sql = "SELECT coalesce(sum(receipts), 0) AS receipts FROM received WHERE day = ? AND second > ? AND second <= ?"
     return int(_first(reader, sql, day, now - timedelta(seconds=60), now)["receipts"])
 
 
-def ingest_delay(rows: Sequence[Row]) -> Percentiles:
-    """The delay from ingest to the figures in milliseconds, from rows with `ingest_bucket` and `receipts`."""
-    bounds_ms = percentiles(rows, "ingest_bucket")
-    return Percentiles(**{name: ms and round(ms, 1) for name, ms in bounds_ms.items()})
+def delay_percentiles(rows: Sequence[Row]) -> tuple[Percentiles, Percentiles]:
+    """Return the delay from ingest to the figures in ms, and the delay from the till to ingest in seconds.
 
-
-def till_delay(rows: Sequence[Row]) -> Percentiles:
-    """The delay from the till to ingest in seconds, from rows with `till_bucket` and `receipts`."""
-    bounds_ms = percentiles(rows, "till_bucket")
-    return Percentiles(**{name: ms and round(ms / 1_000, 3) for name, ms in bounds_ms.items()})
+    The rows contain `ingest_bucket`, `till_bucket` and `receipts`.
+    """
+    ingest, till = percentiles(rows, "ingest_bucket"), percentiles(rows, "till_bucket")
+    return (
+        Percentiles(**{name: ms and round(ms, 1) for name, ms in ingest.items()}),
+        Percentiles(**{name: ms and round(ms / 1_000, 3) for name, ms in till.items()}),
+    )
 
 
 def _delays(reader: Reader, day: date) -> list[Row]:

@@ -27,7 +27,7 @@ from tillstream.http.server import BACKLOG
 from tillstream.quarantine.service import LocalQuarantineService
 from tillstream.queries.queries import Queries
 from tillstream.web import static_files
-from tillstream.web.api import figures, operations, quarantine, receipts
+from tillstream.web.api import figures, operations, quarantine
 from tillstream.web.api.operations import Gauges, LiveOverview, Recount
 from tillstream.web.api.routing import Api, Refused, refusal
 from tillstream.web.live.feed import LiveFeed
@@ -77,7 +77,6 @@ def application(
     quarantine_pages.add(pages, queries, service)
     apis = (
         figures.api(queries),
-        receipts.api(queries),
         operations.api(alerts, live, recount),
         quarantine.api(queries, service, settings),
         operations.monitoring(queries, alerts, live, gauges),

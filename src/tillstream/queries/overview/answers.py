@@ -1,4 +1,4 @@
-"""Answers of the overview: the types of its panels."""
+"""The types of the overview and of its panels, as the API returns them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tillstream.queries.summary import OtherDay, Percentiles
 
 
 class Parent(Struct, frozen=True):
-    """A part of the chain that contains the scope; the field that `kind` names has its id."""
+    """A part of the chain that contains the scope. The field with the name `kind` contains its id."""
 
     kind: str
     title: str
@@ -35,7 +35,7 @@ class Scope(Struct, frozen=True):
 
 
 class Baseline(Struct, frozen=True):
-    """The days compared with; `until` is the time of the tills' clocks up to which they count."""
+    """The earlier days of the comparison. If `until` is set, only sales before this local time of the last day count."""
 
     from_: Day = field(name="from")
     to: Day
@@ -44,7 +44,7 @@ class Baseline(Struct, frozen=True):
 
 
 class AmountTile(Struct, frozen=True):
-    """An amount, and the same on the days compared with."""
+    """An amount, the same amount on the earlier days, and the change."""
 
     value: Amount
     before: Amount | None
@@ -52,7 +52,7 @@ class AmountTile(Struct, frozen=True):
 
 
 class RatioTile(Struct, frozen=True):
-    """A figure per receipt, null without receipts, and the same on the days compared with."""
+    """A figure per receipt, the same figure on the earlier days, and the change. It is null without receipts."""
 
     value: Amount | None
     before: Amount | None
@@ -60,7 +60,7 @@ class RatioTile(Struct, frozen=True):
 
 
 class CountTile(Struct, frozen=True):
-    """A count, and the same on the days compared with."""
+    """A count, the same count on the earlier days, and the change."""
 
     value: int
     before: int | None
@@ -68,20 +68,20 @@ class CountTile(Struct, frozen=True):
 
 
 class RefundsTile(AmountTile, frozen=True):
-    """The sum of refunds and their number."""
+    """The sum and the number of the refunds."""
 
     count: int
 
 
 class RateTile(Struct, frozen=True):
-    """Receipts of the last minute, and of the last complete minutes."""
+    """The number of receipts in the last 60 seconds, and in each of the last complete minutes."""
 
     value: int | None
     trend: list[int]
 
 
 class ShopsTile(Struct, frozen=True):
-    """Shops that sold, shops that are known, and shops that are silent."""
+    """The number of shops with sales, of known shops and of silent shops."""
 
     value: int
     known: int
@@ -89,14 +89,14 @@ class ShopsTile(Struct, frozen=True):
 
 
 class TillsTile(Struct, frozen=True):
-    """Tills that sold, and tills that are known."""
+    """The number of tills with sales and of known tills."""
 
     value: int
     known: int
 
 
 class Tiles(Struct, frozen=True):
-    """The figures on top of the page. Of a category or a product only the first five are known."""
+    """The key figures. For a category or a product, only the first five are known."""
 
     revenue: AmountTile
     net: AmountTile
@@ -115,7 +115,7 @@ class Tiles(Struct, frozen=True):
 
 
 class Course(Struct, frozen=True):
-    """Sales per unit of time, as parallel lists."""
+    """Sales per unit of time in parallel lists. `offset` counts units from the start of the period."""
 
     offset: list[int]
     revenue: list[Amount]
@@ -123,7 +123,7 @@ class Course(Struct, frozen=True):
 
 
 class Pace(Struct, frozen=True):
-    """The course of the days. `offset`, `now` and `end` count units from `start`."""
+    """Sales per unit of time in parallel lists. `offset`, `now` and `end` count units from `start`."""
 
     unit: Literal["minute", "hour", "day"]
     start: LocalTime
@@ -136,7 +136,7 @@ class Pace(Struct, frozen=True):
 
 
 class CategorySales(Struct, frozen=True):
-    """What a category sold, beside the days compared with."""
+    """The sales of a category, and its revenue on the earlier days."""
 
     category: str
     quantity: int
@@ -146,21 +146,21 @@ class CategorySales(Struct, frozen=True):
 
 
 class CategoryHours(Struct, frozen=True):
-    """A category's revenue in each hour; null where it sold nothing."""
+    """The revenue of a category in each hour. It is null in an hour without sales."""
 
     category: str
     revenue: list[Amount | None]
 
 
 class Hours(Struct, frozen=True):
-    """The hours from the first to the last sale, and the largest categories."""
+    """The revenue of the largest categories in each hour from the first to the last sale."""
 
     hours: list[int]
     rows: list[CategoryHours]
 
 
 class Payment(Struct, frozen=True):
-    """What was paid by one means, and its share in percent."""
+    """The payments by one mechanism, and their share of all payments in percent."""
 
     mechanism: str
     revenue: Amount
@@ -169,7 +169,7 @@ class Payment(Struct, frozen=True):
 
 
 class VatRate(Struct, frozen=True):
-    """What was sold at one VAT rate."""
+    """The sales at one VAT rate."""
 
     rate: str
     revenue: Amount
@@ -178,7 +178,7 @@ class VatRate(Struct, frozen=True):
 
 
 class ProductSales(Struct, frozen=True):
-    """What was sold of a product, beside the days compared with."""
+    """The sales of a product, and its revenue on the earlier days."""
 
     product: str
     description: str
@@ -189,14 +189,14 @@ class ProductSales(Struct, frozen=True):
 
 
 class Products(Struct, frozen=True):
-    """The products that sell most, and those that lost most."""
+    """The products with the highest revenue, and the products that lost most revenue."""
 
     top: list[ProductSales]
     sinking: list[ProductSales]
 
 
 class ShopSales(Struct, frozen=True):
-    """What a shop sold, beside the days compared with, and in each hour."""
+    """The revenue of a shop, its revenue on the earlier days, and its revenue in each hour."""
 
     store: str
     title: str
@@ -214,7 +214,7 @@ class ShopRanking(Struct, frozen=True):
 
 
 class TillSales(Struct, frozen=True):
-    """What a till sold, and when it sold last."""
+    """The sales of a till, and the local time of its last sale."""
 
     till: str
     revenue: Amount
@@ -223,7 +223,7 @@ class TillSales(Struct, frozen=True):
 
 
 class LatestReceipt(Struct, frozen=True):
-    """One of the last receipts; `what` has its first lines in words."""
+    """One of the latest receipts. `what` describes its first lines."""
 
     key: ReceiptKey
     store: str
@@ -236,14 +236,14 @@ class LatestReceipt(Struct, frozen=True):
 
 
 class Waiting(Struct, frozen=True):
-    """Entries that wait in quarantine."""
+    """The number of quarantine entries without a decision."""
 
     conflicts: int
     quarantined: int
 
 
 class Counters(Struct, frozen=True):
-    """What did not become a sale; all but `anomalies` are known for the whole chain only."""
+    """The number of records that did not become sales. For a part of the chain, only `anomalies` is known."""
 
     duplicates: int | None
     conflicts: int | None
@@ -253,7 +253,7 @@ class Counters(Struct, frozen=True):
 
 
 class Overview(Struct, frozen=True):
-    """All that the page shows of a part of the chain and some days, all of one commit."""
+    """All figures of a part of the chain on some days, from one commit."""
 
     scope: Scope
     from_: Day = field(name="from")

@@ -1,4 +1,4 @@
-"""Context of one overview: its scope and periods, its sales, and the comparison with earlier days."""
+"""The context of one overview: its scope and periods, its sales, and the comparison with earlier days."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from tillstream.receipt.business_day import Calendar
 from tillstream.stores.model import StoreList
 
 CACHE_LIMIT = 128
-"""Maximum number of cached values."""
+"""The maximum number of cached values."""
 
 NEW = "new"
-"""The change from zero to another figure."""
+"""The text for a change from zero to another figure."""
 
 BREAKDOWNS = ("category", "product", "store")
 
@@ -35,7 +35,7 @@ Value = TypeVar("Value")
 
 
 class VersionedCache:
-    """A cache of the most recently used values. A value is valid for one version of its data. Thread-safe."""
+    """A thread-safe cache of recently used values. Each value is valid for one version of its data."""
 
     def __init__(self, limit: int = CACHE_LIMIT) -> None:
         self._limit = limit
@@ -43,7 +43,7 @@ class VersionedCache:
         self._lock = Lock()
 
     def get(self, key: Any, version: Any, compute: Callable[[], Value]) -> Value:
-        """The cached value of this key and version, or a newly computed value."""
+        """Return the cached value for a key and a version. Compute and cache it if it is missing."""
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None and entry[0] == version:
@@ -60,7 +60,7 @@ class VersionedCache:
 
 @dataclass(frozen=True, slots=True)
 class Sales:
-    """Total sales of a scope, and its revenue by category, product and store."""
+    """The sales of a scope: the total of each measure, and the revenue by category, product and store."""
 
     totals: Mapping[str, Number] = field(default_factory=dict)
     revenue_by: Mapping[str, Mapping[str, Decimal]] = field(default_factory=lambda: {name: {} for name in BREAKDOWNS})
@@ -68,10 +68,10 @@ class Sales:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Sales of the requested days and of the earlier days, up to the same time of day.
+    """The sales of the earlier days until the current time of day, for the comparison with the requested days.
 
-    `previous` has the sales of the earlier days. `after_cutoff` has the requested sales after that time of day; they
-    are not compared. `receipts` is the number of receipts of the whole chain on the earlier days.
+    `previous` contains these sales. `after_cutoff` contains the requested sales of the current minute. They must be
+    subtracted before the comparison. `receipts` is the number of receipts of the whole chain on the earlier days.
     """
 
     after_cutoff: Sales
@@ -84,7 +84,7 @@ class Comparison:
         return not self.receipts
 
     def change(self, now: Number | None, before: Number | None) -> Change | None:
-        """Change in percent with one decimal, rounded half-up; `new` if there was nothing before."""
+        """Return the change in percent with one decimal, rounded half-up. It is `new` if only `before` is zero."""
         if self.empty or (now is None and before is None):
             return None
         if not before:
@@ -94,13 +94,13 @@ class Comparison:
         return format(-rounded if rounded and (now or 0) < before else rounded, "f")
 
     def unless_empty(self, before: Value) -> Value | None:
-        """A figure of the earlier days, or None if the comparison is empty."""
+        """Return a figure of the earlier days, or None if the comparison is empty."""
         return None if self.empty else before
 
 
 @dataclass(frozen=True)
 class OverviewContext:
-    """Everything that the panels of one overview share. `now` is the local time in the zone of the chain."""
+    """The input of all panels of one overview. `now` is the local time in the zone of the chain."""
 
     reader: Reader
     scope: Scope
@@ -119,12 +119,12 @@ class OverviewContext:
 
     @cached_property
     def sales(self) -> SalesSql:
-        """The SQL of the sales of the scope."""
+        """The SQL for the sales of the scope."""
         return SalesSql(self.scope, minor_digits(self.settings.currency), self.calendar)
 
     @cached_property
     def comparison(self) -> Comparison:
-        """The comparison with the earlier days, whose sales are cached until receipts are added to them."""
+        """The comparison with the earlier days. Their sales are cached until receipts are added to these days."""
         previous, to_date = self.periods.previous, self.periods.to_date
         receipts = version(self.reader, previous)
         return Comparison(
@@ -137,28 +137,25 @@ class OverviewContext:
         revenue_by: dict[str, dict[str, Decimal]] = {name: {} for name in BREAKDOWNS}
         for name in BREAKDOWNS:
             if name != "store" or self.scope.kind not in ("store", "till"):
-                rows = self.query(total(select(f"sales_by_{name}", period), [name], ["revenue"]))
+                rows = self.reader.query(*total(select(f"sales_by_{name}", period), [name], ["revenue"]))
                 revenue_by[name] = {row[name]: row["revenue"] for row in rows}
         measures = LINE_TOTALS if self.scope.source == "lines" else TOTALS
-        [totals] = self.query(total(select("sales", period), [], measures))
+        [totals] = self.reader.query(*total(select("sales", period), [], measures))
         return Sales({name: value or 0 for name, value in totals.items()}, revenue_by)
 
     def cached(self, name: str, period: Period, version: int, compute: Callable[[], Value]) -> Value:
-        """A value of the scope and the period, computed again for each version of the period."""
+        """Return the cached value `name` of the scope and the period, or compute it for a new version."""
         return self.cache.get((name, self.scope.identity, period), version, compute)
 
     def rows(self, name: str, keys: Sequence[str], measures: Sequence[str], period: Period | None = None) -> list[Row]:
-        """The measures of a metric summed by these keys, in the period or else on the requested days."""
-        return self.query(total(self.sales.select(name, period or self.periods.requested), keys, measures))
-
-    def query(self, select: Select) -> list[Row]:
-        return self.reader.query(*select)
+        """Return the measures of a metric, summed by these keys. The default period is the requested days."""
+        return self.reader.query(*total(self.sales.select(name, period or self.periods.requested), keys, measures))
 
     def money(self, value: Decimal | None) -> Amount:
         return amount(value or Decimal(0), self.cent)
 
     def revenue(self, value: Decimal | None, breakdown: str, key: str) -> tuple[Amount, Amount | None, Change | None]:
-        """The revenue of one category, product or store, its earlier revenue, and the change."""
+        """Return the revenue of one category, product or store, its revenue on the earlier days, and the change."""
         comparison, zero = self.comparison, Decimal(0)
         now = (value or zero) - comparison.after_cutoff.revenue_by[breakdown].get(key, zero)
         before = comparison.previous.revenue_by[breakdown].get(key, zero)
@@ -166,6 +163,6 @@ class OverviewContext:
 
 
 def version(reader: Reader, period: Period) -> int:
-    """The number of receipts on the days of the period. It grows with every receipt that is added to them."""
+    """Return the number of receipts on the days of a period. Each receipt that is added to the days increases it."""
     sql = f"SELECT coalesce(sum(receipts), 0) AS receipts FROM {metric_table('sales')} WHERE day BETWEEN ? AND ?"
     return int(reader.query(sql, [period.first, period.last])[0]["receipts"])

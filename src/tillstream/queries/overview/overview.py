@@ -1,4 +1,4 @@
-"""The overview: everything that the dashboard shows of a scope and a period, compared with earlier days."""
+"""The overview: all figures of the live page for a scope and a period, compared with earlier days."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class Overviews:
         self._cache = VersionedCache()
 
     def overview(self, query: Mapping[str, str] | None = None) -> Overview:
-        """Everything that the dashboard shows of a scope and a period, compared with earlier days.
+        """Return the overview that the parameters of a request select. Raises `BadQuery`.
 
-        The query has `day`, or `from` and `to`; `vs`, the first day to compare with; and one of `region`, `store`
-        (and `till`), `category` and `product`. An empty query selects the whole chain today. Raises `BadQuery`.
+        `day`, or `from` and `to`, select the period. The default is today. `vs` is the first day of the comparison.
+        One of `region`, `store` (also with `till`), `category` and `product` selects a part of the chain.
         """
         query = query or {}
         for name in query:
@@ -71,7 +71,8 @@ class Overviews:
         names = LINE_TOTALS if scope.source == "lines" else (*TOTALS, "anomalies")
         [totals] = context.rows("sales", [], names)
         totals = {name: value or 0 for name, value in totals.items()}
-        stores, by_hour = _store_sales(context), panels.by_hour_and_category(context)
+        stores = _store_sales(context)
+        by_hour = context.rows("sales_by_hour_and_category", ["hour", "category"], ["revenue", "quantity"])
         lag, age_ms = self._summaries.age(context.reader, context.now_us)
         return Overview(
             scope=_scope(context),
@@ -105,11 +106,11 @@ class Overviews:
 
 
 def _store_sales(context: OverviewContext) -> dict[str, Row]:
-    """Revenue of each store and, if receipts are counted, the time of its last sale."""
+    """Return the revenue of each store. For a scope with receipts, also return the time of its last sale."""
     sql, values = context.sales.select("sales_by_store", context.periods.requested)
     last = "" if context.scope.source == "lines" else ", max(last) AS last"
     select = f"SELECT store, sum(revenue) AS revenue{last} FROM ({sql}) AS rows GROUP BY store"
-    return {row["store"]: row for row in context.query((select, values))}
+    return {row["store"]: row for row in context.reader.query(select, values)}
 
 
 def _scope(context: OverviewContext) -> answers.Scope:
@@ -127,10 +128,7 @@ def _scope(context: OverviewContext) -> answers.Scope:
 def describe_scope(
     scope: Scope, stores: StoreList, title: str | None = None, category: str | None = None
 ) -> answers.Scope:
-    """The scope as the API shows it, with its title and its parents.
-
-    `title` is the description of a product, `category` the category of a product.
-    """
+    """Return the scope with its title and its parents. `title` and `category` are those of a product."""
     store = stores.get(scope.keys["store"]) if "store" in scope.keys else None
     parents = []
     if store is not None and store.region:
@@ -154,9 +152,9 @@ def describe_scope(
 
 
 def _counters(context: OverviewContext, totals: Mapping[str, Any]) -> Counters:
-    """Records that did not become sales, by the day of their arrival. Only the anomalies are counted by scope.
+    """Count the records that arrived on the requested days and did not become sales.
 
-    `waiting` counts the entries without a decision: conflicts, and all other entries of the quarantine.
+    For a part of the chain, only anomalies are counted. `waiting` counts the quarantine entries without a decision.
     """
     anomalies = None if context.scope.source == "lines" else int(totals["anomalies"])
     if context.scope.kind != "chain":

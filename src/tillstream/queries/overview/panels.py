@@ -1,4 +1,4 @@
-"""Panels of the overview: sales over time, by category, hour, payment and VAT rate, rankings, and the latest receipts."""
+"""The panels of the overview: sales over time, breakdowns, rankings, and the latest receipts."""
 
 from __future__ import annotations
 
@@ -10,21 +10,7 @@ from typing import Any, Literal
 
 from tillstream.database.base import Row
 from tillstream.log.base import PARTITION_SHIFT
-from tillstream.queries.overview.answers import (
-    CategoryHours,
-    CategorySales,
-    Course,
-    Hours,
-    LatestReceipt,
-    Pace,
-    Payment,
-    Products,
-    ProductSales,
-    ShopRanking,
-    ShopSales,
-    TillSales,
-    VatRate,
-)
+from tillstream.queries.overview import answers
 from tillstream.queries.overview.context import OverviewContext
 from tillstream.queries.overview.sales_sql import Select
 from tillstream.queries.overview.scope import Period
@@ -34,23 +20,25 @@ from tillstream.receipt.model import UNALLOCATED
 
 CATEGORIES = 20
 HOUR_ROWS = 10
+"""The maximum number of categories in the panel of hours."""
+
 PARTS = 20
-"""Maximum number of payment mechanisms, and of VAT rates."""
+"""The maximum number of payment mechanisms, and of VAT rates."""
 
 TOP_PRODUCTS = 12
 SINKING_PRODUCTS = 8
 STORES = 8
-"""Maximum number of stores in each list."""
+"""The maximum number of stores in each list."""
 
 HOURLY_DAYS = 7
-"""Periods of up to this many days are shown by hour, longer ones by day."""
+"""The maximum length of a period that is shown by hour. Longer periods are shown by day."""
 
 LATEST = 12
 LINES = 3
-"""Lines in the summary of a receipt; the others are counted."""
+"""The maximum number of lines in the summary of a receipt. Further lines are only counted."""
 
 LINE_CHARACTERS = 40
-"""Maximum length of a description in the summary of a receipt."""
+"""The maximum length of a description in the summary of a receipt."""
 
 Unit = Literal["minute", "hour", "day"]
 
@@ -61,13 +49,13 @@ _UNITS: dict[Unit, timedelta] = {
 }
 
 
-def sales_over_time(context: OverviewContext) -> Pace:
-    """Sales by minute, hour or day, beside those of the full earlier days."""
+def sales_over_time(context: OverviewContext) -> answers.Pace:
+    """Return the sales by minute, hour or day, and the sales of the full earlier days."""
     requested, previous = context.periods.requested, context.periods.previous.full_days
     unit: Unit = "minute" if requested.days == 1 else "hour" if requested.days <= HOURLY_DAYS else "day"
     start, size = context.calendar.start(requested.first), _UNITS[unit]
     course = _course(context, requested, unit)
-    return Pace(
+    return answers.Pace(
         unit,
         start.isoformat(timespec="minutes"),
         (context.now - start) // size if context.periods.live else None,
@@ -79,7 +67,7 @@ def sales_over_time(context: OverviewContext) -> Pace:
     )
 
 
-def _course(context: OverviewContext, period: Period, unit: Unit) -> Course:
+def _course(context: OverviewContext, period: Period, unit: Unit) -> answers.Course:
     has_receipts = context.scope.source == "receipts"
     key = "day" if unit == "day" else "minute"
     start, size = context.calendar.start(period.first), _UNITS[unit]
@@ -92,20 +80,18 @@ def _course(context: OverviewContext, period: Period, unit: Unit) -> Course:
         revenue[offset] += row["revenue"]
         receipts[offset] += int(row.get("receipts", 0))
     offsets = sorted(revenue)
-    return Course(
+    return answers.Course(
         offsets,
         [context.money(revenue[offset]) for offset in offsets],
         [receipts[offset] for offset in offsets] if has_receipts else None,
     )
 
 
-def by_hour_and_category(context: OverviewContext) -> list[Row]:
-    """Revenue and quantity by hour and category: the input of `categories` and `hours`."""
-    return context.rows("sales_by_hour_and_category", ["hour", "category"], ["revenue", "quantity"])
+def categories(context: OverviewContext, rows: Sequence[Row]) -> list[answers.CategorySales]:
+    """Return the categories with the highest revenue. Some may have been sold only on the earlier days.
 
-
-def categories(context: OverviewContext, rows: Sequence[Row]) -> list[CategorySales]:
-    """The categories with the highest revenue, including those that were sold only on the earlier days."""
+    `rows` contains revenue and quantity by hour and category.
+    """
     previous = context.comparison.previous.revenue_by["category"]
     revenues: dict[str, Decimal] = dict.fromkeys(previous, Decimal(0))
     quantities: Counter[str] = Counter()
@@ -116,13 +102,16 @@ def categories(context: OverviewContext, rows: Sequence[Row]) -> list[CategorySa
     if not (revenues.get(UNALLOCATED) or previous.get(UNALLOCATED)):
         revenues.pop(UNALLOCATED, None)
     return [
-        CategorySales(name, quantities[name], *context.revenue(revenues[name], "category", name))
+        answers.CategorySales(name, quantities[name], *context.revenue(revenues[name], "category", name))
         for name in _highest(revenues)[:CATEGORIES]
     ]
 
 
-def hours(context: OverviewContext, rows: Sequence[Row]) -> Hours:
-    """Revenue of the largest categories in each hour from the first to the last sale; null if there was none."""
+def hours(context: OverviewContext, rows: Sequence[Row]) -> answers.Hours:
+    """Return the revenue of the largest categories in each hour from the first to the last sale.
+
+    `rows` contains revenue and quantity by hour and category. The revenue is None in an hour without sales.
+    """
     first = context.calendar.first_hour
     cells: dict[str, dict[int, Decimal]] = defaultdict(dict)
     for row in rows:
@@ -132,23 +121,25 @@ def hours(context: OverviewContext, rows: Sequence[Row]) -> Hours:
         sums.pop(UNALLOCATED, None)
     names = _highest(sums)[:HOUR_ROWS]
     columns = _span({offset for name in names for offset in cells[name]})
-    return Hours(
+    return answers.Hours(
         [(first + offset) % 24 for offset in columns],
         [
-            CategoryHours(name, [context.money(cells[name][each]) if each in cells[name] else None for each in columns])
+            answers.CategoryHours(
+                name, [context.money(cells[name][each]) if each in cells[name] else None for each in columns]
+            )
             for name in names
         ],
     )
 
 
-def payments(context: OverviewContext) -> list[Payment] | None:
-    """The payment mechanisms with the highest revenue and their share; null for a category or a product."""
+def payments(context: OverviewContext) -> list[answers.Payment] | None:
+    """Return the payment mechanisms with the highest revenue, or None for a category or a product."""
     if context.scope.source == "lines":
         return None
     rows = context.rows("payments_by_mechanism", ["mechanism"], ["revenue", "settlements"])
     whole = sum((row["revenue"] for row in rows), Decimal(0))
     return [
-        Payment(
+        answers.Payment(
             row["mechanism"],
             context.money(row["revenue"]),
             int(row["settlements"]),
@@ -158,25 +149,25 @@ def payments(context: OverviewContext) -> list[Payment] | None:
     ]
 
 
-def vat(context: OverviewContext) -> list[VatRate]:
-    """The VAT rates with the highest revenue."""
+def vat(context: OverviewContext) -> list[answers.VatRate]:
+    """Return the VAT rates with the highest revenue."""
     rows = context.rows("vat_by_rate", ["rate"], ["revenue", "net", "tax"])
     return [
-        VatRate(row["rate"], *(context.money(row[name]) for name in ("revenue", "net", "tax")))
+        answers.VatRate(row["rate"], *(context.money(row[name]) for name in ("revenue", "net", "tax")))
         for row in sorted(rows, key=lambda each: (-each["revenue"], each["rate"]))[:PARTS]
         if row["rate"] != UNALLOCATED or row["revenue"] or row["net"]
     ]
 
 
 def share(part: Decimal, whole: Decimal) -> Amount | None:
-    """Percent with one decimal, rounded half-up; None if the whole is not positive."""
+    """Return the part in percent with one decimal, rounded half-up. It is None if `whole` is not positive."""
     if whole <= 0:
         return None
     return format(round_half_up(part * 100 / whole, Decimal("0.1")), "f")
 
 
-def products(context: OverviewContext) -> Products | None:
-    """The products with the highest revenue, and those that lost most revenue. Null for one product."""
+def products(context: OverviewContext) -> answers.Products | None:
+    """Return the products with the highest revenue and the products that lost most. None for a single product."""
     if context.scope.kind == "product":
         return None
     after_cutoff = context.comparison.after_cutoff.revenue_by["product"]
@@ -194,16 +185,18 @@ def products(context: OverviewContext) -> Products | None:
         for row in _product_sales(context, context.periods.previous, gone):
             rows[row["product"]] = {**row, "revenue": None, "quantity": 0}
 
-    def entry(name: str) -> ProductSales:
+    def entry(name: str) -> answers.ProductSales:
         row = rows[name]
         revenue = context.revenue(row["revenue"], "product", name)
-        return ProductSales(name, row["description"], int(row["quantity"]), *revenue)
+        return answers.ProductSales(name, row["description"], int(row["quantity"]), *revenue)
 
-    return Products([entry(name) for name in _highest(revenues)[:TOP_PRODUCTS]], [entry(name) for name in sinking])
+    return answers.Products(
+        [entry(name) for name in _highest(revenues)[:TOP_PRODUCTS]], [entry(name) for name in sinking]
+    )
 
 
 def _product_sales(context: OverviewContext, period: Period, only: Sequence[str] = ()) -> list[Row]:
-    """Sales and description of all products, or of `only` some, on full days."""
+    """Return the sales and the description of each product on full days. `only` selects some products."""
     sql, values = context.sales.select("sales_by_product", period.full_days)
     where = f"WHERE product IN ({', '.join('?' * len(only))})" if only else ""
     return context.reader.query(
@@ -213,11 +206,11 @@ def _product_sales(context: OverviewContext, period: Period, only: Sequence[str]
     )
 
 
-def stores(context: OverviewContext, sales: Mapping[str, Row]) -> ShopRanking | None:
-    """The stores with the best and the worst change. No store is in both lists. Null for one store.
+def stores(context: OverviewContext, sales: Mapping[str, Row]) -> answers.ShopRanking | None:
+    """Return the stores with the best and the worst change, or None for a single store. No store is in both lists.
 
-    `sales` has the `revenue` of each store on the requested days. New stores follow the best ones, by revenue. A
-    store that has sold nothing yet is among the worst.
+    `sales` contains the `revenue` of each store on the requested days. New stores follow the best stores and are
+    sorted by revenue. A store that has not sold anything yet is one of the worst stores.
     """
     if context.scope.kind in ("store", "till"):
         return None
@@ -236,15 +229,15 @@ def stores(context: OverviewContext, sales: Mapping[str, Row]) -> ShopRanking | 
     best = [*better, *new][:STORES]
     hourly = _revenue_by_hour(context, [*best, *worst])
 
-    def entry(store: str) -> ShopSales:
+    def entry(store: str) -> answers.ShopSales:
         compared = context.revenue(revenue.get(store), "store", store)
-        return ShopSales(store, context.stores.title(store), *compared, hourly[store])
+        return answers.ShopSales(store, context.stores.title(store), *compared, hourly[store])
 
-    return ShopRanking([entry(store) for store in best], [entry(store) for store in worst])
+    return answers.ShopRanking([entry(store) for store in best], [entry(store) for store in worst])
 
 
 def _revenue_by_hour(context: OverviewContext, stores: Sequence[str]) -> dict[str, list[Amount]]:
-    """Revenue of each store in every hour from its first to its last sale."""
+    """Return the revenue of each store in every hour from its first to its last sale."""
     found: dict[str, dict[int, Decimal]] = {store: {} for store in stores}
     if stores:
         sql, values = context.sales.select("sales_by_store_and_hour", context.periods.requested)
@@ -258,8 +251,8 @@ def _revenue_by_hour(context: OverviewContext, stores: Sequence[str]) -> dict[st
     return {store: [context.money(cells.get(each)) for each in _span(cells)] for store, cells in found.items()}
 
 
-def tills(context: OverviewContext) -> list[TillSales] | None:
-    """The tills of one store with their last sale by their own clocks; null for any other scope."""
+def tills(context: OverviewContext) -> list[answers.TillSales] | None:
+    """Return the sales of each till of a store, or None for any other scope."""
     if context.scope.kind != "store":
         return None
     sql, values = context.sales.select("sales_by_till", context.periods.requested)
@@ -269,13 +262,13 @@ def tills(context: OverviewContext) -> list[TillSales] | None:
         values,
     )
     return [
-        TillSales(row["till"], context.money(row["revenue"]), int(row["receipts"]), row["last"].isoformat())
+        answers.TillSales(row["till"], context.money(row["revenue"]), int(row["receipts"]), row["last"].isoformat())
         for row in rows
     ]
 
 
-def latest_receipts(context: OverviewContext) -> list[LatestReceipt]:
-    """The receipts that arrived last, newest first. For a category or a product, those that have a line of it."""
+def latest_receipts(context: OverviewContext) -> list[answers.LatestReceipt]:
+    """Return the receipts that arrived last, newest first. Each has a line of the category or product in the scope."""
     requested = context.periods.requested
     condition, values = context.scope.condition
     if context.scope.source == "lines":
@@ -287,7 +280,7 @@ def latest_receipts(context: OverviewContext) -> list[LatestReceipt]:
     )
     summaries = _summaries(context, rows)
     return [
-        LatestReceipt(
+        answers.LatestReceipt(
             row["key"].hex,
             row["store"],
             context.stores.title(row["store"]),
@@ -302,7 +295,7 @@ def latest_receipts(context: OverviewContext) -> list[LatestReceipt]:
 
 
 def _with_a_line(context: OverviewContext, condition: str, values: list[Any]) -> Select:
-    """Condition on receipts that have a matching line: the last receipts of each partition of the log.
+    """Return a condition that selects the last receipts with a matching line from each partition of the log.
 
     Record ids ascend with time only within one partition.
     """
@@ -320,7 +313,7 @@ def _with_a_line(context: OverviewContext, condition: str, values: list[Any]) ->
 
 
 def _summaries(context: OverviewContext, receipts: list[Row]) -> dict[int, str]:
-    """A summary of the lines of each receipt, by record id."""
+    """Return a summary of the lines of each receipt, by record id."""
     lines: dict[int, list[str]] = defaultdict(list)
     if receipts:
         days = [row["day"] for row in receipts]
@@ -336,22 +329,22 @@ def _summaries(context: OverviewContext, receipts: list[Row]) -> dict[int, str]:
 
 
 def line_text(description: str, quantity: Decimal) -> str:
-    """A line as text: `Baguette tradition ×2`."""
+    """Return a line as text, for example `Baguette tradition ×2`."""
     short = description if len(description) <= LINE_CHARACTERS else f"{description[: LINE_CHARACTERS - 1]}…"
     return short if quantity == 1 else f"{short} ×{trimmed(quantity, Decimal(1))}"
 
 
 def summary_text(lines: list[str]) -> str:
-    """The first lines and the number of the others."""
+    """Join the first lines, and append the number of further lines."""
     more = len(lines) - LINES
     return ", ".join(lines[:LINES]) + (f" +{more}" if more > 0 else "")
 
 
 def _highest(values: Mapping[str, Decimal]) -> list[str]:
-    """The names in the order of their values, highest first, and of equal values by name."""
+    """Sort names by their values, highest first. Names with equal values are in alphabetical order."""
     return sorted(values, key=lambda each: (-values[each], each))
 
 
 def _span(numbers: Collection[int]) -> range:
-    """The range from the lowest to the highest number."""
+    """Return the range from the lowest to the highest number, both included."""
     return range(min(numbers), max(numbers) + 1) if numbers else range(0)

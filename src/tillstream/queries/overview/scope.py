@@ -1,4 +1,4 @@
-"""Scope and periods of an overview: the part of the chain and the business days that a request names."""
+"""The scope and the periods of an overview: the part of the chain and the business days that a request selects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tillstream.receipt.business_day import Calendar
 from tillstream.stores.model import StoreList
 
 DAYS_LIMIT = 400
-"""Maximum number of days in one period: a year and a month."""
+"""The maximum number of days in one period: a year and a month."""
 
 WEEK = 7
 
@@ -26,7 +26,7 @@ Kind = Literal["chain", "region", "store", "till", "category", "product"]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The whole chain or one part of it. `stores` are the ids of a region's stores, sorted."""
+    """The whole chain or one part of the chain. For a region, `stores` contains the sorted ids of its stores."""
 
     kind: Kind = "chain"
     keys: Mapping[str, str] = field(default_factory=dict)
@@ -34,12 +34,12 @@ class Scope:
 
     @property
     def source(self) -> Source:
-        """The rows that its sales are computed from: receipts, or lines for a category or a product."""
+        """The table with the sales: `lines` for a category or a product, otherwise `receipts`."""
         return "lines" if self.kind in ("category", "product") else "receipts"
 
     @property
     def condition(self) -> tuple[str, list[Any]]:
-        """SQL condition on stored rows, and its parameters."""
+        """A SQL condition that selects the stored rows of the scope, and its parameters."""
         if self.kind == "chain":
             return "true", []
         if self.kind == "region":
@@ -53,18 +53,18 @@ class Scope:
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """A cache key."""
+        """A hashable value that identifies the scope."""
         return (self.kind, *self.keys.items(), *self.stores)
 
     def has(self, store: str) -> bool:
-        """Whether a store is in the scope. Categories and products are sold in every store."""
+        """Return whether the scope contains a store. A category or a product contains every store."""
         if self.kind == "region":
             return store in self.stores
         return "store" not in self.keys or self.keys["store"] == store
 
 
 def parse_scope(stores: StoreList, query: Mapping[str, str]) -> Scope:
-    """The scope that the parameters of a request name. Raises `BadQuery`."""
+    """Return the scope that the parameters of a request select. Raises `BadQuery`."""
     keys = {name: query[name] for name in SCOPE_PARAMETERS if name in query}
     if "till" in keys and "store" not in keys:
         raise BadQuery("till", "a till belongs to a store", "give `store` too")
@@ -85,9 +85,10 @@ def parse_scope(stores: StoreList, query: Mapping[str, str]) -> Scope:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Business days from `first` to `last`. With a `cutoff`, sales from that time of the last day on are excluded.
+    """Business days from `first` to `last`, both included.
 
-    `cutoff` is a whole minute on the clocks of the tills.
+    With a `cutoff`, the sales of the last day at and after this time are excluded. The cutoff is a full minute in the
+    local time of the tills.
     """
 
     first: date
@@ -105,7 +106,7 @@ class Period:
 
     @property
     def condition(self) -> tuple[str, list[Any]]:
-        """SQL condition on stored rows, and its parameters."""
+        """A SQL condition that selects the stored rows of the period, and its parameters."""
         if self.cutoff is None:
             return "day BETWEEN ? AND ?", [self.first, self.last]
         return "day BETWEEN ? AND ? AND (day < ? OR sold_local < ?)", [self.first, self.last, self.last, self.cutoff]
@@ -113,10 +114,10 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Periods:
-    """The requested days, and the two periods of the comparison.
+    """The requested days, and the two periods that are compared.
 
-    `to_date` is the requested period up to now, `previous` the earlier days up to the same time of day. Neither has
-    a cutoff if the last requested day is not today.
+    If the last requested day is today, `to_date` has the current minute as its cutoff, and `previous` has the same
+    time of its own last day. Otherwise neither of these periods has a cutoff.
     """
 
     requested: Period
@@ -125,18 +126,19 @@ class Periods:
 
     @property
     def live(self) -> bool:
+        """Whether the last requested day is today."""
         return self.to_date.cutoff is not None
 
 
 def parse_periods(calendar: Calendar, now: datetime, query: Mapping[str, str]) -> Periods:
-    """The periods that `day`, `from`, `to` and `vs` name at the wall-clock time `now`. Raises `BadQuery`."""
+    """Return the periods that `day`, `from`, `to` and `vs` select at the local time `now`. Raises `BadQuery`."""
     requested = _requested_period(calendar.day_of(now), query)
     shift = timedelta(days=WEEK * -(-requested.days // WEEK))
     try:
         first = parse_day(query["vs"], "vs") if "vs" in query else requested.first - shift
         previous = Period(first, first + timedelta(days=requested.days - 1))
     except OverflowError:
-        raise BadQuery("vs", "the calendar has no such days to compare with", "take later ones") from None
+        raise BadQuery("vs", "the calendar has no such days to compare with", "use later days") from None
     if requested.last != calendar.day_of(now):
         return Periods(requested, requested, previous)
     cutoff = now.replace(second=0, microsecond=0)

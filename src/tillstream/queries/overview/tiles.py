@@ -1,4 +1,4 @@
-"""Tiles of the overview: its key figures, with those of the earlier days, and the stores and tills that report."""
+"""The tiles of the overview: its key figures and their change, and the number of active stores and tills."""
 
 from __future__ import annotations
 
@@ -12,21 +12,12 @@ from typing import Any
 
 from tillstream.clock import utc
 from tillstream.database.base import Row
-from tillstream.queries.overview.answers import (
-    AmountTile,
-    CountTile,
-    RateTile,
-    RatioTile,
-    RefundsTile,
-    ShopsTile,
-    Tiles,
-    TillsTile,
-)
+from tillstream.queries.overview import answers
 from tillstream.queries.overview.context import Number, OverviewContext, version
 from tillstream.queries.overview.sales_sql import total
 from tillstream.queries.overview.scope import Period
 from tillstream.queries.serialization import Amount, Change
-from tillstream.queries.summary import ingest_delay, receipts_per_minute, till_delay
+from tillstream.queries.summary import delay_percentiles, receipts_per_minute
 from tillstream.receipt.amounts import round_half_up
 from tillstream.stores.model import zone_of
 
@@ -34,41 +25,42 @@ TREND_MINUTES = 60
 MINUTE = timedelta(minutes=1)
 
 RECENT_DAYS = 14
-"""Without a list of stores, a store or a till exists if it sold something within this number of days."""
+"""A store or a till that is not in the list of stores exists if it sold something within this number of days."""
 
 Tills = dict[str, set[str]]
-"""Tills by store."""
+"""The ids of tills by the id of their store."""
 
 Totals = Mapping[str, Any]
+"""The total of each measure by its name."""
 
 _MONEY = ("revenue", "net", "tax", "refunds")
-# The dividend of each ratio; the divisor is the number of receipts.
+# The dividend of each ratio. The divisor is the number of receipts.
 _RATIOS = {"average_ticket": "revenue", "items_per_ticket": "quantity"}
 
 
-def tiles(context: OverviewContext, totals: Totals, stores: Mapping[str, Row]) -> Tiles:
-    """All tiles. Those about receipts are null for a category or a product.
+def tiles(context: OverviewContext, totals: Totals, stores: Mapping[str, Row]) -> answers.Tiles:
+    """Return all tiles. The tiles about receipts are null for a category or a product.
 
-    `totals` and `stores` are those of the requested days.
+    `totals` contains the total of each measure on the requested days, `stores` the sales of each store.
     """
     compared = partial(_compared, context, totals)
-    found: dict[str, Any] = dict.fromkeys(Tiles.__struct_fields__)
-    found |= {name: AmountTile(*compared(name)) for name in ("revenue", "net", "tax")}
-    found |= {name: CountTile(*compared(name)) for name in ("lines", "quantity")}
+    found: dict[str, Any] = dict.fromkeys(answers.Tiles.__struct_fields__)
+    found |= {name: answers.AmountTile(*compared(name)) for name in ("revenue", "net", "tax")}
+    found |= {name: answers.CountTile(*compared(name)) for name in ("lines", "quantity")}
     if context.scope.source == "lines":
-        return Tiles(**found)
+        return answers.Tiles(**found)
     delays = context.rows("delays", ["ingest_bucket", "till_bucket"], ["receipts"])
-    found |= {name: RatioTile(*compared(name)) for name in _RATIOS}
-    found["refunds"] = RefundsTile(*compared("refunds"), int(totals["refund_count"]))
-    found["receipts"] = CountTile(*compared("receipts"))
+    found |= {name: answers.RatioTile(*compared(name)) for name in _RATIOS}
+    found["refunds"] = answers.RefundsTile(*compared("refunds"), int(totals["refund_count"]))
+    found["receipts"] = answers.CountTile(*compared("receipts"))
     found["receipts_per_minute"] = _rate(context)
     found["shops"], found["tills"] = _reporting(context, stores)
-    found["ingest_delay_ms"], found["till_delay_s"] = ingest_delay(delays), till_delay(delays)
-    return Tiles(**found)
+    found["ingest_delay_ms"], found["till_delay_s"] = delay_percentiles(delays)
+    return answers.Tiles(**found)
 
 
 def _compared(context: OverviewContext, totals: Totals, name: str) -> tuple[Any, Any, Change | None]:
-    """The figure as text or count, the same on the earlier days, and the change."""
+    """Return a figure of the requested days, the same figure of the earlier days, and the change."""
     comparison = context.comparison
     after_cutoff = comparison.after_cutoff.totals
     to_date = {each: value - after_cutoff.get(each, 0) for each, value in totals.items()}
@@ -81,7 +73,7 @@ def _compared(context: OverviewContext, totals: Totals, name: str) -> tuple[Any,
 
 
 def _figure(name: str, totals: Totals) -> Number | None:
-    """The exact value to compare; None for a ratio without receipts."""
+    """Return the exact value for the comparison. It is None for a ratio without receipts."""
     if name in _RATIOS:
         return Fraction(totals[_RATIOS[name]]) / int(totals["receipts"]) if totals["receipts"] else None
     figure: Number = totals[name]
@@ -99,34 +91,34 @@ def _formatted(context: OverviewContext, name: str, totals: Totals) -> Amount | 
     return format(round_half_up(Decimal(figure.numerator) / figure.denominator, unit), "f")
 
 
-def _rate(context: OverviewContext) -> RateTile:
-    """Receipts that arrived in the last minute, and receipts in each of the last full minutes on the tills' clocks."""
+def _rate(context: OverviewContext) -> answers.RateTile:
+    """Count the receipts that arrived in the last minute, and the receipts dated in each of the last full minutes."""
     cutoff = context.periods.to_date.cutoff
     if cutoff is None:
-        return RateTile(None, [])
+        return answers.RateTile(None, [])
     today = context.periods.requested.last
     since = cutoff - TREND_MINUTES * MINUTE
     days = Period(context.calendar.day_of(since), today)
-    rows = context.query(total(context.sales.by_minute(days, since, cutoff), ["minute"], ["receipts"]))
+    rows = context.reader.query(*total(context.sales.by_minute(days, since, cutoff), ["minute"], ["receipts"]))
     counts = {row["minute"]: int(row["receipts"]) for row in rows}
     trend = [counts.get(since + number * MINUTE, 0) for number in range(TREND_MINUTES)]
     if context.scope.kind == "chain":
-        return RateTile(receipts_per_minute(context.reader, today, context.now_us), trend)
-    return RateTile(_arrived(context), trend)
+        return answers.RateTile(receipts_per_minute(context.reader, today, context.now_us), trend)
+    return answers.RateTile(_arrived(context), trend)
 
 
 def _arrived(context: OverviewContext) -> int:
-    """The same count as `receipts_per_minute`, from the receipts of the scope."""
+    """Return `receipts_per_minute` of a part of the chain."""
     now = utc(context.now_us).replace(tzinfo=None)
     in_scope, values = context.scope.condition
     since, last = now - MINUTE, now.replace(microsecond=0) + timedelta(seconds=1)
     sql = f"""SELECT count(*) AS receipts FROM receipts WHERE day = ? AND received_at > ? AND received_at < ?
         AND date_trunc('second', received_at) > ? AND {in_scope}"""
-    return int(context.query((sql, [context.periods.requested.last, since, last, since, *values]))[0]["receipts"])
+    return int(context.reader.query(sql, [context.periods.requested.last, since, last, since, *values])[0]["receipts"])
 
 
-def _reporting(context: OverviewContext, stores: Mapping[str, Row]) -> tuple[ShopsTile, TillsTile]:
-    """The number of stores and tills that sold something, the number that exist, and the number of silent stores."""
+def _reporting(context: OverviewContext, stores: Mapping[str, Row]) -> tuple[answers.ShopsTile, answers.TillsTile]:
+    """Count the stores and tills that sold something, that exist, and that are silent."""
     requested = context.periods.requested
     selling = _tills(context, requested)
     earlier = Period(_days_before(requested.last, RECENT_DAYS - 1), _days_before(requested.last, 1))
@@ -136,28 +128,27 @@ def _reporting(context: OverviewContext, stores: Mapping[str, Row]) -> tuple[Sho
     every = set(listed) | set(selling) if listed else set(active)
     tills = sum(max(listed[each].tills if each in listed else 0, len(active.get(each, ()))) for each in every)
     return (
-        ShopsTile(len(selling), len(every), _silent_stores(context, stores)),
-        TillsTile(sum(map(len, selling.values())), 1 if context.scope.kind == "till" else tills),
+        answers.ShopsTile(len(selling), len(every), _silent_stores(context, stores)),
+        answers.TillsTile(sum(map(len, selling.values())), 1 if context.scope.kind == "till" else tills),
     )
 
 
 def _days_before(day: date, days: int) -> date:
-    """The day this number of days earlier, or the first one of the calendar."""
+    """Return an earlier day, or the first day of the calendar if there is no such day."""
     return day - min(timedelta(days=days), day - date.min)
 
 
 def _tills(context: OverviewContext, period: Period) -> Tills:
-    """The tills that sold something."""
+    """Return the tills that sold something in a period."""
     select, values = context.sales.select("sales_by_till", period)
     tills: Tills = defaultdict(set)
-    distinct = "" if period.days == 1 else "DISTINCT"
-    for row in context.reader.query(f"SELECT {distinct} store, till FROM ({select}) AS rows", values):
+    for row in context.reader.query(f"SELECT DISTINCT store, till FROM ({select}) AS rows", values):
         tills[row["store"]].add(row["till"])
     return tills
 
 
 def _silent_stores(context: OverviewContext, stores: Mapping[str, Row]) -> int | None:
-    """How many stores are silent among those that sold today and those with opening hours; null for past days."""
+    """Count the silent stores. Only stores that sold today or have opening hours can be silent. None for past days."""
     if not context.periods.live:
         return None
     listed = [store for store, each in context.stores.by_id.items() if each.hours and context.scope.has(store)]
@@ -166,7 +157,7 @@ def _silent_stores(context: OverviewContext, stores: Mapping[str, Row]) -> int |
 
 
 def _is_silent(context: OverviewContext, store_id: str, last: datetime | None) -> bool:
-    """Whether a store has sold nothing for too long, by its own clock, and was open all that time."""
+    """Return whether a store sold nothing for too long although it was open, in its local time."""
     store = context.stores.get(store_id)
     now = context.calendar.local(context.now_us, zone_of(context.settings, store))
     since = now - timedelta(minutes=context.settings.silent_shop_minutes)

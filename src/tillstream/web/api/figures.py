@@ -1,4 +1,4 @@
-"""The figures over HTTP: summaries, metrics, shops and overviews, also as CSV."""
+"""Figures and receipts over HTTP: summaries, metrics, stores, overviews, receipts and anomalies, also as CSV."""
 
 from __future__ import annotations
 
@@ -11,31 +11,46 @@ from starlette.responses import Response
 from tillstream.http.openapi import Body
 from tillstream.queries.metrics import MetricDescription, MetricRows, Store
 from tillstream.queries.overview.answers import Overview
+from tillstream.queries.quarantine import Faults
 from tillstream.queries.queries import Queries
+from tillstream.queries.receipts import AnomalousReceipts, AnomalyCounts, ReceiptDetails, Receipts
+from tillstream.queries.serialization import ReceiptKey
 from tillstream.queries.summary import Snapshot, Summary
-from tillstream.web.api.routing import DAY_QUERY, METRIC_QUERY, NO_QUERY, OVERVIEW_QUERY, Api, Query, Refused, described
+from tillstream.web.api.routing import (
+    ANOMALIES_QUERY,
+    DAY_QUERY,
+    METRIC_QUERY,
+    NO_QUERY,
+    OVERVIEW_QUERY,
+    RECEIPTS_QUERY,
+    Api,
+    Query,
+    Refused,
+    described,
+)
 from tillstream.web.api.tables import CSV, PANELS, csv_response
 
 
 class Metrics(Struct, frozen=True):
-    """The catalogue of metrics."""
+    """All metrics of the catalogue."""
 
     metrics: list[MetricDescription]
 
 
 class Stores(Struct, frozen=True):
-    """The shops of the list, then those that sold without being in it."""
+    """The shops of the list of shops, followed by other shops with sales."""
 
     stores: list[Store]
 
 
 def api(queries: Queries) -> Api:
-    """`/api/v1/summary`, `/metrics`, `/snapshot`, `/stores` and `/overview`."""
+    """`/api/v1/summary`, `/snapshot`, `/metrics`, `/stores`, `/overview`, `/receipts`, `/anomalies` and `/faults`."""
     routes = Api(tag="figures")
     _add_days(routes, queries)
     _add_metrics(routes, queries)
     _add_stores(routes, queries)
     _add_overview(routes, queries)
+    _add_receipts(routes, queries)
     return routes
 
 
@@ -120,3 +135,39 @@ def _add_overview(routes: Api, queries: Queries) -> None:
         columns, rows = PANELS[panel]
         days = found.from_ if found.from_ == found.to else f"{found.from_}-{found.to}"
         return csv_response(f"{panel}-{days}", columns, rows(found))
+
+
+def _add_receipts(routes: Api, queries: Queries) -> None:
+    @routes.get("/receipts", tag="receipts", query=RECEIPTS_QUERY)
+    def receipts(_request: Request, query: Query) -> Receipts:
+        """List receipts, the newest first, page by page."""
+        return queries.receipts(query)
+
+    @routes.get(
+        "/receipts/{key}",
+        tag="receipts",
+        path_types={"key": described(ReceiptKey, "the `receiptKey` that ingest answered")},
+        refusals={404: "No such receipt"},
+    )
+    def receipt(request: Request, _query: Query) -> ReceiptDetails:
+        """Read one receipt with its lines, settlements and original text. Customers and agents are masked."""
+        key = request.path_params["key"]
+        found = queries.receipt(key)
+        if found is None:
+            raise Refused(404, "key", f"there is no receipt {key}")
+        return found
+
+    @routes.get("/anomalies", tag="receipts", query=ANOMALIES_QUERY)
+    def anomalies(_request: Request, query: Query) -> AnomalousReceipts:
+        """List receipts with anomalies, each with the figures that show them, the newest first."""
+        return queries.anomalies(query)
+
+    @routes.get("/anomalies/counts", tag="receipts", query=DAY_QUERY)
+    def anomaly_counts(_request: Request, query: Query) -> AnomalyCounts:
+        """Count the receipts of a business day by anomaly. A receipt may have several."""
+        return queries.anomaly_counts(query.get("day"))
+
+    @routes.get("/faults", tag="receipts")
+    def faults(_request: Request, _query: Query) -> Faults:
+        """List records of the log that were damaged when the engine read them."""
+        return queries.faults()

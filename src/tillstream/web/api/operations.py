@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from threading import Lock
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -33,24 +33,24 @@ PREFIX = "tillstream_"
 Gauges = Callable[[], dict[str, float]]
 Recount = Callable[[], Report]
 
-_ALERTS = {
-    "alerts": [
-        {
-            "rule": "silent_shop",
-            "level": "bad",
-            "since": "2026-11-24T14:06:00",
-            "subject": "12",
-            "title": "Rennes Sainte-Anne",
-            "values": {"minutes": 26},
-            "link": "/shops/12?day=2026-11-24",
-        }
+_EXAMPLE = Alerts(
+    [
+        Alert(
+            "silent_shop",
+            "bad",
+            since="2026-11-24T14:06:00",
+            subject="12",
+            title="Rennes Sainte-Anne",
+            values={"minutes": 26},
+            link="/shops/12?day=2026-11-24",
+        )
     ],
-    "more": 0,
-}
+    more=0,
+)
 
 
 class LiveOverview(Overview, frozen=True):
-    """The overview of today with the active alerts, as the live feed sends it."""
+    """The overview of today with the active alerts: the data of the live feed."""
 
     alerts: list[Alert]
 
@@ -80,7 +80,7 @@ def api(alerts: AlertEvaluator, live: LiveFeed, recount: Recount | None) -> Api:
     """`/api/v1/alerts`, `/live` and, with a `recount`, `/check`."""
     routes = Api(tag="operations")
 
-    @routes.get("/alerts", query=NO_QUERY, body=Body(Alerts, example=_ALERTS))
+    @routes.get("/alerts", query=NO_QUERY, body=Body(Alerts, example=to_builtins(_EXAMPLE)))
     def active_alerts(_request: Request, _query: Query) -> Alerts:
         """List the active alerts, the worst first, and count further ones. `docs/alerts.md` describes the rules."""
         return alerts.current()
@@ -113,7 +113,9 @@ def api(alerts: AlertEvaluator, live: LiveFeed, recount: Recount | None) -> Api:
 def monitoring(queries: Queries, alerts: AlertEvaluator, live: LiveFeed, gauges: Gauges) -> Api:
     """`/health/live`, `/health/ready` and `/metrics`."""
     routes = Api("", tag="operations", secured=False)
-    collectors = registry(queries, alerts, lambda: {**gauges(), "live_viewers": live.viewers})
+    collectors = CollectorRegistry()
+    collectors.register(_Metrics(queries, alerts, lambda: {**gauges(), "live_viewers": live.viewers}))
+    ProcessCollector(registry=collectors)
 
     @routes.get("/health/live")
     def health_live(_request: Request, _query: Query) -> Live:
@@ -140,69 +142,42 @@ def monitoring(queries: Queries, alerts: AlertEvaluator, live: LiveFeed, gauges:
     return routes
 
 
-class _Gauges(Collector):
-    """Gauges whose values are read at each scrape."""
+class _Metrics(Collector):
+    """The Prometheus metrics, whose values are read at each scrape."""
 
-    def __init__(self, read: Callable[[], dict[str, float]]) -> None:
-        self._read = read
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        for name, value in self._read().items():
-            yield GaugeMetricFamily(PREFIX + name, name.replace("_", " "), value)
-
-    def describe(self) -> list[GaugeMetricFamily]:
-        return []
-
-
-class _Alerts(Collector):
-    """Active alerts by rule."""
-
-    def __init__(self, counts: Callable[[], dict[str, int]]) -> None:
-        self._counts = counts
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        family = GaugeMetricFamily(PREFIX + "alerts", "alerts that stand, by rule", labels=["rule"])
-        for rule, count in self._counts().items():
-            family.add_metric([rule], count)
-        yield family
-
-    def describe(self) -> list[GaugeMetricFamily]:
-        return []
-
-
-class _Quarantine(Collector):
-    """Entries of the quarantine by reason and source. The number of label values is bounded, and none goes away."""
-
-    def __init__(self, totals: Callable[[], QuarantineTotals]) -> None:
-        self._totals = totals
-
-    def collect(self) -> Iterator[Metric]:
-        totals = self._totals()
-        name = PREFIX + "quarantine"
-        by_reason = CounterMetricFamily(f"{name}_by_reason", "entries, by reason", labels=["path", "error"])
-        for reason, entries in totals.reason.items():
-            by_reason.add_metric(list(split_group(reason)), entries)
-        yield by_reason
-        for family, text, label, counted in (
-            ("by_source", "entries, by source", "source", totals.source),
-            ("settled", "entries that somebody settled", "decision", totals.settled),
-        ):
-            counter = CounterMetricFamily(f"{name}_{family}", text, labels=[label])
-            for value, entries in counted.items():
-                counter.add_metric([value], entries)
-            yield counter
-        yield GaugeMetricFamily(f"{name}_waiting", "entries that nobody settled yet", totals.waiting)
-        yield GaugeMetricFamily(f"{name}_waiting_bytes", "bytes of their originals", totals.waiting_bytes)
+    def __init__(self, queries: Queries, alerts: AlertEvaluator, gauges: Gauges) -> None:
+        self._queries = queries
+        self._alerts = alerts
+        self._gauges = gauges
 
     def describe(self) -> list[Metric]:
+        """An empty list. Otherwise the registration would read all values."""
         return []
 
+    def collect(self) -> Iterator[Metric]:
+        for name, value in self._gauges().items():
+            yield GaugeMetricFamily(PREFIX + name, name.replace("_", " "), value)
+        by_rule = GaugeMetricFamily(f"{PREFIX}alerts", "alerts that stand, by rule", labels=["rule"])
+        for rule, count in self._alerts.counts().items():
+            by_rule.add_metric([rule], count)
+        yield by_rule
+        yield from _quarantine(self._queries.quarantine_totals())
 
-def registry(queries: Queries, alerts: AlertEvaluator, gauges: Callable[[], dict[str, float]]) -> CollectorRegistry:
-    """The collectors of gauges, alerts, quarantine and process."""
-    made = CollectorRegistry()
-    made.register(_Gauges(gauges))
-    made.register(_Alerts(alerts.counts))
-    made.register(_Quarantine(queries.quarantine_totals))
-    ProcessCollector(registry=made)
-    return made
+
+def _quarantine(totals: QuarantineTotals) -> Iterator[Metric]:
+    """Entries of the quarantine by reason and source. The number of label values is bounded, and none goes away."""
+    name = f"{PREFIX}quarantine"
+    by_reason = CounterMetricFamily(f"{name}_by_reason", "entries, by reason", labels=["path", "error"])
+    for reason, entries in totals.reason.items():
+        by_reason.add_metric(list(split_group(reason)), entries)
+    yield by_reason
+    for family, text, label, counts in (
+        ("by_source", "entries, by source", "source", totals.source),
+        ("settled", "entries that somebody settled", "decision", totals.settled),
+    ):
+        counter = CounterMetricFamily(f"{name}_{family}", text, labels=[label])
+        for value, entries in counts.items():
+            counter.add_metric([value], entries)
+        yield counter
+    yield GaugeMetricFamily(f"{name}_waiting", "entries that nobody settled yet", totals.waiting)
+    yield GaugeMetricFamily(f"{name}_waiting_bytes", "bytes of their originals", totals.waiting_bytes)

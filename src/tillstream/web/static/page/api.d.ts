@@ -53,7 +53,7 @@ export interface components {
     schemas: {
         /**
          * Alert
-         * @description An alert that is active. `values` are the figures that its text shows.
+         * @description An active alert. `values` contains the figures for its text.
          */
         Alert: {
             level: string;
@@ -61,7 +61,7 @@ export interface components {
             rule: string;
             /**
              * Format: date-time-local
-             * @description by the till's or the chain's clock
+             * @description local time of the till or the chain
              */
             since: string;
             subject: string;
@@ -72,7 +72,7 @@ export interface components {
         };
         /**
          * Alerts
-         * @description The active alerts, the worst first, and the number of further ones.
+         * @description The worst active alerts, worst first, and the number of further alerts.
          */
         Alerts: {
             alerts: components["schemas"]["Alert"][];
@@ -80,17 +80,17 @@ export interface components {
         };
         /**
          * AmountTile
-         * @description An amount, and the same on the days compared with.
+         * @description An amount, the same amount on the earlier days, and the change.
          */
         AmountTile: {
             before: string | null;
-            /** @description percent with one decimal, or `new` where there was nothing before */
+            /** @description percent with one decimal, or `new` if there was nothing before */
             change: string | null;
             value: string;
         };
         /**
          * Baseline
-         * @description The days compared with; `until` is the time of the tills' clocks up to which they count.
+         * @description The earlier days of the comparison. If `until` is set, only sales before this local time of the last day count.
          */
         Baseline: {
             empty: boolean;
@@ -102,7 +102,7 @@ export interface components {
         };
         /**
          * CategoryHours
-         * @description A category's revenue in each hour; null where it sold nothing.
+         * @description The revenue of a category in each hour. It is null in an hour without sales.
          */
         CategoryHours: {
             category: string;
@@ -110,19 +110,19 @@ export interface components {
         };
         /**
          * CategorySales
-         * @description What a category sold, beside the days compared with.
+         * @description The sales of a category, and its revenue on the earlier days.
          */
         CategorySales: {
             before: string | null;
             category: string;
-            /** @description percent with one decimal, or `new` where there was nothing before */
+            /** @description percent with one decimal, or `new` if there was nothing before */
             change: string | null;
             quantity: number;
             revenue: string;
         };
         /**
          * Counters
-         * @description What did not become a sale; all but `anomalies` are known for the whole chain only.
+         * @description The number of records that did not become sales. For a part of the chain, only `anomalies` is known.
          */
         Counters: {
             anomalies: number | null;
@@ -133,17 +133,17 @@ export interface components {
         };
         /**
          * CountTile
-         * @description A count, and the same on the days compared with.
+         * @description A count, the same count on the earlier days, and the change.
          */
         CountTile: {
             before: number | null;
-            /** @description percent with one decimal, or `new` where there was nothing before */
+            /** @description percent with one decimal, or `new` if there was nothing before */
             change: string | null;
             value: number;
         };
         /**
          * Course
-         * @description Sales per unit of time, as parallel lists.
+         * @description Sales per unit of time in parallel lists. `offset` counts units from the start of the period.
          */
         Course: {
             offset: number[];
@@ -169,7 +169,7 @@ export interface components {
         };
         /**
          * Hours
-         * @description The hours from the first to the last sale, and the largest categories.
+         * @description The revenue of the largest categories in each hour from the first to the last sale.
          */
         Hours: {
             hours: number[];
@@ -177,7 +177,7 @@ export interface components {
         };
         /**
          * LatestReceipt
-         * @description One of the last receipts; `what` has its first lines in words.
+         * @description One of the latest receipts. `what` describes its first lines.
          */
         LatestReceipt: {
             anomalous: boolean;
@@ -185,7 +185,7 @@ export interface components {
             key: string;
             /**
              * Format: date-time-local
-             * @description by the till's or the chain's clock
+             * @description local time of the till or the chain
              */
             sold: string;
             store: string;
@@ -195,7 +195,7 @@ export interface components {
         };
         /**
          * OtherDay
-         * @description Receipts that arrived today for another business day.
+         * @description The number of receipts that arrived today for another business day.
          */
         OtherDay: {
             /** Format: date */
@@ -204,7 +204,7 @@ export interface components {
         };
         /**
          * Overview
-         * @description All that the page shows of a part of the chain and some days, all of one commit.
+         * @description All figures of a part of the chain on some days, from one commit.
          */
         Overview: {
             age_ms: number;
@@ -236,7 +236,7 @@ export interface components {
         };
         /**
          * Pace
-         * @description The course of the days. `offset`, `now` and `end` count units from `start`.
+         * @description Sales per unit of time in parallel lists. `offset`, `now` and `end` count units from `start`.
          */
         Pace: {
             before: components["schemas"]["Course"];
@@ -247,7 +247,7 @@ export interface components {
             revenue: string[];
             /**
              * Format: date-time-local
-             * @description by the till's or the chain's clock
+             * @description local time of the till or the chain
              */
             start: string;
             /** @enum {unknown} */
@@ -255,7 +255,7 @@ export interface components {
         };
         /**
          * Parent
-         * @description A part of the chain that contains the scope; the field that `kind` names has its id.
+         * @description A part of the chain that contains the scope. The field with the name `kind` contains its id.
          */
         Parent: {
             category?: string;
@@ -266,7 +266,7 @@ export interface components {
         };
         /**
          * Payment
-         * @description What was paid by one means, and its share in percent.
+         * @description The payments by one mechanism, and their share of all payments in percent.
          */
         Payment: {
             mechanism: string;
@@ -276,7 +276,7 @@ export interface components {
         };
         /**
          * Percentiles
-         * @description Upper bounds of the buckets that hold half and 99 % of the receipts.
+         * @description The delays that 50 % and 99 % of the receipts do not exceed, as upper bounds of histogram buckets.
          */
         Percentiles: {
             p50: number | null;
@@ -284,7 +284,7 @@ export interface components {
         };
         /**
          * Products
-         * @description The products that sell most, and those that lost most.
+         * @description The products with the highest revenue, and the products that lost most revenue.
          */
         Products: {
             sinking: components["schemas"]["ProductSales"][];
@@ -292,11 +292,11 @@ export interface components {
         };
         /**
          * ProductSales
-         * @description What was sold of a product, beside the days compared with.
+         * @description The sales of a product, and its revenue on the earlier days.
          */
         ProductSales: {
             before: string | null;
-            /** @description percent with one decimal, or `new` where there was nothing before */
+            /** @description percent with one decimal, or `new` if there was nothing before */
             change: string | null;
             description: string;
             product: string;
@@ -305,7 +305,7 @@ export interface components {
         };
         /**
          * RateTile
-         * @description Receipts of the last minute, and of the last complete minutes.
+         * @description The number of receipts in the last 60 seconds, and in each of the last complete minutes.
          */
         RateTile: {
             trend: number[];
@@ -313,21 +313,21 @@ export interface components {
         };
         /**
          * RatioTile
-         * @description A figure per receipt, null without receipts, and the same on the days compared with.
+         * @description A figure per receipt, the same figure on the earlier days, and the change. It is null without receipts.
          */
         RatioTile: {
             before: string | null;
-            /** @description percent with one decimal, or `new` where there was nothing before */
+            /** @description percent with one decimal, or `new` if there was nothing before */
             change: string | null;
             value: string | null;
         };
         /**
          * RefundsTile
-         * @description The sum of refunds and their number.
+         * @description The sum and the number of the refunds.
          */
         RefundsTile: {
             before: string | null;
-            /** @description percent with one decimal, or `new` where there was nothing before */
+            /** @description percent with one decimal, or `new` if there was nothing before */
             change: string | null;
             count: number;
             value: string;
@@ -358,11 +358,11 @@ export interface components {
         };
         /**
          * ShopSales
-         * @description What a shop sold, beside the days compared with, and in each hour.
+         * @description The revenue of a shop, its revenue on the earlier days, and its revenue in each hour.
          */
         ShopSales: {
             before: string | null;
-            /** @description percent with one decimal, or `new` where there was nothing before */
+            /** @description percent with one decimal, or `new` if there was nothing before */
             change: string | null;
             hours: string[];
             revenue: string;
@@ -371,7 +371,7 @@ export interface components {
         };
         /**
          * ShopsTile
-         * @description Shops that sold, shops that are known, and shops that are silent.
+         * @description The number of shops with sales, of known shops and of silent shops.
          */
         ShopsTile: {
             known: number;
@@ -380,7 +380,7 @@ export interface components {
         };
         /**
          * Tiles
-         * @description The figures on top of the page. Of a category or a product only the first five are known.
+         * @description The key figures. For a category or a product, only the first five are known.
          */
         Tiles: {
             average_ticket: components["schemas"]["RatioTile"] | null;
@@ -400,12 +400,12 @@ export interface components {
         };
         /**
          * TillSales
-         * @description What a till sold, and when it sold last.
+         * @description The sales of a till, and the local time of its last sale.
          */
         TillSales: {
             /**
              * Format: date-time-local
-             * @description by the till's or the chain's clock
+             * @description local time of the till or the chain
              */
             last: string;
             receipts: number;
@@ -414,7 +414,7 @@ export interface components {
         };
         /**
          * TillsTile
-         * @description Tills that sold, and tills that are known.
+         * @description The number of tills with sales and of known tills.
          */
         TillsTile: {
             known: number;
@@ -422,7 +422,7 @@ export interface components {
         };
         /**
          * VatRate
-         * @description What was sold at one VAT rate.
+         * @description The sales at one VAT rate.
          */
         VatRate: {
             net: string;
@@ -432,7 +432,7 @@ export interface components {
         };
         /**
          * Waiting
-         * @description Entries that wait in quarantine.
+         * @description The number of quarantine entries without a decision.
          */
         Waiting: {
             conflicts: number;
