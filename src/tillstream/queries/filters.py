@@ -112,7 +112,9 @@ def parse_limit(text: str | None) -> int:
     if text is None:
         return DEFAULT_LIMIT
     if not (text.isascii() and text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= LIMIT):
-        raise BadQuery("limit", f"expected a number from 1 to {LIMIT}, got {text!r}", "use `cursor` to read further pages")
+        raise BadQuery(
+            "limit", f"expected a number from 1 to {LIMIT}, got {text!r}", "use `cursor` to read further pages"
+        )
     return int(text)
 
 

@@ -1,4 +1,4 @@
-"""Figures and receipts over HTTP: summaries, metrics, stores, overviews, receipts and anomalies, also as CSV."""
+"""API routes for summaries, metrics, stores, overviews, receipts and anomalies, partly also as CSV."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Stores(Struct, frozen=True):
 
 
 def api(queries: Queries) -> Api:
-    """`/api/v1/summary`, `/snapshot`, `/metrics`, `/stores`, `/overview`, `/receipts`, `/anomalies` and `/faults`."""
+    """Return the routes that read figures, stores, receipts, anomalies and faults."""
     routes = Api(tag="figures")
     _add_days(routes, queries)
     _add_metrics(routes, queries)
@@ -57,15 +57,15 @@ def api(queries: Queries) -> Api:
 def _add_days(routes: Api, queries: Queries) -> None:
     @routes.get("/summary", query=DAY_QUERY)
     def summary(_request: Request, query: Query) -> Summary:
-        """Read the figures of a day, all of one commit.
+        """Return the figures of a day, from one commit.
 
-        Money is written as decimal strings, delays as upper bounds of their buckets.
+        Amounts are decimal strings. Delays are upper bounds of histogram buckets.
         """
         return queries.summary(query.get("day"))
 
     @routes.get("/snapshot", query=DAY_QUERY)
     def snapshot(_request: Request, query: Query) -> Snapshot:
-        """Read a day's figures, minutes and categories, all of one commit."""
+        """Return the figures, the minutes and the categories of a day, from one commit."""
         return queries.snapshot(query.get("day"))
 
 
@@ -76,7 +76,7 @@ def _add_metrics(routes: Api, queries: Queries) -> None:
 
     @routes.get("/metrics", query=NO_QUERY)
     def metrics(_request: Request, _query: Query) -> Metrics:
-        """List the metrics with their keys and measures."""
+        """List all metrics with their keys and measures."""
         return Metrics(queries.catalogue())
 
     @routes.get(
@@ -87,20 +87,20 @@ def _add_metrics(routes: Api, queries: Queries) -> None:
         refusals=no_metric,
     )
     def metric_as_csv(request: Request, query: Query) -> Response:
-        """Read the rows of a metric as CSV (RFC 4180)."""
+        """Return the rows of a metric on one day as CSV (RFC 4180)."""
         found = queries.metric(request.path_params["name"], query)
         return csv_response(f"{found.metric}-{found.day}", found.columns, found.rows)
 
     @routes.get("/metrics/{name}", query=METRIC_QUERY, path_types=metric_name, refusals=no_metric)
     def metric(request: Request, query: Query) -> MetricRows:
-        """Read the rows of one metric of one day. Every key column of the metric is a filter."""
+        """Return the rows of a metric on one day. Each key of the metric is also a filter."""
         return queries.metric(request.path_params["name"], query)
 
 
 def _add_stores(routes: Api, queries: Queries) -> None:
     @routes.get("/stores", tag="stores", query=NO_QUERY)
     def stores(_request: Request, _query: Query) -> Stores:
-        """List the shops: those of the list of shops, then others that sold (`listed`: false)."""
+        """List the shops in the list of shops, followed by other shops with sales (`listed`: false)."""
         return Stores(queries.stores())
 
     @routes.get("/stores.csv", tag="stores", query=NO_QUERY, body=Body(str, CSV))
@@ -112,10 +112,10 @@ def _add_stores(routes: Api, queries: Queries) -> None:
 def _add_overview(routes: Api, queries: Queries) -> None:
     @routes.get("/overview", query=OVERVIEW_QUERY)
     def overview(_request: Request, query: Query) -> Overview:
-        """Read all that the page shows of a part of the chain and of some days, all of one commit.
+        """Return all figures of a part of the chain on some days, from one commit.
 
-        While the last day is today, figures are compared with those of the other days up to the same
-        minute of the tills' clocks; `change` is in percent, or `new` where there was nothing before.
+        If the last day is today, the figures are compared with earlier sales until the same local time.
+        `change` is in percent, or `new` if there was nothing before.
         """
         return queries.overview(query)
 
@@ -127,7 +127,7 @@ def _add_overview(routes: Api, queries: Queries) -> None:
         refusals={404: "No such panel"},
     )
     def panel_as_csv(request: Request, query: Query) -> Response:
-        """Read what one panel of the overview shows, as CSV (RFC 4180)."""
+        """Return one panel of the overview as CSV (RFC 4180)."""
         panel = request.path_params["panel"]
         if panel not in PANELS:
             raise Refused(404, "panel", f"there is no panel {panel!r}", f"there are {', '.join(PANELS)}")
@@ -140,17 +140,17 @@ def _add_overview(routes: Api, queries: Queries) -> None:
 def _add_receipts(routes: Api, queries: Queries) -> None:
     @routes.get("/receipts", tag="receipts", query=RECEIPTS_QUERY)
     def receipts(_request: Request, query: Query) -> Receipts:
-        """List receipts, the newest first, page by page."""
+        """List receipts page by page, newest first."""
         return queries.receipts(query)
 
     @routes.get(
         "/receipts/{key}",
         tag="receipts",
-        path_types={"key": described(ReceiptKey, "the `receiptKey` that ingest answered")},
+        path_types={"key": described(ReceiptKey, "the `receiptKey` in the response of ingest")},
         refusals={404: "No such receipt"},
     )
     def receipt(request: Request, _query: Query) -> ReceiptDetails:
-        """Read one receipt with its lines, settlements and original text. Customers and agents are masked."""
+        """Return a receipt with its lines, settlements and original text. Personal data is masked."""
         key = request.path_params["key"]
         found = queries.receipt(key)
         if found is None:
@@ -159,15 +159,15 @@ def _add_receipts(routes: Api, queries: Queries) -> None:
 
     @routes.get("/anomalies", tag="receipts", query=ANOMALIES_QUERY)
     def anomalies(_request: Request, query: Query) -> AnomalousReceipts:
-        """List receipts with anomalies, each with the figures that show them, the newest first."""
+        """List receipts with anomalies and their evidence page by page, newest first."""
         return queries.anomalies(query)
 
     @routes.get("/anomalies/counts", tag="receipts", query=DAY_QUERY)
     def anomaly_counts(_request: Request, query: Query) -> AnomalyCounts:
-        """Count the receipts of a business day by anomaly. A receipt may have several."""
+        """Count the receipts of a business day by anomaly. A receipt may have several anomalies."""
         return queries.anomaly_counts(query.get("day"))
 
     @routes.get("/faults", tag="receipts")
     def faults(_request: Request, _query: Query) -> Faults:
-        """List records of the log that were damaged when the engine read them."""
+        """List the damaged records that the engine found in the log."""
         return queries.faults()

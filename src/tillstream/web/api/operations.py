@@ -1,4 +1,4 @@
-"""Alerts, the live feed, the check, health and metrics over HTTP."""
+"""API routes for alerts, the live feed, the check, health and Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from tillstream.web.api.routing import NO_QUERY, Api, Query, Refused, refusal
 from tillstream.web.live.feed import EVENT_STREAM, LiveFeed
 
 FULL_RETRY_S = "10"
-"""Seconds after which a viewer may ask again for a live feed that was full."""
+"""The time in seconds after which a viewer may try again if the live feed is full."""
 
 PREFIX = "tillstream_"
-"""Prefix of the names of the Prometheus metrics."""
+"""The prefix of the names of the Prometheus metrics."""
 
 Gauges = Callable[[], dict[str, float]]
 Recount = Callable[[], Report]
@@ -56,7 +56,7 @@ class LiveOverview(Overview, frozen=True):
 
 
 class LiveEvent(Struct, frozen=True):
-    """An event of the live feed. `data` is JSON: the overview of today with `alerts`, or an `error`."""
+    """An event of the live feed. `data` is JSON text: the overview of today with `alerts`, or an `error`."""
 
     id: str
     event: Literal["overview", "trouble"]
@@ -64,33 +64,34 @@ class LiveEvent(Struct, frozen=True):
 
 
 class Live(Struct, frozen=True):
-    """The process answers."""
+    """The status of a process that responds."""
 
     status: Literal["live"]
 
 
 class Ready(Struct, frozen=True):
-    """The figures can be read; `lag` counts records that are not in them yet."""
+    """The status if figures can be read. `lag` is the number of records that are not in the figures yet."""
 
     status: Literal["ready"]
     lag: int
 
 
 def api(alerts: AlertEvaluator, live: LiveFeed, recount: Recount | None) -> Api:
-    """`/api/v1/alerts`, `/live` and, with a `recount`, `/check`."""
+    """Return the routes `/api/v1/alerts` and `/live`, and with a `recount` also `/check`."""
     routes = Api(tag="operations")
 
     @routes.get("/alerts", query=NO_QUERY, body=Body(Alerts, example=to_builtins(_EXAMPLE)))
     def active_alerts(_request: Request, _query: Query) -> Alerts:
-        """List the active alerts, the worst first, and count further ones. `docs/alerts.md` describes the rules."""
+        """List the worst active alerts, and count the other active alerts. `docs/alerts.md` describes the rules."""
         return alerts.current()
 
     @routes.get("/live", tag="live", body=Body(LiveEvent, EVENT_STREAM))
     async def feed(_request: Request, _query: Query) -> Response:
-        """Follow today's overview as Server-Sent Events: within a second of a receipt, and every 5 s at least.
+        """Stream the overview of today as Server-Sent Events.
 
-        `trouble` comes instead of `overview` while the figures cannot be read. An event's id is the moment when it
-        was made, in milliseconds since 1970. Each event holds the whole state, so a viewer needs none that it missed.
+        An event follows within a second of a new receipt, and at least every 5 s. While the figures cannot be read,
+        the event is `trouble` instead of `overview`. The id of an event is its time in milliseconds since 1970. Each
+        event contains the complete overview, so missed events are not repeated.
         """
         if live.full:
             hint = f"try again in {FULL_RETRY_S} s"
@@ -103,7 +104,7 @@ def api(alerts: AlertEvaluator, live: LiveFeed, recount: Recount | None) -> Api:
 
         @routes.get("/check")
         def check(_request: Request, _query: Query) -> Report:
-            """Compare every metric and summary with a recount of the stored receipts, as `tillstream check` does."""
+            """Compare every metric and summary with a recount of the stored receipts, like `tillstream check`."""
             with one_at_a_time:
                 return recount()
 
@@ -111,7 +112,7 @@ def api(alerts: AlertEvaluator, live: LiveFeed, recount: Recount | None) -> Api:
 
 
 def monitoring(queries: Queries, alerts: AlertEvaluator, live: LiveFeed, gauges: Gauges) -> Api:
-    """`/health/live`, `/health/ready` and `/metrics`."""
+    """Return the routes `/health/live`, `/health/ready` and `/metrics`."""
     routes = Api("", tag="operations", secured=False)
     collectors = CollectorRegistry()
     collectors.register(_Metrics(queries, alerts, lambda: {**gauges(), "live_viewers": live.viewers}))
@@ -119,12 +120,12 @@ def monitoring(queries: Queries, alerts: AlertEvaluator, live: LiveFeed, gauges:
 
     @routes.get("/health/live")
     def health_live(_request: Request, _query: Query) -> Live:
-        """Tell that the process answers."""
+        """Report that the process responds."""
         return Live("live")
 
     @routes.get("/health/ready", refusals={503: "The figures cannot be read, or are not updated"})
     def health_ready(_request: Request, _query: Query) -> Ready:
-        """Tell whether the figures and the log can be read, and the engine runs."""
+        """Report whether the figures and the log can be read and the engine makes progress."""
         if (trouble := queries.trouble()) is not None:
             raise Refused(503, "", f"the figures are not updated: {trouble.because}", trouble.hint)
         try:
@@ -136,14 +137,14 @@ def monitoring(queries: Queries, alerts: AlertEvaluator, live: LiveFeed, gauges:
 
     @routes.get("/metrics", body=Body(str, "text/plain"))
     def prometheus(_request: Request, _query: Query) -> Response:
-        """Read gauges and counters in the text format of Prometheus."""
+        """Return all gauges and counters in the text format of Prometheus."""
         return Response(generate_latest(collectors), media_type=CONTENT_TYPE_LATEST)
 
     return routes
 
 
 class _Metrics(Collector):
-    """The Prometheus metrics, whose values are read at each scrape."""
+    """The Prometheus metrics. Each scrape reads their current values."""
 
     def __init__(self, queries: Queries, alerts: AlertEvaluator, gauges: Gauges) -> None:
         self._queries = queries
@@ -151,13 +152,13 @@ class _Metrics(Collector):
         self._gauges = gauges
 
     def describe(self) -> list[Metric]:
-        """An empty list. Otherwise the registration would read all values."""
+        """Return an empty list, so the registration does not read any values."""
         return []
 
     def collect(self) -> Iterator[Metric]:
         for name, value in self._gauges().items():
             yield GaugeMetricFamily(PREFIX + name, name.replace("_", " "), value)
-        by_rule = GaugeMetricFamily(f"{PREFIX}alerts", "alerts that stand, by rule", labels=["rule"])
+        by_rule = GaugeMetricFamily(f"{PREFIX}alerts", "active alerts by rule", labels=["rule"])
         for rule, count in self._alerts.counts().items():
             by_rule.add_metric([rule], count)
         yield by_rule
@@ -165,19 +166,21 @@ class _Metrics(Collector):
 
 
 def _quarantine(totals: QuarantineTotals) -> Iterator[Metric]:
-    """Entries of the quarantine by reason and source. The number of label values is bounded, and none goes away."""
+    """Yield the numbers of quarantine entries. The number of labels is limited, and no label disappears."""
     name = f"{PREFIX}quarantine"
-    by_reason = CounterMetricFamily(f"{name}_by_reason", "entries, by reason", labels=["path", "error"])
+    by_reason = CounterMetricFamily(f"{name}_by_reason", "quarantine entries by reason", labels=["path", "error"])
     for reason, entries in totals.reason.items():
         by_reason.add_metric(list(split_group(reason)), entries)
     yield by_reason
     for family, text, label, counts in (
-        ("by_source", "entries, by source", "source", totals.source),
-        ("settled", "entries that somebody settled", "decision", totals.settled),
+        ("by_source", "quarantine entries by source", "source", totals.source),
+        ("settled", "quarantine entries by decision", "decision", totals.settled),
     ):
         counter = CounterMetricFamily(f"{name}_{family}", text, labels=[label])
         for value, entries in counts.items():
             counter.add_metric([value], entries)
         yield counter
-    yield GaugeMetricFamily(f"{name}_waiting", "entries that nobody settled yet", totals.waiting)
-    yield GaugeMetricFamily(f"{name}_waiting_bytes", "bytes of their originals", totals.waiting_bytes)
+    yield GaugeMetricFamily(f"{name}_waiting", "quarantine entries without a decision", totals.waiting)
+    yield GaugeMetricFamily(
+        f"{name}_waiting_bytes", "size of the quarantine entries without a decision", totals.waiting_bytes
+    )

@@ -1,4 +1,4 @@
-"""The quarantine over HTTP: lists, counts, and the only routes that change anything."""
+"""API routes for the quarantine. Only these routes of the API can change data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STATUS = {
     outcomes.MISSING: 404,
 }
 _REFUSALS = {
-    403: "It comes from a page of another site",
+    403: "The request comes from a page of another site",
     408: "The body took too long",
     413: "The body is too large",
     415: "The body is not application/json",
@@ -36,8 +36,8 @@ _STAYS = {
     status: openapi.Response(text, (Body(Outcome),))
     for status, text in {
         404: "No such entry",
-        409: "It is resolved already, or cannot be replayed",
-        422: "Ingest refused it again: every fault by its path; the entry stays",
+        409: "The entry is already resolved, or cannot be replayed",
+        422: "Ingest refused the content again. The entry stays open",
     }.items()
 }
 _ENTRY = {"entry": described(EntryId, "`id` of an entry")}
@@ -60,7 +60,7 @@ class Outcomes(Struct):
 
 
 def api(queries: Queries, service: LocalQuarantineService, settings: Settings) -> Api:
-    """`/api/v1/quarantine` and the routes below it."""
+    """Return the route `/api/v1/quarantine` and the routes below it."""
     routes = Api(tag="quarantine")
     _add_reading(routes, queries)
     _add_resolving(routes, service, settings)
@@ -70,17 +70,17 @@ def api(queries: Queries, service: LocalQuarantineService, settings: Settings) -
 def _add_reading(routes: Api, queries: Queries) -> None:
     @routes.get("/quarantine", query=QUARANTINE_QUERY)
     def quarantine(_request: Request, query: Query) -> Entries:
-        """List what did not become a receipt, with the reasons, the newest first."""
+        """List quarantine entries page by page, newest first."""
         return queries.quarantine(query)
 
     @routes.get("/quarantine/counts", query=DAY_QUERY)
     def quarantine_counts(_request: Request, query: Query) -> QuarantineCounts:
-        """Count a day's entries by kind, reason and source, and the decisions of that day."""
+        """Count the entries of a day by kind, reason and source, and the decisions of that day."""
         return queries.quarantine_counts(query.get("day"))
 
     @routes.get("/quarantine/{entry}", path_types=_ENTRY, refusals={404: "No such entry"})
     def quarantined(request: Request, _query: Query) -> EntryDetails:
-        """Read one entry with its original text. Customers and agents are masked. A conflict has both versions."""
+        """Return an entry with its original text. Personal data is masked. A conflict contains both versions."""
         entry = request.path_params["entry"]
         found = queries.quarantined(entry)
         if found is None:
@@ -89,7 +89,7 @@ def _add_reading(routes: Api, queries: Queries) -> None:
 
 
 def _add_resolving(routes: Api, service: LocalQuarantineService, settings: Settings) -> None:
-    # In JSON an edited original takes a third more.
+    # An edited original is encoded as base64, which makes it a third longer.
     limit_bytes = settings.receipt_limit_bytes * 4 // 3 + 4_096
 
     async def body(request: Request, kind: type[Any]) -> Any:
@@ -104,7 +104,7 @@ def _add_resolving(routes: Api, service: LocalQuarantineService, settings: Setti
         status=_status,
     )
     async def replay(request: Request, _query: Query) -> Outcome:
-        """Post the original, or an edited one, to ingest again. Once all of it is taken, the entry is resolved."""
+        """Post the original or an edited version to ingest. If ingest accepts everything, the entry is resolved."""
         edit = await body(request, Edit)
         return await run_in_threadpool(service.replay, request.path_params["entry"], edit)
 
@@ -117,14 +117,14 @@ def _add_resolving(routes: Api, service: LocalQuarantineService, settings: Setti
         status=_status,
     )
     async def discard(request: Request, _query: Query) -> Outcome:
-        """Resolve an entry without a replay. It stays in the log."""
+        """Resolve an entry without a replay. Its record stays in the log."""
         await body(request, Nothing)
         [outcome] = await run_in_threadpool(service.discard, [request.path_params["entry"]])
         return outcome
 
     @routes.add("post", "/quarantine/discard", request=Discarding, refusals=_REFUSALS)
     async def discard_many(request: Request, _query: Query) -> Outcomes:
-        """Resolve many entries without a replay. The response has the outcome of each."""
+        """Resolve several entries without a replay. The response contains the outcome of each entry."""
         chosen = await body(request, Discarding)
         if len(chosen.entries) > ENTRIES_LIMIT:
             raise Refused(400, "entries", f"there are more than {ENTRIES_LIMIT}", "send fewer at a time")
@@ -145,7 +145,7 @@ def _decode(request: Request, body: bytes, kind: type[Any]) -> Any:
 
 
 async def read_body(request: Request, limit_bytes: int, settings: Settings) -> bytes:
-    """The body, up to a limit and in time. Raises `Refused`."""
+    """Read the body. Raises `Refused` if the body is too large or takes too long."""
     body = bytearray()
     try:
         async with asyncio.timeout(settings.body_timeout_ms / 1_000):

@@ -1,4 +1,4 @@
-"""CSV downloads: the rows of an answer, and the panels of an overview as tables."""
+"""CSV downloads: rows as CSV text, and the panels of an overview as rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _UNITS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": tim
 
 
 def tiles(overview: Overview) -> Iterable[Row]:
-    """A row for each figure. Further values of a tile are rows too, named after the tile and the value."""
+    """Yield a row for each tile, and a row for each further value of a tile, such as `refunds_count`."""
     for name, tile in to_builtins(overview.tiles).items():
         for part, value in (tile or {}).items():
             if part == "value":
@@ -33,7 +33,10 @@ def tiles(overview: Overview) -> Iterable[Row]:
 
 
 def pace(overview: Overview) -> Iterable[Row]:
-    """Both courses side by side; `time` is the tills' own, on the days asked for."""
+    """Yield the sales of the requested days beside the sales of the earlier days.
+
+    `time` is the local time on the requested days.
+    """
     course = overview.pace
     start, unit = datetime.fromisoformat(course.start), _UNITS[course.unit]
     now, before = _by_offset(course), _by_offset(course.before)
@@ -56,19 +59,19 @@ def _by_offset(course: Pace | Course) -> dict[int, tuple[str, int | None]]:
 
 
 def hours(overview: Overview) -> Iterable[Row]:
-    """A row for each category and hour, whether or not anything was sold in it."""
+    """Yield a row for each category and hour, also for hours without sales."""
     for row in overview.hours.rows:
         for hour, revenue in zip(overview.hours.hours, row.revenue, strict=True):
             yield {"category": row.category, "hour": hour, "revenue": revenue}
 
 
 def _rows(panel: str) -> Callable[[Overview], Iterable[Row]]:
-    """The panel's rows as they are; none where the panel has no figures for the scope."""
+    """Return a function that returns the rows of a panel. A panel without figures has no rows."""
     return lambda overview: to_builtins(getattr(overview, panel) or ())
 
 
 def _lists(panel: str) -> Callable[[Overview], Iterable[Row]]:
-    """The panel's lists one after another, each row with the name of its list."""
+    """Return a function that joins the lists of a panel. Each row contains the name of its list."""
     return lambda overview: [
         {"list": name, **row} for name, rows in to_builtins(getattr(overview, panel) or {}).items() for row in rows
     ]  # fmt: skip
@@ -89,17 +92,20 @@ PANELS: dict[str, tuple[tuple[str, ...], Callable[[Overview], Iterable[Row]]]] =
     "tills": (("till", "revenue", "receipts", "last"), _rows("tills")),
     "latest": (("sold", "store", "title", "till", "gross", "what", "anomalous", "key"), _rows("latest")),
 }
-"""The columns of each panel's table, and its rows out of an overview."""
+"""The columns of the table of each panel, and a function that returns its rows."""
 
 
 def csv_response(name: str, columns: Iterable[str], rows: Iterable[Row]) -> Response:
-    """A download of rows as CSV, called `name`."""
+    """Return a response that downloads rows as a CSV file. `name` is the file name without extension."""
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
     return Response(as_csv(columns, rows), 200, headers, CSV)
 
 
 def as_csv(columns: Iterable[str], rows: Iterable[Row]) -> str:
-    """Rows as CSV with a header line; lines end with CRLF. `'` stands before a text that a spreadsheet would run."""
+    """Format rows as CSV (RFC 4180) with a header line.
+
+    A text that a spreadsheet would execute as a formula gets the prefix `'`.
+    """
     names = list(columns)
     text = io.StringIO()
     writer = csv.writer(text)

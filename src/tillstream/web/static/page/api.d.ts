@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * Active alerts
-         * @description List the active alerts, the worst first, and count further ones. `docs/alerts.md` describes the rules.
+         * @description List the worst active alerts, and count the other active alerts. `docs/alerts.md` describes the rules.
          */
         get: operations["active_alerts"];
         put?: never;
@@ -33,10 +33,10 @@ export interface paths {
         };
         /**
          * Overview
-         * @description Read all that the page shows of a part of the chain and of some days, all of one commit.
+         * @description Return all figures of a part of the chain on some days, from one commit.
          *
-         *     While the last day is today, figures are compared with those of the other days up to the same
-         *     minute of the tills' clocks; `change` is in percent, or `new` where there was nothing before.
+         *     If the last day is today, the figures are compared with earlier sales until the same local time.
+         *     `change` is in percent, or `new` if there was nothing before.
          */
         get: operations["overview"];
         put?: never;
@@ -159,7 +159,7 @@ export interface components {
         };
         /**
          * Fault
-         * @description Reason why bytes are not a valid receipt: a JSON path, the error, and a hint to fix it.
+         * @description A reason why bytes are not a valid receipt: the JSON path of a field, the error, and a hint how to fix it.
          */
         Fault: {
             error: string;
@@ -483,7 +483,7 @@ export interface operations {
                     "application/json": components["schemas"]["Alerts"];
                 };
             };
-            /** @description A parameter or the body is wrong */
+            /** @description A parameter or the body is invalid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -492,7 +492,7 @@ export interface operations {
                     "application/json": components["schemas"]["Errors"];
                 };
             };
-            /** @description It needs the password or a key for reading */
+            /** @description The password or a key for reading is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -521,7 +521,7 @@ export interface operations {
                 category?: string;
                 /** @description business day, YYYY-MM-DD; without it: today */
                 day?: string;
-                /** @description first business day of several, YYYY-MM-DD; with `to`, instead of `day` */
+                /** @description first business day, YYYY-MM-DD; with `to`, instead of `day` */
                 from?: string;
                 /** @description only lines of this product */
                 product?: string;
@@ -533,7 +533,7 @@ export interface operations {
                 till?: string;
                 /** @description last business day, at most 400 days */
                 to?: string;
-                /** @description first day to compare with, YYYY-MM-DD; without it: the same weekday a week before */
+                /** @description first day to compare with, YYYY-MM-DD; without it: the same weekday of the previous week */
                 vs?: string;
             };
             header?: never;
@@ -551,7 +551,7 @@ export interface operations {
                     "application/json": components["schemas"]["Overview"];
                 };
             };
-            /** @description A parameter or the body is wrong */
+            /** @description A parameter or the body is invalid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -560,7 +560,7 @@ export interface operations {
                     "application/json": components["schemas"]["Errors"];
                 };
             };
-            /** @description It needs the password or a key for reading */
+            /** @description The password or a key for reading is required */
             401: {
                 headers: {
                     [name: string]: unknown;
