@@ -53,7 +53,10 @@ export interface components {
     schemas: {
         /**
          * Alert
-         * @description An active alert. `values` contains the figures for its text.
+         * @description An active alert.
+         *
+         *         `since` is the time at which it fired, in the chain's zone. `subject` is the id of a store or a product,
+         *         `store/till`, or empty for the whole chain. `values` are the figures in the text of the alert.
          */
         Alert: {
             level: string;
@@ -72,7 +75,7 @@ export interface components {
         };
         /**
          * Alerts
-         * @description The worst active alerts, worst first, and the number of further alerts.
+         * @description Active alerts, the worst first, and the number of further alerts.
          */
         Alerts: {
             alerts: components["schemas"]["Alert"][];
