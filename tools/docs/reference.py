@@ -37,7 +37,7 @@ def _keys(source: str) -> list[str]:
 
 
 def _media_types(decoder: Decoder) -> list[str]:
-    return [f"application/*{each}" if each.startswith("+") else each for each in decoder.media_types]
+    return [f"application/*{name}" if name.startswith("+") else name for name in decoder.media_types]
 
 
 def _language(decoder: Decoder) -> str:
@@ -57,7 +57,7 @@ def _cell(text: str) -> str:
 
 def _anchor(title: str) -> str:
     """Return the fragment by which GitHub links to a heading."""
-    return "".join(each for each in title.lower().replace(" ", "-") if each.isalnum() or each in "-_")
+    return "".join(char for char in title.lower().replace(" ", "-") if char.isalnum() or char in "-_")
 
 
 _templates = Environment(

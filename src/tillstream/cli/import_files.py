@@ -92,7 +92,7 @@ def _import_run(paths: list[Path], dry_run: bool, options: dict[str, Any]) -> Im
     name = options["named"]
     decoder = formats.named(name) if name else None
     if name and decoder is None:
-        known = ", ".join(dict.fromkeys(suffix[1:] for each in formats for suffix in each.suffixes))
+        known = ", ".join(dict.fromkeys(suffix[1:] for decoder in formats for suffix in decoder.suffixes))
         raise click.BadParameter(f"{name!r} is not a known format: {known}", param_hint="--format")
     destination = find_destination(settings, options["to"], options["key"])
     importer = Importer(

@@ -116,12 +116,12 @@ def _interrupt(loop: asyncio.AbstractEventLoop, number: int, stop: asyncio.Event
 
 async def run(options: Options, progress: Progress, clock: Clock, stop: asyncio.Event) -> Report:
     """Send the receipts in the running event loop, and return the report. The event `stop` ends the run early."""
-    to = Target.parse(options.url)
+    target = Target.parse(options.url)
     tally = Tally()
-    began_ns = time.perf_counter_ns()
+    started_ns = time.perf_counter_ns()
 
-    def so_far() -> Report:
-        return report(tally, options.seed, (time.perf_counter_ns() - began_ns) / 1e9)
+    def current_report() -> Report:
+        return report(tally, options.seed, (time.perf_counter_ns() - started_ns) / 1e9)
 
     try:
         for phase in phases(options, clock):
@@ -129,22 +129,22 @@ async def run(options: Options, progress: Progress, clock: Clock, stop: asyncio.
                 break
             if not tally.phase:
                 # The reported time does not include the preparation of the first phase.
-                began_ns = time.perf_counter_ns()
+                started_ns = time.perf_counter_ns()
             tally.phase = phase.name
             tally.expected = None if phase.expected is None else tally.sent + phase.expected
-            await _PhaseRun(options, to, phase, tally, progress, stop).run()
+            await _PhaseRun(options, target, phase, tally, progress, stop).run()
             progress(tally)
     except IngestTimeout as error:
-        error.report = so_far()
+        error.report = current_report()
         raise
-    return so_far()
+    return current_report()
 
 
 class _PhaseRun:
     """Sends the receipts of one phase."""
 
     def __init__(
-        self, options: Options, to: Target, phase: Phase, tally: Tally, progress: Progress, stop: asyncio.Event
+        self, options: Options, target: Target, phase: Phase, tally: Tally, progress: Progress, stop: asyncio.Event
     ) -> None:
         self._options = options
         self._phase = phase
@@ -154,9 +154,9 @@ class _PhaseRun:
         single = phase.batch == 1
         self._path = "/receipt" if single else "/receipts"
         media_type = "application/json" if single else "application/x-ndjson"
-        self._head = to.head(self._path, media_type, simulated=phase.simulated, key=options.key)
+        self._head = target.head(self._path, media_type, simulated=phase.simulated, key=options.key)
         random = Random(f"{options.seed} waits")
-        self._sender = Sender(to, phase.connections, tally, random, same_machine=options.same_machine)
+        self._sender = Sender(target, phase.connections, tally, random, same_machine=options.same_machine)
         self._started_ns = time.perf_counter_ns()
         self._ticked_ns = 0
 
@@ -234,7 +234,7 @@ class _PhaseRun:
         if self._sender.failure is not None:
             raise self._sender.failure
         if self._sender.stuck_s() > self._options.give_up_s:
-            target = self._options.url.rstrip("/") + self._path
+            url = self._options.url.rstrip("/") + self._path
             problem = self._tally.problem or "no answer"
             because = f"nothing was acknowledged for {self._options.give_up_s:g} s ({problem})"
-            raise IngestTimeout("send receipts to", target, because, "check that `tillstream up` is running")
+            raise IngestTimeout("send receipts to", url, because, "check that `tillstream up` is running")

@@ -59,7 +59,7 @@ class Store(Struct, frozen=True):
         """Return the span of opening hours that contains this local time, or None."""
         weekday, clock = local.weekday(), local.time()
         return next(
-            (each for each in self.hours if each.weekday == weekday and each.opens <= clock < each.closes), None
+            (span for span in self.hours if span.weekday == weekday and span.opens <= clock < span.closes), None
         )
 
 
@@ -172,4 +172,5 @@ def _format_days(days: Sequence[int]) -> str:
             ranges[-1].append(day)
         else:
             ranges.append([day])
-    return ",".join("-".join(WEEKDAYS[day] for day in dict.fromkeys((each[0], each[-1]))) for each in ranges)
+    names = [(WEEKDAYS[run[0]], WEEKDAYS[run[-1]]) for run in ranges]
+    return ",".join(first if first == last else f"{first}-{last}" for first, last in names)
