@@ -58,34 +58,46 @@ class DiskCapacity:
 class Retention:
     """Decides when the streams on a broker are full.
 
-    The broker drops the oldest records at a limit of size or age, even if the engine has not read them. An
-    instance is false if the settings contain no such limit.
+    The broker drops the oldest records at a limit of size or age, even if the engine has not read them. Without such
+    a limit in the settings, the streams are never full. `measure` returns the last offset and the number of unread
+    records by partition.
     """
 
-    def __init__(self, settings: Settings, now_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        broker: str,
+        measure: Callable[[], Mapping[int, tuple[int, int]]],
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._bytes = settings.rabbitmq_retention_bytes
         self._age_s = settings.rabbitmq_retention_age_s
+        self._broker = broker
+        self._measure = measure
         self._now_s = now_s
+        self._measured_s = -CHECK_INTERVAL_S
+        self._reason = ""
         self._message_bytes: float = _INITIAL_MESSAGE_BYTES
         self._ends: dict[int, deque[tuple[float, int]]] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._bytes or self._age_s)
-
-    def observe(self, records: int, size_bytes: int) -> None:
-        """Update the average message size with a batch."""
+    def check(self, records: int, size_bytes: int) -> None:
+        """Raise `LogFull` if no batch may be appended. The parameters describe the next batch."""
+        if not (self._bytes or self._age_s):
+            return
         self._message_bytes += (size_bytes / records + _MESSAGE_OVERHEAD_BYTES - self._message_bytes) / 8
+        if self._now_s() - self._measured_s >= CHECK_INTERVAL_S:
+            self._measured_s = self._now_s()
+            self._reason = self._full_reason()
+        if self._reason:
+            hint = "find out why the engine is behind, or raise the retention"
+            raise LogFull("append to the log", self._broker, self._reason, hint)
 
-    def full_reason(self, ends: Mapping[int, int], lags: Mapping[int, int]) -> str:
-        """Return the reason to refuse appends, or an empty string.
-
-        `ends` contains the last offset by partition. `lags` contains the number of unread records by partition.
-        """
-        for partition, lag in lags.items():
+    def _full_reason(self) -> str:
+        for partition, (end, lag) in self._measure().items():
             share = lag * self._message_bytes / self._bytes if self._bytes else 0
             if share >= MAX_LAG_SHARE:
                 return f"the engine is {lag} records behind, {share:.0%} of what rabbitmq_retention_bytes keeps"
-            age_s = self._lag_age_s(partition, ends.get(partition, -1), lag)
+            age_s = self._lag_age_s(partition, end, lag)
             if self._age_s and age_s >= MAX_LAG_SHARE * self._age_s:
                 return f"the engine is {age_s:.0f} s behind, and rabbitmq_retention_age_s keeps {self._age_s}"
         return ""

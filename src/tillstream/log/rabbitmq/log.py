@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -13,7 +12,7 @@ from pika import BasicProperties
 
 from tillstream.clock import Clock
 from tillstream.config.settings import Settings
-from tillstream.errors import LogFull, LogUnavailable
+from tillstream.errors import LogUnavailable
 from tillstream.log.base import (
     EMPTY,
     MAX_CHUNK_RECORDS,
@@ -26,7 +25,7 @@ from tillstream.log.base import (
     current_record_id,
     unpack_record_id,
 )
-from tillstream.log.capacity import CHECK_INTERVAL_S, Retention
+from tillstream.log.capacity import Retention
 from tillstream.log.rabbitmq import messages, topology
 from tillstream.log.rabbitmq.connection import Connection, ReconnectingConnection
 from tillstream.log.rabbitmq.messages import Message
@@ -50,9 +49,6 @@ class RabbitLog(Log):
         self._clock = clock
         self._progress = Progress()
         self._has_published = False
-        self._retention = Retention(settings)
-        self._capacity_checked_s = 0.0
-        self._full_reason = ""
         self._write_lock = Lock()
         self._batch_ids = (f"{uuid.uuid4().hex}-{number}" for number in count())
         role = "tillstream ingest" if writer else "tillstream engine"
@@ -62,6 +58,7 @@ class RabbitLog(Log):
             for name in (names[:1] if writer else names)
         ]
         self._connection = self._connections[0]
+        self._retention = Retention(settings, self._connection.address, self._lags)
         self._trusted_user = settings.rabbitmq_trusted_user or self._connection.user
 
     async def _open_session(self, connection: Connection) -> Session:
@@ -77,22 +74,9 @@ class RabbitLog(Log):
             if not len(batch):
                 self._connection.call("append to the log", Session.check)
                 return
-            self._check_capacity(batch)
+            self._retention.check(len(batch), batch.size_bytes)
             encoded = messages.encode_batch(batch, self._connection.user, next(self._batch_ids))
             self._connection.call("append to the log", lambda session: session.publisher.publish(encoded))
-
-    def _check_capacity(self, batch: Batch) -> None:
-        if not self._retention:
-            return
-        self._retention.observe(len(batch), batch.size_bytes)
-        now_s = time.monotonic()
-        if now_s - self._capacity_checked_s >= CHECK_INTERVAL_S:
-            self._capacity_checked_s = now_s
-            ends, lags = dict(enumerate(self.end().offsets, 1)), self._lags()
-            self._full_reason = self._retention.full_reason(ends, lags)
-        if self._full_reason:
-            hint = "find out why the engine is behind, or raise the retention"
-            raise LogFull("append to the log", self._connection.address, self._full_reason, hint)
 
     def read(self, after: Position, limit: int) -> Iterator[Chunk]:
         position = topology.position_of(after.offsets)
@@ -188,10 +172,10 @@ class RabbitLog(Log):
         self._connection.call("publish figures to", lambda session: session.publisher.publish(encoded))
 
     def lag(self) -> int:
-        return sum(self._lags().values())
+        return sum(lag for _, lag in self._lags().values())
 
-    def _lags(self) -> dict[int, int]:
-        return self._connection.call("read the log", Session.lag)
+    def _lags(self) -> dict[int, tuple[int, int]]:
+        return self._connection.call("read the log", Session.lags)
 
     def close(self) -> None:
         for connection in reversed(self._connections):

@@ -146,15 +146,14 @@ class Session:
         last = await self.reader.read_last(generation.name)
         return generation.after if last is None else generation.log_offset(last.offset)
 
-    async def lag(self) -> dict[int, int]:
-        """Return the number of records after the committed position, by partition."""
+    async def lags(self) -> dict[int, tuple[int, int]]:
+        """Return the last offset and the number of records after the committed position, by partition."""
         end, progress = await asyncio.gather(self.end(), self.progress())
-        return {
-            partition: max(
-                0, self.directory.records(partition, topology.offset_of(progress.committed, partition), last)
-            )
-            for partition, last in enumerate(end.offsets, 1)
-        }
+        lags = {}
+        for partition, last in enumerate(end.offsets, 1):
+            committed = topology.offset_of(progress.committed, partition)
+            lags[partition] = last, max(0, self.directory.records(partition, committed, last))
+        return lags
 
     async def count(self, upto: Position) -> int:
         """Return the number of records at or before the position."""

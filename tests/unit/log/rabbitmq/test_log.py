@@ -60,7 +60,7 @@ def test_dropped_records_are_one_counted_fault_and_before_that_the_log_is_full(o
 
     def append_many(first: int, count: int, *, read: bool) -> None:
         for number in range(first, first + count, 50):
-            writer._capacity_checked_s = 0.0
+            writer._retention._measured_s = 0.0
             writer.append(receipts(number, 50, padding="x" * 300))
             if read:
                 writer.publish(writer.end(), committed=True)
