@@ -1,6 +1,7 @@
 """The roles of processes: ingest, engine and inbox. Each role is a function that blocks until the process stops.
 
-Each function imports the modules of its role. Therefore ingest never loads the libraries of the database.
+Each function imports the modules of its role. Therefore ingest never loads the libraries of the database. The
+parameter `supervised` says whether a supervisor started the process.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ Python's default is 5 ms. A thread that decodes a batch would then delay the eve
 """
 
 CATCH_UP_S = 1.5
-"""The maximum time that a stopping engine needs to process the last receipts of ingest."""
+"""The maximum time that a stopping engine continues to process the last receipts of ingest."""
 
 BROADCAST_INTERVAL_S = 0.4
 """The time between two broadcasts. Subscribers expect a message every 0.5 s while receipts arrive."""
