@@ -1,6 +1,7 @@
-"""The conditions of the alert rules. A condition computes the figure of its rule from the context.
+"""The conditions of the alert rules. A condition is a function with the name of its rule.
 
-It yields a finding for each store, till or product, or one finding for the whole chain.
+It computes the figure of the rule from the context, and yields a finding for each store, till or product, or one finding
+for the whole chain.
 """
 
 from __future__ import annotations
@@ -11,17 +12,10 @@ from datetime import datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
 from urllib.parse import quote, urlencode
 
+from tillstream.alerts import rules
 from tillstream.alerts.baseline import HOUR, HourlyBaseline
 from tillstream.alerts.context import AlertContext, ZoneContext
-from tillstream.alerts.rules import (
-    ANOMALY_RECEIPTS,
-    BY_NAME,
-    CLEAR_PERCENT,
-    EXPECTED_RECEIPTS,
-    PACE_RECEIPTS,
-    REFUND_RECEIPTS,
-    Rule,
-)
+from tillstream.alerts.rules import Rule
 from tillstream.queries.serialization import amount
 from tillstream.receipt.amounts import minor_unit
 
@@ -55,7 +49,7 @@ def findings(context: AlertContext, silences: bool) -> Iterator[Finding]:
     The rules about silence are skipped if `silences` is false.
     """
     for name, condition in _CONDITIONS.items():
-        rule = BY_NAME[name]
+        rule = rules.BY_NAME[name]
         if rule.threshold(context.settings) and (silences or not name.startswith("silent")):
             yield from (each for each in condition(context, rule) if _is_near(context, rule, each.figure))
 
@@ -68,11 +62,11 @@ def silent_chain(context: AlertContext, rule: Rule) -> Iterator[Finding]:
         return
     start = max([opened, *(sales.last for sales in context.sales.values())])
     minutes = (context.moment - start) // MINUTE
-    significant = zone.expected(baseline, start) >= EXPECTED_RECEIPTS
+    significant = zone.expected(baseline, start) >= rules.EXPECTED_RECEIPTS
     yield Finding(rule, minutes, {"minutes": minutes}, _page("/", zone), significant)
 
 
-def silent_stores(context: AlertContext, rule: Rule) -> Iterator[Finding]:
+def silent_shop(context: AlertContext, rule: Rule) -> Iterator[Finding]:
     for store in context.active_stores():
         zone, sales = context.zone(store), context.sales.get(store)
         baseline = zone.baseline.stores.get(store)
@@ -81,11 +75,11 @@ def silent_stores(context: AlertContext, rule: Rule) -> Iterator[Finding]:
             continue
         last = max(opened, sales.last) if sales else opened
         minutes, start = _silent_minutes(context, last, rule.threshold(context.settings))
-        significant = baseline is None or zone.expected(baseline, start) >= EXPECTED_RECEIPTS
+        significant = baseline is None or zone.expected(baseline, start) >= rules.EXPECTED_RECEIPTS
         yield _of_store(context, rule, store, minutes, {"minutes": minutes}, significant)
 
 
-def silent_tills(context: AlertContext, rule: Rule) -> Iterator[Finding]:
+def silent_till(context: AlertContext, rule: Rule) -> Iterator[Finding]:
     allowed = context.settings.silent_shop_minutes
     for store, sales in context.sales.items():
         zone = context.zone(store)
@@ -99,13 +93,13 @@ def silent_tills(context: AlertContext, rule: Rule) -> Iterator[Finding]:
             minutes, start = _silent_minutes(context, max(opened, sales.tills.get(till, opened)), allowed)
             # A store that has been silent for at least half of that time has its own alert.
             if 2 * (context.moment - sales.last) < context.moment - start:
-                significant = zone.expected(till_baseline, start) * share >= EXPECTED_RECEIPTS
+                significant = zone.expected(till_baseline, start) * share >= rules.EXPECTED_RECEIPTS
                 values: Values = {"minutes": minutes, "store": store, "till": till}
                 link = _page(f"/shops/{quote(store, '')}/tills/{quote(till, '')}", zone)
                 yield Finding(rule, minutes, values, link, significant, f"{store}/{till}", context.stores.title(store))
 
 
-def silent_products(context: AlertContext, rule: Rule) -> Iterator[Finding]:
+def silent_product(context: AlertContext, rule: Rule) -> Iterator[Finding]:
     zone, allowed = context.chain, context.settings.silent_shop_minutes
     chain = zone.baseline.chain
     opened = zone.opened(chain)
@@ -120,12 +114,12 @@ def silent_products(context: AlertContext, rule: Rule) -> Iterator[Finding]:
         if not _is_near(context, rule, minutes):
             continue
         expected = zone.expected(baseline, start)
-        if expected >= EXPECTED_RECEIPTS:
+        if expected >= rules.EXPECTED_RECEIPTS:
             usual = zone.expected(chain, start)
             expected *= min(1.0, context.receipts_since(zone.local_time(start)) / usual) if usual else 0
         values: Values = {"minutes": minutes, "product": product}
         link = _page(f"/products/{quote(product, '')}", zone)
-        yield Finding(rule, minutes, values, link, expected >= EXPECTED_RECEIPTS, product, baseline.title)
+        yield Finding(rule, minutes, values, link, expected >= rules.EXPECTED_RECEIPTS, product, baseline.title)
 
 
 def below_pace(context: AlertContext, rule: Rule) -> Iterator[Finding]:
@@ -141,7 +135,7 @@ def below_pace(context: AlertContext, rule: Rule) -> Iterator[Finding]:
             percent = _percent(total - revenue * baseline.weeks, total)
             usual = amount(total / baseline.weeks, unit)
             values: Values = {"percent": str(percent), "revenue": amount(revenue, unit), "usual": usual}
-            yield _of_store(context, rule, store, percent, values, receipts >= PACE_RECEIPTS * baseline.weeks)
+            yield _of_store(context, rule, store, percent, values, receipts >= rules.PACE_RECEIPTS * baseline.weeks)
 
 
 def refunds(context: AlertContext, rule: Rule) -> Iterator[Finding]:
@@ -151,7 +145,7 @@ def refunds(context: AlertContext, rule: Rule) -> Iterator[Finding]:
         if _sells_later(context, store, zone):
             percent, values = _share("refunds", sales.refunds, sales.receipts)
             link = _page("/receipts", zone, store=store, max=highest)
-            yield _of_store(context, rule, store, percent, values, sales.receipts >= REFUND_RECEIPTS, link)
+            yield _of_store(context, rule, store, percent, values, sales.receipts >= rules.REFUND_RECEIPTS, link)
 
 
 def quarantine(context: AlertContext, rule: Rule) -> Iterator[Finding]:
@@ -170,28 +164,23 @@ def anomalies(context: AlertContext, rule: Rule) -> Iterator[Finding]:
     receipts = sum(each.recent for each in sales)
     percent, values = _share("anomalies", sum(each.anomalies for each in sales), receipts)
     link = _page("/receipts", context.chain, anomaly="any")
-    yield Finding(rule, percent, values, link, receipts >= ANOMALY_RECEIPTS)
+    yield Finding(rule, percent, values, link, receipts >= rules.ANOMALY_RECEIPTS)
 
 
-def store_anomalies(context: AlertContext, rule: Rule) -> Iterator[Finding]:
+def shop_anomalies(context: AlertContext, rule: Rule) -> Iterator[Finding]:
     for store, sales in context.sales.items():
         percent, values = _share("anomalies", sales.anomalies, sales.recent)
         link = _page("/receipts", context.zone(store), store=store, anomaly="any")
-        yield _of_store(context, rule, store, percent, values, sales.recent >= ANOMALY_RECEIPTS, link)
+        yield _of_store(context, rule, store, percent, values, sales.recent >= rules.ANOMALY_RECEIPTS, link)
 
 
 _CONDITIONS: Mapping[str, Callable[[AlertContext, Rule], Iterator[Finding]]] = {
-    "silent_chain": silent_chain,
-    "engine_lag": engine_lag,
-    "silent_shop": silent_stores,
-    "silent_till": silent_tills,
-    "silent_product": silent_products,
-    "below_pace": below_pace,
-    "refunds": refunds,
-    "quarantine": quarantine,
-    "anomalies": anomalies,
-    "shop_anomalies": store_anomalies,
-}
+    condition.__name__: condition
+    for condition in (
+        silent_chain, engine_lag, silent_shop, silent_till, silent_product, below_pace, refunds, quarantine, anomalies,
+        shop_anomalies,
+    )
+}  # fmt: skip
 
 
 def _of_store(
@@ -209,7 +198,7 @@ def _of_store(
 
 def _is_near(context: AlertContext, rule: Rule, figure: int | Decimal) -> bool:
     """Return whether the figure is high enough to keep an alert active."""
-    return figure * 100 >= rule.threshold(context.settings) * CLEAR_PERCENT
+    return figure * 100 >= rule.threshold(context.settings) * rules.CLEAR_PERCENT
 
 
 def _silent_minutes(context: AlertContext, last: datetime, allowed: int) -> tuple[int, datetime]:

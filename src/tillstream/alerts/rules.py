@@ -61,13 +61,11 @@ class Rule:
     @property
     def default(self) -> int:
         """The default threshold."""
-        value: int = settings.default(self.setting)
-        return value
+        return int(settings.default(self.setting))
 
     def threshold(self, settings: Settings) -> int:
         """Return the threshold in the settings."""
-        value: int = getattr(settings, self.setting)
-        return value
+        return int(getattr(settings, self.setting))
 
 
 RULES = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
 
@@ -30,37 +29,16 @@ STALL_LOG_INTERVAL_S = 10.0
 """The minimum interval between two log events `engine.stalled`."""
 
 _RECEIPT_US = 60
-"""The additional time of a step for each additional receipt, on a slow processor."""
+"""The time that a step takes longer for each additional receipt, on a slow processor."""
 
 logger = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class _CommitForecast:
-    """Predicts the time of a step's commit from the duration of the last step.
-
-    `applied_at` is the time at which a receipt becomes visible. It must be predicted, because the commit that makes the
-    receipt visible also writes `applied_at`. Most of the time of a small step does not depend on its number of receipts.
-    """
-
-    receipts: int = 0
-    duration_us: int = 0
-    _started: float = 0.0
-
-    def start(self, receipts: int) -> int:
-        """Start to measure a step. Returns its expected duration in microseconds."""
-        expected_us = self.duration_us + max(0, receipts - self.receipts) * _RECEIPT_US
-        self.receipts, self._started = receipts, time.perf_counter()
-        return expected_us
-
-    def stop(self) -> None:
-        self.duration_us = round((time.perf_counter() - self._started) * 1_000_000)
 
 
 class DuckEngine(Engine):
     """An engine in one thread, with SQL in DuckDB.
 
-    A rebuild stores no `applied_at`, because the time at which a receipt first became visible is unknown.
+    A receipt's `applied_at` is the time at which the receipt became visible. A rebuild leaves it empty, because the time
+    is unknown.
     """
 
     def __init__(
@@ -73,7 +51,9 @@ class DuckEngine(Engine):
         self._rebuilding = rebuilding
         self._sql = BatchSql(settings)
         self._deduplicator = Deduplicator(log, self._sql)
-        self._forecast = _CommitForecast()
+        self._last_receipts = 0
+        self._last_duration_us = 0
+        self._normalization_began = 0.0
         self._position = database.position()
         self._published: Position | None = None
         self._failure: LogUnavailable | None = None
@@ -99,7 +79,7 @@ class DuckEngine(Engine):
         self._log.publish(changes.to_position, committed=False)
         self._database.commit(changes)
         if changes.receipts is not None:
-            self._forecast.stop()
+            self._last_duration_us = round((time.perf_counter() - self._normalization_began) * 1_000_000)
         self._position = changes.to_position
         self._publish_position()
         step = Step(
@@ -178,8 +158,13 @@ class DuckEngine(Engine):
             )
 
     def _applied_at(self, receipts: int) -> datetime | None:
-        """Return the expected time at which the receipts become visible, or None in a rebuild."""
-        expected_us = self._forecast.start(receipts)
+        """Predict the time at which the receipts become visible. Returns None in a rebuild.
+
+        The time must be predicted, because the commit that makes the receipts visible also writes it. Most of the time
+        of a small step does not depend on its number of receipts.
+        """
+        expected_us = self._last_duration_us + max(0, receipts - self._last_receipts) * _RECEIPT_US
+        self._last_receipts, self._normalization_began = receipts, time.perf_counter()
         return None if self._rebuilding else utc(self._clock.now_us() + expected_us)
 
     def _normalize(self, table: pa.Table, applied_at: datetime | None) -> list[NormalizedBatch]:

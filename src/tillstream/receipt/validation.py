@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from datetime import date as calendar_day
 from datetime import datetime
 from decimal import Decimal
 from functools import reduce
@@ -218,7 +217,7 @@ class Validator:
 
 def _is_day(text: str) -> bool:
     try:
-        return bool(_DAY.fullmatch(text)) and _FIRST_YEAR <= calendar_day.fromisoformat(text).year <= _LAST_YEAR
+        return bool(_DAY.fullmatch(text)) and _FIRST_YEAR <= datetime.fromisoformat(text).year <= _LAST_YEAR
     except ValueError:
         return False
 
