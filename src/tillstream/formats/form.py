@@ -13,8 +13,8 @@ from tillstream.formats.base import BOM, LIMIT_HINT, Decoded, Decoder, Record, U
 from tillstream.formats.canonical import LISTS, PARTS, Field, Members, amount_json, find_field, receipt_json, text_json
 from tillstream.receipt.model import PERSONAL, Fault
 
-_FormField = tuple[str, str, int, Members]
-"""A form field: its path in the receipt, its part, the index of its line or settlement, and its JSON members."""
+_FormField = tuple[str, tuple[str, int], Members]
+"""The path of a field in the receipt, its part with the index of its line or settlement, and its JSON members."""
 
 MEDIA_TYPE = "application/x-www-form-urlencoded"
 
@@ -83,35 +83,33 @@ class FormDecoder(Decoder):
         except UnicodeDecodeError as error:
             hint = "escape all but ASCII: %C3%A9 is é"
             return Unreadable.because(f"byte {error.start + 1} is not UTF-8", hint, payload)
-        faults: list[Fault] = []
-        parts: dict[str, defaultdict[int, dict[str, str]]] = {part: defaultdict(dict) for part in PARTS}
+        fields, faults, filled = self._fields, list[Fault](), set[str]()
+        objects: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
         for pair in pairs:
             name, _, value = pair.partition("=")
-            if not name:
-                if value:
-                    faults.append(Fault("$", f"{shorten(value)}: it has no name", _VALUE_HINT))
-                continue
             path = ""
             try:
-                path, part, index, members = self._fields.get(name) or self._parse_name(name)
-                member = members[value]
+                path, parent, members = fields.get(name) or self._parse_name(name)
+                if member := members[value]:
+                    if path in filled:
+                        faults.append(Fault(f"$.{path}", "it occurs twice", "send each field once"))
+                    filled.add(path)
+                    objects[parent].append(member)
             except ValueError as error:
-                faults.append(_fault(name, path, value, error))
-                continue
-            if member:
-                filled = parts[part][index]
-                if path in filled:
-                    faults.append(Fault(f"$.{path}", "it occurs twice", "send each field once"))
-                filled[path] = member
+                if name or value:
+                    faults.append(_fault(name, path, value, error))
         if faults:
             return Unreadable(faults[:_FAULTS_LIMIT], payload)
+        ordered = sorted(objects.items())
         receipt, total, lines, settlements = (
-            ["".join(members.values()) for _, members in sorted(objects.items())] for objects in parts.values()
+            ["".join(members) for (part, _), members in ordered if part == wanted] for wanted in PARTS
         )
         return Record(receipt_json("".join(receipt), "".join(total), lines, settlements), payload)
 
     def _parse_name(self, name: str) -> _FormField:
         """Parse the name of a form field, which is URL-encoded. Raises `ValueError`."""
+        if not name:
+            raise ValueError("it has no name")
         path, index = unquote(name), "0"
         in_list = _LIST_FIELD.fullmatch(path)
         if in_list:
@@ -124,7 +122,7 @@ class FormDecoder(Decoder):
         members = Members(field, _unquoting(field), _CACHED_TEXTS if field.known else 1)
         if field.known:
             members = self._known_members.setdefault(field, members)
-        form_field = path, field.part, int(index), members
+        form_field = path, (field.part, int(index)), members
         if len(name) <= _CACHED_NAME_CHARS:
             if len(self._fields) >= _CACHED_NAMES:
                 self._fields.clear()
@@ -134,7 +132,7 @@ class FormDecoder(Decoder):
 
 def _fault(name: str, path: str, value: str, error: ValueError) -> Fault:
     if not path:
-        return Fault("$", f"{shorten(name)}: {error}", _NAME_HINT)
+        return Fault("$", f"{shorten(name or value)}: {error}", _NAME_HINT if name else _VALUE_HINT)
     shown = "its value" if path in PERSONAL else shorten(value)
     return Fault(f"$.{path}", f"{shown}: {error}", _VALUE_HINT)
 
