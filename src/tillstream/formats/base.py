@@ -1,4 +1,4 @@
-"""The interface of input formats: a decoder turns bytes into receipts, skips and faults."""
+"""The interface of input formats: a `Decoder` converts bytes into receipts, skips and faults."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from tillstream.config.settings import Settings
 from tillstream.receipt.model import PERSONAL, Fault
 
 BOM = b"\xef\xbb\xbf"
-"""UTF-8 byte-order mark, which decoders ignore at the start of a payload."""
+"""UTF-8 byte-order mark. Decoders ignore it at the start of a payload."""
 
 LIMIT_HINT = "the limit is the setting receipt_limit_bytes"
-"""Hint for everything that exceeds the size limit of a receipt."""
+"""Hint of faults about the size of a receipt."""
 
 HEAD_BYTES = 4_096
-"""Size of the head of a payload or file, which is all that format detection looks at."""
+"""Number of bytes at the start of a payload or file that format detection reads."""
 
 _SHOWN_CHARS = 60
 
 
 class Record(NamedTuple):
-    """One decoded receipt as canonical JSON, not validated yet.
+    """A decoded receipt as canonical JSON. The receipt is not validated yet.
 
-    `original` is the receipt as it was sent, if that differs from `body`.
-    `day` is the till's own business day, YYYY-MM-DD, if the format carries one. It overrides the chain's rule.
-    `source` is the format and entrance (`poslog/import`), if another program decoded the receipt.
+    `original` has the bytes of the receipt as they were sent. It is empty if they are the same as `body`.
+    `day` is the business day, YYYY-MM-DD, if the till sends it. It overrides the business day computed from the date.
+    `source` is the format and entry point, such as `poslog/import`, if another program decoded the receipt.
     """
 
     body: bytes
@@ -37,15 +37,16 @@ class Record(NamedTuple):
 
 
 class Skip(NamedTuple):
-    """A valid record that is not a sale, such as a till's sign-on. Skips are counted by kind."""
+    """A valid record that is not a sale, such as the sign-on of a cashier. Skips are counted by kind."""
 
     kind: str
 
 
 class Unreadable(NamedTuple):
-    """Input, or a part of it, that cannot become a receipt.
+    """A part of the input that cannot become a receipt.
 
-    `original` is that part, cut to the size limit of a receipt. `where` is its position for people: `line 7`.
+    `original` has the bytes of this part, truncated to the size limit of a receipt. `where` is the position of this
+    part for people, such as `line 7`. `source` is the same as in `Record`.
     """
 
     faults: Sequence[Fault]
@@ -55,7 +56,7 @@ class Unreadable(NamedTuple):
 
     @classmethod
     def because(cls, error: str, hint: str, original: bytes, where: str = "", path: str = "$") -> Unreadable:
-        """Make an `Unreadable` with one fault."""
+        """Create an `Unreadable` with a single fault."""
         return cls([Fault(path, error, hint)], original, where)
 
 
@@ -63,7 +64,7 @@ Decoded = Record | Skip | Unreadable
 
 
 class DecodeError(Exception):
-    """The faults of input that cannot become a receipt."""
+    """Raised if input cannot become a receipt. `faults` are the reasons."""
 
     def __init__(self, *faults: Fault) -> None:
         super().__init__(*faults)
@@ -71,36 +72,36 @@ class DecodeError(Exception):
 
 
 class Decoder(ABC):
-    """One input format. A decoder serves many requests and files, one at a time, in a single thread."""
+    """An input format. A decoder instance is used in one thread, for one request or file at a time."""
 
     name: ClassVar[str]
-    """First part of a record's source: `json`. Related formats may share a name."""
+    """The first part of the source of a record, such as `json`. Related formats may share a name."""
 
     title: ClassVar[str]
-    """Name of the format for people, used in the docs."""
+    """The name of the format for people."""
 
     help: ClassVar[str]
-    """Description of the format for the docs: a few sentences of Markdown."""
+    """A description of the format for the docs, in Markdown."""
 
     media_types: ClassVar[tuple[str, ...]]
-    """Media types in lower case. `+suffix` matches every `application/*+suffix`."""
+    """The media types of the format in lower case. `+suffix` matches every `application/*+suffix`."""
 
     suffixes: ClassVar[tuple[str, ...]] = ()
-    """File name suffixes in lower case: `.json`."""
+    """The suffixes of file names in lower case, such as `.json`."""
 
     example: ClassVar[str] = ""
-    """A small payload with one receipt for the docs. A test decodes it."""
+    """A payload with one receipt for the docs."""
 
     personal: ClassVar[tuple[str, ...]] = PERSONAL
-    """Names of the fields, elements or columns that identify a customer or a cashier, in any letter case.
+    """Names of the fields, elements or columns that identify a customer or a cashier. The letter case is ignored.
 
-    The page and the API redact their values in originals.
+    The page and the API redact the values of these fields in originals.
     """
 
     sent_by_pages: ClassVar[bool] = False
-    """Whether any web page can make a browser send this format without a preflight request.
+    """Whether a browser sends this format for any web page without asking the server first (no CORS preflight).
 
-    Ingest checks the origin of such requests.
+    Ingest checks the origin of requests in such a format.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -108,22 +109,22 @@ class Decoder(ABC):
 
     @abstractmethod
     def decode(self, source: BinaryIO) -> Iterator[Decoded]:
-        """Decode everything in the source, in order and in constant memory.
+        """Yield all receipts, skips and faults of the source in order.
 
-        Bad input never raises: a bad record becomes `Unreadable` and decoding goes on with the next one. A decoder
-        holds and yields at most a small multiple of `receipt_limit_bytes`, however large the source is.
+        Bad input does not raise an exception. A bad record becomes an `Unreadable`, and decoding continues with the
+        next record. The memory that decoding needs is a small multiple of `receipt_limit_bytes` for any size of source.
         """
 
     def recognises(self, head: bytes) -> bool:  # noqa: ARG002 - subclasses use it
-        """Whether the head (`HEAD_BYTES` of a payload, or all of it) certainly belongs to this format."""
+        """Whether a payload with this head certainly has this format. `head` has at most `HEAD_BYTES` bytes."""
         return False
 
     def may_be(self, head: bytes) -> bool:  # noqa: ARG002 - subclasses use it
-        """Whether the head fits this format without proving it. If so, a file's suffix decides."""
+        """Whether a file with this head may have this format. If so, the suffix of the file name decides."""
         return False
 
     def one(self, payload: bytes) -> Decoded:
-        """Decode a payload that must hold exactly one receipt. Several receipts are `Unreadable`."""
+        """Decode a payload that must contain exactly one receipt. Otherwise return an `Unreadable` or a `Skip`."""
         found: Record | Unreadable | None = None
         skip: Skip | None = None
         for item in self.decode(io.BytesIO(payload)):
@@ -137,12 +138,12 @@ class Decoder(ABC):
 
 
 def several(payload: bytes) -> Unreadable:
-    """Refuse a payload with several receipts where one was expected."""
+    """Reject a payload with several receipts that must contain exactly one receipt."""
     return Unreadable.because("expected one receipt, got several", "send several receipts to /receipts", payload)
 
 
 def read_up_to(limit_bytes: int, source: BinaryIO, start: bytes = b"") -> bytes:
-    """Read from the source until there are `limit_bytes` bytes, including `start`, or the source ends."""
+    """Read from the source and append to `start`. The result has at most `limit_bytes` bytes."""
     pieces, left = [start], limit_bytes - len(start)
     while left > 0 and (piece := source.read(left)):
         pieces.append(piece)
@@ -151,10 +152,10 @@ def read_up_to(limit_bytes: int, source: BinaryIO, start: bytes = b"") -> bytes:
 
 
 def shorten(text: str) -> str:
-    """Cut a text to the length that fits in a fault."""
+    """Truncate a text for the message of a fault."""
     return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
 
 
 def text_of(head: bytes) -> str:
-    """Text of a payload's head without byte-order mark and leading white space, for `recognises`."""
+    """Decode the head of a payload without byte-order mark and leading white space."""
     return head.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")

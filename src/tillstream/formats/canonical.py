@@ -1,6 +1,6 @@
-"""Helpers that write canonical receipts: exact amounts, local dates, and fields that are found by their names.
+"""Helpers that write canonical receipts: exact amounts, local dates, and JSON from the names and texts of fields.
 
-Plug-ins use them. Their JSON has the same field names and number formats as the JSON of the built-in formats.
+The built-in formats and the formats of other packages use them.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}", re.ASCII)
 _CACHED_TEXT_CHARS = 64
 
 encode = msgspec.json.Encoder(decimal_format="number").encode
-"""Encode a receipt as JSON bytes. Decimals become JSON numbers with the same digits."""
+"""Encode a receipt as JSON bytes. A `Decimal` becomes a JSON number with the same digits."""
 
 unit = minor_unit
+"""Return the minor unit of a currency: 0.01 for EUR."""
 
 
 def amount(text: str) -> Decimal | str:
-    """Parse a decimal number. Other text is returned unchanged, and validation reports it with its path."""
+    """Parse a decimal number. Return any other text unchanged, because validation reports it with its path."""
     stripped = text.strip()
     return Decimal(stripped) if _NUMBER.fullmatch(stripped) else text
 
 
 def without_gaps(parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop the members that are None or an empty text."""
+    """Return the members that are neither None nor an empty text."""
     return {name: part for name, part in parts.items() if part is not None and part != ""}
 
 
@@ -48,10 +49,10 @@ def local_date(settings: Settings, store: str, moment: datetime) -> str:
 
 
 def spread(total: Decimal, weights: Sequence[Decimal], least: Decimal) -> list[Decimal]:
-    """Split the total in proportion to the weights, by the largest remainder method. The parts add up to the total.
+    """Split the total in proportion to the weights with the largest remainder method. The parts add up to the total.
 
-    Every part is a multiple of `least`, the minor unit. A rest of the total below `least` goes to the first part.
-    The parts are equal if all weights are zero. The signs of the weights are ignored.
+    Every part is a multiple of the minor unit `least`. If the total is not, the first part gets the remainder.
+    The signs of the weights are ignored. If all weights are zero, the parts are equal.
     """
     if not weights:
         return []
@@ -60,8 +61,8 @@ def spread(total: Decimal, weights: Sequence[Decimal], least: Decimal) -> list[D
     sizes = [abs(int(weight.scaleb(-finest))) for weight in weights]
     if not any(sizes):
         sizes = [1] * len(sizes)
-    whole = sum(sizes)
-    shares = [divmod(units * size, whole) for size in sizes]
+    size_sum = sum(sizes)
+    shares = [divmod(units * size, size_sum) for size in sizes]
     parts = [share * least for share, _ in shares]
     missing = units - sum(share for share, _ in shares)
     for index in sorted(range(len(shares)), key=lambda index: shares[index][1], reverse=True)[:missing]:
@@ -74,14 +75,14 @@ def spread(total: Decimal, weights: Sequence[Decimal], least: Decimal) -> list[D
 
 RECEIPT, TOTAL, LINES, SETTLEMENTS = "", "documentTotal", "lines", "settlements"
 PARTS = (RECEIPT, TOTAL, LINES, SETTLEMENTS)
-"""The parts of a receipt that have fields, in the order of the parameters of `receipt_json`."""
+"""The objects of a receipt that have fields. The receipt itself has an empty name."""
 
 LISTS = (LINES, SETTLEMENTS)
-"""The parts that repeat within one receipt."""
+"""The parts that are lists of objects."""
 
 
 class Field(NamedTuple):
-    """A field of a receipt: its part, its JSON name, whether it is an amount, whether the canonical receipt has it."""
+    """A field of a receipt. `amount` means that it is a number, `known` that the canonical receipt defines it."""
 
     part: str
     name: str
@@ -90,7 +91,7 @@ class Field(NamedTuple):
 
     @property
     def path(self) -> str:
-        """The path of the field without an index: `lines.productCode`."""
+        """The path of the field without an index, such as `lines.productCode`."""
         return f"{self.part}.{self.name}" if self.part else self.name
 
 
@@ -103,7 +104,7 @@ FIELDS = {
     part: _known_fields(part, kind)
     for part, kind in zip(PARTS, (Receipt, DocumentTotal, Line, Settlement), strict=True)
 }
-"""The fields of the canonical receipt by part and name."""
+"""The fields that the canonical receipt defines, by part and name."""
 
 _PARTS_BY_LOWER_NAME = {part.lower(): part for part in PARTS if part}
 _FIELDS_BY_LOWER_NAME = {
@@ -112,10 +113,10 @@ _FIELDS_BY_LOWER_NAME = {
 
 
 def find_field(path: str) -> Field | None:
-    """Find the field with a path such as `lines.productCode` or `grossTotal`, in any letter case.
+    """Find the field with a path such as `lines.productCode` or `grossTotal`. The letter case is ignored.
 
-    An unknown name is a text field of the part before the dot, or else of the receipt. The result is None if the path
-    names a part but no field.
+    An unknown path is a text field: of the part, if the path starts with the name of a part and a dot, otherwise of
+    the receipt. Return None if the path is only the name of a part.
     """
     known = _FIELDS_BY_LOWER_NAME.get
     first, _, rest = path.partition(".")
@@ -126,19 +127,19 @@ def find_field(path: str) -> Field | None:
 
 
 def text_json(text: str) -> str:
-    """Write a text as a JSON string. The result is empty if the text is empty."""
+    """Write a text as a JSON string. An empty text has no JSON."""
     return encode(text).decode() if text else ""
 
 
 def quote(text: str) -> str:
-    """Quote a text in a fault. A long text is cut."""
+    """Quote a text for the message of a fault. A long text is truncated."""
     return text_json(shorten(text))
 
 
 def amount_json(text: str, *, comma_may_group: bool = False) -> str:
-    """Write an amount as a JSON number. A text that is not a number becomes a JSON string, which validation reports.
+    """Write an amount as a JSON number. Any other text becomes a JSON string, and validation reports it.
 
-    A comma is read as the decimal point. With `comma_may_group`, an ambiguous text such as `1,500` becomes a string.
+    A comma is a decimal point. With `comma_may_group`, a text such as `1,500` is ambiguous and becomes a string.
     """
     if _JSON_NUMBER.fullmatch(text):
         return text
@@ -152,9 +153,10 @@ def amount_json(text: str, *, comma_may_group: bool = False) -> str:
 
 
 class Members(dict[str, str]):
-    """Bounded cache from the texts of one field to JSON object members: `"name":"text",`.
+    """Cache of the JSON object members of one field by text: `12` becomes `"storeID":"12",`.
 
-    A text without a value has an empty member. Texts longer than 64 characters rarely repeat and are not cached.
+    An empty text becomes an empty member. The cache has at most `limit` entries. Long texts rarely repeat, so they
+    are not cached.
     """
 
     def __init__(self, field: Field, write: Callable[[str], str], limit: int) -> None:
@@ -174,7 +176,7 @@ class Members(dict[str, str]):
 
 
 def receipt_json(receipt: str, total: str, lines: Sequence[str], settlements: Sequence[str]) -> bytes:
-    """Build the canonical receipt from the `Members` of its own fields, its totals, its lines and its settlements."""
+    """Build a canonical receipt. The arguments are JSON object members, each with a trailing comma."""
     text = "{" + receipt
     if total:
         text += f'"documentTotal":{{{total[:-1]}}},'

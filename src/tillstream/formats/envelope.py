@@ -1,4 +1,4 @@
-"""Envelopes: decoded receipts with their originals, passed from one tillstream to another."""
+"""Envelopes: JSON lines with decoded receipts and their originals, which the import sends to ingest."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 class _Envelope(Struct, omit_defaults=True):
-    """One line: a `receipt`, or the `faults` of a refused record. `original` is base64 in JSON."""
+    """A line with a `receipt`, or with the `faults` of a rejected record. `original` is base64 in JSON."""
 
     source: str
     receipt: msgspec.Raw = msgspec.Raw()
@@ -31,17 +31,18 @@ class _Envelope(Struct, omit_defaults=True):
 
 
 class EnvelopeDecoder(Decoder):
-    """Decoder of one envelope per line."""
+    """The format with one envelope per line."""
 
     name = "records"
     title = "Records"
     help = (
-        "The format that `tillstream import` and the inbox send: one JSON object per line, with the `source` "
-        "(`poslog/import`), the canonical `receipt` or the `faults` of a refused record, the till's own business "
-        "`day`, and the `original` bytes in base64. A gateway with its own decoder can send it to keep the originals."
+        "The format that `tillstream import` and the inbox send. Each line is a JSON object. It has the `source`, such "
+        "as `poslog/import`, and either the canonical `receipt` or the `faults` of a rejected record. It may have the "
+        "business `day` and the `original` bytes in base64. A gateway with its own decoder can use this format to send "
+        "the originals, too."
     )
     media_types = (MEDIA_TYPE,)
-    # A refused envelope is kept as sent, with the personal data of its original inside.
+    # A rejected envelope is stored as it was sent. Its original may contain personal data.
     personal = (*Decoder.personal, "original")
     example = (
         '{"source": "mine/gateway", "original": "MTA0Nzsy", "receipt": {"cashReceiptID": "1047", "storeID": "12", '
@@ -52,7 +53,7 @@ class EnvelopeDecoder(Decoder):
         return _HEAD.match(text_of(head)) is not None
 
     def decode(self, source: BinaryIO) -> Iterator[Decoded]:
-        # The receipt and its original may each have the size limit of a receipt, and base64 adds a third.
+        # The receipt and its original may each be as large as a receipt may be, and base64 adds a third.
         for number, line in lines(source, 3 * self.settings.receipt_limit_bytes):
             if isinstance(line, Unreadable):
                 yield line
@@ -94,9 +95,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 def receipt(record: Record, source: str) -> bytes:
-    """Write a record as a line without its line break. Raises `msgspec.DecodeError` if its body is not JSON.
+    """Write a record as a line without line break. Raises `msgspec.DecodeError` if the body is not JSON.
 
-    A body with line breaks is compacted, and kept as the original.
+    If the body has line breaks, the line has a compact body, and the body becomes the original.
     """
     body, original = record.body, record.original
     if b"\n" in body:
@@ -107,5 +108,5 @@ def receipt(record: Record, source: str) -> bytes:
 
 
 def refusal(faults: Sequence[Fault], original: bytes, source: str) -> bytes:
-    """Write a refused record as a line. Ingest puts it into quarantine."""
+    """Write a rejected record as a line without line break. Ingest puts the record into quarantine."""
     return _encode(_Envelope(source, original=original, faults=list(faults)))

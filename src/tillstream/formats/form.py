@@ -1,10 +1,10 @@
-"""HTML forms: one receipt per form. The name of a form field is the path of a receipt field."""
+"""HTML forms: URL-encoded `name=value` pairs with one receipt per form."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import BinaryIO
 from urllib.parse import unquote_to_bytes
 
@@ -14,12 +14,12 @@ from tillstream.formats.canonical import LISTS, PARTS, Field, Members, amount_js
 from tillstream.receipt.model import PERSONAL, Fault
 
 _FormField = tuple[str, tuple[str, int], Members]
-"""The path of a field in the receipt, its part with the index of its line or settlement, and its JSON members."""
+"""A form field: its path in the receipt, the part and index of its object, and its cache of members."""
 
 MEDIA_TYPE = "application/x-www-form-urlencoded"
 
 FIELD_LIMIT = 10_000
-"""Maximum number of fields in one form, including empty ones."""
+"""The maximum number of fields in a form. Empty fields count, too."""
 
 _FAULTS_LIMIT = 100
 _CACHED_NAMES = 2_000
@@ -36,7 +36,7 @@ _HEAD = re.compile(r"(?:[^&=\s{}<>\"]{1,200}=[^&\s]*&){0,200}cashReceiptID=", re
 
 
 class FormDecoder(Decoder):
-    """Decoder of URL-encoded `name=value` pairs."""
+    """The format with one receipt as an HTML form. The name of a form field is the path of a receipt field."""
 
     name = "form"
     title = "HTML form"
@@ -107,7 +107,7 @@ class FormDecoder(Decoder):
         return Record(receipt_json("".join(receipt), "".join(total), lines, settlements), payload)
 
     def _parse_name(self, name: str) -> _FormField:
-        """Parse the name of a form field, which is URL-encoded. Raises `ValueError`."""
+        """Parse the URL-encoded name of a form field. Raises `ValueError` if it is not the path of a field."""
         if not name:
             raise ValueError("it has no name")
         path, index = unquote(name), "0"
@@ -119,7 +119,8 @@ class FormDecoder(Decoder):
         if field is None or not field.path or (field.part in LISTS) is not bool(in_list):
             raise ValueError("it is not the path of a field")
         path = f"{field.part}[{int(index)}].{field.name}" if in_list else field.path
-        members = Members(field, _unquoting(field), _CACHED_TEXTS if field.known else 1)
+        write = amount_json if field.amount else text_json
+        members = Members(field, lambda text: write(unquote(text)), _CACHED_TEXTS if field.known else 1)
         if field.known:
             members = self._known_members.setdefault(field, members)
         form_field = path, (field.part, int(index)), members
@@ -137,13 +138,8 @@ def _fault(name: str, path: str, value: str, error: ValueError) -> Fault:
     return Fault(f"$.{path}", f"{shown}: {error}", _VALUE_HINT)
 
 
-def _unquoting(field: Field) -> Callable[[str], str]:
-    write = amount_json if field.amount else text_json
-    return lambda text: write(unquote(text))
-
-
 def unquote(text: str) -> str:
-    """Decode a URL-encoded name or value and strip the spaces around it. Raises `ValueError`."""
+    """Decode a URL-encoded name or value and strip surrounding spaces. Raises `ValueError`."""
     if "%" not in text:
         return text.replace("+", " ").strip(" ")
     if _BAD_ESCAPE.search(text):

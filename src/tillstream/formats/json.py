@@ -1,4 +1,7 @@
-"""JSON and NDJSON: one receipt, an array of receipts, or one receipt per line. Bodies keep the bytes as sent."""
+"""JSON and NDJSON: one receipt, an array of receipts, or one receipt per line.
+
+A receipt in JSON needs no conversion. Its body has the bytes as they were sent.
+"""
 
 from __future__ import annotations
 
@@ -16,25 +19,25 @@ from tillstream.formats.base import BOM, LIMIT_HINT, Decoded, Decoder, Record, U
 
 _SPACE = b" \t\r\n"
 
-# Smaller payloads are split in one call, which is ten times as fast as reading them value by value.
+# Smaller payloads are split in one call. This is ten times as fast as reading one value after the other.
 WHOLE_BYTES = 32 * 1024 * 1024
 _WINDOW_BYTES = 1024 * 1024
 
 JSON_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""The exceptions of msgspec for bytes that are not the expected JSON."""
+"""The exceptions of `msgspec.json` for bytes that are not the expected JSON."""
 
 TOO_DEEP = "it is nested too deeply"
 
-# Receipts have fewer commas than one per this number of bytes, because the names of their fields are longer.
+# The names of fields are long, so a receipt has less than one comma per this number of bytes.
 _DENSE_COMMA_BYTES = 10
 
 _GAP = re.compile(r"[ \t\r\n,]*")
 _START, _END = re.compile(r"\["), re.compile(r"\]")
 _LOOK_AHEAD_CHARS = 4_096
-# At the end of a window, a `1` may still become `1.5` or `1e+5`.
+# The next window may continue a number: `1` may be the start of `1.5` or `1e+5`.
 _UNDECIDED_CHARS = 2
 
-# Numbers are not converted, because Python refuses numbers of thousands of digits.
+# Numbers are not converted, because Python rejects integers with thousands of digits.
 _SCAN = json.JSONDecoder(parse_int=len, parse_float=len).raw_decode
 
 elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -42,13 +45,13 @@ elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class JsonDecoder(Decoder):
-    """Decoder of one JSON object or an array of objects."""
+    """The format with one JSON object or an array of objects."""
 
     name = "json"
     title = "JSON"
     help = (
-        "One receipt as an object, or several as an array of objects. The example shows the names. An array that is "
-        "not valid JSON is refused as a whole: use NDJSON if a broken receipt must not affect the others."
+        "One receipt as an object, or several receipts as an array of objects. The example shows the names. If an "
+        "array is not valid JSON, all of its receipts are rejected. In NDJSON, a broken receipt affects no other."
     )
     media_types = ("application/json", "+json")
     suffixes = (".json",)
@@ -66,7 +69,7 @@ class JsonDecoder(Decoder):
         return text_of(head)[:1] in ("{", "[")
 
     def one(self, payload: bytes) -> Record:
-        # Validation reports an array with a better message.
+        # If the payload is an array, the message of the validation is better.
         return Record(payload.removeprefix(BOM))
 
     def decode(self, source: BinaryIO) -> Iterator[Decoded]:
@@ -92,7 +95,7 @@ class JsonDecoder(Decoder):
 
 
 class NdjsonDecoder(Decoder):
-    """Decoder of one JSON object per line. Blank lines are ignored."""
+    """The format with one JSON object per line. Blank lines are ignored."""
 
     name = "json"
     title = "NDJSON"
@@ -109,7 +112,7 @@ class NdjsonDecoder(Decoder):
         return bool(newline) and rest.lstrip().startswith("{") and is_object(first.encode())
 
     def may_be(self, head: bytes) -> bool:
-        # The head may hold one object, or the start of a first line that is longer than the head.
+        # The first line may be longer than the head.
         text = text_of(head)
         return text.startswith("{") and "\n" not in text
 
@@ -122,12 +125,12 @@ class NdjsonDecoder(Decoder):
 
 
 def reason(error: Exception) -> str:
-    """Short text of a JSON decoding error."""
+    """Return a short reason for one of `JSON_ERRORS`."""
     return TOO_DEEP if isinstance(error, RecursionError) else str(error).removeprefix("JSON is malformed: ")
 
 
 def is_object(line: bytes) -> bool:
-    """Whether the line is a complete JSON object. Then the next line is another document."""
+    """Whether the line is a complete JSON object."""
     body = line.removeprefix(BOM).strip()
     try:
         return body.startswith(b"{") and bool(msgspec.json.decode(body, type=msgspec.Raw))
@@ -136,16 +139,16 @@ def is_object(line: bytes) -> bool:
 
 
 def is_dense(array: bytes) -> bool:
-    """Whether splitting the array in one call could create an object for every few bytes. No array of receipts does."""
+    """Whether an array has too many elements to split it in one call. An array of receipts never has."""
     return array.count(b",") * _DENSE_COMMA_BYTES > len(array)
 
 
 def lines(
     source: BinaryIO, limit_bytes: int, already_read: Sequence[bytes] = ()
 ) -> Iterator[tuple[int, bytes | Unreadable]]:
-    """Read the lines of a source with their numbers from 1. A line over the limit becomes a fault and is not held.
+    """Yield the lines of a source with their line numbers. A line with more than `limit_bytes` bytes is `Unreadable`.
 
-    `already_read` has the lines that the caller has read with `source.readline(limit_bytes + 2)`.
+    `already_read` has the first lines, if the caller has read them with `source.readline(limit_bytes + 2)`.
     """
     for number, line in enumerate(chain(already_read, iter(lambda: source.readline(limit_bytes + 2), b"")), 1):
         if len(line) <= limit_bytes or line.endswith(b"\n"):
@@ -163,7 +166,7 @@ def _bad_array(why: str, payload: bytes, where: str = "") -> Unreadable:
 
 
 def _decode_stream(payload: bytes, source: BinaryIO, limit_bytes: int) -> Iterator[Decoded]:
-    """Decode a sequence of arrays and objects of any total size."""
+    """Decode a sequence of arrays and objects. The sequence may be larger than the memory."""
     values, inside = ValueReader(payload, source, limit_bytes), False
     while values.peek():
         if values.skip(_END if inside else _START):
@@ -178,71 +181,71 @@ def _decode_stream(payload: bytes, source: BinaryIO, limit_bytes: int) -> Iterat
 
 
 class ValueReader:
-    """Reads JSON values one by one from a source of any size. It holds one window and one value.
+    """Reads JSON values from a source of any size, one after the other. It holds one window of the source.
 
-    Bytes that are not UTF-8 are kept as they are. Validation reports them.
+    The values keep bytes that are not UTF-8. Validation reports these bytes.
     """
 
     def __init__(self, payload: bytes, source: BinaryIO, limit_bytes: int) -> None:
-        """`payload` is the part of the source that the caller has read."""
+        """`payload` has the first bytes of the source, which the caller has read."""
         self._source = source
         self._already_read = io.BytesIO(payload.removeprefix(BOM))
         self._limit_bytes = limit_bytes
         self._utf8 = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._text = ""
-        self._at = self._dropped_chars = 0
+        self._position = self._dropped_chars = 0
         self._ended = False
 
     def peek(self) -> str:
-        """The next character other than white space and commas. Empty at the end of the source."""
+        """Skip white space and commas, and return the next character. Return an empty text at the end of the source."""
         while True:
-            found = _GAP.match(self._text, self._at)
-            self._at = found.end() if found else self._at
-            if self._at < len(self._text) or not self._fill():
-                return self._text[self._at : self._at + 1]
+            found = _GAP.match(self._text, self._position)
+            self._position = found.end() if found else self._position
+            if self._position < len(self._text) or not self._fill():
+                return self._text[self._position : self._position + 1]
 
     def skip(self, pattern: re.Pattern[str]) -> bool:
-        """Skip a match of the pattern here. The pattern sees at least `_LOOK_AHEAD_CHARS` characters."""
-        while len(self._text) - self._at < _LOOK_AHEAD_CHARS and self._fill():
+        """Skip a match of the pattern at the position. A match has at most `_LOOK_AHEAD_CHARS` characters."""
+        while len(self._text) - self._position < _LOOK_AHEAD_CHARS and self._fill():
             pass
-        found = pattern.match(self._text, self._at)
-        self._at = found.end() if found else self._at
+        found = pattern.match(self._text, self._position)
+        self._position = found.end() if found else self._position
         return found is not None
 
     def read(self) -> bytes | Unreadable:
-        """Read the value at this position. After a broken or too large value the reader cannot continue."""
+        """Read the value at the position. After an `Unreadable`, the reader cannot continue."""
         while True:
-            end, why = self._at, f"a value takes more than {self._limit_bytes} bytes"
+            end, why = self._position, f"a value takes more than {self._limit_bytes} bytes"
             try:
-                _, end = _SCAN(self._text, self._at)
+                _, end = _SCAN(self._text, self._position)
             except json.JSONDecodeError as error:
-                # An error past the limit may only be the end of the text in this window.
-                why = error.msg if error.pos <= self._at + self._limit_bytes else why
+                # Beyond the size limit, the error may come from the end of the window.
+                why = error.msg if error.pos <= self._position + self._limit_bytes else why
             except RecursionError:
                 why = TOO_DEEP
-            if end > self._at and (end + _UNDECIDED_CHARS < len(self._text) or self._ended):
-                value, self._at = self._text[self._at : end], end
+            if end > self._position and (end + _UNDECIDED_CHARS < len(self._text) or self._ended):
+                value, self._position = self._text[self._position : end], end
                 return value.encode("utf-8", "surrogateescape")
-            if self._ended or len(self._text) - self._at > self._limit_bytes:
-                original = self._text[self._at :].encode("utf-8", "surrogateescape")[: self._limit_bytes]
+            if self._ended or len(self._text) - self._position > self._limit_bytes:
+                original = self._text[self._position :].encode("utf-8", "surrogateescape")[: self._limit_bytes]
                 return _bad_array(why, original, self._where)
             self._fill()
 
     def missing_end(self) -> Unreadable:
-        """Fault for an array that is not closed, as in a truncated file."""
+        """Return a fault for an array that is not closed, as in a truncated file."""
         return _bad_array("the array is not closed", b"", self._where)
 
     @property
     def _where(self) -> str:
-        return f"character {self._dropped_chars + self._at}"
+        return f"character {self._dropped_chars + self._position}"
 
     def _fill(self) -> bool:
-        """Read the next window and drop the text before the position. False at the end of the source."""
+        """Read another window and drop the text before the position. Return False at the end of the source."""
         if self._ended:
             return False
         read = self._already_read.read(_WINDOW_BYTES) or self._source.read(_WINDOW_BYTES)
         self._ended = not read
-        rest = self._text[self._at :]
+        rest = self._text[self._position :]
         self._text = rest + self._utf8.decode(read, self._ended)
-        self._dropped_chars, self._at = self._dropped_chars + self._at, 0
+        self._dropped_chars, self._position = self._dropped_chars + self._position, 0
         return not self._ended

@@ -1,4 +1,4 @@
-"""Registry of the formats, built-in and from other packages: finds a decoder by media type, file name or content."""
+"""The registry of formats. It finds the decoder for a media type, a file name or a content."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from tillstream.formats.square.decoder import SquareDecoder
 from tillstream.formats.xml import XmlDecoder
 
 ENTRY_POINT_GROUP = "tillstream.formats"
-"""Entry point group in which other packages register subclasses of `Decoder`."""
+"""The entry point group in which other packages register subclasses of `Decoder`."""
 
 BUILT_IN: tuple[type[Decoder], ...] = (
     JsonDecoder, NdjsonDecoder, XmlDecoder, CsvDecoder, FormDecoder, SquareDecoder, PoslogDecoder, EnvelopeDecoder,
 )  # fmt: skip
-"""The built-in formats in the order of the docs. If several recognise a payload, the last one wins: it is narrower."""
+"""The built-in formats in the order of the docs. If several formats recognise a payload, the last format wins."""
 
 CHARSETS = frozenset({"", "utf-8", "utf8", "us-ascii"})
 _CACHED_HEADERS = 1_000
 
 
 class Formats:
-    """The decoders of all formats."""
+    """The decoders of all formats in this installation."""
 
     def __init__(self, decoders: Sequence[Decoder]) -> None:
         self._decoders = list(decoders)
@@ -41,16 +41,16 @@ class Formats:
         return iter(self._decoders)
 
     def copy(self) -> Formats:
-        """Create new decoders of the same formats, for another thread."""
+        """Create decoders of the same formats for another thread."""
         return Formats([type(decoder)(decoder.settings) for decoder in self])
 
     @property
     def media_types(self) -> list[str]:
-        """All media types but the `+suffix` ones, for the answer to an unknown type."""
+        """All media types without the `+suffix` patterns."""
         return [media_type for media_type in self._by_type if not media_type.startswith("+")]
 
     def decoder(self, content_type: str) -> Decoder | None:
-        """Find the decoder for a `Content-Type` header. Letter case and parameters other than `charset` don't matter."""
+        """Find the decoder for a `Content-Type` header. Of its parameters, only `charset` matters."""
         media_type = _media_type(content_type)
         found = self._by_type.get(media_type)
         if found is None and media_type.startswith("application/"):
@@ -58,18 +58,18 @@ class Formats:
         return found
 
     def recognised(self, payload: bytes) -> Decoder | None:
-        """Find the decoder that recognises the content of a payload."""
+        """Find the decoder that recognises the start of a payload."""
         head = payload[:HEAD_BYTES]
         return next((decoder for decoder in reversed(self._decoders) if decoder.recognises(head)), None)
 
     def of_file(self, name: str, head: bytes) -> Decoder | None:
-        """Find the decoder of a file by its content, or by its suffix if the content proves nothing."""
+        """Find the decoder of a file by its first bytes. The suffix of its name decides if the bytes fit several formats."""
         ending = PurePath(name).suffix.lower()
         named = next((decoder for decoder in self._decoders if ending and ending in decoder.suffixes), None)
         return named if named is not None and named.may_be(head) else self.recognised(head) or named
 
     def named(self, media_type_or_suffix: str) -> Decoder | None:
-        """Find the decoder that a person names as `csv`, `.csv` or `text/csv`."""
+        """Find the decoder for a name that a user enters, such as `csv`, `.csv` or `text/csv`."""
         wanted = media_type_or_suffix.lower()
         by_suffix = (each for each in self._decoders if f".{wanted.removeprefix('.')}" in each.suffixes)
         return self.decoder(wanted) if "/" in wanted else next(by_suffix, None)
@@ -77,14 +77,14 @@ class Formats:
 
 @lru_cache(maxsize=_CACHED_HEADERS)
 def _media_type(content_type: str) -> str:
-    """The media type of a `Content-Type` header. Empty if the charset is not UTF-8."""
+    """Return the media type of a `Content-Type` header. It is empty if the charset is not UTF-8."""
     media_type, *parameters = [part.strip() for part in content_type.lower().split(";")]
     named = dict(parameter.partition("=")[::2] for parameter in parameters)
     return media_type.lstrip("+") if named.get("charset", "").strip('"') in CHARSETS else ""
 
 
 def load(settings: Settings) -> Formats:
-    """Load all formats of this installation. Raises `FormatError` if the format of a package cannot be used."""
+    """Load all formats of this installation. Raises `FormatError` if a format of another package cannot be loaded."""
     decoders: list[Decoder] = [kind(settings) for kind in BUILT_IN]
     plugins = sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda each: each.name)
     return Formats([*decoders, *(_load_plugin(entry.name, entry.load, settings) for entry in plugins)])

@@ -1,4 +1,4 @@
-"""XML receipts whose elements have the names of the canonical receipt. POSLog documents are decoded as POSLog."""
+"""XML: receipts with the field names of the canonical receipt as element names. A POSLog is decoded as POSLog."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tillstream.formats.xml_records import XmlRecord, XmlRecordReader, element_t
 RECORD = "receipt"
 _ROOTS = frozenset({RECORD, "receipts"})
 
-# Documents in UTF-16 and UTF-32 are recognised so that their fault can name the encoding.
+# Documents in UTF-16 and UTF-32 are recognised as XML. Their fault names the encoding.
 _WIDE_ENCODINGS = (b"\xff\xfe<\0", b"\xfe\xff\0<", b"<\0?\0", b"\0<\0?", b"<\0\0\0", b"\0\0\0<")
 _DEPTH_LIMIT = 32
 
@@ -23,20 +23,20 @@ _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 _TRUE = frozenset({"true", "1"})
 
 _LISTS = {"lines": LINES, "line": LINES, "settlements": SETTLEMENTS, "settlement": SETTLEMENTS}
-"""The parts that are lists, by the names of their elements. A list has one element, or one for each of its items."""
+"""The parts that are lists, by the names of the elements that may contain them or one of their items."""
 
 
 class XmlDecoder(Decoder):
-    """Decoder of one `<receipt>`, or of several in `<receipts>`."""
+    """The format with one `<receipt>`, or several in `<receipts>`."""
 
     name = "xml"
     title = "XML"
     help = (
         "One `<receipt>`, or several in `<receipts>`. The elements have the names of the JSON receipt. `<lines>` has a "
-        "`<line>` for each line, or occurs once per line; `<settlements>` has a `<settlement>` for each payment. "
-        "Amounts have a decimal point, and an empty amount is left out. Namespaces and attributes are ignored. The "
-        "encoding is UTF-8, or an eight-bit encoding that the XML declaration names. A DTD is refused. A POSLog is "
-        "recognised and decoded as one."
+        "`<line>` for each line, or occurs once per line. `<settlements>` has a `<settlement>` for each payment. "
+        "Amounts have a decimal point. Empty amounts, namespaces and attributes are ignored. The encoding is UTF-8, or "
+        "an eight-bit encoding that the XML declaration names. A document with a DTD is rejected. A POSLog is "
+        "recognised and decoded as POSLog."
     )
     media_types = ("application/xml", "text/xml", "+xml")
     suffixes = (".xml",)
@@ -108,7 +108,7 @@ def _receipt(element: Element) -> dict[str, Any]:
 
 
 def _items(element: Element, part: str) -> list[Element]:
-    """The items of a list: the children of the element, or the element itself if it is an item."""
+    """Return the items of a list: the children of the element, or the element if it is itself an item."""
     children = list(element)
     if not children:
         return [element] if element_text(element) else []
@@ -119,9 +119,9 @@ def _items(element: Element, part: str) -> list[Element]:
 
 
 def _value(element: Element, fields: Mapping[str, Field] | None = None, depth: int = _DEPTH_LIMIT) -> Any:
-    """The value of an element: a text, or an object if the element has children. Raises `RecursionError`.
+    """Convert an element to a text, or to an object if it has children. Raises `RecursionError`.
 
-    `fields` are the known fields of a line, a settlement or the totals, which are objects even if they are empty.
+    `fields` has the known fields of a line, a settlement or the totals. Such an element is an object even if it is empty.
     """
     if not len(element) and (fields is None or element_text(element)):
         return None if element.get(_NIL) in _TRUE else element.text or ""
@@ -139,11 +139,11 @@ def _value(element: Element, fields: Mapping[str, Field] | None = None, depth: i
 
 
 class _Repeated(list[Any]):
-    """The values of a name that occurs more than once."""
+    """The values of elements with the same name."""
 
 
 def _add(found: dict[str, Any], name: str, value: Any) -> None:
-    """Add a member. A repeated name gets a list of its values, and None is left out."""
+    """Add a member to an object. The values of a repeated name become a list. None is ignored."""
     if value is None:
         return
     if name not in found:

@@ -111,7 +111,7 @@ class XmlRecordReader:
         self._source = source
         self._limit_bytes = limit_bytes
         self._window = b""
-        self._at = 0
+        self._position = 0
         self._dropped_bytes = 0
         self._ended = False
         self._encoding = "utf-8"
@@ -146,9 +146,9 @@ class XmlRecordReader:
                 elif tag["name"].rpartition(b":")[2] == tags.name:
                     yield from self._read_record(tags, tag)
                 elif tag["attributes"].endswith(b"/"):
-                    self._at += len(tag[0])
+                    self._position += len(tag[0])
                 else:
-                    self._enter(tag)
+                    self._open_element(tag)
         except _Ended as ended:
             yield ended.fault
             return
@@ -157,13 +157,13 @@ class XmlRecordReader:
 
     def fault(self, error: str, hint: str, size: int | None = None) -> Unreadable:
         """Reject the next `size` bytes of the document, or all bytes in the window."""
-        end = self._at + min(self._limit_bytes, self._unread_bytes if size is None else size)
+        end = self._position + min(self._limit_bytes, self._unread_bytes if size is None else size)
         where = f"record {self._record_number}" if self._record_number else ""
-        return Unreadable.because(error, hint, self._window[self._at : end], where)
+        return Unreadable.because(error, hint, self._window[self._position : end], where)
 
     @property
     def _unread_bytes(self) -> int:
-        return len(self._window) - self._at
+        return len(self._window) - self._position
 
     def _decode(self, name: bytes) -> str:
         return name.decode(self._encoding, "replace")
@@ -174,8 +174,8 @@ class XmlRecordReader:
             return False
         more = read_up_to(WINDOW_BYTES, self._source)
         self._ended = len(more) < WINDOW_BYTES
-        self._dropped_bytes += self._at
-        self._window, self._at = self._window[self._at :] + more, 0
+        self._dropped_bytes += self._position
+        self._window, self._position = self._window[self._position :] + more, 0
         return bool(more)
 
     def _read_prolog(self) -> None:
@@ -184,8 +184,8 @@ class XmlRecordReader:
             pass
         if self._window.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in self._window[:4]:
             raise _Ended(self.fault("its charset is UTF-16 or UTF-32", "send it in UTF-8"))
-        self._at = len(BOM) if self._window.startswith(BOM) else 0
-        text = self._window[self._at : self._at + _TAG_LIMIT_BYTES].lstrip(_SPACE)
+        self._position = len(BOM) if self._window.startswith(BOM) else 0
+        text = self._window[self._position : self._position + _TAG_LIMIT_BYTES].lstrip(_SPACE)
         if text and not text.startswith(b"<"):
             raise _Ended(self.fault(f"not XML: it begins with {ascii(text[:8])[1:]}", _NOT_XML_HINT))
         if declared := _DECLARED_ENCODING.match(text):
@@ -200,21 +200,21 @@ class XmlRecordReader:
         """
         while self._tags_between_records < _TAGS_BETWEEN_RECORDS_LIMIT:
             self._tags_between_records += 1
-            at = self._window.find(b"<", self._at)
-            at = at if at >= 0 else len(self._window)
-            if not self._open and self._window[self._at : at].strip(_SPACE):
+            start = self._window.find(b"<", self._position)
+            start = start if start >= 0 else len(self._window)
+            if not self._open and self._window[self._position : start].strip(_SPACE):
                 raise _Ended(self.fault("there is text after the end of the document", "send one document"))
-            self._at = at
+            self._position = start
             if self._unread_bytes < _LONGEST_SECTION_START and self._read_more():
                 continue
             if not self._unread_bytes:
                 return None
-            if self._window.startswith((b"<!", b"<?"), self._at):
+            if self._window.startswith((b"<!", b"<?"), self._position):
                 self._skip_section()
-            elif end_tag := _END_TAG.match(self._window, self._at):
-                self._leave(end_tag[1])
-                self._at = end_tag.end()
-            elif tag := _START_TAG.match(self._window, self._at):
+            elif end_tag := _END_TAG.match(self._window, self._position):
+                self._close(end_tag[1])
+                self._position = end_tag.end()
+            elif tag := _START_TAG.match(self._window, self._position):
                 return tag
             elif self._unread_bytes > _TAG_LIMIT_BYTES or not self._read_more():
                 return self._skip_broken_tag(tags)
@@ -222,29 +222,30 @@ class XmlRecordReader:
 
     def _skip_section(self) -> None:
         """Skip a comment, CDATA section or processing instruction. Raises `_Ended` for a DTD or a missing end."""
-        start = _SECTION_START.match(self._window, self._at)
+        start = _SECTION_START.match(self._window, self._position)
         if start is None:
             raise self._dtd()
-        end, self._at = _SECTIONS[start[0]], start.end()
-        while (at := self._window.find(end, self._at)) < 0:
-            self._at = max(self._at, len(self._window) - len(end) + 1)
+        end, self._position = _SECTIONS[start[0]], start.end()
+        while (at := self._window.find(end, self._position)) < 0:
+            self._position = max(self._position, len(self._window) - len(end) + 1)
             if not self._read_more():
                 raise _Ended(self.fault(f"the document is cut off before {end.decode()}", _TRUNCATED_HINT))
-        self._at = at + len(end)
+        self._position = at + len(end)
 
     def _dtd(self) -> _Ended:
         return _Ended(self.fault("it has a DTD or entity declarations, which are not accepted", _DTD_HINT))
 
     def _skip_broken_tag(self, tags: _RecordTags | None) -> Unreadable:
         """Move from a broken tag to the next record in the window. Raises `_Ended` if there is no record."""
-        found = tags.start.search(self._window, self._at + 1) if tags else None
-        fault = self.fault("it is not well-formed: a tag is broken", _BROKEN_HINT, found and found.start() - self._at)
+        found = tags.start.search(self._window, self._position + 1) if tags else None
+        size = found and found.start() - self._position
+        fault = self.fault("it is not well-formed: a tag is broken", _BROKEN_HINT, size)
         if found is None:
             raise _Ended(fault)
-        self._at = found.start()
+        self._position = found.start()
         return fault
 
-    def _enter(self, tag: re.Match[bytes]) -> None:
+    def _open_element(self, tag: re.Match[bytes]) -> None:
         """Open an element that is not a record. Raises `_Ended` if a limit is exceeded."""
         if len(self._open) == _DEPTH_LIMIT:
             raise _Ended(self.fault("it is nested too deeply", _NOT_XML_HINT))
@@ -256,9 +257,9 @@ class XmlRecordReader:
                 error = f"its namespace declarations take more than {_NAMESPACES_LIMIT_BYTES} bytes"
                 raise _Ended(self.fault(error, _NOT_XML_HINT))
         self._open.append(_OpenElement(tag["name"], context))
-        self._at += len(tag[0])
+        self._position += len(tag[0])
 
-    def _leave(self, name: bytes) -> None:
+    def _close(self, name: bytes) -> None:
         """Close the innermost element with this name and all elements inside it."""
         for depth in range(len(self._open) - 1, -1, -1):
             if self._open[depth].name == name:
@@ -273,16 +274,16 @@ class XmlRecordReader:
         if not tag["attributes"].endswith(b"/"):
             size, next_record = self._measure(tags, size)
         if 0 < size <= self._limit_bytes:
-            original = self._window[self._at : self._at + size]
-            self._at += size
+            original = self._window[self._position : self._position + size]
+            self._position += size
             context = self._decode(self._open[-1].context) if self._open else ""
             yield parse_record(original, f"record {self._record_number}", context, self._encoding)
         elif next_record:
             yield self.fault("not closed before the next record begins", _BROKEN_HINT, next_record)
-            self._at += next_record
+            self._position += next_record
         elif self._unread_bytes > self._limit_bytes:
             yield self.fault(f"the record has more than {self._limit_bytes} bytes", LIMIT_HINT)
-            self._at += size or len(tag[0])
+            self._position += size or len(tag[0])
             if not size:
                 self._skip_to_record_tag(tags)
         else:
@@ -296,10 +297,10 @@ class XmlRecordReader:
         """
         depth, next_record = 1, 0
         while at <= self._limit_bytes:
-            token = tags.inside.search(self._window, self._at + at)
+            token = tags.inside.search(self._window, self._position + at)
             end = self._token_end(token) if token else None
             if token is None or end is None:
-                at = token.start() - self._at if token else max(at, self._unread_bytes - tags.longest)
+                at = token.start() - self._position if token else max(at, self._unread_bytes - tags.longest)
                 if self._unread_bytes > self._limit_bytes or not self._read_more():
                     break
                 continue
@@ -307,16 +308,16 @@ class XmlRecordReader:
                 depth -= 1
             elif token[1] is not None and not self._window.endswith(b"/>", 0, end):
                 depth += 1
-                next_record = next_record or token.start() - self._at
+                next_record = next_record or token.start() - self._position
                 if self._dropped_bytes + token.start() < self._no_nesting_until:
                     return 0, next_record
-            at = end - self._at
+            at = end - self._position
             if depth == 0:
                 return at, 0
         if not next_record and self._ended and self._unread_bytes <= self._limit_bytes:
             # A section without an end may hide other records.
-            found = tags.start.search(self._window, self._at + 1)
-            next_record = found.start() - self._at if found else 0
+            found = tags.start.search(self._window, self._position + 1)
+            next_record = found.start() - self._position if found else 0
         if next_record:
             self._no_nesting_until = self._dropped_bytes + len(self._window)
         return 0, next_record
@@ -343,16 +344,16 @@ class XmlRecordReader:
     def _skip_to_record_tag(self, tags: _RecordTags) -> None:
         """Skip the content of an oversized record: move to its end tag or to the next record."""
         while True:
-            token = tags.inside.search(self._window, self._at)
+            token = tags.inside.search(self._window, self._position)
             if token is not None:
-                self._at = token.start()
+                self._position = token.start()
                 if token[1] is not None:
                     return
                 self._skip_section()
                 continue
-            self._at = max(self._at, len(self._window) - tags.longest)
+            self._position = max(self._position, len(self._window) - tags.longest)
             if not self._read_more():
-                self._at = len(self._window)
+                self._position = len(self._window)
                 self._open.clear()
                 return
 

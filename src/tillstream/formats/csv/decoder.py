@@ -1,4 +1,7 @@
-"""CSV: a table with a row for each line of a receipt. Every row repeats the receipt's own fields."""
+"""CSV: groups the rows of a table into receipts.
+
+A row is one line of a receipt. Every row repeats the fields of the receipt and its totals.
+"""
 
 from __future__ import annotations
 
@@ -15,30 +18,30 @@ from tillstream.receipt.model import PERSONAL, Fault
 from tillstream.receipt.validation import ITEMS_LIMIT
 
 ROWS_LIMIT = 2 * ITEMS_LIMIT
-"""Maximum number of rows of one receipt: enough for all the lines and payments that a receipt may have."""
+"""The maximum number of rows of a receipt. Each of its lines and payments may have a row."""
 
-# JSON repeats the names of the columns in every row, so the JSON of a receipt may be this much larger than its limit.
+# The JSON of a receipt repeats the names of the columns for every row. It may be this many times the size limit.
 _JSON_EXPANSION_LIMIT = 8
 _FAULTS_LIMIT = 20
 _UNASSIGNED_ROWS_LIMIT = 100
 
 
 class CsvDecoder(Decoder):
-    """Decoder of a table with a header."""
+    """The format with a table, whose header names the columns."""
 
     name = "csv"
     title = "CSV"
     help = (
-        "A table in UTF-8. The first line names the columns; the delimiter is `,`, `;` or a tab. A row is one line of "
+        "A table in UTF-8. The first line names the columns. The delimiter is `,`, `;` or a tab. A row is one line of "
         "a receipt and repeats the receipt's own fields. Consecutive rows with the same `storeID`, `terminalID`, "
         "`cashReceiptID` and `date` are one receipt. Columns of the receipt have the names of the JSON "
         "(`cashReceiptID`, `date`, …). Columns of its totals are `documentTotal.grossTotal` or just `grossTotal`, "
         "columns of its lines are `lines.productCode` and so on, and columns of its payments are "
-        "`settlements.paymentMechanism` and `settlements.settlementAmount`. Each row in which the latter are filled "
-        f"has one payment. Required are {', '.join(f'`{name}`' for name in REQUIRED)}. Empty cells are ignored, and "
-        "columns with other names are kept as text. Amounts have a decimal point, or a decimal comma. Between commas, "
-        'a `"1,50"` is one and a half; a `"1,500"` is ambiguous and refused. Spaces around a cell are ignored, except '
-        "in quotes. A receipt with a bad row is refused as a whole; other receipts are not affected."
+        "`settlements.paymentMechanism` and `settlements.settlementAmount`. A row with a payment fills these columns. "
+        f"Required are {', '.join(f'`{name}`' for name in REQUIRED)}. Empty cells are ignored. Columns with other names "
+        'become text fields. Amounts have a decimal point or a decimal comma. If the delimiter is a comma, `"1,50"` is '
+        'one and a half, but `"1,500"` is ambiguous and rejected. Spaces around a cell are ignored, except in quotes. '
+        "A bad row makes its receipt invalid, but affects no other receipt."
     )
     media_types = ("text/csv", "application/csv")
     suffixes = (".csv",)
@@ -77,12 +80,12 @@ class CsvDecoder(Decoder):
 
 
 class _ReceiptRows:
-    """The rows of one receipt."""
+    """Collects the rows of one receipt."""
 
     def __init__(self, header: Header, key: Sequence[str], limit_bytes: int) -> None:
         self.key = key
         self.consistent = True
-        """Whether all rows repeat the receipt's own fields with the same texts."""
+        """Whether the repeated cells have the same texts in all rows."""
         self._rows: list[Row] = []
         self._lines: list[str] = []
         self._settlements: list[str] = []
@@ -92,7 +95,7 @@ class _ReceiptRows:
         self._rows_limit = min(ROWS_LIMIT, _JSON_EXPANSION_LIMIT * limit_bytes // len(header.line))
 
     def add(self, row: Row, line: str = "", settlement: str = "") -> None:
-        """Add a row with the JSON of its line and settlement. Rows beyond the limit are dropped."""
+        """Add a row with the JSON of its line and settlement. Rows over the limits are ignored."""
         if self._size_bytes > self._limit_bytes or len(self._rows) > self._rows_limit:
             return
         self._rows.append(row)
@@ -103,7 +106,7 @@ class _ReceiptRows:
             self._settlements.append(settlement)
 
     def decode(self) -> Decoded:
-        """Decode the receipt."""
+        """Return the receipt, or its faults."""
         header, rows = self._header, self._rows
         original = header.line + b"".join([row.raw for row in rows])
         faults = self._faults()
@@ -114,7 +117,7 @@ class _ReceiptRows:
         return Record(receipt_json(receipt, total, self._lines, self._settlements), original)
 
     def _faults(self) -> list[tuple[int, Fault]]:
-        """Faults with their line numbers."""
+        """Return the faults of the receipt with their line numbers."""
         faults = [(row.number, row.fault) for row in self._rows if row.fault is not None]
         if not faults and not self.consistent:
             faults = list(islice(self._contradictions(), _FAULTS_LIMIT))
@@ -125,7 +128,7 @@ class _ReceiptRows:
         return faults
 
     def _contradictions(self) -> Iterator[tuple[int, Fault]]:
-        """Find rows that do not repeat the receipt's own fields. Fills empty cells of the first row from the others."""
+        """Yield a fault for each repeated cell that differs from an earlier row. Empty cells of the first row are filled."""
         first, repeated = self._rows[0].cells, self._header.repeated
         for row in self._rows:
             for field, index in zip(repeated.fields, repeated.indexes, strict=True):
@@ -142,7 +145,7 @@ class _ReceiptRows:
 
 
 def _is_same_amount(one: str, other: str) -> bool:
-    """Whether two texts are the same amount: `5.0` and `5,00`."""
+    """Whether two texts are the same amount, such as `5.0` and `5,00`."""
     first, second = amount(amount_json(one)), amount(amount_json(other))
     return isinstance(first, Decimal) and first == second
 
@@ -150,8 +153,8 @@ def _is_same_amount(one: str, other: str) -> bool:
 class _RowGrouper:
     """Groups consecutive rows with the same key into receipts.
 
-    A bad row between two rows of a receipt belongs to it, and so does a bad row next to a receipt with the same key.
-    All other bad rows are faults of their own. Until that is clear, they are unassigned.
+    A bad row belongs to a receipt if it has the same key and is next to the rows of the receipt, or if it is between
+    two rows of the receipt. Any other bad row becomes a separate fault. Bad rows are unassigned until the next good row.
     """
 
     def __init__(self, header: Header, limit_bytes: int) -> None:
@@ -162,7 +165,7 @@ class _RowGrouper:
         self._unassigned: list[Row] = []
 
     def receipts(self, blocks: Iterator[list[Row]]) -> Iterator[Decoded]:
-        """Decode all receipts in order."""
+        """Yield all receipts and faults in order. A block has rows without faults, or one row with a fault."""
         for block in blocks:
             if block[0].fault is not None:
                 yield from self._add_bad(block[0])
@@ -180,12 +183,12 @@ class _RowGrouper:
         yield from self._release_unassigned()
 
     def _key(self, row: Row) -> list[str]:
-        """Key of a row. Empty if the row is too short to have it."""
+        """Return the key of a row. It is empty if the row has too few cells."""
         key = self._header.key
         return key.select(row.cells) if max(key.indexes) < len(row.cells) else []
 
     def _add(self, row: Row, repeated_cells: Sequence[str], line: str, settlement: str) -> Iterator[Decoded]:
-        """Add a row whose repeated cells differ from those of the row before it."""
+        """Add a row whose repeated cells differ from the previous row."""
         key = self._key(row)
         if not any(key):
             if any(row.cells):
@@ -212,7 +215,7 @@ class _RowGrouper:
     def _add_bad(self, row: Row) -> Iterator[Decoded]:
         """Add a bad row to the current receipt or to the unassigned rows.
 
-        A row without a key that has a line or a payment belongs to the current receipt.
+        A row without a key belongs to the current receipt if it has a line or a payment.
         """
         header, key = self._header, self._key(row)
         continues = len(row.cells) == header.width and not any(key)
@@ -227,7 +230,7 @@ class _RowGrouper:
             yield from self._release_unassigned()
 
     def _release_unassigned(self) -> Iterator[Decoded]:
-        """Yield each unassigned row as a fault of its own."""
+        """Yield a separate fault for each unassigned row."""
         for row in self._unassigned:
             if row.fault is not None:
                 original = (self._header.line + row.raw)[: self._limit_bytes]

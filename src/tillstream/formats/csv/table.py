@@ -1,6 +1,6 @@
-"""The table of a CSV source: its header, which maps columns to the fields of a receipt, and its rows.
+"""The table of a CSV file: the header, which maps columns to fields of a receipt, and the rows.
 
-Quoted cells may have line breaks in them. A bad row affects no other row.
+Quoted cells may contain line breaks. A bad row affects no other row.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ T = TypeVar("T")
 
 DELIMITERS = (",", ";", "\t")
 REQUIRED = ("cashReceiptID", "storeID", "date", "documentTotal.grossTotal")
-"""Paths of the fields that every receipt needs."""
+"""The paths of the fields that every table must have."""
 
 KEY = ("storeID", "terminalID", "cashReceiptID", "date")
-"""Paths of the fields that consecutive rows of one receipt have in common."""
+"""The paths of the fields that identify a receipt. Consecutive rows with the same values belong to one receipt."""
 
 ROW_LINES = 1_000
-"""Maximum number of lines of one row, which may have line breaks in its cells."""
+"""The maximum number of lines of a row. A row with line breaks in its cells has several lines."""
 
 _HEADER_HINT = f"the first line must name the columns; required are {', '.join(REQUIRED)}"
 _PART_HINT = "name a field such as lines.productCode"
 _FAULTS_LIMIT = 20
 _BLOCK_BYTES = 32_768
-# The cache entries are shared out among all columns of a table.
+# All columns of a table share this number of cached texts.
 _CACHED_TEXTS = 100_000
 _CACHED_TEXTS_PER_COLUMN = 4_096
 
@@ -41,22 +41,22 @@ _CACHED_TEXTS_PER_COLUMN = 4_096
 
 
 class Columns(NamedTuple):
-    """A group of columns: their fields, their indexes in a row, and their JSON members."""
+    """Some columns of a table: their fields, their indexes in a row, and their caches of JSON members."""
 
     fields: list[Field]
     indexes: list[int]
     members: list[Members]
 
     def select(self, row: Sequence[T]) -> list[T]:
-        """The cells of these columns in a row, or these columns of a table."""
+        """Select the items at the indexes of these columns."""
         return [row[index] for index in self.indexes]
 
     def row_json(self, row: Sequence[str]) -> str:
-        """The cells of one row as members of a JSON object, each with a trailing comma."""
+        """Write the cells of a row as members of a JSON object, each with a trailing comma."""
         return "".join(map(getitem, self.members, self.select(row)))
 
     def rows_json(self, table: Sequence[Sequence[str]]) -> list[str]:
-        """`row_json` of many rows. `table` has all columns of the table."""
+        """Write many rows like `row_json`. `table` has the cells of all columns, one sequence per column."""
         if not self.indexes:
             return [""] * len(table[0])
         columns = zip(self.members, self.select(table), strict=True)
@@ -65,10 +65,10 @@ class Columns(NamedTuple):
 
 
 class Header(NamedTuple):
-    """A parsed header: its line, the delimiter, the number of columns, and the columns by the parts of a receipt.
+    """A parsed header. `line` has its bytes, `width` is the number of columns.
 
-    `key` has the columns that identify a receipt. `repeated` has the columns of the receipt and its totals, which
-    every row of a receipt repeats.
+    `parts` has the columns of each part of a receipt. `key` has the columns that identify a receipt. `repeated` has the
+    columns of the receipt and its totals, which have the same text in all rows of a receipt.
     """
 
     line: bytes
@@ -80,7 +80,7 @@ class Header(NamedTuple):
 
 
 def split_header(header: str) -> tuple[str, list[str]]:
-    """Find the delimiter that gives the most known names. Returns it with the names."""
+    """Return the delimiter that gives the most names of known fields, and the names of the columns."""
     best: tuple[int, str, list[str]] = (-1, DELIMITERS[0], [])
     for delimiter in DELIMITERS:
         reader = csv.reader((header,), delimiter=delimiter, skipinitialspace=True, strict=True)
@@ -94,7 +94,7 @@ def split_header(header: str) -> tuple[str, list[str]]:
 
 
 def parse_header(line: bytes) -> Header:
-    """Parse the first line of a source. Raises `DecodeError`."""
+    """Parse the header of a table. Raises `DecodeError`."""
     delimiter, names = split_header(_decode(line))
     found = {name: find_field(name) for name in names}
     fields = [field for name in names if (field := found[name]) is not None]
@@ -106,7 +106,7 @@ def parse_header(line: bytes) -> Header:
         for name in names
         if found[name] is None
     ]
-    # Spreadsheets may leave columns without a name at the end; these are ignored.
+    # Columns without a name are ignored. Spreadsheets may add such columns at the end.
     twice = [path for path, count in Counter(paths).items() if path and count > 1]
     faults += [Fault("$", f"the column {path} occurs twice") for path in twice]
     if faults:
@@ -150,7 +150,7 @@ def _decode(line: bytes) -> str:
 
 
 class Row(NamedTuple):
-    """A row: the number of its first line, its bytes, its cells, and its fault. With a fault, the cells are a guess."""
+    """A row: the number of its first line, its bytes and its cells. If it has a fault, its cells are a guess."""
 
     number: int
     raw: bytes
@@ -159,11 +159,11 @@ class Row(NamedTuple):
 
 
 NumberedLine = tuple[int, bytes | Unreadable]
-"""A line with its number from 1, or the fault of a line over the limit, as `tillstream.formats.json.lines` yields it."""
+"""A line number and a line, as `tillstream.formats.json.lines` yields them."""
 
 
 def header_line(numbered_lines: Iterator[NumberedLine]) -> NumberedLine | None:
-    """Return the first line that is not blank, without byte-order mark. None if there is none."""
+    """Return the first line that is not blank, without byte-order mark. Return None if all lines are blank."""
     for number, line in numbered_lines:
         if isinstance(line, Unreadable):
             return number, line
@@ -174,7 +174,7 @@ def header_line(numbered_lines: Iterator[NumberedLine]) -> NumberedLine | None:
 
 
 class RowReader:
-    """Reads the rows below the header of a table with this delimiter and number of columns."""
+    """Reads the rows of a table from the lines below its header."""
 
     def __init__(
         self, numbered_lines: Iterator[NumberedLine], limit_bytes: int, delimiter: str, column_count: int
@@ -184,13 +184,13 @@ class RowReader:
         self._delimiter = delimiter
         self._column_count = column_count
         self._parse = partial(csv.reader, delimiter=delimiter, strict=True, skipinitialspace=True)
-        # Lines that were read but are not part of the block or of the quoted row for which they were read.
+        # Lines that were read, but are not part of a row yet.
         self._unused: deque[NumberedLine] = deque()
 
     def rows(self) -> Iterator[list[Row]]:
-        """Read all rows except blank ones, in blocks.
+        """Yield all rows in blocks. Blank lines are ignored, and a bad row is a separate block.
 
-        A bad row is a block of its own. After it, reading continues with the next line.
+        The line after the first line of a bad row starts the next row.
         """
         while (block := self._block()) or self._unused:
             raw = [line for _, line in block]
@@ -204,7 +204,7 @@ class RowReader:
                     yield [row]
 
     def _block(self) -> list[tuple[int, bytes]]:
-        """Read lines to be parsed together, which is faster. An unreadable line ends the block."""
+        """Read the lines of the next block. An unreadable line ends the block."""
         block: list[tuple[int, bytes]] = []
         size_bytes = 0
         for number, line in self._lines:
@@ -218,7 +218,7 @@ class RowReader:
         return block
 
     def _parse_block(self, lines: list[bytes]) -> list[list[str]]:
-        """The cells of lines that are one row each. Empty if the lines have to be parsed one by one."""
+        """Parse the lines of a block in one call, which is faster. Return an empty list if each line must be parsed alone."""
         try:
             text = b"".join(lines).decode()
         except UnicodeDecodeError:
@@ -244,40 +244,40 @@ class RowReader:
         return Row(number, line, cells, self._wrong_width(number, cells)) if text else None
 
     def _quoted_row(self, number: int, line: bytes) -> Row:
-        taken: list[NumberedLine] = [(number, line)]
+        used: list[NumberedLine] = [(number, line)]
         cells: list[str] = []
         try:
-            cells = next(self._parse(self._texts(taken)))
+            cells = next(self._parse(self._texts(used)))
             fault = self._wrong_width(number, cells)
         except UnicodeDecodeError as error:
-            fault = _not_utf8(error, taken[-1][0])
+            fault = _not_utf8(error, used[-1][0])
         except (csv.Error, StopIteration) as error:
             reason = "a quote is not closed" if "unexpected end" in str(error) else str(error)
             fault = Fault("$", f"line {number}: {reason}", 'double a quote inside a quoted cell: "5"" tart"')
         if fault is not None:
-            self._unused.extendleft(reversed(taken[1:]))
-            whole = cells and len(taken) == 1
-            return Row(number, line, cells if whole else self._guess_cells(line), fault)
-        raw = b"".join(part for _, part in taken if isinstance(part, bytes))
+            self._unused.extendleft(reversed(used[1:]))
+            is_one_line = cells and len(used) == 1
+            return Row(number, line, cells if is_one_line else self._guess_cells(line), fault)
+        raw = b"".join(part for _, part in used if isinstance(part, bytes))
         return Row(number, raw, _strip_unquoted(cells, raw.decode()))
 
-    def _texts(self, taken: list[NumberedLine]) -> Iterator[str]:
-        """The lines of a quoted row for the parser, up to the limits. Appends the further lines to `taken`."""
-        line = taken[0][1]
+    def _texts(self, used: list[NumberedLine]) -> Iterator[str]:
+        """Yield the lines of a quoted row within the limits. All lines after the first are appended to `used`."""
+        line = used[0][1]
         size = 0
         while isinstance(line, bytes):
             yield line.decode()
             size += len(line)
-            if size > self._limit_bytes or len(taken) >= ROW_LINES:
+            if size > self._limit_bytes or len(used) >= ROW_LINES:
                 return
             item = self._unused.popleft() if self._unused else next(self._lines, None)
             if item is None:
                 return
-            taken.append(item)
+            used.append(item)
             line = item[1]
 
     def _guess_cells(self, line: bytes) -> list[str]:
-        """The likely cells of a bad row, from which its receipt may be found."""
+        """Return the likely cells of a bad row. They may identify its receipt."""
         return [cell.strip(' "\r\n') for cell in line.decode(errors="replace").split(self._delimiter)]
 
     def _wrong_width(self, number: int, cells: list[str]) -> Fault | None:
@@ -288,7 +288,7 @@ class RowReader:
 
 
 def _strip_unquoted(cells: list[str], text: str) -> list[str]:
-    """Strip the spaces at the end of cells, except within quotes."""
+    """Strip the spaces at the end of unquoted cells. `text` is the whole row."""
     return [
         cell.rstrip(" ") if cell.endswith(" ") and '"' + cell.replace('"', '""') + '"' not in text else cell
         for cell in cells

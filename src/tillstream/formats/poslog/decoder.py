@@ -1,4 +1,4 @@
-"""ARTS POSLog, the XML transaction log of tills: sales become receipts, other transactions are skipped.
+"""ARTS POSLog, the XML transaction log of tills. Sales become receipts, and other transactions are skipped.
 
 Source of the names and their meaning: NRF ARTS POSLog 2 to 6 and IXRetail, published by the Object Management Group.
 """
@@ -28,7 +28,7 @@ _KINDS = frozenset(
     f"{kind}Transaction"
     for kind in ("Control", "TenderControl", "InventoryControl", "CustomerOrder", "ForeCourt", "Layaway")
 )
-"""Kinds of transactions that are not sales. All others are counted as `other transaction`."""
+"""The skips that are counted by the name of their element. All other skips are counted as `other transaction`."""
 
 _VOIDED, _CANCELLED = "voided transaction", "cancelled transaction"
 _SUSPENDED, _TRAINING = "suspended transaction", "training transaction"
@@ -51,21 +51,22 @@ _LOCAL_DATE_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d*)?"
 
 
 def is_poslog(root: Root) -> bool:
+    """Whether a document with this root element is a POSLog."""
     return root.name in ("POSLog", RECORD) or bool(_NAMESPACE.match(root.namespace))
 
 
 class PoslogDecoder(Decoder):
-    """Decoder of every `Transaction` in a document, at any depth. The root is `POSLog`, often with batches inside."""
+    """The format with a `Transaction` element for each transaction. These elements may be at any depth."""
 
     name = "poslog"
     title = "ARTS POSLog"
     help = (
         "The NRF's XML transaction log of tills, versions 2 to 6. A `RetailTransaction` is a receipt with its `Sale` "
-        "and `Return` lines, itemised rewards and discounts, tenders and totals. The receipt number is the "
-        "`BusinessDayDate` with the `SequenceNumber`. A tax of the whole receipt is split among its lines. Other "
-        "transactions, such as a sign-on, are skipped and counted, and so are voided, cancelled, suspended and "
-        "training transactions. Elements of other namespaces are vendor extensions and ignored, except the rewards of "
-        "NCR. The encoding is UTF-8, or an eight-bit encoding that the XML declaration names. A DTD is refused."
+        "and `Return` lines, rewards, discounts, tenders and totals. The receipt number is the `BusinessDayDate` with "
+        "the `SequenceNumber`. A tax on the total is split among the lines. Other transactions, such as a sign-on, are "
+        "skipped and counted. Voided, cancelled, suspended and training transactions are skipped, too. Elements of "
+        "other namespaces are extensions of a vendor. They are ignored, except the rewards of NCR. The encoding is "
+        "UTF-8, or an eight-bit encoding that the XML declaration names. A document with a DTD is rejected."
     )
     media_types = ("application/vnd.nrf-arts.poslog+xml", "application/poslog+xml", "text/x-poslog")
     suffixes = (".poslog",)
@@ -118,7 +119,7 @@ class PoslogDecoder(Decoder):
             yield from self.decode_records(reader)
 
     def decode_records(self, reader: XmlRecordReader) -> Iterator[Decoded]:
-        """Decode the transactions of a document whose root has been read."""
+        """Decode the transactions of a document. The caller has called `root` of the reader."""
         found = False
         for record in reader.records(RECORD):
             found = True
@@ -151,8 +152,8 @@ class PoslogDecoder(Decoder):
         return Record(encode(body), record.original, day)
 
     def _header(self, transaction: Element, sale: Sale, day: str) -> dict[str, Any]:
-        """The fields of the canonical receipt that identify it."""
-        # Version 6 has the store in `BusinessUnit/UnitID`.
+        """Return the fields that identify the receipt."""
+        # In version 6, the store is in `BusinessUnit/UnitID`.
         units = [child_text(transaction, name) for name in ("RetailStoreID", "BusinessUnit/UnitID", "BusinessUnit")]
         store = next(filter(None, units), "")
         number = child_text(transaction, "SequenceNumber") or child_text(transaction, "TransactionID")
@@ -167,7 +168,7 @@ class PoslogDecoder(Decoder):
         return without_gaps(header)
 
     def _date(self, transaction: Element, receipt_date_time: str, store: str) -> str:
-        """Local time of the receipt: its ReceiptDateTime, or else the closest time that the transaction has."""
+        """Return the local time of the receipt: its `ReceiptDateTime`, or another time of the transaction."""
         names = ("ReceiptDateTime", "EndDateTime", "POSLogDateTime", "BeginDateTime")
         text = receipt_date_time or next(filter(None, (child_text(transaction, name) for name in names)), "")
         if local := _LOCAL_DATE_TIME.fullmatch(text):
@@ -180,16 +181,16 @@ class PoslogDecoder(Decoder):
 
 
 def _remove_namespace(transaction: Element) -> None:
-    """Remove the namespace of the transaction from all tags. All other tags get a `{`."""
+    """Remove the namespace of the transaction from its tags. Tags of other namespaces still start with `{`."""
     namespace = transaction.tag.removesuffix(RECORD)
     if namespace:
         for element in transaction.iter():
-            found = element.tag.startswith(namespace)
-            element.tag = element.tag.removeprefix(namespace) if found else f"{{}}{element.tag}"
+            is_standard = element.tag.startswith(namespace)
+            element.tag = element.tag.removeprefix(namespace) if is_standard else f"{{}}{element.tag}"
 
 
 def _business_day(element: Element | None) -> str:
-    """Business day, YYYY-MM-DD. The element may have a time zone, or the date in a child."""
+    """Return the business day, YYYY-MM-DD, or an empty text. The element may have a time zone or a child with the date."""
     if element is None:
         return ""
     text = element_text(element) or element_text(next(iter(element), None))
@@ -198,7 +199,7 @@ def _business_day(element: Element | None) -> str:
 
 
 def _status(attributes: Mapping[str, str]) -> str:
-    """Why the till does not count a transaction, such as `voided transaction`. Empty if it counts."""
+    """Return the kind of a skip, such as `voided transaction`, for a transaction that does not count as a sale."""
     for name, value in attributes.items():
         if name in _FLAGS and is_true(value):
             return _FLAGS[name]

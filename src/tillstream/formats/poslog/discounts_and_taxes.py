@@ -1,8 +1,8 @@
 """Discounts and taxes of a POSLog: which discounts count, whether amounts include tax, and the tax of each line.
 
-A discount may be a line item of its own, or be given beside the amount of another line. POSLog leaves open whether
-that amount is before or after the discount, and whether amounts include tax. So every interpretation is tried, and the
-interpretation whose lines add up to the total is used. No discount counts twice.
+A discount is a separate line item, or it is an element inside a sold item. The standard does not say whether the
+amount of the item includes this discount, and whether amounts include tax. So `reconcile` tries every interpretation
+and uses the interpretation whose lines add up to the total. No discount counts twice.
 """
 
 from __future__ import annotations
@@ -22,29 +22,28 @@ from tillstream.receipt.amounts import AMOUNT_LIMIT
 from tillstream.receipt.model import Fault
 
 ZERO = Decimal(0)
-REFUNDS = frozenset({"refund", "return", "change"})
-"""Values of the attribute `TypeCode` of amounts that are paid back, in lower case."""
 
+_REFUNDS = frozenset({"refund", "return", "change"})
 _VOIDED = ("VoidFlag", "CancelFlag", "DeleteFlag")
 _TRUE = frozenset({"true", "1"})
 
 
 @dataclass(slots=True)
 class Line:
-    """A line of a POSLog: its canonical fields without amounts, its amount, and its own tax."""
+    """A line of a POSLog. `fields` are the fields of the canonical line without its amounts."""
 
     fields: dict[str, Any]
     amount: Decimal
     tax: Decimal = ZERO
     taxable: bool = True
     price_change: Decimal = ZERO
-    """A discount, which is negative, or a surcharge. Depending on the dialect, `amount` is before or after it."""
+    """A discount, which is negative, or a surcharge. `amount` may include it."""
     is_discount: bool = False
-    """Whether the line is itself a reward or a discount."""
+    """Whether the line is a discount or a reward, and not a sold or returned item."""
 
 
 class Tax(NamedTuple):
-    """A tax of a line or of the whole receipt: its amount, its rate, and the taxed amount. None if not given."""
+    """A tax of a line or of the receipt: its amount, its rate, and the taxed amount. The latter two may be missing."""
 
     amount: Decimal
     percent: Decimal | None
@@ -52,7 +51,7 @@ class Tax(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """The totals of a transaction, None if not given, and whether it says that prices include tax."""
+    """The totals of a sale, which may be missing, and whether the POSLog says that prices include tax."""
 
     gross: Decimal | None = None
     tax: Decimal | None = None
@@ -60,7 +59,7 @@ class Totals(NamedTuple):
 
 
 class _Interpretation(NamedTuple):
-    """One reading of the lines: which lines count, whether their amounts include tax, and the signed totals."""
+    """An interpretation of the lines. The flags say which lines and price changes count, and if amounts include tax."""
 
     lines_total: Decimal
     discount_lines: bool
@@ -71,7 +70,7 @@ class _Interpretation(NamedTuple):
 
     @property
     def gap(self) -> Decimal:
-        """The difference between the gross total and the lines that count."""
+        """The difference between the gross total and the sum of the lines."""
         return abs(self.gross - self.lines_total - (ZERO if self.included else self.tax))
 
 
@@ -79,7 +78,7 @@ class _Interpretation(NamedTuple):
 
 
 def number(name: str, text: str) -> Decimal:
-    """Parse the amount of the element with this name. Raises `DecodeError`."""
+    """Parse the amount of an element with this name. Raises `DecodeError` if the text is not a valid amount."""
     value = amount(text)
     if isinstance(value, Decimal) and abs(value) < AMOUNT_LIMIT:
         return value
@@ -87,18 +86,18 @@ def number(name: str, text: str) -> Decimal:
 
 
 def is_true(text: str) -> bool:
-    """Whether a flag is set."""
+    """Whether the text of a flag means true."""
     return text.strip().lower() in _TRUE
 
 
 def is_voided(element: Element) -> bool:
-    """Whether the till took the element back."""
+    """Whether an element is voided."""
     return any(is_true(element.get(name, "")) for name in _VOIDED)
 
 
 def is_refund(element: Element) -> bool:
-    """Whether the amount of the element is paid back."""
-    return element.get("TypeCode", "").lower() in REFUNDS
+    """Whether an element is a refund. Some tills write refunds without a sign."""
+    return element.get("TypeCode", "").lower() in _REFUNDS
 
 
 def tax(element: Element) -> Tax:
@@ -114,39 +113,36 @@ def tax(element: Element) -> Tax:
 
 
 def prices_include_tax(retail: Element) -> bool:
-    """Whether a flag of the sale says that its prices include tax."""
+    """Whether a flag in the `RetailTransaction` element says that prices include tax."""
     flags = [each.text or "" for each in retail.iter("TaxIncludedInPriceFlag")]
     flags += [each.get("TaxIncludedInTaxableAmountFlag", "") for each in retail.iter("TaxableAmount")]
     return any(map(is_true, flags))
 
 
 def price_change(item: Element) -> Decimal:
-    """The change of the price that is given beside the amount of an item. It is negative for a discount.
-
-    Raises `DecodeError`.
-    """
-    taken = number("ExtendedDiscountAmount", child_text(item, "ExtendedDiscountAmount") or "0")
+    """Return the discount, which is negative, or the surcharge that an item contains. Raises `DecodeError`."""
+    discount = number("ExtendedDiscountAmount", child_text(item, "ExtendedDiscountAmount") or "0")
     modifiers = item.findall("RetailPriceModifier")
     if not modifiers:
-        return -abs(taken)
-    return -(taken or sum((_discount(each) for each in modifiers if not is_voided(each)), ZERO))
+        return -abs(discount)
+    return -(discount or sum((_discount(each) for each in modifiers if not is_voided(each)), ZERO))
 
 
 def discount_line(element: Element) -> Line | None:
-    """Read a `Discount` or `LoyaltyReward` element as a line. None if it has no amount. Raises `DecodeError`."""
+    """Read a `Discount` or `LoyaltyReward` element. Return None if its amount is zero. Raises `DecodeError`."""
     name, value = ("Discount", -_discount(element)) if element.tag == "Discount" else _reward(element)
     return Line({"productDescription": name, "quantity": ZERO}, value, is_discount=True) if value else None
 
 
 def _reward(reward: Element) -> tuple[str, Decimal]:
-    """The name and the amount of a reward in money. The amount of points, messages and summaries is zero.
+    """Return the name and the amount of a reward. The amount is zero for points, messages and summaries.
 
-    Only NCR's extension distinguishes them; most rewards in real logs have it.
+    Only an extension of NCR tells points and summaries from money. Most rewards in real logs have this extension.
     """
-    members = {_local_name(child.tag): element_text(child) for child in reward[::-1]}
+    members = {child.tag.rpartition("}")[2]: element_text(child) for child in reward[::-1]}
     promotion = members.get("PromotionID")
     name, value = f"Promotion {promotion}" if promotion else "Reward", ZERO
-    is_summary = any(_local_name(flag) == "summarizedActivity" and is_true(text) for flag, text in reward.items())
+    is_summary = any(flag.rpartition("}")[2] == "summarizedActivity" and is_true(text) for flag, text in reward.items())
     if is_summary or members.get("RewardCategory", "Monetary") != "Monetary":
         return name, ZERO
     if "ExtendedRewardAmount" not in members:
@@ -157,17 +153,13 @@ def _reward(reward: Element) -> tuple[str, Decimal]:
 
 
 def _discount(element: Element) -> Decimal:
-    """The amount that a discount or price modifier takes off. It is negative for a surcharge."""
+    """Return the amount of a discount or price modifier. It is negative for a surcharge."""
     found = element.find("Amount")
     action = found.get("Action", "").lower() if found is not None else ""
     if found is None or action == "replace":
         return ZERO
     value = abs(number("RetailPriceModifier", element_text(found) or "0"))
     return -value if action == "add" else value
-
-
-def _local_name(name: str) -> str:
-    return name.rpartition("}")[2]
 
 
 # -- reconciliation of the lines with the totals
@@ -178,7 +170,7 @@ def reconcile(
 ) -> tuple[list[dict[str, Any]], dict[str, Decimal]]:
     """Compute the canonical lines and totals.
 
-    If no interpretation adds up to the total, the standard's own is used, which adds tax to the amounts.
+    If no interpretation adds up to the total, the amounts count as the standard defines them: without tax.
     """
     owed = totals.tax
     if owed is None:
@@ -198,7 +190,7 @@ def reconcile(
 
 
 def _interpret(lines: Sequence[Line], totals: Totals, tax: Decimal, minor_unit: Decimal) -> _Interpretation:
-    """Choose the interpretation whose lines come closest to the total, or the standard's if none comes close."""
+    """Return the interpretation with the smallest gap, or the interpretation of the standard if every gap is large."""
     items = sum((line.amount for line in lines if not line.is_discount), ZERO)
     discount_lines = sum((line.amount for line in lines if line.is_discount), ZERO)
     price_changes = sum((line.price_change for line in lines), ZERO)
@@ -211,7 +203,7 @@ def _interpret(lines: Sequence[Line], totals: Totals, tax: Decimal, minor_unit: 
     if gross is None:
         gross = items + discount_lines + (ZERO if totals.included else tax)
         return _Interpretation(*readings[0], totals.included, gross, tax)
-    # Some tills write refunds, or the tax of refunds, without a sign.
+    # Some tills write the total or the tax of a refund without a sign.
     signs = list(product((gross, -abs(gross)), (tax, -abs(tax))))
     candidates = [
         _Interpretation(*reading, included, *signed)
@@ -225,7 +217,7 @@ def _interpret(lines: Sequence[Line], totals: Totals, tax: Decimal, minor_unit: 
 
 
 def _counted_lines(line: Line, chosen: _Interpretation) -> Iterator[Line]:
-    """The line if it counts, and another one for its price change if that counts."""
+    """Yield the line and a line for its price change. Lines that do not count are left out."""
     if line.is_discount and not chosen.discount_lines:
         return
     yield line
@@ -236,7 +228,7 @@ def _counted_lines(line: Line, chosen: _Interpretation) -> Iterator[Line]:
 
 
 def _tax_shares(tax: Decimal, lines: Sequence[Line], minor_unit: Decimal) -> list[Decimal]:
-    """Split the tax among the lines, in proportion to their own taxes, or else to their amounts."""
+    """Split the tax among the lines in proportion to their own taxes. If they have none, their amounts are used."""
     if not tax:
         return [ZERO] * len(lines)
     amounts = [line.amount for line in lines]
@@ -248,11 +240,13 @@ def _tax_shares(tax: Decimal, lines: Sequence[Line], minor_unit: Decimal) -> lis
 
 
 def _signed_tax_shares(tax: Decimal, weights: Sequence[Decimal], minor_unit: Decimal) -> list[Decimal]:
-    """Split the tax among lines with both signs. Negative lines get negative tax."""
+    """Split the tax among positive and negative lines. The tax of a negative line is negative."""
     positive = [weight for weight in weights if weight > 0]
-    whole, positive_sum = sum(weights, ZERO), sum(positive, ZERO)
-    positive_tax = (tax * positive_sum / whole / minor_unit).to_integral_value() * minor_unit if whole else ZERO
-    if not whole or abs(positive_tax) > positive_sum:
+    weight_sum, positive_sum = sum(weights, ZERO), sum(positive, ZERO)
+    positive_tax = (
+        (tax * positive_sum / weight_sum / minor_unit).to_integral_value() * minor_unit if weight_sum else ZERO
+    )
+    if not weight_sum or abs(positive_tax) > positive_sum:
         return spread(tax, weights, minor_unit)
     up = iter(spread(positive_tax, positive, minor_unit))
     down = iter(spread(tax - positive_tax, [weight for weight in weights if weight < 0], minor_unit))
@@ -262,7 +256,7 @@ def _signed_tax_shares(tax: Decimal, weights: Sequence[Decimal], minor_unit: Dec
 def _common_rate(
     lines: Sequence[Line], taxes: Sequence[Tax], included_tax: Decimal, minor_unit: Decimal
 ) -> Decimal | None:
-    """The sum of the receipt's tax rates if all of them apply to all lines, else None."""
+    """Return the sum of the tax rates if every tax applies to all lines. Otherwise return None."""
     rates = [each for each in taxes if each.percent is not None]
     net = sum((line.amount for line in lines), ZERO) - included_tax
     bases = [each.base for each in rates if each.base is not None]

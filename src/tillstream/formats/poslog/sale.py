@@ -1,4 +1,4 @@
-"""The sale of a POSLog: the lines, tenders and totals of a `RetailTransaction` element."""
+"""A sale in a POSLog: the lines, tenders and totals of a `RetailTransaction` element."""
 
 from __future__ import annotations
 
@@ -29,10 +29,7 @@ _PRICES = ("RegularSalesUnitPrice", "ActualSalesUnitPrice", "UnitPrice", "UnitLi
 
 
 class Sale:
-    """The content of a `RetailTransaction` element. Tags outside of the standard's namespace have a `{` in them.
-
-    Raises `DecodeError`.
-    """
+    """The content of a `RetailTransaction` element without namespace. Raises `DecodeError` for an invalid amount."""
 
     def __init__(self, retail: Element) -> None:
         self.lines: list[Line] = []
@@ -54,7 +51,7 @@ class Sale:
         return Totals(gross, self._totals.get(_TAX), self._prices_include_tax)
 
     def receipt_parts(self, minor_unit: Decimal) -> dict[str, Any]:
-        """Lines, totals and settlements of the canonical receipt. Empty if the sale has neither lines nor a total."""
+        """Return the lines, totals and settlements of the canonical receipt. Empty without lines and without total."""
         totals = self.totals
         if totals.gross is None and not self.lines:
             return {}
@@ -82,12 +79,12 @@ class Sale:
             self.lines.append(line)
 
     def _item(self, item: Element) -> Line | None:
-        """A sold or returned item. None if it has no amount, because then it only describes another line."""
+        """Read a sold or returned item. Return None if it has no amount, because it only describes another line."""
         prices = (found for name in _PRICES if (found := item.find(name)) is not None)
         price = element_text(next(prices, None))
         extended = child_text(item, "ExtendedAmount")
-        counter = item.find("Quantity")
-        quantity = _quantity(counter, price, extended)
+        quantity_element = item.find("Quantity")
+        quantity = _quantity(quantity_element, price, extended)
         if extended:
             value = number("ExtendedAmount", extended)
         elif price:
@@ -103,7 +100,7 @@ class Sale:
         fields = _description(item) | {
             "quantity": count,
             "unitPrice": amount(price),
-            "unitOfMeasure": counter.get("UnitOfMeasureCode") if counter is not None else None,
+            "unitOfMeasure": quantity_element.get("UnitOfMeasureCode") if quantity_element is not None else None,
         }
         line = Line(without_gaps(fields), value, taxable=item.get("TaxableFlag", "").lower() not in ("false", "0"))
         sign = -1 if value < 0 else 1
@@ -123,11 +120,11 @@ class Sale:
             self._add_change(change, kind)
 
     def _add_change(self, change: Element, kind: str) -> None:
-        """Add the change of a tender. The element may have others of its own name inside."""
+        """Add the change of a tender. A `TenderChange` element may contain other `TenderChange` elements."""
         for each in change.iter("TenderChange"):
             kind = each.get("TenderType") or kind
-            for given in each.iterfind("Amount"):
-                self._settle(kind, -abs(number("TenderChange", element_text(given) or "0")))
+            for returned in each.iterfind("Amount"):
+                self._settle(kind, -abs(number("TenderChange", element_text(returned) or "0")))
 
     def _settle(self, kind: str, value: Decimal) -> None:
         self.settlements.append(without_gaps({"paymentMechanism": kind, "settlementAmount": value}))
@@ -148,14 +145,14 @@ def _description(item: Element) -> dict[str, Any]:
     hierarchy = item.find("MerchandiseHierarchy")
     if hierarchy is not None:
         fields["productCategoryCode"] = category = element_text(hierarchy)
-        # NCR writes the name of the department in an attribute of its own namespace.
+        # NCR writes the name of the department into an attribute of the NCR namespace.
         names = (value for name, value in hierarchy.items() if name.endswith("}DepartmentDescription"))
         fields["productCategoryName"] = next(names, category)
     return fields
 
 
 def _quantity(element: Element | None, price: str, extended: str) -> str:
-    """The quantity that the price refers to. For weighed items, it may be the attribute `Units`."""
+    """Return the quantity that belongs to the price. For weighed items, it may be in the attribute `Units`."""
     if element is None:
         return ""
     count, units = element_text(element), element.get("Units", "").strip()
@@ -164,5 +161,5 @@ def _quantity(element: Element | None, price: str, extended: str) -> str:
     numbers = [abs(each) for each in map(amount, (count, units, price, extended)) if isinstance(each, Decimal)]
     if len(numbers) < 4:
         return count
-    counted, measured, unit_price, whole = numbers
-    return units if abs(measured * unit_price - whole) < abs(counted * unit_price - whole) else count
+    counted, measured, unit_price, total = numbers
+    return units if abs(measured * unit_price - total) < abs(counted * unit_price - total) else count

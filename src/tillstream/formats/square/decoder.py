@@ -1,4 +1,4 @@
-"""Orders of the Square Orders API: one order, a page of orders, or one order per line."""
+"""Square Orders: one order of the Square Orders API, a page of orders, or one order per line."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tillstream.receipt.model import PERSONAL, Fault
 from tillstream.receipt.validation import ReceiptError
 
 EMPTY = "EMPTY"
-"""Kind of the skip for a page without orders, which the API returns for an empty search result."""
+"""The kind of the skip for a page without orders. The API returns such a page if a search finds nothing."""
 
 _HINT = 'send an order, {"order": …}, {"orders": […]}, or one order a line'
 
-# A first line that ends with one of these is not an order but the start of a longer document.
+# If the first line ends with one of these, it is the start of a document with several lines.
 _UNFINISHED_ENDS = (b"{", b"[", b",", b":")
 
 _MEMBER = r'"[a-z_]{1,40}"\s*:\s*(?:"[^"\\]{0,2000}"|\[\s*\]|null|[0-9]{1,20})\s*'
@@ -40,19 +40,19 @@ class _Page(Struct, gc=False):
 
 
 class SquareDecoder(Decoder):
-    """Decoder of Square orders."""
+    """The format with orders of the Square Orders API."""
 
     name = "square"
     title = "Square Orders"
     help = (
         'Orders of the Square Orders API: one order, `{"order": …}`, `{"orders": […]}` as in a search result, or one '
-        "order per line. A `COMPLETED` order is a receipt. `OPEN`, `DRAFT` and `CANCELED` orders are skipped, and so "
-        "are an opened cash drawer (`NO_SALE`) and a page without orders (`EMPTY`). The store is `location_id` and the "
-        "receipt number is `id`. The date is `closed_at`, or else `created_at`, in the local time of the store. "
+        "order per line. A `COMPLETED` order is a receipt. `OPEN`, `DRAFT` and `CANCELED` orders are skipped. An opened "
+        "cash drawer (`NO_SALE`) and a page without orders (`EMPTY`) are skipped, too. The store is `location_id` and "
+        "the receipt number is `id`. The date is `closed_at` or `created_at` in the local time of the store. "
         "`line_items` and `service_charges` become lines, `returns` become negative lines, and cash rounding becomes a "
         "line. The totals are `net_amounts`: sales minus returns. Tips are not revenue, so they are in no total and in "
         "no payment. `tenders` become payments by their `type`, and `refunds` become negative payments. Orders in a "
-        "currency other than the setting `currency` are refused. The paths of faults start at the order."
+        "currency other than the setting `currency` are rejected. The paths of faults start at the order."
     )
     media_types = ("application/vnd.square.orders+json",)
     personal = (
@@ -107,7 +107,7 @@ class SquareDecoder(Decoder):
             yield from self._documents(payload, source)
 
     def _documents(self, payload: bytes, source: BinaryIO) -> Iterator[Decoded]:
-        """Decode a sequence of orders and pages of any total size."""
+        """Decode a sequence of orders and pages. The sequence may be larger than the memory."""
         values = ValueReader(payload, source, self.settings.receipt_limit_bytes)
         inside, number = False, 0
         while values.peek():
@@ -129,7 +129,7 @@ class SquareDecoder(Decoder):
             yield values.missing_end()
 
     def _document(self, document: bytes, where: str = "") -> Iterator[Decoded]:
-        """Decode the orders of one document."""
+        """Decode the orders of a JSON document."""
         body = document.removeprefix(BOM).strip()
         if not body:
             return
@@ -170,10 +170,10 @@ class SquareDecoder(Decoder):
 
 
 def _orders(document: bytes) -> Sequence[bytes | Raw]:
-    """Split a document into its orders. Raises one of `JSON_ERRORS`."""
+    """Split a document into orders. Raises one of `JSON_ERRORS`."""
     if document.startswith(b"["):
         return elements(document)
-    # Searching for the name is ten times as fast as decoding an order as if it were a page.
+    # Only a page has this name. Searching for it is ten times as fast as decoding a page.
     if b'"order' in document:
         page = _read_page(document)
         if page.orders is not UNSET:

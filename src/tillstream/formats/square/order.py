@@ -1,4 +1,4 @@
-"""The Square order: its fields, and its conversion to a canonical receipt.
+"""The Square order: its fields and its conversion to a canonical receipt.
 
 Source: Square API, objects Order, OrderLineItem, OrderReturn, OrderServiceCharge, OrderMoneyAmounts and Tender
 (developer.squareup.com/reference/square/objects/Order). Amounts are whole numbers of the currency's minor unit.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Annotated, Any, TypeVar
 
@@ -27,17 +27,16 @@ from tillstream.receipt.validation import FAULTS_LIMIT, ID_LIMIT, ITEMS_LIMIT, f
 STATES = ("OPEN", "COMPLETED", "CANCELED", "DRAFT")
 SOLD = "COMPLETED"
 NO_SALE = "NO_SALE"
-"""Tender type of a cash drawer that was opened without a sale, and the kind of the skip for it."""
+"""The tender type if a cash drawer was opened without a sale. The skip of such an order has the same kind."""
 
 _REFUND = "REFUND"
-"""Payment mechanism of refunds whose tender is not in the order."""
+"""The payment mechanism of a refund if the order does not contain its tender."""
 
 _NOT_REFUNDED = ("REJECTED", "FAILED")
-# The totals of the line items include apportioned charges.
+# The totals of the line items already include apportioned charges.
 _APPORTIONED = "APPORTIONED_TREATMENT"
 _FIRST_YEAR, _LAST_YEAR = 1971, 9997
 
-# Short names of the units of measure.
 _UNITS = {
     "METRIC_KILOGRAM": "kg",
     "METRIC_GRAM": "g",
@@ -96,7 +95,7 @@ class QuantityUnit(Struct, gc=False):
 
 
 class Item(Struct, gc=False):
-    """A sold or returned item, or a service charge, which has no quantity."""
+    """A sold or returned item, or a service charge. A service charge has no quantity."""
 
     name: str | None = None
     variation_name: str | None = None
@@ -138,7 +137,7 @@ class Refund(Struct, gc=False):
 
 
 class Order(Struct, gc=False):
-    """A Square order. All fields are optional here, because only completed orders need the fields of a receipt."""
+    """A Square order. All fields are optional, because an order that is not completed may have none of them."""
 
     id: str | None = None
     location_id: str | None = None
@@ -161,7 +160,7 @@ class Order(Struct, gc=False):
 
     @property
     def moves_nothing(self) -> bool:
-        """Whether the order only records that the cash drawer was opened."""
+        """Whether the order only says that the cash drawer was opened."""
         sold = self.line_items or self.service_charges or self.returns or self.refunds
         return bool(not sold and self.tenders and all(tender.type == NO_SALE for tender in self.tenders))
 
@@ -171,7 +170,7 @@ _SHAPE = msgspec.inspect.type_info(Order)
 
 
 def read(order: bytes) -> Order:
-    """Parse an order. Raises `DecodeError` or `ReceiptError` if it does not follow Square's reference."""
+    """Parse an order. Raises `DecodeError` or `ReceiptError` with all faults of an invalid order."""
     try:
         return _decode(order)
     except JSON_ERRORS as error:
@@ -194,7 +193,7 @@ def receipt(order: Order, settings: Settings) -> bytes:
 
 
 class _Conversion:
-    """Converts one order. Amounts are in minor units until they are written."""
+    """Converts one order. All integers are amounts in minor units."""
 
     def __init__(self, order: Order, settings: Settings) -> None:
         self._order = order
@@ -203,9 +202,9 @@ class _Conversion:
         named = [money.currency for money in totals if money and money.currency]
         self.currency = named[0] if named else settings.currency
         self.has_bad_values = False
-        """Whether an amount is in another currency, or a number is not valid."""
-        self._digits = minor_digits(self.currency)
-        # Orders, such as those of a restaurant table, may be open for hours. The sale happens when an order is closed.
+        """Whether an amount has another currency, or a number is not valid."""
+        self._written = partial(_scaled, minor_digits(self.currency))
+        # The order of a restaurant table may be open for hours. The sale happens when the order is closed.
         self._moment = order.closed_at or order.created_at
         returns = order.returns or []
         summed = [order.return_amounts] if order.return_amounts else [each.return_amounts for each in returns]
@@ -213,7 +212,7 @@ class _Conversion:
         self._gross, self._tax = self._totals()
 
     def faults(self) -> Iterator[Fault]:
-        """Find missing fields, and ids and times that a receipt cannot have."""
+        """Yield a fault for each missing field, and for each id or time that a receipt cannot have."""
         for name, text in (("id", self._order.id), ("location_id", self._order.location_id)):
             if not text:
                 yield Fault(f"$.{name}", "it is missing", "an order is identified by its location and its id")
@@ -230,7 +229,7 @@ class _Conversion:
             yield Fault("$.net_amounts.total_money", "it is missing", "an order needs net_amounts or total_money")
 
     def receipt(self) -> Receipt:
-        """The receipt of an order without faults."""
+        """Build the receipt of an order without faults."""
         order, store = self._order, self._order.location_id or ""
         gross, tax = self._gross or 0, self._tax
         total = DocumentTotal(self._written(gross))
@@ -248,20 +247,20 @@ class _Conversion:
         )
 
     def _totals(self) -> tuple[int | None, int | None]:
-        """Gross total without tips, and tax. Returns are subtracted."""
+        """Return the gross total without tips, and the tax. Returns are subtracted from both."""
         order, net = self._order, self._order.net_amounts or Amounts()
         gross, tax = self._minor(net.total_money), self._minor(net.tax_money)
         if gross is not None:
             gross -= self._minor(net.tip_money) or 0
         elif (total := self._minor(order.total_money)) is not None:
-            back = self._returned_sum("total_money") - self._returned_sum("tip_money")
-            gross = total - (self._minor(order.total_tip_money) or 0) - back
+            returned = self._returned_sum("total_money") - self._returned_sum("tip_money")
+            gross = total - (self._minor(order.total_tip_money) or 0) - returned
         if tax is None and (total := self._minor(order.total_tax_money)) is not None:
             tax = total - self._returned_sum("tax_money")
         return gross, tax
 
     def _returned_sum(self, name: str) -> int:
-        """Sum of an amount over all returns."""
+        """Return the sum of an amount over all returns."""
         return sum(self._minor(getattr(each, name)) or 0 for each in self._returned)
 
     def _lines(self) -> list[Line]:
@@ -274,14 +273,14 @@ class _Conversion:
         return lines
 
     def _lines_of(self, part: Order | Return, sign: int, rates: Mapping[Any, str | None]) -> Iterator[Line]:
-        """The lines of the order or of a return. `sign` is -1 for a return, `rates` are by the uid of the tax."""
+        """Yield the lines of the order or of a return. `sign` is -1 for a return. `rates` has tax rates by tax uid."""
         for item in (*(part.line_items or ()), *(part.service_charges or ())):
             if item.treatment_type != _APPORTIONED:
                 yield self._line(item, sign, rates)
         rounding = part.rounding_adjustment
         amount = self._minor(rounding.amount_money) if rounding else None
         if rounding and amount:
-            # Cash rounding is part of the total. It has no quantity and no tax.
+            # The total includes cash rounding, which has no quantity and no tax.
             written = self._written(sign * amount)
             yield Line(
                 productDescription=rounding.name or "Rounding",
@@ -305,13 +304,13 @@ class _Conversion:
             unitOfMeasure=_unit(item.quantity_unit) if item.quantity_unit else None,
             unitPrice=None if price is None else self._written(price),
             creditAmount=None if gross is None or tax is None else self._written(sign * (gross - tax)),
-            # Several taxes have no common rate.
+            # The line of a receipt has a single tax rate.
             taxPercentage=self._decimal(applied[0]) if len(applied) == 1 and applied[0] else None,
             settlementAmount=None if gross is None else self._written(sign * gross),
         )
 
     def _settlements(self) -> list[Settlement]:
-        """Payments without tips, because tips are not revenue."""
+        """Return the payments without tips, because tips are not revenue."""
         tenders = self._order.tenders or ()
         paid, tips = list[tuple[str | None, int]](), self._minor(self._order.total_tip_money) or 0
         for tender in tenders:
@@ -324,10 +323,10 @@ class _Conversion:
         ]
         if self._order.refunds:
             types = {tender.id: tender.type for tender in tenders}
-            given = [each for each in self._order.refunds if each.status not in _NOT_REFUNDED]
-            back = [(types.get(each.tender_id) or _REFUND, self._minor(each.amount_money) or 0) for each in given]
-            refunds = _without_tips(back, self._returned_sum("tip_money"))
-            settlements += [Settlement(self._written(-each), name) for name, each in refunds]
+            refunds = [each for each in self._order.refunds if each.status not in _NOT_REFUNDED]
+            back = [(types.get(each.tender_id) or _REFUND, self._minor(each.amount_money) or 0) for each in refunds]
+            repaid = _without_tips(back, self._returned_sum("tip_money"))
+            settlements += [Settlement(self._written(-each), name) for name, each in repaid]
         return settlements
 
     def _minor(self, money: Money | None) -> int | None:
@@ -336,9 +335,6 @@ class _Conversion:
         if money.currency != self.currency and money.currency:
             self.has_bad_values = True
         return money.amount
-
-    def _written(self, minor: int) -> Decimal:
-        return _scaled(minor, self._digits)
 
     def _decimal(self, text: str) -> Decimal:
         number = _number(text)
@@ -349,7 +345,7 @@ class _Conversion:
 
 
 @lru_cache(maxsize=10_000)
-def _scaled(minor: int, digits: int) -> Decimal:
+def _scaled(digits: int, minor: int) -> Decimal:
     return Decimal(minor).scaleb(-digits)
 
 
@@ -360,7 +356,7 @@ def _number(text: str) -> Decimal | None:
 
 
 def _without_tips(payments: Sequence[tuple[str | None, int]], tips: int) -> Sequence[tuple[str | None, int]]:
-    """Subtract tips from payments in proportion to their amounts. A payment has a mechanism and an amount."""
+    """Subtract tips from payments in proportion to the payments. A payment is a mechanism and an amount."""
     if tips <= 0:
         return payments
     shares = spread(Decimal(tips), [Decimal(paid) for _, paid in payments], Decimal(1))
@@ -368,7 +364,7 @@ def _without_tips(payments: Sequence[tuple[str | None, int]], tips: int) -> Sequ
 
 
 def _unit(unit: QuantityUnit) -> str | None:
-    """Short name of the unit of measure, if there is one."""
+    """Return the short name of a unit of measure, if there is one."""
     measure = unit.measurement_unit
     if measure is None:
         return None
@@ -380,7 +376,7 @@ def _unit(unit: QuantityUnit) -> str | None:
 
 
 def _bad_values(value: Any, path: str, currency: str) -> Iterator[Fault]:
-    """Find amounts in another currency than the total, and invalid numbers."""
+    """Yield a fault for each amount in another currency, and for each invalid number."""
     if isinstance(value, list):
         for index, each in enumerate(value):
             yield from _bad_values(each, f"{path}[{index}]", currency)
