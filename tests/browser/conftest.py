@@ -1,4 +1,4 @@
-"""Debian's Chromium, driven by Playwright. If it is missing, these tests are skipped, or fail in CI."""
+"""Fixtures for browser tests with Debian's Chromium. If it is missing, the tests are skipped, or fail in CI."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A page whose test fails if a script of the page raises an error."""
+    """A page. The test fails if a script raises an error."""
     context = browser.new_context(viewport={"width": 1440, "height": 1000}, color_scheme="light", locale="en-GB")
     page = context.new_page()
     page.set_default_timeout(LIMIT_MS)
@@ -55,7 +55,7 @@ def tillstream(tmp_path: Path) -> Iterator[RunningTillstream]:
 
 @pytest.fixture(scope="module")
 def shared_tillstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTillstream]:
-    """A tillstream with one receipt and one quarantined body, shared by the tests that only read."""
+    """A tillstream with one receipt and one quarantine entry, for tests that only read."""
     with running_tillstream(tmp_path_factory.mktemp("shared") / "data") as tillstream:
         post_receipt(tillstream, 1)
         tillstream.post(b"{")

@@ -1,4 +1,4 @@
-"""Ingest's receipt form in a browser. It sends a receipt or shows every fault."""
+"""The receipt form of ingest in a browser. It sends a receipt or shows all faults."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ def test_given_no_scripts_when_a_receipt_of_one_line_is_sent_then_it_is_accepted
     context = page.context.browser
     assert context is not None
     without_scripts = context.new_context(java_script_enabled=False)
-    typed = without_scripts.new_page()
-    typed.goto(f"{tillstream.ingest}/receipt")
-    fill(typed, storeID="12", cashReceiptID="1", date=f"{DAY}T10:15:30")
-    fill(typed, **{"lines[0].settlementAmount": "2.40", "documentTotal.grossTotal": "2.40"})
-    typed.locator(SEND).click()
-    typed.get_by_role("status").wait_for()
+    form_page = without_scripts.new_page()
+    form_page.goto(f"{tillstream.ingest}/receipt")
+    fill(form_page, storeID="12", cashReceiptID="1", date=f"{DAY}T10:15:30")
+    fill(form_page, **{"lines[0].settlementAmount": "2.40", "documentTotal.grossTotal": "2.40"})
+    form_page.locator(SEND).click()
+    form_page.get_by_role("status").wait_for()
     without_scripts.close()
     assert tillstream.wait_for_receipts(1, DAY)["revenue"] == "2.40"
 
@@ -85,7 +85,7 @@ def test_given_a_form_of_another_origin_when_it_is_sent_then_ingest_rejects_it(
         page.get_by_role("button").click()
     assert sent.value.status == 403
     page.get_by_role("alert").wait_for()
-    # A later body is quarantined, so an entry of the form would be visible by then.
+    # As soon as the entry of this later body is visible, an entry of the form would be visible too.
     tillstream.post(b"{")
     wait_until(
         lambda: [each["size_bytes"] for each in tillstream.quarantine()] == [1], "only the later body is quarantined"

@@ -1,4 +1,4 @@
-"""The live dashboard in a real browser, with real processes. It shows sales at once and to the cent."""
+"""The live dashboard in a browser. It shows new receipts without a reload, with exact figures."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_given_an_open_page_when_a_receipt_is_posted_then_it_appears_without_a_r
     assert page.evaluate("() => window.notReloaded") is True
 
 
-def test_given_receipts_when_the_page_shows_them_then_its_figures_are_those_of_the_summary(
+def test_given_receipts_when_the_page_shows_them_then_its_figures_equal_the_summary(
     page: Page, tillstream: RunningTillstream
 ) -> None:
     for number in range(1, 4):
@@ -74,7 +74,7 @@ def test_given_receipts_when_the_page_shows_them_then_its_figures_are_those_of_t
     expect(tile(page, "shops")).to_have_text(f"{summary['stores_active']} / 1")
 
 
-def test_given_the_page_of_a_shop_when_it_sells_then_its_figures_follow(
+def test_given_the_page_of_a_shop_when_a_receipt_is_posted_then_its_figures_change(
     page: Page, tillstream: RunningTillstream
 ) -> None:
     post_receipt(tillstream, 1)
@@ -85,22 +85,22 @@ def test_given_the_page_of_a_shop_when_it_sells_then_its_figures_follow(
     expect(tile(page, "receipts")).to_have_text("2", timeout=8_000)
 
 
-def test_given_an_open_page_when_the_server_stops_then_the_page_says_that_it_is_not_live(
+def test_given_an_open_page_when_the_server_stops_then_the_page_shows_that_it_is_not_live(
     page: Page, tillstream: RunningTillstream
 ) -> None:
     post_receipt(tillstream, 1)
     open_live_page(page, tillstream)
     expect(tile(page, "receipts")).to_have_text("1")
     expect(page.locator("main")).to_have_css("opacity", "1")
-    announced = page.get_by_role("status").inner_text()
+    live_status = page.get_by_role("status").inner_text()
     assert tillstream.stop() == 0
     page.locator(STALE).wait_for(timeout=15_000)
-    expect(page.get_by_role("status")).not_to_have_text(announced)
+    expect(page.get_by_role("status")).not_to_have_text(live_status)
     expect(page.locator("main")).not_to_have_css("opacity", "1")
     expect(tile(page, "receipts")).to_have_text("1")
 
 
-def test_given_an_open_page_when_the_engine_is_killed_then_the_page_recovers_by_itself(
+def test_given_an_open_page_when_the_engine_is_killed_then_the_page_recovers_without_a_reload(
     page: Page, tillstream: RunningTillstream
 ) -> None:
     post_receipt(tillstream, 1)
@@ -112,10 +112,10 @@ def test_given_an_open_page_when_the_engine_is_killed_then_the_page_recovers_by_
     expect(tile(page, "receipts")).to_have_text("2", timeout=30_000)
 
 
-def test_given_a_page_when_it_is_left_open_then_its_memory_does_not_grow(
+def test_given_an_open_page_when_it_gets_many_updates_then_its_memory_does_not_grow(
     page: Page, shared_tillstream: RunningTillstream
 ) -> None:
-    # The page gets updates as fast as it draws them, as many as in some minutes of business.
+
     page.add_init_script(FEED_CONTROL_SCRIPT + FEED)
     open_page(page, shared_tillstream)
     overview = {**shared_tillstream.get("/api/v1/overview").json(), "alerts": []}
@@ -134,7 +134,7 @@ def test_given_a_page_when_it_is_left_open_then_its_memory_does_not_grow(
     assert int(page.locator("#page").get_attribute("data-drawn") or 0) > 1_200
 
     def has_not_grown() -> bool:
-        # Removed elements may survive the first garbage collections.
+        # The browser may free removed elements only in a later garbage collection.
         after = memory()
         return (
             after["documents"] <= before["documents"]
@@ -165,7 +165,7 @@ def test_given_a_focused_or_pressed_link_when_its_list_is_redrawn_then_focus_and
 
 
 @pytest.mark.parametrize("path", ["/shops/12", "/?day=2017-11-18"])
-def test_given_an_error_of_the_feed_when_it_is_over_then_the_page_shows_that_by_itself(
+def test_given_an_error_event_of_the_feed_when_the_next_request_succeeds_then_the_page_shows_no_error(
     page: Page, shared_tillstream: RunningTillstream, path: str
 ) -> None:
     page.add_init_script(FEED_CONTROL_SCRIPT)

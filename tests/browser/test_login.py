@@ -32,8 +32,8 @@ class ProtectedTillstream:
 
 
 @pytest.fixture(scope="module")
-def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProtectedTillstream]:
-    folder = tmp_path_factory.mktemp("locked")
+def protected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProtectedTillstream]:
+    folder = tmp_path_factory.mktemp("protected")
     data = folder / "data"
     set_password(data)
     with running_tillstream(data, *certificate(folder).options) as tillstream:
@@ -41,7 +41,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProtectedTillst
 
 
 @pytest.fixture
-def stranger(browser: Browser) -> Iterator[Page]:
+def login_page(browser: Browser) -> Iterator[Page]:
     """A page in a browser that accepts the self-signed certificate."""
     context = browser.new_context(ignore_https_errors=True, locale="en-GB")
     page = context.new_page()
@@ -59,36 +59,36 @@ def log_in(page: Page, password: str) -> int:
 
 
 def test_given_a_password_when_a_user_logs_in_and_out_then_the_session_begins_and_ends(
-    stranger: Page, locked: ProtectedTillstream
+    login_page: Page, protected: ProtectedTillstream
 ) -> None:
-    home = f"{locked.tillstream.dashboard}/?lang=en"
-    stranger.goto(home)
-    expect(stranger.locator("input[name=password]")).to_be_visible()
-    assert log_in(stranger, "croissant") == 403
-    expect(stranger.get_by_role("alert")).to_have_text(re.compile(r"\S"))
+    home = f"{protected.tillstream.dashboard}/?lang=en"
+    login_page.goto(home)
+    expect(login_page.locator("input[name=password]")).to_be_visible()
+    assert log_in(login_page, "croissant") == 403
+    expect(login_page.get_by_role("alert")).to_have_text(re.compile(r"\S"))
     for scheme in SCHEMES:
-        stranger.emulate_media(color_scheme=scheme)
-        results = Axe().run(stranger)
+        login_page.emulate_media(color_scheme=scheme)
+        results = Axe().run(login_page)
         assert results.violations_count == 0, results.generate_report()
-    assert log_in(stranger, PASSWORD) == 303
-    stranger.locator(LIVE).wait_for()
-    assert stranger.url == home
-    (cookie,) = (each for each in stranger.context.cookies() if each["name"] == "tillstream_session")
+    assert log_in(login_page, PASSWORD) == 303
+    login_page.locator(LIVE).wait_for()
+    assert login_page.url == home
+    (cookie,) = (each for each in login_page.context.cookies() if each["name"] == "tillstream_session")
     assert (cookie["httpOnly"], cookie["secure"], cookie["sameSite"]) == (True, True, "Lax")
-    stranger.locator("form[action='/logout'] button").click()
-    expect(stranger.locator("input[name=password]")).to_be_visible()
-    assert "tillstream_session" not in {each["name"] for each in stranger.context.cookies()}
+    login_page.locator("form[action='/logout'] button").click()
+    expect(login_page.locator("input[name=password]")).to_be_visible()
+    assert "tillstream_session" not in {each["name"] for each in login_page.context.cookies()}
 
 
 def test_given_an_ended_session_when_the_user_logs_in_again_then_the_page_is_shown_again(
-    stranger: Page, locked: ProtectedTillstream
+    login_page: Page, protected: ProtectedTillstream
 ) -> None:
-    home = f"{locked.tillstream.dashboard}/?lang=en"
-    stranger.goto(home)
-    log_in(stranger, PASSWORD)
-    stranger.locator(LIVE).wait_for()
-    set_password(locked.data, "tarte aux pommes")
-    stranger.wait_for_url("**/login?next=*")
-    log_in(stranger, "tarte aux pommes")
-    stranger.locator(LIVE).wait_for()
-    assert stranger.url == home
+    home = f"{protected.tillstream.dashboard}/?lang=en"
+    login_page.goto(home)
+    log_in(login_page, PASSWORD)
+    login_page.locator(LIVE).wait_for()
+    set_password(protected.data, "tarte aux pommes")
+    login_page.wait_for_url("**/login?next=*")
+    log_in(login_page, "tarte aux pommes")
+    login_page.locator(LIVE).wait_for()
+    assert login_page.url == home

@@ -1,4 +1,4 @@
-"""Links and navigation of the page, its requests to other hosts, and protection from scripts in receipts."""
+"""Navigation between pages, requests to other hosts, and scripts in receipts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 SCRIPT = "<script>window.hacked = true</script>"
 
 
-def test_given_receipts_of_2017_when_the_page_is_open_then_a_notice_links_to_their_day(
+def test_given_receipts_of_a_past_day_when_the_page_is_open_then_a_notice_links_to_that_day(
     page: Page, tillstream: RunningTillstream
 ) -> None:
     open_live_page(page, tillstream)
@@ -52,7 +52,7 @@ def test_given_receipts_of_several_other_days_when_the_notice_is_followed_then_i
     expect(page.locator("main tbody tr")).to_have_count(2)
 
 
-def test_given_days_when_another_is_picked_then_all_panels_follow_and_back_returns(
+def test_given_another_day_when_it_is_selected_then_all_panels_show_it_and_the_back_button_returns(
     page: Page, tillstream: RunningTillstream
 ) -> None:
     line = body()["lines"][0] | {"productCategoryName": "Pizza"}
@@ -83,7 +83,7 @@ def test_given_days_when_another_is_picked_then_all_panels_follow_and_back_retur
     assert page.evaluate("() => window.notReloaded") is True
 
 
-def test_given_a_receipt_when_its_figures_are_followed_then_they_lead_to_it(
+def test_given_the_figures_of_a_receipt_when_their_links_are_followed_then_they_lead_to_the_receipt(
     page: Page, tillstream: RunningTillstream
 ) -> None:
     post_receipt(tillstream, 1)
@@ -114,7 +114,7 @@ def test_given_a_receipt_when_its_figures_are_followed_then_they_lead_to_it(
     expect(page.locator("#tile-quantity")).to_be_visible()
 
 
-def test_given_the_pages_when_they_are_used_then_no_other_host_gets_a_request(
+def test_given_all_pages_when_they_are_opened_then_no_other_host_gets_a_request(
     browser: Browser, shared_tillstream: RunningTillstream
 ) -> None:
     context = browser.new_context()
@@ -131,7 +131,7 @@ def test_given_the_pages_when_they_are_used_then_no_other_host_gets_a_request(
     assert hosts == {urlsplit(shared_tillstream.dashboard).netloc}
 
 
-def test_given_scripts_in_a_receipt_when_it_is_shown_then_they_stay_text(
+def test_given_scripts_in_a_receipt_when_it_is_shown_then_they_are_shown_as_text(
     page: Page, tillstream: RunningTillstream
 ) -> None:
     line = body()["lines"][0] | {"productDescription": SCRIPT, "productCategoryName": SCRIPT}

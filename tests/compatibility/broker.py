@@ -1,4 +1,4 @@
-"""Dump, publish and compare the messages and objects of the log on RabbitMQ."""
+"""Record, publish and compare the messages and objects of the log on RabbitMQ."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from tests.support.waiting import wait_until
 RECORDED = Path(__file__).parent / "rabbitmq.json"
 RECEIPTS = "receipts"
 INPUTS_PER_FORMAT = 3
-"""The number of accepted inputs of each format, and of rejected ones."""
+"""The maximum number of accepted inputs per format, and also of rejected inputs."""
 
 FOREIGN_DAY = "2025-12-02"
 FOREIGN_SOURCE = "json/amqp"
-"""The source of a receipt that another program publishes. Its time of receipt is when an engine first reads it."""
+"""The source of receipts that other programs publish."""
 
 SENTINEL = b"the end"
 _HEAD = "tillstream-head"
@@ -37,7 +37,7 @@ Message = dict[str, Any]
 
 @contextmanager
 def channel(url: str) -> Iterator[Any]:
-    """A channel on which every publish is confirmed."""
+    """A channel with publisher confirms."""
     with amqp_channel(url) as opened:
         opened.confirm_delivery()
         yield opened
@@ -48,7 +48,7 @@ def options(url: str) -> tuple[str, ...]:
 
 
 def record(directory: Path) -> None:
-    """Post receipts to a new broker, and record its messages and the figures."""
+    """Post receipts with a new broker, and record its messages and the figures."""
     node = Node(directory / "node")
     node.start()
     try:
@@ -80,7 +80,7 @@ def record(directory: Path) -> None:
 
 
 def sell(running: RunningTillstream, url: str) -> list[Message]:
-    """Post the inputs, and return the messages that a subscriber of `receipts` gets meanwhile."""
+    """Post the inputs, and return the messages that a subscriber of `receipts` gets."""
     with channel(url) as subscriber, httpx.Client(base_url=running.ingest) as client:
         queue = subscriber.queue_declare("", exclusive=True).method.queue
         subscriber.queue_bind(queue, RECEIPTS)
@@ -95,7 +95,7 @@ def sell(running: RunningTillstream, url: str) -> list[Message]:
 
 
 def _publish_as_another(url: str) -> None:
-    """Publish a receipt as a program that knows only the exchange."""
+    """Publish a receipt as another program does."""
     with channel(url) as other:
         other.basic_publish(RECEIPTS, "", sales.receipt("1", date=f"{FOREIGN_DAY} 10:15:00"))
 
@@ -104,7 +104,7 @@ def _publish_as_another(url: str) -> None:
 
 
 def declared(node: Node, vhost: str) -> dict[str, Any]:
-    """Durable queues, exchanges and bindings in a virtual host, without those that the broker creates itself."""
+    """The durable queues, the exchanges and the bindings of a virtual host, without the predefined ones."""
 
     def rows_of(verb: str, *columns: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = json.loads(node.control(verb, "-p", vhost, *columns, "--formatter", "json"))
@@ -126,7 +126,7 @@ def declared(node: Node, vhost: str) -> dict[str, Any]:
 
 
 def dump(url: str, stream: str) -> list[Message]:
-    """Every message of a stream, in order."""
+    """All messages of a stream, in order."""
     with channel(url) as reading:
         reading.basic_publish("", stream, SENTINEL)
         reading.basic_qos(prefetch_count=1_000)
@@ -134,7 +134,7 @@ def dump(url: str, stream: str) -> list[Message]:
 
 
 def _consumed(reading: Any, queue: str, arguments: dict[str, Any] | None = None) -> Iterator[Message]:
-    """The messages before the sentinel."""
+    """Consume the messages before the sentinel."""
     for method, properties, body in reading.consume(queue, arguments=arguments, inactivity_timeout=30.0):
         assert method is not None, f"{queue} has no further message"
         reading.basic_ack(method.delivery_tag)
@@ -158,7 +158,7 @@ def _as_dict(method: Any, properties: Any, body: bytes) -> Message:
 
 
 def _header(value: Any) -> Any:
-    """A header value for JSON. Bytes are marked, because RabbitMQ distinguishes them from text."""
+    """A header value for JSON. Bytes become an object, because RabbitMQ distinguishes them from text."""
     return {"bytes": corpus.as_json(value)} if isinstance(value, bytes) else value
 
 
@@ -180,7 +180,7 @@ def publish(url: str, recorded: dict[str, Any]) -> None:
 
 
 def comparable(messages: list[Message]) -> list[Message]:
-    """The messages in a fixed order, without values that depend on the clock, on chance or on RabbitMQ's distribution."""
+    """The messages in a fixed order, without offsets, times and random ids."""
     return sorted(map(_comparable, messages), key=json.dumps)
 
 
@@ -201,7 +201,7 @@ def _comparable(message: Message) -> Message:
 
 
 def _unpacked(body: bytes) -> Record:
-    """Decode a record: three lengths (little-endian, 32 bits), followed by the head, body and original."""
+    """Decode a record. It has three lengths (little-endian, 32 bits), the head, the body and the original."""
     lengths = struct.unpack_from("<III", body)
     ends = (12 + sum(lengths[: count + 1]) for count in range(3))
     parts = [body[end - length : end] for end, length in zip(ends, lengths, strict=True)]
@@ -210,7 +210,7 @@ def _unpacked(body: bytes) -> Record:
 
 
 def without_foreign(shown: figures.Figures) -> figures.Figures:
-    """The figures without the receipts of another program."""
+    """The figures without the receipts that another program published."""
     foreign = {row["key"] for row in shown["receipts"] if row["source"] == FOREIGN_SOURCE}
     metrics = shown["metrics"].items()
     return shown | {

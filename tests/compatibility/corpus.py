@@ -1,6 +1,6 @@
-"""Inputs of every format, and a comparison of the results with the recorded ones.
+"""Inputs of every format, and their results in a form that can be recorded and compared.
 
-JSON has UTF-8 bytes as a string, and other bytes as `{"base64": "..."}`.
+In JSON, UTF-8 bytes are a string, and other bytes are an object `{"base64": "..."}`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ HERE = Path(__file__).parent
 INPUTS = HERE / "inputs"
 RECORDED = HERE / "recorded"
 NAMES = sorted(file.stem for file in INPUTS.glob("*.json"))
-"""The names of the input files: one per format, and one for inputs that depend on HTTP headers."""
+"""The names of the input files. There is a file per format, and a file for inputs that depend on HTTP headers."""
 
 CLOCK_AHEAD = "clock_ahead_a_day"
-"""The note on a receipt whose business day is the day of receipt, because its own date is in the future."""
+"""The note of a receipt with a date in the future. Its business day is the day on which it was received."""
 
 Result = dict[str, Any]
 
@@ -63,9 +63,9 @@ class Ingest:
         self._after = 0
 
     def result(self, posted: dict[str, Any]) -> Result:
-        """Post an input, and return the answer and the new log records in the recorded form."""
+        """Post an input, and return the answer and the new log records."""
         headers, content = posted["headers"], as_bytes(posted["body"])
-        # httpx adds no Content-Type for bytes.
+
         answer = self._client.post(posted["path"], content=content, headers=headers)
         self._after, records = log_file.records(self._log, self._after)
         content = answer.json()
@@ -99,12 +99,12 @@ def recorded(record: Record) -> Result:
 
 
 def _day_received(received_us: str) -> str:
-    """The day of a time in the chain's time zone."""
+    """The local day of a time in microseconds."""
     return datetime.fromtimestamp(int(received_us) / 1_000_000, ZoneInfo("Europe/Paris")).date().isoformat()
 
 
 def without_prose(value: Any) -> Any:
-    """The value without the texts of errors and hints, which may be reworded."""
+    """The value without the texts of errors and hints, because these texts may change."""
     if isinstance(value, list):
         return [without_prose(each) for each in value]
     if isinstance(value, dict):

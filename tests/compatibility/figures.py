@@ -1,4 +1,4 @@
-"""All figures of past days that the API returns, in one form, to compare two engines."""
+"""Read all figures of past days from the API, and compare them with recorded ones."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ Figures = dict[str, Any]
 
 
 def read(client: httpx.Client, also: tuple[str, ...] = ()) -> Figures:
-    """Read receipts, quarantine and stores, and summary and metrics of each day with receipts and each day in `also`."""
+    """Read receipts, quarantine entries and stores, and the summary and the metrics of every day.
+
+    The days are all days with receipts and those in `also`.
+    """
     names = [each["name"] for each in _get(client, "/api/v1/metrics")["metrics"]]
     rows = list(_pages(client, "/api/v1/receipts", "receipts"))
-    # One receipt per source and day is read with its lines, settlements and original.
+    # One receipt per source and day is read in detail.
     shown = {(row["source"], row["day"]): row["key"] for row in rows}
     waiting = list(_pages(client, "/api/v1/quarantine", "entries"))
     settled = list(_pages(client, "/api/v1/quarantine", "entries", settled=1))
@@ -65,20 +68,20 @@ def _pages(client: httpx.Client, path: str, name: str, **query: object) -> Itera
 
 
 def differences(shown: Any, recorded: Any, *, by_another_engine: bool = False) -> list[str]:
-    """Paths where the figures differ from the recorded ones. A field that only `shown` has is not a difference.
+    """The differences between the figures and the recorded ones. Additional fields in `shown` are ignored.
 
-    With `by_another_engine`, fields that depend on when an engine read the receipts are ignored.
+    With `by_another_engine`, fields are ignored that depend on when the engine processed the receipts.
     """
     found = _differences(shown, recorded, "")
     return [each for each in found if not (by_another_engine and _ENGINE_FIELDS.search(each))]
 
 
-def _differences(shown: Any, recorded: Any, where: str) -> Iterator[str]:
+def _differences(shown: Any, recorded: Any, path: str) -> Iterator[str]:
     if isinstance(recorded, Mapping) and isinstance(shown, Mapping):
         for name in recorded:
-            yield from _differences(shown.get(name), recorded[name], f"{where}/{name}")
+            yield from _differences(shown.get(name), recorded[name], f"{path}/{name}")
     elif isinstance(recorded, list) and isinstance(shown, list) and len(shown) == len(recorded):
         for index, (one, other) in enumerate(zip(shown, recorded, strict=True)):
-            yield from _differences(one, other, f"{where}/{index}")
+            yield from _differences(one, other, f"{path}/{index}")
     elif shown != recorded:
-        yield f"{where}: {shown!r}, recorded {recorded!r}"
+        yield f"{path}: {shown!r}, recorded {recorded!r}"

@@ -1,4 +1,4 @@
-"""Record the expected results: `python -m tests.compatibility.record corpus`. Read README.md first."""
+"""Record the expected results: `python -m tests.compatibility.record [NAME…]`. Read `README.md` first."""
 
 from __future__ import annotations
 

@@ -11,11 +11,11 @@ from tests.compatibility import corpus
 
 FORMATS = ("json", "ndjson", "csv", "form", "xml", "poslog", "square", "records")
 INPUTS_PER_FORMAT = 5
-"""The number of accepted inputs of each format, and of rejected ones."""
+"""The maximum number of accepted inputs per format, and also of rejected inputs."""
 
 
 def selected_inputs(per_format: int = INPUTS_PER_FORMAT) -> list[dict[str, Any]]:
-    """Accepted inputs of every format with receipts that no earlier input has, and rejected inputs."""
+    """Some accepted inputs of every format, each with a new receipt, and some rejected inputs."""
     found, known = [], set[str]()
     for name in FORMATS:
         recorded = json.loads((corpus.RECORDED / f"{name}.json").read_bytes())
@@ -32,7 +32,7 @@ def selected_inputs(per_format: int = INPUTS_PER_FORMAT) -> list[dict[str, Any]]
 
 
 def _is_small(result: dict[str, Any]) -> bool:
-    """Whether the input became few records, none of which depends on the clock."""
+    """Whether the input has few records and none of them depends on the clock."""
     heads = [each["head"] for each in result["records"]]
     return 0 < len(heads) < 10 and not any(corpus.CLOCK_AHEAD in head["notes"] for head in heads)
 

@@ -1,4 +1,4 @@
-"""Inputs of every format get the recorded answers and become the recorded log records."""
+"""Inputs of every format have the recorded answers and log records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This tillstream opens a data directory of an earlier version and shows the recorded figures."""
+"""A data directory of an earlier version can be opened and has the recorded figures."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_figures_are_the_recorded_ones_before_and_after_a_rebuild(data: Path
     assert code == 0, output
     assert_agrees(data)
     with open_directory(data, EXPECTED["read_key"]) as running:
-        # The log keeps its texts, but the engine may word its own reasons differently.
+        # The texts of the engine's own reasons may differ after a rebuild.
         recorded = without_prose(FIGURES)
         assert_figures(running, recorded, by_another_engine=True)
         assert running.tillstream.stop() == 0
@@ -55,12 +55,12 @@ def test_the_figures_are_the_recorded_ones_before_and_after_a_rebuild(data: Path
 def test_the_recorded_keys_and_password_are_accepted(data: Path) -> None:
     with (
         open_directory(data, EXPECTED["read_key"]) as running,
-        httpx.Client(base_url=running.tillstream.dashboard) as stranger,
+        httpx.Client(base_url=running.tillstream.dashboard) as client,
     ):
-        assert stranger.get("/api/v1/summary").status_code == 401
-        assert stranger.post("/login", data={"password": "croissant"}).status_code == 403
-        assert stranger.post("/login", data={"password": EXPECTED["password"]}).status_code == 303
-        assert stranger.get("/api/v1/summary").status_code == 200
+        assert client.get("/api/v1/summary").status_code == 401
+        assert client.post("/login", data={"password": "croissant"}).status_code == 403
+        assert client.post("/login", data={"password": EXPECTED["password"]}).status_code == 303
+        assert client.get("/api/v1/summary").status_code == 200
         assert running.tillstream.post(sales.receipt("5")).status_code == 401
 
 
@@ -74,10 +74,8 @@ def test_new_receipts_are_added_to_the_recorded_ones(data: Path) -> None:
 
         before = EXPECTED["check"]["counts"]
         assert post(sales.receipt("5", storeID="3")) == 403
-        # The first is a duplicate, the second conflicts with a stored receipt, and the third is new.
-        assert [post(sales.receipt("1")), post(sales.receipt("2", customerID="9")), post(sales.receipt("5"))] == [
-            202
-        ] * 3
+        duplicate, conflicting, new = sales.receipt("1"), sales.receipt("2", customerID="9"), sales.receipt("5")
+        assert [post(duplicate), post(conflicting), post(new)] == [202, 202, 202]
         wait_until_read(running.tillstream)
         after = running.client.get("/api/v1/check").json()
         assert after["differences"] == []

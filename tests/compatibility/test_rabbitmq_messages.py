@@ -1,4 +1,4 @@
-"""This tillstream reads the RabbitMQ messages of an earlier version and writes equal ones."""
+"""RabbitMQ messages of an earlier version can be read, and new messages equal the recorded ones."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_recorded_messages_are_read(tmp_path: Path, broker_url: str) -> None:
         )
         assert client.get("/api/v1/check").json() == EXPECTED["check"]
         shown = broker.without_foreign(figures.read(client, also=tuple(EXPECTED["summaries"])))
-        # The messages keep their texts, but the engine may word its own reasons differently.
+        # The texts of the engine's own reasons may differ from the recorded ones.
         assert figures.differences(shown, corpus.without_prose(FIGURES), by_another_engine=True) == []
         foreign = client.get("/api/v1/summary", params={"day": broker.FOREIGN_DAY}).json()
         assert (foreign["receipts"], foreign["revenue"]) == (1, "2.40")

@@ -1,5 +1,5 @@
-"""Two ingests and an engine behind HAProxy, with a broker and separate data directories. Every acknowledged receipt counts
-once, and tills get a prompt answer when a receipt is rejected, even if a role or the broker fails."""
+"""Two ingests and an engine behind HAProxy, with RabbitMQ and separate data directories. Every acknowledged receipt counts
+once, and tills get a quick answer, even if a role or the broker fails."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TILLS = 4
 
 @dataclass(frozen=True)
 class Site:
-    """The roles behind the balancer. They reach the broker through a proxy that can cut the connection."""
+    """The roles behind the balancer. They connect to the broker through a proxy."""
 
     config: Path
     proxy: Proxy
@@ -51,7 +51,7 @@ class Site:
         return self.first, self.second, self.engine
 
     def readiness(self) -> set[int]:
-        """The statuses of the roles' readiness checks."""
+        """The different statuses of the roles' readiness checks."""
         return {role.ready().status_code for role in self.roles}
 
     def post(self, number: int, store: str = "12") -> httpx.Response:
@@ -78,7 +78,7 @@ def site(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]
         balancer((first.address, second.address), engine.address) as front,
     ):
         found = Site(config, proxy, first, second, engine, front)
-        # The roles start without the broker and connect once it is reachable.
+        # The roles start without the broker and connect as soon as it is reachable.
         assert found.readiness() == {503}
         proxy.open()
         wait_until(lambda: found.readiness() == {200}, "all are ready")
@@ -87,7 +87,7 @@ def site(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]
 
 
 class Tills:
-    """Tills of a store that sell until the block ends. Each repeats a receipt until it is acknowledged."""
+    """The tills of a store, which sell until the block ends. Each till repeats a receipt until it is acknowledged."""
 
     def __init__(self, site: Site, store: str) -> None:
         self._site = site
@@ -134,7 +134,7 @@ def test_receipts_count_once_whichever_ingest_accepts_them(site: Site) -> None:
             lambda: min(accepted_receipts(site.first.url), accepted_receipts(site.second.url)) > 20,
             "both accept receipts",
         )
-    # On a busy machine both may have missed a readiness check. The balancer then answers 503 and no ingest gets the receipt.
+    # On a slow machine both ingests may fail a readiness check. The balancer then answers 503 itself.
     assert {answer[:4] for answer in tills.other_answers} <= {"503 "}
     sold = set(tills.acknowledged)
     assert len(sold) == len(tills.acknowledged)
@@ -152,7 +152,7 @@ def test_given_no_broker_then_no_role_is_ready_and_the_balancer_rejects_receipts
         assert (rejected.status_code, rejected.headers["retry-after"]) == (503, "1")
         assert httpx.get(f"{site.front.receipts}/health/ready").status_code == 503
         page = httpx.get(f"{site.front.dashboard}/api/v1/summary", params={"day": DAY})
-        assert page.status_code == 200, "the figures so far are still shown"
+        assert page.status_code == 200, "the figures are still shown"
     finally:
         site.proxy.heal()
     wait_until(lambda: site.post(1, "13").status_code == 202, "receipts are accepted again")
@@ -165,12 +165,12 @@ def test_given_load_when_an_ingest_is_killed_then_the_other_accepts_everything(s
         before = accepted_receipts(site.second.url)
         wait_until(lambda: accepted_receipts(site.second.url) > before + 50, "tills sell")
         site.first.kill()
-        at_kill = accepted_receipts(site.second.url)
-        wait_until(lambda: accepted_receipts(site.second.url) > at_kill + 100, "the other ingest accepts receipts")
+        before = accepted_receipts(site.second.url)
+        wait_until(lambda: accepted_receipts(site.second.url) > before + 100, "the other ingest accepts receipts")
         site.first.restart()
         site.first.wait_until_live()
         wait_until(lambda: accepted_receipts(site.first.url) > 20, "the first accepts receipts again")
-    # Only requests in flight at the kill got no answer, or an answer of the balancer.
+    # Only the requests in flight during the kill may fail or get an answer of the balancer.
     assert len(tills.other_answers) <= TILLS, tills.other_answers
     assert all(answer.startswith(("RemoteProtocolError", "502")) for answer in tills.other_answers), tills.other_answers
     assert_counted(site, set(tills.acknowledged), store="14")
@@ -188,7 +188,7 @@ def test_the_balancer_rejects_a_body_over_the_limit(site: Site) -> None:
     assert before == (accepted_receipts(site.first.url), accepted_receipts(site.second.url))
 
 
-def test_the_balancer_passes_the_live_feed_on(site: Site) -> None:
+def test_the_balancer_forwards_events_of_the_live_feed(site: Site) -> None:
     with httpx.stream("GET", f"{site.front.dashboard}/api/v1/live", timeout=15) as feed:
         events = (line for line in feed.iter_lines() if line.startswith("id:"))
         first = next(events)
@@ -199,7 +199,7 @@ def test_the_balancer_passes_the_live_feed_on(site: Site) -> None:
 def test_given_https_then_the_balancer_forwards_the_scheme_and_the_client_address(tmp_path: Path) -> None:
     skip_or_fail(haproxy.missing())
     own = certificate(tmp_path)
-    pem = tmp_path / "both.pem"
+    pem = tmp_path / "certificate-and-key.pem"
     pem.write_text(own.certificate.read_text() + own.key.read_text())
     with header_echo() as echo, balancer((echo, echo), echo, tls=str(pem)) as front:
 
@@ -238,7 +238,7 @@ def header_echo() -> Iterator[str]:
 
 
 def assert_counted(site: Site, keys: set[str], *, store: str) -> None:
-    """Wait until the day has one receipt of the store for each of these keys."""
+    """Wait until the number of receipts of the store is the number of keys."""
 
     def counted() -> bool:
         params = {"day": DAY, "store": store}

@@ -1,5 +1,5 @@
-"""RabbitMQ, ingest and the engine are killed repeatedly at random moments while receipts are posted. Afterwards every
-acknowledged receipt is stored exactly once, no other receipt is stored, and all figures agree."""
+"""RabbitMQ, ingest and the engine are killed repeatedly at random times while receipts are posted. Afterwards every
+acknowledged receipt is stored exactly once, and all figures agree."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.rabbitmq import Node
 from tests.support.role_processes import RoleProcess
 
 KILLS = 10
-"""Kills of the broker. At some of them, ingest or the engine is killed too."""
+"""The number of kills of the broker. During some of them, ingest or the engine is killed too."""
 
 
 @pytest.mark.torture

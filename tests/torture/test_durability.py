@@ -1,4 +1,4 @@
-"""Ingest sends a 202 only after the log is synced to disk. A trace of its system calls shows the order."""
+"""Ingest sends a 202 only after the log is synced to disk. The tests read the order from a trace of its system calls."""
 
 from __future__ import annotations
 
@@ -74,14 +74,14 @@ def test_every_acknowledgement_follows_a_sync_of_the_log(ingest: Command, trace:
     assert found == [True] * 40
 
 
-def test_the_trace_reader_finds_a_202_that_precedes_its_sync(tmp_path: Path) -> None:
+def test_the_trace_reader_detects_a_202_before_its_sync(tmp_path: Path) -> None:
     write = '7 pwrite64(5</d/log.sqlite3-wal>, "x", 4096, 0) = 4096'
     sync = "7 fdatasync(5</d/log.sqlite3-wal>) = 0"
     failed = "7 fdatasync(5</d/log.sqlite3-wal>) = -1 EIO (Input/output error)"
     begun = "7 fdatasync(5</d/log.sqlite3-wal> <unfinished ...>"
     ended = "7 <... fdatasync resumed>) = 0"
     sent = '6 writev(9<socket:[1]>, [{iov_base="HTTP/1.1 202 Accepted"..., iov_len=150}], 1) = 150'
-    for calls, right in [
+    for calls, synced in [
         ([write, sync, sent], True),
         ([write, begun, ended, sent], True),
         ([write, sent, sync], False),
@@ -92,4 +92,4 @@ def test_the_trace_reader_finds_a_202_that_precedes_its_sync(tmp_path: Path) -> 
     ]:
         trace = tmp_path / "trace"
         trace.write_text("\n".join(calls))
-        assert acknowledgements(trace) == [right]
+        assert acknowledgements(trace) == [synced]

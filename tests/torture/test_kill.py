@@ -1,5 +1,5 @@
-"""Ingest and the engine are killed repeatedly at random moments while receipts are posted. Afterwards every acknowledged
-receipt is stored exactly once, no other receipt is stored, and all figures agree."""
+"""Ingest and the engine are killed repeatedly at random times while receipts are posted. Afterwards every acknowledged
+receipt is stored exactly once, and all figures agree."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tests.support.crash_harness import Client, assert_survives
 from tests.support.role_processes import RoleProcess
 
 KILLS = 26
-"""Kills of each process."""
+"""The number of kills of each process."""
 
-MAX_LIFE_S = {"ingest": 2.0, "engine": 5.0}
-"""A process is killed at a random moment in its first seconds, while it starts, recovers or works."""
+MAX_LIFETIME_S = {"ingest": 2.0, "engine": 5.0}
+"""The maximum time between the start of a process and its kill. A process may be starting, recovering or working then."""
 
 
 @pytest.mark.torture
@@ -34,7 +34,7 @@ def _kill_roles(seed: str, ingest: RoleProcess, engine: RoleProcess, _: Sequence
         moments = random.Random(f"{seed} {role.role}")
         try:
             for _ in range(KILLS):
-                time.sleep(moments.uniform(0.0, MAX_LIFE_S[role.role]))
+                time.sleep(moments.uniform(0.0, MAX_LIFETIME_S[role.role]))
                 role.kill()
                 role.restart()
         except BaseException as error:  # noqa: BLE001 - the main thread raises it

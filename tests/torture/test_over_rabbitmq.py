@@ -1,4 +1,4 @@
-"""End-to-end tests from `tests/e2e` that also run with the log on RabbitMQ, set through the environment."""
+"""Tests from `tests/e2e` with the log on RabbitMQ, which environment variables select."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TESTS_WITH_FOLDER = (
     test_generate.test_given_a_killed_ingest_then_every_generated_receipt_counts_once_and_to_the_cent,
     test_repeat.test_given_receipts_sent_three_times_out_of_order_then_only_the_duplicates_change,
 )
-"""Tests whose argument is a working folder."""
+"""Tests with a working folder as their argument."""
 
 TESTS_WITH_DATA_DIRECTORY = (
     test_up.test_a_receipt_is_shown_before_and_after_a_restart,
@@ -28,7 +28,7 @@ TESTS_WITH_DATA_DIRECTORY = (
     test_up.test_a_rebuild_has_equal_figures,
     test_up.test_given_a_figure_that_differs_from_the_recount_then_check_exits_with_code_1,
 )
-"""Tests whose argument is the data directory."""
+"""Tests with a data directory as their argument."""
 
 
 @pytest.fixture(autouse=True)
