@@ -15,13 +15,13 @@ LINES_WEIGHTS = (18, 24, 20, 14, 10, 6, 5, 3)
 
 WEIGHED_SHARE = 0.05
 RETURNED_SHARE = 0.01
-"""Shares of all lines."""
+"""The shares of weighed and of returned lines."""
 
 TWO_PAYMENTS_SHARE = 0.15
-"""Share of all receipts."""
+"""The share of receipts with two payments."""
 
 VARIANTS = 20
-"""Articles per product, each with its own price. The n-th article sells 1/n as often as the first."""
+"""The number of articles per product, each with its own price. The n-th article sells 1/n as often as the first."""
 
 WEIGHED_PRODUCTS = (
     ("Gougères", "Traiteur", 1_890),

@@ -59,7 +59,7 @@ window.__days = [];
   new MutationObserver(check).observe(document, {{ subtree: true, childList: true, characterData: true, attributes: true }});
 }})();
 """
-"""A script that runs before those of the page. It records when the first figures and when each day were painted."""
+"""A script that runs before those of the page. It records the times at which the first figures and each day were painted."""
 
 
 def run(plan: Plan) -> tuple[list[Figure], dict[str, Any]]:

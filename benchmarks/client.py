@@ -103,9 +103,9 @@ class Sales:
 
 
 async def sell(url: str, rate: float, seconds: float, seed: int, answered_ms: list[float] | None = None) -> list[float]:
-    """Post receipts of now with random pauses, `rate` per second on average. Return the time of each by `perf_counter`.
+    """Post receipts with the current time at random intervals, on average `rate` per second.
 
-    A receipt never waits for the answer to another one. If no connection is idle, a new one is opened. The response
+    Return the times of sending by `perf_counter`. A receipt never waits for the answer to another one. If no connection is idle, a new one is opened. The response
     times are added to `answered_ms`.
     """
     random, tills, sent = Random(seed), Tills(), []

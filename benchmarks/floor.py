@@ -1,6 +1,6 @@
 """Minimal servers that read each body and answer, as a lower bound of the cost of a request.
 
-`granian` is a bare RSGI handler. All ratios to the floor refer to it. `own` is ingest's HTTP server without ingest.
+The floor in all ratios is `granian`, a bare RSGI handler. `own` is ingest's HTTP server with a minimal application.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from tests.support.processes import TILLSTREAM
 TITLE = "the generator as a client"
 TARGET = 1.0
 ROUNDS = 3
-"""This is fewer than in other benches, because the figures are far above the target."""
+"""The maximum number of rounds. This bench needs less precision than the others."""
 
 UNLIMITED_RECEIPTS = 1_000_000_000
 

@@ -48,7 +48,7 @@ def delay_figures(measured_ms: Sequence[float], recorded_ms: float, target_ms: f
 
 
 def _cpu_percent(system: Up, seconds: int) -> dict[str, float]:
-    """The CPU use of each process in percent of a core. No viewer or query adds to it."""
+    """The CPU use of each process in percent of a core, without viewers and queries."""
     parts = {name: system.part(name) for name in ("ingest", "engine")}
 
     def used() -> dict[str, float]:
@@ -85,7 +85,7 @@ def recorded_delays(system: Up) -> Counter[int]:
 
 
 def percentile_ms(delays: Counter[int], percent: float = 99) -> float:
-    """A percentile with linear interpolation within its bucket. The bounds of a bucket differ by 19 %."""
+    """A percentile with linear interpolation within its bucket, because the bounds of a bucket differ by 19 %."""
     rank = delays.total() * percent / 100
     for bucket, count in sorted(delays.items()):
         if rank <= count:

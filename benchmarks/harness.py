@@ -250,7 +250,7 @@ def median_rate(loads: Sequence[Load]) -> float:
 
 
 def median_ratio(loads: Sequence[Load], references: Sequence[Load]) -> float:
-    """The median of the ratios of each round, because both loads of a round are affected by the same noise."""
+    """The median of the rounds' ratios. Noise of the machine affects both loads of a round."""
     return statistics.median(load.rate / other.rate for load, other in zip(loads, references, strict=True))
 
 
@@ -264,5 +264,5 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:
-    """Some percentiles of the values, by their percent."""
+    """The 50th, 90th, 99th and 100th percentile, by their number."""
     return {str(percent): percentile(values, percent) for percent in (50, 90, 99, 100)}

@@ -20,7 +20,7 @@ DAY = "2026-11-23"
 
 @pytest.fixture
 def tillstream(tmp_path: Path) -> Iterator[RunningTillstream]:
-    """A tillstream with a receipt, a conflicting one, an anomalous one, and two rejected bodies."""
+    """A tillstream with three receipts and two rejected bodies. One receipt is conflicting, and one is anomalous."""
     with running_tillstream(tmp_path / "data") as tillstream:
         tillstream.post(json.dumps(body()).encode())
         tillstream.wait_for_receipts(1, DAY)

@@ -70,7 +70,7 @@ def _pages(client: httpx.Client, path: str, name: str, **query: object) -> Itera
 def differences(shown: Any, recorded: Any, *, by_another_engine: bool = False) -> list[str]:
     """The differences between the figures and the recorded ones. Additional fields in `shown` are ignored.
 
-    With `by_another_engine`, fields are ignored that depend on when the engine processed the receipts.
+    With `by_another_engine`, fields that depend on the time of processing are ignored.
     """
     found = _differences(shown, recorded, "")
     return [each for each in found if not (by_another_engine and _ENGINE_FIELDS.search(each))]

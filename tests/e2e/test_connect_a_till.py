@@ -139,7 +139,7 @@ def test_every_status_of_ingest_is_on_the_page(ingest: str) -> None:
     paths = httpx.get(f"{ingest}/openapi.json").json()["paths"]
     statuses = {status for path in ("/receipt", "/receipts") for status in paths[path]["post"]["responses"]}
     assert len(statuses) > 8
-    # The descriptions of the operations do not have these statuses.
+    # The OpenAPI document does not list these statuses.
     statuses |= {"404", "405", "500"}
     for status in statuses:
         assert re.search(rf"^\| (`\d{{3}}`, )?`{status}`", PAGE, re.MULTILINE), f"{status} is not in the table"

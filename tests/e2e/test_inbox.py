@@ -16,7 +16,7 @@ from tests.support.processes import RunningTillstream, run_check, running_comman
 from tests.support.waiting import wait_until
 
 WRITING_PAUSE_LIMIT_S = 1.8
-"""The inbox imports a file after two seconds without a change. Shorter pauses keep it waiting."""
+"""The maximum pause of the writer. The inbox imports a file after two seconds without a change."""
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,7 @@ def test_quarantine_decisions_survive_a_rebuild_of_the_database(
         running.post(json.dumps(EXAMPLE).encode())
         running.wait_for_receipts(1, DAY)
         for count in (1, 2):
-            # The engine reads each of them separately, but a rebuild reads all of them together.
+            # The engine reads these receipts one by one, but a rebuild reads them together.
             running.post(json.dumps(EXAMPLE | {"customerID": f"another {count}"}).encode())
             running.wait_for_quarantine(count)
         channel.basic_publish("receipts", EXAMPLE["storeID"], b'{"storeID": 1}')

@@ -30,7 +30,7 @@ LOCKS = ("runtime.lock", "dev.lock")
 
 @pytest.fixture(scope="module", autouse=True)
 def without_python_variables() -> Iterator[None]:
-    """Remove Python variables such as `PYTHONPATH`, which could lead to the source tree."""
+    """Remove variables such as `PYTHONPATH`, which could add the source tree to the path."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("PYTHON")]:
             patch.delenv(name)

@@ -51,7 +51,7 @@ class Site:
         return self.first, self.second, self.engine
 
     def readiness(self) -> set[int]:
-        """The different statuses of the roles' readiness checks."""
+        """The set of statuses of the roles' readiness checks."""
         return {role.ready().status_code for role in self.roles}
 
     def post(self, number: int, store: str = "12") -> httpx.Response:

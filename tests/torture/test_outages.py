@@ -22,7 +22,7 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.torture
 
 ANSWER_LIMIT_S = 2.0
-"""This includes one second for a slow machine."""
+"""The maximum response time. One second of it is a reserve for slow machines."""
 
 STORES = 12
 
@@ -84,7 +84,7 @@ class System:
         wait_until(lambda: self.post().status_code == 202, "ingest accepts receipts again")
 
     def assert_counted_once(self) -> None:
-        """Wait until the engine has every acknowledged receipt, and check that it has each once and no others."""
+        """Wait until the engine has every acknowledged receipt. Then check that no receipt is stored twice or was not sent."""
         wait_until(self._caught_up, "the engine has caught up")
         stored = self.stored()
         assert len(stored) == len(set(stored)), "a receipt counts twice"
