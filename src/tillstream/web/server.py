@@ -85,7 +85,7 @@ def application(
         routes=[
             *(route for api in apis for route in api.routes),
             *pages.routes,
-            *quarantine_pages.forms(service, settings, demo=demo),
+            *quarantine_pages.forms(service, demo=demo),
             *live_page.routes(queries, settings, keyed=authenticator.ingest_requires_key, demo=demo),
             *_documentation(*apis),
             Mount("/assets", static_files.StaticFolder(static_files.STATIC)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any
 
 import msgspec
@@ -18,7 +17,7 @@ from tillstream.quarantine.service import ENTRIES_LIMIT, Edit, LocalQuarantineSe
 from tillstream.queries.quarantine import Entries, EntryDetails, QuarantineCounts
 from tillstream.queries.queries import Queries
 from tillstream.queries.serialization import EntryId
-from tillstream.web.api.routing import DAY_QUERY, QUARANTINE_QUERY, Api, Query, Refused, described
+from tillstream.web.api.routing import DAY_QUERY, QUARANTINE_QUERY, Api, Query, Refused, described, read_body
 
 _STATUS = {
     outcomes.REFUSED: 422,
@@ -93,7 +92,7 @@ def _add_resolving(routes: Api, service: LocalQuarantineService, settings: Setti
     limit_bytes = settings.receipt_limit_bytes * 4 // 3 + 4_096
 
     async def body(request: Request, kind: type[Any]) -> Any:
-        return _decode(request, await read_body(request, limit_bytes, settings), kind)
+        return _decode(request, await read_body(request, limit_bytes), kind)
 
     @routes.add(
         "post",
@@ -142,18 +141,3 @@ def _decode(request: Request, body: bytes, kind: type[Any]) -> Any:
         return msgspec.json.decode(body or b"{}", type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(400, request.url.path, str(error)) from error
-
-
-async def read_body(request: Request, limit_bytes: int, settings: Settings) -> bytes:
-    """Read the body. Raises `Refused` if the body is too large or takes too long."""
-    body = bytearray()
-    try:
-        async with asyncio.timeout(settings.body_timeout_ms / 1_000):
-            async for part in request.stream():
-                body += part
-                if len(body) > limit_bytes:
-                    raise Refused(413, request.url.path, f"the body has more than {limit_bytes} bytes")
-    except TimeoutError:
-        error = f"the body took longer than {settings.body_timeout_ms} ms"
-        raise Refused(408, request.url.path, error) from None
-    return bytes(body)

@@ -141,6 +141,14 @@ def read_query(request: Request, known: Collection[str]) -> dict[str, str]:
     return found
 
 
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """Return the body of a request. Raises `Refused` if it has more than `limit_bytes`."""
+    body = await request.body()
+    if len(body) > limit_bytes:
+        raise Refused(413, request.url.path, f"the body has more than {limit_bytes} bytes")
+    return body
+
+
 class Api:
     """A group of routes and their OpenAPI operations."""
 

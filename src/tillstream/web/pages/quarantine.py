@@ -10,12 +10,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
-from tillstream.config.settings import Settings
 from tillstream.errors import BadQuery, OperationalError
 from tillstream.quarantine.service import ENTRIES_LIMIT, Edit, LocalQuarantineService, Outcome
 from tillstream.queries.queries import Queries
-from tillstream.web.api.quarantine import read_body
-from tillstream.web.api.routing import QUARANTINE_QUERY
+from tillstream.web.api.routing import QUARANTINE_QUERY, read_body
 from tillstream.web.pages.rendering import Page, Pages
 
 KINDS = ("refused", "unreadable", "conflict")
@@ -54,7 +52,7 @@ def add(pages: Pages, queries: Queries, service: LocalQuarantineService) -> None
         return page.render("entry.html", entry=found, types=service.media_types)
 
 
-def forms(service: LocalQuarantineService, settings: Settings, *, demo: bool) -> list[Route]:
+def forms(service: LocalQuarantineService, *, demo: bool) -> list[Route]:
     """Return `/quarantine/replay` and `/quarantine/discard`, to which the forms of the pages post."""
 
     def replay(entries: list[str], media_type: str) -> Iterable[Outcome]:
@@ -65,7 +63,7 @@ def forms(service: LocalQuarantineService, settings: Settings, *, demo: bool) ->
 
     def route(path: str, resolve: Callable[[list[str], str], Iterable[Outcome]]) -> Route:
         async def endpoint(request: Request) -> HTMLResponse:
-            body = await read_body(request, _FORM_LIMIT_BYTES, settings)
+            body = await read_body(request, _FORM_LIMIT_BYTES)
             fields = parse_qs(body.decode("ascii", "replace"))
             entries, media_type = fields.get("entry", [])[:ENTRIES_LIMIT], fields.get("type", [""])[0]
             page = Page(request, "quarantine", demo)
