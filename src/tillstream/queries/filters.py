@@ -1,4 +1,4 @@
-"""Filters of requests: parses their texts, builds SQL conditions from them, and reads pages of rows."""
+"""Filters of requests: functions that parse filters, build SQL conditions and read pages of rows."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ LIMIT = 1_000
 DEFAULT_LIMIT = 100
 
 Conditions = tuple[list[str], list[Any]]
-"""SQL conditions, and the parameters of all conditions in order."""
+"""A list of SQL conditions, and a list of their parameters."""
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _AMOUNT = re.compile(r"[+-]?[0-9]{1,15}(?:\.[0-9]{0,15})?")
 _CURSOR = re.compile(r"(\d{1,17})-(\d{1,19})", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 
-# Each condition has one parameter, except `reason` with two. DuckDB and PostgreSQL have the function `position`.
+# `reason` has two parameters. Every other condition has one. DuckDB and PostgreSQL both support `position`.
 _RECEIPT_FILTERS = {
     "day": "day = ?",
     "store": "store = ?",
@@ -55,15 +55,15 @@ def read_page(
     filters: Mapping[str, str] | None,
     parse: Callable[[Mapping[str, str]], Conditions],
 ) -> tuple[list[Row], str | None]:
-    """Read one page of rows, newest first. Return the rows and the cursor of the next page, which may be None.
+    """Read one page of rows, newest first. Return the rows and the cursor of the next page.
 
-    `select` contains the columns and the table of a SELECT statement. The columns must include `received_at` and
-    `place`. `parse` converts all filters except `limit` and `cursor` to conditions. A cursor stays valid when more
+    The cursor is None on the last page. `select` contains the columns and the table of a SELECT statement. The
+    columns must include `received_at` and `place`. `parse` converts all filters except `limit` and `cursor` to conditions. A cursor stays valid when more
     rows arrive. Raises `BadQuery`.
     """
-    given = dict(filters or {})
-    limit, cursor = parse_limit(given.pop("limit", None)), given.pop("cursor", None)
-    conditions, values = parse(given)
+    remaining = dict(filters or {})
+    limit, cursor = parse_limit(remaining.pop("limit", None)), remaining.pop("cursor", None)
+    conditions, values = parse(remaining)
     if cursor is not None:
         conditions.append("(received_at, place) < (?, ?)")
         values.extend(parse_cursor(cursor))
@@ -118,7 +118,7 @@ def parse_limit(text: str | None) -> int:
     return int(text)
 
 
-def key_value(key: Key, text: str) -> Any:
+def parse_key(key: Key, text: str) -> Any:
     """Parse the value of a key of a metric. The result has the type of the column. Raises `BadQuery`."""
     if key.type == "DATE":
         return parse_day(text, key.name)
@@ -177,13 +177,13 @@ def other_days_condition(calendar: Calendar, day: date) -> tuple[str, list[Any]]
 
 def quarantine_conditions(filters: Mapping[str, str]) -> Conditions:
     """Return the conditions for the quarantine and its decisions. Raises `BadQuery`."""
-    given = dict(filters)
-    settled = given.pop("settled", "0")
+    remaining = dict(filters)
+    settled = remaining.pop("settled", "0")
     if settled not in ("0", "1"):
         raise BadQuery("settled", f"expected 0 or 1, got {settled!r}", "1: entries that were replayed or discarded")
     values: list[Any] = []
     conditions = [f"decision IS {'NOT ' if settled == '1' else ''}NULL"]
-    for name, text in given.items():
+    for name, text in remaining.items():
         if name not in _QUARANTINE_FILTERS:
             names = ", ".join([*_QUARANTINE_FILTERS, "settled", "cursor", "limit"])
             raise BadQuery(name, "quarantine has no such filter", f"filter by {names}")

@@ -10,7 +10,7 @@ from msgspec import Struct
 from tillstream.database.base import Database
 from tillstream.errors import BadQuery, UnknownMetric
 from tillstream.metrics.catalogue import Metric, metric_table
-from tillstream.queries.filters import key_value
+from tillstream.queries.filters import parse_key
 from tillstream.queries.serialization import Day
 from tillstream.receipt.business_day import Calendar
 from tillstream.stores import model
@@ -39,7 +39,7 @@ class MetricDescription(Struct, frozen=True):
 
 
 class MetricRows(Struct, frozen=True):
-    """The rows of one metric on one day. `columns` contains the names in each row."""
+    """The rows of one metric on one day. `columns` contains the column names in order."""
 
     metric: str
     help: str
@@ -94,7 +94,7 @@ class MetricReader:
         ]
 
     def rows(self, name: str, filters: Mapping[str, str] | None = None) -> MetricRows:
-        """Return the rows of a metric on one day. `filters` contains values of its keys; the default day is today.
+        """Return the rows of a metric on one day. `filters` contains values of its keys. The default day is today.
 
         If `store` is a key, the column `store_name` follows it. Raises `UnknownMetric` or `BadQuery`.
         """
@@ -102,16 +102,16 @@ class MetricReader:
             raise UnknownMetric(f"there is no metric {name!r}; there are {', '.join(self._metrics)}")
         metric = self._metrics[name]
         keys = {key.name: key for key in metric.keys}
-        wanted: dict[str, Any] = {"day": self._calendar.today()}
+        key_values: dict[str, Any] = {"day": self._calendar.today()}
         for key, text in (filters or {}).items():
             if key not in keys:
                 raise BadQuery(key, f"{name} has no such key", f"filter by {', '.join(keys)}")
-            wanted[key] = key_value(keys[key], text)
+            key_values[key] = parse_key(keys[key], text)
         columns = _columns(metric)
         rows = self._database.query(
             f"SELECT {', '.join(f'{expression} AS {column}' for column, expression in columns.items())} "
-            f"FROM {metric_table(name)} WHERE {' AND '.join(f'{key} = ?' for key in wanted)} ORDER BY {', '.join(keys)}",
-            list(wanted.values()),
+            f"FROM {metric_table(name)} WHERE {' AND '.join(f'{key} = ?' for key in key_values)} ORDER BY {', '.join(keys)}",
+            list(key_values.values()),
         )
         times = [key.name for key in metric.keys if key.type in ("DATE", "TIMESTAMP")]
         times += [measure.name for measure in metric.measures if measure.kind == "time"]
@@ -121,7 +121,7 @@ class MetricReader:
                 row[column] = row[column].isoformat()
             if STORE_NAME in columns:
                 row[STORE_NAME] = stores.title(row["store"])
-        return MetricRows(name, metric.help, wanted["day"].isoformat(), self._currency, list(columns), rows)
+        return MetricRows(name, metric.help, key_values["day"].isoformat(), self._currency, list(columns), rows)
 
     def stores(self) -> list[Store]:
         """Return the stores of the list in its order, followed by other stores with sales, sorted by id."""

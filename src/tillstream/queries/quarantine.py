@@ -28,8 +28,10 @@ FIELDS_LIMIT = 1_000
 """The maximum number of compared fields of one receipt."""
 
 REASONS_LIMIT = 100
+"""The maximum number of reasons in the totals. The oldest reasons are kept, so no counter disappears."""
+
 SOURCES_LIMIT = 30
-"""The maximum number of sources in the totals. The oldest reasons and sources are kept, so no counter disappears."""
+"""The maximum number of sources in the totals. The oldest sources are kept."""
 
 _COLUMNS = (
     "place, received_at, day, kind, source, key, reasons, reason, size_bytes, decision, settled_at, settled_key "
@@ -82,7 +84,7 @@ class FirstVersion(Struct, frozen=True):
 
 
 class ComparedField(Struct, frozen=True):
-    """A field of two versions of a receipt. A version without the field has null."""
+    """A field of two versions of a receipt. `first` or `second` is null if the version lacks the field."""
 
     path: str
     first: str | None
@@ -150,7 +152,7 @@ class DamagedRecords(Struct, frozen=True):
 
 
 class Faults(Struct, frozen=True):
-    """Return the damaged records that the engine found in the log, newest first."""
+    """The damaged records that the engine found in the log, newest first."""
 
     faults: list[DamagedRecords]
 
@@ -158,7 +160,7 @@ class Faults(Struct, frozen=True):
 class QuarantineTotals(Struct, frozen=True):
     """The number of entries of all days, by reason, by source and by decision.
 
-    `waiting` is the number of entries without a decision, `waiting_bytes` the size of their originals.
+    `waiting` is the number of entries without a decision, `waiting_bytes` the size of their originals in bytes.
     """
 
     reason: dict[str, int]
@@ -247,7 +249,7 @@ class QuarantineEntries:
         return QuarantineTotals(reasons, sources, decisions, waiting["entries"], waiting["bytes"])
 
     def faults(self) -> Faults:
-        """The damaged records that the engine found in the log, newest first."""
+        """Return the damaged records that the engine found in the log, newest first."""
         rows = self._database.query(
             "SELECT offset_text, records, reason, found_at FROM faults ORDER BY found_at DESC LIMIT ?", [LIMIT]
         )

@@ -36,12 +36,12 @@ class Queries:
         catalogue: Sequence[Metric],
         settings: Settings,
         clock: Clock,
-        trouble: Callable[[], OperationalError | None] = lambda: None,
+        engine_error: Callable[[], OperationalError | None] = lambda: None,
         *,
         stores: Callable[[], StoreList] = StoreList,
         formats: Iterable[Decoder | type[Decoder]] = BUILT_IN,
     ) -> None:
-        self.trouble = trouble
+        self.engine_error = engine_error
         """Returns the error that stops the engine, or None if the engine makes progress."""
         self.store_list = stores
         """Returns the current list of stores."""

@@ -148,7 +148,7 @@ def redact(text: str, personal: Iterable[str] = PERSONAL) -> str:
 
 
 def _redact_anything(text: str, names: _PersonalNames) -> str:
-    """Mask everything between a personal name and the possible end of its value, in a text of unknown format."""
+    """Mask text of unknown format after each personal name, until the possible end of its value."""
     text = _redact_xml(_redact_json(text, names), names)
     parts, start = [], 0
     for found in names.word.finditer(text):
@@ -243,9 +243,9 @@ def _end_of_element(text: str, opened: re.Match[str], names: _PersonalNames) -> 
 
 
 def _redact_table(text: str, names: _PersonalNames) -> str:
-    """Mask the cells of personal columns, or all cells if there is no header. Return an empty text for other text.
+    """Mask the cells of personal columns, or all cells if there is no header. Return an empty text if there is no table.
 
-    In a row that is longer or shorter than the header, columns may be shifted, so more cells are masked.
+    If a row is longer or shorter than the header, its cells may be shifted, so more cells are masked.
     """
     header, _, _ = text.partition("\n")
     delimiter = max(_DELIMITERS, key=header.count)

@@ -56,7 +56,7 @@ def live_feed(queries: Queries, alerts: AlertEvaluator, settings: Settings, cloc
     def read() -> LiveOverview:
         return LiveOverview(**asdict(queries.overview()), alerts=alerts.current().alerts)
 
-    return LiveFeed("overview", read, queries.trouble, settings, clock)
+    return LiveFeed("overview", read, queries.engine_error, settings, clock)
 
 
 def application(

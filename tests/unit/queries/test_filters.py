@@ -72,14 +72,14 @@ def test_given_no_limit_or_the_maximum_when_parsed_then_it_is_accepted() -> None
 @pytest.mark.parametrize("key", ["hour", "minute", "day"])
 def test_given_text_for_a_key_of_another_type_when_parsed_then_it_is_refused(key: str) -> None:
     with pytest.raises(BadQuery) as caught:
-        filters.key_value(KEYS[key], "Pain")
+        filters.parse_key(KEYS[key], "Pain")
     assert caught.value.path == key
 
 
 def test_given_keys_as_text_when_parsed_then_they_have_the_types_of_the_columns() -> None:
-    assert filters.key_value(KEYS["hour"], "7") == 7
-    assert filters.key_value(KEYS["minute"], "2026-11-23T11:59") == datetime.fromisoformat("2026-11-23T11:59")
-    assert filters.key_value(KEYS["store"], "0012") == "0012"
+    assert filters.parse_key(KEYS["hour"], "7") == 7
+    assert filters.parse_key(KEYS["minute"], "2026-11-23T11:59") == datetime.fromisoformat("2026-11-23T11:59")
+    assert filters.parse_key(KEYS["store"], "0012") == "0012"
 
 
 def test_given_a_cursor_when_parsed_then_it_is_the_position_of_its_row() -> None:

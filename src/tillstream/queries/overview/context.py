@@ -68,10 +68,11 @@ class Sales:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The sales of the earlier days until the current time of day, for the comparison with the requested days.
+    """The sales that are compared with the sales of the requested days.
 
-    `previous` contains these sales. `after_cutoff` contains the requested sales of the current minute. They must be
-    subtracted before the comparison. `receipts` is the number of receipts of the whole chain on the earlier days.
+    `previous` contains the sales of the earlier days until the start of the current minute. `after_cutoff` contains
+    the later sales of the requested days. They must be subtracted before the comparison. `receipts` is the number of
+    receipts of the whole chain on the earlier days.
     """
 
     after_cutoff: Sales

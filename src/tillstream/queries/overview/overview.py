@@ -128,7 +128,7 @@ def _scope(context: OverviewContext) -> answers.Scope:
 def describe_scope(
     scope: Scope, stores: StoreList, title: str | None = None, category: str | None = None
 ) -> answers.Scope:
-    """Return the scope with its title and its parents. `title` and `category` are those of a product."""
+    """Return the scope with its title and its parents. `title` and `category` describe a product."""
     store = stores.get(scope.keys["store"]) if "store" in scope.keys else None
     parents = []
     if store is not None and store.region:

@@ -137,13 +137,13 @@ def payments(context: OverviewContext) -> list[answers.Payment] | None:
     if context.scope.source == "lines":
         return None
     rows = context.rows("payments_by_mechanism", ["mechanism"], ["revenue", "settlements"])
-    whole = sum((row["revenue"] for row in rows), Decimal(0))
+    total = sum((row["revenue"] for row in rows), Decimal(0))
     return [
         answers.Payment(
             row["mechanism"],
             context.money(row["revenue"]),
             int(row["settlements"]),
-            share(row["revenue"], whole),
+            share(row["revenue"], total),
         )
         for row in sorted(rows, key=lambda each: (-each["revenue"], each["mechanism"]))[:PARTS]
     ]
@@ -159,15 +159,15 @@ def vat(context: OverviewContext) -> list[answers.VatRate]:
     ]
 
 
-def share(part: Decimal, whole: Decimal) -> Amount | None:
-    """Return the part in percent with one decimal, rounded half-up. It is None if `whole` is not positive."""
-    if whole <= 0:
+def share(part: Decimal, total: Decimal) -> Amount | None:
+    """Return the part in percent with one decimal, rounded half-up. It is None if `total` is not positive."""
+    if total <= 0:
         return None
-    return format(round_half_up(part * 100 / whole, Decimal("0.1")), "f")
+    return format(round_half_up(part * 100 / total, Decimal("0.1")), "f")
 
 
 def products(context: OverviewContext) -> answers.Products | None:
-    """Return the products with the highest revenue and the products that lost most. None for a single product."""
+    """Return the products with the highest revenue and the products that lost most revenue, or None for one product."""
     if context.scope.kind == "product":
         return None
     after_cutoff = context.comparison.after_cutoff.revenue_by["product"]
@@ -180,9 +180,9 @@ def products(context: OverviewContext) -> answers.Products | None:
         if before > 0 and name != UNALLOCATED
     }
     sinking = _highest({name: loss for name, loss in losses.items() if loss > 0})[:SINKING_PRODUCTS]
-    gone = [name for name in sinking if name not in rows]
-    if gone:
-        for row in _product_sales(context, context.periods.previous, gone):
+    missing = [name for name in sinking if name not in rows]
+    if missing:
+        for row in _product_sales(context, context.periods.previous, missing):
             rows[row["product"]] = {**row, "revenue": None, "quantity": 0}
 
     def entry(name: str) -> answers.ProductSales:
@@ -224,9 +224,9 @@ def stores(context: OverviewContext, sales: Mapping[str, Row]) -> answers.ShopRa
     ranked = sorted(ratios, key=lambda each: (-ratios[each], -revenue.get(each, Decimal(0)), each))
     gone = sum(store not in revenue for store in ranked)
     worst = ranked[::-1][: min(STORES, max(len(ranked) // 2, gone))]
-    better = [store for store in ranked[: len(ranked) - len(worst)] if store in revenue]
+    improved = [store for store in ranked[: len(ranked) - len(worst)] if store in revenue]
     new = _highest({store: each for store, each in revenue.items() if store not in ratios})
-    best = [*better, *new][:STORES]
+    best = [*improved, *new][:STORES]
     hourly = _revenue_by_hour(context, [*best, *worst])
 
     def entry(store: str) -> answers.ShopSales:
@@ -268,7 +268,7 @@ def tills(context: OverviewContext) -> list[answers.TillSales] | None:
 
 
 def latest_receipts(context: OverviewContext) -> list[answers.LatestReceipt]:
-    """Return the receipts that arrived last, newest first. Each has a line of the category or product in the scope."""
+    """Return the receipts that arrived last, newest first. For a category or a product, each has a matching line."""
     requested = context.periods.requested
     condition, values = context.scope.condition
     if context.scope.source == "lines":

@@ -92,7 +92,7 @@ def _formatted(context: OverviewContext, name: str, totals: Totals) -> Amount | 
 
 
 def _rate(context: OverviewContext) -> answers.RateTile:
-    """Count the receipts that arrived in the last minute, and the receipts dated in each of the last full minutes."""
+    """Return the tile with the receipts of the last 60 seconds and of each of the last full minutes."""
     cutoff = context.periods.to_date.cutoff
     if cutoff is None:
         return answers.RateTile(None, [])
@@ -118,7 +118,7 @@ def _arrived(context: OverviewContext) -> int:
 
 
 def _reporting(context: OverviewContext, stores: Mapping[str, Row]) -> tuple[answers.ShopsTile, answers.TillsTile]:
-    """Count the stores and tills that sold something, that exist, and that are silent."""
+    """Return the tiles with the numbers of stores and tills."""
     requested = context.periods.requested
     selling = _tills(context, requested)
     earlier = Period(_days_before(requested.last, RECENT_DAYS - 1), _days_before(requested.last, 1))
@@ -134,7 +134,7 @@ def _reporting(context: OverviewContext, stores: Mapping[str, Row]) -> tuple[ans
 
 
 def _days_before(day: date, days: int) -> date:
-    """Return an earlier day, or the first day of the calendar if there is no such day."""
+    """Subtract days from a day. The result is not before the first day of the calendar."""
     return day - min(timedelta(days=days), day - date.min)
 
 

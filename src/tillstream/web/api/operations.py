@@ -91,7 +91,7 @@ def api(alerts: AlertEvaluator, live: LiveFeed, recount: Recount | None) -> Api:
 
         An event follows within a second of a new receipt, and at least every 5 s. While the figures cannot be read,
         the event is `trouble` instead of `overview`. The id of an event is its time in milliseconds since 1970. Each
-        event contains the complete overview, so missed events are not repeated.
+        event contains the complete overview, so missed events are not sent again.
         """
         if live.full:
             hint = f"try again in {FULL_RETRY_S} s"
@@ -126,8 +126,8 @@ def monitoring(queries: Queries, alerts: AlertEvaluator, live: LiveFeed, gauges:
     @routes.get("/health/ready", refusals={503: "The figures cannot be read, or are not updated"})
     def health_ready(_request: Request, _query: Query) -> Ready:
         """Report whether the figures and the log can be read and the engine makes progress."""
-        if (trouble := queries.trouble()) is not None:
-            raise Refused(503, "", f"the figures are not updated: {trouble.because}", trouble.hint)
+        if (stop := queries.engine_error()) is not None:
+            raise Refused(503, "", f"the figures are not updated: {stop.because}", stop.hint)
         try:
             lag = queries.lag()
             queries.summary()
@@ -166,7 +166,7 @@ class _Metrics(Collector):
 
 
 def _quarantine(totals: QuarantineTotals) -> Iterator[Metric]:
-    """Yield the numbers of quarantine entries. The number of labels is limited, and no label disappears."""
+    """Yield the numbers of quarantine entries. The number of label values is limited, and no label value disappears."""
     name = f"{PREFIX}quarantine"
     by_reason = CounterMetricFamily(f"{name}_by_reason", "quarantine entries by reason", labels=["path", "error"])
     for reason, entries in totals.reason.items():
