@@ -130,7 +130,7 @@ class EngineClient:
         """`holder` is the process that has locked `engine`. Raises `DatabaseUnavailable` while the engine starts."""
         self.name = f"the engine of process {holder.pid}"
         if not holder.address:
-            raise self.unavailable("it is only starting", "try again in a moment")
+            raise self.unavailable("it is still starting", "try again in a moment")
         self._address = holder.address
         self._headers = {"Content-Type": "application/json", **authorization}
         self._client = ControlClient(timeout_s, same_machine=True)

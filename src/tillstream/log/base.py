@@ -19,7 +19,7 @@ MAX_CHUNK_RECORDS = 1 << _INDEX_BITS
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The offset of the last record that a reader has read in each partition, or -1.
+    """For each partition, the offset of the last record that a reader has read, or -1.
 
     Only the log that created a position can interpret it. The database stores it as text.
     """
@@ -172,7 +172,7 @@ class Chunk:
 
 
 class Log(ABC):
-    """An ordered, durable queue of receipts and refusals with one writing role and many readers.
+    """An ordered, durable queue of receipts and refusals. Only ingest appends, and many processes can read.
 
     *Delivery*: at least once, in order within each partition. When `append` returns, its records survive a
     crash of the process and of the machine. If `append` raises, its records may or may not be in the log, and
@@ -183,7 +183,7 @@ class Log(ABC):
     def append(self, batch: Batch) -> None:
         """Make the batch durable.
 
-        Raises `LogFull` or `LogUnavailable`; then no record of the batch may be acknowledged.
+        Raises `LogFull` or `LogUnavailable`. No record of the batch may be acknowledged then.
         """
 
     @abstractmethod

@@ -81,7 +81,7 @@ class Retention:
         self._ends: dict[int, deque[tuple[float, int]]] = {}
 
     def check(self, records: int, size_bytes: int) -> None:
-        """Raise `LogFull` if no batch may be appended. The parameters describe the next batch."""
+        """Raise `LogFull` if the next batch must not be appended. The batch has `records` and `size_bytes`."""
         if not (self._bytes or self._age_s):
             return
         self._message_bytes += (size_bytes / records + _MESSAGE_OVERHEAD_BYTES - self._message_bytes) / 8
@@ -106,7 +106,7 @@ class Retention:
         """Estimate the age of the oldest unread record, from earlier measurements of the partition's end."""
         now_s = self._now_s()
         samples = self._ends.setdefault(partition, deque(maxlen=LAG_SAMPLES))
-        # Records after the end of a sample are younger than the sample.
+        # A record after the end in a sample was appended later than the sample was taken.
         while samples and samples[0][1] <= end - lag:
             samples.popleft()
         if lag and (not samples or now_s - samples[-1][0] >= self._age_s / LAG_SAMPLES):

@@ -34,7 +34,7 @@ PAST_DAYS = 15
 STORES = 12
 TILLS = (2, 3)
 RATE = 1.0
-"""The number of live receipts per second. A day at this rate looks like one of the past days."""
+"""The number of live receipts per second. It is similar to the rate of the past days."""
 
 SEED = 2019
 """The seed of the past days. It is constant, so loading a day again adds only duplicates."""

@@ -210,7 +210,7 @@ def test_without_an_engine_the_files_are_opened(directory: DataDirectory, refusa
 
 
 def test_an_engine_that_does_not_answer_is_an_error() -> None:
-    with pytest.raises(DatabaseUnavailable, match="it is only starting"):
+    with pytest.raises(DatabaseUnavailable, match="it is still starting"):
         RemoteQuarantineService(Holder("7", ""), {})
     service = RemoteQuarantineService(Holder("7", f"http://127.0.0.1:{free_port()}"), {})
     with pytest.raises(DatabaseUnavailable, match="could not ask the engine of process 7"):

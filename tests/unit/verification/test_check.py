@@ -144,7 +144,7 @@ def test_a_running_engine_does_the_check(tmp_path: Path) -> None:
     directory = open_directory(settings.data_path)
     token = machine_token.token(directory, secrets.token_bytes)
     with directory.lock("engine") as lock, HTTPServer(("127.0.0.1", 0), Handler) as server:
-        with pytest.raises(DatabaseUnavailable, match="it is only starting"):
+        with pytest.raises(DatabaseUnavailable, match="it is still starting"):
             check.check(settings, open_read_side)
         lock.publish(f"http://127.0.0.1:{server.server_port}")
         serving = Thread(target=server.handle_request)

@@ -96,13 +96,13 @@ class Channel:
             if self._closed.done():
                 raise ConnectionLost(reason_of(self._closed.result()))
             if connection.bytes_received == received:
-                raise ConnectionLost(f"the broker has said nothing for {REPLY_TIMEOUT_S:g} s")
+                raise ConnectionLost(f"the broker has sent nothing for {REPLY_TIMEOUT_S:g} s")
 
     async def consume(self, queue: str, prefetch: int, offset: str | int, deliver: Deliver) -> None:
         """Attach to a stream at an offset: `first`, `last`, `next`, or a number.
 
         When this method returns, `deliver` was called for all messages of the stream, or for `prefetch` messages.
-        The reason is that the broker reads the stream before it handles the next request of the channel.
+        This is certain because the broker reads the stream before it handles the next request of the channel.
         """
         await self.barrier(prefetch)
         self.raw.basic_consume(
@@ -192,7 +192,7 @@ class Connection:
         return channel
 
     async def has_queue(self, name: str) -> bool:
-        """Whether the queue exists."""
+        """Return whether the queue exists."""
         channel = await self.channel(on_failure=lambda _: None)
         try:
             await channel.request(channel.raw.queue_declare, name, passive=True)

@@ -32,7 +32,7 @@ _LENGTHS = struct.Struct("<III")
 
 
 class Message(NamedTuple):
-    """A message to publish. If it is `mandatory`, it must reach a stream."""
+    """A message to publish. If it is mandatory and reaches no stream, `Publisher.publish` raises an error."""
 
     exchange: str
     routing_key: str
@@ -69,8 +69,8 @@ def _routing_key(store: bytes) -> str:
 def add_members(body: bytes, columns: list[bytes]) -> bytes | None:
     """Add `receivedTime` and `receiptKey` to a body. Return None unless the record is a receipt with a key.
 
-    `columns` are the columns of its head. The new members come last, because most JSON parsers use the last of
-    several members with the same name. So a till cannot forge them.
+    `columns` are the columns of the head. The new members come last, because most JSON parsers use the last of
+    several members with the same name. Therefore a till cannot forge the new members.
     """
     end = body.rfind(b"}")
     if len(columns) != len(HEAD_COLUMNS) or columns[_KIND] != RECEIPT.encode() or end < 0 or not columns[_KEY]:

@@ -54,7 +54,7 @@ class Session:
     async def open(cls, connection: Connection, settings: Settings, progress: Progress) -> Session:
         """Declare all exchanges and streams, and replace streams that have lost their end.
 
-        `progress` is the last progress that this process has published. The broker may have lost it.
+        `progress` is the last progress that this process has published, because the broker may have lost it.
         """
         session = cls(connection, settings, await Publisher.open(connection), progress)
         channel = await connection.channel()

@@ -36,15 +36,15 @@ DIRECTORY_STREAM = "tillstream.streams"
 PACKED_PARTITION = 1
 """The partition of the packed stream. The streams of receipts have the partitions from 2.
 
-There is no partition 0, so 0 is never a record id.
+Streams have no partition 0, so their records never have the id 0.
 """
 
 QUEUE_TYPE = "x-queue-type"
 NEW_STREAM_DELAY_S = 3.0
 """The time between the declaration of a stream and the first append to it.
 
-RabbitMQ writes a new stream to its tables about two seconds after the declaration. A broker that is killed before
-forgets the stream.
+RabbitMQ writes a new stream to its tables about two seconds after the declaration. A broker that is killed in these
+two seconds forgets the stream.
 """
 
 NO_OFFSET = START.offsets[0]
@@ -66,7 +66,7 @@ INTERNAL_EXCHANGES: Final[Sequence[dict[str, Any]]] = (
     },
     {"exchange": PACKED, "exchange_type": "fanout"},
 )
-"""The durable exchanges, as arguments of pika."""
+"""The arguments of pika that declare the durable exchanges."""
 
 
 @dataclass(frozen=True, slots=True)

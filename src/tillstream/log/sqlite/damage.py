@@ -29,10 +29,10 @@ MAX_POSITION = 1 << 36
 """All positions are less than this value, because a record id has 36 bits for the offset."""
 
 IO_RETRY_S = 60.0
-"""A disk read that fails for this time counts as damage."""
+"""A disk read counts as damage when it has failed for this time."""
 
 SEARCH_INTERVAL_S = 10.0
-"""The minimum time between two searches, if no row was found between the damage and the end of the file."""
+"""The minimum time between two searches for rows after damage, if the last search found none."""
 
 ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """The errors of SQLite. Python cannot decode a message that quotes a damaged schema."""
@@ -186,7 +186,7 @@ def _search_intact(connection: sqlite3.Connection, last: int) -> Row | None:
     """Find the first intact row after a long range of damage, by doubling the distance and then bisecting it."""
 
     def intact_from(position: int) -> list[Row] | None:
-        """Return a list of the first intact row, an empty list after the end, or None within the damage."""
+        """Return the first intact row as a list. The list is empty after the end. Return None within the damage."""
         try:
             rows = islice(_scan(connection, position - 1), LINEAR_LOOKUPS)
             return list(islice((row for row in rows if row.is_intact), 1))
@@ -209,7 +209,7 @@ def _search_intact(connection: sqlite3.Connection, last: int) -> Row | None:
 
 
 def scan_back(connection: sqlite3.Connection, position: int, after: int) -> Iterator[Row]:
-    """Yield the readable rows at and before a position in descending order. They are all after `after`."""
+    """Yield the readable rows at the positions from `position` down to `after + 1`."""
     sql = f"SELECT {COLUMNS} FROM log WHERE rowid <= ? ORDER BY rowid DESC"
     at = position + 1
     try:
@@ -229,7 +229,10 @@ def scan_back(connection: sqlite3.Connection, position: int, after: int) -> Iter
 
 
 def until_intact(descending: Iterable[Row]) -> list[Row]:
-    """Return the last intact row and the damaged rows after it, in ascending order and without damaged blobs."""
+    """Return the last intact row and the damaged rows after it, in ascending order.
+
+    `descending` contains rows in descending order. The returned damaged rows have empty blobs.
+    """
     found: list[Row] = []
     for row in islice(descending, LINEAR_LOOKUPS):
         if row.is_intact:

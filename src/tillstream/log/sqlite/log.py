@@ -20,7 +20,7 @@ from tillstream.log.sqlite.row import MIN_ROW_BYTES, Frames, Row, RowDamaged
 from tillstream.log.sqlite.segment import Appender, Segment
 
 SKIPPED_POSITIONS = 1_000_000
-"""The number of unused positions before a new file, because a failed append may have used some of them."""
+"""The number of positions that a new file skips, because a failed append may have used some of them."""
 
 _START = START.offsets[0]
 
@@ -332,7 +332,7 @@ class Progress:
         return max(_read_position(self._prepared_path), self.committed())
 
     def publish(self, position: Position, *, committed: bool) -> None:
-        """Write a position. Raises `LogUnavailable`."""
+        """Write a prepared or a committed position. Raises `LogUnavailable`."""
         content = str(position).encode()
         path = self._prepared_path
         try:

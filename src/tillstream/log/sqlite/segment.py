@@ -172,12 +172,12 @@ class Segment:
             return None if connection is None else look_up(connection, position)
 
     def rows_before(self, position: int) -> list[Row]:
-        """Return the last intact row at or before a position, and the damaged rows after it without blobs."""
+        """Return the last intact row at or before a position, and the damaged rows between both, with empty blobs."""
         with self._reading() as connection:
             return [] if connection is None else until_intact(scan_back(connection, position, self.after))
 
     def last_rows(self) -> list[Row]:
-        """Return the last intact row of the file, and the damaged rows after it without blobs.
+        """Return the last intact row of the file, and the damaged rows after it, with empty blobs.
 
         Raises `LogDamaged` if the end of the file cannot be read.
         """
