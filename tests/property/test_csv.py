@@ -35,8 +35,8 @@ def test_receipts_read_back_equal_with_one_key(written: list[dict[str, Any]], st
         assert isinstance(record, Record), record
         assert has_same_content(record.body, receipt)
         _, key, day = validator.check(record.body, RECEIVED_US, "csv/http")
-        plain = json.dumps(receipt, default=str).encode()
-        assert validator.check(plain, RECEIVED_US, "json/http")[1:] == (key, day)
+        body = json.dumps(receipt, default=str).encode()
+        assert validator.check(body, RECEIVED_US, "json/http")[1:] == (key, day)
         assert csv.one(record.original) == record
 
 

@@ -60,12 +60,12 @@ def test_parts_add_up_to_the_total_and_are_within_one_unit_of_exact(
     total: int, weights: list[int], currency: str
 ) -> None:
     least = unit(currency)
-    whole, sizes = total * least, [Decimal(weight) for weight in weights]
-    parts = spread(whole, sizes, least)
-    assert sum(parts) == whole
+    amount_sum, sizes = total * least, [Decimal(weight) for weight in weights]
+    parts = spread(amount_sum, sizes, least)
+    assert sum(parts) == amount_sum
     assert all(part % least == 0 for part in parts)
     heavy = sum(map(abs, sizes))
-    exact = [whole * abs(size) / heavy if heavy else whole / len(sizes) for size in sizes]
+    exact = [amount_sum * abs(size) / heavy if heavy else amount_sum / len(sizes) for size in sizes]
     assert all(abs(part - each) < least for part, each in zip(parts, exact, strict=True))
 
 

@@ -110,10 +110,10 @@ def test_a_large_broken_array_gives_the_elements_before_the_error(monkeypatch: p
 def test_a_dense_array_is_split_like_any_other(array: bytes) -> None:
     roomy = array.rstrip().removesuffix(b"]") + (b"," if array.strip() != b"[]" else b"") + b'"%b"]' % (b"x" * 500)
     crowded = array.rstrip().removesuffix(b"]") + (b"," if array.strip() != b"[]" else b"") + b"7," * 200 + b"7]"
-    apart = [many(json, each) for each in (roomy, crowded)]
-    count = len(apart[0]) - 1
-    assert apart[0][:count] == apart[1][:count]
-    assert apart[1][count:] == [Record(b"7")] * 201
+    results = [many(json, each) for each in (roomy, crowded)]
+    count = len(results[0]) - 1
+    assert results[0][:count] == results[1][:count]
+    assert results[1][count:] == [Record(b"7")] * 201
 
 
 def test_a_broken_dense_array_is_refused_whole() -> None:
@@ -165,9 +165,9 @@ def test_a_value_over_the_limit_takes_bounded_memory(monkeypatch: pytest.MonkeyP
     assert peak < 2 * len(array)
 
 
-@pytest.mark.parametrize("whole", [1, 1_000_000])
-def test_too_deep_nesting_is_a_fault(monkeypatch: pytest.MonkeyPatch, whole: int) -> None:
-    monkeypatch.setattr(formats_json, "WHOLE_BYTES", whole)
+@pytest.mark.parametrize("whole_bytes", [1, 1_000_000])
+def test_too_deep_nesting_is_a_fault(monkeypatch: pytest.MonkeyPatch, whole_bytes: int) -> None:
+    monkeypatch.setattr(formats_json, "WHOLE_BYTES", whole_bytes)
     (found,) = JsonDecoder(Settings()).decode(io.BytesIO(b"[" * 100_000 + b"]" * 100_000))
     assert isinstance(found, Unreadable)
     assert found.faults[0].error == "not a JSON array: it is nested too deeply"

@@ -30,7 +30,7 @@ def opened(document: bytes) -> XmlRecordReader:
     return reader
 
 
-def cut(document: bytes, limit_bytes: int = LIMIT) -> list[bytes | str]:
+def read_records(document: bytes, limit_bytes: int = LIMIT) -> list[bytes | str]:
     """The records as they were sent, well-formed or not, and the errors of everything else."""
     reader = XmlRecordReader(io.BytesIO(document), limit_bytes)
     root = reader.root()
@@ -63,7 +63,7 @@ def test_windows_may_end_anywhere(monkeypatch: pytest.MonkeyPatch, window_bytes:
         b"<r>plain</r>",
     ]
     head = b"\xef\xbb\xbf<?xml version='1.0' encoding='utf-8'?>\n<!-- <r>no</r> --><all><![CDATA[<r>no</r>]]><batch id='>'>"
-    assert cut(head + b" text ".join(pieces) + b"</batch><rs/></all>\n<!-- end -->\n") == pieces
+    assert read_records(head + b" text ".join(pieces) + b"</batch><rs/></all>\n<!-- end -->\n") == pieces
 
 
 @pytest.mark.parametrize("most_bytes", [1, 2, 3, 7, 100])
@@ -110,24 +110,24 @@ def test_encodings_that_extend_ascii_are_accepted_under_any_name(declared: str, 
 
 @pytest.mark.parametrize("declared", ["UTF-16", "utf-32", "shift_jis", "utf-7", "rot13", "zlib", "no-such", "cp037"])
 def test_other_encodings_are_refused(declared: str) -> None:
-    (error,) = cut(f"<?xml version='1.0' encoding='{declared}'?><r/>".encode())
+    (error,) = read_records(f"<?xml version='1.0' encoding='{declared}'?><r/>".encode())
     assert str(error).startswith("its charset is ")
 
 
 @pytest.mark.parametrize("attribute", [b'b=">"', b"b='\"'", b"b='>' c='/>'"])
 def test_a_start_tag_ends_outside_its_quotes(attribute: bytes) -> None:
     record = b"<r " + attribute + b">1</r>"
-    assert cut(b"<all " + attribute + b">" + record + b"</all>") == [record]
+    assert read_records(b"<all " + attribute + b">" + record + b"</all>") == [record]
 
 
 def test_only_elements_with_the_local_name_of_the_record_are_read() -> None:
     inside = b"<rs/><r.></r.><x:r xmlns:x='urn:x'/><r:x xmlns:r='urn:r'/>"
-    assert cut(b"<all>" + inside + b"</all>") == [b"<x:r xmlns:x='urn:x'/>"]
+    assert read_records(b"<all>" + inside + b"</all>") == [b"<x:r xmlns:x='urn:x'/>"]
 
 
 def test_an_element_without_end_tag_is_closed_by_its_parent() -> None:
-    assert cut(b"<all><a><b></a><r/></all>") == [b"<r/>"]
-    assert cut(b"<all><a><b></a><r/>") == [b"<r/>", "the document is cut off before </all>"]
+    assert read_records(b"<all><a><b></a><r/></all>") == [b"<r/>"]
+    assert read_records(b"<all><a><b></a><r/>") == [b"<r/>", "the document is cut off before </all>"]
 
 
 def test_a_fault_names_the_record_and_is_cut_to_the_size_limit() -> None:
@@ -154,7 +154,9 @@ def test_a_fault_names_the_record_and_is_cut_to_the_size_limit() -> None:
     ],
 )
 def test_a_broken_record_affects_no_other(document: bytes, found: list[bytes | str]) -> None:
-    assert [each for each in cut(document) if not str(each).startswith("the document is cut off before ")] == found
+    assert [
+        each for each in read_records(document) if not str(each).startswith("the document is cut off before ")
+    ] == found
 
 
 @pytest.mark.parametrize(
@@ -180,7 +182,7 @@ def test_a_broken_record_affects_no_other(document: bytes, found: list[bytes | s
     ],
 )
 def test_a_bad_start_or_end_of_a_document_is_one_fault(document: bytes, found: list[bytes | str]) -> None:
-    assert cut(document) == found
+    assert read_records(document) == found
 
 
 DTDS = [
@@ -193,10 +195,10 @@ DTDS = [
 @pytest.mark.parametrize("dtd", DTDS)
 def test_a_dtd_is_refused_at_any_position_and_ends_the_document(dtd: bytes) -> None:
     refusal = "it has a DTD or entity declarations, which are not accepted"
-    assert cut(dtd + b"<all><r>&a;</r></all>") == [refusal]
-    assert cut(b"<all><r>1</r>" + dtd + b"<r>2</r></all>") == [b"<r>1</r>", refusal]
-    assert cut(b"<all><r>1</r><r>" + dtd + b"</r><r>2</r></all>") == [b"<r>1</r>", refusal]
-    assert cut(b"<all><r><!-- " + dtd + b" --></r></all>") == [b"<r><!-- " + dtd + b" --></r>"]
+    assert read_records(dtd + b"<all><r>&a;</r></all>") == [refusal]
+    assert read_records(b"<all><r>1</r>" + dtd + b"<r>2</r></all>") == [b"<r>1</r>", refusal]
+    assert read_records(b"<all><r>1</r><r>" + dtd + b"</r><r>2</r></all>") == [b"<r>1</r>", refusal]
+    assert read_records(b"<all><r><!-- " + dtd + b" --></r></all>") == [b"<r><!-- " + dtd + b" --></r>"]
 
 
 class Stream(io.RawIOBase):
@@ -212,8 +214,8 @@ class Stream(io.RawIOBase):
             if piece is None:
                 return b""
             self._left = piece
-        given, self._left = self._left[:size], self._left[size:]
-        return given
+        part, self._left = self._left[:size], self._left[size:]
+        return part
 
 
 def stream(start: bytes, filling: bytes, end: bytes = b"", megabytes: int = 100) -> Iterator[bytes]:
@@ -248,29 +250,29 @@ def test_a_stream_of_any_size_is_read_in_little_memory(
     tracemalloc.start()
     try:
         root = reader.root()
-        told = [root] if isinstance(root, Unreadable) else list(reader.records("r"))
+        items = [root] if isinstance(root, Unreadable) else list(reader.records("r"))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     assert peak < 12_000_000
     if found is None:
-        assert isinstance(told[-1], Unreadable)
-        assert len(told) <= 2
+        assert isinstance(items[-1], Unreadable)
+        assert len(items) <= 2
     else:
-        assert [each.faults[0].error if isinstance(each, Unreadable) else each.original for each in told] == found
+        assert [each.faults[0].error if isinstance(each, Unreadable) else each.original for each in items] == found
 
 
 @pytest.mark.parametrize("piece", [b"<r>", b"<r><!--", b"<r><![CDATA[", b"<r></x>", b"<r a='", b"<r "])
 def test_records_without_end_take_linear_time(piece: bytes) -> None:
-    found = cut(b"<all>" + piece * 30_000, 1_000_000)
+    found = read_records(b"<all>" + piece * 30_000, 1_000_000)
     assert len(found) >= 1
     assert all(isinstance(each, str) for each in found)
 
 
 def test_a_record_at_the_size_limit_is_accepted_and_a_larger_one_is_skipped() -> None:
-    whole = b"<r>" + b"x" * (LIMIT - 7) + b"</r>"
-    assert cut(b"<all>" + whole + b"<r>x" + whole[3:] + b"<r/></all>") == [
-        whole,
+    largest = b"<r>" + b"x" * (LIMIT - 7) + b"</r>"
+    assert read_records(b"<all>" + largest + b"<r>x" + largest[3:] + b"<r/></all>") == [
+        largest,
         "the record has more than 1000 bytes",
         b"<r/>",
     ]

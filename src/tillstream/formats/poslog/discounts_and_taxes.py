@@ -43,7 +43,7 @@ class Line:
 
 
 class Tax(NamedTuple):
-    """A tax of a line or of the receipt: its amount, its rate, and the taxed amount. The latter two may be missing."""
+    """A tax of a line or of the receipt. `percent` is its rate and `base` the taxed amount. Both may be missing."""
 
     amount: Decimal
     percent: Decimal | None
@@ -77,7 +77,7 @@ class _Interpretation(NamedTuple):
 # -- elements
 
 
-def number(name: str, text: str) -> Decimal:
+def parse_amount(name: str, text: str) -> Decimal:
     """Parse the amount of an element with this name. Raises `DecodeError` if the text is not a valid amount."""
     value = amount(text)
     if isinstance(value, Decimal) and abs(value) < AMOUNT_LIMIT:
@@ -100,15 +100,15 @@ def is_refund(element: Element) -> bool:
     return element.get("TypeCode", "").lower() in _REFUNDS
 
 
-def tax(element: Element) -> Tax:
+def read_tax(element: Element) -> Tax:
     """Read a `Tax` element. Raises `DecodeError`."""
-    value = number("Tax", child_text(element, "Amount") or "0")
+    value = parse_amount("Tax", child_text(element, "Amount") or "0")
     percent = child_text(element, "Percent")
     base = child_text(element, "TaxableAmount")
     return Tax(
         -abs(value) if is_refund(element) else value,
-        number("Percent", percent) if percent else None,
-        number("TaxableAmount", base) if base else None,
+        parse_amount("Percent", percent) if percent else None,
+        parse_amount("TaxableAmount", base) if base else None,
     )
 
 
@@ -121,7 +121,7 @@ def prices_include_tax(retail: Element) -> bool:
 
 def price_change(item: Element) -> Decimal:
     """Return the discount, which is negative, or the surcharge that an item contains. Raises `DecodeError`."""
-    discount = number("ExtendedDiscountAmount", child_text(item, "ExtendedDiscountAmount") or "0")
+    discount = parse_amount("ExtendedDiscountAmount", child_text(item, "ExtendedDiscountAmount") or "0")
     modifiers = item.findall("RetailPriceModifier")
     if not modifiers:
         return -abs(discount)
@@ -148,7 +148,7 @@ def _reward(reward: Element) -> tuple[str, Decimal]:
     if "ExtendedRewardAmount" not in members:
         value = -_discount(reward)
     elif "RewardCategory" in members:
-        value = number("ExtendedRewardAmount", members["ExtendedRewardAmount"] or "0")
+        value = parse_amount("ExtendedRewardAmount", members["ExtendedRewardAmount"] or "0")
     return name, value
 
 
@@ -158,7 +158,7 @@ def _discount(element: Element) -> Decimal:
     action = found.get("Action", "").lower() if found is not None else ""
     if found is None or action == "replace":
         return ZERO
-    value = abs(number("RetailPriceModifier", element_text(found) or "0"))
+    value = abs(parse_amount("RetailPriceModifier", element_text(found) or "0"))
     return -value if action == "add" else value
 
 
@@ -228,7 +228,7 @@ def _counted_lines(line: Line, chosen: _Interpretation) -> Iterator[Line]:
 
 
 def _tax_shares(tax: Decimal, lines: Sequence[Line], minor_unit: Decimal) -> list[Decimal]:
-    """Split the tax among the lines in proportion to their own taxes. If they have none, their amounts are used."""
+    """Split the tax in proportion to the taxes of the lines. If no line has a tax, its amount is its weight."""
     if not tax:
         return [ZERO] * len(lines)
     amounts = [line.amount for line in lines]

@@ -14,11 +14,11 @@ from tillstream.formats.poslog.discounts_and_taxes import (
     discount_line,
     is_refund,
     is_voided,
-    number,
+    parse_amount,
     price_change,
     prices_include_tax,
+    read_tax,
     reconcile,
-    tax,
 )
 from tillstream.formats.xml_records import child_text, element_text
 
@@ -68,7 +68,7 @@ class Sale:
             elif child.tag in ("Discount", "LoyaltyReward"):
                 line = discount_line(child)
             elif child.tag == "Tax":
-                self.taxes.append(tax(child))
+                self.taxes.append(read_tax(child))
             elif child.tag == "Tender":
                 self._add_tender(child)
             elif child.tag == "TenderChange":
@@ -86,9 +86,9 @@ class Sale:
         quantity_element = item.find("Quantity")
         quantity = _quantity(quantity_element, price, extended)
         if extended:
-            value = number("ExtendedAmount", extended)
+            value = parse_amount("ExtendedAmount", extended)
         elif price:
-            value = number("UnitPrice", price) * number("Quantity", quantity or "1")
+            value = parse_amount("UnitPrice", price) * parse_amount("Quantity", quantity or "1")
         else:
             return None
         count = amount(quantity) if quantity else None
@@ -104,7 +104,7 @@ class Sale:
         }
         line = Line(without_gaps(fields), value, taxable=item.get("TaxableFlag", "").lower() not in ("false", "0"))
         sign = -1 if value < 0 else 1
-        taxes = [tax(child) for child in item.iterfind("Tax")]
+        taxes = [read_tax(child) for child in item.iterfind("Tax")]
         line.tax = sign * abs(sum((each.amount for each in taxes), Decimal(0)))
         rates = [each.percent for each in taxes if each.percent is not None]
         if rates:
@@ -114,7 +114,7 @@ class Sale:
 
     def _add_tender(self, tender: Element) -> None:
         kind = tender.get("TenderType") or child_text(tender, "TenderID")
-        value = number("Tender", child_text(tender, "Amount") or "0")
+        value = parse_amount("Tender", child_text(tender, "Amount") or "0")
         self._settle(kind, -abs(value) if is_refund(tender) or kind.lower() == "change" else value)
         for change in tender.iterfind("TenderChange"):
             self._add_change(change, kind)
@@ -124,7 +124,7 @@ class Sale:
         for each in change.iter("TenderChange"):
             kind = each.get("TenderType") or kind
             for returned in each.iterfind("Amount"):
-                self._settle(kind, -abs(number("TenderChange", element_text(returned) or "0")))
+                self._settle(kind, -abs(parse_amount("TenderChange", element_text(returned) or "0")))
 
     def _settle(self, kind: str, value: Decimal) -> None:
         self.settlements.append(without_gaps({"paymentMechanism": kind, "settlementAmount": value}))
@@ -133,7 +133,7 @@ class Sale:
         kind = total.get("TotalType", "")
         if kind not in (_GRAND, _GROSS, _TAX) or kind in self._totals:
             return
-        value = number(kind, element_text(total))
+        value = parse_amount(kind, element_text(total))
         self._totals[kind] = -abs(value) if is_refund(total) else value
         if kind == _GRAND:
             self.currency = self.currency or total.get("CurrencyCode") or total.get("Currency") or ""

@@ -11,7 +11,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from tillstream.formats.base import BOM, LIMIT_HINT, Decoded, DecodeError, Decoder, Record, Skip, Unreadable, text_of
 from tillstream.formats.json import JSON_ERRORS, WHOLE_BYTES, ValueReader, elements, is_dense, is_object, lines, reason
-from tillstream.formats.square.order import NO_SALE, SOLD, STATES, read, receipt
+from tillstream.formats.square.order import NO_SALE, SOLD, STATES, convert, read
 from tillstream.receipt.model import PERSONAL, Fault
 from tillstream.receipt.validation import ReceiptError
 
@@ -164,7 +164,7 @@ class SquareDecoder(Decoder):
                 raise DecodeError(Fault("$.state", got, "only a COMPLETED order is a receipt"))
             if order.state != SOLD:
                 return Skip(order.state)
-            return Skip(NO_SALE) if order.moves_nothing else Record(receipt(order, self.settings), original)
+            return Skip(NO_SALE) if order.moves_nothing else Record(convert(order, self.settings), original)
         except (DecodeError, ReceiptError) as error:
             return Unreadable(error.faults, original, where)
 

@@ -181,7 +181,7 @@ def read(order: bytes) -> Order:
 # -- conversion
 
 
-def receipt(order: Order, settings: Settings) -> bytes:
+def convert(order: Order, settings: Settings) -> bytes:
     """Convert a completed order to a canonical receipt. Raises `DecodeError` if it cannot be converted."""
     conversion = _Conversion(order, settings)
     faults = list(conversion.faults())

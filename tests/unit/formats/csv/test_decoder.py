@@ -117,8 +117,8 @@ def test_contradicting_rows_are_refused() -> None:
     (found,) = decoded(HEADER, row(1, 1), row(1, 2, gross="2.50"))
     assert wrong(found).faults[0].path == "$.documentTotal.grossTotal"
     assert wrong(found).faults[0].error == 'line 3 has "2.50", but an earlier line has "2.40"'
-    told = HEADER.replace("\n", ",customerID\n")
-    (found,) = decoded(told, *(row(1).replace("\n", f",{person}\n") for person in ("Ann", "Bob")))
+    with_customer = HEADER.replace("\n", ",customerID\n")
+    (found,) = decoded(with_customer, *(row(1).replace("\n", f",{person}\n") for person in ("Ann", "Bob")))
     assert wrong(found).faults[0].error == "line 3 differs from an earlier line"
     (found,) = decoded(
         HEADER.replace("\n", ",currency\n"), *(row(1).replace("\n", f",{each}\n") for each in ("E" * 500, "F"))
@@ -201,9 +201,9 @@ class Slow(io.RawIOBase):
 def test_the_size_of_reads_does_not_matter(step: int) -> None:
     receipts = [json.loads(CsvDecoder(Settings()).one(csv.example.encode()).body)]  # type: ignore[union-attr]
     payload = to_csv(receipts * 2) + b'"open,\n' + to_csv(receipts).split(b"\r\n", 1)[1]
-    whole = list(csv.decode(io.BytesIO(payload)))
-    assert list(csv.decode(io.BufferedReader(Slow(payload, step), 16))) == whole
-    assert list(csv.decode(Slow(payload, step))) == whole  # type: ignore[arg-type]
+    expected = list(csv.decode(io.BytesIO(payload)))
+    assert list(csv.decode(io.BufferedReader(Slow(payload, step), 16))) == expected
+    assert list(csv.decode(Slow(payload, step))) == expected  # type: ignore[arg-type]
 
 
 class Endless(io.RawIOBase):

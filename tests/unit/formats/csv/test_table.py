@@ -167,9 +167,9 @@ def test_a_row_is_limited_in_bytes_and_lines() -> None:
     wrong, *others = read(b'"' + b"x\n" * 2_000 + b'",2,3\n', limit_bytes=10_000)
     assert error(wrong) == "line 1: a quote is not closed"
     assert len(others) == 2_000
-    whole = b'"' + b"x\n" * (ROW_LINES - 1) + b'",2,3\n'
-    assert read(whole, limit_bytes=10_000)[0][3] is None
-    assert read(whole, limit_bytes=1_000)[0][3] is not None
+    longest = b'"' + b"x\n" * (ROW_LINES - 1) + b'",2,3\n'
+    assert read(longest, limit_bytes=10_000)[0][3] is None
+    assert read(longest, limit_bytes=1_000)[0][3] is not None
 
 
 def test_a_line_over_the_limit_is_bad_and_the_next_one_follows() -> None:

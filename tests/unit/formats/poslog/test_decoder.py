@@ -160,7 +160,7 @@ def test_the_receipt_number_is_the_business_day_and_the_sequence_number() -> Non
 
 
 @pytest.mark.parametrize(
-    ("day", "number", "told"),
+    ("day", "number", "expected_day"),
     [
         ("<BusinessDayDate>2026-11-23Z</BusinessDayDate>", "2026-11-23-7", "2026-11-23"),
         ("<BusinessDayDate>2026-11-23+01:00</BusinessDayDate>", "2026-11-23-7", "2026-11-23"),
@@ -169,10 +169,10 @@ def test_the_receipt_number_is_the_business_day_and_the_sequence_number() -> Non
         ("", "7", ""),
     ],
 )
-def test_the_business_day_may_have_a_zone_or_be_missing(day: str, number: str, told: str) -> None:
+def test_the_business_day_may_have_a_zone_or_be_missing(day: str, number: str, expected_day: str) -> None:
     decoded = transaction(HEADER.replace("<BusinessDayDate>2026-11-23</BusinessDayDate>", day) + SALE)
     assert isinstance(decoded, Record)
-    assert decoded.day == told
+    assert decoded.day == expected_day
     assert json.loads(decoded.body)["cashReceiptID"] == number
 
 
@@ -239,10 +239,10 @@ def test_transactions_are_found_at_any_depth(document: str) -> None:
 def test_any_namespace_prefix_is_accepted() -> None:
     inside = (HEADER + SALE).replace("</", "</a:").replace("<", "<a:").replace("<a:/a:", "</a:")
     (decoded,) = many(f"<a:POSLog xmlns:a='{NAMESPACE}'><a:Transaction>{inside}</a:Transaction></a:POSLog>")
-    (plain,) = many(f"<POSLog xmlns='{NAMESPACE}'><Transaction>{HEADER + SALE}</Transaction></POSLog>")
+    (unprefixed,) = many(f"<POSLog xmlns='{NAMESPACE}'><Transaction>{HEADER + SALE}</Transaction></POSLog>")
     assert isinstance(decoded, Record)
-    assert isinstance(plain, Record)
-    assert decoded.body == plain.body
+    assert isinstance(unprefixed, Record)
+    assert decoded.body == unprefixed.body
 
 
 def test_elements_of_other_namespaces_are_ignored() -> None:
@@ -254,8 +254,8 @@ def test_elements_of_other_namespaces_are_ignored() -> None:
 
 
 def test_an_invalid_amount_is_a_fault_and_the_next_sale_is_read() -> None:
-    broken, whole = (HEADER + SALE.replace("2.28<", "2,28<", 1)), HEADER + SALE
-    first, second = many(f"<POSLog><Transaction>{broken}</Transaction><Transaction>{whole}</Transaction></POSLog>")
+    broken, valid = (HEADER + SALE.replace("2.28<", "2,28<", 1)), HEADER + SALE
+    first, second = many(f"<POSLog><Transaction>{broken}</Transaction><Transaction>{valid}</Transaction></POSLog>")
     assert isinstance(first, Unreadable)
     assert (first.faults[0].path, first.faults[0].error) == ("$.ExtendedAmount", "expected a number, got '2,28'")
     assert first.where == "record 1"

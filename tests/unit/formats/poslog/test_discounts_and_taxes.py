@@ -26,8 +26,8 @@ def reconciled(
 ) -> tuple[list[tuple[D, D]], tuple[D, D, D]]:
     """Net and gross of each line, and the totals: gross, net, tax."""
     totals = Totals(None if gross is None else D(gross), None if tax is None else D(tax), included)
-    told, total = reconcile(lines, totals, taxes, CENT)
-    return [(row["creditAmount"], row["settlementAmount"]) for row in told], (
+    canonical_lines, total = reconcile(lines, totals, taxes, CENT)
+    return [(row["creditAmount"], row["settlementAmount"]) for row in canonical_lines], (
         total["grossTotal"],
         total["netTotal"],
         total["taxPayable"],
@@ -116,8 +116,13 @@ def test_a_receipt_discount_repeated_by_its_lines_counts_once() -> None:
 
 def test_the_line_of_a_price_change_names_its_product() -> None:
     sold = Line({"productCode": "7", "quantity": D(2)}, D("2.00"), price_change=D("-0.50"))
-    told, _ = reconcile([sold], Totals(D("1.50")), [], CENT)
-    assert told[1] == {"productCode": "7", "quantity": 0, "creditAmount": D("-0.50"), "settlementAmount": D("-0.50")}
+    canonical_lines, _ = reconcile([sold], Totals(D("1.50")), [], CENT)
+    assert canonical_lines[1] == {
+        "productCode": "7",
+        "quantity": 0,
+        "creditAmount": D("-0.50"),
+        "settlementAmount": D("-0.50"),
+    }
 
 
 @pytest.mark.parametrize("tax", ["-0.80", "0.80"])
@@ -156,5 +161,5 @@ def test_a_receipt_without_lines_has_its_totals() -> None:
     ],
 )
 def test_the_common_rate_is_set_only_if_it_applies_to_all_lines(taxes: list[Tax], rate: D | None) -> None:
-    told, _ = reconcile([line("2.00")], Totals(D("2.10"), D("0.10")), taxes, CENT)
-    assert told[0].get("taxPercentage") == rate
+    canonical_lines, _ = reconcile([line("2.00")], Totals(D("2.10"), D("0.10")), taxes, CENT)
+    assert canonical_lines[0].get("taxPercentage") == rate

@@ -25,8 +25,8 @@ def line(item: str) -> dict[str, Any]:
     return {**found.fields, "amount": found.amount}
 
 
-def numbers(**told: str) -> dict[str, Decimal]:
-    return {name: Decimal(value) for name, value in told.items()}
+def numbers(**texts: str) -> dict[str, Decimal]:
+    return {name: Decimal(value) for name, value in texts.items()}
 
 
 def test_a_line_has_all_fields_of_its_item() -> None:

@@ -148,9 +148,9 @@ def test_an_empty_page_is_counted_in_a_large_file_too(monkeypatch: pytest.Monkey
     ],
 )
 def test_a_document_without_orders_is_a_fault(payload: bytes) -> None:
-    (told,) = many(payload)
-    assert isinstance(told, Unreadable)
-    assert told.faults
+    (found,) = many(payload)
+    assert isinstance(found, Unreadable)
+    assert found.faults
 
 
 def test_a_dense_page_is_read_value_by_value() -> None:
@@ -162,10 +162,10 @@ def test_a_dense_page_is_read_value_by_value() -> None:
 def test_an_order_over_the_limit_is_a_fault() -> None:
     small = SquareDecoder(Settings(receipt_limit_bytes=100))
     for payload in (page(SALES[0]), SALES[0]):
-        (told,) = many(payload, small)
-        assert isinstance(told, Unreadable)
-        assert "more than 100" in told.faults[0].error
-        assert len(told.original) <= 100
+        (found,) = many(payload, small)
+        assert isinstance(found, Unreadable)
+        assert "more than 100" in found.faults[0].error
+        assert len(found.original) <= 100
 
 
 def test_the_records_are_receipts_of_the_chain() -> None:

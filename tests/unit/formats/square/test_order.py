@@ -13,7 +13,7 @@ from tests.support.receipts import NOON_US
 from tests.support.square_orders import EXCHANGE, SPLIT, TABLE, encoded, item, money, order
 from tillstream.config.settings import Settings
 from tillstream.formats.base import DecodeError
-from tillstream.formats.square.order import Order, read, receipt
+from tillstream.formats.square.order import Order, convert, read
 from tillstream.receipt.validation import ReceiptError, Validator
 
 SHARED = Path(__file__).parents[4].parent / "shared" / "formats" / "square"
@@ -22,7 +22,7 @@ PARIS = Settings()
 
 def made(of: dict[str, Any], settings: Settings = PARIS) -> Any:
     """The receipt, which validation takes too; amounts as decimals."""
-    body = receipt(read(encoded(of)[0]), settings)
+    body = convert(read(encoded(of)[0]), settings)
     Validator(settings).check(body, NOON_US, "square/http")
     return json.loads(body, parse_float=Decimal)
 
@@ -30,7 +30,7 @@ def made(of: dict[str, Any], settings: Settings = PARIS) -> Any:
 def faults(of: dict[str, Any], settings: Settings = PARIS) -> dict[str, str]:
     """What keeps the order from being a receipt, by its paths."""
     with pytest.raises(DecodeError) as caught:
-        receipt(read(encoded(of)[0]), settings)
+        convert(read(encoded(of)[0]), settings)
     return {fault.path: fault.error for fault in caught.value.faults}
 
 
@@ -152,7 +152,7 @@ def test_the_total_of_a_line_includes_its_discount() -> None:
 @pytest.mark.parametrize(("currency", "text"), [("JPY", "120"), ("TND", "0.120"), ("USD", "1.20")])
 def test_minor_units_are_those_of_the_currency(currency: str, text: str) -> None:
     found = read(encoded(order())[0].replace(b"EUR", currency.encode()))
-    body = receipt(found, Settings(currency=currency))
+    body = convert(found, Settings(currency=currency))
     assert b'"grossTotal":%b,' % text.encode() in body
     with pytest.raises(ReceiptError) as refused:
         Validator(PARIS).check(body, NOON_US, "square/http")
@@ -170,10 +170,10 @@ def test_without_net_amounts_the_totals_are_sales_minus_returns() -> None:
 
 
 def test_the_only_tax_of_an_order_applies_to_lines_without_taxes() -> None:
-    plain = item("Baguette", 120, 6, taxes=())
+    untaxed = item("Baguette", 120, 6, taxes=())
     one, two = [{"uid": "a", "percentage": "5.5"}], [{"uid": "a", "percentage": "5"}, {"uid": "b", "percentage": "7"}]
-    assert column(made(order(line_items=[plain], taxes=one)), "lines", "taxPercentage") == [Decimal("5.5")]
-    assert column(made(order(line_items=[plain], taxes=two)), "lines", "taxPercentage") == [None]
+    assert column(made(order(line_items=[untaxed], taxes=one)), "lines", "taxPercentage") == [Decimal("5.5")]
+    assert column(made(order(line_items=[untaxed], taxes=two)), "lines", "taxPercentage") == [None]
     both = item("Baguette", 120, 6, taxes=("a", "b"))
     assert column(made(order(line_items=[both], taxes=two)), "lines", "taxPercentage") == [None]
 
@@ -243,7 +243,7 @@ def test_an_amount_without_currency_is_in_the_currency_of_the_chain() -> None:
     assert made(order(net_amounts=amounts))["currency"] == "EUR"
 
 
-def told(of: bytes) -> dict[str, str]:
+def read_faults(of: bytes) -> dict[str, str]:
     try:
         found = read(of)
     except (DecodeError, ReceiptError) as error:
@@ -261,7 +261,7 @@ def test_all_wrong_types_are_reported_at_once() -> None:
         net_amounts={"total_money": {"amount": 1.5}, "tax_money": {"amount": True}, "tip_money": {"amount": 10**13}},
         unknown={"fields": ["are", "not", "looked", "at"]},
     )
-    assert told(encoded(wrong)[0]) == {
+    assert read_faults(encoded(wrong)[0]) == {
         "$.id": "expected a text, got 7",
         "$.closed_at": 'expected a time with its zone, got "yesterday"',
         "$.created_at": 'expected a time with its zone, got "2026-11-23T08:50:00"',
@@ -277,7 +277,7 @@ def test_all_wrong_types_are_reported_at_once() -> None:
 
 @pytest.mark.parametrize("value", ["null", "[]", "7", '"text"'])
 def test_an_order_that_is_not_an_object_is_a_fault(value: str) -> None:
-    assert told(value.encode()).keys() == {"$"}
+    assert read_faults(value.encode()).keys() == {"$"}
 
 
 @pytest.mark.parametrize(
@@ -291,17 +291,17 @@ def test_an_order_that_is_not_an_object_is_a_fault(value: str) -> None:
     ],
 )
 def test_an_order_that_is_not_json_is_a_fault(body: bytes, error: str) -> None:
-    (fault,) = told(body).values()
+    (fault,) = read_faults(body).values()
     assert fault.startswith(error)
 
 
 def test_a_number_of_thousands_of_digits_is_a_fault() -> None:
     body = b'{"net_amounts": {"total_money": {"amount": ' + b"9" * 5_000 + b"}}}"
-    assert told(body)["$.net_amounts.total_money.amount"].startswith("expected a whole number, got 999")
+    assert read_faults(body)["$.net_amounts.total_money.amount"].startswith("expected a whole number, got 999")
 
 
 def test_a_quantity_that_is_too_long_is_a_fault() -> None:
-    assert "`$.line_items[0].quantity`" in told(b'{"line_items": [{"quantity": "%b"}]}' % (b"1" * 50))["$"]
+    assert "`$.line_items[0].quantity`" in read_faults(b'{"line_items": [{"quantity": "%b"}]}' % (b"1" * 50))["$"]
 
 
 def test_only_an_order_of_the_cash_drawer_moves_nothing() -> None:
