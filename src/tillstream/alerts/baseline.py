@@ -18,9 +18,9 @@ _CACHED_DAYS = 3
 
 @dataclass(slots=True)
 class HourlyBaseline:
-    """Numbers of receipts by hour of the day, summed over `weeks`. For a product, its lines are counted.
+    """The numbers of receipts in each hour of the day, summed over `weeks` past weeks.
 
-    `last` is the last past day with a receipt.
+    The baseline of a product has numbers of lines instead. `last` is the latest of the past days with a receipt.
     """
 
     weeks: int
@@ -57,9 +57,9 @@ class StoreBaseline(HourlyBaseline):
     tills: dict[str, HourlyBaseline] = field(default_factory=dict)
 
     def opened(self, local: datetime) -> datetime | None:
-        """Return the start of the period of usual hours at a local time, or None outside of such periods.
+        """Return the start of the usual hours around a local time, or None if the time is not in usual hours.
 
-        The first and the last hour of a period do not count, because the minute of opening and closing is unknown.
+        The first and the last usual hour do not count, because the minute of opening and closing is unknown.
         """
         if not self._is_inner(local.hour):
             return None
@@ -136,7 +136,7 @@ class Baselines:
         return Baseline(receipts, chain, stores, _products(reader, condition, chain.weeks))
 
     def _by_store(self, reader: Reader, condition: str, store: str) -> dict[str, StoreBaseline]:
-        """Return the baselines of the past days that match the condition, by the SQL expression `store`."""
+        """Return baselines by store. `store` is an SQL expression, and `condition` selects the past days."""
         rows = reader.query(
             f"""SELECT {store} AS store, count(DISTINCT day) AS weeks, max(day) AS last
             FROM {metric_table("sales_by_store")} WHERE {condition} GROUP BY 1"""

@@ -1,6 +1,6 @@
 """The conditions of the alert rules. A condition is a function with the name of its rule.
 
-It computes the figure of the rule from the context, and yields a finding for each store, till or product, or one finding
+It computes the figure of the rule from the context. It yields a finding for each store, till or product, or one finding
 for the whole chain.
 """
 
@@ -91,7 +91,7 @@ def silent_till(context: AlertContext, rule: Rule) -> Iterator[Finding]:
             if till not in sales.tills and not _is_expected(till_baseline, zone):
                 continue
             minutes, start = _silent_minutes(context, max(opened, sales.tills.get(till, opened)), allowed)
-            # A store that has been silent for at least half of that time has its own alert.
+            # If the store itself was silent for at least half of that time, only the store has an alert.
             if 2 * (context.moment - sales.last) < context.moment - start:
                 significant = zone.expected(till_baseline, start) * share >= rules.EXPECTED_RECEIPTS
                 values: Values = {"minutes": minutes, "store": store, "till": till}
@@ -110,7 +110,7 @@ def silent_product(context: AlertContext, rule: Rule) -> Iterator[Finding]:
         if last is None and not _is_expected(baseline, zone):
             continue
         minutes, start = _silent_minutes(context, max(opened, last or opened), allowed)
-        # The query below is too slow for every product.
+        # The query in `receipts_since` is too slow to run for every product.
         if not _is_near(context, rule, minutes):
             continue
         expected = zone.expected(baseline, start)

@@ -20,7 +20,7 @@ from tillstream.stores.model import StoreList, zone_of
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """The delay of the figures behind the acknowledged records."""
+    """The time and the number of records by which the figures are behind ingest."""
 
     seconds: int = 0
     records: int = 0
@@ -71,7 +71,7 @@ class ZoneContext:
         return instant.replace(tzinfo=UTC).astimezone(self.zone).replace(tzinfo=None)
 
     def opened(self, baseline: StoreBaseline | None) -> datetime | None:
-        """Return the start (UTC) of the current period of usual hours, or None outside of such periods."""
+        """Return the time (UTC) at which the usual hours began, or None if it is not a usual hour now."""
         opened = baseline.opened(self.local) if baseline else None
         return None if opened is None else self.utc(opened)
 
@@ -111,7 +111,7 @@ class AlertContext:
         return set(self.sales).union(*(zone.baseline.stores for zone in self.zones.values()))
 
     def receipts_since(self, local: datetime) -> int:
-        """Return the number of receipts of the chain since a minute of today."""
+        """Return the number of receipts of the chain since a local time of today, by full minutes."""
         [row] = self.reader.query(
             f"SELECT sum(receipts) AS receipts FROM {metric_table('sales_by_minute')} WHERE day = ? AND minute >= ?",
             [self.chain.day, local],
@@ -185,7 +185,8 @@ def _products(reader: Reader, day: date) -> dict[str, datetime]:
     rows = reader.query(
         f"""WITH newest AS (
             SELECT product, max(place) AS place FROM lines WHERE day = ? GROUP BY product, place >> {PARTITION_SHIFT})
-        SELECT product, max(received_at) AS last FROM newest JOIN receipts USING (place) WHERE day = ? GROUP BY product""",
+        SELECT product, max(received_at) AS last FROM newest JOIN receipts USING (place) WHERE day = ?
+        GROUP BY product""",
         [day, day],
     )
     return {row["product"]: row["last"] for row in rows}

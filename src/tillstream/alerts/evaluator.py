@@ -110,7 +110,7 @@ class AlertEvaluator:
                 self._silence = ChainSilence(context.moment - minutes * MINUTE, context.moment)
 
     def _activate(self, found: Iterable[Finding]) -> list[Alert]:
-        """Return the alerts that fire now, and the alerts that fired before and have not cleared, the worst first."""
+        """Return the alerts that fire now or have not cleared yet, the worst first."""
         now = self._calendar.local_now().isoformat(timespec="seconds")
         since = {(alert.rule, alert.subject): alert.since for alert in self._active}
         active: list[Alert] = []

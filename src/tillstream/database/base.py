@@ -1,4 +1,4 @@
-"""The database port: the tables, the changes of one commit, snapshots for readers, and what every backend must hold."""
+"""The database port: the tables, the changes of one commit, and the interfaces that every backend implements."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Changes:
 
 
 class Reader(ABC):
-    """A snapshot of the database: all queries read the same commit, even if later commits happen meanwhile.
+    """A snapshot of the database. All queries of a reader see the same commit, even if others commit meanwhile.
 
     A reader belongs to one thread. Readers and the writer do not block each other.
     """
@@ -104,21 +104,20 @@ class Reader(ABC):
 
     @abstractmethod
     def verify(self, metric: str) -> list[Row]:
-        """Return rows in which a metric differs from a recount of the stored receipts, at most 20.
+        """Return at most 20 rows in which a metric differs from a recount of the stored receipts.
 
         The column `side` is `metric` or `recount`. Raises `UnknownMetric`.
         """
 
 
 class Database(ABC):
-    """State that is derived from the log. It can be rebuilt from the log at any time.
+    """A database whose content is derived from the log. It can be rebuilt from the log at any time.
 
-    *Each record counts exactly once.* `commit` compares and sets: one transaction applies all changes of a step and
-    moves the position, but only if the position is still the one at which the step began. Readers never see a part of
-    a commit.
+    *Each record counts exactly once.* `commit` applies all changes of a step and moves the position in one transaction,
+    but only if the position is still the one at which the step began. Readers see all changes of a commit or none.
 
-    Readers query each metric of the catalogue as `metric_table(name)`. After each commit it equals the aggregate of the
-    stored rows. A backend may aggregate at the commit, later, or when a reader queries.
+    Each metric of the catalogue is a table or view with the name `metric_table(name)`. After each commit, its rows
+    equal the aggregate of the stored receipts. A backend may aggregate at the commit, later, or in queries.
     """
 
     @abstractmethod
@@ -152,7 +151,7 @@ class Database(ABC):
     def snapshot(self) -> AbstractContextManager[Reader]:
         """Open a reader on the last commit. Safe from any thread. Raises `DatabaseUnavailable`.
 
-        Close the reader soon, because the backend keeps all overwritten data while it is open.
+        Close the reader soon, because the backend keeps overwritten data while a reader is open.
         """
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:

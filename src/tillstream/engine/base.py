@@ -14,8 +14,8 @@ from tillstream.errors import LogUnavailable
 class Step:
     """The result of one committed step.
 
-    `records` is the number of log records that the step consumed, and the other numbers count their results. `faults`
-    is the number of damaged parts of the log.
+    `records` is the number of log records that the step consumed. `receipts`, `duplicates`, `conflicts` and
+    `quarantined` are the numbers of records with that result. `faults` is the number of damaged parts of the log.
     """
 
     records: int
@@ -27,7 +27,7 @@ class Step:
 
 
 OnCommit = Callable[[Step], None]
-"""Called with each step as soon as readers see its commit."""
+"""A function that is called with each step as soon as readers can see its commit."""
 
 
 class Engine(ABC):
@@ -47,7 +47,7 @@ class Engine(ABC):
 
     @abstractmethod
     def run(self, stop: Event, on_commit: OnCommit) -> None:
-        """Run steps until `stop` is set. Under low load, a step starts every `engine_interval_ms`.
+        """Run steps until `stop` is set. Under low load, a step starts every `engine_interval_ms` milliseconds.
 
         While the log is unavailable, the engine tries again and logs at intervals that it is stalled.
         """

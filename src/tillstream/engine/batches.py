@@ -73,7 +73,7 @@ def _strings(frame: Frame) -> pa.Array:
 
 
 def zone_table(pairs: Sequence[tuple[str, str]]) -> pa.Table:
-    """Return the UTC offsets of pairs of zone name and local date (YYYY-MM-DD), for `Normalization.sales`."""
+    """Return a table with UTC offsets. Each pair has a zone name and a local date (YYYY-MM-DD)."""
     found = [offsets(zone, date.fromisoformat(day)) for zone, day in pairs]
     return pa.table(
         {
@@ -88,7 +88,7 @@ def zone_table(pairs: Sequence[tuple[str, str]]) -> pa.Table:
 
 
 class NormalizedBatch(NamedTuple):
-    """The rows of a batch for the tables of the database, and the records that cannot be read."""
+    """The rows that a batch adds to the tables of the database, and the records that are unreadable."""
 
     receipts: pa.Table
     lines: pa.Table
@@ -99,8 +99,8 @@ class NormalizedBatch(NamedTuple):
 class BatchSql:
     """Normalizes one batch at a time in temporary tables. It keeps no state between batches.
 
-    No statement filters a scan of an Arrow table, because several versions of DuckDB returned wrong results if filters
-    were pushed down into such a scan.
+    No statement filters a scan of an Arrow table. Some versions of DuckDB push such a filter into the scan and return
+    wrong results.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -112,13 +112,14 @@ class BatchSql:
         )
         self._connection.execute("SET TimeZone = 'UTC'")
         self._connection.execute(
-            "CREATE TABLE store_zone AS SELECT unnest(CAST(? AS VARCHAR[])) AS store, unnest(CAST(? AS VARCHAR[])) AS zone_name",
+            """CREATE TABLE store_zone AS
+                SELECT unnest(CAST(? AS VARCHAR[])) AS store, unnest(CAST(? AS VARCHAR[])) AS zone_name""",
             [list(settings.store_zones), list(settings.store_zones.values())],
         )
         self._create_views(Normalization(minor_digits(settings.currency), tuple(settings.vat_rates)))
 
     def _create_views(self, normalization: Normalization) -> None:
-        # DuckDB parses the statement of a view only once. Parsing would take most of the time of a small batch.
+        # DuckDB parses a view only once. Otherwise, parsing would take most of the time of a small batch.
         self._connection.register("arrived", NO_RECORDS)
         self._connection.register("zone", zone_table([]))
         read = f"""
@@ -150,7 +151,7 @@ class BatchSql:
         self._connection.register("zone", zone_table([(zone, date) for zone in self._zones for date in dates]))
         run("SET VARIABLE applied_at = CAST(? AS TIMESTAMP)", [applied_at])
         run("CREATE OR REPLACE TEMP TABLE receipt AS SELECT * FROM every_receipt")
-        # DuckDB would push a filter in the same statement below the JSON parsing, and would parse every body twice.
+        # In the same statement, DuckDB would push this filter below the JSON parsing and parse every body twice.
         receipts, unreadable = self._arrow("SELECT * FROM receipt_row"), table.slice(0, 0)
         if receipts["gross"].null_count:
             without_total = pc.is_null(receipts["gross"])
@@ -171,7 +172,8 @@ class BatchSql:
         same = " AND ".join(_is_same(each) for each in CONTENT_SCHEMA)
         rows = self._connection.execute(f"""
             WITH read AS (
-                SELECT TRY(from_json(a, '{_CONTENT_SCHEMA}')) AS a, TRY(from_json(b, '{_CONTENT_SCHEMA}')) AS b FROM pairs)
+                SELECT TRY(from_json(a, '{_CONTENT_SCHEMA}')) AS a, TRY(from_json(b, '{_CONTENT_SCHEMA}')) AS b
+                FROM pairs)
             SELECT a IS NOT NULL AND b IS NOT NULL AND {same} FROM read""").fetchall()
         return [bool(each) for (each,) in rows]
 

@@ -1,4 +1,4 @@
-"""Deduplication by key. A repeated record is a duplicate if it has the content of the first one, else a conflict."""
+"""Deduplication by key. A repeated record is a duplicate if its content equals the first record, else a conflict."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PAGE_RECORDS = 512
 
 
 class Repeat(NamedTuple):
-    """A record with the key of an earlier one. `first` is the record id of the first record with this key."""
+    """A record whose key occurred before. `first` is the record id of the first record with this key."""
 
     record: dict[str, Any]
     first: int
@@ -50,7 +50,7 @@ class Deduplicator:
             unequal = []
             for record, record_id in page:
                 first = firsts.get(record_id)
-                # If the log has lost the first record, the contents cannot be compared. Equal keys then mean a duplicate.
+                # If the log has lost the first record, nothing can be compared. Equal keys then mean a duplicate.
                 if first is None or first[1] == record["body"].encode():
                     quarantine.add_duplicate(record["received_us"])
                 else:

@@ -29,16 +29,16 @@ STALL_LOG_INTERVAL_S = 10.0
 """The minimum interval between two log events `engine.stalled`."""
 
 _RECEIPT_US = 60
-"""The time that a step takes longer for each additional receipt, on a slow processor."""
+"""The time in microseconds by which each additional receipt prolongs a step, on a slow processor."""
 
 logger = structlog.get_logger()
 
 
 class DuckEngine(Engine):
-    """An engine in one thread, with SQL in DuckDB.
+    """An engine that runs in one thread, with SQL in DuckDB.
 
-    A receipt's `applied_at` is the time at which the receipt became visible. A rebuild leaves it empty, because the time
-    is unknown.
+    The column `applied_at` has the time at which a receipt became visible. A rebuild leaves the column empty, because
+    this time is unknown.
     """
 
     def __init__(
@@ -74,8 +74,8 @@ class DuckEngine(Engine):
         self._process(self._receipts(chunks, changes, quarantine), changes, quarantine)
         changes.quarantine, changes.counters = quarantine.rows, quarantine.counters
         changes.committed_us = self._clock.now_us()
-        # The log must know the position before the commit too. After a crash that lost the end of the log, it could
-        # otherwise give the positions of committed records to other records.
+        # Publish the new position before the commit too. If a crash loses the end of the log after the commit, the log
+        # could otherwise reuse the positions of committed records.
         self._log.publish(changes.to_position, committed=False)
         self._database.commit(changes)
         if changes.receipts is not None:
@@ -160,15 +160,15 @@ class DuckEngine(Engine):
     def _applied_at(self, receipts: int) -> datetime | None:
         """Predict the time at which the receipts become visible. Returns None in a rebuild.
 
-        The time must be predicted, because the commit that makes the receipts visible also writes it. Most of the time
-        of a small step does not depend on its number of receipts.
+        The commit that makes the receipts visible also writes this time, so the time must be predicted. The prediction
+        is the duration of the last step, plus some time for each additional receipt.
         """
         expected_us = self._last_duration_us + max(0, receipts - self._last_receipts) * _RECEIPT_US
         self._last_receipts, self._normalization_began = receipts, time.perf_counter()
         return None if self._rebuilding else utc(self._clock.now_us() + expected_us)
 
     def _normalize(self, table: pa.Table, applied_at: datetime | None) -> list[NormalizedBatch]:
-        """Normalize the records. If that fails, split the table in halves until the failing records are isolated."""
+        """Normalize the records. If this fails, split the table in halves until the failing records are isolated."""
         try:
             return [self._sql.normalize(table, applied_at)]
         except duckdb.Error as error:

@@ -25,7 +25,7 @@ CONFLICT = Fault(
 
 
 class QuarantineRows:
-    """Collects rows of the table `quarantine`, and `counters` by name and day of arrival in the chain's zone."""
+    """Collects quarantine rows, and counters by day of arrival and name. Days are in the chain's zone."""
 
     def __init__(self, zone: str) -> None:
         self.rows: list[Row] = []

@@ -55,7 +55,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A table with the columns `keys` and `measures`, and one row for each combination of keys. The first key is `day`."""
+    """A table with the columns `keys` and `measures`, and a row for each combination of keys. The first key is `day`."""
 
     name: str
     help: str
@@ -83,7 +83,7 @@ DERIVED = {
     "refund": "CASE WHEN gross < 0 THEN gross ELSE 0 END",
     "is_refund": "CASE WHEN gross < 0 THEN 1 ELSE 0 END",
 }
-"""The SQL of the columns that are computed from stored columns."""
+"""The SQL of columns that are computed from stored columns."""
 
 _COLUMN_KINDS: dict[str, Kind] = {
     **dict.fromkeys(("gross", "net", "tax", "amount", "refund"), "money"),
@@ -217,8 +217,8 @@ BUILT_IN = (
 def catalogue(own: Iterable[Mapping[str, Any]] = ()) -> tuple[Metric, ...]:
     """Return the built-in metrics, the metrics of installed packages, and the metrics `own` of the settings file.
 
-    `own` has mappings with the arguments of `declare`. An entry point of the group `tillstream.metrics` is a `Metric` or
-    a sequence of metrics. Raises `CatalogueError` if a declaration is not valid or two metrics have the same name.
+    `own` has mappings with the arguments of `declare`. An entry point of the group `tillstream.metrics` is a `Metric`
+    or a sequence of metrics. Raises `CatalogueError` if a declaration is not valid or two metrics have the same name.
     """
     metrics = list(BUILT_IN)
     for entry in entry_points(group=ENTRY_POINT_GROUP):
@@ -238,7 +238,7 @@ def catalogue(own: Iterable[Mapping[str, Any]] = ()) -> tuple[Metric, ...]:
 
 def metric_columns(metric: Metric, digits: int) -> dict[str, str]:
     """Return the column types of a metric, keys first. `digits` is the currency's number of decimals."""
-    # Wide enough for sums of the largest accepted amounts.
+    # DECIMAL(38) can hold the sums of the largest accepted amounts.
     kinds = {"money": f"DECIMAL(38,{digits})", "count": "BIGINT", "text": "VARCHAR", "time": "TIMESTAMP"}
     keys = {key.name: key.type for key in metric.keys}
     return keys | {measure.name: kinds[measure.kind] for measure in metric.measures}
@@ -250,7 +250,7 @@ def metric_table(name: str) -> str:
 
 
 def aggregate(metric: Metric, digits: int, where: str = "true") -> str:
-    """Return a query that aggregates the rows of the metric's source that match the condition `where`."""
+    """Return a query that aggregates rows of the metric's source. `where` is a condition for these rows."""
     keys = {key.name: key.expression for key in metric.keys}
     measures = {measure.name: f"{measure.fold}({measure.expression})" for measure in metric.measures}
     return f"SELECT {_columns(metric, digits, keys | measures)} FROM {metric.source} WHERE {where} GROUP BY ALL"

@@ -9,9 +9,9 @@ AMOUNT_LIMIT = Decimal(10) ** 13
 """The absolute value of an amount or a quantity must be below this limit."""
 
 NOISE_UNIT = Decimal("0.000001")
-"""The unit to which prices and quantities are rounded first. Further decimals are noise of binary floats."""
+"""Prices and quantities are rounded to this unit first. Further decimals are noise of binary floats."""
 
-# ISO 4217 (list one, 2024), by number of decimals. All other currencies have two.
+# Currencies by number of decimals, from ISO 4217 (list one, 2024). All other currencies have two decimals.
 _CURRENCIES = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF",
     3: "BHD IQD JOD KWD LYD OMR TND",
@@ -19,7 +19,7 @@ _CURRENCIES = {
 _MINOR_DIGITS = {currency: digits for digits, names in _CURRENCIES.items() for currency in names.split()}
 
 _UNREADABLE = re.compile(r" *[+-]?[0-9]{14,}(?:\.[0-9]*)?[eE][+-]?[0-9]+ *", re.ASCII)
-# The first pattern begins with a literal character, so it searches much faster than the exact second one.
+# The first pattern begins with a literal character, so its search is fast. The second pattern is exact but slow.
 _LONG_NEGATIVE_EXPONENT = re.compile(rb"-(?<=[0-9.]{14}[eE]-)")
 _UNREADABLE_INSIDE = re.compile(rb"[0-9]{14,}+(?:\.[0-9]*+)?[eE]-[0-9]")
 
@@ -70,7 +70,7 @@ def parse_decimal(digits: str) -> Decimal:
 
 
 def parse_integer(digits: str) -> int | Decimal:
-    """Parse a JSON number without decimals and exponent."""
+    """Parse a JSON number that has neither decimals nor an exponent."""
     try:
         return int(digits)
     except ValueError:

@@ -39,7 +39,7 @@ class BusinessDays:
 
 
 class Calendar(BusinessDays):
-    """The current time and business day in the chain's time zone."""
+    """A calendar in the chain's time zone, with the current time and business day."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         super().__init__(settings)
@@ -72,9 +72,9 @@ class Offsets(NamedTuple):
     """UTC offsets of a zone on a local date that may have a clock change.
 
     Local times before `from_local` have the offset `before`. Local times at or after `to_local` have the offset
-    `after`. If `before` > `after`, the times in between occur twice, once with each offset. If `before` < `after`,
-    they do not occur, but a till whose clock was not changed may print them; `before` applies to them. Without a
-    clock change both offsets are equal.
+    `after`. If the clock is set back, the times between `from_local` and `to_local` occur twice, once with each offset.
+    If the clock is set forward, these times do not occur. A till that prints such a time still uses `before`. On a day
+    without a clock change, both offsets are equal.
     """
 
     before: timedelta
@@ -96,7 +96,7 @@ def offsets(zone_name: str, local_date: date) -> Offsets:
     before, after = offset(0), offset(_DAY_S)
     if before == after:
         return Offsets(before, after, midnight, midnight)
-    # In a repeated or skipped hour, fold=0 has the offset before the change and fold=1 the offset after it.
+    # In a repeated or skipped hour, fold=0 selects the offset before the change, and fold=1 the offset after it.
     first = bisect_left(range(_DAY_S), True, key=lambda second: offset(second, fold=1) != before)
     last = bisect_left(range(_DAY_S), True, key=lambda second: offset(second) == after)
     return Offsets(before, after, midnight + timedelta(seconds=first), midnight + timedelta(seconds=last))

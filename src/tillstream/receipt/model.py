@@ -9,16 +9,16 @@ from hashlib import blake2b
 from msgspec import Struct
 
 NO_TERMINAL = "-"
-"""The terminal id in the head and the key of a receipt that has none."""
+"""The terminal id that is used for receipts without a terminal."""
 
 PERSONAL = ("customerID", "agentID")
 """Names of the fields that identify the customer and the cashier."""
 
 UNALLOCATED = "(unallocated)"
-"""The category, product and VAT rate of the part of a total that the lines do not cover."""
+"""Used as category, product and VAT rate for the part of a total that no line covers."""
 
 UNNAMED = "(none)"
-"""The category, product, VAT rate or payment mechanism if the receipt has none."""
+"""Used for a missing category, product, VAT rate or payment mechanism."""
 
 HEAD_COLUMNS = (
     "kind",  # `receipt` or `refusal`
@@ -32,17 +32,17 @@ HEAD_COLUMNS = (
     "source",  # format and entry point, such as json/http
     "notes",  # `clock_ahead_a_day` or empty; in a refusal, its faults as JSON
 )
-"""The columns of a head. A head is one line with tabs between its columns."""
+"""The columns of a head. Tabs separate the columns, and a newline ends the head."""
 
 RECEIPT = "receipt"
 REFUSAL = "refusal"
-"""Kind of a record whose bytes ingest rejected."""
+"""The kind of a record with bytes that ingest rejected."""
 
 REPLAY = "replay"
-"""The second part of the source if a receipt was replayed from quarantine."""
+"""The second part of the source of replayed receipts, for example in json/replay."""
 
 SIMULATED = "simulated"
-"""The last part of the source if the receipt comes from the load generator. Its clock is not that of a real till."""
+"""The last part of the source of receipts with a simulated clock. Delays and clock anomalies exclude these receipts."""
 
 Text = str | int | None
 """A text or an id. A till may write it as a JSON string or as an integer."""
@@ -96,7 +96,7 @@ class Receipt(Struct, gc=False, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A reason why bytes are not a valid receipt: the JSON path of a field, the error, and a hint how to fix it."""
+    """A reason why bytes are not a valid receipt. `path` is a JSON path, and `hint` suggests a correction."""
 
     path: str
     error: str
@@ -107,9 +107,9 @@ class Fault:
 
 
 def receipt_key(store: str, terminal: str, receipt: str, date: str) -> str:
-    """Return the key that identifies a receipt, as 32 hexadecimal digits. `date` is local time, YYYY-MM-DD HH:MM:SS.
+    """Return the key of a receipt, as 32 hexadecimal digits. `date` is local time, YYYY-MM-DD HH:MM:SS.
 
-    The key is the BLAKE2b-128 hash of the four strings. Each string follows its length in characters and a colon.
+    The key is the BLAKE2b-128 hash of the four strings. Each string is preceded by its length in characters and a colon.
     """
     text = f"{len(store)}:{store}{len(terminal)}:{terminal}{len(receipt)}:{receipt}{len(date)}:{date}"
     return blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,7 +1,8 @@
 """The SQL that normalizes receipts: heads and bodies become rows of receipts, lines and settlements.
 
-Lines and settlements are lists of structs in the row of their receipt, and are unnested last. Grouping and joining
-them would cost more for small batches. Amounts are rounded like in `tillstream.receipt.amounts.round_amount`.
+Lines and settlements are lists of structs in the row of their receipt until the last queries unnest them. For small
+batches, this costs less than grouping and joining rows. Amounts are rounded as in
+`tillstream.receipt.amounts.round_amount`.
 """
 
 from __future__ import annotations
@@ -29,19 +30,19 @@ BODY_SCHEMA = {
     ],
     "settlements": [{"paymentMechanism": "VARCHAR", "settlementAmount": _AMOUNT}],
 }
-"""The fields of a body that figures are computed from, with their SQL types."""
+"""The fields of a body from which figures are computed, with their SQL types."""
 
 CONTENT_SCHEMA = BODY_SCHEMA | {"agentID": "VARCHAR", "customerID": "VARCHAR"}
 """The fields that are compared if two receipts have the same key, with their SQL types."""
 
 _WEIGHED_UNITS = ("kg", "g", "gr", "kilogram", "gram", "l", "cl", "ml", "litre", "liter", "lb", "oz", "m")
-"""Units of goods that are sold by weight, volume or length. A line with such a unit counts as one item."""
+"""The units of goods that are sold by weight, volume or length. A line with such a unit counts as one item."""
 
 _ITEMS_PER_LINE_LIMIT = 1_000_000
 """A line counts as one item if its quantity reaches this limit, because such a quantity is implausible."""
 
 _CLOCK_AHEAD_MINUTES = 10
-"""A receipt has the anomaly `clock_ahead` if its till's clock is ahead by more than this."""
+"""The anomaly `clock_ahead` means that the clock of the till was ahead by more than this."""
 
 _COLUMNS = "place, day, store, till, sold_local, key, receipt, sold_at, received_at, source"
 
@@ -75,8 +76,8 @@ def receipt_tables(digits: int) -> dict[str, dict[str, str]]:
         },
         "lines": {
             **sale,
-            "line": "BIGINT",  # position on the receipt, from 1; 0 for the part of the total without lines
-            "is_line": "BIGINT",  # 1; 0 for the part of the total without lines
+            "line": "BIGINT",  # position on the receipt, from 1; 0 for the part of the total that no line covers
+            "is_line": "BIGINT",  # 1 for a line; 0 for the part of the total that no line covers
             "category": "VARCHAR",
             "product": "VARCHAR",
             "description": "VARCHAR",
@@ -93,10 +94,11 @@ def receipt_tables(digits: int) -> dict[str, dict[str, str]]:
 
 
 class Normalization:
-    """The SQL for one chain.
+    """The SQL that normalizes the receipts of one chain.
 
-    `digits` is the currency's number of decimals. `vat_rates` are the expected rates in percent; without any, every
-    rate is expected.
+    `digits` is the currency's number of decimals. `vat_rates` are the expected rates in percent. If there are none,
+    every rate is expected. `receipt_rows`, `lines` and `settlements` return queries that read a table `receipt`, which
+    must have the result of the query `receipts`.
     """
 
     def __init__(self, digits: int, vat_rates: tuple[str, ...] = ()) -> None:
@@ -106,10 +108,10 @@ class Normalization:
         self._unit = f"CAST({10**-digits:.{digits}f} AS {self._money})"
 
     def sales(self, read: str) -> str:
-        """Return a query for receipts with the totals as read, and with normalized lines `ls` and settlements `ss`.
+        """Return a query for receipts with unrounded totals, normalized lines (`ls`) and normalized settlements (`ss`).
 
-        `read` is a query with the columns of the heads and of `tillstream.engine.batches.zone_table`, with
-        `sold_local`, with `received_at`, and with the body `r` by `BODY_SCHEMA`.
+        `read` is a query with the columns of the heads, the columns of `tillstream.engine.batches.zone_table`,
+        `sold_local`, `received_at`, and the body `r` with the schema `BODY_SCHEMA`.
         """
         return f"""
             SELECT place, CAST(day AS DATE) AS day, store, terminal AS till, sold_local, key, receipt, received_at,
@@ -130,10 +132,10 @@ class Normalization:
         """
 
     def receipts(self, sales: str, applied_at: str) -> str:
-        """Return a query for receipts with the columns of the table `receipts`, `ls`, `ss`, `rest_gross` and `rest_net`.
+        """Return a query for receipts with all columns of the table, and with `ls`, `ss`, `rest_gross` and `rest_net`.
 
-        The rest is the part of the total that the lines do not cover. `sales` is the query that `sales` returns.
-        `applied_at` is an SQL expression that may be null.
+        The rest is the part of the total that no line covers. `sales` is the result of the method `sales`. `applied_at`
+        is an SQL expression that may be null.
         """
         return f"""
             WITH summed AS (
@@ -161,11 +163,11 @@ class Normalization:
         """
 
     def receipt_rows(self) -> str:
-        """Return a query for the rows of the table `receipts`, from a table `receipt` made by `receipts`."""
+        """Return a query for the rows of the table `receipts`."""
         return "SELECT * EXCLUDE (rest_gross, rest_net, ls, ss) FROM receipt"
 
     def lines(self) -> str:
-        """Return a query for the rows of the table `lines`, from a table `receipt` made by `receipts`."""
+        """Return a query for the rows of the table `lines`."""
         sale = "place, day, store, till, sold_local"
         return f"""
             SELECT {sale}, line, CAST(1 AS BIGINT) AS is_line, l.category, l.product, l.description,
@@ -179,12 +181,12 @@ class Normalization:
         """
 
     def settlements(self) -> str:
-        """Return a query for the rows of the table `settlements`, from a table `receipt` made by `receipts`."""
+        """Return a query for the rows of the table `settlements`."""
         return """SELECT place, day, store, till, sold_local, s.mechanism, s.amount
             FROM (SELECT place, day, store, till, sold_local, unnest(ss) AS s FROM receipt)"""
 
     def _line(self) -> str:
-        """A struct with the normalized line. `l` is the line as read."""
+        """Return a struct with the normalized line. `l` is the line of the body."""
         rate = "CAST(100 + l.taxPercentage AS DECIMAL(10,4))"
         weighed = ", ".join(f"'{unit}'" for unit in _WEIGHED_UNITS)
         gross = f"""CASE WHEN l.settlementAmount IS NOT NULL THEN {self._round("l.settlementAmount")}
@@ -211,7 +213,7 @@ class Normalization:
             fine := {self._fine("l.settlementAmount", "l.creditAmount")})"""
 
     def _settlement(self) -> str:
-        """A struct with the normalized settlement. `s` is the settlement as read."""
+        """Return a struct with the normalized settlement. `s` is the settlement of the body."""
         return f"""struct_pack(mechanism := {_text("s.paymentMechanism")},
             amount := {self._round("coalesce(s.settlementAmount, 0)")}, fine := {self._fine("s.settlementAmount")})"""
 
@@ -219,11 +221,11 @@ class Normalization:
         return f"CAST({amount} AS {self._money})"
 
     def _fine(self, *amounts: str) -> str:
-        """A test whether any of the amounts has more decimals than the currency."""
+        """Return a test whether any of the amounts has more decimals than the currency."""
         return " OR ".join(f"coalesce({each} <> {self._round(each)}, false)" for each in amounts)
 
     def _net_of_gross(self, gross: str, rate: str) -> str:
-        """Gross * 100 / `rate`, rounded half-up to the minor unit. `rate` is 100 plus the VAT rate in percent."""
+        """Return gross * 100 / rate, rounded half-up to the minor unit. `rate` is 100 plus the VAT rate in percent."""
         # DuckDB divides decimals as binary floats, so this divides integers.
         parts, divisor = f"CAST(abs({gross}) * {10**self._digits} AS HUGEINT)", f"CAST({rate} * 10000 AS HUGEINT)"
         return self._round(f"sign({gross}) * (({parts} * 2000000 + {divisor}) // (2 * {divisor})) * {self._unit}")
@@ -235,7 +237,7 @@ class Normalization:
         return f"coalesce(l.taxPercentage NOT IN ({rates}), false)"
 
     def _anomalies(self) -> str:
-        """The names of the receipt's anomalies, separated by commas."""
+        """Return the names of the receipt's anomalies, separated by commas."""
         tests = {
             "lines_total": f"line_count > 0 AND abs(gross - lines_gross) > line_count * {self._unit}",
             "tax_total": f"abs(net + tax - gross) > greatest(line_count, 1) * {self._unit}",
@@ -250,7 +252,7 @@ class Normalization:
 
 
 def _each(items: str, name: str, expression: str) -> str:
-    """A list with the value of `expression` for each item. `name` is the item's name in the expression."""
+    """Return a list with the value of `expression` for each item. `name` is the name of the item in the expression."""
     return f"list_transform({items}, lambda {name}: {expression})"
 
 
@@ -259,8 +261,8 @@ def _any(items: str, field: str) -> str:
 
 
 def _text(*candidates: str) -> str:
-    """The first text that is not blank, trimmed, or `(none)` if all are blank."""
-    # Most values need no trimming, and checking is cheaper than trimming.
+    """Return the first text that is not blank, trimmed. If all are blank, return `UNNAMED`."""
+    # Most values need no trimming, and a check is cheaper than trimming.
     filled = ", ".join(f"nullif(trim({each}), '')" for each in candidates)
     first = candidates[0]
     return f"""CASE WHEN {first} <> '' AND {first} NOT LIKE ' %' AND {first} NOT LIKE '% ' THEN {first}

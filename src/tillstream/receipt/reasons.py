@@ -10,7 +10,7 @@ from tillstream.receipt.model import Fault
 OTHER = "(other)"
 """The path of a group if the fault has no valid path."""
 
-# The kind of an error is the first one whose pattern matches its text.
+# An error has the first kind whose pattern matches its text.
 _KINDS = tuple(
     (kind, re.compile(pattern, re.IGNORECASE))
     for kind, pattern in (
@@ -64,7 +64,7 @@ def split_group(text: str) -> tuple[str, str]:
 
 
 def truncation(kept_bytes: int, size_bytes: int) -> Fault:
-    """Return the fault of an original of which only the first bytes are stored.
+    """Return the fault which says that only the first bytes of an original are stored.
 
     Equal sizes mean that the size of the whole original is unknown.
     """
@@ -73,5 +73,5 @@ def truncation(kept_bytes: int, size_bytes: int) -> Fault:
 
 
 def is_truncated(reasons: Sequence[Mapping[str, object]]) -> bool:
-    """Return whether one of the faults, as dictionaries, is a `truncation`."""
+    """Return whether a list of faults, as dictionaries, contains a `truncation`."""
     return any(_TRUNCATION.fullmatch(str(reason.get("error", ""))) for reason in reasons)

@@ -1,4 +1,4 @@
-"""Validation of receipts: a fast check accepts most receipts, and a full check finds every fault of the others."""
+"""Validation of receipts. A fast check accepts most receipts. A full check finds every fault of the other receipts."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from tillstream.receipt.model import NO_TERMINAL, RECEIPT, REFUSAL, Fault, Recei
 from tillstream.receipt.reasons import truncation
 
 CLOCK_AHEAD_A_DAY = "clock_ahead_a_day"
-"""Note of a receipt whose date is more than 24 hours ahead. The receipt counts on the day of its arrival."""
+"""The note of a receipt that is dated more than 24 hours ahead. Such a receipt counts on the day of its arrival."""
 
 ID_LIMIT = 128
-"""The maximum number of characters of a store, a terminal and a receipt number."""
+"""The maximum length of a store id, a terminal id and a receipt number."""
 
 ITEMS_LIMIT = 10_000
 """The maximum number of lines, and of settlements, of one receipt."""
@@ -48,7 +48,8 @@ _FAULTS_LIMIT_CHARS = 256_000
 _FAULT_JSON_CHARS = 40
 
 _DAY_S = 86_400
-# Local time and UTC differ by less than 16 hours. A receipt that is less far ahead needs no conversion of time zones.
+# If a local date is at most this far ahead of its UTC time of arrival, it is not a day ahead in any time zone, because
+# local time and UTC differ by less than 16 hours.
 _SURELY_NOT_AHEAD_S = _DAY_S - 16 * 3_600
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - local times have no zone
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
@@ -120,7 +121,7 @@ class Validator:
         """Return the head of a refusal, and the original truncated to the size limit of a receipt."""
         day = self._day(utc(received_us).astimezone(self._zone))
         stored, limit = _limit_faults(faults), self._limit_bytes
-        # Decoders truncate originals to the same limit, so an original of this size may be truncated already.
+        # Decoders truncate originals to the same limit. An original of this size may therefore be truncated already.
         if len(original) >= limit:
             stored.append(truncation(limit, len(original)))
         reasons = msgspec.json.encode(stored).decode()
@@ -147,7 +148,7 @@ class Validator:
         return head.encode(), key, day
 
     def _local(self, text: str, store: str) -> tuple[str, str, int]:
-        """Return the local time, its business day, and its seconds since 1970-01-01 00:00 local time.
+        """Convert a date to local time. Returns the time, its business day, and its number of seconds since 1970.
 
         Raises `ValueError` if the text is not a date and time.
         """
@@ -237,7 +238,7 @@ def _occurrences(value: dict[str, Any], name: str) -> list[Any]:
 
 
 def _fast_type(kind: Any, currency: str) -> Any:
-    """Return a type for the fast check, with limits, with one currency, and with floats instead of decimals.
+    """Return a type for the fast check. It has limits, accepts one currency, and has floats instead of decimals.
 
     msgspec checks every occurrence of a field against the type. Floats decode faster than decimals, and are only
     compared with the limits.

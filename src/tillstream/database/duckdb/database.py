@@ -27,15 +27,16 @@ from tillstream.receipt.amounts import minor_digits
 _RECEIVED_RETENTION_US = 300 * 1_000_000
 
 _MERGE_RULES = ((10_000_000, 1), (2_000_000, 4_000), (0, 30_000))
-"""Pairs of microseconds since the last merge and of unmerged receipts. If both values of a pair are reached, merge.
+"""Each pair has the microseconds since the last merge and the number of unmerged receipts.
 
-A merge takes tens of milliseconds for any number of receipts. Each query aggregates the unmerged receipts."""
+A merge runs when both values of any pair are reached. It takes tens of milliseconds for any number of receipts. Until
+then, each query aggregates the unmerged receipts."""
 
 _CHECKPOINT_BYTES = 128 * 1024 * 1024
 """The size of the write-ahead log at which maintenance makes a checkpoint.
 
-A checkpoint spends most of its time on data that the file has already, so fewer checkpoints cost less time. DuckDB
-needs more time to open a database with a larger write-ahead log."""
+A checkpoint spends most of its time on data that is in the file already, so frequent checkpoints cost more time. With
+a larger write-ahead log, DuckDB needs more time to open the database."""
 
 _CHECKPOINT_LIMIT_BYTES = 2 * _CHECKPOINT_BYTES
 """The size of the write-ahead log at which DuckDB makes a checkpoint within a commit."""
@@ -160,7 +161,7 @@ class DuckDatabase(Database):
         self._unmerged += 0 if changes.receipts is None else changes.receipts.num_rows
 
     def _move_position(self, run: Run, changes: Changes, step: int) -> None:
-        # A commit that has decisions only keeps the position, and the figures do not become newer.
+        # A commit of decisions keeps the position. It does not make the figures newer.
         before, after = str(changes.from_position), str(changes.to_position)
         moved = run(
             """UPDATE state SET position = ?, records = records + ?, step = ?,

@@ -1,4 +1,4 @@
-"""Metric tables in DuckDB: receipts are merged into them at intervals, and aggregated in queries until then."""
+"""Metric tables in DuckDB. Receipts are merged into them at intervals, and queries aggregate the unmerged receipts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tillstream.errors import UnknownMetric
 from tillstream.metrics.catalogue import Metric, aggregate, merge, metric_columns, metric_table
 
 Run = Callable[..., Any]
-"""Runs one statement in the current transaction. The result has `fetchone` and `fetchall`."""
+"""A function that runs one statement in the current transaction. Its result has `fetchone` and `fetchall`."""
 
 _MERGE = {
     "sum": "{table}.{name} + excluded.{name}",
@@ -19,11 +19,11 @@ _MERGE = {
 
 
 class MetricTables:
-    """A view for each metric, over its merged table and the aggregate of the unmerged rows.
+    """A merged table and a view for each metric. The view adds the aggregate of the rows that are not merged yet.
 
-    A merge takes some milliseconds per metric, even for few rows. If each commit merged, a commit of fifty receipts
-    would spend nearly all its time on that. Steps are the numbers of commits. The merged tables include all steps up to
-    the number `merged` that the database stores.
+    A merge takes some milliseconds per metric, even for few rows. If every commit merged, a commit of fifty receipts
+    would spend nearly all its time on the merge. A step is the number of a commit. The merged tables include all steps
+    up to the step `merged`.
     """
 
     def __init__(self, catalogue: Sequence[Metric], digits: int) -> None:

@@ -10,13 +10,13 @@ from tillstream.database.duckdb.metric_tables import Run
 from tillstream.receipt.reasons import OTHER
 
 GROUPS_LIMIT = 1_000
-"""The maximum number of combinations of kind, reason and source per day. Entries with further ones count as (other)."""
+"""The maximum number of combinations of kind, reason and source per day. Further combinations count as (other)."""
 
 RESOLVED_LIMIT = 10_000
 """The maximum number of resolved entries that are stored. The oldest are removed first."""
 
 Insert = Callable[[str, Sequence[Row]], None]
-"""Inserts rows into a table."""
+"""A function that inserts rows into a table."""
 
 _ENTRY_OVERHEAD_BYTES = 100
 """The size of an entry without its original and its reasons."""
@@ -26,7 +26,7 @@ ADD_COUNTER = """INSERT INTO counters VALUES (?, ?, ?)
 _ADD_ENTRIES = """INSERT INTO set_aside VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (day, kind, reason, source) DO UPDATE SET entries = set_aside.entries + excluded.entries"""
 
-# Resolved entries are limited by their number, and all others by the quota in bytes.
+# Resolved entries are limited by number. All other entries are limited by the quota in bytes.
 _OVER_QUOTA = f"""
     WITH entry AS (
         SELECT place, d.place IS NOT NULL AS resolved, row_number() OVER newest AS rank,
