@@ -21,7 +21,7 @@ from tillstream.config.data_directory import Holder
 from tillstream.errors import DatabaseUnavailable, TillstreamError
 
 RESPONSE_LIMIT_BYTES = 256 * 1024 * 1024
-"""The maximum size of a response. An original of the largest allowed body fits into it, escaped in JSON."""
+"""The maximum size of a response. This is enough for a quarantined original of the largest size, as JSON."""
 
 RETRYABLE = frozenset({408, 429})
 """Statuses below 500 after which the same request may succeed."""
@@ -46,9 +46,9 @@ class Response(NamedTuple):
 class ControlClient:
     """Sends each request over a new connection and follows no redirect. It is safe to use from any thread.
 
-    `timeout_s` limits each wait for the server. `pauses_s` are the pauses between attempts. After the last pause, this
-    pause is repeated. `same_machine` accepts any certificate and uses no proxy. A response body is cut off after
-    `limit_bytes`.
+    `timeout_s` limits each wait for the server. `pauses_s` are the pauses between attempts. The last pause is
+    repeated. With `same_machine`, any certificate is accepted, and no proxy is used. A longer response body than
+    `limit_bytes` is truncated.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class ControlClient:
         return unverified_tls() if self._same_machine else ssl.create_default_context()
 
     def _is_local(self, url: str) -> bool:
-        """Whether the server is on this machine. A proxy could not reach it."""
+        """Whether the server is on this machine. Requests to it must not use a proxy."""
         host = urlsplit(url).hostname or ""
         try:
             return self._same_machine or host == "localhost" or ip_address(host).is_loopback
@@ -127,7 +127,7 @@ class EngineClient:
     """Sends requests to a running engine. It is safe to use from any thread."""
 
     def __init__(self, holder: Holder, authorization: Mapping[str, str], timeout_s: float) -> None:
-        """`holder` is the process that has locked `engine`. Raises `DatabaseUnavailable` while the engine starts."""
+        """`holder` is the process that holds the lock `engine`. Raises `DatabaseUnavailable` while the engine starts."""
         self.name = f"the engine of process {holder.pid}"
         if not holder.address:
             raise self.unavailable("it is still starting", "try again in a moment")
@@ -156,7 +156,7 @@ class EngineClient:
 def unverified_tls() -> ssl.SSLContext:
     """Return a TLS context that accepts any certificate, for connections to this machine.
 
-    The certificate of tillstream names the host as other machines do, not `127.0.0.1`.
+    The server's certificate is for the host name that other machines use, not for `127.0.0.1`.
     """
     context = ssl.create_default_context()
     context.check_hostname = False

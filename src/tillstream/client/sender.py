@@ -292,7 +292,7 @@ class Sender:
         self.waiting.clear()
 
     async def drained(self, timeout_s: float) -> bool:
-        """Wait up to `timeout_s`. Returns whether every request has a final response. Raises errors of callbacks."""
+        """Wait up to `timeout_s`. Returns whether every request has a final response. Raises the error of a callback."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._drained.wait(), timeout_s)
         if self.failure is not None:
@@ -319,7 +319,7 @@ class Sender:
         self._loop.call_later(wait_s * (1 + JITTER * self._random.random()), connection.send)
 
     def on_response(self, connection: Connection, response: Response) -> None:
-        """Count a final response and send the next request. After other responses, send the same request again."""
+        """Count a final response and send the next request. After a temporary error, send the same request again."""
         request, status = connection.request, response.status
         assert request is not None
         if status in RETRYABLE or status >= 500:

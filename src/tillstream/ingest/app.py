@@ -32,10 +32,10 @@ from tillstream.ingest.responses import Refused
 from tillstream.log.base import Log
 
 STOP_LIMIT_S = 4.0
-"""The maximum time for open requests when the server stops."""
+"""The maximum time that a stopping server waits for open requests."""
 
 COMMIT_LIMIT_S = 0.5
-"""The maximum time for the last commit after `STOP_LIMIT_S`. All connections are closed by then."""
+"""The maximum time that the server then waits for the last commit. All connections are already closed."""
 
 _PROBE_TIMEOUT_S = 2.0
 

@@ -59,7 +59,7 @@ class Authorizer:
         return stores
 
     def check_read(self, headers: Headers) -> None:
-        """Raise `Refused` if a request with these headers may not read metrics: 401 without a valid key, or else 403."""
+        """Raise `Refused` if a request with these headers may not read metrics: 401 without a valid key, 403 with another key."""
         if self.enabled and not self._authenticate(headers).read:
             raise Refused(responses.key_cannot_read())
 

@@ -20,7 +20,7 @@ from tillstream.http.memory import MemoryBudget
 
 _COMMIT_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
-# A format of another package may use any number of kinds. Each kind is a label in Prometheus.
+# The maximum number of kinds, which are labels in Prometheus. A format of another package may use any kinds.
 _KINDS_LIMIT = 50
 _OTHER_KIND = "other"
 

@@ -79,7 +79,7 @@ class ReceiptHandlers:
         self._counters = counters
         self._decoder = RequestDecoder(settings, formats)
         self._worker = DecodeWorker(settings, formats)
-        # Each store has a bucket with the receipts of one second. It accepts a batch of any size if it is not in debt.
+        # A bucket holds the receipts of one second. It accepts a batch of any size unless its tokens are negative.
         limit = settings.store_limit_receipts_per_s
         self._rates = TokenBuckets(limit, limit, STORES_LIMIT) if limit else None
         self._loop = asyncio.get_running_loop()
@@ -91,7 +91,7 @@ class ReceiptHandlers:
     def post_receipt(self, request: Request, reply: Reply, stores: Stores = None) -> None:
         """Accept the receipt of a small, uncompressed request if it belongs to one of `stores`. Raises `Refused`.
 
-        `reply` is called after the group commit. This is a callback, because a task costs as much as the validation.
+        `reply` is called after the group commit. A callback is used because a task would cost as much as the validation.
         """
         payload, headers = request.body, request.headers
         decoder = self._select_decoder(headers)
@@ -205,7 +205,7 @@ class ReceiptHandlers:
     ) -> Content:
         """Decompress the body of a request, and select its decoder. Raises `Refused`.
 
-        A truncated or damaged body is quarantined before.
+        A truncated or damaged body is quarantined first.
         """
         headers, body = request.headers, request.body
         decoder = self._select_decoder(headers)
