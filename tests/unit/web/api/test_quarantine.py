@@ -179,8 +179,8 @@ def test_given_anomalies_when_asked_then_they_are_those_of_the_views(pipeline: P
     pipeline.append(body(settlements=[{"settlementAmount": 1}]))
     pipeline.drain()
     client, queries = DashboardClient(pipeline), queries_of(pipeline)
-    assert client.json("/api/v1/anomalies", kind="settlements_short") == queries.anomalies()
-    assert client.json("/api/v1/anomalies/counts", day=DAY) == queries.anomaly_counts(DAY)
+    assert client.json("/api/v1/anomalies", kind="settlements_short") == msgspec.to_builtins(queries.anomalies())
+    assert client.json("/api/v1/anomalies/counts", day=DAY) == msgspec.to_builtins(queries.anomaly_counts(DAY))
     assert client.request("/api/v1/anomalies?kind=x").status_code == 400
 
 
