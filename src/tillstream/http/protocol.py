@@ -44,8 +44,9 @@ class Connection(RequestReader, asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._answering = self._chunked = self._without_body = False
         self._keep_open = True
+        # The client does not read its responses; `_drain` is running; the client has closed its sending side.
         self._blocked = self._draining = self._ended = False
-        self._waiting: deque[Request] = deque()
+        self._queue: deque[Request] = deque()
         self._rejection: Response | None = None
         self._disconnected: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
@@ -110,22 +111,22 @@ class Connection(RequestReader, asyncio.Protocol):
     def _drop_queue(self) -> None:
         """Drop the request that is being read, and all queued requests."""
         self._drop_body()
-        for request in self._waiting:
+        for request in self._queue:
             if request.reservation is not None:
                 request.reservation.release()
-        self._waiting.clear()
+        self._queue.clear()
 
     def _read(self, request: Request) -> None:
-        if not (self._answering or self._blocked or self._waiting):
+        if not (self._answering or self._blocked or self._queue):
             self._handle(request)
             return
-        self._waiting.append(request)
+        self._queue.append(request)
         if self._answering:
             self.deadline = _NEVER
         assert self._transport is not None
         self._transport.pause_reading()
         self._paused = True
-        if len(self._waiting) > PIPELINE_LIMIT:
+        if len(self._queue) > PIPELINE_LIMIT:
             self._reject(messages.overloaded("too many requests are queued on this connection"))
 
     def _handle(self, request: Request) -> None:
@@ -138,10 +139,10 @@ class Connection(RequestReader, asyncio.Protocol):
     def _drain(self) -> None:
         """Process queued requests. Continue reading after all of them are answered."""
         self._draining = True
-        while self._waiting and not (self._answering or self._blocked):
-            self._handle(self._waiting.popleft())
+        while self._queue and not (self._answering or self._blocked):
+            self._handle(self._queue.popleft())
         self._draining = False
-        if self._waiting or self._answering or self._transport is None:
+        if self._queue or self._answering or self._transport is None:
             return
         if self._rejection is not None:
             self._send_rejection()
@@ -211,7 +212,7 @@ class Connection(RequestReader, asyncio.Protocol):
         """Return whether the connection closes after the response to the current request."""
         if not self._keep_open:
             return True
-        more = self._waiting or self._rejection is not None
+        more = self._queue or self._rejection is not None
         return not more and (self._ended or self._connections.closing)
 
     def _end_response(self, closes: bool) -> None:
@@ -224,7 +225,7 @@ class Connection(RequestReader, asyncio.Protocol):
             self.deadline = self._connections.now + self._connections.header_timeout_s
         elif not self._blocked and self.deadline == _NEVER:
             self._restart_deadline()
-        if (self._paused or self._waiting or self._rejection is not None) and not self._draining:
+        if (self._paused or self._queue or self._rejection is not None) and not self._draining:
             self._drain()
 
     def _write_whole(self, response: Response, closes: bool) -> None:
@@ -255,7 +256,7 @@ class Connection(RequestReader, asyncio.Protocol):
     def _send_rejection(self) -> None:
         if self._rejection is None or self._transport is None or self._transport.is_closing():
             return
-        if self._answering or self._blocked or self._waiting:
+        if self._answering or self._blocked or self._queue:
             if self._answering:
                 self.deadline = _NEVER
             else:

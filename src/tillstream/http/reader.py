@@ -46,6 +46,7 @@ class RequestReader:
         self._body: bytes | list[bytes] = b""
         self._reservation: Reservation | None = None
         self._read_bytes = self._head_bytes = self._repeats = 0
+        # The last data contained the end of a request or a chunk size; trailers follow; the connection does not read.
         self._framing_seen = self._in_trailers = self._paused = False
 
     def _read(self, request: Request) -> None:
