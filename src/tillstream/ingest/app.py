@@ -35,7 +35,7 @@ STOP_LIMIT_S = 4.0
 """The maximum time that a stopping server waits for open requests."""
 
 COMMIT_LIMIT_S = 0.5
-"""The maximum time that the server then waits for the last commit. All connections are already closed."""
+"""The maximum time that a stopping server waits for the last commit, after it has closed all connections."""
 
 _PROBE_TIMEOUT_S = 2.0
 
@@ -80,7 +80,7 @@ class IngestApp:
         self._stopping = True
 
     def reject(self, headers: Headers) -> Response | None:
-        """Return the rejection of a client that may not post, or None. This is called before the body is read."""
+        """Return an error if the client may not post, or None. The server calls this before it reads a large body."""
         try:
             self._authorizer.allowed_stores(headers)
         except Refused as refusal:
@@ -88,10 +88,10 @@ class IngestApp:
         return None
 
     def handle(self, request: Request, connection: Connection) -> None:
-        """Respond to a request."""
+        """Respond to a request, and release its memory reservation when its body is no longer needed."""
         task, reply = None, connection.respond
         try:
-            # Nearly all targets are a path without a query, so parsing is not necessary.
+            # Most targets are exactly the path of a route, so the URL is not parsed.
             methods = self._routes.get(request.target)
             handler = methods.get(request.method) if methods is not None else None
             task = (handler or self._find_handler(request))(request, reply)
@@ -105,7 +105,10 @@ class IngestApp:
                     task.add_done_callback(lambda _task: reservation.release())
 
     def _find_handler(self, request: Request) -> Handler:
-        """Find the handler of a target with a query, or of a HEAD request. Raises `Refused` if there is no handler."""
+        """Find the handler if the direct lookup failed, for example because the target has a query.
+
+        Raises `Refused` if there is no handler.
+        """
         try:
             path = httptools.parse_url(request.target).path or b"/"
         except httptools.HttpParserInvalidURLError:
@@ -205,7 +208,7 @@ async def serve(
     exposition = Exposition(counters, budget, log.lag, settings.data_path)
     app = IngestApp(formats, handlers, committer, exposition, authorizer)
     connections = Connections(app, settings, budget, clock, counters.count_response)
-    # The garbage collector need not examine the objects that were created until now.
+    # The objects created so far live as long as the process. Exclude them from later garbage collections.
     gc.collect()
     gc.freeze()
     try:

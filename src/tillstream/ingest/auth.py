@@ -12,7 +12,7 @@ from tillstream.ingest import responses
 from tillstream.ingest.responses import Refused
 
 Stores = frozenset[bytes] | None
-"""The stores for which a request may post receipts; None for all stores."""
+"""The stores for which a request may post receipts. None means all stores."""
 
 RELOAD_INTERVAL_S = 0.5
 """The interval between checks of the key file. Ingest rejects a revoked key within a second."""
@@ -29,13 +29,13 @@ class Grant(NamedTuple):
 
 
 class Authorizer:
-    """Checks the API keys of requests. It is used on the event loop.
+    """Checks the API keys of requests. Only the event loop may use it.
 
-    Requests need no key if `keys` has no keys and `required` is false. A key for some stores may post receipts of these
-    stores only. `token` is the key of this machine. It has all permissions.
+    Requests need no key if `required` is false and no key that may post receipts was ever created. `token` is the
+    machine token. It has all permissions.
 
-    The grants of headers are cached. The duration of a lookup reveals nothing about a key: Python compares two texts
-    only if their hashes are equal, and each process has a random hash seed.
+    Grants are cached by the value of the request's credentials header. The duration of a cache lookup reveals nothing
+    about a key: a dict compares two values only if their hashes are equal, and each process has a random hash seed.
     """
 
     def __init__(self, keys: KeyRepository | None = None, token: str = "", *, required: bool = False) -> None:
@@ -59,7 +59,7 @@ class Authorizer:
         return stores
 
     def check_read(self, headers: Headers) -> None:
-        """Raise `Refused` if a request with these headers may not read metrics: 401 without a valid key, 403 with another key."""
+        """Raise `Refused` if the request may not read metrics: 401 without a valid key, 403 if the key cannot read."""
         if self.enabled and not self._authenticate(headers).read:
             raise Refused(responses.key_cannot_read())
 

@@ -20,7 +20,8 @@ from tillstream.http.memory import MemoryBudget
 
 _COMMIT_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
-# The maximum number of kinds, which are labels in Prometheus. A format of another package may use any kinds.
+# The maximum number of values of the label `kind`. Further kinds are counted as `other`. The limit is necessary because
+# formats from other packages may use any number of kinds.
 _KINDS_LIMIT = 50
 _OTHER_KIND = "other"
 
@@ -80,7 +81,7 @@ class Exposition(Collector):
         )
         pending = self._budget.reserved_bytes
         yield GaugeMetricFamily("tillstream_pending_bytes", "bytes in memory that are not durable yet", pending)
-        # Without the log, only this metric is missing.
+        # If the log is unavailable, only this metric is missing.
         with suppress(LogUnavailable):
             lag = self._lag()
             yield GaugeMetricFamily("tillstream_log_lag_records", "records that the engine has not folded yet", lag)

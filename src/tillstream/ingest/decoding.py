@@ -1,6 +1,6 @@
-"""Decompresses, decodes and validates the body of a request.
+"""Decompression, decoding and validation of request bodies.
 
-The results are receipts and refusals for the log, and records that are skipped because they are not sales.
+The results are receipts and refusals for the log, and counts of skipped records, which are not sales.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MEMBERS_LIMIT = 10_000
 # The largest zstd window in HTTP (RFC 9659). A body with a larger window is rejected, even if the body is small.
 _WINDOW_BYTES = 8 * 1024 * 1024
 
-# The maximum number of reported faults for each receipt of a batch. A single receipt has a higher limit.
+# The maximum number of reported faults for each receipt of a batch. More are reported for a receipt at `/receipt`.
 _FAULTS_PER_RECEIPT = 20
 # After this number of faults in a batch, only the first fault of each receipt is reported.
 _FAULTS_PER_BATCH = 2_000
@@ -52,7 +52,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class DecodedRequest:
-    """The result of decoding a batch: the records for the log, and the response after the records are durable."""
+    """The result of decoding a batch: the records for the log, and the response to send once they are durable."""
 
     batch: Batch = field(default_factory=Batch)
     """The records of accepted receipts, and of refusals."""
@@ -61,14 +61,14 @@ class DecodedRequest:
     skipped: Counter[str] = field(default_factory=Counter)
     accepted: int = 0
     forbidden: int = 0
-    """The number of rejected receipts for whose stores the key is not valid. They have no record."""
+    """The number of receipts that were rejected because the key is for other stores. They are not in `batch`."""
     parseable: bool = False
     fault_count: int = 0
     response: Response = field(init=False)
 
 
 class Content(Struct, frozen=True):
-    """The decompressed body of a request. `source` is for receipts without a source of their own."""
+    """The decompressed body of a request. `source` applies to receipts that do not name their own source."""
 
     decoder: Decoder
     payload: bytes
@@ -122,7 +122,7 @@ class RequestDecoder:
         self._settings = settings
         self._formats = formats
         self._validator = Validator(settings)
-        # The decoder in a `Content` may belong to another thread. Only its type is used.
+        # This object's decoders by type. The decoder in a `Content` only shows the type, as another thread may use it.
         self._own = {type(decoder): decoder for decoder in formats}
 
     def decode_one(self, content: Content) -> SingleReceipt:
@@ -140,73 +140,71 @@ class RequestDecoder:
             return SingleReceipt(decoded, source, error=self._with_advice(error, content))
 
     def decode_all(self, content: Content, stores: Stores = None) -> DecodedRequest:
-        """Decode and validate content with any number of receipts. Receipts of other stores than `stores` are rejected.
+        """Decode and validate content with any number of receipts. Rejects receipts of stores that are not in `stores`.
 
-        Raises `ReceiptError` if there is no receipt in the content. Raises `Refused` if there are too many receipts, or
-        if all receipts belong to other stores.
+        Raises `ReceiptError` if the content has no records. Raises `Refused` if it has too many receipts, if no receipt
+        was accepted and at least one belongs to another store, or if `stopping` is set.
         """
         payload, source, received_us = content.payload, content.source, content.received_us
-        decoder, request, only = self._own[type(content.decoder)], DecodedRequest(), None
-        limit, check, add = self._settings.batch_limit_receipts, self._validator.check, request.batch.add
+        decoder, result, single = self._own[type(content.decoder)], DecodedRequest(), None
+        limit, check, add = self._settings.batch_limit_receipts, self._validator.check, result.batch.add
         for index, decoded in enumerate(decoder.decode(io.BytesIO(payload))):
             if index >= limit:
                 raise Refused(responses.too_many_receipts(limit))
             if self.stopping:
                 raise Refused(responses.unavailable("ingest is stopping"))
-            only = None if index else decoded
+            single = None if index else decoded
             if isinstance(decoded, Skip):
-                request.skipped[decoded.kind] += 1
+                result.skipped[decoded.kind] += 1
                 continue
             own_source = decoded.source or source
             try:
                 if isinstance(decoded, Unreadable):
                     raise ReceiptError(decoded.faults, parseable=False)
                 head, _, _ = check(decoded.body, received_us, own_source, decoded.day)
-                request.parseable = True
+                result.parseable = True
                 if stores is not None and (store := store_of(head)) not in stores:
-                    request.forbidden += 1
-                    request.rejected.append((index, [responses.forbidden_store(store.decode())]))
+                    result.forbidden += 1
+                    result.rejected.append((index, [responses.forbidden_store(store.decode())]))
                     continue
                 add(head, decoded.body, decoded.original)
-                request.accepted += 1
+                result.accepted += 1
             except ReceiptError as error:
-                request.parseable = request.parseable or error.parseable
-                faults = error.faults[: _FAULTS_PER_RECEIPT if request.fault_count < _FAULTS_PER_BATCH else 1]
-                request.fault_count += len(faults)
-                request.rejected.append((index, faults))
+                result.parseable = result.parseable or error.parseable
+                faults = error.faults[: _FAULTS_PER_RECEIPT if result.fault_count < _FAULTS_PER_BATCH else 1]
+                result.fault_count += len(faults)
+                result.rejected.append((index, faults))
                 if not is_replay(own_source):
-                    self.add_refusal(request.batch, faults, original_of(decoded), received_us, own_source)
-        if isinstance(only, Unreadable) and not only.source and not is_replay(source):
-            # The whole document is unreadable. The decoder may have returned only a part of it as the original.
-            request.batch = Batch()
-            self.add_refusal(request.batch, request.rejected[0][1], payload, received_us, source)
-        self._conclude(request, content)
-        return request
+                    self.add_refusal(result.batch, faults, original_of(decoded), received_us, own_source)
+        if isinstance(single, Unreadable) and not single.source and not is_replay(source):
+            # The whole document is unreadable. Quarantine all of it, because `original` may be only a part.
+            result.batch = Batch()
+            self.add_refusal(result.batch, result.rejected[0][1], payload, received_us, source)
+        self._conclude(result, content)
+        return result
 
-    def _conclude(self, request: DecodedRequest, content: Content) -> None:
-        if not request.batch and not request.skipped and not request.rejected:
+    def _conclude(self, result: DecodedRequest, content: Content) -> None:
+        if not result.batch and not result.skipped and not result.rejected:
             fault = Fault("$", "there is no receipt in it", "send at least one")
             parseable = bool(content.payload) and not content.payload.isspace()
             raise self._with_advice(ReceiptError([fault], parseable), content)
-        if request.forbidden and not request.accepted:
-            # Refusals are not stored here. Otherwise a key for another store could fill the quarantine.
-            raise Refused(responses.batch(0, request.rejected, request.skipped, parseable=True, forbidden=True))
-        if request.rejected and not request.accepted:
-            index, faults = request.rejected[-1]
-            request.rejected[-1] = index, self._with_advice(ReceiptError(faults, request.parseable), content).faults
-        request.response = responses.batch(
-            request.accepted, request.rejected, request.skipped, parseable=request.parseable
-        )
+        if result.forbidden and not result.accepted:
+            # Do not store the refusals of this request. Otherwise, a key for another store could fill the quarantine.
+            raise Refused(responses.batch(0, result.rejected, result.skipped, parseable=True, forbidden=True))
+        if result.rejected and not result.accepted:
+            index, faults = result.rejected[-1]
+            result.rejected[-1] = index, self._with_advice(ReceiptError(faults, result.parseable), content).faults
+        result.response = responses.batch(result.accepted, result.rejected, result.skipped, parseable=result.parseable)
 
     def add_refusal(
         self, batch: Batch, faults: Sequence[Fault], original: bytes, received_us: int, source: str
     ) -> None:
-        """Add a refusal to the batch. A long original is truncated to the size limit of receipts."""
+        """Add a refusal to the batch. Truncates an original that exceeds the size limit of receipts."""
         head, stored = self._validator.refusal(faults, original, received_us, source)
         batch.add(head, b"", stored)
 
     def _with_advice(self, error: ReceiptError, content: Content) -> ReceiptError:
-        """Add a fault to the error if the payload seems to have another format than its media type."""
+        """Add a fault to the error if the payload looks like a different format, or like compressed data."""
         payload, decoder = content.payload, content.decoder
         likely = self._formats.recognised(payload)
         if likely is not None and type(likely) is not type(decoder) and likely.media_types:
@@ -241,7 +239,7 @@ class DecodeWorker:
 
 
 def original_of(decoded: Record | Unreadable) -> bytes:
-    """Return the bytes of the receipt as the client sent them."""
+    """Return the bytes of the receipt as the client sent them. They are empty if the decoder does not know them."""
     return decoded.original or (decoded.body if isinstance(decoded, Record) else b"")
 
 
@@ -251,5 +249,5 @@ def store_of(head: bytes) -> bytes:
 
 
 def is_replay(source: str) -> bool:
-    """Whether receipts with this source are replayed from quarantine. An invalid replay is not quarantined again."""
+    """Whether receipts with this source were replayed from quarantine. Such receipts are never quarantined again."""
     return source.split("/")[1:2] == [REPLAY]

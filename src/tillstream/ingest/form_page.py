@@ -21,7 +21,7 @@ from tillstream.receipt.model import Fault
 
 HTML = "text/html; charset=utf-8"
 
-# With a stricter referrer policy, browsers send `Origin: null` with a form.
+# With a stricter referrer policy, browsers would send `Origin: null` with the form.
 SECURITY_HEADERS = (
     b"content-security-policy: default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; form-action 'self'; "
     b"base-uri 'none'; frame-ancestors 'none'\r\n"
@@ -42,7 +42,7 @@ _FOLDER = Path(__file__).parent
 _ASSETS = _FOLDER / "assets"
 
 Fields = Mapping[str, tuple[str, Mapping[str, Any]]]
-"""The label and the HTML attributes of each input, by the name of the field."""
+"""The label and the HTML attributes of each input, by field name."""
 
 _DECIMAL = {"inputmode": "decimal"}
 _REQUIRED = {"required": ""}
@@ -91,13 +91,13 @@ def documents() -> dict[str, Document]:
 
 
 def wants_page(headers: Headers) -> bool:
-    """Return whether a request contains a form and accepts HTML."""
+    """Whether a request contains a form and accepts HTML."""
     is_form = headers.get(b"content-type", b"").lower().startswith(_FORM_TYPE)
     return is_form and b"text/html" in headers.get(b"accept", b"").lower()
 
 
 def as_page(response: Response, form: bytes) -> Response:
-    """Convert the JSON response to a form to HTML. If the receipt was refused, the page contains the filled form."""
+    """Return a JSON response as an HTML page. If the receipt was refused, the page has the form with its values."""
     outcome = msgspec.json.decode(response.body, type=_Outcome)
     if outcome.receipt_key:
         body = _render("accepted.html", key=outcome.receipt_key, day=outcome.day)
@@ -140,7 +140,10 @@ def _environment() -> Environment:
 
 
 def _row_count(part: str, values: Mapping[str, str]) -> int:
-    """Return the number of rows of a table: one more than are filled in, and at least the number of an empty form."""
+    """Return the number of rows of a table.
+
+    There is an empty row after the last filled row, and there are at least as many rows as in an empty form.
+    """
     filled = [int(found[2]) for name in values if (found := _PATH.fullmatch(name)) and found[1] == part]
     return min(max(EMPTY_ROWS[part], 2 + max(filled, default=-1)), _ROWS_LIMIT)
 
@@ -158,7 +161,7 @@ def _label(path: str) -> str:
 def _values(form: bytes) -> dict[str, str]:
     """Return the values of a form by field name.
 
-    Empty rows are removed, because the paths of faults do not count them.
+    Empty rows are removed and the other rows are renumbered, so that the indexes match those in the paths of faults.
     """
     try:
         pairs = parse_qsl(form.decode("utf-8", "replace"), max_num_fields=_VALUES_LIMIT)

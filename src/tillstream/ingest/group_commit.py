@@ -1,4 +1,4 @@
-"""Group commit: all records that arrive during a commit are in the next commit.
+"""Group commit: the records that arrive during a commit are committed together in the next one.
 
 A client gets its 202 only after the commit: `Committer` calls `on_durable` after `Log.append` has returned. If the log
 is unavailable, `on_durable` gets the error, and the client gets a 503. `Backpressure` delays commits while the engine
@@ -26,10 +26,10 @@ REPORT_INTERVAL_S = 10.0
 """The minimum interval between two `ingest.log_unavailable` events."""
 
 COMMITS_WITHOUT_LINGER = 32
-"""The number of commits without lingering, after a commit for which lingering was useless."""
+"""After a useless wait for more records, the committer does not wait this many times."""
 
 LARGE_COMMIT_RECORDS = 16
-"""A commit with this number of records, or more, is large enough without lingering."""
+"""A wait is useless if the batch has at least this number of records, because it is large enough without the wait."""
 
 Outcome = LogUnavailable | None
 """The outcome of a group commit: None if the records are durable, or the error."""
@@ -38,10 +38,10 @@ OnDurable = Callable[[Outcome], None]
 """A callback that gets the outcome of a commit. It is called once, on the event loop."""
 
 LAG_LIMIT_RECORDS = 15_000
-"""The maximum lag without backpressure. The engine folds this number of records in about one second."""
+"""The lag above which the pause grows. The engine folds this number of records in about one second."""
 
 ACTIVITY_RECORDS = 500
-"""The minimum number of records between two checks that counts as activity."""
+"""Ingest counts as active, and the engine as making progress, with at least this number of records in an interval."""
 
 PAUSE_STEP_S = 0.002
 PAUSE_LIMIT_S = 0.03
@@ -54,7 +54,7 @@ _logger = structlog.get_logger()
 
 
 class Committer:
-    """Appends records to the log in a separate thread. It is created and used on the event loop."""
+    """Appends records to the log in a separate thread. Only the event loop may create and use it."""
 
     def __init__(self, log: Log, settings: Settings, counters: Counters, budget: MemoryBudget) -> None:
         self._log = log
@@ -110,9 +110,10 @@ class Committer:
     async def _linger(self) -> None:
         """Wait `commit_linger_ms` for more records, unless such a wait was useless recently.
 
-        The wait lets the receipts of several tills share one sync. It is useless if only one till sends receipts, because
-        this till waits for each response. It is also useless if batches are large without it. Then only every 33rd commit
-        waits, to find out whether this has changed.
+        The wait lets the receipts of several tills share one sync to disk. It is useless if only one till sends
+        receipts, because this till waits for each response. It is also useless if batches are large without it. After a
+        useless wait, the next 32 calls return at once. The call after them waits, to find out whether the load has
+        changed.
         """
         if self._commits_without_linger:
             self._commits_without_linger -= 1
@@ -158,10 +159,10 @@ class Committer:
 
 
 class Backpressure:
-    """Sets the pause before each group commit. There is a pause while the engine lags and makes progress.
+    """Sets the pause before each group commit. The pause grows while the engine lags and makes progress.
 
     On a machine with few CPUs, ingest at full speed would leave too little CPU time for the engine. Pauses make commits
-    larger and save CPU time. There is no pause if the engine is stopped or stalled. No request is rejected.
+    larger and save CPU time. There is no pause if the engine is stopped or stalled. Backpressure rejects no requests.
     """
 
     def __init__(self, log: Log, committer: Committer) -> None:
@@ -187,11 +188,11 @@ class Backpressure:
             self._committer.pause_s = pause_s
 
     def next_pause_s(self, appended: int, lag: int, pause_s: float) -> float:
-        """Return the next pause in seconds. `appended` is the number of all committed records.
+        """Return the next pause in seconds. `appended` is the number of records committed since the start.
 
         `lag` is the number of records in the log that the engine has not folded yet.
         """
-        # The lag was read after the count. Records that were appended between the two make this number too small.
+        # `lag` was read after `appended`. If records were appended in between, `folded` is too small.
         folded = appended - lag
         progress = folded >= self._folded + ACTIVITY_RECORDS
         self._stalled_checks = 0 if progress else self._stalled_checks + 1

@@ -49,7 +49,7 @@ JSON_TYPE = "application/json"
 STORES_LIMIT = 100_000
 """The maximum number of stores whose rate is measured at the same time."""
 
-# The second part of a receipt's source, by the value of the header `Tillstream-Source`. The default is `http`.
+# The part of the source after the format, by the value of the header `Tillstream-Source`. Without it, this is `http`.
 _ENTRY_POINTS = {
     SIMULATED.encode(): f"http/{SIMULATED}",
     REPLAY.encode(): REPLAY,
@@ -60,7 +60,7 @@ T = TypeVar("T")
 
 
 class ReceiptHandlers:
-    """Accepts receipts from requests. It is created and used on the event loop."""
+    """Accepts receipts from requests. Only the event loop may create and use it."""
 
     def __init__(
         self,
@@ -79,7 +79,8 @@ class ReceiptHandlers:
         self._counters = counters
         self._decoder = RequestDecoder(settings, formats)
         self._worker = DecodeWorker(settings, formats)
-        # A bucket holds the receipts of one second. It accepts a batch of any size unless its tokens are negative.
+        # A bucket has tokens for the receipts of one second. A batch of any size may take tokens unless the number of
+        # tokens is negative.
         limit = settings.store_limit_receipts_per_s
         self._rates = TokenBuckets(limit, limit, STORES_LIMIT) if limit else None
         self._loop = asyncio.get_running_loop()
@@ -91,7 +92,7 @@ class ReceiptHandlers:
     def post_receipt(self, request: Request, reply: Reply, stores: Stores = None) -> None:
         """Accept the receipt of a small, uncompressed request if it belongs to one of `stores`. Raises `Refused`.
 
-        `reply` is called after the group commit. A callback is used because a task would cost as much as the validation.
+        Calls `reply` after the group commit. This is a callback, because a task would take as long as the validation.
         """
         payload, headers = request.body, request.headers
         decoder = self._select_decoder(headers)
@@ -101,7 +102,7 @@ class ReceiptHandlers:
         self._accept(self._decoder.decode_one(content), content, stores, reply)
 
     async def post_large_receipt(self, request: Request, stores: Stores = None) -> Response:
-        """Accept a receipt whose body is compressed, truncated or larger than `INLINE_BYTES`. Raises `Refused`."""
+        """Accept the receipt of any request. The body may be large or compressed. Raises `Refused`."""
         limit_bytes = min(self._settings.receipt_limit_bytes, self._settings.body_limit_bytes)
         with self._reserve(request) as reservation:
             too_large = responses.receipt_too_large(limit_bytes)
@@ -109,7 +110,7 @@ class ReceiptHandlers:
             receipt = await self._decode(content, RequestDecoder.decode_one)
         response: asyncio.Future[Response] = self._loop.create_future()
         self._accept(receipt, content, stores, response.set_result)
-        # The committer has references to what it needs, and has reserved memory for it. The rest can be freed now.
+        # The committer has references to what it needs, and has reserved memory for it. Free the rest now.
         del request, content, receipt
         return await response
 
@@ -119,7 +120,7 @@ class ReceiptHandlers:
         with self._reserve(request) as reservation:
             too_large = responses.body_too_large(limit_bytes)
             content = await self._decompress(request, reservation, limit_bytes, too_large)
-            # The reservation covers only the decompressed body. The compressed body can be freed now.
+            # The reservation now covers only the decompressed body, so free the compressed body.
             del request
             try:
                 decoded = await self._decode(content, partial(RequestDecoder.decode_all, stores=stores))
@@ -166,7 +167,10 @@ class ReceiptHandlers:
         reply(responses.accepted(key, day))
 
     def _refuse(self, error: ReceiptError, original: bytes, received_us: int, source: str, reply: Reply) -> None:
-        """Quarantine the original with its faults, then reply with the faults. Raises `Refused`."""
+        """Quarantine the original with its faults, then reply with the faults. Raises `Refused` if memory is exhausted.
+
+        A receipt that was replayed from quarantine is not quarantined again.
+        """
 
         def on_durable(outcome: Outcome) -> None:
             if outcome is not None:
@@ -194,7 +198,7 @@ class ReceiptHandlers:
         return await self._worker.run(partial(decode, self._worker.decoder, content))
 
     def _reserve(self, request: Request) -> Reservation:
-        """Reserve memory for the whole body of a request. Raises `Refused`."""
+        """Reserve memory for the whole body of a request. Raises `Refused` if memory is exhausted."""
         reservation = request.reservation or Reservation(self._budget)
         if not reservation.resize(len(request.body)):
             raise Refused(responses.over_budget())
@@ -205,7 +209,7 @@ class ReceiptHandlers:
     ) -> Content:
         """Decompress the body of a request, and select its decoder. Raises `Refused`.
 
-        A truncated or damaged body is quarantined first.
+        If the body is truncated or damaged, it is quarantined before `Refused` is raised.
         """
         headers, body = request.headers, request.body
         decoder = self._select_decoder(headers)
@@ -243,7 +247,10 @@ class ReceiptHandlers:
             rates.take(store, now_s, receipts)
 
     def _select_decoder(self, headers: Headers) -> Decoder | None:
-        """Return the decoder for the media type, or None if there is no media type. Raises `Refused`."""
+        """Return the decoder for the media type, or None if there is no media type.
+
+        Raises `Refused` if the media type or the content encoding is unknown, or if another site sent the request.
+        """
         if b"content-encoding" in headers and _encoding(headers) not in (IDENTITY, *ENCODINGS):
             raise Refused(responses.unsupported_encoding())
         content_type = headers.get(b"content-type")
@@ -255,7 +262,7 @@ class ReceiptHandlers:
         return decoder
 
     def _content(self, decoder: Decoder | None, payload: bytes, headers: Headers) -> Content:
-        """Create the content. Without a decoder, the format is detected. Raises `Refused` if it is unknown."""
+        """Return the content of a request. Without a decoder, detects the format. Raises `Refused` if it is unknown."""
         decoder = decoder or self._formats.recognised(payload)
         if decoder is None and not payload:
             decoder = self._formats.decoder(JSON_TYPE)

@@ -158,14 +158,14 @@ def _text_body(decoder: Decoder, media_type: str) -> Body:
 
 
 def _with_amount(schema: JsonSchema) -> JsonSchema:
-    """Replace the schema of a decimal. Receipts may contain amounts as numbers or as strings."""
+    """Let the schema of a decimal allow both numbers and strings. Other schemas are returned unchanged."""
     if not _DECIMAL.items() <= schema.items():
         return schema
     return {**_AMOUNT, "nullable": True} if schema.get("nullable") else _AMOUNT
 
 
 def _add_rules(receipt: JsonSchema, currency: str) -> None:
-    """Add validation rules to the properties of a receipt. The type `Receipt` does not contain them."""
+    """Add the validation rules that the type `Receipt` does not express to the properties of a receipt."""
     for name in ("cashReceiptID", "storeID", "terminalID"):
         text, number = receipt[name]["anyOf"]
         required = {} if name == "terminalID" else {"minLength": 1}

@@ -1,4 +1,4 @@
-"""The HTTP responses of ingest. Each function describes when a client gets its response."""
+"""The HTTP responses of ingest. The docstring of a function says when a client gets the response."""
 
 from __future__ import annotations
 
@@ -37,10 +37,11 @@ def batch(
     parseable: bool,
     forbidden: bool = False,
 ) -> Response:
-    """A batch was processed, and `count` receipts are durable. `rejected` has an index and faults for each other receipt.
+    """A batch was processed, and `count` receipts are durable.
 
-    `skipped` has the number of records that are not sales, by kind. The status is 202 if a receipt was accepted, or if
-    no receipt was rejected. Otherwise it is 403 if `forbidden` is set, 422 if `parseable` is set, or else 400.
+    `rejected` has the index and the faults of each other receipt. `skipped` has the number of records that are not
+    sales, by kind. The status is 202 if a receipt was accepted, or if no receipt was rejected. Otherwise, it is 403 if
+    `forbidden` is set, else 422 if `parseable` is set, else 400.
     """
     entries = [Rejected(index, list(faults)) for index, faults in rejected]
     outcome = Outcome(count, entries, skipped=dict(skipped) or UNSET)
@@ -59,9 +60,9 @@ def refused(faults: Sequence[Fault], *, parseable: bool) -> Response:
 
 
 def unauthorized(*, provided: bool, browser: bool = False) -> Response:
-    """The request has no key, or an unknown key. A `browser` then asks its user for a key.
+    """The request has no key, or an unknown key. If `browser` is set, the browser asks its user for a key.
 
-    Without a key, the challenge has no error code (RFC 6750, section 3).
+    If the request has no key, the challenge has no error code (RFC 6750, section 3).
     """
     challenge = 'Bearer realm="tillstream", error="invalid_token"' if provided else 'Bearer realm="tillstream"'
     if browser:
@@ -72,7 +73,7 @@ def unauthorized(*, provided: bool, browser: bool = False) -> Response:
 
 
 def forbidden_store(store: str) -> Fault:
-    """Return the fault of a receipt for whose store the key is not valid. The receipt is not stored anywhere."""
+    """Return the fault of a receipt that the key may not post, because it is for other stores. Nothing is stored."""
     hint = f"send it with a key for this store; `tillstream keys add --store {store}` creates a key"
     return Fault("$.storeID", f"this key may not post for store {store}", hint)
 
@@ -101,7 +102,7 @@ def method_not_allowed(allowed: Sequence[str]) -> Response:
 
 
 def cross_site() -> Response:
-    """A page of another site sent the request: a form, or a body without a media type. Browsers allow both."""
+    """A page of another site sent the request: a form, or a body without a media type. Browsers let pages send both."""
     hint = "type it at /receipt of this host, or send it from a program, without an Origin header"
     return error(403, "a page of another address sent this", hint)
 
@@ -158,7 +159,7 @@ def log_problem(error: LogUnavailable) -> str:
 
 
 def internal_error() -> Response:
-    """The request failed because of a bug. The program's log has the details."""
+    """The request failed because of a bug. The event `ingest.request_failed` has the details."""
     return error(500, "an internal error occurred", "send the request again, each receipt counts once")
 
 
