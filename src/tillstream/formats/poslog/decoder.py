@@ -6,7 +6,7 @@ Source of the names and their meaning: NRF ARTS POSLog 2 to 6 and IXRetail, publ
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, BinaryIO
 from xml.etree.ElementTree import Element
@@ -154,9 +154,8 @@ class PoslogDecoder(Decoder):
     def _header(self, transaction: Element, sale: Sale, day: str) -> dict[str, Any]:
         """Return the fields that identify the receipt."""
         # In version 6, the store is in `BusinessUnit/UnitID`.
-        units = [child_text(transaction, name) for name in ("RetailStoreID", "BusinessUnit/UnitID", "BusinessUnit")]
-        store = next(filter(None, units), "")
-        number = child_text(transaction, "SequenceNumber") or child_text(transaction, "TransactionID")
+        store = _first_text(transaction, ("RetailStoreID", "BusinessUnit/UnitID", "BusinessUnit"))
+        number = _first_text(transaction, ("SequenceNumber", "TransactionID"))
         header = {
             "cashReceiptID": f"{day}-{number}" if day and number else number,
             "storeID": store,
@@ -170,7 +169,7 @@ class PoslogDecoder(Decoder):
     def _date(self, transaction: Element, receipt_date_time: str, store: str) -> str:
         """Return the local time of the receipt: its `ReceiptDateTime`, or another time of the transaction."""
         names = ("ReceiptDateTime", "EndDateTime", "POSLogDateTime", "BeginDateTime")
-        text = receipt_date_time or next(filter(None, (child_text(transaction, name) for name in names)), "")
+        text = receipt_date_time or _first_text(transaction, names)
         if local := _LOCAL_DATE_TIME.fullmatch(text):
             return f"{local[1]} {local[2]}"
         try:
@@ -178,6 +177,11 @@ class PoslogDecoder(Decoder):
             return local_date(self.settings, store, moment) if moment.tzinfo else text
         except (ValueError, OverflowError):
             return text
+
+
+def _first_text(transaction: Element, paths: Sequence[str]) -> str:
+    """Return the text of the first path that has one."""
+    return next(filter(None, (child_text(transaction, path) for path in paths)), "")
 
 
 def _remove_namespace(transaction: Element) -> None:

@@ -24,7 +24,7 @@ from tillstream.receipt.model import Fault
 ZERO = Decimal(0)
 
 _REFUNDS = frozenset({"refund", "return", "change"})
-_VOIDED = ("VoidFlag", "CancelFlag", "DeleteFlag")
+_VOIDED = frozenset({"VoidFlag", "CancelFlag", "DeleteFlag"})
 _TRUE = frozenset({"true", "1"})
 
 
@@ -92,7 +92,7 @@ def is_true(text: str) -> bool:
 
 def is_voided(element: Element) -> bool:
     """Whether an element is voided."""
-    return any(is_true(element.get(name, "")) for name in _VOIDED)
+    return any(is_true(element.attrib[name]) for name in _VOIDED.intersection(element.attrib))
 
 
 def is_refund(element: Element) -> bool:

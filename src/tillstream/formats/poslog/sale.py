@@ -104,7 +104,7 @@ class Sale:
         }
         line = Line(without_gaps(fields), value, taxable=item.get("TaxableFlag", "").lower() not in ("false", "0"))
         sign = -1 if value < 0 else 1
-        taxes = [read_tax(child) for child in item.iterfind("Tax")]
+        taxes = [read_tax(child) for child in item.findall("Tax")]
         line.tax = sign * abs(sum((each.amount for each in taxes), Decimal(0)))
         rates = [each.percent for each in taxes if each.percent is not None]
         if rates:
@@ -116,14 +116,14 @@ class Sale:
         kind = tender.get("TenderType") or child_text(tender, "TenderID")
         value = parse_amount("Tender", child_text(tender, "Amount") or "0")
         self._settle(kind, -abs(value) if is_refund(tender) or kind.lower() == "change" else value)
-        for change in tender.iterfind("TenderChange"):
+        for change in tender.findall("TenderChange"):
             self._add_change(change, kind)
 
     def _add_change(self, change: Element, kind: str) -> None:
         """Add the change of a tender. A `TenderChange` element may contain other `TenderChange` elements."""
         for each in change.iter("TenderChange"):
             kind = each.get("TenderType") or kind
-            for returned in each.iterfind("Amount"):
+            for returned in each.findall("Amount"):
                 self._settle(kind, -abs(parse_amount("TenderChange", element_text(returned) or "0")))
 
     def _settle(self, kind: str, value: Decimal) -> None:
