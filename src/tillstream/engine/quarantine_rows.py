@@ -20,7 +20,7 @@ UNREADABLE = Fault("$", "the engine cannot read this receipt", "compare it with 
 CONFLICT = Fault(
     "$",
     "another receipt with this store, till, number and date counts already, with other content",
-    "the first one counts; a correction must be a receipt of its own",
+    "the first receipt counts; send a correction as a new receipt",
 )
 
 

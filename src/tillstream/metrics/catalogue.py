@@ -55,7 +55,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A table with the columns `keys` and `measures`, and a row for each combination of keys. The first key is `day`."""
+    """A table with the columns `keys` and `measures`, and one row per combination of keys. The first key is `day`."""
 
     name: str
     help: str
@@ -157,7 +157,7 @@ def declare(
     chosen = tuple(_measure(name, source, measure) for measure in measures)
     names = [*keys, *(measure.name for measure in chosen)]
     if len(set(names)) != len(names):
-        raise _invalid(name, "two of its columns have one name")
+        raise _invalid(name, "two of its columns have the same name")
     return Metric(name, help, source, tuple(KEYS[key] for key in keys), chosen, unit)
 
 

@@ -18,10 +18,13 @@ _CURRENCIES = {
 }
 _MINOR_DIGITS = {currency: digits for digits, names in _CURRENCIES.items() for currency in names.split()}
 
-_UNREADABLE = re.compile(r" *[+-]?[0-9]{14,}(?:\.[0-9]*)?[eE][+-]?[0-9]+ *", re.ASCII)
-# The first pattern begins with a literal character, so its search is fast. The second pattern is exact but slow.
-_LONG_NEGATIVE_EXPONENT = re.compile(rb"-(?<=[0-9.]{14}[eE]-)")
-_UNREADABLE_INSIDE = re.compile(rb"[0-9]{14,}+(?:\.[0-9]*+)?[eE]-[0-9]")
+_LONG_WITH_EXPONENT = re.compile(r" *[+-]?[0-9]{14,}(?:\.[0-9]*)?[eE][+-]?[0-9]+ *", re.ASCII)
+_LARGE_EXPONENT = re.compile(r".*[eE]\+?0*(?:1[4-9]|[2-9][0-9]|[1-9][0-9]{2,}) *", re.ASCII)
+
+# These two patterns begin with a literal character, so their searches are fast. The third pattern is exact but slow.
+_LARGE_EXPONENT_INSIDE = re.compile(rb"\.[0-9]++[eE]\+?0*+(?:1[4-9]|[2-9][0-9]|[1-9][0-9]{2})")
+_NEGATIVE_EXPONENT_INSIDE = re.compile(rb"-(?<=[0-9.]{14}[eE]-)")
+_LONG_WITH_EXPONENT_INSIDE = re.compile(rb"[0-9]{14,}+(?:\.[0-9]*+)?[eE]-[0-9]")
 
 
 def minor_digits(currency: str) -> int:
@@ -45,9 +48,10 @@ def round_amount(amount: Decimal, unit: Decimal) -> Decimal:
 
 
 class UnreadableNumber(Decimal):
-    """A number with an exponent and 14 or more digits before its decimal point, such as `24000000000000e-13`.
+    """A number that DuckDB reads in JSON as null, without an error.
 
-    DuckDB reads such a number in JSON as null and raises no error.
+    Such a number has an exponent. Either it has 14 or more digits before its decimal point, such as
+    `24000000000000e-13`, or the exponent is 14 or more, such as `0.01e14`.
     """
 
     written = ""
@@ -58,13 +62,13 @@ class UnreadableNumber(Decimal):
 
 def parse_decimal(digits: str) -> Decimal:
     """Parse a JSON number that has decimals or an exponent."""
-    kind = UnreadableNumber if _UNREADABLE.fullmatch(digits) else Decimal
     try:
-        number = kind(digits)
+        number = Decimal(digits)
     except InvalidOperation:
         # The exponent is out of Decimal's range, so the value is zero or infinite.
-        number = kind(float(digits))
-    if isinstance(number, UnreadableNumber):
+        number = Decimal(float(digits))
+    if _LONG_WITH_EXPONENT.fullmatch(digits) or (number and _LARGE_EXPONENT.fullmatch(digits)):
+        number = UnreadableNumber(number)
         number.written = digits
     return number
 
@@ -79,8 +83,8 @@ def parse_integer(digits: str) -> int | Decimal:
 
 
 def may_have_unreadable_number(body: bytes) -> bool:
-    """Return whether a JSON body may contain an `UnreadableNumber` below `AMOUNT_LIMIT`.
-
-    Only numbers with a negative exponent can be below the limit.
-    """
-    return _LONG_NEGATIVE_EXPONENT.search(body) is not None and _UNREADABLE_INSIDE.search(body) is not None
+    """Return whether a JSON body may contain an `UnreadableNumber` below `AMOUNT_LIMIT`."""
+    if _LARGE_EXPONENT_INSIDE.search(body):
+        return True
+    # A long number is below the limit only if its exponent is negative.
+    return _NEGATIVE_EXPONENT_INSIDE.search(body) is not None and _LONG_WITH_EXPONENT_INSIDE.search(body) is not None

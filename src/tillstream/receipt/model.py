@@ -102,14 +102,11 @@ class Fault:
     error: str
     hint: str = ""
 
-    def as_dict(self) -> dict[str, str]:
-        return {"path": self.path, "error": self.error, "hint": self.hint}
-
 
 def receipt_key(store: str, terminal: str, receipt: str, date: str) -> str:
-    """Return the key of a receipt, as 32 hexadecimal digits. `date` is local time, YYYY-MM-DD HH:MM:SS.
+    """Return the key of a receipt as 32 hexadecimal digits. `date` is its local time, YYYY-MM-DD HH:MM:SS.
 
-    The key is the BLAKE2b-128 hash of the four strings. Each string is preceded by its length in characters and a colon.
+    The key is the BLAKE2b-128 hash of the four strings. Each string follows its number of characters and a colon.
     """
     text = f"{len(store)}:{store}{len(terminal)}:{terminal}{len(receipt)}:{receipt}{len(date)}:{date}"
     return blake2b(text.encode(), digest_size=16).hexdigest()

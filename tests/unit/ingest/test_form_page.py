@@ -137,7 +137,7 @@ def test_other_headers_of_an_answer_stay(ingest: Ingest) -> None:
     answer = form_page.as_page(Response(503, b"content-type: x\r\nretry-after: 1\r\n", b"{}"), b"")
     assert b"retry-after: 1\r\n" in answer.headers
     assert b"content-type: x" not in answer.headers
-    errors = msgspec.json.encode({"errors": [Fault("$.<x>", "<y>", "<z>").as_dict()]})
+    errors = msgspec.json.encode({"errors": [Fault("$.<x>", "<y>", "<z>")]})
     body = form_page.as_page(Response(422, b"", errors), b"<x>=1").body
     assert b"<x>" not in body
     assert b"&lt;y&gt;" in body

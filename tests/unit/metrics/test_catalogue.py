@@ -58,7 +58,7 @@ def test_a_declared_metric_has_a_table_and_figures(tmp_path: Path) -> None:
         ({"measures": [{"name": "x", "fold": "sum"}]}, "sum cannot fold ''"),
         ({"measures": [{"name": "x", "fold": "sum", "column": "sold_local"}]}, "sum cannot fold 'sold_local'"),
         ({"measures": [{"name": "x; drop", "fold": "count"}]}, "is not valid"),
-        ({"measures": ["revenue", "revenue"]}, "two of its columns have one name"),
+        ({"measures": ["revenue", "revenue"]}, "two of its columns have the same name"),
     ],
 )
 def test_an_invalid_declaration_is_refused_with_the_reason(changes: dict[str, Any], reason: str) -> None:

@@ -17,8 +17,17 @@ from tillstream.receipt.amounts import (
     round_half_up,
 )
 
-UNREADABLE = ["24000000000000e-13", "-12345678901234567.0E-10", f"24{'0' * 5_000}e-5001"]
-READABLE = ["2.40", "1.234e+01", "0E-10", "5.551115123125783e-17", "3.3600000000000003", "12345678901234567.5"]
+UNREADABLE = ["24000000000000e-13", "0.01E14", "-0.5e+014", "-12345678901234567.0E-10", f"24{'0' * 5_000}e-5001"]
+READABLE = [
+    "2.40",
+    "0e99",
+    "0.1E13",
+    "1.234e+01",
+    "0E-10",
+    "5.551115123125783e-17",
+    "3.3600000000000003",
+    "12345678901234567.5",
+]
 
 
 @pytest.mark.parametrize("written", UNREADABLE)
@@ -37,7 +46,9 @@ def test_other_numbers_keep_their_value_and_pass_the_quick_look(written: str) ->
     assert not isinstance(parse_decimal(written), UnreadableNumber)
 
 
-@pytest.mark.parametrize("text", ["2.40", "a1b2c3e4-5e01-4e77", "12345678901234", "1e5", "Especes 12345678901234 e1"])
+@pytest.mark.parametrize(
+    "text", ["2.40", "a1b2c3e4-5e01-4e77", "12345678901234", "1e5", "1.5e13", "Especes 12345678901234 e1"]
+)
 def test_the_quick_look_passes_common_texts(text: str) -> None:
     assert not may_have_unreadable_number(f'{{"a":"{text}"}}'.encode())
 

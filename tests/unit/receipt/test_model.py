@@ -6,6 +6,7 @@ from hashlib import blake2b
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import to_builtins
 
 from tillstream.receipt.model import Fault, receipt_key
 
@@ -23,4 +24,4 @@ def test_different_parts_have_different_keys(one: tuple[str, str, str, str], oth
 
 
 def test_a_fault_becomes_plain_data() -> None:
-    assert Fault("$.a", "wrong", "mend").as_dict() == {"path": "$.a", "error": "wrong", "hint": "mend"}
+    assert to_builtins(Fault("$.a", "wrong", "mend")) == {"path": "$.a", "error": "wrong", "hint": "mend"}

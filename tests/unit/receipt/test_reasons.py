@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from msgspec import to_builtins
 
 from tillstream.config.settings import Settings
 from tillstream.engine.quarantine_rows import CONFLICT, UNREADABLE
@@ -20,7 +21,7 @@ def refused(body: object) -> str:
     came = body if isinstance(body, bytes) else json.dumps(body).encode()
     with pytest.raises(ReceiptError) as caught:
         Validator(Settings()).check(came, 0, "json/http")
-    return group([fault.as_dict() for fault in caught.value.faults])
+    return group([to_builtins(fault) for fault in caught.value.faults])
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_errors_of_other_formats_have_a_kind(error: str, kind: str) -> None:
 
 def test_errors_of_the_engine_have_a_kind() -> None:
     faults = [CONFLICT, UNREADABLE, *several(b"").faults]
-    assert [group([fault.as_dict()]) for fault in faults] == ["$ conflict", "$ unreadable", "$ several"]
+    assert [group([to_builtins(fault)]) for fault in faults] == ["$ conflict", "$ unreadable", "$ several"]
 
 
 @pytest.mark.parametrize("path", ["<b>", "a b", "x" * 100, ""])

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tillstream.config.settings import Settings
@@ -406,7 +406,7 @@ def test_faults_from_other_programs_are_limited(faults: list[Fault]) -> None:
     )
 
 
-UNWIELDY = ["24000000000000e-13", "-12345678901234567.0E-10"]
+UNWIELDY = ["24000000000000e-13", "0.01E14", "-12345678901234567.0E-10"]
 
 
 @pytest.mark.parametrize("written", [*UNWIELDY, *(f'" {number} "' for number in (*UNWIELDY, "00000000000024e0"))])
@@ -428,6 +428,8 @@ def test_an_unreadable_number_in_an_unknown_field_is_accepted(written: str) -> N
     st.from_regex(r"-?(0|[1-9][0-9]{0,16})(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,4})?", fullmatch=True),
     st.booleans(),
 )
+@example("0.01E14", False)
+@example("0.0e14", False)
 def test_duckdb_reads_an_accepted_amount_to_the_cent(number: str, as_text: bool) -> None:
     written = (f'"{number}"' if as_text else number).encode()
     body = changed(documentTotal={"grossTotal": "@"}).replace(b'"@"', written)

@@ -174,7 +174,7 @@ class DuckDatabase(Database):
                 "commit to the database",
                 self._path,
                 f"its position is no longer {before}",
-                "another engine writes to it: end one of them",
+                "another engine writes to it: stop one of them",
             )
 
     def maintain(self) -> None:
