@@ -16,7 +16,7 @@ else:
     from backports import zstd
 
 WINDOW_BYTES = 128 * 1024 * 1024
-"""The largest window of files that `zstd --ultra` or `zstd --long` writes."""
+"""The largest accepted window by default: that of `zstd --ultra`, and of `zstd --long` without a value."""
 
 _GZIP_MAGIC = b"\x1f\x8b\x08"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -60,8 +60,8 @@ def unzstd(frame: bytes, limit_bytes: int) -> bytes:
 class Decompressed(io.RawIOBase):
     """The decompressed content of a stream, which may have several gzip members or zstd frames.
 
-    `name` is the compression, `gzip` or `zstd`. If the stream is damaged, the content ends there, and `damage` describes
-    the problem. A zstd frame with a window of more than `window_bytes` counts as damaged.
+    `name` is the compression, `gzip` or `zstd`. If the stream is damaged, the content ends at the damage, and `damage`
+    describes the problem. A zstd frame with a window of more than `window_bytes` counts as damaged.
     """
 
     def __init__(self, stream: io.RawIOBase | BinaryIO, name: str, window_bytes: int = WINDOW_BYTES) -> None:

@@ -1,19 +1,20 @@
-"""Token buckets: limits for the rate of requests or receipts."""
+"""Token buckets, which limit the rate of requests or receipts."""
 
 from __future__ import annotations
 
 
 class TokenBuckets:
-    """One bucket for each key. A new bucket is full. A bucket gets `rate_per_s` tokens per second, up to `capacity`.
+    """Buckets by key. A bucket is full at first. It gets `rate_per_s` tokens per second, up to `capacity`.
 
-    The caller provides the time in seconds. At most `keys_limit` buckets are stored. Full buckets need not be stored.
+    The caller provides the time in seconds. A bucket that is not stored counts as full. If `keys_limit` buckets are
+    stored, and none of them is full, further keys are not limited.
     """
 
     def __init__(self, rate_per_s: float, capacity: float, keys_limit: int) -> None:
         self._rate_per_s = rate_per_s
         self._capacity = capacity
         self._keys_limit = keys_limit
-        # The number of tokens in each bucket, and the time of this number.
+        # The number of tokens in each bucket, and the time at which the bucket had this number.
         self._levels: dict[str, tuple[float, float]] = {}
 
     def wait_s(self, key: str, now_s: float, tokens: float = 0) -> float:
@@ -39,7 +40,7 @@ class TokenBuckets:
         if key not in self._levels:
             return self._capacity
         level, at_s = self._levels[key]
-        # The clock may have been set back. Then no time has passed.
+        # If the clock was set back, treat this as if no time had passed.
         level = min(self._capacity, level + max(0.0, now_s - at_s) * self._rate_per_s)
         self._levels[key] = level, now_s
         return level

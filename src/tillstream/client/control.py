@@ -27,7 +27,7 @@ RETRYABLE = frozenset({408, 429})
 """Statuses below 500 after which the same request may succeed."""
 
 Wait = Callable[[str, float], bool]
-"""Waits before the next attempt. Gets the reason of the failure and the pause in seconds. Returns False to give up."""
+"""Waits before the next attempt. Gets the reason for the failure and the pause in seconds. Returns False to give up."""
 
 
 class RequestFailed(TillstreamError):
@@ -46,9 +46,9 @@ class Response(NamedTuple):
 class ControlClient:
     """Sends each request over a new connection and follows no redirect. It is safe to use from any thread.
 
-    `timeout_s` limits each wait for the server. `pauses_s` are the pauses between attempts. The last pause is
-    repeated. With `same_machine`, any certificate is accepted, and no proxy is used. A longer response body than
-    `limit_bytes` is truncated.
+    `timeout_s` limits each wait for the server. `pauses_s` are the pauses between attempts. The last one applies to all
+    further attempts. With `same_machine`, the client accepts any certificate and uses no proxy. It truncates a response
+    body that is longer than `limit_bytes`.
     """
 
     def __init__(
@@ -73,8 +73,8 @@ class ControlClient:
     ) -> Response:
         """Send a POST request, or a GET request without a body. Returns the response to the last attempt.
 
-        A failed request is repeated while `wait` returns True. Without `wait`, there is one attempt. Raises
-        `RequestFailed` if the last attempt got no response.
+        If there is no response, or a retryable one, the request is sent again while `wait` returns True. Without
+        `wait`, there is only one attempt. Raises `RequestFailed` if the last attempt got no response.
         """
         pauses_s = chain(self._pauses_s, repeat(self._pauses_s[-1]))
         while True:
@@ -91,7 +91,7 @@ class ControlClient:
         # The import takes a quarter of a second, and most processes send no request with this client.
         import httpx
 
-        # These libraries log each address. The address of the webhook is a secret.
+        # These libraries log the URL of each request, but the URL of the webhook is a secret.
         for name in ("httpx", "httpcore"):
             logging.getLogger(name).setLevel(logging.WARNING)
         sent = {"User-Agent": f"tillstream/{__version__}", "Accept-Encoding": "identity", **headers}

@@ -1,7 +1,7 @@
 """A fast HTTP client that sends receipts to ingest. It uses several persistent connections.
 
-A connection sends one request at a time. It repeats the same request after a status of 408, 429, 500 or more, after a
-time-out, and after a lost connection. A receipt may therefore arrive twice. The engine counts it once.
+A connection sends one request at a time. It repeats the same request after the status 408, 429, or 500 and above, after
+a time-out, and after a lost connection. A receipt may therefore arrive twice. The engine counts it once.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ RETRY_LIMIT_S = 2.0
 """Without `Retry-After`, the first pause is `RETRY_FIRST_S`. Each further pause is twice as long, up to this limit."""
 
 JITTER = 0.25
-"""A pause is extended at random by up to this share of it. Otherwise all connections would retry simultaneously."""
+"""Each pause is extended by a random part of at most this share, so that connections do not retry simultaneously."""
 
 BUCKETS_PER_OCTAVE = 16
 """The number of histogram buckets for each doubling of a latency. Latencies are accurate to about 4 %."""
@@ -55,7 +55,7 @@ class Response(NamedTuple):
 
 
 class Target(NamedTuple):
-    """The address of an ingest. `base` is the part of the path before `/receipt`. It is usually empty."""
+    """The address of an ingest server. `base` is the part of its path before `/receipt`, which is usually empty."""
 
     host: str
     port: int
@@ -78,7 +78,7 @@ class Target(NamedTuple):
         return cls(parts.hostname, port or (443 if tls else 80), tls, parts.path.rstrip("/"))
 
     def head(self, path: str, media_type: str, *, simulated: bool = False, key: str = "") -> bytes:
-        """Encode the headers of a request. The last header is `Content-Length`, without its value."""
+        """Encode the request line and the headers of a request, up to the value of the last one, `Content-Length`."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         source = "Tillstream-Source: simulated\r\n" if simulated else ""
         authorization = f"Authorization: Bearer {key}\r\n" if key else ""
@@ -130,7 +130,7 @@ class Latency:
 
 @dataclass
 class Tally:
-    """Counts of receipts by outcome. `retried` counts the receipts of each attempt except the first."""
+    """Counts of receipts by outcome. `retried` counts the receipts of a request again for each repeated attempt."""
 
     expected: int | None = None
     phase: str = ""
@@ -152,7 +152,7 @@ class Tally:
 class Request:
     """A request and its number of receipts. `on_response` is called with the final response.
 
-    The latency is measured from `since_ns`, a time of `time.perf_counter_ns`.
+    The latency is measured from `since_ns`, a value of `time.perf_counter_ns`.
     """
 
     __slots__ = ("attempts", "data", "on_response", "receipts", "since_ns")
@@ -287,12 +287,15 @@ class Sender:
             self._next(self.idle.pop())
 
     def stop(self) -> None:
-        """Send no further requests. The sender still waits for the responses to the others."""
+        """Send no further requests. A request that was sent before stays open until it has a final response."""
         self._source = iter(())
         self.waiting.clear()
 
     async def drained(self, timeout_s: float) -> bool:
-        """Wait up to `timeout_s`. Returns whether every request has a final response. Raises the error of a callback."""
+        """Wait up to `timeout_s` until every request has a final response. Returns whether this is the case.
+
+        Raises the error if a callback has failed.
+        """
         with suppress(TimeoutError):
             await asyncio.wait_for(self._drained.wait(), timeout_s)
         if self.failure is not None:
@@ -380,14 +383,14 @@ class Sender:
         connection.send()
 
     def _fail(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-        """Handle an error in a callback. Without this handler, `drained` would wait forever."""
+        """Store an error that a callback has raised, so that `drained` raises it at once."""
         error = context.get("exception")
         self.failure = error if isinstance(error, BaseException) else RuntimeError(str(context.get("message")))
         self._drained.set()
 
 
 def _accepted(body: bytes, receipts: int) -> int:
-    """Return the number of accepted receipts in a batch: all of them, unless the response has a smaller number."""
+    """Return the number of accepted receipts in a batch: all of them, unless the response states a smaller number."""
     try:
         return min(receipts, msgspec.json.decode(body, type=_BatchResponse).accepted)
     except msgspec.DecodeError:

@@ -1,4 +1,4 @@
-"""Encodes the receipts of a file as lines for ingest, in batches of limited size.
+"""Encodes the decoded items of a file as lines for ingest, in batches of limited size.
 
 A decoded item is a receipt, an unreadable part of the file, or a skipped record that is not a sale.
 """
@@ -35,7 +35,7 @@ class Batch:
     """The items of a file from index `first` to index `end - 1`.
 
     `lines` are sent to ingest. `indexes` has the index of the item for each line. `refusals` has the refused items by
-    their index. They have lines too, because ingest quarantines them.
+    index. A refused item also has a line, so that ingest quarantines it.
     """
 
     first: int
@@ -48,7 +48,7 @@ class Batch:
 
 
 def batches(file: SourceFile, settings: Settings, clock: Clock, channel: str, done: int = 0) -> Iterator[Batch]:
-    """Decode a file and return its batches, without the first `done` items.
+    """Decode a file, skip its first `done` items, and return the others in batches.
 
     `channel` is the second part of the source of each receipt: `import` or `inbox`. Raises `OSError` if the file cannot
     be read completely.

@@ -20,7 +20,7 @@ from tillstream.errors import OperationalError
 from tillstream.receipt.model import Fault
 
 REFUSALS_LIMIT = 100_000
-"""The maximum number of stored refusals of a file. Further refusals are only counted. All of them are in quarantine."""
+"""The maximum number of stored refusals of a file. Further ones are only counted. The quarantine has all refusals."""
 
 FILES_LIMIT = 10_000
 """The maximum number of stored checkpoints."""
@@ -32,7 +32,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Refusal(Struct, frozen=True):
-    """An item of a file that is not a receipt. `index` begins at 0. `where` is the location in words, such as `line 7`."""
+    """An item of a file that is not a valid receipt. The first item has `index` 0.
+
+    `where` is the location in words, such as `line 7`.
+    """
 
     index: int
     where: str
@@ -61,7 +64,7 @@ class Counts(Struct, kw_only=True):
 
 
 class Checkpoint:
-    """The checkpoint of the file with this key. Only one process can open it at a time.
+    """The checkpoint of one file, which `key` identifies. Only one process can open it at a time.
 
     Raises `OperationalError` if another process has opened it, or if it cannot be stored.
     """
@@ -95,7 +98,10 @@ class Checkpoint:
         skipped: Mapping[str, int] = MappingProxyType({}),
         refusals: Collection[Refusal] = (),
     ) -> None:
-        """Count the items before index `end` as acknowledged. The arguments are for the items since the last call."""
+        """Count all items before index `end` as acknowledged.
+
+        The other arguments describe the items since the last call.
+        """
         counts = self.counts
         with _storing_in(self._path.parent):
             for refusal in islice(refusals, max(0, REFUSALS_LIMIT - counts.refused)):
@@ -107,7 +113,10 @@ class Checkpoint:
             counts.skipped[kind] = counts.skipped.get(kind, 0) + number
 
     def save(self) -> None:
-        """Store the counts and refusals, without fsync. After a power failure, some items are sent again and count once."""
+        """Store the counts and refusals, without fsync.
+
+        After a power failure, some items may therefore be sent again. They are still counted once.
+        """
         new = self._path.with_name(f"{self._path.name}.new")
         with _storing_in(self._path.parent):
             self._refusals.flush()
@@ -132,7 +141,7 @@ class Checkpoint:
         self._refusals.close()
 
     def _truncate(self) -> None:
-        """Delete the refusals that were written after the last `save`."""
+        """Delete stored refusals after the first `refusals_bytes` bytes. Reset the counts if bytes are missing."""
         counts = self.counts
         if self._refusals.seek(0, os.SEEK_END) < counts.refusals_bytes:
             self.counts = counts = Counts()
@@ -171,7 +180,7 @@ def _read(path: Path) -> Counts:
 
 @contextmanager
 def _storing_in(directory: Path) -> Iterator[None]:
-    """Raise an `OSError` of the block as `OperationalError`."""
+    """Convert an `OSError` in the block to an `OperationalError`."""
     try:
         yield
     except OSError as error:

@@ -19,7 +19,7 @@ from tillstream.importing.report import Outcome
 from tillstream.importing.source_file import display_name
 
 LINE_INTERVAL_US = 5_000_000
-"""The minimum interval between two progress lines. These are printed if standard error is not a terminal."""
+"""The minimum interval between two progress lines. They replace the bar if standard error is not a terminal."""
 
 FAULTS_SHOWN = 20
 FILES_SHOWN = 100
@@ -62,7 +62,7 @@ class ProgressDisplay:
         self._bar.stop()
 
     def begin(self, path: Path) -> None:
-        """Show the progress of the next file from now on."""
+        """Start to show the progress of the next file, `path`."""
         self._receipts_before += self._receipts
         self._bytes_before += self._bytes
         self._receipts = self._bytes = 0
@@ -83,7 +83,7 @@ class ProgressDisplay:
             click.echo(f"{self._name}: {receipts}{share}", err=True)
 
     def notify(self, problem: str) -> None:
-        """Show the reason why ingest does not respond. If `problem` is empty, ingest responds again."""
+        """Show why ingest does not respond, or, if `problem` is empty, that ingest responds again."""
         if self._bar.disable:
             click.echo(problem or "ingest accepts receipts again", err=True)
         else:

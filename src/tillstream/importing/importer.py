@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tillstream.importing.console import ProgressDisplay, Summary
 
 SAVE_US = 500_000
-"""The interval between two saves of the checkpoint. A crash loses at most the progress of this time."""
+"""The interval between two saves of the checkpoint. A crash loses at most the progress since the last save."""
 
 DRAIN_US = 2_000_000
 """The maximum time that a stopped import waits for responses."""
@@ -165,7 +165,7 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Importer:
-    """Imports files into one ingest.
+    """Imports files into one ingest server.
 
     `state` is the directory of the checkpoints. `log_id` identifies the log of ingest. `channel` is the second part of
     the source of each receipt. Without a `decoder`, the format of each file is detected. With `restart`, files are sent
@@ -212,7 +212,7 @@ class Importer:
 
     def _checkpoint(self, file: SourceFile) -> AbstractContextManager[Checkpoint]:
         if not file.identity:
-            # A pipe cannot be read again, so its progress is not kept.
+            # A pipe cannot be read again, so the checkpoint is deleted at the end.
             return _temporary_checkpoint()
         return closing(Checkpoint(self.state, f"{self.log_id}\n{file.decoder.title}\n{file.identity}"))
 
@@ -281,7 +281,7 @@ class ImportRun:
     def run(self, display: ProgressDisplay, summary: Summary) -> bool:
         """Import all files. Returns False if SIGINT or SIGTERM interrupted the run.
 
-        A file that is unreadable or has an unknown format is a problem in the summary, and the run continues. Raises
+        If a file is unreadable or has an unknown format, the summary shows this, and the run continues. Raises
         `OperationalError` if the run cannot continue. The summary and the report then contain the files before the error.
         """
         with ExitStack() as stack:

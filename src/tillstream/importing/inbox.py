@@ -24,11 +24,11 @@ from tillstream.importing.source_file import REPORT_SUFFIX, UnknownFormat, is_ig
 from tillstream.importing.uploader import Destination, Uploader, with_time_zones
 
 STABLE_US = 2_000_000
-"""The time without a change after which a file is complete."""
+"""The time without a change after which a file counts as complete."""
 
 SCAN_INTERVAL_S = 1.0
 RETRY_US = 10_000_000
-"""The pause between two attempts to import a file."""
+"""The pause before the next attempt, after a file could not be imported."""
 
 DONE, FAILED, STATE = "done", "failed", ".tillstream"
 
@@ -36,7 +36,7 @@ logger = structlog.get_logger()
 
 
 class Fingerprint(NamedTuple):
-    """The state of a file. It changes when the file is written, or replaced by another file."""
+    """Identifies the content of a file. It changes when the file is written, or replaced by another file."""
 
     inode: int
     size: int
@@ -136,7 +136,7 @@ class Inbox:
         self._destination = destination
         self._clock = clock
         self._stop = stop
-        # The last problem of each file, and the time of the next attempt.
+        # The last problem with each file or the folder, and the time of the next attempt.
         self._problems: dict[str, tuple[str, int]] = {}
 
     async def run(self) -> None:
@@ -148,7 +148,7 @@ class Inbox:
                 await asyncio.wait_for(self._stop.wait(), SCAN_INTERVAL_S)
 
     async def scan(self) -> None:
-        """Import all complete files."""
+        """Import the complete files whose next attempt is due."""
         path = str(self._folder.path)
         try:
             self._folder.prepare()
@@ -198,7 +198,10 @@ class Inbox:
             self._move_away(path, before, failed_outcome(path, error), None)
 
     def _move_away(self, path: Path, before: Fingerprint, outcome: Outcome, checkpoint: Checkpoint | None) -> None:
-        """Write the report, move the file, and delete the checkpoint. After a crash, the next scan continues here."""
+        """Write the report, move the file, and delete the checkpoint.
+
+        If a crash interrupts this before the file is moved, the next scan repeats it.
+        """
         folder = self._folder
         if fingerprint(path) != before:
             # The changed file will be imported again. Receipts that were sent before still count once.
@@ -226,7 +229,7 @@ class Inbox:
         _log_outcome(path.name, target, outcome)
 
     def _report_problem(self, name: str, reason: str, *, traceback: bool = False) -> None:
-        """Log the problem of a file, unless it was the same at the last attempt. The next attempt is after `RETRY_US`."""
+        """Log a problem with a file or the folder, unless it is the same as last time. Delays the next import attempt."""
         if self._problems.get(name, ("", 0))[0] != reason:
             logger.warning("inbox.problem", reason=reason, retry_s=RETRY_US // 1_000_000, exc_info=traceback)
         self._problems[name] = reason, self._clock.now_us() + RETRY_US

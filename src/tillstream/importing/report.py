@@ -1,4 +1,4 @@
-"""The outcome of the import of a file, and the JSON report with all refusals."""
+"""The outcome of importing a file, and JSON reports with the outcomes and refusals of files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Outcome(Struct, kw_only=True):
     resumed_at: int = 0
     """The number of items that an earlier, interrupted import has sent."""
     problem: str = ""
-    """The reason why the file was not imported, or an empty text."""
+    """The reason why the file was not imported. It is empty if the file was imported."""
 
     def update(self, counts: Counts) -> None:
         self.receipts, self.refused, self.skipped = counts.receipts, counts.refused, dict(counts.skipped)

@@ -1,4 +1,4 @@
-"""Files to import: selects the files, opens and decompresses a file, detects its format, and decodes it."""
+"""Selects the files to import, opens and decompresses a file, detects its format, and decodes it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class CannotRead(OperationalError):
 
 
 class UnknownFormat(OperationalError):
-    """The format of a file cannot be detected by its content or name."""
+    """The format of a file cannot be detected from its content or name, or the file cannot be imported."""
 
 
 def is_ignored(name: str) -> bool:
@@ -40,7 +40,7 @@ def is_ignored(name: str) -> bool:
 
 
 def select(paths: Sequence[Path]) -> Iterator[Path]:
-    """Return the files to import. A folder stands for all files in it and in its subfolders, sorted by name.
+    """Return the files to import. A folder stands for the files in it and in its subfolders that are not ignored.
 
     Raises `CannotRead` if a path does not exist. The iterator raises `CannotRead` if a folder cannot be read.
     """
@@ -83,7 +83,7 @@ class SourceFile:
 
     def __init__(self, name: str, file: io.FileIO, formats: Formats, decoder: Decoder | None) -> None:
         status = os.fstat(file.fileno())
-        # Another program may have read a part of standard input before. Then the file is handled like a pipe.
+        # If another program has already read a part of standard input, it is handled like a pipe.
         complete = stat.S_ISREG(status.st_mode) and file.tell() == 0
         self._file = file
         self.name = name
@@ -111,7 +111,7 @@ class SourceFile:
         self._file.close()
 
     def items(self) -> Iterator[Decoded]:
-        """Decode the content. Raises `OSError` if the file cannot be read completely."""
+        """Decode the content. If compressed data are damaged, the last item is unreadable. Raises `OSError`."""
         yield from self.decoder.decode(cast("BinaryIO", self._stream))
         if self._decompressed is not None and self._decompressed.damage:
             fault = Fault("$", self._decompressed.damage, "get the file again")
@@ -125,7 +125,7 @@ def open_file(path: Path, formats: Formats, decoder: Decoder | None = None) -> S
     """
     name = display_name(path)
     try:
-        # `sys.stdin` has a lock. The program could not exit while a thread waits for input.
+        # Do not use `sys.stdin`: its lock would prevent the program from exiting while a thread waits for input.
         file = io.FileIO(0, closefd=False) if path == STDIN else io.FileIO(path)
         try:
             return SourceFile(name, file, formats, decoder)

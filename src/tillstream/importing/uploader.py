@@ -47,7 +47,7 @@ class IngestTimeout(OperationalError):
 
 
 class Rejected(Struct):
-    """A line of a batch that is not a receipt. `index` is the index of the line from 0."""
+    """A line of a batch that is not a valid receipt. The first line has `index` 0."""
 
     index: int
     errors: list[Fault]
@@ -66,7 +66,7 @@ Acknowledged = dict[int, tuple[Batch, BatchResult]]
 
 
 class Destination(NamedTuple):
-    """The address of an ingest, and the API key for it.
+    """The address of an ingest server, and the API key for it.
 
     `log_id` identifies the log of ingest and the key. A checkpoint is valid only for this log and this key. With
     `same_machine`, the certificate is not verified.
@@ -79,9 +79,9 @@ class Destination(NamedTuple):
 
 
 def find_destination(settings: Settings, url: str = "", key: str = "") -> Destination:
-    """Return the ingest at `url`. Without `url`, return the ingest of the data directory if it runs.
+    """Return the destination `url`. Without `url`, return the ingest server of the data directory if it runs.
 
-    If it does not run, return the address in the settings. The token of this machine is only sent to the ingest of the
+    If it does not run, return the address in the settings. The machine token is sent only to the ingest server of the
     data directory, because another program may listen at the other addresses.
     """
     key_id = f" key {found[1]}" if (found := KEY.fullmatch(key)) else ""
@@ -117,7 +117,7 @@ def with_time_zones(settings: Settings, clock: Clock) -> Settings:
 
 
 class Uploader:
-    """Sends batches to one ingest. It is created and used on the event loop.
+    """Sends batches to one ingest server. Only the event loop may create and use it.
 
     `stop` ends every wait. `notify` is called with the reason when ingest stops responding, and with an empty text when
     ingest responds again. `give_up_s` is the maximum time without an acknowledgement; None sets no limit.
