@@ -5,74 +5,72 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 
-from benchmarks.harness import BenchmarkError, Load, Plan, Server, module_command, running_server, wait_until, wrk
+from benchmarks.harness import ROOT, BenchmarkError, Load, Plan, module_command, wait_until, wrk
 from benchmarks.postgresql import Cluster
 from tests.support.free_ports import free_port
 from tests.support.ingest import accepted_receipts
-from tests.support.processes import TILLSTREAM
+from tests.support.processes import RunningTillstream, running_command, running_role, running_tillstream
 
 PROCESS_DIED = "part died"
 
 
 @contextmanager
-def floor(directory: Path, kind: str = "granian") -> Iterator[str]:
+def floor(kind: str = "granian") -> Iterator[str]:
     """The address of a server that reads each body and answers, but does nothing else."""
     port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    with running_server([*module_command("benchmarks.floor"), kind, port], directory / "floor.out") as server:
-        server.wait_until_responding(url)
+    with _running_server(port, *module_command("benchmarks.floor"), kind, str(port)) as url:
         yield url
 
 
 @contextmanager
 def ingest(directory: Path, **settings: object) -> Iterator[str]:
     """The address of `tillstream ingest` with these settings and a new data directory."""
-    command = [*TILLSTREAM, "ingest", "--data", directory / "data", "--ingest-port", free_port()]
-    with running_server(command, directory / "ingest.out", _environment(settings)) as server:
-        yield server.wait_for_output(r"^ingest ready at (http://\S+)$")[1]
-
-
-@contextmanager
-def service(name: str, cluster: Cluster, directory: Path) -> Iterator[str]:
-    """The address of a comparison service in one uvicorn process. Its database keeps the receipts of earlier runs."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    quiet = ["--no-access-log", "--log-level", "warning"]
-    tuned = ["--loop", "uvloop", "--http", "httptools", "--backlog", "4096"]
-    command = [*module_command("uvicorn"), f"benchmarks.service_{name}:app", "--port", port, *quiet, *tuned]
-    with cluster.running(), running_server(command, directory / f"{name}.out", {"DATABASE_URL": cluster.url}) as server:
-        server.wait_until_responding(f"{url}/health")
+    with running_role("ingest", directory / "data", *_options(settings)) as (_, url):
         yield url
 
 
-@dataclass(frozen=True)
-class Up:
-    """A running `tillstream up`."""
+@contextmanager
+def service(name: str, cluster: Cluster) -> Iterator[str]:
+    """The address of a comparison service in one uvicorn process. Its database keeps the receipts of earlier runs."""
+    port = free_port()
+    quiet = ("--no-access-log", "--log-level", "warning")
+    tuned = ("--loop", "uvloop", "--http", "httptools", "--backlog", "4096")
+    command = (*module_command("uvicorn"), f"benchmarks.service_{name}:app", "--port", str(port), *quiet, *tuned)
+    with cluster.running(), _running_server(port, *command, DATABASE_URL=cluster.url) as url:
+        yield url
 
-    server: Server
-    ingest: str
-    dashboard: str
+
+@contextmanager
+def _running_server(port: int, *command: str, **environment: str) -> Iterator[str]:
+    """Run a server, wait until it answers, and return its address."""
+    url = f"http://127.0.0.1:{port}"
+    with running_command(program=command, cwd=ROOT, **environment) as running:
+
+        def responds() -> bool:
+            if running.process.poll() is not None:
+                raise BenchmarkError(f"{command} ended: {running.output[-2_000:].strip()}")
+            return httpx.get(url).status_code < 500
+
+        wait_until(responds, f"{url} responds")
+        yield url
+        running.stop()
+
+
+class Up(RunningTillstream):
+    """A running `tillstream up`. `ready_s` is the time from its start until both ports are ready."""
+
     ready_s: float
-
-    def part(self, name: str) -> psutil.Process:
-        """The process of this role."""
-        for child in psutil.Process(self.server.process.pid).children():
-            if name in child.cmdline():
-                return child
-        raise BenchmarkError(f"tillstream up has no process {name}")
 
     def lag(self) -> int:
         """The number of acknowledged records that are not in the database yet."""
-        lag: int = _get(f"{self.dashboard}/health/ready")["lag"]
+        lag: int = self.get("/health/ready").json()["lag"]
         return lag
 
     def sales(self, days: set[str]) -> tuple[int, str]:
@@ -83,7 +81,7 @@ class Up:
 
     def metric(self, name: str, day: str) -> list[dict[str, Any]]:
         """The rows of a metric for one day."""
-        rows: list[dict[str, Any]] = _get(f"{self.dashboard}/api/v1/metrics/{name}?day={day}")["rows"]
+        rows: list[dict[str, Any]] = self.get(f"/api/v1/metrics/{name}?day={day}").json()["rows"]
         return rows
 
 
@@ -91,23 +89,21 @@ class Up:
 def up(directory: Path, **settings: object) -> Iterator[Up]:
     """Run `tillstream up` with these settings. `directory` may have the data of an earlier run."""
     started = time.monotonic()
-    command = [*TILLSTREAM, "up", "--data", directory / "data", "--ingest-port", free_port()]
-    command += ["--dashboard-port", free_port()]
-    with running_server(command, directory / "up.out", _environment(settings)) as server:
-        server.wait_for_output(r"^dashboard +http://\S+$")
-        addresses = [server.wait_for_output(rf"^{name} +(http://[^/\s]+)")[1] for name in ("receipts", "dashboard")]
-        for address in addresses:
-            wait_until(partial(_is_ready, address), f"{address} is ready")
-        try:
-            yield Up(server, addresses[0], addresses[1], time.monotonic() - started)
-        finally:
-            # The figures are invalid if a process died and was restarted.
-            if PROCESS_DIED in server.output:
-                raise BenchmarkError(f"a process of tillstream up died: {server.output[-4_000:].strip()}")
+    with running_tillstream(directory / "data", *_options(settings)) as tillstream:
+        system = Up(tillstream.command)
+        for url in (system.ingest, system.dashboard):
+            wait_until(partial(_is_ready, url), f"{url} is ready")
+        system.ready_s = time.monotonic() - started
+        yield system
+        system.stop()
+        # The figures are invalid if a process died and was restarted.
+        if PROCESS_DIED in system.command.output:
+            raise BenchmarkError(f"a process of tillstream up died: {system.command.output[-4_000:].strip()}")
 
 
-def _environment(settings: Mapping[str, object]) -> dict[str, str]:
-    return {f"TILLSTREAM_{name.upper()}": str(value) for name, value in settings.items()}
+def _options(settings: Mapping[str, object]) -> list[object]:
+    """The command-line options for these settings."""
+    return [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", value)]
 
 
 def _is_ready(url: str) -> bool:
@@ -121,7 +117,7 @@ def load(plan: Plan, url: str, **options: int) -> Load:
 
 
 def run_floor(plan: Plan, kind: str = "granian", **options: int) -> Load:
-    with plan.scratch() as directory, floor(directory, kind) as url:
+    with floor(kind) as url:
         return load(plan, url, **options)
 
 
@@ -142,12 +138,5 @@ def load_ingest(plan: Plan, url: str, **options: int) -> Load:
 
 
 def run_service(plan: Plan, name: str, cluster: Cluster) -> Load:
-    with plan.scratch() as directory, service(name, cluster, directory) as url:
+    with service(name, cluster) as url:
         return load(plan, url)
-
-
-def _get(url: str) -> dict[str, Any]:
-    answer = httpx.get(url, timeout=30)
-    answer.raise_for_status()
-    found: dict[str, Any] = answer.json()
-    return found

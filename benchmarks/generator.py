@@ -42,7 +42,7 @@ def run(plan: Plan) -> Result:
             plan,
             {
                 f"{kind}: wrk to ingest": partial(run_ingest, plan, **options),
-                f"{kind}: generator to floor": partial(_generate, plan, floor, **options),
+                f"{kind}: generator to floor": partial(_generate, plan, lambda _: floor(), **options),
                 f"{kind}: generator to ingest": partial(_generate, plan, ingest, **options),
             },
             ROUNDS,

@@ -49,7 +49,7 @@ def delay_figures(measured_ms: Sequence[float], recorded_ms: float, target_ms: f
 
 def _cpu_percent(system: Up, seconds: int) -> dict[str, float]:
     """The CPU use of each process in percent of a core, without viewers and queries."""
-    parts = {name: system.part(name) for name in ("ingest", "engine")}
+    parts = {name: system.command.child(name) for name in ("ingest", "engine")}
 
     def used() -> dict[str, float]:
         return {name: cpu_s(part) for name, part in parts.items()}

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -17,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import httpx
 import psutil
 
 from benchmarks.payload import write_script
@@ -26,7 +23,6 @@ from tests.support import waiting
 ROOT = Path(__file__).parents[1]
 READY_S = 60.0
 POLL_S = 0.02
-STOP_S = 20.0
 CONNECTIONS = 256
 BATCH = 1_000
 BATCH_CONNECTIONS = 16
@@ -80,73 +76,6 @@ class Plan:
 def wait_until(condition: Callable[[], T | None], what: str, timeout_s: float = READY_S) -> T:
     """Call `condition` until its value is true, and return that value. Raises `BenchmarkError` after the timeout."""
     return waiting.wait_until(condition, what, timeout_s, POLL_S, BenchmarkError)
-
-
-class Server:
-    """A server process that writes its output to a file."""
-
-    def __init__(self, command: Sequence[object], output: Path, environment: Mapping[str, str] | None = None) -> None:
-        self.name = " ".join(str(part) for part in command[:4])
-        self._output = output
-        with output.open("wb") as file:
-            self.process = subprocess.Popen(
-                [str(part) for part in command],
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                cwd=ROOT,
-                env={**os.environ, **(environment or {})},
-            )
-
-    @property
-    def output(self) -> str:
-        return self._output.read_text(encoding="utf-8", errors="replace")
-
-    def wait_for_output(self, pattern: str) -> re.Match[str]:
-        """Wait until the output matches the pattern."""
-
-        def match() -> re.Match[str] | None:
-            found = re.search(pattern, self.output, re.MULTILINE)
-            if found is None:
-                self.ensure_alive()
-            return found
-
-        return wait_until(match, f"{self.name} prints {pattern!r}")
-
-    def wait_until_responding(self, url: str) -> None:
-        """Wait until the server answers with a status below 500."""
-
-        def responds() -> bool:
-            self.ensure_alive()
-            return httpx.get(url).status_code < 500
-
-        wait_until(responds, f"{self.name} answers at {url}")
-
-    def ensure_alive(self) -> None:
-        if self.process.poll() is not None:
-            raise BenchmarkError(f"{self.name} ended with {self.process.returncode}: {self.output[-2_000:].strip()}")
-
-    def stop(self) -> None:
-        if self.process.poll() is not None:
-            return
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(STOP_S)
-
-
-@contextmanager
-def running_server(
-    command: Sequence[object], output: Path, environment: Mapping[str, str] | None = None
-) -> Iterator[Server]:
-    """Run a server, and stop it when the block ends."""
-    server = Server(command, output, environment)
-    try:
-        yield server
-    finally:
-        server.stop()
 
 
 def cpu_s(process: psutil.Process) -> float:

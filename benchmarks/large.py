@@ -34,7 +34,7 @@ class Usage:
     """The resident memory and CPU time of both processes during the load."""
 
     def __init__(self, system: Up) -> None:
-        self._parts = {name: system.part(name) for name in ROLES}
+        self._parts = {name: system.command.child(name) for name in ROLES}
         self.peak_mib = dict.fromkeys(ROLES, 0.0)
         self.samples: list[tuple[dict[str, int], dict[str, float]]] = []
 

@@ -97,7 +97,7 @@ def _measure_quiet(plan: Plan, system: Up) -> tuple[dict[str, float], ViewerStat
 
 def _engine_cpu_percent(system: Up, seconds: float, seed: int) -> float:
     """Post receipts, and return the CPU use of the engine process in percent of a core."""
-    engine = system.part("engine")
+    engine = system.command.child("engine")
     before, began = cpu_s(engine), time.monotonic()
     asyncio.run(sell(system.ingest, QUIET_RATE, seconds, seed))
     return (cpu_s(engine) - before) / (time.monotonic() - began) * 100
