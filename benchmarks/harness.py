@@ -138,6 +138,8 @@ def wrk(url: str, seconds: int, *, batch: int = 1, connections: int = CONNECTION
     result = json.loads(found[1])
     if result["rejected"]:
         raise BenchmarkError(f"{url} rejected {result['rejected']} of {result['requests']} requests")
+    if not result["requests"]:
+        raise BenchmarkError(f"{url} answered no request within {seconds} s")
     duration_s = result["duration_us"] / 1e6
     receipts = result["requests"] * batch
     return Load(
