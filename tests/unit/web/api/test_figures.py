@@ -1,4 +1,4 @@
-"""The query API answers what the queries know, and refuses in one form."""
+"""The API returns the results of the queries. All refusals have the same structure."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def client(pipeline: Pipeline) -> DashboardClient:
     return DashboardClient(pipeline)
 
 
-def test_given_receipts_when_asked_then_the_answers_are_those_of_the_views(
+def test_given_receipts_when_the_api_is_read_then_it_returns_the_results_of_the_queries(
     pipeline: Pipeline, client: DashboardClient
 ) -> None:
     queries = queries_of(pipeline)
@@ -52,7 +52,9 @@ def test_given_receipts_when_asked_then_the_answers_are_those_of_the_views(
     assert client.json("/api/v1/alerts") == {"alerts": [], "more": 0}
 
 
-def test_given_a_receipt_and_an_entry_when_asked_by_their_names_then_they_come_whole(client: DashboardClient) -> None:
+def test_given_a_receipt_and_an_entry_when_read_by_their_ids_then_they_have_all_details(
+    client: DashboardClient,
+) -> None:
     key = client.json("/api/v1/receipts", store="13")["receipts"][0]["key"]
     assert client.json(f"/api/v1/receipts/{key}")["receipt"] == "2"
     entry = client.json("/api/v1/quarantine")["entries"][0]["id"]
@@ -90,7 +92,7 @@ def test_given_a_receipt_and_an_entry_when_asked_by_their_names_then_they_come_w
         ("/nope", 404, "/nope"),
     ],
 )
-def test_given_a_wrong_question_when_asked_then_the_refusal_names_what_is_wrong(
+def test_given_an_invalid_request_when_sent_then_the_refusal_names_the_invalid_part(
     client: DashboardClient, path: str, status: int, named: str
 ) -> None:
     answer = client.request(path)
@@ -100,7 +102,7 @@ def test_given_a_wrong_question_when_asked_then_the_refusal_names_what_is_wrong(
     assert all(set(error) == {"path", "error", "hint"} and error["error"] for error in errors)
 
 
-def test_given_a_closed_store_when_asked_then_it_is_unavailable_and_says_when_to_ask_again(tmp_path: Path) -> None:
+def test_given_a_closed_database_when_read_then_the_response_is_503_with_the_time_to_retry(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path)
     client = DashboardClient(pipeline)
     pipeline.close()
@@ -109,7 +111,7 @@ def test_given_a_closed_store_when_asked_then_it_is_unavailable_and_says_when_to
     assert answer.json()["errors"][0]["error"]
 
 
-def test_given_a_metric_when_asked_as_csv_then_its_rows_are_those_of_the_json(client: DashboardClient) -> None:
+def test_given_a_metric_when_read_as_csv_then_its_rows_equal_the_json_rows(client: DashboardClient) -> None:
     answer = client.request("/api/v1/metrics/sales_by_store.csv")
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert answer.headers["content-disposition"] == 'attachment; filename="sales_by_store-2026-11-23.csv"'
@@ -118,7 +120,7 @@ def test_given_a_metric_when_asked_as_csv_then_its_rows_are_those_of_the_json(cl
     assert rows == [{name: str(value) for name, value in row.items()} for row in expected]
 
 
-def test_given_a_list_of_shops_when_asked_as_csv_then_names_are_beside_the_ids(
+def test_given_a_list_of_shops_when_read_as_csv_then_names_follow_the_ids(
     pipeline: Pipeline, client: DashboardClient
 ) -> None:
     pipeline.set_shops(Store("12", "Paris Opéra", "Paris", tills=3))
@@ -133,14 +135,14 @@ def test_given_a_list_of_shops_when_asked_as_csv_then_names_are_beside_the_ids(
     ]
 
 
-def test_given_an_overview_when_asked_then_it_is_what_the_views_say(client: DashboardClient) -> None:
+def test_given_a_store_and_a_day_when_the_overview_is_read_then_it_shows_them(client: DashboardClient) -> None:
     overview = client.json("/api/v1/overview", store="12", day="2026-11-23")
     assert (overview["scope"]["kind"], overview["from"], overview["to"]) == ("store", "2026-11-23", "2026-11-23")
     assert overview["tiles"]["revenue"]["value"] == "5.00"
 
 
 @pytest.mark.parametrize("panel", PANELS)
-def test_given_a_panel_when_asked_as_csv_then_its_rows_are_those_of_the_overview(
+def test_given_a_panel_when_read_as_csv_then_its_rows_equal_the_rows_of_the_overview(
     client: DashboardClient, panel: str
 ) -> None:
     answer = client.request(f"/api/v1/overview/{panel}.csv", store="12")
@@ -159,12 +161,12 @@ def test_given_a_panel_when_asked_as_csv_then_its_rows_are_those_of_the_overview
     assert read == [list(columns), *written]
 
 
-def test_given_a_text_that_a_spreadsheet_would_run_when_written_as_csv_then_it_is_quoted() -> None:
+def test_given_a_text_that_looks_like_a_formula_when_written_as_csv_then_it_is_quoted() -> None:
     rows = [{"name": "=HYPERLINK(1)", "amount": "-3.20"}, {"name": 'Pain, "long"', "amount": "1.00"}]
     assert as_csv(["name", "amount"], rows) == 'name,amount\r\n\'=HYPERLINK(1),-3.20\r\n"Pain, ""long""",1.00\r\n'
 
 
-def test_given_as_many_viewers_as_may_when_one_more_would_watch_then_it_is_told_to_come_later(
+def test_given_the_maximum_number_of_viewers_when_another_connects_then_it_must_retry_later(
     client: DashboardClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed, "VIEWER_LIMIT", 0)
@@ -175,7 +177,9 @@ def test_given_as_many_viewers_as_may_when_one_more_would_watch_then_it_is_told_
     ]
 
 
-def test_given_the_description_when_asked_then_every_route_and_parameter_is_in_it(client: DashboardClient) -> None:
+def test_given_the_openapi_document_when_read_then_it_describes_every_route_and_parameter(
+    client: DashboardClient,
+) -> None:
     description = client.json("/openapi.json")
     assert description["openapi"].startswith("3.0.")
     paths = description["paths"]
@@ -202,7 +206,7 @@ def test_given_the_description_when_asked_then_every_route_and_parameter_is_in_i
     assert {"name", "day", "category", "mechanism", "rate"} <= keys
 
 
-def test_given_an_alert_when_asked_then_it_comes_with_what_the_description_shows(tmp_path: Path) -> None:
+def test_given_an_alert_when_read_then_it_has_the_fields_of_the_documented_example(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path, Settings(alert_quarantine_per_hour=1))
     pipeline.refuse(b"x", [{"path": "$", "error": "broken off", "hint": ""}])
     pipeline.drain()

@@ -1,4 +1,4 @@
-"""Health tells whether the figures can be read; `/metrics` what the process says of itself."""
+"""Routes for health, Prometheus metrics and alerts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tillstream.errors import LogUnavailable
 from tillstream.queries import quarantine
 
 
-def test_given_an_open_store_when_asked_then_it_is_live_and_ready(tmp_path: Path) -> None:
+def test_given_an_open_database_when_health_is_read_then_the_process_is_live_and_ready(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path)
     pipeline.append(body())
     client = DashboardClient(pipeline)
@@ -25,7 +25,7 @@ def test_given_an_open_store_when_asked_then_it_is_live_and_ready(tmp_path: Path
     pipeline.close()
 
 
-def test_given_a_closed_store_when_asked_then_it_is_live_but_not_ready(tmp_path: Path) -> None:
+def test_given_a_closed_database_when_health_is_read_then_the_process_is_live_but_not_ready(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path)
     client = DashboardClient(pipeline)
     pipeline.close()
@@ -33,7 +33,7 @@ def test_given_a_closed_store_when_asked_then_it_is_live_but_not_ready(tmp_path:
     assert client.request("/health/ready").status_code == 503
 
 
-def test_given_an_engine_that_stands_still_when_asked_then_it_is_not_ready_and_says_why(
+def test_given_a_stalled_engine_when_health_is_read_then_the_process_is_not_ready_and_gives_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline = Pipeline(tmp_path)
@@ -48,7 +48,7 @@ def test_given_an_engine_that_stands_still_when_asked_then_it_is_not_ready_and_s
     pipeline.close()
 
 
-def test_given_gauges_when_metrics_are_asked_then_prometheus_can_read_them(tmp_path: Path) -> None:
+def test_given_gauges_when_metrics_are_read_then_prometheus_can_parse_them(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path)
     answer = DashboardClient(pipeline).request("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
@@ -61,7 +61,7 @@ def test_given_gauges_when_metrics_are_asked_then_prometheus_can_read_them(tmp_p
     pipeline.close()
 
 
-def test_given_alerts_when_metrics_are_asked_then_they_are_counted_by_rule_that_is_on(tmp_path: Path) -> None:
+def test_given_alerts_when_metrics_are_read_then_they_are_counted_for_each_enabled_rule(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path, Settings(alert_quarantine_per_hour=1, alert_lag_seconds=0))
     pipeline.refuse(b"x", [{"path": "$", "error": "broken off", "hint": ""}])
     pipeline.drain()
@@ -77,7 +77,7 @@ def test_given_alerts_when_metrics_are_asked_then_they_are_counted_by_rule_that_
     pipeline.close()
 
 
-def test_given_entries_when_metrics_are_asked_then_they_are_counted_by_reason_and_source_in_bounds(
+def test_given_entries_when_metrics_are_read_then_reasons_and_sources_are_limited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quarantine, "REASONS_LIMIT", 2)

@@ -1,4 +1,4 @@
-"""The API settles entries and counts them; what cannot be asked is refused in the form of all refusals."""
+"""Routes that list, count, replay and discard quarantine entries."""
 
 from __future__ import annotations
 
@@ -46,9 +46,7 @@ def post(client: DashboardClient, path: str, content: Any = None) -> httpx.Respo
     return client.request(f"/api/v1/quarantine/{path}", "POST", {"content-type": "application/json"}, encoded)
 
 
-def test_given_an_entry_when_it_is_replayed_then_the_answer_says_what_it_became(
-    pipeline: Pipeline, ingest: Ingest
-) -> None:
+def test_given_an_entry_when_replayed_then_the_response_has_the_outcome(pipeline: Pipeline, ingest: Ingest) -> None:
     client = DashboardClient(pipeline, ingest=f"http://127.0.0.1:{ingest.port}")
     entry = refuse(pipeline, json.dumps(body(cashReceiptID="7")).encode())
     taken = post(client, f"{entry}/replay")
@@ -61,7 +59,7 @@ def test_given_an_entry_when_it_is_replayed_then_the_answer_says_what_it_became(
     assert post(client, f"{entry}/discard").status_code == 409
 
 
-def test_given_an_entry_when_what_was_made_of_it_is_replayed_then_that_is_taken(
+def test_given_an_entry_when_an_edited_version_is_replayed_then_ingest_accepts_it(
     pipeline: Pipeline, ingest: Ingest
 ) -> None:
     client = DashboardClient(pipeline, ingest=f"http://127.0.0.1:{ingest.port}")
@@ -73,14 +71,14 @@ def test_given_an_entry_when_what_was_made_of_it_is_replayed_then_that_is_taken(
     assert post(client, f"{entry}/replay", {"content": edited, "type": "json"}).status_code == 200
 
 
-def test_given_no_ingest_when_replayed_then_it_is_told_when_to_try_again(pipeline: Pipeline) -> None:
+def test_given_no_ingest_when_replayed_then_the_response_has_the_time_to_retry(pipeline: Pipeline) -> None:
     entry = refuse(pipeline, b"{}")
     answer = post(DashboardClient(pipeline), f"{entry}/replay")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert answer.json()["errors"][0]["error"]
 
 
-def test_given_entries_when_discarded_then_each_is_told(pipeline: Pipeline) -> None:
+def test_given_entries_when_discarded_then_the_response_has_the_outcome_of_each(pipeline: Pipeline) -> None:
     client = DashboardClient(pipeline)
     first, second = refuse(pipeline, b"{"), refuse(pipeline, b"[")
     assert post(client, f"{first}/discard").json()["became"] == "discarded"
@@ -104,7 +102,7 @@ def test_given_entries_when_discarded_then_each_is_told(pipeline: Pipeline) -> N
         ("1/replay", b" " * 20_000, 413, "/api/v1/quarantine/1/replay"),
     ],
 )
-def test_given_what_cannot_be_settled_when_asked_then_the_refusal_says_so(
+def test_given_an_invalid_request_when_posted_then_the_refusal_names_the_invalid_part(
     pipeline: Pipeline, path: str, content: Any, status: int, named: str
 ) -> None:
     answer = post(DashboardClient(pipeline), path, content)
@@ -112,14 +110,14 @@ def test_given_what_cannot_be_settled_when_asked_then_the_refusal_says_so(
     assert [error["path"] for error in answer.json()["errors"]] == [named]
 
 
-def test_given_no_json_when_posted_by_the_own_page_then_the_api_refuses_it(pipeline: Pipeline) -> None:
+def test_given_another_media_type_when_posted_then_the_api_refuses_it(pipeline: Pipeline) -> None:
     answer = DashboardClient(pipeline).request(
         "/api/v1/quarantine/1/replay", "POST", {"sec-fetch-site": "same-origin"}, b"a=1"
     )
     assert answer.status_code == 415
 
 
-def test_given_entries_when_listed_then_they_are_filtered_by_what_and_whence(pipeline: Pipeline) -> None:
+def test_given_entries_when_listed_then_they_are_filtered_by_kind_reason_and_source(pipeline: Pipeline) -> None:
     client = DashboardClient(pipeline)
     missing = refuse(pipeline, b"{}")
     number = refuse(pipeline, b"{}", "$.lines[3].quantity", 'expected a number, got "abc"')
@@ -138,7 +136,7 @@ def test_given_entries_when_listed_then_they_are_filtered_by_what_and_whence(pip
     assert (refused.status_code, refused.json()["errors"][0]["path"]) == (400, "settled")
 
 
-def test_given_entries_when_counted_then_the_most_come_first_and_all_add_up(pipeline: Pipeline) -> None:
+def test_given_entries_when_counted_then_the_highest_count_is_first_and_the_sums_agree(pipeline: Pipeline) -> None:
     client = DashboardClient(pipeline)
     for _ in range(2):
         refuse(pipeline, b"{}")
@@ -159,7 +157,7 @@ def test_given_entries_when_counted_then_the_most_come_first_and_all_add_up(pipe
     assert client.json("/api/v1/quarantine/counts", day="2026-11-22")["entries"] == 0
 
 
-def test_given_a_conflict_when_asked_then_both_versions_come_with_what_differs(pipeline: Pipeline) -> None:
+def test_given_a_conflict_when_read_then_both_versions_and_their_differences_are_shown(pipeline: Pipeline) -> None:
     client = DashboardClient(pipeline)
     pipeline.append(body())
     pipeline.append(body(documentTotal={"grossTotal": 9}))
@@ -175,7 +173,7 @@ def test_given_a_conflict_when_asked_then_both_versions_come_with_what_differs(p
     }
 
 
-def test_given_anomalies_when_asked_then_they_are_those_of_the_views(pipeline: Pipeline) -> None:
+def test_given_anomalies_when_read_then_the_api_returns_the_results_of_the_queries(pipeline: Pipeline) -> None:
     pipeline.append(body(settlements=[{"settlementAmount": 1}]))
     pipeline.drain()
     client, queries = DashboardClient(pipeline), queries_of(pipeline)
@@ -184,7 +182,7 @@ def test_given_anomalies_when_asked_then_they_are_those_of_the_views(pipeline: P
     assert client.request("/api/v1/anomalies?kind=x").status_code == 400
 
 
-def test_given_the_description_then_the_routes_that_change_something_say_what_they_take(pipeline: Pipeline) -> None:
+def test_given_the_openapi_document_then_it_describes_the_bodies_of_post_routes(pipeline: Pipeline) -> None:
     paths = DashboardClient(pipeline).json("/openapi.json")["paths"]
     replay = paths["/api/v1/quarantine/{entry}/replay"]["post"]
     assert replay["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Edit"}

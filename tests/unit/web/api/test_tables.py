@@ -1,4 +1,4 @@
-"""Panels as tables."""
+"""Panels of the overview as CSV rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def rows(pipeline: Pipeline, panel: str, **query: str) -> list[Mapping[str, Any]
     return found
 
 
-def test_given_tiles_when_made_a_table_then_each_figure_has_a_row(pipeline: Pipeline) -> None:
+def test_given_tiles_when_converted_to_rows_then_each_figure_has_a_row(pipeline: Pipeline) -> None:
     found = {row["tile"]: row for row in rows(pipeline, "tiles")}
     assert found["revenue"] == {"tile": "revenue", "value": "5.00", "before": "5.00", "change": "0.0"}
     assert (found["refunds_count"]["value"], found["shops_known"]["value"]) == (0, 1)
@@ -38,7 +38,7 @@ def test_given_tiles_when_made_a_table_then_each_figure_has_a_row(pipeline: Pipe
     assert "refunds" not in {row["tile"] for row in rows(pipeline, "tiles", product="BAG")}
 
 
-def test_given_a_course_when_made_a_table_then_both_days_stand_beside_each_other(pipeline: Pipeline) -> None:
+def test_given_sales_over_time_when_converted_to_rows_then_each_row_has_both_days(pipeline: Pipeline) -> None:
     assert rows(pipeline, "pace") == [
         {"time": "2026-11-23T10:00", "offset": 600, "revenue": None, "receipts": None,
          "before_revenue": "5.00", "before_receipts": 1},
@@ -48,18 +48,18 @@ def test_given_a_course_when_made_a_table_then_both_days_stand_beside_each_other
     assert [row["receipts"] for row in rows(pipeline, "pace", category="Pain")] == [None, None]
 
 
-def test_given_hours_when_made_a_table_then_each_cell_has_a_row(pipeline: Pipeline) -> None:
+def test_given_hours_when_converted_to_rows_then_each_cell_has_a_row(pipeline: Pipeline) -> None:
     assert rows(pipeline, "hours") == [
         {"category": "Pain", "hour": 11, "revenue": "2.50"},
         {"category": "Sandwich Froid", "hour": 11, "revenue": "2.50"},
     ]
 
 
-def test_given_lists_when_made_a_table_then_each_row_names_its_list(pipeline: Pipeline) -> None:
+def test_given_lists_when_converted_to_rows_then_each_row_names_its_list(pipeline: Pipeline) -> None:
     assert [(row["list"], row["product"]) for row in rows(pipeline, "products")] == [("top", "BAG"), ("top", "SAN")]
     assert [(row["list"], row["store"]) for row in rows(pipeline, "shops")] == [("best", "12")]
 
 
-def test_given_a_panel_that_says_nothing_of_a_scope_when_made_a_table_then_it_is_empty(pipeline: Pipeline) -> None:
+def test_given_a_panel_without_figures_for_the_scope_when_converted_then_there_are_no_rows(pipeline: Pipeline) -> None:
     assert rows(pipeline, "tills") == rows(pipeline, "payments", category="Pain") == []
     assert rows(pipeline, "shops", store="12") == []
