@@ -101,9 +101,9 @@ def password_group() -> None:
 @password_group.command("set", epilog=PASSWORD_EXAMPLES)
 @with_settings("data")
 def set_password(**options: Any) -> None:
-    """Ask for the new password twice, or read one line if standard input is not a terminal.
+    """Set the password. The command asks for it twice, or reads one line if standard input is not a terminal.
 
-    Every session ends. A running tillstream uses the new password within a second.
+    All sessions end. A running tillstream uses the new password within a second.
     """
     _, directory = open_configured(options, "password", create=True)
     password.write(directory.password, password.create(_prompt(), secrets.token_bytes))
@@ -113,7 +113,7 @@ def set_password(**options: Any) -> None:
 @password_group.command(epilog=PASSWORD_EXAMPLES)
 @with_settings("data")
 def clear(**options: Any) -> None:
-    """Remove the password. Everyone on this machine can then open the dashboard on loopback."""
+    """Remove the password. The dashboard is then open to every client, unless the settings require a password."""
     settings, directory = open_configured(options, "password")
     if not password.clear(directory.password):
         click.echo("there was no password")

@@ -53,7 +53,9 @@ positive = click.FloatRange(0, min_open=True)
 @click.option("--rate", type=positive, help="Receipts per second, with random gaps.")
 @click.option("--burst", type=click.IntRange(1), metavar="N", help="Send N receipts as fast as possible.")
 @click.option("--profile", type=click.Choice(["day"]), help="Send the receipts of a realistic trading day.")
-@click.option("--speed", type=positive, default=60.0, show_default=True, help="Speed of the clock of --profile.")
+@click.option(
+    "--speed", type=positive, default=60.0, show_default=True, help="How much faster than real time --profile runs."
+)
 @click.option(
     "--backfill",
     "backfill_days",
@@ -64,7 +66,7 @@ positive = click.FloatRange(0, min_open=True)
 @click.option("--live", is_flag=True, help="Send current receipts at any hour of the day.  [default rate: 4]")
 @click.option("--stores", type=click.IntRange(1, 100_000), default=1000, show_default=True, help="Stores of the chain.")
 @click.option(
-    "--tills", callback=_parse_tills, metavar="N|MIN-MAX", default="4", show_default=True, help="Tills of a store."
+    "--tills", callback=_parse_tills, metavar="N|MIN-MAX", default="4", show_default=True, help="Tills per store."
 )
 @click.option("--seed", type=int, help="The same seed gives the same receipts. By default, it is random and printed.")
 @click.option(
@@ -103,9 +105,9 @@ positive = click.FloatRange(0, min_open=True)
 def generate(context: click.Context, /, as_json: bool, quiet: bool, **arguments: Any) -> None:
     """Send the receipts of an invented chain of French bakeries to ingest.
 
-    A request without a response, or with the status 429 or 503, is sent again unchanged. Each receipt counts
-    once. A run ends with a report, even after Ctrl-C. The exit code is 1 if a receipt was refused or not
-    acknowledged, and 2 if ingest acknowledged nothing for the time of --give-up.
+    A request that gets no response, or the status 429 or 503, is sent again unchanged. Each receipt counts once.
+    A run ends with a report, even after Ctrl-C. The exit code is 1 if a receipt was refused or not acknowledged,
+    and 2 if ingest acknowledged nothing for as long as --give-up allows.
     """
     options = _options(arguments)
     try:
@@ -137,7 +139,7 @@ def _options(arguments: dict[str, Any]) -> Options:
 
 
 def _show_on(update: Update) -> Progress:
-    """Return a function that shows the phase, the refused receipts and problems on a progress bar."""
+    """Return a function that shows a tally on a progress bar: its phase, its counts and the current problem."""
     accepted = 0
 
     def show(tally: Tally) -> None:

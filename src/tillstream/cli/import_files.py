@@ -1,4 +1,4 @@
-"""The command `tillstream import`."""
+"""The command `tillstream import`, which sends receipts from files to ingest."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _import_run(paths: list[Path], dry_run: bool, options: dict[str, Any]) -> Im
 
 
 def _state_directory() -> Path:
-    """Return the default of `--state`, according to version 0.8 of the XDG Base Directory Specification."""
+    """Return the default directory of `--state`, as defined by version 0.8 of the XDG Base Directory Specification."""
     home = os.environ.get("XDG_STATE_HOME", "")
     base = Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "state"
     return base / STATE_FOLDER

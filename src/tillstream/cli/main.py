@@ -1,6 +1,6 @@
 """The `tillstream` command with its subcommands.
 
-A subcommand imports the modules that it needs when it runs. This keeps `tillstream --help` fast.
+A subcommand imports slow modules only when it runs. This keeps `tillstream --help` fast.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ supervised_option = click.option("--supervised", is_flag=True, hidden=True)
 
 
 class CommandGroup(click.Group):
-    """A group of commands that prints an expected error in one line, without a traceback."""
+    """A group of commands that reports an expected error in one line, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -131,7 +131,7 @@ def inbox(folder: str | None, to: str, key: str, supervised: bool, **options: An
 
 
 def _run_role(name: str, role: Callable[..., None], options: dict[str, Any], *, supervised: bool) -> None:
-    """Run a role. A supervised role receives its settings from the supervisor. Other roles use these options."""
+    """Run a role. A supervised role gets its settings from the supervisor, any other role from the command's options."""
     from tillstream.runtime.supervisor import ready_line, receive_settings
 
     role_settings = receive_settings() if supervised else resolve(options)[0]

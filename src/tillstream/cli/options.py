@@ -18,10 +18,10 @@ from tillstream.config.data_directory import DataDirectory, open_directory
 from tillstream.config.settings import CONFIG_VARIABLE, TOML_ONLY, Settings
 
 BASIC = ("data", "host", "ingest_port", "dashboard_port", "tls_certificate_file", "tls_key_file", "insecure")
-"""Settings that the help of `tillstream up` shows."""
+"""The most common settings. The help of `up`, `ingest` and `engine` shows those that apply to the command."""
 
 PIPE_WIDTH = 200
-"""Width of a table in a pipe or a file. The default of rich is 80 columns."""
+"""The width of a table that is written to a pipe or a file. Without it, rich would use 80 columns."""
 
 _METAVARS = {list: "A,B", dict: "NAME=VALUE,…"}
 
@@ -36,7 +36,7 @@ give_up = click.option(
     metavar="SECONDS",
     help="Stop if ingest acknowledges nothing for this time.",
 )
-"""Option of the commands that send many receipts to ingest."""
+"""The option `--give-up` of the commands that send many receipts to ingest."""
 
 key_file = click.option(
     "--key-file",
@@ -90,16 +90,16 @@ def resolve(options: dict[str, Any]) -> tuple[Settings, dict[str, str]]:
 
 
 def configure(options: dict[str, Any], role: str) -> Settings:
-    """Return the settings of a command's options, and configure logging for the role. Raises `SettingsError`."""
+    """Return the settings from a command's options, and configure logging for the role. Raises `SettingsError`."""
     resolved, _ = resolve(options)
     telemetry.configure(resolved, role)
     return resolved
 
 
 def open_configured(options: dict[str, Any], role: str, *, create: bool = False) -> tuple[Settings, DataDirectory]:
-    """Return the settings of a command's options and the open data directory, and configure logging for the role.
+    """Configure logging for the role, and open the data directory. Return the settings and the directory.
 
-    Raises `SettingsError` and `DataDirectoryError`.
+    Raises `SettingsError` or `DataDirectoryError`.
     """
     resolved = configure(options, role)
     return resolved, open_directory(resolved.data_path, create=create)
@@ -122,14 +122,17 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], title: st
 
 
 class Update(Protocol):
-    """A function that updates a progress bar. `total` is None if it is unknown. `description` replaces the title."""
+    """A function that updates a progress bar. An unknown `total` is None. `description` replaces the bar's title."""
 
     def __call__(self, done: int, total: int | None, description: str = "") -> None: ...
 
 
 @contextmanager
 def progress_bar(title: str, *, lines: bool = False, quiet: bool = False) -> Iterator[Update]:
-    """Show a bar on standard error if it is a terminal, or else, with `lines`, print a line for each tenth."""
+    """Show a progress bar on standard error, unless `quiet` is true. Yields the function that updates it.
+
+    If standard error is not a terminal, there is no bar. If `lines` is true, a line is then printed for each 10 %.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 

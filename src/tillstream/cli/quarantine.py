@@ -41,7 +41,7 @@ EXAMPLES = examples(
 
 FILTERS = {
     "reason": "Only entries with this text in a path or an error.",
-    "source": "Only entries of this format and entrance, such as json/http.",
+    "source": "Only entries of this format and entry point, such as json/http.",
     "day": "Only entries received on this day, YYYY-MM-DD.",
     "kind": "Only entries of this kind: refused, unreadable or conflict.",
 }
@@ -107,7 +107,7 @@ def list_entries(filters: dict[str, str], settled: bool, limit: int, as_json: bo
 
 @quarantine.command(epilog=EXAMPLES)
 @click.argument("entry")
-@click.option("--raw", is_flag=True, help="Write the bytes of the original, including the names of persons.")
+@click.option("--raw", is_flag=True, help="Write the bytes of the original, including personal data.")
 @as_json
 @with_settings("data")
 def show(entry: str, raw: bool, as_json: bool, **options: Any) -> None:
@@ -192,7 +192,7 @@ def open_service(settings: Settings, directory: DataDirectory) -> Iterator[Quara
 
 
 def _original(entry: str, options: dict[str, Any]) -> bytes:
-    """Return the original from the log. The service would redact the names of persons."""
+    """Read the original from the log. The quarantine service would mask personal data in it."""
     from tillstream.queries.quarantine import parse_entry_id
 
     settings, directory = open_configured(options, "quarantine")
@@ -243,7 +243,7 @@ def _describe(fault: Fault) -> str:
 
 
 def _finish(outcomes: Iterable[Outcome], done: str) -> None:
-    """Print the errors and the counts of the outcomes. Exit with `EXIT_UNRESOLVED` if an entry is not resolved."""
+    """Print the errors and counts of the outcomes, then exit with `EXIT_UNRESOLVED` if an entry was not resolved."""
     from rich.console import Console
 
     unresolved = []
