@@ -24,7 +24,7 @@ VERSION = 1
 """Version of the directory's layout and of its log."""
 
 LOCK_WAIT_S = 2.0
-"""Maximum wait for a lock. After `tillstream up` was killed, its processes release their locks within this time."""
+"""Maximum wait for a lock. If `tillstream up` is killed, its other processes release their locks within this time."""
 
 FORMAT_FILE = "format.json"
 
@@ -95,7 +95,7 @@ class DataDirectory:
     """The database during a rebuild. When the rebuild is complete, it replaces the old database."""
 
     demo_loaded = _File("demo.loaded")
-    """The date of the last day of the demo that was loaded."""
+    """The date on which the demo last loaded its past days. It exists after the first load."""
 
     store_list = _File("shops.json")
     """The list of stores. It exists after the first import."""

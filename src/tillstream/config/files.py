@@ -1,4 +1,4 @@
-"""Operations on files: atomic replacement, JSON files with a version, and files that are watched for changes."""
+"""Helpers for files: atomic replacement, JSON files with a version, and files that are watched for changes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Content = TypeVar("Content")
 Versioned = TypeVar("Versioned", bound=msgspec.Struct)
 
 Refuse = Callable[[Path, object, str], OperationalError]
-"""Creates the error for a file that cannot be used. The arguments are its path, the cause and a hint."""
+"""A function that creates the error for an unusable file from the file's path, the cause and a hint."""
 
 logger = structlog.get_logger()
 
@@ -31,7 +31,8 @@ logger = structlog.get_logger()
 def replace_file(path: Path, content: bytes, *, secret: bool = False) -> None:
     """Replace a file atomically and durably. After a crash, the file has either the old or the new content.
 
-    If `secret` is true, only the owner can read a new file, and an existing file keeps its mode and owner.
+    If `secret` is true, only its owner can read a new file, and an existing file keeps its permissions for owner and
+    group. If root writes a secret file, the owner of the existing file or of the directory owns it.
     """
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)

@@ -54,7 +54,10 @@ def address(host: str, port: int, *, tls: bool = False) -> str:
 
 
 def names_this_machine(host_header: str) -> bool:
-    """Return whether a `Host` header is an IP address or `localhost`. DNS rebinding cannot produce such a header."""
+    """Return whether a `Host` header is empty, an IP address, `localhost` or a name that ends in `.localhost`.
+
+    A page that attacks with DNS rebinding cannot send such a header, because its header contains its own domain.
+    """
     host = _PORT.sub("", host_header).strip("[]").lower()
     try:
         ip_address(host)

@@ -99,12 +99,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     engine_batch_receipts: Annotated[Positive, "maximum number of receipts in a commit of the engine"] = 10_000
     engine_interval_ms: Annotated[Positive, "minimum time between two commits of the engine"] = 300
     store_memory_bytes: Annotated[Positive, "memory limit of DuckDB for the database"] = 768 * MIB
-    engine_memory_bytes: Annotated[Positive, "memory limit of DuckDB for the folds of the engine"] = 256 * MIB
+    engine_memory_bytes: Annotated[Positive, "memory limit of DuckDB for the engine's computations"] = 256 * MIB
     quarantine_limit_bytes: Annotated[Positive, "maximum size of the quarantine; old entries are dropped"] = 256 * MIB
     live_interval_ms: Annotated[int, Meta(ge=1, le=5_000), "minimum time between two updates of the live feed"] = 600
 
     alert_silent_chain_minutes: Annotated[Count, "alert: time without a receipt in the chain's usual hours; 0: off"] = 5
-    alert_lag_seconds: Annotated[Count, "alert: delay of the figures after the acknowledged receipts; 0: off"] = 30
+    alert_lag_seconds: Annotated[
+        Count, "alert: time for which acknowledged receipts are missing from the figures; 0: off"
+    ] = 30
     alert_silent_shop_minutes: Annotated[Count, "alert: time without a receipt from an open shop; 0: off"] = 20
     alert_silent_till_minutes: Annotated[
         Count, "alert: time without a receipt from a till while its shop sells; 0: off"
@@ -131,7 +133,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def silent_shop_minutes(self) -> int:
-        """The time without a receipt after which an open store is silent. If the alert is off, it is the default."""
+        """The time without a receipt after which an open store counts as silent.
+
+        If the alert `silent_shop` is off, this is the default of its setting.
+        """
         silent_minutes: int = self.alert_silent_shop_minutes or default("alert_silent_shop_minutes")
         return silent_minutes
 
@@ -142,7 +147,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 @cache
 def _annotations() -> dict[str, Any]:
-    """Return the evaluated annotations. The evaluation is slow and every option needs it."""
+    """Return the evaluated annotations. They are cached, because the evaluation is slow and every option needs them."""
     return get_type_hints(Settings, include_extras=True)
 
 
@@ -180,7 +185,7 @@ def text(value: Any) -> str:
 
 
 def shown(name: str, value: Any) -> Any:
-    """Return the value without the broker's password."""
+    """Return the value as it may be shown: the password in `rabbitmq_url` is masked."""
     return _PASSWORD.sub(r"\1***@", value) if name == "rabbitmq_url" else value
 
 
@@ -241,7 +246,7 @@ def _convert(name: str, value: Any, origin: str) -> Any:
 
 
 def _faults(settings: Settings) -> Iterator[tuple[str, str, str]]:
-    """Yield the name, the reason and a hint for each invalid setting that has a valid type.
+    """Yield the name, the cause and a hint for each setting that has a valid type but an invalid value.
 
     The texts never contain a URL, because a URL may contain a password or a secret path.
     """
