@@ -1,4 +1,4 @@
-"""Clocks. Code reads the time only from a `Clock` that it is given, so tests can control the time."""
+"""Clocks. Code that needs the current time gets a `Clock` as an argument, so tests can control the time."""
 
 from __future__ import annotations
 

@@ -62,11 +62,11 @@ def _other_log(directory: DataDirectory, because: str, hint: str) -> DataDirecto
 def open_read_side(
     directory: DataDirectory, settings: Settings, clock: Clock, *, rebuilding: bool = False
 ) -> Iterator[ReadSide]:
-    """Open the read side of a data directory, and close it after the block.
+    """Open the read side of a data directory: log, database, engine, queries and alerts. Close it after the block.
 
-    If `rebuilding`, open the database that will replace the current one. The caller must hold the `engine` lock of
-    the directory, because only one process can open the database file. Raises `DatabaseUnavailable`,
-    `LogUnavailable` or `CatalogueError`.
+    If `rebuilding` is true, open the new database that will replace the current one. The caller must hold the
+    `engine` lock of the directory, because only one process can open the database file. Raises
+    `DatabaseUnavailable`, `LogUnavailable` or `CatalogueError`.
     """
     from tillstream.alerts.evaluator import AlertEvaluator
     from tillstream.database.duckdb.database import DuckDatabase
@@ -98,13 +98,13 @@ def open_read_side(
         queries = Queries(database, log, metrics, settings, clock, engine.failure, stores=stores, formats=formats)
         quarantine_service = LocalQuarantineService(queries, database, log, decisions, replayer, clock)
         alerts = AlertEvaluator(database, log, settings, queries.calendar, stores)
-        # Only the log on RabbitMQ has subscribers.
+        # Only the log on RabbitMQ can broadcast figures to subscribers.
         broadcast = getattr(log, "broadcast", None)
         yield ReadSide(log, database, engine, queries, alerts, metrics, quarantine_service, broadcast)
 
 
 def _ingest_address(directory: DataDirectory, settings: Settings) -> str:
-    """Return `ingest_url`, or the address of the ingest on the directory. Raises `IngestUnavailable`."""
+    """Return `ingest_url`, or the URL of the ingest that runs on the directory. Raises `IngestUnavailable`."""
     if settings.ingest_url:
         return settings.ingest_url.rstrip("/")
     holder = directory.holder("ingest")

@@ -24,11 +24,11 @@ class OperationalError(TillstreamError):
 
 
 class SettingsError(OperationalError):
-    """A setting is unknown, has the wrong type or is out of range."""
+    """The settings file cannot be read, or a setting is unknown, invalid or cannot be used."""
 
 
 class DataDirectoryError(OperationalError):
-    """The data directory is in use, has a newer version, or is not a data directory."""
+    """The data directory cannot be used, for example because another process uses it or its version is newer."""
 
 
 class PortTaken(OperationalError):
@@ -52,7 +52,7 @@ class PositionConflict(DatabaseUnavailable):
 
 
 class IngestUnavailable(OperationalError):
-    """Ingest is not running, or it accepts no receipts now."""
+    """Ingest cannot be used now: it is not running, is still starting, or accepts no receipts."""
 
 
 class StoreListError(OperationalError):
@@ -60,7 +60,7 @@ class StoreListError(OperationalError):
 
 
 class AccessError(OperationalError):
-    """API keys, the password or TLS files are required and missing, or cannot be used."""
+    """API keys, the password or the TLS files cannot be used, or are missing although they are required."""
 
 
 class UnknownMetric(TillstreamError):
@@ -87,4 +87,4 @@ class CatalogueError(SettingsError):
 
 
 class FormatError(OperationalError):
-    """A format that another package provides cannot be used."""
+    """A format that an installed package provides cannot be loaded."""

@@ -13,10 +13,10 @@ from tillstream.config.settings import Settings
 
 
 def configure(settings: Settings, role: str, stream: TextIO | None = None) -> None:
-    """Write the log lines of this process and its libraries to `stream`. The default is standard error.
+    """Send the log events of this process and its libraries to `stream`, by default standard error.
 
-    A line has a level, a time in UTC, the role and the fields of the caller. A field contains a count, a position or
-    a reason, never the content of a receipt.
+    Each line has a level, a time in UTC, the role and the fields that the caller adds. Callers must never add the
+    content of a receipt.
     """
 
     def add_role(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
