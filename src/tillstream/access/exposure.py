@@ -1,4 +1,4 @@
-"""Protection of ports that other machines can reach: TLS, and the check for keys, a password and TLS."""
+"""Protection of the ports: the TLS context, and the check that a port open to other machines is protected."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tillstream.errors import AccessError
 
 
 class MissingProtection(NamedTuple):
-    """A missing protection: its name, how to add it, and the danger without it."""
+    """A missing protection: what is missing, how to add it, and what other people can do without it."""
 
     name: str
     remedy: str
@@ -97,7 +97,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
 
 
 class _Encrypted(Exception):
-    """The key file needs a passphrase."""
+    """The file of the private key needs a passphrase."""
 
 
 def _no_passphrase() -> str:
@@ -105,7 +105,7 @@ def _no_passphrase() -> str:
 
 
 def _tls_problem(error: ssl.SSLError, key: str) -> tuple[str, str]:
-    """Return the cause and a hint."""
+    """Return the cause of a TLS error in plain words, and a hint."""
     if error.reason == "KEY_VALUES_MISMATCH":
         return f"{key} is not its key", "name a matching pair"
     if error.reason and "EE_KEY_TOO_SMALL" in error.reason:

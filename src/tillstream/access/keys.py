@@ -22,7 +22,7 @@ from tillstream.config.settings import Settings
 from tillstream.errors import AccessError
 
 KEY = re.compile(r"ts_([0-9a-f]{8})_[A-Za-z0-9_-]{43}")
-"""The text of a key: a prefix that secret scanners recognise, the id of the key, and 256 random bits."""
+"""The text of a key: a prefix that secret scanners can recognize, the id of the key, and 256 random bits."""
 
 VERSION = 1
 """The version of the key file. Files of a newer version are rejected and stay unchanged."""
@@ -126,16 +126,16 @@ def key_file(directory: DataDirectory, settings: Settings) -> Path:
 
 
 def read_keys(file: Path) -> Keys:
-    """Read the keys. A missing file has no keys. Raises `AccessError`."""
+    """Read the keys. If the file is missing, there are none. Raises `AccessError`."""
     content = read_versioned(file, _File, VERSION, _unreadable, "restore it, or remove it and make new keys")
     return Keys() if content is None else Keys.of(content.keys)
 
 
 @contextmanager
 def changing_keys(file: Path) -> Iterator[tuple[Keys, Callable[[Keys], None]]]:
-    """Lock the key file. Yields its keys and a function that replaces them.
+    """Lock the key file within the block. Yields its keys and a function that replaces them.
 
-    Raises `AccessError` and `DataDirectoryError`.
+    Raises `AccessError`, or `DataDirectoryError` if another process holds the lock.
     """
     try:
         with locked(file.parent, "keys"):
@@ -163,6 +163,6 @@ class KeyRepository(WatchedFile[Keys]):
     def _reread(self, file: Path) -> Keys:
         keys = read_keys(file)
         if self._content.by_id and not keys.by_id:
-            # A lost file must not open the ports. The command line never empties the file.
+            # A lost file must not open the ports. No command empties the file, so it was lost.
             raise _unreadable(file, "the keys are gone", "restore it; to run without keys, restart without the file")
         return keys

@@ -1,4 +1,4 @@
-"""The machine token: programs that can read the data directory need no key and no password on either port."""
+"""The machine token. With it, programs that can read the data directory need no key and no password on any port."""
 
 from __future__ import annotations
 
@@ -55,5 +55,5 @@ def authorization(directory: DataDirectory) -> dict[str, str]:
 
 
 def is_token(text: str, token: str) -> bool:
-    """Compare a text with the token in constant time. An empty token matches nothing."""
+    """Return whether the text is the token. The comparison takes constant time. An empty token matches nothing."""
     return bool(token) and compare_digest(text.encode("utf-8", "surrogatepass"), token.encode())

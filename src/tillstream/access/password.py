@@ -51,7 +51,7 @@ def create(text: str, entropy: Entropy) -> Password:
 
 
 def _digest(text: str, salt: str, cost: int, block: int, parallel: int) -> str:
-    # Systems encode some letters in different ways.
+    # Keyboards and systems encode some letters differently, such as é. NFKC makes them equal.
     normalized = unicodedata.normalize("NFKC", text).encode("utf-8", "surrogatepass")
     hashed = scrypt(normalized, salt=bytes.fromhex(salt), n=cost, r=block, p=parallel, maxmem=_MEMORY_BYTES, dklen=32)
     return hashed.hex()

@@ -35,7 +35,7 @@ TOTAL_PAUSE_S = 5
 """All addresses together may make 30 attempts, then one every 5 s."""
 
 ADDRESSES_LIMIT = 10_000
-"""The maximum number of addresses with a limit. Only the total limit applies to further addresses."""
+"""The maximum number of addresses that have their own limit. For further addresses, only the total limit applies."""
 
 _IPV6_NETWORK_BITS = 64
 _TOTAL = ""
@@ -44,7 +44,7 @@ logger = structlog.get_logger()
 
 
 class Session(Struct, frozen=True):
-    """A session. `password` is the salt of the password at login, so a new password ends every session."""
+    """A session. `password` is the salt of the password at login. A new password has a new salt and ends the session."""
 
     until_us: int
     password: str
@@ -56,7 +56,7 @@ class _File(Struct):
 
 
 class Sessions:
-    """Sessions by the digest of their random token, the oldest first. They survive a restart. Thread-safe."""
+    """All sessions, by the digest of their random token. They are stored in a file and survive a restart. Thread-safe."""
 
     def __init__(self, file: Path, clock: Clock, entropy: Entropy, hours: int) -> None:
         """`hours` is the lifetime of a session."""
@@ -84,7 +84,7 @@ class Sessions:
         return token
 
     def is_active(self, token: str, password: str) -> bool:
-        """Return whether the token has an active session that was opened with the password of this salt."""
+        """Return whether the token has an active session. `password` is the salt of the current password."""
         # The lookup is by digest, so its duration reveals nothing about a token.
         session = self._sessions.get(_digest(token))
         return session is not None and session.password == password and self._clock.now_us() < session.until_us
@@ -105,7 +105,7 @@ class Sessions:
 
 
 def _read(file: Path) -> dict[str, Session]:
-    """Read the stored sessions. Return none if the file is unreadable. Users then have to log in again."""
+    """Read the stored sessions. If the file is unreadable, there are no sessions, and users have to log in again."""
     try:
         stored = msgspec.json.decode(file.read_bytes(), type=_File)
         return stored.sessions if stored.version == VERSION else {}
@@ -140,13 +140,13 @@ class LoginAttempts:
         return 0
 
     def forgive(self, address: str) -> None:
-        """Reset the limit of the address, and do not count its last attempt in the total."""
+        """Reset the limit of the address, and remove its last attempt from the total."""
         self._total.take(_TOTAL, self._clock.now_us() / 1_000_000, -1)
         self._by_address.fill(_network(address))
 
 
 def _network(address: str) -> str:
-    """Return an IPv4 address, or the /64 network of an IPv6 address, which usually belongs to one customer."""
+    """Return the address if it is IPv4, or its /64 network if it is IPv6. One customer usually has a whole /64."""
     try:
         parsed = ip_address(address)
     except ValueError:
