@@ -13,7 +13,7 @@ from tillstream.generator.products import FIRST_HOUR, LAST_HOUR
 from tillstream.stores.model import Store, StoreList, parse_hours
 
 SALES_PER_DAY = 115
-"""Receipts of an average till in a day. The measured bakery had 230 receipts a day at two tills."""
+"""The number of receipts per day at an average till. A real bakery had 230 receipts per day at two tills."""
 
 CITY_SHARE = 0.25
 SIZE_SPREAD = 0.35
@@ -37,7 +37,7 @@ class Till:
     city: bool
 
     def share(self, hour: int) -> float:
-        """Return the share of the till's daily receipts that are in this hour of local time."""
+        """Return the share of the till's daily receipts that fall into this hour of local time."""
         if not FIRST_HOUR <= hour <= LAST_HOUR:
             return 0.0
         hours = CITY_HOURS if self.city else TOWN_HOURS
@@ -88,7 +88,7 @@ def _tills_of(store: int, tills: tuple[int, int], city_share: float) -> list[Til
 
 CITY_OPENING_HOURS = parse_hours("07:00-19:00")
 TOWN_OPENING_HOURS = parse_hours("07:00-14:00 16:00-19:00")
-"""The opening hours of a store contain all hours in which the store has receipts."""
+"""The opening hours in cities and in towns. They include every hour with receipts."""
 
 ILE, BRETAGNE, LOIRE, NORD = "Île-de-France", "Bretagne", "Pays de la Loire", "Hauts-de-France"
 RHONE, AQUITAINE, OCCITANIE, PACA = (
@@ -131,11 +131,11 @@ PLACES = (
 
 
 Site = tuple[str, str, str]
-"""Name, city and region."""
+"""The name, city and region of a store."""
 
 
 def store_list(chain: Chain) -> StoreList:
-    """Return the list of stores. Names are unique. A store has the same name in a larger chain."""
+    """Return the list of stores. Their names are unique. In a larger chain, these stores have the same names."""
     tills = Counter(till.store for till in chain.tills)
     in_city = {till.store: till.city for till in chain.tills}
     cities, towns = _sites(_quarters()), _sites([(town, town, region) for town, region in TOWNS])

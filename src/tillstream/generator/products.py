@@ -42,12 +42,12 @@ class Day(Enum):
 
 @dataclass(frozen=True)
 class DemandProfile:
-    """The relative demand for a product in each hour from 7 to 18, and on each kind of day. The average is 1."""
+    """The demand for a product, as factors of its popularity: by hour from 7 to 18, and by kind of day."""
 
     hours: tuple[float, ...]
     days: tuple[float, float, float]
     quantities: tuple[float, ...]
-    """Weights of buying 1, 2, 3… pieces."""
+    """The weights of buying 1, 2, 3, … pieces."""
 
 
 BREAD = DemandProfile((1, 1, 1, 1, 1.1, 1.1, 0.8, 0.8, 0.8, 1.1, 1.3, 1.4), (1, 1, 0.95), (61, 29, 6, 3, 0.5, 0.5))
@@ -68,7 +68,8 @@ class Product:
     """A product. VAT rates are in per mille.
 
     `price` is in cents with VAT, for a piece or a kilogram. `popularity` is the weight of the product in a random
-    choice over a week. `vat_on_site` is the VAT rate if the customer eats in the shop. If it is 0, `vat` applies.
+    choice, before the factors of `demand_profile`. `vat_on_site` is the VAT rate if the customer eats in the shop. If
+    it is 0, `vat` applies.
     """
 
     code: str

@@ -1,7 +1,7 @@
 """A receipt: its lines and payments in integer cents, and its canonical JSON.
 
-The JSON of a basket or a till is created once and used for many receipts. Amounts have the same form as on real
-receipts: `5.96`, `0.3`, `2.0`. A few receipts have amounts with the noise of binary floats: `3.3600000000000003`.
+The JSON of a basket or a till can be used for many receipts. Amounts have the same form as on real receipts: `5.96`,
+`0.3`, `2.0`. A few receipts have amounts with the rounding errors of binary floats: `3.3600000000000003`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tillstream.generator.chain import Till
 from tillstream.generator.products import CATEGORIES, Product
 
 NOISE_SHARE = 0.02
-"""Share of receipts whose amounts have the noise of binary floats."""
+"""The share of receipts whose amounts have the rounding errors of binary floats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Basket:
-    """The lines and payments of a receipt. A settlement has a payment mechanism and an amount."""
+    """The lines and payments of a receipt. Each settlement is a payment mechanism and an amount."""
 
     lines: tuple[Line, ...]
     settlements: tuple[tuple[str, int], ...]
@@ -50,7 +50,7 @@ class Basket:
 
 
 def encode_basket(basket: Basket, random: Random) -> bytes:
-    """Return the JSON of a receipt after its date: lines, totals, settlements and the closing brace."""
+    """Return the part of a receipt's JSON after the date: lines, totals, settlements and the closing brace."""
     amount = format_with_noise if random.random() < NOISE_SHARE else format_amount
     lines = ", ".join(_encode_line(number, line, amount) for number, line in enumerate(basket.lines, 1))
     settlements = ", ".join(
@@ -76,7 +76,7 @@ def _encode_line(number: int, line: Line, amount: Callable[[int], str]) -> str:
 
 
 def encode_till(till: Till) -> bytes:
-    """Return the JSON of a receipt after its number: the ids of the store, the till and the cashier."""
+    """Return the part of a receipt's JSON after the number: the ids of the store, the till and the cashier."""
     return f'", "storeID": "{till.store}", "terminalID": "{till.terminal}", "agentID": "{till.agent}", '.encode()
 
 
@@ -93,7 +93,7 @@ def format_amount(cents: int) -> str:
 
 
 def format_with_noise(cents: int) -> str:
-    """Format an amount with the noise of a binary float. The noise is less than a billionth."""
+    """Format an amount like a binary float with a rounding error. The error is less than a billionth."""
     if cents % 3 == 0 or abs(cents) < 2:
         return format_amount(cents)
     size, digits = (abs(cents), "00000000000003") if cents % 3 == 1 else (abs(cents) - 1, "99999999999997")

@@ -22,19 +22,19 @@ Progress = Callable[[Tally], None]
 
 TICK_S = 0.1
 TIMEOUT_S = 30.0
-"""Maximum wait for a response. Then the request is sent again on a new connection."""
+"""The maximum time to wait for a response. After that, the request is sent again on a new connection."""
 
 DRAIN_S = 5.0
-"""Maximum wait for the remaining responses after an interruption."""
+"""The maximum time to wait for the remaining responses after an interruption."""
 
 BACKLOG_LIMIT = 10_000
-"""Maximum number of requests that wait for a connection. A paced phase pauses at this number."""
+"""The number of requests waiting for a connection at which a paced phase pauses."""
 
 LATE_S = 1.0
-"""Maximum time by which a paced phase exceeds its duration if receipts are late."""
+"""A paced phase may exceed its duration by this time, to create receipts that are late."""
 
 RECEIPTS_PER_TICK = 64
-"""Number of receipts that a delayed phase creates before it lets other tasks run."""
+"""The number of receipts that a paced phase creates, even if it is late, before it lets other tasks run."""
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -64,7 +64,7 @@ class Report(Struct, frozen=True, kw_only=True):
 
 
 def report(tally: Tally, seed: int, seconds: float) -> Report:
-    """Return the report of a run that took this number of seconds."""
+    """Return the report of a run that took `seconds`."""
 
     def milliseconds(microseconds: int) -> float:
         return round(microseconds / 1000, 3)
@@ -177,7 +177,7 @@ class _PhaseRun:
         return Request(self._head, b"\n".join(texts), len(texts), time.perf_counter_ns())
 
     def _requests(self) -> Iterator[Request]:
-        """Yield the requests of the phase. Each request is created when a connection is free."""
+        """Yield the requests of the phase. Each is created only when the sender asks for it, as a connection is free."""
         texts = (self._phase.receipt_at(local_s) for _, local_s in self._phase.moments)
         while batch := list(islice(texts, self._phase.batch)):
             yield self._request(batch)

@@ -19,14 +19,14 @@ from tillstream.generator.products import FIRST_HOUR, LAST_HOUR, Day, Product
 from tillstream.generator.receipts import Basket, Line
 
 RETURN_SHARE = 0.0056
-"""Share of sales that are returned. The return is the next receipt after the sale."""
+"""The share of sales that are returned. The return is the next receipt after the sale."""
 
 CARD = "CB"
 CASH = "Especes"
 VOUCHER = "Titre restaurant"
 
 LINE_COUNTS = (67, 21, 8, 2.6, 0.9, 0.3, 0.2)
-"""Weights of buying 1, 2, 3… products, without additional products such as a drink."""
+"""The weights of buying 1, 2, 3, … products, without products that are added later, such as a drink."""
 
 PAIR_SHARE = 0.45
 SLICING_SHARE = 0.70
@@ -36,18 +36,18 @@ BULK_SHARE = 0.0005
 ON_SITE_SHARE = 0.10
 SPLIT_SHARE = 0.015
 CARD_SHARE = 60 / 93
-"""Share of card payments among the receipts without a meal voucher."""
+"""The share of cards among payments without a meal voucher. The others are cash."""
 
 LUNCH_HOURS = range(11, 14)
 VOUCHER_SHARE = {True: 0.15, False: 0.015}
-"""Share of receipts with a meal voucher, in lunch hours and in other hours."""
+"""The share of receipts with a meal voucher, in lunch hours (True) and in other hours (False)."""
 
 VOUCHER_CENTS = 800
 
 LOYAL_SHARE = 0.2
 CUSTOMERS = 250_000
 POOL_BASKETS = 512
-"""Number of baskets in the pool for each hour and kind of day."""
+"""The number of baskets in the pool for each hour and kind of day."""
 
 DAY_S = 86_400
 
@@ -94,7 +94,7 @@ def _choose_quantity(random: Random, product: Product) -> int:
 
 
 def _choose_count(random: Random, weights: Sequence[float]) -> int:
-    """Return a random number from 1. The first weight is the weight of 1."""
+    """Return 1, 2, 3, … at random. `weights` has the weight of each number, beginning with 1."""
     return random.choices(range(1, len(weights) + 1), weights)[0]
 
 
@@ -139,7 +139,7 @@ def sample_open_tills(chain: Chain, random: Random, local_s: int) -> tuple[Day, 
 
 
 def sample_around_the_clock(chain: Chain, random: Random, local_s: int) -> tuple[Day, int, int]:
-    """Choose the current hour and any till. At night, choose an hour of the day that depends on the minute."""
+    """Choose the current hour and any till. Outside the opening hours, choose an hour that depends on the minute."""
     hour = hour_of(local_s)
     if not FIRST_HOUR <= hour <= LAST_HOUR:
         hour = FIRST_HOUR + local_s % 3600 * (LAST_HOUR - FIRST_HOUR + 1) // 3600
@@ -178,7 +178,10 @@ def _encoded_basket(random: Random, day: Day, hour: int) -> tuple[Basket, bytes]
 
 
 class Sales:
-    """A random sequence of sales and returns. Receipt numbers begin with `name`. Without a pool, baskets are new."""
+    """A random sequence of sales and returns. Receipt numbers begin with `name`.
+
+    Baskets come from the pool. Without a pool, a new basket is created for each sale.
+    """
 
     def __init__(self, chain: Chain, sampler: Sampler, random: Random, name: str, pool: BasketPool | None) -> None:
         self._chain = chain
@@ -226,7 +229,7 @@ class DailySales:
         self._sales_of = lru_cache(maxsize=1)(self._create)
 
     def receipt_at(self, local_s: int) -> bytes:
-        """Return the JSON of the next receipt of a day. All receipts of a day must be requested before the next day."""
+        """Return the JSON of the next receipt of a day. Request all receipts of a day before those of the next day."""
         return self._sales_of(local_s // DAY_S).receipt_at(local_s)
 
     def _create(self, day: int) -> Sales:

@@ -36,17 +36,17 @@ Moment = tuple[float, int | None]
 DEFAULT_RATE = 1.5
 LIVE_RATE = 4.0
 FRESH_RATE_LIMIT = 200.0
-"""Maximum rate at which every receipt gets a new basket. At higher rates, baskets come from a pool."""
+"""The maximum rate per second at which every sale gets a new basket. At higher rates, baskets come from a pool."""
 
 FULL_POOL_COUNT = 10_000
-"""Minimum number of receipts in a burst for which the whole pool is created in advance."""
+"""A burst with at least this number of receipts creates the whole pool in advance."""
 
 BACKFILL_BATCH = 1000
 SINGLE_CONNECTIONS = 64
 BATCH_CONNECTIONS = 4
 
 WEATHER = 0.05
-"""Standard deviation of the number of receipts in a day, relative to the expected number."""
+"""The standard deviation of the number of receipts in a day, relative to the expected number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +123,10 @@ class _Planner:
         self._start_s = None if options.start is None else local_second(options.start)
 
     def backfill(self, days: int) -> Phase:
-        """Return a phase with this number of days from the start date, or by default with past days until now."""
+        """Return a phase with `days` days from the start date.
+
+        Without a start date, the phase has the last `days` days, and today until now.
+        """
         if self._start_s is None:
             until_s = self._now_s()
             from_s = until_s // DAY_S * DAY_S - days * DAY_S
@@ -158,7 +161,10 @@ class _Planner:
         )
 
     def burst(self, size: int) -> Phase:
-        """Return a phase whose receipts are all due at once. From a start date, a till has one receipt per minute."""
+        """Return a phase whose receipts are all due at once.
+
+        With a start date, receipts get dates from then on, with one receipt per till and minute on average.
+        """
         count = size if self._options.count is None else min(size, self._options.count)
         if count >= FULL_POOL_COUNT:
             self._pool.fill()
@@ -178,7 +184,7 @@ class _Planner:
         options = self._options
         rate = options.rate or (LIVE_RATE if options.live else DEFAULT_RATE)
         random = Random(f"{options.seed} gaps")
-        # Live sales have the current date. If a phase with past days came first, it used the start date.
+        # Live sales have the current date. After a phase with past days, the start date is already used.
         start_s = None if options.live or options.backfill_days else self._start_s
 
         def gap() -> float:
@@ -234,7 +240,7 @@ class _Planner:
 
 @lru_cache(maxsize=1)
 def local_second_at(second: int, zone: ZoneInfo) -> int:
-    """Return the local time in seconds since 1970 at a second since 1970 in UTC."""
+    """Convert a UTC time to the local time of a zone. Both are in seconds since 1970."""
     return local_second(datetime.fromtimestamp(second, zone))
 
 
@@ -252,9 +258,10 @@ def spaced(gap: Callable[[], float], start_s: int | None) -> Iterator[Moment]:
 
 
 def trading_day(chain: Chain, seed: int, day_s: int, from_s: int, until_s: int) -> Iterator[int]:
-    """Yield the local times of the receipts of a day in seconds. They are at least `from_s` and less than `until_s`.
+    """Yield the local times of a day's receipts in seconds since 1970, from `from_s` until before `until_s`.
 
-    `day_s` is midnight. For a seed, a smaller `until_s` only removes the last receipts.
+    `day_s` is the midnight at which the day begins. With the same seed, a smaller `until_s` removes the last receipts
+    and changes no others.
     """
     random = Random(f"{seed} hours {day_s}")
     weekday = weekday_of(day_s)

@@ -229,7 +229,7 @@ class Inbox:
         _log_outcome(path.name, target, outcome)
 
     def _report_problem(self, name: str, reason: str, *, traceback: bool = False) -> None:
-        """Log a problem with a file or the folder, unless it is the same as last time. Delays the next import attempt."""
+        """Log a problem with a file or the folder, unless it is the same as last time. Delays the next attempt."""
         if self._problems.get(name, ("", 0))[0] != reason:
             logger.warning("inbox.problem", reason=reason, retry_s=RETRY_US // 1_000_000, exc_info=traceback)
         self._problems[name] = reason, self._clock.now_us() + RETRY_US

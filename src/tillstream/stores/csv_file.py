@@ -15,7 +15,7 @@ from tillstream.stores.model import HOURS_HINT, HoursError, Opening, Store, Stor
 
 COLUMNS = ("id", "name", "city", "region", "hours", "zone", "tills")
 ID_LENGTH = 128
-"""Maximum number of characters in an id. The store id of a receipt has the same limit."""
+"""The maximum number of characters in an id. The store id of a receipt has the same limit."""
 
 TEXT_LENGTH = 200
 STORES_LIMIT = 100_000
@@ -36,7 +36,7 @@ class Fault(Struct, frozen=True):
 
 
 class InvalidStoreList(TillstreamError):
-    """The file is not a valid list of stores. The faults are in the order of their lines."""
+    """The file is not a valid list of stores. `faults` has all faults that were found."""
 
     def __init__(self, *faults: Fault) -> None:
         self.faults = faults
@@ -44,9 +44,9 @@ class InvalidStoreList(TillstreamError):
 
 
 def read(data: bytes) -> StoreList:
-    """Read a CSV file in UTF-8. The first line names the columns. The separator is `,` or `;`.
+    """Read the list from the content of a CSV file in UTF-8. Raises `InvalidStoreList`.
 
-    Raises `InvalidStoreList`.
+    The first line names the columns. The separator is `,` or `;`.
     """
     rows = _rows(data)
     first_line, header = next(rows, (1, []))

@@ -1,6 +1,6 @@
-"""A store and the list of stores: name, address, opening hours, time zone and number of tills.
+"""A store and the list of stores: name, city, region, opening hours, time zone and number of tills.
 
-Opening hours have a text form such as `Mo-Sa 07:00-19:30; Su 07:00-13:00`.
+Opening hours can be written as text, such as `Mo-Sa 07:00-19:30; Su 07:00-13:00`.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class StoreList:
         self.by_id: Mapping[str, Store] = dict(stores or {})
 
     def get(self, store_id: str) -> Store:
-        """Return the store with this id. If the list does not contain the store, the other fields are unknown."""
+        """Return the store with this id. If it is not in the list, return a store with only this id."""
         return self.by_id.get(store_id) or Store(store_id)
 
     def title(self, store_id: str) -> str:
@@ -95,10 +95,10 @@ class HoursError(TillstreamError):
 
 
 def parse_hours(text: str) -> tuple[Opening, ...]:
-    """Return the opening hours of a week, ordered by weekday and time. An empty text gives none.
+    """Parse the opening hours of a week. Returns them in the order of weekday and time, or nothing for an empty text.
 
     A semicolon separates parts. A space or a comma separates the spans of a part. A part without weekdays applies to
-    all of them. Raises `HoursError`.
+    every weekday. Raises `HoursError`.
     """
     week: dict[int, tuple[Opening, ...]] = {}
     for part in filter(None, map(_normalize, text.split(";"))):
@@ -148,7 +148,7 @@ def _parse_days(text: str) -> list[int]:
 
 
 def format_hours(openings: Sequence[Opening]) -> str:
-    """Format opening hours of whole minutes for `parse_hours`. Days with equal hours share a part."""
+    """Return opening hours as text for `parse_hours`, accurate to the minute. Days with equal hours share a part."""
     days: dict[str, list[int]] = {}
     for day, of_day in groupby(sorted(openings, key=_order), key=lambda opening: opening.weekday):
         days.setdefault(" ".join(map(_format_span, of_day)), []).append(day)
@@ -165,7 +165,7 @@ def _format_span(opening: Opening) -> str:
 
 
 def _format_days(days: Sequence[int]) -> str:
-    """Format weekdays for `parse_hours`. Consecutive days become a range."""
+    """Return weekdays as text for `parse_hours`. Consecutive days become a range."""
     ranges: list[list[int]] = []
     for day in days:
         if ranges and ranges[-1][-1] == day - 1:
