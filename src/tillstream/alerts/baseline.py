@@ -18,9 +18,10 @@ _CACHED_DAYS = 3
 
 @dataclass(slots=True)
 class HourlyBaseline:
-    """The numbers of receipts in each hour of the day, summed over `weeks` past weeks.
+    """The number of receipts in each hour of the day, summed over the past weeks.
 
-    The baseline of a product has numbers of lines instead. `last` is the latest of the past days with a receipt.
+    The baseline of a product has the number of lines instead. `weeks` is the number of weeks with sales of the store, or
+    of the chain for a product. `last` is the last of the past days with a receipt. `title` is the name of a product.
     """
 
     weeks: int
@@ -38,7 +39,7 @@ class HourlyBaseline:
         return total / self.weeks
 
     def add(self, row: Row) -> None:
-        """Add the receipts of one hour."""
+        """Add a row with the receipts of one hour."""
         self.last = max(self.last, row["last"])
         self.receipts[row["hour"]] += row["receipts"]
 
@@ -73,12 +74,12 @@ class StoreBaseline(HourlyBaseline):
         return any(self._is_usual(hour) for hour in range(24) if self._index(hour) >= self._index(local.hour))
 
     def first_hours(self, count: int) -> tuple[Decimal, int]:
-        """Return the revenue and the receipts of the first hours of the business day, summed over the weeks."""
+        """Return the revenue and receipts of the first `count` hours of the business day, summed over the weeks."""
         hours = [hour for hour in range(24) if self._index(hour) < count]
         return sum((self.revenue[hour] for hour in hours), Decimal(0)), sum(self.receipts[hour] for hour in hours)
 
     def _index(self, hour: int) -> int:
-        """The position of an hour in the business day, from 0."""
+        """Return the position of an hour in the business day, counted from 0."""
         return (hour - self.first_hour) % 24
 
     def _is_usual(self, hour: int) -> bool:
@@ -92,9 +93,9 @@ class StoreBaseline(HourlyBaseline):
 
 @dataclass(slots=True)
 class Baseline:
-    """The baselines for one business day, from `receipts` past receipts.
+    """The baselines of the chain, its stores and its products for one business day.
 
-    `chain` is None if there are no sales on the same weekday in the past weeks.
+    `receipts` is the number of past receipts that they include. `chain` is None if there are no such receipts.
     """
 
     receipts: int
@@ -106,8 +107,8 @@ class Baseline:
 class Baselines:
     """Reads baselines and caches the baselines of the last few business days.
 
-    A baseline is read once, and again if its number of receipts changes by more than one percent, for example because
-    past sales were imported.
+    A baseline is read once. It is read again if its number of receipts changes by more than one percent, for example
+    after an import of past sales.
     """
 
     def __init__(self, first_hour: int) -> None:
@@ -136,7 +137,7 @@ class Baselines:
         return Baseline(receipts, chain, stores, _products(reader, condition, chain.weeks))
 
     def _by_store(self, reader: Reader, condition: str, store: str) -> dict[str, StoreBaseline]:
-        """Return baselines by store. `store` is an SQL expression, and `condition` selects the past days."""
+        """Return a baseline for each value of the SQL expression `store`. `condition` selects the past days."""
         rows = reader.query(
             f"""SELECT {store} AS store, count(DISTINCT day) AS weeks, max(day) AS last
             FROM {metric_table("sales_by_store")} WHERE {condition} GROUP BY 1"""
@@ -156,7 +157,7 @@ class Baselines:
 
 
 def _add_tills(reader: Reader, condition: str, stores: dict[str, StoreBaseline]) -> None:
-    # A metric by till and hour would cost more than this query of the stored receipts once a day.
+    # This query reads all receipts of the past days, but only about once a day. A metric by till and hour costs more.
     rows = reader.query(
         f"""SELECT store, till, CAST(extract(hour FROM sold_local) AS INTEGER) AS hour, count(*) AS receipts,
             max(day) AS last

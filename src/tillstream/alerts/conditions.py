@@ -1,7 +1,7 @@
 """The conditions of the alert rules. A condition is a function with the name of its rule.
 
-It computes the figure of the rule from the context. It yields a finding for each store, till or product, or one finding
-for the whole chain.
+It computes the figure of its rule from the context, and yields a finding for each store, till or product, or one
+finding for the whole chain.
 """
 
 from __future__ import annotations
@@ -202,9 +202,9 @@ def _is_near(context: AlertContext, rule: Rule, figure: int | Decimal) -> bool:
 
 
 def _silent_minutes(context: AlertContext, last: datetime, allowed: int) -> tuple[int, datetime]:
-    """Return the number of full minutes without receipts since `last`, and the time from which they count.
+    """Return the number of full minutes without receipts since `last`, and the time from which they are counted.
 
-    If the chain fell silent less than `allowed` minutes after `last`, the minutes count from the end of that silence.
+    If the whole chain fell silent within `allowed` minutes after `last`, they are counted from the end of its silence.
     """
     silence = context.silence
     if silence and last < silence.until and silence.since - last < allowed * MINUTE:
@@ -213,13 +213,16 @@ def _silent_minutes(context: AlertContext, last: datetime, allowed: int) -> tupl
 
 
 def _is_expected(baseline: HourlyBaseline, zone: ZoneContext) -> bool:
-    """Return whether sales are expected today, because there were some on the last of the past weekdays."""
+    """Return whether the baseline has sales on the last of the past days on which the chain sold anything.
+
+    If it has none, the store, till or product may be gone, so no sales are expected today.
+    """
     chain = zone.baseline.chain
     return chain is not None and baseline.last == chain.last
 
 
 def _opened(context: AlertContext, store_id: str, zone: ZoneContext) -> datetime | None:
-    """Return the time (UTC) at which the store opened, or None if it is closed.
+    """Return the time (UTC) at which the store opened, or None if it is closed now.
 
     A store without opening hours counts as open in its usual hours.
     """
@@ -240,21 +243,21 @@ def _sells_later(context: AlertContext, store_id: str, zone: ZoneContext) -> boo
 
 
 def _share_of_baseline(baseline: HourlyBaseline, receipts: int, zone: ZoneContext) -> float:
-    """Return the receipts of a store today as a share of its baseline up to now, at most 1."""
+    """Return today's receipts of a store as a share of the receipts that its baseline has up to now, at most 1."""
     begin = zone.local.replace(minute=0, second=0, microsecond=0) - zone.hours * HOUR
     usual = baseline.expected(begin, zone.local)
     return min(1.0, receipts / usual) if usual else 1.0
 
 
 def _percent(part: int | Decimal, whole: int | Decimal) -> Decimal:
-    """Return the percentage, rounded down to a tenth so that it never reaches a threshold too early."""
+    """Return `part` as a percentage of `whole`, rounded down to a tenth so that it never reaches a threshold early."""
     if not whole:
         return Decimal(0)
     return (Decimal(part) * 100 / Decimal(whole)).quantize(_TENTH, ROUND_FLOOR)
 
 
 def _share(name: str, part: int, receipts: int) -> tuple[Decimal, Values]:
-    """Return the percentage of some receipts, and the values of its alert."""
+    """Return `part` as a percentage of `receipts`, and the values of the alert. `name` is the name of `part` in them."""
     percent = _percent(part, receipts)
     return percent, {"percent": str(percent), name: part, "receipts": receipts}
 

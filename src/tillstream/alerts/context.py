@@ -35,9 +35,10 @@ class ChainSilence(NamedTuple):
 
 @dataclass(slots=True)
 class StoreSales:
-    """The sales of one store today. Times are UTC. `recent` and `anomalies` are numbers of receipts of the last hour.
+    """The sales of one store today. Times are UTC.
 
-    `tills` has the time of the last receipt of each till.
+    `recent` is the number of receipts that arrived in the last hour, and `anomalies` is the number of those with an
+    anomaly. `last` is the time of the last receipt, and `tills` has the time of the last receipt of each till.
     """
 
     receipts: int = 0
@@ -63,15 +64,15 @@ class ZoneContext:
     revenue: dict[str, Decimal]
 
     def utc(self, local: datetime) -> datetime:
-        """Return the UTC time at a local time."""
+        """Convert a local time to UTC."""
         return local.replace(tzinfo=self.zone).astimezone(UTC).replace(tzinfo=None)
 
     def local_time(self, instant: datetime) -> datetime:
-        """Return the local time at a UTC time."""
+        """Convert a UTC time to local time."""
         return instant.replace(tzinfo=UTC).astimezone(self.zone).replace(tzinfo=None)
 
     def opened(self, baseline: StoreBaseline | None) -> datetime | None:
-        """Return the time (UTC) at which the usual hours began, or None if it is not a usual hour now."""
+        """Return the time (UTC) at which the usual hours around now began, or None if now is not in usual hours."""
         opened = baseline.opened(self.local) if baseline else None
         return None if opened is None else self.utc(opened)
 
@@ -82,7 +83,7 @@ class ZoneContext:
 
 @dataclass(slots=True)
 class AlertContext:
-    """All data that the conditions use. The figures are complete up to `moment` (UTC).
+    """All data that the conditions use. It is complete up to `moment` (UTC).
 
     `products` has the time of the last receipt with each product.
     """
@@ -111,7 +112,7 @@ class AlertContext:
         return set(self.sales).union(*(zone.baseline.stores for zone in self.zones.values()))
 
     def receipts_since(self, local: datetime) -> int:
-        """Return the number of receipts of the chain since a local time of today, by full minutes."""
+        """Return the chain's number of receipts in the minutes that began at or after a local time of today."""
         [row] = self.reader.query(
             f"SELECT sum(receipts) AS receipts FROM {metric_table('sales_by_minute')} WHERE day = ? AND minute >= ?",
             [self.chain.day, local],
@@ -155,7 +156,7 @@ class AlertContexts:
 
 
 def _add_sales(context: AlertContext) -> None:
-    """Add the sales of each store by time of arrival, because a till's clock may be wrong."""
+    """Add the sales of each store. Their times are times of arrival, because a till's clock may be wrong."""
     days = sorted({zone.day for zone in context.zones.values()})
     recent = context.moment - HOUR
     rows = context.reader.query(

@@ -128,7 +128,7 @@ class AlertEvaluator:
 
 
 def _order(finding: Finding) -> tuple[int, int | Decimal, str]:
-    """Return a sort key that puts the worst finding first."""
+    """Return a sort key that puts the findings of the worst rule first, and its highest figure before the others."""
     return _ORDER[finding.rule.name], -finding.figure, finding.subject
 
 
@@ -144,7 +144,7 @@ class LagMeter:
         self._notes: list[tuple[int, int]] = []
 
     def measure(self, reader: Reader, log: Log, now_us: int) -> Lag:
-        """Return the lag of the figures. It may be too short by the interval between two measurements."""
+        """Return the lag of the figures. Its seconds may be too few by the interval between two measurements."""
         records, lag = int(reader.query("SELECT records FROM state")[0]["records"]), log.lag()
         if len(self._notes) >= _LAG_NOTES:
             self._notes = self._notes[::2]

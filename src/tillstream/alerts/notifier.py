@@ -23,16 +23,16 @@ from tillstream.config.settings import Settings
 from tillstream.queries.serialization import zulu
 
 QUEUE_LIMIT = 1_000
-"""The maximum number of events in the queue. The oldest of them is dropped first."""
+"""The maximum number of events in the queue. If the queue is full, a new event replaces the oldest."""
 
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
-"""The pauses between two attempts. The last pause repeats."""
+"""The pauses between the attempts to post an event. The last pause repeats."""
 
 MAX_AGE_S = 3_600.0
 """The age at which an event is dropped."""
 
 WARNING_INTERVAL_S = 600.0
-"""The minimum interval between two log events about failures."""
+"""The minimum interval between two warnings in the log about failures."""
 
 logger = structlog.get_logger()
 
@@ -40,9 +40,9 @@ logger = structlog.get_logger()
 class Notifier:
     """Sends an event for each alert that fires or clears.
 
-    `active` returns the active alerts, `send` accepts the events, and `page` returns the address of the page for links.
-    `state_file` has the reported alerts. After a restart, an alert that is still active is not reported again. An alert
-    that cleared in the meantime is reported after `GRACE_S`, because silence fires no alerts before that.
+    `active` returns the active alerts, `send` queues an event, and `page` returns the URL of the dashboard for links.
+    `state_file` stores the reported alerts. After a restart, an alert that is still active is not reported again. An
+    alert that cleared in the meantime is reported after `GRACE_S`, because the rules about silence start only then.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Notifier:
             self.check()
 
     def check(self) -> None:
-        """Report the changes since the last check. Only the first of several consecutive failures is logged."""
+        """Report the alerts that fired or cleared since the last check. Of consecutive failures, only the first is logged."""
         try:
             active = {(alert.rule, alert.subject, alert.since): alert for alert in self._active()}
         except Exception as error:  # noqa: BLE001 - the notifier must survive any failure
@@ -144,7 +144,7 @@ class Webhook:
         self._closing = Event()
         self._dropped = 0
         self._warned_s: float | None = None
-        # A receiver that hangs must not delay the end of the process, so this is a daemon thread.
+        # This is a daemon thread, so a receiver that hangs does not delay the end of the process.
         self._thread = Thread(target=self._run, name="webhook", daemon=True)
         self._thread.start()
 
@@ -157,7 +157,7 @@ class Webhook:
         self._queue.put(_QueuedEvent(msgspec.json.encode(event), self._now()))
 
     def close(self, timeout_s: float = 1.0) -> None:
-        """Stop the thread after its current attempt. Returns at the latest after the time-out."""
+        """Stop the thread after its current attempt, and wait for its end for at most `timeout_s` seconds."""
         self._closing.set()
         self._queue.put(None)
         self._thread.join(timeout_s)

@@ -19,7 +19,7 @@ WEEKS = 4
 EXPECTED_RECEIPTS = 10
 """The minimum number of expected receipts for the rules about silence.
 
-If ten receipts are expected, none arrive by chance 1 in 22,000 times."""
+If ten receipts are expected, the probability that none arrives by chance is 1 in 22,000."""
 
 PACE_RECEIPTS = 100
 """The minimum number of expected receipts for the rule `below_pace`."""
@@ -37,7 +37,7 @@ INTERVAL_S = 10
 """The minimum interval between two evaluations."""
 
 GRACE_S = 120
-"""The time after a start in which silence fires no alerts, because tills still send receipts that they stored."""
+"""The time after a start during which silence fires no alerts, because tills still send receipts that they stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class Rule:
     """A rule fires an alert when its figure reaches the threshold.
 
     The threshold is the value of `setting`, and 0 disables the rule. `figure`, `unit` and `help` are texts for people.
-    `values` has the names of an alert's values. While an alert of this rule is active, the rules in `covers` do not
-    fire, because each store would have the same alert.
+    `values` has the names of the values in its alerts. While an alert of this rule is active, the rules in `covers` do
+    not fire, because they would repeat it for each store, till or product.
     """
 
     name: str

@@ -77,13 +77,16 @@ COLUMNS: dict[Source, tuple[str, ...]] = {
     "lines": ("gross", "net", "tax", "items", "is_line", "quantity", "description", "sold_local"),
     "settlements": ("amount", "sold_local"),
 }
-"""The columns that a measure can aggregate, by source. `tillstream.receipt.normalization` defines them."""
+"""The columns that a measure can aggregate, by source.
+
+`DERIVED` defines some of them. The others are columns of the tables in `tillstream.receipt.normalization`.
+"""
 
 DERIVED = {
     "refund": "CASE WHEN gross < 0 THEN gross ELSE 0 END",
     "is_refund": "CASE WHEN gross < 0 THEN 1 ELSE 0 END",
 }
-"""The SQL of columns that are computed from stored columns."""
+"""The SQL of the columns that are not stored, but computed from stored columns."""
 
 _COLUMN_KINDS: dict[str, Kind] = {
     **dict.fromkeys(("gross", "net", "tax", "amount", "refund"), "money"),
@@ -245,7 +248,7 @@ def metric_columns(metric: Metric, digits: int) -> dict[str, str]:
 
 
 def metric_table(name: str) -> str:
-    """Return the name of the table or view of a metric. No other table has such a name."""
+    """Return the name of the table or view of a metric. Only metrics have names with this prefix."""
     return f"metric_{name}"
 
 
@@ -259,7 +262,7 @@ def aggregate(metric: Metric, digits: int, where: str = "true") -> str:
 def merge(metric: Metric, parts: str, digits: int) -> str:
     """Return a query that merges partial results into one row for each combination of keys.
 
-    `parts` is a query for rows that `aggregate` made.
+    `parts` is a query for the partial results, which are rows of `aggregate`.
     """
     keys = {key.name: key.name for key in metric.keys}
     measures = {measure.name: f"{measure.merge}({measure.name})" for measure in metric.measures}

@@ -14,7 +14,7 @@ NOT_MEASURED = -1
 def bucket(milliseconds: str) -> str:
     """Return the SQL that computes the bucket of a delay. `milliseconds` is an SQL expression that may be null.
 
-    The upper bound of a bucket is 2^(bucket/4) ms. Bucket 0 has all delays up to 1 ms.
+    The upper bound of bucket `n` is 2^(n/4) ms. Bucket 0 contains all delays up to 1 ms.
     """
     return (
         f"CASE WHEN {milliseconds} IS NULL THEN {NOT_MEASURED} WHEN {milliseconds} <= 1 THEN 0 "
@@ -30,7 +30,7 @@ def bound_ms(number: float) -> float:
 def average_ms(rows: Sequence[Mapping[str, Any]], column: str) -> float:
     """Return the average delay in milliseconds, or 0 if no delay is known.
 
-    Each row has a bucket in `column` and its number of `receipts`. All delays of a bucket count as its middle.
+    Each row has a bucket in `column` and its number of `receipts`. Every delay counts as the middle of its bucket.
     """
     measured = [row for row in rows if row[column] != NOT_MEASURED]
     total = sum(int(row["receipts"]) for row in measured)
