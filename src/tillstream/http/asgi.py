@@ -36,9 +36,13 @@ async def serve(
     stopping: Callable[[], None],
     limit_s: float,
 ) -> None:
-    """Serve the application until `stop` is set, as `tillstream.http.server.serve` does."""
+    """Serve the application until `stop` is set, as `tillstream.http.server.serve` does.
+
+    One IP address gets at most half of the connections.
+    """
     adapter = _Adapter(app, listener, settings)
-    connections = Connections(adapter, settings, MemoryBudget(settings.pending_limit_bytes), clock)
+    budget = MemoryBudget(settings.pending_limit_bytes)
+    connections = Connections(adapter, settings, budget, clock, address_limit=max(1, settings.connection_limit // 2))
     try:
         await server.serve(
             connections, listener, settings, name=name, stop=stop, ready=ready, stopping=stopping, limit_s=limit_s

@@ -51,6 +51,11 @@ class Connection(RequestReader, asyncio.Protocol):
         self._disconnected: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
 
+    @property
+    def address(self) -> str:
+        """The IP address of the client. It is empty if the client disconnected early."""
+        return self.client[0] if self.client else ""
+
     # -- callbacks of the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from email.utils import formatdate
@@ -51,8 +52,13 @@ class Connections:
         budget: MemoryBudget,
         clock: Clock,
         on_response: Callable[[int], None] = lambda _status: None,
+        *,
+        address_limit: int | None = None,
     ) -> None:
-        """`budget` limits the memory of large bodies. `on_response` is called with the status of each response."""
+        """`budget` limits the memory of large bodies. `on_response` is called with the status of each response.
+
+        `address_limit` is the maximum number of connections from one IP address. None sets no such limit.
+        """
         self.app = app
         self.budget = budget
         self.on_response = on_response
@@ -62,7 +68,9 @@ class Connections:
         self.body_timeout_s = settings.body_timeout_ms / 1_000
         self.closing = False
         self._limit = settings.connection_limit
+        self._address_limit = address_limit or self._limit
         self._open: set[Connection] = set()
+        self._by_address: Counter[str] = Counter()
         self._all_closed = asyncio.Event()
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -74,13 +82,17 @@ class Connections:
         self.date_line = f"date: {formatdate(self._clock.now_us() // 1_000_000, usegmt=True)}\r\n".encode()
 
     def add(self, connection: Connection) -> bool:
-        """Add a connection. Return False if there are more connections than the limit."""
+        """Add a connection. Return False if there are more connections than a limit."""
         self._open.add(connection)
-        return len(self._open) <= self._limit
+        self._by_address[connection.address] += 1
+        return len(self._open) <= self._limit and self._by_address[connection.address] <= self._address_limit
 
     def remove(self, connection: Connection) -> None:
         """Remove a closed connection."""
         self._open.discard(connection)
+        self._by_address[connection.address] -= 1
+        if not self._by_address[connection.address]:
+            del self._by_address[connection.address]
         if self.closing and not self._open:
             self._all_closed.set()
 

@@ -55,6 +55,18 @@ def get(version: str = "1.1", method: str = "GET", path: str = "/") -> bytes:
     return f"{method} {path} HTTP/{version}\r\nhost: x\r\nconnection: close\r\n\r\n".encode()
 
 
+def test_one_address_gets_half_of_the_connections_and_others_still_get_in() -> None:
+    with asgi_server(sending(starting(), part(b"ok")), connection_limit=4) as server:
+        kept = [server.connect() for _ in range(2)]
+        assert [each.request("GET", "/").status for each in kept] == [200, 200]
+        assert server.connect().answer().status == 503
+        with socket.create_connection(("127.0.0.1", server.port), 10, source_address=("127.0.0.2", 0)) as other:
+            other.sendall(get())
+            assert other.makefile("rb").readline().split()[1] == b"200"
+        kept[0].close()
+        wait_until(lambda: httpx.get(server.address).status_code == 200, "the address may connect again")
+
+
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] != "http":
         raise NotImplementedError
