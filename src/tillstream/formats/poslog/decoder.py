@@ -119,7 +119,7 @@ class PoslogDecoder(Decoder):
             yield from self.decode_records(reader)
 
     def decode_records(self, reader: XmlRecordReader) -> Iterator[Decoded]:
-        """Decode the transactions of a document. The caller has called `root` of the reader."""
+        """Decode the transactions of a document. The caller must have called `reader.root()`."""
         found = False
         for record in reader.records(RECORD):
             found = True
@@ -134,7 +134,7 @@ class PoslogDecoder(Decoder):
             return Unreadable(error.faults, record.original, record.where)
 
     def _decode_transaction(self, record: XmlRecord) -> Decoded:
-        """Raises `DecodeError`."""
+        """Decode a transaction. Raises `DecodeError` if one of its amounts is invalid."""
         transaction = record.element
         _remove_namespace(transaction)
         retail = transaction.find(_SALE)
@@ -152,7 +152,7 @@ class PoslogDecoder(Decoder):
         return Record(encode(body), record.original, day)
 
     def _header(self, transaction: Element, sale: Sale, day: str) -> dict[str, Any]:
-        """Return the fields that identify the receipt."""
+        """Return the fields of the receipt itself: its number, store, till, cashier, date and currency."""
         # In version 6, the store is in `BusinessUnit/UnitID`.
         store = _first_text(transaction, ("RetailStoreID", "BusinessUnit/UnitID", "BusinessUnit"))
         number = _first_text(transaction, ("SequenceNumber", "TransactionID"))
@@ -185,7 +185,7 @@ def _first_text(transaction: Element, paths: Sequence[str]) -> str:
 
 
 def _remove_namespace(transaction: Element) -> None:
-    """Remove the namespace of the transaction from its tags. Tags of other namespaces still start with `{`."""
+    """Remove the namespace of the transaction from its tags. All other tags then start with `{`."""
     namespace = transaction.tag.removesuffix(RECORD)
     if namespace:
         for element in transaction.iter():
@@ -203,7 +203,7 @@ def _business_day(element: Element | None) -> str:
 
 
 def _status(attributes: Mapping[str, str]) -> str:
-    """Return the kind of a skip, such as `voided transaction`, for a transaction that does not count as a sale."""
+    """Return why a transaction is no sale, such as `voided transaction`, or an empty text if it is one."""
     for name, value in attributes.items():
         if name in _FLAGS and is_true(value):
             return _FLAGS[name]

@@ -37,9 +37,9 @@ class Line:
     tax: Decimal = ZERO
     taxable: bool = True
     price_change: Decimal = ZERO
-    """A discount, which is negative, or a surcharge. `amount` may include it."""
+    """A discount, which is negative, or a surcharge, which is positive. `amount` may include it."""
     is_discount: bool = False
-    """Whether the line is a discount or a reward, and not a sold or returned item."""
+    """Whether the line is a discount or a reward rather than a sold or returned item."""
 
 
 class Tax(NamedTuple):
@@ -59,7 +59,7 @@ class Totals(NamedTuple):
 
 
 class _Interpretation(NamedTuple):
-    """An interpretation of the lines. The flags say which lines and price changes count, and if amounts include tax."""
+    """An interpretation of the lines. The flags say which lines and price changes count, and whether amounts include tax."""
 
     lines_total: Decimal
     discount_lines: bool
@@ -91,7 +91,7 @@ def is_true(text: str) -> bool:
 
 
 def is_voided(element: Element) -> bool:
-    """Whether an element is voided."""
+    """Whether a flag of the element says that it is voided, cancelled or deleted."""
     return any(is_true(element.attrib[name]) for name in _VOIDED.intersection(element.attrib))
 
 
@@ -101,7 +101,7 @@ def is_refund(element: Element) -> bool:
 
 
 def read_tax(element: Element) -> Tax:
-    """Read a `Tax` element. Raises `DecodeError`."""
+    """Read a `Tax` element. Raises `DecodeError` if an amount is invalid."""
     value = parse_amount("Tax", child_text(element, "Amount") or "0")
     percent = child_text(element, "Percent")
     base = child_text(element, "TaxableAmount")
@@ -170,7 +170,8 @@ def reconcile(
 ) -> tuple[list[dict[str, Any]], dict[str, Decimal]]:
     """Compute the canonical lines and totals.
 
-    If no interpretation adds up to the total, the amounts count as the standard defines them: without tax.
+    If no interpretation adds up to the total, the default applies: discount lines count, price changes do not, and
+    amounts are without tax unless the POSLog says that they include it.
     """
     owed = totals.tax
     if owed is None:
@@ -190,7 +191,7 @@ def reconcile(
 
 
 def _interpret(lines: Sequence[Line], totals: Totals, tax: Decimal, minor_unit: Decimal) -> _Interpretation:
-    """Return the interpretation with the smallest gap, or the interpretation of the standard if every gap is large."""
+    """Return the interpretation with the smallest gap, or the default of `reconcile` if every gap is large."""
     items = sum((line.amount for line in lines if not line.is_discount), ZERO)
     discount_lines = sum((line.amount for line in lines if line.is_discount), ZERO)
     price_changes = sum((line.price_change for line in lines), ZERO)
@@ -217,7 +218,7 @@ def _interpret(lines: Sequence[Line], totals: Totals, tax: Decimal, minor_unit: 
 
 
 def _counted_lines(line: Line, chosen: _Interpretation) -> Iterator[Line]:
-    """Yield the line and a line for its price change. Lines that do not count are left out."""
+    """Yield the line, and a line for its price change, if they count."""
     if line.is_discount and not chosen.discount_lines:
         return
     yield line
@@ -228,7 +229,10 @@ def _counted_lines(line: Line, chosen: _Interpretation) -> Iterator[Line]:
 
 
 def _tax_shares(tax: Decimal, lines: Sequence[Line], minor_unit: Decimal) -> list[Decimal]:
-    """Split the tax in proportion to the taxes of the lines. If no line has a tax, its amount is its weight."""
+    """Split the tax in proportion to the taxes of the lines.
+
+    If no line has a tax, split it in proportion to the amounts of the taxable lines, or else of all lines.
+    """
     if not tax:
         return [ZERO] * len(lines)
     amounts = [line.amount for line in lines]

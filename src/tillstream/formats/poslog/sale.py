@@ -51,7 +51,10 @@ class Sale:
         return Totals(gross, self._totals.get(_TAX), self._prices_include_tax)
 
     def receipt_parts(self, minor_unit: Decimal) -> dict[str, Any]:
-        """Return the lines, totals and settlements of the canonical receipt. Empty without lines and without total."""
+        """Return the lines, totals and settlements of the canonical receipt.
+
+        The result is empty if the sale has neither lines nor a total.
+        """
         totals = self.totals
         if totals.gross is None and not self.lines:
             return {}
@@ -145,7 +148,7 @@ def _description(item: Element) -> dict[str, Any]:
     hierarchy = item.find("MerchandiseHierarchy")
     if hierarchy is not None:
         fields["productCategoryCode"] = category = element_text(hierarchy)
-        # NCR writes the name of the department into an attribute of the NCR namespace.
+        # NCR writes the name of the department in an attribute of its own namespace.
         names = (value for name, value in hierarchy.items() if name.endswith("}DepartmentDescription"))
         fields["productCategoryName"] = next(names, category)
     return fields

@@ -107,7 +107,7 @@ class SquareDecoder(Decoder):
             yield from self._documents(payload, source)
 
     def _documents(self, payload: bytes, source: BinaryIO) -> Iterator[Decoded]:
-        """Decode a sequence of orders and pages. The sequence may be larger than the memory."""
+        """Decode a sequence of orders and pages. The sequence may be larger than memory."""
         values = ValueReader(payload, source, self.settings.receipt_limit_bytes)
         inside, number = False, 0
         while values.peek():
@@ -173,7 +173,7 @@ def _orders(document: bytes) -> Sequence[bytes | Raw]:
     """Split a document into orders. Raises one of `JSON_ERRORS`."""
     if document.startswith(b"["):
         return elements(document)
-    # Only a page has this name. Searching for it is ten times as fast as decoding a page.
+    # Only a page has a member `order` or `orders`. Searching for the name first is ten times as fast as decoding.
     if b'"order' in document:
         page = _read_page(document)
         if page.orders is not UNSET:

@@ -27,7 +27,7 @@ from tillstream.receipt.validation import FAULTS_LIMIT, ID_LIMIT, ITEMS_LIMIT, f
 STATES = ("OPEN", "COMPLETED", "CANCELED", "DRAFT")
 SOLD = "COMPLETED"
 NO_SALE = "NO_SALE"
-"""The tender type if a cash drawer was opened without a sale. The skip of such an order has the same kind."""
+"""The type of a tender that records that a cash drawer was opened without a sale. The order is skipped as this kind."""
 
 _REFUND = "REFUND"
 """The payment mechanism of a refund if the order does not contain its tender."""
@@ -160,7 +160,7 @@ class Order(Struct, gc=False):
 
     @property
     def moves_nothing(self) -> bool:
-        """Whether the order only says that the cash drawer was opened."""
+        """Whether the order only records that the cash drawer was opened."""
         sold = self.line_items or self.service_charges or self.returns or self.refunds
         return bool(not sold and self.tenders and all(tender.type == NO_SALE for tender in self.tenders))
 
@@ -273,7 +273,7 @@ class _Conversion:
         return lines
 
     def _lines_of(self, part: Order | Return, sign: int, rates: Mapping[Any, str | None]) -> Iterator[Line]:
-        """Yield the lines of the order or of a return. `sign` is -1 for a return. `rates` has tax rates by tax uid."""
+        """Yield the lines of the order or of a return. `sign` is -1 for a return. `rates` maps tax uids to rates."""
         for item in (*(part.line_items or ()), *(part.service_charges or ())):
             if item.treatment_type != _APPORTIONED:
                 yield self._line(item, sign, rates)
