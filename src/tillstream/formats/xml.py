@@ -1,4 +1,7 @@
-"""XML: receipts with the field names of the canonical receipt as element names. A POSLog is decoded as POSLog."""
+"""XML: receipts whose elements are named like the fields of the canonical receipt.
+
+A document that turns out to be a POSLog is decoded as POSLog.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from tillstream.formats.xml_records import XmlRecord, XmlRecordReader, element_t
 RECORD = "receipt"
 _ROOTS = frozenset({RECORD, "receipts"})
 
-# Documents in UTF-16 and UTF-32 are recognised as XML. Their fault names the encoding.
+# Documents in UTF-16 and UTF-32 are recognised as XML, so that their fault can name the encoding.
 _WIDE_ENCODINGS = (b"\xff\xfe<\0", b"\xfe\xff\0<", b"<\0?\0", b"\0<\0?", b"<\0\0\0", b"\0\0\0<")
 _DEPTH_LIMIT = 32
 
@@ -23,7 +26,7 @@ _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 _TRUE = frozenset({"true", "1"})
 
 _LISTS = {"lines": LINES, "line": LINES, "settlements": SETTLEMENTS, "settlement": SETTLEMENTS}
-"""The parts that are lists, by the names of the elements that may contain them or one of their items."""
+"""The list that an element belongs to, by the name of the element. The element holds all items of the list or one."""
 
 
 class XmlDecoder(Decoder):
@@ -119,9 +122,10 @@ def _items(element: Element, part: str) -> list[Element]:
 
 
 def _value(element: Element, fields: Mapping[str, Field] | None = None, depth: int = _DEPTH_LIMIT) -> Any:
-    """Convert an element to a text, or to an object if it has children. Raises `RecursionError`.
+    """Convert an element to a text, or to an object if it has children.
 
     `fields` has the known fields of a line, a settlement or the totals. Such an element is an object even if it is empty.
+    Raises `RecursionError` if the element is nested too deeply.
     """
     if not len(element) and (fields is None or element_text(element)):
         return None if element.get(_NIL) in _TRUE else element.text or ""

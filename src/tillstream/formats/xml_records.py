@@ -1,6 +1,6 @@
 """Records of an XML document: cut out as bytes in constant memory, and parsed one by one.
 
-A broken record affects no other record. A document type definition (DTD) ends the document before a parser sees it.
+A broken record affects no other record. Reading ends at a document type definition (DTD), so no parser sees one.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from xml.parsers import expat
 from tillstream.formats.base import BOM, LIMIT_HINT, Unreadable, read_up_to
 
 WINDOW_BYTES = 256 * 1024
-"""Number of bytes that are read at a time."""
+"""The number of bytes that are read at a time."""
 
 # Limits for the elements around the records. Real documents stay far below these limits.
 _TAG_LIMIT_BYTES = 64 * 1024
 _DEPTH_LIMIT = 64
 _TAGS_BETWEEN_RECORDS_LIMIT = 100_000
-# Every record is parsed with the namespace declarations in its scope, so many declarations take much time.
+# Every record is parsed together with the namespace declarations in scope, so many declarations would be slow.
 _NAMESPACES_LIMIT_BYTES = 4 * 1024
 _PREFIX_LIMIT_BYTES = 64
 
@@ -68,7 +68,7 @@ class XmlRecord(NamedTuple):
     where: str
 
     def fault(self, error: str, hint: str = "", path: str = "$") -> Unreadable:
-        """Reject this record."""
+        """Return the fault of this record."""
         return Unreadable.because(error, hint, self.original, self.where, path)
 
 
@@ -81,7 +81,7 @@ class _Ended(Exception):
 
 
 class _OpenElement(NamedTuple):
-    """An open element around the records. `context` is a start tag with all namespace declarations in scope."""
+    """An open element around the records. `context` is a made-up start tag that declares all namespaces in scope."""
 
     name: bytes
     context: bytes
@@ -101,7 +101,7 @@ class _RecordTags:
 
 
 class XmlRecordReader:
-    """Reads one XML document once. Call `root` first, then `records`.
+    """Reads the records of one XML document. Call `root` once, then `records` once.
 
     The reader holds one window of the document and one record. It looks inside a record only for comments, sections
     and tags with the name of the record. The parser checks everything else.
@@ -118,8 +118,8 @@ class XmlRecordReader:
         self._open: list[_OpenElement] = []
         self._record_number = 0
         self._tags_between_records = 0
-        # A search for the end of a record failed up to this offset. Records that start before it are not searched
-        # again for nested records. Without this limit, many records without an end take quadratic time.
+        # A record has no end before this offset. Until there, a record tag inside a record counts as the start of the
+        # next record. Searching for the end of each record would take quadratic time.
         self._no_nesting_until = 0
         self._missing_section_ends: set[bytes] = set()
 
@@ -156,7 +156,7 @@ class XmlRecordReader:
             yield self.fault(f"the document is cut off before </{self._decode(self._open[-1].name)}>", _TRUNCATED_HINT)
 
     def fault(self, error: str, hint: str, size: int | None = None) -> Unreadable:
-        """Reject the next `size` bytes of the document, or all bytes in the window."""
+        """Return a fault with the next `size` bytes of the document, or else with all unread bytes of the window."""
         end = self._position + min(self._limit_bytes, self._unread_bytes if size is None else size)
         where = f"record {self._record_number}" if self._record_number else ""
         return Unreadable.because(error, hint, self._window[self._position : end], where)
@@ -290,7 +290,7 @@ class XmlRecordReader:
             raise _Ended(self.fault("the document is cut off inside a record", _TRUNCATED_HINT))
 
     def _measure(self, tags: _RecordTags, at: int) -> tuple[int, int]:
-        """Measure the record at the position in bytes. `at` is the size of its start tag.
+        """Find the size in bytes of the record at the position. `at` is the size of its start tag.
 
         Return the size of the record and 0. If the record has no end within the size limit, return 0 and the distance
         to the next record, or 0 if there is no next record. Raises `_Ended` for a DTD.
@@ -323,7 +323,7 @@ class XmlRecordReader:
         return 0, next_record
 
     def _token_end(self, token: re.Match[bytes]) -> int | None:
-        """Return the end position of the tag or section that starts with the token. None if it is not in the window.
+        """Return where the tag or section that starts with the token ends, or None if that is not in the window.
 
         Raises `_Ended` for a DTD.
         """
@@ -359,7 +359,7 @@ class XmlRecordReader:
 
 
 def parse_record(original: bytes, where: str, context: str = "", encoding: str = "utf-8") -> XmlRecord | Unreadable:
-    """Parse a record. `context` is a start tag with the namespace declarations in scope, or empty."""
+    """Parse a record. `context` is a start tag that declares the namespaces in scope, or empty."""
     try:
         text = original.decode(encoding)
     except UnicodeDecodeError as error:
@@ -383,7 +383,7 @@ def root_of(head: bytes) -> Root:
 
 
 def element_text(element: ET.Element | None) -> str:
-    """Return the text of an element without surrounding white space. Empty if there is no element."""
+    """Return the text of an element without surrounding white space, or an empty text if there is no element."""
     return (element.text or "").strip(" \t\r\n") if element is not None else ""
 
 

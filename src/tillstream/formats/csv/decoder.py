@@ -95,7 +95,7 @@ class _ReceiptRows:
         self._rows_limit = min(ROWS_LIMIT, _JSON_EXPANSION_LIMIT * limit_bytes // len(header.line))
 
     def add(self, row: Row, line: str = "", settlement: str = "") -> None:
-        """Add a row with the JSON of its line and settlement. Rows over the limits are ignored."""
+        """Add a row with the JSON of its line and settlement. Rows beyond the limits are ignored."""
         if self._size_bytes > self._limit_bytes or len(self._rows) > self._rows_limit:
             return
         self._rows.append(row)
@@ -128,7 +128,10 @@ class _ReceiptRows:
         return faults
 
     def _contradictions(self) -> Iterator[tuple[int, Fault]]:
-        """Yield a fault for each repeated cell that differs from an earlier row. Empty cells of the first row are filled."""
+        """Yield a fault for each repeated cell that contradicts an earlier row.
+
+        Empty cells of the first row are filled with the first text of a later row. Unknown fields may differ.
+        """
         first, repeated = self._rows[0].cells, self._header.repeated
         for row in self._rows:
             for field, index in zip(repeated.fields, repeated.indexes, strict=True):
@@ -154,7 +157,8 @@ class _RowGrouper:
     """Groups consecutive rows with the same key into receipts.
 
     A bad row belongs to a receipt if it has the same key and is next to the rows of the receipt, or if it is between
-    two rows of the receipt. Any other bad row becomes a separate fault. Bad rows are unassigned until the next good row.
+    two rows of the receipt. Any other bad row becomes a separate fault. A bad row whose receipt is not known yet stays
+    unassigned until the next good row.
     """
 
     def __init__(self, header: Header, limit_bytes: int) -> None:
@@ -188,7 +192,7 @@ class _RowGrouper:
         return key.select(row.cells) if max(key.indexes) < len(row.cells) else []
 
     def _add(self, row: Row, repeated_cells: Sequence[str], line: str, settlement: str) -> Iterator[Decoded]:
-        """Add a row whose repeated cells differ from the previous row."""
+        """Add a good row whose repeated cells are not those of the previous row."""
         key = self._key(row)
         if not any(key):
             if any(row.cells):

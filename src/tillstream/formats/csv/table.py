@@ -94,7 +94,7 @@ def split_header(header: str) -> tuple[str, list[str]]:
 
 
 def parse_header(line: bytes) -> Header:
-    """Parse the header of a table. Raises `DecodeError`."""
+    """Parse the header of a table. Raises `DecodeError` if a column is missing, repeated or not a field."""
     delimiter, names = split_header(_decode(line))
     found = {name: find_field(name) for name in names}
     fields = [field for name in names if (field := found[name]) is not None]
@@ -150,7 +150,7 @@ def _decode(line: bytes) -> str:
 
 
 class Row(NamedTuple):
-    """A row: the number of its first line, its bytes and its cells. If it has a fault, its cells are a guess."""
+    """A row: the number of its first line, its bytes and its cells. If it has a fault, its cells may be guesses."""
 
     number: int
     raw: bytes
@@ -163,7 +163,7 @@ NumberedLine = tuple[int, bytes | Unreadable]
 
 
 def header_line(numbered_lines: Iterator[NumberedLine]) -> NumberedLine | None:
-    """Return the first line that is not blank, without byte-order mark. Return None if all lines are blank."""
+    """Return the first line that is not blank, without its byte-order mark, or None if all lines are blank."""
     for number, line in numbered_lines:
         if isinstance(line, Unreadable):
             return number, line
