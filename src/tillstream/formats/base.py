@@ -11,13 +11,13 @@ from tillstream.config.settings import Settings
 from tillstream.receipt.model import PERSONAL, Fault
 
 BOM = b"\xef\xbb\xbf"
-"""UTF-8 byte-order mark. Decoders ignore it at the start of a payload."""
+"""The UTF-8 byte-order mark. Decoders ignore it at the start of a payload."""
 
 LIMIT_HINT = "the limit is the setting receipt_limit_bytes"
-"""Hint of faults about the size of a receipt."""
+"""The hint of every fault for input that exceeds the size limit of a receipt."""
 
 HEAD_BYTES = 4_096
-"""Number of bytes at the start of a payload or file that format detection reads."""
+"""The number of bytes at the start of a payload or file that format detection looks at."""
 
 _SHOWN_CHARS = 60
 
@@ -25,9 +25,9 @@ _SHOWN_CHARS = 60
 class Record(NamedTuple):
     """A decoded receipt as canonical JSON. The receipt is not validated yet.
 
-    `original` has the bytes of the receipt as they were sent. It is empty if they are the same as `body`.
+    `original` holds the receipt as it was sent, or is empty if that equals `body`.
     `day` is the business day, YYYY-MM-DD, if the till sends it. It overrides the business day computed from the date.
-    `source` is the format and entry point, such as `poslog/import`, if another program decoded the receipt.
+    `source` is set if another program decoded the receipt. It names the format and the entry point: `poslog/import`.
     """
 
     body: bytes
@@ -45,8 +45,8 @@ class Skip(NamedTuple):
 class Unreadable(NamedTuple):
     """A part of the input that cannot become a receipt.
 
-    `original` has the bytes of this part, truncated to the size limit of a receipt. `where` is the position of this
-    part for people, such as `line 7`. `source` is the same as in `Record`.
+    `original` holds the bytes of this part, truncated to the size limit of a receipt. `where` tells people where the
+    part is, such as `line 7`. `source` has the same meaning as in `Record`.
     """
 
     faults: Sequence[Fault]
@@ -120,11 +120,17 @@ class Decoder(ABC):
         return False
 
     def may_be(self, head: bytes) -> bool:  # noqa: ARG002 - subclasses use it
-        """Whether a file with this head may have this format. If so, the suffix of the file name decides."""
+        """Whether a file with this head may have this format.
+
+        If it may, and its name has a suffix of this format, no other format is asked whether it recognises the file.
+        """
         return False
 
     def one(self, payload: bytes) -> Decoded:
-        """Decode a payload that must contain exactly one receipt. Otherwise return an `Unreadable` or a `Skip`."""
+        """Decode a payload that must contain exactly one receipt.
+
+        Return an `Unreadable` if it contains several receipts or none, and a `Skip` if it contains only skips.
+        """
         found: Record | Unreadable | None = None
         skip: Skip | None = None
         for item in self.decode(io.BytesIO(payload)):
@@ -138,7 +144,7 @@ class Decoder(ABC):
 
 
 def several(payload: bytes) -> Unreadable:
-    """Reject a payload with several receipts that must contain exactly one receipt."""
+    """Return the fault of a payload that contains several receipts, but must contain exactly one."""
     return Unreadable.because("expected one receipt, got several", "send several receipts to /receipts", payload)
 
 
@@ -157,5 +163,5 @@ def shorten(text: str) -> str:
 
 
 def text_of(head: bytes) -> str:
-    """Decode the head of a payload without byte-order mark and leading white space."""
+    """Decode the head of a payload as UTF-8, and drop its byte-order mark and leading white space."""
     return head.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")

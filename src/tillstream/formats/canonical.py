@@ -1,4 +1,4 @@
-"""Helpers that write canonical receipts: exact amounts, local dates, and JSON from the names and texts of fields.
+"""Helpers that write canonical receipts: exact amounts, local dates, and JSON built from field names and texts.
 
 The built-in formats and the formats of other packages use them.
 """
@@ -115,8 +115,8 @@ _FIELDS_BY_LOWER_NAME = {
 def find_field(path: str) -> Field | None:
     """Find the field with a path such as `lines.productCode` or `grossTotal`. The letter case is ignored.
 
-    An unknown path is a text field: of the part, if the path starts with the name of a part and a dot, otherwise of
-    the receipt. Return None if the path is only the name of a part.
+    An unknown path becomes a text field. It belongs to the part whose name comes before the first dot, or to the
+    receipt if there is no such part. Return None if the path is only the name of a part.
     """
     known = _FIELDS_BY_LOWER_NAME.get
     first, _, rest = path.partition(".")
@@ -127,7 +127,7 @@ def find_field(path: str) -> Field | None:
 
 
 def text_json(text: str) -> str:
-    """Write a text as a JSON string. An empty text has no JSON."""
+    """Write a text as a JSON string. An empty text stays empty."""
     return encode(text).decode() if text else ""
 
 
@@ -153,9 +153,9 @@ def amount_json(text: str, *, comma_may_group: bool = False) -> str:
 
 
 class Members(dict[str, str]):
-    """Cache of the JSON object members of one field by text: `12` becomes `"storeID":"12",`.
+    """The JSON object members of one field, cached by the text of the field: `12` gives `"storeID":"12",`.
 
-    An empty text becomes an empty member. The cache has at most `limit` entries. Long texts rarely repeat, so they
+    An empty text gives an empty member. The cache has at most `limit` entries. Long texts rarely repeat, so they
     are not cached.
     """
 

@@ -53,7 +53,7 @@ class EnvelopeDecoder(Decoder):
         return _HEAD.match(text_of(head)) is not None
 
     def decode(self, source: BinaryIO) -> Iterator[Decoded]:
-        # The receipt and its original may each be as large as a receipt may be, and base64 adds a third.
+        # The receipt and its original may each reach the size limit, and base64 adds a third.
         for number, line in lines(source, 3 * self.settings.receipt_limit_bytes):
             if isinstance(line, Unreadable):
                 yield line
@@ -95,9 +95,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 def receipt(record: Record, source: str) -> bytes:
-    """Write a record as a line without line break. Raises `msgspec.DecodeError` if the body is not JSON.
+    """Write a record as a line without a line break. Raises `msgspec.DecodeError` if the body is not JSON.
 
-    If the body has line breaks, the line has a compact body, and the body becomes the original.
+    A body with line breaks is made compact. If the record has no original, the body as sent becomes it.
     """
     body, original = record.body, record.original
     if b"\n" in body:
@@ -108,5 +108,5 @@ def receipt(record: Record, source: str) -> bytes:
 
 
 def refusal(faults: Sequence[Fault], original: bytes, source: str) -> bytes:
-    """Write a rejected record as a line without line break. Ingest puts the record into quarantine."""
+    """Write a rejected record as a line without a line break. Ingest puts the record into quarantine."""
     return _encode(_Envelope(source, original=original, faults=list(faults)))

@@ -139,7 +139,10 @@ def _fault(name: str, path: str, value: str, error: ValueError) -> Fault:
 
 
 def unquote(text: str) -> str:
-    """Decode a URL-encoded name or value and strip surrounding spaces. Raises `ValueError`."""
+    """Decode a URL-encoded name or value and strip surrounding spaces.
+
+    Raises `ValueError` if an escape is incomplete or the bytes are not UTF-8.
+    """
     if "%" not in text:
         return text.replace("+", " ").strip(" ")
     if _BAD_ESCAPE.search(text):

@@ -1,6 +1,6 @@
 """JSON and NDJSON: one receipt, an array of receipts, or one receipt per line.
 
-A receipt in JSON needs no conversion. Its body has the bytes as they were sent.
+A receipt in JSON needs no conversion: its body is the bytes that were sent.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from tillstream.formats.base import BOM, LIMIT_HINT, Decoded, Decoder, Record, U
 
 _SPACE = b" \t\r\n"
 
-# Smaller payloads are split in one call. This is ten times as fast as reading one value after the other.
+# Smaller payloads are split in one call. This is ten times as fast as reading one value after another.
 WHOLE_BYTES = 32 * 1024 * 1024
 _WINDOW_BYTES = 1024 * 1024
 
 JSON_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""The exceptions of `msgspec.json` for bytes that are not the expected JSON."""
+"""The exceptions that `msgspec.json` raises for bytes that are not the expected JSON."""
 
 TOO_DEEP = "it is nested too deeply"
 
-# The names of fields are long, so a receipt has less than one comma per this number of bytes.
+# Field names are long, so receipts have less than one comma in this many bytes. More commas mean tiny elements.
 _DENSE_COMMA_BYTES = 10
 
 _GAP = re.compile(r"[ \t\r\n,]*")
 _START, _END = re.compile(r"\["), re.compile(r"\]")
 _LOOK_AHEAD_CHARS = 4_096
-# The next window may continue a number: `1` may be the start of `1.5` or `1e+5`.
+# A value this close to the end of the text may go on in the next window: `1` may be the start of `1.5` or `1e+5`.
 _UNDECIDED_CHARS = 2
 
 # Numbers are not converted, because Python rejects integers with thousands of digits.
@@ -69,7 +69,7 @@ class JsonDecoder(Decoder):
         return text_of(head)[:1] in ("{", "[")
 
     def one(self, payload: bytes) -> Record:
-        # If the payload is an array, the message of the validation is better.
+        # An array is passed on, too: validation reports it with a better message.
         return Record(payload.removeprefix(BOM))
 
     def decode(self, source: BinaryIO) -> Iterator[Decoded]:
@@ -139,7 +139,7 @@ def is_object(line: bytes) -> bool:
 
 
 def is_dense(array: bytes) -> bool:
-    """Whether an array has too many elements to split it in one call. An array of receipts never has."""
+    """Whether an array has too many elements to be split in one call. An array of receipts never has that many."""
     return array.count(b",") * _DENSE_COMMA_BYTES > len(array)
 
 
@@ -148,7 +148,7 @@ def lines(
 ) -> Iterator[tuple[int, bytes | Unreadable]]:
     """Yield the lines of a source with their line numbers. A line with more than `limit_bytes` bytes is `Unreadable`.
 
-    `already_read` has the first lines, if the caller has read them with `source.readline(limit_bytes + 2)`.
+    `already_read` holds the first lines if the caller has already read them with `source.readline(limit_bytes + 2)`.
     """
     for number, line in enumerate(chain(already_read, iter(lambda: source.readline(limit_bytes + 2), b"")), 1):
         if len(line) <= limit_bytes or line.endswith(b"\n"):
@@ -166,7 +166,7 @@ def _bad_array(why: str, payload: bytes, where: str = "") -> Unreadable:
 
 
 def _decode_stream(payload: bytes, source: BinaryIO, limit_bytes: int) -> Iterator[Decoded]:
-    """Decode a sequence of arrays and objects. The sequence may be larger than the memory."""
+    """Decode a sequence of arrays and objects. The sequence may be larger than memory."""
     values, inside = ValueReader(payload, source, limit_bytes), False
     while values.peek():
         if values.skip(_END if inside else _START):
@@ -181,13 +181,13 @@ def _decode_stream(payload: bytes, source: BinaryIO, limit_bytes: int) -> Iterat
 
 
 class ValueReader:
-    """Reads JSON values from a source of any size, one after the other. It holds one window of the source.
+    """Reads JSON values from a source of any size one by one. It keeps one value and one window in memory.
 
-    The values keep bytes that are not UTF-8. Validation reports these bytes.
+    The values keep bytes that are not UTF-8, so that validation reports them.
     """
 
     def __init__(self, payload: bytes, source: BinaryIO, limit_bytes: int) -> None:
-        """`payload` has the first bytes of the source, which the caller has read."""
+        """`payload` holds the first bytes of the source, which the caller has already read."""
         self._source = source
         self._already_read = io.BytesIO(payload.removeprefix(BOM))
         self._limit_bytes = limit_bytes
@@ -205,7 +205,10 @@ class ValueReader:
                 return self._text[self._position : self._position + 1]
 
     def skip(self, pattern: re.Pattern[str]) -> bool:
-        """Skip a match of the pattern at the position. A match has at most `_LOOK_AHEAD_CHARS` characters."""
+        """Skip a match of the pattern at the position, and return whether there was one.
+
+        A match has at most `_LOOK_AHEAD_CHARS` characters.
+        """
         while len(self._text) - self._position < _LOOK_AHEAD_CHARS and self._fill():
             pass
         found = pattern.match(self._text, self._position)
@@ -219,7 +222,7 @@ class ValueReader:
             try:
                 _, end = _SCAN(self._text, self._position)
             except json.JSONDecodeError as error:
-                # Beyond the size limit, the error may come from the end of the window.
+                # An error beyond the size limit may only mean that the text read so far ends there.
                 why = error.msg if error.pos <= self._position + self._limit_bytes else why
             except RecursionError:
                 why = TOO_DEEP

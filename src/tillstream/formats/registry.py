@@ -1,4 +1,4 @@
-"""The registry of formats. It finds the decoder for a media type, a file name or a content."""
+"""The registry of formats. It finds the decoder for a media type, a file name or the start of a payload."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ENTRY_POINT_GROUP = "tillstream.formats"
 BUILT_IN: tuple[type[Decoder], ...] = (
     JsonDecoder, NdjsonDecoder, XmlDecoder, CsvDecoder, FormDecoder, SquareDecoder, PoslogDecoder, EnvelopeDecoder,
 )  # fmt: skip
-"""The built-in formats in the order of the docs. If several formats recognise a payload, the last format wins."""
+"""The built-in formats in the order of the docs. If several formats recognise a payload, the last one wins."""
 
 CHARSETS = frozenset({"", "utf-8", "utf8", "us-ascii"})
 _CACHED_HEADERS = 1_000
@@ -63,7 +63,10 @@ class Formats:
         return next((decoder for decoder in reversed(self._decoders) if decoder.recognises(head)), None)
 
     def of_file(self, name: str, head: bytes) -> Decoder | None:
-        """Find the decoder of a file by its first bytes. The suffix of its name decides if the bytes fit several formats."""
+        """Find the decoder of a file by its first bytes.
+
+        If the bytes fit several formats or none, the suffix of the file name decides.
+        """
         ending = PurePath(name).suffix.lower()
         named = next((decoder for decoder in self._decoders if ending and ending in decoder.suffixes), None)
         return named if named is not None and named.may_be(head) else self.recognised(head) or named
