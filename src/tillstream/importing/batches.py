@@ -90,7 +90,7 @@ class _LineEncoder:
         self._source = source
 
     def encode(self, item: Record | Unreadable, index: int) -> tuple[bytes, Refusal | None]:
-        """Return the line of an item, and a refusal if the item is not a receipt."""
+        """Return the line of an item, and a refusal if the item cannot be sent as a receipt."""
         if isinstance(item, Record):
             try:
                 line = envelope.receipt(item, self._source)

@@ -20,7 +20,7 @@ from tillstream.errors import OperationalError
 from tillstream.receipt.model import Fault
 
 REFUSALS_LIMIT = 100_000
-"""The maximum number of stored refusals of a file. Further ones are only counted. The quarantine has all refusals."""
+"""The maximum number of stored refusals of a file. Further refusals are only counted."""
 
 FILES_LIMIT = 10_000
 """The maximum number of stored checkpoints."""
@@ -32,7 +32,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Refusal(Struct, frozen=True):
-    """An item of a file that is not a valid receipt. The first item has `index` 0.
+    """An item of a file that is not a valid receipt, or that ingest has rejected. The first item has `index` 0.
 
     `where` is the location in words, such as `line 7`.
     """

@@ -47,7 +47,7 @@ class IngestTimeout(OperationalError):
 
 
 class Rejected(Struct):
-    """A line of a batch that is not a valid receipt. The first line has `index` 0."""
+    """A line of a batch that ingest has rejected. The first line has `index` 0."""
 
     index: int
     errors: list[Fault]

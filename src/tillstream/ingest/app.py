@@ -80,7 +80,7 @@ class IngestApp:
         self._stopping = True
 
     def reject(self, headers: Headers) -> Response | None:
-        """Return an error if the client may not post, or None. The server calls this before it reads a large body."""
+        """Return an error response if the client may not post, or None to let the server read the body."""
         try:
             self._authorizer.allowed_stores(headers)
         except Refused as refusal:
@@ -195,8 +195,8 @@ async def serve(
 ) -> None:
     """Accept receipts into the log until `stop` is set, then finish the open requests.
 
-    `ready` is called with the port. Without an `authorizer`, requests need no key. Raises `PortTaken`, `AccessError` if
-    the TLS files cannot be used, and `OperationalError` if the server fails.
+    `ready` is called with the port. Without an `authorizer`, requests need no key. Raises `PortTaken` if another
+    program uses the port, `AccessError` if the TLS files cannot be used, and `OperationalError` if the server fails.
     """
     authorizer = authorizer or Authorizer()
     listener = ports.listen(settings.host, settings.ingest_port, "--ingest-port", server.BACKLOG)

@@ -122,7 +122,7 @@ class RequestDecoder:
         self._settings = settings
         self._formats = formats
         self._validator = Validator(settings)
-        # This object's decoders by type. The decoder in a `Content` only shows the type, as another thread may use it.
+        # This object's own decoders by type. The decoder in a `Content` may belong to another thread and is not used.
         self._own = {type(decoder): decoder for decoder in formats}
 
     def decode_one(self, content: Content) -> SingleReceipt:

@@ -26,7 +26,7 @@ REPORT_INTERVAL_S = 10.0
 """The minimum interval between two `ingest.log_unavailable` events."""
 
 COMMITS_WITHOUT_LINGER = 32
-"""After a useless wait for more records, the committer does not wait this many times."""
+"""After a useless wait for more records, the committer skips this many waits."""
 
 LARGE_COMMIT_RECORDS = 16
 """A wait is useless if the batch has at least this number of records, because it is large enough without the wait."""

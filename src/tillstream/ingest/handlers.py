@@ -92,7 +92,7 @@ class ReceiptHandlers:
     def post_receipt(self, request: Request, reply: Reply, stores: Stores = None) -> None:
         """Accept the receipt of a small, uncompressed request if it belongs to one of `stores`. Raises `Refused`.
 
-        Calls `reply` after the group commit. This is a callback, because a task would take as long as the validation.
+        Calls `reply` after the group commit. It is a callback, because a task would take as long as the validation.
         """
         payload, headers = request.body, request.headers
         decoder = self._select_decoder(headers)
