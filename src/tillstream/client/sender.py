@@ -34,7 +34,7 @@ RETRY_LIMIT_S = 2.0
 """Without `Retry-After`, the first pause is `RETRY_FIRST_S`. Each further pause is twice as long, up to this limit."""
 
 JITTER = 0.25
-"""Each pause is extended by a random part of at most this share, so that connections do not retry simultaneously."""
+"""Each pause is extended at random by up to this share, so that connections do not retry simultaneously."""
 
 BUCKETS_PER_OCTAVE = 16
 """The number of histogram buckets for each doubling of a latency. Latencies are accurate to about 4 %."""

@@ -40,7 +40,7 @@ def is_ignored(name: str) -> bool:
 
 
 def select(paths: Sequence[Path]) -> Iterator[Path]:
-    """Return the files to import. A folder stands for the files in it and in its subfolders that are not ignored.
+    """Return the files to import. A folder stands for all files in its tree that are not ignored, by name.
 
     Raises `CannotRead` if a path does not exist. The iterator raises `CannotRead` if a folder cannot be read.
     """
