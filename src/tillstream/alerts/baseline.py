@@ -20,8 +20,8 @@ _CACHED_DAYS = 3
 class HourlyBaseline:
     """The number of receipts in each hour of the day, summed over the past weeks.
 
-    The baseline of a product has the number of lines instead. `weeks` is the number of weeks with sales of the store, or
-    of the chain for a product. `last` is the last of the past days with a receipt. `title` is the name of a product.
+    The baseline of a product has the number of lines instead. `weeks` is the number of weeks with sales of the store,
+    or of the chain for a product. `last` is the last of the past days with a receipt. `title` is the name of a product.
     """
 
     weeks: int

@@ -257,7 +257,7 @@ def _percent(part: int | Decimal, whole: int | Decimal) -> Decimal:
 
 
 def _share(name: str, part: int, receipts: int) -> tuple[Decimal, Values]:
-    """Return `part` as a percentage of `receipts`, and the values of the alert. `name` is the name of `part` in them."""
+    """Return `part` as a percentage of `receipts`, and the values of the alert, which call the part `name`."""
     percent = _percent(part, receipts)
     return percent, {"percent": str(percent), name: part, "receipts": receipts}
 

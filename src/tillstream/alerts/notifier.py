@@ -69,7 +69,10 @@ class Notifier:
             self.check()
 
     def check(self) -> None:
-        """Report the alerts that fired or cleared since the last check. Of consecutive failures, only the first is logged."""
+        """Report the alerts that fired or cleared since the last check.
+
+        Of several consecutive failures, only the first is logged.
+        """
         try:
             active = {(alert.rule, alert.subject, alert.since): alert for alert in self._active()}
         except Exception as error:  # noqa: BLE001 - the notifier must survive any failure

@@ -1,6 +1,6 @@
 """Business days, and the conversion between local times and UTC.
 
-A business day begins at the setting `day_start`, so a receipt at 00:30 may count on the day before.
+A business day begins at the time in the setting `day_start`, so a receipt at 00:30 may belong to the day before.
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ class Calendar(BusinessDays):
         return self.day_of(self.local_now())
 
     def span(self, day: date) -> tuple[datetime, datetime]:
-        """Return the start of a business day and of the next one, as naive UTC times."""
+        """Return the start and the end of a business day, as naive UTC times."""
         first, last = (self.start(each).replace(tzinfo=self._zone) for each in (day, day + timedelta(days=1)))
         return first.astimezone(UTC).replace(tzinfo=None), last.astimezone(UTC).replace(tzinfo=None)
 
 
 class Offsets(NamedTuple):
-    """UTC offsets of a zone on a local date that may have a clock change.
+    """The UTC offsets of a zone on a local date, before and after a clock change on that date.
 
     Local times before `from_local` have the offset `before`. Local times at or after `to_local` have the offset
     `after`. If the clock is set back, the times between `from_local` and `to_local` occur twice, once with each offset.

@@ -15,10 +15,10 @@ PERSONAL = ("customerID", "agentID")
 """Names of the fields that identify the customer and the cashier."""
 
 UNALLOCATED = "(unallocated)"
-"""Used as category, product and VAT rate for the part of a total that no line covers."""
+"""The category, product and VAT rate of the part of a total that no line covers."""
 
 UNNAMED = "(none)"
-"""Used for a missing category, product, VAT rate or payment mechanism."""
+"""The value that replaces a missing category, product, VAT rate or payment mechanism."""
 
 HEAD_COLUMNS = (
     "kind",  # `receipt` or `refusal`
@@ -32,7 +32,7 @@ HEAD_COLUMNS = (
     "source",  # format and entry point, such as json/http
     "notes",  # `clock_ahead_a_day` or empty; in a refusal, its faults as JSON
 )
-"""The columns of a head. Tabs separate the columns, and a newline ends the head."""
+"""The columns of the head of a log record. Tabs separate the columns, and a newline ends the head."""
 
 RECEIPT = "receipt"
 REFUSAL = "refusal"
@@ -42,7 +42,7 @@ REPLAY = "replay"
 """The second part of the source of replayed receipts, for example in json/replay."""
 
 SIMULATED = "simulated"
-"""The last part of the source of receipts with a simulated clock. Delays and clock anomalies exclude these receipts."""
+"""The last part of the source of receipts with a simulated clock. They have no delays and no clock anomalies."""
 
 Text = str | int | None
 """A text or an id. A till may write it as a JSON string or as an integer."""
@@ -106,7 +106,7 @@ class Fault:
 def receipt_key(store: str, terminal: str, receipt: str, date: str) -> str:
     """Return the key of a receipt as 32 hexadecimal digits. `date` is its local time, YYYY-MM-DD HH:MM:SS.
 
-    The key is the BLAKE2b-128 hash of the four strings. Each string follows its number of characters and a colon.
+    The key is the BLAKE2b-128 hash of the four strings, each with its number of characters and a colon before it.
     """
     text = f"{len(store)}:{store}{len(terminal)}:{terminal}{len(receipt)}:{receipt}{len(date)}:{date}"
     return blake2b(text.encode(), digest_size=16).hexdigest()

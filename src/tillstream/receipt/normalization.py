@@ -1,7 +1,7 @@
 """The SQL that normalizes receipts: heads and bodies become rows of receipts, lines and settlements.
 
-Lines and settlements are lists of structs in the row of their receipt until the last queries unnest them. For small
-batches, this costs less than grouping and joining rows. Amounts are rounded as in
+Until the last queries unnest them, the lines and settlements of a receipt are lists of structs in its row. For small
+batches, this costs less than grouping and joining rows. Amounts are rounded as by
 `tillstream.receipt.amounts.round_amount`.
 """
 
@@ -42,7 +42,7 @@ _ITEMS_PER_LINE_LIMIT = 1_000_000
 """A line counts as one item if its quantity reaches this limit, because such a quantity is implausible."""
 
 _CLOCK_AHEAD_MINUTES = 10
-"""The anomaly `clock_ahead` means that the clock of the till was ahead by more than this."""
+"""A receipt has the anomaly `clock_ahead` if the clock of its till was ahead by more than this."""
 
 _COLUMNS = "place, day, store, till, sold_local, key, receipt, sold_at, received_at, source"
 
@@ -97,8 +97,8 @@ class Normalization:
     """The SQL that normalizes the receipts of one chain.
 
     `digits` is the currency's number of decimals. `vat_rates` are the expected rates in percent. If there are none,
-    every rate is expected. `receipt_rows`, `lines` and `settlements` return queries that read a table `receipt`, which
-    must have the result of the query `receipts`.
+    every rate is expected. The queries of `receipt_rows`, `lines` and `settlements` read a table `receipt`. The caller
+    must create this table from the query of `receipts`.
     """
 
     def __init__(self, digits: int, vat_rates: tuple[str, ...] = ()) -> None:
@@ -110,8 +110,8 @@ class Normalization:
     def sales(self, read: str) -> str:
         """Return a query for receipts with unrounded totals, normalized lines (`ls`) and normalized settlements (`ss`).
 
-        `read` is a query with the columns of the heads, the columns of `tillstream.engine.batches.zone_table`,
-        `sold_local`, `received_at`, and the body `r` with the schema `BODY_SCHEMA`.
+        `read` is a query that returns the columns of the heads, the offsets of `tillstream.engine.batches.zone_table`,
+        `sold_local`, `received_at`, and the body `r` as a struct with the fields of `BODY_SCHEMA`.
         """
         return f"""
             SELECT place, CAST(day AS DATE) AS day, store, terminal AS till, sold_local, key, receipt, received_at,
@@ -132,9 +132,9 @@ class Normalization:
         """
 
     def receipts(self, sales: str, applied_at: str) -> str:
-        """Return a query for receipts with all columns of the table, and with `ls`, `ss`, `rest_gross` and `rest_net`.
+        """Return a query for all columns of the table `receipts`, and for `ls`, `ss`, `rest_gross` and `rest_net`.
 
-        The rest is the part of the total that no line covers. `sales` is the result of the method `sales`. `applied_at`
+        The rest is the part of the total that no line covers. `sales` is the query of the method `sales`. `applied_at`
         is an SQL expression that may be null.
         """
         return f"""
@@ -145,8 +145,8 @@ class Normalization:
                     CAST(coalesce(list_sum({_each("ls", "l", "l.items")}), 0) AS BIGINT) AS items,
                     CAST(coalesce(len(ls), 0) AS BIGINT) AS line_count,
                     list_sum({_each("ss", "s", "s.amount")}) AS paid,
-                    {_any("ls", "fine")} OR {_any("ss", "fine")}
-                        OR {self._fine("gross_read", "net_read", "tax_read")} AS fine,
+                    {_any("ls", "finer")} OR {_any("ss", "finer")}
+                        OR {self._is_finer("gross_read", "net_read", "tax_read")} AS finer,
                     {_any("ls", "unlisted_rate")} AS unlisted_rate,
                     CAST(CASE WHEN net_read IS NOT NULL THEN {self._round("net_read")}
                         WHEN tax_read IS NOT NULL THEN gross - {self._round("tax_read")}
@@ -186,7 +186,7 @@ class Normalization:
             FROM (SELECT place, day, store, till, sold_local, unnest(ss) AS s FROM receipt)"""
 
     def _line(self) -> str:
-        """Return a struct with the normalized line. `l` is the line of the body."""
+        """Return the SQL of a struct with the normalized line. In the SQL, `l` is the line of the body."""
         rate = "CAST(100 + l.taxPercentage AS DECIMAL(10,4))"
         weighed = ", ".join(f"'{unit}'" for unit in _WEIGHED_UNITS)
         gross = f"""CASE WHEN l.settlementAmount IS NOT NULL THEN {self._round("l.settlementAmount")}
@@ -210,23 +210,24 @@ class Normalization:
                 THEN CAST(CAST(l.taxPercentage AS INTEGER) AS VARCHAR)
                 ELSE rtrim(CAST(l.taxPercentage AS VARCHAR), '0') END, '{UNNAMED}'),
             unlisted_rate := {self._unlisted_rate()},
-            fine := {self._fine("l.settlementAmount", "l.creditAmount")})"""
+            finer := {self._is_finer("l.settlementAmount", "l.creditAmount")})"""
 
     def _settlement(self) -> str:
-        """Return a struct with the normalized settlement. `s` is the settlement of the body."""
+        """Return the SQL of a struct with the normalized settlement. In the SQL, `s` is the settlement of the body."""
         return f"""struct_pack(mechanism := {_text("s.paymentMechanism")},
-            amount := {self._round("coalesce(s.settlementAmount, 0)")}, fine := {self._fine("s.settlementAmount")})"""
+            amount := {self._round("coalesce(s.settlementAmount, 0)")},
+            finer := {self._is_finer("s.settlementAmount")})"""
 
     def _round(self, amount: str) -> str:
         return f"CAST({amount} AS {self._money})"
 
-    def _fine(self, *amounts: str) -> str:
-        """Return a test whether any of the amounts has more decimals than the currency."""
+    def _is_finer(self, *amounts: str) -> str:
+        """Return an SQL condition that is true if one of the amounts has more decimals than the currency."""
         return " OR ".join(f"coalesce({each} <> {self._round(each)}, false)" for each in amounts)
 
     def _net_of_gross(self, gross: str, rate: str) -> str:
-        """Return gross * 100 / rate, rounded half-up to the minor unit. `rate` is 100 plus the VAT rate in percent."""
-        # DuckDB divides decimals as binary floats, so this divides integers.
+        """Return the SQL of gross * 100 / rate, rounded half up. `rate` is 100 plus the VAT rate in percent."""
+        # DuckDB divides decimals as binary floats, so the expression divides integers.
         parts, divisor = f"CAST(abs({gross}) * {10**self._digits} AS HUGEINT)", f"CAST({rate} * 10000 AS HUGEINT)"
         return self._round(f"sign({gross}) * (({parts} * 2000000 + {divisor}) // (2 * {divisor})) * {self._unit}")
 
@@ -237,12 +238,12 @@ class Normalization:
         return f"coalesce(l.taxPercentage NOT IN ({rates}), false)"
 
     def _anomalies(self) -> str:
-        """Return the names of the receipt's anomalies, separated by commas."""
+        """Return the SQL of the names of the receipt's anomalies, separated by commas."""
         tests = {
             "lines_total": f"line_count > 0 AND abs(gross - lines_gross) > line_count * {self._unit}",
             "tax_total": f"abs(net + tax - gross) > greatest(line_count, 1) * {self._unit}",
             "settlements_short": "gross >= 0 AND paid < gross OR gross < 0 AND paid > gross",
-            "finer_amount": "fine",
+            "finer_amount": "finer",
             "clock_ahead": f"NOT simulated AND sold_at > received_at + INTERVAL {_CLOCK_AHEAD_MINUTES} MINUTE",
             "clock_ahead_a_day": "NOT simulated AND notes LIKE '%clock_ahead_a_day%'",
             "vat_rate": "unlisted_rate",
@@ -252,7 +253,7 @@ class Normalization:
 
 
 def _each(items: str, name: str, expression: str) -> str:
-    """Return a list with the value of `expression` for each item. `name` is the name of the item in the expression."""
+    """Return the SQL of a list with the value of `expression` for each item. `name` is the item in the expression."""
     return f"list_transform({items}, lambda {name}: {expression})"
 
 
@@ -261,8 +262,8 @@ def _any(items: str, field: str) -> str:
 
 
 def _text(*candidates: str) -> str:
-    """Return the first text that is not blank, trimmed. If all are blank, return `UNNAMED`."""
-    # Most values need no trimming, and a check is cheaper than trimming.
+    """Return the SQL of the first text that is not blank, trimmed, or of `UNNAMED` if all are blank."""
+    # Most texts need no trimming, and the check for spaces at the ends is cheaper than trimming.
     filled = ", ".join(f"nullif(trim({each}), '')" for each in candidates)
     first = candidates[0]
     return f"""CASE WHEN {first} <> '' AND {first} NOT LIKE ' %' AND {first} NOT LIKE '% ' THEN {first}

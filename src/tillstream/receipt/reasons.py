@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from tillstream.receipt.model import Fault
 
 OTHER = "(other)"
-"""The path of a group if the fault has no valid path."""
+"""The path of a group whose fault has no valid path."""
 
 # An error has the first kind whose pattern matches its text.
 _KINDS = tuple(
@@ -38,7 +38,7 @@ _KINDS = tuple(
 )
 
 KINDS = (*(kind for kind, _ in _KINDS), "other")
-"""All kinds of errors. The message files of the page have a text `reason_KIND` for each kind."""
+"""All kinds of errors. The message files of the dashboard have a text `reason_KIND` for each kind."""
 
 _TRUNCATION = re.compile(r"the first \d+ (of \d+ )?bytes are kept")
 _INDEX = re.compile(r"\[[^\]]*\]")
@@ -64,9 +64,9 @@ def split_group(text: str) -> tuple[str, str]:
 
 
 def truncation(kept_bytes: int, size_bytes: int) -> Fault:
-    """Return the fault which says that only the first bytes of an original are stored.
+    """Return the fault that says that only the first bytes of an original are stored.
 
-    Equal sizes mean that the size of the whole original is unknown.
+    If both sizes are equal, the size of the whole original is unknown.
     """
     total = f" of {size_bytes}" if size_bytes > kept_bytes else ""
     return Fault("$", f"the first {kept_bytes}{total} bytes are kept")

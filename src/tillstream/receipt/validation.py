@@ -31,7 +31,7 @@ from tillstream.receipt.model import NO_TERMINAL, RECEIPT, REFUSAL, Fault, Recei
 from tillstream.receipt.reasons import truncation
 
 CLOCK_AHEAD_A_DAY = "clock_ahead_a_day"
-"""The note of a receipt that is dated more than 24 hours ahead. Such a receipt counts on the day of its arrival."""
+"""The note of a receipt whose date is more than 24 hours in the future. Its business day is the day of its arrival."""
 
 ID_LIMIT = 128
 """The maximum length of a store id, a terminal id and a receipt number."""
@@ -48,13 +48,13 @@ _FAULTS_LIMIT_CHARS = 256_000
 _FAULT_JSON_CHARS = 40
 
 _DAY_S = 86_400
-# If a local date is at most this far ahead of its UTC time of arrival, it is not a day ahead in any time zone, because
-# local time and UTC differ by less than 16 hours.
+# Local time and UTC differ by less than 16 hours. A local date that is at most this many seconds ahead of the UTC time
+# of arrival is therefore less than a day ahead in every time zone, and needs no exact check.
 _SURELY_NOT_AHEAD_S = _DAY_S - 16 * 3_600
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - local times have no zone
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
 _DATES_CACHE_LIMIT = 20_000
-# The engine rounds amounts to six decimals. The rounded amount must be below the limit too.
+# The engine rounds amounts to six decimals. An amount must be below the limit after the rounding too.
 _LARGEST_AMOUNT = AMOUNT_LIMIT - Decimal("0.0000006")
 
 _DATE = re.compile(r"[0-9W-]{7,10}[ T][0-9:.,]{4,}(?:Z|[+-][0-9:]{2,8})?", re.ASCII | re.IGNORECASE)
@@ -100,7 +100,7 @@ class Validator:
         `received_us` is the time of arrival in microseconds since the epoch. `till_day` is the business day
         (YYYY-MM-DD) that the till sent. If it is not empty, it replaces the business day of the date.
         """
-        # The fast check rejects some valid receipts, such as amounts written as texts. The full check decides on them.
+        # The fast check rejects some valid receipts, such as those with amounts in quotes. The full check accepts them.
         try:
             # A body over the limit is not decoded, because it could have millions of lines.
             receipt = self._decode(body if len(body) <= self._limit_bytes else b"")
@@ -238,10 +238,10 @@ def _occurrences(value: dict[str, Any], name: str) -> list[Any]:
 
 
 def _fast_type(kind: Any, currency: str) -> Any:
-    """Return a type for the fast check. It has limits, accepts one currency, and has floats instead of decimals.
+    """Return a variant of a type for the fast check: with limits, one currency, and floats instead of decimals.
 
-    msgspec checks every occurrence of a field against the type. Floats decode faster than decimals, and are only
-    compared with the limits.
+    msgspec checks every occurrence of a field against the type. Floats decode faster than decimals. Their values are
+    only compared with the limits.
     """
     if kind is Decimal:
         return Annotated[float, Meta(gt=float(-AMOUNT_LIMIT), lt=float(AMOUNT_LIMIT))]
@@ -267,7 +267,7 @@ def parse(body: bytes) -> Any:
         raise _not_json("it is empty", "send one JSON object")
     try:
         text = body.decode()
-        # msgspec is as strict as DuckDB's parser. `json` keeps the digits of every number.
+        # msgspec rejects what DuckDB's parser rejects. Only `json` passes the digits of every number on.
         msgspec.json.decode(body, type=msgspec.Raw)
         return json.loads(text, parse_float=parse_decimal, parse_int=parse_integer, object_pairs_hook=_Object)
     except UnicodeDecodeError as error:
