@@ -33,9 +33,9 @@ OnCommit = Callable[[Step], None]
 class Engine(ABC):
     """Moves records from the log to the database. *Each record counts exactly once.*
 
-    The log may deliver a record again after a crash. A step that was not committed is repeated from the last committed
-    position. A committed step is never repeated. A receipt that a client sent twice is recognized by its key and counts
-    as a duplicate. Unreadable records go to quarantine and do not stop the engine.
+    After a crash, the engine continues from the last committed position, so it repeats a step that was not committed
+    and never a committed step. A receipt that a client sent twice is recognized by its key and counts as a duplicate.
+    Unreadable records go to quarantine and do not stop the engine.
     """
 
     @abstractmethod

@@ -38,7 +38,7 @@ NO_RECORDS = pa.table({name: pa.array([], kind) for name, kind in _TYPES.items()
 
 
 class ChunkError(TillstreamError):
-    """The heads or bodies of a chunk are malformed, although its checksum is right."""
+    """The heads or bodies of a chunk are malformed, although its checksum is correct."""
 
 
 def records(chunks: Sequence[Chunk]) -> pa.Table:
@@ -60,7 +60,7 @@ def records(chunks: Sequence[Chunk]) -> pa.Table:
 
 
 def _read_options(size_bytes: int) -> csv.ReadOptions:
-    # Arrow's CSV reader needs each line within one block, and the reasons of a refusal can make a long line.
+    # In Arrow's CSV reader, each line must fit into a block. The faults in the head of a refusal can make a long line.
     block_size = max(csv.ReadOptions().block_size, size_bytes + 1)
     return csv.ReadOptions(column_names=list(HEAD_COLUMNS), use_threads=False, block_size=block_size)
 
@@ -73,7 +73,7 @@ def _strings(frame: Frame) -> pa.Array:
 
 
 def zone_table(pairs: Sequence[tuple[str, str]]) -> pa.Table:
-    """Return a table with UTC offsets. Each pair has a zone name and a local date (YYYY-MM-DD)."""
+    """Return a table with the UTC offsets for each pair of a zone name and a local date (YYYY-MM-DD)."""
     found = [offsets(zone, date.fromisoformat(day)) for zone, day in pairs]
     return pa.table(
         {
@@ -88,7 +88,7 @@ def zone_table(pairs: Sequence[tuple[str, str]]) -> pa.Table:
 
 
 class NormalizedBatch(NamedTuple):
-    """The rows that a batch adds to the tables of the database, and the records that are unreadable."""
+    """The result of normalizing a batch: rows for the tables of the database, and the unreadable records."""
 
     receipts: pa.Table
     lines: pa.Table
@@ -119,7 +119,8 @@ class BatchSql:
         self._create_views(Normalization(minor_digits(settings.currency), tuple(settings.vat_rates)))
 
     def _create_views(self, normalization: Normalization) -> None:
-        # DuckDB parses a view only once. Otherwise, parsing would take most of the time of a small batch.
+        # DuckDB parses the SQL of a view only once. Without views, a small batch would spend most of its time on
+        # parsing SQL.
         self._connection.register("arrived", NO_RECORDS)
         self._connection.register("zone", zone_table([]))
         read = f"""
@@ -151,7 +152,8 @@ class BatchSql:
         self._connection.register("zone", zone_table([(zone, date) for zone in self._zones for date in dates]))
         run("SET VARIABLE applied_at = CAST(? AS TIMESTAMP)", [applied_at])
         run("CREATE OR REPLACE TEMP TABLE receipt AS SELECT * FROM every_receipt")
-        # In the same statement, DuckDB would push this filter below the JSON parsing and parse every body twice.
+        # Receipts without a total are removed after the statement above. If it removed them itself, DuckDB would move
+        # the filter before the JSON parsing and parse every body twice.
         receipts, unreadable = self._arrow("SELECT * FROM receipt_row"), table.slice(0, 0)
         if receipts["gross"].null_count:
             without_total = pc.is_null(receipts["gross"])

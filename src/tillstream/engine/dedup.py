@@ -1,4 +1,4 @@
-"""Deduplication by key. A repeated record is a duplicate if its content equals the first record, else a conflict."""
+"""Deduplication by key. A repeated record is a duplicate if it has the same content as the first, else a conflict."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Deduplicator:
     def split(self, table: pa.Table, stored: Mapping[str, int]) -> tuple[pa.Table, list[Repeat]]:
         """Split a table of records into the first record of each key and the repeats.
 
-        `stored` has the record ids of the receipts that the database has already, by key.
+        `stored` contains the record ids of receipts that are already in the database, by key.
         """
         if not stored and len(pc.unique(table["key"])) == table.num_rows:
             return table, []

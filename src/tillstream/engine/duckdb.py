@@ -29,7 +29,7 @@ STALL_LOG_INTERVAL_S = 10.0
 """The minimum interval between two log events `engine.stalled`."""
 
 _RECEIPT_US = 60
-"""The time in microseconds by which each additional receipt prolongs a step, on a slow processor."""
+"""The time in microseconds that each additional receipt adds to a step on a slow processor."""
 
 logger = structlog.get_logger()
 
@@ -37,8 +37,8 @@ logger = structlog.get_logger()
 class DuckEngine(Engine):
     """An engine that runs in one thread, with SQL in DuckDB.
 
-    The column `applied_at` has the time at which a receipt became visible. A rebuild leaves the column empty, because
-    this time is unknown.
+    The column `applied_at` of a receipt has the predicted time at which it becomes visible. A rebuild writes null,
+    because it does not know when the receipt first became visible.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class DuckEngine(Engine):
     def _process(self, table: pa.Table, changes: Changes, quarantine: QuarantineRows) -> None:
         """Normalize new receipts, count duplicates, and quarantine conflicts and unreadable receipts.
 
-        The first readable receipt of each key counts.
+        Of the receipts with the same key, the first readable one counts.
         """
         if not table.num_rows:
             return
@@ -168,7 +168,7 @@ class DuckEngine(Engine):
         return None if self._rebuilding else utc(self._clock.now_us() + expected_us)
 
     def _normalize(self, table: pa.Table, applied_at: datetime | None) -> list[NormalizedBatch]:
-        """Normalize the records. If this fails, split the table in halves until the failing records are isolated."""
+        """Normalize the records. If this fails, split the table in half until each unreadable record stands alone."""
         try:
             return [self._sql.normalize(table, applied_at)]
         except duckdb.Error as error:
@@ -212,7 +212,7 @@ class DuckEngine(Engine):
 
 
 def _read_records(chunks: Sequence[Chunk]) -> tuple[pa.Table, list[tuple[Chunk, str]]]:
-    """Return the records of all intact chunks, and the damaged chunks with the reason."""
+    """Return the records of all intact chunks, and the damaged chunks, each with the cause."""
     damaged = [(chunk, chunk.fault) for chunk in chunks if chunk.fault]
     intact = [chunk for chunk in chunks if not chunk.fault]
     try:
