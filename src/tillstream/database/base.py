@@ -40,12 +40,12 @@ def tables(digits: int) -> dict[str, dict[str, str]]:
         # Decisions about quarantine entries. The quota may have removed the entry of a decision.
         "decisions": {
             "place": "BIGINT",
-            "settled_day": "DATE",  # day of the entry
+            "settled_day": "DATE",  # the column `day` of the entry
             "decision": "VARCHAR",  # replayed or discarded
             "settled_at": "TIMESTAMP",
             "settled_key": "VARCHAR",  # key of the replayed receipt; empty if there are none or several
         },
-        # Numbers of quarantine entries, including the entries that the quota removed.
+        # Number of quarantine entries in each group. Entries that the quota removed are included.
         "set_aside": {"day": "DATE", "kind": "VARCHAR", "reason": "VARCHAR", "source": "VARCHAR", "entries": "BIGINT"},
         "counters": {"day": "DATE", "name": "VARCHAR", "value": "BIGINT"},
         # Numbers of receipts by second of arrival, for the last minutes only.
@@ -126,7 +126,7 @@ class Database(ABC):
 
     @abstractmethod
     def record_ids(self, keys: pa.Table) -> dict[str, int]:
-        """Return the record ids of the receipts that are stored already, by key.
+        """Return the record ids of those receipts that are already stored, by key.
 
         `keys` has the columns `key` (32 hexadecimal digits) and `sold_local` (timestamp).
         """
@@ -151,7 +151,7 @@ class Database(ABC):
     def snapshot(self) -> AbstractContextManager[Reader]:
         """Open a reader on the last commit. Safe from any thread. Raises `DatabaseUnavailable`.
 
-        Close the reader soon, because the backend keeps overwritten data while a reader is open.
+        Leave the context soon, because the backend keeps overwritten data while a reader is open.
         """
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:

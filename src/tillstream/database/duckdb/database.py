@@ -29,14 +29,14 @@ _RECEIVED_RETENTION_US = 300 * 1_000_000
 _MERGE_RULES = ((10_000_000, 1), (2_000_000, 4_000), (0, 30_000))
 """Each pair has the microseconds since the last merge and the number of unmerged receipts.
 
-A merge runs when both values of any pair are reached. It takes tens of milliseconds for any number of receipts. Until
-then, each query aggregates the unmerged receipts."""
+A merge runs when both values of any pair are reached. It takes tens of milliseconds, however many receipts it merges.
+Until then, each query aggregates the unmerged receipts."""
 
 _CHECKPOINT_BYTES = 128 * 1024 * 1024
 """The size of the write-ahead log at which maintenance makes a checkpoint.
 
-A checkpoint spends most of its time on data that is in the file already, so frequent checkpoints cost more time. With
-a larger write-ahead log, DuckDB needs more time to open the database."""
+A checkpoint spends most of its time on data that is already in the file, so rare checkpoints cost less. But the larger
+the write-ahead log, the longer DuckDB needs to open the database."""
 
 _CHECKPOINT_LIMIT_BYTES = 2 * _CHECKPOINT_BYTES
 """The size of the write-ahead log at which DuckDB makes a checkpoint within a commit."""
@@ -161,7 +161,7 @@ class DuckDatabase(Database):
         self._unmerged += 0 if changes.receipts is None else changes.receipts.num_rows
 
     def _move_position(self, run: Run, changes: Changes, step: int) -> None:
-        # A commit of decisions keeps the position. It does not make the figures newer.
+        # A commit of decisions keeps the position and `committed_at`, because it does not make the figures newer.
         before, after = str(changes.from_position), str(changes.to_position)
         moved = run(
             """UPDATE state SET position = ?, records = records + ?, step = ?,
@@ -179,12 +179,13 @@ class DuckDatabase(Database):
 
     def maintain(self) -> None:
         try:
-            # A commit during the merge would not be in the merged tables, although `merged` includes its step.
+            # Without this lock, a commit during the merge could increase `_step`. The column `merged` would then
+            # include a step whose rows are not in the merged tables.
             with self._committing:
                 self._merge()
             self._checkpoint()
         except DatabaseUnavailable as error:
-            # Commits happen several times per second. Log a cause once, even if the numbers in its text change.
+            # Maintenance runs several times per second. A repeated cause is logged once, even if its numbers change.
             cause = _NUMBERS.sub("", str(error))
             if cause != self._maintenance_error:
                 logger.warning("database.maintenance_failed", error=str(error))
@@ -211,7 +212,7 @@ class DuckDatabase(Database):
             try:
                 self._connection.execute("CHECKPOINT")
             except duckdb.TransactionException as error:
-                # A reader uses an older snapshot. The next call tries again.
+                # A reader still uses an older snapshot. The next call tries again.
                 logger.debug("database.checkpoint_deferred", reason=str(error))
 
     @contextmanager

@@ -22,8 +22,8 @@ class MetricTables:
     """A merged table and a view for each metric. The view adds the aggregate of the rows that are not merged yet.
 
     A merge takes some milliseconds per metric, even for few rows. If every commit merged, a commit of fifty receipts
-    would spend nearly all its time on the merge. A step is the number of a commit. The merged tables include all steps
-    up to the step `merged`.
+    would spend nearly all its time on the merge. `step` is the number of a commit, and `merged` is the number of the
+    last commit whose rows are in the merged tables.
     """
 
     def __init__(self, catalogue: Sequence[Metric], digits: int) -> None:
@@ -57,8 +57,8 @@ class MetricTables:
 
     def merge(self, run: Run, merged: int, step: int) -> None:
         """Merge the rows of the steps after `merged`, up to and including `step`."""
-        # Metrics that are no longer in the catalogue are dropped here and not when the database is opened, because a
-        # reader with other settings opens the database too.
+        # Drop metrics that are no longer in the catalogue here, and not when the database is opened. A command with
+        # other settings may open the database too, and opening must not drop metrics.
         for (name,) in run("SELECT metric FROM catalogue").fetchall():
             if name not in self._metrics:
                 self._drop(run, name)
@@ -83,7 +83,7 @@ class MetricTables:
 
     def _create_view(self, run: Run, metric: Metric, merged: int) -> None:
         columns = ", ".join(metric_columns(metric, self._digits))
-        # The view contains the step as a literal number, so DuckDB skips merged rows by their zone maps.
+        # The view contains the step as a literal number, so DuckDB can use its zone maps to skip merged rows.
         unmerged = aggregate(metric, self._digits, f"step > {merged}")
         parts = f"SELECT {columns} FROM {_merged(metric.name)} UNION ALL {unmerged}"
         run(f"CREATE OR REPLACE VIEW {metric_table(metric.name)} AS {merge(metric, parts, self._digits)}")

@@ -1,4 +1,4 @@
-"""Quarantine tables in DuckDB: entries within a quota, numbers of all entries, and decisions about entries."""
+"""The quarantine tables in DuckDB: entries within a quota, the number of all entries, and decisions about entries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from tillstream.database.duckdb.metric_tables import Run
 from tillstream.receipt.reasons import OTHER
 
 GROUPS_LIMIT = 1_000
-"""The maximum number of combinations of kind, reason and source per day. Further combinations count as (other)."""
+"""The maximum number of combinations of kind, reason and source that are counted per day.
+
+Further combinations are counted together as `(other)`.
+"""
 
 RESOLVED_LIMIT = 10_000
 """The maximum number of resolved entries that are stored. The oldest are removed first."""
@@ -19,7 +22,7 @@ Insert = Callable[[str, Sequence[Row]], None]
 """A function that inserts rows into a table."""
 
 _ENTRY_OVERHEAD_BYTES = 100
-"""The size of an entry without its original and its reasons."""
+"""The estimated size of the other columns of an entry, which the quota adds to its original and its reasons."""
 
 ADD_COUNTER = """INSERT INTO counters VALUES (?, ?, ?)
     ON CONFLICT (day, name) DO UPDATE SET value = counters.value + excluded.value"""
@@ -53,7 +56,7 @@ def write_quarantine(run: Run, insert: Insert, changes: Changes, limit_bytes: in
 
 
 def _insert_decisions(run: Run, insert: Insert, decisions: Sequence[Row]) -> None:
-    """Insert the first decision about each entry that has none yet."""
+    """Insert the first decision about each entry. Entries that already have a decision keep it."""
     first = {row["place"]: row for row in reversed(decisions)}
     stored = run("SELECT place FROM decisions WHERE place IN (SELECT unnest(?))", [list(first)]).fetchall()
     for (record_id,) in stored:
