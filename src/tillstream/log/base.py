@@ -54,10 +54,10 @@ def unpack_record_id(record_id: int) -> tuple[int, int, int]:
 
 
 def current_record_id(record_id: int) -> int:
-    """Convert a record id that an older version stored.
+    """Convert a stored record id to its current form. An id that already has this form stays the same.
 
-    For records of a stream (partition 1 or greater), older versions stored the first offset of a read, and the
-    index of the record in this read. The offset of the record is the sum of both.
+    For a record of a stream (partition 1 or greater), older versions stored the first offset of a read and the
+    index of the record in this read. The offset of the record is the sum of the two.
     """
     partition, offset, index = unpack_record_id(record_id)
     return pack_record_id(partition, offset + index, 0) if partition else record_id
@@ -204,7 +204,7 @@ class Log(ABC):
 
     @abstractmethod
     def count(self, upto: Position) -> int:
-        """Return the number of records at and before a position, including damaged records."""
+        """Return the number of records up to and including a position. Damaged records count, too."""
 
     @abstractmethod
     def publish(self, position: Position, *, committed: bool) -> None:

@@ -101,7 +101,7 @@ class Channel:
     async def consume(self, queue: str, prefetch: int, offset: str | int, deliver: Deliver) -> None:
         """Attach to a stream at an offset: `first`, `last`, `next`, or a number.
 
-        When this method returns, `deliver` was called for all messages of the stream, or for `prefetch` messages.
+        When this method returns, `deliver` has been called for all messages from the offset, or for `prefetch` of them.
         This is certain because the broker reads the stream before it handles the next request of the channel.
         """
         await self.barrier(prefetch)
@@ -124,7 +124,7 @@ class Channel:
 
 
 class _CoalescingConnection(AsyncioConnection):  # type: ignore[misc]
-    """Sends all frames of one turn of the event loop with one system call. pika needs three calls per message."""
+    """Sends all frames of one turn of the event loop with one system call. pika alone makes three calls per message."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         self._frames: list[bytes] = []
@@ -143,7 +143,7 @@ class _CoalescingConnection(AsyncioConnection):  # type: ignore[misc]
 
 
 class Connection:
-    """An AMQP connection. `ended` contains a reason when the connection has become unusable."""
+    """An AMQP connection. `ended` gets a reason as its result when the connection becomes unusable."""
 
     def __init__(self, parameters: pika.connection.Parameters) -> None:
         loop = asyncio.get_running_loop()
@@ -283,8 +283,8 @@ class ReconnectingConnection(Generic[Session]):
     async def _connect(self) -> tuple[Connection, Session]:
         """Connect and open a session.
 
-        The broker may close the connection if several processes declare the same streams at the same time.
-        Therefore this is attempted several times.
+        The broker may close the connection if several processes declare the same streams at the same time, so this
+        is tried several times.
         """
         attempts = SESSION_ATTEMPTS
         while True:

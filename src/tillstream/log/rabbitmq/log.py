@@ -166,7 +166,7 @@ class RabbitLog(Log):
                 self._connection.reconnect("the log ends before the engine's position")
 
     def broadcast(self, figures: Mapping[str, bytes]) -> None:
-        """Publish JSON messages by the name of their exchange. Raises `LogUnavailable`."""
+        """Publish a JSON message to each exchange. `figures` has the messages by exchange. Raises `LogUnavailable`."""
         properties = BasicProperties(messages.JSON, user_id=self._connection.user)
         encoded = [Message(name, "", properties, body, mandatory=False) for name, body in figures.items()]
         self._connection.call("publish figures to", lambda session: session.publisher.publish(encoded))

@@ -42,7 +42,7 @@ class Message(NamedTuple):
 
 
 def encode_batch(batch: Batch, user: str, batch_id: str) -> Iterator[Message]:
-    """Yield the messages for a batch. `user` is the publishing user.
+    """Yield the messages for a batch. `user` is the publishing user. `batch_id` identifies the batch in packed messages.
 
     A receipt without an original becomes one message to `receipts`: its body with `receivedTime` and `receiptKey`.
     Any other record becomes one message to the packed stream. If such a record is a receipt, a copy is published
@@ -117,7 +117,7 @@ def external_record(validator: Validator, received_us: int, method: Any, propert
     """Convert a message that another program published to `receipts`.
 
     The result is a refusal if the message is not a valid receipt. The validation is the same as in ingest. The key
-    and the time of receipt are computed. Values in the message are ignored.
+    and the time of receipt are never taken from the message.
     """
     try:
         head, _, _ = validator.check(body, received_us, EXTERNAL_SOURCE)

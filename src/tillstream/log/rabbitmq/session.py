@@ -28,7 +28,7 @@ _logger = structlog.get_logger()
 class PartitionRead(NamedTuple):
     """The messages that were read from one generation, in order.
 
-    If `missing_upto` is not None, the other records of the generation are missing, up to this offset.
+    If `missing_upto` is not None, nothing could be read: the records up to this offset are missing.
     """
 
     generation: Generation
@@ -54,7 +54,7 @@ class Session:
     async def open(cls, connection: Connection, settings: Settings, progress: Progress) -> Session:
         """Declare all exchanges and streams, and replace streams that have lost their end.
 
-        `progress` is the last progress that this process has published, because the broker may have lost it.
+        `progress` is the last progress that this process has published. The broker may have lost it.
         """
         session = cls(connection, settings, await Publisher.open(connection), progress)
         channel = await connection.channel()
@@ -239,7 +239,10 @@ class Session:
 
 
 def _pop(consumer: StreamConsumer, share: int) -> list[Delivery]:
-    """Take `share` messages from a consumer, and the rest of the batch that contains the last one."""
+    """Take up to `share` messages from a consumer, and the rest of the batch that contains the last one.
+
+    Stop early after `_MAX_STEP_BYTES` bytes in total.
+    """
     count = size_bytes = 0
     batch_id = None
     for each in consumer.ready:

@@ -19,7 +19,7 @@ FOLLOW_PREFETCH = 2_000
 """The maximum number of messages of one stream that the broker sends before they are acknowledged."""
 
 MAX_SPAN_GAP = 200
-"""The maximum difference between two offsets that one consumer looks up."""
+"""The maximum difference between two successive offsets that one consumer looks up."""
 
 _OFFSET_HEADER = "x-stream-offset"
 _MESSAGES_PER_TURN = 250
@@ -166,7 +166,7 @@ class StreamReader:
             try:
                 await channel.consume(stream, prefetch, offset, lambda *message: found.append(Delivery.of(*message)))
                 before = 0
-                # If the broker sent fewer messages than the prefetch, the stream has ended.
+                # If the broker sent fewer messages than the prefetch, the stream has no more.
                 while len(found) - before >= prefetch and (until is None or found[-1].offset < until):
                     before = len(found)
                     channel.raw.basic_ack(0, multiple=True)

@@ -28,13 +28,13 @@ PACKED = "tillstream.aside"
 """The exchange and the stream for packed records: refusals, and receipts with an original."""
 
 COPY_HEADER = "tillstream-copy"
-"""The header of a copy for subscribers. The record itself is in the packed stream."""
+"""The header that marks a copy for subscribers. The record itself is in the packed stream."""
 
 PROGRESS_STREAM = "tillstream.progress"
 DIRECTORY_STREAM = "tillstream.streams"
 
 PACKED_PARTITION = 1
-"""The partition of the packed stream. The streams of receipts have the partitions from 2.
+"""The partition of the packed stream. The streams of receipts have the partitions from 2 upwards.
 
 Streams have no partition 0, so their records never have the id 0.
 """
@@ -66,7 +66,7 @@ INTERNAL_EXCHANGES: Final[Sequence[dict[str, Any]]] = (
     },
     {"exchange": PACKED, "exchange_type": "fanout"},
 )
-"""The arguments of pika that declare the durable exchanges."""
+"""The arguments with which pika declares the durable exchanges."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,11 @@ def position_of(offsets: Iterable[int]) -> Position:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The committed and the prepared position of the engine. The prepared position never decreases."""
+    """How far the engine has come.
+
+    It has committed the records up to `committed`, and may have committed those up to `prepared`. `prepared` never
+    decreases.
+    """
 
     committed: Position = START
     prepared: Position = START

@@ -35,7 +35,7 @@ SEARCH_INTERVAL_S = 10.0
 """The minimum time between two searches for rows after damage, if the last search found none."""
 
 ERRORS = (sqlite3.Error, UnicodeDecodeError)
-"""The errors of SQLite. Python cannot decode a message that quotes a damaged schema."""
+"""The errors that a statement can raise. Python cannot decode an error message that quotes a damaged schema."""
 
 # All statements are correct, so SQLITE_ERROR means that the schema is damaged.
 _DAMAGE = {

@@ -340,7 +340,7 @@ class Progress:
                 replace_file(path, content)
             if committed:
                 path = self._committed_path
-                # A crash may lose this file, so it is not synced.
+                # This file need not survive a crash, so it is not synced.
                 new = path.with_name(f"{path.name}.new")
                 new.write_bytes(content)
                 new.replace(path)

@@ -172,7 +172,7 @@ class Segment:
             return None if connection is None else look_up(connection, position)
 
     def rows_before(self, position: int) -> list[Row]:
-        """Return the last intact row at or before a position, and the damaged rows between both, with empty blobs."""
+        """Return the last intact row at or before a position, and the damaged rows after it, with empty blobs."""
         with self._reading() as connection:
             return [] if connection is None else until_intact(scan_back(connection, position, self.after))
 
