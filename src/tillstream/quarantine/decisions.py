@@ -101,7 +101,7 @@ class Decisions:
             raise DatabaseUnavailable("read the decisions in", self._file, reason, "check the file") from error
 
     def apply(self, database: Database) -> None:
-        """Write the decisions that are missing in the database, for example after a rebuild or a crash."""
+        """Write the decisions that the database lacks, for example after a rebuild or a crash."""
         stored = {current_record_id(row["place"]) for row in database.query("SELECT place FROM decisions")}
         decisions = (msgspec.structs.replace(each, record_id=current_record_id(each.record_id)) for each in self.all())
         missing = (each for each in decisions if each.record_id not in stored)

@@ -53,7 +53,7 @@ class Replayer:
     """Posts content to ingest. Safe from any thread.
 
     For each request, `address` returns the URL of ingest, and `authorization` returns the headers with the key.
-    `remote` says that ingest runs on another machine. Only then its certificate is verified.
+    `remote` says that ingest runs on another machine. Only then is its certificate verified.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Replayer:
         if response.status == HTTPStatus.ACCEPTED:
             return ReplayResult(errors, body.receipt_key, body.day, body.accepted)
         errors = list(body.errors) or [{"path": "$", "error": f"it answered {response.status}", "hint": ""}]
-        # The key is wrong for every entry, so this is not an error of the content.
+        # Ingest refuses the API key, so the content is not at fault and no entry can be replayed.
         if response.status == HTTPStatus.UNAUTHORIZED:
             raise IngestUnavailable("replay to", address, errors[0]["error"], "see the setting ingest_key_file")
         if response.retryable:

@@ -30,7 +30,7 @@ MISSING = "missing"
 IMPOSSIBLE = "impossible"
 
 ENTRIES_LIMIT = 1_000
-"""The maximum number of entries that one call to `discard` accepts."""
+"""The maximum number of entries that one request may discard."""
 
 _PATH = "/api/v1/quarantine"
 _OUTCOME_STATUSES = (HTTPStatus.OK, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY)
@@ -74,8 +74,8 @@ class Outcome(Struct, frozen=True):
 class LocalQuarantineService:
     """Reads and resolves quarantine entries of an open database. Safe from any thread.
 
-    An entry is resolved only once, even if the database is rebuilt. Every method raises `DatabaseUnavailable`, and
-    `BadQuery` for an invalid filter or id.
+    An entry is resolved only once, even if the database is rebuilt. Every method may raise `DatabaseUnavailable`,
+    and `BadQuery` for an invalid filter or id.
 
     A decision is written first to its file, then to the database. If the process crashes between the response of
     ingest and the decision, the entry stays open. Another replay is then harmless, because its receipt is a
@@ -131,7 +131,7 @@ class LocalQuarantineService:
             return Outcome(entry, REPLAYED, result.key, result.day, result.receipts)
 
     def discard(self, entries: Sequence[str]) -> list[Outcome]:
-        """Resolve entries without a replay. `ENTRIES_LIMIT` is the maximum number of entries."""
+        """Resolve entries without a replay. The caller limits their number to `ENTRIES_LIMIT`."""
         if not entries:
             return []
         with self._deciding:
@@ -195,7 +195,7 @@ class RemoteQuarantineService:
 
     def __init__(self, holder: Holder, authorization: Mapping[str, str]) -> None:
         """Raises `DatabaseUnavailable` while the engine starts."""
-        # During a replay, the engine waits for ingest.
+        # During a replay, the engine itself waits for ingest, so its response may take longer.
         self._engine = EngineClient(holder, authorization, 2 * RESPONSE_TIMEOUT_S)
 
     def page(self, filters: Mapping[str, str]) -> Entries:

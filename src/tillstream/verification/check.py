@@ -44,7 +44,7 @@ _TOTALS = """SELECT (SELECT position FROM state) AS position, (SELECT records FR
 
 
 class Difference(Struct, frozen=True):
-    """A figure that differs from its recount. `where` says which row of the figure it is."""
+    """A figure that differs from its recount. `where` names the day, the keys or the position to which it belongs."""
 
     figure: str
     where: str

@@ -17,7 +17,7 @@ Progress = Callable[[int, int], None]
 def rebuild_database(
     directory: DataDirectory, open_new: Callable[[], AbstractContextManager[Stored]], progress: Progress
 ) -> int:
-    """Process the whole log into a new database, which `open_new` opens. Then replace the old database.
+    """Process the whole log into a new database, which `open_new` opens, and replace the old database with it.
 
     Returns the number of processed records. Raises `DataDirectoryError` while an engine runs.
     """
@@ -50,7 +50,7 @@ def discard(path: Path) -> None:
 
 
 def _replace(new: Path, old: Path) -> None:
-    # DuckDB would apply the write-ahead log of the old database to the new one. Its changes are in the log too.
+    # DuckDB would apply the write-ahead log of the old database to the new one. The new one has its changes already.
     _write_ahead_log(old).unlink(missing_ok=True)
     new.replace(old)
     sync_directory(old.parent)
