@@ -68,7 +68,7 @@ BROADCAST_REPEATS = 5
 class ReadSide:
     """Everything that reads the log of one data directory.
 
-    `broadcast` publishes JSON messages by the name of their exchange. It is None if the log is not on a broker.
+    `broadcast` publishes a JSON message to each exchange that it is given by name. It is None if the log is not on a broker.
     """
 
     log: Log
@@ -129,7 +129,7 @@ def inbox(settings: Settings, ready: Ready, *, supervised: bool = False, to: str
     """Import files from the inbox until SIGINT or SIGTERM.
 
     `to` is the address of ingest, and `key` is an API key. If `to` is empty, the ingest of the data directory is
-    used. Raises `SettingsError` if the folder cannot be an inbox, `AccessError` and `FormatError`.
+    used. Raises `AccessError`, `FormatError`, or `SettingsError` if the folder cannot be an inbox.
     """
     from tillstream.importing.inbox import serve
     from tillstream.importing.uploader import Destination, find_destination, log_id
@@ -173,7 +173,7 @@ async def _serve_read_side(
 
     with ThreadPoolExecutor(3, "engine") as executor, _webhook(settings) as send:
         folding = loop.run_in_executor(executor, _fold, read_side.engine, halt, on_commit)
-        # If the engine stops, the process ends, because the page would show old figures as live ones.
+        # If the engine stops, the process ends. Otherwise, the page would show old figures as live ones.
         folding.add_done_callback(lambda _: stop.set())
         if broadcast is not None:
             loop.run_in_executor(executor, broadcast.run, halt)
@@ -276,7 +276,7 @@ def _gauges(read_side: ReadSide) -> dict[str, float]:
 def _open_directory(settings: Settings, *, ingest: bool, supervised: bool) -> DataDirectory:
     """Open the data directory, and check the protection of the role's port.
 
-    Raises `AccessError` if the port must not be open without protection, and `DataDirectoryError`.
+    Raises `DataDirectoryError`, and `AccessError` if the port must not be open without protection.
     """
     directory = open_directory(settings.data_path, None if supervised else Kind.REAL)
     warning = exposure.check(directory, settings, ingest=ingest, dashboard=not ingest)

@@ -1,6 +1,6 @@
 """Starts the processes of `tillstream up`, restarts processes that die, and stops all processes in order.
 
-A pipe connects the supervisor with the standard input of each process. The supervisor writes the settings to the
+A pipe connects the supervisor to the standard input of each process. The supervisor writes the settings to the
 pipe. When the supervisor dies, the pipe closes, and each process ends.
 """
 
@@ -82,7 +82,7 @@ class Part:
 
     It starts when the parts in `after` are ready. `port_setting` is the name of the setting for its port. The
     supervisor changes this setting to the bound port, so a restart does not change the address. When everything
-    stops, the process is killed after `stop_share` of `STOP_LIMIT_S`.
+    stops, the process is killed if it still runs after `stop_share` of `STOP_LIMIT_S`.
     """
 
     name: str
