@@ -38,7 +38,7 @@ async def serve(
 ) -> None:
     """Serve the application until `stop` is set, as `tillstream.http.server.serve` does.
 
-    One IP address gets at most half of the connections.
+    At most half of the connections may come from one IP address.
     """
     adapter = _Adapter(app, listener, settings)
     budget = MemoryBudget(settings.pending_limit_bytes)
@@ -85,7 +85,7 @@ class _Adapter:
         task.add_done_callback(self._tasks.discard)
 
     def reject(self, _headers: Headers) -> Response | None:
-        """Return None, because ASGI applications receive every body."""
+        """Return None, because an ASGI application receives every body."""
         return None
 
     async def close(self) -> None:

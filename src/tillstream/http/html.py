@@ -14,7 +14,7 @@ from swagger_ui_bundle import swagger_ui_path
 TEMPLATES = Path(__file__).parent / "templates"
 
 SWAGGER_UI = Path(str(swagger_ui_path))
-"""The folder of the installed Swagger UI. The documentation loads no files from other servers."""
+"""The folder of the installed Swagger UI. `/docs` loads its files from there, not from another server."""
 
 DOCS_STYLE = "swagger-ui.css"
 DOCS_SCRIPT = "swagger-ui-bundle.js"
@@ -53,7 +53,7 @@ def environment(*folders: Path, **values: Any) -> Environment:
 def documentation(
     title: str, describe: Callable[[], Mapping[str, Any]], folder: str, icon: str = "data:,"
 ) -> dict[str, Document]:
-    """Return the OpenAPI document, the page `/docs` and its start script by path.
+    """Return the OpenAPI document, the page `/docs`, and the script that starts Swagger UI, each by its path.
 
     `describe` returns the OpenAPI document. `folder` is the URL path of the files of Swagger UI, `icon` the URL of
     the icon.

@@ -1,4 +1,4 @@
-"""Requests, responses, the responses of the server itself, and the check for cross-site requests."""
+"""Requests and responses, the error responses of the server, and the check for cross-site requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Headers = dict[bytes, bytes]
 
 
 class Request(NamedTuple):
-    """A request with its whole body. If `truncated`, the client closed the connection before the end of the body."""
+    """A request with its body. If `truncated`, the client closed the connection before the end of the body."""
 
     method: bytes
     target: bytes

@@ -81,7 +81,7 @@ def document(
     for operation in operations:
         described = _operation(operation, schemas)
         if operation.secured:
-            # The empty requirement describes a server without keys and password.
+            # The empty requirement says that a server may need no credentials.
             described["security"] = [*({name: []} for name in security), {}]
         paths.setdefault(operation.path, {})[operation.method] = described
     return {
@@ -138,7 +138,7 @@ def _without_empty(**fields: Any) -> JsonSchema:
 
 
 def _schema(python_type: Any, schemas: JsonSchema) -> JsonSchema:
-    """Return the schema of a type, and add the components that it refers to."""
+    """Return the schema of a type. Add the components that it refers to to `schemas`."""
     [schema], components = msgspec.json.schema_components([python_type], ref_template=REF)
     schemas |= convert(components, _as_3_0)
     converted: JsonSchema = convert(schema, _as_3_0)

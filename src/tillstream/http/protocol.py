@@ -44,7 +44,7 @@ class Connection(RequestReader, asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._answering = self._chunked = self._without_body = False
         self._keep_open = True
-        # The client does not read its responses; `_drain` is running; the client has closed its sending side.
+        # Whether the client does not read its responses; `_drain` is running; the client has closed its sending side.
         self._blocked = self._draining = self._ended = False
         self._queue: deque[Request] = deque()
         self._rejection: Response | None = None
@@ -79,7 +79,7 @@ class Connection(RequestReader, asyncio.Protocol):
         self._connections.remove(self)
 
     def eof_received(self) -> bool:
-        """Pass on a truncated request. Return whether the connection stays open for responses."""
+        """Handle a truncated request. Return whether the connection stays open for responses."""
         self._ended = True
         if self._stage == BODY:
             self._complete(truncated=True)
@@ -142,7 +142,7 @@ class Connection(RequestReader, asyncio.Protocol):
         self._connections.app.handle(request, self)
 
     def _drain(self) -> None:
-        """Process queued requests. Continue reading after all of them are answered."""
+        """Process queued requests. After all responses, send the pending rejection, or else continue reading."""
         self._draining = True
         while self._queue and not (self._answering or self._blocked):
             self._handle(self._queue.popleft())
@@ -173,7 +173,7 @@ class Connection(RequestReader, asyncio.Protocol):
     def start(self, status: int, headers: bytes, *, chunked: bool = False, close: bool = False) -> None:
         """Send the head of a response.
 
-        Its body must be `chunked`, end with the connection (`close`), or have a Content-Length in `headers`.
+        Unless `headers` contains a Content-Length, set `chunked`, or set `close` to end the body with the connection.
         """
         self._chunked = chunked
         self._keep_open = self._keep_open and not close and not self._is_last()
@@ -185,7 +185,7 @@ class Connection(RequestReader, asyncio.Protocol):
     def write(self, part: bytes) -> None:
         """Send a part of the body."""
         if self._transport is not None and part:
-            # `writelines` does not copy the part, which many connections may share.
+            # Many connections may send the same part, and `writelines` does not copy it.
             self._transport.writelines((b"%x\r\n" % len(part), part, b"\r\n") if self._chunked else (part,))
 
     def finish(self) -> None:
@@ -226,7 +226,7 @@ class Connection(RequestReader, asyncio.Protocol):
             self._hang_up()
             return
         if not self._blocked and self._stage == IDLE:
-            # This is faster than a call of `_restart_deadline`.
+            # This is faster than calling `_restart_deadline`.
             self.deadline = self._connections.now + self._connections.header_timeout_s
         elif not self._blocked and self.deadline == _NEVER:
             self._restart_deadline()

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 REPEAT_LIMIT = 100
 """The maximum number of repeated header fields. Joining more values would take too long."""
 
-# Bodies below 100,000 bytes reserve no memory. The limit on connections bounds their total size.
+# A body reserves no memory if its Content-Length has at most this number of digits. The limit on connections bounds
+# the total size of these bodies.
 _UNRESERVED_DIGITS = 5
 
 # RFC 3986, section 3.2, but without commas: the values of two Host fields are joined with a comma.
@@ -46,7 +47,7 @@ class RequestReader:
         self._body: bytes | list[bytes] = b""
         self._reservation: Reservation | None = None
         self._read_bytes = self._head_bytes = self._repeats = 0
-        # The last data contained the end of a request or a chunk size; trailers follow; the connection does not read.
+        # Whether the last data contained the end of a request or a chunk size; trailers may follow; reading is paused.
         self._framing_seen = self._in_trailers = self._paused = False
 
     def _read(self, request: Request) -> None:
@@ -58,7 +59,7 @@ class RequestReader:
         raise NotImplementedError
 
     def _continue(self) -> None:
-        """Send 100 (Continue), so that the client sends the body."""
+        """Send 100 (Continue), so that the client sends the body, or reject the request."""
         raise NotImplementedError
 
     def abort(self) -> None:
@@ -123,7 +124,8 @@ class RequestReader:
         if self._stage != HEAD:
             return
         headers, connections, parser = self._headers, self._connections, self._parser
-        # Reading the version from the parser is slow. Without a Connection field, only HTTP/1.1 keeps connections open.
+        # Reading the version from the parser is slow. If the connection stays open without a Connection
+        # field, the version is 1.1.
         self._keep_alive, self._version = parser.should_keep_alive(), "1.1"
         if not self._keep_alive or b"connection" in headers:
             self._version = parser.get_http_version()
@@ -162,7 +164,7 @@ class RequestReader:
             self._body = [self._body, part]
 
     def on_chunk_header(self) -> None:
-        # Either data or trailers follow. If they are data, `on_body` resets the flag.
+        # Either data or trailers follow. `on_body` resets `_in_trailers` if data follow.
         if self._stage == BODY:
             self._in_trailers = self._framing_seen = True
 
@@ -198,7 +200,7 @@ class RequestReader:
             self._reservation = None
 
     def _complete(self, *, truncated: bool) -> None:
-        """Pass on a request whose body is complete or truncated."""
+        """Call `_read` with the request, whose body is complete or truncated."""
         self._framing_seen, self._in_trailers = True, False
         body, reservation = self._body, self._reservation
         self._body, self._reservation = b"", None
@@ -218,9 +220,9 @@ class RequestReader:
         )
 
     def _ignore_upgrade(self, rest: bytes) -> None:
-        """Parse the head again without its Upgrade field, because after that field llhttp does not parse the body.
+        """Parse the head again without its Upgrade field, and then the `rest` of the data.
 
-        A server may ignore the field (RFC 9110, section 7.8).
+        With this field, llhttp does not parse the body. A server may ignore the field (RFC 9110, section 7.8).
         """
         if self._stage != HEAD:
             # The data after a CONNECT request are not HTTP.
@@ -233,7 +235,7 @@ class RequestReader:
 
 
 def _check_head(version: str, headers: Headers) -> Response | None:
-    """Return the rejection of an invalid head, or None. These are the rules of RFC 9112 that llhttp does not check."""
+    """Check the rules of RFC 9112 that llhttp does not check. Return the rejection of an invalid head, or None."""
     if version not in ("1.1", "1.0"):
         return messages.error(505, f"HTTP/{version} is not supported", "use HTTP/1.1", close=True)
     host = headers.get(b"host")

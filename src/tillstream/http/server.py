@@ -82,7 +82,7 @@ class Connections:
         self.date_line = f"date: {formatdate(self._clock.now_us() // 1_000_000, usegmt=True)}\r\n".encode()
 
     def add(self, connection: Connection) -> bool:
-        """Add a connection. Return False if there are more connections than a limit."""
+        """Add a connection. Return False if it exceeds a limit."""
         self._open.add(connection)
         self._by_address[connection.address] += 1
         return len(self._open) <= self._limit and self._by_address[connection.address] <= self._address_limit
@@ -107,7 +107,7 @@ class Connections:
             await asyncio.sleep(pause_s)
 
     async def close(self, limit_s: float) -> int:
-        """Close idle connections, wait up to `limit_s` for the others, then abort the rest. Return their number."""
+        """Close idle connections, wait up to `limit_s` for the others, then abort and count the rest."""
         self.closing = True
         for connection in list(self._open):
             connection.close_if_idle()
