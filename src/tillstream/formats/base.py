@@ -112,7 +112,7 @@ class Decoder(ABC):
         """Yield all receipts, skips and faults of the source in order.
 
         Bad input does not raise an exception. A bad record becomes an `Unreadable`, and decoding continues with the
-        next record. The memory that decoding needs is a small multiple of `receipt_limit_bytes` for any size of source.
+        next record. Decoding needs a limited amount of memory, however large the source is.
         """
 
     def recognises(self, head: bytes) -> bool:  # noqa: ARG002 - subclasses use it

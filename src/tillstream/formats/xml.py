@@ -124,7 +124,7 @@ def _items(element: Element, part: str) -> list[Element]:
 def _value(element: Element, fields: Mapping[str, Field] | None = None, depth: int = _DEPTH_LIMIT) -> Any:
     """Convert an element to a text, or to an object if it has children.
 
-    `fields` has the known fields of a line, a settlement or the totals. Such an element is an object even if it is empty.
+    `fields` has the known fields of a line, a settlement or the totals. These are objects even if they are empty.
     Raises `RecursionError` if the element is nested too deeply.
     """
     if not len(element) and (fields is None or element_text(element)):

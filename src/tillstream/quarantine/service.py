@@ -191,7 +191,7 @@ class _Outcomes(Struct):
 
 
 class RemoteQuarantineService:
-    """Calls the quarantine service of a running engine over HTTP. It returns the same results and raises the same errors."""
+    """Calls the quarantine service of a running engine over HTTP, with the same results and the same errors."""
 
     def __init__(self, holder: Holder, authorization: Mapping[str, str]) -> None:
         """Raises `DatabaseUnavailable` while the engine starts."""

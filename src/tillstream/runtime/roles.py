@@ -68,7 +68,7 @@ BROADCAST_REPEATS = 5
 class ReadSide:
     """Everything that reads the log of one data directory.
 
-    `broadcast` publishes a JSON message to each exchange that it is given by name. It is None if the log is not on a broker.
+    `broadcast` publishes a JSON message to each named exchange. It is None if the log is not on a broker.
     """
 
     log: Log

@@ -218,7 +218,7 @@ class RowReader:
         return block
 
     def _parse_block(self, lines: list[bytes]) -> list[list[str]]:
-        """Parse the lines of a block in one call, which is faster. Return an empty list if each line must be parsed alone."""
+        """Parse all lines of a block in one fast call. Return an empty list if they must be parsed one by one."""
         try:
             text = b"".join(lines).decode()
         except UnicodeDecodeError:

@@ -194,7 +194,7 @@ def _remove_namespace(transaction: Element) -> None:
 
 
 def _business_day(element: Element | None) -> str:
-    """Return the business day, YYYY-MM-DD, or an empty text. The element may have a time zone or a child with the date."""
+    """Return the business day, YYYY-MM-DD, or an empty text. A time zone is cut off. The date may be in a child."""
     if element is None:
         return ""
     text = element_text(element) or element_text(next(iter(element), None))

@@ -59,7 +59,7 @@ class Totals(NamedTuple):
 
 
 class _Interpretation(NamedTuple):
-    """An interpretation of the lines. The flags say which lines and price changes count, and whether amounts include tax."""
+    """A way to read the lines: which discounts and price changes count, and whether amounts include tax."""
 
     lines_total: Decimal
     discount_lines: bool

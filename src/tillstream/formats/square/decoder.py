@@ -173,7 +173,7 @@ def _orders(document: bytes) -> Sequence[bytes | Raw]:
     """Split a document into orders. Raises one of `JSON_ERRORS`."""
     if document.startswith(b"["):
         return elements(document)
-    # Only a page has a member `order` or `orders`. Searching for the name first is ten times as fast as decoding.
+    # Only a page has a member `order` or `orders`. A search for the name is ten times as fast as decoding a page.
     if b'"order' in document:
         page = _read_page(document)
         if page.orders is not UNSET:

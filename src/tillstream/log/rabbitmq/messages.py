@@ -42,7 +42,7 @@ class Message(NamedTuple):
 
 
 def encode_batch(batch: Batch, user: str, batch_id: str) -> Iterator[Message]:
-    """Yield the messages for a batch. `user` is the publishing user. `batch_id` identifies the batch in packed messages.
+    """Yield the messages for a batch. `user` publishes them. `batch_id` identifies the batch in packed messages.
 
     A receipt without an original becomes one message to `receipts`: its body with `receivedTime` and `receiptKey`.
     Any other record becomes one message to the packed stream. If such a record is a receipt, a copy is published
