@@ -56,8 +56,8 @@ def unpack_record_id(record_id: int) -> tuple[int, int, int]:
 def current_record_id(record_id: int) -> int:
     """Convert a stored record id to its current form. An id that already has this form stays the same.
 
-    For a record of a stream (partition 1 or greater), older versions stored the first offset of a read and the
-    index of the record in this read. The offset of the record is the sum of the two.
+    In an older version, the id of a record of a stream (partition 1 or greater) contained the offset at which a read
+    began, and the index of the record in that read. The offset of the record is the sum of the two.
     """
     partition, offset, index = unpack_record_id(record_id)
     return pack_record_id(partition, offset + index, 0) if partition else record_id
@@ -148,9 +148,9 @@ class Batch:
 class Chunk:
     """Consecutive records of one partition, or a fault in place of unreadable records.
 
-    `position` is the position of a reader that has read the chunk. `fault` is the reason if `count` records cannot
-    be read; the frames are then empty. If `own_offsets` is true, the records have consecutive offsets from
-    `offset`. Otherwise all records have the offset `offset` and consecutive indexes from 0.
+    `position` is the position of a reader that has read the chunk. If `fault` is not empty, it is the reason why
+    `count` records cannot be read, and the frames are empty. If `own_offsets` is true, the records have consecutive
+    offsets that start at `offset`. Otherwise all records have the offset `offset` and consecutive indexes from 0.
     """
 
     partition: int
@@ -191,7 +191,7 @@ class Log(ABC):
         """Yield the chunks after a position. They contain about `limit` records in total.
 
         Damage (a wrong checksum, a gap) is yielded as a chunk with a `fault`. Raises `LogUnavailable` if the log
-        cannot be read now. A later read then yields the same records.
+        cannot be read now. No record is skipped: a later read after the same position yields them.
         """
 
     @abstractmethod
@@ -210,8 +210,8 @@ class Log(ABC):
     def publish(self, position: Position, *, committed: bool) -> None:
         """Publish a position that the engine will commit to the database or, if `committed`, has committed.
 
-        When this method returns, no offset up to `position` is ever reused, even if the log loses its end. Raises
-        `LogUnavailable`. The engine must not commit then.
+        After this method has returned, no new record gets an offset up to `position`, even if the log loses its end.
+        Raises `LogUnavailable`. The engine must not commit then.
         """
 
     @abstractmethod
@@ -220,4 +220,4 @@ class Log(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Close files and connections. Appended records stay."""
+        """Close all files and connections."""

@@ -81,7 +81,10 @@ class Retention:
         self._ends: dict[int, deque[tuple[float, int]]] = {}
 
     def check(self, records: int, size_bytes: int) -> None:
-        """Raise `LogFull` if the next batch must not be appended. It has `records` records of `size_bytes` bytes."""
+        """Raise `LogFull` if the next batch must not be appended.
+
+        The batch has `records` records and `size_bytes` bytes. They update the average size of a message.
+        """
         if not (self._bytes or self._age_s):
             return
         self._message_bytes += (size_bytes / records + _MESSAGE_OVERHEAD_BYTES - self._message_bytes) / 8
@@ -106,7 +109,7 @@ class Retention:
         """Estimate the age of the oldest unread record, from earlier measurements of the partition's end."""
         now_s = self._now_s()
         samples = self._ends.setdefault(partition, deque(maxlen=LAG_SAMPLES))
-        # A record after the end that a sample measured was appended after that measurement.
+        # If the engine has read past the end in a sample, every unread record is newer than the sample.
         while samples and samples[0][1] <= end - lag:
             samples.popleft()
         if lag and (not samples or now_s - samples[-1][0] >= self._age_s / LAG_SAMPLES):

@@ -23,19 +23,19 @@ MAX_LOOKUPS = 20_000
 """The maximum number of positions in a gap that are looked up one by one."""
 
 LINEAR_LOOKUPS = 1_000
-"""The number of positions after damage that are looked up one by one. Then the search doubles its step."""
+"""The maximum number of rows or positions that are read one by one near damage."""
 
 MAX_POSITION = 1 << 36
 """All positions are less than this value, because a record id has 36 bits for the offset."""
 
 IO_RETRY_S = 60.0
-"""A disk read counts as damage when it has failed for this time."""
+"""A disk read that has failed for this long counts as damage."""
 
 SEARCH_INTERVAL_S = 10.0
 """The minimum time between two searches for rows after damage, if the last search found none."""
 
 ERRORS = (sqlite3.Error, UnicodeDecodeError)
-"""The errors that a statement can raise. Python cannot decode an error message that quotes a damaged schema."""
+"""The errors that a statement can raise. If an error message quotes a damaged schema, Python may fail to decode it."""
 
 # All statements are correct, so SQLITE_ERROR means that the schema is damaged.
 _DAMAGE = {
@@ -58,7 +58,7 @@ _logger = structlog.get_logger()
 
 
 class LogDamaged(LogUnavailable):
-    """A file of the log, or its end, is damaged and cannot be read."""
+    """A file of the log is damaged, and cannot be read any further or accepts no more rows."""
 
 
 def log_error(doing: str, path: Path, error: Exception) -> LogUnavailable:
@@ -123,7 +123,7 @@ class RowReader:
             yield from self._skip_damage(connection, last, failure)
 
     def raise_if_temporary(self, doing: str, last: int, error: Exception) -> None:
-        """Return if the error means damage. Otherwise raise `LogUnavailable`, because no row may be skipped yet."""
+        """Raise `LogUnavailable` unless the error means damage: a later read may succeed, so no row may be skipped."""
         code, now_s = _code(error), time.monotonic()
         if code in _DISK:
             if self._failing is None or self._failing[0] != last:
@@ -186,7 +186,7 @@ def _search_intact(connection: sqlite3.Connection, last: int) -> Row | None:
     """Find the first intact row after a long range of damage, by doubling the distance and then bisecting it."""
 
     def intact_from(position: int) -> list[Row] | None:
-        """Return the first intact row as a list. The list is empty after the end. Return None within the damage."""
+        """Return a list of the first intact row from a position on, if any, or None if damage prevents the read."""
         try:
             rows = islice(_scan(connection, position - 1), LINEAR_LOOKUPS)
             return list(islice((row for row in rows if row.is_intact), 1))

@@ -1,4 +1,4 @@
-"""The embedded log: SQLite files in which a group commit is one row."""
+"""The log on SQLite: one file, or several after damage. Each row of a file contains many records."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _logger = structlog.get_logger()
 
 
 class SqliteLog(Log):
-    """A log of one partition. Every method is safe from any thread.
+    """A log of one partition. Thread-safe.
 
     One process opens the log with `writer=True`. Any number of processes can read it at the same time. If the end
-    of a file is damaged, this file is never changed again, and the log continues in a new file. The name of the
+    of a file is damaged, that file is never changed again, and the log continues in a new file. The name of the
     new file contains the position before its first row, such as `log.after-99.sqlite3`.
     """
 
@@ -43,7 +43,7 @@ class SqliteLog(Log):
         self._segments_by_path = {path: Segment(path, _START)}
         self._segments_lock = Lock()
         self._fetched: tuple[int, Frames] | None = None
-        """The position and the content of the last row that `fetch` has read."""
+        """The position and the content of the row that `fetch` read last, kept for the next `fetch`."""
         self._writer: Appender | None = None
         self._write_lock = Lock()
         self._compress = zstd_compressor()
@@ -161,7 +161,7 @@ class SqliteLog(Log):
             try:
                 rows = self._rows_after(last, limit)
             except LogUnavailable:
-                # The caller keeps the chunks before the error. The next read raises the error.
+                # The chunks before the error are valid. If the error persists, the next read raises it.
                 if last == after.offsets[0]:
                     raise
                 return
@@ -299,7 +299,7 @@ def _end_of(segment: Segment, rows: Sequence[Row], prepared: int) -> tuple[int, 
     last, total = segment.after, 0
     if rows and rows[0].is_intact:
         last, total, rows = rows[0].position, rows[0].total, rows[1:]
-    # The position of a damaged row may be wrong. It is ignored if the file is too small for it.
+    # The position of a damaged row may be wrong. It is ignored if the file is too small to have so many rows.
     max_position = max(last, prepared) + _max_rows(segment)
     for row in rows:
         last = max(last + 1, row.position if row.position <= max_position else 0)

@@ -1,4 +1,4 @@
-"""A row of the log: one group commit as compressed frames of heads, bodies and originals, with a checksum."""
+"""A row of the log: records of one group commit as compressed frames, with a checksum."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tillstream.log.base import MAX_CHUNK_RECORDS, Frame
 # `rowid` can be selected even if damage has changed the declaration of the key column.
 COLUMNS = "rowid, count, total, checksum, heads, bodies, originals"
 NUMBERS = "rowid, count, total, 0, x'', x'', NULL"
-"""Columns for a row whose blobs are unreadable. The blobs are replaced by empty values."""
+"""The columns to select if the blobs of a row are unreadable. Checksum and blobs are replaced by empty values."""
 
 MIN_ROW_BYTES = 32
 """The minimum size of a row: its numbers and two empty zstd frames."""
@@ -29,7 +29,7 @@ Frames = tuple[Frame, Frame, Frame]
 
 
 class RowDamaged(TillstreamError):
-    """The row fails its checksum or cannot be unpacked."""
+    """The row fails its checksum, cannot be unpacked, or has a wrong number of records."""
 
 
 class Row(NamedTuple):
@@ -113,7 +113,7 @@ class Row(NamedTuple):
 
 
 def integer(value: object) -> int:
-    """Return the value, or 0 if it has another type, such as in a damaged row."""
+    """Return the value if it is an integer. Otherwise return 0, because the row is damaged."""
     return value if isinstance(value, int) else 0
 
 

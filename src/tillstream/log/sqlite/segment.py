@@ -60,7 +60,10 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def _has_table(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether the file has the log's table. Raises `DataDirectoryError` if it belongs to another program."""
+    """Whether the file has the log's table.
+
+    Raises `DataDirectoryError` if another program or a newer version of tillstream wrote the file.
+    """
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application == APPLICATION_ID and version > VERSION:
@@ -134,7 +137,7 @@ class Appender:
 
 
 class Segment:
-    """Reads one file, whose positions are greater than `after`. Safe from any thread.
+    """Reads one file, whose positions are greater than `after`. Thread-safe.
 
     No transaction stays open between calls.
     """
@@ -147,9 +150,9 @@ class Segment:
         self._reader = RowReader(path)
 
     def rows_after(self, last: int, wanted: int) -> list[Row]:
-        """Return the next rows in order. Together they have about `wanted` records or `MAX_READ_BYTES` bytes.
+        """Return the next rows in order, up to about `wanted` records or `MAX_READ_BYTES`.
 
-        Unreadable rows are left out. The list is empty at the end of the file. Raises `LogUnavailable` while the
+        Unreadable rows are left out. At the end of the file, the list is empty. Raises `LogUnavailable` while the
         disk fails.
         """
         rows: list[Row] = []
@@ -172,14 +175,17 @@ class Segment:
             return None if connection is None else look_up(connection, position)
 
     def rows_before(self, position: int) -> list[Row]:
-        """Return the last intact row at or before a position, and the damaged rows after it, with empty blobs."""
+        """Return the last intact row at or before a position, and the damaged rows from there to the position.
+
+        The blobs of the damaged rows are empty.
+        """
         with self._reading() as connection:
             return [] if connection is None else until_intact(scan_back(connection, position, self.after))
 
     def last_rows(self) -> list[Row]:
-        """Return the last intact row of the file, and the damaged rows after it, with empty blobs.
+        """Return the last intact row of the file, and the damaged rows after it.
 
-        Raises `LogDamaged` if the end of the file cannot be read.
+        The blobs of the damaged rows are empty. Raises `LogDamaged` if the end of the file cannot be read.
         """
         with self._reading() as connection:
             if connection is None:
@@ -199,7 +205,7 @@ class Segment:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
-        """Lock the connection during the block. The connection is None until an appender creates the file."""
+        """Provide the connection, locked during the block. It is None until an appender has created the file."""
         with self._lock:
             if self._connection is None and self.path.exists():
                 self._open()
