@@ -49,7 +49,7 @@ class Localizer:
         return NO_VALUE if amount is None else _money(self.locale, amount, currency, exact=False)
 
     def price(self, amount: str, currency: str) -> str:
-        """Format a decimal string as an amount with all decimals. Unit prices may have more than the currency has."""
+        """Format a decimal string as an amount with all its decimals. A unit price may have more than the currency."""
         return _money(self.locale, amount, currency, exact=True)
 
     def count(self, number: int) -> str:
@@ -66,7 +66,7 @@ def localizer(language: str) -> Localizer:
 
 
 def language_of(request: Request) -> str:
-    """Return the language of the query, the cookie or the browser preferences, in this order, or the default."""
+    """Return the first supported language in the query, the cookie and the browser preferences, or the default."""
     accepted = request.headers.get("accept-language", "").split(",")
     preferred = [part.split(";")[0].strip()[:2].lower() for part in accepted]
     candidates = (request.query_params.get("lang"), request.cookies.get("lang"), *preferred)

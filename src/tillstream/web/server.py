@@ -51,7 +51,7 @@ SECURITY = {
 
 
 def live_feed(queries: Queries, alerts: AlertEvaluator, settings: Settings, clock: Clock) -> LiveFeed:
-    """Return the live feed of the overview of today, including active alerts."""
+    """Return the live feed, which sends the overview of today with the active alerts."""
 
     def read() -> LiveOverview:
         return LiveOverview(**asdict(queries.overview()), alerts=alerts.current().alerts)
@@ -102,7 +102,7 @@ def application(
 
 
 def _documentation(*apis: Api) -> list[Route | Mount]:
-    """Return `/openapi.json`, and `/docs` with its files."""
+    """Return the routes of `/openapi.json`, and of `/docs` and its files."""
 
     def describe() -> openapi.JsonSchema:
         operations = (operation for api in apis for operation in api.operations)

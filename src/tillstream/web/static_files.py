@@ -24,7 +24,7 @@ LEVEL = 6
 
 
 class StaticFolder:
-    """ASGI application for the files that the folder contains when the server starts. Every file has an ETag."""
+    """An ASGI application that serves the files of a folder with ETags. Files that are added later are not found."""
 
     def __init__(self, folder: Path) -> None:
         self._files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
@@ -47,10 +47,10 @@ class StaticFolder:
 
 @cache
 def _load(path: Path, *, zipped: bool) -> tuple[bytes, dict[str, str]]:
-    """Return the body and the headers of a file. `zipped` compresses bodies of suitable type and size with gzip."""
+    """Return the body and the headers of a file. If `zipped`, compress bodies of suitable type and size with gzip."""
     body = path.read_bytes()
     media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    # A tag of the content, unlike the time of the file, does not change when the same file is installed again.
+    # Unlike the time of the file, a hash of its content does not change when the same file is installed again.
     tag = hashlib.blake2b(body, digest_size=12).hexdigest()
     charset = "; charset=utf-8" if media_type.startswith("text/") else ""
     headers = {"Content-Type": media_type + charset, "Cache-Control": "no-cache"}

@@ -1,4 +1,4 @@
-"""API routes for summaries, metrics, stores, overviews, receipts and anomalies, partly also as CSV."""
+"""API routes for summaries, metrics, stores, overviews, receipts and anomalies, some also as CSV."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class Ready(Struct, frozen=True):
 
 
 def api(alerts: AlertEvaluator, live: LiveFeed, recount: Recount | None) -> Api:
-    """Return the routes `/api/v1/alerts` and `/live`, and with a `recount` also `/check`."""
+    """Return the routes `/api/v1/alerts` and `/api/v1/live`, and with a `recount` also `/api/v1/check`."""
     routes = Api(tag="operations")
 
     @routes.get("/alerts", query=NO_QUERY, body=Body(Alerts, example=to_builtins(_EXAMPLE)))
@@ -152,7 +152,7 @@ class _Metrics(Collector):
         self._gauges = gauges
 
     def describe(self) -> list[Metric]:
-        """Return an empty list, so the registration does not read any values."""
+        """Return an empty list, so that registering the collector does not read any values."""
         return []
 
     def collect(self) -> Iterator[Metric]:

@@ -1,4 +1,4 @@
-"""API routes with types, from which the OpenAPI document is generated, and their query parameters."""
+"""API routes and their query parameters, with the types from which the OpenAPI document is generated."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tillstream.queries.serialization import Day, LocalTime
 from tillstream.receipt.model import Fault
 
 Query = Mapping[str, str]
-"""The query parameters of a request. The queries check their values."""
+"""The values of query parameters by name. `tillstream.queries` checks them."""
 
 Parameters = Mapping[str, Any]
 """The type of each parameter by name. All query parameters are optional."""
@@ -179,7 +179,7 @@ class Api:
         """Return a decorator that registers a handler. The name and docstring of the handler describe the operation.
 
         - `query`: the query parameters; all others are rejected. None: all parameters are ignored.
-        - `path_types`: the parameters in the path.
+        - `path_types`: the types of the parameters in the path.
         - `request`: the type of the JSON request body.
         - `body`: the response body; by default, JSON of the return type of the handler.
         - `refusals`: error responses by status, or only their descriptions.

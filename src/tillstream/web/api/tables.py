@@ -59,7 +59,7 @@ def _by_offset(course: Pace | Course) -> dict[int, tuple[str, int | None]]:
 
 
 def hours(overview: Overview) -> Iterable[Row]:
-    """Yield a row for each category and hour, also for hours without sales."""
+    """Yield a row for each category and hour, including hours without sales."""
     for row in overview.hours.rows:
         for hour, revenue in zip(overview.hours.hours, row.revenue, strict=True):
             yield {"category": row.category, "hour": hour, "revenue": revenue}

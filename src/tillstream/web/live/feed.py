@@ -160,7 +160,7 @@ class LiveFeed:
         return self.viewers >= VIEWER_LIMIT
 
     def notify(self) -> None:
-        """Send a new event after a commit. Thread-safe."""
+        """Report a commit, so that a new event is sent. Thread-safe."""
         loop = self._loop
         if loop is None or not self._viewers:
             return
@@ -242,7 +242,7 @@ class LiveFeed:
                 viewer.wake()
                 if viewer.sending_since is not None and loop.time() - viewer.sending_since > STUCK_S:
                     viewer.abort()
-            # The pause is at least as long as the reading, so that reading takes at most half of the time.
+            # The pause is at least as long as the read, so that reading takes at most half of the time.
             elapsed = loop.time() - started
             await asyncio.sleep(max(self._interval_s - elapsed, elapsed))
             with contextlib.suppress(TimeoutError):

@@ -30,7 +30,7 @@ OPEN = frozenset({"/health/live", "/health/ready"})
 """The paths that need no authentication."""
 
 RECHECK_S = 2.0
-"""The interval between two checks of an open request. The live feed ends when it is no longer allowed."""
+"""The time between two checks whether an open request, such as the live feed, is still allowed. If not, it ends."""
 
 FORM_LIMIT_BYTES = 8_192
 COOKIE_LIMIT_CHARACTERS = 200
@@ -85,9 +85,10 @@ class Authenticator:
         return request.method != "POST" and self.has_reading_key(request)
 
     def has_foreign_host(self, request: Request) -> bool:
-        """Return whether no password is required and the `Host` of the request is not a name of this machine.
+        """Return whether the `Host` of the request is a name that is not allowed.
 
-        A page of another site could otherwise read the dashboard through its own domain name (DNS rebinding).
+        A server without a password and without the setting `insecure` allows only names of this machine. Otherwise a
+        page of another site could read the dashboard through its own domain name (DNS rebinding).
         """
         host = request.headers.get("host", "")
         return not (self.is_required or self._any_host or ports.names_this_machine(host))

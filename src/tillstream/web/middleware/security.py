@@ -19,12 +19,12 @@ READING = ("GET", "HEAD")
 CHANGING = re.compile(
     r"/api/v1/quarantine/(?:[^/]+/(?:replay|discard)|discard)|/quarantine/(?:replay|discard)", re.ASCII
 )
-"""The paths that accept POST requests. Cross-site requests are rejected."""
+"""The paths that change data. They accept only POST requests, and no cross-site requests."""
 
 LOGIN_PATHS = frozenset({"/login", "/logout"})
 """The paths that accept POST requests from pages of any site."""
 
-# Bars and the login page have inline styles. Inline scripts are not allowed.
+# The login page and the bars of a metric have inline styles. Inline scripts are not allowed.
 POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
     "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
@@ -37,7 +37,7 @@ class Proxies:
     def __init__(self, networks: Sequence[str] = (), *, tls: bool = False) -> None:
         """`networks` are the addresses and networks of trusted proxies. Proxies on this machine are also trusted.
 
-        `tls` says that this server accepts only TLS connections.
+        `tls` is whether this server accepts only TLS connections.
         """
         self._tls = tls
         self._networks = [ip_network(each) for each in (*networks, "127.0.0.0/8", "::1")]
@@ -65,7 +65,7 @@ def _last(request: Request, header: str) -> str:
 
 
 class SecurityHeaders:
-    """Rejects methods that a path does not allow and cross-site requests, and adds headers to all responses."""
+    """Rejects cross-site requests and methods that a path does not allow, and adds headers to all responses."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

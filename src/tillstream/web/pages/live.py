@@ -51,7 +51,7 @@ def routes(queries: Queries, settings: Settings, *, keyed: bool, demo: bool) -> 
         return Page(request, "live", demo).render("live.html", command=command, tiles=TILES, modules=MODULES)
 
     def scope(request: Request) -> HTMLResponse:
-        # The decoded path does not distinguish an encoded slash in an id from a separator.
+        # In the decoded path, an encoded slash of an id looks like a separator.
         path = request.scope.get("raw_path", b"").decode("latin-1").split("?")[0]
         if not SCOPES.fullmatch(path):
             raise HTTPException(404)

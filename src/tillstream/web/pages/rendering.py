@@ -23,7 +23,7 @@ from tillstream.web.i18n import Localizer, language_of, localizer
 TEMPLATES = Path(__file__).parent / "templates"
 
 EVIDENCE_AMOUNTS = frozenset({"lines", "total", "net", "tax", "paid"})
-"""The values of an anomaly that are amounts of money, by name."""
+"""The names of the values of an anomaly that are amounts of money."""
 
 SECTIONS = {
     "today": ("/", "today"),
@@ -37,7 +37,7 @@ SECTIONS = {
 """The path and the message key of each section in the page header."""
 
 NAMED_FIELDS = frozenset({"day", "store", "till", "receipt", "arrived", "category", "kind", "source", "reason"})
-"""The form fields whose labels are messages. Other fields show their names."""
+"""The form fields whose labels are translated. The label of any other field is its name."""
 
 
 @dataclass(frozen=True, slots=True)
