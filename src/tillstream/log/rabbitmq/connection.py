@@ -44,7 +44,7 @@ logging.getLogger("pika").setLevel(logging.CRITICAL)
 _logger = structlog.get_logger()
 
 Deliver = Callable[[Any, Any, bytes], None]
-"""Handles a message. The arguments are the method and the properties of pika, and the body."""
+"""Handles a message. Its arguments are pika's method and properties, and the body."""
 
 Session = TypeVar("Session")
 Result = TypeVar("Result")
@@ -53,7 +53,7 @@ Result = TypeVar("Result")
 class ConnectionLost(TillstreamError):
     """The connection or the channel failed, or the broker does not answer.
 
-    A call on a closed channel raises an `AMQPError` of pika instead.
+    A call on a closed channel raises pika's `AMQPError` instead.
     """
 
 
@@ -80,7 +80,7 @@ class Channel:
             self._on_failure(reason_of(reason))
 
     async def request(self, method: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        """Call a method of the raw channel, and wait for the reply. The method must have a parameter `callback`."""
+        """Call a method of the raw channel, and wait for the reply. The method must have a `callback` parameter."""
         reply = asyncio.get_running_loop().create_future()
         method(*arguments, callback=partial(_set_reply, reply), **named)
         return await self.wait(reply)
@@ -102,7 +102,7 @@ class Channel:
         """Attach to a stream at an offset: `first`, `last`, `next`, or a number.
 
         When this method returns, `deliver` has been called for all messages from the offset, or for `prefetch` of them.
-        This is certain because the broker reads the stream before it handles the next request of the channel.
+        This is certain because the broker reads the stream before it handles the next request on the channel.
         """
         await self.barrier(prefetch)
         self.raw.basic_consume(
@@ -118,7 +118,7 @@ class Channel:
 
     def close(self) -> None:
         """Close the channel and its consumers."""
-        # The consumers are not cancelled first: pika would reject messages, and streams do not allow that.
+        # The consumers are not cancelled first: pika would then reject messages, which streams do not support.
         if self.raw.is_open:
             self.raw.close()
 
@@ -208,7 +208,7 @@ class Connection:
         """Make the connection unusable, and start to close it."""
         if not self.ended.done():
             self.ended.set_result(reason)
-            # A callback of pika must return before the connection is closed.
+            # This method may run in a callback of pika, which must return before the connection is closed.
             asyncio.get_running_loop().call_soon(lambda: self.raw.is_open and self.raw.close())
 
     async def close(self, reason: str) -> None:
@@ -284,7 +284,7 @@ class ReconnectingConnection(Generic[Session]):
         """Connect and open a session.
 
         The broker may close the connection if several processes declare the same streams at the same time, so this
-        is tried several times.
+        is tried up to `SESSION_ATTEMPTS` times.
         """
         attempts = SESSION_ATTEMPTS
         while True:
@@ -379,7 +379,7 @@ def address(parsed: pika.URLParameters) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return a short reason from an error of pika. Such an error often contains the actual error."""
+    """Return a short reason for an error. An error of pika often wraps the actual error."""
     nested = (*error.args[:1], getattr(error, "exception", None), *getattr(error, "exceptions", ()))
     inner = [each for each in nested if isinstance(each, BaseException)]
     if inner:

@@ -36,7 +36,7 @@ from tillstream.receipt.validation import Validator
 
 
 class RabbitLog(Log):
-    """A log whose partitions are streams on a broker. Every method is safe from any thread.
+    """A log whose partitions are streams on a broker. Thread-safe.
 
     Any number of processes on any number of hosts can append and read. Each message contains one record, and its
     offset is the offset of the record. While the broker is unavailable, every method fails within a second.
@@ -84,7 +84,7 @@ class RabbitLog(Log):
             try:
                 chunks = self._read_chunks(position, limit)
             except LogUnavailable:
-                # The caller keeps the chunks before the error. The next read raises the error.
+                # The chunks before the error are valid. If the error persists, the next read raises it.
                 if position == after:
                     raise
                 return
@@ -183,7 +183,7 @@ class RabbitLog(Log):
 
 
 class _ChunkBuilder:
-    """Builds chunks of records with consecutive offsets. In the packed partition, each batch becomes one chunk."""
+    """Builds chunks of records with consecutive offsets. In the packed partition, a chunk has records of one batch only."""
 
     def __init__(self, position: Position, directory: Directory) -> None:
         self.built: list[Chunk] = []

@@ -97,7 +97,7 @@ def _members(columns: list[bytes]) -> bytes:
 
 
 def pack(head: bytes, body: bytes, original: bytes) -> bytes:
-    """Return the body of a message for the packed stream."""
+    """Encode a record as the body of a message to the packed stream."""
     return _LENGTHS.pack(len(head), len(body), len(original)) + head + body + original
 
 
@@ -117,7 +117,7 @@ def external_record(validator: Validator, received_us: int, method: Any, propert
     """Convert a message that another program published to `receipts`.
 
     The result is a refusal if the message is not a valid receipt. The validation is the same as in ingest. The key
-    and the time of receipt are never taken from the message.
+    and the time of arrival are never taken from the message.
     """
     try:
         head, _, _ = validator.check(body, received_us, EXTERNAL_SOURCE)

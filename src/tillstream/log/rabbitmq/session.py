@@ -28,7 +28,8 @@ _logger = structlog.get_logger()
 class PartitionRead(NamedTuple):
     """The messages that were read from one generation, in order.
 
-    If `missing_upto` is not None, nothing could be read: the records up to this offset are missing.
+    `missing_upto` is not None if there are no messages left in a generation that another one has replaced. The records
+    up to this offset are missing.
     """
 
     generation: Generation
@@ -37,7 +38,7 @@ class PartitionRead(NamedTuple):
 
 
 class Session:
-    """A connection whose exchanges and streams are declared. Only the thread of the connection may use it."""
+    """A connection on which all exchanges and streams are declared. Only the thread of the connection may use it."""
 
     def __init__(self, connection: Connection, settings: Settings, publisher: Publisher, progress: Progress) -> None:
         self._connection = connection
@@ -89,9 +90,9 @@ class Session:
                 _logger.error("log.directory_entry_unreadable", stream=topology.DIRECTORY_STREAM, error=str(error))
 
     async def _prepare_stream(self, partition: int, *, wanted: bool) -> bool:
-        """Replace the stream of a partition if it has lost its end. If `wanted`, prepare the stream for appends.
+        """Replace the stream of a partition if it has lost its end.
 
-        Returns whether a stream was created.
+        If `wanted`, create the stream if it does not exist, and bind it for appends. Returns whether it was created.
         """
         generation = self.directory.current(partition)
         exists = await self._connection.has_queue(generation.name)
@@ -136,7 +137,7 @@ class Session:
         return sorted({*topology.partitions(self._settings), *self.directory.partitions})
 
     async def end(self) -> Position:
-        """Return the position after the last message of every stream."""
+        """Return the position of a reader that has read every message of every stream."""
         partitions = self._partitions()
         ends = dict(zip(partitions, await asyncio.gather(*map(self._end_of, partitions)), strict=True))
         return topology.position_of(ends.get(partition, topology.NO_OFFSET) for partition in range(1, max(ends) + 1))
@@ -183,7 +184,7 @@ class Session:
         return progress
 
     async def publish_holes(self, holes: Iterable[DirectoryEntry]) -> None:
-        """Add holes to the directory."""
+        """Publish the holes that the directory does not contain yet."""
         for each in holes:
             if each.hole is not None and not self.directory.is_hole(each.partition, each.hole):
                 await self._publish_entry(each)
@@ -215,7 +216,7 @@ class Session:
         return PartitionRead(generation, (), following.after if following is not None and missing else None)
 
     async def fetch(self, wanted: Collection[tuple[int, int]]) -> dict[tuple[int, int], Delivery]:
-        """Return the messages by partition and offset. Missing messages are left out."""
+        """Return the messages with the wanted partitions and offsets. Missing messages are left out."""
         by_generation: defaultdict[Generation, list[int]] = defaultdict(list)
         for partition, offset in wanted:
             generation, _ = self.directory.find(partition, offset)
@@ -231,7 +232,8 @@ class Session:
     async def watch_deletions(self) -> None:
         """Attach a consumer to each stream that receives appends.
 
-        If a stream is deleted, the broker cancels its consumer, and the connection ends.
+        If a stream is deleted, the broker cancels its consumer. This ends the connection, and the next session creates a
+        stream in its place.
         """
         channel = await self._connection.channel()
         for partition in topology.partitions(self._settings):

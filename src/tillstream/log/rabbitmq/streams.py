@@ -44,7 +44,7 @@ class Publisher:
 
     @classmethod
     async def open(cls, connection: Connection) -> Publisher:
-        """Open a publisher on its own channel. Raises `ConnectionLost`."""
+        """Open a publisher with a channel of its own. Raises `ConnectionLost`."""
         channel = await connection.channel()
         publisher = cls(connection, channel)
         await channel.request(channel.raw.confirm_delivery, publisher._on_confirm)
@@ -79,7 +79,7 @@ class Publisher:
                     message.exchange, message.routing_key, message.body, message.properties, mandatory=message.mandatory
                 )
                 if not count % _MESSAGES_PER_TURN:
-                    # The event loop sends these messages and receives confirms meanwhile.
+                    # Let the event loop send these messages and receive confirms.
                     await asyncio.sleep(0)
             await self._wait_for_confirms(0)
             if self._refusal:
@@ -128,7 +128,7 @@ class StreamReader:
         for _ in range(_LAST_ATTEMPTS):
             if newest := await self._read(stream, "last", LOOKUP_PREFETCH):
                 return newest[-1]
-            # While the broker starts a segment, it may return no last message although the stream has messages.
+            # While the broker starts a new segment, it may return no last message although the stream has messages.
             if not await self._read(stream, "first", 1, until=0):
                 return None
         raise ConnectionLost(f"the broker finds messages in {stream}, but no last one")
@@ -141,7 +141,7 @@ class StreamReader:
         """Return the messages by offset. Missing messages are left out."""
         found = await self._read_spans(stream, offsets)
         if missing := set(offsets) - found.keys():
-            # While the broker starts a segment, a new consumer may skip messages.
+            # While the broker starts a new segment, a new consumer may skip messages.
             found |= await self._read_spans(stream, missing)
         return found
 
@@ -159,7 +159,7 @@ class StreamReader:
         return {each.offset: each for found in await asyncio.gather(*reads) for each in found if each.offset in wanted}
 
     async def _read(self, stream: str, offset: str | int, prefetch: int, until: int | None = None) -> list[Delivery]:
-        """Read messages up to the end of the stream, or to the first message whose offset is at least `until`."""
+        """Read messages from `offset` to the end of the stream, or until one has at least the offset `until`."""
         found: list[Delivery] = []
         async with self._limit:
             channel = await self._connection.channel()
@@ -190,9 +190,9 @@ class StreamConsumer:
     async def seek(self, stream: str, offset: int) -> None:
         """Fill `ready` with the messages from an offset. Raises `ConnectionLost` or `AMQPError`.
 
-        If `ready` is empty, a new consumer is attached, because it receives every confirmed message. While the
-        broker starts a segment, a new consumer may skip messages. Therefore a gap before the first message is
-        accepted only after two consumers have found the same gap.
+        If the current consumer has received nothing, a new one is attached, because a new one receives every message
+        that is already confirmed. But while the broker starts a new segment, a new consumer may skip messages.
+        Therefore a gap before the first message is accepted only after two consumers have found the same gap.
         """
         await self._follow(stream, offset)
         while self.ready and self.ready[0].offset != offset and (stream, self.ready[0].offset) != self._first_after_gap:
@@ -202,7 +202,7 @@ class StreamConsumer:
     async def _follow(self, stream: str, offset: int) -> None:
         if self._channel is not None and stream == self._stream and offset == self._next:
             if not self.ready:
-                # The broker may have sent more messages since the last acknowledgement.
+                # Receive what the broker has sent since the last acknowledgement.
                 await self._channel.barrier(FOLLOW_PREFETCH)
             if self.ready:
                 return

@@ -34,9 +34,9 @@ PROGRESS_STREAM = "tillstream.progress"
 DIRECTORY_STREAM = "tillstream.streams"
 
 PACKED_PARTITION = 1
-"""The partition of the packed stream. The streams of receipts have the partitions from 2 upwards.
+"""The partition of the packed stream. The streams of receipts are the partitions from 2 upwards.
 
-Streams have no partition 0, so their records never have the id 0.
+No stream is partition 0, so no record has the id 0.
 """
 
 QUEUE_TYPE = "x-queue-type"
@@ -66,7 +66,7 @@ INTERNAL_EXCHANGES: Final[Sequence[dict[str, Any]]] = (
     },
     {"exchange": PACKED, "exchange_type": "fanout"},
 )
-"""The arguments with which pika declares the durable exchanges."""
+"""The durable exchanges, as the arguments of pika's `exchange_declare`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class Directory:
 
     @property
     def partitions(self) -> set[int]:
-        """The partitions in the directory."""
+        """The partitions that have an entry in the directory."""
         return {*self._generations, *self._holes}
 
     def records(self, partition: int, after: int, upto: int) -> int:
@@ -143,7 +143,7 @@ class Directory:
         return upto - after - bisect_right(holes, upto) + bisect_right(holes, after)
 
     def is_hole(self, partition: int, offset: int) -> bool:
-        """Whether the offset has no record."""
+        """Whether the offset is a known hole."""
         return offset in self._holes.get(partition, [])
 
     def count(self, position: Position) -> int:
@@ -177,7 +177,7 @@ class Progress:
     prepared: Position = START
 
     def advance(self, position: Position, *, committed: bool) -> Progress:
-        """Return the progress after the engine published a position."""
+        """Return the progress after the engine has published a position."""
         advanced = replace(self, prepared=_maximum(self.prepared, position))
         return replace(advanced, committed=position) if committed else advanced
 
