@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def open_log(directory: DataDirectory, settings: Settings, *, writer: bool) -> Log:
-    """Open the log for the writer or for a reader. Raises an `OperationalError`."""
+    """Open the log to append if `writer` is true, otherwise to read. Raises an `OperationalError`."""
     if settings.log == "rabbitmq":
         return _open_rabbitmq(directory, settings, writer=writer)
     if directory.broker_marker.exists():
@@ -66,7 +66,7 @@ def open_read_side(
 
     If `rebuilding` is true, open the new database that will replace the current one. The caller must hold the
     `engine` lock of the directory, because only one process can open the database file. Raises
-    `DatabaseUnavailable`, `LogUnavailable` or `CatalogueError`.
+    an `OperationalError`.
     """
     from tillstream.alerts.evaluator import AlertEvaluator
     from tillstream.database.duckdb.database import DuckDatabase

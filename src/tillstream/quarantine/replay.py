@@ -50,7 +50,7 @@ class _IngestResponse(Struct, rename="camel"):
 
 
 class Replayer:
-    """Posts content to ingest. Safe from any thread.
+    """Posts content to ingest. Thread-safe.
 
     For each request, `address` returns the URL of ingest, and `authorization` returns the headers with the key.
     `remote` says that ingest runs on another machine. Only then is its certificate verified.

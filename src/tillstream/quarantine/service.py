@@ -72,7 +72,7 @@ class Outcome(Struct, frozen=True):
 
 
 class LocalQuarantineService:
-    """Reads and resolves quarantine entries of an open database. Safe from any thread.
+    """Reads and resolves quarantine entries of an open database. Thread-safe.
 
     An entry is resolved only once, even if the database is rebuilt. Every method may raise `DatabaseUnavailable`,
     and `BadQuery` for an invalid filter or id.

@@ -44,7 +44,7 @@ logger = structlog.get_logger()
 Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 """Returns a context manager that shows progress under a title.
 
-Its value is a function whose arguments are the number of accepted and the number of expected receipts.
+The context manager yields a function that takes the numbers of accepted and of expected receipts.
 """
 
 

@@ -46,12 +46,12 @@ if TYPE_CHECKING:
 logger = structlog.get_logger()
 
 Ready = Callable[[str], None]
-"""Called with the address of the process when the process is ready."""
+"""Called when the process is ready, with its address. A process that only sends passes the address of ingest."""
 
 SWITCH_INTERVAL_S = 0.001
 """The time after which a thread of ingest must release the interpreter lock if another thread waits.
 
-Python's default is 5 ms. A thread that decodes a batch would then delay the event loop and the writes of the log.
+Python's default is 5 ms. With it, a thread that decodes a batch would delay the event loop and the writes of the log.
 """
 
 CATCH_UP_S = 1.5
@@ -230,8 +230,7 @@ def _fold(engine: Engine, halt: Event, on_commit: Callable[[Step], None]) -> Non
 class Broadcast:
     """Publishes the running figures of the day to the subscribers on the broker.
 
-    `read` returns the figures by the name of their exchange. `send` publishes them as JSON. `notify` is safe from any
-    thread.
+    `read` returns the figures of each exchange by its name. `send` publishes them as JSON. `notify` is thread-safe.
     """
 
     def __init__(self, read: Callable[[], Mapping[str, Any]], send: Callable[[Mapping[str, bytes]], None]) -> None:
@@ -246,7 +245,7 @@ class Broadcast:
         self._remaining = BROADCAST_REPEATS
 
     def run(self, stop: Event) -> None:
-        """Publish one requested message every `BROADCAST_INTERVAL_S` until `stop` is set."""
+        """Publish the requested messages, one every `BROADCAST_INTERVAL_S`, until `stop` is set."""
         while not stop.wait(BROADCAST_INTERVAL_S):
             if self._remaining:
                 self._remaining -= 1

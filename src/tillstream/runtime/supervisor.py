@@ -82,7 +82,7 @@ class Part:
 
     It starts when the parts in `after` are ready. `port_setting` is the name of the setting for its port. The
     supervisor changes this setting to the bound port, so a restart does not change the address. When everything
-    stops, the process is killed if it still runs after `stop_share` of `STOP_LIMIT_S`.
+    stops, the process is killed if it is still running after `stop_share` of `STOP_LIMIT_S`.
     """
 
     name: str

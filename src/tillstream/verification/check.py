@@ -172,7 +172,7 @@ def _same(shown: Any, recounted: Any) -> bool:
 
 
 def _totals(reader: Reader) -> Row:
-    """Return the number of processed log records, and the numbers of rows in the tables."""
+    """Return the number of processed log records, the numbers of rows in the tables, and the counters."""
     row = reader.query(_TOTALS)[0]
     sums = reader.query("SELECT name, CAST(sum(value) AS BIGINT) AS value FROM counters GROUP BY name")
     counters = {each["name"]: each["value"] for each in sums}

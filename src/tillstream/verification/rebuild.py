@@ -50,7 +50,7 @@ def discard(path: Path) -> None:
 
 
 def _replace(new: Path, old: Path) -> None:
-    # DuckDB would apply the write-ahead log of the old database to the new one. The new one has its changes already.
+    # DuckDB would apply the old write-ahead log to the new database, which already contains these changes.
     _write_ahead_log(old).unlink(missing_ok=True)
     new.replace(old)
     sync_directory(old.parent)
