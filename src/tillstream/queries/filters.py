@@ -29,7 +29,6 @@ _AMOUNT = re.compile(r"[+-]?[0-9]{1,15}(?:\.[0-9]{0,15})?")
 _CURSOR = re.compile(r"(\d{1,17})-(\d{1,19})", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 
-# `reason` has two parameters. Every other condition has one. DuckDB and PostgreSQL both support `position`.
 _RECEIPT_FILTERS = {
     "day": "day = ?",
     "store": "store = ?",
@@ -41,6 +40,7 @@ _RECEIPT_FILTERS = {
     "max": "gross <= ?",
 }
 
+# `reason` has two parameters. Every other condition has one. DuckDB and PostgreSQL both support `position`.
 _QUARANTINE_FILTERS = {
     "day": "day = ?",
     "kind": "kind = ?",
@@ -58,8 +58,8 @@ def read_page(
     """Read one page of rows, newest first. Return the rows and the cursor of the next page.
 
     The cursor is None on the last page. `select` contains the columns and the table of a SELECT statement. The
-    columns must include `received_at` and `place`. `parse` converts all filters except `limit` and `cursor` to conditions. A cursor stays valid when more
-    rows arrive. Raises `BadQuery`.
+    columns must include `received_at` and `place`. `parse` converts all filters except `limit` and `cursor` to
+    conditions. A cursor stays valid when more rows arrive. Raises `BadQuery`.
     """
     remaining = dict(filters or {})
     limit, cursor = parse_limit(remaining.pop("limit", None)), remaining.pop("cursor", None)
@@ -176,7 +176,7 @@ def other_days_condition(calendar: Calendar, day: date) -> tuple[str, list[Any]]
 
 
 def quarantine_conditions(filters: Mapping[str, str]) -> Conditions:
-    """Return the conditions for the quarantine and its decisions. Raises `BadQuery`."""
+    """Return the conditions for quarantine entries joined with their decisions. Raises `BadQuery`."""
     remaining = dict(filters)
     settled = remaining.pop("settled", "0")
     if settled not in ("0", "1"):
@@ -197,7 +197,7 @@ def quarantine_conditions(filters: Mapping[str, str]) -> Conditions:
 
 
 def format_cursor(row: Row) -> str:
-    """Return the cursor after a row with `received_at` and `place`."""
+    """Return the cursor of the page after this row, which must have `received_at` and `place`."""
     return f"{microseconds(row['received_at'])}-{row['place']}"
 
 

@@ -144,7 +144,7 @@ class MetricReader:
 
 
 def _columns(metric: Metric) -> dict[str, str]:
-    """Return the SQL expression of each column. The expression of `store_name` is the id of the store."""
+    """Return the SQL expression of each column. `store_name` is selected as a store id, which `rows` replaces."""
     columns = {}
     for key in metric.keys:
         columns[key.name] = key.name

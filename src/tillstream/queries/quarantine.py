@@ -266,7 +266,7 @@ def parse_entry_id(text: str) -> int:
 
 
 def _stored_receipt(reader: Reader, entry: Row) -> Row | None:
-    """Return the receipt that conflicts with an entry."""
+    """Return the stored receipt with which an entry conflicts, or None if the entry is not a conflict."""
     if entry["kind"] != "conflict":
         return None
     sql = "SELECT place, key, received_at, source FROM receipts WHERE key = CAST(? AS UUID)"
@@ -312,7 +312,7 @@ def _sums(rows: list[Row], column: str) -> list[tuple[str, int]]:
 
 
 def differences(first: bytes, second: bytes) -> list[ComparedField]:
-    """Compare the fields of two versions of a receipt. A version without a field has the text None."""
+    """Compare the fields of two versions of a receipt. If a version lacks a field, its text is None."""
     a, b = (
         {path: _text(value, kind) for path, value, kind in islice(fields(body, CONTENT_SCHEMA), FIELDS_LIMIT)}
         for body in (first, second)
@@ -328,7 +328,7 @@ def _shown(path: str, text: str | None) -> str | None:
 
 
 def _text(value: Any, kind: str) -> str:
-    """Return the text by which the engine compares a value. Numbers have no trailing zeros and no rounding noise."""
+    """Return a value as text. Numbers are rounded as the engine rounds them for its comparison."""
     if not kind.startswith("DECIMAL"):
         return str(value)
     try:

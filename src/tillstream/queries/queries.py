@@ -25,8 +25,8 @@ from tillstream.stores.model import StoreList
 class Queries:
     """Reads figures from the database and original bodies from the log. Thread-safe.
 
-    Each query reads one commit. The default day of a query is today. Every query raises `DatabaseUnavailable`, and
-    `BadQuery` or `UnknownMetric` for an invalid request.
+    Each query reads one commit. The default day of a query is today. Queries raise `DatabaseUnavailable` if
+    the database cannot be read, and `BadQuery` or `UnknownMetric` for an invalid request.
     """
 
     def __init__(

@@ -74,7 +74,7 @@ class Originals:
         return redact(raw.decode(charset, "replace"), names)
 
     def _personal_names(self, head: list[str]) -> frozenset[str]:
-        """Return the personal fields of the format of a record. For a refusal, return the fields of all formats."""
+        """Return the personal fields of the format of a receipt. For other records, return those of all formats."""
         name = head[_SOURCE].partition("/")[0] if len(head) > _SOURCE else ""
         if head[_KIND] != RECEIPT or name not in self._personal:
             return self._all
@@ -148,7 +148,7 @@ def redact(text: str, personal: Iterable[str] = PERSONAL) -> str:
 
 
 def _redact_anything(text: str, names: _PersonalNames) -> str:
-    """Mask text of unknown format after each personal name, until the possible end of its value."""
+    """Mask the text after each personal name, up to where the value may end. The format of the text is unknown."""
     text = _redact_xml(_redact_json(text, names), names)
     parts, start = [], 0
     for found in names.word.finditer(text):
@@ -197,7 +197,7 @@ def _is_personal(key: str, names: _PersonalNames) -> bool:
 
 
 def _is_xml(text: str) -> bool:
-    """Return whether the text is well-formed XML. Text with a document type or entity declarations is not parsed."""
+    """Return whether the text is well-formed XML without a document type or entity declarations."""
     stripped = text.lstrip(_SPACE)
     if not stripped.startswith("<") or "<!DOCTYPE" in text or "<!ENTITY" in text:
         return False

@@ -32,5 +32,5 @@ def trimmed(number: Decimal, unit: Decimal) -> Amount:
 
 
 def zulu(instant: datetime) -> Instant:
-    """Format a UTC time in ISO 8601 with milliseconds. The time may lack its time zone."""
+    """Format a UTC time in ISO 8601 with milliseconds. The time may have no time zone."""
     return instant.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

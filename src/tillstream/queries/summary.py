@@ -24,7 +24,7 @@ from tillstream.receipt.model import UNALLOCATED
 COUNTERS = ("duplicates", "conflicts", "quarantined")
 
 TICKER_CATEGORIES = 1_000
-"""The maximum number of categories in the ticker. The categories with the highest revenue are included."""
+"""The maximum number of categories in the running totals. Those with the highest revenue are included."""
 
 
 class Percentiles(Struct, frozen=True):

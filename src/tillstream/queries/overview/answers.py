@@ -11,7 +11,7 @@ from tillstream.queries.summary import OtherDay, Percentiles
 
 
 class Parent(Struct, frozen=True):
-    """A part of the chain that contains the scope. The field with the name `kind` contains its id."""
+    """A part of the chain that contains the scope. Its id is in the field that `kind` names."""
 
     kind: str
     title: str
@@ -189,7 +189,7 @@ class ProductSales(Struct, frozen=True):
 
 
 class Products(Struct, frozen=True):
-    """The products with the highest revenue, and the products that lost most revenue."""
+    """The products with the highest revenue, and the products that lost the most revenue."""
 
     top: list[ProductSales]
     sinking: list[ProductSales]
@@ -243,7 +243,7 @@ class Waiting(Struct, frozen=True):
 
 
 class Counters(Struct, frozen=True):
-    """The number of records that did not become sales. For a part of the chain, only `anomalies` is known."""
+    """The number of records that are anomalous or not sales. For a part of the chain, only `anomalies` is known."""
 
     duplicates: int | None
     conflicts: int | None

@@ -68,11 +68,11 @@ class Sales:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The sales that are compared with the sales of the requested days.
+    """The sales that are needed to compare the requested days with the earlier days.
 
-    `previous` contains the sales of the earlier days until the start of the current minute. `after_cutoff` contains
-    the later sales of the requested days. They must be subtracted before the comparison. `receipts` is the number of
-    receipts of the whole chain on the earlier days.
+    If the periods have a cutoff, `previous` ends at the cutoff. `after_cutoff` contains the sales at and after the
+    cutoff of the requested days, which must be subtracted before the comparison. `receipts` is the number of receipts
+    of the whole chain on the full earlier days.
     """
 
     after_cutoff: Sales
@@ -85,7 +85,10 @@ class Comparison:
         return not self.receipts
 
     def change(self, now: Number | None, before: Number | None) -> Change | None:
-        """Return the change in percent with one decimal, rounded half-up. It is `new` if only `before` is zero."""
+        """Return the change in percent with one decimal, rounded half-up.
+
+        It is `new` if only `before` is zero or None. It is None if both are, or if the comparison is empty.
+        """
         if self.empty or (now is None and before is None):
             return None
         if not before:
@@ -145,7 +148,7 @@ class OverviewContext:
         return Sales({name: value or 0 for name, value in totals.items()}, revenue_by)
 
     def cached(self, name: str, period: Period, version: int, compute: Callable[[], Value]) -> Value:
-        """Return the cached value `name` of the scope and the period, or compute it for a new version."""
+        """Return the cached value `name` of the scope and the period. Compute it if the version is new."""
         return self.cache.get((name, self.scope.identity, period), version, compute)
 
     def rows(self, name: str, keys: Sequence[str], measures: Sequence[str], period: Period | None = None) -> list[Row]:

@@ -106,7 +106,7 @@ class Overviews:
 
 
 def _store_sales(context: OverviewContext) -> dict[str, Row]:
-    """Return the revenue of each store. For a scope with receipts, also return the time of its last sale."""
+    """Return the revenue of each store and, unless the scope is a category or a product, the time of its last sale."""
     sql, values = context.sales.select("sales_by_store", context.periods.requested)
     last = "" if context.scope.source == "lines" else ", max(last) AS last"
     select = f"SELECT store, sum(revenue) AS revenue{last} FROM ({sql}) AS rows GROUP BY store"
@@ -152,7 +152,7 @@ def describe_scope(
 
 
 def _counters(context: OverviewContext, totals: Mapping[str, Any]) -> Counters:
-    """Count the records that arrived on the requested days and did not become sales.
+    """Count the receipts with anomalies, and the records that arrived on the requested days but did not become sales.
 
     For a part of the chain, only anomalies are counted. `waiting` counts the quarantine entries without a decision.
     """

@@ -50,7 +50,7 @@ _UNITS: dict[Unit, timedelta] = {
 
 
 def sales_over_time(context: OverviewContext) -> answers.Pace:
-    """Return the sales by minute, hour or day, and the sales of the full earlier days."""
+    """Return the sales by minute, hour or day, and the sales of the earlier days without a cutoff."""
     requested, previous = context.periods.requested, context.periods.previous.full_days
     unit: Unit = "minute" if requested.days == 1 else "hour" if requested.days <= HOURLY_DAYS else "day"
     start, size = context.calendar.start(requested.first), _UNITS[unit]
@@ -167,7 +167,7 @@ def share(part: Decimal, total: Decimal) -> Amount | None:
 
 
 def products(context: OverviewContext) -> answers.Products | None:
-    """Return the products with the highest revenue and the products that lost most revenue, or None for one product."""
+    """Return the products with the highest revenue and those that lost the most revenue, or None for one product."""
     if context.scope.kind == "product":
         return None
     after_cutoff = context.comparison.after_cutoff.revenue_by["product"]
@@ -196,7 +196,7 @@ def products(context: OverviewContext) -> answers.Products | None:
 
 
 def _product_sales(context: OverviewContext, period: Period, only: Sequence[str] = ()) -> list[Row]:
-    """Return the sales and the description of each product on full days. `only` selects some products."""
+    """Return the sales and the description of each product in a period without its cutoff. `only` selects products."""
     sql, values = context.sales.select("sales_by_product", period.full_days)
     where = f"WHERE product IN ({', '.join('?' * len(only))})" if only else ""
     return context.reader.query(

@@ -117,7 +117,7 @@ class Periods:
     """The requested days, and the two periods that are compared.
 
     If the last requested day is today, `to_date` has the current minute as its cutoff, and `previous` has the same
-    time of its own last day. Otherwise neither of these periods has a cutoff.
+    time on its own last day. Otherwise neither of these periods has a cutoff.
     """
 
     requested: Period

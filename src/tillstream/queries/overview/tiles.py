@@ -25,7 +25,7 @@ TREND_MINUTES = 60
 MINUTE = timedelta(minutes=1)
 
 RECENT_DAYS = 14
-"""A store or a till that is not in the list of stores exists if it sold something within this number of days."""
+"""A store or a till that is not in the list of stores is known if it sold something within this number of days."""
 
 Tills = dict[str, set[str]]
 """The ids of tills by the id of their store."""
@@ -73,7 +73,7 @@ def _compared(context: OverviewContext, totals: Totals, name: str) -> tuple[Any,
 
 
 def _figure(name: str, totals: Totals) -> Number | None:
-    """Return the exact value for the comparison. It is None for a ratio without receipts."""
+    """Return the exact value of a figure for the comparison. A ratio without receipts is None."""
     if name in _RATIOS:
         return Fraction(totals[_RATIOS[name]]) / int(totals["receipts"]) if totals["receipts"] else None
     figure: Number = totals[name]
@@ -148,7 +148,10 @@ def _tills(context: OverviewContext, period: Period) -> Tills:
 
 
 def _silent_stores(context: OverviewContext, stores: Mapping[str, Row]) -> int | None:
-    """Count the silent stores. Only stores that sold today or have opening hours can be silent. None for past days."""
+    """Return the number of silent stores, or None for past days.
+
+    A store without opening hours counts only if it sold something on the requested days.
+    """
     if not context.periods.live:
         return None
     listed = [store for store, each in context.stores.by_id.items() if each.hours and context.scope.has(store)]

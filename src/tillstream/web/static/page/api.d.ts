@@ -125,7 +125,7 @@ export interface components {
         };
         /**
          * Counters
-         * @description The number of records that did not become sales. For a part of the chain, only `anomalies` is known.
+         * @description The number of records that are anomalous or not sales. For a part of the chain, only `anomalies` is known.
          */
         Counters: {
             anomalies: number | null;
@@ -258,7 +258,7 @@ export interface components {
         };
         /**
          * Parent
-         * @description A part of the chain that contains the scope. The field with the name `kind` contains its id.
+         * @description A part of the chain that contains the scope. Its id is in the field that `kind` names.
          */
         Parent: {
             category?: string;
@@ -287,7 +287,7 @@ export interface components {
         };
         /**
          * Products
-         * @description The products with the highest revenue, and the products that lost most revenue.
+         * @description The products with the highest revenue, and the products that lost the most revenue.
          */
         Products: {
             sinking: components["schemas"]["ProductSales"][];
