@@ -96,7 +96,7 @@ class _RecordTags:
         self.start = re.compile(rb"<" + tag)
         other = rb"!--|!\[CDATA\[|\?|!(?:DOCTYPE|ENTITY|ELEMENT|ATTLIST|NOTATION)"
         self.inside = re.compile(rb"<(?:" + other + rb"|(/?)" + tag + rb")")
-        """Finds sections, declarations and tags. Group 1 is empty for a start tag, `/` for an end tag, otherwise None."""
+        """Finds sections, declarations and tags. Group 1 is empty for a start tag, `/` for an end tag, else None."""
         self.longest = _PREFIX_LIMIT_BYTES + len(name) + _LONGEST_SECTION_START
 
 
