@@ -109,7 +109,7 @@ class Retention:
         """Estimate the age of the oldest unread record, from earlier measurements of the partition's end."""
         now_s = self._now_s()
         samples = self._ends.setdefault(partition, deque(maxlen=LAG_SAMPLES))
-        # If the engine has read past the end in a sample, every unread record is newer than the sample.
+        # If the engine has read up to the end that a sample measured, every unread record is newer than the sample.
         while samples and samples[0][1] <= end - lag:
             samples.popleft()
         if lag and (not samples or now_s - samples[-1][0] >= self._age_s / LAG_SAMPLES):

@@ -1,4 +1,4 @@
-"""The log on RabbitMQ: durable streams that are bound to the public exchange `receipts`."""
+"""The log on RabbitMQ: durable streams of receipts and of packed records."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ class RabbitLog(Log):
 
 
 class _ChunkBuilder:
-    """Builds chunks of records with consecutive offsets. In the packed partition, a chunk has records of one batch only."""
+    """Builds chunks of records with consecutive offsets. In the packed partition, no chunk mixes batches."""
 
     def __init__(self, position: Position, directory: Directory) -> None:
         self.built: list[Chunk] = []

@@ -28,8 +28,8 @@ _logger = structlog.get_logger()
 class PartitionRead(NamedTuple):
     """The messages that were read from one generation, in order.
 
-    `missing_upto` is not None if there are no messages left in a generation that another one has replaced. The records
-    up to this offset are missing.
+    `missing_upto` is None unless nothing is left to read in a generation that has a successor. Then the records up to
+    this offset are missing.
     """
 
     generation: Generation
@@ -232,8 +232,8 @@ class Session:
     async def watch_deletions(self) -> None:
         """Attach a consumer to each stream that receives appends.
 
-        If a stream is deleted, the broker cancels its consumer. This ends the connection, and the next session creates a
-        stream in its place.
+        If a stream is deleted, the broker cancels its consumer. This ends the connection, and the next session creates
+        a stream in its place.
         """
         channel = await self._connection.channel()
         for partition in topology.partitions(self._settings):

@@ -104,7 +104,7 @@ class Publisher:
 
 
 class Delivery(NamedTuple):
-    """A message of a stream. `method` and `properties` are objects of pika."""
+    """A message of a stream. `method` and `properties` come from pika."""
 
     offset: int
     method: Any
@@ -166,7 +166,7 @@ class StreamReader:
             try:
                 await channel.consume(stream, prefetch, offset, lambda *message: found.append(Delivery.of(*message)))
                 before = 0
-                # If the broker sent fewer messages than the prefetch, the stream has no more.
+                # If the broker sent fewer messages than the prefetch, the stream has no more messages.
                 while len(found) - before >= prefetch and (until is None or found[-1].offset < until):
                     before = len(found)
                     channel.raw.basic_ack(0, multiple=True)

@@ -186,7 +186,10 @@ def _search_intact(connection: sqlite3.Connection, last: int) -> Row | None:
     """Find the first intact row after a long range of damage, by doubling the distance and then bisecting it."""
 
     def intact_from(position: int) -> list[Row] | None:
-        """Return a list of the first intact row from a position on, if any, or None if damage prevents the read."""
+        """Return a list with the first intact row from a position on, or an empty list if there is none.
+
+        Return None if damage prevents the read.
+        """
         try:
             rows = islice(_scan(connection, position - 1), LINEAR_LOOKUPS)
             return list(islice((row for row in rows if row.is_intact), 1))
