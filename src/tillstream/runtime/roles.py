@@ -55,7 +55,7 @@ Python's default is 5 ms. With it, a thread that decodes a batch would delay the
 """
 
 CATCH_UP_S = 1.5
-"""The maximum time that a stopping engine continues to process the last receipts of ingest."""
+"""The maximum time for which a stopping engine still processes the records that it has not read."""
 
 BROADCAST_INTERVAL_S = 0.4
 """The time between two broadcasts. Subscribers expect a message every 0.5 s while receipts arrive."""
@@ -205,7 +205,7 @@ async def _serve_read_side(
 
 @contextmanager
 def _webhook(settings: Settings) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Provide a function that sends an event to the webhook. It does nothing if no webhook is set."""
+    """Provide a function that sends an event to the webhook. The function does nothing if no webhook is set."""
     if not settings.alert_webhook_url:
         yield lambda _: None
         return
@@ -230,7 +230,7 @@ def _fold(engine: Engine, halt: Event, on_commit: Callable[[Step], None]) -> Non
 class Broadcast:
     """Publishes the running figures of the day to the subscribers on the broker.
 
-    `read` returns the figures of each exchange by its name. `send` publishes them as JSON. `notify` is thread-safe.
+    `read` returns a mapping from exchanges to their figures. `send` publishes them as JSON. `notify` is thread-safe.
     """
 
     def __init__(self, read: Callable[[], Mapping[str, Any]], send: Callable[[Mapping[str, bytes]], None]) -> None:

@@ -55,7 +55,7 @@ class Difference(Struct, frozen=True):
 class Report(Struct, frozen=True):
     """The result of a check: the numbers of compared days, metrics and log records, and all differences.
 
-    `counts` contains the number of receipts, duplicates, conflicts, quarantined and damaged records.
+    `counts` contains the numbers of receipts, duplicates, conflicts, quarantined and damaged records.
     """
 
     days: int
@@ -89,7 +89,7 @@ def check(
 ) -> Report:
     """Check a data directory. If an engine is running on the directory, the engine does the check.
 
-    Otherwise `open_stored` opens the directory. Raises `DataDirectoryError` or `DatabaseUnavailable`.
+    Otherwise `open_stored` opens the directory. Raises an `OperationalError`.
     """
     directory = open_directory(settings.data_path, create=False)
     holder = directory.holder("engine")
