@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from tillstream.metrics.catalogue import BUILT_IN, Metric, aggregate, declare, metric_table
+from tillstream.metrics.catalogue import BUILT_IN, KEYS, Metric, aggregate, declare, metric_table
 from tillstream.queries.overview.scope import Period, Scope
 from tillstream.receipt.business_day import Calendar
 
@@ -29,6 +29,12 @@ _LINE_METRICS = _RECEIPT_METRICS | {
     }.items()
 }
 
+# The metric with the same keys and an hour.
+_HOURLY_METRIC = {
+    "sales_by_category": "sales_by_hour_and_category",
+    "sales_by_product": "sales_by_product_and_hour",
+    "sales_by_store": "sales_by_store_and_hour",
+}
 # The metric with the daily totals of each kind of scope.
 _TOTALS_METRIC = {
     "chain": "sales",
@@ -37,6 +43,8 @@ _TOTALS_METRIC = {
     "category": "sales_by_category",
     "product": "sales_by_product",
 }
+
+_HOUR = timedelta(hours=1)
 
 
 class SalesSql:
@@ -66,12 +74,12 @@ class SalesSql:
             return sql, [period.first, period.last, *values]
         if name == "sales":
             minutes = metric_table("sales_by_minute")
-            last_day = f"SELECT * FROM {minutes} WHERE day = ? AND minute < ?", [period.last, period.cutoff]
+            last_day = [(f"SELECT * FROM {minutes} WHERE day = ? AND minute < ?", [period.last, period.cutoff])]
         else:
-            last_day = self._compute(name, "day = ? AND sold_local < ?", [period.last, period.cutoff])
+            last_day = self._last_day(name, period.last, period.cutoff)
         full_days = f"SELECT * FROM {metric_table(name)} WHERE day >= ? AND day < ?", [period.first, period.last]
         columns = [key.name for key in _RECEIPT_METRICS[name].keys] + [*(TOTALS if name == "sales" else SOLD)]
-        return _union(columns, [full_days, last_day])
+        return _union(columns, [full_days, *last_day])
 
     def after_cutoff(self, name: str, period: Period) -> Select:
         """Select the rows of the last day at and after the cutoff of a period."""
@@ -85,6 +93,33 @@ class SalesSql:
             return f"SELECT * FROM {metric_table(name)} WHERE {condition}", values
         condition = "day BETWEEN ? AND ? AND sold_local >= ? AND sold_local < ?"
         return self._compute(name, condition, values)
+
+    def _last_day(self, name: str, day: date, cutoff: datetime) -> list[Select]:
+        """Select the sales of a day before the cutoff. A day of millions of receipts is too large to read every minute.
+
+        Complete hours come from the hourly metric. The hour of the cutoff and the time before the first complete hour
+        are computed from stored rows. The hourly metric has only the hour of the clock. It includes receipts whose
+        date is one day later, so the last statement subtracts them.
+        """
+        start = self._calendar.start(day)
+        begin = start.replace(minute=0) + _HOUR if start.minute else start
+        end = max(begin, cutoff.replace(minute=0))
+        hours = ", ".join(str((begin + number * _HOUR).hour) for number in range((end - begin) // _HOUR))
+        if not hours:
+            return [self._compute(name, "day = ? AND sold_local < ?", [day, cutoff])]
+        hour = KEYS["hour"].expression
+        in_hours = f"{hour} IN ({hours})"
+        later, values = self._compute(
+            name, f"day = ? AND sold_local >= ? AND {in_hours}", [day, begin + timedelta(days=1)]
+        )
+        keys = ", ".join(key.name for key in _RECEIPT_METRICS[name].keys)
+        negative = ", ".join(f"-{measure} AS {measure}" for measure in SOLD)
+        return [
+            (f"SELECT * FROM {metric_table(_HOURLY_METRIC[name])} WHERE day = ? AND hour IN ({hours})", [day]),
+            self._compute(name, "day = ? AND sold_local >= ? AND sold_local < ?", [day, end, cutoff]),
+            self._compute(name, f"day = ? AND sold_local < ? AND NOT {in_hours}", [day, begin]),
+            (f"SELECT {keys}, {negative} FROM ({later}) AS later", values),
+        ]
 
     def _compute(self, name: str, condition: str, values: Sequence[Any]) -> Select:
         """Compute a metric from the stored rows that meet a condition."""
