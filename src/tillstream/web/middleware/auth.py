@@ -30,7 +30,7 @@ OPEN = frozenset({"/health/live", "/health/ready"})
 """The paths that need no authentication."""
 
 RECHECK_S = 2.0
-"""The time between two checks whether an open request, such as the live feed, is still allowed. If not, it ends."""
+"""The time after which an open request, such as the live feed, is checked again. It ends if no longer allowed."""
 
 FORM_LIMIT_BYTES = 8_192
 COOKIE_LIMIT_CHARACTERS = 200
@@ -87,8 +87,8 @@ class Authenticator:
     def has_foreign_host(self, request: Request) -> bool:
         """Return whether the `Host` of the request is a name that is not allowed.
 
-        A server without a password and without the setting `insecure` allows only names of this machine. Otherwise a
-        page of another site could read the dashboard through its own domain name (DNS rebinding).
+        Unless a password is required or the setting `insecure` is on, only names of this machine are allowed. Otherwise
+        a page of another site could read the dashboard through its own domain name (DNS rebinding).
         """
         host = request.headers.get("host", "")
         return not (self.is_required or self._any_host or ports.names_this_machine(host))

@@ -37,7 +37,7 @@ class Proxies:
     def __init__(self, networks: Sequence[str] = (), *, tls: bool = False) -> None:
         """`networks` are the addresses and networks of trusted proxies. Proxies on this machine are also trusted.
 
-        `tls` is whether this server accepts only TLS connections.
+        `tls` states whether this server accepts only TLS connections.
         """
         self._tls = tls
         self._networks = [ip_network(each) for each in (*networks, "127.0.0.0/8", "::1")]
