@@ -10,7 +10,7 @@ from tillstream.alerts import rules
 from tillstream.config import settings
 from tillstream.formats import envelope, registry
 from tillstream.formats.base import HEAD_BYTES, Decoder
-from tillstream.ingest.decoding import ENCODINGS
+from tillstream.ingest.content_encoding import ENCODINGS
 from tillstream.ingest.openapi import RESPONSES
 from tillstream.metrics import catalogue
 

@@ -1,4 +1,4 @@
-"""Decompression, decoding and validation of request bodies.
+"""Decoding and validation of decompressed request bodies.
 
 The results are receipts and refusals for the log, and counts of skipped records, which are not sales.
 """
@@ -29,15 +29,6 @@ from tillstream.receipt.validation import ReceiptError, Validator
 
 INLINE_BYTES = 64 * 1024
 """Payloads up to this size are decoded on the event loop. This takes at most about 20 ms."""
-
-ENCODINGS = {"gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"}
-"""The compression for each accepted value of `Content-Encoding`."""
-
-MEMBERS_LIMIT = 10_000
-"""The maximum number of gzip members or zstd frames in a body. Even an empty member takes time."""
-
-# The largest zstd window in HTTP (RFC 9659). A body with a larger window is rejected, even if the body is small.
-_WINDOW_BYTES = 8 * 1024 * 1024
 
 # The maximum number of reported faults for each receipt of a batch. More are reported for a receipt at `/receipt`.
 _FAULTS_PER_RECEIPT = 20
@@ -74,33 +65,6 @@ class Content(Struct, frozen=True):
     payload: bytes
     source: str
     received_us: int
-
-
-def unreadable(error: str) -> ReceiptError:
-    """Return the error for a body that is truncated or cannot be decompressed."""
-    return ReceiptError([Fault("$", error, "send it again")], parseable=False)
-
-
-def decompress(encoding: str, body: bytes, limit_bytes: int) -> bytes | None:
-    """Decompress a body. `encoding` is a key of `ENCODINGS`.
-
-    Returns None if the result has more than `limit_bytes`. Raises `ReceiptError` if the body is damaged. A body may have
-    several gzip members (RFC 1952, section 2.2) or zstd frames (RFC 8878, section 3.1).
-    """
-    name = ENCODINGS[encoding]
-    if not body:
-        return body
-    if compression.kind(body) != name:
-        raise unreadable(f"the body is not {name}")
-    if compression.most_members(body) > MEMBERS_LIMIT:
-        raise unreadable(f"the {name} data have too many members")
-    stream = compression.Decompressed(io.BytesIO(body), name, _WINDOW_BYTES)
-    content = io.BufferedReader(stream).read(limit_bytes + 1)
-    if len(content) > limit_bytes:
-        return None
-    if stream.damage:
-        raise unreadable(stream.damage)
-    return content
 
 
 class SingleReceipt(Struct, frozen=True):

@@ -21,19 +21,17 @@ from tillstream.http.memory import MemoryBudget, Reservation
 from tillstream.http.messages import Headers, Reply, Request, Response, is_cross_site
 from tillstream.ingest import responses
 from tillstream.ingest.auth import Stores
+from tillstream.ingest.content_encoding import ENCODINGS, decompress, unreadable
 from tillstream.ingest.counters import Counters
 from tillstream.ingest.decoding import (
-    ENCODINGS,
     INLINE_BYTES,
     Content,
     DecodeWorker,
     RequestDecoder,
     SingleReceipt,
-    decompress,
     is_replay,
     original_of,
     store_of,
-    unreadable,
 )
 from tillstream.ingest.group_commit import Committer, Outcome
 from tillstream.ingest.responses import Refused
