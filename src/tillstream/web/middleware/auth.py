@@ -15,8 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tillstream.access import exposure, machine_token
 from tillstream.access.keys import Entropy, KeyRepository, bearer_or_basic, key_file
+from tillstream.access.login_attempts import LoginAttempts
 from tillstream.access.password import PasswordRepository
-from tillstream.access.sessions import COOKIE, LoginAttempts, Sessions
+from tillstream.access.sessions import COOKIE, Sessions
 from tillstream.clock import Clock
 from tillstream.config import ports
 from tillstream.config.data_directory import DataDirectory

@@ -18,7 +18,7 @@ from tests.inprocess.dashboard import DashboardClient, dashboard_server
 from tests.inprocess.pipeline import Pipeline
 from tests.support.access import PASSWORD
 from tests.support.waiting import wait_until
-from tillstream.access import machine_token, password, sessions
+from tillstream.access import login_attempts, machine_token, password
 from tillstream.access.sessions import COOKIE
 from tillstream.clock import ManualClock, SystemClock
 from tillstream.config.data_directory import DataDirectory, open_directory
@@ -137,7 +137,7 @@ def test_another_password_is_told_and_opens_nothing(client: DashboardClient) -> 
 
 
 def test_guessing_becomes_slow(client: DashboardClient) -> None:
-    for _ in range(sessions.ADDRESS_BURST):
+    for _ in range(login_attempts.ADDRESS_BURST):
         assert client.request("/login", "POST", form={}).status_code == 403
     answer = logged_in(client)
     assert (answer.status_code, "Too many attempts" in answer.text) == (429, True)
