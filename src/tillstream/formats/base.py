@@ -25,9 +25,9 @@ _SHOWN_CHARS = 60
 class Record(NamedTuple):
     """A decoded receipt as canonical JSON. The receipt is not validated yet.
 
-    `original` holds the receipt as it was sent, or is empty if that equals `body`.
+    `original` holds the receipt as it was sent. It is empty if the receipt was sent as `body`.
     `day` is the business day, YYYY-MM-DD, if the till sends it. It overrides the business day computed from the date.
-    `source` is set if another program decoded the receipt. It names the format and the entry point: `poslog/import`.
+    `source` is set if another program decoded the receipt. It names the format and that program: `poslog/import`.
     """
 
     body: bytes
@@ -99,9 +99,9 @@ class Decoder(ABC):
     """
 
     sent_by_pages: ClassVar[bool] = False
-    """Whether a browser sends this format for any web page without asking the server first (no CORS preflight).
+    """Whether any web page can make a browser send this format without first asking the server (no CORS preflight).
 
-    Ingest checks the origin of requests in such a format.
+    If so, ingest refuses requests in this format that come from a page of another site.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -116,13 +116,14 @@ class Decoder(ABC):
         """
 
     def recognises(self, head: bytes) -> bool:  # noqa: ARG002 - subclasses use it
-        """Whether a payload with this head certainly has this format. `head` has at most `HEAD_BYTES` bytes."""
+        """Whether a payload certainly has this format. `head` is its start, at most `HEAD_BYTES` bytes."""
         return False
 
     def may_be(self, head: bytes) -> bool:  # noqa: ARG002 - subclasses use it
-        """Whether a file with this head may have this format.
+        """Whether a file that starts with `head` may have this format.
 
-        If it may, and its name has a suffix of this format, no other format is asked whether it recognises the file.
+        This is asked only if the name of the file has a suffix of this format. If the answer is True, the file is
+        decoded as this format, even if another format would recognise it.
         """
         return False
 
@@ -144,12 +145,12 @@ class Decoder(ABC):
 
 
 def several(payload: bytes) -> Unreadable:
-    """Return the fault of a payload that contains several receipts, but must contain exactly one."""
+    """Return an `Unreadable` for a payload that contains several receipts where exactly one is allowed."""
     return Unreadable.because("expected one receipt, got several", "send several receipts to /receipts", payload)
 
 
 def read_up_to(limit_bytes: int, source: BinaryIO, start: bytes = b"") -> bytes:
-    """Read from the source and append to `start`. The result has at most `limit_bytes` bytes."""
+    """Return `start` followed by the next bytes of the source, at most `limit_bytes` bytes in total."""
     pieces, left = [start], limit_bytes - len(start)
     while left > 0 and (piece := source.read(left)):
         pieces.append(piece)

@@ -38,7 +38,7 @@ def amount(text: str) -> Decimal | str:
 
 
 def without_gaps(parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members that are neither None nor an empty text."""
+    """Return the members without those that are None or an empty text."""
     return {name: part for name, part in parts.items() if part is not None and part != ""}
 
 
@@ -49,10 +49,10 @@ def local_date(settings: Settings, store: str, moment: datetime) -> str:
 
 
 def spread(total: Decimal, weights: Sequence[Decimal], least: Decimal) -> list[Decimal]:
-    """Split the total in proportion to the weights with the largest remainder method. The parts add up to the total.
+    """Split the total in proportion to the weights, by the largest remainder method. The parts add up to the total.
 
-    Every part is a multiple of the minor unit `least`. If the total is not, the first part gets the remainder.
-    The signs of the weights are ignored. If all weights are zero, the parts are equal.
+    The parts are multiples of the minor unit `least`. If the total is not a multiple of it, the first part also gets
+    what is left over. The signs of the weights are ignored. If all weights are zero, they count as equal.
     """
     if not weights:
         return []
@@ -82,7 +82,7 @@ LISTS = (LINES, SETTLEMENTS)
 
 
 class Field(NamedTuple):
-    """A field of a receipt. `amount` means that it is a number, `known` that the canonical receipt defines it."""
+    """A field of a receipt. `amount` is True for a number, `known` for a field that the canonical receipt defines."""
 
     part: str
     name: str
@@ -115,8 +115,8 @@ _FIELDS_BY_LOWER_NAME = {
 def find_field(path: str) -> Field | None:
     """Find the field with a path such as `lines.productCode` or `grossTotal`. The letter case is ignored.
 
-    An unknown path becomes a text field. It belongs to the part whose name comes before the first dot, or to the
-    receipt if there is no such part. Return None if the path is only the name of a part.
+    An unknown path becomes a text field. `lines.colour` belongs to the lines, because it starts with the name of a
+    part and a dot. `colour` belongs to the receipt itself. Return None if the path is only the name of a part.
     """
     known = _FIELDS_BY_LOWER_NAME.get
     first, _, rest = path.partition(".")
@@ -139,7 +139,8 @@ def quote(text: str) -> str:
 def amount_json(text: str, *, comma_may_group: bool = False) -> str:
     """Write an amount as a JSON number. Any other text becomes a JSON string, and validation reports it.
 
-    A comma is a decimal point. With `comma_may_group`, a text such as `1,500` is ambiguous and becomes a string.
+    A decimal comma is accepted: `1,50` becomes `1.50`. If `comma_may_group` is True, a comma may also separate
+    thousands. A text such as `1,500` is then ambiguous and becomes a string.
     """
     if _JSON_NUMBER.fullmatch(text):
         return text
@@ -153,9 +154,9 @@ def amount_json(text: str, *, comma_may_group: bool = False) -> str:
 
 
 class Members(dict[str, str]):
-    """The JSON object members of one field, cached by the text of the field: `12` gives `"storeID":"12",`.
+    """A cache that maps the texts of one field to JSON object members. For `storeID`, `12` gives `"storeID":"12",`.
 
-    An empty text gives an empty member. The cache has at most `limit` entries. Long texts rarely repeat, so they
+    An empty text gives an empty member. The cache holds at most `limit` members. Long texts rarely repeat, so they
     are not cached.
     """
 
@@ -176,7 +177,10 @@ class Members(dict[str, str]):
 
 
 def receipt_json(receipt: str, total: str, lines: Sequence[str], settlements: Sequence[str]) -> bytes:
-    """Build a canonical receipt. The arguments are JSON object members, each with a trailing comma."""
+    """Build a canonical receipt from JSON object members, each with a trailing comma.
+
+    Each item of `lines` and `settlements` holds all members of one line or settlement.
+    """
     text = "{" + receipt
     if total:
         text += f'"documentTotal":{{{total[:-1]}}},'

@@ -42,7 +42,7 @@ class EnvelopeDecoder(Decoder):
         "the originals, too."
     )
     media_types = (MEDIA_TYPE,)
-    # A rejected envelope is stored as it was sent. Its original may contain personal data.
+    # A rejected envelope is stored as it was sent, and the `original` inside it may contain personal data.
     personal = (*Decoder.personal, "original")
     example = (
         '{"source": "mine/gateway", "original": "MTA0Nzsy", "receipt": {"cashReceiptID": "1047", "storeID": "12", '
@@ -53,7 +53,7 @@ class EnvelopeDecoder(Decoder):
         return _HEAD.match(text_of(head)) is not None
 
     def decode(self, source: BinaryIO) -> Iterator[Decoded]:
-        # The receipt and its original may each reach the size limit, and base64 adds a third.
+        # The receipt and its original may each reach the size limit, and base64 makes the original a third larger.
         for number, line in lines(source, 3 * self.settings.receipt_limit_bytes):
             if isinstance(line, Unreadable):
                 yield line
@@ -95,9 +95,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 def receipt(record: Record, source: str) -> bytes:
-    """Write a record as a line without a line break. Raises `msgspec.DecodeError` if the body is not JSON.
+    """Encode a record as an envelope without a line break. Raises `msgspec.DecodeError` if the body is not JSON.
 
-    A body with line breaks is made compact. If the record has no original, the body as sent becomes it.
+    If the body contains line breaks, it is made compact. The body as it was sent then becomes the original, unless the
+    record already has one.
     """
     body, original = record.body, record.original
     if b"\n" in body:
@@ -108,5 +109,5 @@ def receipt(record: Record, source: str) -> bytes:
 
 
 def refusal(faults: Sequence[Fault], original: bytes, source: str) -> bytes:
-    """Write a rejected record as a line without a line break. Ingest puts the record into quarantine."""
+    """Encode a rejected record as an envelope without a line break. Ingest puts the record into quarantine."""
     return _encode(_Envelope(source, original=original, faults=list(faults)))

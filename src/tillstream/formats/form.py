@@ -14,7 +14,10 @@ from tillstream.formats.canonical import LISTS, PARTS, Field, Members, amount_js
 from tillstream.receipt.model import PERSONAL, Fault
 
 _FormField = tuple[str, tuple[str, int], Members]
-"""A form field: its path in the receipt, the part and index of its object, and its cache of members."""
+"""A form field: its path, the part and index of the object it belongs to, and the cache of its JSON members.
+
+For `lines[0].productCode`, the part and index are `lines` and 0.
+"""
 
 MEDIA_TYPE = "application/x-www-form-urlencoded"
 

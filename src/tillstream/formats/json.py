@@ -19,7 +19,7 @@ from tillstream.formats.base import BOM, LIMIT_HINT, Decoded, Decoder, Record, U
 
 _SPACE = b" \t\r\n"
 
-# Smaller payloads are split in one call. This is ten times as fast as reading one value after another.
+# Payloads smaller than this are split in one call, which is ten times as fast as reading one value after another.
 WHOLE_BYTES = 32 * 1024 * 1024
 _WINDOW_BYTES = 1024 * 1024
 
@@ -28,13 +28,15 @@ JSON_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 TOO_DEEP = "it is nested too deeply"
 
-# Field names are long, so receipts have less than one comma in this many bytes. More commas mean tiny elements.
+# In an array of receipts, field names are long, so there is less than one comma per this many bytes. More commas mean
+# an array of tiny elements, such as numbers.
 _DENSE_COMMA_BYTES = 10
 
 _GAP = re.compile(r"[ \t\r\n,]*")
 _START, _END = re.compile(r"\["), re.compile(r"\]")
 _LOOK_AHEAD_CHARS = 4_096
-# A value this close to the end of the text may go on in the next window: `1` may be the start of `1.5` or `1e+5`.
+# A value that ends this close to the end of the text may continue in the bytes that are read next: `1` may be the
+# start of `1.5` or `1e+5`.
 _UNDECIDED_CHARS = 2
 
 # Numbers are not converted, because Python rejects integers with thousands of digits.
@@ -69,7 +71,7 @@ class JsonDecoder(Decoder):
         return text_of(head)[:1] in ("{", "[")
 
     def one(self, payload: bytes) -> Record:
-        # An array is passed on, too: validation reports it with a better message.
+        # An array is passed on, too, because validation rejects it with a better message.
         return Record(payload.removeprefix(BOM))
 
     def decode(self, source: BinaryIO) -> Iterator[Decoded]:
@@ -112,7 +114,7 @@ class NdjsonDecoder(Decoder):
         return bool(newline) and rest.lstrip().startswith("{") and is_object(first.encode())
 
     def may_be(self, head: bytes) -> bool:
-        # The first line may be longer than the head.
+        # If the head has no line break, it may be the start of a long first line.
         text = text_of(head)
         return text.startswith("{") and "\n" not in text
 
@@ -181,9 +183,10 @@ def _decode_stream(payload: bytes, source: BinaryIO, limit_bytes: int) -> Iterat
 
 
 class ValueReader:
-    """Reads JSON values from a source of any size one by one. It keeps one value and one window in memory.
+    """Reads JSON values one by one from a source of any size. Only one value and one window are in memory.
 
-    The values keep bytes that are not UTF-8, so that validation reports them.
+    A window is the part of the source that one read returns. Bytes that are not UTF-8 stay in the values, so that
+    validation reports them.
     """
 
     def __init__(self, payload: bytes, source: BinaryIO, limit_bytes: int) -> None:
@@ -205,9 +208,9 @@ class ValueReader:
                 return self._text[self._position : self._position + 1]
 
     def skip(self, pattern: re.Pattern[str]) -> bool:
-        """Skip a match of the pattern at the position, and return whether there was one.
+        """If the pattern matches at the position, skip the match. Return whether it matched.
 
-        A match has at most `_LOOK_AHEAD_CHARS` characters.
+        A match with more than `_LOOK_AHEAD_CHARS` characters may be missed.
         """
         while len(self._text) - self._position < _LOOK_AHEAD_CHARS and self._fill():
             pass
@@ -216,13 +219,13 @@ class ValueReader:
         return found is not None
 
     def read(self) -> bytes | Unreadable:
-        """Read the value at the position. After an `Unreadable`, the reader cannot continue."""
+        """Return the value at the position, or an `Unreadable`, after which the reader cannot continue."""
         while True:
             end, why = self._position, f"a value takes more than {self._limit_bytes} bytes"
             try:
                 _, end = _SCAN(self._text, self._position)
             except json.JSONDecodeError as error:
-                # An error beyond the size limit may only mean that the text read so far ends there.
+                # Beyond the size limit, the text read so far may end inside the value. So report the size instead.
                 why = error.msg if error.pos <= self._position + self._limit_bytes else why
             except RecursionError:
                 why = TOO_DEEP

@@ -24,7 +24,7 @@ ENTRY_POINT_GROUP = "tillstream.formats"
 BUILT_IN: tuple[type[Decoder], ...] = (
     JsonDecoder, NdjsonDecoder, XmlDecoder, CsvDecoder, FormDecoder, SquareDecoder, PoslogDecoder, EnvelopeDecoder,
 )  # fmt: skip
-"""The built-in formats in the order of the docs. If several formats recognise a payload, the last one wins."""
+"""The built-in formats in the order in which the docs list them. If several recognise a payload, the last one wins."""
 
 CHARSETS = frozenset({"", "utf-8", "utf8", "us-ascii"})
 _CACHED_HEADERS = 1_000
@@ -41,7 +41,7 @@ class Formats:
         return iter(self._decoders)
 
     def copy(self) -> Formats:
-        """Create decoders of the same formats for another thread."""
+        """Return the same formats with new decoders, because a decoder must not be shared between threads."""
         return Formats([type(decoder)(decoder.settings) for decoder in self])
 
     @property
@@ -63,9 +63,10 @@ class Formats:
         return next((decoder for decoder in reversed(self._decoders) if decoder.recognises(head)), None)
 
     def of_file(self, name: str, head: bytes) -> Decoder | None:
-        """Find the decoder of a file by its first bytes.
+        """Find the decoder of a file by its name and its first bytes.
 
-        If the bytes fit several formats or none, the suffix of the file name decides.
+        The format of the file suffix wins if the file may have it, or if no format recognises the bytes. Otherwise the
+        format that recognises the bytes wins.
         """
         ending = PurePath(name).suffix.lower()
         named = next((decoder for decoder in self._decoders if ending and ending in decoder.suffixes), None)
@@ -80,7 +81,7 @@ class Formats:
 
 @lru_cache(maxsize=_CACHED_HEADERS)
 def _media_type(content_type: str) -> str:
-    """Return the media type of a `Content-Type` header. It is empty if the charset is not UTF-8."""
+    """Return the media type of a `Content-Type` header. It is empty for charsets other than UTF-8 and ASCII."""
     media_type, *parameters = [part.strip() for part in content_type.lower().split(";")]
     named = dict(parameter.partition("=")[::2] for parameter in parameters)
     return media_type.lstrip("+") if named.get("charset", "").strip('"') in CHARSETS else ""

@@ -26,7 +26,7 @@ _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 _TRUE = frozenset({"true", "1"})
 
 _LISTS = {"lines": LINES, "line": LINES, "settlements": SETTLEMENTS, "settlement": SETTLEMENTS}
-"""The list that an element belongs to, by the name of the element. The element holds all items of the list or one."""
+"""The list to which an element with this name belongs. The element contains all items of the list, or is one item."""
 
 
 class XmlDecoder(Decoder):
@@ -111,7 +111,7 @@ def _receipt(element: Element) -> dict[str, Any]:
 
 
 def _items(element: Element, part: str) -> list[Element]:
-    """Return the items of a list: the children of the element, or the element if it is itself an item."""
+    """Return the items of a list: the children of the element, or the element itself if it is an item."""
     children = list(element)
     if not children:
         return [element] if element_text(element) else []
@@ -124,8 +124,8 @@ def _items(element: Element, part: str) -> list[Element]:
 def _value(element: Element, fields: Mapping[str, Field] | None = None, depth: int = _DEPTH_LIMIT) -> Any:
     """Convert an element to a text, or to an object if it has children.
 
-    `fields` has the known fields of a line, a settlement or the totals. These are objects even if they are empty.
-    Raises `RecursionError` if the element is nested too deeply.
+    If the element is a line, a settlement or the totals, `fields` holds their known fields, and the element becomes an
+    object even if it is empty. Raises `RecursionError` if the element is nested too deeply.
     """
     if not len(element) and (fields is None or element_text(element)):
         return None if element.get(_NIL) in _TRUE else element.text or ""
@@ -143,7 +143,7 @@ def _value(element: Element, fields: Mapping[str, Field] | None = None, depth: i
 
 
 class _Repeated(list[Any]):
-    """The values of elements with the same name."""
+    """The values of several elements with the same name in one object."""
 
 
 def _add(found: dict[str, Any], name: str, value: Any) -> None:

@@ -1,6 +1,6 @@
-"""Records of an XML document: cut out as bytes in constant memory, and parsed one by one.
+"""Cuts records out of an XML document as bytes, in constant memory, and parses them one by one.
 
-A broken record affects no other record. Reading ends at a document type definition (DTD), so no parser sees one.
+A broken record affects no other record. Reading ends at a document type definition (DTD), so the parser never sees one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tillstream.formats.base import BOM, LIMIT_HINT, Unreadable, read_up_to
 WINDOW_BYTES = 256 * 1024
 """The number of bytes that are read at a time."""
 
-# Limits for the elements around the records. Real documents stay far below these limits.
+# Limits for the elements that surround the records. Real documents stay far below these limits.
 _TAG_LIMIT_BYTES = 64 * 1024
 _DEPTH_LIMIT = 64
 _TAGS_BETWEEN_RECORDS_LIMIT = 100_000
@@ -68,12 +68,12 @@ class XmlRecord(NamedTuple):
     where: str
 
     def fault(self, error: str, hint: str = "", path: str = "$") -> Unreadable:
-        """Return the fault of this record."""
+        """Return an `Unreadable` for this record."""
         return Unreadable.because(error, hint, self.original, self.where, path)
 
 
 class _Ended(Exception):
-    """The rest of the document cannot be read. `fault` has the reason."""
+    """The rest of the document cannot be read. `fault` contains the reason."""
 
     def __init__(self, fault: Unreadable) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class _Ended(Exception):
 
 
 class _OpenElement(NamedTuple):
-    """An open element around the records. `context` is a made-up start tag that declares all namespaces in scope."""
+    """An open element around the records. `context` is a generated start tag that declares the namespaces in scope."""
 
     name: bytes
     context: bytes
@@ -96,15 +96,15 @@ class _RecordTags:
         self.start = re.compile(rb"<" + tag)
         other = rb"!--|!\[CDATA\[|\?|!(?:DOCTYPE|ENTITY|ELEMENT|ATTLIST|NOTATION)"
         self.inside = re.compile(rb"<(?:" + other + rb"|(/?)" + tag + rb")")
-        """Finds sections, declarations and tags. Group 1 is empty for a start tag, `/` for an end tag, else None."""
+        """Finds sections, declarations and tags. Group 1 is `/` for an end tag, empty for a start tag, else None."""
         self.longest = _PREFIX_LIMIT_BYTES + len(name) + _LONGEST_SECTION_START
 
 
 class XmlRecordReader:
     """Reads the records of one XML document. Call `root` once, then `records` once.
 
-    The reader holds one window of the document and one record. It looks inside a record only for comments, sections
-    and tags with the name of the record. The parser checks everything else.
+    Only one window is in memory: the part of the document around a record. The reader looks inside a record only for
+    comments, sections and tags with the name of the record. The parser checks everything else.
     """
 
     def __init__(self, source: BinaryIO, limit_bytes: int) -> None:
@@ -118,8 +118,8 @@ class XmlRecordReader:
         self._open: list[_OpenElement] = []
         self._record_number = 0
         self._tags_between_records = 0
-        # A record has no end before this offset. Until there, a record tag inside a record counts as the start of the
-        # next record. Searching for the end of each record would take quadratic time.
+        # A record without an end was searched up to this offset. Before it, a record tag inside another record counts
+        # as the next record. Searching the same bytes again from each record would take quadratic time.
         self._no_nesting_until = 0
         self._missing_section_ends: set[bytes] = set()
 
@@ -156,7 +156,7 @@ class XmlRecordReader:
             yield self.fault(f"the document is cut off before </{self._decode(self._open[-1].name)}>", _TRUNCATED_HINT)
 
     def fault(self, error: str, hint: str, size: int | None = None) -> Unreadable:
-        """Return a fault with the next `size` bytes of the document, or else with all unread bytes of the window."""
+        """Return a fault for the next `size` bytes, or for all unread bytes in memory if `size` is None."""
         end = self._position + min(self._limit_bytes, self._unread_bytes if size is None else size)
         where = f"record {self._record_number}" if self._record_number else ""
         return Unreadable.because(error, hint, self._window[self._position : end], where)
@@ -169,7 +169,7 @@ class XmlRecordReader:
         return name.decode(self._encoding, "replace")
 
     def _read_more(self) -> bool:
-        """Append more bytes to the window and drop the bytes before the position. Return False at the end."""
+        """Append more bytes to the window and drop the bytes before the position. Return False if there are none."""
         if self._ended:
             return False
         more = read_up_to(WINDOW_BYTES, self._source)
@@ -196,7 +196,7 @@ class XmlRecordReader:
     def _next_start_tag(self, tags: _RecordTags | None) -> re.Match[bytes] | Unreadable | None:
         """Move to the next start tag and return it. Return None at the end of the document.
 
-        Return a fault for a broken tag if a record follows in the window, otherwise raise `_Ended`.
+        If a tag is broken, return a fault if a record follows in the window, and raise `_Ended` if none follows.
         """
         while self._tags_between_records < _TAGS_BETWEEN_RECORDS_LIMIT:
             self._tags_between_records += 1
@@ -290,10 +290,10 @@ class XmlRecordReader:
             raise _Ended(self.fault("the document is cut off inside a record", _TRUNCATED_HINT))
 
     def _measure(self, tags: _RecordTags, at: int) -> tuple[int, int]:
-        """Find the size in bytes of the record at the position. `at` is the size of its start tag.
+        """Return the size in bytes of the record at the position, and 0. `at` is the size of its start tag.
 
-        Return the size of the record and 0. If the record has no end within the size limit, return 0 and the distance
-        to the next record, or 0 if there is no next record. Raises `_Ended` for a DTD.
+        If the record has no end within the size limit, return 0 and the distance in bytes to the next record. This
+        distance is 0 if no next record is found. Raises `_Ended` for a DTD.
         """
         depth, next_record = 1, 0
         while at <= self._limit_bytes:
@@ -315,7 +315,7 @@ class XmlRecordReader:
             if depth == 0:
                 return at, 0
         if not next_record and self._ended and self._unread_bytes <= self._limit_bytes:
-            # A section without an end may hide other records.
+            # The search above stops at a section without an end, but records may follow.
             found = tags.start.search(self._window, self._position + 1)
             next_record = found.start() - self._position if found else 0
         if next_record:
@@ -323,14 +323,14 @@ class XmlRecordReader:
         return 0, next_record
 
     def _token_end(self, token: re.Match[bytes]) -> int | None:
-        """Return where the tag or section that starts with the token ends, or None if that is not in the window.
+        """Return the end of the tag or section that starts with the token, or None if the window does not contain it.
 
         Raises `_Ended` for a DTD.
         """
         if token[1] is not None:
             if rest := _TAG_REST.match(self._window, token.end()):
                 return rest.end()
-            # Another tag starts inside this tag. The parser reports that fault.
+            # A broken tag ends where the next tag starts. The parser reports the fault.
             broken = self._window.find(b"<", token.end())
             return broken if broken >= 0 else None
         section_end = _SECTIONS.get(token[0])
@@ -359,7 +359,7 @@ class XmlRecordReader:
 
 
 def parse_record(original: bytes, where: str, context: str = "", encoding: str = "utf-8") -> XmlRecord | Unreadable:
-    """Parse a record. `context` is a start tag that declares the namespaces in scope, or empty."""
+    """Parse a record. `context` is a start tag that declares the namespaces in scope, or an empty text."""
     try:
         text = original.decode(encoding)
     except UnicodeDecodeError as error:
@@ -377,7 +377,7 @@ def parse_record(original: bytes, where: str, context: str = "", encoding: str =
 
 
 def root_of(head: bytes) -> Root:
-    """Return the root element of a document that starts with these bytes. Its parts are empty if there is no root."""
+    """Return the root element of a document with this start, or a `Root` with empty texts if there is none."""
     root = XmlRecordReader(io.BytesIO(head), len(head)).root() if b"<" in head else None
     return root if isinstance(root, Root) else Root("", "")
 
@@ -388,7 +388,7 @@ def element_text(element: ET.Element | None) -> str:
 
 
 def child_text(element: ET.Element, name: str) -> str:
-    """Return the text of the first child with this name, like `element_text`."""
+    """Return the `element_text` of the first child with this name, or an empty text if there is no such child."""
     return element.findtext(name, "").strip(" \t\r\n")
 
 

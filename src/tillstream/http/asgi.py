@@ -36,9 +36,9 @@ async def serve(
     stopping: Callable[[], None],
     limit_s: float,
 ) -> None:
-    """Serve the application until `stop` is set, as `tillstream.http.server.serve` does.
+    """Serve the application with `tillstream.http.server.serve` until `stop` is set.
 
-    At most half of the connections may come from one IP address.
+    One IP address may open at most half of the allowed connections.
     """
     adapter = _Adapter(app, listener, settings)
     budget = MemoryBudget(settings.pending_limit_bytes)
@@ -104,7 +104,7 @@ class _Cycle:
         self._unread = not request.truncated
         self._start: Message | None = None
         self._started = False
-        # The number of body bytes that are not sent yet; None if the length of the body is unknown.
+        # The number of body bytes that are still to be sent; None if the length of the body is unknown.
         self._remaining: int | None = None
         self._without_body = request.method == b"HEAD"
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -196,7 +196,7 @@ class _Cycle:
 def _split(target: bytes) -> tuple[bytes, bytes, bytes]:
     """Return the path, query and host of a request target (RFC 9112, section 3.2).
 
-    The host is empty unless the target is absolute.
+    The host is empty unless the target is absolute, such as `http://host/path`.
     """
     if target.startswith(b"/") or b"://" not in target:
         path, _, query = target.partition(b"#")[0].partition(b"?")

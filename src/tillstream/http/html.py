@@ -26,7 +26,7 @@ _START = b"""SwaggerUIBundle({
 
 
 class Document(NamedTuple):
-    """A document at a fixed path. `headers` are complete lines."""
+    """A document at a fixed path. `headers` contains complete lines, each with its line break."""
 
     content_type: str
     body: Callable[[], bytes]

@@ -17,7 +17,7 @@ Headers = dict[bytes, bytes]
 
 
 class Request(NamedTuple):
-    """A request with its body. If `truncated`, the client closed the connection before the end of the body."""
+    """A request with its body. If `truncated` is True, the client stopped sending before the end of the body."""
 
     method: bytes
     target: bytes
@@ -31,7 +31,7 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """A response with its whole body. `headers` are complete lines; the server adds length and date."""
+    """A response with its whole body. `headers` contains complete lines, to which the server adds length and date."""
 
     status: int
     headers: bytes
@@ -45,13 +45,13 @@ Reply = Callable[[Response], None]
 
 
 def error(status: int, message: str, hint: str, headers: bytes = b"", *, close: bool = False) -> Response:
-    """Return a JSON response with one error. `hint` tells the client how to avoid it."""
+    """Return a JSON response with one error. `hint` tells the client how to avoid the error."""
     body = msgspec.json.encode({"errors": [{"path": "$", "error": message, "hint": hint}]})
     return Response(status, JSON + headers, body, close)
 
 
 def malformed(reason: str) -> Response:
-    """Return the response to data that are not an HTTP/1.1 request."""
+    """Return the response to data that is not a valid HTTP/1.1 request."""
     return error(400, f"this is not an HTTP/1.1 request: {reason}", "see /docs", close=True)
 
 

@@ -49,7 +49,7 @@ class Response(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path. `path_types` and `query` contain the type of each parameter by name."""
+    """One method of one path. `path_types` and `query` map the name of each parameter to its type."""
 
     method: str
     path: str
@@ -138,7 +138,7 @@ def _without_empty(**fields: Any) -> JsonSchema:
 
 
 def _schema(python_type: Any, schemas: JsonSchema) -> JsonSchema:
-    """Return the schema of a type. Add the components that it refers to to `schemas`."""
+    """Return the schema of a type. Components that the schema uses are added to `schemas`."""
     [schema], components = msgspec.json.schema_components([python_type], ref_template=REF)
     schemas |= convert(components, _as_3_0)
     converted: JsonSchema = convert(schema, _as_3_0)
@@ -152,7 +152,8 @@ def _as_3_0(schema: JsonSchema) -> JsonSchema:
     if _NULL not in schema.get("anyOf", ()):
         return schema
     first, *others = (part for part in schema.pop("anyOf") if part != _NULL)
-    # `nullable` must be next to a type, and a reference must be the only member of its object.
+    # `nullable` must be next to a type, and a reference must be the only member of its object. So `allOf` wraps the
+    # reference.
     nullable = {"allOf": [first], "nullable": True} if "$ref" in first else {**first, "nullable": True}
     if not others:
         return {**nullable, **schema}

@@ -32,7 +32,7 @@ class Connection(RequestReader, asyncio.Protocol):
     """The connection of one client.
 
     The application gets one request at a time. Pipelined requests are queued, and the connection reads no further
-    data until the queue is empty. No task or future is created per request.
+    data until the queue is empty. For speed, no task or future is created per request.
 
     The application calls `respond` with a whole response, or it calls `start`, `write` and `finish`.
     """
@@ -44,7 +44,8 @@ class Connection(RequestReader, asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._answering = self._chunked = self._without_body = False
         self._keep_open = True
-        # Whether the client does not read its responses; `_drain` is running; the client has closed its sending side.
+        # `_blocked`: the client does not read its responses. `_draining`: `_drain` is running.
+        # `_ended`: the client has closed its sending side.
         self._blocked = self._draining = self._ended = False
         self._queue: deque[Request] = deque()
         self._rejection: Response | None = None
@@ -79,7 +80,7 @@ class Connection(RequestReader, asyncio.Protocol):
         self._connections.remove(self)
 
     def eof_received(self) -> bool:
-        """Handle a truncated request. Return whether the connection stays open for responses."""
+        """Handle the end of the data from the client. Return whether the connection stays open for responses."""
         self._ended = True
         if self._stage == BODY:
             self._complete(truncated=True)
@@ -142,7 +143,10 @@ class Connection(RequestReader, asyncio.Protocol):
         self._connections.app.handle(request, self)
 
     def _drain(self) -> None:
-        """Process queued requests. After all responses, send the pending rejection, or else continue reading."""
+        """Process the queued requests.
+
+        After the last response, send the pending rejection. If there is none, continue reading.
+        """
         self._draining = True
         while self._queue and not (self._answering or self._blocked):
             self._handle(self._queue.popleft())
@@ -156,7 +160,8 @@ class Connection(RequestReader, asyncio.Protocol):
             self._transport.resume_reading()
             self._paused = False
         if not self._blocked and self._stage != CLOSING:
-            # Part of the next request may have arrived. The client could not send the rest while reading was paused.
+            # Part of the next request may have arrived. While reading was paused, the client could not send the rest,
+            # so its time limit starts again.
             self._restart_deadline()
 
     # -- responses
@@ -173,7 +178,8 @@ class Connection(RequestReader, asyncio.Protocol):
     def start(self, status: int, headers: bytes, *, chunked: bool = False, close: bool = False) -> None:
         """Send the head of a response.
 
-        Unless `headers` contains a Content-Length, set `chunked`, or set `close` to end the body with the connection.
+        If there is a body, but no Content-Length in `headers`, set `chunked` or `close`. With `close`, the end of the
+        connection marks the end of the body.
         """
         self._chunked = chunked
         self._keep_open = self._keep_open and not close and not self._is_last()
@@ -185,7 +191,7 @@ class Connection(RequestReader, asyncio.Protocol):
     def write(self, part: bytes) -> None:
         """Send a part of the body."""
         if self._transport is not None and part:
-            # Many connections may send the same part, and `writelines` does not copy it.
+            # Many connections may send the same part, so use `writelines`, which does not copy it.
             self._transport.writelines((b"%x\r\n" % len(part), part, b"\r\n") if self._chunked else (part,))
 
     def finish(self) -> None:
@@ -198,7 +204,7 @@ class Connection(RequestReader, asyncio.Protocol):
         self._end_response(not self._keep_open or self._is_last())
 
     def writable(self) -> asyncio.Future[None] | None:
-        """Return a future that is done when the client can receive more data; None if it can now."""
+        """Return a future that is done when the client can receive more data, or None if it already can."""
         if not self._blocked or self._transport is None:
             return None
         if self._writable is None or self._writable.done():
@@ -276,7 +282,7 @@ class Connection(RequestReader, asyncio.Protocol):
             self._transport.write_eof()
 
     def overdue(self) -> None:
-        """End the connection, because its deadline has passed."""
+        """End the connection because its deadline has passed."""
         if self._blocked or self._stage == CLOSING:
             self.abort()
         elif self._stage == BODY:
@@ -287,12 +293,12 @@ class Connection(RequestReader, asyncio.Protocol):
             self._hang_up()
 
     def close_if_idle(self) -> None:
-        """Close the connection if it has no open request. Otherwise it closes after the response."""
+        """Close the connection if it has no open request. Otherwise it closes after its last response."""
         if self._stage == IDLE and not self._answering:
             self._hang_up()
 
     def _hang_up(self) -> None:
-        """Close the connection after all data are sent, or abort it if the client does not read them in time."""
+        """Close the connection after all data is sent, or abort it if the client does not read the data in time."""
         self._stage = CLOSING
         self._limit_writing()
         if self._transport is not None:

@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from tillstream.http.server import Connections
 
 REPEAT_LIMIT = 100
-"""The maximum number of repeated header fields. Joining more values would take too long."""
+"""The maximum number of repeated header fields in a request. Joining more values would take too long."""
 
 # A body reserves no memory if its Content-Length has at most this number of digits. The limit on connections bounds
 # the total size of these bodies.
 _UNRESERVED_DIGITS = 5
 
-# RFC 3986, section 3.2, but without commas: the values of two Host fields are joined with a comma.
+# A host as in RFC 3986, section 3.2, but without commas: a comma means that the values of two Host fields were joined.
 _HOST = re.compile(rb"(?:\[[0-9A-Za-z:.]+\]|[A-Za-z0-9._~!$&'()*+;=%-]*)(?::[0-9]*)?")
 
-# The part of a request that a connection is receiving. An enum would be slower.
+# What a connection is receiving: nothing yet, a head, a body, or nothing any more. An enum would be slower.
 IDLE, HEAD, BODY, CLOSING = range(4)
 
 _logger = structlog.get_logger()
@@ -47,7 +47,8 @@ class RequestReader:
         self._body: bytes | list[bytes] = b""
         self._reservation: Reservation | None = None
         self._read_bytes = self._head_bytes = self._repeats = 0
-        # Whether the last data contained the end of a request or a chunk size; trailers may follow; reading is paused.
+        # `_framing_seen`: the last data contained the end of a request or a chunk size.
+        # `_in_trailers`: trailers may follow. `_paused`: the connection reads no data.
         self._framing_seen = self._in_trailers = self._paused = False
 
     def _read(self, request: Request) -> None:
@@ -82,14 +83,14 @@ class RequestReader:
         except httptools.HttpParserError as error:
             self._reject(messages.malformed(str(error)))
         if self._stage == HEAD or (self._in_trailers and self._stage == BODY):
-            # If these data also contain the end of a request or a chunk size, it is unknown
-            # how many bytes belong to the head or the trailers.
+            # If this data also contains the end of a request or a chunk size, it is unknown
+            # how many of its bytes belong to the head or the trailers, so none count.
             self._head_bytes += 0 if self._framing_seen else len(data)
             if self._head_bytes > self._connections.header_limit_bytes:
                 self._reject_head()
 
     def _restart_deadline(self) -> None:
-        """Restart the time limit of the part that is being received."""
+        """Restart the time limit for the head or body that is being received."""
         connections = self._connections
         limit_s = connections.body_timeout_s if self._stage == BODY else connections.header_timeout_s
         self.deadline = connections.now + limit_s
@@ -124,8 +125,8 @@ class RequestReader:
         if self._stage != HEAD:
             return
         headers, connections, parser = self._headers, self._connections, self._parser
-        # Reading the version from the parser is slow. If the connection stays open without a Connection
-        # field, the version is 1.1.
+        # Reading the version from the parser is slow, so skip it where possible: a request without a Connection field
+        # that keeps the connection open is HTTP/1.1.
         self._keep_alive, self._version = parser.should_keep_alive(), "1.1"
         if not self._keep_alive or b"connection" in headers:
             self._version = parser.get_http_version()
@@ -200,7 +201,7 @@ class RequestReader:
             self._reservation = None
 
     def _complete(self, *, truncated: bool) -> None:
-        """Call `_read` with the request, whose body is complete or truncated."""
+        """Call `_read` with the request. `truncated` says that its body is incomplete."""
         self._framing_seen, self._in_trailers = True, False
         body, reservation = self._body, self._reservation
         self._body, self._reservation = b"", None
@@ -225,7 +226,7 @@ class RequestReader:
         With this field, llhttp does not parse the body. A server may ignore the field (RFC 9110, section 7.8).
         """
         if self._stage != HEAD:
-            # The data after a CONNECT request are not HTTP.
+            # The data after a CONNECT request is not HTTP, so it is ignored.
             return
         line = b"%b %b HTTP/%b\r\n" % (self._parser.get_method(), self._target, self._version.encode())
         fields = b"".join(b"%b: %b\r\n" % field for field in self._headers.items() if field[0] != b"upgrade")
@@ -257,5 +258,5 @@ def _check_head(version: str, headers: Headers) -> Response | None:
 
 
 def _size_bytes(target: bytes, headers: Headers) -> int:
-    """Return the approximate size of a head."""
+    """Return the approximate number of bytes in a head."""
     return len(target) + sum(len(name) + len(value) + 4 for name, value in headers.items())

@@ -21,7 +21,7 @@ from tillstream.http.messages import Headers, Request, Response
 from tillstream.http.protocol import Connection
 
 BACKLOG = 4_096
-"""The maximum number of connections that the operating system queues."""
+"""The maximum number of connections that the operating system queues until the server accepts them."""
 
 TLS_CLOSING_S = 1.0
 """The maximum time that the server waits for a client to close TLS."""
@@ -36,10 +36,16 @@ class Application(Protocol):
     """Whether clients that have closed their sending side get responses. If not, they count as disconnected."""
 
     def handle(self, request: Request, connection: Connection) -> None:
-        """Respond to a request through its connection, before or after this call returns. Release its reservation."""
+        """Respond to a request through its connection, before or after this call returns.
+
+        The application must release the reservation of the request.
+        """
 
     def reject(self, headers: Headers) -> Response | None:
-        """Return a response that rejects a request with a large or chunked body, or None to accept the body."""
+        """Return a response that rejects a request because of its head, or None to accept its body.
+
+        This is asked for large and chunked bodies, and if the client waits for 100 (Continue).
+        """
 
 
 class Connections:
@@ -57,7 +63,7 @@ class Connections:
     ) -> None:
         """`budget` limits the memory of large bodies. `on_response` is called with the status of each response.
 
-        `address_limit` is the maximum number of connections from one IP address. None sets no such limit.
+        `address_limit` is the maximum number of connections from one IP address. If it is None, there is no such limit.
         """
         self.app = app
         self.budget = budget
@@ -82,7 +88,7 @@ class Connections:
         self.date_line = f"date: {formatdate(self._clock.now_us() // 1_000_000, usegmt=True)}\r\n".encode()
 
     def add(self, connection: Connection) -> bool:
-        """Add a connection. Return False if it exceeds a limit."""
+        """Add a connection. Return whether the number of connections is within the limits."""
         self._open.add(connection)
         self._by_address[connection.address] += 1
         return len(self._open) <= self._limit and self._by_address[connection.address] <= self._address_limit
@@ -107,7 +113,7 @@ class Connections:
             await asyncio.sleep(pause_s)
 
     async def close(self, limit_s: float) -> int:
-        """Close idle connections, wait up to `limit_s` for the others, then abort and count the rest."""
+        """Close idle connections, wait up to `limit_s` for the others, abort the rest, and return their number."""
         self.closing = True
         for connection in list(self._open):
             connection.close_if_idle()

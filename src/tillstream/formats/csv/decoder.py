@@ -1,6 +1,6 @@
 """CSV: groups the rows of a table into receipts.
 
-A row is one line of a receipt. Every row repeats the fields of the receipt and its totals.
+A row holds a line of a receipt, a payment, or both. Every row repeats the receipt's own fields and totals.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from tillstream.receipt.model import PERSONAL, Fault
 from tillstream.receipt.validation import ITEMS_LIMIT
 
 ROWS_LIMIT = 2 * ITEMS_LIMIT
-"""The maximum number of rows of a receipt. Each of its lines and payments may have a row."""
+"""The maximum number of rows in a receipt. Each line and each payment may need a row of its own."""
 
-# The JSON of a receipt repeats the names of the columns for every row. It may be this many times the size limit.
+# The JSON of a receipt repeats the column names for every row, so it is larger than the rows. The number of rows is
+# limited so that it stays below about this many times the size limit of a receipt.
 _JSON_EXPANSION_LIMIT = 8
 _FAULTS_LIMIT = 20
 _UNASSIGNED_ROWS_LIMIT = 100
 
 
 class CsvDecoder(Decoder):
-    """The format with a table, whose header names the columns."""
+    """The format with a table whose header names the columns."""
 
     name = "csv"
     title = "CSV"
@@ -85,7 +86,7 @@ class _ReceiptRows:
     def __init__(self, header: Header, key: Sequence[str], limit_bytes: int) -> None:
         self.key = key
         self.consistent = True
-        """Whether the repeated cells have the same texts in all rows."""
+        """Whether all rows have the same texts in the columns that every row must repeat."""
         self._rows: list[Row] = []
         self._lines: list[str] = []
         self._settlements: list[str] = []
@@ -95,7 +96,7 @@ class _ReceiptRows:
         self._rows_limit = min(ROWS_LIMIT, _JSON_EXPANSION_LIMIT * limit_bytes // len(header.line))
 
     def add(self, row: Row, line: str = "", settlement: str = "") -> None:
-        """Add a row with the JSON of its line and settlement. Rows beyond the limits are ignored."""
+        """Add a row with the JSON of its line and settlement. Once a limit is exceeded, rows are ignored."""
         if self._size_bytes > self._limit_bytes or len(self._rows) > self._rows_limit:
             return
         self._rows.append(row)
@@ -130,7 +131,8 @@ class _ReceiptRows:
     def _contradictions(self) -> Iterator[tuple[int, Fault]]:
         """Yield a fault for each repeated cell that contradicts an earlier row.
 
-        Empty cells of the first row are filled with the first text of a later row. Unknown fields may differ.
+        An empty cell contradicts nothing. If it is in the first row, it takes the text of the first later row that
+        has one. Texts of unknown fields may differ between rows.
         """
         first, repeated = self._rows[0].cells, self._header.repeated
         for row in self._rows:
@@ -156,9 +158,10 @@ def _is_same_amount(one: str, other: str) -> bool:
 class _RowGrouper:
     """Groups consecutive rows with the same key into receipts.
 
-    A bad row belongs to a receipt if it has the same key and is next to the rows of the receipt, or if it is between
-    two rows of the receipt. Any other bad row becomes a separate fault. A bad row whose receipt is not known yet stays
-    unassigned until the next good row.
+    A bad row belongs to a receipt if it lies between two good rows of the receipt. It also belongs to the receipt if it
+    has the same key and comes before or after its good rows, without a good row of another receipt in between. Any
+    other bad row becomes a separate fault. While the receipt of a bad row is not known, the row stays unassigned,
+    at the latest until the next good row.
     """
 
     def __init__(self, header: Header, limit_bytes: int) -> None:
@@ -169,7 +172,7 @@ class _RowGrouper:
         self._unassigned: list[Row] = []
 
     def receipts(self, blocks: Iterator[list[Row]]) -> Iterator[Decoded]:
-        """Yield all receipts and faults in order. A block has rows without faults, or one row with a fault."""
+        """Yield all receipts and faults in order. A block contains only good rows, or one bad row."""
         for block in blocks:
             if block[0].fault is not None:
                 yield from self._add_bad(block[0])
@@ -187,12 +190,15 @@ class _RowGrouper:
         yield from self._release_unassigned()
 
     def _key(self, row: Row) -> list[str]:
-        """Return the key of a row. It is empty if the row has too few cells."""
+        """Return the cells that identify the receipt of a row, or an empty list if the row has too few cells."""
         key = self._header.key
         return key.select(row.cells) if max(key.indexes) < len(row.cells) else []
 
     def _add(self, row: Row, repeated_cells: Sequence[str], line: str, settlement: str) -> Iterator[Decoded]:
-        """Add a good row whose repeated cells are not those of the previous row."""
+        """Add a good row that may start a new receipt.
+
+        Its repeated cells differ from those of the previous good row, or an unassigned bad row precedes it.
+        """
         key = self._key(row)
         if not any(key):
             if any(row.cells):

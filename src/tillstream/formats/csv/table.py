@@ -26,13 +26,13 @@ KEY = ("storeID", "terminalID", "cashReceiptID", "date")
 """The paths of the fields that identify a receipt. Consecutive rows with the same values belong to one receipt."""
 
 ROW_LINES = 1_000
-"""The maximum number of lines of a row. A row with line breaks in its cells has several lines."""
+"""The maximum number of lines in a row. If the cells of a row contain line breaks, the row has several lines."""
 
 _HEADER_HINT = f"the first line must name the columns; required are {', '.join(REQUIRED)}"
 _PART_HINT = "name a field such as lines.productCode"
 _FAULTS_LIMIT = 20
 _BLOCK_BYTES = 32_768
-# All columns of a table share this number of cached texts.
+# The maximum number of cached texts for all columns of a table together.
 _CACHED_TEXTS = 100_000
 _CACHED_TEXTS_PER_COLUMN = 4_096
 
@@ -41,7 +41,10 @@ _CACHED_TEXTS_PER_COLUMN = 4_096
 
 
 class Columns(NamedTuple):
-    """Some columns of a table: their fields, their indexes in a row, and their caches of JSON members."""
+    """Some columns of a table.
+
+    Each column has one item in every list: its field, its index in a row, and a cache of the JSON for its cells.
+    """
 
     fields: list[Field]
     indexes: list[int]
@@ -56,7 +59,7 @@ class Columns(NamedTuple):
         return "".join(map(getitem, self.members, self.select(row)))
 
     def rows_json(self, table: Sequence[Sequence[str]]) -> list[str]:
-        """Write many rows like `row_json`. `table` has the cells of all columns, one sequence per column."""
+        """Write many rows like `row_json`. `table` holds one sequence of cells per column."""
         if not self.indexes:
             return [""] * len(table[0])
         columns = zip(self.members, self.select(table), strict=True)
@@ -65,10 +68,11 @@ class Columns(NamedTuple):
 
 
 class Header(NamedTuple):
-    """A parsed header. `line` has its bytes, `width` is the number of columns.
+    """A parsed header. `line` holds its bytes, and `width` is the number of columns.
 
-    `parts` has the columns of each part of a receipt. `key` has the columns that identify a receipt. `repeated` has the
-    columns of the receipt and its totals, which have the same text in all rows of a receipt.
+    `parts` groups the columns by the part of the receipt that their fields belong to. `key` holds the columns that
+    identify a receipt. `repeated` holds all columns that belong to neither lines nor payments: every row of a receipt
+    must repeat their texts.
     """
 
     line: bytes
@@ -80,7 +84,7 @@ class Header(NamedTuple):
 
 
 def split_header(header: str) -> tuple[str, list[str]]:
-    """Return the delimiter that gives the most names of known fields, and the names of the columns."""
+    """Return the delimiter that yields the most known field names, and the column names that it yields."""
     best: tuple[int, str, list[str]] = (-1, DELIMITERS[0], [])
     for delimiter in DELIMITERS:
         reader = csv.reader((header,), delimiter=delimiter, skipinitialspace=True, strict=True)
@@ -94,7 +98,7 @@ def split_header(header: str) -> tuple[str, list[str]]:
 
 
 def parse_header(line: bytes) -> Header:
-    """Parse the header of a table. Raises `DecodeError` if a column is missing, repeated or not a field."""
+    """Parse the header of a table. Raises `DecodeError` if it is invalid, for example without a required column."""
     delimiter, names = split_header(_decode(line))
     found = {name: find_field(name) for name in names}
     fields = [field for name in names if (field := found[name]) is not None]
@@ -184,13 +188,14 @@ class RowReader:
         self._delimiter = delimiter
         self._column_count = column_count
         self._parse = partial(csv.reader, delimiter=delimiter, strict=True, skipinitialspace=True)
-        # Lines that were read, but are not part of a row yet.
+        # Lines that have been read but are not yet part of a row.
         self._unused: deque[NumberedLine] = deque()
 
     def rows(self) -> Iterator[list[Row]]:
         """Yield all rows in blocks. Blank lines are ignored, and a bad row is a separate block.
 
-        The line after the first line of a bad row starts the next row.
+        If a quote is not closed, all following lines seem to belong to the row. So a bad row consists of its first
+        line only, and reading continues with the line after that.
         """
         while (block := self._block()) or self._unused:
             raw = [line for _, line in block]
@@ -262,7 +267,10 @@ class RowReader:
         return Row(number, raw, _strip_unquoted(cells, raw.decode()))
 
     def _texts(self, used: list[NumberedLine]) -> Iterator[str]:
-        """Yield the lines of a quoted row within the limits. All lines after the first are appended to `used`."""
+        """Yield the lines from which the parser reads a quoted row, up to the limits.
+
+        `used` contains the first line. Every further line is appended to it.
+        """
         line = used[0][1]
         size = 0
         while isinstance(line, bytes):
@@ -277,7 +285,7 @@ class RowReader:
             line = item[1]
 
     def _guess_cells(self, line: bytes) -> list[str]:
-        """Return the likely cells of a bad row. They may identify its receipt."""
+        """Return the likely cells of a bad row, because they may identify its receipt."""
         return [cell.strip(' "\r\n') for cell in line.decode(errors="replace").split(self._delimiter)]
 
     def _wrong_width(self, number: int, cells: list[str]) -> Fault | None:
@@ -288,7 +296,7 @@ class RowReader:
 
 
 def _strip_unquoted(cells: list[str], text: str) -> list[str]:
-    """Strip the spaces at the end of unquoted cells. `text` is the whole row."""
+    """Strip trailing spaces from unquoted cells, which the CSV parser does not do. `text` is the whole row."""
     return [
         cell.rstrip(" ") if cell.endswith(" ") and '"' + cell.replace('"', '""') + '"' not in text else cell
         for cell in cells

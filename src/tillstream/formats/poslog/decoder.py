@@ -1,6 +1,6 @@
 """ARTS POSLog, the XML transaction log of tills. Sales become receipts, and other transactions are skipped.
 
-Source of the names and their meaning: NRF ARTS POSLog 2 to 6 and IXRetail, published by the Object Management Group.
+The names and their meanings are those of NRF ARTS POSLog 2 to 6 and IXRetail, published by the Object Management Group.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ _KINDS = frozenset(
     f"{kind}Transaction"
     for kind in ("Control", "TenderControl", "InventoryControl", "CustomerOrder", "ForeCourt", "Layaway")
 )
-"""The skips that are counted by the name of their element. All other skips are counted as `other transaction`."""
+"""Transactions with one of these elements instead of a sale are skipped and counted under the name of the element.
+
+Transactions with any other element instead of a sale are counted as `other transaction`.
+"""
 
 _VOIDED, _CANCELLED = "voided transaction", "cancelled transaction"
 _SUSPENDED, _TRAINING = "suspended transaction", "training transaction"
@@ -167,7 +170,10 @@ class PoslogDecoder(Decoder):
         return without_gaps(header)
 
     def _date(self, transaction: Element, receipt_date_time: str, store: str) -> str:
-        """Return the local time of the receipt: its `ReceiptDateTime`, or another time of the transaction."""
+        """Return the `ReceiptDateTime`, or else another time of the transaction, in the local time of the store.
+
+        A text that is not a time is returned unchanged, because validation reports it.
+        """
         names = ("ReceiptDateTime", "EndDateTime", "POSLogDateTime", "BeginDateTime")
         text = receipt_date_time or _first_text(transaction, names)
         if local := _LOCAL_DATE_TIME.fullmatch(text):
@@ -180,12 +186,12 @@ class PoslogDecoder(Decoder):
 
 
 def _first_text(transaction: Element, paths: Sequence[str]) -> str:
-    """Return the text of the first path that has one."""
+    """Return the first text that is found at one of the paths, or an empty text."""
     return next(filter(None, (child_text(transaction, path) for path in paths)), "")
 
 
 def _remove_namespace(transaction: Element) -> None:
-    """Remove the namespace of the transaction from its tags. All other tags then start with `{`."""
+    """Remove the transaction's namespace from all tags in it. Tags outside this namespace then start with `{`."""
     namespace = transaction.tag.removesuffix(RECORD)
     if namespace:
         for element in transaction.iter():
@@ -194,7 +200,10 @@ def _remove_namespace(transaction: Element) -> None:
 
 
 def _business_day(element: Element | None) -> str:
-    """Return the business day, YYYY-MM-DD, or an empty text. A time zone is cut off. The date may be in a child."""
+    """Return the business day, YYYY-MM-DD, or an empty text if there is none.
+
+    A time or time zone after the date is cut off. The date may be in the first child of the element.
+    """
     if element is None:
         return ""
     text = element_text(element) or element_text(next(iter(element), None))
@@ -203,7 +212,7 @@ def _business_day(element: Element | None) -> str:
 
 
 def _status(attributes: Mapping[str, str]) -> str:
-    """Return why a transaction is no sale, such as `voided transaction`, or an empty text if it is one."""
+    """Return why a transaction does not count as a sale, such as `voided transaction`, or an empty text if it does."""
     for name, value in attributes.items():
         if name in _FLAGS and is_true(value):
             return _FLAGS[name]

@@ -1,8 +1,8 @@
 """Discounts and taxes of a POSLog: which discounts count, whether amounts include tax, and the tax of each line.
 
-A discount is a separate line item, or it is an element inside a sold item. The standard does not say whether the
-amount of the item includes this discount, and whether amounts include tax. So `reconcile` tries every interpretation
-and uses the interpretation whose lines add up to the total. No discount counts twice.
+A discount is either a line item of its own or an element inside a sold item. The standard does not say whether the
+amount of an item already includes the discount inside it, or whether amounts include tax. So `reconcile` tries every
+interpretation and uses the one whose lines add up to the total. A discount that is written in both ways counts once.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ _TRUE = frozenset({"true", "1"})
 
 @dataclass(slots=True)
 class Line:
-    """A line of a POSLog. `fields` are the fields of the canonical line without its amounts."""
+    """A line of a POSLog. `fields` holds the fields of the canonical line, except the amounts computed here."""
 
     fields: dict[str, Any]
     amount: Decimal
     tax: Decimal = ZERO
     taxable: bool = True
     price_change: Decimal = ZERO
-    """A discount, which is negative, or a surcharge, which is positive. `amount` may include it."""
+    """The discount (negative) or surcharge (positive) inside the item. `amount` may already include it."""
     is_discount: bool = False
     """Whether the line is a discount or a reward rather than a sold or returned item."""
 
 
 class Tax(NamedTuple):
-    """A tax of a line or of the receipt. `percent` is its rate and `base` the taxed amount. Both may be missing."""
+    """A tax of a line or of the receipt. `percent` is its rate and `base` the taxed amount. Either may be missing."""
 
     amount: Decimal
     percent: Decimal | None
@@ -51,7 +51,7 @@ class Tax(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """The totals of a sale, which may be missing, and whether the POSLog says that prices include tax."""
+    """The totals of a sale. Either may be missing. `included` is True if the POSLog says that prices include tax."""
 
     gross: Decimal | None = None
     tax: Decimal | None = None
@@ -70,7 +70,7 @@ class _Interpretation(NamedTuple):
 
     @property
     def gap(self) -> Decimal:
-        """The difference between the gross total and the sum of the lines."""
+        """The difference between the gross total and the sum of the lines with tax."""
         return abs(self.gross - self.lines_total - (ZERO if self.included else self.tax))
 
 
@@ -96,7 +96,7 @@ def is_voided(element: Element) -> bool:
 
 
 def is_refund(element: Element) -> bool:
-    """Whether an element is a refund. Some tills write refunds without a sign."""
+    """Whether an element is a refund. Some tills write its amount without a minus sign, so callers make it negative."""
     return element.get("TypeCode", "").lower() in _REFUNDS
 
 
@@ -120,7 +120,10 @@ def prices_include_tax(retail: Element) -> bool:
 
 
 def price_change(item: Element) -> Decimal:
-    """Return the discount, which is negative, or the surcharge that an item contains. Raises `DecodeError`."""
+    """Return the discount (negative) or surcharge (positive) inside an item.
+
+    Raises `DecodeError` if an amount is invalid.
+    """
     discount = parse_amount("ExtendedDiscountAmount", child_text(item, "ExtendedDiscountAmount") or "0")
     modifiers = item.findall("RetailPriceModifier")
     if not modifiers:
@@ -129,7 +132,10 @@ def price_change(item: Element) -> Decimal:
 
 
 def discount_line(element: Element) -> Line | None:
-    """Read a `Discount` or `LoyaltyReward` element. Return None if its amount is zero. Raises `DecodeError`."""
+    """Read a `Discount` or `LoyaltyReward` element. Return None if its amount is zero.
+
+    Raises `DecodeError` if the amount is invalid.
+    """
     name, value = ("Discount", -_discount(element)) if element.tag == "Discount" else _reward(element)
     return Line({"productDescription": name, "quantity": ZERO}, value, is_discount=True) if value else None
 
@@ -137,7 +143,8 @@ def discount_line(element: Element) -> Line | None:
 def _reward(reward: Element) -> tuple[str, Decimal]:
     """Return the name and the amount of a reward. The amount is zero for points, messages and summaries.
 
-    Only an extension of NCR tells points and summaries from money. Most rewards in real logs have this extension.
+    The standard does not distinguish points and summaries from money. An extension of NCR does, and most rewards in
+    real logs have it.
     """
     members = {child.tag.rpartition("}")[2]: element_text(child) for child in reward[::-1]}
     promotion = members.get("PromotionID")
@@ -171,7 +178,7 @@ def reconcile(
     """Compute the canonical lines and totals.
 
     If no interpretation adds up to the total, the default applies: discount lines count, price changes do not, and
-    amounts are without tax unless the POSLog says that they include it.
+    amounts exclude tax unless the POSLog says that they include it.
     """
     owed = totals.tax
     if owed is None:
@@ -191,7 +198,10 @@ def reconcile(
 
 
 def _interpret(lines: Sequence[Line], totals: Totals, tax: Decimal, minor_unit: Decimal) -> _Interpretation:
-    """Return the interpretation with the smallest gap, or the default of `reconcile` if every gap is large."""
+    """Return the interpretation with the smallest gap.
+
+    If this gap is a minor unit per line or more, return the default that `reconcile` describes.
+    """
     items = sum((line.amount for line in lines if not line.is_discount), ZERO)
     discount_lines = sum((line.amount for line in lines if line.is_discount), ZERO)
     price_changes = sum((line.price_change for line in lines), ZERO)
@@ -204,7 +214,7 @@ def _interpret(lines: Sequence[Line], totals: Totals, tax: Decimal, minor_unit: 
     if gross is None:
         gross = items + discount_lines + (ZERO if totals.included else tax)
         return _Interpretation(*readings[0], totals.included, gross, tax)
-    # Some tills write the total or the tax of a refund without a sign.
+    # Some tills write the total or the tax of a refund without a minus sign.
     signs = list(product((gross, -abs(gross)), (tax, -abs(tax))))
     candidates = [
         _Interpretation(*reading, included, *signed)
@@ -218,7 +228,7 @@ def _interpret(lines: Sequence[Line], totals: Totals, tax: Decimal, minor_unit: 
 
 
 def _counted_lines(line: Line, chosen: _Interpretation) -> Iterator[Line]:
-    """Yield the line, and a line for its price change, if they count."""
+    """Yield the line if it counts, and then a separate line for its price change if price changes count."""
     if line.is_discount and not chosen.discount_lines:
         return
     yield line
@@ -231,7 +241,8 @@ def _counted_lines(line: Line, chosen: _Interpretation) -> Iterator[Line]:
 def _tax_shares(tax: Decimal, lines: Sequence[Line], minor_unit: Decimal) -> list[Decimal]:
     """Split the tax in proportion to the taxes of the lines.
 
-    If no line has a tax, split it in proportion to the amounts of the taxable lines, or else of all lines.
+    If no line has a tax, split it in proportion to the amounts of the taxable lines. If there are no taxable lines,
+    use the amounts of all lines.
     """
     if not tax:
         return [ZERO] * len(lines)
@@ -244,7 +255,10 @@ def _tax_shares(tax: Decimal, lines: Sequence[Line], minor_unit: Decimal) -> lis
 
 
 def _signed_tax_shares(tax: Decimal, weights: Sequence[Decimal], minor_unit: Decimal) -> list[Decimal]:
-    """Split the tax among positive and negative lines. The tax of a negative line is negative."""
+    """Split the tax by weights with different signs, so that a negative line gets a negative tax.
+
+    The signs are ignored if the weights add up to zero, or if the positive lines would get more tax than their weight.
+    """
     positive = [weight for weight in weights if weight > 0]
     weight_sum, positive_sum = sum(weights, ZERO), sum(positive, ZERO)
     positive_tax = (

@@ -29,7 +29,10 @@ _PRICES = ("RegularSalesUnitPrice", "ActualSalesUnitPrice", "UnitPrice", "UnitLi
 
 
 class Sale:
-    """The content of a `RetailTransaction` element without namespace. Raises `DecodeError` for an invalid amount."""
+    """The content of a `RetailTransaction` element whose tags have no namespace.
+
+    Raises `DecodeError` if an amount is invalid.
+    """
 
     def __init__(self, retail: Element) -> None:
         self.lines: list[Line] = []
@@ -82,7 +85,7 @@ class Sale:
             self.lines.append(line)
 
     def _item(self, item: Element) -> Line | None:
-        """Read a sold or returned item. Return None if it has no amount, because it only describes another line."""
+        """Read a sold or returned item. Return None for an item without an amount: it only describes another line."""
         prices = (found for name in _PRICES if (found := item.find(name)) is not None)
         price = element_text(next(prices, None))
         extended = child_text(item, "ExtendedAmount")
@@ -123,7 +126,10 @@ class Sale:
             self._add_change(change, kind)
 
     def _add_change(self, change: Element, kind: str) -> None:
-        """Add the change of a tender. A `TenderChange` element may contain other `TenderChange` elements."""
+        """Add the change that the customer gets back as negative payments.
+
+        A `TenderChange` element may contain other `TenderChange` elements.
+        """
         for each in change.iter("TenderChange"):
             kind = each.get("TenderType") or kind
             for returned in each.findall("Amount"):
@@ -155,7 +161,10 @@ def _description(item: Element) -> dict[str, Any]:
 
 
 def _quantity(element: Element | None, price: str, extended: str) -> str:
-    """Return the quantity that belongs to the price. For weighed items, it may be in the attribute `Units`."""
+    """Return the quantity to which the price applies.
+
+    For weighed items, this may be the attribute `Units` rather than the text of the element.
+    """
     if element is None:
         return ""
     count, units = element_text(element), element.get("Units", "").strip()

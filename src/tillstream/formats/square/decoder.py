@@ -16,11 +16,11 @@ from tillstream.receipt.model import PERSONAL, Fault
 from tillstream.receipt.validation import ReceiptError
 
 EMPTY = "EMPTY"
-"""The kind of the skip for a page without orders. The API returns such a page if a search finds nothing."""
+"""A page without orders is skipped as this kind. The API returns such a page if a search finds nothing."""
 
 _HINT = 'send an order, {"order": …}, {"orders": […]}, or one order a line'
 
-# If the first line ends with one of these, it is the start of a document with several lines.
+# If the first line ends with one of these, it starts a document that spans several lines.
 _UNFINISHED_ENDS = (b"{", b"[", b",", b":")
 
 _MEMBER = r'"[a-z_]{1,40}"\s*:\s*(?:"[^"\\]{0,2000}"|\[\s*\]|null|[0-9]{1,20})\s*'
@@ -173,7 +173,8 @@ def _orders(document: bytes) -> Sequence[bytes | Raw]:
     """Split a document into orders. Raises one of `JSON_ERRORS`."""
     if document.startswith(b"["):
         return elements(document)
-    # Only a page has a member `order` or `orders`. A search for the name is ten times as fast as decoding a page.
+    # Only a page has a member `order` or `orders`. Searching for the name first is ten times as fast as always decoding
+    # the document as a page.
     if b'"order' in document:
         page = _read_page(document)
         if page.orders is not UNSET:

@@ -27,13 +27,13 @@ from tillstream.receipt.validation import FAULTS_LIMIT, ID_LIMIT, ITEMS_LIMIT, f
 STATES = ("OPEN", "COMPLETED", "CANCELED", "DRAFT")
 SOLD = "COMPLETED"
 NO_SALE = "NO_SALE"
-"""The type of a tender that records that a cash drawer was opened without a sale. The order is skipped as this kind."""
+"""The tender type of an order that only records an opened cash drawer. Such an order is skipped as this kind."""
 
 _REFUND = "REFUND"
-"""The payment mechanism of a refund if the order does not contain its tender."""
+"""The payment mechanism of a refund if the order does not contain the tender that was refunded."""
 
 _NOT_REFUNDED = ("REJECTED", "FAILED")
-# The totals of the line items already include apportioned charges.
+# Charges with this treatment are already included in the totals of the line items, so they do not become lines.
 _APPORTIONED = "APPORTIONED_TREATMENT"
 _FIRST_YEAR, _LAST_YEAR = 1971, 9997
 
@@ -202,7 +202,7 @@ class _Conversion:
         named = [money.currency for money in totals if money and money.currency]
         self.currency = named[0] if named else settings.currency
         self.has_bad_values = False
-        """Whether an amount has another currency, or a number is not valid."""
+        """Whether an amount in another currency or an invalid number was found so far."""
         self._written = partial(_scaled, minor_digits(self.currency))
         # The order of a restaurant table may be open for hours. The sale happens when the order is closed.
         self._moment = order.closed_at or order.created_at
@@ -280,7 +280,7 @@ class _Conversion:
         rounding = part.rounding_adjustment
         amount = self._minor(rounding.amount_money) if rounding else None
         if rounding and amount:
-            # The total includes cash rounding, which has no quantity and no tax.
+            # The total includes cash rounding, so it becomes a line, without quantity and tax.
             written = self._written(sign * amount)
             yield Line(
                 productDescription=rounding.name or "Rounding",
@@ -304,7 +304,7 @@ class _Conversion:
             unitOfMeasure=_unit(item.quantity_unit) if item.quantity_unit else None,
             unitPrice=None if price is None else self._written(price),
             creditAmount=None if gross is None or tax is None else self._written(sign * (gross - tax)),
-            # The line of a receipt has a single tax rate.
+            # A line has room for a single tax rate, so it gets none if several taxes apply.
             taxPercentage=self._decimal(applied[0]) if len(applied) == 1 and applied[0] else None,
             settlementAmount=None if gross is None else self._written(sign * gross),
         )
@@ -356,7 +356,7 @@ def _number(text: str) -> Decimal | None:
 
 
 def _without_tips(payments: Sequence[tuple[str | None, int]], tips: int) -> Sequence[tuple[str | None, int]]:
-    """Subtract tips from payments in proportion to the payments. A payment is a mechanism and an amount."""
+    """Subtract tips from payments in proportion to the payments. Each payment is a mechanism and an amount."""
     if tips <= 0:
         return payments
     shares = spread(Decimal(tips), [Decimal(paid) for _, paid in payments], Decimal(1))
