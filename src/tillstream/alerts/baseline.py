@@ -1,4 +1,4 @@
-"""The baseline of a weekday: hourly sales of the chain, its stores, tills and products in the past weeks."""
+"""Baselines: the hourly sales of the chain, its stores, tills and products on the same weekday of past weeks."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ _CACHED_DAYS = 3
 class HourlyBaseline:
     """The number of receipts in each hour of the day, summed over the past weeks.
 
-    The baseline of a product has the number of lines instead. `weeks` is the number of weeks with sales of the store,
-    or of the chain for a product. `last` is the last of the past days with a receipt. `title` is the name of a product.
+    The baseline of a product counts lines instead of receipts. `weeks` is the number of past weeks in which the store
+    had sales. For the chain and for products, it is the number of weeks in which the chain had sales. `last` is the
+    most recent of the past days with a receipt. `title` is the name of a product.
     """
 
     weeks: int
@@ -48,8 +49,8 @@ class HourlyBaseline:
 class StoreBaseline(HourlyBaseline):
     """The baseline of a store or of the chain.
 
-    `weeks_sold` is the number of weeks with sales in each hour. An hour is usual if at least half of the weeks have
-    sales in it. `first_hour` is the hour in which a business day begins.
+    `weeks_sold` contains, for each hour, the number of weeks with sales. An hour is usual if at least half of the weeks
+    have sales in it. `first_hour` is the hour in which a business day begins.
     """
 
     first_hour: int = 0
@@ -107,8 +108,8 @@ class Baseline:
 class Baselines:
     """Reads baselines and caches the baselines of the last few business days.
 
-    A baseline is read once. It is read again if its number of receipts changes by more than one percent, for example
-    after an import of past sales.
+    A cached baseline is read again only if its number of receipts changes by more than one percent, for example after
+    an import of past sales.
     """
 
     def __init__(self, first_hour: int) -> None:
@@ -157,7 +158,8 @@ class Baselines:
 
 
 def _add_tills(reader: Reader, condition: str, stores: dict[str, StoreBaseline]) -> None:
-    # This query reads all receipts of the past days, but only about once a day. A metric by till and hour costs more.
+    # This query reads all receipts of the past days, but only about once a day. A metric by till and hour would cost
+    # more.
     rows = reader.query(
         f"""SELECT store, till, CAST(extract(hour FROM sold_local) AS INTEGER) AS hour, count(*) AS receipts,
             max(day) AS last

@@ -44,7 +44,7 @@ class Finding:
 
 
 def findings(context: AlertContext, silences: bool) -> Iterator[Finding]:
-    """Yield the findings of all enabled rules whose figure is high enough to keep an alert active.
+    """Yield the findings of all enabled rules, except findings whose figure is too low to keep an alert active.
 
     The rules about silence are skipped if `silences` is false.
     """
@@ -91,7 +91,7 @@ def silent_till(context: AlertContext, rule: Rule) -> Iterator[Finding]:
             if till not in sales.tills and not _is_expected(till_baseline, zone):
                 continue
             minutes, start = _silent_minutes(context, max(opened, sales.tills.get(till, opened)), allowed)
-            # If the store itself was silent for at least half of that time, only the store has an alert.
+            # If the store itself was silent for at least half of that time, the cause is probably not the till.
             if 2 * (context.moment - sales.last) < context.moment - start:
                 significant = zone.expected(till_baseline, start) * share >= rules.EXPECTED_RECEIPTS
                 values: Values = {"minutes": minutes, "store": store, "till": till}
@@ -204,7 +204,8 @@ def _is_near(context: AlertContext, rule: Rule, figure: int | Decimal) -> bool:
 def _silent_minutes(context: AlertContext, last: datetime, allowed: int) -> tuple[int, datetime]:
     """Return the number of full minutes without receipts since `last`, and the time from which they are counted.
 
-    If the whole chain fell silent within `allowed` minutes after `last`, they are counted from the end of its silence.
+    If the whole chain fell silent within `allowed` minutes after `last`, the minutes are counted from the end of the
+    chain's silence.
     """
     silence = context.silence
     if silence and last < silence.until and silence.since - last < allowed * MINUTE:
@@ -213,9 +214,9 @@ def _silent_minutes(context: AlertContext, last: datetime, allowed: int) -> tupl
 
 
 def _is_expected(baseline: HourlyBaseline, zone: ZoneContext) -> bool:
-    """Return whether the baseline has sales on the last of the past days on which the chain sold anything.
+    """Return whether the store, till or product had sales on the most recent past day on which the chain had sales.
 
-    If it has none, the store, till or product may be gone, so no sales are expected today.
+    If it had none, it may no longer exist, so no sales are expected today.
     """
     chain = zone.baseline.chain
     return chain is not None and baseline.last == chain.last
@@ -243,7 +244,7 @@ def _sells_later(context: AlertContext, store_id: str, zone: ZoneContext) -> boo
 
 
 def _share_of_baseline(baseline: HourlyBaseline, receipts: int, zone: ZoneContext) -> float:
-    """Return today's receipts of a store as a share of the receipts that its baseline has up to now, at most 1."""
+    """Return today's receipts of a store, divided by the receipts that were expected up to now, but at most 1."""
     begin = zone.local.replace(minute=0, second=0, microsecond=0) - zone.hours * HOUR
     usual = baseline.expected(begin, zone.local)
     return min(1.0, receipts / usual) if usual else 1.0
@@ -257,7 +258,7 @@ def _percent(part: int | Decimal, whole: int | Decimal) -> Decimal:
 
 
 def _share(name: str, part: int, receipts: int) -> tuple[Decimal, Values]:
-    """Return `part` as a percentage of `receipts`, and the values of the alert, which call the part `name`."""
+    """Return `part` as a percentage of `receipts`, and the values of the alert, in which `part` is called `name`."""
     percent = _percent(part, receipts)
     return percent, {"percent": str(percent), name: part, "receipts": receipts}
 

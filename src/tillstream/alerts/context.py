@@ -1,4 +1,4 @@
-"""The context of the alert rules: the sales of today and their baselines, at one moment and in one snapshot."""
+"""The context of the alert rules: today's sales and the baselines, read for one moment from one snapshot."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ class Lag:
 
 
 class ChainSilence(NamedTuple):
-    """The last period (UTC) in which the whole chain was silent. It does not count as silence of single stores."""
+    """The last period (UTC) in which the whole chain was silent.
+
+    This period does not count as silence of a single store, till or product.
+    """
 
     since: datetime
     until: datetime
@@ -38,7 +41,7 @@ class StoreSales:
     """The sales of one store today. Times are UTC.
 
     `recent` is the number of receipts that arrived in the last hour, and `anomalies` is the number of those with an
-    anomaly. `last` is the time of the last receipt, and `tills` has the time of the last receipt of each till.
+    anomaly. `last` is the time of the last receipt, and `tills` contains the time of the last receipt of each till.
     """
 
     receipts: int = 0
@@ -53,7 +56,7 @@ class StoreSales:
 class ZoneContext:
     """The local time, the business day and its baseline in one time zone.
 
-    `hours` is the number of complete hours of the business day. `revenue` is the revenue of each store in these hours.
+    `hours` is the number of full hours since the business day began. `revenue` is each store's revenue in these hours.
     """
 
     zone: ZoneInfo
@@ -72,12 +75,12 @@ class ZoneContext:
         return instant.replace(tzinfo=UTC).astimezone(self.zone).replace(tzinfo=None)
 
     def opened(self, baseline: StoreBaseline | None) -> datetime | None:
-        """Return the time (UTC) at which the usual hours around now began, or None if now is not in usual hours."""
+        """Return the time (UTC) at which the current usual hours began, or None outside usual hours."""
         opened = baseline.opened(self.local) if baseline else None
         return None if opened is None else self.utc(opened)
 
     def expected(self, baseline: HourlyBaseline, since: datetime) -> float:
-        """Return the mean number of receipts since a UTC time of today."""
+        """Return the number of receipts that the baseline expects between a UTC time of today and now."""
         return baseline.expected(self.local_time(since), self.local)
 
 
@@ -85,7 +88,7 @@ class ZoneContext:
 class AlertContext:
     """All data that the conditions use. It is complete up to `moment` (UTC).
 
-    `products` has the time of the last receipt with each product.
+    `products` contains the time of the last receipt with each product.
     """
 
     moment: datetime
@@ -131,7 +134,7 @@ class AlertContexts:
     def read(
         self, reader: Reader, moment_us: int, stores: StoreList, lag: Lag = Lag(), silence: ChainSilence | None = None
     ) -> AlertContext:
-        """Return the context at a moment, in microseconds since the epoch."""
+        """Return the context for a moment. `moment_us` is in microseconds since the epoch."""
         names = {zone_of(self._settings, store) for store in stores.by_id.values()}
         names |= {self._settings.zone, *self._settings.store_zones.values()}
         zones = {name: self._zone(reader, name, moment_us) for name in names}
@@ -156,7 +159,7 @@ class AlertContexts:
 
 
 def _add_sales(context: AlertContext) -> None:
-    """Add the sales of each store. Their times are times of arrival, because a till's clock may be wrong."""
+    """Add today's sales of each store. Their times are times of arrival, because a till's clock may be wrong."""
     days = sorted({zone.day for zone in context.zones.values()})
     recent = context.moment - HOUR
     rows = context.reader.query(
@@ -181,7 +184,8 @@ def _add_sales(context: AlertContext) -> None:
 def _products(reader: Reader, day: date) -> dict[str, datetime]:
     """Return the time of arrival of the last receipt with each product.
 
-    Lines have no time of arrival, but record ids ascend in each partition of the log.
+    Lines have no time of arrival, but record ids ascend in each partition of the log. The query therefore finds the
+    highest id with the product in each partition, and then the times of arrival of these receipts.
     """
     rows = reader.query(
         f"""WITH newest AS (

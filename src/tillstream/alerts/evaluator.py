@@ -80,7 +80,7 @@ class AlertEvaluator:
 
     def active(self) -> list[Alert]:
         """Return all active alerts, the worst first."""
-        # During an evaluation, other threads get the last result. They wait only for the first result.
+        # During an evaluation, other threads get the previous result. During the first one there is none, so they wait.
         if not self._evaluating.acquire(blocking=self._evaluated_us is None):
             return self._active
         try:
@@ -128,15 +128,16 @@ class AlertEvaluator:
 
 
 def _order(finding: Finding) -> tuple[int, int | Decimal, str]:
-    """Return a sort key that puts the findings of the worst rule first, and its highest figure before the others."""
+    """Return a sort key that puts the worst rule first and, within each rule, the highest figure first."""
     return _ORDER[finding.rule.name], -finding.figure, finding.subject
 
 
 class LagMeter:
     """Measures for how long acknowledged records have been missing from the figures.
 
-    The times of receipts cannot show the lag, because the first receipt after a quiet hour is not an hour late. The
-    meter therefore notes at each measurement how many records were acknowledged by then.
+    The age of the newest receipt in the figures does not show the lag: after a quiet hour it is an hour old, but
+    nothing is missing. The meter therefore notes at each measurement how many records were acknowledged by then. The
+    lag is the age of the oldest note with more records than the figures contain.
     """
 
     def __init__(self) -> None:
@@ -144,7 +145,7 @@ class LagMeter:
         self._notes: list[tuple[int, int]] = []
 
     def measure(self, reader: Reader, log: Log, now_us: int) -> Lag:
-        """Return the lag of the figures. Its seconds may be too few by the interval between two measurements."""
+        """Return the lag of the figures. It may be too low by up to the interval between two measurements."""
         records, lag = int(reader.query("SELECT records FROM state")[0]["records"]), log.lag()
         if len(self._notes) >= _LAG_NOTES:
             self._notes = self._notes[::2]

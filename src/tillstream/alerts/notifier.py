@@ -32,7 +32,7 @@ MAX_AGE_S = 3_600.0
 """The age at which an event is dropped."""
 
 WARNING_INTERVAL_S = 600.0
-"""The minimum interval between two warnings in the log about failures."""
+"""The minimum interval between two logged warnings about failed attempts."""
 
 logger = structlog.get_logger()
 
@@ -42,7 +42,8 @@ class Notifier:
 
     `active` returns the active alerts, `send` queues an event, and `page` returns the URL of the dashboard for links.
     `state_file` stores the reported alerts. After a restart, an alert that is still active is not reported again. An
-    alert that cleared in the meantime is reported after `GRACE_S`, because the rules about silence start only then.
+    alert that is no longer active is reported as cleared, but only after `GRACE_S`, because the rules about silence are
+    not evaluated earlier.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Notifier:
     def check(self) -> None:
         """Report the alerts that fired or cleared since the last check.
 
-        Of several consecutive failures, only the first is logged.
+        If the evaluation of the rules fails several times in a row, only the first failure is logged.
         """
         try:
             active = {(alert.rule, alert.subject, alert.since): alert for alert in self._active()}
@@ -160,7 +161,7 @@ class Webhook:
         self._queue.put(_QueuedEvent(msgspec.json.encode(event), self._now()))
 
     def close(self, timeout_s: float = 1.0) -> None:
-        """Stop the thread after its current attempt, and wait for its end for at most `timeout_s` seconds."""
+        """Stop the thread after its current attempt. Wait at most `timeout_s` seconds until it has ended."""
         self._closing.set()
         self._queue.put(None)
         self._thread.join(timeout_s)

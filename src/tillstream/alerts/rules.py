@@ -11,7 +11,7 @@ from tillstream.config.settings import Settings
 Level = Literal["bad", "warn"]
 
 LIMIT = 50
-"""The maximum number of alerts in a response. Further alerts are counted."""
+"""The maximum number of alerts in a response. Further alerts are only counted."""
 
 WEEKS = 4
 """The number of past weeks that a baseline covers."""
@@ -37,7 +37,10 @@ INTERVAL_S = 10
 """The minimum interval between two evaluations."""
 
 GRACE_S = 120
-"""The time after a start during which silence fires no alerts, because tills still send receipts that they stored."""
+"""The time after a start during which silence fires no alerts.
+
+Tills need this time to send the receipts that they stored while tillstream was down.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,8 @@ class Rule:
     """A rule fires an alert when its figure reaches the threshold.
 
     The threshold is the value of `setting`, and 0 disables the rule. `figure`, `unit` and `help` are texts for people.
-    `values` has the names of the values in its alerts. While an alert of this rule is active, the rules in `covers` do
-    not fire, because they would repeat it for each store, till or product.
+    `values` contains the names of the values in its alerts. While an alert of this rule is active, the rules in
+    `covers` do not fire, because they would repeat it for each store, till or product.
     """
 
     name: str

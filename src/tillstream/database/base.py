@@ -37,13 +37,13 @@ def tables(digits: int) -> dict[str, dict[str, str]]:
             "reason": "VARCHAR",  # group of the reasons, see `tillstream.receipt.reasons`
             "size_bytes": "BIGINT",
         },
-        # Decisions about quarantine entries. The quota may have removed the entry of a decision.
+        # Decisions about quarantine entries. A decision is kept even if the quota removes its entry.
         "decisions": {
             "place": "BIGINT",
             "settled_day": "DATE",  # the column `day` of the entry
             "decision": "VARCHAR",  # replayed or discarded
             "settled_at": "TIMESTAMP",
-            "settled_key": "VARCHAR",  # key of the replayed receipt; empty if there are none or several
+            "settled_key": "VARCHAR",  # key of the replayed receipt; empty unless there is exactly one
         },
         # Number of quarantine entries in each group. Entries that the quota removed are included.
         "set_aside": {"day": "DATE", "kind": "VARCHAR", "reason": "VARCHAR", "source": "VARCHAR", "entries": "BIGINT"},
@@ -68,8 +68,8 @@ def tables(digits: int) -> dict[str, dict[str, str]]:
 class Changes:
     """All changes of one commit: an engine step, or decisions about quarantine entries.
 
-    A commit is applied completely or not at all. It moves the position from `from_position` to `to_position`. Both are
-    equal if the commit has decisions only. Rows have the columns that `tables` returns. Their times are naive UTC.
+    A commit is applied completely or not at all. It moves the position from `from_position` to `to_position`. If it
+    contains only decisions, both are equal. Rows have the columns that `tables` returns. Times are naive UTC.
     """
 
     from_position: Position
@@ -82,7 +82,7 @@ class Changes:
     quarantine: Sequence[Row] = ()
     """Refused, unreadable and conflicting records."""
     counters: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    """Increments by day of arrival and name. The names are `duplicates`, `conflicts` and `quarantined`."""
+    """Increments of counters, by day of arrival and name. The names are `duplicates`, `conflicts` and `quarantined`."""
     faults: Sequence[Row] = ()
     decisions: Sequence[Row] = ()
     committed_us: int = 0
@@ -90,7 +90,7 @@ class Changes:
 
 
 class Reader(ABC):
-    """A snapshot of the database. All queries of a reader see the same commit, even if others commit meanwhile.
+    """A snapshot of the database. All queries of a reader see the same data, even if a writer commits in the meantime.
 
     A reader belongs to one thread. Readers and the writer do not block each other.
     """
@@ -106,7 +106,7 @@ class Reader(ABC):
     def verify(self, metric: str) -> list[Row]:
         """Return at most 20 rows in which a metric differs from a recount of the stored receipts.
 
-        The column `side` is `metric` or `recount`. Raises `UnknownMetric`.
+        The column `side` says where a row comes from: `metric` or `recount`. Raises `UnknownMetric`.
         """
 
 
@@ -117,7 +117,7 @@ class Database(ABC):
     but only if the position is still the one at which the step began. Readers see all changes of a commit or none.
 
     Each metric of the catalogue is a table or view with the name `metric_table(name)`. After each commit, its rows
-    equal the aggregate of the stored receipts. A backend may aggregate at the commit, later, or in queries.
+    equal the aggregate of the stored receipts. A backend may aggregate during the commit, later, or in each query.
     """
 
     @abstractmethod
@@ -126,7 +126,7 @@ class Database(ABC):
 
     @abstractmethod
     def record_ids(self, keys: pa.Table) -> dict[str, int]:
-        """Return the record ids of those receipts that are already stored, by key.
+        """Return the keys that are already stored, each with the record id of its receipt.
 
         `keys` has the columns `key` (32 hexadecimal digits) and `sold_local` (timestamp).
         """
@@ -135,9 +135,9 @@ class Database(ABC):
     def commit(self, changes: Changes) -> None:
         """Apply the changes durably. Safe from any thread.
 
-        The first decision about a quarantine entry wins. Resolved entries do not count towards the quota of the
+        The first decision about a quarantine entry wins. Entries with a decision do not count towards the quota of the
         quarantine. Raises `PositionConflict` if `changes.from_position` is not the current position, and
-        `DatabaseUnavailable` if the changes cannot be written. After an error none of the changes are applied.
+        `DatabaseUnavailable` if the changes cannot be written. After an error, none of the changes are applied.
         """
 
     @abstractmethod

@@ -21,7 +21,8 @@ ENTRY_POINT_GROUP = "tillstream.metrics"
 class Key:
     """A column by which a metric is grouped.
 
-    `expression` is computed from the columns of a source. It and `type` must be valid in DuckDB, PostgreSQL and Spark.
+    `expression` is SQL that uses columns of a source, and `type` is the SQL type of the key. Both must be valid in DuckDB,
+    PostgreSQL and Spark.
     """
 
     name: str
@@ -55,7 +56,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A table with the columns `keys` and `measures`, and one row per combination of keys. The first key is `day`."""
+    """A table with a column for each key and measure, and a row for each combination of keys. The first key is `day`."""
 
     name: str
     help: str
@@ -142,8 +143,8 @@ def declare(
 ) -> Metric:
     """Declare a metric. `keys` are names in `KEYS`, and `measures` are names in `MEASURES[source]`.
 
-    A measure can also be a mapping with a `name`, a `fold` and, except for counts, a `column` of `COLUMNS[source]`.
-    Raises `CatalogueError` if the declaration is not valid.
+    A measure can also be a mapping with a `name`, a `fold` and a `column` of `COLUMNS[source]`. The fold `count` has no
+    column. Raises `CatalogueError` if the declaration is not valid.
     """
     if not name.isidentifier() or not name.islower():
         raise _invalid(name, "its name must be a lower-case identifier")
@@ -218,10 +219,11 @@ BUILT_IN = (
 
 
 def catalogue(own: Iterable[Mapping[str, Any]] = ()) -> tuple[Metric, ...]:
-    """Return the built-in metrics, the metrics of installed packages, and the metrics `own` of the settings file.
+    """Return the built-in metrics, the metrics of installed packages, and the metrics of the settings file.
 
-    `own` has mappings with the arguments of `declare`. An entry point of the group `tillstream.metrics` is a `Metric`
-    or a sequence of metrics. Raises `CatalogueError` if a declaration is not valid or two metrics have the same name.
+    A package provides metrics as an entry point of the group `tillstream.metrics`: a `Metric` or a sequence of metrics.
+    `own` contains the declarations in the settings file, as mappings with the arguments of `declare`. Raises
+    `CatalogueError` if a declaration is not valid or two metrics have the same name.
     """
     metrics = list(BUILT_IN)
     for entry in entry_points(group=ENTRY_POINT_GROUP):

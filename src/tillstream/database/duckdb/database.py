@@ -27,10 +27,10 @@ from tillstream.receipt.amounts import minor_digits
 _RECEIVED_RETENTION_US = 300 * 1_000_000
 
 _MERGE_RULES = ((10_000_000, 1), (2_000_000, 4_000), (0, 30_000))
-"""Each pair has the microseconds since the last merge and the number of unmerged receipts.
+"""Each rule is a pair: microseconds since the last merge, and a number of unmerged receipts.
 
-A merge runs when both values of any pair are reached. It takes tens of milliseconds, however many receipts it merges.
-Until then, each query aggregates the unmerged receipts."""
+A merge runs when both values of any pair are reached. It takes tens of milliseconds, however many receipts it merges,
+so frequent merges are expensive. Rare merges make queries slow, because each query aggregates the unmerged receipts."""
 
 _CHECKPOINT_BYTES = 128 * 1024 * 1024
 """The size of the write-ahead log at which maintenance makes a checkpoint.
@@ -39,7 +39,7 @@ A checkpoint spends most of its time on data that is already in the file, so rar
 the write-ahead log, the longer DuckDB needs to open the database."""
 
 _CHECKPOINT_LIMIT_BYTES = 2 * _CHECKPOINT_BYTES
-"""The size of the write-ahead log at which DuckDB makes a checkpoint within a commit."""
+"""The size of the write-ahead log at which DuckDB itself makes a checkpoint, within a commit."""
 
 _NUMBERS = re.compile(r"[0-9.]+")
 
@@ -48,7 +48,7 @@ _PRIMARY_KEYS = {
     "set_aside": ", PRIMARY KEY (day, kind, reason, source)",
 }
 _SOURCES = ("receipts", "lines", "settlements")
-"""The tables that metrics aggregate. Their additional column `step` is the number of the commit."""
+"""The tables that metrics aggregate. Their additional column `step` is the number of the commit that added the row."""
 
 logger = structlog.get_logger()
 
@@ -56,8 +56,8 @@ logger = structlog.get_logger()
 class DuckDatabase(Database):
     """The tables of `tillstream.database.base` in a DuckDB file.
 
-    Receipts have no index. A key is looked up among the receipts of the same second, because the date is part of the
-    key. DuckDB finds these receipts by the zone maps of `sold_local`.
+    Receipts have no index. The date is part of the key, so keys are looked up only among receipts with dates in the
+    same period. DuckDB finds these receipts by the zone maps of `sold_local`: the lowest and highest value per block.
     """
 
     def __init__(self, path: Path, catalogue: Sequence[Metric], settings: Settings, clock: Clock) -> None:
@@ -185,7 +185,7 @@ class DuckDatabase(Database):
                 self._merge()
             self._checkpoint()
         except DatabaseUnavailable as error:
-            # Maintenance runs several times per second. A repeated cause is logged once, even if its numbers change.
+            # Maintenance runs several times per second. If only the numbers in an error change, it is not logged again.
             cause = _NUMBERS.sub("", str(error))
             if cause != self._maintenance_error:
                 logger.warning("database.maintenance_failed", error=str(error))

@@ -19,7 +19,7 @@ _MERGE = {
 
 
 class MetricTables:
-    """A merged table and a view for each metric. The view adds the aggregate of the rows that are not merged yet.
+    """A merged table and a view for each metric. The view adds the rows that are not merged yet to the merged table.
 
     A merge takes some milliseconds per metric, even for few rows. If every commit merged, a commit of fifty receipts
     would spend nearly all its time on the merge. `step` is the number of a commit, and `merged` is the number of the
@@ -57,8 +57,8 @@ class MetricTables:
 
     def merge(self, run: Run, merged: int, step: int) -> None:
         """Merge the rows of the steps after `merged`, up to and including `step`."""
-        # Drop metrics that are no longer in the catalogue here, and not when the database is opened. A command with
-        # other settings may open the database too, and opening must not drop metrics.
+        # Drop the metrics that are no longer in the catalogue. This must not happen when the database is opened,
+        # because a command with other settings, and so with other metrics, may open it too.
         for (name,) in run("SELECT metric FROM catalogue").fetchall():
             if name not in self._metrics:
                 self._drop(run, name)

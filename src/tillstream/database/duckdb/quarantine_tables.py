@@ -1,4 +1,4 @@
-"""The quarantine tables in DuckDB: entries within a quota, the number of all entries, and decisions about entries."""
+"""The quarantine tables in DuckDB: the entries within the quota, counts of all entries, and decisions about entries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Insert = Callable[[str, Sequence[Row]], None]
 """A function that inserts rows into a table."""
 
 _ENTRY_OVERHEAD_BYTES = 100
-"""The estimated size of the other columns of an entry, which the quota adds to its original and its reasons."""
+"""The estimated size of the other columns of an entry. The quota measures only its original and its reasons."""
 
 ADD_COUNTER = """INSERT INTO counters VALUES (?, ?, ?)
     ON CONFLICT (day, name) DO UPDATE SET value = counters.value + excluded.value"""
