@@ -10,8 +10,9 @@ class TillstreamError(Exception):
 class OperationalError(TillstreamError):
     """The environment prevents an operation, and an operator can fix it.
 
-    `doing` is a verb phrase such as "open the log". `target` is its object, such as a path or an address. `because` is
-    the cause, and `hint` is an action that may help.
+    The message is `could not {doing} {target}: {because}; {hint}`. `doing` says what was attempted, such as "read the
+    settings file". `target` is the path, address or other thing that follows it in the message. `because` is the cause,
+    and `hint` is an action that may help.
     """
 
     def __init__(self, doing: str, target: object, because: object, hint: str = "") -> None:
@@ -24,7 +25,7 @@ class OperationalError(TillstreamError):
 
 
 class SettingsError(OperationalError):
-    """The settings file cannot be read, or a setting is unknown, invalid or cannot be used."""
+    """The settings file cannot be read, or a setting is unknown, invalid or unusable."""
 
 
 class DataDirectoryError(OperationalError):
@@ -32,11 +33,11 @@ class DataDirectoryError(OperationalError):
 
 
 class PortTaken(OperationalError):
-    """Another program already listens on the port."""
+    """Another program is already listening on the port."""
 
 
 class LogUnavailable(OperationalError):
-    """The log cannot append or return records now. A retry is safe, because nothing was acknowledged."""
+    """The log currently cannot append or return records. A retry is safe, because nothing was acknowledged."""
 
 
 class LogFull(LogUnavailable):
@@ -48,7 +49,7 @@ class DatabaseUnavailable(OperationalError):
 
 
 class PositionConflict(DatabaseUnavailable):
-    """The position of the database is not the position at which the commit began. Another writer has moved it."""
+    """A commit starts from an outdated log position, because another writer has moved the database's position."""
 
 
 class IngestUnavailable(OperationalError):
@@ -60,7 +61,7 @@ class StoreListError(OperationalError):
 
 
 class AccessError(OperationalError):
-    """API keys, the password or the TLS files cannot be used, or are missing although they are required."""
+    """API keys, the password or the TLS files cannot be used, or are required but missing."""
 
 
 class UnknownMetric(TillstreamError):

@@ -1,4 +1,4 @@
-"""The configuration of structured logging, as text or JSON."""
+"""Configuration of the structured log, which is written as text or as JSON."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ class Step:
     """The result of one committed step.
 
     `records` is the number of log records that the step consumed. `receipts`, `duplicates`, `conflicts` and
-    `quarantined` are the numbers of records with that result. `faults` is the number of damaged parts of the log.
+    `quarantined` count these records by result. `quarantined` does not include conflicts, although they are quarantined
+    too. `faults` is the number of damaged parts of the log.
     """
 
     records: int
@@ -33,9 +34,9 @@ OnCommit = Callable[[Step], None]
 class Engine(ABC):
     """Moves records from the log to the database. *Each record counts exactly once.*
 
-    After a crash, the engine continues from the last committed position, so it repeats a step that was not committed
-    and never a committed step. A receipt that a client sent twice is recognized by its key and counts as a duplicate.
-    Unreadable records go to quarantine and do not stop the engine.
+    After a crash, the engine continues from the last committed position. It therefore repeats a step only if the step
+    was not committed. If a client sends a receipt twice, the engine recognizes the second one by its key and counts it
+    as a duplicate. Unreadable records go to quarantine and do not stop the engine.
     """
 
     @abstractmethod
@@ -49,7 +50,7 @@ class Engine(ABC):
     def run(self, stop: Event, on_commit: OnCommit) -> None:
         """Run steps until `stop` is set. Under low load, a step starts every `engine_interval_ms` milliseconds.
 
-        While the log is unavailable, the engine tries again and logs at intervals that it is stalled.
+        While the log is unavailable, the engine keeps trying, and logs from time to time that it is stalled.
         """
 
     @abstractmethod

@@ -60,7 +60,8 @@ def records(chunks: Sequence[Chunk]) -> pa.Table:
 
 
 def _read_options(size_bytes: int) -> csv.ReadOptions:
-    # In Arrow's CSV reader, each line must fit into a block. The faults in the head of a refusal can make a long line.
+    # Arrow's CSV reader requires that each line fits into one block. The head of a refusal contains its faults, so its
+    # line can be longer than the default block.
     block_size = max(csv.ReadOptions().block_size, size_bytes + 1)
     return csv.ReadOptions(column_names=list(HEAD_COLUMNS), use_threads=False, block_size=block_size)
 
@@ -99,8 +100,8 @@ class NormalizedBatch(NamedTuple):
 class BatchSql:
     """Normalizes one batch at a time in temporary tables. It keeps no state between batches.
 
-    No statement filters a scan of an Arrow table. Some versions of DuckDB push such a filter into the scan and return
-    wrong results.
+    Statements must not filter an Arrow table that they scan, because some versions of DuckDB push such a filter into
+    the scan and return wrong results.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -143,8 +144,8 @@ class BatchSql:
     def normalize(self, table: pa.Table, applied_at: datetime | None) -> NormalizedBatch:
         """Normalize the records. `applied_at` is the expected time of their commit, if it is known.
 
-        Records without a readable total are `unreadable`. Raises `duckdb.Error` if a body is not JSON, or if the memory
-        limit is too small for the batch.
+        Records without a readable total are returned as `unreadable`. Raises `duckdb.Error` if a body is not JSON, or
+        if the memory limit is too small for the batch.
         """
         run = self._connection.execute
         self._connection.register("arrived", table)
@@ -152,8 +153,8 @@ class BatchSql:
         self._connection.register("zone", zone_table([(zone, date) for zone in self._zones for date in dates]))
         run("SET VARIABLE applied_at = CAST(? AS TIMESTAMP)", [applied_at])
         run("CREATE OR REPLACE TEMP TABLE receipt AS SELECT * FROM every_receipt")
-        # Receipts without a total are removed after the statement above. If it removed them itself, DuckDB would move
-        # the filter before the JSON parsing and parse every body twice.
+        # Receipts without a total are removed below, in a separate statement. A filter in the statement above would
+        # make DuckDB parse every body twice: once for the filter and once for the columns.
         receipts, unreadable = self._arrow("SELECT * FROM receipt_row"), table.slice(0, 0)
         if receipts["gross"].null_count:
             without_total = pc.is_null(receipts["gross"])

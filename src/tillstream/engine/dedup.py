@@ -1,4 +1,4 @@
-"""Deduplication by key. A repeated record is a duplicate if it has the same content as the first, else a conflict."""
+"""Deduplication by key. A repeated record is a duplicate if its content equals the first, otherwise a conflict."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _PAGE_RECORDS = 512
 
 
 class Repeat(NamedTuple):
-    """A record whose key occurred before. `first` is the record id of the first record with this key."""
+    """A record whose key was already seen. `first` is the record id of the first record with this key."""
 
     record: dict[str, Any]
     first: int
 
 
 class Deduplicator:
-    """Finds records with a key that occurred before, and compares them with the first record of their key."""
+    """Finds records whose key was already seen, and compares each with the first record that has this key."""
 
     def __init__(self, log: Log, sql: BatchSql) -> None:
         self._log = log
@@ -32,7 +32,8 @@ class Deduplicator:
     def split(self, table: pa.Table, stored: Mapping[str, int]) -> tuple[pa.Table, list[Repeat]]:
         """Split a table of records into the first record of each key and the repeats.
 
-        `stored` contains the record ids of receipts that are already in the database, by key.
+        `stored` maps the keys that are already in the database to the record ids of their receipts. Records with such a
+        key are repeats.
         """
         if not stored and len(pc.unique(table["key"])) == table.num_rows:
             return table, []
@@ -50,7 +51,7 @@ class Deduplicator:
             unequal = []
             for record, record_id in page:
                 first = firsts.get(record_id)
-                # If the log has lost the first record, nothing can be compared. Equal keys then mean a duplicate.
+                # If the log has lost the first record, its content is unknown, and the repeat counts as a duplicate.
                 if first is None or first[1] == record["body"].encode():
                     quarantine.add_duplicate(record["received_us"])
                 else:

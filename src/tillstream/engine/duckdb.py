@@ -26,10 +26,10 @@ from tillstream.receipt.model import RECEIPT, REFUSAL
 _STEP_LIMIT_BYTES = 64 * 1024 * 1024
 
 STALL_LOG_INTERVAL_S = 10.0
-"""The minimum interval between two log events `engine.stalled`."""
+"""The minimum interval between two `engine.stalled` log events."""
 
 _RECEIPT_US = 60
-"""The time in microseconds that each additional receipt adds to a step on a slow processor."""
+"""The microseconds by which each additional receipt makes a step longer on a slow processor."""
 
 logger = structlog.get_logger()
 
@@ -37,8 +37,8 @@ logger = structlog.get_logger()
 class DuckEngine(Engine):
     """An engine that runs in one thread, with SQL in DuckDB.
 
-    The column `applied_at` of a receipt has the predicted time at which it becomes visible. A rebuild writes null,
-    because it does not know when the receipt first became visible.
+    The column `applied_at` contains the predicted time at which a receipt becomes visible to readers. A rebuild writes
+    null, because it does not know when the receipt first became visible.
     """
 
     def __init__(
@@ -74,8 +74,9 @@ class DuckEngine(Engine):
         self._process(self._receipts(chunks, changes, quarantine), changes, quarantine)
         changes.quarantine, changes.counters = quarantine.rows, quarantine.counters
         changes.committed_us = self._clock.now_us()
-        # Publish the new position before the commit too. If a crash loses the end of the log after the commit, the log
-        # could otherwise reuse the positions of committed records.
+        # Publish the new position before the commit too. If a crash after the commit loses the end of the log, the log
+        # then continues after the published position. Otherwise new records could get the offsets of committed records,
+        # and the engine would skip them.
         self._log.publish(changes.to_position, committed=False)
         self._database.commit(changes)
         if changes.receipts is not None:
@@ -133,7 +134,7 @@ class DuckEngine(Engine):
     def _process(self, table: pa.Table, changes: Changes, quarantine: QuarantineRows) -> None:
         """Normalize new receipts, count duplicates, and quarantine conflicts and unreadable receipts.
 
-        Of the receipts with the same key, the first readable one counts.
+        If several receipts have the same key, the first readable one counts.
         """
         if not table.num_rows:
             return
@@ -161,14 +162,15 @@ class DuckEngine(Engine):
         """Predict the time at which the receipts become visible. Returns None in a rebuild.
 
         The commit that makes the receipts visible also writes this time, so the time must be predicted. The prediction
-        is the duration of the last step, plus some time for each additional receipt.
+        is that this step takes as long as the last one. If this step has more receipts, each additional one adds
+        `_RECEIPT_US`.
         """
         expected_us = self._last_duration_us + max(0, receipts - self._last_receipts) * _RECEIPT_US
         self._last_receipts, self._normalization_began = receipts, time.perf_counter()
         return None if self._rebuilding else utc(self._clock.now_us() + expected_us)
 
     def _normalize(self, table: pa.Table, applied_at: datetime | None) -> list[NormalizedBatch]:
-        """Normalize the records. If this fails, split the table in half until each unreadable record stands alone."""
+        """Normalize the records. If this fails, split the table in half until each unreadable record is isolated."""
         try:
             return [self._sql.normalize(table, applied_at)]
         except duckdb.Error as error:
@@ -212,7 +214,7 @@ class DuckEngine(Engine):
 
 
 def _read_records(chunks: Sequence[Chunk]) -> tuple[pa.Table, list[tuple[Chunk, str]]]:
-    """Return the records of all intact chunks, and the damaged chunks, each with the cause."""
+    """Return the records of all intact chunks, and a list of the damaged chunks with the cause of each."""
     damaged = [(chunk, chunk.fault) for chunk in chunks if chunk.fault]
     intact = [chunk for chunk in chunks if not chunk.fault]
     try:

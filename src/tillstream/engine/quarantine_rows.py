@@ -25,7 +25,10 @@ CONFLICT = Fault(
 
 
 class QuarantineRows:
-    """Collects quarantine rows, and counters by day of arrival and name. Days are in the chain's zone."""
+    """Collects quarantine rows, and counts rejected records.
+
+    Each counter has a day of arrival in the chain's zone, and a name: `duplicates`, `conflicts` or `quarantined`.
+    """
 
     def __init__(self, zone: str) -> None:
         self.rows: list[Row] = []

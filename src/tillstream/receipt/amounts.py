@@ -9,7 +9,7 @@ AMOUNT_LIMIT = Decimal(10) ** 13
 """The absolute value of an amount or a quantity must be below this limit."""
 
 NOISE_UNIT = Decimal("0.000001")
-"""Prices and quantities are rounded to this unit first. Further decimals are noise of binary floats."""
+"""Prices and quantities are rounded to this unit first, because further decimals are noise of binary floats."""
 
 # Currencies by number of decimals, from ISO 4217 (list one, 2024). All other currencies have two decimals.
 _CURRENCIES = {
@@ -21,7 +21,8 @@ _MINOR_DIGITS = {currency: digits for digits, names in _CURRENCIES.items() for c
 _LONG_WITH_EXPONENT = re.compile(r" *[+-]?[0-9]{14,}(?:\.[0-9]*)?[eE][+-]?[0-9]+ *", re.ASCII)
 _LARGE_EXPONENT = re.compile(r".*[eE]\+?0*(?:1[4-9]|[2-9][0-9]|[1-9][0-9]{2,}) *", re.ASCII)
 
-# These two patterns begin with a literal character, so their searches are fast. The third pattern is exact but slow.
+# The first two patterns begin with a literal character, so a search is fast. A search for the third pattern is slow, so
+# it runs only if the second pattern is found.
 _LARGE_EXPONENT_INSIDE = re.compile(rb"\.[0-9]++[eE]\+?0*+(?:1[4-9]|[2-9][0-9]|[1-9][0-9]{2})")
 _NEGATIVE_EXPONENT_INSIDE = re.compile(rb"-(?<=[0-9.]{14}[eE]-)")
 _LONG_WITH_EXPONENT_INSIDE = re.compile(rb"[0-9]{14,}+(?:\.[0-9]*+)?[eE]-[0-9]")
@@ -48,7 +49,7 @@ def round_amount(amount: Decimal, unit: Decimal) -> Decimal:
 
 
 class UnreadableNumber(Decimal):
-    """A number that DuckDB reads in JSON as null, without an error.
+    """A JSON number that DuckDB reads as null, without an error.
 
     Such a number has an exponent. Either it has 14 or more digits before its decimal point, such as
     `24000000000000e-13`, or the exponent is 14 or more, such as `0.01e14`.
@@ -86,5 +87,5 @@ def may_have_unreadable_number(body: bytes) -> bool:
     """Return whether a JSON body may contain an `UnreadableNumber` below `AMOUNT_LIMIT`."""
     if _LARGE_EXPONENT_INSIDE.search(body):
         return True
-    # A long number is below the limit only if its exponent is negative.
+    # A number with 14 or more digits before its point is below the limit only if its exponent is negative.
     return _NEGATIVE_EXPONENT_INSIDE.search(body) is not None and _LONG_WITH_EXPONENT_INSIDE.search(body) is not None

@@ -15,7 +15,10 @@ PERSONAL = ("customerID", "agentID")
 """Names of the fields that identify the customer and the cashier."""
 
 UNALLOCATED = "(unallocated)"
-"""The category, product and VAT rate of the part of a total that no line covers."""
+"""If the lines of a receipt do not add up to its total, the difference gets a row of its own.
+
+This is the category, product, description and VAT rate of that row.
+"""
 
 UNNAMED = "(none)"
 """The value that replaces a missing category, product, VAT rate or payment mechanism."""
@@ -32,17 +35,20 @@ HEAD_COLUMNS = (
     "source",  # format and entry point, such as json/http
     "notes",  # `clock_ahead_a_day` or empty; in a refusal, its faults as JSON
 )
-"""The columns of the head of a log record. Tabs separate the columns, and a newline ends the head."""
+"""The columns of a head, the line that describes a log record. Tabs separate them, and a newline ends the line."""
 
 RECEIPT = "receipt"
 REFUSAL = "refusal"
-"""The kind of a record with bytes that ingest rejected."""
+"""The kind of a log record that contains rejected bytes instead of a receipt."""
 
 REPLAY = "replay"
-"""The second part of the source of replayed receipts, for example in json/replay."""
+"""Marks receipts that were replayed from quarantine: the second part of their source, as in `json/replay`."""
 
 SIMULATED = "simulated"
-"""The last part of the source of receipts with a simulated clock. They have no delays and no clock anomalies."""
+"""Marks receipts with a simulated clock: the last part of their source, as in `json/http/simulated`.
+
+Their delays and clock anomalies are not computed.
+"""
 
 Text = str | int | None
 """A text or an id. A till may write it as a JSON string or as an integer."""
@@ -80,7 +86,7 @@ class Settlement(Struct, gc=False, omit_defaults=True):
 
 
 class Receipt(Struct, gc=False, omit_defaults=True):
-    """The fields of a receipt that tillstream reads, with their names in JSON."""
+    """The fields that tillstream reads from a receipt. Each attribute has the name of its JSON field."""
 
     cashReceiptID: str | int
     storeID: str | int
@@ -106,7 +112,7 @@ class Fault:
 def receipt_key(store: str, terminal: str, receipt: str, date: str) -> str:
     """Return the key of a receipt as 32 hexadecimal digits. `date` is its local time, YYYY-MM-DD HH:MM:SS.
 
-    The key is the BLAKE2b-128 hash of the four strings, each with its number of characters and a colon before it.
+    The key is the BLAKE2b-128 hash of the four strings, each after its length and a colon, as in `3:abc`.
     """
     text = f"{len(store)}:{store}{len(terminal)}:{terminal}{len(receipt)}:{receipt}{len(date)}:{date}"
     return blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,7 +1,7 @@
 """The SQL that normalizes receipts: heads and bodies become rows of receipts, lines and settlements.
 
-Until the last queries unnest them, the lines and settlements of a receipt are lists of structs in its row. For small
-batches, this costs less than grouping and joining rows. Amounts are rounded as by
+The lines and settlements of a receipt stay in its row as lists of structs until the last queries unnest them. For
+small batches, this costs less than grouping and joining separate rows. Amounts are rounded in the same way as by
 `tillstream.receipt.amounts.round_amount`.
 """
 
@@ -69,7 +69,7 @@ def receipt_tables(digits: int) -> dict[str, dict[str, str]]:
             "items": "BIGINT",
             "line_count": "BIGINT",
             "anomalies": "VARCHAR",  # comma-separated names; empty if there are none
-            "anomalous": "BIGINT",  # 1 if there is an anomaly, else 0
+            "anomalous": "BIGINT",  # 1 if there is an anomaly, otherwise 0
             "ingest_bucket": "INTEGER",
             "till_bucket": "INTEGER",
             "source": "VARCHAR",
@@ -97,8 +97,8 @@ class Normalization:
     """The SQL that normalizes the receipts of one chain.
 
     `digits` is the currency's number of decimals. `vat_rates` are the expected rates in percent. If there are none,
-    every rate is expected. The queries of `receipt_rows`, `lines` and `settlements` read a table `receipt`. The caller
-    must create this table from the query of `receipts`.
+    every rate is expected. The caller must first store the result of the query from `receipts` in a table `receipt`.
+    The queries from `receipt_rows`, `lines` and `settlements` read that table.
     """
 
     def __init__(self, digits: int, vat_rates: tuple[str, ...] = ()) -> None:
@@ -110,8 +110,9 @@ class Normalization:
     def sales(self, read: str) -> str:
         """Return a query for receipts with unrounded totals, normalized lines (`ls`) and normalized settlements (`ss`).
 
-        `read` is a query that returns the columns of the heads, the offsets of `tillstream.engine.batches.zone_table`,
-        `sold_local`, `received_at`, and the body `r` as a struct with the fields of `BODY_SCHEMA`.
+        `read` is a query that returns the columns of the heads, the UTC offsets in the columns of
+        `tillstream.engine.batches.zone_table`, `sold_local`, `received_at`, and the body `r` as a struct with the
+        fields of `BODY_SCHEMA`.
         """
         return f"""
             SELECT place, CAST(day AS DATE) AS day, store, terminal AS till, sold_local, key, receipt, received_at,
@@ -134,8 +135,8 @@ class Normalization:
     def receipts(self, sales: str, applied_at: str) -> str:
         """Return a query for all columns of the table `receipts`, and for `ls`, `ss`, `rest_gross` and `rest_net`.
 
-        The rest is the part of the total that no line covers. `sales` is the query of the method `sales`. `applied_at`
-        is an SQL expression that may be null.
+        `rest_gross` and `rest_net` are the parts of the totals that no line covers. `sales` is a query from the method
+        `sales`. `applied_at` is an SQL expression for a time or null.
         """
         return f"""
             WITH summed AS (
@@ -186,7 +187,7 @@ class Normalization:
             FROM (SELECT place, day, store, till, sold_local, unnest(ss) AS s FROM receipt)"""
 
     def _line(self) -> str:
-        """Return the SQL of a struct with the normalized line. In the SQL, `l` is the line of the body."""
+        """Return the SQL of a struct with the normalized line. It reads the line in the body as `l`."""
         rate = "CAST(100 + l.taxPercentage AS DECIMAL(10,4))"
         weighed = ", ".join(f"'{unit}'" for unit in _WEIGHED_UNITS)
         gross = f"""CASE WHEN l.settlementAmount IS NOT NULL THEN {self._round("l.settlementAmount")}
@@ -213,7 +214,7 @@ class Normalization:
             finer := {self._is_finer("l.settlementAmount", "l.creditAmount")})"""
 
     def _settlement(self) -> str:
-        """Return the SQL of a struct with the normalized settlement. In the SQL, `s` is the settlement of the body."""
+        """Return the SQL of a struct with the normalized settlement. It reads the settlement in the body as `s`."""
         return f"""struct_pack(mechanism := {_text("s.paymentMechanism")},
             amount := {self._round("coalesce(s.settlementAmount, 0)")},
             finer := {self._is_finer("s.settlementAmount")})"""
@@ -227,7 +228,7 @@ class Normalization:
 
     def _net_of_gross(self, gross: str, rate: str) -> str:
         """Return the SQL of gross * 100 / rate, rounded half up. `rate` is 100 plus the VAT rate in percent."""
-        # DuckDB divides decimals as binary floats, so the expression divides integers.
+        # DuckDB divides decimals as binary floats, so the expression divides integers to get an exact result.
         parts, divisor = f"CAST(abs({gross}) * {10**self._digits} AS HUGEINT)", f"CAST({rate} * 10000 AS HUGEINT)"
         return self._round(f"sign({gross}) * (({parts} * 2000000 + {divisor}) // (2 * {divisor})) * {self._unit}")
 
@@ -238,7 +239,7 @@ class Normalization:
         return f"coalesce(l.taxPercentage NOT IN ({rates}), false)"
 
     def _anomalies(self) -> str:
-        """Return the SQL of the names of the receipt's anomalies, separated by commas."""
+        """Return the SQL of a text that lists the receipt's anomalies by name, separated by commas."""
         tests = {
             "lines_total": f"line_count > 0 AND abs(gross - lines_gross) > line_count * {self._unit}",
             "tax_total": f"abs(net + tax - gross) > greatest(line_count, 1) * {self._unit}",
@@ -253,7 +254,7 @@ class Normalization:
 
 
 def _each(items: str, name: str, expression: str) -> str:
-    """Return the SQL of a list with the value of `expression` for each item. `name` is the item in the expression."""
+    """Return the SQL that computes `expression` for each item of a list. In the expression, `name` is the item."""
     return f"list_transform({items}, lambda {name}: {expression})"
 
 
@@ -262,7 +263,7 @@ def _any(items: str, field: str) -> str:
 
 
 def _text(*candidates: str) -> str:
-    """Return the SQL of the first text that is not blank, trimmed, or of `UNNAMED` if all are blank."""
+    """Return the SQL of the first candidate that is not blank, trimmed. If all are blank, the SQL returns `UNNAMED`."""
     # Most texts need no trimming, and the check for spaces at the ends is cheaper than trimming.
     filled = ", ".join(f"nullif(trim({each}), '')" for each in candidates)
     first = candidates[0]

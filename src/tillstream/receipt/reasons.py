@@ -1,4 +1,7 @@
-"""Groups of quarantine reasons. A group is a path in the receipt and a kind of error. Entries are counted by group."""
+"""Groups of quarantine reasons. The quarantine counts its entries by group.
+
+A group combines a path in the receipt with a kind of error, such as `$.lines[].quantity missing`.
+"""
 
 from __future__ import annotations
 
@@ -48,8 +51,8 @@ _PATH = re.compile(r"[\w$.\[\]@:/#*-]{1,80}", re.ASCII)
 def group(reasons: Sequence[Mapping[str, object]]) -> str:
     """Return the group of an entry, such as `$.lines[].quantity missing`.
 
-    `reasons` are the entry's faults as dictionaries. The group has the path of the first fault without indexes, and the
-    kind of its error. An invalid path is replaced by `OTHER`, because senders control its text.
+    `reasons` are the entry's faults as dictionaries. The group consists of the path of the first fault, without
+    indexes, and the kind of its error. An invalid path is replaced by `OTHER`, because it may be any text of a sender.
     """
     first = reasons[0] if reasons else {}
     error, path = str(first.get("error", "")), _INDEX.sub("[]", str(first.get("path", "")))
@@ -64,9 +67,9 @@ def split_group(text: str) -> tuple[str, str]:
 
 
 def truncation(kept_bytes: int, size_bytes: int) -> Fault:
-    """Return the fault that says that only the first bytes of an original are stored.
+    """Return a fault which says that only the first `kept_bytes` bytes of an original are stored.
 
-    If both sizes are equal, the size of the whole original is unknown.
+    If `size_bytes` equals `kept_bytes`, the full size of the original is unknown, and the fault does not mention it.
     """
     total = f" of {size_bytes}" if size_bytes > kept_bytes else ""
     return Fault("$", f"the first {kept_bytes}{total} bytes are kept")

@@ -1,4 +1,4 @@
-"""Validation of receipts. A fast check accepts most receipts. A full check finds every fault of the other receipts."""
+"""Validation of receipts. A fast check accepts most receipts. A full check finds all faults in the others."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tillstream.receipt.model import NO_TERMINAL, RECEIPT, REFUSAL, Fault, Recei
 from tillstream.receipt.reasons import truncation
 
 CLOCK_AHEAD_A_DAY = "clock_ahead_a_day"
-"""The note of a receipt whose date is more than 24 hours in the future. Its business day is the day of its arrival."""
+"""The note of a receipt whose date is more than 24 hours in the future. It counts for the day on which it arrived."""
 
 ID_LIMIT = 128
 """The maximum length of a store id, a terminal id and a receipt number."""
@@ -40,21 +40,22 @@ ITEMS_LIMIT = 10_000
 """The maximum number of lines, and of settlements, of one receipt."""
 
 FAULTS_LIMIT = 1_000
-"""The maximum number of faults that are listed for one receipt. Further faults are counted."""
+"""The maximum number of faults that are listed for one receipt. Further faults are only counted."""
 
-# Limits of the faults that a refusal stores. JSON adds about 40 characters to each fault.
+# Limits of the faults that a refusal stores: for each text of a fault, and for all faults together. In JSON, a fault is
+# about 40 characters longer than its texts.
 _TEXT_LIMIT_CHARS = 4_000
 _FAULTS_LIMIT_CHARS = 256_000
 _FAULT_JSON_CHARS = 40
 
 _DAY_S = 86_400
-# Local time and UTC differ by less than 16 hours. A local date that is at most this many seconds ahead of the UTC time
-# of arrival is therefore less than a day ahead in every time zone, and needs no exact check.
+# Local time and UTC differ by less than 16 hours. If a local date is at most this many seconds ahead of the UTC time of
+# arrival, it is therefore less than a day in the future in every time zone. Only later dates need an exact check.
 _SURELY_NOT_AHEAD_S = _DAY_S - 16 * 3_600
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - local times have no zone
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
 _DATES_CACHE_LIMIT = 20_000
-# The engine rounds amounts to six decimals. An amount must be below the limit after the rounding too.
+# The engine rounds amounts to six decimals. An amount must still be below the limit after this rounding.
 _LARGEST_AMOUNT = AMOUNT_LIMIT - Decimal("0.0000006")
 
 _DATE = re.compile(r"[0-9W-]{7,10}[ T][0-9:.,]{4,}(?:Z|[+-][0-9:]{2,8})?", re.ASCII | re.IGNORECASE)
@@ -81,8 +82,8 @@ class ReceiptError(TillstreamError):
 class Validator:
     """Checks receipts against `tillstream.receipt.model.Receipt` and the settings of the chain.
 
-    If an object has a field several times, every occurrence is checked, because JSON readers differ: the head has the
-    last occurrence, and DuckDB computes figures from the first one.
+    If an object contains a field several times, every occurrence is checked, because JSON readers differ: the head is
+    made from the last occurrence, but DuckDB computes the figures from the first one.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -98,7 +99,7 @@ class Validator:
         """Return the head, the key and the business day of a receipt. Raises `ReceiptError`.
 
         `received_us` is the time of arrival in microseconds since the epoch. `till_day` is the business day
-        (YYYY-MM-DD) that the till sent. If it is not empty, it replaces the business day of the date.
+        (YYYY-MM-DD) that the till sent. If it is not empty, it replaces the business day of the receipt's date.
         """
         # The fast check rejects some valid receipts, such as those with amounts in quotes. The full check accepts them.
         try:
@@ -148,8 +149,9 @@ class Validator:
         return head.encode(), key, day
 
     def _local(self, text: str, store: str) -> tuple[str, str, int]:
-        """Convert a date to local time. Returns the time, its business day, and its number of seconds since 1970.
+        """Convert a receipt's date to the store's local time.
 
+        Returns the local time as a text, its business day, and the seconds from the start of 1970 in local time.
         Raises `ValueError` if the text is not a date and time.
         """
         if not _DATE.fullmatch(text):
@@ -191,7 +193,10 @@ class Validator:
         return str(value["storeID"]), terminal, str(value["cashReceiptID"]), value["date"]
 
     def _check_rules(self, receipt: dict[str, Any], wrong_types: set[str]) -> Iterator[Fault]:
-        """Check the rules that types do not express, for the fields without type errors."""
+        """Check the rules that types cannot express.
+
+        `wrong_types` contains the paths of fields that are missing or have a wrong type. These fields are skipped.
+        """
         for name in ("cashReceiptID", "storeID", "terminalID"):
             path, value = f"$.{name}", receipt.get(name)
             if path in wrong_types or value is None:
@@ -224,7 +229,7 @@ def _is_day(text: str) -> bool:
 
 
 class _Object(dict[str, Any]):
-    """A JSON object. The dictionary has the last value of each name, and `pairs` has every value."""
+    """A JSON object. If a name occurs several times, the dictionary contains its last value, and `pairs` all values."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
@@ -240,8 +245,8 @@ def _occurrences(value: dict[str, Any], name: str) -> list[Any]:
 def _fast_type(kind: Any, currency: str) -> Any:
     """Return a variant of a type for the fast check: with limits, one currency, and floats instead of decimals.
 
-    msgspec checks every occurrence of a field against the type. Floats decode faster than decimals. Their values are
-    only compared with the limits.
+    msgspec checks every occurrence of a field against the type. Floats decode faster than decimals. They are exact
+    enough, because they are only compared with the limits.
     """
     if kind is Decimal:
         return Annotated[float, Meta(gt=float(-AMOUNT_LIMIT), lt=float(AMOUNT_LIMIT))]
@@ -267,7 +272,8 @@ def parse(body: bytes) -> Any:
         raise _not_json("it is empty", "send one JSON object")
     try:
         text = body.decode()
-        # msgspec rejects what DuckDB's parser rejects. Only `json` passes the digits of every number on.
+        # The text is parsed twice: msgspec rejects what DuckDB's parser rejects, but only `json` passes on the digits
+        # of every number.
         msgspec.json.decode(body, type=msgspec.Raw)
         return json.loads(text, parse_float=parse_decimal, parse_int=parse_integer, object_pairs_hook=_Object)
     except UnicodeDecodeError as error:
@@ -380,7 +386,7 @@ def _is_instant(text: str) -> bool:
 
 
 def _show(value: Any) -> str:
-    """Return a short text: `an object`, `an array`, or the JSON of any other value."""
+    """Describe a value in a short text: `an object`, `an array`, or the JSON of any other value."""
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):
