@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def open_log(directory: DataDirectory, settings: Settings, *, writer: bool) -> Log:
-    """Open the log to append if `writer` is true, otherwise to read. Raises an `OperationalError`."""
+    """Open the log: for appends if `writer` is true, for reads if it is false. Raises an `OperationalError`."""
     if settings.log == "rabbitmq":
         return _open_rabbitmq(directory, settings, writer=writer)
     if directory.broker_marker.exists():
@@ -42,7 +42,7 @@ def _open_rabbitmq(directory: DataDirectory, settings: Settings, *, writer: bool
     except ModuleNotFoundError as error:
         hint = "try: pip install 'tillstream[rabbitmq]'"
         raise SettingsError("use the setting", "log = rabbitmq", "its client library pika is missing", hint) from error
-    # The database contains a position of the old log, which has no meaning in another log.
+    # The database contains a position in the SQLite log. This position has no meaning in a log on RabbitMQ.
     if directory.log.exists():
         raise _other_log(directory, f"its log is {directory.log.name}", "set log = sqlite")
     directory.broker_marker.touch()
@@ -104,7 +104,7 @@ def open_read_side(
 
 
 def _ingest_address(directory: DataDirectory, settings: Settings) -> str:
-    """Return `ingest_url`, or the URL of the ingest that runs on the directory. Raises `IngestUnavailable`."""
+    """Return `ingest_url` if it is set, or the URL of the ingest on this directory. Raises `IngestUnavailable`."""
     if settings.ingest_url:
         return settings.ingest_url.rstrip("/")
     holder = directory.holder("ingest")

@@ -1,4 +1,7 @@
-"""The log port: an ordered, durable queue of receipts and refusals, with the types of its parameters and results."""
+"""The log port: an ordered, durable queue of receipts and refusals.
+
+The module also defines the types of the port's parameters and results.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,16 @@ from typing import NamedTuple
 
 _INDEX_BITS = 20
 PARTITION_SHIFT = 56
-"""The lowest bit of the partition in a record id."""
+"""The partition of a record id starts at this bit. The lower bits contain the offset and the index."""
 
 MAX_CHUNK_RECORDS = 1 << _INDEX_BITS
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """For each partition, the offset of the last record that a reader has read, or -1.
+    """The offset of the last record that a reader has read in each partition, or -1 if it has read none.
 
-    Only the log that created a position can interpret it. The database stores it as text.
+    Only the log that created a position can interpret it. Its text, such as `17,-1,4`, is stored in the database.
     """
 
     offsets: tuple[int, ...] = (-1,)
@@ -56,8 +59,8 @@ def unpack_record_id(record_id: int) -> tuple[int, int, int]:
 def current_record_id(record_id: int) -> int:
     """Convert a stored record id to its current form. An id that already has this form stays the same.
 
-    In an older version, the id of a record of a stream (partition 1 or greater) contained the offset at which a read
-    began, and the index of the record in that read. The offset of the record is the sum of the two.
+    Older versions created ids of another form for the records of streams (partition 1 or greater). Such an id contains
+    the offset at which a read began, and the index of the record within this read. Their sum is the record's offset.
     """
     partition, offset, index = unpack_record_id(record_id)
     return pack_record_id(partition, offset + index, 0) if partition else record_id
@@ -66,9 +69,9 @@ def current_record_id(record_id: int) -> int:
 class Frame:
     """Many byte strings in one buffer. Item `i` is `data[offsets[i]:offsets[i + 1]]`.
 
-    `offsets` contains unsigned 32-bit integers, one more than there are items. An Arrow string array has the same
-    layout, so the conversion to Arrow does not copy each item. A packed frame consists of the number of items,
-    the offsets without the first one, and the data. Its numbers are little-endian 32-bit integers.
+    `offsets` contains `len(frame) + 1` unsigned 32-bit integers. An Arrow string array has the same layout, so the
+    conversion to Arrow does not copy each item. A packed frame consists of the number of items, the offsets without
+    the first one (which is always 0), and the data. The numbers are little-endian 32-bit integers.
     """
 
     __slots__ = ("data", "offsets")
@@ -115,8 +118,8 @@ EMPTY = Frame.of([])
 class Record(NamedTuple):
     """A receipt or a refusal.
 
-    `head` is one line with the columns of `tillstream.receipt.model.HEAD_COLUMNS`. `body` is canonical JSON, or
-    empty for a refusal. `original` is the received payload, or empty if it equals the body.
+    `head` contains the columns of `tillstream.receipt.model.HEAD_COLUMNS`, separated by tabs. `body` is canonical
+    JSON, or empty for a refusal. `original` is the received payload, or empty if it equals the body.
     """
 
     head: bytes
@@ -149,8 +152,8 @@ class Chunk:
     """Consecutive records of one partition, or a fault in place of unreadable records.
 
     `position` is the position of a reader that has read the chunk. If `fault` is not empty, it is the reason why
-    `count` records cannot be read, and the frames are empty. If `own_offsets` is true, the records have consecutive
-    offsets that start at `offset`. Otherwise all records have the offset `offset` and consecutive indexes from 0.
+    `count` records cannot be read, and the frames are empty. If `own_offsets` is true, each record has its own offset:
+    `offset`, `offset + 1`, and so on. If it is false, all records have the offset `offset` and the indexes 0, 1, 2…
     """
 
     partition: int
@@ -183,7 +186,7 @@ class Log(ABC):
     def append(self, batch: Batch) -> None:
         """Make the batch durable.
 
-        Raises `LogFull` or `LogUnavailable`. No record of the batch may be acknowledged then.
+        If this method raises `LogFull` or `LogUnavailable`, no record of the batch may be acknowledged.
         """
 
     @abstractmethod
@@ -191,7 +194,7 @@ class Log(ABC):
         """Yield the chunks after a position. They contain about `limit` records in total.
 
         Damage (a wrong checksum, a gap) is yielded as a chunk with a `fault`. Raises `LogUnavailable` if the log
-        cannot be read now. No record is skipped: a later read after the same position yields them.
+        cannot be read now. This error skips no records: another read after the same position yields them.
         """
 
     @abstractmethod
@@ -204,14 +207,15 @@ class Log(ABC):
 
     @abstractmethod
     def count(self, upto: Position) -> int:
-        """Return the number of records up to and including a position. Damaged records count, too."""
+        """Return the number of records up to and including a position. Damaged records are included."""
 
     @abstractmethod
     def publish(self, position: Position, *, committed: bool) -> None:
-        """Publish a position that the engine will commit to the database or, if `committed`, has committed.
+        """Publish a position of the engine.
 
-        After this method has returned, no new record gets an offset up to `position`, even if the log loses its end.
-        Raises `LogUnavailable`. The engine must not commit then.
+        If `committed` is true, the engine has committed the position to the database. If it is false, the engine is
+        about to commit the position, but must not commit if this method raises `LogUnavailable`. After this method has
+        returned, no new record gets an offset at or before the position, even if the log loses its last records.
         """
 
     @abstractmethod

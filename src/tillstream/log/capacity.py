@@ -58,9 +58,9 @@ class DiskCapacity:
 class Retention:
     """Decides when the streams on a broker are full.
 
-    The broker drops the oldest records at a limit of size or age, even if the engine has not read them. Without such
-    a limit in the settings, the streams are never full. `measure` returns the last offset and the number of unread
-    records by partition.
+    If a stream reaches its limit of size or age, the broker drops the oldest records, even if the engine has not read
+    them. If the settings contain no such limit, the streams are never full. `measure` returns the last offset and the
+    number of unread records for each partition.
     """
 
     def __init__(
@@ -83,7 +83,8 @@ class Retention:
     def check(self, records: int, size_bytes: int) -> None:
         """Raise `LogFull` if the next batch must not be appended.
 
-        The batch has `records` records and `size_bytes` bytes. They update the average size of a message.
+        The batch contains `records` records with `size_bytes` bytes in total. These numbers update the average size of
+        a message, from which the size of the unread records is estimated.
         """
         if not (self._bytes or self._age_s):
             return
@@ -109,7 +110,8 @@ class Retention:
         """Estimate the age of the oldest unread record, from earlier measurements of the partition's end."""
         now_s = self._now_s()
         samples = self._ends.setdefault(partition, deque(maxlen=LAG_SAMPLES))
-        # If the engine has read up to the end that a sample measured, every unread record is newer than the sample.
+        # A sample is the time of a measurement and the end at that time. If the engine has read up to this end, every
+        # unread record is newer than the sample.
         while samples and samples[0][1] <= end - lag:
             samples.popleft()
         if lag and (not samples or now_s - samples[-1][0] >= self._age_s / LAG_SAMPLES):

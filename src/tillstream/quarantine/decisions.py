@@ -35,7 +35,7 @@ class Decision(Struct, frozen=True, omit_defaults=True):
     """A decision about one entry, `replayed` or `discarded`.
 
     `record_id` identifies the entry. `day` is the day on which the entry was received. `at_us` is the time of the
-    decision in microseconds since 1970. `key` is the key of the receipt that a replay created.
+    decision in microseconds since 1970. `key` is the key of the receipt that a replay created, or empty.
     """
 
     record_id: int = msgspec.field(name="place")
@@ -101,7 +101,7 @@ class Decisions:
             raise DatabaseUnavailable("read the decisions in", self._file, reason, "check the file") from error
 
     def apply(self, database: Database) -> None:
-        """Write the decisions that the database lacks, for example after a rebuild or a crash."""
+        """Write the decisions that are missing from the database, for example after a rebuild or a crash."""
         stored = {current_record_id(row["place"]) for row in database.query("SELECT place FROM decisions")}
         decisions = (msgspec.structs.replace(each, record_id=current_record_id(each.record_id)) for each in self.all())
         missing = (each for each in decisions if each.record_id not in stored)

@@ -53,7 +53,7 @@ class Replayer:
     """Posts content to ingest. Thread-safe.
 
     For each request, `address` returns the URL of ingest, and `authorization` returns the headers with the key.
-    `remote` says that ingest runs on another machine. Only then is its certificate verified.
+    If `remote` is true, ingest may run on another machine, so its certificate is verified.
     """
 
     def __init__(

@@ -77,9 +77,9 @@ class LocalQuarantineService:
     An entry is resolved only once, even if the database is rebuilt. Every method may raise `DatabaseUnavailable`,
     and `BadQuery` for an invalid filter or id.
 
-    A decision is written first to its file, then to the database. If the process crashes between the response of
-    ingest and the decision, the entry stays open. Another replay is then harmless, because its receipt is a
-    duplicate.
+    A decision is written first to the file of decisions, then to the database. If the process crashes after the
+    response of ingest and before the decision is written, the entry stays open. Another replay is then harmless,
+    because the same receipt counts only once.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class LocalQuarantineService:
         return self._queries.quarantined(entry)
 
     def replay(self, entry: str, edit: Edit | None = None) -> Outcome:
-        """Post the original or the edit to ingest. If ingest accepts everything, the entry is resolved.
+        """Post the original or the content of `edit` to ingest. If ingest accepts everything, the entry is resolved.
 
         Raises `IngestUnavailable` if ingest cannot process the request now.
         """
@@ -131,7 +131,7 @@ class LocalQuarantineService:
             return Outcome(entry, REPLAYED, result.key, result.day, result.receipts)
 
     def discard(self, entries: Sequence[str]) -> list[Outcome]:
-        """Resolve entries without a replay. The caller limits their number to `ENTRIES_LIMIT`."""
+        """Resolve entries without a replay. The caller must pass at most `ENTRIES_LIMIT` entries."""
         if not entries:
             return []
         with self._deciding:
@@ -165,7 +165,7 @@ class LocalQuarantineService:
 
 
 def _obstacle(row: Row, edit: Edit, content: bytes) -> tuple[str, str] | None:
-    """Return an error and a hint if an open entry cannot be replayed."""
+    """Return an error and a hint if an open entry cannot be replayed, or None if it can."""
     if row["kind"] == "conflict" and not edit.content:
         hint = "replay a file in which it is a receipt of its own, or discard it"
         return "it would conflict again: the first receipt counts", hint
@@ -191,11 +191,11 @@ class _Outcomes(Struct):
 
 
 class RemoteQuarantineService:
-    """Calls the quarantine service of a running engine over HTTP, with the same results and the same errors."""
+    """Does the same as `LocalQuarantineService`, by calling a running engine over HTTP."""
 
     def __init__(self, holder: Holder, authorization: Mapping[str, str]) -> None:
         """Raises `DatabaseUnavailable` while the engine starts."""
-        # During a replay, the engine itself waits for ingest, so its response may take longer.
+        # During a replay, the engine waits for ingest, so this timeout must be longer than the engine's timeout.
         self._engine = EngineClient(holder, authorization, 2 * RESPONSE_TIMEOUT_S)
 
     def page(self, filters: Mapping[str, str]) -> Entries:

@@ -37,7 +37,7 @@ RATE = 1.0
 """The number of live receipts per second. It is similar to the rate of the past days."""
 
 SEED = 2019
-"""The seed of the past days. It is constant, so loading a day again adds only duplicates."""
+"""The seed for the receipts of the past days. It is constant, so a day that is loaded again adds only duplicates."""
 
 logger = structlog.get_logger()
 
@@ -73,9 +73,10 @@ def write_store_list(directory: DataDirectory) -> None:
 
 
 def sell(settings: Settings, ready: Ready, progress: Progress, *, supervised: bool = False) -> None:
-    """Send the receipts of the missing past days, then live receipts until SIGINT, SIGTERM or the supervisor's death.
+    """Send receipts until SIGINT, SIGTERM or the supervisor's death.
 
-    Raises `IngestTimeout` if ingest accepts nothing for a minute.
+    The receipts of the past days that have not been loaded come first, then live receipts. Raises `IngestTimeout` if
+    ingest accepts nothing for a minute.
     """
     directory = open_directory(settings.data_path)
     address = ports.address(settings.host, settings.ingest_port, tls=settings.tls)
@@ -88,7 +89,7 @@ def sell(settings: Settings, ready: Ready, progress: Progress, *, supervised: bo
     async def main(stop: asyncio.Event) -> None:
         ready(address)
         await _load(directory, options, progress, clock, stop)
-        # With the seed of an earlier run, all receipts would be duplicates.
+        # Each run needs a new seed. With the seed of an earlier run, all live receipts would be duplicates.
         await run(replace(options, seed=clock.now_us(), live=True, rate=RATE), lambda _: None, clock, stop)
 
     run_until_stopped(main, supervised=supervised)
@@ -116,7 +117,7 @@ async def _load(
 def missing_days(file: Path, today: date) -> int:
     """Return the number of days before today that must be loaded.
 
-    `file` contains the day of the last load. This day is loaded again, because it was incomplete.
+    `file` contains the day of the last load. This day is loaded again, because it had not ended then.
     """
     try:
         loaded = date.fromisoformat(file.read_text(encoding="ascii").strip())

@@ -1,6 +1,6 @@
 """The roles of processes: ingest, engine and inbox. Each role is a function that blocks until the process stops.
 
-Each function imports the modules of its role. Therefore ingest never loads the libraries of the database. The
+Each function imports only the modules of its role, so ingest never loads the libraries of the database. The
 parameter `supervised` says whether a supervisor started the process.
 """
 
@@ -46,29 +46,30 @@ if TYPE_CHECKING:
 logger = structlog.get_logger()
 
 Ready = Callable[[str], None]
-"""Called when the process is ready, with its address. A process that only sends passes the address of ingest."""
+"""Called when the process is ready, with its address. A process without a port passes the address of ingest."""
 
 SWITCH_INTERVAL_S = 0.001
-"""The time after which a thread of ingest must release the interpreter lock if another thread waits.
+"""The time for which a thread of ingest may hold the interpreter lock while another thread waits for it.
 
-Python's default is 5 ms. With it, a thread that decodes a batch would delay the event loop and the writes of the log.
+With Python's default of 5 ms, a thread that decodes a batch would delay the event loop and the writes to the log.
 """
 
 CATCH_UP_S = 1.5
-"""The maximum time for which a stopping engine still processes the records that it has not read."""
+"""The maximum time for which the engine processes the remaining records of the log when it stops."""
 
 BROADCAST_INTERVAL_S = 0.4
 """The time between two broadcasts. Subscribers expect a message every 0.5 s while receipts arrive."""
 
 BROADCAST_REPEATS = 5
-"""The number of broadcasts after a commit. Some figures, such as receipts per minute, change without a commit."""
+"""The number of broadcasts after a commit. Some figures, such as receipts per minute, change later without a commit."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadSide:
-    """Everything that reads the log of one data directory.
+    """The log of one data directory, and everything that reads it.
 
-    `broadcast` publishes a JSON message to each named exchange. It is None if the log is not on a broker.
+    `broadcast` publishes JSON messages. Its argument maps the names of exchanges to messages. `broadcast` is None if
+    the log is not on a broker.
     """
 
     log: Log
@@ -173,7 +174,7 @@ async def _serve_read_side(
 
     with ThreadPoolExecutor(3, "engine") as executor, _webhook(settings) as send:
         folding = loop.run_in_executor(executor, _fold, read_side.engine, halt, on_commit)
-        # If the engine stops, the process ends. Otherwise, the page would show old figures as live ones.
+        # If the engine stops, the process must end, because the dashboard would show old figures as live ones.
         folding.add_done_callback(lambda _: stop.set())
         if broadcast is not None:
             loop.run_in_executor(executor, broadcast.run, halt)
@@ -252,7 +253,7 @@ class Broadcast:
                 self.publish()
 
     def publish(self) -> None:
-        """Publish the current figures. Of several consecutive failures, only the first is logged."""
+        """Publish the current figures. If this fails several times in succession, only the first failure is logged."""
         try:
             self._send({name: self._encode(each) for name, each in self._read().items()})
         except Exception as error:  # noqa: BLE001 - any error is logged, and the next message contains the same figures
@@ -273,9 +274,9 @@ def _gauges(read_side: ReadSide) -> dict[str, float]:
 
 
 def _open_directory(settings: Settings, *, ingest: bool, supervised: bool) -> DataDirectory:
-    """Open the data directory, and check the protection of the role's port.
+    """Open the data directory, and check whether the port of the role is protected.
 
-    Raises `DataDirectoryError`, and `AccessError` if the port must not be open without protection.
+    Raises `DataDirectoryError`, or `AccessError` if the role must not listen without the missing protection.
     """
     directory = open_directory(settings.data_path, None if supervised else Kind.REAL)
     warning = exposure.check(directory, settings, ingest=ingest, dashboard=not ingest)
@@ -292,7 +293,7 @@ def _announce(settings: Settings, lock: Lock, ready: Ready, port: int) -> None:
 
 
 def run_until_stopped(main: Callable[[asyncio.Event], Coroutine[object, object, None]], *, supervised: bool) -> None:
-    """Run `main` on uvloop with an event that SIGINT, SIGTERM or the death of the supervisor sets."""
+    """Run `main` on uvloop. Its argument is an event that is set by SIGINT, SIGTERM or the death of the supervisor."""
 
     async def run() -> None:
         stop = asyncio.Event()

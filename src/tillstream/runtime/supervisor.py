@@ -33,7 +33,7 @@ STABLE_S = 30.0
 """If a process has run for this time, the pause before its restart is `MIN_PAUSE_S` again."""
 
 STOP_LIMIT_S = 9.0
-"""The maximum time from the signal to the end of the last process. Then remaining processes are killed."""
+"""The maximum time from the signal to the end of the last process. Processes that take longer are killed."""
 
 ORPHAN_LIMIT_S = 1.0
 """The maximum time that a process runs after the death of its supervisor."""
@@ -46,7 +46,7 @@ READY = re.compile(r"(?P<name>\w+) ready at (?P<address>\S+?:(?P<port>\d+))\s*")
 
 def command(verb: str) -> tuple[str, ...]:
     """Return the command line that runs a verb of tillstream under a supervisor."""
-    # With -P a module in the working directory cannot replace a module of tillstream.
+    # With -P, a module in the working directory cannot replace a module of tillstream.
     return (sys.executable, "-P", "-m", "tillstream", verb, "--supervised")
 
 
@@ -63,7 +63,7 @@ def receive_settings() -> Settings:
 def watch_supervisor(on_loss: Callable[[], object]) -> None:
     """Start a thread that calls `on_loss` when the supervisor dies, and kills this process `ORPHAN_LIMIT_S` later.
 
-    No receipt is lost, because every acknowledged receipt is on disk.
+    The kill loses no receipt, because every acknowledged receipt is on disk.
     """
 
     def wait() -> None:
@@ -81,8 +81,8 @@ class Part:
     """A supervised process.
 
     It starts when the parts in `after` are ready. `port_setting` is the name of the setting for its port. The
-    supervisor changes this setting to the bound port, so a restart does not change the address. When everything
-    stops, the process is killed if it is still running after `stop_share` of `STOP_LIMIT_S`.
+    supervisor changes this setting to the bound port, so a restart does not change the address. `stop_share` is a
+    fraction of `STOP_LIMIT_S`. When the supervisor stops, it kills the process if it is still running after this time.
     """
 
     name: str
@@ -105,8 +105,8 @@ class Supervisor:
     """Keeps its parts running until SIGINT or SIGTERM, then stops them in the order of `parts`.
 
     The supervisor reads the ready line from the standard output of each part. When all parts with a port are ready,
-    it calls `on_ready` with their addresses by name. A second signal kills every part. No receipt is lost then,
-    because every acknowledged receipt is on disk.
+    it calls `on_ready` with their addresses by name. A second signal kills every part. This loses no receipt, because
+    every acknowledged receipt is on disk.
     """
 
     def __init__(

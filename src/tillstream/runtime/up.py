@@ -19,7 +19,7 @@ Echo = Callable[[str], None]
 async def up(settings: Settings, *, demo: bool, echo: Echo) -> int:
     """Run all processes until SIGINT or SIGTERM. Return the exit code.
 
-    Raises `AccessError`, `DataDirectoryError`, `PortTaken`, `SettingsError` or `StoreListError` before a process
+    Raises `AccessError`, `DataDirectoryError`, `PortTaken`, `SettingsError` or `StoreListError` before any process
     starts.
     """
     if demo and settings.log != "sqlite":
@@ -55,7 +55,7 @@ def _check_ports(settings: Settings) -> None:
 def _parts(*, demo: bool, inbox: bool) -> list[Part]:
     """Return the processes in the order in which they stop. A sender stops before its receiver."""
     ingest = Part("ingest", command("ingest"), port_setting="ingest_port", stop_share=0.7)
-    # The page shows the address of ingest, so the engine starts after ingest.
+    # The dashboard shows the address of ingest, so the engine starts after ingest.
     engine = Part("engine", command("engine"), port_setting="dashboard_port", after=(ingest,))
     sales = Part("demo", command("sell"), after=(ingest, engine), stop_share=0.2)
     folder = Part("inbox", command("inbox"), after=(ingest,), stop_share=0.3)

@@ -87,9 +87,10 @@ class Stored(Protocol):
 def check(
     settings: Settings, open_stored: Callable[[DataDirectory, Settings, Clock], AbstractContextManager[Stored]]
 ) -> Report:
-    """Check a data directory. If an engine is running on the directory, the engine does the check.
+    """Check a data directory.
 
-    Otherwise `open_stored` opens the directory. Raises an `OperationalError`.
+    If an engine is running on the directory, the engine does the check. If no engine is running, this process opens
+    the directory with `open_stored` and does the check. Raises an `OperationalError`.
     """
     directory = open_directory(settings.data_path, create=False)
     holder = directory.holder("engine")
@@ -144,7 +145,7 @@ def _summary(reader: Reader, queries: Queries, day: date) -> Iterator[Difference
     recount = reader.query(_RECOUNT, [day])[0]
     recount["average_ticket"] = _average(recount, queries.currency)
     buckets = reader.query(_BUCKETS, [day])
-    # The summary contains rounded bounds of buckets, so the recount is rounded too.
+    # The percentiles in the summary are rounded bounds of buckets, so the recount is rounded too.
     for name, bucket, scale, decimals in (
         ("ingest_delay_ms", "ingest_bucket", 1, 1),
         ("till_delay_s", "till_bucket", 1000, 3),
@@ -172,7 +173,7 @@ def _same(shown: Any, recounted: Any) -> bool:
 
 
 def _totals(reader: Reader) -> Row:
-    """Return the number of processed log records, the numbers of rows in the tables, and the counters."""
+    """Return the engine's position, the number of processed records, the numbers of stored rows, and the counters."""
     row = reader.query(_TOTALS)[0]
     sums = reader.query("SELECT name, CAST(sum(value) AS BIGINT) AS value FROM counters GROUP BY name")
     counters = {each["name"]: each["value"] for each in sums}

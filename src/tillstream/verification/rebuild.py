@@ -17,9 +17,10 @@ Progress = Callable[[int, int], None]
 def rebuild_database(
     directory: DataDirectory, open_new: Callable[[], AbstractContextManager[Stored]], progress: Progress
 ) -> int:
-    """Process the whole log into a new database, which `open_new` opens, and replace the old database with it.
+    """Process the whole log into a new database, and replace the old database with the new one.
 
-    Returns the number of processed records. Raises `DataDirectoryError` while an engine runs.
+    `open_new` opens the new database. Returns the number of processed records. Raises `DataDirectoryError` if an
+    engine is running.
     """
     with directory.lock("engine"):
         discard(directory.new_database)
@@ -37,7 +38,7 @@ def rebuild_metric(
 ) -> int:
     """Rebuild one metric from the stored receipts. Returns its number of rows.
 
-    Raises `UnknownMetric`, and `DataDirectoryError` while an engine runs.
+    Raises `UnknownMetric`, and `DataDirectoryError` if an engine is running.
     """
     with directory.lock("engine"), open_stored() as stored:
         return stored.database.rebuild(metric)
@@ -50,7 +51,8 @@ def discard(path: Path) -> None:
 
 
 def _replace(new: Path, old: Path) -> None:
-    # DuckDB would apply the old write-ahead log to the new database, which already contains these changes.
+    # Delete the old write-ahead log first. DuckDB would apply it to the new database, which already contains the same
+    # changes.
     _write_ahead_log(old).unlink(missing_ok=True)
     new.replace(old)
     sync_directory(old.parent)

@@ -58,7 +58,7 @@ class ConnectionLost(TillstreamError):
 
 
 class BrokerBlocked(TillstreamError):
-    """The broker has an alarm and accepts no messages. The connection stays open."""
+    """The broker has raised an alarm and accepts no messages. The connection stays open."""
 
 
 class Channel:
@@ -101,8 +101,9 @@ class Channel:
     async def consume(self, queue: str, prefetch: int, offset: str | int, deliver: Deliver) -> None:
         """Attach to a stream at an offset: `first`, `last`, `next`, or a number.
 
-        When this method returns, `deliver` has been called for all messages from the offset, or for `prefetch` of them.
-        This is certain because the broker reads the stream before it handles the next request on the channel.
+        When this method returns, `deliver` has been called for each message from the offset to the end of the stream,
+        but for at most `prefetch` messages. This is certain because the broker reads the stream before it handles the
+        next request on the channel.
         """
         await self.barrier(prefetch)
         self.raw.basic_consume(
@@ -118,7 +119,7 @@ class Channel:
 
     def close(self) -> None:
         """Close the channel and its consumers."""
-        # The consumers are not cancelled first: pika would then reject messages, which streams do not support.
+        # The consumers are not cancelled first, because pika would then reject messages. Streams do not support this.
         if self.raw.is_open:
             self.raw.close()
 
@@ -212,7 +213,7 @@ class Connection:
             asyncio.get_running_loop().call_soon(lambda: self.raw.is_open and self.raw.close())
 
     async def close(self, reason: str) -> None:
-        """End the connection, and wait until its socket is closed, but at most for `CLOSE_TIMEOUT_S`."""
+        """End the connection. Wait until its socket is closed, but at most for `CLOSE_TIMEOUT_S`."""
         self.end(reason)
         await asyncio.wait((self._closed,), timeout=CLOSE_TIMEOUT_S)
 
@@ -273,7 +274,7 @@ class ReconnectingConnection(Generic[Session]):
             backoff_s, logged_reason = MIN_BACKOFF_S, ""
             self._set(session, "")
             reason = await connection.ended
-            # Calls wait for the next attempt, because no reason is set.
+            # While no reason is set, calls wait for the next attempt to connect.
             self._set(None, "")
             await connection.close(reason)
             if self._closing:
@@ -283,8 +284,8 @@ class ReconnectingConnection(Generic[Session]):
     async def _connect(self) -> tuple[Connection, Session]:
         """Connect and open a session.
 
-        The broker may close the connection if several processes declare the same streams at the same time, so this
-        is tried up to `SESSION_ATTEMPTS` times.
+        If several processes declare the same streams at the same time, the broker may close the connection. Therefore
+        this method makes up to `SESSION_ATTEMPTS` attempts.
         """
         attempts = SESSION_ATTEMPTS
         while True:
@@ -316,7 +317,7 @@ class ReconnectingConnection(Generic[Session]):
         return self.submit(doing, work)()
 
     def submit(self, doing: str, work: Callable[[Session], Coroutine[Any, Any, Result]]) -> Callable[[], Result]:
-        """Start `work` as `call` does. The returned function waits for its result."""
+        """Start `work` as `call` does. Return a function that waits for its result."""
         session = self._wait(SESSION_WAIT_S)
         if session is None:
             raise self._unavailable(doing, self._reason or "there is no connection yet")

@@ -84,7 +84,7 @@ class RabbitLog(Log):
             try:
                 chunks = self._read_chunks(position, limit)
             except LogUnavailable:
-                # The chunks before the error are valid. If the error persists, the next read raises it.
+                # The chunks that were yielded before are valid. If the error persists, the next read raises it.
                 if position == after:
                     raise
                 return
@@ -162,11 +162,11 @@ class RabbitLog(Log):
             self._has_published = True
             end = self.end()
             if any(offset > topology.offset_of(end, partition) for partition, offset in enumerate(position.offsets, 1)):
-                # A new session replaces the streams that lost their end.
+                # A reconnect opens a new session, which replaces the streams that have lost their last messages.
                 self._connection.reconnect("the log ends before the engine's position")
 
     def broadcast(self, figures: Mapping[str, bytes]) -> None:
-        """Publish a JSON message to each exchange. `figures` has the messages by exchange. Raises `LogUnavailable`."""
+        """Publish a JSON message to each exchange. `figures` maps exchanges to messages. Raises `LogUnavailable`."""
         properties = BasicProperties(messages.JSON, user_id=self._connection.user)
         encoded = [Message(name, "", properties, body, mandatory=False) for name, body in figures.items()]
         self._connection.call("publish figures to", lambda session: session.publisher.publish(encoded))
@@ -183,7 +183,7 @@ class RabbitLog(Log):
 
 
 class _ChunkBuilder:
-    """Builds chunks of records with consecutive offsets. In the packed partition, no chunk mixes batches."""
+    """Builds chunks of records with consecutive offsets. A chunk of the packed partition contains only one batch."""
 
     def __init__(self, position: Position, directory: Directory) -> None:
         self.built: list[Chunk] = []

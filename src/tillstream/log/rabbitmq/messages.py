@@ -32,7 +32,7 @@ _LENGTHS = struct.Struct("<III")
 
 
 class Message(NamedTuple):
-    """A message to publish. If it is mandatory and reaches no stream, `Publisher.publish` raises an error."""
+    """A message to publish. If a mandatory message reaches no stream, `Publisher.publish` raises an error."""
 
     exchange: str
     routing_key: str
@@ -42,7 +42,10 @@ class Message(NamedTuple):
 
 
 def encode_batch(batch: Batch, user: str, batch_id: str) -> Iterator[Message]:
-    """Yield the messages for a batch. `user` publishes them. `batch_id` identifies the batch in packed messages.
+    """Yield the messages for a batch.
+
+    `user` is the broker user that publishes the messages. `batch_id` identifies the batch in messages to the packed
+    stream.
 
     A receipt without an original becomes one message to `receipts`: its body with `receivedTime` and `receiptKey`.
     Any other record becomes one message to the packed stream. If such a record is a receipt, a copy is published

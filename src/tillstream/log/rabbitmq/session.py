@@ -28,8 +28,8 @@ _logger = structlog.get_logger()
 class PartitionRead(NamedTuple):
     """The messages that were read from one generation, in order.
 
-    `missing_upto` is None unless nothing is left to read in a generation that has a successor. Then the records up to
-    this offset are missing.
+    If nothing is left to read in a generation that has a successor, the records up to the offset `missing_upto` are
+    missing. In all other cases, `missing_upto` is None.
     """
 
     generation: Generation
@@ -38,7 +38,10 @@ class PartitionRead(NamedTuple):
 
 
 class Session:
-    """A connection on which all exchanges and streams are declared. Only the thread of the connection may use it."""
+    """A connection on which all exchanges and streams are declared.
+
+    Only the thread of the connection may use the session.
+    """
 
     def __init__(self, connection: Connection, settings: Settings, publisher: Publisher, progress: Progress) -> None:
         self._connection = connection
@@ -92,7 +95,8 @@ class Session:
     async def _prepare_stream(self, partition: int, *, wanted: bool) -> bool:
         """Replace the stream of a partition if it has lost its end.
 
-        If `wanted`, create the stream if it does not exist, and bind it for appends. Returns whether it was created.
+        If `wanted` is true, new records go to this partition: create the stream if it does not exist, and bind it
+        to its exchange. Return whether the stream was created.
         """
         generation = self.directory.current(partition)
         exists = await self._connection.has_queue(generation.name)
@@ -241,9 +245,9 @@ class Session:
 
 
 def _pop(consumer: StreamConsumer, share: int) -> list[Delivery]:
-    """Take up to `share` messages from a consumer, and the rest of the batch that contains the last one.
+    """Take at most `share` messages from a consumer, and then the remaining messages of the last message's batch.
 
-    Stop early after `_MAX_STEP_BYTES` bytes in total.
+    Stop early when the messages have `_MAX_STEP_BYTES` bytes in total.
     """
     count = size_bytes = 0
     batch_id = None

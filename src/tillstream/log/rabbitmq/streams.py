@@ -66,7 +66,7 @@ class Publisher:
     async def publish(self, messages: Iterable[Message]) -> None:
         """Publish the messages and wait for all confirms.
 
-        Raises `BrokerBlocked` or `ConnectionLost`. Each message may or may not be in its stream then.
+        Raises `BrokerBlocked` or `ConnectionLost`. After such an error, each message may or may not be in its stream.
         """
         async with self._lock:
             for count, message in enumerate(messages, 1):
@@ -128,7 +128,7 @@ class StreamReader:
         for _ in range(_LAST_ATTEMPTS):
             if newest := await self._read(stream, "last", LOOKUP_PREFETCH):
                 return newest[-1]
-            # While the broker starts a new segment, it may return no last message although the stream has messages.
+            # While the broker starts a new segment, it may return no last message, even if the stream has messages.
             if not await self._read(stream, "first", 1, until=0):
                 return None
         raise ConnectionLost(f"the broker finds messages in {stream}, but no last one")
@@ -159,14 +159,14 @@ class StreamReader:
         return {each.offset: each for found in await asyncio.gather(*reads) for each in found if each.offset in wanted}
 
     async def _read(self, stream: str, offset: str | int, prefetch: int, until: int | None = None) -> list[Delivery]:
-        """Read messages from `offset` to the end of the stream, or until one has at least the offset `until`."""
+        """Read messages from `offset` to the end of the stream, or until a message has the offset `until` or more."""
         found: list[Delivery] = []
         async with self._limit:
             channel = await self._connection.channel()
             try:
                 await channel.consume(stream, prefetch, offset, lambda *message: found.append(Delivery.of(*message)))
                 before = 0
-                # If the broker sent fewer messages than the prefetch, the stream has no more messages.
+                # If the broker sent fewer messages than the prefetch, the stream contains no more messages.
                 while len(found) - before >= prefetch and (until is None or found[-1].offset < until):
                     before = len(found)
                     channel.raw.basic_ack(0, multiple=True)
@@ -190,9 +190,10 @@ class StreamConsumer:
     async def seek(self, stream: str, offset: int) -> None:
         """Fill `ready` with the messages from an offset. Raises `ConnectionLost` or `AMQPError`.
 
-        If the current consumer has received nothing, a new one is attached, because a new one receives every message
-        that is already confirmed. But while the broker starts a new segment, a new consumer may skip messages.
-        Therefore a gap before the first message is accepted only after two consumers have found the same gap.
+        If the current consumer has received nothing, a new consumer replaces it, because a new consumer receives every
+        message that is already confirmed. There is one exception: while the broker starts a new segment, a new
+        consumer may skip messages. Therefore, if the first message does not have the requested offset, new consumers
+        are attached until two of them have received the same first message.
         """
         await self._follow(stream, offset)
         while self.ready and self.ready[0].offset != offset and (stream, self.ready[0].offset) != self._first_after_gap:

@@ -1,4 +1,4 @@
-"""The exchanges and streams on the broker, and the content of the two control streams."""
+"""The exchanges and streams on the broker, and the content of the control streams: progress and directory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tillstream.config.settings import Settings
 from tillstream.log.base import START, Position
 
 RECEIPTS = "receipts"
-"""The public exchange for receipts. It is a fanout exchange and not durable, as existing clients declare it."""
+"""The public exchange for receipts. It must be fanout and not durable, because existing clients declare it so."""
 
 FIGURES = ("count", "categories", "metrics-db", "metrics-storm")
 """The public exchanges for the running figures of the day. They are also fanout and not durable."""
@@ -43,8 +43,8 @@ QUEUE_TYPE = "x-queue-type"
 NEW_STREAM_DELAY_S = 3.0
 """The time between the declaration of a stream and the first append to it.
 
-RabbitMQ writes a new stream to its tables about two seconds after the declaration. A broker that is killed in these
-two seconds forgets the stream.
+RabbitMQ writes a new stream to its tables about two seconds after the declaration. If the broker is killed before,
+it forgets the stream.
 """
 
 NO_OFFSET = START.offsets[0]
@@ -57,7 +57,8 @@ _PROGRESS_SEGMENT_BYTES = 1024 * 1024
 INTERNAL_EXCHANGES: Final[Sequence[dict[str, Any]]] = (
     {"exchange": PARTITIONER, "exchange_type": "x-consistent-hash", "internal": True},
     {"exchange": COPIES, "exchange_type": "fanout", "internal": True},
-    # Copies go to the exchange `COPIES`, which has no queue. All other messages go to the alternate exchange.
+    # `FILTER` keeps copies out of the streams: they go to `COPIES`, which has no queue, so the broker drops them. All
+    # other messages go to the alternate exchange.
     {
         "exchange": FILTER,
         "exchange_type": "headers",
@@ -96,7 +97,10 @@ class Generation:
 
 
 class DirectoryEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A message of the directory stream. It contains a new generation (`after`) or a hole of a partition."""
+    """A message of the directory stream, which adds a generation or a hole to a partition.
+
+    `after` is the offset after which the generation starts. `hole` is an offset without a record.
+    """
 
     partition: int = msgspec.field(name="stream")
     after: int | None = None
@@ -158,7 +162,7 @@ def offset_of(position: Position, partition: int) -> int:
 
 
 def position_of(offsets: Iterable[int]) -> Position:
-    """Return the position for the offsets of the partitions 1, 2, 3… It leaves out unread partitions at the end."""
+    """Return the position for the offsets of the partitions 1, 2, 3… Unread partitions at the end are left out."""
     found = list(offsets)
     while len(found) > 1 and found[-1] == NO_OFFSET:
         found.pop()
@@ -167,10 +171,10 @@ def position_of(offsets: Iterable[int]) -> Position:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the engine has come.
+    """The last positions that the engine has published.
 
-    It has committed the records up to `committed`, and may have committed those up to `prepared`. `prepared` never
-    decreases.
+    The engine has committed the records up to `committed`, and may have committed the records up to `prepared`.
+    `prepared` never decreases.
     """
 
     committed: Position = START
@@ -211,7 +215,7 @@ def stream_arguments(settings: Settings) -> dict[str, Any]:
     segment = settings.rabbitmq_segment_bytes
     if settings.rabbitmq_retention_bytes:
         arguments["x-max-length-bytes"] = settings.rabbitmq_retention_bytes
-        # The broker drops whole segments, so a stream needs several of them.
+        # The broker drops whole segments, so a stream needs several segments.
         segment = max(1, min(segment, settings.rabbitmq_retention_bytes // _SEGMENTS_PER_STREAM))
     arguments["x-stream-max-segment-size-bytes"] = segment
     if settings.rabbitmq_retention_age_s:
@@ -227,4 +231,4 @@ CONTROL_STREAMS: Final[dict[str, dict[str, Any]]] = {
     },
     DIRECTORY_STREAM: {QUEUE_TYPE: "stream"},
 }
-"""The arguments that declare the control streams, by name."""
+"""The arguments that declare each control stream, by the name of the stream."""

@@ -1,4 +1,4 @@
-"""Decides what counts as damage in a file of the log, and finds the readable rows before and after it.
+"""Decides what counts as damage in a file of the log, and finds the readable rows before and after the damage.
 
 Damage stops neither readers nor ingest. Readers get a fault with the number of lost records, and continue with
 the next intact row.
@@ -32,10 +32,13 @@ IO_RETRY_S = 60.0
 """A disk read that has failed for this long counts as damage."""
 
 SEARCH_INTERVAL_S = 10.0
-"""The minimum time between two searches for rows after damage, if the last search found none."""
+"""The minimum time between two searches for rows after damage if the first search found no rows."""
 
 ERRORS = (sqlite3.Error, UnicodeDecodeError)
-"""The errors that a statement can raise. If an error message quotes a damaged schema, Python may fail to decode it."""
+"""The errors that a statement can raise.
+
+If an error message quotes a damaged schema, Python may fail to decode the message and raise `UnicodeDecodeError`.
+"""
 
 # All statements are correct, so SQLITE_ERROR means that the schema is damaged.
 _DAMAGE = {
@@ -58,7 +61,7 @@ _logger = structlog.get_logger()
 
 
 class LogDamaged(LogUnavailable):
-    """A file of the log is damaged, and cannot be read any further or accepts no more rows."""
+    """A file of the log is damaged: it cannot be read any further, or it accepts no more rows."""
 
 
 def log_error(doing: str, path: Path, error: Exception) -> LogUnavailable:
@@ -87,16 +90,16 @@ def _code(error: Exception) -> int:
 class RowReader:
     """Reads the rows of one file in order, and skips damage.
 
-    A damaged row may have a wrong position, and a reader that trusts it could skip intact rows. Therefore the
+    A damaged row may have a wrong position. A reader that trusts this position could skip intact rows. Therefore the
     position of a damaged row is used only if it is the next expected position.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._failing: tuple[int, float] | None = None
-        """The position before a failing disk read, and the time of the first failure."""
+        """The position after which a disk read fails, and the time of the first failure."""
         self._searched: tuple[int, float] | None = None
-        """The position before the last search that found no rows, and the time of this search."""
+        """The position after which the last search found no rows, and the time of this search."""
 
     def rows_after(self, connection: sqlite3.Connection, last: int) -> Generator[Row, None, None]:
         """Yield the readable rows after a position. Raises `LogUnavailable` while the disk fails."""
@@ -123,7 +126,10 @@ class RowReader:
             yield from self._skip_damage(connection, last, failure)
 
     def raise_if_temporary(self, doing: str, last: int, error: Exception) -> None:
-        """Raise `LogUnavailable` unless the error means damage: a later read may succeed, so no row may be skipped."""
+        """Raise `LogUnavailable` if a later read may succeed, so the caller skips no rows.
+
+        Return if the error means damage.
+        """
         code, now_s = _code(error), time.monotonic()
         if code in _DISK:
             if self._failing is None or self._failing[0] != last:
@@ -175,7 +181,7 @@ def look_up(connection: sqlite3.Connection, position: int) -> Row | None:
 
 
 def _look_up_all(connection: sqlite3.Connection, first: int, end: int) -> Iterator[Row]:
-    """Yield the readable rows at the positions from `first` to `end - 1`, but look up at most `MAX_LOOKUPS`."""
+    """Yield the readable rows at the positions from `first` to `end - 1`. Look up at most `MAX_LOOKUPS` positions."""
     for position in range(first, min(end, first + MAX_LOOKUPS)):
         row = look_up(connection, position)
         if row is not None:
@@ -183,10 +189,13 @@ def _look_up_all(connection: sqlite3.Connection, first: int, end: int) -> Iterat
 
 
 def _search_intact(connection: sqlite3.Connection, last: int) -> Row | None:
-    """Find the first intact row after a long range of damage, by doubling the distance and then bisecting it."""
+    """Find the first intact row after a long range of damage.
+
+    Triple the distance from `last` until a read succeeds, then bisect the last step.
+    """
 
     def intact_from(position: int) -> list[Row] | None:
-        """Return a list with the first intact row from a position on, or an empty list if there is none.
+        """Return a list with the first intact row at or after a position, or an empty list if there is none.
 
         Return None if damage prevents the read.
         """
@@ -234,7 +243,7 @@ def scan_back(connection: sqlite3.Connection, position: int, after: int) -> Iter
 def until_intact(descending: Iterable[Row]) -> list[Row]:
     """Return the last intact row and the damaged rows after it, in ascending order.
 
-    `descending` contains rows in descending order. The returned damaged rows have empty blobs.
+    `descending` contains rows in descending order of position. The returned damaged rows have empty blobs.
     """
     found: list[Row] = []
     for row in islice(descending, LINEAR_LOOKUPS):
@@ -246,7 +255,7 @@ def until_intact(descending: Iterable[Row]) -> list[Row]:
 
 
 def total_after(row: Row, previous_total: int) -> int:
-    """Return the number of records up to and including a row that may be damaged."""
+    """Return the number of records up to and including a row. It is an estimate if the row is damaged."""
     return row.total if row.is_intact else previous_total + _plausible_records(row, previous_total)
 
 

@@ -130,7 +130,7 @@ class SqliteLog(Log):
             try:
                 self._writer.insert(rows)
             except LogDamaged as error:
-                # If the append to a new file fails, another new file would not help.
+                # If the first append to a new file fails, another new file would not help.
                 if not self._has_appended:
                     raise
                 self._start_segment(self._last + SKIPPED_POSITIONS, error)
@@ -161,7 +161,7 @@ class SqliteLog(Log):
             try:
                 rows = self._rows_after(last, limit)
             except LogUnavailable:
-                # The chunks before the error are valid. If the error persists, the next read raises it.
+                # The chunks that were yielded before are valid. If the error persists, the next read raises it.
                 if last == after.offsets[0]:
                     raise
                 return
@@ -189,7 +189,7 @@ class SqliteLog(Log):
         return Chunk(0, row.position, row.records, Position((row.position,)), *frames)
 
     def _next_row(self, last: int) -> Row | None:
-        """Return the next row, or None if there is none or if it cannot be read now."""
+        """Return the first row after the position `last`, or None if no row follows or the log cannot be read now."""
         try:
             return next(iter(self._rows_after(last, 1)), None)
         except LogUnavailable as error:
@@ -197,7 +197,7 @@ class SqliteLog(Log):
             return None
 
     def _rows_after(self, last: int, wanted: int) -> list[Row]:
-        """Return rows after a position, from the first file that has such rows."""
+        """Return rows with about `wanted` records after a position, from the first file that contains such rows."""
         segments = self._segments()
         for segment, following in zip(segments, [*segments[1:], None], strict=True):
             if following is not None and last >= following.after:
@@ -294,12 +294,12 @@ class SqliteLog(Log):
 def _end_of(segment: Segment, rows: Sequence[Row], prepared: int) -> tuple[int, int]:
     """Return the last position of a file, and the number of records up to this position.
 
-    `rows` are the last rows of the file. `prepared` is the prepared position of the engine.
+    `rows` is the result of `Segment.last_rows`. `prepared` is the prepared position of the engine (see `Progress`).
     """
     last, total = segment.after, 0
     if rows and rows[0].is_intact:
         last, total, rows = rows[0].position, rows[0].total, rows[1:]
-    # The position of a damaged row may be wrong. It is ignored if the file is too small to have so many rows.
+    # The position of a damaged row may be wrong. It is ignored if it is too high for the size of the file.
     max_position = max(last, prepared) + _max_rows(segment)
     for row in rows:
         last = max(last + 1, row.position if row.position <= max_position else 0)
@@ -314,9 +314,9 @@ def _max_rows(segment: Segment) -> int:
 class Progress:
     """The positions of the engine, in two files beside the log. The engine writes these files, and ingest reads them.
 
-    `engine.reach` contains the prepared position. This position never decreases, and it is durable before the
-    engine commits. `engine.position` contains the committed position. A crash may lose this file; the engine then
-    writes it again.
+    `engine.reach` contains the prepared position: the last position that the engine may have committed. This position
+    never decreases, and it is durable before the engine commits. `engine.position` contains the committed position. If
+    a crash loses this file, the engine writes it again.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -324,11 +324,11 @@ class Progress:
         self._prepared_path = directory / "engine.reach"
 
     def committed(self) -> int:
-        """Return the committed position, or -1."""
+        """Return the committed position, or -1 if there is none."""
         return _read_position(self._committed_path)
 
     def prepared(self) -> int:
-        """Return the prepared position, or -1."""
+        """Return the prepared position, or -1 if there is none."""
         return max(_read_position(self._prepared_path), self.committed())
 
     def publish(self, position: Position, *, committed: bool) -> None:

@@ -1,4 +1,4 @@
-"""A row of the log: records of one group commit as compressed frames, with a checksum."""
+"""A row of the log. It contains records of one group commit in compressed frames, and a checksum."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tillstream.log.base import MAX_CHUNK_RECORDS, Frame
 # `rowid` can be selected even if damage has changed the declaration of the key column.
 COLUMNS = "rowid, count, total, checksum, heads, bodies, originals"
 NUMBERS = "rowid, count, total, 0, x'', x'', NULL"
-"""The columns to select if the blobs of a row are unreadable. Checksum and blobs are replaced by empty values."""
+"""The columns to select if the blobs of a row are unreadable. The result has the checksum 0 and empty blobs."""
 
 MIN_ROW_BYTES = 32
 """The minimum size of a row: its numbers and two empty zstd frames."""
 
 MAX_FRAME_BYTES = 1 << 32
-"""The maximum size of an unpacked frame, because its offsets have 32 bits."""
+"""The maximum size of a decompressed frame. Its 32-bit offsets cannot refer to more data."""
 
 _NUMBERS = struct.Struct("<qqq")
 
@@ -57,7 +57,7 @@ class Row(NamedTuple):
         originals: Sequence[bytes],
         compress: Callable[[bytes], bytes],
     ) -> Row:
-        """Pack records into a row. `compress` returns a zstd frame."""
+        """Pack records into a row. `compress` compresses bytes with zstd."""
         packed_heads = compress(Frame.of(heads).pack())
         packed_bodies = compress(Frame.of(bodies).pack())
         packed_originals = compress(Frame.of(originals).pack()) if any(originals) else None

@@ -47,7 +47,7 @@ _INSERT = "INSERT INTO log (position, count, total, checksum, heads, bodies, ori
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    """Open the file. `mode` is a mode of SQLite's URIs, such as `ro`. Raises `LogUnavailable`."""
+    """Open the file. `mode` is the `mode` parameter of an SQLite URI, such as `ro`. Raises `LogUnavailable`."""
     uri = f"{path.resolve().as_uri()}?mode={mode}"
     try:
         connection = sqlite3.connect(
@@ -60,7 +60,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def _has_table(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether the file has the log's table.
+    """Whether the file contains the log's table.
 
     Raises `DataDirectoryError` if another program or a newer version of tillstream wrote the file.
     """
@@ -118,7 +118,7 @@ class Appender:
             raise LogDamaged("open the log", self.path, "its table has lost its primary key")
 
     def insert(self, rows: Sequence[Row]) -> None:
-        """Make all rows durable, or none of them."""
+        """Append the rows in one transaction, and make them durable. If this fails, none of them is appended."""
         try:
             # The context manager commits, or rolls back after an error.
             with self.connection:
@@ -139,7 +139,7 @@ class Appender:
 class Segment:
     """Reads one file, whose positions are greater than `after`. Thread-safe.
 
-    No transaction stays open between calls.
+    No transaction stays open between calls, so an idle reader does not prevent the reset of the write-ahead log.
     """
 
     def __init__(self, path: Path, after: int) -> None:
@@ -170,7 +170,7 @@ class Segment:
         return rows
 
     def row_at(self, position: int) -> Row | None:
-        """Return the row at a position, or None. Unreadable blobs are empty."""
+        """Return the row at a position, or None if it is missing or unreadable. Unreadable blobs are empty."""
         with self._reading() as connection:
             return None if connection is None else look_up(connection, position)
 
@@ -205,7 +205,7 @@ class Segment:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
-        """Provide the connection, locked during the block. It is None until an appender has created the file."""
+        """Provide the connection, and lock it during the block. It is None until an appender has created the file."""
         with self._lock:
             if self._connection is None and self.path.exists():
                 self._open()
