@@ -21,8 +21,8 @@ ENTRY_POINT_GROUP = "tillstream.metrics"
 class Key:
     """A column by which a metric is grouped.
 
-    `expression` is SQL that uses columns of a source, and `type` is the SQL type of the key. Both must be valid in DuckDB,
-    PostgreSQL and Spark.
+    `expression` is SQL that uses columns of a source, and `type` is the SQL type of the key. Both must be valid in
+    DuckDB, PostgreSQL and Spark.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A table with a column for each key and measure, and a row for each combination of keys. The first key is `day`."""
+    """A table with a column per key and measure, and a row per combination of keys. The first key is `day`."""
 
     name: str
     help: str
