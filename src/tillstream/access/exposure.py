@@ -42,7 +42,7 @@ def check(directory: DataDirectory, settings: Settings, *, ingest: bool = True, 
     if not found or ports.is_loopback(settings.host):
         return ""
     if settings.insecure:
-        # With access = on, all requests are rejected while there are no keys and no password.
+        # If `access` is `on`, requests without credentials are rejected anyway, so only missing TLS is a danger.
         dangers = [missing.danger for missing in found if missing is TLS or settings.access != "on"]
         if not dangers:
             return ""
@@ -68,7 +68,7 @@ def _listed(parts: Sequence[str]) -> str:
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:
-    """Return a context for TLS 1.2 or newer with the configured certificate, or None if none is configured.
+    """Return a context for TLS 1.2 or newer with the configured certificate, or None without a certificate.
 
     Raises `AccessError` if a file is missing, unreadable or not PEM, or if key and certificate do not match.
     """
@@ -81,7 +81,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        # `load_cert_chain` does not name the file that it cannot open.
+        # Open the files first, because `load_cert_chain` does not name the file that it cannot open.
         for file in (certificate, key):
             Path(file).open("rb").close()
         context.load_cert_chain(certificate, key, password=_no_passphrase)

@@ -133,7 +133,7 @@ def read_keys(file: Path) -> Keys:
 
 @contextmanager
 def changing_keys(file: Path) -> Iterator[tuple[Keys, Callable[[Keys], None]]]:
-    """Lock the key file within the block. Yields its keys and a function that replaces them.
+    """A context manager that locks the key file. It yields the stored keys and a function that replaces them.
 
     Raises `AccessError`, or `DataDirectoryError` if another process holds the lock.
     """
@@ -163,6 +163,6 @@ class KeyRepository(WatchedFile[Keys]):
     def _reread(self, file: Path) -> Keys:
         keys = read_keys(file)
         if self._content.by_id and not keys.by_id:
-            # A lost file must not open the ports. No command empties the file, so it was lost.
+            # No command empties the file, so it was lost. A lost file must not disable access control.
             raise _unreadable(file, "the keys are gone", "restore it; to run without keys, restart without the file")
         return keys

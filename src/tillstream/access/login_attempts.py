@@ -31,7 +31,7 @@ class LoginAttempts:
         self._total = TokenBuckets(1 / TOTAL_PAUSE_S, TOTAL_BURST, 1)
 
     def wait_s(self, address: str) -> int:
-        """Return the seconds until the next attempt is allowed. If that is 0, count an attempt."""
+        """Return the seconds until an attempt is allowed. If it is allowed now, count the attempt and return 0."""
         now_s = self._clock.now_us() / 1_000_000
         network = _network(address)
         wait_s = max(self._by_address.wait_s(network, now_s, 1), self._total.wait_s(_TOTAL, now_s, 1))
@@ -48,7 +48,7 @@ class LoginAttempts:
 
 
 def _network(address: str) -> str:
-    """Return the address if it is IPv4, or its /64 network if it is IPv6. One customer usually has a whole /64."""
+    """Return the address if it is IPv4, or its /64 network if it is IPv6. All addresses of a /64 often have one owner."""
     try:
         parsed = ip_address(address)
     except ValueError:

@@ -58,7 +58,7 @@ def _digest(text: str, salt: str, cost: int, block: int, parallel: int) -> str:
 
 
 def read(file: Path) -> Password | None:
-    """Read the stored password. Return None if none is set. Raises `AccessError`."""
+    """Read the stored password. Return None if no password is set. Raises `AccessError`."""
     unreadable = partial(AccessError, "read the password in")
     return read_versioned(file, Password, VERSION, unreadable, "set the password again with `tillstream password set`")
 

@@ -28,7 +28,10 @@ logger = structlog.get_logger()
 
 
 class Session(Struct, frozen=True):
-    """A session. `password` is the salt of the password at login. A new password has a new salt and ends the session."""
+    """A session, which ends at `until_us` (microseconds since 1970).
+
+    `password` is the salt of the password at login. A new password has a new salt, so it ends the session.
+    """
 
     until_us: int
     password: str

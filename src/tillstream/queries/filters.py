@@ -171,7 +171,7 @@ def other_days_condition(calendar: Calendar, day: date) -> tuple[str, list[Any]]
     try:
         return condition, [*calendar.span(day), day, f"%/{SIMULATED}"]
     except OverflowError:
-        # The first and the last day of the calendar have no UTC time in some time zones.
+        # In some time zones, `date.min` and `date.max` cannot be converted to UTC.
         return "false", []
 
 
@@ -197,7 +197,7 @@ def quarantine_conditions(filters: Mapping[str, str]) -> Conditions:
 
 
 def format_cursor(row: Row) -> str:
-    """Return the cursor of the page after this row, which must have `received_at` and `place`."""
+    """Return the cursor of the page that follows a row. The row must contain `received_at` and `place`."""
     return f"{microseconds(row['received_at'])}-{row['place']}"
 
 
@@ -210,5 +210,5 @@ def parse_cursor(text: str) -> tuple[datetime, int]:
 
 
 def microseconds(instant: datetime) -> int:
-    """Convert a UTC time without a time zone to microseconds since the epoch."""
+    """Convert a naive UTC time to microseconds since the epoch."""
     return (instant - _EPOCH) // timedelta(microseconds=1)

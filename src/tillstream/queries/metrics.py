@@ -94,9 +94,10 @@ class MetricReader:
         ]
 
     def rows(self, name: str, filters: Mapping[str, str] | None = None) -> MetricRows:
-        """Return the rows of a metric on one day. `filters` contains values of its keys. The default day is today.
+        """Return the rows of a metric on one day. The default day is today. Raises `UnknownMetric` or `BadQuery`.
 
-        If `store` is a key, the column `store_name` follows it. Raises `UnknownMetric` or `BadQuery`.
+        `filters` selects rows by the values of keys, for example `{"store": "12"}`. If `store` is a key of the metric,
+        the column `store_name` follows the column `store`.
         """
         if name not in self._metrics:
             raise UnknownMetric(f"there is no metric {name!r}; there are {', '.join(self._metrics)}")
@@ -124,7 +125,7 @@ class MetricReader:
         return MetricRows(name, metric.help, key_values["day"].isoformat(), self._currency, list(columns), rows)
 
     def stores(self) -> list[Store]:
-        """Return the stores of the list in its order, followed by other stores with sales, sorted by id."""
+        """Return the listed stores in the order of the list, followed by other stores with sales, sorted by id."""
         listed = self._stores().by_id
         rows = self._database.query(f"SELECT DISTINCT store FROM {metric_table('sales_by_store')} ORDER BY store")
         others = [model.Store(row["store"]) for row in rows if row["store"] not in listed]
@@ -144,7 +145,7 @@ class MetricReader:
 
 
 def _columns(metric: Metric) -> dict[str, str]:
-    """Return the SQL expression of each column. `store_name` is selected as a store id, which `rows` replaces."""
+    """Return the SQL expression of each column. For `store_name`, it is the id, which `rows` replaces by the name."""
     columns = {}
     for key in metric.keys:
         columns[key.name] = key.name

@@ -28,10 +28,10 @@ FIELDS_LIMIT = 1_000
 """The maximum number of compared fields of one receipt."""
 
 REASONS_LIMIT = 100
-"""The maximum number of reasons in the totals. The oldest reasons are kept, so no counter disappears."""
+"""The maximum number of reasons in the totals. Newer reasons are counted together, so no counter ever disappears."""
 
 SOURCES_LIMIT = 30
-"""The maximum number of sources in the totals. The oldest sources are kept."""
+"""The maximum number of sources in the totals. Newer sources are counted together."""
 
 _COLUMNS = (
     "place, received_at, day, kind, source, key, reasons, reason, size_bytes, decision, settled_at, settled_key "
@@ -171,7 +171,7 @@ class QuarantineTotals(Struct, frozen=True):
 
 
 class QuarantineEntries:
-    """Reads quarantine entries from the database and their originals from the log. Also reads faults of the log."""
+    """Reads quarantine entries and the list of damaged records from the database, and originals from the log."""
 
     def __init__(self, database: Database, log: Log, calendar: Calendar, originals: Originals) -> None:
         self._database = database
@@ -217,7 +217,7 @@ class QuarantineEntries:
         )
 
     def counts(self, day: str | None = None) -> QuarantineCounts:
-        """Count the entries of one day of arrival by kind, reason and source, and the decisions of that day."""
+        """Count the entries that arrived on one day by kind, reason and source, and the decisions of that day."""
         arrived = requested_day(self._calendar, day)
         with self._database.snapshot() as reader:
             rows = reader.query("SELECT kind, reason, source, entries FROM set_aside WHERE day = ?", [arrived])
@@ -280,7 +280,7 @@ def _decisions(reader: Reader, where: str = "", values: Sequence[Any] = ()) -> d
 
 
 def _grouped(reader: Reader, column: str, limit: int, other: str) -> dict[str, int]:
-    """Count the entries by reason or source. All but the oldest `limit` values are counted as `other`."""
+    """Count the entries by reason or source. After the oldest `limit` values, all others are counted as `other`."""
     rows = reader.query(_TOTALS.format(name=column, limit=limit, other=other))
     return {row["name"]: row["entries"] for row in rows}
 
@@ -312,7 +312,7 @@ def _sums(rows: list[Row], column: str) -> list[tuple[str, int]]:
 
 
 def differences(first: bytes, second: bytes) -> list[ComparedField]:
-    """Compare the fields of two versions of a receipt. If a version lacks a field, its text is None."""
+    """Compare the fields of two versions of a receipt. A field that a version lacks is None in this version."""
     a, b = (
         {path: _text(value, kind) for path, value, kind in islice(fields(body, CONTENT_SCHEMA), FIELDS_LIMIT)}
         for body in (first, second)
@@ -328,7 +328,7 @@ def _shown(path: str, text: str | None) -> str | None:
 
 
 def _text(value: Any, kind: str) -> str:
-    """Return a value as text. Numbers are rounded as the engine rounds them for its comparison."""
+    """Return a value as text. Numbers are rounded as in the engine, which compares versions too."""
     if not kind.startswith("DECIMAL"):
         return str(value)
     try:

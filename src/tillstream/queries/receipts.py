@@ -319,7 +319,7 @@ class StoredReceipts:
         return {name: amount(value or Decimal(0), self._cent) for name, value in values.items()}
 
     def _unknown_rates(self, rates: str) -> str:
-        """Return the rates that are not in the settings. If the settings now contain all of them, return all."""
+        """Return the VAT rates that are not in the settings. If the settings now contain all, return all rates."""
         every = [rate for rate in rates.split(",") if rate[:1].isdecimal()]
         unknown = [rate for rate in every if Decimal(rate) not in self._rates] or every
         return ", ".join(unknown[:RATES_LIMIT])

@@ -74,7 +74,7 @@ class Originals:
         return redact(raw.decode(charset, "replace"), names)
 
     def _personal_names(self, head: list[str]) -> frozenset[str]:
-        """Return the personal fields of the format of a receipt. For other records, return those of all formats."""
+        """Return the personal fields of a receipt's format, or of all formats if the record is not a receipt."""
         name = head[_SOURCE].partition("/")[0] if len(head) > _SOURCE else ""
         if head[_KIND] != RECEIPT or name not in self._personal:
             return self._all
@@ -148,7 +148,7 @@ def redact(text: str, personal: Iterable[str] = PERSONAL) -> str:
 
 
 def _redact_anything(text: str, names: _PersonalNames) -> str:
-    """Mask the text after each personal name, up to where the value may end. The format of the text is unknown."""
+    """Mask personal data in a text of unknown format: the text after each personal name, up to the end of a value."""
     text = _redact_xml(_redact_json(text, names), names)
     parts, start = [], 0
     for found in names.word.finditer(text):
@@ -243,9 +243,10 @@ def _end_of_element(text: str, opened: re.Match[str], names: _PersonalNames) -> 
 
 
 def _redact_table(text: str, names: _PersonalNames) -> str:
-    """Mask the cells of personal columns, or all cells if there is no header. Return an empty text if there is no table.
+    """Mask the cells of personal columns, or all cells if there is no header. Return an empty text if it is no table.
 
-    If a row is longer or shorter than the header, its cells may be shifted, so more cells are masked.
+    If a row is longer or shorter than the header, its cells may be shifted. All cells that may belong to a personal
+    column, and all cells after these, are then masked.
     """
     header, _, _ = text.partition("\n")
     delimiter = max(_DELIMITERS, key=header.count)

@@ -32,5 +32,5 @@ def trimmed(number: Decimal, unit: Decimal) -> Amount:
 
 
 def zulu(instant: datetime) -> Instant:
-    """Format a UTC time in ISO 8601 with milliseconds. The time may have no time zone."""
+    """Format a UTC time, aware or naive, with milliseconds, for example `2026-11-30T12:00:00.000Z`."""
     return instant.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

@@ -24,7 +24,7 @@ from tillstream.receipt.model import UNALLOCATED
 COUNTERS = ("duplicates", "conflicts", "quarantined")
 
 TICKER_CATEGORIES = 1_000
-"""The maximum number of categories in the running totals. Those with the highest revenue are included."""
+"""The maximum number of categories in the running totals. The categories with the highest revenue are included."""
 
 
 class Percentiles(Struct, frozen=True):
@@ -106,7 +106,7 @@ class Summaries:
         self._cent = minor_unit(currency)
 
     def summary(self, day: str | None = None, reader: Reader | None = None) -> Summary:
-        """Return the key figures of a day. They are read from `reader`, or else from the last commit."""
+        """Return the key figures of a day. Without a `reader`, they are read from the last commit."""
         requested = requested_day(self._calendar, day)
         with self._database.snapshot() if reader is None else nullcontext(reader) as snapshot:
             return self._summary(snapshot, requested)
@@ -244,7 +244,7 @@ def receipts_per_minute(reader: Reader, day: date, now_us: int) -> int:
 
 
 def delay_percentiles(rows: Sequence[Row]) -> tuple[Percentiles, Percentiles]:
-    """Return the delay from ingest to the figures in ms, and the delay from the till to ingest in seconds.
+    """Return percentiles of the delays from ingest to the figures in ms, and from the till to ingest in seconds.
 
     The rows contain `ingest_bucket`, `till_bucket` and `receipts`.
     """

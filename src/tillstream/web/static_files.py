@@ -47,7 +47,7 @@ class StaticFolder:
 
 @cache
 def _load(path: Path, *, zipped: bool) -> tuple[bytes, dict[str, str]]:
-    """Return the body and the headers of a file. If `zipped`, compress bodies of suitable type and size with gzip."""
+    """Return the body and the headers of a file. If `zipped`, compress the body if its type and size allow it."""
     body = path.read_bytes()
     media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     # Unlike the time of the file, a hash of its content does not change when the same file is installed again.

@@ -26,7 +26,7 @@ CACHE_LIMIT = 128
 """The maximum number of cached values."""
 
 NEW = "new"
-"""The text for a change from zero to another figure."""
+"""The change from zero to another figure, which cannot be expressed in percent."""
 
 BREAKDOWNS = ("category", "product", "store")
 
@@ -70,9 +70,10 @@ class Sales:
 class Comparison:
     """The sales that are needed to compare the requested days with the earlier days.
 
-    If the periods have a cutoff, `previous` ends at the cutoff. `after_cutoff` contains the sales at and after the
-    cutoff of the requested days, which must be subtracted before the comparison. `receipts` is the number of receipts
-    of the whole chain on the full earlier days.
+    `previous` contains the sales of the earlier days. If the periods have a cutoff, these sales end at the cutoff. The
+    requested days must end at the same time of day, so `after_cutoff`, their sales at or after the cutoff, must be
+    subtracted before the comparison. `receipts` is the number of all receipts of the chain on the earlier days,
+    including receipts after the cutoff.
     """
 
     after_cutoff: Sales
@@ -85,9 +86,10 @@ class Comparison:
         return not self.receipts
 
     def change(self, now: Number | None, before: Number | None) -> Change | None:
-        """Return the change in percent with one decimal, rounded half-up.
+        """Return the change from `before` to `now` in percent, rounded to one decimal.
 
-        It is `new` if only `before` is zero or None. It is None if both are, or if the comparison is empty.
+        If only `before` is zero or None, return `new`. If both figures are zero or None, or if the comparison is empty,
+        return None.
         """
         if self.empty or (now is None and before is None):
             return None
@@ -128,7 +130,7 @@ class OverviewContext:
 
     @cached_property
     def comparison(self) -> Comparison:
-        """The comparison with the earlier days. Their sales are cached until receipts are added to these days."""
+        """The comparison with the earlier days. Earlier sales are cached until more receipts of these days arrive."""
         previous, to_date = self.periods.previous, self.periods.to_date
         receipts = version(self.reader, previous)
         return Comparison(
@@ -148,7 +150,7 @@ class OverviewContext:
         return Sales({name: value or 0 for name, value in totals.items()}, revenue_by)
 
     def cached(self, name: str, period: Period, version: int, compute: Callable[[], Value]) -> Value:
-        """Return the cached value `name` of the scope and the period. Compute it if the version is new."""
+        """Return the value `name` of the scope and the period. Compute it if this version of it is not cached."""
         return self.cache.get((name, self.scope.identity, period), version, compute)
 
     def rows(self, name: str, keys: Sequence[str], measures: Sequence[str], period: Period | None = None) -> list[Row]:
@@ -159,7 +161,10 @@ class OverviewContext:
         return amount(value or Decimal(0), self.cent)
 
     def revenue(self, value: Decimal | None, breakdown: str, key: str) -> tuple[Amount, Amount | None, Change | None]:
-        """Return the revenue of one category, product or store, its revenue on the earlier days, and the change."""
+        """Return the revenue of one category, product or store, its revenue on the earlier days, and the change.
+
+        `value` is the revenue on the requested days. `breakdown` and `key` select the item, such as `store` and `12`.
+        """
         comparison, zero = self.comparison, Decimal(0)
         now = (value or zero) - comparison.after_cutoff.revenue_by[breakdown].get(key, zero)
         before = comparison.previous.revenue_by[breakdown].get(key, zero)
@@ -167,6 +172,6 @@ class OverviewContext:
 
 
 def version(reader: Reader, period: Period) -> int:
-    """Return the number of receipts on the days of a period. Each receipt that is added to the days increases it."""
+    """Return the version of the data of a period: the number of its receipts, which increases with each new receipt."""
     sql = f"SELECT coalesce(sum(receipts), 0) AS receipts FROM {metric_table('sales')} WHERE day BETWEEN ? AND ?"
     return int(reader.query(sql, [period.first, period.last])[0]["receipts"])

@@ -47,8 +47,8 @@ class Overviews:
     def overview(self, query: Mapping[str, str] | None = None) -> Overview:
         """Return the overview that the parameters of a request select. Raises `BadQuery`.
 
-        `day`, or `from` and `to`, select the period. The default is today. `vs` is the first day of the comparison.
-        One of `region`, `store` (also with `till`), `category` and `product` selects a part of the chain.
+        `day`, or `from` and `to`, select the period. The default is today. `vs` is the first day to compare with. One
+        of `region`, `store` (also with `till`), `category` and `product` selects a part of the chain.
         """
         query = query or {}
         for name in query:
@@ -128,7 +128,7 @@ def _scope(context: OverviewContext) -> answers.Scope:
 def describe_scope(
     scope: Scope, stores: StoreList, title: str | None = None, category: str | None = None
 ) -> answers.Scope:
-    """Return the scope with its title and its parents. `title` and `category` describe a product."""
+    """Return the scope with its title and its parents. `title` and `category` are only provided for a product."""
     store = stores.get(scope.keys["store"]) if "store" in scope.keys else None
     parents = []
     if store is not None and store.region:
@@ -154,7 +154,8 @@ def describe_scope(
 def _counters(context: OverviewContext, totals: Mapping[str, Any]) -> Counters:
     """Count the receipts with anomalies, and the records that arrived on the requested days but did not become sales.
 
-    For a part of the chain, only anomalies are counted. `waiting` counts the quarantine entries without a decision.
+    For a part of the chain, only anomalies are counted, and for a category or a product, nothing is counted. `waiting`
+    is the number of quarantine entries without a decision.
     """
     anomalies = None if context.scope.source == "lines" else int(totals["anomalies"])
     if context.scope.kind != "chain":

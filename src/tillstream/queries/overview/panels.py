@@ -50,7 +50,10 @@ _UNITS: dict[Unit, timedelta] = {
 
 
 def sales_over_time(context: OverviewContext) -> answers.Pace:
-    """Return the sales by minute, hour or day, and the sales of the earlier days without a cutoff."""
+    """Return the sales per minute, hour or day on the requested days and on the earlier days.
+
+    The sales of the earlier days are complete, even if the last requested day is not over yet.
+    """
     requested, previous = context.periods.requested, context.periods.previous.full_days
     unit: Unit = "minute" if requested.days == 1 else "hour" if requested.days <= HOURLY_DAYS else "day"
     start, size = context.calendar.start(requested.first), _UNITS[unit]
@@ -88,9 +91,9 @@ def _course(context: OverviewContext, period: Period, unit: Unit) -> answers.Cou
 
 
 def categories(context: OverviewContext, rows: Sequence[Row]) -> list[answers.CategorySales]:
-    """Return the categories with the highest revenue. Some may have been sold only on the earlier days.
+    """Return the categories with the highest revenue. A category that was sold only earlier has a revenue of 0.
 
-    `rows` contains revenue and quantity by hour and category.
+    `rows` contains revenue and quantity by hour and category on the requested days.
     """
     previous = context.comparison.previous.revenue_by["category"]
     revenues: dict[str, Decimal] = dict.fromkeys(previous, Decimal(0))
@@ -160,14 +163,14 @@ def vat(context: OverviewContext) -> list[answers.VatRate]:
 
 
 def share(part: Decimal, total: Decimal) -> Amount | None:
-    """Return the part in percent with one decimal, rounded half-up. It is None if `total` is not positive."""
+    """Return `part` in percent of `total`, rounded to one decimal. Return None if `total` is not positive."""
     if total <= 0:
         return None
     return format(round_half_up(part * 100 / total, Decimal("0.1")), "f")
 
 
 def products(context: OverviewContext) -> answers.Products | None:
-    """Return the products with the highest revenue and those that lost the most revenue, or None for one product."""
+    """Return the products that sold best and the products that lost the most revenue, or None for a single product."""
     if context.scope.kind == "product":
         return None
     after_cutoff = context.comparison.after_cutoff.revenue_by["product"]
@@ -196,7 +199,10 @@ def products(context: OverviewContext) -> answers.Products | None:
 
 
 def _product_sales(context: OverviewContext, period: Period, only: Sequence[str] = ()) -> list[Row]:
-    """Return the sales and the description of each product in a period without its cutoff. `only` selects products."""
+    """Return the sales and the description of each product on all full days of a period.
+
+    If `only` contains products, return only these products.
+    """
     sql, values = context.sales.select("sales_by_product", period.full_days)
     where = f"WHERE product IN ({', '.join('?' * len(only))})" if only else ""
     return context.reader.query(
@@ -209,8 +215,9 @@ def _product_sales(context: OverviewContext, period: Period, only: Sequence[str]
 def stores(context: OverviewContext, sales: Mapping[str, Row]) -> answers.ShopRanking | None:
     """Return the stores with the best and the worst change, or None for a single store. No store is in both lists.
 
-    `sales` contains the `revenue` of each store on the requested days. New stores follow the best stores and are
-    sorted by revenue. A store that has not sold anything yet is one of the worst stores.
+    `sales` contains the `revenue` of each store on the requested days. A store without earlier sales has no change, so
+    it follows the best stores, sorted by revenue. A store that sold something only on the earlier days counts as one of
+    the worst stores.
     """
     if context.scope.kind in ("store", "till"):
         return None
@@ -268,7 +275,7 @@ def tills(context: OverviewContext) -> list[answers.TillSales] | None:
 
 
 def latest_receipts(context: OverviewContext) -> list[answers.LatestReceipt]:
-    """Return the receipts that arrived last, newest first. For a category or a product, each has a matching line."""
+    """Return the receipts of the scope that arrived last, newest first."""
     requested = context.periods.requested
     condition, values = context.scope.condition
     if context.scope.source == "lines":
@@ -295,9 +302,9 @@ def latest_receipts(context: OverviewContext) -> list[answers.LatestReceipt]:
 
 
 def _with_a_line(context: OverviewContext, condition: str, values: list[Any]) -> Select:
-    """Return a condition that selects the last receipts with a matching line from each partition of the log.
+    """Return a condition that selects, in each partition of the log, the latest receipts with a matching line.
 
-    Record ids ascend with time only within one partition.
+    Record ids ascend with time only within one partition, so the latest ids of each partition are selected.
     """
     days = [context.periods.requested.first, context.periods.requested.last]
     partitions = context.reader.query(
@@ -335,7 +342,7 @@ def line_text(description: str, quantity: Decimal) -> str:
 
 
 def summary_text(lines: list[str]) -> str:
-    """Join the first lines, and append the number of further lines."""
+    """Join the first lines and append the number of further lines, for example `Baguette, Milk ×2, Butter +4`."""
     more = len(lines) - LINES
     return ", ".join(lines[:LINES]) + (f" +{more}" if more > 0 else "")
 

@@ -29,13 +29,13 @@ _LINE_METRICS = _RECEIPT_METRICS | {
     }.items()
 }
 
-# The metric with the same keys and an hour.
+# For each metric, the metric that has the same keys and also the hour.
 _HOURLY_METRIC = {
     "sales_by_category": "sales_by_hour_and_category",
     "sales_by_product": "sales_by_product_and_hour",
     "sales_by_store": "sales_by_store_and_hour",
 }
-# The metric with the daily totals of each kind of scope.
+# For each kind of scope, the metric that contains its daily totals. There is none for a till.
 _TOTALS_METRIC = {
     "chain": "sales",
     "region": "sales_by_store",
@@ -48,10 +48,10 @@ _HOUR = timedelta(hours=1)
 
 
 class SalesSql:
-    """Builds SELECT statements for the sales of one scope. A row has `day`, the keys of a metric and its measures.
+    """Builds SELECT statements for the sales of one scope. Each row contains the keys of a metric and its measures.
 
-    Several rows may have the same keys, so the caller must sum the measures. The rows come from the table of the
-    metric if the keys of the metric can select the scope. Otherwise they are computed from stored receipts or lines.
+    Several rows may have the same keys, so the caller must sum the measures. Rows are read from metric tables if these
+    can select the scope and the period. Otherwise, rows are computed from stored receipts or lines, which is slower.
     """
 
     def __init__(self, scope: Scope, digits: int, calendar: Calendar) -> None:
@@ -82,7 +82,7 @@ class SalesSql:
         return _union(columns, [full_days, *last_day])
 
     def after_cutoff(self, name: str, period: Period) -> Select:
-        """Select the rows of the last day at and after the cutoff of a period."""
+        """Select the rows of a metric for the sales on the last day of a period, at or after its cutoff."""
         return self._compute(name, "day = ? AND sold_local >= ?", [period.last, period.cutoff])
 
     def by_minute(self, period: Period, since: datetime, until: datetime) -> Select:
@@ -95,11 +95,12 @@ class SalesSql:
         return self._compute(name, condition, values)
 
     def _last_day(self, name: str, day: date, cutoff: datetime) -> list[Select]:
-        """Select the sales of a day before the cutoff. A day of millions of receipts is too large to read every minute.
+        """Select the sales of a day until the cutoff, without reading all receipts of the day.
 
-        Complete hours come from the hourly metric. The hour of the cutoff and the time before the first complete hour
-        are computed from stored rows. The hourly metric has only the hour of the clock. It includes receipts whose
-        date is one day later, so the last statement subtracts them.
+        A day may have millions of receipts, so complete hours come from the hourly metric. Only the hour of the cutoff
+        and the time before the first complete hour are computed from stored rows. The hourly metric has no dates, so
+        it may include sales in the same hours on the next date, for example if the setting `day_start` was changed.
+        The last statement subtracts these sales.
         """
         start = self._calendar.start(day)
         begin = start.replace(minute=0) + _HOUR if start.minute else start
@@ -131,7 +132,7 @@ class SalesSql:
         return (_LINE_METRICS if self._scope.source == "lines" else _RECEIPT_METRICS)[name]
 
     def _table(self, name: str) -> str | None:
-        """Return the table of a metric, or None if the keys of the metric cannot select the scope."""
+        """Return the table that contains the metric for the scope, or None if no table contains it."""
         if name == "sales":
             total_metric = _TOTALS_METRIC.get(self._scope.kind)
             return total_metric and metric_table(total_metric)
@@ -141,7 +142,7 @@ class SalesSql:
 
 
 def total(select: Select, keys: Sequence[str], measures: Sequence[str]) -> Select:
-    """Sum the measures by these keys. Without keys, the result has one row."""
+    """Return a SELECT statement that sums the measures by the keys. Without keys, it selects one row."""
     sql, values = select
     sums = ", ".join(f"sum({measure}) AS {measure}" for measure in measures)
     by = f" GROUP BY {', '.join(keys)}" if keys else ""

@@ -26,7 +26,11 @@ Kind = Literal["chain", "region", "store", "till", "category", "product"]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The whole chain or one part of the chain. For a region, `stores` contains the sorted ids of its stores."""
+    """The whole chain, or one part of the chain such as a region or a store.
+
+    `keys` contains the request parameters that select the part, for example `{"store": "12", "till": "3"}`. For a
+    region, `stores` contains the sorted ids of its stores.
+    """
 
     kind: Kind = "chain"
     keys: Mapping[str, str] = field(default_factory=dict)
@@ -34,12 +38,12 @@ class Scope:
 
     @property
     def source(self) -> Source:
-        """The table with the sales: `lines` for a category or a product, otherwise `receipts`."""
+        """The table from which sales are computed: `lines` for a category or a product, otherwise `receipts`."""
         return "lines" if self.kind in ("category", "product") else "receipts"
 
     @property
     def condition(self) -> tuple[str, list[Any]]:
-        """A SQL condition that selects the stored rows of the scope, and its parameters."""
+        """A SQL condition that selects the stored rows of the scope, and the parameters of the condition."""
         if self.kind == "chain":
             return "true", []
         if self.kind == "region":
@@ -57,7 +61,7 @@ class Scope:
         return (self.kind, *self.keys.items(), *self.stores)
 
     def has(self, store: str) -> bool:
-        """Return whether the scope contains a store. A category or a product contains every store."""
+        """Return whether the scope covers a store. A category or a product covers every store."""
         if self.kind == "region":
             return store in self.stores
         return "store" not in self.keys or self.keys["store"] == store
@@ -87,8 +91,8 @@ def parse_scope(stores: StoreList, query: Mapping[str, str]) -> Scope:
 class Period:
     """Business days from `first` to `last`, both included.
 
-    With a `cutoff`, the sales of the last day at and after this time are excluded. The cutoff is a full minute in the
-    local time of the tills.
+    If `cutoff` is set, sales on the last day at or after this time are excluded. The cutoff is a local time of the
+    tills, without seconds.
     """
 
     first: date
@@ -106,7 +110,7 @@ class Period:
 
     @property
     def condition(self) -> tuple[str, list[Any]]:
-        """A SQL condition that selects the stored rows of the period, and its parameters."""
+        """A SQL condition that selects the stored rows of the period, and the parameters of the condition."""
         if self.cutoff is None:
             return "day BETWEEN ? AND ?", [self.first, self.last]
         return "day BETWEEN ? AND ? AND (day < ? OR sold_local < ?)", [self.first, self.last, self.last, self.cutoff]
@@ -114,10 +118,11 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Periods:
-    """The requested days, and the two periods that are compared.
+    """The requested days, and the two periods that are compared with each other.
 
-    If the last requested day is today, `to_date` has the current minute as its cutoff, and `previous` has the same
-    time on its own last day. Otherwise neither of these periods has a cutoff.
+    `to_date` contains the requested days, and `previous` contains the same number of other days. If the last requested
+    day is today, both periods end at the same time of day: the cutoff of `to_date` is the current minute, and the
+    cutoff of `previous` is the same time on the last day of `previous`. Otherwise, neither period has a cutoff.
     """
 
     requested: Period

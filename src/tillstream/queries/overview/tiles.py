@@ -25,7 +25,7 @@ TREND_MINUTES = 60
 MINUTE = timedelta(minutes=1)
 
 RECENT_DAYS = 14
-"""A store or a till that is not in the list of stores is known if it sold something within this number of days."""
+"""A till counts as known if it sold something within this number of days. Without a list of stores, so does a store."""
 
 Tills = dict[str, set[str]]
 """The ids of tills by the id of their store."""
@@ -34,7 +34,7 @@ Totals = Mapping[str, Any]
 """The total of each measure by its name."""
 
 _MONEY = ("revenue", "net", "tax", "refunds")
-# The dividend of each ratio. The divisor is the number of receipts.
+# For each ratio, the measure that is divided by the number of receipts.
 _RATIOS = {"average_ticket": "revenue", "items_per_ticket": "quantity"}
 
 
@@ -77,7 +77,7 @@ def _figure(name: str, totals: Totals) -> Number | None:
     if name in _RATIOS:
         return Fraction(totals[_RATIOS[name]]) / int(totals["receipts"]) if totals["receipts"] else None
     figure: Number = totals[name]
-    # The sum of refunds is negative, but more refunds are shown as growth.
+    # The sum of refunds is negative. It is negated, so that more refunds are shown as an increase.
     return -figure if name == "refunds" else figure
 
 
@@ -108,7 +108,7 @@ def _rate(context: OverviewContext) -> answers.RateTile:
 
 
 def _arrived(context: OverviewContext) -> int:
-    """Return `receipts_per_minute` of a part of the chain."""
+    """Return the number of receipts of a part of the chain that arrived in the last 60 seconds."""
     now = utc(context.now_us).replace(tzinfo=None)
     in_scope, values = context.scope.condition
     since, last = now - MINUTE, now.replace(microsecond=0) + timedelta(seconds=1)
@@ -134,7 +134,7 @@ def _reporting(context: OverviewContext, stores: Mapping[str, Row]) -> tuple[ans
 
 
 def _days_before(day: date, days: int) -> date:
-    """Subtract days from a day. The result is not before the first day of the calendar."""
+    """Subtract days from a day. The result is at least `date.min`."""
     return day - min(timedelta(days=days), day - date.min)
 
 
@@ -160,7 +160,7 @@ def _silent_stores(context: OverviewContext, stores: Mapping[str, Row]) -> int |
 
 
 def _is_silent(context: OverviewContext, store_id: str, last: datetime | None) -> bool:
-    """Return whether a store sold nothing for too long although it was open, in its local time."""
+    """Return whether a store sold nothing for `silent_shop_minutes`, although it was open or has no opening hours."""
     store = context.stores.get(store_id)
     now = context.calendar.local(context.now_us, zone_of(context.settings, store))
     since = now - timedelta(minutes=context.settings.silent_shop_minutes)

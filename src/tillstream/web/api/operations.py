@@ -25,7 +25,7 @@ from tillstream.web.api.routing import NO_QUERY, Api, Query, Refused, refusal
 from tillstream.web.live.feed import EVENT_STREAM, LiveFeed
 
 FULL_RETRY_S = "10"
-"""The time in seconds after which a viewer may try again if the live feed is full."""
+"""If the live feed is full, a viewer may try again after this number of seconds."""
 
 PREFIX = "tillstream_"
 """The prefix of the names of the Prometheus metrics."""
@@ -166,7 +166,7 @@ class _Metrics(Collector):
 
 
 def _quarantine(totals: QuarantineTotals) -> Iterator[Metric]:
-    """Yield the numbers of quarantine entries. The number of label values is limited, and no label value disappears."""
+    """Yield the metrics of the quarantine. The totals limit the number of label values and never drop a label value."""
     name = f"{PREFIX}quarantine"
     by_reason = CounterMetricFamily(f"{name}_by_reason", "quarantine entries by reason", labels=["path", "error"])
     for reason, entries in totals.reason.items():

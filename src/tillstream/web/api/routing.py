@@ -178,7 +178,7 @@ class Api:
     ) -> Callable[[Handler], Handler]:
         """Return a decorator that registers a handler. The name and docstring of the handler describe the operation.
 
-        - `query`: the query parameters; all others are rejected. None: all parameters are ignored.
+        - `query`: the query parameters; all others are rejected. If it is None, all parameters are ignored.
         - `path_types`: the types of the parameters in the path.
         - `request`: the type of the JSON request body.
         - `body`: the response body; by default, JSON of the return type of the handler.

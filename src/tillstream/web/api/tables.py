@@ -33,7 +33,7 @@ def tiles(overview: Overview) -> Iterable[Row]:
 
 
 def pace(overview: Overview) -> Iterable[Row]:
-    """Yield the sales of the requested days beside the sales of the earlier days.
+    """Yield a row for each unit of time, with the sales of the requested days and of the earlier days.
 
     `time` is the local time on the requested days.
     """
@@ -71,7 +71,7 @@ def _rows(panel: str) -> Callable[[Overview], Iterable[Row]]:
 
 
 def _lists(panel: str) -> Callable[[Overview], Iterable[Row]]:
-    """Return a function that joins the lists of a panel. Each row contains the name of its list."""
+    """Return a function that returns the rows of all lists of a panel. Each row names its list, for example `top`."""
     return lambda overview: [
         {"list": name, **row} for name, rows in to_builtins(getattr(overview, panel) or {}).items() for row in rows
     ]  # fmt: skip
@@ -92,7 +92,7 @@ PANELS: dict[str, tuple[tuple[str, ...], Callable[[Overview], Iterable[Row]]]] =
     "tills": (("till", "revenue", "receipts", "last"), _rows("tills")),
     "latest": (("sold", "store", "title", "till", "gross", "what", "anomalous", "key"), _rows("latest")),
 }
-"""The columns of the table of each panel, and a function that returns its rows."""
+"""For each panel, the columns of its CSV file and a function that returns the rows."""
 
 
 def csv_response(name: str, columns: Iterable[str], rows: Iterable[Row]) -> Response:

@@ -38,7 +38,7 @@ RETRY_MS = 1_000
 """The time after which a browser reconnects."""
 
 GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-"""The header of a gzip stream (RFC 1952) without name and time. Deflate blocks follow."""
+"""The header of a gzip stream (RFC 1952) without file name and time. Deflate blocks follow the header."""
 
 _HEADERS = (
     (b"content-type", f"{EVENT_STREAM}; charset=utf-8".encode()),
@@ -60,7 +60,7 @@ class Event:
 
     @classmethod
     def of(cls, id: int, name: str, data: bytes) -> Event:
-        """Encode an event. `data` is one line."""
+        """Encode an event. `data` must not contain line breaks."""
         text = b"id: %d\nevent: %s\ndata: %s\n\n" % (id, name.encode(), data)
         return cls(id, text, _deflate(text))
 
@@ -75,9 +75,9 @@ def preamble(retry_ms: int, *, gzip: bool) -> bytes:
 
 
 def _deflate(text: bytes) -> bytes:
-    """Compress the text to deflate blocks (RFC 1951) that end at a byte boundary. No block is marked as the last.
+    """Compress the text to deflate blocks (RFC 1951) that can be inserted into any stream.
 
-    The blocks do not refer to earlier data, so they can be part of any stream.
+    The blocks do not refer to earlier data and end at a byte boundary. No block is marked as the last of its stream.
     """
     compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     return compressor.compress(text) + compressor.flush(zlib.Z_SYNC_FLUSH)
@@ -119,12 +119,12 @@ class Viewer:
 class LiveFeed:
     """Sends the state that `read` returns as Server-Sent Events, at most one per `live_interval_ms`.
 
-    An event has the given name and contains the whole state. If the state is not available, the name is `trouble`,
-    and the event contains the reason. An event is sent after a commit, and at least every `HEARTBEAT_S`. The state
+    An event is called `name` and contains the whole state. If the state is not available, the event is called
+    `trouble` and contains the reason. An event is sent after a commit, and at least every `HEARTBEAT_S`. The state
     is not read while there are no viewers. A slow viewer gets only the latest event.
 
     The id of an event is its time in milliseconds since 1970, so it is greater than every earlier id, even after a
-    restart. A viewer gets the latest event immediately, unless its `Last-Event-ID` is the id of this event.
+    restart. A new viewer gets the latest event immediately, unless its `Last-Event-ID` is the id of this event.
     """
 
     def __init__(

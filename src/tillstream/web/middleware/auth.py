@@ -31,7 +31,7 @@ OPEN = frozenset({"/health/live", "/health/ready"})
 """The paths that need no authentication."""
 
 RECHECK_S = 2.0
-"""The time after which an open request, such as the live feed, is checked again. It ends if no longer allowed."""
+"""The interval at which an open request, such as the live feed, is checked. It ends if it is no longer allowed."""
 
 FORM_LIMIT_BYTES = 8_192
 COOKIE_LIMIT_CHARACTERS = 200
@@ -42,7 +42,7 @@ logger = structlog.get_logger()
 
 
 class Authenticator:
-    """Decides which requests are allowed. Without a password, all are allowed unless the settings require one."""
+    """Decides which requests are allowed. If no password is set or required, all requests are allowed."""
 
     def __init__(self, directory: DataDirectory, settings: Settings, clock: Clock, entropy: Entropy) -> None:
         """Raises `AccessError` if a file with credentials cannot be used."""
@@ -54,11 +54,11 @@ class Authenticator:
         self._attempts = LoginAttempts(clock)
         self._required = exposure.always_required(settings)
         self._any_host = settings.insecure
-        # Each check of a password occupies one processor, so checks run one after another.
+        # Checking a password keeps one CPU core busy, so passwords are checked one after another.
         self._checking = asyncio.Lock()
 
     async def refresh(self) -> None:
-        """Read changed passwords and keys. A thread reads them, because the files may be on a network drive."""
+        """Read the password and the keys again if their files have changed. A thread does this, as disks may be slow."""
         for repository in (self._passwords, self._keys):
             if repository.due:
                 await asyncio.to_thread(repository)
@@ -78,7 +78,7 @@ class Authenticator:
         return self._required or self._keys.latest.guard_ingest
 
     def allows(self, request: Request) -> bool:
-        """Return whether the request has valid credentials or needs none. A key for reading allows no POST."""
+        """Return whether the request has valid credentials or needs none. A key for reading does not allow POST."""
         if not self.is_required or self._has_session(request):
             return True
         if machine_token.is_token(_key(request), self._token):
@@ -88,8 +88,8 @@ class Authenticator:
     def has_foreign_host(self, request: Request) -> bool:
         """Return whether the `Host` of the request is a name that is not allowed.
 
-        Unless a password is required or the setting `insecure` is on, only names of this machine are allowed. Otherwise
-        a page of another site could read the dashboard through its own domain name (DNS rebinding).
+        If requests need no credentials, a page of another site could read the dashboard through its own domain name
+        (DNS rebinding). Only names of this machine are then allowed, unless the setting `insecure` is on.
         """
         host = request.headers.get("host", "")
         return not (self.is_required or self._any_host or ports.names_this_machine(host))
@@ -104,7 +104,7 @@ class Authenticator:
         return password is not None and bool(token) and self.sessions.is_active(token, password.salt)
 
     def wait_s(self, request: Request) -> int:
-        """Return the seconds until the client may try a password. If that is 0, count an attempt."""
+        """Return the seconds until the client may try a password. If it may try now, count the attempt and return 0."""
         return self._attempts.wait_s(self.proxies.client_address(request))
 
     async def log_in(self, request: Request, text: str) -> str:
@@ -146,7 +146,7 @@ class Authentication:
         await self._app(scope, self._while_allowed(request, receive), send)
 
     async def _respond(self, request: Request) -> Response | None:
-        """Return the response to a login, a logout or a request that is not allowed; None for all other requests."""
+        """Return the response to a login, a logout or a forbidden request. Return None for other requests."""
         path: str = request.scope["path"]
         if path == "/login":
             return await self._login(request)
@@ -233,7 +233,7 @@ def _session(request: Request) -> str:
 
 
 async def _form(request: Request) -> dict[str, str]:
-    """Return the fields of a form, or none if the form is truncated, too large, or has too many fields."""
+    """Return the fields of a form. If it is truncated, too large, or has too many fields, return no fields."""
     try:
         body = await request.body()
         text = body.decode("utf-8", "replace") if len(body) <= FORM_LIMIT_BYTES else ""
@@ -270,7 +270,7 @@ def login_page(request: Request, target: str, problem: str = "", status: int = 2
 
 
 def own_address(address: str) -> str:
-    """Return the address if it is a path of this server, else `/`. A login must not redirect to another site."""
+    """Return the address if it is a path of this server, otherwise `/`. A login must not redirect to another site."""
     own = address.startswith("/") and not address.startswith(("//", "/login", "/logout"))
     return address if own and address.isprintable() and "\\" not in address else "/"
 

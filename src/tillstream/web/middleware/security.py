@@ -48,7 +48,7 @@ class Proxies:
         return forwarded or (request.client.host if request.client else "")
 
     def is_encrypted(self, request: Request) -> bool:
-        """Return whether the client used HTTPS for this server or for a trusted proxy."""
+        """Return whether the client connected with HTTPS, to this server or to a trusted proxy."""
         return self._tls or (self._trusts(request) and _last(request, "x-forwarded-proto") == "https")
 
     def _trusts(self, request: Request) -> bool:
@@ -104,7 +104,8 @@ def _reject(scope: Scope) -> Response | None:
 def _is_trusted(headers: dict[bytes, bytes]) -> bool:
     """Return whether the request comes from a page of this server or from a program.
 
-    Pages of other sites cannot send JSON, because browsers first ask the server for permission (CORS).
+    A request without headers about its origin must contain JSON. Pages of other sites cannot send JSON, because
+    browsers first ask the server for permission (CORS), which this server does not give.
     """
     if headers.keys() & {b"sec-fetch-site", b"origin"}:
         return not is_cross_site(headers)

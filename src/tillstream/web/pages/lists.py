@@ -43,7 +43,7 @@ def _add_receipts(pages: Pages, queries: Queries) -> None:
         found = queries.receipt(page.request.path_params["key"])
         if found is None:
             return page.missing("page_receipt", "receipt_not_found")
-        # Line 0 contains the difference between the total and the lines. In most receipts it is zero.
+        # Line 0 contains the difference between the total and the lines. It is hidden if it is zero.
         lines = [line for line in found.lines if line.line or Decimal(line.gross)]
         return page.render("receipt.html", receipt=found, lines=lines)
 

@@ -17,7 +17,7 @@ from tillstream.web.pages.rendering import Page
 from tillstream.web.static_files import STATIC
 
 SCOPES = re.compile(r"/(?:regions|shops|categories|products)/[^/]+|/shops/[^/]+/tills/[^/]+")
-"""The paths that select a part of the chain, as `static/page/period.js` reads them. They all show the live page."""
+"""The paths of the live page for a part of the chain. `static/page/period.js` parses the same paths."""
 
 TILES = {
     "receipts": "receipts",
@@ -28,14 +28,14 @@ TILES = {
     "quantity": "quantity",
     "delay": "delay",
 }
-"""The message key of the title of each tile, by the id of its element. A part of the chain may have fewer tiles."""
+"""The message key of each tile's title, by the id of the tile's element. A part of the chain may have fewer tiles."""
 
 MODULES = tuple(f"/assets/page/{path.name}" for path in sorted((STATIC / "page").glob("*.js")))
 """The paths of all script modules. The page preloads them, so that the browser loads them in parallel."""
 
 
 class _Rest(StringConvertor):
-    """The rest of a path: not empty, and possibly with slashes."""
+    """Matches the rest of a path, which may contain slashes and is not empty."""
 
     regex = ".+"
 
@@ -44,14 +44,14 @@ register_url_convertor("rest", _Rest())
 
 
 def routes(queries: Queries, settings: Settings, *, keyed: bool, demo: bool) -> list[Route]:
-    """Return `/` and the paths of all parts of the chain. With `keyed`, the example command contains a key."""
+    """Return `/` and the paths of all parts of the chain. If `keyed`, the example command contains a key."""
 
     def live(request: Request) -> HTMLResponse:
         command = example_curl(queries, settings, keyed=keyed)
         return Page(request, "live", demo).render("live.html", command=command, tiles=TILES, modules=MODULES)
 
     def scope(request: Request) -> HTMLResponse:
-        # In the decoded path, an encoded slash of an id looks like a separator.
+        # Use the raw path, because in the decoded path an encoded slash in an id looks like a separator.
         path = request.scope.get("raw_path", b"").decode("latin-1").split("?")[0]
         if not SCOPES.fullmatch(path):
             raise HTTPException(404)
@@ -62,7 +62,7 @@ def routes(queries: Queries, settings: Settings, *, keyed: bool, demo: bool) -> 
 
 
 def example_curl(queries: Queries, settings: Settings, *, keyed: bool = False) -> str:
-    """Return a command that posts a receipt with the current time. With `keyed`, it contains a key."""
+    """Return a command that posts a receipt with the current time. If `keyed`, the command contains a key."""
     receipt = {
         "cashReceiptID": "1",
         "storeID": "1",

@@ -75,7 +75,7 @@ def forms(service: LocalQuarantineService, *, demo: bool) -> list[Route]:
 
 
 def _outcomes(page: Page, resolve: Callable[[], Iterable[Outcome]]) -> HTMLResponse:
-    """Return the page with all outcomes. After an error, it contains the error and the outcomes before it."""
+    """Return the page with all outcomes. If an error occurs, the page contains the error and the earlier outcomes."""
     found: list[Outcome] = []
     problem = ""
     try:

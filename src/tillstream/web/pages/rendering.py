@@ -23,7 +23,7 @@ from tillstream.web.i18n import Localizer, language_of, localizer
 TEMPLATES = Path(__file__).parent / "templates"
 
 EVIDENCE_AMOUNTS = frozenset({"lines", "total", "net", "tax", "paid"})
-"""The names of the values of an anomaly that are amounts of money."""
+"""The names of evidence values that are amounts of money."""
 
 SECTIONS = {
     "today": ("/", "today"),
@@ -42,7 +42,7 @@ NAMED_FIELDS = frozenset({"day", "store", "till", "receipt", "arrived", "categor
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A request for a page. `section` is the current section. `demo` marks the data on the page as invented."""
+    """A request for a page. `section` is the current section. If `demo`, the page says that its data is invented."""
 
     request: Request
     section: str
@@ -105,7 +105,7 @@ class Pages:
 
 @cache
 def environment(language: str) -> Environment:
-    """Return the environment of all templates in one language."""
+    """Return the Jinja environment for all templates in one language."""
     local = localizer(language)
     return html.environment(
         TEMPLATES,
@@ -130,7 +130,7 @@ def address(path: str, query: Mapping[str, str]) -> str:
 
 
 def _formatted(local: Localizer, values: Mapping[str, Any], currency: str = "") -> dict[str, str]:
-    """Format the values of a message. With a `currency`, amounts of an anomaly are formatted as money."""
+    """Format the values of a message. With a `currency`, evidence values that are amounts are formatted as money."""
 
     def formatted(name: str, value: Any) -> str:
         if currency and name in EVIDENCE_AMOUNTS:
