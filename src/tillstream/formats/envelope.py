@@ -53,7 +53,8 @@ class EnvelopeDecoder(Decoder):
         return _HEAD.match(text_of(head)) is not None
 
     def decode(self, source: BinaryIO) -> Iterator[Decoded]:
-        # The receipt and its original may each reach the size limit, and base64 makes the original a third larger.
+        # The receipt and its original may each reach the size limit, and base64 makes the original a third larger, so
+        # three times the limit is enough.
         for number, line in lines(source, 3 * self.settings.receipt_limit_bytes):
             if isinstance(line, Unreadable):
                 yield line

@@ -118,8 +118,8 @@ class XmlRecordReader:
         self._open: list[_OpenElement] = []
         self._record_number = 0
         self._tags_between_records = 0
-        # A record without an end was searched up to this offset. Before it, a record tag inside another record counts
-        # as the next record. Searching the same bytes again from each record would take quadratic time.
+        # The end of an earlier record was not found before this offset. A record tag before it therefore counts as the
+        # next record, even inside a record. Searching the same bytes for every record would take quadratic time.
         self._no_nesting_until = 0
         self._missing_section_ends: set[bytes] = set()
 
@@ -169,7 +169,7 @@ class XmlRecordReader:
         return name.decode(self._encoding, "replace")
 
     def _read_more(self) -> bool:
-        """Append more bytes to the window and drop the bytes before the position. Return False if there are none."""
+        """Append more bytes to the window and drop those before the position. Return False if the document ended."""
         if self._ended:
             return False
         more = read_up_to(WINDOW_BYTES, self._source)

@@ -39,7 +39,7 @@ class Connection(RequestReader, asyncio.Protocol):
 
     def __init__(self, connections: Connections) -> None:
         super().__init__(connections)
-        # The address and port of the client; None if it disconnected early.
+        # The address and port of the client; None if it disconnected before they were read.
         self.client: tuple[str, int] | None = None
         self._transport: asyncio.Transport | None = None
         self._answering = self._chunked = self._without_body = False
@@ -54,7 +54,7 @@ class Connection(RequestReader, asyncio.Protocol):
 
     @property
     def address(self) -> str:
-        """The IP address of the client. It is empty if the client disconnected early."""
+        """The IP address of the client. It is empty if the client disconnected before it was read."""
         return self.client[0] if self.client else ""
 
     # -- callbacks of the transport

@@ -44,7 +44,7 @@ class Application(Protocol):
     def reject(self, headers: Headers) -> Response | None:
         """Return a response that rejects a request because of its head, or None to accept its body.
 
-        This is asked for large and chunked bodies, and if the client waits for 100 (Continue).
+        The server asks this for large and chunked bodies, and if the client waits for 100 (Continue).
         """
 
 

@@ -126,7 +126,7 @@ class Sale:
             self._add_change(change, kind)
 
     def _add_change(self, change: Element, kind: str) -> None:
-        """Add the change that the customer gets back as negative payments.
+        """Add a negative payment for each amount of change that the customer gets back.
 
         A `TenderChange` element may contain other `TenderChange` elements.
         """
