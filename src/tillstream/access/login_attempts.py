@@ -48,7 +48,7 @@ class LoginAttempts:
 
 
 def _network(address: str) -> str:
-    """Return the address if it is IPv4, or its /64 network if it is IPv6. All addresses of a /64 often have one owner."""
+    """Return the address if it is IPv4, or its /64 network if it is IPv6. The addresses of a /64 often have one owner."""
     try:
         parsed = ip_address(address)
     except ValueError:

@@ -328,7 +328,7 @@ def _shown(path: str, text: str | None) -> str | None:
 
 
 def _text(value: Any, kind: str) -> str:
-    """Return a value as text. Numbers are rounded as in the engine, which compares versions too."""
+    """Return a value as text. Numbers are rounded in the same way as when the engine compares versions."""
     if not kind.startswith("DECIMAL"):
         return str(value)
     try:

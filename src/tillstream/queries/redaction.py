@@ -74,7 +74,7 @@ class Originals:
         return redact(raw.decode(charset, "replace"), names)
 
     def _personal_names(self, head: list[str]) -> frozenset[str]:
-        """Return the personal fields of a receipt's format, or of all formats if the record is not a receipt."""
+        """Return the personal fields of a receipt's format, or of all formats if the format is unknown."""
         name = head[_SOURCE].partition("/")[0] if len(head) > _SOURCE else ""
         if head[_KIND] != RECEIPT or name not in self._personal:
             return self._all

@@ -49,7 +49,7 @@ class Localizer:
         return NO_VALUE if amount is None else _money(self.locale, amount, currency, exact=False)
 
     def price(self, amount: str, currency: str) -> str:
-        """Format a decimal string as an amount with all its decimals. Unit prices may have more than the currency."""
+        """Format a decimal string as an amount with all its decimals. Unit prices may be more precise than the currency."""
         return _money(self.locale, amount, currency, exact=True)
 
     def count(self, number: int) -> str:

@@ -172,6 +172,6 @@ class OverviewContext:
 
 
 def version(reader: Reader, period: Period) -> int:
-    """Return the version of the data of a period: the number of its receipts, which increases with each new receipt."""
+    """Return the number of receipts in a period. Each new receipt increases it, so it identifies a version of the data."""
     sql = f"SELECT coalesce(sum(receipts), 0) AS receipts FROM {metric_table('sales')} WHERE day BETWEEN ? AND ?"
     return int(reader.query(sql, [period.first, period.last])[0]["receipts"])

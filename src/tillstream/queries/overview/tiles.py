@@ -25,7 +25,10 @@ TREND_MINUTES = 60
 MINUTE = timedelta(minutes=1)
 
 RECENT_DAYS = 14
-"""A till counts as known if it sold something within this number of days. Without a list of stores, so does a store."""
+"""A till counts as known if it sold something within this number of days.
+
+The same applies to a store if there is no list of stores.
+"""
 
 Tills = dict[str, set[str]]
 """The ids of tills by the id of their store."""

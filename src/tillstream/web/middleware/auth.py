@@ -58,7 +58,7 @@ class Authenticator:
         self._checking = asyncio.Lock()
 
     async def refresh(self) -> None:
-        """Read the password and the keys again if their files have changed. A thread does this, as disks may be slow."""
+        """Read the password and the keys again if their files have changed. Use a thread, because disks may be slow."""
         for repository in (self._passwords, self._keys):
             if repository.due:
                 await asyncio.to_thread(repository)
