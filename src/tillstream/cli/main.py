@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 OPERATIONAL_ERROR = 2
 UNAVAILABLE = 3
-"""Exit code if the log or the database is unavailable. A supervisor can start the process again."""
+"""Exit code if the log or the database is unavailable. Unlike after exit code 2, a restart may help."""
 
 DIFFERENCES = 1
 """Exit code of `check` if figures differ."""
@@ -131,7 +131,7 @@ def inbox(folder: str | None, to: str, key: str, supervised: bool, **options: An
 
 
 def _run_role(name: str, role: Callable[..., None], options: dict[str, Any], *, supervised: bool) -> None:
-    """Run a role. A supervised role gets its settings from the supervisor, any other role from the command's options."""
+    """Run a role. Its settings come from the supervisor if it has one, or else from the command's options."""
     from tillstream.runtime.supervisor import ready_line, receive_settings
 
     role_settings = receive_settings() if supervised else resolve(options)[0]

@@ -80,7 +80,7 @@ def _setting_option(name: str, *, hidden: bool) -> Callable[[Command], Command]:
 
 
 def resolve(options: dict[str, Any]) -> tuple[Settings, dict[str, str]]:
-    """Remove the settings and `config` from a command's options. Return the resulting settings and their origins.
+    """Remove the settings and `config` from a command's options. Return the settings and their origins, as `load` does.
 
     Raises `SettingsError`.
     """
@@ -110,7 +110,7 @@ def print_json(value: Any) -> None:
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:
-    """Print a table to standard output. Brackets in cells are printed unchanged."""
+    """Print a table to standard output. Brackets in cells are not treated as markup."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -122,7 +122,7 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], title: st
 
 
 class Update(Protocol):
-    """A function that updates a progress bar. An unknown `total` is None. `description` replaces the bar's title."""
+    """A function that updates a progress bar. `total` is None if unknown. `description` replaces the bar's title."""
 
     def __call__(self, done: int, total: int | None, description: str = "") -> None: ...
 
@@ -131,7 +131,7 @@ class Update(Protocol):
 def progress_bar(title: str, *, lines: bool = False, quiet: bool = False) -> Iterator[Update]:
     """Show a progress bar on standard error, unless `quiet` is true. Yields the function that updates it.
 
-    If standard error is not a terminal, there is no bar. If `lines` is true, a line is then printed for each 10 %.
+    If standard error is not a terminal, there is no bar. If `lines` is true, it is replaced by a line for each 10%.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn

@@ -24,14 +24,14 @@ VERSION = 1
 """Version of the directory's layout and of its log."""
 
 LOCK_WAIT_S = 2.0
-"""Maximum wait for a lock. If `tillstream up` is killed, its other processes release their locks within this time."""
+"""Maximum wait for a lock. If `tillstream up` is killed, its child processes release their locks within this time."""
 
 FORMAT_FILE = "format.json"
 
 MIGRATIONS: dict[int, Callable[[Path], None]] = {}
-"""Migration steps by version of the directory. A step migrates the directory to the next version.
+"""The migration step for each version. It migrates a directory of this version to the next version.
 
-The version in the format file changes after the step. An interrupted step runs again from its start.
+The format file gets the next version only after the step, so an interrupted step runs again from its start.
 """
 
 
@@ -71,7 +71,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A descriptor that returns the path of a file in the directory."""
+    """An attribute of `DataDirectory` whose value is the path of a file in the directory."""
 
     name: str
 
@@ -104,7 +104,7 @@ class DataDirectory:
     """The active alerts that were posted to the webhook."""
 
     decisions = _File("decisions.ndjson")
-    """The decisions about quarantine entries. It exists after the first decision."""
+    """The decisions about quarantine entries. The file exists after the first decision."""
 
     keys = _File("keys.json")
     """The API keys, unless the setting `keys_file` names another file."""

@@ -23,7 +23,7 @@ Content = TypeVar("Content")
 Versioned = TypeVar("Versioned", bound=msgspec.Struct)
 
 Refuse = Callable[[Path, object, str], OperationalError]
-"""A function that creates the error for an unusable file from the file's path, the cause and a hint."""
+"""A function that takes the path of an unusable file, the cause and a hint, and returns the error to raise."""
 
 logger = structlog.get_logger()
 
@@ -31,8 +31,8 @@ logger = structlog.get_logger()
 def replace_file(path: Path, content: bytes, *, secret: bool = False) -> None:
     """Replace a file atomically and durably. After a crash, the file has either the old or the new content.
 
-    If `secret` is true, only its owner can read a new file, and an existing file keeps its permissions for owner and
-    group. If root writes a secret file, the owner of the existing file or of the directory owns it.
+    If `secret` is true, a new file is readable only by its owner. An existing file keeps its permissions for owner and
+    group. If root replaces a secret file, the file keeps its owner. If root creates one, it gets the directory's owner.
     """
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
@@ -50,7 +50,7 @@ def _keep_owner(descriptor: int, path: Path) -> None:
     if path.exists():
         os.fchmod(descriptor, path.stat().st_mode & 0o660)
     if os.geteuid() == 0:
-        # If root writes the file, a service may still have to read it as another user.
+        # A service that runs as another user may have to read the file.
         owner = (path if path.exists() else path.parent).stat()
         os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
@@ -92,8 +92,8 @@ def read_versioned(file: Path, kind: type[Versioned], newest: int, refuse: Refus
 class WatchedFile(Generic[Content]):
     """A callable that returns the current content of a file. Thread-safe.
 
-    A call checks the file at most once a second, and reads it after a change. If reading fails, the error is logged
-    once and the last content is kept.
+    A call checks the file at most once a second, and reads it only if it has changed. If reading fails, the error is
+    logged once and the last content is kept.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class WatchedFile(Generic[Content]):
         name: str,
         counts: Callable[[Content], Mapping[str, int]],
     ) -> None:
-        """`content` is the content before the first check. Log events contain `name` and the result of `counts`."""
+        """`content` is returned until the file is first read. Log events contain `name` and the result of `counts`."""
         self._file = file
         self._clock = clock
         self._read = read
@@ -148,7 +148,7 @@ class WatchedFile(Generic[Content]):
             status = (error.errno or 0,)
         if status == self._status:
             return
-        # The status was read before the content. The next check therefore notices a replacement between both reads.
+        # The status was read before the content. The next check therefore notices a change between the two.
         self._status = status
         try:
             self._content = self._read(self._file)

@@ -15,7 +15,7 @@ _PORT = re.compile(r":[0-9]*$")
 
 
 def listen(host: str, port: int, flag: str, backlog: int = 1) -> socket.socket:
-    """Open a listening socket. Port 0 stands for any free port. `flag` is the command-line option of the port.
+    """Open a listening socket. Port 0 stands for any free port. Errors suggest the option `flag`.
 
     Raises `PortTaken` if another program listens on the port, and `OperationalError` for any other failure.
     """
@@ -27,7 +27,7 @@ def listen(host: str, port: int, flag: str, backlog: int = 1) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             hint = f"stop it, or choose another port with {flag}"
             raise PortTaken("listen on", target, "another program already listens there", hint) from error
-        # The strerror of `create_server` repeats the address, and an error of `getaddrinfo` has a negative errno.
+        # `create_server` adds the address to strerror, so look up the errno. It is negative if `getaddrinfo` fails.
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
         raise OperationalError("listen on", target, reason, f"choose another address with --host and {flag}") from error
 
@@ -56,7 +56,7 @@ def address(host: str, port: int, *, tls: bool = False) -> str:
 def names_this_machine(host_header: str) -> bool:
     """Return whether a `Host` header is empty, an IP address, `localhost` or a name that ends in `.localhost`.
 
-    A page that attacks with DNS rebinding cannot send such a header, because its header contains its own domain.
+    This protects against DNS rebinding: a request from an attacker's page names the attacker's domain instead.
     """
     host = _PORT.sub("", host_header).strip("[]").lower()
     try:

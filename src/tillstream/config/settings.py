@@ -135,7 +135,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def silent_shop_minutes(self) -> int:
         """The time without a receipt after which an open store counts as silent.
 
-        If the alert `silent_shop` is off, this is the default of its setting.
+        It is the setting `alert_silent_shop_minutes`, or the default of this setting if the alert is off.
         """
         silent_minutes: int = self.alert_silent_shop_minutes or default("alert_silent_shop_minutes")
         return silent_minutes
@@ -195,7 +195,7 @@ def load(
     """Return the settings, and the origin of each value that is not a default.
 
     If `file` is None, the environment variable `TILLSTREAM_CONFIG` can name the TOML file. An option with the value
-    None is not set. Raises `SettingsError`.
+    None counts as not set. Raises `SettingsError`.
     """
     if file is None and environment.get(CONFIG_VARIABLE):
         file = Path(environment[CONFIG_VARIABLE])

@@ -135,7 +135,7 @@ Site = tuple[str, str, str]
 
 
 def store_list(chain: Chain) -> StoreList:
-    """Return the list of stores. Their names are unique. In a larger chain, these stores have the same names."""
+    """Return the list of stores. Their names are unique, and stay the same if the chain has more stores."""
     tills = Counter(till.store for till in chain.tills)
     in_city = {till.store: till.city for till in chain.tills}
     cities, towns = _sites(_quarters()), _sites([(town, town, region) for town, region in TOWNS])

@@ -28,7 +28,7 @@ LAST_HOUR = 18
 
 
 class Day(Enum):
-    """A kind of day. Each kind has its own demand."""
+    """A day type. Demand differs between weekdays, Saturdays and Sundays."""
 
     WEEKDAY = 0
     SATURDAY = 1
@@ -36,18 +36,18 @@ class Day(Enum):
 
     @classmethod
     def of(cls, weekday: int) -> Day:
-        """Return the kind of day of a weekday. Monday is 0."""
+        """Return the day type of a weekday. Monday is 0."""
         return cls(max(0, weekday - 4))
 
 
 @dataclass(frozen=True)
 class DemandProfile:
-    """The demand for a product, as factors of its popularity: by hour from 7 to 18, and by kind of day."""
+    """How the demand for a product varies. It has a factor for each hour from 7 to 18, and one for each day type."""
 
     hours: tuple[float, ...]
     days: tuple[float, float, float]
     quantities: tuple[float, ...]
-    """The weights of buying 1, 2, 3, … pieces."""
+    """The relative probabilities of buying 1, 2, 3, … pieces."""
 
 
 BREAD = DemandProfile((1, 1, 1, 1, 1.1, 1.1, 0.8, 0.8, 0.8, 1.1, 1.3, 1.4), (1, 1, 0.95), (61, 29, 6, 3, 0.5, 0.5))
@@ -68,8 +68,8 @@ class Product:
     """A product. VAT rates are in per mille.
 
     `price` is in cents with VAT, for a piece or a kilogram. `popularity` is the weight of the product in a random
-    choice, before the factors of `demand_profile`. `vat_on_site` is the VAT rate if the customer eats in the shop. If
-    it is 0, `vat` applies.
+    choice, before it is multiplied by the factors of `demand_profile`. `vat_on_site` is the VAT rate if the customer
+    eats in the shop, or 0 if `vat` applies there too.
     """
 
     code: str

@@ -1,6 +1,8 @@
 """A receipt: its lines and payments in integer cents, and its canonical JSON.
 
-The JSON of a basket or a till can be used for many receipts. Amounts have the same form as on real receipts: `5.96`,
+A receipt is assembled from parts that are already JSON, so a part can be used in many receipts.
+
+Amounts have the same form as on real receipts: `5.96`,
 `0.3`, `2.0`. A few receipts have amounts with the rounding errors of binary floats: `3.3600000000000003`.
 """
 
@@ -30,7 +32,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Basket:
-    """The lines and payments of a receipt. Each settlement is a payment mechanism and an amount."""
+    """The lines and payments of a receipt. Each settlement is a payment method and an amount in cents."""
 
     lines: tuple[Line, ...]
     settlements: tuple[tuple[str, int], ...]
@@ -76,7 +78,7 @@ def _encode_line(number: int, line: Line, amount: Callable[[int], str]) -> str:
 
 
 def encode_till(till: Till) -> bytes:
-    """Return the part of a receipt's JSON after the number: the ids of the store, the till and the cashier."""
+    """Return the part of a receipt's JSON after the receipt number: the ids of the store, the till and the cashier."""
     return f'", "storeID": "{till.store}", "terminalID": "{till.terminal}", "agentID": "{till.agent}", '.encode()
 
 

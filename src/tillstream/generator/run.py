@@ -28,13 +28,13 @@ DRAIN_S = 5.0
 """The maximum time to wait for the remaining responses after an interruption."""
 
 BACKLOG_LIMIT = 10_000
-"""The number of requests waiting for a connection at which a paced phase pauses."""
+"""While this many requests wait for a connection, a paced phase creates no more receipts."""
 
 LATE_S = 1.0
-"""A paced phase may exceed its duration by this time, to create receipts that are late."""
+"""If a paced phase is behind schedule at the end of its duration, it has this extra time to catch up."""
 
 RECEIPTS_PER_TICK = 64
-"""The number of receipts that a paced phase creates, even if it is late, before it lets other tasks run."""
+"""After this number of receipts, a paced phase lets other tasks run, even if it is behind schedule."""
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -55,7 +55,7 @@ class Report(Struct, frozen=True, kw_only=True):
     """The status and the body of the first refusal."""
 
     trouble: str = ""
-    """The last problem while a request was sent."""
+    """The last problem with sending a request."""
 
     @property
     def clean(self) -> bool:
@@ -177,7 +177,7 @@ class _PhaseRun:
         return Request(self._head, b"\n".join(texts), len(texts), time.perf_counter_ns())
 
     def _requests(self) -> Iterator[Request]:
-        """Yield the requests of the phase. Each is created only when the sender asks for it, as a connection is free."""
+        """Yield the requests of the phase. Each is created only when the sender has a free connection for it."""
         texts = (self._phase.receipt_at(local_s) for _, local_s in self._phase.moments)
         while batch := list(islice(texts, self._phase.batch)):
             yield self._request(batch)
@@ -199,7 +199,7 @@ class _PhaseRun:
             self._sender.submit(self._request(texts))
 
     async def _wait_until(self, due_s: float, number: int) -> bool:
-        """Wait until `due_s` and until the queue is not full. Return False if the run was stopped."""
+        """Wait until the time is `due_s` and the queue has room. Return False if the run was stopped."""
         while (wait_s := due_s - self._elapsed_s()) > 0 or len(self._sender.waiting) >= BACKLOG_LIMIT:
             self._tick()
             if self._stop.is_set():
@@ -212,7 +212,7 @@ class _PhaseRun:
 
     async def _drain(self) -> None:
         """Wait for the responses to all requests. After an interruption, wait at most `DRAIN_S`."""
-        # At the end of its duration, a paced phase still sends the waiting requests.
+        # A paced phase has already stopped creating receipts at its time limit. Its waiting requests are still sent.
         limit_s = math.inf if self._phase.paced else self._phase.duration_s
         stopped_s = math.inf
         while not await self._sender.drained(TICK_S):

@@ -26,7 +26,7 @@ CASH = "Especes"
 VOUCHER = "Titre restaurant"
 
 LINE_COUNTS = (67, 21, 8, 2.6, 0.9, 0.3, 0.2)
-"""The weights of buying 1, 2, 3, … products, without products that are added later, such as a drink."""
+"""The relative probabilities of buying 1, 2, 3, … products, before extras such as a drink are added."""
 
 PAIR_SHARE = 0.45
 SLICING_SHARE = 0.70
@@ -47,19 +47,19 @@ VOUCHER_CENTS = 800
 LOYAL_SHARE = 0.2
 CUSTOMERS = 250_000
 POOL_BASKETS = 512
-"""The number of baskets in the pool for each hour and kind of day."""
+"""The number of baskets in the pool for each hour and day type."""
 
 DAY_S = 86_400
 
 Sampler = Callable[[Chain, Random, int], tuple[Day, int, int]]
-"""Chooses a kind of day, an hour and the index of a till for a local time in seconds since 1970."""
+"""Chooses the day type, the hour and the index of the till for a receipt. The int is its local time in seconds."""
 
 _SLOTS = [(Day.of(weekday), hour) for weekday in range(7) for hour in range(FIRST_HOUR, LAST_HOUR + 1)]
 _SLOT_WEIGHTS = list(accumulate(day_weight * hour_weight for day_weight in WEEK for hour_weight in TOWN_HOURS))
 
 
 def sell(random: Random, day: Day, hour: int) -> Basket:
-    """Return a random basket for an hour from 7 to 18 and a kind of day."""
+    """Return a random basket for a day type and an hour from 7 to 18."""
     on_site = random.random() < ON_SITE_SHARE
     lines: list[Line] = []
     for product in _choose_products(random, day, hour):
@@ -94,7 +94,7 @@ def _choose_quantity(random: Random, product: Product) -> int:
 
 
 def _choose_count(random: Random, weights: Sequence[float]) -> int:
-    """Return 1, 2, 3, … at random. `weights` has the weight of each number, beginning with 1."""
+    """Return 1, 2, 3, … at random. `weights` contains the weight of each number, starting with 1."""
     return random.choices(range(1, len(weights) + 1), weights)[0]
 
 
@@ -105,7 +105,7 @@ def _line(product: Product, quantity: int, on_site: bool) -> Line:
 
 
 def _pay(random: Random, total: int, hour: int) -> tuple[tuple[str, int], ...]:
-    """Return payments that add up to the total. A payment is a mechanism and an amount."""
+    """Return payments that add up to the total. A payment is a method and an amount."""
     other = CARD if random.random() < CARD_SHARE else CASH
     if random.random() < VOUCHER_SHARE[hour in LUNCH_HOURS]:
         if total > VOUCHER_CENTS:
@@ -133,13 +133,17 @@ def sample_week(chain: Chain, random: Random, _local_s: int) -> tuple[Day, int, 
 
 
 def sample_open_tills(chain: Chain, random: Random, local_s: int) -> tuple[Day, int, int]:
-    """Choose the current hour and a till that is open."""
+    """Choose the day type and hour of the local time, and a random till that is open then."""
     hour = hour_of(local_s)
     return Day.of(weekday_of(local_s)), hour, chain.pick_at(random, hour)
 
 
 def sample_around_the_clock(chain: Chain, random: Random, local_s: int) -> tuple[Day, int, int]:
-    """Choose the current hour and any till. Outside the opening hours, choose an hour that depends on the minute."""
+    """Choose the day type and hour of the local time, and any till.
+
+    Outside the opening hours, each five minutes stand for another opening hour: 22:00 for hour 7, 22:05 for hour 8.
+    Live sales therefore vary at night too.
+    """
     hour = hour_of(local_s)
     if not FIRST_HOUR <= hour <= LAST_HOUR:
         hour = FIRST_HOUR + local_s % 3600 * (LAST_HOUR - FIRST_HOUR + 1) // 3600
@@ -147,12 +151,12 @@ def sample_around_the_clock(chain: Chain, random: Random, local_s: int) -> tuple
 
 
 def run_name(seed: int) -> str:
-    """Return eight characters that make receipt numbers unique to the seed."""
+    """Return eight characters for the start of receipt numbers, so that the numbers of different seeds differ."""
     return blake2b(str(seed).encode(), digest_size=4).hexdigest().upper()
 
 
 class BasketPool:
-    """Random baskets with their JSON, by hour and kind of day. Each basket can be used for several receipts."""
+    """Random baskets with their JSON, by day type and hour. Each basket can be used for several receipts."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -194,7 +198,7 @@ class Sales:
         self._return: tuple[int, bytes, Basket] | None = None
 
     def receipt_at(self, local_s: int) -> bytes:
-        """Return the JSON of the next receipt. `local_s` is its date in local seconds since 1970."""
+        """Return the JSON of the next receipt. `local_s` is its local time in seconds since 1970."""
         random = self._random
         if self._return is not None:
             till, customer, basket = self._return
@@ -220,7 +224,7 @@ def _format_date(local_s: int) -> bytes:
 
 
 class DailySales:
-    """Sales and returns by day. For a seed, each day always has the same receipts."""
+    """Sales and returns by day. With the same seed, a day always has the same receipts."""
 
     def __init__(self, chain: Chain, seed: int, pool: BasketPool | None) -> None:
         self._chain = chain
@@ -229,7 +233,10 @@ class DailySales:
         self._sales_of = lru_cache(maxsize=1)(self._create)
 
     def receipt_at(self, local_s: int) -> bytes:
-        """Return the JSON of the next receipt of a day. Request all receipts of a day before those of the next day."""
+        """Return the JSON of the next receipt of a day.
+
+        Request all receipts of a day before those of the next day, because only one day is remembered.
+        """
         return self._sales_of(local_s // DAY_S).receipt_at(local_s)
 
     def _create(self, day: int) -> Sales:

@@ -1,7 +1,8 @@
 """The schedule of a run: its options, its phases, and the time at which each receipt is due.
 
-A moment consists of a due time and a date. The due time is in seconds from the start of the phase. The date is in local
-seconds since 1970. A date of None stands for the time at which the receipt is created.
+A moment says when a receipt is due and which date it gets. The due time is in seconds from the start of the phase. The
+date is a local time in seconds since 1970, counted as if the zone were UTC. If the date is None, the receipt gets the
+time of its creation.
 """
 
 from __future__ import annotations
@@ -80,9 +81,10 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """A part of a run. A phase that is not `paced` sends receipts as fast as ingest accepts them.
+    """A part of a run. A `paced` phase sends each receipt when it is due, any other as fast as ingest accepts them.
 
-    `receipt_at` returns the JSON of the next receipt, for the date of a moment. `expected` is the number of receipts,
+    `receipt_at` takes the date of a moment and returns the JSON of the next receipt.
+    `expected` is the number of receipts,
     or None if it is unknown.
     """
 
@@ -99,7 +101,7 @@ class Phase:
 
 
 def phases(options: Options, clock: Clock) -> Iterator[Phase]:
-    """Yield the phases of a run. Each phase must be requested when it starts, because it uses the current time."""
+    """Yield the phases of a run. Request a phase only when it starts, because its dates can depend on that time."""
     planner = _Planner(options, clock)
     if options.backfill_days:
         yield planner.backfill(options.backfill_days)
@@ -123,9 +125,9 @@ class _Planner:
         self._start_s = None if options.start is None else local_second(options.start)
 
     def backfill(self, days: int) -> Phase:
-        """Return a phase with `days` days from the start date.
+        """Return a phase that covers `days` days from the start date.
 
-        Without a start date, the phase has the last `days` days, and today until now.
+        Without a start date, the phase covers the last `days` days, and today until now.
         """
         if self._start_s is None:
             until_s = self._now_s()
@@ -146,7 +148,10 @@ class _Planner:
         )
 
     def day(self) -> Phase:
-        """Return a phase with the day of the start date, or today. Its clock is `speed` times faster than real time."""
+        """Return a phase that covers the day of the start date, or today, at `speed` times real time.
+
+        The phase begins at 07:00, or at the time of the start date if that is later.
+        """
         start_s = self._start_s if self._start_s is not None else self._now_s() // DAY_S * DAY_S
         day_s = start_s // DAY_S * DAY_S
         from_s = max(start_s, day_s + FIRST_HOUR * 3600)
@@ -163,7 +168,8 @@ class _Planner:
     def burst(self, size: int) -> Phase:
         """Return a phase whose receipts are all due at once.
 
-        With a start date, receipts get dates from then on, with one receipt per till and minute on average.
+        Without a start date, a receipt gets the time of its creation. Otherwise dates count up from the start date,
+        with an average of one receipt per minute for each till.
         """
         count = size if self._options.count is None else min(size, self._options.count)
         if count >= FULL_POOL_COUNT:
@@ -184,7 +190,7 @@ class _Planner:
         options = self._options
         rate = options.rate or (LIVE_RATE if options.live else DEFAULT_RATE)
         random = Random(f"{options.seed} gaps")
-        # Live sales have the current date. After a phase with past days, the start date is already used.
+        # Live sales have the current date. So do sales after a backfill, which has already used the start date.
         start_s = None if options.live or options.backfill_days else self._start_s
 
         def gap() -> float:
@@ -250,7 +256,7 @@ def local_second(local: datetime) -> int:
 
 
 def spaced(gap: Callable[[], float], start_s: int | None) -> Iterator[Moment]:
-    """Yield moments endlessly. `gap` returns the next gap in seconds. `start_s` is the date at due time 0."""
+    """Yield moments endlessly. `gap` returns the seconds until the next one. Dates count up from `start_s`, if any."""
     due_s = 0.0
     while True:
         due_s += gap()
@@ -258,10 +264,10 @@ def spaced(gap: Callable[[], float], start_s: int | None) -> Iterator[Moment]:
 
 
 def trading_day(chain: Chain, seed: int, day_s: int, from_s: int, until_s: int) -> Iterator[int]:
-    """Yield the local times of a day's receipts in seconds since 1970, from `from_s` until before `until_s`.
+    """Yield the local times of a day's receipts, from `from_s` up to but not including `until_s`.
 
-    `day_s` is the midnight at which the day begins. With the same seed, a smaller `until_s` removes the last receipts
-    and changes no others.
+    All times are in seconds since 1970. `day_s` is the midnight at which the day begins. With the same seed, a smaller
+    `until_s` only cuts off the last receipts.
     """
     random = Random(f"{seed} hours {day_s}")
     weekday = weekday_of(day_s)
@@ -285,7 +291,7 @@ def _poisson(random: Random, mean: float) -> int:
 
 
 def expected_receipts(chain: Chain, day_s: int, from_s: int, until_s: int) -> int:
-    """Return the expected number of receipts from `trading_day`."""
+    """Return the number of times that `trading_day` is expected to yield."""
     total = 0.0
     for hour_s in range(day_s, day_s + DAY_S, 3600):
         seconds = max(0, min(until_s, hour_s + 3600) - max(from_s, hour_s))

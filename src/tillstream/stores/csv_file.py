@@ -36,7 +36,7 @@ class Fault(Struct, frozen=True):
 
 
 class InvalidStoreList(TillstreamError):
-    """The file is not a valid list of stores. `faults` has all faults that were found."""
+    """The file is not a valid list of stores. `faults` contains all faults that were found."""
 
     def __init__(self, *faults: Fault) -> None:
         self.faults = faults
@@ -89,7 +89,7 @@ def cells(store: Store) -> list[str]:
 
 
 def _rows(data: bytes) -> Iterator[tuple[int, list[str]]]:
-    """Yield each row that is not blank, with the number of its first line. Raises `InvalidStoreList`."""
+    """Yield each row that is not blank, with the number of the line where it begins. Raises `InvalidStoreList`."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -129,7 +129,7 @@ def _store(line: int, row: dict[str, str], faults: list[Fault]) -> Store:
     def refuse(column: str, error: str, hint: str = "") -> None:
         faults.append(Fault(line, column, error, hint))
 
-    # Spreadsheets put no-break spaces and line breaks into cells. Each of them becomes a space.
+    # Spreadsheets put no-break spaces and line breaks into cells. Any white space becomes a single space.
     texts = {column: " ".join(cell.split()) for column, cell in row.items()}
     for column, text in texts.items():
         limit = ID_LENGTH if column == "id" else TEXT_LENGTH

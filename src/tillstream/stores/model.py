@@ -77,7 +77,7 @@ class StoreList:
         return self.get(store_id).title
 
     def of_region(self, region: str) -> list[str]:
-        """Return the ids of the stores of a region."""
+        """Return the ids of the stores in a region."""
         return [store.id for store in self.by_id.values() if store.region == region]
 
     @property
@@ -86,7 +86,7 @@ class StoreList:
 
 
 def zone_of(settings: Settings, store: Store) -> str:
-    """Return the time zone of a store. The settings override the list. The default is the zone of the chain."""
+    """Return the time zone of a store: from the setting `store_zones`, the list, or the zone of the chain."""
     return settings.store_zones.get(store.id) or store.zone or settings.zone
 
 
@@ -95,10 +95,10 @@ class HoursError(TillstreamError):
 
 
 def parse_hours(text: str) -> tuple[Opening, ...]:
-    """Parse the opening hours of a week. Returns them in the order of weekday and time, or nothing for an empty text.
+    """Parse the opening hours of a week. Returns the spans sorted by weekday and time, or none for an empty text.
 
-    A semicolon separates parts. A space or a comma separates the spans of a part. A part without weekdays applies to
-    every weekday. Raises `HoursError`.
+    Semicolons separate parts such as `Mo-Fr 07:00-13:00 16:00-19:30`. Spaces or commas separate the spans of a part. A
+    part without weekdays applies to every weekday. Raises `HoursError`.
     """
     week: dict[int, tuple[Opening, ...]] = {}
     for part in filter(None, map(_normalize, text.split(";"))):
@@ -148,7 +148,10 @@ def _parse_days(text: str) -> list[int]:
 
 
 def format_hours(openings: Sequence[Opening]) -> str:
-    """Return opening hours as text for `parse_hours`, accurate to the minute. Days with equal hours share a part."""
+    """Return opening hours as text for `parse_hours`, accurate to the minute.
+
+    Days with equal hours share a part, such as `Mo-Fr 07:00-19:00`.
+    """
     days: dict[str, list[int]] = {}
     for day, of_day in groupby(sorted(openings, key=_order), key=lambda opening: opening.weekday):
         days.setdefault(" ".join(map(_format_span, of_day)), []).append(day)

@@ -1,4 +1,4 @@
-"""The stored list of stores: its file, the changes in a new list, and the time zones for the settings."""
+"""The stored list of stores: its file, what a new list changes, and the time zones it adds to the settings."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class _File(Struct):
 
 
 def path(directory: DataDirectory, settings: Settings) -> Path:
-    """Return the path of the file."""
+    """Return the path of the file that stores the list."""
     return Path(settings.shops_file) if settings.shops_file else directory.store_list
 
 
@@ -74,7 +74,7 @@ def write(file: Path, store_list: StoreList) -> None:
 class Changes(Struct, frozen=True):
     """The size of a new list, and the ids of the added, changed and removed stores.
 
-    `zones` contains the ids of the stores that have another time zone than before.
+    `zones` contains the ids of the stores whose time zone has changed.
     """
 
     total: int
@@ -101,7 +101,7 @@ def compare(old: StoreList, new: StoreList) -> Changes:
 
 
 class StoreRepository(WatchedFile[StoreList]):
-    """A callable that returns the current list. If the file becomes unreadable, it returns the last valid list."""
+    """A callable that returns the current list, or the last valid list if the file has become unreadable."""
 
     def __init__(self, file: Path, clock: Clock) -> None:
         super().__init__(file, clock, read, StoreList(), "store_list", lambda stores: {"stores": len(stores.by_id)})
@@ -109,7 +109,7 @@ class StoreRepository(WatchedFile[StoreList]):
 
 def with_zones(settings: Settings, store_list: StoreList) -> Settings:
     """Add the time zones of the list to the setting `store_zones`. A zone in the setting overrides the list."""
-    # Stores in the zone of the chain need no entry. Fewer entries are faster, as the engine joins receipts with them.
+    # Stores in the zone of the chain need no entry. The engine joins receipts with the entries, so fewer are faster.
     zones = {store.id: store.zone for store in store_list.by_id.values() if store.zone not in ("", settings.zone)}
     return replace(settings, store_zones={**zones, **settings.store_zones})
 
