@@ -162,7 +162,7 @@ export interface components {
         };
         /**
          * Fault
-         * @description A reason why bytes are not a valid receipt: the JSON path of a field, the error, and a hint how to fix it.
+         * @description A reason why bytes are not a valid receipt. `path` is a JSON path, and `hint` suggests a correction.
          */
         Fault: {
             error: string;
