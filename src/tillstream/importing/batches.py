@@ -24,9 +24,9 @@ from tillstream.receipt.validation import ReceiptError, Validator
 RECEIPTS_LIMIT = 1_000
 BYTES_LIMIT = 2 * 1024 * 1024
 ITEMS_LIMIT = 20_000
-"""The limits of a batch: the number of lines, their size, and the number of items including skipped records."""
+"""The limits of a batch: number of lines, their total size, and number of items. A skipped record has no line."""
 
-# The maximum number of faults of an item. Ingest has the same limit for the receipts of a batch.
+# The maximum number of faults that are kept for each item. Ingest has the same limit for each receipt of a batch.
 _FAULTS_LIMIT = 20
 
 
@@ -34,8 +34,8 @@ _FAULTS_LIMIT = 20
 class Batch:
     """The items of a file from index `first` to index `end - 1`.
 
-    `lines` are sent to ingest. `indexes` has the index of the item for each line. `refusals` has the refused items by
-    index. A refused item also has a line, so that ingest quarantines it.
+    `lines` are sent to ingest. `indexes[i]` is the index of the item in `lines[i]`. `refusals` holds, by index, the
+    items that the import itself refuses. Such an item also has a line, so that ingest quarantines it.
     """
 
     first: int
@@ -50,8 +50,8 @@ class Batch:
 def batches(file: SourceFile, settings: Settings, clock: Clock, channel: str, done: int = 0) -> Iterator[Batch]:
     """Decode a file, skip its first `done` items, and return the others in batches.
 
-    `channel` is the second part of the source of each receipt: `import` or `inbox`. Raises `OSError` if the file cannot
-    be read completely.
+    `channel` is `import` or `inbox`. It becomes the second part of each receipt's source, such as `json/inbox`. Raises
+    `OSError` if the file cannot be read completely.
     """
     limit = min(RECEIPTS_LIMIT, settings.batch_limit_receipts)
     limit_bytes = min(BYTES_LIMIT, settings.body_limit_bytes)

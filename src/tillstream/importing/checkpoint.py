@@ -43,7 +43,7 @@ class Refusal(Struct, frozen=True):
 
     @classmethod
     def of(cls, index: int, errors: Sequence[Fault], where: str = "") -> Refusal:
-        """Create a refusal. Without `where`, the location is the number of the record."""
+        """Create a refusal. Without `where`, the location is the number of the record, such as `record 8`."""
         return cls(index, where or f"record {index + 1}", errors)
 
 
@@ -56,7 +56,7 @@ class Counts(Struct, kw_only=True):
     refused: int = 0
     skipped: dict[str, int] = {}
     refusals_bytes: int = 0
-    """The size of the file with the refusals."""
+    """The size of the file of refusals. Bytes after this size belong to items that are not counted yet."""
     finished: bool = False
     """Whether all items of the file are acknowledged."""
     target: str = ""
@@ -64,9 +64,9 @@ class Counts(Struct, kw_only=True):
 
 
 class Checkpoint:
-    """The checkpoint of one file, which `key` identifies. Only one process can open it at a time.
+    """The checkpoint of the file that `key` identifies. Only one process can open it at a time.
 
-    Raises `OperationalError` if another process has opened it, or if it cannot be stored.
+    Raises `OperationalError` if another process has it open, or if it cannot be stored.
     """
 
     def __init__(self, directory: Path, key: str) -> None:
@@ -141,7 +141,10 @@ class Checkpoint:
         self._refusals.close()
 
     def _truncate(self) -> None:
-        """Delete stored refusals after the first `refusals_bytes` bytes. Reset the counts if bytes are missing."""
+        """Delete stored refusals that are not in the counts. A crash may have left them.
+
+        If refusals that are in the counts are missing, reset the counts.
+        """
         counts = self.counts
         if self._refusals.seek(0, os.SEEK_END) < counts.refusals_bytes:
             self.counts = counts = Counts()
@@ -165,12 +168,13 @@ def _lock(file: BinaryIO) -> None:
         hint = "wait until it ends"
         raise OperationalError("import", "the file", "another import of it is running", hint) from None
     except OSError:
-        # Some network drives have no locks. Two simultaneous imports of a file still count each receipt once.
+        # Some network drives have no locks. Continue without one: even if two imports of the file run at the same
+        # time, each receipt counts once.
         return
 
 
 def _read(path: Path) -> Counts:
-    """Read the stored counts. An unfinished import of another version is ignored, because its items may differ."""
+    """Read the stored counts. Ignores an unfinished import by another version, which may have decoded other items."""
     try:
         counts = msgspec.json.decode(path.read_bytes(), type=Counts)
     except (FileNotFoundError, msgspec.DecodeError):

@@ -19,7 +19,7 @@ from tillstream.importing.report import Outcome
 from tillstream.importing.source_file import display_name
 
 LINE_INTERVAL_US = 5_000_000
-"""The minimum interval between two progress lines. They replace the bar if standard error is not a terminal."""
+"""If standard error is not a terminal, lines replace the progress bar. This is the minimum interval between two."""
 
 FAULTS_SHOWN = 20
 FILES_SHOWN = 100
@@ -83,7 +83,7 @@ class ProgressDisplay:
             click.echo(f"{self._name}: {receipts}{share}", err=True)
 
     def notify(self, problem: str) -> None:
-        """Show why ingest does not respond, or, if `problem` is empty, that ingest responds again."""
+        """Show why ingest does not respond. If `problem` is empty, show that ingest responds again."""
         if self._bar.disable:
             click.echo(problem or "ingest accepts receipts again", err=True)
         else:

@@ -56,8 +56,8 @@ T = TypeVar("T")
 async def run_in_thread(work: Callable[[], T], stop: asyncio.Event, on_tick: Callable[[], None]) -> T | None:
     """Call `work` in a thread, and return its result. Meanwhile, `on_tick` is called every `TICK_S` seconds.
 
-    Returns None if `stop` is set before `work` returns. The thread is then abandoned. It is a daemon thread, because
-    reading from a pipe may block forever.
+    Returns None if `stop` is set before `work` returns. The thread is then abandoned. It is a daemon thread, so
+    that the process can exit even if a read from a pipe blocks forever.
     """
     future: concurrent.futures.Future[T] = concurrent.futures.Future()
     future.set_running_or_notify_cancel()
@@ -142,9 +142,10 @@ class Transfer:
         return not uploader.stop.is_set()
 
     def _update(self) -> None:
-        """Add acknowledged batches to the checkpoint, in the order of the file and without gaps.
+        """Add acknowledged batches to the checkpoint. A batch waits until all batches before it are acknowledged.
 
-        Raises the errors of the uploader and the checkpoint.
+        Also saves the checkpoint if this is due, and reports the progress. Raises the errors of the uploader and the
+        checkpoint.
         """
         while (found := self._acknowledged.pop(self._checkpoint.counts.done, None)) is not None:
             batch, result = found
@@ -167,8 +168,8 @@ class Transfer:
 class Importer:
     """Imports files into one ingest server.
 
-    `state` is the directory of the checkpoints. `log_id` identifies the log of ingest. `channel` is the second part of
-    the source of each receipt. Without a `decoder`, the format of each file is detected. With `restart`, files are sent
+    `state` is the directory of the checkpoints. `log_id` is that of the `Destination`. `channel` is the second part of
+    each receipt's source. Without a `decoder`, the format of each file is detected. With `restart`, files are sent
     again from their beginning.
     """
 
@@ -236,9 +237,9 @@ _decode_total = msgspec.json.Decoder(_Receipt).decode
 def dry_run(
     file: SourceFile, checkpoint: Checkpoint, settings: Settings, clock: Clock, on_progress: OnProgress
 ) -> Outcome:
-    """Decode and validate a file like ingest, but send nothing.
+    """Decode and validate a file as ingest would, but send nothing.
 
-    The checkpoint gets the refusals. The outcome has the sum of the gross totals. Raises `CannotRead`.
+    Adds the refusals to the checkpoint. The outcome contains the sum of the gross totals. Raises `CannotRead`.
     """
     outcome = Outcome(file=file.name, format=file.decoder.title)
     validator, unit = Validator(settings), minor_unit(settings.currency)
@@ -281,8 +282,8 @@ class ImportRun:
     def run(self, display: ProgressDisplay, summary: Summary) -> bool:
         """Import all files. Returns False if SIGINT or SIGTERM interrupted the run.
 
-        If a file is unreadable or has an unknown format, the summary shows this, and the run continues. Raises
-        `OperationalError` if the run cannot continue. The summary and the report then contain the files before the error.
+        If a file is unreadable or has an unknown format, the summary shows this and the run continues. Raises
+        `OperationalError` if the run cannot continue. Then, the summary and the report contain only the earlier files.
         """
         with ExitStack() as stack:
             report = Report(stack.enter_context(replacing(self.report))) if self.report is not None else None

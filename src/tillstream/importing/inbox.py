@@ -28,7 +28,7 @@ STABLE_US = 2_000_000
 
 SCAN_INTERVAL_S = 1.0
 RETRY_US = 10_000_000
-"""The pause before the next attempt, after a file could not be imported."""
+"""The pause after a failed attempt to import a file."""
 
 DONE, FAILED, STATE = "done", "failed", ".tillstream"
 
@@ -73,7 +73,7 @@ class Folder:
             for entry in entries:
                 if not is_ignored(entry.name) and entry.is_file(follow_symlinks=False):
                     file = entry.name, fingerprint(Path(entry.path))
-                    # A time in the future means that the clock was set back.
+                    # If the clock was set back, the stored time may be in the future. Then, wait from now on.
                     self._stable_since_us[file] = min(now_us, before.get(file, now_us))
         complete = [
             (found.mtime_ns, name)
@@ -109,7 +109,7 @@ class Folder:
 
 
 def inbox_folder(settings: Settings) -> Folder:
-    """Return the folder of the setting `inbox`, which may not exist yet. Raises `SettingsError` if it cannot be used."""
+    """Return the folder that the setting `inbox` names. It may not exist. Raises `SettingsError` if it is unusable."""
     path = Path(settings.inbox)
     because = ""
     if path.exists() and not path.is_dir():
@@ -136,11 +136,11 @@ class Inbox:
         self._destination = destination
         self._clock = clock
         self._stop = stop
-        # The last problem with each file or the folder, and the time of the next attempt.
+        # The last problem and the time of the next attempt, by file name. The key of the folder itself is its path.
         self._problems: dict[str, tuple[str, int]] = {}
 
     async def run(self) -> None:
-        """Scan the folder every `SCAN_INTERVAL_S` seconds. This also works on network drives without notifications."""
+        """Scan the folder every `SCAN_INTERVAL_S` seconds. Unlike notifications, this works on all network drives."""
         prune(self._folder.state)
         while not self._stop.is_set():
             await self.scan()
@@ -200,7 +200,7 @@ class Inbox:
     def _move_away(self, path: Path, before: Fingerprint, outcome: Outcome, checkpoint: Checkpoint | None) -> None:
         """Write the report, move the file, and delete the checkpoint.
 
-        If a crash interrupts this before the file is moved, the next scan repeats it.
+        If the process crashes before the file is moved, the first scan after the restart repeats these steps.
         """
         folder = self._folder
         if fingerprint(path) != before:
@@ -221,7 +221,8 @@ class Inbox:
         if checkpoint is not None:
             checkpoint.remove()
         moved = fingerprint(folder.path / target)
-        # The inode is not compared. On some network drives, a moved file has another inode.
+        # The file may have been replaced just before the move. The inode is not compared, because on some network
+        # drives a move changes it.
         if moved is not None and moved[1:] != before[1:]:
             logger.warning("inbox.file_replaced", file=path.name)
             folder.restore(target, path.name)

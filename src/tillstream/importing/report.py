@@ -17,7 +17,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Outcome(Struct, kw_only=True):
-    """The outcome of one file: the number of accepted receipts, of refused items, and of skipped records by kind."""
+    """The outcome of one file: counts of accepted receipts, refused items, and skipped records by kind."""
 
     file: str
     format: str = ""
@@ -25,7 +25,7 @@ class Outcome(Struct, kw_only=True):
     refused: int = 0
     skipped: dict[str, int] = {}
     total: str | None = None
-    """In a dry run, the sum of the gross totals with the currency."""
+    """In a dry run, the sum of the gross totals and the currency, such as `12.50 EUR`."""
     finished: bool = False
     already: bool = False
     """Whether an earlier import has sent the whole file."""
@@ -40,12 +40,12 @@ class Outcome(Struct, kw_only=True):
 
     @property
     def failed(self) -> bool:
-        """Whether the file was not imported, or has refused items only."""
+        """Whether the file was not imported, or contains only refused items."""
         return bool(self.problem) or (not self.receipts and not self.skipped and self.refused > 0)
 
 
 def write(file: BinaryIO, outcome: Outcome, refusals: Iterable[Refusal]) -> None:
-    """Write the outcome as a JSON object. Its field `faults` has the refusals, which are written one by one."""
+    """Write the outcome as a JSON object. Its field `faults` holds the refusals, which are read one by one."""
     file.write(_encode(outcome).removesuffix(b"}") + b',"faults":[')
     file.writelines((b",\n" if number else b"\n") + _encode(refusal) for number, refusal in enumerate(refusals))
     file.write(b"]}")

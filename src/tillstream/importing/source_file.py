@@ -31,16 +31,16 @@ class CannotRead(OperationalError):
 
 
 class UnknownFormat(OperationalError):
-    """The format of a file cannot be detected from its content or name, or the file cannot be imported."""
+    """The format of a file cannot be detected from its content or name. The file may be empty, or a zip archive."""
 
 
 def is_ignored(name: str) -> bool:
-    """Whether a file in a folder is not imported, because it is hidden, incomplete, or a report of an import."""
+    """Whether the import skips a file of a folder, because it is hidden, incomplete, or a report of an import."""
     return name.startswith(".") or name.lower().endswith((*_UNFINISHED_SUFFIXES, REPORT_SUFFIX))
 
 
 def select(paths: Sequence[Path]) -> Iterator[Path]:
-    """Return the files to import. A folder stands for all files in its tree that are not ignored, by name.
+    """Return the files to import. A folder stands for all files in its tree, sorted by name, except ignored files.
 
     Raises `CannotRead` if a path does not exist. The iterator raises `CannotRead` if a folder cannot be read.
     """
@@ -77,13 +77,13 @@ def _walk(folder: Path) -> Iterator[Path]:
 class SourceFile:
     """An open file with its decoder.
 
-    `size` is the size in bytes, or None for a pipe. `identity` is a text that no other file has. It changes when the
-    file is written, and is empty for a pipe.
+    `size` is the size in bytes, or None for a pipe. `identity` is a text that no other file has, and that
+    changes when the file is written. It is empty for a pipe.
     """
 
     def __init__(self, name: str, file: io.FileIO, formats: Formats, decoder: Decoder | None) -> None:
         status = os.fstat(file.fileno())
-        # If another program has already read a part of standard input, it is handled like a pipe.
+        # If standard input is a file of which another program has read a part, it is handled like a pipe.
         complete = stat.S_ISREG(status.st_mode) and file.tell() == 0
         self._file = file
         self.name = name
@@ -111,7 +111,7 @@ class SourceFile:
         self._file.close()
 
     def items(self) -> Iterator[Decoded]:
-        """Decode the content. If compressed data are damaged, the last item is unreadable. Raises `OSError`."""
+        """Decode the content. If compressed data are damaged, the last item is an `Unreadable`. Raises `OSError`."""
         yield from self.decoder.decode(cast("BinaryIO", self._stream))
         if self._decompressed is not None and self._decompressed.damage:
             fault = Fault("$", self._decompressed.damage, "get the file again")

@@ -1,4 +1,4 @@
-"""Finds the ingest for an import, and sends batches to it until ingest acknowledges them."""
+"""Finds the ingest server for an import, and sends each batch to it until ingest acknowledges the batch."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WAITING_S = 2.0
 
 _TIMEOUT_HINT = "is `tillstream up` running? the same command continues where it stopped"
 
-# With 400 or 422, ingest has accepted no receipt of the batch, and has quarantined all of them.
+# A 400 or 422 also acknowledges a batch: ingest has accepted none of its receipts, but has quarantined them all.
 _ACKNOWLEDGED = frozenset({202, 400, 422})
 
 
@@ -54,7 +54,7 @@ class Rejected(Struct):
 
 
 class BatchResult(Struct):
-    """The response of ingest to a batch. It has `errors` if ingest has accepted no receipt."""
+    """The response of ingest to a batch. If ingest has accepted no receipt, `errors` says why."""
 
     accepted: int = 0
     rejected: list[Rejected] = []
@@ -62,14 +62,14 @@ class BatchResult(Struct):
 
 
 Acknowledged = dict[int, tuple[Batch, BatchResult]]
-"""The acknowledged batches of one file with their results, by the index of their first item."""
+"""The acknowledged batches of one file with their results, by the index of each batch's first item."""
 
 
 class Destination(NamedTuple):
     """The address of an ingest server, and the API key for it.
 
-    `log_id` identifies the log of ingest and the key. A checkpoint is valid only for this log and this key. With
-    `same_machine`, the certificate is not verified.
+    `log_id` identifies the log of ingest and the key. A checkpoint is valid only for one `log_id`, so a file is sent
+    again to another log or with another key. With `same_machine`, the certificate is not verified.
     """
 
     url: str
@@ -79,10 +79,10 @@ class Destination(NamedTuple):
 
 
 def find_destination(settings: Settings, url: str = "", key: str = "") -> Destination:
-    """Return the destination `url`. Without `url`, return the ingest server of the data directory if it runs.
+    """Return the destination `url`. Without `url`, return the ingest server of the data directory.
 
-    If it does not run, return the address in the settings. The machine token is sent only to the ingest server of the
-    data directory, because another program may listen at the other addresses.
+    If that server is not running, return the address in the settings. Without `key`, the machine token is sent, but
+    only to the running server of the data directory: another program may be listening at the other addresses.
     """
     key_id = f" key {found[1]}" if (found := KEY.fullmatch(key)) else ""
     if url:
@@ -98,7 +98,7 @@ def find_destination(settings: Settings, url: str = "", key: str = "") -> Destin
 
 
 def log_id(settings: Settings) -> str:
-    """Return an identifier of the log in the data directory, or an empty text if there is no log.
+    """Return an identifier of the log in the data directory, or an empty string if there is no log.
 
     It changes if another data directory replaces this one.
     """
@@ -119,8 +119,8 @@ def with_time_zones(settings: Settings, clock: Clock) -> Settings:
 class Uploader:
     """Sends batches to one ingest server. Only the event loop may create and use it.
 
-    `stop` ends every wait. `notify` is called with the reason when ingest stops responding, and with an empty text when
-    ingest responds again. `give_up_s` is the maximum time without an acknowledgement; None sets no limit.
+    `stop` ends every wait. `notify` is called with the reason when ingest stops responding, and with an empty string
+    when ingest responds again. `give_up_s` is the maximum time without an acknowledgement; None sets no limit.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class Uploader:
 
         When ingest acknowledges the batch, it is added to `acknowledged`. `on_tick` is called every `TICK_S` seconds
         while no connection is idle. Raises `IngestTimeout` after `give_up_s`. Raises `OperationalError` if ingest does
-        not accept receipts from this client, or if the server is not an ingest.
+        not accept receipts from this client, or if the server is not ingest.
         """
         while not self._sender.idle:
             self.check()
@@ -172,7 +172,7 @@ class Uploader:
         return drained
 
     def check(self) -> None:
-        """Send batches with an overdue response again, and call `notify` if necessary. Raises the errors of `post`."""
+        """Resend each batch whose response is overdue, and call `notify` if necessary. Raises the errors of `post`."""
         self._sender.drop_silent(TIMEOUT_S)
         if self._sender.failure is not None:
             raise self._sender.failure
