@@ -16,11 +16,11 @@ else:
     from backports import zstd
 
 WINDOW_BYTES = 128 * 1024 * 1024
-"""The largest accepted window by default: that of `zstd --ultra`, and of `zstd --long` without a value."""
+"""The default limit for the window of a zstd frame. `zstd --ultra` and a plain `zstd --long` do not exceed it."""
 
 _GZIP_MAGIC = b"\x1f\x8b\x08"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-# The second to the fourth byte of a skippable zstd frame. The first byte is between 0x50 and 0x5f.
+# A skippable zstd frame begins with a byte from 0x50 to 0x5f, followed by these three bytes.
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
 
 _CHUNK_BYTES = 256 * 1024
@@ -36,7 +36,10 @@ def kind(head: bytes) -> str:
 
 
 def most_members(data: bytes) -> int:
-    """Return an upper bound for the number of gzip members and zstd frames in the data."""
+    """Return an upper bound for the number of gzip members and zstd frames in the data.
+
+    It is the number of their magic numbers, which may also occur in the data by chance.
+    """
     return sum(map(data.count, (_GZIP_MAGIC, _ZSTD_MAGIC, _ZSTD_SKIPPABLE)))
 
 
@@ -46,7 +49,7 @@ def zstd_compressor() -> Callable[[bytes], bytes]:
 
 
 def unzstd(frame: bytes, limit_bytes: int) -> bytes:
-    """Decompress one zstd frame. Raises `ValueError` if it is damaged, or if the content exceeds `limit_bytes`."""
+    """Decompress one zstd frame. Raises `ValueError` if the frame is damaged or the content exceeds `limit_bytes`."""
     decompressor = zstd.ZstdDecompressor()
     try:
         data = decompressor.decompress(frame, limit_bytes)
@@ -58,10 +61,11 @@ def unzstd(frame: bytes, limit_bytes: int) -> bytes:
 
 
 class Decompressed(io.RawIOBase):
-    """The decompressed content of a stream, which may have several gzip members or zstd frames.
+    """The decompressed content of a compressed stream. That stream may contain several gzip members or zstd frames.
 
-    `name` is the compression, `gzip` or `zstd`. If the stream is damaged, the content ends at the damage, and `damage`
-    describes the problem. A zstd frame with a window of more than `window_bytes` counts as damaged.
+    `name` is the compression, `gzip` or `zstd`. A damaged stream raises no error. Instead, the content ends at the
+    damage, and `damage` then describes the problem. A zstd frame with a window of more than `window_bytes` counts as
+    damaged.
     """
 
     def __init__(self, stream: io.RawIOBase | BinaryIO, name: str, window_bytes: int = WINDOW_BYTES) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 
 class TokenBuckets:
-    """Buckets by key. A bucket is full at first. It gets `rate_per_s` tokens per second, up to `capacity`.
+    """A token bucket for each key. A bucket is full at first. It gets `rate_per_s` tokens per second, up to `capacity`.
 
-    The caller provides the time in seconds. A bucket that is not stored counts as full. If `keys_limit` buckets are
-    stored, and none of them is full, further keys are not limited.
+    The caller provides the time in seconds. At most `keys_limit` buckets are stored. A bucket that is not stored counts
+    as full, so full buckets are removed to make room for new keys. If none is full, new keys are not limited.
     """
 
     def __init__(self, rate_per_s: float, capacity: float, keys_limit: int) -> None:
@@ -18,7 +18,7 @@ class TokenBuckets:
         self._levels: dict[str, tuple[float, float]] = {}
 
     def wait_s(self, key: str, now_s: float, tokens: float = 0) -> float:
-        """Return the seconds until the bucket has this number of tokens, or 0 if it has them now."""
+        """Return the seconds until the bucket holds at least `tokens` tokens, or 0 if it already does."""
         return max(0.0, (tokens - self._refill(key, now_s)) / self._rate_per_s)
 
     def take(self, key: str, now_s: float, tokens: float = 1) -> None:

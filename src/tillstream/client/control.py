@@ -21,13 +21,13 @@ from tillstream.config.data_directory import Holder
 from tillstream.errors import DatabaseUnavailable, TillstreamError
 
 RESPONSE_LIMIT_BYTES = 256 * 1024 * 1024
-"""The maximum size of a response. This is enough for a quarantined original of the largest size, as JSON."""
+"""The maximum size of a response. It is large enough for the largest quarantined original, encoded as JSON."""
 
 RETRYABLE = frozenset({408, 429})
-"""Statuses below 500 after which the same request may succeed."""
+"""The 4xx statuses after which the same request may succeed later. A request is also repeated after any 5xx."""
 
 Wait = Callable[[str, float], bool]
-"""Waits before the next attempt. Gets the reason for the failure and the pause in seconds. Returns False to give up."""
+"""Waits before the next attempt. Gets the reason for the failure and the pause in seconds. Returns False to stop."""
 
 
 class RequestFailed(TillstreamError):
@@ -46,9 +46,9 @@ class Response(NamedTuple):
 class ControlClient:
     """Sends each request over a new connection and follows no redirect. It is safe to use from any thread.
 
-    `timeout_s` limits each wait for the server. `pauses_s` are the pauses between attempts. The last one applies to all
-    further attempts. With `same_machine`, the client accepts any certificate and uses no proxy. It truncates a response
-    body that is longer than `limit_bytes`.
+    `timeout_s` limits each wait for the server. `pauses_s` are the pauses between attempts. If there are more
+    attempts, the last pause is repeated. With `same_machine`, the client accepts any certificate and uses no proxy. It
+    truncates a response body that is longer than `limit_bytes`.
     """
 
     def __init__(
@@ -71,10 +71,10 @@ class ControlClient:
         headers: Mapping[str, str] = MappingProxyType({}),
         wait: Wait | None = None,
     ) -> Response:
-        """Send a POST request, or a GET request without a body. Returns the response to the last attempt.
+        """Send a POST request, or a GET request if there is no `body`. Returns the response to the last attempt.
 
-        If there is no response, or a retryable one, the request is sent again while `wait` returns True. Without
-        `wait`, there is only one attempt. Raises `RequestFailed` if the last attempt got no response.
+        If there is no response, or its status is retryable, `wait` is called. If it returns True, the request is sent
+        again. Without `wait`, there is only one attempt. Raises `RequestFailed` if the last attempt got no response.
         """
         pauses_s = chain(self._pauses_s, repeat(self._pauses_s[-1]))
         while True:
@@ -88,10 +88,10 @@ class ControlClient:
                     raise
 
     def _attempt(self, url: str, body: bytes | None, headers: Mapping[str, str]) -> Response:
-        # The import takes a quarter of a second, and most processes send no request with this client.
+        # Imported only when needed: this takes a quarter of a second, and most processes send no request this way.
         import httpx
 
-        # These libraries log the URL of each request, but the URL of the webhook is a secret.
+        # At level INFO, these libraries log the URL of each request, but the webhook URL is a secret.
         for name in ("httpx", "httpcore"):
             logging.getLogger(name).setLevel(logging.WARNING)
         sent = {"User-Agent": f"tillstream/{__version__}", "Accept-Encoding": "identity", **headers}
@@ -115,7 +115,7 @@ class ControlClient:
         return unverified_tls() if self._same_machine else ssl.create_default_context()
 
     def _is_local(self, url: str) -> bool:
-        """Whether the server is on this machine. Requests to it must not use a proxy."""
+        """Whether the server is on this machine. If so, the request must not use a proxy."""
         host = urlsplit(url).hostname or ""
         try:
             return self._same_machine or host == "localhost" or ip_address(host).is_loopback
@@ -136,7 +136,7 @@ class EngineClient:
         self._client = ControlClient(timeout_s, same_machine=True)
 
     def send(self, path: str, body: bytes | None = None) -> Response:
-        """Send a POST request with JSON, or a GET request without a body.
+        """Send a POST request with the JSON `body`, or a GET request if there is no `body`.
 
         Raises `DatabaseUnavailable` if the engine does not respond, or responds with 401.
         """
@@ -156,7 +156,8 @@ class EngineClient:
 def unverified_tls() -> ssl.SSLContext:
     """Return a TLS context that accepts any certificate, for connections to this machine.
 
-    The server's certificate is for the host name that other machines use, not for `127.0.0.1`.
+    Verification would fail, because the server's certificate is for the host name that other machines use, not for
+    `127.0.0.1`.
     """
     context = ssl.create_default_context()
     context.check_hostname = False

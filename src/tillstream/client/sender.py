@@ -1,7 +1,7 @@
 """A fast HTTP client that sends receipts to ingest. It uses several persistent connections.
 
-A connection sends one request at a time. It repeats the same request after the status 408, 429, or 500 and above, after
-a time-out, and after a lost connection. A receipt may therefore arrive twice. The engine counts it once.
+A connection sends one request at a time. It sends the same request again after a 408, a 429, any 5xx, a timeout, or a
+lost connection. A receipt may therefore arrive twice, but the engine counts it once.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ RETRY_AFTER_LIMIT_S = 10.0
 
 RETRY_FIRST_S = 0.05
 RETRY_LIMIT_S = 2.0
-"""Without `Retry-After`, the first pause is `RETRY_FIRST_S`. Each further pause is twice as long, up to this limit."""
+"""Without `Retry-After`, the first pause is `RETRY_FIRST_S`. Then it doubles, up to this limit."""
 
 JITTER = 0.25
-"""Each pause is extended at random by up to this share, so that connections do not retry simultaneously."""
+"""Each pause is extended at random by up to this fraction, so that connections do not retry simultaneously."""
 
 BUCKETS_PER_OCTAVE = 16
-"""The number of histogram buckets for each doubling of a latency. Latencies are accurate to about 4 %."""
+"""The number of histogram buckets for each doubling of a latency. Latencies are accurate to about 4%."""
 
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,8})[ \t]*\r", re.IGNORECASE)
@@ -55,7 +55,7 @@ class Response(NamedTuple):
 
 
 class Target(NamedTuple):
-    """The address of an ingest server. `base` is the part of its path before `/receipt`, which is usually empty."""
+    """The address of an ingest server. `base` is its path, to which `/receipt` is added. It is usually empty."""
 
     host: str
     port: int
@@ -78,7 +78,7 @@ class Target(NamedTuple):
         return cls(parts.hostname, port or (443 if tls else 80), tls, parts.path.rstrip("/"))
 
     def head(self, path: str, media_type: str, *, simulated: bool = False, key: str = "") -> bytes:
-        """Encode the request line and the headers of a request, up to the value of the last one, `Content-Length`."""
+        """Encode the start of a request, up to and including `Content-Length: `. The value is added for each body."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         source = "Tillstream-Source: simulated\r\n" if simulated else ""
         authorization = f"Authorization: Bearer {key}\r\n" if key else ""
@@ -130,7 +130,7 @@ class Latency:
 
 @dataclass
 class Tally:
-    """Counts of receipts by outcome. `retried` counts the receipts of a request again for each repeated attempt."""
+    """Counts of receipts by outcome. `retried` counts the receipts of each attempt after the first."""
 
     expected: int | None = None
     phase: str = ""
@@ -152,7 +152,8 @@ class Tally:
 class Request:
     """A request and its number of receipts. `on_response` is called with the final response.
 
-    The latency is measured from `since_ns`, a value of `time.perf_counter_ns`.
+    A response is final unless its status causes another attempt. The latency is measured from `since_ns`, a value of
+    `time.perf_counter_ns`.
     """
 
     __slots__ = ("attempts", "data", "on_response", "receipts", "since_ns")
@@ -177,7 +178,7 @@ class _BatchResponse(msgspec.Struct):
 
 
 class Connection(asyncio.Protocol):
-    """A connection to the server. It is opened for the first request, and again after it is lost."""
+    """A connection to the server. After it is lost, it is opened again for the next attempt."""
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
@@ -186,7 +187,7 @@ class Connection(asyncio.Protocol):
         self._received = b""
         self.request: Request | None = None
         self.sent_ns = 0
-        """The time when the request was sent, or 0 if no response is expected."""
+        """The time when the request was sent, or 0 if no response is outstanding."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -230,7 +231,7 @@ class Connection(asyncio.Protocol):
         self._retry(str(error or "the connection was closed before the response"))
 
     def drop(self, reason: str) -> None:
-        """Close the connection. A request without a response is sent again."""
+        """Close the connection. If a response is outstanding, its request is sent again."""
         if self._transport is not None:
             self._transport.abort()
         self._retry(reason)
@@ -249,7 +250,7 @@ class Connection(asyncio.Protocol):
 
 
 class Sender:
-    """Sends requests over several connections. The requests come from an iterator or from calls of `submit`.
+    """Sends requests over several connections. The requests come from `feed` or from calls to `submit`.
 
     With `same_machine`, any certificate is accepted.
     """
@@ -287,14 +288,14 @@ class Sender:
             self._next(self.idle.pop())
 
     def stop(self) -> None:
-        """Send no further requests. A request that was sent before stays open until it has a final response."""
+        """Send no further requests. Those already sent are still retried until they get a final response."""
         self._source = iter(())
         self.waiting.clear()
 
     async def drained(self, timeout_s: float) -> bool:
-        """Wait up to `timeout_s` until every request has a final response. Returns whether this is the case.
+        """Wait until every request has a final response, but at most `timeout_s`. Returns whether each one has.
 
-        Raises the error if a callback has failed.
+        If a callback has failed, raises its error.
         """
         with suppress(TimeoutError):
             await asyncio.wait_for(self._drained.wait(), timeout_s)
@@ -303,11 +304,11 @@ class Sender:
         return self._drained.is_set()
 
     def stuck_s(self) -> float:
-        """Return the seconds since the last final response, or 0 if every request has a final response."""
+        """Return how long the open requests have waited for any final response. Returns 0 if no request is open."""
         return 0.0 if self._drained.is_set() else (time.perf_counter_ns() - self._progress_ns) / 1e9
 
     def drop_silent(self, timeout_s: float) -> None:
-        """Close the connections whose response is overdue. Their requests are sent again."""
+        """Close each connection that has waited longer than `timeout_s` for a response. Its request is sent again."""
         limit_ns = time.perf_counter_ns() - round(timeout_s * 1e9)
         for connection in self._connections:
             if 0 < connection.sent_ns < limit_ns:
@@ -318,11 +319,11 @@ class Sender:
             connection.close()
 
     def send_later(self, connection: Connection, wait_s: float) -> None:
-        """Send the request of the connection after about `wait_s`."""
+        """Send the connection's request after `wait_s` and a random extension."""
         self._loop.call_later(wait_s * (1 + JITTER * self._random.random()), connection.send)
 
     def on_response(self, connection: Connection, response: Response) -> None:
-        """Count a final response and send the next request. After a temporary error, send the same request again."""
+        """Count a final response, then send the next request. If the status is retryable, retry the request instead."""
         request, status = connection.request, response.status
         assert request is not None
         if status in RETRYABLE or status >= 500:
@@ -344,7 +345,7 @@ class Sender:
         self._next(connection)
 
     def retry(self, connection: Connection, reason: str, retry_after_s: float | None = None) -> None:
-        """Send the request of the connection again after a pause."""
+        """Send the connection's request again after a pause."""
         assert connection.request is not None
         self.tally.problem = reason
         if retry_after_s is None:
@@ -354,7 +355,7 @@ class Sender:
         self.send_later(connection, wait_s)
 
     async def open(self, connection: Connection) -> None:
-        """Try to open a connection until it succeeds, then send its request."""
+        """Open a connection, with as many attempts as necessary. Then send its request."""
         target, wait_s = self._target, RETRY_FIRST_S
         while True:
             try:
