@@ -91,7 +91,7 @@ class IngestApp:
         """Respond to a request, and release its memory reservation when its body is no longer needed."""
         task, reply = None, connection.respond
         try:
-            # Most targets are exactly the path of a route, so the URL is not parsed.
+            # Most targets are exactly the path of a route, so look up the target before parsing it.
             methods = self._routes.get(request.target)
             handler = methods.get(request.method) if methods is not None else None
             task = (handler or self._find_handler(request))(request, reply)

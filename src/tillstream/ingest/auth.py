@@ -31,8 +31,8 @@ class Grant(NamedTuple):
 class Authorizer:
     """Checks the API keys of requests. Only the event loop may use it.
 
-    Requests need no key if `required` is false and no key that may post receipts was ever created. `token` is the
-    machine token. It has all permissions.
+    Requests need a key if `required` is true, or if a key that may post receipts was ever created. `token` is the
+    machine token, which has all permissions.
 
     Grants are cached by the value of the request's credentials header. The duration of a cache lookup reveals nothing
     about a key: a dict compares two values only if their hashes are equal, and each process has a random hash seed.
@@ -64,7 +64,7 @@ class Authorizer:
             raise Refused(responses.key_cannot_read())
 
     async def run(self) -> None:
-        """Reload changed keys until cancelled. A thread reads the file, because it may be on a slow network drive."""
+        """Reload changed keys until cancelled. A thread reads the file, which may be on a slow network drive."""
         while self._repository is not None:
             await asyncio.sleep(RELOAD_INTERVAL_S)
             keys = await asyncio.to_thread(self._repository.check)

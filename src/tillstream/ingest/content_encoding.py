@@ -1,4 +1,4 @@
-"""Content-Encoding: decompresses the bodies of requests, and rejects a body that is damaged or whose zstd window is large."""
+"""Content-Encoding: decompresses request bodies. Rejects a body that is damaged or needs too large a zstd window."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ ENCODINGS = {"gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"}
 MEMBERS_LIMIT = 10_000
 """The maximum number of gzip members or zstd frames in a body. Even an empty member takes time."""
 
-# The largest zstd window in HTTP (RFC 9659). A body with a larger window is rejected, even if the body is small.
+# The largest zstd window that HTTP allows (RFC 9659). A body with a larger window is rejected, even if the body is
+# small.
 _WINDOW_BYTES = 8 * 1024 * 1024
 
 
@@ -26,8 +27,8 @@ def unreadable(error: str) -> ReceiptError:
 def decompress(encoding: str, body: bytes, limit_bytes: int) -> bytes | None:
     """Decompress a body. `encoding` is a key of `ENCODINGS`.
 
-    Returns None if the result has more than `limit_bytes`. Raises `ReceiptError` if the body is damaged. A body may have
-    several gzip members (RFC 1952, section 2.2) or zstd frames (RFC 8878, section 3.1).
+    Returns None if the result is longer than `limit_bytes`. Raises `ReceiptError` if the body is damaged. A body may
+    have several gzip members (RFC 1952, section 2.2) or zstd frames (RFC 8878, section 3.1).
     """
     name = ENCODINGS[encoding]
     if not body:

@@ -68,7 +68,7 @@ class Content(Struct, frozen=True):
 
 
 class SingleReceipt(Struct, frozen=True):
-    """The result of decoding a request with one receipt. Either `checked` or `error` is set, or `decoded` is a `Skip`."""
+    """The result of decoding a request with one receipt. Unless `decoded` is a `Skip`, `checked` or `error` is set."""
 
     decoded: Decoded
     source: str
@@ -86,7 +86,8 @@ class RequestDecoder:
         self._settings = settings
         self._formats = formats
         self._validator = Validator(settings)
-        # This object's own decoders by type. The decoder in a `Content` may belong to another thread and is not used.
+        # This object's own decoders by type. The decoder in a `Content` may belong to another thread, so only its type
+        # is used.
         self._own = {type(decoder): decoder for decoder in formats}
 
     def decode_one(self, content: Content) -> SingleReceipt:
@@ -107,7 +108,7 @@ class RequestDecoder:
         """Decode and validate content with any number of receipts. Rejects receipts of stores that are not in `stores`.
 
         Raises `ReceiptError` if the content has no records. Raises `Refused` if it has too many receipts, if no receipt
-        was accepted and at least one belongs to another store, or if `stopping` is set.
+        was accepted and at least one belongs to a store that is not in `stores`, or if `stopping` is set.
         """
         payload, source, received_us = content.payload, content.source, content.received_us
         decoder, result, single = self._own[type(content.decoder)], DecodedRequest(), None
@@ -141,7 +142,7 @@ class RequestDecoder:
                 if not is_replay(own_source):
                     self.add_refusal(result.batch, faults, original_of(decoded), received_us, own_source)
         if isinstance(single, Unreadable) and not single.source and not is_replay(source):
-            # The whole document is unreadable. Quarantine all of it, because `original` may be only a part.
+            # The whole document is unreadable. Quarantine all of it, because `decoded.original` may hold only a part.
             result.batch = Batch()
             self.add_refusal(result.batch, result.rejected[0][1], payload, received_us, source)
         self._conclude(result, content)

@@ -21,7 +21,7 @@ from tillstream.receipt.model import Fault
 
 HTML = "text/html; charset=utf-8"
 
-# With a stricter referrer policy, browsers would send `Origin: null` with the form.
+# With a stricter referrer policy, browsers would send `Origin: null` with the form, and it would be rejected.
 SECURITY_HEADERS = (
     b"content-security-policy: default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; form-action 'self'; "
     b"base-uri 'none'; frame-ancestors 'none'\r\n"
@@ -97,7 +97,7 @@ def wants_page(headers: Headers) -> bool:
 
 
 def as_page(response: Response, form: bytes) -> Response:
-    """Return a JSON response as an HTML page. If the receipt was refused, the page has the form with its values."""
+    """Convert a JSON response to an HTML page. If the receipt was refused, the page shows the filled form."""
     outcome = msgspec.json.decode(response.body, type=_Outcome)
     if outcome.receipt_key:
         body = _render("accepted.html", key=outcome.receipt_key, day=outcome.day)
@@ -140,9 +140,9 @@ def _environment() -> Environment:
 
 
 def _row_count(part: str, values: Mapping[str, str]) -> int:
-    """Return the number of rows of a table.
+    """Return the number of rows to show in the table `part`.
 
-    There is an empty row after the last filled row, and there are at least as many rows as in an empty form.
+    One empty row follows the last filled row. The table is never shorter than in an empty form.
     """
     filled = [int(found[2]) for name in values if (found := _PATH.fullmatch(name)) and found[1] == part]
     return min(max(EMPTY_ROWS[part], 2 + max(filled, default=-1)), _ROWS_LIMIT)

@@ -26,10 +26,10 @@ REPORT_INTERVAL_S = 10.0
 """The minimum interval between two `ingest.log_unavailable` events."""
 
 COMMITS_WITHOUT_LINGER = 32
-"""After a useless wait for more records, the committer skips this many waits."""
+"""After a useless wait for more records (see `_linger`), the committer skips this many waits."""
 
 LARGE_COMMIT_RECORDS = 16
-"""A wait is useless if the batch has at least this number of records, because it is large enough without the wait."""
+"""If a batch has at least this number of records after a wait, the wait was useless: the load is high without it."""
 
 Outcome = LogUnavailable | None
 """The outcome of a group commit: None if the records are durable, or the error."""
@@ -41,7 +41,7 @@ LAG_LIMIT_RECORDS = 15_000
 """The lag above which the pause grows. The engine folds this number of records in about one second."""
 
 ACTIVITY_RECORDS = 500
-"""Ingest counts as active, and the engine as making progress, with at least this number of records in an interval."""
+"""Ingest is active if it appends this many records between checks. The engine makes progress if it folds this many."""
 
 PAUSE_STEP_S = 0.002
 PAUSE_LIMIT_S = 0.03
@@ -111,9 +111,9 @@ class Committer:
         """Wait `commit_linger_ms` for more records, unless such a wait was useless recently.
 
         The wait lets the receipts of several tills share one sync to disk. It is useless if only one till sends
-        receipts, because this till waits for each response. It is also useless if batches are large without it. After a
-        useless wait, the next 32 calls return at once. The call after them waits, to find out whether the load has
-        changed.
+        receipts, because this till waits for each response. It is also useless if batches are large without a wait.
+        After a useless wait, the next 32 calls return at once. The call after them waits, to find out whether the load
+        has changed.
         """
         if self._commits_without_linger:
             self._commits_without_linger -= 1
@@ -162,7 +162,8 @@ class Backpressure:
     """Sets the pause before each group commit. The pause grows while the engine lags and makes progress.
 
     On a machine with few CPUs, ingest at full speed would leave too little CPU time for the engine. Pauses make commits
-    larger and save CPU time. There is no pause if the engine is stopped or stalled. Backpressure rejects no requests.
+    fewer and larger, which saves CPU time. There is no pause if the engine is stopped or stalled. Backpressure rejects
+    no requests.
     """
 
     def __init__(self, log: Log, committer: Committer) -> None:
@@ -192,7 +193,7 @@ class Backpressure:
 
         `lag` is the number of records in the log that the engine has not folded yet.
         """
-        # `lag` was read after `appended`. If records were appended in between, `folded` is too small.
+        # `lag` was read after `appended`. If records were appended in between, `folded` is too small by that number.
         folded = appended - lag
         progress = folded >= self._folded + ACTIVITY_RECORDS
         self._stalled_checks = 0 if progress else self._stalled_checks + 1

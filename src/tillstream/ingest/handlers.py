@@ -47,7 +47,8 @@ JSON_TYPE = "application/json"
 STORES_LIMIT = 100_000
 """The maximum number of stores whose rate is measured at the same time."""
 
-# The part of the source after the format, by the value of the header `Tillstream-Source`. Without it, this is `http`.
+# A source is a format and an entry point, such as `json/http`. These are the entry points by the value of the header
+# `Tillstream-Source`. Without the header, the entry point is `http`.
 _ENTRY_POINTS = {
     SIMULATED.encode(): f"http/{SIMULATED}",
     REPLAY.encode(): REPLAY,
@@ -77,8 +78,8 @@ class ReceiptHandlers:
         self._counters = counters
         self._decoder = RequestDecoder(settings, formats)
         self._worker = DecodeWorker(settings, formats)
-        # A bucket has tokens for the receipts of one second. A batch of any size may take tokens unless the number of
-        # tokens is negative.
+        # A bucket holds the tokens for one second. A batch of any size is accepted unless the bucket is negative, so a
+        # batch may be larger than the bucket.
         limit = settings.store_limit_receipts_per_s
         self._rates = TokenBuckets(limit, limit, STORES_LIMIT) if limit else None
         self._loop = asyncio.get_running_loop()
@@ -90,7 +91,7 @@ class ReceiptHandlers:
     def post_receipt(self, request: Request, reply: Reply, stores: Stores = None) -> None:
         """Accept the receipt of a small, uncompressed request if it belongs to one of `stores`. Raises `Refused`.
 
-        Calls `reply` after the group commit. It is a callback, because a task would take as long as the validation.
+        Calls `reply` after the group commit. A callback is used, because a task would take as long as the validation.
         """
         payload, headers = request.body, request.headers
         decoder = self._select_decoder(headers)
@@ -190,7 +191,7 @@ class ReceiptHandlers:
         return await response
 
     async def _decode(self, content: Content, decode: Callable[[RequestDecoder, Content], T]) -> T:
-        """Decode on the event loop if the payload is small, or else in the worker's thread."""
+        """Decode on the event loop if the payload is small. Otherwise, decode in the worker's thread."""
         if len(content.payload) <= INLINE_BYTES:
             return decode(self._decoder, content)
         return await self._worker.run(partial(decode, self._worker.decoder, content))
@@ -231,7 +232,7 @@ class ReceiptHandlers:
         return self._content(decoder, payload, headers)
 
     def _check_rates(self, rates: TokenBuckets, heads: Sequence[bytes]) -> None:
-        """Count receipts for the rate limits of their stores. Raises `Refused` if a store exceeds its limit."""
+        """Take tokens for all receipts. If a store exceeds its rate limit, raise `Refused` and take none."""
         stores = Counter(store_of(head).decode() for head in heads)
         # Refusals have no store and do not count.
         del stores[""]
@@ -260,7 +261,7 @@ class ReceiptHandlers:
         return decoder
 
     def _content(self, decoder: Decoder | None, payload: bytes, headers: Headers) -> Content:
-        """Return the content of a request. Without a decoder, detects the format. Raises `Refused` if it is unknown."""
+        """Return the content of a request. Without a decoder, detects the format, or raises `Refused`."""
         decoder = decoder or self._formats.recognised(payload)
         if decoder is None and not payload:
             decoder = self._formats.decoder(JSON_TYPE)

@@ -1,4 +1,4 @@
-"""The routes and response types of ingest, from which `/openapi.json` is generated, and the documents at `/docs`."""
+"""The routes and response types of ingest. `/openapi.json` is generated from them, and `/docs` shows it."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def _with_amount(schema: JsonSchema) -> JsonSchema:
 
 
 def _add_rules(receipt: JsonSchema, currency: str) -> None:
-    """Add the validation rules that the type `Receipt` does not express to the properties of a receipt."""
+    """Add rules to the properties of a receipt: those validation rules that the type `Receipt` does not express."""
     for name in ("cashReceiptID", "storeID", "terminalID"):
         text, number = receipt[name]["anyOf"]
         required = {} if name == "terminalID" else {"minLength": 1}

@@ -39,9 +39,9 @@ def batch(
 ) -> Response:
     """A batch was processed, and `count` receipts are durable.
 
-    `rejected` has the index and the faults of each other receipt. `skipped` has the number of records that are not
+    `rejected` holds the index and the faults of each other receipt. `skipped` holds the number of records that are not
     sales, by kind. The status is 202 if a receipt was accepted, or if no receipt was rejected. Otherwise, it is 403 if
-    `forbidden` is set, else 422 if `parseable` is set, else 400.
+    `forbidden` is set, 422 if only `parseable` is set, and 400 if neither is set.
     """
     entries = [Rejected(index, list(faults)) for index, faults in rejected]
     outcome = Outcome(count, entries, skipped=dict(skipped) or UNSET)
@@ -73,7 +73,7 @@ def unauthorized(*, provided: bool, browser: bool = False) -> Response:
 
 
 def forbidden_store(store: str) -> Fault:
-    """Return the fault of a receipt that the key may not post, because it is for other stores. Nothing is stored."""
+    """Return the fault of a receipt whose store the key is not for. The receipt is not stored."""
     hint = f"send it with a key for this store; `tillstream keys add --store {store}` creates a key"
     return Fault("$.storeID", f"this key may not post for store {store}", hint)
 
@@ -102,7 +102,7 @@ def method_not_allowed(allowed: Sequence[str]) -> Response:
 
 
 def cross_site() -> Response:
-    """A page of another site sent the request: a form, or a body without a media type. Browsers let pages send both."""
+    """A page of another site sent the request: a form, or a body without a media type. Any page can send both."""
     hint = "type it at /receipt of this host, or send it from a program, without an Origin header"
     return error(403, "a page of another address sent this", hint)
 
@@ -159,7 +159,7 @@ def log_problem(error: LogUnavailable) -> str:
 
 
 def internal_error() -> Response:
-    """The request failed because of a bug. The event `ingest.request_failed` has the details."""
+    """The request failed because of a bug. The log event `ingest.request_failed` contains the details."""
     return error(500, "an internal error occurred", "send the request again, each receipt counts once")
 
 
