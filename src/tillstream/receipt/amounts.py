@@ -21,9 +21,10 @@ _MINOR_DIGITS = {currency: digits for digits, names in _CURRENCIES.items() for c
 _LONG_WITH_EXPONENT = re.compile(r" *[+-]?[0-9]{14,}(?:\.[0-9]*)?[eE][+-]?[0-9]+ *", re.ASCII)
 _LARGE_EXPONENT = re.compile(r".*[eE]\+?0*(?:1[4-9]|[2-9][0-9]|[1-9][0-9]{2,}) *", re.ASCII)
 
-# The first two patterns begin with a literal character, so a search is fast. A search for the third pattern is slow, so
-# it runs only if the second pattern is found.
-_LARGE_EXPONENT_INSIDE = re.compile(rb"\.[0-9]++[eE]\+?0*+(?:1[4-9]|[2-9][0-9]|[1-9][0-9]{2})")
+# A number below `AMOUNT_LIMIT` with an exponent of 14 or more is below 0.1 without its exponent, so it begins with 0.0.
+# A search is fast if its pattern begins with literal characters. The search for the last pattern is slow, so it runs only
+# if the pattern before it is found.
+_LARGE_EXPONENT_INSIDE = re.compile(rb"0\.0[0-9]*+[eE]\+?0*+(?:1[4-9]|[2-9][0-9]|[1-9][0-9]{2})")
 _NEGATIVE_EXPONENT_INSIDE = re.compile(rb"-(?<=[0-9.]{14}[eE]-)")
 _LONG_WITH_EXPONENT_INSIDE = re.compile(rb"[0-9]{14,}+(?:\.[0-9]*+)?[eE]-[0-9]")
 

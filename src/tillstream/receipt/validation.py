@@ -62,7 +62,6 @@ _DATE = re.compile(r"[0-9W-]{7,10}[ T][0-9:.,]{4,}(?:Z|[+-][0-9:]{2,8})?", re.AS
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NUMBER = re.compile(r" *[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)? *", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_THREE_IDS = re.compile(rf"(?:[^\x00-\x1f\x7f-\x9f]{{1,{ID_LIMIT}}}\t){{3}}")
 
 _RECEIPT_TYPE = inspect.type_info(Receipt)
 
@@ -101,14 +100,19 @@ class Validator:
         `received_us` is the time of arrival in microseconds since the epoch. `till_day` is the business day
         (YYYY-MM-DD) that the till sent. If it is not empty, it replaces the business day of the receipt's date.
         """
-        # The fast check rejects some valid receipts, such as those with amounts in quotes. The full check accepts them.
+        # The fast check rejects some valid receipts, such as those with amounts in quotes or with long ids. The full check
+        # accepts them.
         try:
             # A body over the limit is not decoded, because it could have millions of lines.
             receipt = self._decode(body if len(body) <= self._limit_bytes else b"")
             store, number = str(receipt.storeID), str(receipt.cashReceiptID)
             terminal = NO_TERMINAL if receipt.terminalID in (None, "") else str(receipt.terminalID)
+            ids = f"{store}{terminal}{number}"
             if (
-                _THREE_IDS.fullmatch(f"{store}\t{terminal}\t{number}\t")
+                store
+                and number
+                and len(ids) <= ID_LIMIT
+                and ids.isprintable()
                 and (body.isascii() or body.decode())
                 and not may_have_unreadable_number(body)
             ):
