@@ -10,6 +10,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import chain
 from typing import BinaryIO
 
@@ -152,7 +153,7 @@ def lines(
 
     `already_read` holds the first lines if the caller has already read them with `source.readline(limit_bytes + 2)`.
     """
-    for number, line in enumerate(chain(already_read, iter(lambda: source.readline(limit_bytes + 2), b"")), 1):
+    for number, line in enumerate(chain(already_read, iter(partial(source.readline, limit_bytes + 2), b"")), 1):
         if len(line) <= limit_bytes or line.endswith(b"\n"):
             yield number, line
             continue
