@@ -46,7 +46,7 @@ class Formats:
 
     @property
     def media_types(self) -> list[str]:
-        """All media types without the `+suffix` patterns."""
+        """All media types. Structured suffixes, such as `+json` for `application/vnd.x+json`, are left out."""
         return [media_type for media_type in self._by_type if not media_type.startswith("+")]
 
     def decoder(self, content_type: str) -> Decoder | None:
@@ -65,8 +65,8 @@ class Formats:
     def of_file(self, name: str, head: bytes) -> Decoder | None:
         """Find the decoder of a file by its name and its first bytes.
 
-        The format of the file suffix wins if the file may have it, or if no format recognises the bytes. Otherwise the
-        format that recognises the bytes wins.
+        The suffix of the name decides if the bytes do not contradict it, or if no format recognises the bytes.
+        Otherwise the format that recognises the bytes is returned.
         """
         ending = PurePath(name).suffix.lower()
         named = next((decoder for decoder in self._decoders if ending and ending in decoder.suffixes), None)

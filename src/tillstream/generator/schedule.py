@@ -81,11 +81,10 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """A part of a run. A `paced` phase sends each receipt when it is due, any other as fast as ingest accepts them.
+    """A part of a run. If it is `paced`, each receipt is sent when it is due. If not, receipts are sent at full speed.
 
-    `receipt_at` takes the date of a moment and returns the JSON of the next receipt.
-    `expected` is the number of receipts,
-    or None if it is unknown.
+    `receipt_at` takes the date of a moment and returns the JSON of the next receipt. `expected` is the number of
+    receipts, or None if it is unknown.
     """
 
     name: str
@@ -101,7 +100,11 @@ class Phase:
 
 
 def phases(options: Options, clock: Clock) -> Iterator[Phase]:
-    """Yield the phases of a run. Request a phase only when it starts, because its dates can depend on that time."""
+    """Yield the phases of a run.
+
+    The dates of a phase can depend on the current time. So the caller must finish a phase before it takes the next one
+    from the iterator.
+    """
     planner = _Planner(options, clock)
     if options.backfill_days:
         yield planner.backfill(options.backfill_days)
@@ -291,7 +294,7 @@ def _poisson(random: Random, mean: float) -> int:
 
 
 def expected_receipts(chain: Chain, day_s: int, from_s: int, until_s: int) -> int:
-    """Return the number of times that `trading_day` is expected to yield."""
+    """Return how many receipts `trading_day` is expected to schedule between `from_s` and `until_s`."""
     total = 0.0
     for hour_s in range(day_s, day_s + DAY_S, 3600):
         seconds = max(0, min(until_s, hour_s + 3600) - max(from_s, hour_s))

@@ -85,7 +85,7 @@ class _Adapter:
         task.add_done_callback(self._tasks.discard)
 
     def reject(self, _headers: Headers) -> Response | None:
-        """Return None, because an ASGI application receives every body."""
+        """Reject no request before its body is read. The ASGI application decides after it has received the body."""
         return None
 
     async def close(self) -> None:

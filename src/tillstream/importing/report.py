@@ -45,7 +45,7 @@ class Outcome(Struct, kw_only=True):
 
 
 def write(file: BinaryIO, outcome: Outcome, refusals: Iterable[Refusal]) -> None:
-    """Write the outcome as a JSON object. Its field `faults` holds the refusals, which are read one by one."""
+    """Write the outcome as a JSON object. The refusals are written one by one to its field `faults`, so `refusals` may be a large generator."""
     file.write(_encode(outcome).removesuffix(b"}") + b',"faults":[')
     file.writelines((b",\n" if number else b"\n") + _encode(refusal) for number, refusal in enumerate(refusals))
     file.write(b"]}")

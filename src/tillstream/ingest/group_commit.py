@@ -29,7 +29,7 @@ COMMITS_WITHOUT_LINGER = 32
 """After a useless wait for more records (see `_linger`), the committer skips this many waits."""
 
 LARGE_COMMIT_RECORDS = 16
-"""If a batch has at least this number of records after a wait, the wait was useless: the load is high without it."""
+"""If a batch has at least this number of records after a wait, the load is high, and waiting was useless."""
 
 Outcome = LogUnavailable | None
 """The outcome of a group commit: None if the records are durable, or the error."""
@@ -54,7 +54,7 @@ _logger = structlog.get_logger()
 
 
 class Committer:
-    """Appends records to the log in a separate thread. Only the event loop may create and use it."""
+    """Appends records to the log in a separate thread. Create and use a `Committer` on the event loop only."""
 
     def __init__(self, log: Log, settings: Settings, counters: Counters, budget: MemoryBudget) -> None:
         self._log = log
@@ -159,7 +159,7 @@ class Committer:
 
 
 class Backpressure:
-    """Sets the pause before each group commit. The pause grows while the engine lags and makes progress.
+    """Sets the pause before each group commit. The pause grows while the engine is far behind but still makes progress.
 
     On a machine with few CPUs, ingest at full speed would leave too little CPU time for the engine. Pauses make commits
     fewer and larger, which saves CPU time. There is no pause if the engine is stopped or stalled. Backpressure rejects
@@ -193,7 +193,7 @@ class Backpressure:
 
         `lag` is the number of records in the log that the engine has not folded yet.
         """
-        # `lag` was read after `appended`. If records were appended in between, `folded` is too small by that number.
+        # `lag` was read after `appended`. Records that were appended in between make `folded` too small.
         folded = appended - lag
         progress = folded >= self._folded + ACTIVITY_RECORDS
         self._stalled_checks = 0 if progress else self._stalled_checks + 1

@@ -21,11 +21,11 @@ _MINOR_DIGITS = {currency: digits for digits, names in _CURRENCIES.items() for c
 _LONG_WITH_EXPONENT = re.compile(r" *[+-]?[0-9]{14,}(?:\.[0-9]*)?[eE][+-]?[0-9]+ *", re.ASCII)
 _LARGE_EXPONENT = re.compile(r".*[eE]\+?0*(?:1[4-9]|[2-9][0-9]|[1-9][0-9]{2,}) *", re.ASCII)
 
-# A number below `AMOUNT_LIMIT` with an exponent of 14 or more is below 0.1 without its exponent, so it begins with 0.0.
-# A search is fast if its pattern begins with literal characters. The search for the last pattern is slow, so it runs only
-# if the pattern before it is found.
+# If a number below `AMOUNT_LIMIT` has an exponent of 14 or more, its digits begin with 0.0, as in 0.01e14. A search for
+# this pattern and for the next one is fast, because both begin with literal characters.
 _LARGE_EXPONENT_INSIDE = re.compile(rb"0\.0[0-9]*+[eE]\+?0*+(?:1[4-9]|[2-9][0-9]|[1-9][0-9]{2})")
 _NEGATIVE_EXPONENT_INSIDE = re.compile(rb"-(?<=[0-9.]{14}[eE]-)")
+# A search for this pattern is slow. It runs only if the pattern above is found.
 _LONG_WITH_EXPONENT_INSIDE = re.compile(rb"[0-9]{14,}+(?:\.[0-9]*+)?[eE]-[0-9]")
 
 

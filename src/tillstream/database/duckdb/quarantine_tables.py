@@ -22,7 +22,7 @@ Insert = Callable[[str, Sequence[Row]], None]
 """A function that inserts rows into a table."""
 
 _ENTRY_OVERHEAD_BYTES = 100
-"""The estimated size of the other columns of an entry. The quota measures only its original and its reasons."""
+"""The estimated size of an entry besides its original and its reasons. It counts towards the quota."""
 
 ADD_COUNTER = """INSERT INTO counters VALUES (?, ?, ?)
     ON CONFLICT (day, name) DO UPDATE SET value = counters.value + excluded.value"""

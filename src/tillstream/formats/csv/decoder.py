@@ -20,8 +20,8 @@ from tillstream.receipt.validation import ITEMS_LIMIT
 ROWS_LIMIT = 2 * ITEMS_LIMIT
 """The maximum number of rows in a receipt. Each line and each payment may need a row of its own."""
 
-# The JSON of a receipt repeats the column names for every row, so it is larger than the rows. The number of rows is
-# limited so that it stays below about this many times the size limit of a receipt.
+# The JSON of a receipt repeats the column names for every row, so it is larger than the rows. The maximum number of rows
+# keeps the JSON below about 8 times the size limit of a receipt.
 _JSON_EXPANSION_LIMIT = 8
 _FAULTS_LIMIT = 20
 _UNASSIGNED_ROWS_LIMIT = 100
@@ -158,10 +158,9 @@ def _is_same_amount(one: str, other: str) -> bool:
 class _RowGrouper:
     """Groups consecutive rows with the same key into receipts.
 
-    A bad row belongs to a receipt if it lies between two good rows of the receipt. It also belongs to the receipt if it
-    has the same key and comes before or after its good rows, without a good row of another receipt in between. Any
-    other bad row becomes a separate fault. While the receipt of a bad row is not known, the row stays unassigned,
-    at the latest until the next good row.
+    A bad row between two good rows of a receipt belongs to that receipt. A bad row directly before or after the good
+    rows of a receipt belongs to it if both have the same key. Other bad rows usually become separate faults. A bad row
+    is unassigned until its receipt is known. The next good row decides.
     """
 
     def __init__(self, header: Header, limit_bytes: int) -> None:
@@ -197,7 +196,8 @@ class _RowGrouper:
     def _add(self, row: Row, repeated_cells: Sequence[str], line: str, settlement: str) -> Iterator[Decoded]:
         """Add a good row that may start a new receipt.
 
-        Its repeated cells differ from those of the previous good row, or an unassigned bad row precedes it.
+        The caller has found that the repeated cells of the row differ from those of the previous good row, or that an
+        unassigned bad row precedes it.
         """
         key = self._key(row)
         if not any(key):

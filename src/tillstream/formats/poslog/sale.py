@@ -85,7 +85,7 @@ class Sale:
             self.lines.append(line)
 
     def _item(self, item: Element) -> Line | None:
-        """Read a sold or returned item. Return None for an item without an amount: it only describes another line."""
+        """Read a sold or returned item. Return None if the item has no amount, such as a comment."""
         prices = (found for name in _PRICES if (found := item.find(name)) is not None)
         price = element_text(next(prices, None))
         extended = child_text(item, "ExtendedAmount")

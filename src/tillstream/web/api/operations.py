@@ -166,7 +166,7 @@ class _Metrics(Collector):
 
 
 def _quarantine(totals: QuarantineTotals) -> Iterator[Metric]:
-    """Yield the metrics of the quarantine. The totals limit the number of label values and never drop a label value."""
+    """Yield the metrics of the quarantine. Rare reasons and sources are counted together, which limits the number of label values."""
     name = f"{PREFIX}quarantine"
     by_reason = CounterMetricFamily(f"{name}_by_reason", "quarantine entries by reason", labels=["path", "error"])
     for reason, entries in totals.reason.items():
