@@ -87,5 +87,5 @@ class PasswordRepository(WatchedFile[Password | None]):
     """A callable that returns the current password. If the file becomes unreadable, the last password stays valid."""
 
     def __init__(self, file: Path, clock: Clock) -> None:
-        """Raises `AccessError` if the first read fails, because there is no earlier password."""
+        """Read the file. Raises `AccessError` if it cannot be read."""
         super().__init__(file, clock, read, read(file), "password", lambda content: {"passwords": int(bool(content))})

@@ -41,9 +41,9 @@ class Notifier:
     """Sends an event for each alert that fires or clears.
 
     `active` returns the active alerts, `send` queues an event, and `page` returns the URL of the dashboard for links.
-    `state_file` stores the reported alerts. After a restart, an alert that is still active is not reported again. An
-    alert that is no longer active is reported as cleared, but only after `GRACE_S`, because the rules about silence are
-    not evaluated earlier.
+    `state_file` stores the reported alerts. After a restart, an alert that is still active is not reported again.
+    `GRACE_S` after the restart, alerts that have cleared in the meantime are reported. The rules about silence are not
+    evaluated before that time.
     """
 
     def __init__(

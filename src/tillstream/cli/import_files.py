@@ -51,7 +51,7 @@ def import_files(
     """Import receipts from files of any known format.
 
     The format of a FILE is detected from its content or its name. Files may be compressed with gzip or zstd. DIR
-    stands for all files in a directory and its subdirectories. - stands for standard input.
+    imports all files in a directory and its subdirectories. - reads from standard input.
 
     The receipts and their originals are sent to ingest in batches. After an interruption, the same command
     continues the import. Each receipt counts once. Items that are not receipts are listed with their location

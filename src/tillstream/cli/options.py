@@ -131,7 +131,7 @@ class Update(Protocol):
 def progress_bar(title: str, *, lines: bool = False, quiet: bool = False) -> Iterator[Update]:
     """Show a progress bar on standard error, unless `quiet` is true. Yields the function that updates it.
 
-    If standard error is not a terminal, there is no bar. If `lines` is true, it is replaced by a line for each 10%.
+    The bar is shown only on a terminal. Elsewhere, a line is printed for each 10% if `lines` is true.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn

@@ -63,7 +63,7 @@ def show(**options: Any) -> None:
     """Show the list of stores."""
     store_list = _stored(options)
     if not store_list.by_id:
-        click.echo("there is no list of stores yet; import a list with `tillstream stores import FILE`")
+        click.echo("no store list has been imported; import one with `tillstream stores import FILE`")
         return
     print_table(csv_file.COLUMNS, map(csv_file.cells, store_list.by_id.values()))
 

@@ -71,10 +71,10 @@ class ControlClient:
         headers: Mapping[str, str] = MappingProxyType({}),
         wait: Wait | None = None,
     ) -> Response:
-        """Send a POST request, or a GET request if there is no `body`. Returns the response to the last attempt.
+        """Send a POST request with the body, or a GET request if `body` is None. Returns the last response.
 
-        If there is no response, or its status is retryable, `wait` is called. If it returns True, the request is sent
-        again. Without `wait`, there is only one attempt. Raises `RequestFailed` if the last attempt got no response.
+        After a connection error or a retryable status, `wait` is called. If it returns True, the request is sent again.
+        Without `wait`, the request is sent only once. Raises `RequestFailed` if the last attempt got no response.
         """
         pauses_s = chain(self._pauses_s, repeat(self._pauses_s[-1]))
         while True:
@@ -136,7 +136,7 @@ class EngineClient:
         self._client = ControlClient(timeout_s, same_machine=True)
 
     def send(self, path: str, body: bytes | None = None) -> Response:
-        """Send a POST request with the JSON `body`, or a GET request if there is no `body`.
+        """Send a POST request with the JSON body, or a GET request if `body` is None.
 
         Raises `DatabaseUnavailable` if the engine does not respond, or responds with 401.
         """

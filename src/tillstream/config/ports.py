@@ -15,7 +15,7 @@ _PORT = re.compile(r":[0-9]*$")
 
 
 def listen(host: str, port: int, flag: str, backlog: int = 1) -> socket.socket:
-    """Open a listening socket. Port 0 stands for any free port. Errors suggest the option `flag`.
+    """Open a listening socket. Port 0 selects a free port. Errors suggest the option `flag`.
 
     Raises `PortTaken` if another program listens on the port, and `OperationalError` for any other failure.
     """

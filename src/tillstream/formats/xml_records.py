@@ -22,7 +22,7 @@ WINDOW_BYTES = 256 * 1024
 _TAG_LIMIT_BYTES = 64 * 1024
 _DEPTH_LIMIT = 64
 _TAGS_BETWEEN_RECORDS_LIMIT = 100_000
-# Every record is parsed together with the namespace declarations in scope, so many declarations would be slow.
+# Every record is parsed with the namespace declarations in scope, so many declarations make parsing slow.
 _NAMESPACES_LIMIT_BYTES = 4 * 1024
 _PREFIX_LIMIT_BYTES = 64
 
@@ -111,8 +111,7 @@ class XmlRecordReader:
         self._source = source
         self._limit_bytes = limit_bytes
         self._window = b""
-        self._position = 0
-        self._dropped_bytes = 0
+        self._position = self._dropped_bytes = 0
         self._ended = False
         self._encoding = "utf-8"
         self._open: list[_OpenElement] = []
@@ -236,7 +235,7 @@ class XmlRecordReader:
         return _Ended(self.fault("it has a DTD or entity declarations, which are not accepted", _DTD_HINT))
 
     def _skip_broken_tag(self, tags: _RecordTags | None) -> Unreadable:
-        """Move from a broken tag to the next record in the window. Raises `_Ended` if there is no record."""
+        """Move from a broken tag to the next record in the window. Raises `_Ended` if it has none."""
         found = tags.start.search(self._window, self._position + 1) if tags else None
         size = found and found.start() - self._position
         fault = self.fault("it is not well-formed: a tag is broken", _BROKEN_HINT, size)
@@ -383,12 +382,12 @@ def root_of(head: bytes) -> Root:
 
 
 def element_text(element: ET.Element | None) -> str:
-    """Return the text of an element without surrounding white space, or an empty text if there is no element."""
+    """Return the text of an element without surrounding white space, or an empty text if `element` is None."""
     return (element.text or "").strip(" \t\r\n") if element is not None else ""
 
 
 def child_text(element: ET.Element, name: str) -> str:
-    """Return the `element_text` of the first child with this name, or an empty text if there is no such child."""
+    """Return the `element_text` of the first child with this name, or an empty text if no child has it."""
     return element.findtext(name, "").strip(" \t\r\n")
 
 

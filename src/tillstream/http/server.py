@@ -63,7 +63,7 @@ class Connections:
     ) -> None:
         """`budget` limits the memory of large bodies. `on_response` is called with the status of each response.
 
-        `address_limit` is the maximum number of connections from one IP address. If it is None, there is no such limit.
+        `address_limit` is the maximum number of connections from one IP address. None means no limit.
         """
         self.app = app
         self.budget = budget

@@ -40,7 +40,7 @@ def is_ignored(name: str) -> bool:
 
 
 def select(paths: Sequence[Path]) -> Iterator[Path]:
-    """Return the files to import. A folder stands for all files in its tree, sorted by name, except ignored files.
+    """Return the files to import. A folder is replaced by all files in its tree, sorted by name, without ignored files.
 
     Raises `CannotRead` if a path does not exist. The iterator raises `CannotRead` if a folder cannot be read.
     """

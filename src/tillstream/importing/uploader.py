@@ -98,7 +98,7 @@ def find_destination(settings: Settings, url: str = "", key: str = "") -> Destin
 
 
 def log_id(settings: Settings) -> str:
-    """Return an identifier of the log in the data directory, or an empty string if there is no log.
+    """Return an identifier of the log in the data directory, or an empty string if it has no log.
 
     It changes if another data directory replaces this one.
     """

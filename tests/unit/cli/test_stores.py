@@ -125,7 +125,7 @@ def test_the_list_is_shown_and_its_export_can_be_imported(data: Path, file: Path
 
 def test_without_a_list_the_output_says_how_to_import_one(data: Path) -> None:
     open_directory(data)
-    assert "import a list with `tillstream stores import FILE`" in stores("list", data=data).output
+    assert "with `tillstream stores import FILE`" in stores("list", data=data).output
     assert stores("export", data=data).stdout_bytes == b"id,name,city,region,hours,zone,tills\r\n"
 
 

@@ -27,7 +27,7 @@ MINUTE = timedelta(minutes=1)
 RECENT_DAYS = 14
 """A till counts as known if it sold something within this number of days.
 
-The same applies to a store if there is no list of stores.
+The same applies to a store if no store list was imported.
 """
 
 Tills = dict[str, set[str]]
