@@ -92,8 +92,8 @@ class FormDecoder(Decoder):
             name, _, value = pair.partition("=")
             path = ""
             try:
-                path, parent, members = fields.get(name) or self._parse_name(name)
-                if member := members[value]:
+                path, parent, members_by_text = fields.get(name) or self._parse_name(name)
+                if member := members_by_text[value]:
                     if path in filled:
                         faults.append(Fault(f"$.{path}", "it occurs twice", "send each field once"))
                     filled.add(path)
@@ -103,10 +103,10 @@ class FormDecoder(Decoder):
                     faults.append(_fault(name, path, value, error))
         if faults:
             return Unreadable(faults[:_FAULTS_LIMIT], payload)
-        ordered = sorted(objects.items())
-        receipt, total, lines, settlements = (
-            ["".join(members) for (part, _), members in ordered if part == wanted] for wanted in PARTS
-        )
+        parts: dict[str, list[str]] = {part: [] for part in PARTS}
+        for (part, _), members in sorted(objects.items()):
+            parts[part].append("".join(members))
+        receipt, total, lines, settlements = parts.values()
         return Record(receipt_json("".join(receipt), "".join(total), lines, settlements), payload)
 
     def _parse_name(self, name: str) -> _FormField:
