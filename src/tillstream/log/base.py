@@ -1,4 +1,8 @@
-"""The log port: an ordered, durable queue of receipts and refusals.
+"""The log port: the interface of an ordered, durable queue of receipts and refusals.
+
+A refusal is content that is not a valid receipt. The log consists of one or more partitions, and records are ordered
+only within their partition. Each record has an offset, which is its place in the partition. Records that are stored
+together can share an offset. Then their indexes 0, 1, 2… tell them apart.
 
 The module also defines the types of the port's parameters and results.
 """
@@ -15,16 +19,16 @@ from typing import NamedTuple
 
 _INDEX_BITS = 20
 PARTITION_SHIFT = 56
-"""The partition of a record id starts at this bit. The lower bits contain the offset and the index."""
+"""In a record id, the partition starts at this bit. The bits below contain the offset and the index."""
 
 MAX_CHUNK_RECORDS = 1 << _INDEX_BITS
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The offset of the last record that a reader has read in each partition, or -1 if it has read none.
+    """How far a reader has read: for each partition, the offset of the last record read, or -1 if there is none.
 
-    Only the log that created a position can interpret it. Its text, such as `17,-1,4`, is stored in the database.
+    A position is valid only for the log that created it. The database stores a position as text, such as `17,-1,4`.
     """
 
     offsets: tuple[int, ...] = (-1,)
@@ -45,7 +49,7 @@ def pack_record_id(partition: int, offset: int, index: int) -> int:
     """Return the id of a record. Ids ascend within a partition.
 
     An id is a signed 64-bit integer. It has 7 bits for the partition, 36 bits for the offset, and 20 bits for the
-    index of the record within the offset.
+    index that tells records with the same offset apart.
     """
     return partition << PARTITION_SHIFT | offset << _INDEX_BITS | index
 
@@ -59,8 +63,9 @@ def unpack_record_id(record_id: int) -> tuple[int, int, int]:
 def current_record_id(record_id: int) -> int:
     """Convert a stored record id to its current form. An id that already has this form stays the same.
 
-    Older versions created ids of another form for the records of streams (partition 1 or greater). Such an id contains
-    the offset at which a read began, and the index of the record within this read. Their sum is the record's offset.
+    In older versions of tillstream, the id of a record on RabbitMQ (partition 1 or greater) contained the offset of the
+    first record of a read, and the index of the record in this read. For example, offset 100 and index 7 now become
+    offset 107 and index 0.
     """
     partition, offset, index = unpack_record_id(record_id)
     return pack_record_id(partition, offset + index, 0) if partition else record_id
@@ -69,8 +74,8 @@ def current_record_id(record_id: int) -> int:
 class Frame:
     """Many byte strings in one buffer. Item `i` is `data[offsets[i]:offsets[i + 1]]`.
 
-    `offsets` contains `len(frame) + 1` unsigned 32-bit integers. An Arrow string array has the same layout, so the
-    conversion to Arrow does not copy each item. A packed frame consists of the number of items, the offsets without
+    `offsets` contains `len(frame) + 1` unsigned 32-bit integers. An Arrow string array has the same layout, so a
+    frame becomes an Arrow array without a copy. A packed frame consists of the number of items, the offsets without
     the first one (which is always 0), and the data. The numbers are little-endian 32-bit integers.
     """
 
@@ -118,8 +123,9 @@ EMPTY = Frame.of([])
 class Record(NamedTuple):
     """A receipt or a refusal.
 
-    `head` contains the columns of `tillstream.receipt.model.HEAD_COLUMNS`, separated by tabs. `body` is canonical
-    JSON, or empty for a refusal. `original` is the received payload, or empty if it equals the body.
+    `head` contains the columns of `tillstream.receipt.model.HEAD_COLUMNS`, separated by tabs. `body` is the
+    receipt in tillstream's JSON format, or empty for a refusal. `original` is the content as it was received, or empty
+    if it equals the body.
     """
 
     head: bytes
@@ -151,7 +157,7 @@ class Batch:
 class Chunk:
     """Consecutive records of one partition, or a fault in place of unreadable records.
 
-    `position` is the position of a reader that has read the chunk. If `fault` is not empty, it is the reason why
+    `position` is where a reader continues after the chunk. If `fault` is not empty, it is the reason why
     `count` records cannot be read, and the frames are empty. If `own_offsets` is true, each record has its own offset:
     `offset`, `offset + 1`, and so on. If it is false, all records have the offset `offset` and the indexes 0, 1, 2…
     """
@@ -178,15 +184,16 @@ class Log(ABC):
     """An ordered, durable queue of receipts and refusals. Only ingest appends, and many processes can read.
 
     *Delivery*: at least once, in order within each partition. When `append` returns, its records survive a
-    crash of the process and of the machine. If `append` raises, its records may or may not be in the log, and
-    clients that got no response send them again. A position is never reused, even if the log loses records.
+    crash of the process and of the machine. If `append` raises an error, its records may or may not be in the log.
+    Their senders get no acknowledgement and send them again, so the log can contain a receipt twice. No two records
+    ever get the same id, even if the log loses records.
     """
 
     @abstractmethod
     def append(self, batch: Batch) -> None:
         """Make the batch durable.
 
-        If this method raises `LogFull` or `LogUnavailable`, no record of the batch may be acknowledged.
+        If this method raises `LogFull` or `LogUnavailable`, the caller must not acknowledge any record of the batch.
         """
 
     @abstractmethod
@@ -203,24 +210,25 @@ class Log(ABC):
 
     @abstractmethod
     def end(self) -> Position:
-        """Return the position of the last readable record."""
+        """Return the position of a reader that has read all readable records."""
 
     @abstractmethod
     def count(self, upto: Position) -> int:
-        """Return the number of records up to and including a position. Damaged records are included."""
+        """Return the number of records up to and including a position. Damaged records count too."""
 
     @abstractmethod
     def publish(self, position: Position, *, committed: bool) -> None:
-        """Publish a position of the engine.
+        """Publish a position of the engine to all processes that use the log.
 
-        If `committed` is true, the engine has committed the position to the database. If it is false, the engine is
-        about to commit the position, but must not commit if this method raises `LogUnavailable`. After this method has
-        returned, no new record gets an offset at or before the position, even if the log loses its last records.
+        The engine calls this method with `committed=False` before it commits the position to the database, and with
+        `committed=True` after the commit. If the call before the commit raises `LogUnavailable`, the engine must not
+        commit. After any call has returned, no new record gets an offset at or before the position, even if the log
+        loses its last records.
         """
 
     @abstractmethod
     def lag(self) -> int:
-        """Return the number of records after the last committed position."""
+        """Return the number of records after the last position that the engine has committed."""
 
     @abstractmethod
     def close(self) -> None:

@@ -18,7 +18,7 @@ CHECK_INTERVAL_S = 1.0
 """The minimum time between two measurements of the disk or of the broker."""
 
 MAX_LAG_SHARE = 0.8
-"""The log is full when the unread records reach this share of the retention limit."""
+"""A stream on the broker is full when its unread records reach this share of its size limit or of its age limit."""
 
 LAG_SAMPLES = 100
 _MESSAGE_OVERHEAD_BYTES = 200
@@ -83,8 +83,8 @@ class Retention:
     def check(self, records: int, size_bytes: int) -> None:
         """Raise `LogFull` if the next batch must not be appended.
 
-        The batch contains `records` records with `size_bytes` bytes in total. These numbers update the average size of
-        a message, from which the size of the unread records is estimated.
+        The batch contains `records` records with `size_bytes` bytes in total. The size of the unread records is an
+        estimate: their number, multiplied by the average size of recent messages. Each call updates this average.
         """
         if not (self._bytes or self._age_s):
             return
@@ -110,8 +110,9 @@ class Retention:
         """Estimate the age of the oldest unread record, from earlier measurements of the partition's end."""
         now_s = self._now_s()
         samples = self._ends.setdefault(partition, deque(maxlen=LAG_SAMPLES))
-        # A sample is the time of a measurement and the end at that time. If the engine has read up to this end, every
-        # unread record is newer than the sample.
+        # A sample is a time, and the last offset of the partition at that time. If the engine has read this offset, all
+        # unread records are newer than the sample, so the sample is dropped. The result is the age of the oldest sample
+        # that is left.
         while samples and samples[0][1] <= end - lag:
             samples.popleft()
         if lag and (not samples or now_s - samples[-1][0] >= self._age_s / LAG_SAMPLES):
