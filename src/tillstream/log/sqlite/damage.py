@@ -20,19 +20,19 @@ from tillstream.log.base import EMPTY, MAX_CHUNK_RECORDS, Chunk, Position
 from tillstream.log.sqlite.row import COLUMNS, NUMBERS, Row, integer
 
 MAX_LOOKUPS = 20_000
-"""The maximum number of positions in a gap that are looked up one by one."""
+"""The maximum number of positions that are looked up one by one between two rows."""
 
 LINEAR_LOOKUPS = 1_000
-"""The maximum number of rows or positions that are read one by one near damage."""
+"""The maximum number of rows or positions next to damage that one search tries one by one."""
 
 MAX_POSITION = 1 << 36
-"""All positions are less than this value, because a record id has 36 bits for the offset."""
+"""All positions are less than this value: a row's position is the 36-bit offset in the ids of its records."""
 
 IO_RETRY_S = 60.0
 """A disk read that has failed for this long counts as damage."""
 
 SEARCH_INTERVAL_S = 10.0
-"""The minimum time between two searches for rows after damage if the first search found no rows."""
+"""When a search for rows after damage finds nothing, the next search waits for this long."""
 
 ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """The errors that a statement can raise.
@@ -40,7 +40,7 @@ ERRORS = (sqlite3.Error, UnicodeDecodeError)
 If an error message quotes a damaged schema, Python may fail to decode the message and raise `UnicodeDecodeError`.
 """
 
-# All statements are correct, so SQLITE_ERROR means that the schema is damaged.
+# All SQL statements of tillstream are correct, so SQLITE_ERROR means that the schema is damaged.
 _DAMAGE = {
     sqlite3.SQLITE_CORRUPT,
     sqlite3.SQLITE_NOTADB,
@@ -102,7 +102,7 @@ class RowReader:
         """The position after which the last search found no rows, and the time of this search."""
 
     def rows_after(self, connection: sqlite3.Connection, last: int) -> Generator[Row, None, None]:
-        """Yield the readable rows after a position. Raises `LogUnavailable` while the disk fails."""
+        """Yield the readable rows after a position. Raises `LogUnavailable` if they cannot be read now."""
         at = last
         failure: sqlite3.Error | None = None
         try:
@@ -126,9 +126,9 @@ class RowReader:
             yield from self._skip_damage(connection, last, failure)
 
     def raise_if_temporary(self, doing: str, last: int, error: Exception) -> None:
-        """Raise `LogUnavailable` if a later read may succeed, so the caller skips no rows.
+        """Raise `LogUnavailable` if a later read may succeed. Return normally if the error means damage.
 
-        Return if the error means damage.
+        `LogUnavailable` keeps the caller from skipping rows that can be read later.
         """
         code, now_s = _code(error), time.monotonic()
         if code in _DISK:
@@ -141,7 +141,10 @@ class RowReader:
         raise LogUnavailable(f"{doing} the log", self._path, error, _DISK_HINT) from error
 
     def _skip_damage(self, connection: sqlite3.Connection, last: int, error: sqlite3.Error) -> Iterator[Row]:
-        """Yield the readable rows after `last` up to the first intact row."""
+        """Yield the readable rows after `last`, up to and including the first trusted row.
+
+        A row is trusted if it is intact, or if its position is `last + 1`. If there is no such row, yield nothing.
+        """
         now_s = time.monotonic()
         searched, searched_s = self._searched or (None, 0.0)
         if searched == last and now_s - searched_s < SEARCH_INTERVAL_S:
@@ -167,7 +170,7 @@ def _scan(connection: sqlite3.Connection, last: int) -> Generator[Row, None, Non
 def look_up(connection: sqlite3.Connection, position: int) -> Row | None:
     """Return the row at a position, or None if it is missing or unreadable.
 
-    The blobs are empty if only the numbers of the row can be read.
+    If only the numbers of the row can be read, its blobs are empty.
     """
     for columns in (COLUMNS, NUMBERS):
         try:
@@ -191,7 +194,8 @@ def _look_up_all(connection: sqlite3.Connection, first: int, end: int) -> Iterat
 def _search_intact(connection: sqlite3.Connection, last: int) -> Row | None:
     """Find the first intact row after a long range of damage.
 
-    Triple the distance from `last` until a read succeeds, then bisect the last step.
+    Try to read at the distances 1, 3, 9… from `last` until a read succeeds. Then bisect between the last distance that
+    failed and the distance that succeeded.
     """
 
     def intact_from(position: int) -> list[Row] | None:
@@ -255,12 +259,16 @@ def until_intact(descending: Iterable[Row]) -> list[Row]:
 
 
 def total_after(row: Row, previous_total: int) -> int:
-    """Return the number of records up to and including a row. It is an estimate if the row is damaged."""
+    """Return the number of records up to and including a row. If the row is damaged, this is an estimate."""
     return row.total if row.is_intact else previous_total + _plausible_records(row, previous_total)
 
 
 def damaged_records(row: Row, previous_total: int, following: Row | None) -> int:
-    """Return the number of records in a damaged row. The number is exact if `following`, the next row, is intact."""
+    """Return the number of records in a damaged row. `previous_total` is the number of records before it.
+
+    `following` is the next row. If it is intact and no position is missing between the two rows, the number is exact.
+    If not, the number is an estimate.
+    """
     if following is not None and following.position == row.position + 1 and following.is_intact:
         return max(following.previous_total - previous_total, 0)
     return _plausible_records(row, previous_total)
@@ -275,7 +283,7 @@ def _plausible_records(row: Row, previous_total: int) -> int:
 
 def gap(last: int, row: Row, previous_total: int) -> Chunk:
     """Return a fault for the missing rows between the position `last` and a row."""
-    # If the row is damaged, its own fault includes the missing records.
+    # If the row is damaged, the fault for this row also counts the missing records.
     missing = max(row.previous_total - previous_total, 0) if row.is_intact else 0
     return fault(row.position - 1, missing, f"rows {last + 1} to {row.position - 1} of the log are missing")
 

@@ -20,7 +20,10 @@ from tillstream.log.sqlite.row import MIN_ROW_BYTES, Frames, Row, RowDamaged
 from tillstream.log.sqlite.segment import Appender, Segment
 
 SKIPPED_POSITIONS = 1_000_000
-"""The number of positions that a new file skips, because a failed append may have used some of them."""
+"""The number of positions that are skipped if an append fails and the log continues in a new file.
+
+The failed append may have used some of these positions.
+"""
 
 _START = START.offsets[0]
 
@@ -31,8 +34,8 @@ class SqliteLog(Log):
     """A log of one partition. Thread-safe.
 
     One process opens the log with `writer=True`. Any number of processes can read it at the same time. If the end
-    of a file is damaged, that file is never changed again, and the log continues in a new file. The name of the
-    new file contains the position before its first row, such as `log.after-99.sqlite3`.
+    of a file is damaged, that file is never changed again, and the log continues in a new file. For example,
+    the file `log.after-99.sqlite3` starts with the position 100.
     """
 
     def __init__(self, path: Path, *, writer: bool, settings: Settings) -> None:
@@ -115,7 +118,7 @@ class SqliteLog(Log):
         self._append_marker()
 
     def _append_marker(self) -> None:
-        """Append an empty row. From its total, readers compute the number of records that were lost before it."""
+        """Append a row without records. Readers use its `total` to compute how many records were lost before it."""
         assert self._writer is not None
         row = Row.pack(self._last + 1, self._total, [], [], [], self._compress)
         self._writer.insert([row])
@@ -130,7 +133,7 @@ class SqliteLog(Log):
             try:
                 self._writer.insert(rows)
             except LogDamaged as error:
-                # If the first append to a new file fails, another new file would not help.
+                # If even the first append to a new file fails, another new file would not help.
                 if not self._has_appended:
                     raise
                 self._start_segment(self._last + SKIPPED_POSITIONS, error)
@@ -161,7 +164,8 @@ class SqliteLog(Log):
             try:
                 rows = self._rows_after(last, limit)
             except LogUnavailable:
-                # The chunks that were yielded before are valid. If the error persists, the next read raises it.
+                # If this read has already yielded chunks, they are valid, and the read ends without an error. If the
+                # error persists, the next read raises it.
                 if last == after.offsets[0]:
                     raise
                 return
@@ -299,7 +303,7 @@ def _end_of(segment: Segment, rows: Sequence[Row], prepared: int) -> tuple[int, 
     last, total = segment.after, 0
     if rows and rows[0].is_intact:
         last, total, rows = rows[0].position, rows[0].total, rows[1:]
-    # The position of a damaged row may be wrong. It is ignored if it is too high for the size of the file.
+    # The position of a damaged row may be wrong. If it is too high for the size of the file, it is ignored.
     max_position = max(last, prepared) + _max_rows(segment)
     for row in rows:
         last = max(last + 1, row.position if row.position <= max_position else 0)
@@ -314,9 +318,9 @@ def _max_rows(segment: Segment) -> int:
 class Progress:
     """The positions of the engine, in two files beside the log. The engine writes these files, and ingest reads them.
 
-    `engine.reach` contains the prepared position: the last position that the engine may have committed. This position
-    never decreases, and it is durable before the engine commits. `engine.position` contains the committed position. If
-    a crash loses this file, the engine writes it again.
+    `engine.reach` contains the prepared position: the highest position that the engine has committed or was about to
+    commit. It is on disk before the engine commits. `engine.position` contains the committed position. If a
+    crash loses this file, the engine writes it again when it starts.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -340,7 +344,7 @@ class Progress:
                 replace_file(path, content)
             if committed:
                 path = self._committed_path
-                # This file need not survive a crash, so it is not synced.
+                # This file is not synced: if a crash loses it, the engine writes it again.
                 new = path.with_name(f"{path.name}.new")
                 new.write_bytes(content)
                 new.replace(path)

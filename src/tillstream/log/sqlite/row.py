@@ -1,4 +1,4 @@
-"""A row of the log. It contains records of one group commit in compressed frames, and a checksum."""
+"""A row of the log on SQLite. It contains compressed records that ingest committed together, and a checksum."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from tillstream.compression import unzstd
 from tillstream.errors import TillstreamError
 from tillstream.log.base import MAX_CHUNK_RECORDS, Frame
 
-# `rowid` can be selected even if damage has changed the declaration of the key column.
+# `rowid` is another name of the key column `position`. It can be selected even if damage has changed the declaration of
+# that column.
 COLUMNS = "rowid, count, total, checksum, heads, bodies, originals"
 NUMBERS = "rowid, count, total, 0, x'', x'', NULL"
 """The columns to select if the blobs of a row are unreadable. The result has the checksum 0 and empty blobs."""
 
 MIN_ROW_BYTES = 32
-"""The minimum size of a row: its numbers and two empty zstd frames."""
+"""The minimum size of a row: its numbers, and the compressed blobs `heads` and `bodies` without any records."""
 
 MAX_FRAME_BYTES = 1 << 32
 """The maximum size of a decompressed frame. Its 32-bit offsets cannot refer to more data."""
@@ -89,7 +90,7 @@ class Row(NamedTuple):
 
     @property
     def weight(self) -> int:
-        """The number of records that count towards the limit of a read: at least 1, even for a damaged row."""
+        """How many records the row takes from the limit of a read: at least 1, even if it is empty or damaged."""
         return min(max(1, integer(self.records)), MAX_CHUNK_RECORDS)
 
     @property
@@ -113,7 +114,7 @@ class Row(NamedTuple):
 
 
 def integer(value: object) -> int:
-    """Return the value if it is an integer. Otherwise return 0, because the row is damaged."""
+    """Return the value if it is an integer, or 0 if damage has changed its type."""
     return value if isinstance(value, int) else 0
 
 

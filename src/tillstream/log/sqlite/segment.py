@@ -82,8 +82,8 @@ def _has_table(connection: sqlite3.Connection, path: Path) -> bool:
 class Appender:
     """Appends rows to a file, and creates the file if it is missing. Rows are on disk when `insert` returns.
 
-    Raises `LogDamaged` if the file cannot accept rows any more, and `LogUnavailable` if a later attempt may
-    succeed. The constructor raises `DataDirectoryError` if the file is not a log.
+    The constructor and `insert` raise `LogDamaged` if the file cannot accept rows any more, and `LogUnavailable` if a
+    later attempt may succeed. If the file is not a log, the constructor raises `DataDirectoryError`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -118,7 +118,7 @@ class Appender:
             raise LogDamaged("open the log", self.path, "its table has lost its primary key")
 
     def insert(self, rows: Sequence[Row]) -> None:
-        """Append the rows in one transaction, and make them durable. If this fails, none of them is appended."""
+        """Append all rows or none in one transaction, and make them durable."""
         try:
             # The context manager commits, or rolls back after an error.
             with self.connection:
@@ -139,7 +139,7 @@ class Appender:
 class Segment:
     """Reads one file, whose positions are greater than `after`. Thread-safe.
 
-    No transaction stays open between calls, so an idle reader does not prevent the reset of the write-ahead log.
+    No transaction stays open between calls. While a reader has one open, the file of the write-ahead log only grows.
     """
 
     def __init__(self, path: Path, after: int) -> None:
@@ -150,10 +150,10 @@ class Segment:
         self._reader = RowReader(path)
 
     def rows_after(self, last: int, wanted: int) -> list[Row]:
-        """Return the next rows in order, up to about `wanted` records or `MAX_READ_BYTES`.
+        """Return the rows after the position `last` in order, until they contain `wanted` records or `MAX_READ_BYTES`.
 
-        Unreadable rows are left out. At the end of the file, the list is empty. Raises `LogUnavailable` while the
-        disk fails.
+        Unreadable rows are left out. If no row follows, the list is empty. Raises `LogUnavailable` if the file cannot
+        be read now.
         """
         rows: list[Row] = []
         size = 0
@@ -170,12 +170,15 @@ class Segment:
         return rows
 
     def row_at(self, position: int) -> Row | None:
-        """Return the row at a position, or None if it is missing or unreadable. Unreadable blobs are empty."""
+        """Return the row at a position, or None if it is missing or unreadable.
+
+        If only the numbers of the row can be read, its blobs are empty.
+        """
         with self._reading() as connection:
             return None if connection is None else look_up(connection, position)
 
     def rows_before(self, position: int) -> list[Row]:
-        """Return the last intact row at or before a position, and the damaged rows from there to the position.
+        """Return the last intact row at or before a position, and the damaged rows after it up to the position.
 
         The blobs of the damaged rows are empty.
         """
@@ -205,7 +208,7 @@ class Segment:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
-        """Provide the connection, and lock it during the block. It is None until an appender has created the file."""
+        """Provide the connection, locked during the block, or None if no appender has created the file yet."""
         with self._lock:
             if self._connection is None and self.path.exists():
                 self._open()
