@@ -1,6 +1,6 @@
-"""A connection to the broker that reconnects. It runs on a thread with its own event loop.
+"""A connection that reconnects to the broker by itself. It runs on a thread with its own event loop.
 
-`Connection` and `Channel` convert the callbacks of pika to coroutines for `ReconnectingConnection`.
+`Connection` and `Channel` convert the callbacks of pika, the AMQP library, to coroutines for `ReconnectingConnection`.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ CALL_TIMEOUT_S = 30.0
 THREAD_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 1.0
 
-# pika would log each failure with a traceback, although the failure also raises an error.
+# pika logs each failure with a traceback. This is superfluous, because each failure also raises an error.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 _logger = structlog.get_logger()
 
 Deliver = Callable[[Any, Any, bytes], None]
-"""Handles a message. Its arguments are pika's method and properties, and the body."""
+"""A function that handles a message. Its arguments are pika's method, pika's properties, and the body."""
 
 Session = TypeVar("Session")
 Result = TypeVar("Result")
@@ -58,11 +58,11 @@ class ConnectionLost(TillstreamError):
 
 
 class BrokerBlocked(TillstreamError):
-    """The broker has raised an alarm and accepts no messages. The connection stays open."""
+    """The broker has raised an alarm, such as low memory, and accepts no messages. The connection stays open."""
 
 
 class Channel:
-    """An AMQP channel. Its coroutines raise `ConnectionLost` or `AMQPError`.
+    """An AMQP channel. Its coroutines can raise `ConnectionLost` or `AMQPError`.
 
     `on_failure` is called with a reason if the channel or one of its consumers ends unexpectedly.
     """
@@ -99,11 +99,11 @@ class Channel:
                 raise ConnectionLost(f"the broker has sent nothing for {REPLY_TIMEOUT_S:g} s")
 
     async def consume(self, queue: str, prefetch: int, offset: str | int, deliver: Deliver) -> None:
-        """Attach to a stream at an offset: `first`, `last`, `next`, or a number.
+        """Attach a consumer to a stream at an offset: `first`, `last`, `next`, or a number.
 
         When this method returns, `deliver` has been called for each message from the offset to the end of the stream,
-        but for at most `prefetch` messages. This is certain because the broker reads the stream before it handles the
-        next request on the channel.
+        but for at most `prefetch` messages. To make sure of this, the method sends one more request and waits for its
+        reply: the broker reads the stream before it handles this request.
         """
         await self.barrier(prefetch)
         self.raw.basic_consume(
@@ -119,13 +119,13 @@ class Channel:
 
     def close(self) -> None:
         """Close the channel and its consumers."""
-        # The consumers are not cancelled first, because pika would then reject messages. Streams do not support this.
+        # Do not cancel the consumers first: pika would then reject messages, and streams do not support this.
         if self.raw.is_open:
             self.raw.close()
 
 
 class _CoalescingConnection(AsyncioConnection):  # type: ignore[misc]
-    """Sends all frames of one turn of the event loop with one system call. pika alone makes three calls per message."""
+    """Sends all AMQP frames of one turn of the event loop with one system call. Plain pika needs three per message."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         self._frames: list[bytes] = []
@@ -198,7 +198,7 @@ class Connection:
         try:
             await channel.request(channel.raw.queue_declare, name, passive=True)
         except ConnectionLost as error:
-            # NOT_FOUND can also mean that the queue exists but has no running process.
+            # NOT_FOUND can also mean that the queue exists but its process on the broker is not running.
             if str(error).startswith("NOT_FOUND - no queue"):
                 return False
             raise
@@ -209,7 +209,7 @@ class Connection:
         """Make the connection unusable, and start to close it."""
         if not self.ended.done():
             self.ended.set_result(reason)
-            # This method may run in a callback of pika, which must return before the connection is closed.
+            # This method may run in a callback of pika. The callback must return before the connection is closed.
             asyncio.get_running_loop().call_soon(lambda: self.raw.is_open and self.raw.close())
 
     async def close(self, reason: str) -> None:
@@ -226,8 +226,8 @@ def _set_reply(reply: asyncio.Future[Any], frame: Any) -> None:
 class ReconnectingConnection(Generic[Session]):
     """Keeps a session on a connection, and reconnects with exponential backoff.
 
-    `open_session` creates a session on each new connection. While the broker is unavailable, calls fail at once
-    with the reason of the last attempt to connect. The constructor waits for the first attempt.
+    On each new connection, `open_session` creates a session: the object that `call` passes to `work`. While the broker
+    is unavailable, calls fail at once and say why it cannot be reached. The constructor waits for the first attempt.
     """
 
     def __init__(self, url: str, name: str, open_session: Callable[[Connection], Awaitable[Session]]) -> None:
@@ -274,7 +274,7 @@ class ReconnectingConnection(Generic[Session]):
             backoff_s, logged_reason = MIN_BACKOFF_S, ""
             self._set(session, "")
             reason = await connection.ended
-            # While no reason is set, calls wait for the next attempt to connect.
+            # While the reason is empty, calls wait for the next attempt to connect. With a reason, they fail at once.
             self._set(None, "")
             await connection.close(reason)
             if self._closing:
@@ -310,14 +310,14 @@ class ReconnectingConnection(Generic[Session]):
             return self._session
 
     def call(self, doing: str, work: Callable[[Session], Coroutine[Any, Any, Result]]) -> Result:
-        """Call `work` with the session on the thread of the connection, and return its result.
+        """Call `work` with the session on the thread of the connection, and return the result of `work`.
 
         `doing` is a verb phrase for the error, such as "read the log". Raises `LogUnavailable`.
         """
         return self.submit(doing, work)()
 
     def submit(self, doing: str, work: Callable[[Session], Coroutine[Any, Any, Result]]) -> Callable[[], Result]:
-        """Start `work` as `call` does. Return a function that waits for its result."""
+        """Start `work` in the same way as `call`. Return a function that waits for the result of `work`."""
         session = self._wait(SESSION_WAIT_S)
         if session is None:
             raise self._unavailable(doing, self._reason or "there is no connection yet")
@@ -344,7 +344,7 @@ class ReconnectingConnection(Generic[Session]):
         return LogUnavailable(doing, self.address, reason, "tillstream keeps trying; is RabbitMQ up?")
 
     def reconnect(self, reason: str) -> None:
-        """Replace the current connection."""
+        """Replace the current connection by a new one."""
         self._loop.call_soon_threadsafe(self._end_connection, reason)
 
     def _end_connection(self, reason: str) -> None:

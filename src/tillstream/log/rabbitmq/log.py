@@ -1,4 +1,4 @@
-"""The log on RabbitMQ: durable streams of receipts and of packed records."""
+"""The log on RabbitMQ. Its records are messages in durable streams."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ from tillstream.receipt.validation import Validator
 class RabbitLog(Log):
     """A log whose partitions are streams on a broker. Thread-safe.
 
-    Any number of processes on any number of hosts can append and read. Each message contains one record, and its
-    offset is the offset of the record. While the broker is unavailable, every method fails within a second.
+    Any number of processes on any number of hosts can append and read. Each message contains one record. While the
+    broker is unavailable, every method fails within a second.
     """
 
     def __init__(self, settings: Settings, validator: Validator, clock: Clock, *, writer: bool) -> None:
@@ -84,7 +84,8 @@ class RabbitLog(Log):
             try:
                 chunks = self._read_chunks(position, limit)
             except LogUnavailable:
-                # The chunks that were yielded before are valid. If the error persists, the next read raises it.
+                # If this read has already yielded chunks, they are valid, and the read ends without an error. If the
+                # error persists, the next read raises it.
                 if position == after:
                     raise
                 return
@@ -105,7 +106,8 @@ class RabbitLog(Log):
             for number, connection in enumerate(self._connections)
         ]
         results = [wait() for wait in pending]
-        # Only the first connection publishes holes, so its directory contains all holes.
+        # A hole is an offset without a record. Only the first connection publishes holes, so its directory of streams
+        # and holes is complete.
         chunks = _ChunkBuilder(position, results[0][0])
         for _, reads in results:
             for each in reads:
@@ -183,7 +185,7 @@ class RabbitLog(Log):
 
 
 class _ChunkBuilder:
-    """Builds chunks of records with consecutive offsets. A chunk of the packed partition contains only one batch."""
+    """Builds chunks. Each chunk contains records with consecutive offsets and with the same batch id."""
 
     def __init__(self, position: Position, directory: Directory) -> None:
         self.built: list[Chunk] = []
@@ -194,13 +196,16 @@ class _ChunkBuilder:
         self._first: tuple[int, int, str | None] = (0, 0, None)
 
     def add(self, partition: int, offset: int, record: Record, batch_id: str | None, *, stream_start: bool) -> None:
-        """Add a record. `batch_id` identifies its batch. `stream_start` is true for the first message of a stream."""
+        """Add a record. `batch_id` identifies its batch, or is None in the streams of receipts.
+
+        `stream_start` is true for the first message of a stream.
+        """
         expected = topology.offset_of(self._position, partition) + 1 + len(self._records)
         is_full = len(self._records) >= MAX_CHUNK_RECORDS
         if self._records and (batch_id != self._first[2] or offset != expected or is_full):
             self.finish_chunk()
         if offset > expected:
-            # The broker skips one offset when it starts a new segment of a stream.
+            # When the broker starts a new segment (file) of a stream, it skips one offset. This offset is a hole.
             if offset == expected + 1 and not stream_start:
                 self.holes.append(DirectoryEntry(partition, hole=expected))
                 self._advance(partition, expected)

@@ -44,12 +44,13 @@ class Message(NamedTuple):
 def encode_batch(batch: Batch, user: str, batch_id: str) -> Iterator[Message]:
     """Yield the messages for a batch.
 
+    A receipt without an original becomes one message to the exchange `receipts`: its body with the added members
+    `receivedTime` and `receiptKey`. Any other record becomes one message to the packed stream, which contains refusals
+    and the receipts with an original. Each receipt in this stream is also published to `receipts` as a copy for
+    subscribers. The log ignores this copy.
+
     `user` is the broker user that publishes the messages. `batch_id` identifies the batch in messages to the packed
     stream.
-
-    A receipt without an original becomes one message to `receipts`: its body with `receivedTime` and `receiptKey`.
-    Any other record becomes one message to the packed stream. If such a record is a receipt, a copy is published
-    to `receipts` for subscribers. The log ignores this copy.
     """
     packed = BasicProperties(OCTETS, delivery_mode=PERSISTENT, user_id=user, message_id=batch_id)
     copy = BasicProperties(JSON, headers={COPY_HEADER: True}, delivery_mode=PERSISTENT, user_id=user)
@@ -70,10 +71,10 @@ def _routing_key(store: bytes) -> str:
 
 
 def add_members(body: bytes, columns: list[bytes]) -> bytes | None:
-    """Add `receivedTime` and `receiptKey` to a body. Return None unless the record is a receipt with a key.
+    """Add `receivedTime` and `receiptKey` to a body. If the record is not a receipt with a key, return None.
 
-    `columns` are the columns of the head. The new members come last, because most JSON parsers use the last of
-    several members with the same name. Therefore a till cannot forge the new members.
+    `columns` are the columns of the head. The new members come last. If a till sends members with the same names, most
+    JSON parsers use the last ones, so a till cannot forge the new members.
     """
     end = body.rfind(b"}")
     if len(columns) != len(HEAD_COLUMNS) or columns[_KIND] != RECEIPT.encode() or end < 0 or not columns[_KEY]:
@@ -82,7 +83,7 @@ def add_members(body: bytes, columns: list[bytes]) -> bytes | None:
 
 
 def remove_members(published: bytes, head: object) -> Record | None:
-    """Convert a message with added members back to its record. Return None if the message contradicts the head."""
+    """Remove the added members from a message and return its record. If they do not match the head, return None."""
     if not isinstance(head, bytes) or len(columns := head.split(b"\t")) != len(HEAD_COLUMNS):
         return None
     members = _members(columns)
@@ -119,8 +120,8 @@ def unpack(packed: bytes) -> Record | None:
 def external_record(validator: Validator, received_us: int, method: Any, properties: Any, body: bytes) -> Record:
     """Convert a message that another program published to `receipts`.
 
-    The result is a refusal if the message is not a valid receipt. The validation is the same as in ingest. The key
-    and the time of arrival are never taken from the message.
+    The message is validated in the same way as in ingest. If it is not a valid receipt, the result is a refusal. The
+    key and the time of arrival are never taken from the message.
     """
     try:
         head, _, _ = validator.check(body, received_us, EXTERNAL_SOURCE)

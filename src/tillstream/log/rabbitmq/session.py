@@ -1,4 +1,4 @@
-"""The operations of the log on one connection: declare streams, read messages, and publish progress."""
+"""The operations of the log on one connection: declare streams, read messages, and publish the engine's progress."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _logger = structlog.get_logger()
 class PartitionRead(NamedTuple):
     """The messages that were read from one generation, in order.
 
-    If nothing is left to read in a generation that has a successor, the records up to the offset `missing_upto` are
-    missing. In all other cases, `missing_upto` is None.
+    A generation is one of the successive streams of a partition. If a generation has lost its last messages and the
+    rest has been read, `missing_upto` is the offset of the last lost message. In all other cases, it is None.
     """
 
     generation: Generation
@@ -56,9 +56,10 @@ class Session:
 
     @classmethod
     async def open(cls, connection: Connection, settings: Settings, progress: Progress) -> Session:
-        """Declare all exchanges and streams, and replace streams that have lost their end.
+        """Declare all exchanges and streams, and replace streams that have lost their last messages.
 
-        `progress` is the last progress that this process has published. The broker may have lost it.
+        `progress` contains the last positions of the engine that this process has published. The broker may have lost
+        them.
         """
         session = cls(connection, settings, await Publisher.open(connection), progress)
         channel = await connection.channel()
@@ -69,7 +70,8 @@ class Session:
         await channel.request(bind, topology.COPIES, topology.FILTER, arguments=is_copy)
         for stream, arguments in topology.CONTROL_STREAMS.items():
             await channel.request(channel.raw.queue_declare, stream, durable=True, arguments=arguments)
-        # The directory is read after the progress, so it contains every stream that the progress refers to.
+        # The directory lists all streams. It is read after the progress, so it contains every stream that the progress
+        # refers to.
         await session.progress()
         await session._read_directory()
         wanted = topology.partitions(settings)
@@ -93,10 +95,10 @@ class Session:
                 _logger.error("log.directory_entry_unreadable", stream=topology.DIRECTORY_STREAM, error=str(error))
 
     async def _prepare_stream(self, partition: int, *, wanted: bool) -> bool:
-        """Replace the stream of a partition if it has lost its end.
+        """Replace the stream of a partition if it has lost its last messages.
 
-        If `wanted` is true, new records go to this partition: create the stream if it does not exist, and bind it
-        to its exchange. Return whether the stream was created.
+        `wanted` says whether new records go to this partition. If so, create the stream if it does not exist, and bind
+        it to its exchange. Return whether the stream was created.
         """
         generation = self.directory.current(partition)
         exists = await self._connection.has_queue(generation.name)
@@ -152,7 +154,7 @@ class Session:
         return generation.after if last is None else generation.log_offset(last.offset)
 
     async def lags(self) -> dict[int, tuple[int, int]]:
-        """Return the last offset and the number of records after the committed position, by partition."""
+        """For each partition, return the last offset and the number of records after the committed position."""
         end, progress = await asyncio.gather(self.end(), self.progress())
         lags = {}
         for partition, last in enumerate(end.offsets, 1):
@@ -188,7 +190,7 @@ class Session:
         return progress
 
     async def publish_holes(self, holes: Iterable[DirectoryEntry]) -> None:
-        """Publish the holes that the directory does not contain yet."""
+        """Publish those holes (offsets without a record) that the directory does not contain yet."""
         for each in holes:
             if each.hole is not None and not self.directory.is_hole(each.partition, each.hole):
                 await self._publish_entry(each)
@@ -236,8 +238,8 @@ class Session:
     async def watch_deletions(self) -> None:
         """Attach a consumer to each stream that receives appends.
 
-        If a stream is deleted, the broker cancels its consumer. This ends the connection, and the next session creates
-        a stream in its place.
+        If a stream is deleted, the broker cancels its consumer. This ends the connection. The next session then creates
+        a stream that replaces the deleted one.
         """
         channel = await self._connection.channel()
         for partition in topology.partitions(self._settings):
@@ -245,9 +247,10 @@ class Session:
 
 
 def _pop(consumer: StreamConsumer, share: int) -> list[Delivery]:
-    """Take at most `share` messages from a consumer, and then the remaining messages of the last message's batch.
+    """Take at most `share` messages from a consumer.
 
-    Stop early when the messages have `_MAX_STEP_BYTES` bytes in total.
+    If the last one belongs to a batch, also take the rest of this batch. Stop early when the bodies of the messages
+    have `_MAX_STEP_BYTES` bytes in total.
     """
     count = size_bytes = 0
     batch_id = None

@@ -12,14 +12,14 @@ from tillstream.log.rabbitmq.messages import Message
 
 MAX_UNCONFIRMED = 2_000
 CONFIRM_TIMEOUT_S = 1.0
-"""The maximum time without a confirm while a publisher waits for confirms."""
+"""The maximum time that a publisher waits for the next confirm: the broker's notice that it has stored messages."""
 
 LOOKUP_PREFETCH = 1_000
 FOLLOW_PREFETCH = 2_000
-"""The maximum number of messages of one stream that the broker sends before they are acknowledged."""
+"""The maximum number of unacknowledged messages that the broker sends to a `StreamConsumer`."""
 
 MAX_SPAN_GAP = 200
-"""The maximum difference between two successive offsets that one consumer looks up."""
+"""If two successive wanted offsets differ by more than this, separate consumers look them up."""
 
 _OFFSET_HEADER = "x-stream-offset"
 _MESSAGES_PER_TURN = 250
@@ -28,7 +28,7 @@ _LAST_ATTEMPTS = 5
 
 
 class Publisher:
-    """Publishes messages and waits for their confirms. At most `MAX_UNCONFIRMED` messages are unconfirmed."""
+    """Publishes messages and waits for their confirms. At most `MAX_UNCONFIRMED` messages wait for a confirm."""
 
     def __init__(self, connection: Connection, channel: Channel) -> None:
         self._connection = connection
@@ -117,7 +117,7 @@ class Delivery(NamedTuple):
 
 
 class StreamReader:
-    """Looks up messages with temporary consumers. Every method raises `ConnectionLost` or `AMQPError`."""
+    """Looks up messages with temporary consumers. Every method can raise `ConnectionLost` or `AMQPError`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -128,7 +128,8 @@ class StreamReader:
         for _ in range(_LAST_ATTEMPTS):
             if newest := await self._read(stream, "last", LOOKUP_PREFETCH):
                 return newest[-1]
-            # While the broker starts a new segment, it may return no last message, even if the stream has messages.
+            # While the broker starts a new segment (file), it may return no last message, even if the stream has
+            # messages. Therefore look for a first message before the stream counts as empty.
             if not await self._read(stream, "first", 1, until=0):
                 return None
         raise ConnectionLost(f"the broker finds messages in {stream}, but no last one")
@@ -141,7 +142,7 @@ class StreamReader:
         """Return the messages by offset. Missing messages are left out."""
         found = await self._read_spans(stream, offsets)
         if missing := set(offsets) - found.keys():
-            # While the broker starts a new segment, a new consumer may skip messages.
+            # While the broker starts a new segment (file), a new consumer may skip messages. Therefore try again once.
             found |= await self._read_spans(stream, missing)
         return found
 
@@ -191,9 +192,9 @@ class StreamConsumer:
         """Fill `ready` with the messages from an offset. Raises `ConnectionLost` or `AMQPError`.
 
         If the current consumer has received nothing, a new consumer replaces it, because a new consumer receives every
-        message that is already confirmed. There is one exception: while the broker starts a new segment, a new
-        consumer may skip messages. Therefore, if the first message does not have the requested offset, new consumers
-        are attached until two of them have received the same first message.
+        message that is already confirmed. There is one exception: while the broker starts a new segment (file) of the
+        stream, a new consumer may skip messages. Therefore, if the first message does not have the requested offset,
+        this method attaches new consumers until two in a row have received the same first message.
         """
         await self._follow(stream, offset)
         while self.ready and self.ready[0].offset != offset and (stream, self.ready[0].offset) != self._first_after_gap:

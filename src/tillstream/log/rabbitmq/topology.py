@@ -1,4 +1,8 @@
-"""The exchanges and streams on the broker, and the content of the control streams: progress and directory."""
+"""The exchanges and streams on the broker, and the messages in the two control streams.
+
+One control stream contains the progress: the positions of the engine. The other one contains the directory: the list
+of all other streams.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +19,17 @@ from tillstream.config.settings import Settings
 from tillstream.log.base import START, Position
 
 RECEIPTS = "receipts"
-"""The public exchange for receipts. It must be fanout and not durable, because existing clients declare it so."""
+"""The public exchange for receipts. It is a non-durable fanout exchange, because existing clients declare it as one."""
 
 FIGURES = ("count", "categories", "metrics-db", "metrics-storm")
-"""The public exchanges for the running figures of the day. They are also fanout and not durable."""
+"""The public exchanges for the running figures of the day. They are also non-durable fanout exchanges."""
 
 FILTER = "tillstream.sift"
 COPIES = "tillstream.copies"
 PARTITIONER = "tillstream.spread"
 
 PACKED = "tillstream.aside"
-"""The exchange and the stream for packed records: refusals, and receipts with an original."""
+"""The name of the exchange and of the stream for packed records: refusals, and receipts with an original."""
 
 COPY_HEADER = "tillstream-copy"
 """The header that marks a copy for subscribers. The record itself is in the packed stream."""
@@ -36,15 +40,15 @@ DIRECTORY_STREAM = "tillstream.streams"
 PACKED_PARTITION = 1
 """The partition of the packed stream. The streams of receipts are the partitions from 2 upwards.
 
-No stream is partition 0, so no record has the id 0.
+Only the log on SQLite uses partition 0, so a record id shows from which kind of log it comes.
 """
 
 QUEUE_TYPE = "x-queue-type"
 NEW_STREAM_DELAY_S = 3.0
 """The time between the declaration of a stream and the first append to it.
 
-RabbitMQ writes a new stream to its tables about two seconds after the declaration. If the broker is killed before,
-it forgets the stream.
+RabbitMQ writes a new stream to its tables about two seconds after the declaration. If the broker is killed
+earlier, it forgets the stream.
 """
 
 NO_OFFSET = START.offsets[0]
@@ -58,7 +62,7 @@ INTERNAL_EXCHANGES: Final[Sequence[dict[str, Any]]] = (
     {"exchange": PARTITIONER, "exchange_type": "x-consistent-hash", "internal": True},
     {"exchange": COPIES, "exchange_type": "fanout", "internal": True},
     # `FILTER` keeps copies out of the streams: they go to `COPIES`, which has no queue, so the broker drops them. All
-    # other messages go to the alternate exchange.
+    # other messages go to `PARTITIONER`, which distributes them among the streams of receipts.
     {
         "exchange": FILTER,
         "exchange_type": "headers",
@@ -67,14 +71,15 @@ INTERNAL_EXCHANGES: Final[Sequence[dict[str, Any]]] = (
     },
     {"exchange": PACKED, "exchange_type": "fanout"},
 )
-"""The durable exchanges, as the arguments of pika's `exchange_declare`."""
+"""The arguments with which pika's `exchange_declare` declares the durable exchanges."""
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A stream of a partition. It contains the offsets of the partition that are greater than `after`.
+    """One of the successive streams of a partition. Its first message has the offset `after + 1` in the partition.
 
-    If a stream loses its end or is deleted, a new generation replaces it, because no offset may be reused.
+    If a stream loses its last messages or is deleted, the partition continues with a new generation. A stream with
+    the same name would give the lost offsets to new messages, and the engine would skip these messages as already read.
     """
 
     partition: int
@@ -97,7 +102,7 @@ class Generation:
 
 
 class DirectoryEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A message of the directory stream, which adds a generation or a hole to a partition.
+    """A message of the directory stream. It adds a generation or a hole to a partition.
 
     `after` is the offset after which the generation starts. `hole` is an offset without a record.
     """
@@ -157,7 +162,7 @@ class Directory:
 
 
 def offset_of(position: Position, partition: int) -> int:
-    """Return the offset of a partition in a position. The first partition is 1."""
+    """Return the offset of a partition in a position. Partitions are numbered from 1."""
     return position.offsets[partition - 1] if partition <= len(position.offsets) else NO_OFFSET
 
 
@@ -215,7 +220,8 @@ def stream_arguments(settings: Settings) -> dict[str, Any]:
     segment = settings.rabbitmq_segment_bytes
     if settings.rabbitmq_retention_bytes:
         arguments["x-max-length-bytes"] = settings.rabbitmq_retention_bytes
-        # The broker drops whole segments, so a stream needs several segments.
+        # The broker drops old messages only in whole segments (files). With several segments per stream, it drops only
+        # a part of the messages at a time.
         segment = max(1, min(segment, settings.rabbitmq_retention_bytes // _SEGMENTS_PER_STREAM))
     arguments["x-stream-max-segment-size-bytes"] = segment
     if settings.rabbitmq_retention_age_s:
