@@ -1,6 +1,6 @@
 """CSV: groups the rows of a table into receipts.
 
-A row holds a line of a receipt, a payment, or both. Every row repeats the receipt's own fields and totals.
+A row holds one line of a receipt, or one payment, or both. Every row repeats the receipt's own fields and totals.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from tillstream.receipt.validation import ITEMS_LIMIT
 ROWS_LIMIT = 2 * ITEMS_LIMIT
 """The maximum number of rows in a receipt. Each line and each payment may need a row of its own."""
 
-# The JSON of a receipt repeats the column names for every row, so it is larger than the rows. The maximum number of rows
-# keeps the JSON below about 8 times the size limit of a receipt.
+# The JSON of a receipt repeats the column names for every row, so it is larger than the rows. If the header is long,
+# fewer rows are allowed, so that the JSON stays below about 8 times the size limit of a receipt.
 _JSON_EXPANSION_LIMIT = 8
 _FAULTS_LIMIT = 20
 _UNASSIGNED_ROWS_LIMIT = 100
@@ -96,7 +96,7 @@ class _ReceiptRows:
         self._rows_limit = min(ROWS_LIMIT, _JSON_EXPANSION_LIMIT * limit_bytes // len(header.line))
 
     def add(self, row: Row, line: str = "", settlement: str = "") -> None:
-        """Add a row with the JSON of its line and settlement. Once a limit is exceeded, rows are ignored."""
+        """Add a row with the JSON of its line and settlement. Rows after the one that exceeds a limit are ignored."""
         if self._size_bytes > self._limit_bytes or len(self._rows) > self._rows_limit:
             return
         self._rows.append(row)
@@ -131,8 +131,8 @@ class _ReceiptRows:
     def _contradictions(self) -> Iterator[tuple[int, Fault]]:
         """Yield a fault for each repeated cell that contradicts an earlier row.
 
-        An empty cell contradicts nothing. If it is in the first row, it takes the text of the first later row that
-        has one. Texts of unknown fields may differ between rows.
+        An empty cell contradicts nothing. In the first row, it is filled with the first text below it in the same
+        column. Texts of unknown fields may differ between rows.
         """
         first, repeated = self._rows[0].cells, self._header.repeated
         for row in self._rows:
@@ -156,11 +156,12 @@ def _is_same_amount(one: str, other: str) -> bool:
 
 
 class _RowGrouper:
-    """Groups consecutive rows with the same key into receipts.
+    """Groups consecutive rows with the same key (the cells that identify a receipt) into receipts.
 
-    A bad row between two good rows of a receipt belongs to that receipt. A bad row directly before or after the good
-    rows of a receipt belongs to it if both have the same key. Other bad rows usually become separate faults. A bad row
-    is unassigned until its receipt is known. The next good row decides.
+    A bad row between two good rows of one receipt belongs to that receipt, whatever key the bad row has. A bad row
+    before the first good row of a receipt, or after the last one, belongs to the receipt if it has the same key. Most
+    other bad rows become separate faults (`_add_bad` describes an exception). Often only the next good row shows where
+    a bad row belongs. Until then, the bad row is unassigned.
     """
 
     def __init__(self, header: Header, limit_bytes: int) -> None:
@@ -196,8 +197,7 @@ class _RowGrouper:
     def _add(self, row: Row, repeated_cells: Sequence[str], line: str, settlement: str) -> Iterator[Decoded]:
         """Add a good row that may start a new receipt.
 
-        The caller has found that the repeated cells of the row differ from those of the previous good row, or that an
-        unassigned bad row precedes it.
+        `receipts` handles the most common row itself: a row with the same repeated cells as the row before.
         """
         key = self._key(row)
         if not any(key):
@@ -225,7 +225,7 @@ class _RowGrouper:
     def _add_bad(self, row: Row) -> Iterator[Decoded]:
         """Add a bad row to the current receipt or to the unassigned rows.
 
-        A row without a key belongs to the current receipt if it has a line or a payment.
+        The row belongs to the current receipt if it has the same key, or if it has a line or a payment but no key.
         """
         header, key = self._header, self._key(row)
         continues = len(row.cells) == header.width and not any(key)

@@ -23,7 +23,7 @@ REQUIRED = ("cashReceiptID", "storeID", "date", "documentTotal.grossTotal")
 """The paths of the fields that every table must have."""
 
 KEY = ("storeID", "terminalID", "cashReceiptID", "date")
-"""The paths of the fields that identify a receipt. Consecutive rows with the same values belong to one receipt."""
+"""The paths of the fields that identify a receipt. Consecutive rows with the same texts there belong to one receipt."""
 
 ROW_LINES = 1_000
 """The maximum number of lines in a row. If the cells of a row contain line breaks, the row has several lines."""
@@ -59,7 +59,7 @@ class Columns(NamedTuple):
         return "".join(map(getitem, self.members, self.select(row)))
 
     def rows_json(self, table: Sequence[Sequence[str]]) -> list[str]:
-        """Write many rows like `row_json`. `table` holds one sequence of cells per column."""
+        """Write many rows, each as `row_json` does. `table` holds the cells by column: one sequence per column."""
         if not self.indexes:
             return [""] * len(table[0])
         columns = zip(self.members, self.select(table), strict=True)
@@ -98,7 +98,7 @@ def split_header(header: str) -> tuple[str, list[str]]:
 
 
 def parse_header(line: bytes) -> Header:
-    """Parse the header of a table. Raises `DecodeError` if it is invalid, for example without a required column."""
+    """Parse the header of a table. Raises `DecodeError` if it is invalid, such as without a required column."""
     delimiter, names = split_header(_decode(line))
     found = {name: find_field(name) for name in names}
     fields = [field for name in names if (field := found[name]) is not None]
@@ -195,7 +195,7 @@ class RowReader:
         """Yield all rows in blocks. Blank lines are ignored, and a bad row is a separate block.
 
         If a quote is not closed, all following lines seem to belong to the row. So a bad row consists of its first
-        line only, and reading continues with the line after that.
+        line only, and the line below it starts the next row.
         """
         while (block := self._block()) or self._unused:
             raw = [line for _, line in block]
@@ -267,9 +267,9 @@ class RowReader:
         return Row(number, raw, _strip_unquoted(cells, raw.decode()))
 
     def _texts(self, used: list[NumberedLine]) -> Iterator[str]:
-        """Yield the lines from which the parser reads a quoted row, up to the limits.
+        """Yield the lines of a quoted row to the parser, which takes lines until the row is complete.
 
-        `used` contains the first line. Every further line is appended to it.
+        If the row exceeds a limit, the lines end. `used` holds the first line. Every further line is appended to it.
         """
         line = used[0][1]
         size = 0
@@ -296,7 +296,7 @@ class RowReader:
 
 
 def _strip_unquoted(cells: list[str], text: str) -> list[str]:
-    """Strip trailing spaces from unquoted cells, which the CSV parser does not do. `text` is the whole row."""
+    """Strip trailing spaces from unquoted cells, because the CSV parser keeps them. `text` is the whole row."""
     return [
         cell.rstrip(" ") if cell.endswith(" ") and '"' + cell.replace('"', '""') + '"' not in text else cell
         for cell in cells
