@@ -28,9 +28,9 @@ _KINDS = frozenset(
     f"{kind}Transaction"
     for kind in ("Control", "TenderControl", "InventoryControl", "CustomerOrder", "ForeCourt", "Layaway")
 )
-"""Transactions with one of these elements instead of a sale are skipped and counted under the name of the element.
+"""A transaction that has one of these elements instead of a sale is skipped and counted by the name of the element.
 
-Transactions with any other element instead of a sale are counted as `other transaction`.
+All other transactions that are not sales are skipped and counted as `other transaction`.
 """
 
 _VOIDED, _CANCELLED = "voided transaction", "cancelled transaction"
@@ -170,9 +170,10 @@ class PoslogDecoder(Decoder):
         return without_gaps(header)
 
     def _date(self, transaction: Element, receipt_date_time: str, store: str) -> str:
-        """Return the `ReceiptDateTime`, or else another time of the transaction, in the local time of the store.
+        """Return the time of the sale in the local time of the store.
 
-        A text that is not a time is returned unchanged, because validation reports it.
+        If `receipt_date_time` is empty, another time of the transaction is used. A text that is not a time is returned
+        unchanged, because validation reports it.
         """
         names = ("ReceiptDateTime", "EndDateTime", "POSLogDateTime", "BeginDateTime")
         text = receipt_date_time or _first_text(transaction, names)
@@ -191,7 +192,7 @@ def _first_text(transaction: Element, paths: Sequence[str]) -> str:
 
 
 def _remove_namespace(transaction: Element) -> None:
-    """Remove the transaction's namespace from all tags in it. Tags outside this namespace then start with `{`."""
+    """Remove the namespace of a transaction from its tags. All tags outside this namespace then start with `{`."""
     namespace = transaction.tag.removesuffix(RECORD)
     if namespace:
         for element in transaction.iter():
@@ -212,7 +213,7 @@ def _business_day(element: Element | None) -> str:
 
 
 def _status(attributes: Mapping[str, str]) -> str:
-    """Return why a transaction does not count as a sale, such as `voided transaction`, or an empty text if it does."""
+    """Return the reason why a sale does not count, such as `voided transaction`, or an empty text if it counts."""
     for name, value in attributes.items():
         if name in _FLAGS and is_true(value):
             return _FLAGS[name]

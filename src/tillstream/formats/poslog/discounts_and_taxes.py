@@ -30,7 +30,7 @@ _TRUE = frozenset({"true", "1"})
 
 @dataclass(slots=True)
 class Line:
-    """A line of a POSLog. `fields` holds the fields of the canonical line, except the amounts computed here."""
+    """A line of a POSLog. `fields` holds the fields of the canonical line. `reconcile` adds the amounts to them."""
 
     fields: dict[str, Any]
     amount: Decimal
@@ -43,7 +43,7 @@ class Line:
 
 
 class Tax(NamedTuple):
-    """A tax of a line or of the receipt. `percent` is its rate and `base` the taxed amount. Either may be missing."""
+    """A tax of a line or of the receipt. `percent` (the rate) and `base` (the taxed amount) may be missing."""
 
     amount: Decimal
     percent: Decimal | None
@@ -51,7 +51,7 @@ class Tax(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """The totals of a sale. Either may be missing. `included` is True if the POSLog says that prices include tax."""
+    """The totals of a sale, if known. `included` is True if the POSLog says that prices include tax."""
 
     gross: Decimal | None = None
     tax: Decimal | None = None
@@ -70,7 +70,7 @@ class _Interpretation(NamedTuple):
 
     @property
     def gap(self) -> Decimal:
-        """The difference between the gross total and the sum of the lines with tax."""
+        """The difference between the gross total and the sum of the lines. Both include tax."""
         return abs(self.gross - self.lines_total - (ZERO if self.included else self.tax))
 
 
@@ -96,7 +96,7 @@ def is_voided(element: Element) -> bool:
 
 
 def is_refund(element: Element) -> bool:
-    """Whether an element is a refund. Some tills write its amount without a minus sign, so callers make it negative."""
+    """Whether an element is a refund. Callers make its amount negative, because some tills write no minus sign."""
     return element.get("TypeCode", "").lower() in _REFUNDS
 
 
@@ -143,8 +143,8 @@ def discount_line(element: Element) -> Line | None:
 def _reward(reward: Element) -> tuple[str, Decimal]:
     """Return the name and the amount of a reward. The amount is zero for points, messages and summaries.
 
-    The standard does not distinguish points and summaries from money. An extension of NCR does, and most rewards in
-    real logs have it.
+    Only an extension by NCR, a maker of tills, distinguishes money from points and summaries. So an
+    `ExtendedRewardAmount` counts only if the reward has this extension.
     """
     members = {child.tag.rpartition("}")[2]: element_text(child) for child in reward[::-1]}
     promotion = members.get("PromotionID")
@@ -200,7 +200,7 @@ def reconcile(
 def _interpret(lines: Sequence[Line], totals: Totals, tax: Decimal, minor_unit: Decimal) -> _Interpretation:
     """Return the interpretation with the smallest gap.
 
-    If this gap is a minor unit per line or more, return the default that `reconcile` describes.
+    If even this gap is at least one minor unit (such as 0.01) per line, return the default that `reconcile` describes.
     """
     items = sum((line.amount for line in lines if not line.is_discount), ZERO)
     discount_lines = sum((line.amount for line in lines if line.is_discount), ZERO)
@@ -257,7 +257,8 @@ def _tax_shares(tax: Decimal, lines: Sequence[Line], minor_unit: Decimal) -> lis
 def _signed_tax_shares(tax: Decimal, weights: Sequence[Decimal], minor_unit: Decimal) -> list[Decimal]:
     """Split the tax by weights with different signs, so that a negative line gets a negative tax.
 
-    The signs are ignored if the weights add up to zero, or if the positive lines would get more tax than their weight.
+    The signs are ignored if the weights add up to zero or almost zero, because the shares would be far too large: for a
+    tax of 20 and the weights 100 and -99, the shares would be 2000 and -1980.
     """
     positive = [weight for weight in weights if weight > 0]
     weight_sum, positive_sum = sum(weights, ZERO), sum(positive, ZERO)

@@ -29,7 +29,7 @@ _PRICES = ("RegularSalesUnitPrice", "ActualSalesUnitPrice", "UnitPrice", "UnitLi
 
 
 class Sale:
-    """The content of a `RetailTransaction` element whose tags have no namespace.
+    """The content of a `RetailTransaction` element. The caller must have removed the namespace from its tags.
 
     Raises `DecodeError` if an amount is invalid.
     """
@@ -85,7 +85,7 @@ class Sale:
             self.lines.append(line)
 
     def _item(self, item: Element) -> Line | None:
-        """Read a sold or returned item. Return None if the item has no amount, such as a comment."""
+        """Read a sold or returned item. Return None for an item without an amount, such as a comment."""
         prices = (found for name in _PRICES if (found := item.find(name)) is not None)
         price = element_text(next(prices, None))
         extended = child_text(item, "ExtendedAmount")
@@ -154,16 +154,16 @@ def _description(item: Element) -> dict[str, Any]:
     hierarchy = item.find("MerchandiseHierarchy")
     if hierarchy is not None:
         fields["productCategoryCode"] = category = element_text(hierarchy)
-        # NCR writes the name of the department in an attribute of its own namespace.
+        # Tills made by NCR write the name of the department in an attribute with NCR's own namespace.
         names = (value for name, value in hierarchy.items() if name.endswith("}DepartmentDescription"))
         fields["productCategoryName"] = next(names, category)
     return fields
 
 
 def _quantity(element: Element | None, price: str, extended: str) -> str:
-    """Return the quantity to which the price applies.
+    """Return the quantity to which the price applies: the text of the element or its attribute `Units`.
 
-    For weighed items, this may be the attribute `Units` rather than the text of the element.
+    If both are given and differ, as for a weighed item, return the one that fits the price and the amount better.
     """
     if element is None:
         return ""
