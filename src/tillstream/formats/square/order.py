@@ -212,7 +212,7 @@ class _Conversion:
         self._gross, self._tax = self._totals()
 
     def faults(self) -> Iterator[Fault]:
-        """Yield a fault for each missing field, and for each id or time that a receipt cannot have."""
+        """Yield a fault for each missing field, and for each id or time that is not valid in a receipt."""
         for name, text in (("id", self._order.id), ("location_id", self._order.location_id)):
             if not text:
                 yield Fault(f"$.{name}", "it is missing", "an order is identified by its location and its id")
@@ -260,7 +260,7 @@ class _Conversion:
         return gross, tax
 
     def _returned_sum(self, name: str) -> int:
-        """Return the sum of an amount over all returns."""
+        """Add up one amount of all returns, such as `tax_money`."""
         return sum(self._minor(getattr(each, name)) or 0 for each in self._returned)
 
     def _lines(self) -> list[Line]:
@@ -280,7 +280,7 @@ class _Conversion:
         rounding = part.rounding_adjustment
         amount = self._minor(rounding.amount_money) if rounding else None
         if rounding and amount:
-            # The total includes cash rounding, so it becomes a line, without quantity and tax.
+            # The total includes cash rounding, so the rounding becomes a line. The line has no tax.
             written = self._written(sign * amount)
             yield Line(
                 productDescription=rounding.name or "Rounding",
