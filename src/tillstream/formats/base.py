@@ -1,4 +1,4 @@
-"""The interface of input formats: a `Decoder` converts bytes into receipts, skips and faults."""
+"""The interface of input formats: a `Decoder` converts bytes into receipts, skipped records and faults."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ LIMIT_HINT = "the limit is the setting receipt_limit_bytes"
 """The hint of every fault for input that exceeds the size limit of a receipt."""
 
 HEAD_BYTES = 4_096
-"""The number of bytes at the start of a payload or file that format detection looks at."""
+"""The number of bytes that are read from the start of a payload or file to detect its format."""
 
 _SHOWN_CHARS = 60
 
 
 class Record(NamedTuple):
-    """A decoded receipt as canonical JSON. The receipt is not validated yet.
+    """A decoded receipt. The receipt is not validated yet.
 
-    `original` holds the receipt as it was sent. It is empty if the receipt was sent as `body`.
-    `day` is the business day, YYYY-MM-DD, if the till sends it. It overrides the business day computed from the date.
+    `body` holds the receipt as canonical JSON, the JSON into which every format is decoded.
+    `original` holds the bytes that were sent, if they differ from `body`.
+    `day` is the business day (YYYY-MM-DD) if the till sent one. It replaces the business day computed from the date.
     `source` is set if another program decoded the receipt. It names the format and that program: `poslog/import`.
     """
 
@@ -75,7 +76,7 @@ class Decoder(ABC):
     """An input format. A decoder instance is used in one thread, for one request or file at a time."""
 
     name: ClassVar[str]
-    """The first part of the source of a record, such as `json`. Related formats may share a name."""
+    """The first part of the source of a record: `json` in `json/http`. Related formats may share a name."""
 
     title: ClassVar[str]
     """The name of the format for people."""
@@ -84,24 +85,24 @@ class Decoder(ABC):
     """A description of the format for the docs, in Markdown."""
 
     media_types: ClassVar[tuple[str, ...]]
-    """The media types of the format in lower case. `+suffix` matches every `application/*+suffix`."""
+    """The media types of the format in lower case. `+xml` matches `application/rss+xml` and all similar types."""
 
     suffixes: ClassVar[tuple[str, ...]] = ()
     """The suffixes of file names in lower case, such as `.json`."""
 
     example: ClassVar[str] = ""
-    """A payload with one receipt for the docs."""
+    """The payload that the docs show. It contains one receipt."""
 
     personal: ClassVar[tuple[str, ...]] = PERSONAL
     """Names of the fields, elements or columns that identify a customer or a cashier. The letter case is ignored.
 
-    The page and the API redact the values of these fields in originals.
+    The web page and the API mask the values of these fields when they show the bytes that were sent.
     """
 
     sent_by_pages: ClassVar[bool] = False
-    """Whether any web page can make a browser send this format without first asking the server (no CORS preflight).
+    """Whether browsers let any web page send this format to any server (no CORS preflight), as with HTML forms.
 
-    If so, ingest refuses requests in this format that come from a page of another site.
+    If True, ingest refuses requests in this format that come from a page of another site.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -109,28 +110,30 @@ class Decoder(ABC):
 
     @abstractmethod
     def decode(self, source: BinaryIO) -> Iterator[Decoded]:
-        """Yield all receipts, skips and faults of the source in order.
+        """Yield all receipts, skipped records and faults of the source in order.
 
         Bad input does not raise an exception. A bad record becomes an `Unreadable`, and decoding continues with the
         next record. Decoding needs a limited amount of memory, however large the source is.
         """
 
     def recognises(self, head: bytes) -> bool:  # noqa: ARG002 - subclasses use it
-        """Whether a payload certainly has this format. `head` is its start, at most `HEAD_BYTES` bytes."""
+        """Whether a payload clearly has this format. `head` holds its first bytes, at most `HEAD_BYTES`."""
         return False
 
     def may_be(self, head: bytes) -> bool:  # noqa: ARG002 - subclasses use it
         """Whether a file that starts with `head` may have this format.
 
         This is asked only if the name of the file has a suffix of this format. If the answer is True, the file is
-        decoded as this format, even if another format would recognise it.
+        decoded as this format, even if another format would recognise it. If the answer is False, the file is decoded
+        as the format that recognises it. If no format recognises it, the suffix decides.
         """
         return False
 
     def one(self, payload: bytes) -> Decoded:
         """Decode a payload that must contain exactly one receipt.
 
-        Return an `Unreadable` if it contains several receipts or none, and a `Skip` if it contains only skips.
+        Return a `Skip` if all records of the payload are skipped. Return an `Unreadable` if the payload has no records,
+        or several receipts.
         """
         found: Record | Unreadable | None = None
         skip: Skip | None = None

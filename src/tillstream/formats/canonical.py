@@ -1,6 +1,7 @@
 """Helpers that write canonical receipts: exact amounts, local dates, and JSON built from field names and texts.
 
-The built-in formats and the formats of other packages use them.
+The canonical receipt is the JSON object into which every format is decoded. The built-in formats and the formats of
+other packages use these helpers.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def amount(text: str) -> Decimal | str:
 
 
 def without_gaps(parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members without those that are None or an empty text."""
+    """Return a copy without the members that are None or an empty text."""
     return {name: part for name, part in parts.items() if part is not None and part != ""}
 
 
@@ -75,14 +76,14 @@ def spread(total: Decimal, weights: Sequence[Decimal], least: Decimal) -> list[D
 
 RECEIPT, TOTAL, LINES, SETTLEMENTS = "", "documentTotal", "lines", "settlements"
 PARTS = (RECEIPT, TOTAL, LINES, SETTLEMENTS)
-"""The objects of a receipt that have fields. The receipt itself has an empty name."""
+"""The names of the parts of a receipt. The first part is the receipt itself, and its name is empty."""
 
 LISTS = (LINES, SETTLEMENTS)
 """The parts that are lists of objects."""
 
 
 class Field(NamedTuple):
-    """A field of a receipt. `amount` is True for a number, `known` for a field that the canonical receipt defines."""
+    """A field of a receipt. `amount` is True if it is a number. `known` is True if the canonical receipt defines it."""
 
     part: str
     name: str
@@ -127,7 +128,7 @@ def find_field(path: str) -> Field | None:
 
 
 def text_json(text: str) -> str:
-    """Write a text as a JSON string. An empty text stays empty."""
+    """Write a text as a JSON string with quotes. An empty text stays empty, without quotes."""
     return encode(text).decode() if text else ""
 
 
@@ -177,9 +178,10 @@ class Members(dict[str, str]):
 
 
 def receipt_json(receipt: str, total: str, lines: Sequence[str], settlements: Sequence[str]) -> bytes:
-    """Build a canonical receipt from JSON object members, each with a trailing comma.
+    """Build a canonical receipt from JSON object members. Every member ends with a comma: `"storeID":"12",`.
 
-    Each item of `lines` and `settlements` holds all members of one line or settlement.
+    `receipt` and `total` hold all members of the receipt itself and of its totals. Each item of `lines` and
+    `settlements` holds all members of one line or settlement.
     """
     text = "{" + receipt
     if total:

@@ -1,4 +1,4 @@
-"""Envelopes: JSON lines with decoded receipts and their originals, which the import sends to ingest."""
+"""Envelopes: the JSON lines in which the import sends decoded receipts, with their original bytes, to ingest."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 class _Envelope(Struct, omit_defaults=True):
-    """A line with a `receipt`, or with the `faults` of a rejected record. `original` is base64 in JSON."""
+    """One line: a `receipt`, or the `faults` of a rejected record. In the JSON, `original` is base64."""
 
     source: str
     receipt: msgspec.Raw = msgspec.Raw()
@@ -42,7 +42,7 @@ class EnvelopeDecoder(Decoder):
         "the originals, too."
     )
     media_types = (MEDIA_TYPE,)
-    # A rejected envelope is stored as it was sent, and the `original` inside it may contain personal data.
+    # A rejected envelope is stored as it was sent. The `original` inside it may contain personal data, so it is masked.
     personal = (*Decoder.personal, "original")
     example = (
         '{"source": "mine/gateway", "original": "MTA0Nzsy", "receipt": {"cashReceiptID": "1047", "storeID": "12", '
@@ -53,8 +53,8 @@ class EnvelopeDecoder(Decoder):
         return _HEAD.match(text_of(head)) is not None
 
     def decode(self, source: BinaryIO) -> Iterator[Decoded]:
-        # The receipt and its original may each reach the size limit, and base64 makes the original a third larger, so
-        # three times the limit is enough.
+        # The receipt and its original may each be as large as the size limit. Base64 makes the original a third larger.
+        # So a line needs less than three times the limit.
         for number, line in lines(source, 3 * self.settings.receipt_limit_bytes):
             if isinstance(line, Unreadable):
                 yield line
@@ -96,10 +96,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 def receipt(record: Record, source: str) -> bytes:
-    """Encode a record as an envelope without a line break. Raises `msgspec.DecodeError` if the body is not JSON.
+    """Encode a record as one line, without a line feed at the end. `source` is used if the record has no source.
 
-    If the body contains line breaks, it is made compact. The body as it was sent then becomes the original, unless the
-    record already has one.
+    If the body contains line breaks, they are removed, and a record without an original gets the unchanged body as its
+    original. Raises `msgspec.DecodeError` if the body is not JSON.
     """
     body, original = record.body, record.original
     if b"\n" in body:
@@ -110,5 +110,5 @@ def receipt(record: Record, source: str) -> bytes:
 
 
 def refusal(faults: Sequence[Fault], original: bytes, source: str) -> bytes:
-    """Encode a rejected record as an envelope without a line break. Ingest puts the record into quarantine."""
+    """Encode a rejected record as one line, without a line feed at the end. Ingest puts the record into quarantine."""
     return _encode(_Envelope(source, original=original, faults=list(faults)))

@@ -14,9 +14,9 @@ from tillstream.formats.canonical import LISTS, PARTS, Field, Members, amount_js
 from tillstream.receipt.model import PERSONAL, Fault
 
 _FormField = tuple[str, tuple[str, int], Members]
-"""A form field: its path, the part and index of the object it belongs to, and the cache of its JSON members.
+"""A form field: its path, the object that contains it, and a cache that maps texts of the field to JSON.
 
-For `lines[0].productCode`, the part and index are `lines` and 0.
+The object is written as a part of the receipt and an index: `("lines", 0)` for `lines[0].productCode`.
 """
 
 MEDIA_TYPE = "application/x-www-form-urlencoded"

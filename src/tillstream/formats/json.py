@@ -1,6 +1,6 @@
 """JSON and NDJSON: one receipt, an array of receipts, or one receipt per line.
 
-A receipt in JSON needs no conversion: its body is the bytes that were sent.
+A receipt in JSON needs no conversion: the bytes that were sent become the body of the record.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tillstream.formats.base import BOM, LIMIT_HINT, Decoded, Decoder, Record, U
 
 _SPACE = b" \t\r\n"
 
-# Payloads smaller than this are split in one call, which is ten times as fast as reading one value after another.
+# Smaller payloads are split into receipts in one call. This is ten times as fast as reading one value after another.
 WHOLE_BYTES = 32 * 1024 * 1024
 _WINDOW_BYTES = 1024 * 1024
 
@@ -29,15 +29,15 @@ JSON_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 TOO_DEEP = "it is nested too deeply"
 
-# In an array of receipts, field names are long, so there is less than one comma per this many bytes. More commas mean
-# an array of tiny elements, such as numbers.
+# An array of receipts has long field names, so it has at most one comma per 10 bytes. An array with more commas has
+# tiny elements, such as numbers. Splitting it in one call would take a lot of memory.
 _DENSE_COMMA_BYTES = 10
 
 _GAP = re.compile(r"[ \t\r\n,]*")
 _START, _END = re.compile(r"\["), re.compile(r"\]")
 _LOOK_AHEAD_CHARS = 4_096
-# A value that ends this close to the end of the text may continue in the bytes that are read next: `1` may be the
-# start of `1.5` or `1e+5`.
+# If a value ends this close to the end of the text read so far, the next bytes may continue it: `1` may be the start of
+# `1.5` or `1e+5`.
 _UNDECIDED_CHARS = 2
 
 # Numbers are not converted, because Python rejects integers with thousands of digits.
@@ -72,7 +72,7 @@ class JsonDecoder(Decoder):
         return text_of(head)[:1] in ("{", "[")
 
     def one(self, payload: bytes) -> Record:
-        # An array is passed on, too, because validation rejects it with a better message.
+        # An array is not rejected here, because validation rejects it with a better message.
         return Record(payload.removeprefix(BOM))
 
     def decode(self, source: BinaryIO) -> Iterator[Decoded]:
@@ -142,7 +142,7 @@ def is_object(line: bytes) -> bool:
 
 
 def is_dense(array: bytes) -> bool:
-    """Whether an array has too many elements to be split in one call. An array of receipts never has that many."""
+    """Whether an array has too many elements to be split in one call. An array of receipts never has so many."""
     return array.count(b",") * _DENSE_COMMA_BYTES > len(array)
 
 
@@ -184,10 +184,10 @@ def _decode_stream(payload: bytes, source: BinaryIO, limit_bytes: int) -> Iterat
 
 
 class ValueReader:
-    """Reads JSON values one by one from a source of any size. Only one value and one window are in memory.
+    """Reads JSON values one by one from a source of any size.
 
-    A window is the part of the source that one read returns. Bytes that are not UTF-8 stay in the values, so that
-    validation reports them.
+    It reads the source in windows of `_WINDOW_BYTES`. Only one value and one window are in memory. Bytes that are not
+    UTF-8 stay in the values, so that validation reports them.
     """
 
     def __init__(self, payload: bytes, source: BinaryIO, limit_bytes: int) -> None:
@@ -220,13 +220,14 @@ class ValueReader:
         return found is not None
 
     def read(self) -> bytes | Unreadable:
-        """Return the value at the position, or an `Unreadable`, after which the reader cannot continue."""
+        """Return the value at the position, or a fault if it is broken or too large. Do not read on after a fault."""
         while True:
             end, why = self._position, f"a value takes more than {self._limit_bytes} bytes"
             try:
                 _, end = _SCAN(self._text, self._position)
             except json.JSONDecodeError as error:
-                # Beyond the size limit, the text read so far may end inside the value. So report the size instead.
+                # If the error lies beyond the size limit, the reason may be that the text read so far ends inside the
+                # value. So the size is reported instead.
                 why = error.msg if error.pos <= self._position + self._limit_bytes else why
             except RecursionError:
                 why = TOO_DEEP

@@ -46,11 +46,11 @@ class Formats:
 
     @property
     def media_types(self) -> list[str]:
-        """All media types. Structured suffixes, such as `+json` for `application/vnd.x+json`, are left out."""
+        """All media types, without the entries that begin with `+`, such as `+json`."""
         return [media_type for media_type in self._by_type if not media_type.startswith("+")]
 
     def decoder(self, content_type: str) -> Decoder | None:
-        """Find the decoder for a `Content-Type` header. Of its parameters, only `charset` matters."""
+        """Find the decoder for a `Content-Type` header, or None if its type is unknown or its charset is not UTF-8."""
         media_type = _media_type(content_type)
         found = self._by_type.get(media_type)
         if found is None and media_type.startswith("application/"):
@@ -65,8 +65,9 @@ class Formats:
     def of_file(self, name: str, head: bytes) -> Decoder | None:
         """Find the decoder of a file by its name and its first bytes.
 
-        The suffix of the name decides if the bytes do not contradict it, or if no format recognises the bytes.
-        Otherwise the format that recognises the bytes is returned.
+        The name and the bytes may point to different formats. The format with the suffix of the name is used if its
+        `may_be` is True. Otherwise the format that recognises the bytes is used. If no format recognises them, the
+        suffix decides after all.
         """
         ending = PurePath(name).suffix.lower()
         named = next((decoder for decoder in self._decoders if ending and ending in decoder.suffixes), None)

@@ -1,6 +1,6 @@
 """XML: receipts whose elements are named like the fields of the canonical receipt.
 
-A document that turns out to be a POSLog is decoded as POSLog.
+If a document is a POSLog, the standard transaction log of tills, `PoslogDecoder` decodes it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 _TRUE = frozenset({"true", "1"})
 
 _LISTS = {"lines": LINES, "line": LINES, "settlements": SETTLEMENTS, "settlement": SETTLEMENTS}
-"""The list to which an element with this name belongs. The element contains all items of the list, or is one item."""
+"""The list that an element with this name belongs to. The element may contain items of the list, or be one item."""
 
 
 class XmlDecoder(Decoder):
@@ -124,8 +124,8 @@ def _items(element: Element, part: str) -> list[Element]:
 def _value(element: Element, fields: Mapping[str, Field] | None = None, depth: int = _DEPTH_LIMIT) -> Any:
     """Convert an element to a text, or to an object if it has children.
 
-    If the element is a line, a settlement or the totals, `fields` holds their known fields, and the element becomes an
-    object even if it is empty. Raises `RecursionError` if the element is nested too deeply.
+    `fields` is given if the element is a line, a settlement or the totals, and holds the known fields of this object.
+    Such an element becomes an object even if it is empty. Raises `RecursionError` if the element is nested too deeply.
     """
     if not len(element) and (fields is None or element_text(element)):
         return None if element.get(_NIL) in _TRUE else element.text or ""

@@ -1,6 +1,7 @@
 """Cuts records out of an XML document as bytes, in constant memory, and parses them one by one.
 
-A broken record affects no other record. Reading ends at a document type definition (DTD), so the parser never sees one.
+A record is an element with a given name, such as `receipt`. A broken record affects no other record. Reading ends at a
+document type definition (DTD), so the parser never sees one.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ WINDOW_BYTES = 256 * 1024
 _TAG_LIMIT_BYTES = 64 * 1024
 _DEPTH_LIMIT = 64
 _TAGS_BETWEEN_RECORDS_LIMIT = 100_000
-# Every record is parsed with the namespace declarations in scope, so many declarations make parsing slow.
+# All namespace declarations around a record are parsed again with every record, so many of them make parsing slow.
 _NAMESPACES_LIMIT_BYTES = 4 * 1024
 _PREFIX_LIMIT_BYTES = 64
 
@@ -81,7 +82,7 @@ class _Ended(Exception):
 
 
 class _OpenElement(NamedTuple):
-    """An open element around the records. `context` is a generated start tag that declares the namespaces in scope."""
+    """An open element around the records. `context` is empty, or a start tag with all namespaces of the element."""
 
     name: bytes
     context: bytes
@@ -96,7 +97,7 @@ class _RecordTags:
         self.start = re.compile(rb"<" + tag)
         other = rb"!--|!\[CDATA\[|\?|!(?:DOCTYPE|ENTITY|ELEMENT|ATTLIST|NOTATION)"
         self.inside = re.compile(rb"<(?:" + other + rb"|(/?)" + tag + rb")")
-        """Finds sections, declarations and tags. Group 1 is `/` for an end tag, empty for a start tag, else None."""
+        """Finds tags, sections and declarations. Group 1 is empty (start tag), `/` (end tag) or None (all others)."""
         self.longest = _PREFIX_LIMIT_BYTES + len(name) + _LONGEST_SECTION_START
 
 
@@ -117,8 +118,8 @@ class XmlRecordReader:
         self._open: list[_OpenElement] = []
         self._record_number = 0
         self._tags_between_records = 0
-        # The end of an earlier record was not found before this offset. A record tag before it therefore counts as the
-        # next record, even inside a record. Searching the same bytes for every record would take quadratic time.
+        # If the end of a record is not found, the bytes before this offset are not searched for nested records again,
+        # because that would take quadratic time. In these bytes, every start tag of a record begins the next record.
         self._no_nesting_until = 0
         self._missing_section_ends: set[bytes] = set()
 
@@ -195,7 +196,7 @@ class XmlRecordReader:
     def _next_start_tag(self, tags: _RecordTags | None) -> re.Match[bytes] | Unreadable | None:
         """Move to the next start tag and return it. Return None at the end of the document.
 
-        If a tag is broken, return a fault if a record follows in the window, and raise `_Ended` if none follows.
+        If a tag is broken, move to the next record and return a fault. If none follows in the window, raise `_Ended`.
         """
         while self._tags_between_records < _TAGS_BETWEEN_RECORDS_LIMIT:
             self._tags_between_records += 1
@@ -235,7 +236,7 @@ class XmlRecordReader:
         return _Ended(self.fault("it has a DTD or entity declarations, which are not accepted", _DTD_HINT))
 
     def _skip_broken_tag(self, tags: _RecordTags | None) -> Unreadable:
-        """Move from a broken tag to the next record in the window. Raises `_Ended` if it has none."""
+        """Move from a broken tag to the next record in the window, and return a fault. Raises `_Ended` if there is none."""
         found = tags.start.search(self._window, self._position + 1) if tags else None
         size = found and found.start() - self._position
         fault = self.fault("it is not well-formed: a tag is broken", _BROKEN_HINT, size)
@@ -289,10 +290,10 @@ class XmlRecordReader:
             raise _Ended(self.fault("the document is cut off inside a record", _TRUNCATED_HINT))
 
     def _measure(self, tags: _RecordTags, at: int) -> tuple[int, int]:
-        """Return the size in bytes of the record at the position, and 0. `at` is the size of its start tag.
+        """Find the end of the record at the position. `at` is the size of its start tag.
 
-        If the record has no end within the size limit, return 0 and the distance in bytes to the next record. This
-        distance is 0 if no next record is found. Raises `_Ended` for a DTD.
+        Return the size of the record and 0. If its end is not found, return 0 and the distance to the next record, or
+        two zeros if there is no next record. Sizes and distances are in bytes. Raises `_Ended` for a DTD.
         """
         depth, next_record = 1, 0
         while at <= self._limit_bytes:
@@ -314,7 +315,7 @@ class XmlRecordReader:
             if depth == 0:
                 return at, 0
         if not next_record and self._ended and self._unread_bytes <= self._limit_bytes:
-            # The search above stops at a section without an end, but records may follow.
+            # The loop stops at a section without an end, such as an open comment. Records may follow after it.
             found = tags.start.search(self._window, self._position + 1)
             next_record = found.start() - self._position if found else 0
         if next_record:
@@ -322,7 +323,7 @@ class XmlRecordReader:
         return 0, next_record
 
     def _token_end(self, token: re.Match[bytes]) -> int | None:
-        """Return the end of the tag or section that starts with the token, or None if the window does not contain it.
+        """Return the end of the tag or section that starts with the token, or None if the end is not in the window.
 
         Raises `_Ended` for a DTD.
         """
@@ -358,7 +359,7 @@ class XmlRecordReader:
 
 
 def parse_record(original: bytes, where: str, context: str = "", encoding: str = "utf-8") -> XmlRecord | Unreadable:
-    """Parse a record. `context` is a start tag that declares the namespaces in scope, or an empty text."""
+    """Parse a record. `context` is empty, or a start tag with the namespace declarations around the record."""
     try:
         text = original.decode(encoding)
     except UnicodeDecodeError as error:
@@ -376,7 +377,7 @@ def parse_record(original: bytes, where: str, context: str = "", encoding: str =
 
 
 def root_of(head: bytes) -> Root:
-    """Return the root element of a document with this start, or a `Root` with empty texts if there is none."""
+    """Return the root element of a document that starts with `head`. If there is none, both texts are empty."""
     root = XmlRecordReader(io.BytesIO(head), len(head)).root() if b"<" in head else None
     return root if isinstance(root, Root) else Root("", "")
 
@@ -387,7 +388,7 @@ def element_text(element: ET.Element | None) -> str:
 
 
 def child_text(element: ET.Element, name: str) -> str:
-    """Return the `element_text` of the first child with this name, or an empty text if no child has it."""
+    """Return the `element_text` of the first child with this name, or an empty text if there is no such child."""
     return element.findtext(name, "").strip(" \t\r\n")
 
 
