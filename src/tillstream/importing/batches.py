@@ -1,6 +1,6 @@
 """Encodes the decoded items of a file as lines for ingest, in batches of limited size.
 
-A decoded item is a receipt, an unreadable part of the file, or a skipped record that is not a sale.
+A decoded item is a receipt, an unreadable part of the file, or a record that is skipped because it is not a sale.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tillstream.receipt.validation import ReceiptError, Validator
 RECEIPTS_LIMIT = 1_000
 BYTES_LIMIT = 2 * 1024 * 1024
 ITEMS_LIMIT = 20_000
-"""The limits of a batch: number of lines, their total size, and number of items. A skipped record has no line."""
+"""The limits of a batch: number of lines, total size of the lines, and number of items. A skipped item has no line."""
 
 # The maximum number of faults that are kept for each item. Ingest has the same limit for each receipt of a batch.
 _FAULTS_LIMIT = 20
@@ -34,8 +34,9 @@ _FAULTS_LIMIT = 20
 class Batch:
     """The items of a file from index `first` to index `end - 1`.
 
-    `lines` are sent to ingest. `indexes[i]` is the index of the item in `lines[i]`. `refusals` holds, by index, the
-    items that the import itself refuses. Such an item also has a line, so that ingest quarantines it.
+    `lines` are sent to ingest. For each line, `indexes` has the index of its item, such as `[4, 6, 7]` if item 5 is
+    skipped. `refusals` has the items that the import itself refuses, by index. Such an item also has a line, which
+    tells ingest to put the item into quarantine.
     """
 
     first: int

@@ -1,4 +1,4 @@
-"""Checkpoints: the stored progress of an import, one for each file."""
+"""Checkpoints. A checkpoint stores how far the import of one file is, and which of its items were refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Refusal(Struct, frozen=True):
-    """An item of a file that is not a valid receipt, or that ingest has rejected. The first item has `index` 0.
+    """An item that is not a valid receipt, or that ingest has rejected. The first item of a file has `index` 0.
 
     `where` is the location in words, such as `line 7`.
     """
@@ -43,12 +43,12 @@ class Refusal(Struct, frozen=True):
 
     @classmethod
     def of(cls, index: int, errors: Sequence[Fault], where: str = "") -> Refusal:
-        """Create a refusal. Without `where`, the location is the number of the record, such as `record 8`."""
+        """Create a refusal. Without `where`, the location is the number of the record: `record 8` for index 7."""
         return cls(index, where or f"record {index + 1}", errors)
 
 
 class Counts(Struct, kw_only=True):
-    """Counts of the first `done` items of a file, which ingest has acknowledged."""
+    """Counts of the items that ingest has acknowledged. They are the first `done` items of a file."""
 
     version: str = tillstream.__version__
     done: int = 0
@@ -56,7 +56,7 @@ class Counts(Struct, kw_only=True):
     refused: int = 0
     skipped: dict[str, int] = {}
     refusals_bytes: int = 0
-    """The size of the file of refusals. Bytes after this size belong to items that are not counted yet."""
+    """The size in bytes of the counted refusals. After a crash, their file may also contain uncounted ones."""
     finished: bool = False
     """Whether all items of the file are acknowledged."""
     target: str = ""
@@ -64,9 +64,9 @@ class Counts(Struct, kw_only=True):
 
 
 class Checkpoint:
-    """The checkpoint of the file that `key` identifies. Only one process can open it at a time.
+    """The checkpoint of the file that `key` identifies. Only one process at a time can open a checkpoint.
 
-    Raises `OperationalError` if another process has it open, or if it cannot be stored.
+    Raises `OperationalError` if another process has the checkpoint open, or if the checkpoint cannot be stored.
     """
 
     def __init__(self, directory: Path, key: str) -> None:
@@ -141,9 +141,10 @@ class Checkpoint:
         self._refusals.close()
 
     def _truncate(self) -> None:
-        """Delete stored refusals that are not in the counts. A crash may have left them.
+        """Make the stored refusals match the counts.
 
-        If refusals that are in the counts are missing, reset the counts.
+        A crash may have left refusals that are not counted yet: delete them. If counted refusals are missing, set all
+        counts to 0, so that the import starts again.
         """
         counts = self.counts
         if self._refusals.seek(0, os.SEEK_END) < counts.refusals_bytes:
@@ -168,13 +169,16 @@ def _lock(file: BinaryIO) -> None:
         hint = "wait until it ends"
         raise OperationalError("import", "the file", "another import of it is running", hint) from None
     except OSError:
-        # Some network drives have no locks. Continue without one: even if two imports of the file run at the same
+        # Some network drives have no locks. Continue without a lock: even if two imports of the file run at the same
         # time, each receipt counts once.
         return
 
 
 def _read(path: Path) -> Counts:
-    """Read the stored counts. Ignores an unfinished import by another version, which may have decoded other items."""
+    """Return the stored counts, or zero counts if there are none.
+
+    Ignores the counts of an unfinished import by another version, because that version may decode the file differently.
+    """
     try:
         counts = msgspec.json.decode(path.read_bytes(), type=Counts)
     except (FileNotFoundError, msgspec.DecodeError):

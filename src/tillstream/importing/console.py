@@ -19,7 +19,7 @@ from tillstream.importing.report import Outcome
 from tillstream.importing.source_file import display_name
 
 LINE_INTERVAL_US = 5_000_000
-"""If standard error is not a terminal, lines replace the progress bar. This is the minimum interval between two."""
+"""If standard error is not a terminal, progress is shown in lines. This is the minimum time between two lines."""
 
 FAULTS_SHOWN = 20
 FILES_SHOWN = 100

@@ -45,10 +45,10 @@ PROGRESS_ITEMS = 1_000
 """The number of items between two progress reports of a dry run."""
 
 OnProgress = Callable[[Checkpoint, int], None]
-"""A callback that gets the checkpoint of the current file, and the number of bytes read from the file."""
+"""A callback that gets the checkpoint (stored progress) of a file, and the number of bytes read from the file."""
 
 OnOutcome = Callable[[Outcome, Checkpoint], None]
-"""A callback that gets the outcome of a file, and its open checkpoint with the refusals."""
+"""A callback that gets the outcome of a file, and the checkpoint of the file, which contains the refusals."""
 
 T = TypeVar("T")
 
@@ -144,7 +144,7 @@ class Transfer:
     def _update(self) -> None:
         """Add acknowledged batches to the checkpoint. A batch waits until all batches before it are acknowledged.
 
-        Also saves the checkpoint if this is due, and reports the progress. Raises the errors of the uploader and the
+        Also saves the checkpoint every `SAVE_US`, and reports the progress. Raises the errors of the uploader and the
         checkpoint.
         """
         while (found := self._acknowledged.pop(self._checkpoint.counts.done, None)) is not None:
@@ -168,9 +168,9 @@ class Transfer:
 class Importer:
     """Imports files into one ingest server.
 
-    `state` is the directory of the checkpoints. `log_id` is that of the `Destination`. `channel` is the second part of
-    each receipt's source. Without a `decoder`, the format of each file is detected. With `restart`, files are sent
-    again from their beginning.
+    `state` is the directory of the checkpoints. `log_id` comes from the `Destination`. `channel` is `import` or
+    `inbox`. Without a `decoder`, the format of each file is detected. With `restart`, each file is sent again from
+    its beginning.
     """
 
     settings: Settings
@@ -185,7 +185,7 @@ class Importer:
     async def import_file(
         self, path: Path, uploader: Uploader, on_progress: OnProgress, on_outcome: OnOutcome
     ) -> Outcome:
-        """Send the items of a file that ingest has not acknowledged yet.
+        """Send all items of a file, except those that ingest has acknowledged in an earlier import.
 
         Raises `CannotRead`, `UnknownFormat`, and the errors of the uploader and the checkpoint.
         """

@@ -53,7 +53,7 @@ def fingerprint(path: Path) -> Fingerprint | None:
 
 
 class Folder:
-    """The folder of an inbox. A target is a path relative to this folder, for example `done/monday.json`."""
+    """The folder of an inbox. A target is a path in this folder to which a file is moved: `done/monday.json`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -73,7 +73,7 @@ class Folder:
             for entry in entries:
                 if not is_ignored(entry.name) and entry.is_file(follow_symlinks=False):
                     file = entry.name, fingerprint(Path(entry.path))
-                    # If the clock was set back, the stored time may be in the future. Then, wait from now on.
+                    # If the clock was set back, the stored time may be in the future. Then, the wait begins now.
                     self._stable_since_us[file] = min(now_us, before.get(file, now_us))
         complete = [
             (found.mtime_ns, name)
@@ -95,7 +95,7 @@ class Folder:
         return os.path.lexists(self.path / target)
 
     def report(self, target: str) -> Path:
-        """Return the path of the report on the file at a target."""
+        """Return the path of the report about the file that is moved to `target`."""
         return self.path / f"{target}{REPORT_SUFFIX}"
 
     def _free(self, prefix: str, name: str) -> str:
@@ -109,7 +109,7 @@ class Folder:
 
 
 def inbox_folder(settings: Settings) -> Folder:
-    """Return the folder that the setting `inbox` names. It may not exist. Raises `SettingsError` if it is unusable."""
+    """Return the folder in the setting `inbox`. Raises `SettingsError` if it is a file, or the data directory."""
     path = Path(settings.inbox)
     because = ""
     if path.exists() and not path.is_dir():
@@ -124,8 +124,8 @@ def inbox_folder(settings: Settings) -> Folder:
 class Inbox:
     """Imports the files of a folder until `stop` is set.
 
-    A file is moved after ingest has acknowledged all its items. Its progress is stored in a checkpoint until then. After
-    a crash at any point, no receipt is lost or counted twice.
+    A file is moved after ingest has acknowledged all its items. Until then, a checkpoint stores the progress of the
+    import. After a crash at any point, no receipt is lost or counted twice.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class Inbox:
         self._problems: dict[str, tuple[str, int]] = {}
 
     async def run(self) -> None:
-        """Scan the folder every `SCAN_INTERVAL_S` seconds. Unlike notifications, this works on all network drives."""
+        """Scan the folder every `SCAN_INTERVAL_S` seconds. This finds new files on every kind of network drive."""
         prune(self._folder.state)
         while not self._stop.is_set():
             await self.scan()
@@ -148,7 +148,7 @@ class Inbox:
                 await asyncio.wait_for(self._stop.wait(), SCAN_INTERVAL_S)
 
     async def scan(self) -> None:
-        """Import the complete files whose next attempt is due."""
+        """Import all complete files. After a failed attempt, a file is left out for `RETRY_US`."""
         path = str(self._folder.path)
         try:
             self._folder.prepare()
@@ -204,7 +204,7 @@ class Inbox:
         """
         folder = self._folder
         if fingerprint(path) != before:
-            # The changed file will be imported again. Receipts that were sent before still count once.
+            # A later scan imports the changed file. Receipts that are in both versions of the file are counted once.
             logger.warning("inbox.file_changed", file=path.name)
             return
         target = checkpoint.counts.target if checkpoint is not None else ""
@@ -221,8 +221,8 @@ class Inbox:
         if checkpoint is not None:
             checkpoint.remove()
         moved = fingerprint(folder.path / target)
-        # The file may have been replaced just before the move. The inode is not compared, because on some network
-        # drives a move changes it.
+        # Another program may have replaced the file just before the move. The inode is not compared, because a move
+        # changes it on some network drives.
         if moved is not None and moved[1:] != before[1:]:
             logger.warning("inbox.file_replaced", file=path.name)
             folder.restore(target, path.name)
@@ -230,7 +230,7 @@ class Inbox:
         _log_outcome(path.name, target, outcome)
 
     def _report_problem(self, name: str, reason: str, *, traceback: bool = False) -> None:
-        """Log a problem with a file or the folder, unless it is the same as last time. Delays the next attempt."""
+        """Log a problem with a file or the folder once, even if it repeats. Delays the next attempt."""
         if self._problems.get(name, ("", 0))[0] != reason:
             logger.warning("inbox.problem", reason=reason, retry_s=RETRY_US // 1_000_000, exc_info=traceback)
         self._problems[name] = reason, self._clock.now_us() + RETRY_US

@@ -1,4 +1,4 @@
-"""The outcome of importing a file, and JSON reports with the outcomes and refusals of files."""
+"""The outcome of importing a file, and JSON reports that list outcomes and refused items."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Outcome(Struct, kw_only=True):
     refused: int = 0
     skipped: dict[str, int] = {}
     total: str | None = None
-    """In a dry run, the sum of the gross totals and the currency, such as `12.50 EUR`."""
+    """In a dry run, the sum of the gross totals, with the currency: `12.50 EUR`."""
     finished: bool = False
     already: bool = False
     """Whether an earlier import has sent the whole file."""
@@ -45,7 +45,10 @@ class Outcome(Struct, kw_only=True):
 
 
 def write(file: BinaryIO, outcome: Outcome, refusals: Iterable[Refusal]) -> None:
-    """Write the outcome as a JSON object. The refusals are written one by one to its field `faults`, so `refusals` may be a large generator."""
+    """Write the outcome as a JSON object, with the refusals in its field `faults`.
+
+    Refusals are taken from the iterable one by one, so a large number of them needs little memory.
+    """
     file.write(_encode(outcome).removesuffix(b"}") + b',"faults":[')
     file.writelines((b",\n" if number else b"\n") + _encode(refusal) for number, refusal in enumerate(refusals))
     file.write(b"]}")
@@ -70,7 +73,7 @@ class Report:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a new file for writing. It replaces `path` at the end of the block. Raises `OperationalError`."""
+    """Open a new file for writing. It replaces `path` if the block ends without an error. Raises `OperationalError`."""
     new = path.with_name(f".{path.name}.new")
     try:
         with new.open("wb") as file:

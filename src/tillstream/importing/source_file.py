@@ -31,18 +31,19 @@ class CannotRead(OperationalError):
 
 
 class UnknownFormat(OperationalError):
-    """The format of a file cannot be detected from its content or name. The file may be empty, or a zip archive."""
+    """The format of a file cannot be detected from its content or name, for example because the file is empty."""
 
 
 def is_ignored(name: str) -> bool:
-    """Whether the import skips a file of a folder, because it is hidden, incomplete, or a report of an import."""
+    """Whether `name` belongs to a hidden file, an incomplete file, or a report. The import of a folder skips these."""
     return name.startswith(".") or name.lower().endswith((*_UNFINISHED_SUFFIXES, REPORT_SUFFIX))
 
 
 def select(paths: Sequence[Path]) -> Iterator[Path]:
-    """Return the files to import. A folder is replaced by all files in its tree, sorted by name, without ignored files.
+    """Return the files to import. A folder is replaced by all files in its tree, except ignored and hidden ones.
 
-    Raises `CannotRead` if a path does not exist. The iterator raises `CannotRead` if a folder cannot be read.
+    The files of a folder are sorted by name.
+    Raises `CannotRead` at once if a path does not exist. The iterator raises it later if a folder cannot be read.
     """
     for path in paths:
         if path != STDIN:
@@ -54,7 +55,7 @@ def select(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def total_size(paths: Sequence[Path]) -> int | None:
-    """Return the size of all files in bytes, or None if a file is a pipe or was deleted."""
+    """Return the total size of the files in bytes, or None if a file is a pipe or was deleted."""
     with suppress(OSError):
         if all(path != STDIN and path.is_file() for path in paths):
             return sum(path.stat().st_size for path in paths)
@@ -83,7 +84,8 @@ class SourceFile:
 
     def __init__(self, name: str, file: io.FileIO, formats: Formats, decoder: Decoder | None) -> None:
         status = os.fstat(file.fileno())
-        # If standard input is a file of which another program has read a part, it is handled like a pipe.
+        # Standard input may be a file whose start another program has already read. Such a file is handled like a
+        # pipe, because its items cannot be counted from the start of the file.
         complete = stat.S_ISREG(status.st_mode) and file.tell() == 0
         self._file = file
         self.name = name
@@ -104,7 +106,7 @@ class SourceFile:
 
     @property
     def position(self) -> int:
-        """The number of bytes read from the file, before decompression. It is 0 for a pipe."""
+        """The number of bytes read so far, counted before decompression. It is 0 for a pipe."""
         return self._file.tell() if self._file.seekable() else 0
 
     def close(self) -> None:

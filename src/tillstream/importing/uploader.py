@@ -38,7 +38,7 @@ WAITING_S = 2.0
 
 _TIMEOUT_HINT = "is `tillstream up` running? the same command continues where it stopped"
 
-# A 400 or 422 also acknowledges a batch: ingest has accepted none of its receipts, but has quarantined them all.
+# A 400 or 422 also acknowledges a batch: ingest has accepted none of the receipts, but has quarantined them.
 _ACKNOWLEDGED = frozenset({202, 400, 422})
 
 
@@ -47,14 +47,14 @@ class IngestTimeout(OperationalError):
 
 
 class Rejected(Struct):
-    """A line of a batch that ingest has rejected. The first line has `index` 0."""
+    """A line that ingest has rejected. The first line of a batch has `index` 0."""
 
     index: int
     errors: list[Fault]
 
 
 class BatchResult(Struct):
-    """The response of ingest to a batch. If ingest has accepted no receipt, `errors` says why."""
+    """The response of ingest to a batch. If ingest has accepted none of its receipts, `errors` says why."""
 
     accepted: int = 0
     rejected: list[Rejected] = []
@@ -62,14 +62,15 @@ class BatchResult(Struct):
 
 
 Acknowledged = dict[int, tuple[Batch, BatchResult]]
-"""The acknowledged batches of one file with their results, by the index of each batch's first item."""
+"""The acknowledged batches of one file with their results. The key is the index of the first item in the batch."""
 
 
 class Destination(NamedTuple):
     """The address of an ingest server, and the API key for it.
 
-    `log_id` identifies the log of ingest and the key. A checkpoint is valid only for one `log_id`, so a file is sent
-    again to another log or with another key. With `same_machine`, the certificate is not verified.
+    `log_id` identifies the key, and the log in which ingest stores receipts. A checkpoint is valid only for one
+    `log_id`, so an import to another log or with another key sends the whole file again. With `same_machine`, the
+    certificate is not verified.
     """
 
     url: str
@@ -81,8 +82,9 @@ class Destination(NamedTuple):
 def find_destination(settings: Settings, url: str = "", key: str = "") -> Destination:
     """Return the destination `url`. Without `url`, return the ingest server of the data directory.
 
-    If that server is not running, return the address in the settings. Without `key`, the machine token is sent, but
-    only to the running server of the data directory: another program may be listening at the other addresses.
+    If that server is not running, return the address in the settings. Without `key`, the running server of the data
+    directory gets the machine token, a secret from this directory. No other address gets the token, because another
+    program may be listening there.
     """
     key_id = f" key {found[1]}" if (found := KEY.fullmatch(key)) else ""
     if url:
@@ -98,9 +100,9 @@ def find_destination(settings: Settings, url: str = "", key: str = "") -> Destin
 
 
 def log_id(settings: Settings) -> str:
-    """Return an identifier of the log in the data directory, or an empty string if it has no log.
+    """Return an identifier of the log in the data directory, or an empty string if the directory has no log.
 
-    It changes if another data directory replaces this one.
+    If another data directory takes the place of this one, the identifier changes.
     """
     try:
         status = (settings.data_path / FORMAT_FILE).stat()
@@ -110,7 +112,7 @@ def log_id(settings: Settings) -> str:
 
 
 def with_time_zones(settings: Settings, clock: Clock) -> Settings:
-    """Return the settings with the time zones from the store list of the data directory, if it has a store list."""
+    """Return the settings, with the time zones from the store list if the data directory has one."""
     if not (settings.data_path / FORMAT_FILE).exists():
         return settings
     return settings_in_force(DataDirectory(settings.data_path, Kind.REAL), settings, clock)[0]
@@ -148,9 +150,9 @@ class Uploader:
     async def post(self, batch: Batch, acknowledged: Acknowledged, on_tick: Callable[[], None] = lambda: None) -> bool:
         """Send the batch as soon as a connection is idle. Returns False if `stop` is set before a connection is idle.
 
-        When ingest acknowledges the batch, it is added to `acknowledged`. `on_tick` is called every `TICK_S` seconds
-        while no connection is idle. Raises `IngestTimeout` after `give_up_s`. Raises `OperationalError` if ingest does
-        not accept receipts from this client, or if the server is not ingest.
+        When ingest acknowledges the batch, `acknowledged` gets the batch and its result. `on_tick` is called every
+        `TICK_S` seconds while no connection is idle. Raises `IngestTimeout` after `give_up_s`. Raises
+        `OperationalError` if ingest does not accept receipts from this client, or if the server is not ingest.
         """
         while not self._sender.idle:
             self.check()
