@@ -1,4 +1,4 @@
-"""The chain: its stores with their tills, names and opening hours, and the number of receipts by hour and weekday."""
+"""The simulated chain: its stores, tills and opening hours, and how many receipts it issues by hour and weekday."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ Site = tuple[str, str, str]
 
 
 def store_list(chain: Chain) -> StoreList:
-    """Return the list of stores. Their names are unique, and stay the same if the chain has more stores."""
+    """Return the list of stores. Their names are unique. A store has the same name in a chain with more stores."""
     tills = Counter(till.store for till in chain.tills)
     in_city = {till.store: till.city for till in chain.tills}
     cities, towns = _sites(_quarters()), _sites([(town, town, region) for town, region in TOWNS])

@@ -1,6 +1,6 @@
-"""The products of the bakeries: prices, VAT rates, and demand by hour and day.
+"""The products of the simulated bakeries: prices, VAT rates, and demand by hour and day.
 
-Prices and popularity come from 136,451 receipts of a French bakery from 2021 and 2022.
+Prices and popularity are based on 136,451 receipts that a French bakery issued in 2021 and 2022.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Day(Enum):
 
 @dataclass(frozen=True)
 class DemandProfile:
-    """How the demand for a product varies. It has a factor for each hour from 7 to 18, and one for each day type."""
+    """How demand for a product varies. `hours` has a factor for each hour from 7 to 18, `days` for each day type."""
 
     hours: tuple[float, ...]
     days: tuple[float, float, float]
@@ -67,9 +67,9 @@ SWEET = DemandProfile((0.3, 0.3, 0.5, 0.8, 0.8, 0.7, 0.8, 1, 1.5, 3, 2.5, 1), (1
 class Product:
     """A product. VAT rates are in per mille.
 
-    `price` is in cents with VAT, for a piece or a kilogram. `popularity` is the weight of the product in a random
-    choice, before it is multiplied by the factors of `demand_profile`. `vat_on_site` is the VAT rate if the customer
-    eats in the shop, or 0 if `vat` applies there too.
+    `price` is in cents with VAT, for a piece or a kilogram. `popularity` is the relative probability that a
+    customer chooses the product, before the factors of `demand_profile` are applied. `vat_on_site` is the VAT rate if
+    the customer eats in the shop, or 0 if `vat` applies there too.
     """
 
     code: str
@@ -84,7 +84,7 @@ class Product:
     sliced: bool = False
 
     def demand(self, day: Day, hour: int) -> float:
-        """Return the weight of the product in a random choice for this hour."""
+        """Return the relative probability that a customer chooses the product in this hour."""
         return self.popularity * self.demand_profile.hours[hour - FIRST_HOUR] * self.demand_profile.days[day.value]
 
     def vat_rate(self, on_site: bool) -> int:
@@ -142,5 +142,5 @@ PRODUCTS = (
 
 @cache
 def demand(day: Day, hour: int) -> tuple[float, ...]:
-    """Return the cumulative weights of all products in an hour, in the order of `PRODUCTS`."""
+    """Return the cumulative demand for all products in an hour, in the order of `PRODUCTS`."""
     return tuple(accumulate(product.demand(day, hour) for product in PRODUCTS))

@@ -1,9 +1,9 @@
 """A receipt: its lines and payments in integer cents, and its canonical JSON.
 
-A receipt is assembled from parts that are already JSON, so a part can be used in many receipts.
+A receipt is assembled from parts that are already JSON, so the same part can be used in many receipts.
 
-Amounts have the same form as on real receipts: `5.96`,
-`0.3`, `2.0`. A few receipts have amounts with the rounding errors of binary floats: `3.3600000000000003`.
+Amounts have the same form as on real receipts: `5.96`, `0.3`, `2.0`. A few receipts have amounts with the rounding
+errors of binary floats: `3.3600000000000003`.
 """
 
 from __future__ import annotations

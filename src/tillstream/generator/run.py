@@ -110,7 +110,7 @@ def generate(options: Options, progress: Progress, clock: Clock | None = None) -
 
 def _interrupt(loop: asyncio.AbstractEventLoop, number: int, stop: asyncio.Event) -> None:
     stop.set()
-    # A second signal ends the process without a report.
+    # If the same signal comes again, it ends the process without a report.
     loop.remove_signal_handler(number)
 
 
@@ -199,7 +199,7 @@ class _PhaseRun:
             self._sender.submit(self._request(texts))
 
     async def _wait_until(self, due_s: float, number: int) -> bool:
-        """Wait until the time is `due_s` and the queue has room. Return False if the run was stopped."""
+        """Wait until `due_s` seconds have elapsed and the queue has room. Return False if the run was stopped."""
         while (wait_s := due_s - self._elapsed_s()) > 0 or len(self._sender.waiting) >= BACKLOG_LIMIT:
             self._tick()
             if self._stop.is_set():
@@ -212,7 +212,8 @@ class _PhaseRun:
 
     async def _drain(self) -> None:
         """Wait for the responses to all requests. After an interruption, wait at most `DRAIN_S`."""
-        # A paced phase has already stopped creating receipts at its time limit. Its waiting requests are still sent.
+        # A paced phase creates no receipts after its time limit, but still sends all waiting requests. So there is no
+        # limit here.
         limit_s = math.inf if self._phase.paced else self._phase.duration_s
         stopped_s = math.inf
         while not await self._sender.drained(TICK_S):

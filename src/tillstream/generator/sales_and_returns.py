@@ -36,7 +36,7 @@ BULK_SHARE = 0.0005
 ON_SITE_SHARE = 0.10
 SPLIT_SHARE = 0.015
 CARD_SHARE = 60 / 93
-"""The share of cards among payments without a meal voucher. The others are cash."""
+"""The share of cards among payments that are not meal vouchers. All other payments are cash."""
 
 LUNCH_HOURS = range(11, 14)
 VOUCHER_SHARE = {True: 0.15, False: 0.015}
@@ -52,7 +52,7 @@ POOL_BASKETS = 512
 DAY_S = 86_400
 
 Sampler = Callable[[Chain, Random, int], tuple[Day, int, int]]
-"""Chooses the day type, the hour and the index of the till for a receipt. The int is its local time in seconds."""
+"""Chooses the day type, hour and till index of a receipt. The last argument is the local time in seconds since 1970."""
 
 _SLOTS = [(Day.of(weekday), hour) for weekday in range(7) for hour in range(FIRST_HOUR, LAST_HOUR + 1)]
 _SLOT_WEIGHTS = list(accumulate(day_weight * hour_weight for day_weight in WEEK for hour_weight in TOWN_HOURS))
@@ -94,7 +94,7 @@ def _choose_quantity(random: Random, product: Product) -> int:
 
 
 def _choose_count(random: Random, weights: Sequence[float]) -> int:
-    """Return 1, 2, 3, … at random. `weights` contains the weight of each number, starting with 1."""
+    """Return 1, 2, 3, … at random. `weights` are the relative probabilities of these numbers."""
     return random.choices(range(1, len(weights) + 1), weights)[0]
 
 
@@ -141,8 +141,8 @@ def sample_open_tills(chain: Chain, random: Random, local_s: int) -> tuple[Day, 
 def sample_around_the_clock(chain: Chain, random: Random, local_s: int) -> tuple[Day, int, int]:
     """Choose the day type and hour of the local time, and any till.
 
-    Outside the opening hours, each five minutes stand for another opening hour: 22:00 for hour 7, 22:05 for hour 8.
-    Live sales therefore vary at night too.
+    Outside the opening hours, the chosen hour changes every five minutes, so that live sales also vary at night. For
+    example, it is 7 from 22:00 to 22:05, and 8 from 22:05 to 22:10.
     """
     hour = hour_of(local_s)
     if not FIRST_HOUR <= hour <= LAST_HOUR:
@@ -235,7 +235,8 @@ class DailySales:
     def receipt_at(self, local_s: int) -> bytes:
         """Return the JSON of the next receipt of a day.
 
-        Request all receipts of a day before those of the next day, because only one day is remembered.
+        Request all receipts of a day before those of another day. Only one day is remembered, so an earlier day would
+        start from its first receipt again.
         """
         return self._sales_of(local_s // DAY_S).receipt_at(local_s)
 

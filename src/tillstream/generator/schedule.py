@@ -37,17 +37,17 @@ Moment = tuple[float, int | None]
 DEFAULT_RATE = 1.5
 LIVE_RATE = 4.0
 FRESH_RATE_LIMIT = 200.0
-"""The maximum rate per second at which every sale gets a new basket. At higher rates, baskets come from a pool."""
+"""Up to this number of receipts per second, every sale gets a new basket. Above it, baskets from a pool are reused."""
 
 FULL_POOL_COUNT = 10_000
-"""A burst with at least this number of receipts creates the whole pool in advance."""
+"""A burst with at least this number of receipts creates all baskets of the pool in advance."""
 
 BACKFILL_BATCH = 1000
 SINGLE_CONNECTIONS = 64
 BATCH_CONNECTIONS = 4
 
 WEATHER = 0.05
-"""The standard deviation of the number of receipts in a day, relative to the expected number."""
+"""How much the receipts per day vary: the standard deviation of their number, relative to the expected number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,15 +76,15 @@ class Options:
     zone: str = "Europe/Paris"
     key: str = field(default="", repr=False)
     same_machine: bool = False
-    """Whether ingest runs on this machine. If it does, its certificate is not verified."""
+    """Whether ingest runs on this machine. If so, the certificate of ingest is not verified."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """A part of a run. If it is `paced`, each receipt is sent when it is due. If not, receipts are sent at full speed.
+    """A part of a run. In a `paced` phase, each receipt is sent when it is due. Other phases send at full speed.
 
-    `receipt_at` takes the date of a moment and returns the JSON of the next receipt. `expected` is the number of
-    receipts, or None if it is unknown.
+    `receipt_at` takes the date of a moment and returns the JSON of the next receipt. In a `simulated` phase, the
+    dates are not the real time. `expected` is the number of receipts, or None if it is unknown.
     """
 
     name: str
@@ -102,8 +102,8 @@ class Phase:
 def phases(options: Options, clock: Clock) -> Iterator[Phase]:
     """Yield the phases of a run.
 
-    The dates of a phase can depend on the current time. So the caller must finish a phase before it takes the next one
-    from the iterator.
+    Without a start date, the dates of a phase depend on when the caller takes it from the iterator. So the caller must
+    finish a phase before it takes the next one. Otherwise, the next phase may have dates that are too early.
     """
     planner = _Planner(options, clock)
     if options.backfill_days:
@@ -151,9 +151,9 @@ class _Planner:
         )
 
     def day(self) -> Phase:
-        """Return a phase that covers the day of the start date, or today, at `speed` times real time.
+        """Return a phase that covers the day of the start date, or today if there is no start date.
 
-        The phase begins at 07:00, or at the time of the start date if that is later.
+        It runs at `speed` times real time. It begins at 07:00, or at the time of the start date if that is later.
         """
         start_s = self._start_s if self._start_s is not None else self._now_s() // DAY_S * DAY_S
         day_s = start_s // DAY_S * DAY_S
@@ -171,8 +171,8 @@ class _Planner:
     def burst(self, size: int) -> Phase:
         """Return a phase whose receipts are all due at once.
 
-        Without a start date, a receipt gets the time of its creation. Otherwise dates count up from the start date,
-        with an average of one receipt per minute for each till.
+        Without a start date, a receipt gets the time of its creation. With a start date, the dates count up from there.
+        On average, each till then has one receipt per minute.
         """
         count = size if self._options.count is None else min(size, self._options.count)
         if count >= FULL_POOL_COUNT:
@@ -259,7 +259,7 @@ def local_second(local: datetime) -> int:
 
 
 def spaced(gap: Callable[[], float], start_s: int | None) -> Iterator[Moment]:
-    """Yield moments endlessly. `gap` returns the seconds until the next one. Dates count up from `start_s`, if any."""
+    """Yield moments endlessly. `gap` returns the seconds between two moments. Dates count up from `start_s`, if any."""
     due_s = 0.0
     while True:
         due_s += gap()
@@ -270,7 +270,7 @@ def trading_day(chain: Chain, seed: int, day_s: int, from_s: int, until_s: int) 
     """Yield the local times of a day's receipts, from `from_s` up to but not including `until_s`.
 
     All times are in seconds since 1970. `day_s` is the midnight at which the day begins. With the same seed, a smaller
-    `until_s` only cuts off the last receipts.
+    `until_s` gives the same receipts without the last ones.
     """
     random = Random(f"{seed} hours {day_s}")
     weekday = weekday_of(day_s)
