@@ -1,4 +1,4 @@
-"""HTTP clients for single requests: to the webhook, to ingest for a replay, and to a running engine.
+"""HTTP clients for single requests: to the webhook, to a running engine, and to ingest for a replay.
 
 `tillstream.client.sender` sends receipts in large numbers.
 """
@@ -21,7 +21,7 @@ from tillstream.config.data_directory import Holder
 from tillstream.errors import DatabaseUnavailable, TillstreamError
 
 RESPONSE_LIMIT_BYTES = 256 * 1024 * 1024
-"""The maximum size of a response. It is large enough for the largest quarantined original, encoded as JSON."""
+"""The maximum size of a response. It is large enough for the largest payload in quarantine, encoded as JSON."""
 
 RETRYABLE = frozenset({408, 429})
 """The 4xx statuses after which the same request may succeed later. A request is also repeated after any 5xx."""
@@ -47,8 +47,8 @@ class ControlClient:
     """Sends each request over a new connection and follows no redirect. It is safe to use from any thread.
 
     `timeout_s` limits each wait for the server. `pauses_s` are the pauses between attempts. If there are more
-    attempts, the last pause is repeated. With `same_machine`, the client accepts any certificate and uses no proxy. It
-    truncates a response body that is longer than `limit_bytes`.
+    attempts, the last pause is repeated. A response body is truncated to `limit_bytes`. With `same_machine`, the
+    client accepts any certificate and uses no proxy.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class ControlClient:
                     raise
 
     def _attempt(self, url: str, body: bytes | None, headers: Mapping[str, str]) -> Response:
-        # Imported only when needed: this takes a quarter of a second, and most processes send no request this way.
+        # Imported only here, because the import takes a quarter of a second, and most processes never need it.
         import httpx
 
         # At level INFO, these libraries log the URL of each request, but the webhook URL is a secret.
@@ -127,7 +127,7 @@ class EngineClient:
     """Sends requests to a running engine. It is safe to use from any thread."""
 
     def __init__(self, holder: Holder, authorization: Mapping[str, str], timeout_s: float) -> None:
-        """`holder` is the process that holds the lock `engine`. Raises `DatabaseUnavailable` while the engine starts."""
+        """`holder` is the process with the lock `engine`. Raises `DatabaseUnavailable` while the engine is starting."""
         self.name = f"the engine of process {holder.pid}"
         if not holder.address:
             raise self.unavailable("it is still starting", "try again in a moment")

@@ -31,7 +31,7 @@ RETRY_AFTER_LIMIT_S = 10.0
 
 RETRY_FIRST_S = 0.05
 RETRY_LIMIT_S = 2.0
-"""Without `Retry-After`, the first pause is `RETRY_FIRST_S`. Then it doubles, up to this limit."""
+"""Without `Retry-After`, the first pause is `RETRY_FIRST_S`. Each attempt then doubles the pause, up to this limit."""
 
 JITTER = 0.25
 """Each pause is extended at random by up to this fraction, so that connections do not retry simultaneously."""
@@ -55,7 +55,7 @@ class Response(NamedTuple):
 
 
 class Target(NamedTuple):
-    """The address of an ingest server. `base` is its path, to which `/receipt` is added. It is usually empty."""
+    """The address of an ingest server. `base` is the part of the URL before `/receipt`. It is usually empty."""
 
     host: str
     port: int
@@ -78,7 +78,7 @@ class Target(NamedTuple):
         return cls(parts.hostname, port or (443 if tls else 80), tls, parts.path.rstrip("/"))
 
     def head(self, path: str, media_type: str, *, simulated: bool = False, key: str = "") -> bytes:
-        """Encode the start of a request, up to and including `Content-Length: `. The value is added for each body."""
+        """Encode the start of a request, up to and including `Content-Length: `. The length is added for each body."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         source = "Tillstream-Source: simulated\r\n" if simulated else ""
         authorization = f"Authorization: Bearer {key}\r\n" if key else ""
@@ -130,7 +130,7 @@ class Latency:
 
 @dataclass
 class Tally:
-    """Counts of receipts by outcome. `retried` counts the receipts of each attempt after the first."""
+    """Counts of receipts by outcome. `retried` counts receipts that were sent again, once for each repetition."""
 
     expected: int | None = None
     phase: str = ""
@@ -152,7 +152,7 @@ class Tally:
 class Request:
     """A request and its number of receipts. `on_response` is called with the final response.
 
-    A response is final unless its status causes another attempt. The latency is measured from `since_ns`, a value of
+    A response is final if its status causes no further attempt. The latency is measured from `since_ns`, a value of
     `time.perf_counter_ns`.
     """
 
@@ -288,12 +288,12 @@ class Sender:
             self._next(self.idle.pop())
 
     def stop(self) -> None:
-        """Send no further requests. Those already sent are still retried until they get a final response."""
+        """Send no new requests. Requests that were already sent are retried until they get a final response."""
         self._source = iter(())
         self.waiting.clear()
 
     async def drained(self, timeout_s: float) -> bool:
-        """Wait until every request has a final response, but at most `timeout_s`. Returns whether each one has.
+        """Wait until every request has a final response. Returns False if this takes longer than `timeout_s`.
 
         If a callback has failed, raises its error.
         """
@@ -304,7 +304,7 @@ class Sender:
         return self._drained.is_set()
 
     def stuck_s(self) -> float:
-        """Return how long the open requests have waited for any final response. Returns 0 if no request is open."""
+        """Return the seconds since the last final response, or since the sender was idle. Returns 0 if it is idle."""
         return 0.0 if self._drained.is_set() else (time.perf_counter_ns() - self._progress_ns) / 1e9
 
     def drop_silent(self, timeout_s: float) -> None:
@@ -391,7 +391,7 @@ class Sender:
 
 
 def _accepted(body: bytes, receipts: int) -> int:
-    """Return the number of accepted receipts in a batch: all of them, unless the response states a smaller number."""
+    """Return the number of accepted receipts in the response to a batch. Without such a number, return `receipts`."""
     try:
         return min(receipts, msgspec.json.decode(body, type=_BatchResponse).accepted)
     except msgspec.DecodeError:
