@@ -1,4 +1,4 @@
-"""Protection of the ports: the TLS context, and the check that a port open to other machines is protected."""
+"""Protection of the ports of ingest and the dashboard: the TLS context, and the check of keys, password and TLS."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tillstream.errors import AccessError
 
 
 class MissingProtection(NamedTuple):
-    """A missing protection: what is missing, how to add it, and what other people can do without it."""
+    """A missing protection: its name, how to add it, and what other people can do while it is missing."""
 
     name: str
     remedy: str
@@ -28,15 +28,16 @@ TLS = MissingProtection("no TLS", "the settings tls_certificate_file and tls_key
 
 
 def always_required(settings: Settings) -> bool:
-    """Return whether the ports require keys and a password even if none exist."""
+    """Return whether requests without credentials are always rejected, even if no key and no password exists."""
     return settings.access == "on" or not (ports.is_loopback(settings.host) or settings.insecure)
 
 
 def check(directory: DataDirectory, settings: Settings, *, ingest: bool = True, dashboard: bool = True) -> str:
     """Return a warning about missing protections, or an empty string.
 
-    `ingest` and `dashboard` select the ports to check. Raises `AccessError` if these ports must not listen without
-    the missing protections, or if a protection is unusable.
+    `ingest` and `dashboard` select the ports to check. Raises `AccessError` if a protection is missing, other
+    machines can reach the ports, and the setting `insecure` is off. Also raises `AccessError` if the files of the
+    keys, the password or TLS are unusable.
     """
     found = _missing(directory, settings, ingest=ingest, dashboard=dashboard)
     if not found or ports.is_loopback(settings.host):
@@ -68,7 +69,7 @@ def _listed(parts: Sequence[str]) -> str:
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:
-    """Return a context for TLS 1.2 or newer with the configured certificate, or None without a certificate.
+    """If a certificate is configured, return a context for TLS 1.2 or newer that uses it. Otherwise return None.
 
     Raises `AccessError` if a file is missing, unreadable or not PEM, or if key and certificate do not match.
     """

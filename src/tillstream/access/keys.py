@@ -28,7 +28,7 @@ VERSION = 1
 """The version of the key file. Files of a newer version are rejected and stay unchanged."""
 
 KEYS_LIMIT = 10_000
-"""The maximum number of keys in a file. If there are more, the oldest revoked keys are removed."""
+"""The maximum number of keys in a file, including revoked keys. To make room, the oldest revoked keys are removed."""
 
 Entropy = Callable[[int], bytes]
 """A function that returns the requested number of random bytes, such as `secrets.token_bytes`."""
@@ -40,7 +40,10 @@ _unreadable = partial(AccessError, "read the keys in")
 
 
 class Key(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A stored key. `made` and `revoked` are UTC times in ISO 8601 format; `digest` is hexadecimal."""
+    """A stored key. `digest` is the hexadecimal digest of its text.
+
+    `made` and `revoked` are UTC times in ISO 8601 format. `revoked` is empty until the key is revoked.
+    """
 
     id: str
     digest: str
@@ -69,7 +72,7 @@ class Keys:
 
     @property
     def guard_ingest(self) -> bool:
-        """Whether a key that may post receipts was ever created."""
+        """Whether a key that may post receipts was ever created. From then on, ingest requires a key."""
         return any(key.posts for key in self.by_id.values())
 
     def find(self, text: str) -> Key | None:
@@ -126,7 +129,7 @@ def key_file(directory: DataDirectory, settings: Settings) -> Path:
 
 
 def read_keys(file: Path) -> Keys:
-    """Read the keys. If the file is missing, there are none. Raises `AccessError`."""
+    """Read the keys. A missing file counts as empty. Raises `AccessError` if the file is unusable."""
     content = read_versioned(file, _File, VERSION, _unreadable, "restore it, or remove it and make new keys")
     return Keys() if content is None else Keys.of(content.keys)
 
@@ -135,7 +138,8 @@ def read_keys(file: Path) -> Keys:
 def changing_keys(file: Path) -> Iterator[tuple[Keys, Callable[[Keys], None]]]:
     """A context manager that locks the key file. It yields the stored keys and a function that replaces them.
 
-    Raises `AccessError`, or `DataDirectoryError` if another process holds the lock.
+    Raises `AccessError` if the keys cannot be read or saved, and `DataDirectoryError` if another process holds the
+    lock.
     """
     try:
         with locked(file.parent, "keys"):
@@ -154,15 +158,15 @@ def _write(file: Path, keys: Keys) -> None:
 
 
 class KeyRepository(WatchedFile[Keys]):
-    """A callable that returns the current keys. If the file becomes unreadable, the last keys stay valid."""
+    """A callable that returns the current keys. If the file becomes unreadable, the last readable keys stay valid."""
 
     def __init__(self, file: Path, clock: Clock) -> None:
-        """Raises `AccessError` if the first read fails, because there are no earlier keys."""
+        """Read the keys. Raises `AccessError` if this fails, because there are no earlier keys to use instead."""
         super().__init__(file, clock, self._reread, read_keys(file), "keys", lambda keys: {"keys": len(keys.by_id)})
 
     def _reread(self, file: Path) -> Keys:
         keys = read_keys(file)
         if self._content.by_id and not keys.by_id:
-            # No command empties the file, so it was lost. A lost file must not disable access control.
+            # No command removes all keys, so the file was lost or damaged. This must not disable access control.
             raise _unreadable(file, "the keys are gone", "restore it; to run without keys, restart without the file")
         return keys

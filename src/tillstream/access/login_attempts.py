@@ -9,11 +9,11 @@ from tillstream.token_bucket import TokenBuckets
 
 ADDRESS_BURST = 10
 ADDRESS_PAUSE_S = 30
-"""An address may make 10 attempts, then one every 30 s."""
+"""An address may make 10 attempts at once, then one every 30 s."""
 
 TOTAL_BURST = 30
 TOTAL_PAUSE_S = 5
-"""All addresses together may make 30 attempts, then one every 5 s."""
+"""All addresses together may make 30 attempts at once, then one every 5 s."""
 
 ADDRESSES_LIMIT = 10_000
 """The maximum number of addresses that have their own limit. For further addresses, only the total limit applies."""
@@ -42,13 +42,16 @@ class LoginAttempts:
         return 0
 
     def forgive(self, address: str) -> None:
-        """Reset the limit of the address, and remove its last attempt from the total."""
+        """After a correct password, reset the limit of the address, and remove this attempt from the total."""
         self._total.take(_TOTAL, self._clock.now_us() / 1_000_000, -1)
         self._by_address.fill(_network(address))
 
 
 def _network(address: str) -> str:
-    """Return the address if it is IPv4, or its /64 network if it is IPv6. The addresses of a /64 often have one owner."""
+    """Return an IPv4 address unchanged, and the /64 network of an IPv6 address.
+
+    A /64 network often has one owner, who could otherwise use a new address for every attempt.
+    """
     try:
         parsed = ip_address(address)
     except ValueError:

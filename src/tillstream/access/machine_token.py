@@ -1,4 +1,4 @@
-"""The machine token. With it, programs that can read the data directory need no key and no password on any port."""
+"""The machine token, a file in the data directory. A program that sends this token needs no key and no password."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOKEN_BYTES = 32
 
 
 def token(directory: DataDirectory, entropy: Entropy) -> str:
-    """Return the token of the directory, and create it if it is missing. Raises `AccessError`."""
+    """Return the token of the directory, and create it if it is missing. Raises `AccessError` if this fails."""
     file = directory.machine_token
     try:
         if not file.exists():
@@ -33,7 +33,7 @@ def _create(file: Path, entropy: Entropy) -> None:
     temporary = file.with_name(f"{file.name}.{os.getpid()}")
     replace_file(temporary, f"{entropy(TOKEN_BYTES).hex()}\n".encode(), secret=True)
     try:
-        # If two processes create a token at the same time, both use the first.
+        # If another process has just created the file, keep that token, so that both processes use the same one.
         with suppress(FileExistsError):
             os.link(temporary, file)
     finally:

@@ -51,20 +51,20 @@ def create(text: str, entropy: Entropy) -> Password:
 
 
 def _digest(text: str, salt: str, cost: int, block: int, parallel: int) -> str:
-    # Keyboards and systems encode some letters differently, such as é. NFKC makes them equal.
+    # Some letters, such as é, have several encodings. NFKC turns all of them into one.
     normalized = unicodedata.normalize("NFKC", text).encode("utf-8", "surrogatepass")
     hashed = scrypt(normalized, salt=bytes.fromhex(salt), n=cost, r=block, p=parallel, maxmem=_MEMORY_BYTES, dklen=32)
     return hashed.hex()
 
 
 def read(file: Path) -> Password | None:
-    """Read the stored password. Return None if no password is set. Raises `AccessError`."""
+    """Read the stored password. Return None if no password is set. Raises `AccessError` if the file is unusable."""
     unreadable = partial(AccessError, "read the password in")
     return read_versioned(file, Password, VERSION, unreadable, "set the password again with `tillstream password set`")
 
 
 def write(file: Path, password: Password) -> None:
-    """Save the password. Raises `AccessError`."""
+    """Save the password. Raises `AccessError` if the file cannot be written."""
     try:
         replace_file(file, msgspec.json.encode(password) + b"\n", secret=True)
     except OSError as error:
@@ -73,7 +73,7 @@ def write(file: Path, password: Password) -> None:
 
 
 def clear(file: Path) -> bool:
-    """Remove the password and return whether one was set. Raises `AccessError`."""
+    """Remove the password and return whether one was set. Raises `AccessError` if the file cannot be removed."""
     try:
         file.unlink()
     except FileNotFoundError:
@@ -84,7 +84,7 @@ def clear(file: Path) -> bool:
 
 
 class PasswordRepository(WatchedFile[Password | None]):
-    """A callable that returns the current password. If the file becomes unreadable, the last password stays valid."""
+    """A callable that returns the current password. If the file becomes unreadable, the old password stays valid."""
 
     def __init__(self, file: Path, clock: Clock) -> None:
         """Read the file. Raises `AccessError` if it cannot be read."""

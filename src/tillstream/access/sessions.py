@@ -1,4 +1,4 @@
-"""Sessions of the dashboard."""
+"""Sessions of the dashboard. A login starts a session."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _File(Struct):
 
 
 class Sessions:
-    """All sessions, by the digest of their random token. They are stored in a file and survive a restart. Thread-safe."""
+    """All sessions, by the digest of their random token. A file keeps them across restarts. Thread-safe."""
 
     def __init__(self, file: Path, clock: Clock, entropy: Entropy, hours: int) -> None:
         """`hours` is the lifetime of a session."""
