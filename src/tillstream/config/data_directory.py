@@ -24,14 +24,15 @@ VERSION = 1
 """Version of the directory's layout and of its log."""
 
 LOCK_WAIT_S = 2.0
-"""Maximum wait for a lock. If `tillstream up` is killed, its child processes release their locks within this time."""
+"""The maximum wait for a lock. After `tillstream up` is killed, its child processes need up to this time to end."""
 
 FORMAT_FILE = "format.json"
 
 MIGRATIONS: dict[int, Callable[[Path], None]] = {}
-"""The migration step for each version. It migrates a directory of this version to the next version.
+"""For each old version, a function that migrates a directory to the next version.
 
-The format file gets the next version only after the step, so an interrupted step runs again from its start.
+The format file gets the next version after the function returns. If the process dies earlier, the function runs again
+at the next start.
 """
 
 
@@ -51,7 +52,7 @@ class _Format(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """The lock of a role on the directory. The operating system releases the lock when the process ends."""
+    """A lock on the directory, held by a role such as ingest. It is released at the latest when the process ends."""
 
     descriptor: int
 
@@ -88,17 +89,17 @@ class DataDirectory:
 
     log = _File("log.sqlite3")
     broker_marker = _File("log.rabbitmq")
-    """An empty file. It exists if the log is on a broker."""
+    """An empty file. It exists if the log is stored by RabbitMQ."""
 
     database = _File("store.duckdb")
     new_database = _File("store.duckdb.new")
     """The database during a rebuild. When the rebuild is complete, it replaces the old database."""
 
     demo_loaded = _File("demo.loaded")
-    """The date on which the demo last loaded its past days. It exists after the first load."""
+    """The date on which the demo last loaded the receipts of past days. The file exists after the first load."""
 
     store_list = _File("shops.json")
-    """The list of stores. It exists after the first import."""
+    """The list of stores, unless the setting `shops_file` names another file. It exists after the first import."""
 
     reported_alerts = _File("alerts.json")
     """The active alerts that were posted to the webhook."""
@@ -121,7 +122,7 @@ class DataDirectory:
     def lock(self, role: str) -> AbstractContextManager[Lock]:
         """Lock the directory for `role` (ingest, engine, up, stores) within the block.
 
-        Raises `DataDirectoryError` with the id of the process that holds the lock.
+        If another process still holds the lock after `LOCK_WAIT_S`, raises `DataDirectoryError` with its process id.
         """
         return locked(self.path, role)
 
@@ -143,9 +144,14 @@ class DataDirectory:
 def open_directory(path: Path, kind: Kind | None = None, *, create: bool = True) -> DataDirectory:
     """Open the directory. A missing directory is created, and a directory of an older version is migrated.
 
-    The default kind of a new directory is real. Raises `DataDirectoryError` if the directory has a newer version, has
-    another kind than `kind`, is not writable, contains files of another program, or is missing and must not be
-    created.
+    A new or empty directory gets the kind `kind`, or real if `kind` is None.
+
+    Raises `DataDirectoryError` if the directory
+
+    - is missing, and `create` is false,
+    - has another kind than `kind`, unless `kind` is None,
+    - has a version that is newer or no longer supported,
+    - is not writable, or contains files of another program.
     """
     try:
         _make(path, create=create)
@@ -212,7 +218,7 @@ def _migrate(path: Path, found: _Format) -> None:
 def locked(path: Path, role: str, *, wait_s: float | None = None) -> Iterator[Lock]:
     """Lock a directory for `role` within the block. `wait_s` is the maximum wait, by default `LOCK_WAIT_S`.
 
-    Raises `DataDirectoryError` with the id of the process that holds the lock.
+    If another process still holds the lock after this time, raises `DataDirectoryError` with its process id.
     """
     descriptor = os.open(path / f"{role}.lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:

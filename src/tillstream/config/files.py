@@ -29,10 +29,12 @@ logger = structlog.get_logger()
 
 
 def replace_file(path: Path, content: bytes, *, secret: bool = False) -> None:
-    """Replace a file atomically and durably. After a crash, the file has either the old or the new content.
+    """Replace or create a file atomically and durably. After a crash, it has either the old or the new content.
 
-    If `secret` is true, a new file is readable only by its owner. An existing file keeps its permissions for owner and
-    group. If root replaces a secret file, the file keeps its owner. If root creates one, it gets the directory's owner.
+    If `secret` is true:
+
+    - A created file is readable only by its owner. If root creates it, it gets the owner of the directory.
+    - A replaced file keeps its permissions for owner and group. If root replaces it, it keeps its owner.
     """
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
@@ -71,7 +73,7 @@ class _Version(msgspec.Struct):
 def read_versioned(file: Path, kind: type[Versioned], newest: int, refuse: Refuse, remedy: str) -> Versioned | None:
     """Read a JSON file that has a field `version`. Return None if the file does not exist.
 
-    Raises the error that `refuse` creates if the file cannot be read, is damaged, or has a version above `newest`.
+    If the file cannot be read, is damaged, or has a version above `newest`, raises the error that `refuse` returns.
     `remedy` is the hint for a damaged file.
     """
     try:
@@ -148,7 +150,7 @@ class WatchedFile(Generic[Content]):
             status = (error.errno or 0,)
         if status == self._status:
             return
-        # The status was read before the content. The next check therefore notices a change between the two.
+        # The status was read before the content. If the file changes in between, the next check reads it again.
         self._status = status
         try:
             self._content = self._read(self._file)

@@ -15,7 +15,7 @@ _PORT = re.compile(r":[0-9]*$")
 
 
 def listen(host: str, port: int, flag: str, backlog: int = 1) -> socket.socket:
-    """Open a listening socket. Port 0 selects a free port. Errors suggest the option `flag`.
+    """Open a listening socket. Port 0 selects a free port. Errors mention `flag`, the command-line option for the port.
 
     Raises `PortTaken` if another program listens on the port, and `OperationalError` for any other failure.
     """
@@ -27,18 +27,19 @@ def listen(host: str, port: int, flag: str, backlog: int = 1) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             hint = f"stop it, or choose another port with {flag}"
             raise PortTaken("listen on", target, "another program already listens there", hint) from error
-        # `create_server` adds the address to strerror, so look up the errno. It is negative if `getaddrinfo` fails.
+        # `create_server` adds the address to `strerror`, so get the text from the errno instead. Errors of
+        # `getaddrinfo` have a negative errno without a text, but a plain `strerror`.
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
         raise OperationalError("listen on", target, reason, f"choose another address with --host and {flag}") from error
 
 
 def ensure_free(host: str, port: int, flag: str) -> None:
-    """Raise the error that `listen` would raise for this port."""
+    """If `listen` would fail for this port, raise the same error."""
     listen(host, port, flag).close()
 
 
 def free_port(host: str, *, other_than: Container[object] = ()) -> int:
-    """Return a port that is free now. Another program may use it a moment later."""
+    """Return a port that is free now and not in `other_than`. Another program may use the port a moment later."""
     while True:
         with listen(host, 0, "--host") as listener:
             bound: int = listener.getsockname()[1]
@@ -56,7 +57,8 @@ def address(host: str, port: int, *, tls: bool = False) -> str:
 def names_this_machine(host_header: str) -> bool:
     """Return whether a `Host` header is empty, an IP address, `localhost` or a name that ends in `.localhost`.
 
-    This protects against DNS rebinding: a request from an attacker's page names the attacker's domain instead.
+    This protects against DNS rebinding: an attacker's domain leads to this machine, so that a page of this domain can
+    read the responses. The `Host` header of its requests names the domain.
     """
     host = _PORT.sub("", host_header).strip("[]").lower()
     try:

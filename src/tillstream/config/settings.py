@@ -42,7 +42,7 @@ _RATE = re.compile(r"[0-9]{1,3}(\.[0-9]{1,4})?")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The settings of all roles. If a value has a unit, the name of the setting ends with the unit."""
+    """The settings of all processes and commands. If a value has a unit, the name of the setting ends with the unit."""
 
     data: Annotated[str, "directory that holds the log and the database"] = "tillstream-data"
     host: Annotated[str, "address to listen on; the default is loopback"] = "127.0.0.1"
@@ -185,17 +185,17 @@ def text(value: Any) -> str:
 
 
 def shown(name: str, value: Any) -> Any:
-    """Return the value as it may be shown: the password in `rabbitmq_url` is masked."""
+    """Return the value of a setting for display. The password in `rabbitmq_url` is masked."""
     return _PASSWORD.sub(r"\1***@", value) if name == "rabbitmq_url" else value
 
 
 def load(
     file: Path | None, environment: Mapping[str, str], options: Mapping[str, Any]
 ) -> tuple[Settings, dict[str, str]]:
-    """Return the settings, and the origin of each value that is not a default.
+    """Return the settings, and the origin of each value that was set, such as `the command line`.
 
     If `file` is None, the environment variable `TILLSTREAM_CONFIG` can name the TOML file. An option with the value
-    None counts as not set. Raises `SettingsError`.
+    None counts as not set. Raises `SettingsError` if the file is unreadable, or if a setting is unknown or invalid.
     """
     if file is None and environment.get(CONFIG_VARIABLE):
         file = Path(environment[CONFIG_VARIABLE])
@@ -274,7 +274,7 @@ def _faults(settings: Settings) -> Iterator[tuple[str, str, str]]:
 
 
 def is_zone(name: str) -> bool:
-    """Return whether this is the IANA name of a time zone."""
+    """Return whether `name` is the IANA name of a time zone."""
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
