@@ -1,4 +1,4 @@
-"""Texts, amounts, numbers and dates of the pages in the language of the reader.
+"""Localization of the pages: texts, amounts, numbers and dates in the language of the reader.
 
 The folder `locales` contains one file of messages per language. All files have the same keys.
 """
@@ -37,7 +37,10 @@ class Localizer:
         self.messages: Mapping[str, str | Mapping[str, str]] = json.loads(file.read_text(encoding="utf-8"))
 
     def text(self, key: str, **values: object) -> str:
-        """Return the message with this key. `values` replace its placeholders; `count` also selects the plural form."""
+        """Return the message with this key. `values` replace its placeholders.
+
+        If the message has plural forms, the value `count` selects one of them.
+        """
         message = self.messages[key]
         if not isinstance(message, str):
             form = self.locale.plural_form(Decimal(str(values.get("count", 0))))
@@ -49,7 +52,7 @@ class Localizer:
         return NO_VALUE if amount is None else _money(self.locale, amount, currency, exact=False)
 
     def price(self, amount: str, currency: str) -> str:
-        """Format a decimal string as an amount with all its decimals. Unit prices may be more precise than the currency."""
+        """Format a decimal string as an amount with all its decimals. Unit prices may have fractions of a cent."""
         return _money(self.locale, amount, currency, exact=True)
 
     def count(self, number: int) -> str:
@@ -73,7 +76,7 @@ def language_of(request: Request) -> str:
     return next((each for each in candidates if each in LANGUAGES), next(iter(LANGUAGES)))
 
 
-# Formatting is slow, and long tables repeat the same amounts.
+# Results are cached, because formatting is slow and long tables repeat the same amounts.
 @lru_cache(maxsize=4_096)
 def _money(locale: Locale, amount: str, currency: str, *, exact: bool) -> str:
     value = Decimal(amount)
@@ -82,5 +85,5 @@ def _money(locale: Locale, amount: str, currency: str, *, exact: bool) -> str:
         value = value.quantize(unit, ROUND_HALF_UP)
     text = numbers.format_currency(value, currency, locale=locale, decimal_quantization=False)
     symbol = numbers.get_currency_symbol(currency, locale)
-    # CLDR puts a space between the digits and a symbol that ends with a letter. Babel omits it.
+    # The Unicode locale data require a space between a symbol such as CHF and the digits. Babel omits this space.
     return re.sub(rf"({re.escape(symbol)})(?=\d)", rf"\1{_NBSP}", text) if symbol[-1].isalpha() else text

@@ -39,7 +39,7 @@ from tillstream.web.pages import quarantine as quarantine_pages
 from tillstream.web.pages.rendering import Pages
 
 STOP_LIMIT_S = 3.0
-"""The maximum time to wait for open requests when the server stops."""
+"""The maximum wait for open requests when the server stops."""
 
 RETRY_AFTER_S = "1"
 
@@ -71,7 +71,7 @@ def application(
     *,
     demo: bool = False,
 ) -> Starlette:
-    """Return the ASGI application of the dashboard. Without a `recount`, it has no `/api/v1/check`."""
+    """Return the ASGI application of the dashboard. If `recount` is None, there is no path `/api/v1/check`."""
     pages = Pages(demo=demo)
     lists.add(pages, queries, alerts)
     quarantine_pages.add(pages, queries, service)
@@ -140,8 +140,8 @@ async def serve(
 ) -> None:
     """Serve the application until `stop` is set. Then end the live feed and wait for open requests.
 
-    `ready` is called with the port. Raises `PortTaken` if the port is in use, and `OperationalError` if the server
-    fails.
+    When the server is ready, it calls `ready` with its port. Raises `PortTaken` if the port is in use, and
+    `OperationalError` if the server fails.
     """
     await asgi.serve(
         app,

@@ -1,4 +1,4 @@
-"""Static files, which are read and compressed once."""
+"""Static files. Each file is read and compressed once, at its first request."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LEVEL = 6
 
 
 class StaticFolder:
-    """An ASGI application that serves the files of a folder with ETags. Files that are added later are not found."""
+    """An ASGI application that serves the files of a folder with ETags. It lists the files once, at the start."""
 
     def __init__(self, folder: Path) -> None:
         self._files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
@@ -47,10 +47,10 @@ class StaticFolder:
 
 @cache
 def _load(path: Path, *, zipped: bool) -> tuple[bytes, dict[str, str]]:
-    """Return the body and the headers of a file. If `zipped`, compress the body if its type and size allow it."""
+    """Return the body and the headers of a file. If `zipped` is true, long text files are compressed."""
     body = path.read_bytes()
     media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    # Unlike the time of the file, a hash of its content does not change when the same file is installed again.
+    # The tag is a hash of the content. The time of the file would change when the same version is installed again.
     tag = hashlib.blake2b(body, digest_size=12).hexdigest()
     charset = "; charset=utf-8" if media_type.startswith("text/") else ""
     headers = {"Content-Type": media_type + charset, "Cache-Control": "no-cache"}

@@ -1,4 +1,4 @@
-"""API routes for alerts, the live feed, the check, health and Prometheus metrics."""
+"""API routes for alerts, the live feed, the check of the figures, health and Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Ready(Struct, frozen=True):
 
 
 def api(alerts: AlertEvaluator, live: LiveFeed, recount: Recount | None) -> Api:
-    """Return the routes `/api/v1/alerts` and `/api/v1/live`, and with a `recount` also `/api/v1/check`."""
+    """Return the routes `/api/v1/alerts` and `/api/v1/live`. If `recount` is not None, add `/api/v1/check`."""
     routes = Api(tag="operations")
 
     @routes.get("/alerts", query=NO_QUERY, body=Body(Alerts, example=to_builtins(_EXAMPLE)))
@@ -166,7 +166,10 @@ class _Metrics(Collector):
 
 
 def _quarantine(totals: QuarantineTotals) -> Iterator[Metric]:
-    """Yield the metrics of the quarantine. Rare reasons and sources are counted together, which limits the number of label values."""
+    """Yield the metrics of the quarantine.
+
+    Rare reasons and sources are counted together, which limits the number of label values.
+    """
     name = f"{PREFIX}quarantine"
     by_reason = CounterMetricFamily(f"{name}_by_reason", "quarantine entries by reason", labels=["path", "error"])
     for reason, entries in totals.reason.items():

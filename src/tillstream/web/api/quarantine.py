@@ -88,7 +88,7 @@ def _add_reading(routes: Api, queries: Queries) -> None:
 
 
 def _add_resolving(routes: Api, service: LocalQuarantineService, settings: Settings) -> None:
-    # An edited original is encoded as base64, which makes it a third longer.
+    # The body contains the edited original in base64, which makes it a third longer. The rest of the body is short.
     limit_bytes = settings.receipt_limit_bytes * 4 // 3 + 4_096
 
     async def body(request: Request, kind: type[Any]) -> Any:

@@ -23,7 +23,7 @@ _UNITS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": tim
 
 
 def tiles(overview: Overview) -> Iterable[Row]:
-    """Yield a row for each tile, and a row for each further value of a tile, such as `refunds_count`."""
+    """Yield a row for each tile (key figure), and a row for each further value of a tile, such as `refunds_count`."""
     for name, tile in to_builtins(overview.tiles).items():
         for part, value in (tile or {}).items():
             if part == "value":
@@ -33,9 +33,9 @@ def tiles(overview: Overview) -> Iterable[Row]:
 
 
 def pace(overview: Overview) -> Iterable[Row]:
-    """Yield a row for each unit of time, with the sales of the requested days and of the earlier days.
+    """Yield a row for each minute, hour or day, with the sales of the requested days and of the earlier days.
 
-    `time` is the local time on the requested days.
+    `time` is the local time on the requested days. The earlier days are the days to compare with.
     """
     course = overview.pace
     start, unit = datetime.fromisoformat(course.start), _UNITS[course.unit]

@@ -23,13 +23,13 @@ from tillstream.web.static_files import LEVEL, accepts_gzip
 EVENT_STREAM = "text/event-stream"
 
 HEARTBEAT_S = 5.0
-"""The maximum time between two events. After a longer pause, the page reports a lost connection."""
+"""The maximum time between two events. After 12 s without an event, the page reports a lost connection."""
 
 VIEWER_LIMIT = 1_000
 """The maximum number of concurrent viewers."""
 
 STUCK_S = 30.0
-"""A viewer that does not receive an event within this time is disconnected."""
+"""A viewer is disconnected if sending one event to it takes longer than this time."""
 
 CLOSING_S = 0.5
 """The time that viewers have to receive the last event when the feed closes."""
@@ -84,7 +84,10 @@ def _deflate(text: bytes) -> bytes:
 
 
 class Viewer:
-    """One open stream. `seen` is the id of its last event, `sending_since` the time at which the current send began."""
+    """One open stream. `seen` is the id of the last event that was sent or skipped.
+
+    `sending_since` is the time at which the current send began, or None between sends.
+    """
 
     __slots__ = ("_woken", "aborted", "disconnected", "gzip", "seen", "sending_since", "task")
 
@@ -105,7 +108,7 @@ class Viewer:
         self._woken.set()
 
     def mark_disconnected(self) -> None:
-        """Record that the client has disconnected, and wake the stream."""
+        """Record that the client has disconnected, and wake the stream, so that it ends."""
         self.disconnected = True
         self.wake()
 
@@ -117,14 +120,15 @@ class Viewer:
 
 
 class LiveFeed:
-    """Sends the state that `read` returns as Server-Sent Events, at most one per `live_interval_ms`.
+    """Sends the state that `read` returns to all viewers, as Server-Sent Events.
 
     An event is called `name` and contains the whole state. If the state is not available, the event is called
-    `trouble` and contains the reason. An event is sent after a commit, and at least every `HEARTBEAT_S`. The state
-    is not read while there are no viewers. A slow viewer gets only the latest event.
+    `trouble` and contains the reason. An event is sent after a commit of the engine, and at least every `HEARTBEAT_S`.
+    The setting `live_interval_ms` is the minimum time between two events. The state is not read while there are no
+    viewers. A slow viewer gets only the latest event.
 
-    The id of an event is its time in milliseconds since 1970, so it is greater than every earlier id, even after a
-    restart. A new viewer gets the latest event immediately, unless its `Last-Event-ID` is the id of this event.
+    The id of an event is its time in milliseconds since 1970, so ids increase even across restarts. A new viewer gets
+    the latest event immediately, unless it already has this event (`Last-Event-ID`) or the event is outdated.
     """
 
     def __init__(
@@ -151,7 +155,6 @@ class LiveFeed:
 
     @property
     def viewers(self) -> int:
-        """The number of viewers."""
         return len(self._viewers)
 
     @property
@@ -164,7 +167,7 @@ class LiveFeed:
         loop = self._loop
         if loop is None or not self._viewers:
             return
-        # When the process stops, the loop may close between the check and the call.
+        # When the process stops, the loop may already be closed.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(self._changed.set)
 
@@ -197,7 +200,7 @@ class LiveFeed:
             disconnecting.cancel()
 
     def close(self) -> None:
-        """End every stream. Must be called on the event loop, or after it has ended."""
+        """End every stream. Must be called on the event loop, or after the loop has ended."""
         self._closed = True
         if self._loop is None or self._loop.is_closed():
             return
@@ -205,7 +208,7 @@ class LiveFeed:
             self._pump.cancel()
         for viewer in self._viewers:
             viewer.wake()
-        # A viewer that receives nothing must not keep the server from stopping.
+        # A viewer that does not receive its last event would delay the stop, so its stream is ended soon.
         self._loop.call_later(CLOSING_S, self._abort_viewers)
 
     def _abort_viewers(self) -> None:

@@ -31,7 +31,7 @@ OPEN = frozenset({"/health/live", "/health/ready"})
 """The paths that need no authentication."""
 
 RECHECK_S = 2.0
-"""The interval at which an open request, such as the live feed, is checked. It ends if it is no longer allowed."""
+"""At this interval, open requests such as the live feed are checked. A request that is no longer allowed is ended."""
 
 FORM_LIMIT_BYTES = 8_192
 COOKIE_LIMIT_CHARACTERS = 200
@@ -42,7 +42,7 @@ logger = structlog.get_logger()
 
 
 class Authenticator:
-    """Decides which requests are allowed. If no password is set or required, all requests are allowed."""
+    """Decides which requests are allowed. If no password is set and none is required, all requests are allowed."""
 
     def __init__(self, directory: DataDirectory, settings: Settings, clock: Clock, entropy: Entropy) -> None:
         """Raises `AccessError` if a file with credentials cannot be used."""
@@ -88,8 +88,9 @@ class Authenticator:
     def has_foreign_host(self, request: Request) -> bool:
         """Return whether the `Host` of the request is a name that is not allowed.
 
-        If requests need no credentials, a page of another site could read the dashboard through its own domain name
-        (DNS rebinding). Only names of this machine are then allowed, unless the setting `insecure` is on.
+        If requests need credentials or the setting `insecure` is on, all names are allowed. Otherwise, only names of
+        this machine are allowed, because another site could let its domain lead to this machine and then read the
+        dashboard (DNS rebinding).
         """
         host = request.headers.get("host", "")
         return not (self.is_required or self._any_host or ports.names_this_machine(host))
@@ -158,7 +159,7 @@ class Authentication:
         return None if self._authenticator.allows(request) else self._refuse(request)
 
     def _while_allowed(self, request: Request, receive: Receive) -> Receive:
-        """Return a `receive` that reports a disconnect once the request is no longer allowed."""
+        """Return an ASGI function `receive` that reports a disconnect if the request is no longer allowed."""
 
         async def receive_allowed() -> Message:
             receiving = asyncio.ensure_future(receive())
@@ -213,7 +214,7 @@ class Authentication:
         return response
 
     async def _logout(self, request: Request) -> Response:
-        # A link on another site must not log anybody out.
+        # Only a POST logs out. A link on another site, which causes a GET, must not log anybody out.
         if request.method != "POST":
             return RedirectResponse("/", 303)
         await self._authenticator.log_out(request)
@@ -233,7 +234,7 @@ def _session(request: Request) -> str:
 
 
 async def _form(request: Request) -> dict[str, str]:
-    """Return the fields of a form. If it is truncated, too large, or has too many fields, return no fields."""
+    """Return the fields of a form. If the form is truncated, too large, or has too many fields, return no fields."""
     try:
         body = await request.body()
         text = body.decode("utf-8", "replace") if len(body) <= FORM_LIMIT_BYTES else ""
@@ -244,7 +245,7 @@ async def _form(request: Request) -> dict[str, str]:
 
 
 def _not_stored(send: Send) -> Send:
-    """Return a `send` that tells browsers and proxies not to store the response."""
+    """Return an ASGI function `send` that tells browsers and proxies not to store the response."""
 
     async def send_not_stored(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -255,10 +256,10 @@ def _not_stored(send: Send) -> Send:
 
 
 def login_page(request: Request, target: str, problem: str = "", status: int = 200, **values: object) -> HTMLResponse:
-    """Return the login page. It contains its style and icon, because static files need authentication.
+    """Return the login page. The page contains its style and icon, because static files need authentication.
 
-    `target` is the address to open after the login. `problem` is the message key of an error, `values` are the
-    values of its placeholders.
+    `target` is the address to open after the login. `problem` is the message key of an error, and `values` replace
+    the placeholders of this message.
     """
     page = Page(request, "", demo=False)
     error = page.localizer.text(problem, **values) if problem else ""

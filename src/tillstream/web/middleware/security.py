@@ -65,7 +65,10 @@ def _last(request: Request, header: str) -> str:
 
 
 class SecurityHeaders:
-    """Rejects cross-site requests and methods that a path does not allow, and adds headers to all responses."""
+    """Middleware that adds security headers to all responses.
+
+    It rejects methods that a path does not allow, and cross-site requests to paths that change data.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -104,8 +107,8 @@ def _reject(scope: Scope) -> Response | None:
 def _is_trusted(headers: dict[bytes, bytes]) -> bool:
     """Return whether the request comes from a page of this server or from a program.
 
-    A request without headers about its origin must contain JSON. Pages of other sites cannot send JSON, because
-    browsers first ask the server for permission (CORS), which this server does not give.
+    A request without headers about its origin is trusted only if it contains JSON. Pages of other sites cannot send
+    JSON, because browsers first ask the server for permission (CORS), which this server does not give.
     """
     if headers.keys() & {b"sec-fetch-site", b"origin"}:
         return not is_cross_site(headers)

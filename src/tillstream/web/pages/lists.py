@@ -43,7 +43,7 @@ def _add_receipts(pages: Pages, queries: Queries) -> None:
         found = queries.receipt(page.request.path_params["key"])
         if found is None:
             return page.missing("page_receipt", "receipt_not_found")
-        # Line 0 contains the difference between the total and the lines. It is hidden if it is zero.
+        # Line 0 contains the part of the total that no line covers. If this part is zero, the line is hidden.
         lines = [line for line in found.lines if line.line or Decimal(line.gross)]
         return page.render("receipt.html", receipt=found, lines=lines)
 
@@ -65,7 +65,7 @@ def _add_anomalies(pages: Pages, queries: Queries) -> None:
 def _add_shops(pages: Pages, queries: Queries, alerts: AlertEvaluator) -> None:
     @pages.add("/shops", "shops")
     def shops(page: Page) -> HTMLResponse:
-        # Links from the live page contain the whole period, but the list shows one day.
+        # Links from the live page may contain `from`, `to` and `vs`. The list shows one day, so it ignores these.
         days = page.filters(dict.fromkeys(("day", "from", "to", "vs"), str))
         found = queries.metric("sales_by_store", {"day": days["day"]} if "day" in days else {})
         listed = queries.store_list()
@@ -108,7 +108,10 @@ def _add_figures(pages: Pages, queries: Queries) -> None:
 
 
 def bars(rows: Sequence[Mapping[str, Any]], metric: MetricDescription) -> list[int]:
-    """Return the bar length of each row in percent of the longest bar. A bar shows the first measure."""
+    """Return the bar length of each row in percent of the longest bar. A bar shows the first measure of the metric.
+
+    If this measure is neither an amount nor a count, all bars have the length 0.
+    """
     first = metric.measures[0]
     if first.kind not in ("money", "count"):
         return [0] * len(rows)

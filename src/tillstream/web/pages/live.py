@@ -28,7 +28,10 @@ TILES = {
     "quantity": "quantity",
     "delay": "delay",
 }
-"""The message key of each tile's title, by the id of the tile's element. A part of the chain may have fewer tiles."""
+"""For each tile: its HTML id without the prefix `tile-`, and the message key of its title.
+
+If the page shows only a part of the chain, it may have fewer tiles.
+"""
 
 MODULES = tuple(f"/assets/page/{path.name}" for path in sorted((STATIC / "page").glob("*.js")))
 """The paths of all script modules. The page preloads them, so that the browser loads them in parallel."""
@@ -44,7 +47,7 @@ register_url_convertor("rest", _Rest())
 
 
 def routes(queries: Queries, settings: Settings, *, keyed: bool, demo: bool) -> list[Route]:
-    """Return `/` and the paths of all parts of the chain. If `keyed`, the example command contains a key."""
+    """Return the routes of the live page. If `keyed`, the example command contains the placeholder KEY."""
 
     def live(request: Request) -> HTMLResponse:
         command = example_curl(queries, settings, keyed=keyed)
@@ -62,7 +65,7 @@ def routes(queries: Queries, settings: Settings, *, keyed: bool, demo: bool) -> 
 
 
 def example_curl(queries: Queries, settings: Settings, *, keyed: bool = False) -> str:
-    """Return a command that posts a receipt with the current time. If `keyed`, the command contains a key."""
+    """Return a command that posts a receipt with the current time. If `keyed`, the command has the placeholder KEY."""
     receipt = {
         "cashReceiptID": "1",
         "storeID": "1",

@@ -23,7 +23,7 @@ from tillstream.web.i18n import Localizer, language_of, localizer
 TEMPLATES = Path(__file__).parent / "templates"
 
 EVIDENCE_AMOUNTS = frozenset({"lines", "total", "net", "tax", "paid"})
-"""The names of evidence values that are amounts of money."""
+"""The names under which the evidence of an anomaly contains amounts of money."""
 
 SECTIONS = {
     "today": ("/", "today"),
@@ -42,7 +42,10 @@ NAMED_FIELDS = frozenset({"day", "store", "till", "receipt", "arrived", "categor
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A request for a page. `section` is the current section. If `demo`, the page says that its data is invented."""
+    """A request for a page. The page header marks `section` as the current section.
+
+    If `demo` is true, the page says that its data is invented.
+    """
 
     request: Request
     section: str
@@ -53,7 +56,6 @@ class Page:
         return localizer(language_of(self.request))
 
     def render(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-        """Render a template."""
         text = (
             environment(self.localizer.language)
             .get_template(template)
@@ -62,15 +64,18 @@ class Page:
         return HTMLResponse(text, status)
 
     def message(self, title: str, text: str, status: int) -> HTMLResponse:
-        """Render a page with only a message. `title` is the message key of its title."""
+        """Render a page that shows only `text`. `title` is the message key of the page title."""
         return self.render("message.html", status, title=self.localizer.text(title), message=text)
 
     def missing(self, title: str, why: str) -> HTMLResponse:
-        """Render the page for something that does not exist. `why` is the message key of the explanation."""
+        """Render the page for something that does not exist. `title` and `why` are message keys."""
         return self.message(title, self.localizer.text(why), 404)
 
     def filters(self, known: Parameters) -> dict[str, str]:
-        """Return the query parameters except the language and empty values. Raises `BadQuery`."""
+        """Return the query parameters except the language and empty values.
+
+        Raises `BadQuery` if a parameter is unknown or repeated.
+        """
         found = read_query(self.request, {**known, "lang": str})
         return {name: text for name, text in found.items() if text and name != "lang"}
 
@@ -86,7 +91,7 @@ class Pages:
         self._demo = demo
 
     def add(self, path: str, section: str) -> Callable[[Handler], Handler]:
-        """Register the decorated function for the path."""
+        """Return a decorator that registers a function for the path."""
 
         def register(handler: Handler) -> Handler:
             @wraps(handler)
@@ -130,7 +135,10 @@ def address(path: str, query: Mapping[str, str]) -> str:
 
 
 def _formatted(local: Localizer, values: Mapping[str, Any], currency: str = "") -> dict[str, str]:
-    """Format the values of a message. With a `currency`, evidence values that are amounts are formatted as money."""
+    """Format the values of a message.
+
+    If `currency` is given, the values that `EVIDENCE_AMOUNTS` names are formatted as amounts of money.
+    """
 
     def formatted(name: str, value: Any) -> str:
         if currency and name in EVIDENCE_AMOUNTS:
