@@ -9,7 +9,10 @@ AMOUNT_LIMIT = Decimal(10) ** 13
 """The absolute value of an amount or a quantity must be below this limit."""
 
 NOISE_UNIT = Decimal("0.000001")
-"""Prices and quantities are rounded to this unit first, because further decimals are noise of binary floats."""
+"""Amounts and quantities are rounded to this unit when they are read.
+
+Further decimals are noise of binary floats, as in 0.30000000000000004.
+"""
 
 # Currencies by number of decimals, from ISO 4217 (list one, 2024). All other currencies have two decimals.
 _CURRENCIES = {
@@ -21,11 +24,12 @@ _MINOR_DIGITS = {currency: digits for digits, names in _CURRENCIES.items() for c
 _LONG_WITH_EXPONENT = re.compile(r" *[+-]?[0-9]{14,}(?:\.[0-9]*)?[eE][+-]?[0-9]+ *", re.ASCII)
 _LARGE_EXPONENT = re.compile(r".*[eE]\+?0*(?:1[4-9]|[2-9][0-9]|[1-9][0-9]{2,}) *", re.ASCII)
 
-# If a number below `AMOUNT_LIMIT` has an exponent of 14 or more, its digits begin with 0.0, as in 0.01e14. A search for
-# this pattern and for the next one is fast, because both begin with literal characters.
+# The three patterns below search a JSON body for numbers of the class `UnreadableNumber`. A search for the first two is
+# fast, because they begin with literal characters. If a number has an exponent of 14 or more, it is below
+# `AMOUNT_LIMIT` only if it begins with 0.0, as in 0.01e14.
 _LARGE_EXPONENT_INSIDE = re.compile(rb"0\.0[0-9]*+[eE]\+?0*+(?:1[4-9]|[2-9][0-9]|[1-9][0-9]{2})")
 _NEGATIVE_EXPONENT_INSIDE = re.compile(rb"-(?<=[0-9.]{14}[eE]-)")
-# A search for this pattern is slow. It runs only if the pattern above is found.
+# A search for this pattern is slow, so it runs only if the pattern above is found.
 _LONG_WITH_EXPONENT_INSIDE = re.compile(rb"[0-9]{14,}+(?:\.[0-9]*+)?[eE]-[0-9]")
 
 
@@ -45,15 +49,15 @@ def round_half_up(amount: Decimal, unit: Decimal) -> Decimal:
 
 
 def round_amount(amount: Decimal, unit: Decimal) -> Decimal:
-    """Round an amount like the engine: remove the noise of binary floats, then round to the minor unit."""
+    """Round an amount as the engine does: remove the noise of binary floats, then round to the minor unit."""
     return round_half_up(round_half_up(amount, NOISE_UNIT), unit)
 
 
 class UnreadableNumber(Decimal):
     """A JSON number that DuckDB reads as null, without an error.
 
-    Such a number has an exponent. Either it has 14 or more digits before its decimal point, such as
-    `24000000000000e-13`, or the exponent is 14 or more, such as `0.01e14`.
+    Such a number has an exponent. Either the number begins with 14 or more digits, as in `24000000000000e-13`, or the
+    exponent is 14 or more, as in `0.01e14`.
     """
 
     written = ""
@@ -85,8 +89,11 @@ def parse_integer(digits: str) -> int | Decimal:
 
 
 def may_have_unreadable_number(body: bytes) -> bool:
-    """Return whether a JSON body may contain an `UnreadableNumber` below `AMOUNT_LIMIT`."""
+    """Return whether a JSON body may contain an `UnreadableNumber` below `AMOUNT_LIMIT`.
+
+    Numbers over the limit are not searched, because the validation rejects them anyway.
+    """
     if _LARGE_EXPONENT_INSIDE.search(body):
         return True
-    # A number with 14 or more digits before its point is below the limit only if its exponent is negative.
+    # A number that begins with 14 or more digits is below the limit only if its exponent is negative.
     return _NEGATIVE_EXPONENT_INSIDE.search(body) is not None and _LONG_WITH_EXPONENT_INSIDE.search(body) is not None

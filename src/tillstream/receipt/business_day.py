@@ -73,8 +73,8 @@ class Offsets(NamedTuple):
 
     Local times before `from_local` have the offset `before`. Local times at or after `to_local` have the offset
     `after`. If the clock is set back, the times between `from_local` and `to_local` occur twice, once with each offset.
-    If the clock is set forward, these times do not occur. A till that prints such a time still uses `before`. On a day
-    without a clock change, both offsets are equal.
+    If the clock is set forward, these times do not occur. A till that prints such a time has not set its clock forward
+    yet, so the time has the offset `before`. On a day without a clock change, both offsets are equal.
     """
 
     before: timedelta

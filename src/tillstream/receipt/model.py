@@ -1,4 +1,4 @@
-"""The canonical receipt: its fields, its key, its faults, and the columns of its head in the log."""
+"""The canonical receipt: its fields, its key, its faults, and the columns that describe it in the log."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ PERSONAL = ("customerID", "agentID")
 """Names of the fields that identify the customer and the cashier."""
 
 UNALLOCATED = "(unallocated)"
-"""If the lines of a receipt do not add up to its total, the difference gets a row of its own.
+"""If the lines of a receipt do not add up to its total, the difference gets a row of its own in the table `lines`.
 
-This is the category, product, description and VAT rate of that row.
+That row has this text as its category, product, description and VAT rate.
 """
 
 UNNAMED = "(none)"
 """The value that replaces a missing category, product, VAT rate or payment mechanism."""
 
 HEAD_COLUMNS = (
-    "kind",  # `receipt` or `refusal`
+    "kind",  # `receipt`, or `refusal` for rejected bytes
     "key",  # 32 hexadecimal digits; empty in a refusal
     "received_us",  # time of arrival, in microseconds since the epoch
     "day",  # business day, YYYY-MM-DD; in a refusal, the day of arrival in the chain's zone
@@ -35,7 +35,7 @@ HEAD_COLUMNS = (
     "source",  # format and entry point, such as json/http
     "notes",  # `clock_ahead_a_day` or empty; in a refusal, its faults as JSON
 )
-"""The columns of a head, the line that describes a log record. Tabs separate them, and a newline ends the line."""
+"""The columns of a head, the line that describes a log record. Tabs separate columns, and a newline ends the head."""
 
 RECEIPT = "receipt"
 REFUSAL = "refusal"
@@ -45,7 +45,7 @@ REPLAY = "replay"
 """Marks receipts that were replayed from quarantine: the second part of their source, as in `json/replay`."""
 
 SIMULATED = "simulated"
-"""Marks receipts with a simulated clock: the last part of their source, as in `json/http/simulated`.
+"""Marks receipts whose dates are simulated: the last part of their source, as in `json/http/simulated`.
 
 Their delays and clock anomalies are not computed.
 """
@@ -55,7 +55,10 @@ Text = str | int | None
 
 
 class Line(Struct, gc=False, omit_defaults=True):
-    """One line of a receipt. `settlementAmount` is gross and `creditAmount` is net. Returns have negative amounts."""
+    """One line of a receipt. `settlementAmount` is gross and `creditAmount` is net.
+
+    Returned goods have negative amounts.
+    """
 
     lineNumber: Text = None
     productCode: Text = None
@@ -110,7 +113,7 @@ class Fault:
 
 
 def receipt_key(store: str, terminal: str, receipt: str, date: str) -> str:
-    """Return the key of a receipt as 32 hexadecimal digits. `date` is its local time, YYYY-MM-DD HH:MM:SS.
+    """Return the key of a receipt as 32 hexadecimal digits. `date` is the local time of sale, YYYY-MM-DD HH:MM:SS.
 
     The key is the BLAKE2b-128 hash of the four strings, each after its length and a colon, as in `3:abc`.
     """

@@ -1,8 +1,10 @@
-"""The SQL that normalizes receipts: heads and bodies become rows of receipts, lines and settlements.
+"""The SQL that normalizes receipts. It turns them into rows of the tables `receipts`, `lines` and `settlements`.
+
+In the log, a receipt consists of a head (columns such as the store and the date) and a body (the receipt as JSON).
 
 The lines and settlements of a receipt stay in its row as lists of structs until the last queries unnest them. For
-small batches, this costs less than grouping and joining separate rows. Amounts are rounded in the same way as by
-`tillstream.receipt.amounts.round_amount`.
+small batches, this costs less than grouping and joining separate rows. This SQL rounds amounts in the same way as
+the function `tillstream.receipt.amounts.round_amount`.
 """
 
 from __future__ import annotations
@@ -33,16 +35,16 @@ BODY_SCHEMA = {
 """The fields of a body from which figures are computed, with their SQL types."""
 
 CONTENT_SCHEMA = BODY_SCHEMA | {"agentID": "VARCHAR", "customerID": "VARCHAR"}
-"""The fields that are compared if two receipts have the same key, with their SQL types."""
+"""The fields that decide whether two receipts with the same key have the same content, with their SQL types."""
 
 _WEIGHED_UNITS = ("kg", "g", "gr", "kilogram", "gram", "l", "cl", "ml", "litre", "liter", "lb", "oz", "m")
 """The units of goods that are sold by weight, volume or length. A line with such a unit counts as one item."""
 
 _ITEMS_PER_LINE_LIMIT = 1_000_000
-"""A line counts as one item if its quantity reaches this limit, because such a quantity is implausible."""
+"""A quantity that reaches this limit is implausible, so its line counts as one item."""
 
 _CLOCK_AHEAD_MINUTES = 10
-"""A receipt has the anomaly `clock_ahead` if the clock of its till was ahead by more than this."""
+"""If the clock of a till was ahead by more than this, its receipt has the anomaly `clock_ahead`."""
 
 _COLUMNS = "place, day, store, till, sold_local, key, receipt, sold_at, received_at, source"
 
@@ -50,7 +52,7 @@ _COLUMNS = "place, day, store, till, sold_local, key, receipt, sold_at, received
 def receipt_tables(digits: int) -> dict[str, dict[str, str]]:
     """Return the column types of `receipts`, `lines` and `settlements`. `digits` is the currency's number of decimals.
 
-    `place` is the receipt's record id, see `tillstream.log.base.pack_record_id`. Timestamps are UTC, except
+    `place` is the id of the receipt's log record, see `tillstream.log.base.pack_record_id`. Timestamps are UTC, except
     `sold_local`, which is local time of the store.
     """
     money = f"DECIMAL(18,{digits})"
@@ -97,8 +99,10 @@ class Normalization:
     """The SQL that normalizes the receipts of one chain.
 
     `digits` is the currency's number of decimals. `vat_rates` are the expected rates in percent. If there are none,
-    every rate is expected. The caller must first store the result of the query from `receipts` in a table `receipt`.
-    The queries from `receipt_rows`, `lines` and `settlements` read that table.
+    every rate is expected.
+
+    The method `receipts` returns a query. The caller must store its result in a table with the name `receipt`, because
+    the queries from `receipt_rows`, `lines` and `settlements` read this table.
     """
 
     def __init__(self, digits: int, vat_rates: tuple[str, ...] = ()) -> None:
@@ -110,9 +114,9 @@ class Normalization:
     def sales(self, read: str) -> str:
         """Return a query for receipts with unrounded totals, normalized lines (`ls`) and normalized settlements (`ss`).
 
-        `read` is a query that returns the columns of the heads, the UTC offsets in the columns of
-        `tillstream.engine.batches.zone_table`, `sold_local`, `received_at`, and the body `r` as a struct with the
-        fields of `BODY_SCHEMA`.
+        `read` is a query for receipts. It returns the columns of their heads, `sold_local`, `received_at`, and the UTC
+        offsets with the column names of `tillstream.engine.batches.zone_table`. Its column `r` is the body, as a
+        struct with the fields of `BODY_SCHEMA`.
         """
         return f"""
             SELECT place, CAST(day AS DATE) AS day, store, terminal AS till, sold_local, key, receipt, received_at,
@@ -136,7 +140,7 @@ class Normalization:
         """Return a query for all columns of the table `receipts`, and for `ls`, `ss`, `rest_gross` and `rest_net`.
 
         `rest_gross` and `rest_net` are the parts of the totals that no line covers. `sales` is a query from the method
-        `sales`. `applied_at` is an SQL expression for a time or null.
+        `sales`. `applied_at` is an SQL expression: the predicted time of the commit, or null.
         """
         return f"""
             WITH summed AS (
@@ -187,7 +191,7 @@ class Normalization:
             FROM (SELECT place, day, store, till, sold_local, unnest(ss) AS s FROM receipt)"""
 
     def _line(self) -> str:
-        """Return the SQL of a struct with the normalized line. It reads the line in the body as `l`."""
+        """Return the SQL of a struct with the normalized line. In the SQL, `l` is the line in the body."""
         rate = "CAST(100 + l.taxPercentage AS DECIMAL(10,4))"
         weighed = ", ".join(f"'{unit}'" for unit in _WEIGHED_UNITS)
         gross = f"""CASE WHEN l.settlementAmount IS NOT NULL THEN {self._round("l.settlementAmount")}
@@ -214,7 +218,7 @@ class Normalization:
             finer := {self._is_finer("l.settlementAmount", "l.creditAmount")})"""
 
     def _settlement(self) -> str:
-        """Return the SQL of a struct with the normalized settlement. It reads the settlement in the body as `s`."""
+        """Return the SQL of a struct with the normalized settlement. In the SQL, `s` is the settlement in the body."""
         return f"""struct_pack(mechanism := {_text("s.paymentMechanism")},
             amount := {self._round("coalesce(s.settlementAmount, 0)")},
             finer := {self._is_finer("s.settlementAmount")})"""

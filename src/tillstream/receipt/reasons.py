@@ -1,4 +1,4 @@
-"""Groups of quarantine reasons. The quarantine counts its entries by group.
+"""Groups of the reasons why records are in quarantine. The quarantine counts its entries by group.
 
 A group combines a path in the receipt with a kind of error, such as `$.lines[].quantity missing`.
 """
@@ -13,7 +13,7 @@ from tillstream.receipt.model import Fault
 OTHER = "(other)"
 """The path of a group whose fault has no valid path."""
 
-# An error has the first kind whose pattern matches its text.
+# The patterns are tried in this order. The first one that occurs in the text of an error decides its kind.
 _KINDS = tuple(
     (kind, re.compile(pattern, re.IGNORECASE))
     for kind, pattern in (
@@ -41,7 +41,7 @@ _KINDS = tuple(
 )
 
 KINDS = (*(kind for kind, _ in _KINDS), "other")
-"""All kinds of errors. The message files of the dashboard have a text `reason_KIND` for each kind."""
+"""All kinds of errors. The message files of the dashboard have a text for each kind, such as `reason_missing`."""
 
 _TRUNCATION = re.compile(r"the first \d+ (of \d+ )?bytes are kept")
 _INDEX = re.compile(r"\[[^\]]*\]")
@@ -52,7 +52,7 @@ def group(reasons: Sequence[Mapping[str, object]]) -> str:
     """Return the group of an entry, such as `$.lines[].quantity missing`.
 
     `reasons` are the entry's faults as dictionaries. The group consists of the path of the first fault, without
-    indexes, and the kind of its error. An invalid path is replaced by `OTHER`, because it may be any text of a sender.
+    indexes, and the kind of its error. An invalid path is replaced by `OTHER`, because a sender can put any text there.
     """
     first = reasons[0] if reasons else {}
     error, path = str(first.get("error", "")), _INDEX.sub("[]", str(first.get("path", "")))
@@ -61,15 +61,15 @@ def group(reasons: Sequence[Mapping[str, object]]) -> str:
 
 
 def split_group(text: str) -> tuple[str, str]:
-    """Split a group into its path and kind. Returns `OTHER` and the kind `other` for a text that is not a group."""
+    """Split a group into its path and kind. If the text is not a group, returns `OTHER` and the kind `other`."""
     path, _, kind = text.partition(" ")
     return (path, kind) if kind else (OTHER, "other")
 
 
 def truncation(kept_bytes: int, size_bytes: int) -> Fault:
-    """Return a fault which says that only the first `kept_bytes` bytes of an original are stored.
+    """Return a fault which says that only the first `kept_bytes` of the received bytes are stored.
 
-    If `size_bytes` equals `kept_bytes`, the full size of the original is unknown, and the fault does not mention it.
+    If `size_bytes` equals `kept_bytes`, the number of received bytes is unknown, and the fault does not mention it.
     """
     total = f" of {size_bytes}" if size_bytes > kept_bytes else ""
     return Fault("$", f"the first {kept_bytes}{total} bytes are kept")

@@ -31,26 +31,31 @@ from tillstream.receipt.model import NO_TERMINAL, RECEIPT, REFUSAL, Fault, Recei
 from tillstream.receipt.reasons import truncation
 
 CLOCK_AHEAD_A_DAY = "clock_ahead_a_day"
-"""The note of a receipt whose date is more than 24 hours in the future. It counts for the day on which it arrived."""
+"""The note of a receipt whose date is more than 24 hours in the future.
+
+Such a receipt counts for the business day on which it arrived.
+"""
 
 ID_LIMIT = 128
-"""The maximum length of a store id, a terminal id and a receipt number."""
+"""The maximum number of characters in a store id, a terminal id or a receipt number."""
 
 ITEMS_LIMIT = 10_000
-"""The maximum number of lines, and of settlements, of one receipt."""
+"""A receipt has at most this many lines, and at most this many settlements."""
 
 FAULTS_LIMIT = 1_000
 """The maximum number of faults that are listed for one receipt. Further faults are only counted."""
 
-# Limits of the faults that a refusal stores: for each text of a fault, and for all faults together. In JSON, a fault is
-# about 40 characters longer than its texts.
+# A refusal, the log record of rejected bytes, also contains the faults. The first limit applies to each text of a
+# fault, and the second limit applies to all faults together, as JSON. In JSON, a fault is about 40 characters longer
+# than its texts.
 _TEXT_LIMIT_CHARS = 4_000
 _FAULTS_LIMIT_CHARS = 256_000
 _FAULT_JSON_CHARS = 40
 
 _DAY_S = 86_400
-# Local time and UTC differ by less than 16 hours. If a local date is at most this many seconds ahead of the UTC time of
-# arrival, it is therefore less than a day in the future in every time zone. Only later dates need an exact check.
+# A fast test compares the local time of a receipt with its time of arrival in UTC, as if both had the same zone. If the
+# local time is at most 8 hours later, the receipt is less than 24 hours in the future, because every zone differs from
+# UTC by less than 16 hours. Only the other receipts need an exact test.
 _SURELY_NOT_AHEAD_S = _DAY_S - 16 * 3_600
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - local times have no zone
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
@@ -81,8 +86,8 @@ class ReceiptError(TillstreamError):
 class Validator:
     """Checks receipts against `tillstream.receipt.model.Receipt` and the settings of the chain.
 
-    If an object contains a field several times, every occurrence is checked, because JSON readers differ: the head is
-    made from the last occurrence, but DuckDB computes the figures from the first one.
+    If an object contains a field several times, every occurrence is checked, because JSON readers differ: the store,
+    date and number are read from the last occurrence, but DuckDB computes the figures from the first one.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -97,11 +102,12 @@ class Validator:
     def check(self, body: bytes, received_us: int, source: str, till_day: str = "") -> tuple[bytes, str, str]:
         """Return the head, the key and the business day of a receipt. Raises `ReceiptError`.
 
-        `received_us` is the time of arrival in microseconds since the epoch. `till_day` is the business day
-        (YYYY-MM-DD) that the till sent. If it is not empty, it replaces the business day of the receipt's date.
+        The head is the line that describes the receipt in the log. `received_us` is the time of arrival in microseconds
+        since the epoch. `till_day` is the business day (YYYY-MM-DD) that the till sent. If it is not empty, it replaces
+        the business day of the receipt's date.
         """
-        # The fast check rejects some valid receipts, such as those with amounts in quotes or with long ids. The full check
-        # accepts them.
+        # The fast check rejects some valid receipts, such as those with amounts in quotes or with long ids. The full
+        # check accepts them.
         try:
             # A body over the limit is not decoded, because it could have millions of lines.
             receipt = self._decode(body if len(body) <= self._limit_bytes else b"")
@@ -123,10 +129,10 @@ class Validator:
         return self._assemble(store, terminal, number, date, received_us, source, till_day)
 
     def refusal(self, faults: Sequence[Fault], original: bytes, received_us: int, source: str) -> tuple[bytes, bytes]:
-        """Return the head of a refusal, and the original truncated to the size limit of a receipt."""
+        """Return the head of a refusal, and the received bytes `original`, truncated to the size limit of a receipt."""
         day = self._day(utc(received_us).astimezone(self._zone))
         stored, limit = _limit_faults(faults), self._limit_bytes
-        # Decoders truncate originals to the same limit. An original of this size may therefore be truncated already.
+        # Decoders truncate originals to the same limit. If an original has exactly this size, it may be truncated already.
         if len(original) >= limit:
             stored.append(truncation(limit, len(original)))
         reasons = msgspec.json.encode(stored).decode()
@@ -155,7 +161,7 @@ class Validator:
     def _local(self, text: str, store: str) -> tuple[str, str, int]:
         """Convert a receipt's date to the store's local time.
 
-        Returns the local time as a text, its business day, and the seconds from the start of 1970 in local time.
+        Returns the local time as a text, its business day, and the seconds since 1970-01-01 00:00 in local time.
         Raises `ValueError` if the text is not a date and time.
         """
         if not _DATE.fullmatch(text):
@@ -249,8 +255,8 @@ def _occurrences(value: dict[str, Any], name: str) -> list[Any]:
 def _fast_type(kind: Any, currency: str) -> Any:
     """Return a variant of a type for the fast check: with limits, one currency, and floats instead of decimals.
 
-    msgspec checks every occurrence of a field against the type. Floats decode faster than decimals. They are exact
-    enough, because they are only compared with the limits.
+    If an object contains a field several times, msgspec checks every occurrence. Floats decode faster than decimals.
+    They are exact enough, because they are only compared with the limits.
     """
     if kind is Decimal:
         return Annotated[float, Meta(gt=float(-AMOUNT_LIMIT), lt=float(AMOUNT_LIMIT))]
@@ -276,8 +282,8 @@ def parse(body: bytes) -> Any:
         raise _not_json("it is empty", "send one JSON object")
     try:
         text = body.decode()
-        # The text is parsed twice: msgspec rejects what DuckDB's parser rejects, but only `json` passes on the digits
-        # of every number.
+        # The text is parsed twice: by msgspec, because it rejects all that DuckDB's parser rejects, and by `json`,
+        # because it keeps the exact digits of numbers.
         msgspec.json.decode(body, type=msgspec.Raw)
         return json.loads(text, parse_float=parse_decimal, parse_int=parse_integer, object_pairs_hook=_Object)
     except UnicodeDecodeError as error:
@@ -298,7 +304,7 @@ def _more_faults(count: int) -> Fault:
 
 
 def _limit_faults(faults: Sequence[Fault]) -> list[Fault]:
-    """Shorten faults to the limits of the quarantine. Faults from other programs may have any size."""
+    """Shorten faults to the limits of a refusal. A program such as an import may send faults of any size."""
     limited, remaining = [], _FAULTS_LIMIT_CHARS
     for index, fault in enumerate(faults):
         texts = [text[:_TEXT_LIMIT_CHARS] for text in (fault.path, fault.error, fault.hint)]
