@@ -132,7 +132,7 @@ class Validator:
         """Return the head of a refusal, and the received bytes `original`, truncated to the size limit of a receipt."""
         day = self._day(utc(received_us).astimezone(self._zone))
         stored, limit = _limit_faults(faults), self._limit_bytes
-        # Decoders truncate originals to the same limit. If an original has exactly this size, it may be truncated already.
+        # Decoders truncate originals to the same limit, so an original of this size may already be truncated.
         if len(original) >= limit:
             stored.append(truncation(limit, len(original)))
         reasons = msgspec.json.encode(stored).decode()
