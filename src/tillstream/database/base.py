@@ -22,7 +22,7 @@ VERSION = 2
 def tables(digits: int) -> dict[str, dict[str, str]]:
     """Return the column types of each table. `digits` is the currency's number of decimals.
 
-    `place` is a record id, see `tillstream.log.base.pack_record_id`.
+    `place` is the id of a log record, see `tillstream.log.base.pack_record_id`.
     """
     return {
         **receipt_tables(digits),
@@ -37,15 +37,15 @@ def tables(digits: int) -> dict[str, dict[str, str]]:
             "reason": "VARCHAR",  # group of the reasons, see `tillstream.receipt.reasons`
             "size_bytes": "BIGINT",
         },
-        # Decisions about quarantine entries. A decision is kept even if the quota removes its entry.
+        # Decisions about quarantine entries. If an entry is removed because of the quota, its decision is kept.
         "decisions": {
             "place": "BIGINT",
             "settled_day": "DATE",  # the column `day` of the entry
             "decision": "VARCHAR",  # replayed or discarded
             "settled_at": "TIMESTAMP",
-            "settled_key": "VARCHAR",  # key of the replayed receipt; empty unless there is exactly one
+            "settled_key": "VARCHAR",  # key of the receipt if one was replayed; empty if none or several
         },
-        # Number of quarantine entries in each group. Entries that the quota removed are included.
+        # Number of quarantine entries in each group, including entries that are already removed.
         "set_aside": {"day": "DATE", "kind": "VARCHAR", "reason": "VARCHAR", "source": "VARCHAR", "entries": "BIGINT"},
         "counters": {"day": "DATE", "name": "VARCHAR", "value": "BIGINT"},
         # Numbers of receipts by second of arrival, for the last minutes only.
@@ -57,7 +57,7 @@ def tables(digits: int) -> dict[str, dict[str, str]]:
             "records": "BIGINT",  # log records consumed so far
             "committed_at": "TIMESTAMP",
             "step": "BIGINT",  # number of commits
-            "merged": "BIGINT",  # number of the last commit that is merged into the metrics
+            "merged": "BIGINT",  # number of the last commit whose receipts are merged into the metrics
         },
         "catalogue": {"metric": "VARCHAR", "digest": "VARCHAR"},
         "meta": {"name": "VARCHAR", "value": "VARCHAR"},
@@ -68,8 +68,9 @@ def tables(digits: int) -> dict[str, dict[str, str]]:
 class Changes:
     """All changes of one commit: an engine step, or decisions about quarantine entries.
 
-    A commit is applied completely or not at all. It moves the position from `from_position` to `to_position`. If it
-    contains only decisions, both are equal. Rows have the columns that `tables` returns. Times are naive UTC.
+    A commit is applied completely or not at all. It moves the log position of the database from `from_position` to
+    `to_position`. If a commit contains only decisions, both positions are equal. Rows have the columns that `tables`
+    returns. Times are naive UTC.
     """
 
     from_position: Position
@@ -113,8 +114,9 @@ class Reader(ABC):
 class Database(ABC):
     """A database whose content is derived from the log. It can be rebuilt from the log at any time.
 
-    *Each record counts exactly once.* `commit` applies all changes of a step and moves the position in one transaction,
-    but only if the position is still the one at which the step began. Readers see all changes of a commit or none.
+    *Each record counts exactly once.* `commit` applies all changes of a step and moves the log position in one
+    transaction. It refuses a step that did not begin at the current position. Readers see all changes of a commit or
+    none.
 
     Each metric of the catalogue is a table or view with the name `metric_table(name)`. After each commit, its rows
     equal the aggregate of the stored receipts. A backend may aggregate during the commit, later, or in each query.
@@ -126,7 +128,7 @@ class Database(ABC):
 
     @abstractmethod
     def record_ids(self, keys: pa.Table) -> dict[str, int]:
-        """Return the keys that are already stored, each with the record id of its receipt.
+        """Return those of the keys that are already stored, each with the record id of its receipt.
 
         `keys` has the columns `key` (32 hexadecimal digits) and `sold_local` (timestamp).
         """
@@ -135,9 +137,11 @@ class Database(ABC):
     def commit(self, changes: Changes) -> None:
         """Apply the changes durably. Safe from any thread.
 
-        The first decision about a quarantine entry wins. Entries with a decision do not count towards the quota of the
-        quarantine. Raises `PositionConflict` if `changes.from_position` is not the current position, and
-        `DatabaseUnavailable` if the changes cannot be written. After an error, none of the changes are applied.
+        The first decision about a quarantine entry wins. Entries with a decision do not count towards the quota, the
+        size limit of the quarantine.
+
+        Raises `PositionConflict` if `changes.from_position` is not the current position, and `DatabaseUnavailable` if
+        the changes cannot be written. After an error, none of the changes are applied.
         """
 
     @abstractmethod

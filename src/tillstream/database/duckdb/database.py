@@ -27,10 +27,12 @@ from tillstream.receipt.amounts import minor_digits
 _RECEIVED_RETENTION_US = 300 * 1_000_000
 
 _MERGE_RULES = ((10_000_000, 1), (2_000_000, 4_000), (0, 30_000))
-"""Each rule is a pair: microseconds since the last merge, and a number of unmerged receipts.
+"""The rules for merging receipts into the metric tables.
 
-A merge runs when both values of any pair are reached. It takes tens of milliseconds, however many receipts it merges,
-so frequent merges are expensive. Rare merges make queries slow, because each query aggregates the unmerged receipts."""
+Each rule is a pair: microseconds since the last merge, and a number of unmerged receipts. A merge runs as soon as both
+values of a pair are reached, for example 2 seconds and 4,000 receipts. It takes tens of milliseconds, however many
+receipts it merges, so frequent merges are expensive. Rare merges make queries slow, because each query aggregates the
+unmerged receipts."""
 
 _CHECKPOINT_BYTES = 128 * 1024 * 1024
 """The size of the write-ahead log at which maintenance makes a checkpoint.
@@ -56,8 +58,9 @@ logger = structlog.get_logger()
 class DuckDatabase(Database):
     """The tables of `tillstream.database.base` in a DuckDB file.
 
-    Receipts have no index. The date is part of the key, so keys are looked up only among receipts with dates in the
-    same period. DuckDB finds these receipts by the zone maps of `sold_local`: the lowest and highest value per block.
+    Receipts have no index. The key of a receipt depends on its date, so a lookup of keys searches only the receipts
+    from the earliest to the latest date of these keys. DuckDB finds them fast, because it knows the lowest and the
+    highest `sold_local` of each block of rows.
     """
 
     def __init__(self, path: Path, catalogue: Sequence[Metric], settings: Settings, clock: Clock) -> None:
@@ -139,7 +142,7 @@ class DuckDatabase(Database):
         return dict(rows)
 
     def commit(self, changes: Changes) -> None:
-        # The quarantine service commits decisions while the engine commits steps.
+        # The lock is needed because the quarantine service commits decisions while the engine commits steps.
         with self._committing:
             self._commit(changes)
 
@@ -185,7 +188,7 @@ class DuckDatabase(Database):
                 self._merge()
             self._checkpoint()
         except DatabaseUnavailable as error:
-            # Maintenance runs several times per second. If only the numbers in an error change, it is not logged again.
+            # Maintenance runs several times per second. An error is not logged again if only its numbers change.
             cause = _NUMBERS.sub("", str(error))
             if cause != self._maintenance_error:
                 logger.warning("database.maintenance_failed", error=str(error))

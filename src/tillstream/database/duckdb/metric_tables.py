@@ -1,4 +1,4 @@
-"""Metric tables in DuckDB. Receipts are merged into them at intervals, and queries aggregate the unmerged receipts."""
+"""Metric tables in DuckDB. Receipts are merged into the tables at intervals. Queries add the unmerged receipts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MERGE = {
 
 
 class MetricTables:
-    """A merged table and a view for each metric. The view adds the rows that are not merged yet to the merged table.
+    """A merged table and a view for each metric. The view combines the merged table with the rows not yet merged.
 
     A merge takes some milliseconds per metric, even for few rows. If every commit merged, a commit of fifty receipts
     would spend nearly all its time on the merge. `step` is the number of a commit, and `merged` is the number of the
@@ -57,8 +57,8 @@ class MetricTables:
 
     def merge(self, run: Run, merged: int, step: int) -> None:
         """Merge the rows of the steps after `merged`, up to and including `step`."""
-        # Drop the metrics that are no longer in the catalogue. This must not happen when the database is opened,
-        # because a command with other settings, and so with other metrics, may open it too.
+        # Drop the metrics that are no longer in the catalogue. The database does not drop them when it is opened: a
+        # command may open it with other settings, and the catalogue of the command may lack metrics of the engine.
         for (name,) in run("SELECT metric FROM catalogue").fetchall():
             if name not in self._metrics:
                 self._drop(run, name)
@@ -83,7 +83,7 @@ class MetricTables:
 
     def _create_view(self, run: Run, metric: Metric, merged: int) -> None:
         columns = ", ".join(metric_columns(metric, self._digits))
-        # The view contains the step as a literal number, so DuckDB can use its zone maps to skip merged rows.
+        # The view contains the step as a literal number, so DuckDB can skip the blocks of rows that are merged.
         unmerged = aggregate(metric, self._digits, f"step > {merged}")
         parts = f"SELECT {columns} FROM {_merged(metric.name)} UNION ALL {unmerged}"
         run(f"CREATE OR REPLACE VIEW {metric_table(metric.name)} AS {merge(metric, parts, self._digits)}")

@@ -10,19 +10,19 @@ from tillstream.database.duckdb.metric_tables import Run
 from tillstream.receipt.reasons import OTHER
 
 GROUPS_LIMIT = 1_000
-"""The maximum number of combinations of kind, reason and source that are counted per day.
+"""On one day, at most this many combinations of kind, reason and source are counted separately.
 
 Further combinations are counted together as `(other)`.
 """
 
 RESOLVED_LIMIT = 10_000
-"""The maximum number of resolved entries that are stored. The oldest are removed first."""
+"""At most this many resolved entries (entries with a decision) are stored. The oldest are removed first."""
 
 Insert = Callable[[str, Sequence[Row]], None]
 """A function that inserts rows into a table."""
 
 _ENTRY_OVERHEAD_BYTES = 100
-"""The estimated size of an entry besides its original and its reasons. It counts towards the quota."""
+"""The estimated size of an entry without its content and its reasons. All three count towards the quota."""
 
 ADD_COUNTER = """INSERT INTO counters VALUES (?, ?, ?)
     ON CONFLICT (day, name) DO UPDATE SET value = counters.value + excluded.value"""
@@ -41,7 +41,10 @@ _OVER_QUOTA = f"""
 
 
 def write_quarantine(run: Run, insert: Insert, changes: Changes, limit_bytes: int) -> None:
-    """Write the entries and decisions of a commit, and remove the oldest entries over the quota `limit_bytes`."""
+    """Write the decisions and entries of a commit. If it has entries, then remove the oldest ones that exceed a limit.
+
+    `limit_bytes` is the quota: the maximum size of all entries without a decision.
+    """
     if changes.decisions:
         _insert_decisions(run, insert, changes.decisions)
     if not changes.quarantine:
