@@ -14,9 +14,9 @@ from tillstream.errors import LogUnavailable
 class Step:
     """The result of one committed step.
 
-    `records` is the number of log records that the step consumed. `receipts`, `duplicates`, `conflicts` and
-    `quarantined` count these records by result. `quarantined` does not include conflicts, although they are quarantined
-    too. `faults` is the number of damaged parts of the log.
+    `records` is the number of log records that the step consumed, including damaged ones. `receipts`, `duplicates`,
+    `conflicts` and `quarantined` count these records by result. Conflicts are stored in quarantine, but `quarantined`
+    does not include them. `faults` is the number of damaged parts of the log.
     """
 
     records: int

@@ -1,4 +1,4 @@
-"""Batches of log records: chunks become Arrow tables, and SQL in an in-memory DuckDB normalizes the tables."""
+"""Batches of log records: chunks of the log become Arrow tables, and SQL in an in-memory DuckDB normalizes them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tillstream.receipt.model import HEAD_COLUMNS
 from tillstream.receipt.normalization import BODY_SCHEMA, CONTENT_SCHEMA, Normalization
 
 RECORD_COLUMNS = ("place", *HEAD_COLUMNS, "body")
-"""The columns of a table of records: the record id, the columns of the head, and the body."""
+"""The columns of a table of records: the record id (`place`), the columns of the head, and the body."""
 
 _TYPES = {name: pa.int64() if name in ("place", "received_us") else pa.string() for name in RECORD_COLUMNS}
 _HEAD_PARSE = csv.ParseOptions(delimiter="\t", quote_char=False, escape_char=False, newlines_in_values=False)
@@ -142,7 +142,7 @@ class BatchSql:
         run(f"CREATE TEMP VIEW settlement AS {normalization.settlements()}")
 
     def normalize(self, table: pa.Table, applied_at: datetime | None) -> NormalizedBatch:
-        """Normalize the records. `applied_at` is the expected time of their commit, if it is known.
+        """Normalize the records. `applied_at` is the predicted time of their commit, or None in a rebuild.
 
         Records without a readable total are returned as `unreadable`. Raises `duckdb.Error` if a body is not JSON, or
         if the memory limit is too small for the batch.

@@ -1,4 +1,4 @@
-"""Deduplication by key. A repeated record is a duplicate if its content equals the first, otherwise a conflict."""
+"""Deduplication by key: a record with a known key is a duplicate (same content) or a conflict (other content)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ class Deduplicator:
         return table.filter(is_first), [Repeat(record, first_ids[record["key"]]) for record in repeated]
 
     def classify(self, repeats: Sequence[Repeat], quarantine: QuarantineRows) -> None:
-        """Count duplicates, and add conflicts to the quarantine. The first records are read from the log."""
+        """Compare each repeat with the first record of its key, which is read from the log.
+
+        Duplicates are counted, and conflicts are added to the quarantine.
+        """
         for start in range(0, len(repeats), _PAGE_RECORDS):
             page = repeats[start : start + _PAGE_RECORDS]
             firsts = self._log.fetch([repeat.first for repeat in page])

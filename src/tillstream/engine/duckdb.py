@@ -74,9 +74,9 @@ class DuckEngine(Engine):
         self._process(self._receipts(chunks, changes, quarantine), changes, quarantine)
         changes.quarantine, changes.counters = quarantine.rows, quarantine.counters
         changes.committed_us = self._clock.now_us()
-        # Publish the new position before the commit too. If a crash after the commit loses the end of the log, the log
-        # then continues after the published position. Otherwise new records could get the offsets of committed records,
-        # and the engine would skip them.
+        # Publish the new position before the commit as well as after it. A crash after the commit may lose the last
+        # records of the log. If new records then got the offsets of committed records, the engine would skip them. The
+        # log prevents this: it gives new records only offsets after the published position.
         self._log.publish(changes.to_position, committed=False)
         self._database.commit(changes)
         if changes.receipts is not None:
@@ -97,7 +97,7 @@ class DuckEngine(Engine):
         return step
 
     def _publish_position(self) -> None:
-        """Publish the committed position if it is new. A rebuild never publishes it."""
+        """Tell the log the committed position, if it has changed. A rebuild does not do this."""
         if self._published != self._position and not self._rebuilding:
             self._log.publish(self._position, committed=True)
             self._published = self._position
@@ -162,7 +162,7 @@ class DuckEngine(Engine):
         """Predict the time at which the receipts become visible. Returns None in a rebuild.
 
         The commit that makes the receipts visible also writes this time, so the time must be predicted. The prediction
-        is that this step takes as long as the last one. If this step has more receipts, each additional one adds
+        is that this step takes as long as the previous one. If this step has more receipts, each additional one adds
         `_RECEIPT_US`.
         """
         expected_us = self._last_duration_us + max(0, receipts - self._last_receipts) * _RECEIPT_US
