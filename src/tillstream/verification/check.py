@@ -90,7 +90,7 @@ def check(
     """Check a data directory.
 
     If an engine is running on the directory, the engine does the check. If no engine is running, this process opens
-    the directory with `open_stored` and does the check. Raises an `OperationalError`.
+    the directory with `open_stored` and does the check. Raises an `OperationalError` if the check is not possible.
     """
     directory = open_directory(settings.data_path, create=False)
     holder = directory.holder("engine")

@@ -51,8 +51,8 @@ def discard(path: Path) -> None:
 
 
 def _replace(new: Path, old: Path) -> None:
-    # Delete the old write-ahead log first. DuckDB would apply it to the new database, which already contains the same
-    # changes.
+    # First delete the write-ahead log of the old database. The new database gets the same path, so DuckDB would apply
+    # this log to it, although it already contains the changes.
     _write_ahead_log(old).unlink(missing_ok=True)
     new.replace(old)
     sync_directory(old.parent)
