@@ -24,9 +24,9 @@ _MINOR_DIGITS = {currency: digits for digits, names in _CURRENCIES.items() for c
 _LONG_WITH_EXPONENT = re.compile(r" *[+-]?[0-9]{14,}(?:\.[0-9]*)?[eE][+-]?[0-9]+ *", re.ASCII)
 _LARGE_EXPONENT = re.compile(r".*[eE]\+?0*(?:1[4-9]|[2-9][0-9]|[1-9][0-9]{2,}) *", re.ASCII)
 
-# The three patterns below search a JSON body for numbers of the class `UnreadableNumber`. A search for the first two is
-# fast, because they begin with literal characters. If a number has an exponent of 14 or more, it is below
-# `AMOUNT_LIMIT` only if it begins with 0.0, as in 0.01e14.
+# The three patterns below find numbers in a JSON body that DuckDB cannot read, although they are below `AMOUNT_LIMIT`.
+# If such a number has an exponent of 14 or more, it begins with 0.0, as in 0.01e14. The first two patterns begin with
+# literal characters, so a search for them is fast.
 _LARGE_EXPONENT_INSIDE = re.compile(rb"0\.0[0-9]*+[eE]\+?0*+(?:1[4-9]|[2-9][0-9]|[1-9][0-9]{2})")
 _NEGATIVE_EXPONENT_INSIDE = re.compile(rb"-(?<=[0-9.]{14}[eE]-)")
 # A search for this pattern is slow, so it runs only if the pattern above is found.

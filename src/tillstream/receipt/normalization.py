@@ -2,9 +2,9 @@
 
 In the log, a receipt consists of a head (columns such as the store and the date) and a body (the receipt as JSON).
 
-The lines and settlements of a receipt stay in its row as lists of structs until the last queries unnest them. For
-small batches, this costs less than grouping and joining separate rows. This SQL rounds amounts in the same way as
-the function `tillstream.receipt.amounts.round_amount`.
+The lines and settlements of a receipt stay in its row as lists of structs until the queries for the tables `lines` and
+`settlements` unnest them. For small batches, this costs less than grouping and joining separate rows. The SQL rounds
+amounts in the same way as the function `tillstream.receipt.amounts.round_amount`.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from tillstream.receipt.model import Fault
 OTHER = "(other)"
 """The path of a group whose fault has no valid path."""
 
-# The patterns are tried in this order. The first one that occurs in the text of an error decides its kind.
+# The patterns are tried in this order. The first one that occurs in the text of an error decides the kind.
 _KINDS = tuple(
     (kind, re.compile(pattern, re.IGNORECASE))
     for kind, pattern in (

@@ -46,7 +46,7 @@ FAULTS_LIMIT = 1_000
 """The maximum number of faults that are listed for one receipt. Further faults are only counted."""
 
 # A refusal, the log record of rejected bytes, also contains the faults. The first limit applies to each text of a
-# fault, and the second limit applies to all faults together, as JSON. In JSON, a fault is about 40 characters longer
+# fault, and the second limit applies to all faults together, as JSON. A fault as JSON is about 40 characters longer
 # than its texts.
 _TEXT_LIMIT_CHARS = 4_000
 _FAULTS_LIMIT_CHARS = 256_000
