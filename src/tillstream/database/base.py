@@ -37,7 +37,7 @@ def tables(digits: int) -> dict[str, dict[str, str]]:
             "reason": "VARCHAR",  # group of the reasons, see `tillstream.receipt.reasons`
             "size_bytes": "BIGINT",
         },
-        # Decisions about quarantine entries. If an entry is removed because of the quota, its decision is kept.
+        # Decisions about quarantine entries. If an entry is removed because the quarantine is full, its decision is kept.
         "decisions": {
             "place": "BIGINT",
             "settled_day": "DATE",  # the column `day` of the entry
@@ -128,7 +128,7 @@ class Database(ABC):
 
     @abstractmethod
     def record_ids(self, keys: pa.Table) -> dict[str, int]:
-        """Return those of the keys that are already stored, each with the record id of its receipt.
+        """Return the keys in `keys` that are already stored, each with the record id of its receipt.
 
         `keys` has the columns `key` (32 hexadecimal digits) and `sold_local` (timestamp).
         """

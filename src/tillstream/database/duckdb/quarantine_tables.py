@@ -41,7 +41,7 @@ _OVER_QUOTA = f"""
 
 
 def write_quarantine(run: Run, insert: Insert, changes: Changes, limit_bytes: int) -> None:
-    """Write the decisions and entries of a commit. If it has entries, then remove the oldest ones that exceed a limit.
+    """Write the decisions and entries of a commit. After new entries, remove the oldest ones until the limits are met.
 
     `limit_bytes` is the quota: the maximum size of all entries without a decision.
     """
