@@ -52,7 +52,7 @@ def discard(path: Path) -> None:
 
 def _replace(new: Path, old: Path) -> None:
     # First delete the write-ahead log of the old database. The new database gets the same path, so DuckDB would apply
-    # this log to it, although it already contains the changes.
+    # the old changes to it a second time.
     _write_ahead_log(old).unlink(missing_ok=True)
     new.replace(old)
     sync_directory(old.parent)
