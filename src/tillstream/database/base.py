@@ -37,7 +37,7 @@ def tables(digits: int) -> dict[str, dict[str, str]]:
             "reason": "VARCHAR",  # group of the reasons, see `tillstream.receipt.reasons`
             "size_bytes": "BIGINT",
         },
-        # Decisions about quarantine entries. If an entry is removed because the quarantine is full, its decision is kept.
+        # Decisions about quarantine entries. If a full quarantine removes an entry, its decision is kept.
         "decisions": {
             "place": "BIGINT",
             "settled_day": "DATE",  # the column `day` of the entry
