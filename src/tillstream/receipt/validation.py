@@ -31,10 +31,7 @@ from tillstream.receipt.model import NO_TERMINAL, RECEIPT, REFUSAL, Fault, Recei
 from tillstream.receipt.reasons import truncation
 
 CLOCK_AHEAD_A_DAY = "clock_ahead_a_day"
-"""The note of a receipt whose date is more than 24 hours in the future.
-
-Such a receipt counts for the business day on which it arrived.
-"""
+"""The note of a receipt that is dated more than 24 hours ahead. The receipt counts for the day of its arrival."""
 
 ID_LIMIT = 128
 """The maximum number of characters in a store id, a terminal id or a receipt number."""
@@ -45,9 +42,8 @@ ITEMS_LIMIT = 10_000
 FAULTS_LIMIT = 1_000
 """The maximum number of faults that are listed for one receipt. Further faults are only counted."""
 
-# A refusal, the log record of rejected bytes, also contains the faults. The first limit applies to each text of a
-# fault, and the second limit applies to all faults together, as JSON. A fault as JSON is about 40 characters longer
-# than its texts.
+# A refusal (the log record of rejected bytes) contains faults. The first limit applies to each text of a fault, and the
+# second to all faults together, as JSON. A fault as JSON is about 40 characters longer than its texts.
 _TEXT_LIMIT_CHARS = 4_000
 _FAULTS_LIMIT_CHARS = 256_000
 _FAULT_JSON_CHARS = 40
@@ -100,11 +96,10 @@ class Validator:
         self._dates: dict[str, tuple[str, str, int]] = {}
 
     def check(self, body: bytes, received_us: int, source: str, till_day: str = "") -> tuple[bytes, str, str]:
-        """Return the head, the key and the business day of a receipt. Raises `ReceiptError`.
+        """Return the head (a line for the log), the key and the business day of a receipt. Raises `ReceiptError`.
 
-        The head is the line that describes the receipt in the log. `received_us` is the time of arrival in microseconds
-        since the epoch. `till_day` is the business day (YYYY-MM-DD) that the till sent. If it is not empty, it replaces
-        the business day of the receipt's date.
+        `received_us` is the time of arrival in microseconds since the epoch. `till_day` is the business day
+        (YYYY-MM-DD) that the till sent. If it is not empty, it replaces the business day of the receipt's date.
         """
         # The fast check rejects some valid receipts, such as those with amounts in quotes or with long ids. The full
         # check accepts them.
