@@ -1,4 +1,7 @@
-"""Baselines: the hourly sales of the chain, its stores, tills and products on the same weekday of past weeks."""
+"""Baselines: the hourly sales of the chain, its stores, its tills and its products on past days.
+
+The past days have the same weekday. The baseline for a Monday, for example, covers the four Mondays before it.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,11 @@ _CACHED_DAYS = 3
 
 @dataclass(slots=True)
 class HourlyBaseline:
-    """The number of receipts in each hour of the day, summed over the past weeks.
+    """The number of receipts in each hour of the day, summed over the past days.
 
-    The baseline of a product counts lines instead of receipts. `weeks` is the number of past weeks in which the store
-    had sales. For the chain and for products, it is the number of weeks in which the chain had sales. `last` is the
-    most recent of the past days with a receipt. `title` is the name of a product.
+    The baseline of a product counts lines instead of receipts. `weeks` is the number of past days on which the store
+    (for a till: its store) had sales. For the chain and for products, `weeks` counts the days with sales of the chain.
+    `last` is the most recent past day that has a receipt. `title` is the name of a product.
     """
 
     weeks: int
@@ -49,8 +52,8 @@ class HourlyBaseline:
 class StoreBaseline(HourlyBaseline):
     """The baseline of a store or of the chain.
 
-    `weeks_sold` contains, for each hour, the number of weeks with sales. An hour is usual if at least half of the weeks
-    have sales in it. `first_hour` is the hour in which a business day begins.
+    `weeks_sold` contains, for each hour, the number of past days with sales in this hour. An hour is usual if it
+    has sales on at least half of the days that `weeks` counts. `first_hour` is the hour in which a business day begins.
     """
 
     first_hour: int = 0
@@ -158,8 +161,8 @@ class Baselines:
 
 
 def _add_tills(reader: Reader, condition: str, stores: dict[str, StoreBaseline]) -> None:
-    # This query reads all receipts of the past days, but only about once a day. A metric by till and hour would cost
-    # more.
+    # This query reads all receipts of the past days, but runs only about once a day. To store the sales by till and
+    # hour with each new receipt would cost more.
     rows = reader.query(
         f"""SELECT store, till, CAST(extract(hour FROM sold_local) AS INTEGER) AS hour, count(*) AS receipts,
             max(day) AS last

@@ -31,7 +31,8 @@ _TENTH = Decimal("0.1")
 class Finding:
     """The figure of a rule for one store, till or product, or for the chain.
 
-    `significant` is false if there is not enough data to fire an alert. `subject` is empty for the chain.
+    `significant` is false if there is not enough data to fire an alert. `subject` is the id of a store or a product,
+    or `store/till`. For the chain, it is empty.
     """
 
     rule: Rule
@@ -91,7 +92,7 @@ def silent_till(context: AlertContext, rule: Rule) -> Iterator[Finding]:
             if till not in sales.tills and not _is_expected(till_baseline, zone):
                 continue
             minutes, start = _silent_minutes(context, max(opened, sales.tills.get(till, opened)), allowed)
-            # If the store itself was silent for at least half of that time, the cause is probably not the till.
+            # If the whole store was silent for at least half of the till's silence, the till is probably not the cause.
             if 2 * (context.moment - sales.last) < context.moment - start:
                 significant = zone.expected(till_baseline, start) * share >= rules.EXPECTED_RECEIPTS
                 values: Values = {"minutes": minutes, "store": store, "till": till}
@@ -204,8 +205,8 @@ def _is_near(context: AlertContext, rule: Rule, figure: int | Decimal) -> bool:
 def _silent_minutes(context: AlertContext, last: datetime, allowed: int) -> tuple[int, datetime]:
     """Return the number of full minutes without receipts since `last`, and the time from which they are counted.
 
-    If the whole chain fell silent within `allowed` minutes after `last`, the minutes are counted from the end of the
-    chain's silence.
+    The silence of the whole chain does not count as silence of a store, till or product. If the chain fell silent
+    less than `allowed` minutes after `last`, the minutes are therefore counted from the end of the chain's silence.
     """
     silence = context.silence
     if silence and last < silence.until and silence.since - last < allowed * MINUTE:
@@ -244,7 +245,10 @@ def _sells_later(context: AlertContext, store_id: str, zone: ZoneContext) -> boo
 
 
 def _share_of_baseline(baseline: HourlyBaseline, receipts: int, zone: ZoneContext) -> float:
-    """Return today's receipts of a store, divided by the receipts that were expected up to now, but at most 1."""
+    """Return today's receipts of a store, divided by the receipts that were expected up to now, but at most 1.
+
+    If no receipts were expected, return 1.
+    """
     begin = zone.local.replace(minute=0, second=0, microsecond=0) - zone.hours * HOUR
     usual = baseline.expected(begin, zone.local)
     return min(1.0, receipts / usual) if usual else 1.0
@@ -258,7 +262,7 @@ def _percent(part: int | Decimal, whole: int | Decimal) -> Decimal:
 
 
 def _share(name: str, part: int, receipts: int) -> tuple[Decimal, Values]:
-    """Return `part` as a percentage of `receipts`, and the values of the alert, in which `part` is called `name`."""
+    """Return `part` as a percentage of `receipts`, and the values of the alert, with `part` under `name`."""
     percent = _percent(part, receipts)
     return percent, {"percent": str(percent), name: part, "receipts": receipts}
 

@@ -38,10 +38,11 @@ class ChainSilence(NamedTuple):
 
 @dataclass(slots=True)
 class StoreSales:
-    """The sales of one store today. Times are UTC.
+    """The sales of one store today.
 
-    `recent` is the number of receipts that arrived in the last hour, and `anomalies` is the number of those with an
-    anomaly. `last` is the time of the last receipt, and `tills` contains the time of the last receipt of each till.
+    `recent` is the number of receipts that arrived in the last hour. `anomalies` is the number of recent receipts with
+    an anomaly. `last` is the time (UTC) at which the last receipt arrived, and `tills` contains this time for each
+    till.
     """
 
     receipts: int = 0
@@ -115,7 +116,10 @@ class AlertContext:
         return set(self.sales).union(*(zone.baseline.stores for zone in self.zones.values()))
 
     def receipts_since(self, local: datetime) -> int:
-        """Return the chain's number of receipts in the minutes that began at or after a local time of today."""
+        """Return the number of receipts of the chain since a local time of today.
+
+        The count starts with the next full minute. For 09:00:30, for example, it starts at 09:01:00.
+        """
         [row] = self.reader.query(
             f"SELECT sum(receipts) AS receipts FROM {metric_table('sales_by_minute')} WHERE day = ? AND minute >= ?",
             [self.chain.day, local],
@@ -159,7 +163,7 @@ class AlertContexts:
 
 
 def _add_sales(context: AlertContext) -> None:
-    """Add today's sales of each store. Their times are times of arrival, because a till's clock may be wrong."""
+    """Add today's sales of each store. The clock of a till may be wrong, so the times of arrival are used."""
     days = sorted({zone.day for zone in context.zones.values()})
     recent = context.moment - HOUR
     rows = context.reader.query(
@@ -184,8 +188,9 @@ def _add_sales(context: AlertContext) -> None:
 def _products(reader: Reader, day: date) -> dict[str, datetime]:
     """Return the time of arrival of the last receipt with each product.
 
-    Lines have no time of arrival, but record ids ascend in each partition of the log. The query therefore finds the
-    highest id with the product in each partition, and then the times of arrival of these receipts.
+    Lines have no time of arrival. But in each partition of the log, the receipt that arrived last has the highest
+    record id (`place`). The query therefore finds the last receipt with the product in each partition, and then the
+    times of arrival of these receipts.
     """
     rows = reader.query(
         f"""WITH newest AS (

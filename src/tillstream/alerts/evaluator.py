@@ -80,7 +80,7 @@ class AlertEvaluator:
 
     def active(self) -> list[Alert]:
         """Return all active alerts, the worst first."""
-        # During an evaluation, other threads get the previous result. During the first one there is none, so they wait.
+        # During an evaluation, other threads get the previous result. They wait only for the first evaluation.
         if not self._evaluating.acquire(blocking=self._evaluated_us is None):
             return self._active
         try:
@@ -135,13 +135,13 @@ def _order(finding: Finding) -> tuple[int, int | Decimal, str]:
 class LagMeter:
     """Measures for how long acknowledged records have been missing from the figures.
 
-    The age of the newest receipt in the figures does not show the lag: after a quiet hour it is an hour old, but
-    nothing is missing. The meter therefore notes at each measurement how many records were acknowledged by then. The
-    lag is the age of the oldest note with more records than the figures contain.
+    The age of the newest receipt in the figures does not show the lag: after a quiet hour, this receipt is an hour old,
+    but nothing is missing. Each measurement therefore notes the time and the number of acknowledged records. The lag
+    is the age of the oldest note with more records than the figures contain.
     """
 
     def __init__(self) -> None:
-        # Pairs of a time and the number of records that were acknowledged by then.
+        # Each note is a time in microseconds and the number of records that were acknowledged by then.
         self._notes: list[tuple[int, int]] = []
 
     def measure(self, reader: Reader, log: Log, now_us: int) -> Lag:

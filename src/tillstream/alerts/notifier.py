@@ -1,4 +1,4 @@
-"""Notifications about alerts: the notifier finds the alerts that fire and clear, and the webhook posts them."""
+"""Notifications: the notifier creates an event when an alert fires or clears, and the webhook posts the event."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class Notifier:
     """Sends an event for each alert that fires or clears.
 
     `active` returns the active alerts, `send` queues an event, and `page` returns the URL of the dashboard for links.
-    `state_file` stores the reported alerts. After a restart, an alert that is still active is not reported again.
-    `GRACE_S` after the restart, alerts that have cleared in the meantime are reported. The rules about silence are not
-    evaluated before that time.
+    `state_file` stores the reported alerts. If an alert is still active after a restart, it is not reported again. If
+    it has cleared in the meantime, this is reported only `GRACE_S + INTERVAL_S` seconds after the restart. Until then,
+    the rules about silence are not evaluated, so their alerts would wrongly seem to have cleared.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class _QueuedEvent(NamedTuple):
 class Webhook:
     """Posts events in order. An event is retried until it is accepted, refused or too old.
 
-    Log events contain only the host of the receiver, because the rest of its address is a secret.
+    The log shows only the host of the receiver, because the rest of the receiver's URL is a secret.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class Webhook:
         self._queue.put(_QueuedEvent(msgspec.json.encode(event), self._now()))
 
     def close(self, timeout_s: float = 1.0) -> None:
-        """Stop the thread after its current attempt. Wait at most `timeout_s` seconds until it has ended."""
+        """Stop the thread after its current attempt. Wait for the thread for at most `timeout_s` seconds."""
         self._closing.set()
         self._queue.put(None)
         self._thread.join(timeout_s)

@@ -17,18 +17,20 @@ WEEKS = 4
 """The number of past weeks that a baseline covers."""
 
 EXPECTED_RECEIPTS = 10
-"""The minimum number of expected receipts for the rules about silence.
+"""A rule about silence fires only if at least this number of receipts was expected during the silence.
 
-If ten receipts are expected, the probability that none arrives by chance is 1 in 22,000."""
+If ten receipts are expected, the probability that none arrives by chance is 1 in 22,000. A store without past sales
+is an exception, because its usual sales are unknown.
+"""
 
 PACE_RECEIPTS = 100
-"""The minimum number of expected receipts for the rule `below_pace`."""
+"""The rule `below_pace` fires only if at least this number of receipts was expected up to the last full hour."""
 
 REFUND_RECEIPTS = 100
-"""The minimum number of receipts of a store today for the rule `refunds`."""
+"""The rule `refunds` fires only if the store has at least this number of receipts today."""
 
 ANOMALY_RECEIPTS = 20
-"""The minimum number of receipts in the last hour for the rules about anomalies."""
+"""The rules about anomalies fire only if at least this number of receipts arrived in the last hour."""
 
 CLEAR_PERCENT = 80
 """An alert clears when its figure falls below this percentage of the threshold. This prevents flapping."""
