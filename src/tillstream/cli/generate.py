@@ -139,7 +139,7 @@ def _options(arguments: dict[str, Any]) -> Options:
 
 
 def _show_on(update: Update) -> Progress:
-    """Return a function that shows a tally on a progress bar: its phase, its counts and the current problem."""
+    """Return a function that shows the phase, the counts and the current problem of a run on the progress bar."""
     accepted = 0
 
     def show(tally: Tally) -> None:

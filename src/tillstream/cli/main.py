@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 OPERATIONAL_ERROR = 2
 UNAVAILABLE = 3
-"""Exit code if the log or the database is unavailable. Unlike after exit code 2, a restart may help."""
+"""Exit code if the log or the database is unavailable. A restart may help. After exit code 2, it does not."""
 
 DIFFERENCES = 1
 """Exit code of `check` if figures differ."""
@@ -131,7 +131,7 @@ def inbox(folder: str | None, to: str, key: str, supervised: bool, **options: An
 
 
 def _run_role(name: str, role: Callable[..., None], options: dict[str, Any], *, supervised: bool) -> None:
-    """Run a role. Its settings come from the supervisor if it has one, or else from the command's options."""
+    """Run a role, such as ingest. If a supervisor started this process, it sends the settings to use."""
     from tillstream.runtime.supervisor import ready_line, receive_settings
 
     role_settings = receive_settings() if supervised else resolve(options)[0]

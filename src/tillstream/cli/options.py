@@ -80,9 +80,9 @@ def _setting_option(name: str, *, hidden: bool) -> Callable[[Command], Command]:
 
 
 def resolve(options: dict[str, Any]) -> tuple[Settings, dict[str, str]]:
-    """Remove the settings and `config` from a command's options. Return the settings and their origins, as `load` does.
+    """Remove the settings and `config` from a command's options, and return the settings.
 
-    Raises `SettingsError`.
+    Also returns the origin of each setting that is not a default, such as `the environment`. Raises `SettingsError`.
     """
     file = options.pop("config")
     values = {name: options.pop(name) for name in Settings.__struct_fields__ if name in options}
@@ -131,7 +131,7 @@ class Update(Protocol):
 def progress_bar(title: str, *, lines: bool = False, quiet: bool = False) -> Iterator[Update]:
     """Show a progress bar on standard error, unless `quiet` is true. Yields the function that updates it.
 
-    The bar is shown only on a terminal. Elsewhere, a line is printed for each 10% if `lines` is true.
+    The bar is shown only on a terminal. If `lines` is true, a pipe or a file gets a line for each 10% instead.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn

@@ -50,7 +50,7 @@ Command = Callable[..., None]
 
 
 def _with_filters(command: Command) -> Command:
-    """Add an option for each filter. The argument `filters` of the command contains the filters that are set."""
+    """Add an option for each filter. The command gets the filters that are set as its argument `filters`."""
 
     @wraps(command)
     def collect(**options: Any) -> None:
