@@ -37,7 +37,10 @@ RATE = 1.0
 """The number of live receipts per second. It is similar to the rate of the past days."""
 
 SEED = 2019
-"""The seed for the receipts of the past days. It is constant, so a day that is loaded again adds only duplicates."""
+"""The seed for the receipts of the past days.
+
+It never changes. If a day is loaded twice, the receipts are therefore the same, and ingest counts them only once.
+"""
 
 logger = structlog.get_logger()
 
@@ -75,7 +78,7 @@ def write_store_list(directory: DataDirectory) -> None:
 def sell(settings: Settings, ready: Ready, progress: Progress, *, supervised: bool = False) -> None:
     """Send receipts until SIGINT, SIGTERM or the supervisor's death.
 
-    The receipts of the past days that have not been loaded come first, then live receipts. Raises `IngestTimeout` if
+    First send the receipts of the past days that are not loaded yet, then live receipts. Raises `IngestTimeout` if
     ingest accepts nothing for a minute.
     """
     directory = open_directory(settings.data_path)
@@ -117,7 +120,8 @@ async def _load(
 def missing_days(file: Path, today: date) -> int:
     """Return the number of days before today that must be loaded.
 
-    `file` contains the day of the last load. This day is loaded again, because it had not ended then.
+    `file` contains the day of the last load. This day is loaded again, because it had not ended then. If there is no
+    valid file, the number is `PAST_DAYS`.
     """
     try:
         loaded = date.fromisoformat(file.read_text(encoding="ascii").strip())

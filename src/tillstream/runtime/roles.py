@@ -55,13 +55,16 @@ With Python's default of 5 ms, a thread that decodes a batch would delay the eve
 """
 
 CATCH_UP_S = 1.5
-"""The maximum time for which the engine processes the remaining records of the log when it stops."""
+"""When the engine stops, it first processes the remaining records of the log, but at most for this time."""
 
 BROADCAST_INTERVAL_S = 0.4
 """The time between two broadcasts. Subscribers expect a message every 0.5 s while receipts arrive."""
 
 BROADCAST_REPEATS = 5
-"""The number of broadcasts after a commit. Some figures, such as receipts per minute, change later without a commit."""
+"""The number of broadcasts after a commit.
+
+One is not enough: some figures, such as receipts per minute, change in the seconds after the commit.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,7 @@ def inbox(settings: Settings, ready: Ready, *, supervised: bool = False, to: str
     """Import files from the inbox until SIGINT or SIGTERM.
 
     `to` is the address of ingest, and `key` is an API key. If `to` is empty, the ingest of the data directory is
-    used. Raises `AccessError`, `FormatError`, or `SettingsError` if the folder cannot be an inbox.
+    used. Raises `SettingsError` if the folder cannot be an inbox. Also raises `AccessError` and `FormatError`.
     """
     from tillstream.importing.inbox import serve
     from tillstream.importing.uploader import Destination, find_destination, log_id
@@ -231,7 +234,7 @@ def _fold(engine: Engine, halt: Event, on_commit: Callable[[Step], None]) -> Non
 class Broadcast:
     """Publishes the running figures of the day to the subscribers on the broker.
 
-    `read` returns a mapping from exchanges to their figures. `send` publishes them as JSON. `notify` is thread-safe.
+    `read` returns the figures for each exchange of the broker. `send` publishes them as JSON. `notify` is thread-safe.
     """
 
     def __init__(self, read: Callable[[], Mapping[str, Any]], send: Callable[[Mapping[str, bytes]], None]) -> None:
@@ -274,9 +277,9 @@ def _gauges(read_side: ReadSide) -> dict[str, float]:
 
 
 def _open_directory(settings: Settings, *, ingest: bool, supervised: bool) -> DataDirectory:
-    """Open the data directory, and check whether the port of the role is protected.
+    """Open the data directory, and check the protection of the role's port: keys or a password, and TLS.
 
-    Raises `DataDirectoryError`, or `AccessError` if the role must not listen without the missing protection.
+    Raises `DataDirectoryError`. Raises `AccessError` if a required protection is missing.
     """
     directory = open_directory(settings.data_path, None if supervised else Kind.REAL)
     warning = exposure.check(directory, settings, ingest=ingest, dashboard=not ingest)

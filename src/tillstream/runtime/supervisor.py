@@ -45,7 +45,7 @@ READY = re.compile(r"(?P<name>\w+) ready at (?P<address>\S+?:(?P<port>\d+))\s*")
 
 
 def command(verb: str) -> tuple[str, ...]:
-    """Return the command line that runs a verb of tillstream under a supervisor."""
+    """Return the command line that runs a subcommand of tillstream, such as `ingest`, under a supervisor."""
     # With -P, a module in the working directory cannot replace a module of tillstream.
     return (sys.executable, "-P", "-m", "tillstream", verb, "--supervised")
 
@@ -56,7 +56,7 @@ def ready_line(name: str, address: str) -> str:
 
 
 def receive_settings() -> Settings:
-    """Read the settings from the supervisor. Raises `msgspec.DecodeError` if the pipe closes first."""
+    """Read the settings from the supervisor. Raises `msgspec.DecodeError` if the pipe closes before they arrive."""
     return msgspec.json.decode(sys.stdin.buffer.readline(), type=Settings)
 
 
@@ -81,8 +81,8 @@ class Part:
     """A supervised process.
 
     It starts when the parts in `after` are ready. `port_setting` is the name of the setting for its port. The
-    supervisor changes this setting to the bound port, so a restart does not change the address. `stop_share` is a
-    fraction of `STOP_LIMIT_S`. When the supervisor stops, it kills the process if it is still running after this time.
+    supervisor changes this setting to the bound port, so a restart does not change the address. If the process
+    still runs `stop_share * STOP_LIMIT_S` seconds after the supervisor began to stop, the supervisor kills it.
     """
 
     name: str
