@@ -1,6 +1,6 @@
 """The decisions of people about quarantine entries, in a file beside the log.
 
-A rebuilt database reads the decisions from this file, because the log does not contain them.
+The log does not contain the decisions, so a rebuild of the database reads them from this file.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Decisions:
             raise DatabaseUnavailable("read the decisions in", self._file, reason, "check the file") from error
 
     def apply(self, database: Database) -> None:
-        """Write the decisions that are missing from the database, for example after a rebuild or a crash."""
+        """Add decisions that the database does not contain yet, for example after a rebuild or a crash."""
         stored = {current_record_id(row["place"]) for row in database.query("SELECT place FROM decisions")}
         decisions = (msgspec.structs.replace(each, record_id=current_record_id(each.record_id)) for each in self.all())
         missing = (each for each in decisions if each.record_id not in stored)
@@ -112,7 +112,8 @@ class Decisions:
 def write_decisions(database: Database, decisions: Sequence[Decision]) -> None:
     """Write decisions to the database. Raises `DatabaseUnavailable`.
 
-    Only the first decision about an entry is stored. The engine may commit at the same time.
+    Only the first decision about an entry is stored. If the engine commits at the same time, the write fails and is
+    repeated, at most `_COMMIT_ATTEMPTS - 1` times.
     """
     rows = [each.row() for each in decisions]
     for attempt in range(1, _COMMIT_ATTEMPTS + 1):
@@ -120,7 +121,7 @@ def write_decisions(database: Database, decisions: Sequence[Decision]) -> None:
         try:
             database.commit(Changes(position, position, records=0, decisions=rows))
         except PositionConflict:
-            # The engine has committed since the position was read.
+            # The engine has committed after the position was read.
             if attempt == _COMMIT_ATTEMPTS:
                 raise
         else:

@@ -26,7 +26,7 @@ _BLANK = b"\xef\xbb\xbf \t\r\n"
 class ReplayResult(NamedTuple):
     """The result of a replay. `errors` is empty if ingest accepted everything.
 
-    `key` and `day` are the key and the business day of the receipt if the content was a single receipt. `receipts`
+    If the content was a single receipt, `key` and `day` are the key and the business day of this receipt. `receipts`
     is the number of accepted receipts.
     """
 
@@ -114,7 +114,7 @@ class Replayer:
         if response.status == HTTPStatus.ACCEPTED:
             return ReplayResult(errors, body.receipt_key, body.day, body.accepted)
         errors = list(body.errors) or [{"path": "$", "error": f"it answered {response.status}", "hint": ""}]
-        # Ingest refuses the API key, so the content is not at fault and no entry can be replayed.
+        # This status means that ingest refuses the API key. The content is not at fault, and no entry can be replayed.
         if response.status == HTTPStatus.UNAUTHORIZED:
             raise IngestUnavailable("replay to", address, errors[0]["error"], "see the setting ingest_key_file")
         if response.retryable:

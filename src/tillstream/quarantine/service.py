@@ -107,9 +107,10 @@ class LocalQuarantineService:
         return self._queries.quarantined(entry)
 
     def replay(self, entry: str, edit: Edit | None = None) -> Outcome:
-        """Post the original or the content of `edit` to ingest. If ingest accepts everything, the entry is resolved.
+        """Post the content of `edit` to ingest, or the original if this content is empty.
 
-        Raises `IngestUnavailable` if ingest cannot process the request now.
+        If ingest accepts everything, the entry is resolved. Raises `IngestUnavailable` if ingest cannot process the
+        request now.
         """
         edit = edit or Edit()
         with self._deciding:
