@@ -1,4 +1,4 @@
-"""The list of stores as a CSV file. An invalid file is refused with all its faults."""
+"""The list of stores as a CSV file. If a file is invalid, the error lists all its faults."""
 
 from __future__ import annotations
 

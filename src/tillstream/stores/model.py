@@ -86,7 +86,10 @@ class StoreList:
 
 
 def zone_of(settings: Settings, store: Store) -> str:
-    """Return the time zone of a store: from the setting `store_zones`, the list, or the zone of the chain."""
+    """Return the time zone of a store.
+
+    The setting `store_zones` comes first, then the zone in the list of stores, then the zone of the chain.
+    """
     return settings.store_zones.get(store.id) or store.zone or settings.zone
 
 

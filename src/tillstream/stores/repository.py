@@ -1,4 +1,4 @@
-"""The stored list of stores: its file, what a new list changes, and the time zones it adds to the settings."""
+"""The stored list of stores: its file, the comparison with a new list, and the time zones for the settings."""
 
 from __future__ import annotations
 
@@ -109,7 +109,8 @@ class StoreRepository(WatchedFile[StoreList]):
 
 def with_zones(settings: Settings, store_list: StoreList) -> Settings:
     """Add the time zones of the list to the setting `store_zones`. A zone in the setting overrides the list."""
-    # Stores in the zone of the chain need no entry. The engine joins receipts with the entries, so fewer are faster.
+    # A store in the zone of the chain needs no entry. The engine joins receipts with the entries, so fewer entries make
+    # it faster.
     zones = {store.id: store.zone for store in store_list.by_id.values() if store.zone not in ("", settings.zone)}
     return replace(settings, store_zones={**zones, **settings.store_zones})
 
