@@ -35,7 +35,7 @@ Value = TypeVar("Value")
 
 
 class VersionedCache:
-    """A thread-safe cache of recently used values. Each value is valid for one version of its data."""
+    """A thread-safe cache of recently used values. Each value is valid for one version of the data behind it."""
 
     def __init__(self, limit: int = CACHE_LIMIT) -> None:
         self._limit = limit
@@ -43,7 +43,7 @@ class VersionedCache:
         self._lock = Lock()
 
     def get(self, key: Any, version: Any, compute: Callable[[], Value]) -> Value:
-        """Return the cached value for a key and a version. Compute and cache it if it is missing."""
+        """Return the cached value for a key and a version. If there is none, compute and cache it."""
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None and entry[0] == version:
@@ -70,10 +70,10 @@ class Sales:
 class Comparison:
     """The sales that are needed to compare the requested days with the earlier days.
 
-    `previous` contains the sales of the earlier days. If the periods have a cutoff, these sales end at the cutoff. The
-    requested days must end at the same time of day, so `after_cutoff`, their sales at or after the cutoff, must be
-    subtracted before the comparison. `receipts` is the number of all receipts of the chain on the earlier days,
-    including receipts after the cutoff.
+    `previous` contains the sales of the earlier days. If the periods have a cutoff, these sales end at the cutoff, but
+    the sales of the requested days do not. `after_cutoff` contains the sales of the requested days at or after the
+    cutoff. They must be subtracted, so that both sides end at the same time of day. `receipts` is the number of all
+    receipts of the chain on the earlier days, including receipts after the cutoff.
     """
 
     after_cutoff: Sales
@@ -100,7 +100,7 @@ class Comparison:
         return format(-rounded if rounded and (now or 0) < before else rounded, "f")
 
     def unless_empty(self, before: Value) -> Value | None:
-        """Return a figure of the earlier days, or None if the comparison is empty."""
+        """Return `before`, a figure of the earlier days. If the comparison is empty, return None."""
         return None if self.empty else before
 
 
@@ -150,11 +150,11 @@ class OverviewContext:
         return Sales({name: value or 0 for name, value in totals.items()}, revenue_by)
 
     def cached(self, name: str, period: Period, version: int, compute: Callable[[], Value]) -> Value:
-        """Return the value `name` of the scope and the period. Compute it if this version of it is not cached."""
+        """Return the value with this name for the scope and a period. If its version is not cached, compute it."""
         return self.cache.get((name, self.scope.identity, period), version, compute)
 
     def rows(self, name: str, keys: Sequence[str], measures: Sequence[str], period: Period | None = None) -> list[Row]:
-        """Return the measures of a metric, summed by these keys. The default period is the requested days."""
+        """Return the measures of a metric, summed by `keys`. The default period is the requested days."""
         return self.reader.query(*total(self.sales.select(name, period or self.periods.requested), keys, measures))
 
     def money(self, value: Decimal | None) -> Amount:
@@ -172,6 +172,6 @@ class OverviewContext:
 
 
 def version(reader: Reader, period: Period) -> int:
-    """Return the number of receipts in a period. Each new receipt increases it, so it identifies a version of the data."""
+    """Return the number of receipts in a period. The number grows with the data, so it is used as a version."""
     sql = f"SELECT coalesce(sum(receipts), 0) AS receipts FROM {metric_table('sales')} WHERE day BETWEEN ? AND ?"
     return int(reader.query(sql, [period.first, period.last])[0]["receipts"])

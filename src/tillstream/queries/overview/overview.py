@@ -1,4 +1,4 @@
-"""The overview: all figures of the live page for a scope and a period, compared with earlier days."""
+"""The overview: all figures of the live page for a part of the chain and a period, compared with earlier days."""
 
 from __future__ import annotations
 
@@ -47,8 +47,9 @@ class Overviews:
     def overview(self, query: Mapping[str, str] | None = None) -> Overview:
         """Return the overview that the parameters of a request select. Raises `BadQuery`.
 
-        `day`, or `from` and `to`, select the period. The default is today. `vs` is the first day to compare with. One
-        of `region`, `store` (also with `till`), `category` and `product` selects a part of the chain.
+        `day`, or `from` and `to`, select the period. The default is today. `vs` is the first day to compare with.
+        `region`, `store`, `category` or `product` selects a part of the chain. `store` and `till` together select a
+        till.
         """
         query = query or {}
         for name in query:
@@ -106,7 +107,7 @@ class Overviews:
 
 
 def _store_sales(context: OverviewContext) -> dict[str, Row]:
-    """Return the revenue of each store and, unless the scope is a category or a product, the time of its last sale."""
+    """Return the revenue of each store and the time of its last sale. For a category or a product, this time is missing."""
     sql, values = context.sales.select("sales_by_store", context.periods.requested)
     last = "" if context.scope.source == "lines" else ", max(last) AS last"
     select = f"SELECT store, sum(revenue) AS revenue{last} FROM ({sql}) AS rows GROUP BY store"
@@ -154,8 +155,8 @@ def describe_scope(
 def _counters(context: OverviewContext, totals: Mapping[str, Any]) -> Counters:
     """Count the receipts with anomalies, and the records that arrived on the requested days but did not become sales.
 
-    For a part of the chain, only anomalies are counted, and for a category or a product, nothing is counted. `waiting`
-    is the number of quarantine entries without a decision.
+    For a region, a store or a till, only anomalies are counted. For a category or a product, nothing is counted.
+    `waiting` is the number of quarantine entries without a decision.
     """
     anomalies = None if context.scope.source == "lines" else int(totals["anomalies"])
     if context.scope.kind != "chain":

@@ -91,9 +91,10 @@ def _course(context: OverviewContext, period: Period, unit: Unit) -> answers.Cou
 
 
 def categories(context: OverviewContext, rows: Sequence[Row]) -> list[answers.CategorySales]:
-    """Return the categories with the highest revenue. A category that was sold only earlier has a revenue of 0.
+    """Return the categories with the highest revenue.
 
-    `rows` contains revenue and quantity by hour and category on the requested days.
+    A category that was sold only on the earlier days has a revenue of 0. `rows` contains revenue and quantity by hour
+    and category on the requested days.
     """
     previous = context.comparison.previous.revenue_by["category"]
     revenues: dict[str, Decimal] = dict.fromkeys(previous, Decimal(0))
@@ -199,7 +200,7 @@ def products(context: OverviewContext) -> answers.Products | None:
 
 
 def _product_sales(context: OverviewContext, period: Period, only: Sequence[str] = ()) -> list[Row]:
-    """Return the sales and the description of each product on all full days of a period.
+    """Return the sales and the description of each product in a period, without regard to its cutoff.
 
     If `only` contains products, return only these products.
     """
@@ -215,9 +216,9 @@ def _product_sales(context: OverviewContext, period: Period, only: Sequence[str]
 def stores(context: OverviewContext, sales: Mapping[str, Row]) -> answers.ShopRanking | None:
     """Return the stores with the best and the worst change, or None for a single store. No store is in both lists.
 
-    `sales` contains the `revenue` of each store on the requested days. A store without earlier sales has no change, so
-    it follows the best stores, sorted by revenue. A store that sold something only on the earlier days counts as one of
-    the worst stores.
+    `sales` contains the `revenue` of each store on the requested days. Stores without earlier sales have no change.
+    They come after the best stores and are sorted by revenue. A store that sold something only on the earlier days
+    counts as one of the worst stores.
     """
     if context.scope.kind in ("store", "till"):
         return None
@@ -302,9 +303,9 @@ def latest_receipts(context: OverviewContext) -> list[answers.LatestReceipt]:
 
 
 def _with_a_line(context: OverviewContext, condition: str, values: list[Any]) -> Select:
-    """Return a condition that selects, in each partition of the log, the latest receipts with a matching line.
+    """Convert a condition for lines to a condition for the latest receipts with such a line.
 
-    Record ids ascend with time only within one partition, so the latest ids of each partition are selected.
+    Record ids ascend with time only within one partition of the log, so the highest ids of each partition are selected.
     """
     days = [context.periods.requested.first, context.periods.requested.last]
     partitions = context.reader.query(

@@ -1,4 +1,4 @@
-"""SQL that selects the sales of a scope in a period, from metric tables or from stored receipts and lines."""
+"""SQL that selects the sales of a part of the chain in a period, from metric tables, or from receipts and lines."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _LINE_METRICS = _RECEIPT_METRICS | {
     }.items()
 }
 
-# For each metric, the metric that has the same keys and also the hour.
+# For each metric, the metric with the same keys plus the hour.
 _HOURLY_METRIC = {
     "sales_by_category": "sales_by_hour_and_category",
     "sales_by_product": "sales_by_product_and_hour",
     "sales_by_store": "sales_by_store_and_hour",
 }
-# For each kind of scope, the metric that contains its daily totals. There is none for a till.
+# For each kind of scope, the metric that contains its daily totals. A till has no such metric.
 _TOTALS_METRIC = {
     "chain": "sales",
     "region": "sales_by_store",
@@ -48,10 +48,11 @@ _HOUR = timedelta(hours=1)
 
 
 class SalesSql:
-    """Builds SELECT statements for the sales of one scope. Each row contains the keys of a metric and its measures.
+    """Builds SELECT statements for the sales of one scope. Each row contains the keys and the measures of a metric.
 
-    Several rows may have the same keys, so the caller must sum the measures. Rows are read from metric tables if these
-    can select the scope and the period. Otherwise, rows are computed from stored receipts or lines, which is slower.
+    Several rows may have the same keys, so the caller must sum the measures. If a metric table has the columns that the
+    scope and the period need, rows are read from this table. Otherwise, rows are computed from stored receipts or
+    lines, which is slower.
     """
 
     def __init__(self, scope: Scope, digits: int, calendar: Calendar) -> None:
@@ -62,8 +63,8 @@ class SalesSql:
     def select(self, name: str, period: Period) -> Select:
         """Select the rows of a metric in a period.
 
-        If the period has a cutoff, only some measures are available: `TOTALS` for the metric `sales`, and `SOLD` for
-        every other metric.
+        If the period has a cutoff, only these figures are available: the measures `TOTALS` of the metric `sales`, and
+        the measures `SOLD` of the metrics in `_HOURLY_METRIC`.
         """
         table = self._table(name) if period.cutoff is None or self._scope.kind == "chain" else None
         if table is None:
@@ -82,7 +83,7 @@ class SalesSql:
         return _union(columns, [full_days, *last_day])
 
     def after_cutoff(self, name: str, period: Period) -> Select:
-        """Select the rows of a metric for the sales on the last day of a period, at or after its cutoff."""
+        """Compute a metric only from the sales at or after the cutoff, on the last day of a period."""
         return self._compute(name, "day = ? AND sold_local >= ?", [period.last, period.cutoff])
 
     def by_minute(self, period: Period, since: datetime, until: datetime) -> Select:
@@ -95,12 +96,13 @@ class SalesSql:
         return self._compute(name, condition, values)
 
     def _last_day(self, name: str, day: date, cutoff: datetime) -> list[Select]:
-        """Select the sales of a day until the cutoff, without reading all receipts of the day.
+        """Return statements that together select the sales of a day until the cutoff.
 
         A day may have millions of receipts, so complete hours come from the hourly metric. Only the hour of the cutoff
-        and the time before the first complete hour are computed from stored rows. The hourly metric has no dates, so
-        it may include sales in the same hours on the next date, for example if the setting `day_start` was changed.
-        The last statement subtracts these sales.
+        and the time before the first complete hour are computed from stored rows.
+
+        If the setting `day_start` was changed, a business day may contain the same hour on two dates, for example 05:00
+        today and 05:00 tomorrow. The hourly metric adds both, so the last statement subtracts the later sales.
         """
         start = self._calendar.start(day)
         begin = start.replace(minute=0) + _HOUR if start.minute else start
@@ -132,7 +134,7 @@ class SalesSql:
         return (_LINE_METRICS if self._scope.source == "lines" else _RECEIPT_METRICS)[name]
 
     def _table(self, name: str) -> str | None:
-        """Return the table that contains the metric for the scope, or None if no table contains it."""
+        """Return the table from which a metric of the scope can be read, or None if there is no such table."""
         if name == "sales":
             total_metric = _TOTALS_METRIC.get(self._scope.kind)
             return total_metric and metric_table(total_metric)
@@ -142,7 +144,7 @@ class SalesSql:
 
 
 def total(select: Select, keys: Sequence[str], measures: Sequence[str]) -> Select:
-    """Return a SELECT statement that sums the measures by the keys. Without keys, it selects one row."""
+    """Return a SELECT statement that sums the measures by the keys. If there are no keys, it selects one row."""
     sql, values = select
     sums = ", ".join(f"sum({measure}) AS {measure}" for measure in measures)
     by = f" GROUP BY {', '.join(keys)}" if keys else ""

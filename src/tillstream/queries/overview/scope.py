@@ -14,7 +14,7 @@ from tillstream.receipt.business_day import Calendar
 from tillstream.stores.model import StoreList
 
 DAYS_LIMIT = 400
-"""The maximum number of days in one period: a year and a month."""
+"""The maximum number of days in one period. It is a little more than 13 months."""
 
 WEEK = 7
 
@@ -43,7 +43,7 @@ class Scope:
 
     @property
     def condition(self) -> tuple[str, list[Any]]:
-        """A SQL condition that selects the stored rows of the scope, and the parameters of the condition."""
+        """A SQL condition that selects the rows of the scope in a table, and the parameters of the condition."""
         if self.kind == "chain":
             return "true", []
         if self.kind == "region":
@@ -57,7 +57,7 @@ class Scope:
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """A hashable value that identifies the scope."""
+        """A hashable value that identifies the scope in a cache."""
         return (self.kind, *self.keys.items(), *self.stores)
 
     def has(self, store: str) -> bool:
@@ -110,7 +110,7 @@ class Period:
 
     @property
     def condition(self) -> tuple[str, list[Any]]:
-        """A SQL condition that selects the stored rows of the period, and the parameters of the condition."""
+        """A SQL condition that selects the receipts or lines of the period, and the parameters of the condition."""
         if self.cutoff is None:
             return "day BETWEEN ? AND ?", [self.first, self.last]
         return "day BETWEEN ? AND ? AND (day < ? OR sold_local < ?)", [self.first, self.last, self.last, self.cutoff]
@@ -120,9 +120,9 @@ class Period:
 class Periods:
     """The requested days, and the two periods that are compared with each other.
 
-    `to_date` contains the requested days, and `previous` contains the same number of other days. If the last requested
-    day is today, both periods end at the same time of day: the cutoff of `to_date` is the current minute, and the
-    cutoff of `previous` is the same time on the last day of `previous`. Otherwise, neither period has a cutoff.
+    `to_date` contains the requested days, and `previous` contains an equal number of days, usually earlier ones. If the
+    last requested day is today, both periods end at the same time of day: the cutoff of `to_date` is the current
+    minute, and the cutoff of `previous` is the same time on its last day. Otherwise, neither period has a cutoff.
     """
 
     requested: Period
@@ -136,7 +136,11 @@ class Periods:
 
 
 def parse_periods(calendar: Calendar, now: datetime, query: Mapping[str, str]) -> Periods:
-    """Return the periods that `day`, `from`, `to` and `vs` select at the local time `now`. Raises `BadQuery`."""
+    """Return the periods that `day`, `from`, `to` and `vs` select at the local time `now`.
+
+    If `vs` is missing, `previous` starts one or more whole weeks earlier, so that equal weekdays are compared. Raises
+    `BadQuery`.
+    """
     requested = _requested_period(calendar.day_of(now), query)
     shift = timedelta(days=WEEK * -(-requested.days // WEEK))
     try:

@@ -25,7 +25,7 @@ TREND_MINUTES = 60
 MINUTE = timedelta(minutes=1)
 
 RECENT_DAYS = 14
-"""A till counts as known if it sold something within this number of days.
+"""A till counts as known if it sold something within this number of days, up to the last requested day.
 
 The same applies to a store if no store list was imported.
 """
@@ -44,7 +44,7 @@ _RATIOS = {"average_ticket": "revenue", "items_per_ticket": "quantity"}
 def tiles(context: OverviewContext, totals: Totals, stores: Mapping[str, Row]) -> answers.Tiles:
     """Return all tiles. The tiles about receipts are null for a category or a product.
 
-    `totals` contains the total of each measure on the requested days, `stores` the sales of each store.
+    `totals` contains the total of each measure on the requested days. `stores` contains the sales of each store.
     """
     compared = partial(_compared, context, totals)
     found: dict[str, Any] = dict.fromkeys(answers.Tiles.__struct_fields__)
@@ -76,7 +76,7 @@ def _compared(context: OverviewContext, totals: Totals, name: str) -> tuple[Any,
 
 
 def _figure(name: str, totals: Totals) -> Number | None:
-    """Return the exact value of a figure for the comparison. A ratio without receipts is None."""
+    """Return the exact value of a figure for the comparison. If there are no receipts, a ratio is None."""
     if name in _RATIOS:
         return Fraction(totals[_RATIOS[name]]) / int(totals["receipts"]) if totals["receipts"] else None
     figure: Number = totals[name]
@@ -95,7 +95,7 @@ def _formatted(context: OverviewContext, name: str, totals: Totals) -> Amount | 
 
 
 def _rate(context: OverviewContext) -> answers.RateTile:
-    """Return the tile with the receipts of the last 60 seconds and of each of the last full minutes."""
+    """Return the tile with the number of receipts in the last 60 seconds and in each of the last full minutes."""
     cutoff = context.periods.to_date.cutoff
     if cutoff is None:
         return answers.RateTile(None, [])
@@ -151,7 +151,7 @@ def _tills(context: OverviewContext, period: Period) -> Tills:
 
 
 def _silent_stores(context: OverviewContext, stores: Mapping[str, Row]) -> int | None:
-    """Return the number of silent stores, or None for past days.
+    """Return the number of stores that are silent now, see `_is_silent`. For past days, return None.
 
     A store without opening hours counts only if it sold something on the requested days.
     """
@@ -163,7 +163,10 @@ def _silent_stores(context: OverviewContext, stores: Mapping[str, Row]) -> int |
 
 
 def _is_silent(context: OverviewContext, store_id: str, last: datetime | None) -> bool:
-    """Return whether a store sold nothing for `silent_shop_minutes`, although it was open or has no opening hours."""
+    """Return whether a store has sold nothing for `silent_shop_minutes`.
+
+    If the store has opening hours, it must also have been open at the beginning and at the end of this time.
+    """
     store = context.stores.get(store_id)
     now = context.calendar.local(context.now_us, zone_of(context.settings, store))
     since = now - timedelta(minutes=context.settings.silent_shop_minutes)
