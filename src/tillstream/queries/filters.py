@@ -40,7 +40,8 @@ _RECEIPT_FILTERS = {
     "max": "gross <= ?",
 }
 
-# `reason` has two parameters. Every other condition has one. DuckDB and PostgreSQL both support `position`.
+# The condition for `reason` has two parameters, every other condition has one. The SQL function `position` works in
+# both DuckDB and PostgreSQL.
 _QUARANTINE_FILTERS = {
     "day": "day = ?",
     "kind": "kind = ?",
@@ -58,8 +59,8 @@ def read_page(
     """Read one page of rows, newest first. Return the rows and the cursor of the next page.
 
     The cursor is None on the last page. `select` contains the columns and the table of a SELECT statement. The
-    columns must include `received_at` and `place`. `parse` converts all filters except `limit` and `cursor` to
-    conditions. A cursor stays valid when more rows arrive. Raises `BadQuery`.
+    columns must include `received_at` and `place`, because these two form the cursor. `parse` converts all filters
+    except `limit` and `cursor` to conditions. A cursor stays valid when more rows arrive. Raises `BadQuery`.
     """
     remaining = dict(filters or {})
     limit, cursor = parse_limit(remaining.pop("limit", None)), remaining.pop("cursor", None)
@@ -101,7 +102,7 @@ def parse_time(text: str, name: str) -> datetime:
 
 
 def parse_amount(text: str, name: str) -> Decimal:
-    """Parse an exact amount. Raises `BadQuery`."""
+    """Parse an amount such as `12.50`, without rounding. Raises `BadQuery`."""
     if not _AMOUNT.fullmatch(text) or abs(amount := Decimal(text)) >= AMOUNT_LIMIT:
         raise BadQuery(name, f"expected an amount, got {text!r}", "write it like 12.50")
     return amount
@@ -119,7 +120,10 @@ def parse_limit(text: str | None) -> int:
 
 
 def parse_key(key: Key, text: str) -> Any:
-    """Parse the value of a key of a metric. The result has the type of the column. Raises `BadQuery`."""
+    """Parse the value of a filter for a metric's key.
+
+    The type of the key decides whether the result is a date, a time, a whole number or a text. Raises `BadQuery`.
+    """
     if key.type == "DATE":
         return parse_day(text, key.name)
     if key.type == "TIMESTAMP":
@@ -141,7 +145,7 @@ _PARSERS: Mapping[str, Callable[[str, str], Any]] = {
 
 
 def receipt_conditions(calendar: Calendar, filters: Mapping[str, str]) -> Conditions:
-    """Return the conditions for the table of receipts. Raises `BadQuery`."""
+    """Return the SQL conditions that filter the table of receipts. Raises `BadQuery`."""
     conditions: list[str] = []
     values: list[Any] = []
     for name, text in filters.items():
@@ -171,12 +175,16 @@ def other_days_condition(calendar: Calendar, day: date) -> tuple[str, list[Any]]
     try:
         return condition, [*calendar.span(day), day, f"%/{SIMULATED}"]
     except OverflowError:
-        # In some time zones, `date.min` and `date.max` cannot be converted to UTC.
+        # `date.min` and `date.max` may begin or end outside the range of `datetime`. No receipt arrives on such a day.
         return "false", []
 
 
 def quarantine_conditions(filters: Mapping[str, str]) -> Conditions:
-    """Return the conditions for quarantine entries joined with their decisions. Raises `BadQuery`."""
+    """Return the SQL conditions that filter quarantine entries. The query must also join the decisions.
+
+    Only entries without a decision are selected. If `settled` is `1`, only entries with a decision are selected
+    instead. Raises `BadQuery`.
+    """
     remaining = dict(filters)
     settled = remaining.pop("settled", "0")
     if settled not in ("0", "1"):
@@ -189,7 +197,7 @@ def quarantine_conditions(filters: Mapping[str, str]) -> Conditions:
             raise BadQuery(name, "quarantine has no such filter", f"filter by {names}")
         conditions.append(_QUARANTINE_FILTERS[name])
         if name == "reason":
-            # The reasons are stored as JSON, so the text is escaped in the same way.
+            # The column `reasons` contains JSON, so special characters of the text are escaped as in JSON.
             values += [text, json.dumps(text.lower(), ensure_ascii=False)[1:-1]]
         else:
             values.append(parse_day(text) if name == "day" else text)
@@ -202,7 +210,7 @@ def format_cursor(row: Row) -> str:
 
 
 def parse_cursor(text: str) -> tuple[datetime, int]:
-    """Parse a cursor into a time of arrival and a record id. Raises `BadQuery`."""
+    """Parse a cursor into a time of arrival and a record id (`place`). Raises `BadQuery`."""
     match = _CURSOR.fullmatch(text)
     if match is None or int(match[2]) >= 2**63:
         raise BadQuery("cursor", f"{text!r} is not a cursor", "use `next` of the previous answer unchanged")

@@ -125,7 +125,7 @@ class MetricReader:
         return MetricRows(name, metric.help, key_values["day"].isoformat(), self._currency, list(columns), rows)
 
     def stores(self) -> list[Store]:
-        """Return the listed stores in the order of the list, followed by other stores with sales, sorted by id."""
+        """Return the listed stores in the order of the list. Other stores with sales follow, sorted by id."""
         listed = self._stores().by_id
         rows = self._database.query(f"SELECT DISTINCT store FROM {metric_table('sales_by_store')} ORDER BY store")
         others = [model.Store(row["store"]) for row in rows if row["store"] not in listed]
@@ -145,13 +145,16 @@ class MetricReader:
 
 
 def _columns(metric: Metric) -> dict[str, str]:
-    """Return the SQL expression of each column. For `store_name`, it is the id, which `rows` replaces by the name."""
+    """Return the SQL expression of each column.
+
+    The column `store_name` selects the id of the store. `MetricReader.rows` then replaces the id with the name.
+    """
     columns = {}
     for key in metric.keys:
         columns[key.name] = key.name
         if key.name == "store":
             columns[STORE_NAME] = key.name
     for measure in metric.measures:
-        # The database formats the amounts, because a metric may have thousands of rows.
+        # The database converts amounts to text, because Python is slower and a metric may have thousands of rows.
         columns[measure.name] = f"CAST({measure.name} AS VARCHAR)" if measure.kind == "money" else measure.name
     return columns

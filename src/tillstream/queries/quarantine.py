@@ -1,4 +1,4 @@
-"""Queries for the quarantine: records that did not become receipts, their reasons, and decisions about them."""
+"""Queries for the quarantine: the records that did not become receipts, with the reasons and the decisions."""
 
 from __future__ import annotations
 
@@ -25,13 +25,17 @@ from tillstream.receipt.normalization import CONTENT_SCHEMA
 from tillstream.receipt.reasons import OTHER, split_group
 
 FIELDS_LIMIT = 1_000
-"""The maximum number of compared fields of one receipt."""
+"""The maximum number of fields that are compared in each of two receipts."""
 
 REASONS_LIMIT = 100
-"""The maximum number of reasons in the totals. Newer reasons are counted together, so no counter ever disappears."""
+"""The maximum number of reasons that the totals count separately.
+
+The oldest reasons are counted separately and all others together. A new reason therefore does not remove the count of
+an old reason.
+"""
 
 SOURCES_LIMIT = 30
-"""The maximum number of sources in the totals. Newer sources are counted together."""
+"""The maximum number of sources that the totals count separately. The oldest sources are counted separately."""
 
 _COLUMNS = (
     "place, received_at, day, kind, source, key, reasons, reason, size_bytes, decision, settled_at, settled_key "
@@ -171,7 +175,7 @@ class QuarantineTotals(Struct, frozen=True):
 
 
 class QuarantineEntries:
-    """Reads quarantine entries and the list of damaged records from the database, and originals from the log."""
+    """Reads quarantine entries and the list of damaged records from the database, and original texts from the log."""
 
     def __init__(self, database: Database, log: Log, calendar: Calendar, originals: Originals) -> None:
         self._database = database
@@ -182,14 +186,15 @@ class QuarantineEntries:
     def page(self, filters: Mapping[str, str] | None = None) -> Entries:
         """Return a page of entries, newest first. Raises `BadQuery`.
 
-        The filters are `day`, `kind`, `source`, `reason` (a group, or text in a path or an error), `settled` (`1` for
-        entries with a decision, `0` for entries without a decision), `cursor` and `limit`.
+        The filters are `day`, `kind`, `source`, `reason` (a group of reasons such as `$.total missing`, or a part of a
+        path or an error), `settled` (`1` for entries with a decision, `0` for entries without a decision; the default
+        is `0`), `cursor` and `limit`.
         """
         rows, following = read_page(self._database, _COLUMNS, filters, quarantine_conditions)
         return Entries([_entry(row) for row in rows], following)
 
     def one(self, entry_id: str) -> EntryDetails | None:
-        """Return an entry with its redacted original, or None if the entry does not exist. Raises `BadQuery`."""
+        """Return an entry with its masked original text, or None if the entry does not exist. Raises `BadQuery`."""
         record_id = parse_entry_id(entry_id)
         with self._database.snapshot() as reader:
             rows = reader.query(f"SELECT {_COLUMNS} WHERE place = ?", [record_id])
@@ -217,7 +222,7 @@ class QuarantineEntries:
         )
 
     def counts(self, day: str | None = None) -> QuarantineCounts:
-        """Count the entries that arrived on one day by kind, reason and source, and the decisions of that day."""
+        """Count the decisions of one day, and the entries that arrived on that day by kind, by reason and by source."""
         arrived = requested_day(self._calendar, day)
         with self._database.snapshot() as reader:
             rows = reader.query("SELECT kind, reason, source, entries FROM set_aside WHERE day = ?", [arrived])
@@ -266,7 +271,7 @@ def parse_entry_id(text: str) -> int:
 
 
 def _stored_receipt(reader: Reader, entry: Row) -> Row | None:
-    """Return the stored receipt with which an entry conflicts, or None if the entry is not a conflict."""
+    """Return the stored receipt with which an entry conflicts, or None if there is none."""
     if entry["kind"] != "conflict":
         return None
     sql = "SELECT place, key, received_at, source FROM receipts WHERE key = CAST(? AS UUID)"
@@ -280,7 +285,10 @@ def _decisions(reader: Reader, where: str = "", values: Sequence[Any] = ()) -> d
 
 
 def _grouped(reader: Reader, column: str, limit: int, other: str) -> dict[str, int]:
-    """Count the entries by reason or source. After the oldest `limit` values, all others are counted as `other`."""
+    """Count the entries by reason or by source.
+
+    The oldest `limit` reasons or sources are counted separately. All others are counted together as `other`.
+    """
     rows = reader.query(_TOTALS.format(name=column, limit=limit, other=other))
     return {row["name"]: row["entries"] for row in rows}
 
@@ -312,7 +320,7 @@ def _sums(rows: list[Row], column: str) -> list[tuple[str, int]]:
 
 
 def differences(first: bytes, second: bytes) -> list[ComparedField]:
-    """Compare the fields of two versions of a receipt. A field that a version lacks is None in this version."""
+    """Compare the fields of two versions of a receipt. If a version lacks a field, its value is None."""
     a, b = (
         {path: _text(value, kind) for path, value, kind in islice(fields(body, CONTENT_SCHEMA), FIELDS_LIMIT)}
         for body in (first, second)
@@ -328,7 +336,7 @@ def _shown(path: str, text: str | None) -> str | None:
 
 
 def _text(value: Any, kind: str) -> str:
-    """Return a value as text. Numbers are rounded in the same way as when the engine compares versions."""
+    """Return a value as text. Numbers are rounded, so that differences which the engine ignores are not shown."""
     if not kind.startswith("DECIMAL"):
         return str(value)
     try:
@@ -339,7 +347,7 @@ def _text(value: Any, kind: str) -> str:
 
 
 def _order(path: str) -> list[tuple[int, str]]:
-    """Return a sort key that places line 2 before line 10."""
+    """Return a sort key that places `$.lines[2]` before `$.lines[10]`."""
     return [
         (int(part), "") if part.isdecimal() else (0, part)
         for part in path.replace("]", "").replace("[", ".").split(".")

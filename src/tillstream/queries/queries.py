@@ -1,4 +1,4 @@
-"""All queries of the pages, the API and the broadcast, in one object."""
+"""All queries of the web pages, the API and the broadcast to RabbitMQ, in one object."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from tillstream.stores.model import StoreList
 class Queries:
     """Reads figures from the database and original bodies from the log. Thread-safe.
 
-    Each query reads one commit. The default day of a query is today. Queries raise `DatabaseUnavailable` if
-    the database cannot be read, and `BadQuery` or `UnknownMetric` for an invalid request.
+    Each query reads the figures of one commit, so they are consistent. The default day is today. Queries raise
+    `DatabaseUnavailable` if the database cannot be read, and `BadQuery` or `UnknownMetric` for an invalid request.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Queries:
         formats: Iterable[Decoder | type[Decoder]] = BUILT_IN,
     ) -> None:
         self.engine_error = engine_error
-        """Returns the error that stops the engine, or None if the engine makes progress."""
+        """Returns the error that prevents new figures, or None if there is no such error."""
         self.store_list = stores
         """Returns the current list of stores."""
         self.currency = settings.currency

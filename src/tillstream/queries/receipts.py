@@ -32,7 +32,6 @@ ANOMALIES = (
     "finer_amount",
     "vat_rate",
 )
-"""The names of all anomalies."""
 
 RATES_LIMIT = 10
 """The maximum number of VAT rates in the evidence of one receipt."""
@@ -42,7 +41,7 @@ _COLUMNS = (
     "anomalies, source"
 )
 _KEY = re.compile(r"[0-9a-fA-F]{32}")
-# These numbers are not amounts, so they may have more decimals than the currency.
+# These fields may have more decimals than the currency.
 _NO_AMOUNTS = (".quantity", ".unitPrice", ".taxPercentage")
 
 _LINE_SUMS = """SELECT place, sum(gross) AS gross, string_agg(DISTINCT rate, ',' ORDER BY rate) AS rates
@@ -184,8 +183,8 @@ class StoredReceipts:
         """Return a page of receipts, newest first. Raises `BadQuery`.
 
         The filters are `day`, `store`, `till`, `receipt`, `from` and `to` (local time of the till), `min` and `max`
-        (gross amount), `anomaly` (a name or `any`), `arrived` (day of arrival, if it differs from the business day),
-        `cursor` and `limit`.
+        (gross amount), `anomaly` (a name or `any`), `arrived` (day of arrival, for receipts that belong to another
+        business day), `cursor` and `limit`.
         """
         rows, following = read_page(self._database, f"{_COLUMNS} FROM receipts", filters, self._conditions)
         stores = self._stores()
@@ -194,7 +193,7 @@ class StoredReceipts:
     def anomalies(self, filters: Mapping[str, str] | None = None) -> AnomalousReceipts:
         """Return a page of receipts with anomalies and their evidence. Raises `BadQuery`.
 
-        The filters are the same as in `page`, but `kind` (the name of an anomaly) replaces `anomaly`.
+        The filters are the same as in `page`, but `kind` replaces `anomaly` and is `any` by default.
         """
         other_filters = dict(filters or {})
         kind = other_filters.pop("kind", "any")
@@ -214,7 +213,7 @@ class StoredReceipts:
         return AnomalousReceipts(self._currency, receipts, following)
 
     def anomaly_counts(self, day: str | None = None) -> AnomalyCounts:
-        """Count the receipts of a day by anomaly, highest number first. A receipt may have several anomalies."""
+        """Count the receipts of a day by anomaly, highest number first. Each anomaly of a receipt is counted."""
         requested = requested_day(self._calendar, day)
         rows = self._database.query(
             "SELECT anomalies, count(*) AS receipts FROM receipts WHERE day = ? AND anomalous = 1 GROUP BY anomalies",
@@ -319,7 +318,10 @@ class StoredReceipts:
         return {name: amount(value or Decimal(0), self._cent) for name, value in values.items()}
 
     def _unknown_rates(self, rates: str) -> str:
-        """Return the VAT rates that are not in the settings. If the settings now contain all, return all rates."""
+        """Return those VAT rates that the settings do not contain, at most `RATES_LIMIT`.
+
+        The settings may have changed since the receipt arrived. If they now contain all its rates, return all rates.
+        """
         every = [rate for rate in rates.split(",") if rate[:1].isdecimal()]
         unknown = [rate for rate in every if Decimal(rate) not in self._rates] or every
         return ", ".join(unknown[:RATES_LIMIT])

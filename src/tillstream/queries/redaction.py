@@ -74,7 +74,10 @@ class Originals:
         return redact(raw.decode(charset, "replace"), names)
 
     def _personal_names(self, head: list[str]) -> frozenset[str]:
-        """Return the personal fields of a receipt's format, or of all formats if the format is unknown."""
+        """Return the names of the personal fields in the format of a record.
+
+        If the format is unknown or the record is not a receipt, return the names of all formats.
+        """
         name = head[_SOURCE].partition("/")[0] if len(head) > _SOURCE else ""
         if head[_KIND] != RECEIPT or name not in self._personal:
             return self._all
@@ -82,7 +85,10 @@ class Originals:
 
 
 def fields(body: bytes, schema: Any) -> Iterator[tuple[str, Any, str]]:
-    """Yield path, value and SQL type of each field of a JSON body, in the order of the schema. Nulls are skipped."""
+    """Yield the path, the value and the SQL type of each field in a JSON body, in the order of the schema.
+
+    Nulls are skipped. If the body is not valid JSON, nothing is yielded.
+    """
     try:
         value = json.loads(body, parse_float=Decimal, parse_int=Decimal, object_pairs_hook=_first_of_each)
     except (ValueError, ArithmeticError, RecursionError):
@@ -91,7 +97,7 @@ def fields(body: bytes, schema: Any) -> Iterator[tuple[str, Any, str]]:
 
 
 def _first_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Build an object. As in the engine, the first value of a repeated name counts."""
+    """Build an object. If a name is repeated, the first value counts, as in the engine."""
     return dict(reversed(pairs))
 
 
@@ -148,7 +154,10 @@ def redact(text: str, personal: Iterable[str] = PERSONAL) -> str:
 
 
 def _redact_anything(text: str, names: _PersonalNames) -> str:
-    """Mask personal data in a text of unknown format: the text after each personal name, up to the end of a value."""
+    """Mask personal data in a text of unknown format.
+
+    If a sign such as `:` or `=` follows a personal name, the text after it is masked up to a delimiter such as a comma.
+    """
     text = _redact_xml(_redact_json(text, names), names)
     parts, start = [], 0
     for found in names.word.finditer(text):
@@ -243,10 +252,10 @@ def _end_of_element(text: str, opened: re.Match[str], names: _PersonalNames) -> 
 
 
 def _redact_table(text: str, names: _PersonalNames) -> str:
-    """Mask the cells of personal columns, or all cells if there is no header. Return an empty text if it is no table.
+    """Mask the cells of personal columns. If the table has no header, mask all cells.
 
-    If a row is longer or shorter than the header, its cells may be shifted. All cells that may belong to a personal
-    column, and all cells after these, are then masked.
+    If a row has more or fewer cells than the header, its cells may be shifted. The first cell that may be personal and
+    all cells after it are then masked. If the text is not a table, return an empty text.
     """
     header, _, _ = text.partition("\n")
     delimiter = max(_DELIMITERS, key=header.count)
@@ -273,12 +282,12 @@ def _redact_table(text: str, names: _PersonalNames) -> str:
 
 
 def _redact_cell(cell: str) -> str:
-    """Mask a cell, except for the delimiter at its start."""
+    """Mask a cell, but keep its first character, which is a delimiter or a line break."""
     return cell[0] + MASK if cell[1:].strip() else cell
 
 
 def _redact_form(text: str, names: _PersonalNames) -> str:
-    """Mask the values of personal fields in a form. Return an empty text if the text is not a form."""
+    """Mask personal fields in a form such as `till=3&agentID=7`. If the text is not a form, return an empty text."""
     fields = text.strip().split("&")
     if any(sign in text.strip() for sign in " \r\n<>{}") or not all("=" in each or not each for each in fields):
         return ""

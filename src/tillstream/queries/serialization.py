@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-# The patterns and formats only appear in the OpenAPI document. Nothing validates them.
+# The patterns and formats only appear in the OpenAPI document. Values are not checked against them.
 Amount = Annotated[str, Meta(extra_json_schema={"pattern": r"^-?[0-9]+(\.[0-9]+)?$"})]
 Day = Annotated[str, Meta(extra_json_schema={"format": "date"})]
 LocalTime = Annotated[

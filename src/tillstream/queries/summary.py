@@ -1,4 +1,4 @@
-"""Figures of one business day: the summary, the snapshot, and the running totals for the broker."""
+"""Figures of one business day: the summary, the snapshot, and the running totals for RabbitMQ."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ class Summaries:
         )
 
     def other_days(self, reader: Reader) -> list[OtherDay]:
-        """Count the receipts that arrived today for each other business day, newest day first."""
+        """Count the receipts that arrived today but belong to another business day, by that day, newest first."""
         condition, values = other_days_condition(self._calendar, self._calendar.today())
         rows = reader.query(
             f"SELECT day, count(*) AS receipts FROM receipts WHERE {condition} GROUP BY day ORDER BY day DESC", values
@@ -184,14 +184,15 @@ class Summaries:
     def age(self, reader: Reader, now_us: int) -> tuple[int, int]:
         """Return the number of acknowledged records that are not in the figures, and the age of the figures in ms.
 
-        The age is 0 if the figures include every acknowledged record.
+        If the figures include every acknowledged record, the age is 0. Otherwise, it is the time since the engine last
+        added records to the figures.
         """
         lag, committed = self._log.lag(), _first(reader, "SELECT committed_at FROM state").get("committed_at")
         age_us = now_us - microseconds(committed) if lag and committed else 0
         return lag, max(0, age_us // 1_000)
 
     def ticker(self) -> dict[str, dict[str, Decimal | int | float]]:
-        """Return the running totals of today: one object per exchange of the broker, by the name of the exchange.
+        """Return the totals of today so far. Each key is the name of the RabbitMQ exchange that receives the value.
 
         `networkDelay` (s) and `averageMsCreation` (ms) are the average delay from the till to ingest.
         `connectionDelay` (s) and `averageMsSystem` (ms) are the average delay from ingest to the figures.
@@ -244,9 +245,9 @@ def receipts_per_minute(reader: Reader, day: date, now_us: int) -> int:
 
 
 def delay_percentiles(rows: Sequence[Row]) -> tuple[Percentiles, Percentiles]:
-    """Return percentiles of the delays from ingest to the figures in ms, and from the till to ingest in seconds.
+    """Return the percentiles of two delays: from ingest to the figures in ms, and from the till to ingest in seconds.
 
-    The rows contain `ingest_bucket`, `till_bucket` and `receipts`.
+    Each row contains a bucket of each delay (`ingest_bucket` and `till_bucket`) and the number of `receipts`.
     """
     ingest, till = percentiles(rows, "ingest_bucket"), percentiles(rows, "till_bucket")
     return (
