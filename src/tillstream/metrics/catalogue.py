@@ -21,8 +21,8 @@ ENTRY_POINT_GROUP = "tillstream.metrics"
 class Key:
     """A column by which a metric is grouped.
 
-    `expression` is SQL that uses columns of a source, and `type` is the SQL type of the key. Both must be valid in
-    DuckDB, PostgreSQL and Spark.
+    `expression` is SQL that uses columns of the tables in `sources`, and `type` is the SQL type of the key. Both must
+    be valid in DuckDB, PostgreSQL and Spark.
     """
 
     name: str
@@ -33,9 +33,10 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A figure of a metric: a column of the metric's source, aggregated by `fold`.
+    """A figure of a metric, such as the sum of a column.
 
-    `kind` decides how the figure is shown: `money` in the chain's currency, and `time` as local time of the till.
+    `fold` is the SQL aggregate. `column` is a name in `COLUMNS`, or empty for a count of rows. `kind` decides how the
+    figure is shown: `money` in the chain's currency, and `time` as local time of the till.
     """
 
     name: str
@@ -50,13 +51,16 @@ class Measure:
 
     @property
     def expression(self) -> str:
-        """The SQL of the values that are aggregated."""
+        """The SQL of the values that are aggregated, or `*` for a count of rows."""
         return DERIVED.get(self.column, self.column) or "*"
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A table with a column per key and measure, and a row per combination of keys. The first key is `day`."""
+    """A table with a column for each key and measure, and a row for each combination of keys.
+
+    The first key is `day`.
+    """
 
     name: str
     help: str
@@ -143,8 +147,8 @@ def declare(
 ) -> Metric:
     """Declare a metric. `keys` are names in `KEYS`, and `measures` are names in `MEASURES[source]`.
 
-    A measure can also be a mapping with a `name`, a `fold` and a `column` of `COLUMNS[source]`. The fold `count` has no
-    column. Raises `CatalogueError` if the declaration is not valid.
+    A measure can also be a mapping with a `name`, a `fold` and a `column` of `COLUMNS[source]`. If the fold is
+    `count`, there must be no column. Raises `CatalogueError` if the declaration is not valid.
     """
     if not name.isidentifier() or not name.islower():
         raise _invalid(name, "its name must be a lower-case identifier")
@@ -221,9 +225,9 @@ BUILT_IN = (
 def catalogue(own: Iterable[Mapping[str, Any]] = ()) -> tuple[Metric, ...]:
     """Return the built-in metrics, the metrics of installed packages, and the metrics of the settings file.
 
-    A package provides metrics as an entry point of the group `tillstream.metrics`: a `Metric` or a sequence of metrics.
-    `own` contains the declarations in the settings file, as mappings with the arguments of `declare`. Raises
-    `CatalogueError` if a declaration is not valid or two metrics have the same name.
+    A package provides metrics through an entry point in the group `tillstream.metrics`. The entry point refers to a
+    `Metric` or a sequence of metrics. `own` contains the declarations in the settings file, as mappings with the
+    arguments of `declare`. Raises `CatalogueError` if a declaration is not valid or two metrics have the same name.
     """
     metrics = list(BUILT_IN)
     for entry in entry_points(group=ENTRY_POINT_GROUP):
@@ -243,19 +247,19 @@ def catalogue(own: Iterable[Mapping[str, Any]] = ()) -> tuple[Metric, ...]:
 
 def metric_columns(metric: Metric, digits: int) -> dict[str, str]:
     """Return the column types of a metric, keys first. `digits` is the currency's number of decimals."""
-    # DECIMAL(38) can hold the sums of the largest accepted amounts.
+    # 38 digits are enough for sums of the largest accepted amounts.
     kinds = {"money": f"DECIMAL(38,{digits})", "count": "BIGINT", "text": "VARCHAR", "time": "TIMESTAMP"}
     keys = {key.name: key.type for key in metric.keys}
     return keys | {measure.name: kinds[measure.kind] for measure in metric.measures}
 
 
 def metric_table(name: str) -> str:
-    """Return the name of the table or view of a metric. Only metrics have names with this prefix."""
+    """Return the name of a metric's table or view. No other table or view has a name with the prefix `metric_`."""
     return f"metric_{name}"
 
 
 def aggregate(metric: Metric, digits: int, where: str = "true") -> str:
-    """Return a query that aggregates rows of the metric's source. `where` is a condition for these rows."""
+    """Return a query that computes a metric from the rows of its source table that meet the condition `where`."""
     keys = {key.name: key.expression for key in metric.keys}
     measures = {measure.name: f"{measure.fold}({measure.expression})" for measure in metric.measures}
     return f"SELECT {_columns(metric, digits, keys | measures)} FROM {metric.source} WHERE {where} GROUP BY ALL"
@@ -264,7 +268,7 @@ def aggregate(metric: Metric, digits: int, where: str = "true") -> str:
 def merge(metric: Metric, parts: str, digits: int) -> str:
     """Return a query that merges partial results into one row for each combination of keys.
 
-    `parts` is a query for the partial results, which are rows of `aggregate`.
+    `parts` is a query for the partial results. They have the same columns as the results of `aggregate`.
     """
     keys = {key.name: key.name for key in metric.keys}
     measures = {measure.name: f"{measure.merge}({measure.name})" for measure in metric.measures}

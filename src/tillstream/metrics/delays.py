@@ -41,7 +41,8 @@ def average_ms(rows: Sequence[Mapping[str, Any]], column: str) -> float:
 def percentiles(rows: Sequence[Mapping[str, Any]], column: str) -> dict[str, float | None]:
     """Return `p50` and `p99` in milliseconds, or None for both if no delay is known.
 
-    Each row has a bucket in `column` and its number of `receipts`. A percentile is the upper bound of its bucket.
+    Each row has a bucket in `column` and its number of `receipts`. A percentile is the upper bound of the bucket in
+    which it lies.
     """
     counts: Counter[int] = Counter()
     for row in rows:
