@@ -11,8 +11,8 @@ class OperationalError(TillstreamError):
     """The environment prevents an operation, and an operator can fix it.
 
     The message is `could not {doing} {target}: {because}; {hint}`. `doing` says what was attempted, such as "read the
-    settings file". `target` is the path, address or other thing that follows it in the message. `because` is the cause,
-    and `hint` is an action that may help.
+    settings file". `target` is the object of this action, such as a path or an address. `because` is the cause, and
+    `hint` says what may help.
     """
 
     def __init__(self, doing: str, target: object, because: object, hint: str = "") -> None:
@@ -37,7 +37,10 @@ class PortTaken(OperationalError):
 
 
 class LogUnavailable(OperationalError):
-    """The log currently cannot append or return records. A retry is safe, because nothing was acknowledged."""
+    """The log currently cannot append or return records.
+
+    Records that the log did not append are not acknowledged, so the sender can send them again.
+    """
 
 
 class LogFull(LogUnavailable):
@@ -49,7 +52,7 @@ class DatabaseUnavailable(OperationalError):
 
 
 class PositionConflict(DatabaseUnavailable):
-    """A commit starts from an outdated log position, because another writer has moved the database's position."""
+    """Another engine has committed to the database, so a commit starts from a log position that is outdated."""
 
 
 class IngestUnavailable(OperationalError):
