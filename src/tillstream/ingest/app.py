@@ -40,7 +40,7 @@ COMMIT_LIMIT_S = 0.5
 _PROBE_TIMEOUT_S = 2.0
 
 Handler = Callable[[Request, Reply], asyncio.Task[None] | None]
-"""Responds to a request. Returns the task that still uses the body of the request, or None."""
+"""A function that responds to a request. It returns the task that still needs the request body, or None."""
 
 _logger = structlog.get_logger()
 
@@ -80,7 +80,10 @@ class IngestApp:
         self._stopping = True
 
     def reject(self, headers: Headers) -> Response | None:
-        """Return an error response if the client may not post, or None to let the server read the body."""
+        """Return an error response if the client has no permission to post receipts.
+
+        None means that the server reads the body of the request.
+        """
         try:
             self._authorizer.allowed_stores(headers)
         except Refused as refusal:
@@ -88,10 +91,13 @@ class IngestApp:
         return None
 
     def handle(self, request: Request, connection: Connection) -> None:
-        """Respond to a request, and release its memory reservation when its body is no longer needed."""
+        """Respond to a request.
+
+        The memory that is reserved for the request body is released when the body is no longer needed.
+        """
         task, reply = None, connection.respond
         try:
-            # Most targets are exactly the path of a route, so look up the target before parsing it.
+            # Most request targets are exactly the path of a route. Only the others are parsed, because that is slower.
             methods = self._routes.get(request.target)
             handler = methods.get(request.method) if methods is not None else None
             task = (handler or self._find_handler(request))(request, reply)
@@ -105,7 +111,7 @@ class IngestApp:
                     task.add_done_callback(lambda _task: reservation.release())
 
     def _find_handler(self, request: Request) -> Handler:
-        """Find the handler if the direct lookup failed, for example because the target has a query.
+        """Find the handler if the direct lookup failed, for example because the target has a query string.
 
         Raises `Refused` if there is no handler.
         """
@@ -193,10 +199,11 @@ async def serve(
     ready: Callable[[int], None],
     authorizer: Authorizer | None = None,
 ) -> None:
-    """Accept receipts into the log until `stop` is set, then finish the open requests.
+    """Accept receipts and append them to the log until `stop` is set. Then finish the open requests.
 
-    `ready` is called with the port. Without an `authorizer`, requests need no key. Raises `PortTaken` if another
-    program uses the port, `AccessError` if the TLS files cannot be used, and `OperationalError` if the server fails.
+    `ready` is called with the port when the server accepts connections. If `authorizer` is None, requests need no key.
+    Raises `PortTaken` if another program uses the port, `AccessError` if the TLS files cannot be used, and
+    `OperationalError` if the server fails.
     """
     authorizer = authorizer or Authorizer()
     listener = ports.listen(settings.host, settings.ingest_port, "--ingest-port", server.BACKLOG)

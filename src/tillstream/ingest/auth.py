@@ -15,10 +15,10 @@ Stores = frozenset[bytes] | None
 """The stores for which a request may post receipts. None means all stores."""
 
 RELOAD_INTERVAL_S = 0.5
-"""The interval between checks of the key file. Ingest rejects a revoked key within a second."""
+"""The interval between checks of the key file. It is short, so a revoked key is rejected within a second."""
 
 GRANTS_LIMIT = 10_000
-"""The maximum number of cached grants."""
+"""The maximum number of cached grants (see `Grant`). A full cache is emptied."""
 
 
 class Grant(NamedTuple):
@@ -31,11 +31,12 @@ class Grant(NamedTuple):
 class Authorizer:
     """Checks the API keys of requests. Only the event loop may use it.
 
-    Requests need a key if `required` is true, or if a key that may post receipts was ever created. `token` is the
-    machine token, which has all permissions.
+    Requests need a key if `required` is true, or if a key for posting receipts was ever created (it may be revoked by
+    now). `token` is the machine token, which has all permissions.
 
-    Grants are cached by the value of the request's credentials header. The duration of a cache lookup reveals nothing
-    about a key: a dict compares two values only if their hashes are equal, and each process has a random hash seed.
+    The grants of known keys are cached in a dict, by the value of the header that contains the key. An attacker cannot
+    guess keys from the time that a lookup takes: a dict compares two values only if their hashes are equal, and the
+    hashes depend on a random seed of the process.
     """
 
     def __init__(self, keys: KeyRepository | None = None, token: str = "", *, required: bool = False) -> None:
@@ -59,12 +60,15 @@ class Authorizer:
         return stores
 
     def check_read(self, headers: Headers) -> None:
-        """Raise `Refused` if the request may not read metrics: 401 without a valid key, 403 if the key cannot read."""
+        """Check that the request may read metrics.
+
+        Raises `Refused`: 401 without a valid key, 403 if the key is not for reading.
+        """
         if self.enabled and not self._authenticate(headers).read:
             raise Refused(responses.key_cannot_read())
 
     async def run(self) -> None:
-        """Reload changed keys until cancelled. A thread reads the file, which may be on a slow network drive."""
+        """Reload changed keys until cancelled. The key file may be on a slow network drive, so a thread reads it."""
         while self._repository is not None:
             await asyncio.sleep(RELOAD_INTERVAL_S)
             keys = await asyncio.to_thread(self._repository.check)

@@ -1,4 +1,4 @@
-"""Content-Encoding: decompresses request bodies. Rejects a body that is damaged or needs too large a zstd window."""
+"""Decompresses request bodies that have a `Content-Encoding` header. Damaged bodies are rejected."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ ENCODINGS = {"gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"}
 """The compression for each accepted value of `Content-Encoding`."""
 
 MEMBERS_LIMIT = 10_000
-"""The maximum number of gzip members or zstd frames in a body. Even an empty member takes time."""
+"""The maximum number of gzip members or zstd frames in a body. Decompression takes time even for an empty member."""
 
-# The largest zstd window that HTTP allows (RFC 9659). A body with a larger window is rejected, even if the body is
-# small.
+# The largest zstd window that HTTP allows (RFC 9659). The window is memory for decompression. Even a small body can
+# demand a large window, so a body with a larger window than this is rejected.
 _WINDOW_BYTES = 8 * 1024 * 1024
 
 

@@ -20,14 +20,14 @@ from tillstream.http.memory import MemoryBudget
 
 _COMMIT_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
-# The maximum number of values of the label `kind`. Further kinds are counted as `other`. The limit is necessary because
-# formats from other packages may use any number of kinds.
+# Skipped records are not sales. For at most this number of kinds, they are counted separately. All further kinds are
+# counted as `other`. Without this limit, formats from other packages could create any number of metrics.
 _KINDS_LIMIT = 50
 _OTHER_KIND = "other"
 
 
 class Counters:
-    """Counts since the start of the process, as plain integers. Only the event loop changes them."""
+    """The values counted since the start of the process. Only the event loop changes them."""
 
     def __init__(self) -> None:
         self.requests: Counter[int] = Counter()
@@ -63,7 +63,7 @@ class Exposition(Collector):
         ProcessCollector(registry=self._registry)
 
     def text(self) -> bytes:
-        """Return all metrics. This reads files and the log, so do not call it on the event loop."""
+        """Return all metrics. Do not call this on the event loop, because it reads files and the log."""
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
@@ -87,7 +87,7 @@ class Exposition(Collector):
             yield GaugeMetricFamily("tillstream_log_lag_records", "records that the engine has not folded yet", lag)
         files = GaugeMetricFamily("tillstream_data_file_bytes", "size of a file in the data directory", labels=["file"])
         for path in sorted(self._directory.iterdir()):
-            # Another process may have renamed or deleted the file.
+            # Another process may have renamed or deleted the file since the folder was listed.
             with suppress(FileNotFoundError):
                 if path.is_file():
                     files.add_metric([path.name], path.stat().st_size)

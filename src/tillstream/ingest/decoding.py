@@ -1,6 +1,7 @@
 """Decoding and validation of decompressed request bodies.
 
-The results are receipts and refusals for the log, and counts of skipped records, which are not sales.
+The results are records for the log: accepted receipts, and refusals (rejected bytes with the reasons). Records that
+are not sales are skipped, and only their number is kept.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from tillstream.receipt.model import HEAD_COLUMNS, REPLAY, Fault
 from tillstream.receipt.validation import ReceiptError, Validator
 
 INLINE_BYTES = 64 * 1024
-"""Payloads up to this size are decoded on the event loop. This takes at most about 20 ms."""
+"""Payloads up to this size are decoded on the event loop, in at most about 20 ms. A thread decodes larger ones."""
 
-# The maximum number of reported faults for each receipt of a batch. More are reported for a receipt at `/receipt`.
+# In a batch (a request to `/receipts`), at most this number of faults is reported for each receipt.
 _FAULTS_PER_RECEIPT = 20
-# After this number of faults in a batch, only the first fault of each receipt is reported.
+# If a batch already has at least this number of faults, only the first fault of each further receipt is reported.
 _FAULTS_PER_BATCH = 2_000
 
 _ZIP = b"PK\x03\x04"
@@ -43,23 +44,29 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class DecodedRequest:
-    """The result of decoding a batch: the records for the log, and the response to send once they are durable."""
+    """The result of decoding a batch: the records for the log, and the response.
+
+    The response is sent when the records are durable, that is, safely on disk.
+    """
 
     batch: Batch = field(default_factory=Batch)
-    """The records of accepted receipts, and of refusals."""
+    """The accepted receipts and the refusals."""
     rejected: list[tuple[int, Sequence[Fault]]] = field(default_factory=list)
-    """The index of each rejected receipt in the request, with its faults."""
+    """For each rejected receipt: its index in the request, and its faults. Skipped records also have an index."""
     skipped: Counter[str] = field(default_factory=Counter)
     accepted: int = 0
     forbidden: int = 0
-    """The number of receipts that were rejected because the key is for other stores. They are not in `batch`."""
+    """The number of receipts that were rejected because the API key is not valid for their store."""
     parseable: bool = False
     fault_count: int = 0
     response: Response = field(init=False)
 
 
 class Content(Struct, frozen=True):
-    """The decompressed body of a request. `source` applies to receipts that do not name their own source."""
+    """The decompressed body of a request.
+
+    `source` says how the body arrived, such as `json/http`. It is not used for receipts that contain their own source.
+    """
 
     decoder: Decoder
     payload: bytes
@@ -68,12 +75,16 @@ class Content(Struct, frozen=True):
 
 
 class SingleReceipt(Struct, frozen=True):
-    """The result of decoding a request with one receipt. Unless `decoded` is a `Skip`, `checked` or `error` is set."""
+    """The result of decoding a request with one receipt.
+
+    If `decoded` is a `Skip` (a record that is not a sale), neither `checked` nor `error` is set. Otherwise, one of them
+    is set.
+    """
 
     decoded: Decoded
     source: str
     checked: tuple[bytes, str, str] = (b"", "", "")
-    """The head, the key and the business day of a valid receipt."""
+    """The head (the columns of the log record), the key and the business day of a valid receipt."""
     error: ReceiptError | None = None
 
 
@@ -82,12 +93,12 @@ class RequestDecoder:
 
     def __init__(self, settings: Settings, formats: Formats) -> None:
         self.stopping = False
-        """If set, `decode_all` raises `Refused`. Any thread may set it."""
+        """If this is true, `decode_all` raises `Refused`. Any thread may set it."""
         self._settings = settings
         self._formats = formats
         self._validator = Validator(settings)
-        # This object's own decoders by type. The decoder in a `Content` may belong to another thread, so only its type
-        # is used.
+        # The decoders of this object by type. The decoder in a `Content` may belong to another thread. Therefore, only
+        # its type is used, to find the decoder here.
         self._own = {type(decoder): decoder for decoder in formats}
 
     def decode_one(self, content: Content) -> SingleReceipt:
@@ -105,10 +116,12 @@ class RequestDecoder:
             return SingleReceipt(decoded, source, error=self._with_advice(error, content))
 
     def decode_all(self, content: Content, stores: Stores = None) -> DecodedRequest:
-        """Decode and validate content with any number of receipts. Rejects receipts of stores that are not in `stores`.
+        """Decode and validate content with any number of receipts.
 
-        Raises `ReceiptError` if the content has no records. Raises `Refused` if it has too many receipts, if no receipt
-        was accepted and at least one belongs to a store that is not in `stores`, or if `stopping` is set.
+        A receipt is rejected if its store is not in `stores`. None means all stores.
+
+        Raises `ReceiptError` if the content has no records. Raises `Refused` if the content has too many records, or if
+        `stopping` is set. Also raises `Refused` if a store is not in `stores` and no receipt is accepted.
         """
         payload, source, received_us = content.payload, content.source, content.received_us
         decoder, result, single = self._own[type(content.decoder)], DecodedRequest(), None
@@ -142,7 +155,7 @@ class RequestDecoder:
                 if not is_replay(own_source):
                     self.add_refusal(result.batch, faults, original_of(decoded), received_us, own_source)
         if isinstance(single, Unreadable) and not single.source and not is_replay(source):
-            # The whole document is unreadable. Quarantine all of it, because `decoded.original` may hold only a part.
+            # The whole payload is unreadable. Quarantine all of it, because `decoded.original` may hold only a part.
             result.batch = Batch()
             self.add_refusal(result.batch, result.rejected[0][1], payload, received_us, source)
         self._conclude(result, content)
@@ -164,12 +177,12 @@ class RequestDecoder:
     def add_refusal(
         self, batch: Batch, faults: Sequence[Fault], original: bytes, received_us: int, source: str
     ) -> None:
-        """Add a refusal to the batch. Truncates an original that exceeds the size limit of receipts."""
+        """Add a refusal to the batch. `original` is truncated if it exceeds the size limit of receipts."""
         head, stored = self._validator.refusal(faults, original, received_us, source)
         batch.add(head, b"", stored)
 
     def _with_advice(self, error: ReceiptError, content: Content) -> ReceiptError:
-        """Add a fault to the error if the payload looks like a different format, or like compressed data."""
+        """Return the error. If the payload looks like another format or compressed data, a further fault says so."""
         payload, decoder = content.payload, content.decoder
         likely = self._formats.recognised(payload)
         if likely is not None and type(likely) is not type(decoder) and likely.media_types:
@@ -198,21 +211,24 @@ class DecodeWorker:
         return await self._loop.run_in_executor(self._executor, work)
 
     def close(self) -> None:
-        """Stop the work in progress, and cancel the work that has not begun."""
+        """Stop decoding a batch at its next record, and cancel the work that has not begun."""
         self.decoder.stopping = True
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 
 def original_of(decoded: Record | Unreadable) -> bytes:
-    """Return the bytes of the receipt as the client sent them. They are empty if the decoder does not know them."""
+    """Return the bytes of the receipt as the client sent them. If the decoder does not know them, return no bytes."""
     return decoded.original or (decoded.body if isinstance(decoded, Record) else b"")
 
 
 def store_of(head: bytes) -> bytes:
-    """Return the store in the head of a record. It is empty for a refusal."""
+    """Return the store in the head of a record. A refusal has an empty store."""
     return head.split(b"\t", _STORE + 1)[_STORE]
 
 
 def is_replay(source: str) -> bool:
-    """Whether receipts with this source were replayed from quarantine. Such receipts are never quarantined again."""
+    """Whether a source, such as `json/replay`, marks receipts that were sent again (replayed) from quarantine.
+
+    Such receipts are never quarantined again.
+    """
     return source.split("/")[1:2] == [REPLAY]

@@ -21,7 +21,7 @@ from tillstream.receipt.model import Fault
 
 HTML = "text/html; charset=utf-8"
 
-# With a stricter referrer policy, browsers would send `Origin: null` with the form, and it would be rejected.
+# With a stricter referrer policy, browsers would send the form with `Origin: null`, and ingest would reject the form.
 SECURITY_HEADERS = (
     b"content-security-policy: default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; form-action 'self'; "
     b"base-uri 'none'; frame-ancestors 'none'\r\n"
@@ -82,7 +82,7 @@ class _Outcome(Struct):
 
 
 def documents() -> dict[str, Document]:
-    """Return the empty form and its files by path."""
+    """Return the empty form, its style sheet and its script, by URL path."""
     return {
         "/receipt": Document(HTML, _empty, SECURITY_HEADERS),
         "/receipt/form.css": Document("text/css", (_ASSETS / "form.css").read_bytes),
@@ -97,7 +97,7 @@ def wants_page(headers: Headers) -> bool:
 
 
 def as_page(response: Response, form: bytes) -> Response:
-    """Convert a JSON response to an HTML page. If the receipt was refused, the page shows the filled form."""
+    """Convert a JSON response to an HTML page. If the receipt was refused, the page shows the form and the errors."""
     outcome = msgspec.json.decode(response.body, type=_Outcome)
     if outcome.receipt_key:
         body = _render("accepted.html", key=outcome.receipt_key, day=outcome.day)
@@ -140,16 +140,16 @@ def _environment() -> Environment:
 
 
 def _row_count(part: str, values: Mapping[str, str]) -> int:
-    """Return the number of rows to show in the table `part`.
+    """Return the number of rows to show in the table `part` (`lines` or `settlements`).
 
-    One empty row follows the last filled row. The table is never shorter than in an empty form.
+    The table has an empty row after the last filled row. It is never shorter than in an empty form.
     """
     filled = [int(found[2]) for name in values if (found := _PATH.fullmatch(name)) and found[1] == part]
     return min(max(EMPTY_ROWS[part], 2 + max(filled, default=-1)), _ROWS_LIMIT)
 
 
 def _label(path: str) -> str:
-    """Return the label of the field at a path, for example `Line 2, gross`."""
+    """Return the label of the field at a path, for example `Line 2, gross`. An unknown path is its own label."""
     found = _PATH.fullmatch(path)
     if found is None:
         return _NAMES.get(path, path)
@@ -159,9 +159,10 @@ def _label(path: str) -> str:
 
 
 def _values(form: bytes) -> dict[str, str]:
-    """Return the values of a form by field name.
+    """Return the values of a submitted form by field name.
 
-    Empty rows are removed and the other rows are renumbered, so that the indexes match those in the paths of faults.
+    Empty rows are removed. If row 0 is empty, `lines[1].quantity` becomes `lines[0].quantity`, because the paths of
+    faults count only filled rows.
     """
     try:
         pairs = parse_qsl(form.decode("utf-8", "replace"), max_num_fields=_VALUES_LIMIT)

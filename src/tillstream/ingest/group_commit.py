@@ -1,8 +1,9 @@
-"""Group commit: the records that arrive during a commit are committed together in the next one.
+"""Group commit: the records that arrive during a commit are committed together in the next commit.
 
-A client gets its 202 only after the commit: `Committer` calls `on_durable` after `Log.append` has returned. If the log
-is unavailable, `on_durable` gets the error, and the client gets a 503. `Backpressure` delays commits while the engine
-lags.
+A client gets the status 202 only after the commit: `Committer` calls `on_durable` after `Log.append` has returned. If
+the log is unavailable, `on_durable` gets the error, and the client gets the status 503.
+
+The engine reads the log and computes the figures. `Backpressure` delays commits while the engine is behind.
 """
 
 from __future__ import annotations
@@ -35,20 +36,27 @@ Outcome = LogUnavailable | None
 """The outcome of a group commit: None if the records are durable, or the error."""
 
 OnDurable = Callable[[Outcome], None]
-"""A callback that gets the outcome of a commit. It is called once, on the event loop."""
+"""A function that is called once with the outcome of a commit, on the event loop."""
 
 LAG_LIMIT_RECORDS = 15_000
-"""The lag above which the pause grows. The engine folds this number of records in about one second."""
+"""If the engine is behind by more than this number of records, the pause before commits grows.
+
+The engine processes this number of records in about one second.
+"""
 
 ACTIVITY_RECORDS = 500
-"""Ingest is active if it appends this many records between checks. The engine makes progress if it folds this many."""
+"""The number of records that counts as activity.
+
+Ingest is active if it has appended at least this number of records since the last check. The engine makes progress if
+it has processed at least this number of records since the last check that found progress.
+"""
 
 PAUSE_STEP_S = 0.002
 PAUSE_LIMIT_S = 0.03
 CHECK_INTERVAL_S = 0.25
 
 STALLED_CHECKS = 8
-"""The number of checks without progress after which the engine counts as stalled."""
+"""After this number of consecutive checks without progress, the engine counts as stalled."""
 
 _logger = structlog.get_logger()
 
@@ -76,7 +84,7 @@ class Committer:
     def add(self, head: bytes, body: bytes, original: bytes, on_durable: OnDurable) -> None:
         """Add a record to the next commit. `on_durable` is called with the outcome.
 
-        Raises `Refused` (503), and does nothing else, if the memory budget is exhausted.
+        If the memory budget is exhausted, raises `Refused` (503) and does not add the record.
         """
         if not self._budget.reserve(len(head) + len(body) + len(original)):
             raise Refused(responses.over_budget())
@@ -85,7 +93,7 @@ class Committer:
         self._task = self._task or self._loop.create_task(self._commit_all())
 
     def add_all(self, batch: Batch, on_durable: OnDurable) -> None:
-        """Add all records of a batch to the next commit, like `add`."""
+        """Like `add`, but for all records of a batch. `on_durable` is called once for the batch."""
         if not self._budget.reserve(batch.size_bytes):
             raise Refused(responses.over_budget())
         self._batch.heads += batch.heads
@@ -108,12 +116,12 @@ class Committer:
         self._executor.shutdown(wait=False)
 
     async def _linger(self) -> None:
-        """Wait `commit_linger_ms` for more records, unless such a wait was useless recently.
+        """Wait `commit_linger_ms` for more records. Return at once if such a wait was useless recently.
 
-        The wait lets the receipts of several tills share one sync to disk. It is useless if only one till sends
-        receipts, because this till waits for each response. It is also useless if batches are large without a wait.
-        After a useless wait, the next 32 calls return at once. The call after them waits, to find out whether the load
-        has changed.
+        The wait lets the receipts of several tills share one sync to disk. If only one till sends receipts, the wait is
+        useless, because this till sends the next receipt only after it gets the response. If batches are large anyway,
+        the wait is also useless. After a useless wait, the next 32 calls return at once. The call after them waits, to
+        find out whether the load has changed.
         """
         if self._commits_without_linger:
             self._commits_without_linger -= 1
@@ -162,8 +170,8 @@ class Backpressure:
     """Sets the pause before each group commit. The pause grows while the engine is far behind but still makes progress.
 
     On a machine with few CPUs, ingest at full speed would leave too little CPU time for the engine. Pauses make commits
-    fewer and larger, which saves CPU time. There is no pause if the engine is stopped or stalled. Backpressure rejects
-    no requests.
+    fewer and larger, which saves CPU time. If the engine is stopped or stalled, pauses would not help, so there are
+    none. Backpressure rejects no requests.
     """
 
     def __init__(self, log: Log, committer: Committer) -> None:
@@ -189,11 +197,12 @@ class Backpressure:
             self._committer.pause_s = pause_s
 
     def next_pause_s(self, appended: int, lag: int, pause_s: float) -> float:
-        """Return the next pause in seconds. `appended` is the number of records committed since the start.
+        """Return the next pause in seconds. `pause_s` is the current pause.
 
-        `lag` is the number of records in the log that the engine has not folded yet.
+        `appended` is the number of records that this process has committed since its start. `lag` is the number of
+        records in the log that the engine has not processed yet.
         """
-        # `lag` was read after `appended`. Records that were appended in between make `folded` too small.
+        # `lag` was read later than `appended`. If records were appended in between, `folded` is slightly too small.
         folded = appended - lag
         progress = folded >= self._folded + ACTIVITY_RECORDS
         self._stalled_checks = 0 if progress else self._stalled_checks + 1

@@ -1,7 +1,8 @@
 """Handlers of `POST /receipt` and `POST /receipts`: decode and validate the body, commit the receipts, and respond.
 
-The response is sent after the group commit: 202 if the receipts are durable, or 503 if the log accepts no records, for
-example because RabbitMQ is unavailable or the disk is full.
+A group commit stores the records of many requests together. The response to valid receipts is sent after the commit:
+202 if the receipts are durable, or 503 if the log accepts no records, for example because RabbitMQ is unavailable or
+the disk is full.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ STORES_LIMIT = 100_000
 """The maximum number of stores whose rate is measured at the same time."""
 
 # A source is a format and an entry point, such as `json/http`. These are the entry points by the value of the header
-# `Tillstream-Source`. Without the header, the entry point is `http`.
+# `Tillstream-Source`. Without the header, or with another value, the entry point is `http`.
 _ENTRY_POINTS = {
     SIMULATED.encode(): f"http/{SIMULATED}",
     REPLAY.encode(): REPLAY,
@@ -78,8 +79,9 @@ class ReceiptHandlers:
         self._counters = counters
         self._decoder = RequestDecoder(settings, formats)
         self._worker = DecodeWorker(settings, formats)
-        # A bucket holds the tokens for one second. A batch of any size is accepted unless the bucket is negative, so a
-        # batch may be larger than the bucket.
+        # Each receipt takes a token from the bucket of its store. A bucket holds the tokens for one second. A batch may
+        # take more tokens than the bucket holds. The number of tokens is then negative, and the store's next requests
+        # are refused until the number has risen to zero.
         limit = settings.store_limit_receipts_per_s
         self._rates = TokenBuckets(limit, limit, STORES_LIMIT) if limit else None
         self._loop = asyncio.get_running_loop()
@@ -89,9 +91,11 @@ class ReceiptHandlers:
         self._worker.close()
 
     def post_receipt(self, request: Request, reply: Reply, stores: Stores = None) -> None:
-        """Accept the receipt of a small, uncompressed request if it belongs to one of `stores`. Raises `Refused`.
+        """Accept the receipt of a small, uncompressed request. Raises `Refused`.
 
-        Calls `reply` after the group commit. A callback is used, because a task would take as long as the validation.
+        The store of the receipt must be in `stores`. None means all stores. Calls `reply` after the group commit. This
+        is not a coroutine, because a coroutine needs a task, and creating a task takes as long as validating the
+        receipt.
         """
         payload, headers = request.body, request.headers
         decoder = self._select_decoder(headers)
@@ -101,7 +105,7 @@ class ReceiptHandlers:
         self._accept(self._decoder.decode_one(content), content, stores, reply)
 
     async def post_large_receipt(self, request: Request, stores: Stores = None) -> Response:
-        """Accept the receipt of any request. The body may be large or compressed. Raises `Refused`."""
+        """Like `post_receipt`, but the body may be large or compressed. Returns the response. Raises `Refused`."""
         limit_bytes = min(self._settings.receipt_limit_bytes, self._settings.body_limit_bytes)
         with self._reserve(request) as reservation:
             too_large = responses.receipt_too_large(limit_bytes)
@@ -109,12 +113,12 @@ class ReceiptHandlers:
             receipt = await self._decode(content, RequestDecoder.decode_one)
         response: asyncio.Future[Response] = self._loop.create_future()
         self._accept(receipt, content, stores, response.set_result)
-        # The committer has references to what it needs, and has reserved memory for it. Free the rest now.
+        # The committer keeps the data that it needs, and has reserved memory for them. Free the rest before the wait.
         del request, content, receipt
         return await response
 
     async def post_receipts(self, request: Request, stores: Stores = None) -> Response:
-        """Accept all valid receipts of a request that belong to `stores`. Raises `Refused`."""
+        """Accept all receipts of a request that are valid and whose store is in `stores`. Raises `Refused`."""
         limit_bytes = self._settings.body_limit_bytes
         with self._reserve(request) as reservation:
             too_large = responses.body_too_large(limit_bytes)
@@ -158,7 +162,7 @@ class ReceiptHandlers:
         self._committer.add(head, decoded.body, decoded.original, partial(self._acknowledge, reply, key, day))
 
     def _acknowledge(self, reply: Reply, key: str, day: str, outcome: Outcome) -> None:
-        """Reply with 202 once the receipt is durable, or with 503 if the commit failed."""
+        """Reply with 202 if the receipt is durable, or with 503 if the commit failed."""
         if outcome is not None:
             reply(responses.log_unavailable(outcome))
             return
@@ -166,9 +170,9 @@ class ReceiptHandlers:
         reply(responses.accepted(key, day))
 
     def _refuse(self, error: ReceiptError, original: bytes, received_us: int, source: str, reply: Reply) -> None:
-        """Quarantine the original with its faults, then reply with the faults. Raises `Refused` if memory is exhausted.
+        """Quarantine the original bytes with the faults, then reply with the faults.
 
-        A receipt that was replayed from quarantine is not quarantined again.
+        A receipt that was replayed from quarantine is not quarantined again. Raises `Refused` if memory is exhausted.
         """
 
         def on_durable(outcome: Outcome) -> None:
@@ -208,7 +212,8 @@ class ReceiptHandlers:
     ) -> Content:
         """Decompress the body of a request, and select its decoder. Raises `Refused`.
 
-        If the body is truncated or damaged, it is quarantined before `Refused` is raised.
+        If the body is truncated or damaged, it is quarantined before `Refused` is raised. If the decompressed body is
+        longer than `limit_bytes`, the response is `too_large`.
         """
         headers, body = request.headers, request.body
         decoder = self._select_decoder(headers)
@@ -232,7 +237,7 @@ class ReceiptHandlers:
         return self._content(decoder, payload, headers)
 
     def _check_rates(self, rates: TokenBuckets, heads: Sequence[bytes]) -> None:
-        """Take tokens for all receipts. If a store exceeds its rate limit, raise `Refused` and take none."""
+        """Take a token for each receipt. If any store exceeds its rate limit, raise `Refused` and take no tokens."""
         stores = Counter(store_of(head).decode() for head in heads)
         # Refusals have no store and do not count.
         del stores[""]
@@ -248,7 +253,8 @@ class ReceiptHandlers:
     def _select_decoder(self, headers: Headers) -> Decoder | None:
         """Return the decoder for the media type, or None if there is no media type.
 
-        Raises `Refused` if the media type or the content encoding is unknown, or if another site sent the request.
+        Raises `Refused` if the media type or the content encoding is unknown. Also raises `Refused` if another site's
+        page sent the request in a format that any page can send.
         """
         if b"content-encoding" in headers and _encoding(headers) not in (IDENTITY, *ENCODINGS):
             raise Refused(responses.unsupported_encoding())
@@ -261,7 +267,10 @@ class ReceiptHandlers:
         return decoder
 
     def _content(self, decoder: Decoder | None, payload: bytes, headers: Headers) -> Content:
-        """Return the content of a request. Without a decoder, detects the format, or raises `Refused`."""
+        """Return the content of a request. If `decoder` is None, the format is detected from the payload.
+
+        Raises `Refused` if no format is detected.
+        """
         decoder = decoder or self._formats.recognised(payload)
         if decoder is None and not payload:
             decoder = self._formats.decoder(JSON_TYPE)

@@ -30,7 +30,7 @@ RESPONSES = {
     431: "the headers exceed a limit",
     503: "the log is full, unavailable or behind; send the request again after Retry-After, each receipt counts once",
 }
-"""The meaning of each status of a response to receipts."""
+"""What each status means in the response to a request with receipts."""
 
 HTML = "text/html"
 TEXT = "text/plain"
@@ -91,7 +91,7 @@ class Ready(Struct, frozen=True):
 
 
 def documents(formats: Formats) -> dict[str, Document]:
-    """Return the OpenAPI document and the documents of `/docs` by path."""
+    """Return the OpenAPI document, the page `/docs` and the files of this page, by URL path."""
     return {
         **html.documentation("tillstream ingest", lambda: document(formats), "/docs"),
         f"/docs/{html.DOCS_STYLE}": Document("text/css", (html.SWAGGER_UI / html.DOCS_STYLE).read_bytes),
@@ -165,7 +165,7 @@ def _with_amount(schema: JsonSchema) -> JsonSchema:
 
 
 def _add_rules(receipt: JsonSchema, currency: str) -> None:
-    """Add rules to the properties of a receipt: those validation rules that the type `Receipt` does not express."""
+    """Add the validation rules that the type `Receipt` cannot express. `receipt` contains the schemas of its fields."""
     for name in ("cashReceiptID", "storeID", "terminalID"):
         text, number = receipt[name]["anyOf"]
         required = {} if name == "terminalID" else {"minLength": 1}

@@ -39,9 +39,9 @@ def batch(
 ) -> Response:
     """A batch was processed, and `count` receipts are durable.
 
-    `rejected` holds the index and the faults of each other receipt. `skipped` holds the number of records that are not
-    sales, by kind. The status is 202 if a receipt was accepted, or if no receipt was rejected. Otherwise, it is 403 if
-    `forbidden` is set, 422 if only `parseable` is set, and 400 if neither is set.
+    `rejected` holds the index and the faults of every rejected receipt. `skipped` holds the number of records that are
+    not sales, by kind. If a receipt was accepted or none was rejected, the status is 202. Otherwise, it is 403 if
+    `forbidden` is true, 422 if only `parseable` is true, and 400 if both are false.
     """
     entries = [Rejected(index, list(faults)) for index, faults in rejected]
     outcome = Outcome(count, entries, skipped=dict(skipped) or UNSET)
@@ -55,14 +55,14 @@ def batch(
 
 
 def refused(faults: Sequence[Fault], *, parseable: bool) -> Response:
-    """The body is not a receipt (422), or it cannot be parsed (400)."""
+    """The body can be parsed, but is not a valid receipt (422), or the body cannot be parsed (400)."""
     return Response(422 if parseable else 400, JSON, _errors(faults))
 
 
 def unauthorized(*, provided: bool, browser: bool = False) -> Response:
-    """The request has no key, or an unknown key. If `browser` is set, the browser asks its user for a key.
+    """The request has no key, or an unknown key. If `browser` is true, the browser asks its user for a key.
 
-    If the request has no key, the challenge has no error code (RFC 6750, section 3).
+    If the request has no key, the header `WWW-Authenticate` contains no error code (RFC 6750, section 3).
     """
     challenge = 'Bearer realm="tillstream", error="invalid_token"' if provided else 'Bearer realm="tillstream"'
     if browser:
@@ -73,7 +73,7 @@ def unauthorized(*, provided: bool, browser: bool = False) -> Response:
 
 
 def forbidden_store(store: str) -> Fault:
-    """Return the fault of a receipt whose store the key is not for. The receipt is not stored."""
+    """Return the fault that says that the key is not valid for the receipt's store. Such a receipt is not stored."""
     hint = f"send it with a key for this store; `tillstream keys add --store {store}` creates a key"
     return Fault("$.storeID", f"this key may not post for store {store}", hint)
 
@@ -102,7 +102,10 @@ def method_not_allowed(allowed: Sequence[str]) -> Response:
 
 
 def cross_site() -> Response:
-    """A page of another site sent the request: a form, or a body without a media type. Any page can send both."""
+    """A page of another site sent the request.
+
+    This concerns only what any page can make a browser send: forms, and bodies without a media type.
+    """
     hint = "type it at /receipt of this host, or send it from a program, without an Origin header"
     return error(403, "a page of another address sent this", hint)
 
@@ -154,7 +157,7 @@ def log_unavailable(error: LogUnavailable) -> Response:
 
 
 def log_problem(error: LogUnavailable) -> str:
-    """Return the text for clients about a log that accepts no records."""
+    """Return the reason that clients get if the log accepts no records."""
     return "the log is full" if isinstance(error, LogFull) else "the log accepts no records now"
 
 
