@@ -85,7 +85,7 @@ class _Adapter:
         task.add_done_callback(self._tasks.discard)
 
     def reject(self, _headers: Headers) -> Response | None:
-        """Reject no request before its body is read. The ASGI application decides after it has received the body."""
+        """Return None, so the server reads the body of every request. The application can still reject the request."""
         return None
 
     async def close(self) -> None:
@@ -104,7 +104,7 @@ class _Cycle:
         self._unread = not request.truncated
         self._start: Message | None = None
         self._started = False
-        # The number of body bytes that are still to be sent; None if the length of the body is unknown.
+        # The number of bytes of the response body that are still to be sent. None if the length of the body is unknown.
         self._remaining: int | None = None
         self._without_body = request.method == b"HEAD"
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -122,7 +122,10 @@ class _Cycle:
         return self._connection.disconnected().done()
 
     def _clean_up(self, path: str) -> None:
-        """Release the memory of the body, and end the response if the application has not ended it."""
+        """Release the memory of the request body, and handle a response that the application has not finished.
+
+        If the response has already started, abort the connection. Otherwise, respond with status 500.
+        """
         if self._request.reservation is not None:
             self._request.reservation.release()
         if self._done.done():
@@ -196,7 +199,7 @@ class _Cycle:
 def _split(target: bytes) -> tuple[bytes, bytes, bytes]:
     """Return the path, query and host of a request target (RFC 9112, section 3.2).
 
-    The host is empty unless the target is absolute, such as `http://host/path`.
+    Only an absolute target, such as `http://host/path`, contains a host. For other targets, the host is empty.
     """
     if target.startswith(b"/") or b"://" not in target:
         path, _, query = target.partition(b"#")[0].partition(b"?")

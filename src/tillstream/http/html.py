@@ -14,7 +14,7 @@ from swagger_ui_bundle import swagger_ui_path
 TEMPLATES = Path(__file__).parent / "templates"
 
 SWAGGER_UI = Path(str(swagger_ui_path))
-"""The folder of the installed Swagger UI. `/docs` loads its files from there, not from another server."""
+"""The folder with the files of Swagger UI, which displays `/docs`. The server of `/docs` also serves these files."""
 
 DOCS_STYLE = "swagger-ui.css"
 DOCS_SCRIPT = "swagger-ui-bundle.js"
@@ -26,7 +26,7 @@ _START = b"""SwaggerUIBundle({
 
 
 class Document(NamedTuple):
-    """A document at a fixed path. `headers` contains complete lines, each with its line break."""
+    """A document at a fixed path. `headers` contains complete header lines, each with its line break."""
 
     content_type: str
     body: Callable[[], bytes]
@@ -34,7 +34,7 @@ class Document(NamedTuple):
 
 
 def environment(*folders: Path, **values: Any) -> Environment:
-    """Return an environment that escapes every value and contains `base.html`.
+    """Return a Jinja2 environment that escapes every value. Its templates include `base.html`.
 
     `folders` contain further templates. `values` are available in all templates.
     """
@@ -53,10 +53,10 @@ def environment(*folders: Path, **values: Any) -> Environment:
 def documentation(
     title: str, describe: Callable[[], Mapping[str, Any]], folder: str, icon: str = "data:,"
 ) -> dict[str, Document]:
-    """Return the OpenAPI document, the page `/docs`, and the script that starts Swagger UI, each by its path.
+    """Return the OpenAPI document, the page `/docs`, and the script that starts Swagger UI, by URL path.
 
-    `describe` returns the OpenAPI document. `folder` is the URL path of the files of Swagger UI, `icon` the URL of
-    the icon.
+    `describe` returns the OpenAPI document. `folder` is the URL path under which the files of Swagger UI are served.
+    `icon` is the URL of the page's icon.
     """
 
     def page() -> bytes:

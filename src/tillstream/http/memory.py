@@ -1,4 +1,4 @@
-"""The memory budget, which limits the bytes of all requests in memory."""
+"""The memory budget. It limits the memory that the data of all requests take together."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class MemoryBudget:
         self.reserved_bytes = 0
 
     def reserve(self, size_bytes: int) -> bool:
-        """Reserve the bytes and return True, or return False if too few bytes are left."""
+        """Reserve the bytes and return True. If too few bytes are left, reserve nothing and return False."""
         if self.reserved_bytes + size_bytes > self._limit_bytes:
             return False
         self.reserved_bytes += size_bytes
@@ -25,7 +25,7 @@ class MemoryBudget:
 
 
 class Reservation:
-    """The bytes of a budget that one request has reserved. A context manager that releases them at the end."""
+    """The bytes that one request has reserved in a budget. A `with` block releases them at its end."""
 
     __slots__ = ("_budget", "size_bytes")
 
@@ -40,14 +40,14 @@ class Reservation:
         self.release()
 
     def grow(self, size_bytes: int) -> bool:
-        """Reserve `size_bytes` more and return True, or return False if too few bytes are left."""
+        """Reserve `size_bytes` more and return True. If too few bytes are left, reserve nothing and return False."""
         if not self._budget.reserve(size_bytes):
             return False
         self.size_bytes += size_bytes
         return True
 
     def resize(self, size_bytes: int) -> bool:
-        """Change the size to `size_bytes` and return True, or return False if too few bytes are left."""
+        """Set the size to `size_bytes` and return True. If too few bytes are left, keep the size and return False."""
         return self.grow(size_bytes - self.size_bytes)
 
     def release(self) -> None:

@@ -31,7 +31,7 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """A response with its whole body. `headers` contains complete lines, to which the server adds length and date."""
+    """A response with its whole body. `headers` contains complete lines. The server adds the length and the date."""
 
     status: int
     headers: bytes
@@ -41,7 +41,7 @@ class Response(NamedTuple):
 
 
 Reply = Callable[[Response], None]
-"""Sends the response to a request."""
+"""A function that sends the response to a request."""
 
 
 def error(status: int, message: str, hint: str, headers: bytes = b"", *, close: bool = False) -> Response:
@@ -56,7 +56,7 @@ def malformed(reason: str) -> Response:
 
 
 def timeout(part: str, limit_s: float) -> Response:
-    """Return the response to a request whose `part` (the headers or the body) took longer than `limit_s`."""
+    """Return the response to a request if its `part` (`headers` or `body`) took longer than `limit_s` to arrive."""
     return error(408, f"the {part} took longer than {limit_s * 1_000:.0f} ms", "send the request again", close=True)
 
 
@@ -68,7 +68,8 @@ def overloaded(reason: str) -> Response:
 def is_cross_site(headers: Mapping[bytes, bytes]) -> bool:
     """Return whether a page of another site made a browser send the request (cross-site request forgery).
 
-    `headers` have lower-case names. Programs other than browsers send neither `Sec-Fetch-Site` nor `Origin`.
+    `headers` have lower-case names. Programs other than browsers send neither `Sec-Fetch-Site` nor `Origin`, so their
+    requests are never cross-site.
     """
     site = headers.get(b"sec-fetch-site")
     if site is not None:

@@ -11,7 +11,7 @@ import msgspec
 from tillstream import __version__
 from tillstream.receipt.model import Fault
 
-# The packaged Swagger UI reads OpenAPI 3.0 only.
+# The packaged Swagger UI supports only OpenAPI 3.0.
 VERSION = "3.0.3"
 JSON = "application/json"
 REF = "#/components/schemas/{name}"
@@ -81,7 +81,7 @@ def document(
     for operation in operations:
         described = _operation(operation, schemas)
         if operation.secured:
-            # The empty requirement says that a server may need no credentials.
+            # The empty object allows requests without credentials, because a server without keys accepts them.
             described["security"] = [*({name: []} for name in security), {}]
         paths.setdefault(operation.path, {})[operation.method] = described
     return {

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 PIPELINE_LIMIT = 128
 """The maximum number of requests that one connection queues."""
 
-# After a rejection, the server reads and drops data for this long before it closes the connection. If it closed
-# immediately, unread data would cause a TCP reset, and the client could lose the response.
+# After a rejection, the server reads and drops data for this long before it closes the connection. If it closed the
+# connection immediately, unread data would cause a TCP reset, and the client could lose the response.
 _LINGER_S = 2.0
 
 _STATUS_LINES = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n".encode() for each in HTTPStatus}
@@ -31,15 +31,16 @@ _NEVER = float("inf")
 class Connection(RequestReader, asyncio.Protocol):
     """The connection of one client.
 
-    The application gets one request at a time. Pipelined requests are queued, and the connection reads no further
-    data until the queue is empty. For speed, no task or future is created per request.
+    The application gets one request at a time. Requests that arrive before the previous response is sent (pipelining)
+    are queued, and the connection reads no further data until the queue is empty. For speed, no task or future is
+    created per request.
 
     The application calls `respond` with a whole response, or it calls `start`, `write` and `finish`.
     """
 
     def __init__(self, connections: Connections) -> None:
         super().__init__(connections)
-        # The address and port of the client; None if it disconnected before they were read.
+        # The address and port of the client. None if the client disconnected before the server could read them.
         self.client: tuple[str, int] | None = None
         self._transport: asyncio.Transport | None = None
         self._answering = self._chunked = self._without_body = False
@@ -54,7 +55,7 @@ class Connection(RequestReader, asyncio.Protocol):
 
     @property
     def address(self) -> str:
-        """The IP address of the client. It is empty if the client disconnected before it was read."""
+        """The IP address of the client, or an empty string if `client` is None."""
         return self.client[0] if self.client else ""
 
     # -- callbacks of the transport
@@ -84,7 +85,7 @@ class Connection(RequestReader, asyncio.Protocol):
         self._ended = True
         if self._stage == BODY:
             self._complete(truncated=True)
-        # TLS has no half-closed connections.
+        # For TLS, `can_write_eof` returns False, because TLS has no half-closed connections.
         half_open = self._connections.app.answers_half_closed and self._answering
         return half_open and self._transport is not None and self._transport.can_write_eof()
 
@@ -145,7 +146,7 @@ class Connection(RequestReader, asyncio.Protocol):
     def _drain(self) -> None:
         """Process the queued requests.
 
-        After the last response, send the pending rejection. If there is none, continue reading.
+        After the last response, send the pending rejection. If no rejection is pending, continue reading.
         """
         self._draining = True
         while self._queue and not (self._answering or self._blocked):
@@ -160,8 +161,8 @@ class Connection(RequestReader, asyncio.Protocol):
             self._transport.resume_reading()
             self._paused = False
         if not self._blocked and self._stage != CLOSING:
-            # Part of the next request may have arrived. While reading was paused, the client could not send the rest,
-            # so its time limit starts again.
+            # Part of the next request may have arrived. The client could not send the rest while reading was paused.
+            # Therefore, restart the time limit for this request.
             self._restart_deadline()
 
     # -- responses
@@ -232,7 +233,7 @@ class Connection(RequestReader, asyncio.Protocol):
             self._hang_up()
             return
         if not self._blocked and self._stage == IDLE:
-            # This is faster than calling `_restart_deadline`.
+            # This does the same as `_restart_deadline`, but is faster than a call.
             self.deadline = self._connections.now + self._connections.header_timeout_s
         elif not self._blocked and self.deadline == _NEVER:
             self._restart_deadline()
@@ -298,7 +299,7 @@ class Connection(RequestReader, asyncio.Protocol):
             self._hang_up()
 
     def _hang_up(self) -> None:
-        """Close the connection after all data is sent, or abort it if the client does not read the data in time."""
+        """Close the connection after all data is sent, and limit the time in which the client must read the data."""
         self._stage = CLOSING
         self._limit_writing()
         if self._transport is not None:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 REPEAT_LIMIT = 100
 """The maximum number of repeated header fields in a request. Joining more values would take too long."""
 
-# A body reserves no memory if its Content-Length has at most this number of digits. The limit on connections bounds
-# the total size of these bodies.
+# If the Content-Length of a body has at most this number of digits (up to 99,999 bytes), no memory is reserved for the
+# body. The number of connections is limited, which also limits the total size of these bodies.
 _UNRESERVED_DIGITS = 5
 
 # A host as in RFC 3986, section 3.2, but without commas: a comma means that the values of two Host fields were joined.
@@ -42,13 +42,14 @@ class RequestReader:
         self._target = b""
         self._headers: Headers = {}
         self._keep_alive, self._version = True, ""
-        # The last valid Host value. Most clients send the same value again, so it is checked once.
+        # The last valid Host value. If the next request has the same value, it is not checked again.
         self._host: bytes | None = b""
         self._body: bytes | list[bytes] = b""
         self._reservation: Reservation | None = None
         self._read_bytes = self._head_bytes = self._repeats = 0
-        # `_framing_seen`: the last data contained the end of a request or a chunk size.
-        # `_in_trailers`: trailers may follow. `_paused`: the connection reads no data.
+        # `_framing_seen`: the last data contained a chunk size or the end of a request.
+        # `_in_trailers`: trailers (header fields after a chunked body) may follow.
+        # `_paused`: the connection reads no data.
         self._framing_seen = self._in_trailers = self._paused = False
 
     def _read(self, request: Request) -> None:
@@ -60,7 +61,7 @@ class RequestReader:
         raise NotImplementedError
 
     def _continue(self) -> None:
-        """Send 100 (Continue), so that the client sends the body, or reject the request."""
+        """The client waits for permission to send the body. Send 100 (Continue), or reject the request."""
         raise NotImplementedError
 
     def abort(self) -> None:
@@ -83,8 +84,8 @@ class RequestReader:
         except httptools.HttpParserError as error:
             self._reject(messages.malformed(str(error)))
         if self._stage == HEAD or (self._in_trailers and self._stage == BODY):
-            # If this data also contains the end of a request or a chunk size, it is unknown
-            # how many of its bytes belong to the head or the trailers, so none count.
+            # If this data also contains a chunk size or the end of a request, only a part of it belongs to the head or
+            # the trailers. The length of this part is unknown, so none of the data is counted.
             self._head_bytes += 0 if self._framing_seen else len(data)
             if self._head_bytes > self._connections.header_limit_bytes:
                 self._reject_head()
@@ -125,8 +126,8 @@ class RequestReader:
         if self._stage != HEAD:
             return
         headers, connections, parser = self._headers, self._connections, self._parser
-        # Reading the version from the parser is slow, so skip it where possible: a request without a Connection field
-        # that keeps the connection open is HTTP/1.1.
+        # Reading the version from the parser is slow. If a request has no Connection field but keeps the connection
+        # open, its version must be 1.1. In all other cases, read the version.
         self._keep_alive, self._version = parser.should_keep_alive(), "1.1"
         if not self._keep_alive or b"connection" in headers:
             self._version = parser.get_http_version()
@@ -201,7 +202,7 @@ class RequestReader:
             self._reservation = None
 
     def _complete(self, *, truncated: bool) -> None:
-        """Call `_read` with the request. `truncated` says that its body is incomplete."""
+        """Call `_read` with the request. `truncated` is true if the body is incomplete."""
         self._framing_seen, self._in_trailers = True, False
         body, reservation = self._body, self._reservation
         self._body, self._reservation = b"", None
@@ -221,9 +222,9 @@ class RequestReader:
         )
 
     def _ignore_upgrade(self, rest: bytes) -> None:
-        """Parse the head again without its Upgrade field, and then the `rest` of the data.
+        """Parse the head again without the Upgrade field, and then parse the `rest` of the data.
 
-        With this field, llhttp does not parse the body. A server may ignore the field (RFC 9110, section 7.8).
+        If a head has this field, llhttp does not parse the body. A server may ignore the field (RFC 9110, section 7.8).
         """
         if self._stage != HEAD:
             # The data after a CONNECT request is not HTTP, so it is ignored.
@@ -236,7 +237,10 @@ class RequestReader:
 
 
 def _check_head(version: str, headers: Headers) -> Response | None:
-    """Check the rules of RFC 9112 that llhttp does not check. Return the rejection of an invalid head, or None."""
+    """Check the rules of RFC 9112 that llhttp does not check.
+
+    If the head is invalid, return the rejection. If it is valid, return None.
+    """
     if version not in ("1.1", "1.0"):
         return messages.error(505, f"HTTP/{version} is not supported", "use HTTP/1.1", close=True)
     host = headers.get(b"host")

@@ -38,13 +38,13 @@ class Application(Protocol):
     def handle(self, request: Request, connection: Connection) -> None:
         """Respond to a request through its connection, before or after this call returns.
 
-        The application must release the reservation of the request.
+        If the request has a memory reservation, the application must release it when it no longer needs the body.
         """
 
     def reject(self, headers: Headers) -> Response | None:
         """Return a response that rejects a request because of its head, or None to accept its body.
 
-        The server asks this for large and chunked bodies, and if the client waits for 100 (Continue).
+        The server calls this for large and chunked bodies, and if the client waits for 100 (Continue).
         """
 
 
@@ -88,7 +88,7 @@ class Connections:
         self.date_line = f"date: {formatdate(self._clock.now_us() // 1_000_000, usegmt=True)}\r\n".encode()
 
     def add(self, connection: Connection) -> bool:
-        """Add a connection. Return whether the number of connections is within the limits."""
+        """Add a connection. Return whether the number of connections, with this one, is within the limits."""
         self._open.add(connection)
         self._by_address[connection.address] += 1
         return len(self._open) <= self._limit and self._by_address[connection.address] <= self._address_limit
@@ -103,7 +103,7 @@ class Connections:
             self._all_closed.set()
 
     async def watch(self) -> None:
-        """Update the clocks and end connections that have passed their deadline, until cancelled."""
+        """Until cancelled, update the clocks, and end connections that have passed their deadline."""
         pause_s = min(self.header_timeout_s / 4, self.body_timeout_s / 4, 1.0)
         while True:
             self._tick()
@@ -113,7 +113,10 @@ class Connections:
             await asyncio.sleep(pause_s)
 
     async def close(self, limit_s: float) -> int:
-        """Close idle connections, wait up to `limit_s` for the others, abort the rest, and return their number."""
+        """Close idle connections, and wait up to `limit_s` until the others close.
+
+        Then abort the connections that are still open, and return their number.
+        """
         self.closing = True
         for connection in list(self._open):
             connection.close_if_idle()
@@ -140,9 +143,9 @@ async def serve(
 ) -> None:
     """Serve until `stop` is set. Then call `stopping`, and wait up to `limit_s` for open requests.
 
-    `ready` is called with the port. The coroutines of `background` run until the server stops and must not return
-    earlier. `name` identifies the server in errors and log events. Raises `AccessError` if the TLS files cannot be
-    used, and `OperationalError` if the server fails.
+    `ready` is called with the port when the server accepts connections. The coroutines of `background` run until the
+    server stops. If one of them ends earlier, the server fails. `name` identifies the server in errors and log events.
+    Raises `AccessError` if the TLS files cannot be used, and `OperationalError` if the server fails.
     """
     with listener:
         port: int = listener.getsockname()[1]
