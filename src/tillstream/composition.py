@@ -1,7 +1,7 @@
 """The composition root: creates the log, the database, the engine and the queries from the settings.
 
-Only this module imports backends. Each function imports the backends that it needs, because ingest must not load
-the libraries of the database.
+Only this module imports backends, that is, implementations of the log, the database and the engine. It imports them
+inside functions, because ingest must not load the libraries of the database.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def _open_rabbitmq(directory: DataDirectory, settings: Settings, *, writer: bool
     except ModuleNotFoundError as error:
         hint = "try: pip install 'tillstream[rabbitmq]'"
         raise SettingsError("use the setting", "log = rabbitmq", "its client library pika is missing", hint) from error
-    # The database contains a position in the SQLite log. This position has no meaning in a log on RabbitMQ.
+    # If the directory has a SQLite log, its database contains a position in that log. This position has no meaning in
+    # a log on RabbitMQ, so refuse the directory.
     if directory.log.exists():
         raise _other_log(directory, f"its log is {directory.log.name}", "set log = sqlite")
     directory.broker_marker.touch()
@@ -65,8 +66,7 @@ def open_read_side(
     """Open the read side of a data directory: log, database, engine, queries and alerts. Close it after the block.
 
     If `rebuilding` is true, open the new database that will replace the current one. The caller must hold the
-    `engine` lock of the directory, because only one process can open the database file. Raises
-    an `OperationalError`.
+    `engine` lock of the directory, because only one process can open the database file. Raises an `OperationalError`.
     """
     from tillstream.alerts.evaluator import AlertEvaluator
     from tillstream.database.duckdb.database import DuckDatabase
@@ -104,7 +104,10 @@ def open_read_side(
 
 
 def _ingest_address(directory: DataDirectory, settings: Settings) -> str:
-    """Return `ingest_url` if it is set, or the URL of the ingest on this directory. Raises `IngestUnavailable`."""
+    """Return the setting `ingest_url`. If it is not set, return the URL of the ingest process of this directory.
+
+    Raises `IngestUnavailable` if this process is not running or is still starting.
+    """
     if settings.ingest_url:
         return settings.ingest_url.rstrip("/")
     holder = directory.holder("ingest")
@@ -118,7 +121,7 @@ def _ingest_address(directory: DataDirectory, settings: Settings) -> str:
 
 
 def _ingest_headers(directory: DataDirectory, settings: Settings) -> Mapping[str, str]:
-    """Return the headers that authorize a request to ingest. Raises `IngestUnavailable`."""
+    """Return the headers that authorize a request to ingest. Raises `IngestUnavailable` if the key cannot be read."""
     if not settings.ingest_url:
         return machine_token.authorization(directory)
     if not settings.ingest_key_file:

@@ -16,7 +16,10 @@ else:
     from backports import zstd
 
 WINDOW_BYTES = 128 * 1024 * 1024
-"""The default limit for the window of a zstd frame. `zstd --ultra` and a plain `zstd --long` do not exceed it."""
+"""The default limit for the window of a zstd frame, which is memory for decompression.
+
+`zstd --ultra` and a plain `zstd --long` do not exceed this limit.
+"""
 
 _GZIP_MAGIC = b"\x1f\x8b\x08"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -38,7 +41,8 @@ def kind(head: bytes) -> str:
 def most_members(data: bytes) -> int:
     """Return an upper bound for the number of gzip members and zstd frames in the data.
 
-    It is the number of their magic numbers, which may also occur in the data by chance.
+    Each member or frame starts with a magic number. The bound is the number of magic numbers. Some of them may be in
+    the data by chance.
     """
     return sum(map(data.count, (_GZIP_MAGIC, _ZSTD_MAGIC, _ZSTD_SKIPPABLE)))
 

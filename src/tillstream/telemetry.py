@@ -1,4 +1,4 @@
-"""Configuration of the structured log, which is written as text or as JSON."""
+"""Configuration of the log events of a process, which are written as text or as JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def configure(settings: Settings, role: str, stream: TextIO | None = None) -> No
     """Send the log events of this process and its libraries to `stream`, by default standard error.
 
     Each line has a level, a time in UTC, the role and the fields that the caller adds. Callers must never add the
-    content of a receipt.
+    content of a receipt, because it may contain personal data.
     """
 
     def add_role(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

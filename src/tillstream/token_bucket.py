@@ -4,10 +4,11 @@ from __future__ import annotations
 
 
 class TokenBuckets:
-    """A token bucket for each key. A bucket is full at first. It gets `rate_per_s` tokens per second, up to `capacity`.
+    """A token bucket for each key, such as a store.
 
-    The caller provides the time in seconds. At most `keys_limit` buckets are stored. A bucket that is not stored counts
-    as full, so full buckets are removed to make room for new keys. If none is full, new keys are not limited.
+    A bucket is full at first. It gets `rate_per_s` tokens per second, up to `capacity`. The caller provides the time in
+    seconds. At most `keys_limit` buckets are stored. A bucket that is not stored counts as full, so full buckets are
+    removed to make room for new keys. If none is full, new keys are not limited.
     """
 
     def __init__(self, rate_per_s: float, capacity: float, keys_limit: int) -> None:
@@ -22,7 +23,7 @@ class TokenBuckets:
         return max(0.0, (tokens - self._refill(key, now_s)) / self._rate_per_s)
 
     def take(self, key: str, now_s: float, tokens: float = 1) -> None:
-        """Remove tokens, or add tokens if `tokens` is negative. The number of tokens in a bucket may become negative."""
+        """Remove tokens from a bucket, or add tokens if `tokens` is negative. A bucket may hold fewer than 0 tokens."""
         level = min(self._capacity, self._refill(key, now_s) - tokens)
         if key not in self._levels and len(self._levels) >= self._keys_limit:
             for known in list(self._levels):
