@@ -20,19 +20,6 @@ class SystemClock:
         return time.time_ns() // 1_000
 
 
-class ManualClock:
-    """A clock for tests. It moves only when `advance` is called."""
-
-    def __init__(self, now_us: int) -> None:
-        self._now_us = now_us
-
-    def now_us(self) -> int:
-        return self._now_us
-
-    def advance(self, seconds: float) -> None:
-        self._now_us += round(seconds * 1_000_000)
-
-
 def utc(microseconds: int) -> datetime:
     """Convert microseconds since the Unix epoch to an aware datetime in UTC."""
     return datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(microsecond=microseconds % 1_000_000)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.inprocess.clock import ManualClock
 from tests.inprocess.decoder_fuzzing import RECEIVED_US, SETTINGS, DecoderError, Fuzz, watchdog
 from tests.inprocess.ingest import Ingest
 from tests.inprocess.pipeline import Pipeline
 from tests.support.ingest import Connection, encoded
-from tillstream.clock import ManualClock
 from tillstream.formats import registry
 from tillstream.formats.base import Decoder
 from tillstream.receipt.model import RECEIPT

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
+from tests.inprocess.clock import ManualClock
 from tests.support.receipts import NOON_US
-from tillstream.clock import ManualClock
 from tillstream.config.settings import Settings
 from tillstream.database.base import Database, Row
 from tillstream.database.duckdb.database import DuckDatabase

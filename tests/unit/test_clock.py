@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from tillstream.clock import ManualClock, SystemClock, utc
+from tests.inprocess.clock import ManualClock
+from tillstream.clock import SystemClock, utc
 
 
 def test_the_system_clock_returns_the_time_of_the_system() -> None:

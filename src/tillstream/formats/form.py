@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache, partial
+from itertools import islice, repeat
+from operator import getitem, itemgetter
+from typing import BinaryIO, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from tillstream.config.settings import Settings
 from tillstream.formats.base import BOM, LIMIT_HINT, Decoded, Decoder, Record, Unreadable, read_up_to, shorten, text_of
-from tillstream.formats.canonical import LISTS, PARTS, Field, Members, amount_json, find_field, receipt_json, text_json
+from tillstream.formats.canonical import (
+    LISTS,
+    PARTS,
+    RECEIPT,
+    Field,
+    Members,
+    amount_json,
+    find_field,
+    receipt_json,
+    text_json,
+)
 from tillstream.receipt.model import PERSONAL, Fault
-
-_FormField = tuple[str, tuple[str, int], Members]
-"""A form field: its path, the object that contains it, and a cache that maps texts of the field to JSON.
-
-The object is written as a part of the receipt and an index: `("lines", 0)` for `lines[0].productCode`.
-"""
 
 MEDIA_TYPE = "application/x-www-form-urlencoded"
 
@@ -25,9 +32,14 @@ FIELD_LIMIT = 10_000
 """The maximum number of fields in a form. Empty fields count, too."""
 
 _FAULTS_LIMIT = 100
-_CACHED_NAMES = 2_000
-_CACHED_NAME_CHARS = 200
 _CACHED_TEXTS = 4_096
+
+_NO_FIELD = Field(RECEIPT, "")
+
+# Together, these limit the memory of the cached layouts.
+_CACHED_LAYOUTS = 100
+_CACHED_LAYOUT_FIELDS = 500
+_CACHED_LAYOUT_BYTES = 100_000
 
 _NAME_HINT = "write names such as lines[0].productCode"
 _VALUE_HINT = "escape % as %25, and send UTF-8"
@@ -36,6 +48,21 @@ _LIST_FIELD = re.compile(r"(lines|settlements)\[([0-9]{1,5})\]\.([^\[\].]+)", re
 _BRACKETS = re.compile(r"[\[\]]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _HEAD = re.compile(r"(?:[^&=\s{}<>\"]{1,200}=[^&\s]*&){0,200}cashReceiptID=", re.IGNORECASE)
+
+
+class _Layout(NamedTuple):
+    """The fields of a form, without their texts. Forms with the same names in the same order share one layout.
+
+    Each field has a path and a cache that maps its texts to JSON members. The path is empty if the name is not the path
+    of a field. The cache of such a field refuses every text.
+    """
+
+    paths: list[str]
+    members: list[Members]
+    objects: Sequence[tuple[str, Callable[[Sequence[str]], Iterable[str]]]]
+    """For each object of the receipt: its part, and a function that picks its members from those of all fields."""
+    has_repeated_path: bool
+    """Whether several fields have the same path. This is a fault if more than one of them has a text."""
 
 
 class FormDecoder(Decoder):
@@ -60,8 +87,8 @@ class FormDecoder(Decoder):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._fields: dict[str, _FormField] = {}
-        self._known_members: dict[Field, Members] = {}
+        self._members: dict[Field, Members] = {}
+        self._cached_layout = lru_cache(_CACHED_LAYOUTS)(self._layout)
 
     def recognises(self, head: bytes) -> bool:
         return _HEAD.match(text_of(head)) is not None
@@ -84,54 +111,83 @@ class FormDecoder(Decoder):
         try:
             pairs = payload.removeprefix(BOM).decode().strip("\r\n").split("&")
         except UnicodeDecodeError as error:
-            hint = "escape all but ASCII: %C3%A9 is é"
-            return Unreadable.because(f"byte {error.start + 1} is not UTF-8", hint, payload)
-        fields, faults, filled = self._fields, list[Fault](), set[str]()
-        objects: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
-        for pair in pairs:
-            name, _, value = pair.partition("=")
-            path = ""
-            try:
-                path, parent, members_by_text = fields.get(name) or self._parse_name(name)
-                if member := members_by_text[value]:
-                    if path in filled:
-                        faults.append(Fault(f"$.{path}", "it occurs twice", "send each field once"))
-                    filled.add(path)
-                    objects[parent].append(member)
-            except ValueError as error:
-                if name or value:
-                    faults.append(_fault(name, path, value, error))
-        if faults:
-            return Unreadable(faults[:_FAULTS_LIMIT], payload)
+            return Unreadable.because(
+                f"byte {error.start + 1} is not UTF-8", "escape all but ASCII: %C3%A9 is é", payload
+            )
+        names, _, texts = zip(*map(str.partition, pairs, repeat("=")), strict=True)
+        cached = len(names) <= _CACHED_LAYOUT_FIELDS and len(payload) <= _CACHED_LAYOUT_BYTES
+        layout = self._cached_layout(names) if cached else self._layout(names)
+        try:
+            members = list(map(getitem, layout.members, texts))
+        except ValueError:
+            members = []
+        if layout.has_repeated_path or not members:
+            faults = list(islice(_faults(layout, names, texts), _FAULTS_LIMIT))
+            if faults:
+                return Unreadable(faults, payload)
         parts: dict[str, list[str]] = {part: [] for part in PARTS}
-        for (part, _), members in sorted(objects.items()):
-            parts[part].append("".join(members))
+        for part, pick in layout.objects:
+            if joined := "".join(pick(members)):
+                parts[part].append(joined)
         receipt, total, lines, settlements = parts.values()
         return Record(receipt_json("".join(receipt), "".join(total), lines, settlements), payload)
 
-    def _parse_name(self, name: str) -> _FormField:
-        """Parse the URL-encoded name of a form field. Raises `ValueError` if it is not the path of a field."""
-        if not name:
-            raise ValueError("it has no name")
-        path, index = unquote(name), "0"
-        in_list = _LIST_FIELD.fullmatch(path)
-        if in_list:
-            part, index, inner = in_list.groups()
-            path = f"{part}.{inner}"
-        field = None if _BRACKETS.search(path) else find_field(path)
-        if field is None or not field.path or (field.part in LISTS) is not bool(in_list):
-            raise ValueError("it is not the path of a field")
-        path = f"{field.part}[{int(index)}].{field.name}" if in_list else field.path
+    def _layout(self, names: Sequence[str]) -> _Layout:
+        paths, members = list[str](), list[Members]()
+        objects: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
+        for number, name in enumerate(names):
+            try:
+                field, index = _parse_name(name)
+                members.append(self._members_of(field))
+            except ValueError as error:
+                field, index = _NO_FIELD, None
+                members.append(Members(field, partial(_refuse, name, str(error)), 1))
+            paths.append(field.path if index is None else f"{field.part}[{index}].{field.name}")
+            objects[field.part, index or 0].append(number)
+        # If an object has a single field, `itemgetter` returns its member itself. Joining a text returns that text.
+        pickers = [(part, itemgetter(*numbers)) for (part, _), numbers in sorted(objects.items())]
+        return _Layout(paths, members, pickers, len(set(paths)) < len(paths))
+
+    def _members_of(self, field: Field) -> Members:
         write = amount_json if field.amount else text_json
         members = Members(field, lambda text: write(unquote(text)), _CACHED_TEXTS if field.known else 1)
-        if field.known:
-            members = self._known_members.setdefault(field, members)
-        form_field = path, (field.part, int(index)), members
-        if len(name) <= _CACHED_NAME_CHARS:
-            if len(self._fields) >= _CACHED_NAMES:
-                self._fields.clear()
-            self._fields[name] = form_field
-        return form_field
+        return self._members.setdefault(field, members) if field.known else members
+
+
+def _parse_name(name: str) -> tuple[Field, int | None]:
+    """Parse the URL-encoded name of a form field: return the field and its index in a list.
+
+    Raises `ValueError` if the name is not the path of a field.
+    """
+    if not name:
+        raise ValueError("it has no name")
+    path, index = unquote(name), None
+    in_list = _LIST_FIELD.fullmatch(path)
+    if in_list:
+        path, index = f"{in_list[1]}.{in_list[3]}", int(in_list[2])
+    field = None if _BRACKETS.search(path) else find_field(path)
+    if field is None or not field.path or (field.part in LISTS) is not bool(in_list):
+        raise ValueError("it is not the path of a field")
+    return field, index
+
+
+def _refuse(name: str, error: str, text: str) -> str:
+    """Raise a `ValueError`, except for a field without both name and text, such as that after a trailing `&`."""
+    if name or text:
+        raise ValueError(error)
+    return ""
+
+
+def _faults(layout: _Layout, names: Sequence[str], texts: Sequence[str]) -> Iterator[Fault]:
+    filled = set[str]()
+    for name, path, members, text in zip(names, layout.paths, layout.members, texts, strict=True):
+        try:
+            if members[text]:
+                if path in filled:
+                    yield Fault(f"$.{path}", "it occurs twice", "send each field once")
+                filled.add(path)
+        except ValueError as error:
+            yield _fault(name, path, text, error)
 
 
 def _fault(name: str, path: str, value: str, error: ValueError) -> Fault:
@@ -146,8 +202,6 @@ def unquote(text: str) -> str:
 
     Raises `ValueError` if an escape is incomplete or the bytes are not UTF-8.
     """
-    if "%" not in text:
-        return text.replace("+", " ").strip(" ")
     if _BAD_ESCAPE.search(text):
         raise ValueError("a % is not followed by two hexadecimal digits")
     try:

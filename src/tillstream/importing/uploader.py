@@ -42,10 +42,6 @@ _TIMEOUT_HINT = "is `tillstream up` running? the same command continues where it
 _ACKNOWLEDGED = frozenset({202, 400, 422})
 
 
-class IngestTimeout(OperationalError):
-    """Ingest has acknowledged nothing within the time limit."""
-
-
 class Rejected(Struct):
     """A line that ingest has rejected. The first line of a batch has `index` 0."""
 
@@ -151,8 +147,9 @@ class Uploader:
         """Send the batch as soon as a connection is idle. Returns False if `stop` is set before a connection is idle.
 
         When ingest acknowledges the batch, `acknowledged` gets the batch and its result. `on_tick` is called every
-        `TICK_S` seconds while no connection is idle. Raises `IngestTimeout` after `give_up_s`. Raises
-        `OperationalError` if ingest does not accept receipts from this client, or if the server is not ingest.
+        `TICK_S` seconds while no connection is idle. Raises
+        `OperationalError` if nothing is acknowledged for `give_up_s`, if ingest does not accept receipts from this
+        client, or if the server is not ingest.
         """
         while not self._sender.idle:
             self.check()
@@ -184,7 +181,7 @@ class Uploader:
         reason = self._tally.problem or "no response"
         if self._give_up_s is not None and stuck_s > self._give_up_s:
             because = f"nothing was acknowledged for {self._give_up_s:g} s ({reason})"
-            raise IngestTimeout("send receipts to", self._url, because, _TIMEOUT_HINT)
+            raise OperationalError("send receipts to", self._url, because, _TIMEOUT_HINT)
         if (stuck_s > WAITING_S) != self.waiting:
             self.waiting = not self.waiting
             self._notify(f"waiting for ingest at {self._url} ({reason})" if self.waiting else "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
@@ -44,14 +43,14 @@ def percentiles(rows: Sequence[Mapping[str, Any]], column: str) -> dict[str, flo
     Each row has a bucket in `column` and its number of `receipts`. A percentile is the upper bound of the bucket in
     which it lies.
     """
-    counts: Counter[int] = Counter()
-    for row in rows:
-        if row[column] != NOT_MEASURED:
-            counts[row[column]] += int(row["receipts"])
-    numbers = sorted(counts)
-    cumulative = list(zip(numbers, accumulate(counts[number] for number in numbers), strict=True))
+    counts = sorted((row[column], int(row["receipts"])) for row in rows if row[column] != NOT_MEASURED)
+    cumulative = list(accumulate(count for _, count in counts))
+    total = cumulative[-1] if cumulative else 0
 
     def percentile(percent: int) -> float | None:
-        return next((bound_ms(number) for number, count in cumulative if count * 100 >= counts.total() * percent), None)
+        found = (
+            number for (number, _), count in zip(counts, cumulative, strict=True) if count * 100 >= total * percent
+        )
+        return next(map(bound_ms, found), None)
 
     return {"p50": percentile(50), "p99": percentile(99)}

@@ -8,10 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from tests.conformance.engine.suite import EngineSuite
+from tests.inprocess.clock import ManualClock
 from tests.inprocess.pipeline import Pipeline
 from tests.support.rabbitmq import Node
 from tests.support.receipts import NOON_US
-from tillstream.clock import ManualClock
 from tillstream.config.settings import Settings
 from tillstream.generator.schedule import Options, phases
 from tillstream.log.base import Batch

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import structlog.testing
 
+from tests.inprocess.clock import ManualClock
 from tillstream.access import keys as keys_module
 from tillstream.access.keys import (
     KEY,
@@ -22,7 +23,6 @@ from tillstream.access.keys import (
     key_file,
     read_keys,
 )
-from tillstream.clock import ManualClock
 from tillstream.config.data_directory import open_directory
 from tillstream.config.settings import Settings
 from tillstream.errors import AccessError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.inprocess.clock import ManualClock
 from tillstream.access.login_attempts import (
     ADDRESS_BURST,
     ADDRESS_PAUSE_S,
@@ -11,7 +12,6 @@ from tillstream.access.login_attempts import (
     TOTAL_PAUSE_S,
     LoginAttempts,
 )
-from tillstream.clock import ManualClock
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import structlog.testing
 
+from tests.inprocess.clock import ManualClock
 from tillstream.access import password
 from tillstream.access.password import Password, PasswordRepository
-from tillstream.clock import ManualClock
 from tillstream.errors import AccessError
 
 TEXT = "pain au levain"

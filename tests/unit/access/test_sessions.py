@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import structlog.testing
 
+from tests.inprocess.clock import ManualClock
 from tillstream.access import sessions as sessions_module
 from tillstream.access.sessions import Sessions
-from tillstream.clock import ManualClock
 
 SALT = "a1"
 

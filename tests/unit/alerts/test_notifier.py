@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from tests.inprocess.clock import ManualClock
 from tests.inprocess.pipeline import Pipeline
 from tests.inprocess.sales_simulation import SalesSimulation
 from tests.support.receipts import NOON_US
@@ -26,7 +27,6 @@ from tillstream.alerts import notifier as notifier_module
 from tillstream.alerts.evaluator import Alert
 from tillstream.alerts.notifier import Notifier, Webhook
 from tillstream.alerts.rules import GRACE_S, INTERVAL_S
-from tillstream.clock import ManualClock
 from tillstream.config.settings import Settings
 
 Rows = list[dict[str, Any]]

@@ -10,7 +10,7 @@ import pytest
 import structlog.testing
 from msgspec import Struct
 
-from tillstream.clock import ManualClock
+from tests.inprocess.clock import ManualClock
 from tillstream.config.files import WatchedFile, read_versioned, replace_file
 from tillstream.errors import AccessError
 

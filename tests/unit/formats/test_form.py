@@ -99,10 +99,22 @@ def test_a_source_is_one_receipt_up_to_the_size_limit() -> None:
 
 
 def test_the_caches_are_bounded() -> None:
-    for number in range(5_000):
-        form.one(b"field%d=%d" % (number, number))
-    form.one(b"x" * 1_000 + b"=1")
-    assert len(form._fields) <= formats_form._CACHED_NAMES
+    decoder = FormDecoder(Settings())
+    layouts = decoder._cached_layout.cache_info
+    for number in range(2_000):
+        decoder.one(b"field%d=%d" % (number, number))
+    assert layouts().currsize == formats_form._CACHED_LAYOUTS
+    asked = layouts().hits + layouts().misses
+    decoder.one(b"&".join(b"field%d=1" % number for number in range(formats_form._CACHED_LAYOUT_FIELDS + 1)))
+    decoder.one(b"x" * formats_form._CACHED_LAYOUT_BYTES + b"=1")
+    assert layouts().hits + layouts().misses == asked
+
+
+def test_forms_with_the_same_names_are_independent() -> None:
+    valid, repeated = b"storeID=1&storeId=&cashReceiptID=%d&", b"storeID=1&storeId=2&cashReceiptID=%d&"
+    for number in (1, 2):
+        assert read(valid % number) == {"storeID": "1", "cashReceiptID": str(number)}
+        assert faults(repeated % number) == [("$.storeID", "it occurs twice")]
 
 
 @pytest.mark.parametrize(

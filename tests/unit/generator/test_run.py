@@ -8,10 +8,11 @@ from datetime import datetime
 
 import pytest
 
+from tests.inprocess.clock import ManualClock
 from tests.support.decimal_receipts import gross_cents, parse_receipt
 from tests.support.scripted_ingest import SILENCE, scripted_ingest
 from tillstream.client.sender import Tally
-from tillstream.clock import ManualClock, SystemClock
+from tillstream.clock import SystemClock
 from tillstream.errors import OperationalError
 from tillstream.generator.run import IngestTimeout, generate, report, run
 from tillstream.generator.schedule import Options

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from tests.inprocess.clock import ManualClock
 from tests.support.decimal_receipts import parse_receipt
-from tillstream.clock import ManualClock
 from tillstream.generator.chain import Chain
 from tillstream.generator.sales_and_returns import DAY_S, hour_of
 from tillstream.generator.schedule import (

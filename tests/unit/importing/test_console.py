@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tillstream.clock import ManualClock
+from tests.inprocess.clock import ManualClock
 from tillstream.importing import console
 from tillstream.importing.checkpoint import Checkpoint, Refusal
 from tillstream.importing.console import ProgressDisplay, Summary

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import structlog.testing
 
+from tests.inprocess.clock import ManualClock
 from tests.inprocess.ingest import Ingest
 from tests.support.numbered_receipts import ndjson, ndjson_file
 from tests.support.scripted_ingest import scripted_ingest
 from tests.support.waiting import wait_until
-from tillstream.clock import ManualClock, SystemClock
+from tillstream.clock import SystemClock
 from tillstream.config.settings import Settings
 from tillstream.errors import SettingsError
 from tillstream.formats.xml import XmlDecoder

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.inprocess.clock import ManualClock
 from tests.inprocess.ingest import Ingest, Start
 from tests.support.ingest import RECEIVED_US
-from tillstream.clock import ManualClock
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.inprocess.clock import ManualClock
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import NOON_US, body
-from tillstream.clock import ManualClock
 from tillstream.config.settings import Settings
 from tillstream.errors import BadQuery
 from tillstream.metrics.catalogue import KEYS

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.inprocess.clock import ManualClock
 from tests.inprocess.dashboard import queries_of
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import NOON_US
-from tillstream.clock import ManualClock
 from tillstream.config.settings import Settings
 from tillstream.receipt.business_day import BusinessDays, Calendar, offsets
 

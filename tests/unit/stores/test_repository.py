@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import structlog.testing
 
-from tillstream.clock import ManualClock
+from tests.inprocess.clock import ManualClock
 from tillstream.config.settings import Settings
 from tillstream.errors import StoreListError
 from tillstream.stores.model import Store, StoreList, parse_hours

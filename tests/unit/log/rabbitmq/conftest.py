@@ -11,10 +11,10 @@ import pika
 import pytest
 from msgspec.structs import replace
 
+from tests.inprocess.clock import ManualClock
 from tests.inprocess.pipeline import head
 from tests.inprocess.rabbitmq_timeouts import long_broker_timeouts, production_broker_timeouts
 from tests.support.receipts import body
-from tillstream.clock import ManualClock
 from tillstream.config.settings import Settings
 from tillstream.log.base import Batch, Chunk
 from tillstream.log.rabbitmq.connection import Connection, parameters

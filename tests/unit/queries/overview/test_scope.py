@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 import pytest
 
-from tillstream.clock import ManualClock
+from tests.inprocess.clock import ManualClock
 from tillstream.config.settings import Settings
 from tillstream.errors import BadQuery
 from tillstream.queries.overview.scope import Period, parse_periods, parse_scope

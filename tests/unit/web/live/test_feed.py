@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from tests.inprocess.clock import ManualClock
 from tests.inprocess.dashboard import alerts_of, feed_of, queries_of
 from tests.inprocess.pipeline import Pipeline
 from tests.support.receipts import NOON_US, body
-from tillstream.clock import ManualClock
 from tillstream.config.settings import Settings
 from tillstream.errors import LogUnavailable
 from tillstream.web.live import feed as live_module

@@ -14,13 +14,14 @@ import pytest
 from starlette.requests import Request
 
 from tests.inprocess.access import add_key, set_password
+from tests.inprocess.clock import ManualClock
 from tests.inprocess.dashboard import DashboardClient, dashboard_server
 from tests.inprocess.pipeline import Pipeline
 from tests.support.access import PASSWORD
 from tests.support.waiting import wait_until
 from tillstream.access import login_attempts, machine_token, password
 from tillstream.access.sessions import COOKIE
-from tillstream.clock import ManualClock, SystemClock
+from tillstream.clock import SystemClock
 from tillstream.config.data_directory import DataDirectory, open_directory
 from tillstream.config.settings import Settings
 from tillstream.web.middleware import auth
