@@ -108,8 +108,7 @@ class BatchSql:
         self._zone = settings.zone
         self._zones = {settings.zone, *settings.store_zones.values()}
         self._connection = duckdb.connect(
-            ":memory:",
-            config={"threads": 1, "memory_limit": f"{settings.engine_memory_bytes}B", "temp_directory": ""},
+            ":memory:", config={"threads": 1, "memory_limit": f"{settings.engine_memory_bytes}B", "temp_directory": ""}
         )
         self._connection.execute("SET TimeZone = 'UTC'")
         self._connection.execute(

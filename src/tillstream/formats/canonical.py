@@ -46,7 +46,7 @@ def without_gaps(parts: Mapping[str, Any]) -> dict[str, Any]:
 def local_date(settings: Settings, store: str, moment: datetime) -> str:
     """Convert an aware datetime to the store's local time, `YYYY-MM-DD HH:MM:SS`."""
     zone = ZoneInfo(settings.store_zones.get(store, settings.zone))
-    return moment.astimezone(zone).replace(tzinfo=None).isoformat(" ", "seconds")
+    return moment.astimezone(zone).isoformat(" ")[:19]
 
 
 def spread(total: Decimal, weights: Sequence[Decimal], least: Decimal) -> list[Decimal]:

@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from itertools import islice, repeat
 from operator import getitem, itemgetter
 from typing import BinaryIO, NamedTuple
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_plus
 
 from tillstream.config.settings import Settings
 from tillstream.formats.base import BOM, LIMIT_HINT, Decoded, Decoder, Record, Unreadable, read_up_to, shorten, text_of
@@ -34,7 +34,7 @@ FIELD_LIMIT = 10_000
 _FAULTS_LIMIT = 100
 _CACHED_TEXTS = 4_096
 
-_NO_FIELD = Field(RECEIPT, "")
+_NO_SEPARATORS = bytes(set(range(256)) - set(b"&="))
 
 # Together, these limit the memory of the cached layouts.
 _CACHED_LAYOUTS = 100
@@ -104,17 +104,23 @@ class FormDecoder(Decoder):
     def one(self, payload: bytes) -> Decoded:
         if not payload.strip():
             return super().one(payload)
-        if payload.count(b"&") >= FIELD_LIMIT:
+        separators = payload.translate(None, _NO_SEPARATORS)
+        if separators.count(b"&") >= FIELD_LIMIT:
             return Unreadable.because(
                 f"the form has more than {FIELD_LIMIT} fields", "send one receipt per form", payload
             )
         try:
-            pairs = payload.removeprefix(BOM).decode().strip("\r\n").split("&")
+            text = payload.removeprefix(BOM).decode().strip("\r\n")
         except UnicodeDecodeError as error:
             return Unreadable.because(
                 f"byte {error.start + 1} is not UTF-8", "escape all but ASCII: %C3%A9 is é", payload
             )
-        names, _, texts = zip(*map(str.partition, pairs, repeat("=")), strict=True)
+        if separators == b"=" + b"&=" * separators.count(b"&"):
+            # Browsers write one `=` in each field. Splitting at both characters is twice as fast as below.
+            parts = text.replace("=", "&").split("&")
+            names, texts = tuple(parts[::2]), tuple(parts[1::2])
+        else:
+            names, _, texts = zip(*map(str.partition, text.split("&"), repeat("=")), strict=True)
         cached = len(names) <= _CACHED_LAYOUT_FIELDS and len(payload) <= _CACHED_LAYOUT_BYTES
         layout = self._cached_layout(names) if cached else self._layout(names)
         try:
@@ -125,11 +131,11 @@ class FormDecoder(Decoder):
             faults = list(islice(_faults(layout, names, texts), _FAULTS_LIMIT))
             if faults:
                 return Unreadable(faults, payload)
-        parts: dict[str, list[str]] = {part: [] for part in PARTS}
+        objects: dict[str, list[str]] = {part: [] for part in PARTS}
         for part, pick in layout.objects:
             if joined := "".join(pick(members)):
-                parts[part].append(joined)
-        receipt, total, lines, settlements = parts.values()
+                objects[part].append(joined)
+        receipt, total, lines, settlements = objects.values()
         return Record(receipt_json("".join(receipt), "".join(total), lines, settlements), payload)
 
     def _layout(self, names: Sequence[str]) -> _Layout:
@@ -140,7 +146,7 @@ class FormDecoder(Decoder):
                 field, index = _parse_name(name)
                 members.append(self._members_of(field))
             except ValueError as error:
-                field, index = _NO_FIELD, None
+                field, index = Field(RECEIPT, ""), None
                 members.append(Members(field, partial(_refuse, name, str(error)), 1))
             paths.append(field.path if index is None else f"{field.part}[{index}].{field.name}")
             objects[field.part, index or 0].append(number)
@@ -205,6 +211,6 @@ def unquote(text: str) -> str:
     if _BAD_ESCAPE.search(text):
         raise ValueError("a % is not followed by two hexadecimal digits")
     try:
-        return unquote_to_bytes(text.replace("+", " ")).decode().strip(" ")
+        return unquote_plus(text, errors="strict").strip(" ")
     except UnicodeDecodeError:
         raise ValueError("its bytes are not UTF-8") from None

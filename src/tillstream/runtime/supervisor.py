@@ -176,10 +176,7 @@ class Supervisor:
             if self._stop.is_set():
                 return None
             process = await asyncio.create_subprocess_exec(
-                *part.command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                start_new_session=True,
+                *part.command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True
             )
             part.process = process
         assert process.stdin is not None

@@ -213,9 +213,10 @@ class _RowGrouper:
         else:
             if self._current is not None:
                 yield self._current.decode()
-            self._unassigned = [each for each in bad_rows if self._key(each) != key]
-            bad_rows = [each for each in bad_rows if self._key(each) == key]
-            yield from self._release_unassigned()
+            if bad_rows:
+                self._unassigned = [each for each in bad_rows if self._key(each) != key]
+                bad_rows = [each for each in bad_rows if self._key(each) == key]
+                yield from self._release_unassigned()
             self._current = _ReceiptRows(self._header, key, self._limit_bytes)
         for bad_row in bad_rows:
             self._current.add(bad_row)

@@ -31,7 +31,7 @@ ROW_LINES = 1_000
 _HEADER_HINT = f"the first line must name the columns; required are {', '.join(REQUIRED)}"
 _PART_HINT = "name a field such as lines.productCode"
 _FAULTS_LIMIT = 20
-_BLOCK_BYTES = 32_768
+_BLOCK_BYTES = 16_384
 # The maximum number of cached texts for all columns of a table together.
 _CACHED_TEXTS = 100_000
 _CACHED_TEXTS_PER_COLUMN = 4_096

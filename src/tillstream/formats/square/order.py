@@ -6,10 +6,10 @@ Source: Square API, objects Order, OrderLineItem, OrderReturn, OrderServiceCharg
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache, partial
+from functools import cache, lru_cache
 from itertools import islice
 from typing import Annotated, Any, TypeVar
 
@@ -203,7 +203,7 @@ class _Conversion:
         self.currency = named[0] if named else settings.currency
         self.has_bad_values = False
         """Whether an amount in another currency or an invalid number was found so far."""
-        self._written = partial(_scaled, minor_digits(self.currency))
+        self._written = _writer(minor_digits(self.currency))
         # The order of a restaurant table may be open for hours. The sale happens when the order is closed.
         self._moment = order.closed_at or order.created_at
         returns = order.returns or []
@@ -312,7 +312,8 @@ class _Conversion:
     def _settlements(self) -> list[Settlement]:
         """Return the payments without tips, because tips are not revenue."""
         tenders = self._order.tenders or ()
-        paid, tips = list[tuple[str | None, int]](), self._minor(self._order.total_tip_money) or 0
+        paid: list[tuple[str | None, int]] = []
+        tips = self._minor(self._order.total_tip_money) or 0
         for tender in tenders:
             amount, tip = self._minor(tender.amount_money), self._minor(tender.tip_money) or 0
             if amount is not None:
@@ -344,9 +345,10 @@ class _Conversion:
         return number
 
 
-@lru_cache(maxsize=10_000)
-def _scaled(digits: int, minor: int) -> Decimal:
-    return Decimal(minor).scaleb(-digits)
+@cache
+def _writer(digits: int) -> Callable[[int], Decimal]:
+    """Return a function that converts minor units to a decimal with `digits` decimal places. It caches its results."""
+    return lru_cache(maxsize=10_000)(lambda minor: Decimal(minor).scaleb(-digits))
 
 
 @lru_cache(maxsize=10_000)

@@ -49,11 +49,7 @@ _DAMAGE = {
     sqlite3.SQLITE_MISMATCH,
     sqlite3.SQLITE_TOOBIG,
 }
-_DISK = {
-    sqlite3.SQLITE_IOERR_READ,
-    sqlite3.SQLITE_IOERR_DATA,
-    sqlite3.SQLITE_IOERR_CORRUPTFS,
-}
+_DISK = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_DATA, sqlite3.SQLITE_IOERR_CORRUPTFS}
 _DISK_HINT = "look at the disk, at the system's own log, and at the permissions of the file"
 CHECK_HINT = "run `tillstream check` to see what can be read"
 

@@ -42,11 +42,7 @@ LINE_CHARACTERS = 40
 
 Unit = Literal["minute", "hour", "day"]
 
-_UNITS: dict[Unit, timedelta] = {
-    "minute": timedelta(minutes=1),
-    "hour": timedelta(hours=1),
-    "day": timedelta(days=1),
-}
+_UNITS: dict[Unit, timedelta] = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
 
 
 def sales_over_time(context: OverviewContext) -> answers.Pace:
@@ -144,10 +140,7 @@ def payments(context: OverviewContext) -> list[answers.Payment] | None:
     total = sum((row["revenue"] for row in rows), Decimal(0))
     return [
         answers.Payment(
-            row["mechanism"],
-            context.money(row["revenue"]),
-            int(row["settlements"]),
-            share(row["revenue"], total),
+            row["mechanism"], context.money(row["revenue"]), int(row["settlements"]), share(row["revenue"], total)
         )
         for row in sorted(rows, key=lambda each: (-each["revenue"], each["mechanism"]))[:PARTS]
     ]

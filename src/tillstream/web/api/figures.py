@@ -80,11 +80,7 @@ def _add_metrics(routes: Api, queries: Queries) -> None:
         return Metrics(queries.catalogue())
 
     @routes.get(
-        "/metrics/{name}.csv",
-        query=METRIC_QUERY,
-        path_types=metric_name,
-        body=Body(str, CSV),
-        refusals=no_metric,
+        "/metrics/{name}.csv", query=METRIC_QUERY, path_types=metric_name, body=Body(str, CSV), refusals=no_metric
     )
     def metric_as_csv(request: Request, query: Query) -> Response:
         """Return the rows of a metric on one day as CSV (RFC 4180)."""

@@ -19,12 +19,7 @@ from tillstream.queries.queries import Queries
 from tillstream.queries.serialization import EntryId
 from tillstream.web.api.routing import DAY_QUERY, QUARANTINE_QUERY, Api, Query, Refused, described, read_body
 
-_STATUS = {
-    outcomes.REFUSED: 422,
-    outcomes.RESOLVED: 409,
-    outcomes.IMPOSSIBLE: 409,
-    outcomes.MISSING: 404,
-}
+_STATUS = {outcomes.REFUSED: 422, outcomes.RESOLVED: 409, outcomes.IMPOSSIBLE: 409, outcomes.MISSING: 404}
 _REFUSALS = {
     403: "The request comes from a page of another site",
     408: "The body took too long",
