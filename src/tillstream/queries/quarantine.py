@@ -186,7 +186,7 @@ class QuarantineEntries:
     def page(self, filters: Mapping[str, str] | None = None) -> Entries:
         """Return a page of entries, newest first. Raises `BadQuery`.
 
-        The filters are `day`, `kind`, `source`, `reason` (a group of reasons such as `$.total missing`, or a part of a
+        The filters are `day`, `kind`, `source`, `reason` (a group such as `$.lines[].quantity missing`, or a part of a
         path or an error), `settled` (`1` for entries with a decision, `0` for entries without a decision; the default
         is `0`), `cursor` and `limit`.
         """

@@ -107,7 +107,10 @@ class Overviews:
 
 
 def _store_sales(context: OverviewContext) -> dict[str, Row]:
-    """Return the revenue of each store and the time of its last sale. For a category or a product, this time is missing."""
+    """Return the revenue of each store and the time of its last sale.
+
+    If the scope is a category or a product, the time is left out.
+    """
     sql, values = context.sales.select("sales_by_store", context.periods.requested)
     last = "" if context.scope.source == "lines" else ", max(last) AS last"
     select = f"SELECT store, sum(revenue) AS revenue{last} FROM ({sql}) AS rows GROUP BY store"
