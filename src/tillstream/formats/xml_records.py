@@ -236,7 +236,7 @@ class XmlRecordReader:
         return _Ended(self.fault("it has a DTD or entity declarations, which are not accepted", _DTD_HINT))
 
     def _skip_broken_tag(self, tags: _RecordTags | None) -> Unreadable:
-        """Move from a broken tag to the next record in the window, and return a fault. Raises `_Ended` if there is none."""
+        """Move from a broken tag to the next record and return a fault. Raises `_Ended` if no record follows."""
         found = tags.start.search(self._window, self._position + 1) if tags else None
         size = found and found.start() - self._position
         fault = self.fault("it is not well-formed: a tag is broken", _BROKEN_HINT, size)
