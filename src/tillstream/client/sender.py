@@ -130,7 +130,7 @@ class Latency:
 
 @dataclass
 class Tally:
-    """Counts of receipts by outcome. `retried` counts receipts that were sent again, once for each repetition."""
+    """Counts of receipts by outcome. A receipt that was sent three times counts twice in `retried`."""
 
     expected: int | None = None
     phase: str = ""
@@ -178,7 +178,7 @@ class _BatchResponse(msgspec.Struct):
 
 
 class Connection(asyncio.Protocol):
-    """A connection to the server. After it is lost, it is opened again for the next attempt."""
+    """A connection to the server. If it is lost, it is opened again for the next attempt."""
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
@@ -304,7 +304,7 @@ class Sender:
         return self._drained.is_set()
 
     def stuck_s(self) -> float:
-        """Return the seconds since the last final response, or since the sender was idle. Returns 0 if it is idle."""
+        """Return the seconds without a final response while requests are waiting, or 0 if no request is waiting."""
         return 0.0 if self._drained.is_set() else (time.perf_counter_ns() - self._progress_ns) / 1e9
 
     def drop_silent(self, timeout_s: float) -> None:

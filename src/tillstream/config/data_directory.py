@@ -99,7 +99,7 @@ class DataDirectory:
     """The date on which the demo last loaded the receipts of past days. The file exists after the first load."""
 
     store_list = _File("shops.json")
-    """The list of stores, unless the setting `shops_file` names another file. It exists after the first import."""
+    """The list of stores, unless the setting `shops_file` names another file. `tillstream stores import` writes it."""
 
     reported_alerts = _File("alerts.json")
     """The active alerts that were posted to the webhook."""

@@ -27,8 +27,8 @@ def listen(host: str, port: int, flag: str, backlog: int = 1) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             hint = f"stop it, or choose another port with {flag}"
             raise PortTaken("listen on", target, "another program already listens there", hint) from error
-        # `create_server` adds the address to `strerror`, so get the text from the errno instead. Errors of
-        # `getaddrinfo` have a negative errno without a text, but a plain `strerror`.
+        # Errors of `create_server` have the address in their `strerror`, so take the text that belongs to the errno.
+        # Errors of `getaddrinfo` have a negative errno. No text belongs to it, but their `strerror` has no address.
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
         raise OperationalError("listen on", target, reason, f"choose another address with --host and {flag}") from error
 
@@ -57,8 +57,8 @@ def address(host: str, port: int, *, tls: bool = False) -> str:
 def names_this_machine(host_header: str) -> bool:
     """Return whether a `Host` header is empty, an IP address, `localhost` or a name that ends in `.localhost`.
 
-    This protects against DNS rebinding: an attacker's domain leads to this machine, so that a page of this domain can
-    read the responses. The `Host` header of its requests names the domain.
+    This protects against DNS rebinding: an attacker lets his domain resolve to this machine, so that a page from that
+    domain can read the responses. Requests of such a page have the domain in their `Host` header.
     """
     host = _PORT.sub("", host_header).strip("[]").lower()
     try:

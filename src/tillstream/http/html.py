@@ -34,9 +34,9 @@ class Document(NamedTuple):
 
 
 def environment(*folders: Path, **values: Any) -> Environment:
-    """Return a Jinja2 environment that escapes every value. Its templates include `base.html`.
+    """Return a Jinja2 environment that escapes every value.
 
-    `folders` contain further templates. `values` are available in all templates.
+    It finds the template `base.html` and those in `folders`. `values` are available in all templates.
     """
     created = Environment(
         loader=FileSystemLoader([*folders, TEMPLATES]),
