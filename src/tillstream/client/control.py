@@ -1,4 +1,4 @@
-"""HTTP clients for single requests: to the webhook, to a running engine, and to ingest for a replay.
+"""HTTP clients for single requests: alerts to the webhook, replayed receipts to ingest, and questions to an engine.
 
 `tillstream.client.sender` sends receipts in large numbers.
 """

@@ -42,7 +42,7 @@ class EnvelopeDecoder(Decoder):
         "the originals, too."
     )
     media_types = (MEDIA_TYPE,)
-    # A rejected envelope is stored as it was sent. The `original` inside it may contain personal data, so it is masked.
+    # A rejected envelope is stored as it was sent, and masked when it is shown. `original` may contain personal data.
     personal = (*Decoder.personal, "original")
     example = (
         '{"source": "mine/gateway", "original": "MTA0Nzsy", "receipt": {"cashReceiptID": "1047", "storeID": "12", '
@@ -98,8 +98,8 @@ _encode = msgspec.json.Encoder().encode
 def receipt(record: Record, source: str) -> bytes:
     """Encode a record as one line, without a line feed at the end. `source` is used if the record has no source.
 
-    If the body contains line breaks, they are removed, and a record without an original gets the unchanged body as its
-    original. Raises `msgspec.DecodeError` if the body is not JSON.
+    Line breaks in the body are removed. The unchanged body then becomes the original, unless the record has one.
+    Raises `msgspec.DecodeError` if the body is not JSON.
     """
     body, original = record.body, record.original
     if b"\n" in body:

@@ -1,4 +1,4 @@
-"""Metric tables in DuckDB. Receipts are merged into the tables at intervals. Queries add the unmerged receipts."""
+"""Metric tables in DuckDB. Receipts are merged into them at intervals. Queries also read the unmerged receipts."""
 
 from __future__ import annotations
 

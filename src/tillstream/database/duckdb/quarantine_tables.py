@@ -22,7 +22,7 @@ Insert = Callable[[str, Sequence[Row]], None]
 """A function that inserts rows into a table."""
 
 _ENTRY_OVERHEAD_BYTES = 100
-"""The estimated size of an entry without its content and its reasons. All three count towards the quota."""
+"""The estimated size of an entry without its content and its reasons. The quota limits the size of all entries."""
 
 ADD_COUNTER = """INSERT INTO counters VALUES (?, ?, ?)
     ON CONFLICT (day, name) DO UPDATE SET value = counters.value + excluded.value"""

@@ -191,10 +191,10 @@ class StreamConsumer:
     async def seek(self, stream: str, offset: int) -> None:
         """Fill `ready` with the messages from an offset. Raises `ConnectionLost` or `AMQPError`.
 
-        If the current consumer has received nothing, a new consumer replaces it, because a new consumer receives every
-        message that is already confirmed. There is one exception: while the broker starts a new segment (file) of the
-        stream, a new consumer may skip messages. Therefore, if the first message does not have the requested offset,
-        this method attaches new consumers until two in a row have received the same first message.
+        A consumer may not have received the newest confirmed messages yet. A new consumer receives all of them, so it
+        replaces a consumer that has received nothing. There is one exception: while the broker starts a new segment
+        (file) of the stream, a new consumer may skip messages. Therefore, if the first message does not have the
+        requested offset, this method attaches new consumers until two in a row have received the same first message.
         """
         await self._follow(stream, offset)
         while self.ready and self.ready[0].offset != offset and (stream, self.ready[0].offset) != self._first_after_gap:
