@@ -52,7 +52,9 @@ def wait_until_read(running: RunningTillstream) -> None:
 def unpack(directory: Path) -> Path:
     """Extract the recorded data directory, and return its path."""
     with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(directory, filter="data")
+        # Python before 3.11.4 has no `data_filter`.
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(directory)
     return directory / "data"
 
 
