@@ -38,6 +38,16 @@ def test_a_receipt_reads_back_equal_with_the_key_of_its_csv(receipt: dict[str, A
 
 
 @untimed
+@given(valid_receipts(blanks=False))
+def test_a_field_without_an_equals_sign_changes_nothing(receipt: dict[str, Any]) -> None:
+    payload = to_form(receipt)
+    regular, irregular = form.one(payload), form.one(payload + b"&note")
+    assert isinstance(regular, Record), regular
+    assert isinstance(irregular, Record), irregular
+    assert irregular.body == regular.body
+
+
+@untimed
 @given(valid_receipts(), st.data())
 def test_broken_forms_are_faults_and_never_raise(receipt: dict[str, Any], data: st.DataObject) -> None:
     payload = bytearray(to_form(receipt))
