@@ -42,7 +42,7 @@ def _open_rabbitmq(directory: DataDirectory, settings: Settings, *, writer: bool
     except ModuleNotFoundError as error:
         hint = "try: pip install 'tillstream[rabbitmq]'"
         raise SettingsError("use the setting", "log = rabbitmq", "its client library pika is missing", hint) from error
-    # If the directory has a SQLite log, its database contains a position in that log. This position has no meaning in
+    # If the directory has a SQLite log, its database contains a position in that log. This position is meaningless in
     # a log on RabbitMQ, so refuse the directory.
     if directory.log.exists():
         raise _other_log(directory, f"its log is {directory.log.name}", "set log = sqlite")
@@ -106,7 +106,7 @@ def open_read_side(
 def _ingest_address(directory: DataDirectory, settings: Settings) -> str:
     """Return the setting `ingest_url`. If it is not set, return the URL of the ingest process of this directory.
 
-    Raises `IngestUnavailable` if this process is not running or is still starting.
+    Raises `IngestUnavailable` if that process is not running or is still starting.
     """
     if settings.ingest_url:
         return settings.ingest_url.rstrip("/")

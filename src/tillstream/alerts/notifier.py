@@ -42,8 +42,8 @@ class Notifier:
 
     `active` returns the active alerts, `send` queues an event, and `page` returns the URL of the dashboard for links.
     `state_file` stores the reported alerts. If an alert is still active after a restart, it is not reported again. If
-    it has cleared in the meantime, this is reported only `GRACE_S + INTERVAL_S` seconds after the restart. Until then,
-    the rules about silence are not evaluated, so their alerts would wrongly seem to have cleared.
+    it has cleared in the meantime, this is not reported until `GRACE_S + INTERVAL_S` seconds after the restart. Before
+    that, the rules that detect silent shops and tills are not evaluated, so their alerts only seem to have cleared.
     """
 
     def __init__(

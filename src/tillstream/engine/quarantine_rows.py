@@ -27,7 +27,8 @@ CONFLICT = Fault(
 class QuarantineRows:
     """Collects quarantine rows, and counts rejected records.
 
-    Each counter has a day of arrival in the chain's zone, and a name: `duplicates`, `conflicts` or `quarantined`.
+    There is one counter for each day and each name: `duplicates`, `conflicts` or `quarantined`. The day is the date of
+    arrival in the time zone of the chain.
     """
 
     def __init__(self, zone: str) -> None:
