@@ -142,7 +142,7 @@ def is_object(line: bytes) -> bool:
 
 
 def is_dense(array: bytes) -> bool:
-    """Whether an array has too many elements to be split in one call. An array of receipts never has so many."""
+    """Whether an array has too many elements to be split in one call. Arrays of receipts stay below this limit."""
     return array.count(b",") * _DENSE_COMMA_BYTES > len(array)
 
 

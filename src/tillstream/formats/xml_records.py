@@ -23,7 +23,7 @@ WINDOW_BYTES = 256 * 1024
 _TAG_LIMIT_BYTES = 64 * 1024
 _DEPTH_LIMIT = 64
 _TAGS_BETWEEN_RECORDS_LIMIT = 100_000
-# All namespace declarations around a record are parsed again with every record, so many of them make parsing slow.
+# The namespace declarations around a record are parsed again with each record. Many declarations slow this down.
 _NAMESPACES_LIMIT_BYTES = 4 * 1024
 _PREFIX_LIMIT_BYTES = 64
 
@@ -293,7 +293,7 @@ class XmlRecordReader:
         """Find the end of the record at the position. `at` is the size of its start tag.
 
         Return the size of the record and 0. If its end is not found, return 0 and the distance to the next record, or
-        two zeros if there is no next record. Sizes and distances are in bytes. Raises `_Ended` for a DTD.
+        two zeros if no record follows. Sizes and distances are in bytes. Raises `_Ended` for a DTD.
         """
         depth, next_record = 1, 0
         while at <= self._limit_bytes:
@@ -388,7 +388,7 @@ def element_text(element: ET.Element | None) -> str:
 
 
 def child_text(element: ET.Element, name: str) -> str:
-    """Return the `element_text` of the first child with this name, or an empty text if there is no such child."""
+    """Return the `element_text` of the first child with this name, or an empty text if no child has it."""
     return element.findtext(name, "").strip(" \t\r\n")
 
 

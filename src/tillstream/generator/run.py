@@ -212,8 +212,8 @@ class _PhaseRun:
 
     async def _drain(self) -> None:
         """Wait for the responses to all requests. After an interruption, wait at most `DRAIN_S`."""
-        # A paced phase creates no receipts after its time limit, but still sends all waiting requests. So there is no
-        # limit here.
+        # A paced phase creates no receipts after its time limit, but still sends all waiting requests. So the
+        # wait for them has no limit.
         limit_s = math.inf if self._phase.paced else self._phase.duration_s
         stopped_s = math.inf
         while not await self._sender.drained(TICK_S):

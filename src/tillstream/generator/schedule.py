@@ -151,7 +151,7 @@ class _Planner:
         )
 
     def day(self) -> Phase:
-        """Return a phase that covers the day of the start date, or today if there is no start date.
+        """Return a phase that covers the day of the start date. Without a start date, it covers today.
 
         It runs at `speed` times real time. It begins at 07:00, or at the time of the start date if that is later.
         """

@@ -93,7 +93,7 @@ class IngestApp:
     def handle(self, request: Request, connection: Connection) -> None:
         """Respond to a request.
 
-        The memory that is reserved for the request body is released when the body is no longer needed.
+        The memory reserved for the request body is released as soon as the body is not needed any more.
         """
         task, reply = None, connection.respond
         try:

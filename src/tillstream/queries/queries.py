@@ -42,7 +42,7 @@ class Queries:
         formats: Iterable[Decoder | type[Decoder]] = BUILT_IN,
     ) -> None:
         self.engine_error = engine_error
-        """Returns the error that prevents new figures, or None if there is no such error."""
+        """Returns the error that prevents new figures, or None if nothing prevents them."""
         self.store_list = stores
         """Returns the current list of stores."""
         self.currency = settings.currency

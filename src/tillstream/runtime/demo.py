@@ -120,8 +120,8 @@ async def _load(
 def missing_days(file: Path, today: date) -> int:
     """Return the number of days before today that must be loaded.
 
-    `file` contains the day of the last load. This day is loaded again, because it had not ended then. If there is no
-    valid file, the number is `PAST_DAYS`.
+    `file` contains the day of the last load. This day is loaded again, because it had not ended then. If the
+    file is missing or invalid, the number is `PAST_DAYS`.
     """
     try:
         loaded = date.fromisoformat(file.read_text(encoding="ascii").strip())

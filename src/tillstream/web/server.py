@@ -71,7 +71,7 @@ def application(
     *,
     demo: bool = False,
 ) -> Starlette:
-    """Return the ASGI application of the dashboard. If `recount` is None, there is no path `/api/v1/check`."""
+    """Return the ASGI application of the dashboard. Without `recount`, the path `/api/v1/check` is missing."""
     pages = Pages(demo=demo)
     lists.add(pages, queries, alerts)
     quarantine_pages.add(pages, queries, service)

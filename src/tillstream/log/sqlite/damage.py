@@ -139,7 +139,7 @@ class RowReader:
     def _skip_damage(self, connection: sqlite3.Connection, last: int, error: sqlite3.Error) -> Iterator[Row]:
         """Yield the readable rows after `last`, up to and including the first trusted row.
 
-        A row is trusted if it is intact, or if its position is `last + 1`. If there is no such row, yield nothing.
+        A row is trusted if it is intact, or if its position is `last + 1`. If no row is trusted, yield nothing.
         """
         now_s = time.monotonic()
         searched, searched_s = self._searched or (None, 0.0)

@@ -134,7 +134,7 @@ class SalesSql:
         return (_LINE_METRICS if self._scope.source == "lines" else _RECEIPT_METRICS)[name]
 
     def _table(self, name: str) -> str | None:
-        """Return the table from which a metric of the scope can be read, or None if there is no such table."""
+        """Return the table from which a metric of the scope can be read, or None if no table has it."""
         if name == "sales":
             total_metric = _TOTALS_METRIC.get(self._scope.kind)
             return total_metric and metric_table(total_metric)

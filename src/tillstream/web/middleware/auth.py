@@ -31,7 +31,7 @@ OPEN = frozenset({"/health/live", "/health/ready"})
 """The paths that need no authentication."""
 
 RECHECK_S = 2.0
-"""At this interval, open requests such as the live feed are checked. A request that is no longer allowed is ended."""
+"""How often open requests, such as the live feed, are checked. They end once their login or key is invalid."""
 
 FORM_LIMIT_BYTES = 8_192
 COOKIE_LIMIT_CHARACTERS = 200
@@ -159,7 +159,7 @@ class Authentication:
         return None if self._authenticator.allows(request) else self._refuse(request)
 
     def _while_allowed(self, request: Request, receive: Receive) -> Receive:
-        """Return an ASGI function `receive` that reports a disconnect if the request is no longer allowed."""
+        """Return an ASGI function `receive` that reports a disconnect once the request's login or key is invalid."""
 
         async def receive_allowed() -> Message:
             receiving = asyncio.ensure_future(receive())
